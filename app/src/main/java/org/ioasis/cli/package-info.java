@@ -1,0 +1,5 @@
+/** The commands of {@code ioasis}, one class each. */
+@NullMarked
+package org.ioasis.cli;
+
+import org.jspecify.annotations.NullMarked;

@@ -1,0 +1,6 @@
+/** The IOMMU engine and the virtio devices on it. Knows no socket, no file descriptor, no VMM. */
+module org.ioasis.core {
+    requires static transitive org.jspecify;
+
+    exports org.ioasis.memory;
+}

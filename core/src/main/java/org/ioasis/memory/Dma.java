@@ -1,0 +1,70 @@
+package org.ioasis.memory;
+
+import java.lang.foreign.MemorySegment;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A device's way to memory: every access of an endpoint goes through one of these. Addresses are
+ * what the device was given by its driver: IOVAs behind an IOMMU, guest-physical addresses
+ * otherwise; 64-bit unsigned.
+ *
+ * <p>Accesses happen in a <em>guarded section</em>, {@link #enter()} to {@link #leave()}:
+ * microseconds long, without any blocking or system call. UNMAP, DETACH, reset and memory removal
+ * are answered only when no section that began before them is open, so nothing learned inside a
+ * section (a resolved address above all) may be kept after it. One section per descriptor chain or
+ * batch, not per address. Whatever must span a system call is copied through a bounce buffer or
+ * {@linkplain #pin pinned}.
+ *
+ * <p>An instance belongs to one thread and is not reentrant. It allocates nothing except in {@link
+ * #pin}.
+ */
+public interface Dma {
+
+    /** Opens the guarded section. Not nested. */
+    void enter();
+
+    /** Closes the section; reports the faults that happened in it. */
+    void leave();
+
+    /**
+     * Finds memory for the access {@code address .. address + length - 1}, {@code length >= 1}. If
+     * OK, the bytes from {@code address} on are at {@link #offset()} of {@link #segment()}, as far
+     * as {@link #reach()} ({@code 1..length}) says: the access may go on elsewhere from there. Only
+     * permissions for the bytes within reach have been checked. Valid until the next call or the
+     * end of the section.
+     */
+    Outcome resolve(long address, long length, Access access);
+
+    /**
+     * Where the last successful {@link #resolve} ended up. Bounded: holds nothing but one region of
+     * guest memory.
+     */
+    MemorySegment segment();
+
+    /** Byte offset in {@link #segment()}. */
+    long offset();
+
+    /** Number of bytes that the last successful {@link #resolve} covers. */
+    long reach();
+
+    /**
+     * Copies {@code length >= 0} bytes from memory. Follows the access over mappings and regions.
+     * On anything but OK the target's content is undefined.
+     */
+    Outcome read(long address, MemorySegment target, long targetOffset, long length);
+
+    /**
+     * Copies {@code length >= 0} bytes to memory. On anything but OK a part may have been written,
+     * as with any DMA; never outside what the driver allowed.
+     */
+    Outcome write(long address, MemorySegment source, long sourceOffset, long length);
+
+    /**
+     * Pins the longest contiguous piece at the start of {@code address .. address + length - 1}
+     * until the lease is closed or {@code deadlineNanos} of the engine's clock has passed, for an
+     * access that must span a system call. Called outside a section. Returns null where {@link
+     * #resolve} would not say OK (a fault has been reported) or when the limit of leases is
+     * reached.
+     */
+    @Nullable Lease pin(long address, long length, Access access, long deadlineNanos);
+}

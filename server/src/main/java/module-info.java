@@ -1,0 +1,7 @@
+/** What attaches the engine to a VMM: event loop, vfio-user, virtio-pci, topology tables. */
+module org.ioasis.server {
+    requires static transitive org.jspecify;
+    requires transitive org.ioasis.core;
+    requires transitive org.ioasis.sys;
+    requires com.fasterxml.jackson.core;
+}

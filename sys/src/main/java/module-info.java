@@ -1,0 +1,6 @@
+/** Linux for the rest of Ioasis: the only module that calls native code. */
+module org.ioasis.sys {
+    requires static transitive org.jspecify;
+
+    exports org.ioasis.sys;
+}

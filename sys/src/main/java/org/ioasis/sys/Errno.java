@@ -1,0 +1,61 @@
+package org.ioasis.sys;
+
+import java.util.Map;
+
+/** Error numbers of Linux on x86-64 and aarch64 (asm-generic), by name. Any thread. */
+public final class Errno {
+    public static final int EPERM = 1;
+    public static final int ENOENT = 2;
+    public static final int EINTR = 4;
+    public static final int EIO = 5;
+    public static final int EBADF = 9;
+    public static final int EAGAIN = 11;
+    public static final int ENOMEM = 12;
+    public static final int EACCES = 13;
+    public static final int EFAULT = 14;
+    public static final int EBUSY = 16;
+    public static final int EEXIST = 17;
+    public static final int EINVAL = 22;
+    public static final int EMFILE = 24;
+    public static final int ENOSPC = 28;
+    public static final int EPIPE = 32;
+    public static final int ERANGE = 34;
+    public static final int EPROTO = 71;
+    public static final int ENOTSUP = 95;
+    public static final int EADDRINUSE = 98;
+    public static final int ECONNRESET = 104;
+    public static final int ECONNREFUSED = 111;
+
+    private static final Map<Integer, String> NAMES =
+            Map.ofEntries(
+                    Map.entry(EPERM, "EPERM"),
+                    Map.entry(ENOENT, "ENOENT"),
+                    Map.entry(EINTR, "EINTR"),
+                    Map.entry(EIO, "EIO"),
+                    Map.entry(EBADF, "EBADF"),
+                    Map.entry(EAGAIN, "EAGAIN"),
+                    Map.entry(ENOMEM, "ENOMEM"),
+                    Map.entry(EACCES, "EACCES"),
+                    Map.entry(EFAULT, "EFAULT"),
+                    Map.entry(EBUSY, "EBUSY"),
+                    Map.entry(EEXIST, "EEXIST"),
+                    Map.entry(EINVAL, "EINVAL"),
+                    Map.entry(EMFILE, "EMFILE"),
+                    Map.entry(ENOSPC, "ENOSPC"),
+                    Map.entry(EPIPE, "EPIPE"),
+                    Map.entry(ERANGE, "ERANGE"),
+                    Map.entry(EPROTO, "EPROTO"),
+                    Map.entry(ENOTSUP, "ENOTSUP"),
+                    Map.entry(EADDRINUSE, "EADDRINUSE"),
+                    Map.entry(ECONNRESET, "ECONNRESET"),
+                    Map.entry(ECONNREFUSED, "ECONNREFUSED"));
+
+    private Errno() {}
+
+    /**
+     * The symbolic name of {@code errno}, or {@code errno N} for one that Ioasis has no use for.
+     */
+    public static String name(int errno) {
+        return NAMES.getOrDefault(errno, "errno " + errno);
+    }
+}
