@@ -2,5 +2,8 @@
 module org.ioasis.core {
     requires static transitive org.jspecify;
 
+    exports org.ioasis.iommu;
+    exports org.ioasis.iommu.fault;
+    exports org.ioasis.iommu.mapping;
     exports org.ioasis.memory;
 }
