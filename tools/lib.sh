@@ -139,7 +139,7 @@ run_maven() { # log, argument...
         unset MAVEN_ARGS
         set -f
         # shellcheck disable=SC2086
-        exec mvn -B -ntp $extra "$@"
+        exec mvn -B -ntp -Dstyle.color=never $extra "$@"
     ) >"$log" 2>&1 </dev/null &
     maven_child=$!
     while kill -0 "$maven_child" 2>/dev/null; do
