@@ -3,4 +3,7 @@ module org.ioasis.core {
     requires static transitive org.jspecify;
 
     exports org.ioasis.memory;
+    exports org.ioasis.spec;
+    exports org.ioasis.virtio;
+    exports org.ioasis.virtqueue;
 }
