@@ -6,4 +6,7 @@ module org.ioasis.core {
     exports org.ioasis.iommu.fault;
     exports org.ioasis.iommu.mapping;
     exports org.ioasis.memory;
+    exports org.ioasis.spec;
+    exports org.ioasis.virtio;
+    exports org.ioasis.virtqueue;
 }
