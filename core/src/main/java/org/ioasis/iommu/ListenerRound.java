@@ -67,7 +67,7 @@ final class ListenerRound implements DomainListener.Answer {
 
     @Override
     public void refused(Status status) {
-        if (status == Status.OK || !steps.get(Math.max(next, 0)).maps() && outcome == Status.OK) {
+        if (status == Status.OK || (outcome == Status.OK && !steps.get(next).maps())) {
             throw new IllegalStateException(
                     "a listener refused with " + status + " what it cannot refuse");
         }

@@ -17,6 +17,9 @@ import org.jspecify.annotations.Nullable;
 public final class FaultQueue {
     private static final int PAGE_LG2 = 12;
 
+    /** Delivered faults that are kept for diagnostics. */
+    private static final int RECENT = 16;
+
     private static final class Entry {
         final FaultReason reason;
         final int endpoint;
@@ -31,6 +34,10 @@ public final class FaultQueue {
             this.address = address;
             this.access = access;
             this.explanation = explanation;
+        }
+
+        Fault fault() {
+            return new Fault(reason, endpoint, address, access, explanation, count);
         }
 
         boolean isLike(FaultReason reason, int endpoint, long address, Access access) {
@@ -115,6 +122,12 @@ public final class FaultQueue {
         return isEmpty;
     }
 
+    /** The oldest fault, or null; it stays. */
+    public synchronized @Nullable Fault peek() {
+        Entry entry = waiting.peek();
+        return entry == null ? null : entry.fault();
+    }
+
     /** Takes the oldest fault, or null. It stays among the {@link #recent} ones. */
     public synchronized @Nullable Fault poll() {
         Entry entry = waiting.poll();
@@ -122,17 +135,10 @@ public final class FaultQueue {
         if (entry == null) {
             return null;
         }
-        Fault fault =
-                new Fault(
-                        entry.reason,
-                        entry.endpoint,
-                        entry.address,
-                        entry.access,
-                        entry.explanation,
-                        entry.count);
-        if (recent.size() == 16) {
+        if (recent.size() == RECENT) {
             recent.poll();
         }
+        Fault fault = entry.fault();
         recent.add(fault);
         return fault;
     }
@@ -147,14 +153,7 @@ public final class FaultQueue {
     public synchronized List<Fault> recent() {
         List<Fault> all = new ArrayList<>(recent);
         for (Entry entry : waiting) {
-            all.add(
-                    new Fault(
-                            entry.reason,
-                            entry.endpoint,
-                            entry.address,
-                            entry.access,
-                            entry.explanation,
-                            entry.count));
+            all.add(entry.fault());
         }
         return all;
     }
