@@ -3,4 +3,5 @@ module org.ioasis.core {
     requires static transitive org.jspecify;
 
     exports org.ioasis.memory;
+    exports org.ioasis.spec;
 }
