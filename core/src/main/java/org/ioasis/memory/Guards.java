@@ -1,0 +1,134 @@
+package org.ioasis.memory;
+
+import java.lang.invoke.VarHandle;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.function.Consumer;
+import java.util.function.LongSupplier;
+
+/**
+ * Knows when no access that began under an old state is still running: the one waiting point for
+ * UNMAP, DETACH, reset and the removal of memory in one machine. Two kinds of access exist: guarded
+ * sections ({@link Guard}) and pinned leases ({@link Lease}). {@link #await} and {@link #poll}
+ * belong to the machine's loop thread; {@link #open} and the guards' own threads are free.
+ *
+ * <p>Waiting never blocks: what is not quiescent at once is looked at again in {@link #poll}. With
+ * one thread serving a machine no section is open while a request is handled, so nearly everything
+ * is quiescent at once.
+ */
+public final class Guards {
+    /** More leases than this at a time are refused: each costs the VMM's UNMAPs a look. */
+    public static final int LEASE_LIMIT = 1024;
+
+    private final LongSupplier nanoClock;
+    private final Consumer<PinnedLease> unrevocable;
+    private final List<Guard> guards = new CopyOnWriteArrayList<>();
+    private final LeaseTable leases = new LeaseTable(LEASE_LIMIT);
+    private final ArrayList<Quiescence> waiting = new ArrayList<>();
+    private volatile long epoch = 1;
+
+    /**
+     * @param nanoClock the machine's clock, for the deadlines of leases
+     * @param unrevocable told of a lease that is past its deadline and in use by a running system
+     *     call, so that it cannot be taken back: closes the session it belongs to, loudly. The
+     *     UNMAP stays unanswered.
+     */
+    public Guards(LongSupplier nanoClock, Consumer<PinnedLease> unrevocable) {
+        this.nanoClock = nanoClock;
+        this.unrevocable = unrevocable;
+    }
+
+    /**
+     * A new slot, for one thread. Threads are few and live as long as the machine; there is no way
+     * back.
+     */
+    public Guard open() {
+        Guard guard = new Guard(this);
+        guards.add(guard);
+        return guard;
+    }
+
+    long epoch() {
+        return epoch;
+    }
+
+    LeaseTable leases() {
+        return leases;
+    }
+
+    long now() {
+        return nanoClock.getAsLong();
+    }
+
+    /** Leases that are out now. */
+    public int leaseCount() {
+        return leases.size();
+    }
+
+    /**
+     * Runs {@code change.quiescent()} when every access that may still use what the caller has just
+     * taken away is over; at once, if none is running.
+     *
+     * <p>The handshake: the caller has cleared the old state; then a full fence; then the slots are
+     * read. A reader stores its slot with a fence before it loads any state. So either the reader's
+     * slot is seen here, or the reader sees the cleared state. Without the fence the slot read
+     * could come first and a stale access go unnoticed.
+     */
+    public void await(Quiescence change) {
+        VarHandle.fullFence();
+        change.epoch = epoch + 1;
+        epoch = change.epoch;
+        if (isQuiescent(change)) {
+            change.quiescent();
+        } else {
+            waiting.add(change);
+        }
+    }
+
+    /** True while something waits; the loop then calls {@link #poll} within a millisecond. */
+    public boolean hasPending() {
+        return !waiting.isEmpty();
+    }
+
+    /**
+     * Lets go what has become quiescent; takes back leases whose deadline has passed. Returns how
+     * many were let go.
+     */
+    public int poll() {
+        if (waiting.isEmpty()) {
+            return 0;
+        }
+        leases.revokeExpired(now(), unrevocable);
+        int done = 0;
+        for (int i = 0; i < waiting.size(); ) {
+            Quiescence change = waiting.get(i);
+            if (isQuiescent(change)) {
+                waiting.remove(i);
+                change.quiescent();
+                done++;
+                i = 0; // quiescent() may have changed the list
+            } else {
+                i++;
+            }
+        }
+        return done;
+    }
+
+    /**
+     * Takes back every lease that {@code change} would wait for, whatever its deadline: for a
+     * reset.
+     */
+    public void revoke(Quiescence change) {
+        leases.revoke(change, unrevocable);
+    }
+
+    private boolean isQuiescent(Quiescence change) {
+        for (Guard guard : guards) {
+            if (!guard.isPast(change.epoch)) {
+                return false;
+            }
+        }
+        return !leases.holds(change);
+    }
+}

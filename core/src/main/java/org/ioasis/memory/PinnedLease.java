@@ -1,0 +1,132 @@
+package org.ioasis.memory;
+
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+
+/**
+ * A lease as the machine sees it: whose it is, which addresses it holds in which space, and the
+ * arena whose closing takes it back. Made by {@link RegionDma#lease}; any thread may close it.
+ */
+public final class PinnedLease implements Lease {
+    private final LeaseTable table;
+    private final Object space;
+    private final Object owner;
+    private final long first;
+    private final long last;
+    private final GuestMemory memory;
+    private final long gpaFirst;
+    private final long gpaLast;
+    private final long deadlineNanos;
+    private final Runnable revoked;
+    private final Arena arena;
+    private final MemorySegment segment;
+    private volatile boolean isRevoked;
+    private boolean isClosed;
+
+    @SuppressWarnings("TooManyParameters") // one constructor call, in RegionDma
+    PinnedLease(
+            LeaseTable table,
+            Object space,
+            Object owner,
+            long first,
+            long last,
+            GuestMemory memory,
+            long gpaFirst,
+            long deadlineNanos,
+            Runnable revoked,
+            Arena arena,
+            MemorySegment segment) {
+        this.table = table;
+        this.space = space;
+        this.owner = owner;
+        this.first = first;
+        this.last = last;
+        this.memory = memory;
+        this.gpaFirst = gpaFirst;
+        this.gpaLast = gpaFirst + (last - first);
+        this.deadlineNanos = deadlineNanos;
+        this.revoked = revoked;
+        this.arena = arena;
+        this.segment = segment;
+    }
+
+    @Override
+    public long first() {
+        return first;
+    }
+
+    @Override
+    public long last() {
+        return last;
+    }
+
+    @Override
+    public MemorySegment segment() {
+        return segment;
+    }
+
+    @Override
+    public boolean isRevoked() {
+        return isRevoked;
+    }
+
+    /**
+     * True if the lease was given in {@code space} (a domain, say) and touches {@code first..last}
+     * of it.
+     */
+    public boolean isIn(Object space, long first, long last) {
+        return this.space == space
+                && Long.compareUnsigned(this.first, last) <= 0
+                && Long.compareUnsigned(first, this.last) <= 0;
+    }
+
+    /** True if {@code owner} (an endpoint, say) holds it. */
+    public boolean isOwnedBy(Object owner) {
+        return this.owner == owner;
+    }
+
+    public Object owner() {
+        return owner;
+    }
+
+    boolean isOn(GuestMemory memory, long gpaFirst, long gpaLast) {
+        return this.memory == memory
+                && Long.compareUnsigned(this.gpaFirst, gpaLast) <= 0
+                && Long.compareUnsigned(gpaFirst, this.gpaLast) <= 0;
+    }
+
+    boolean isExpired(long nowNanos) {
+        return nowNanos - deadlineNanos >= 0;
+    }
+
+    /** Closes the arena under whoever uses it. False if a running system call holds the segment. */
+    boolean revoke() {
+        synchronized (this) {
+            if (isClosed) {
+                return true;
+            }
+            try {
+                isRevoked = true;
+                arena.close();
+            } catch (IllegalStateException inUse) {
+                return false;
+            }
+            isClosed = true;
+        }
+        table.remove(this);
+        revoked.run();
+        return true;
+    }
+
+    @Override
+    public void close() {
+        synchronized (this) {
+            if (isClosed) {
+                return;
+            }
+            arena.close();
+            isClosed = true;
+        }
+        table.remove(this);
+    }
+}

@@ -1,0 +1,19 @@
+package org.ioasis.memory;
+
+/**
+ * Something that must not be answered before every access that began under an old state has ended:
+ * an UNMAP, a DETACH, the removal of a region. Handed to {@link Guards#await}; reusable once {@link
+ * #quiescent} has run. Loop thread only.
+ */
+public abstract class Quiescence {
+    long epoch;
+
+    /**
+     * True if {@code lease} still uses what is being taken away. Asked for each live lease until it
+     * says no for all; cheap and without side effect.
+     */
+    protected abstract boolean isHeldBy(PinnedLease lease);
+
+    /** Runs once, on the loop thread, when nothing uses the old state any more. */
+    protected abstract void quiescent();
+}

@@ -1,0 +1,188 @@
+package org.ioasis.memory;
+
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * What every {@link Dma} over guest memory has in common: finding the region behind a
+ * guest-physical address, and following an access over mappings and regions. How the device's
+ * address becomes a guest-physical one is the subclass's part. Belongs to the thread that owns its
+ * guard.
+ */
+public abstract class RegionDma implements Dma {
+    private static final MemorySegment NOWHERE = MemorySegment.ofArray(new byte[0]);
+
+    private final GuestMemory memory;
+    private final Guard guard;
+    private MemorySegment segment = NOWHERE;
+    private long offset;
+    private long reach;
+    private @Nullable Region region;
+    private long gpa;
+
+    protected RegionDma(GuestMemory memory, Guard guard) {
+        this.memory = memory;
+        this.guard = guard;
+    }
+
+    @Override
+    public void enter() {
+        guard.enter();
+    }
+
+    @Override
+    public void leave() {
+        guard.leave();
+        // A resolved address must not outlive the section, not even by mistake.
+        segment = NOWHERE;
+        reach = 0;
+        region = null;
+    }
+
+    @Override
+    public final MemorySegment segment() {
+        return segment;
+    }
+
+    @Override
+    public final long offset() {
+        return offset;
+    }
+
+    @Override
+    public final long reach() {
+        return reach;
+    }
+
+    /**
+     * Finds the memory behind {@code gpa .. gpa + length - 1} ({@code length >= 1}; what lies past
+     * 2^64-1 or past the region is out of reach).
+     */
+    protected final Outcome locate(long gpa, long length, Access access) {
+        Region found = memory.table().find(gpa);
+        if (found == null) {
+            return Outcome.ABSENT;
+        }
+        MemorySegment bytes = found.segment();
+        if (bytes == null || (access == Access.WRITE && !found.isWritable())) {
+            return Outcome.REFUSED;
+        }
+        segment = bytes;
+        offset = gpa - found.gpaFirst();
+        // Not more than the region: last - gpa cannot wrap because gpa lies inside.
+        long after = found.gpaLast() - gpa;
+        reach = Long.compareUnsigned(length - 1, after) <= 0 ? length : after + 1;
+        region = found;
+        this.gpa = gpa;
+        return Outcome.OK;
+    }
+
+    /** Called after each successful copy of {@code length} bytes: for counters. */
+    protected void copied(long length) {}
+
+    /**
+     * The space that leases of this device are given in: a domain, or the memory itself. Null: none
+     * can be given.
+     */
+    protected abstract Object leaseSpace();
+
+    /** Whom a lease belongs to. */
+    protected abstract Object leaseOwner();
+
+    /** A lease on {@code first..last} was taken back because its deadline passed. Loop thread. */
+    protected abstract void leaseRevoked(long first, long last, Access access);
+
+    @Override
+    public final Outcome read(long address, MemorySegment target, long targetOffset, long length) {
+        long done = 0;
+        while (done < length) {
+            Outcome outcome = resolve(address + done, length - done, Access.READ);
+            if (outcome != Outcome.OK) {
+                return outcome;
+            }
+            MemorySegment.copy(segment, offset, target, targetOffset + done, reach);
+            done += reach;
+            if (done < length && wraps(address, done)) {
+                return beyondTheEnd(address, Access.READ);
+            }
+        }
+        copied(length);
+        return Outcome.OK;
+    }
+
+    @Override
+    public final Outcome write(long address, MemorySegment source, long sourceOffset, long length) {
+        long done = 0;
+        while (done < length) {
+            Outcome outcome = resolve(address + done, length - done, Access.WRITE);
+            if (outcome != Outcome.OK) {
+                return outcome;
+            }
+            MemorySegment.copy(source, sourceOffset + done, segment, offset, reach);
+            done += reach;
+            if (done < length && wraps(address, done)) {
+                return beyondTheEnd(address, Access.WRITE);
+            }
+        }
+        copied(length);
+        return Outcome.OK;
+    }
+
+    private static boolean wraps(long address, long done) {
+        return Long.compareUnsigned(address + done, address) < 0;
+    }
+
+    /** An access ran past 2^64-1: no address there to resolve. */
+    protected abstract Outcome beyondTheEnd(long address, Access access);
+
+    @Override
+    public final @Nullable Lease pin(long address, long length, Access access, long deadlineNanos) {
+        Arena arena = Arena.ofShared();
+        PinnedLease lease = null;
+        enter();
+        try {
+            // Resolved and entered into the table in one section: an UNMAP that comes between would
+            // wait for the
+            // section first and then find the lease.
+            if (resolve(address, length, access) == Outcome.OK) {
+                lease = lease(address, access, deadlineNanos, arena);
+            }
+        } finally {
+            leave();
+            if (lease == null) {
+                arena.close();
+            }
+        }
+        return lease;
+    }
+
+    private @Nullable PinnedLease lease(
+            long address, Access access, long deadlineNanos, Arena arena) {
+        Region lent = region;
+        if (lent == null) {
+            throw new IllegalStateException("nothing is resolved");
+        }
+        Lender lender = lent.lender();
+        if (lender == null) {
+            return null;
+        }
+        long first = address;
+        long last = address + (reach - 1);
+        LeaseTable table = memory.guards().leases();
+        PinnedLease lease =
+                new PinnedLease(
+                        table,
+                        leaseSpace(),
+                        leaseOwner(),
+                        first,
+                        last,
+                        memory,
+                        gpa,
+                        deadlineNanos,
+                        () -> leaseRevoked(first, last, access),
+                        arena,
+                        lender.lend(offset, reach, arena));
+        return table.add(lease) ? lease : null;
+    }
+}
