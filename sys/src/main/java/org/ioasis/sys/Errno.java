@@ -8,6 +8,7 @@ public final class Errno {
     public static final int ENOENT = 2;
     public static final int EINTR = 4;
     public static final int EIO = 5;
+    public static final int ENXIO = 6;
     public static final int EBADF = 9;
     public static final int EAGAIN = 11;
     public static final int ENOMEM = 12;
@@ -15,15 +16,31 @@ public final class Errno {
     public static final int EFAULT = 14;
     public static final int EBUSY = 16;
     public static final int EEXIST = 17;
+    public static final int ENODEV = 19;
+    public static final int ENOTDIR = 20;
+    public static final int EISDIR = 21;
     public static final int EINVAL = 22;
+    public static final int ENFILE = 23;
     public static final int EMFILE = 24;
     public static final int ENOSPC = 28;
+    public static final int EROFS = 30;
     public static final int EPIPE = 32;
     public static final int ERANGE = 34;
+    public static final int ENAMETOOLONG = 36;
+    public static final int ENOSYS = 38;
+    public static final int ELOOP = 40;
     public static final int EPROTO = 71;
+    public static final int EOVERFLOW = 75;
+    public static final int ENOTSOCK = 88;
+    public static final int EMSGSIZE = 90;
+    public static final int EPROTOTYPE = 91;
     public static final int ENOTSUP = 95;
     public static final int EADDRINUSE = 98;
+    public static final int ECONNABORTED = 103;
     public static final int ECONNRESET = 104;
+    public static final int ENOBUFS = 105;
+    public static final int ENOTCONN = 107;
+    public static final int ETIMEDOUT = 110;
     public static final int ECONNREFUSED = 111;
 
     private static final Map<Integer, String> NAMES =
@@ -32,6 +49,7 @@ public final class Errno {
                     Map.entry(ENOENT, "ENOENT"),
                     Map.entry(EINTR, "EINTR"),
                     Map.entry(EIO, "EIO"),
+                    Map.entry(ENXIO, "ENXIO"),
                     Map.entry(EBADF, "EBADF"),
                     Map.entry(EAGAIN, "EAGAIN"),
                     Map.entry(ENOMEM, "ENOMEM"),
@@ -39,15 +57,31 @@ public final class Errno {
                     Map.entry(EFAULT, "EFAULT"),
                     Map.entry(EBUSY, "EBUSY"),
                     Map.entry(EEXIST, "EEXIST"),
+                    Map.entry(ENODEV, "ENODEV"),
+                    Map.entry(ENOTDIR, "ENOTDIR"),
+                    Map.entry(EISDIR, "EISDIR"),
                     Map.entry(EINVAL, "EINVAL"),
+                    Map.entry(ENFILE, "ENFILE"),
                     Map.entry(EMFILE, "EMFILE"),
                     Map.entry(ENOSPC, "ENOSPC"),
+                    Map.entry(EROFS, "EROFS"),
                     Map.entry(EPIPE, "EPIPE"),
                     Map.entry(ERANGE, "ERANGE"),
+                    Map.entry(ENAMETOOLONG, "ENAMETOOLONG"),
+                    Map.entry(ENOSYS, "ENOSYS"),
+                    Map.entry(ELOOP, "ELOOP"),
                     Map.entry(EPROTO, "EPROTO"),
+                    Map.entry(EOVERFLOW, "EOVERFLOW"),
+                    Map.entry(ENOTSOCK, "ENOTSOCK"),
+                    Map.entry(EMSGSIZE, "EMSGSIZE"),
+                    Map.entry(EPROTOTYPE, "EPROTOTYPE"),
                     Map.entry(ENOTSUP, "ENOTSUP"),
                     Map.entry(EADDRINUSE, "EADDRINUSE"),
+                    Map.entry(ECONNABORTED, "ECONNABORTED"),
                     Map.entry(ECONNRESET, "ECONNRESET"),
+                    Map.entry(ENOBUFS, "ENOBUFS"),
+                    Map.entry(ENOTCONN, "ENOTCONN"),
+                    Map.entry(ETIMEDOUT, "ETIMEDOUT"),
                     Map.entry(ECONNREFUSED, "ECONNREFUSED"));
 
     private Errno() {}

@@ -1,0 +1,34 @@
+package org.ioasis.sys;
+
+import java.util.Locale;
+
+/**
+ * What differs between the two machines that Ioasis runs on. Everything else in this package is the
+ * same on both: LP64 little-endian types and the asm-generic constants. Any thread.
+ *
+ * @param epollEventSize bytes of {@code struct epoll_event}, which is packed on x86-64 alone
+ * @param epollDataOffset where its {@code data} begins
+ * @param sendmsg number of the system call
+ * @param recvmsg number of the system call
+ */
+record Abi(int epollEventSize, int epollDataOffset, long sendmsg, long recvmsg) {
+    /** This machine. */
+    static final Abi HOST = of(System.getProperty("os.name"), System.getProperty("os.arch"));
+
+    /** The machine that Java calls so. */
+    static Abi of(String system, String machine) {
+        if (system.equals("Linux")) {
+            switch (machine.toLowerCase(Locale.ROOT)) {
+                case "amd64", "x86_64" -> {
+                    return new Abi(12, 4, 46, 47);
+                }
+                case "aarch64" -> {
+                    return new Abi(16, 8, 211, 212);
+                }
+                default -> {}
+            }
+        }
+        throw new UnsupportedOperationException(
+                "Ioasis runs on Linux on x86-64 and aarch64, this is " + system + " on " + machine);
+    }
+}
