@@ -1,4 +1,7 @@
-/** Numbers and layouts of the specifications, one class per chapter, under the specs' own names. */
+/**
+ * Numbers and layouts of the specifications, one class per chapter, under the names the
+ * specification gives them. Nothing here does anything.
+ */
 @NullMarked
 package org.ioasis.spec;
 

@@ -1,0 +1,467 @@
+package org.ioasis.virtio;
+
+import static org.ioasis.spec.Virtio.DEVICE_TYPE_FEATURES;
+import static org.ioasis.spec.Virtio.F_ACCESS_PLATFORM;
+import static org.ioasis.spec.Virtio.F_EVENT_IDX;
+import static org.ioasis.spec.Virtio.F_INDIRECT_DESC;
+import static org.ioasis.spec.Virtio.F_VERSION_1;
+import static org.ioasis.spec.Virtio.STATUS_ACKNOWLEDGE;
+import static org.ioasis.spec.Virtio.STATUS_DEVICE_NEEDS_RESET;
+import static org.ioasis.spec.Virtio.STATUS_DRIVER;
+import static org.ioasis.spec.Virtio.STATUS_DRIVER_OK;
+import static org.ioasis.spec.Virtio.STATUS_FAILED;
+import static org.ioasis.spec.Virtio.STATUS_FEATURES_OK;
+
+import org.ioasis.memory.Dma;
+import org.ioasis.virtqueue.SplitQueue;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A virtio device without its transport and without its purpose: status, features, queues and
+ * configuration (virtio 1.4, chapter 2 and 3.1). A transport turns register accesses into these
+ * calls; the {@link DeviceType} does the work.
+ *
+ * <p>One thread, the machine's loop, for all methods; none is called inside a guarded section. What
+ * a driver must not do is ignored and counted ({@link #refusedWrites}); nothing it writes throws.
+ *
+ * <p>The device has no clock. While a type waits for absent memory ({@link #waitsForMemory}) the
+ * loop calls {@link #tick} now and then.
+ */
+public final class VirtioDevice {
+    /** How long memory that the driver uses may be absent before the device gives up. */
+    public static final long ABSENT_LIMIT_NANOS = 5_000_000_000L;
+
+    /** Reason of {@link #needsReset} when {@link #ABSENT_LIMIT_NANOS} has passed. */
+    public static final String ABSENT_TOO_LONG = "memory absent for too long";
+
+    private static final long FRAME_FEATURES =
+            F_INDIRECT_DESC | F_EVENT_IDX | F_VERSION_1 | F_ACCESS_PLATFORM;
+    private static final int DRIVER_STATUS_BITS =
+            STATUS_ACKNOWLEDGE
+                    | STATUS_DRIVER
+                    | STATUS_DRIVER_OK
+                    | STATUS_FEATURES_OK
+                    | STATUS_FAILED;
+
+    private static final class QueueConfig {
+        final SplitQueue queue;
+        int size;
+        boolean enabled;
+        long desc;
+        long driver;
+        long device;
+
+        QueueConfig(SplitQueue queue, int size) {
+            this.queue = queue;
+            this.size = size;
+        }
+    }
+
+    private final DeviceType type;
+    private final Dma dma;
+    private final Interrupts interrupts;
+    private final long deviceFeatures;
+    private final int queueSizeMax;
+    private final QueueConfig[] queues;
+
+    private int status;
+    private long driverFeatures;
+    private int configGeneration;
+    private boolean configChanged;
+    private @Nullable String brokenReason;
+    private long refusedWrites;
+    private boolean waitsForMemory;
+    private boolean hasWaitStart;
+    private long waitStartNanos;
+
+    /**
+     * A device after reset.
+     *
+     * @param ringDma the way to rings and buffers
+     * @param frameFeatures VERSION_1, and any of ACCESS_PLATFORM, INDIRECT_DESC and EVENT_IDX
+     * @throws IllegalArgumentException if features are offered that this class does not have, or
+     *     that do not belong to a device type
+     */
+    public VirtioDevice(DeviceType type, Dma ringDma, long frameFeatures, Interrupts interrupts) {
+        if ((frameFeatures & ~FRAME_FEATURES) != 0 || (frameFeatures & F_VERSION_1) == 0) {
+            throw new IllegalArgumentException(
+                    "frame features 0x" + Long.toHexString(frameFeatures));
+        }
+        if ((type.features() & ~DEVICE_TYPE_FEATURES) != 0) {
+            throw new IllegalArgumentException(
+                    "device type features 0x" + Long.toHexString(type.features()));
+        }
+        this.type = type;
+        this.dma = ringDma;
+        this.interrupts = interrupts;
+        deviceFeatures = type.features() | frameFeatures;
+        queueSizeMax = type.queueSizeMax();
+        queues = new QueueConfig[type.queueCount()];
+        for (int i = 0; i < queues.length; i++) {
+            queues[i] = new QueueConfig(new SplitQueue(ringDma, queueSizeMax), queueSizeMax);
+        }
+    }
+
+    // --- what a transport needs to know of the type
+
+    /** Device id (virtio 1.4, chapter 5). */
+    public int id() {
+        return type.id();
+    }
+
+    /** Bytes of device configuration. */
+    public int configSize() {
+        return type.configSize();
+    }
+
+    // --- features, 2.2
+
+    /** All features offered. */
+    public long deviceFeatures() {
+        return deviceFeatures;
+    }
+
+    /** What the driver has accepted so far; after FEATURES_OK the negotiated set. */
+    public long driverFeatures() {
+        return driverFeatures;
+    }
+
+    /** The driver accepts features. Refused once FEATURES_OK is set; checked at FEATURES_OK. */
+    public void driverFeatures(long value) {
+        if ((status & STATUS_FEATURES_OK) != 0) {
+            refusedWrites++;
+            return;
+        }
+        driverFeatures = value;
+    }
+
+    private boolean areFeaturesAcceptable() {
+        long mandatory = F_VERSION_1 | (deviceFeatures & F_ACCESS_PLATFORM);
+        return (driverFeatures & ~deviceFeatures) == 0 && (driverFeatures & mandatory) == mandatory;
+    }
+
+    // --- status, 2.1
+
+    /** The device status field. */
+    public int status() {
+        return status;
+    }
+
+    /**
+     * The driver writes the status field. 0 resets the device, and the reset is complete when this
+     * returns. Otherwise bits are only added (2.1.1: a driver does not clear any): FEATURES_OK only
+     * sticks with an acceptable set of features (2.2.2), DRIVER_OK only with FEATURES_OK, and it
+     * starts the device. Bits that are not the driver's are ignored.
+     */
+    public void status(int value) {
+        if (value == 0) {
+            reset();
+            type.reset();
+            return;
+        }
+        int added = value & DRIVER_STATUS_BITS & ~status;
+        status |= added & ~(STATUS_FEATURES_OK | STATUS_DRIVER_OK);
+        if ((added & STATUS_FEATURES_OK) != 0) {
+            if (areFeaturesAcceptable()) {
+                status |= STATUS_FEATURES_OK;
+            } else {
+                refusedWrites++;
+            }
+        }
+        if ((added & STATUS_DRIVER_OK) != 0) {
+            if ((status & (STATUS_FEATURES_OK | STATUS_DEVICE_NEEDS_RESET)) == STATUS_FEATURES_OK) {
+                status |= STATUS_DRIVER_OK;
+                start();
+            } else {
+                refusedWrites++;
+            }
+        }
+    }
+
+    private void start() {
+        boolean indirect = (driverFeatures & F_INDIRECT_DESC) != 0;
+        boolean eventIdx = (driverFeatures & F_EVENT_IDX) != 0;
+        for (QueueConfig q : queues) {
+            if (q.enabled) {
+                q.queue.start(q.size, q.desc, q.driver, q.device, indirect, eventIdx);
+            }
+        }
+        type.start(driverFeatures, this);
+        // Buffers may have been made available, and kicked for, before DRIVER_OK.
+        for (int i = 0; i < queues.length; i++) {
+            kick(i);
+        }
+    }
+
+    private void reset() {
+        status = 0;
+        driverFeatures = 0;
+        brokenReason = null;
+        waitsForMemory(false);
+        for (QueueConfig q : queues) {
+            q.queue.stop();
+            q.size = queueSizeMax;
+            q.enabled = false;
+            q.desc = 0;
+            q.driver = 0;
+            q.device = 0;
+        }
+    }
+
+    /** The machine was reset, or the session ended: a device reset, and the type is as new. */
+    public void systemReset() {
+        reset();
+        type.systemReset();
+    }
+
+    /** True from DRIVER_OK until reset or {@link #needsReset}. */
+    public boolean isRunning() {
+        return (status & (STATUS_DRIVER_OK | STATUS_DEVICE_NEEDS_RESET)) == STATUS_DRIVER_OK;
+    }
+
+    /**
+     * The device cannot go on: sets DEVICE_NEEDS_RESET, ignores kicks from now on, and notifies the
+     * driver if DRIVER_OK was set (2.1.2). The first reason is kept. Outside a guarded section.
+     *
+     * @param reason for the operator; a constant, since guests can cause it as often as they like
+     */
+    public void needsReset(String reason) {
+        if ((status & STATUS_DEVICE_NEEDS_RESET) != 0) {
+            return;
+        }
+        status |= STATUS_DEVICE_NEEDS_RESET;
+        brokenReason = reason;
+        waitsForMemory(false);
+        if ((status & STATUS_DRIVER_OK) != 0) {
+            interrupts.config();
+        }
+    }
+
+    /** Why the device needs a reset, or null when it does not. */
+    public @Nullable String brokenReason() {
+        return brokenReason;
+    }
+
+    /** Number of writes of drivers that were ignored, since construction. */
+    public long refusedWrites() {
+        return refusedWrites;
+    }
+
+    // --- queues, 2.6 and 4.1.4.3
+
+    /** Number of queues. */
+    public int queueCount() {
+        return queues.length;
+    }
+
+    /** Largest size of queue {@code q}; 0 if there is no such queue. */
+    public int queueSizeMax(int q) {
+        return isQueue(q) ? queueSizeMax : 0;
+    }
+
+    /** Size of queue {@code q}, the largest one after reset; 0 if there is no such queue. */
+    public int queueSize(int q) {
+        return isQueue(q) ? queues[q].size : 0;
+    }
+
+    /** Sets the size: a power of two up to the largest, before the queue is enabled. */
+    public void queueSize(int q, int value) {
+        if (isConfigurable(q) && SplitQueue.isSize(value, queueSizeMax)) {
+            queues[q].size = value;
+        } else {
+            refusedWrites++;
+        }
+    }
+
+    /** True if the driver has enabled queue {@code q}. */
+    public boolean queueEnabled(int q) {
+        return isQueue(q) && queues[q].enabled;
+    }
+
+    /**
+     * Enables a queue. Refused before FEATURES_OK (its layout is not settled), after DRIVER_OK,
+     * twice, and when a part is not aligned (2.7.1) or runs over the end of the address space;
+     * {@link #queueEnabled} then stays false.
+     */
+    public void enableQueue(int q) {
+        if (!isConfigurable(q) || (status & STATUS_FEATURES_OK) == 0) {
+            refusedWrites++;
+            return;
+        }
+        QueueConfig c = queues[q];
+        if (SplitQueue.isLayout(c.size, c.desc, c.driver, c.device)) {
+            c.enabled = true;
+        } else {
+            refusedWrites++;
+        }
+    }
+
+    /** Address of the descriptor area; 0 if there is no such queue. */
+    public long queueDesc(int q) {
+        return isQueue(q) ? queues[q].desc : 0;
+    }
+
+    /** Sets the address of the descriptor area, before the queue is enabled. */
+    public void queueDesc(int q, long address) {
+        if (isConfigurable(q)) {
+            queues[q].desc = address;
+        } else {
+            refusedWrites++;
+        }
+    }
+
+    /** Address of the driver area; 0 if there is no such queue. */
+    public long queueDriver(int q) {
+        return isQueue(q) ? queues[q].driver : 0;
+    }
+
+    /** Sets the address of the driver area, before the queue is enabled. */
+    public void queueDriver(int q, long address) {
+        if (isConfigurable(q)) {
+            queues[q].driver = address;
+        } else {
+            refusedWrites++;
+        }
+    }
+
+    /** Address of the device area; 0 if there is no such queue. */
+    public long queueDevice(int q) {
+        return isQueue(q) ? queues[q].device : 0;
+    }
+
+    /** Sets the address of the device area, before the queue is enabled. */
+    public void queueDevice(int q, long address) {
+        if (isConfigurable(q)) {
+            queues[q].device = address;
+        } else {
+            refusedWrites++;
+        }
+    }
+
+    private boolean isQueue(int q) {
+        return q >= 0 && q < queues.length;
+    }
+
+    private boolean isConfigurable(int q) {
+        return isQueue(q) && !queues[q].enabled && (status & STATUS_DRIVER_OK) == 0;
+    }
+
+    /**
+     * The driver has made buffers available. Ignored unless the device runs and the queue is
+     * enabled: buffers are not touched before DRIVER_OK (2.1.2), and all queues are looked at then.
+     */
+    public void kick(int q) {
+        if (isRunning() && queueEnabled(q)) {
+            type.kick(q);
+        }
+    }
+
+    // --- configuration, 2.5
+
+    /** Changes before the driver can see two versions of the configuration (4.1.4.3.1); 8 bits. */
+    public int configGeneration() {
+        return configGeneration;
+    }
+
+    /** Reads configuration; 0 for what is not there or not of size 1, 2, 4 or 8. */
+    public long readConfig(int offset, int size) {
+        if (!isConfig(offset, size)) {
+            return 0;
+        }
+        // Counted at the first read after a change and not at the change: 256 changes between
+        // two reads must not look like none.
+        if (configChanged) {
+            configChanged = false;
+            configGeneration = (configGeneration + 1) & 0xff;
+        }
+        return type.readConfig(offset, size);
+    }
+
+    /** Writes configuration; ignored for what is not there or not of size 1, 2, 4 or 8. */
+    public void writeConfig(int offset, int size, long value) {
+        if (isConfig(offset, size)) {
+            type.writeConfig(offset, size, value);
+        } else {
+            refusedWrites++;
+        }
+    }
+
+    private boolean isConfig(int offset, int size) {
+        return (size == 1 || size == 2 || size == 4 || size == 8)
+                && offset >= 0
+                && offset <= type.configSize() - size;
+    }
+
+    // --- memory and time
+
+    /** Guest memory, or how the device sees it, has changed: what was absent may be there. */
+    public void memoryChanged() {
+        if (isRunning()) {
+            type.memoryChanged();
+        }
+    }
+
+    /** True while the device waits for absent memory, and {@link #tick} is wanted. */
+    public boolean needsTick() {
+        return waitsForMemory;
+    }
+
+    /**
+     * Tells the time. The wait for absent memory counts from the first tick in it; when it has
+     * lasted {@link #ABSENT_LIMIT_NANOS} the device needs a reset.
+     *
+     * @param nowNanos of any clock that does not go back, always the same one
+     */
+    public void tick(long nowNanos) {
+        if (!waitsForMemory) {
+            return;
+        }
+        if (!hasWaitStart) {
+            hasWaitStart = true;
+            waitStartNanos = nowNanos;
+        } else if (nowNanos - waitStartNanos >= ABSENT_LIMIT_NANOS) {
+            needsReset(ABSENT_TOO_LONG);
+        }
+    }
+
+    // --- for the device type
+
+    /** The way to memory that rings and buffers go. */
+    public Dma dma() {
+        return dma;
+    }
+
+    /** Queue {@code q}, which is running if the driver has enabled it. */
+    public SplitQueue queue(int q) {
+        return queues[q].queue;
+    }
+
+    /**
+     * Notifies the driver of used buffers: {@link SplitQueue#shouldInterrupt} said so. Outside a
+     * guarded section.
+     */
+    public void interrupt(int q) {
+        if (isRunning()) {
+            interrupts.queue(q);
+        }
+    }
+
+    /** The configuration has changed: a new generation, and a notification if DRIVER_OK is set. */
+    public void configChanged() {
+        configChanged = true;
+        if ((status & STATUS_DRIVER_OK) != 0) {
+            interrupts.config();
+        }
+    }
+
+    /**
+     * The type holds something that waits for absent memory, or no longer does. Saying true again
+     * does not start the wait anew; say false in between when something has moved.
+     */
+    public void waitsForMemory(boolean waits) {
+        waitsForMemory = waits && isRunning();
+        if (!waitsForMemory) {
+            hasWaitStart = false;
+        }
+    }
+}

@@ -1,0 +1,150 @@
+package org.ioasis.virtqueue;
+
+import static java.util.Objects.requireNonNull;
+
+import java.lang.foreign.MemorySegment;
+import java.util.Objects;
+import org.ioasis.memory.Dma;
+import org.ioasis.memory.Outcome;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A descriptor chain as it was when it was popped: its descriptors were copied once, so the driver
+ * cannot change them under the device. The readable bytes of all descriptors are one sequence from
+ * 0 to {@link #readableLength()}, the writable ones another: a device cannot see where one
+ * descriptor ends (virtio 1.4, 2.7.4.1).
+ *
+ * <p>Holds arrays for the longest chain and is meant to be reused; filled by {@link
+ * SplitQueue#pop}. Contents are addresses, not memory, so a chain may be kept over sections. One
+ * thread.
+ */
+public final class Chain {
+    private final long[] addresses;
+    private final long[] lengths;
+    private int count;
+    private int readableCount;
+    private int head;
+    private long readableLength;
+    private long writableLength;
+    private @Nullable Dma dma;
+
+    /** A chain with room for {@code descriptorLimit >= 1} descriptors. */
+    public Chain(int descriptorLimit) {
+        addresses = new long[descriptorLimit];
+        lengths = new long[descriptorLimit];
+    }
+
+    /** Index of the first descriptor: the name under which the chain goes back to the driver. */
+    public int head() {
+        return head;
+    }
+
+    /** Number of descriptors that describe buffers (the one that refers to a table is none). */
+    public int descriptorCount() {
+        return count;
+    }
+
+    /** Total bytes that the device may read, at most 2^32. */
+    public long readableLength() {
+        return readableLength;
+    }
+
+    /** Total bytes that the device may write, at most 2^32. */
+    public long writableLength() {
+        return writableLength;
+    }
+
+    /**
+     * Copies {@code n} bytes from the readable part, starting at its byte {@code from}. Inside a
+     * guarded section of the queue's {@link Dma}.
+     *
+     * @throws IndexOutOfBoundsException if the readable part does not have these bytes
+     */
+    public Outcome copyIn(long from, MemorySegment to, long toOffset, long n) {
+        Objects.checkFromIndexSize(from, n, readableLength);
+        Dma memory = requireNonNull(dma);
+        long skip = from;
+        long left = n;
+        long at = toOffset;
+        for (int i = 0; left > 0; i++) {
+            if (skip >= lengths[i]) {
+                skip -= lengths[i];
+                continue;
+            }
+            long piece = Math.min(left, lengths[i] - skip);
+            Outcome outcome = memory.read(addresses[i] + skip, to, at, piece);
+            if (outcome != Outcome.OK) {
+                return outcome;
+            }
+            skip = 0;
+            at += piece;
+            left -= piece;
+        }
+        return Outcome.OK;
+    }
+
+    /**
+     * Copies {@code n} bytes to the writable part, starting at its byte {@code to}. Inside a
+     * guarded section of the queue's {@link Dma}. On anything but OK a part may have been written.
+     *
+     * @throws IndexOutOfBoundsException if the writable part does not have these bytes
+     */
+    public Outcome copyOut(long to, MemorySegment from, long fromOffset, long n) {
+        Objects.checkFromIndexSize(to, n, writableLength);
+        Dma memory = requireNonNull(dma);
+        long skip = to;
+        long left = n;
+        long at = fromOffset;
+        for (int i = readableCount; left > 0; i++) {
+            if (skip >= lengths[i]) {
+                skip -= lengths[i];
+                continue;
+            }
+            long piece = Math.min(left, lengths[i] - skip);
+            Outcome outcome = memory.write(addresses[i] + skip, from, at, piece);
+            if (outcome != Outcome.OK) {
+                return outcome;
+            }
+            skip = 0;
+            at += piece;
+            left -= piece;
+        }
+        return Outcome.OK;
+    }
+
+    void begin(Dma dma) {
+        this.dma = dma;
+        count = 0;
+        readableCount = 0;
+        readableLength = 0;
+        writableLength = 0;
+    }
+
+    void head(int value) {
+        head = value;
+    }
+
+    int limit() {
+        return addresses.length;
+    }
+
+    boolean hasWritable() {
+        return count > readableCount;
+    }
+
+    long totalLength() {
+        return readableLength + writableLength;
+    }
+
+    void add(long address, long length, boolean writable) {
+        addresses[count] = address;
+        lengths[count] = length;
+        count++;
+        if (writable) {
+            writableLength += length;
+        } else {
+            readableCount = count;
+            readableLength += length;
+        }
+    }
+}
