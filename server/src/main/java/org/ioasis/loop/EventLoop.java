@@ -89,7 +89,16 @@ public final class EventLoop implements AutoCloseable {
             epoll.close();
             throw e;
         }
-        epoll.add(wake.fd(), Epoll.IN, WAKE_TOKEN);
+        boolean isWatched = false;
+        try {
+            epoll.add(wake.fd(), Epoll.IN, WAKE_TOKEN);
+            isWatched = true;
+        } finally {
+            if (!isWatched) {
+                wake.close();
+                epoll.close();
+            }
+        }
         this.lastWorkNanos = nanoTime.getAsLong();
     }
 
@@ -168,7 +177,7 @@ public final class EventLoop implements AutoCloseable {
     }
 
     /** Watches {@code fd} until the registration is cancelled. The caller keeps the descriptor. */
-    public Registration register(int fd, int wanted, EventHandler handler) {
+    public Registration register(int fd, int wanted, EventHandler handler) throws ErrnoException {
         int slot = slots.indexOf(null);
         if (slot < 0) {
             slot = slots.size();

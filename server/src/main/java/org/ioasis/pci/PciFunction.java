@@ -33,4 +33,7 @@ public interface PciFunction {
 
     /** Memory has been added: what waited for absent memory is tried again. */
     void memoryChanged();
+
+    /** Tells the time, a few times a second while there is a session: bounds waits for memory. */
+    void tick(long nowNanos);
 }

@@ -475,4 +475,9 @@ public final class VirtioPciFunction implements PciFunction, Interrupts {
     public void memoryChanged() {
         device.memoryChanged();
     }
+
+    @Override
+    public void tick(long nowNanos) {
+        device.tick(nowNanos);
+    }
 }
