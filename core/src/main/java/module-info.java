@@ -2,8 +2,12 @@
 module org.ioasis.core {
     requires static transitive org.jspecify;
 
+    exports org.ioasis.iommu;
+    exports org.ioasis.iommu.fault;
+    exports org.ioasis.iommu.mapping;
     exports org.ioasis.memory;
     exports org.ioasis.spec;
     exports org.ioasis.virtio;
+    exports org.ioasis.virtio.iommu;
     exports org.ioasis.virtqueue;
 }

@@ -74,6 +74,7 @@ public final class PinnedLease implements Lease {
      * True if the lease was given in {@code space} (a domain, say) and touches {@code first..last}
      * of it.
      */
+    @SuppressWarnings("ReferenceEquality") // a space is an identity
     public boolean isIn(Object space, long first, long last) {
         return this.space == space
                 && Long.compareUnsigned(this.first, last) <= 0
@@ -81,6 +82,7 @@ public final class PinnedLease implements Lease {
     }
 
     /** True if {@code owner} (an endpoint, say) holds it. */
+    @SuppressWarnings("ReferenceEquality") // an owner is an identity
     public boolean isOwnedBy(Object owner) {
         return this.owner == owner;
     }

@@ -1,0 +1,102 @@
+package org.ioasis.iommu;
+
+import java.lang.invoke.MethodHandles;
+import java.lang.invoke.VarHandle;
+import java.util.List;
+import java.util.concurrent.CopyOnWriteArrayList;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A device, or a part of one, that the IOMMU tells apart by a 32-bit id. Attached and detached by
+ * the loop thread; translating threads read the domain pointer inside a guarded section.
+ */
+public final class Endpoint {
+    private static final VarHandle DOMAIN;
+
+    static {
+        try {
+            DOMAIN = MethodHandles.lookup().findVarHandle(Endpoint.class, "domain", Domain.class);
+        } catch (ReflectiveOperationException e) {
+            throw new ExceptionInInitializerError(e);
+        }
+    }
+
+    private final int id;
+    private final EndpointProperties properties;
+    private final List<EndpointDma> accesses = new CopyOnWriteArrayList<>();
+    private @Nullable Domain domain;
+    private @Nullable DomainListener listener;
+    private volatile boolean wasAttached;
+
+    /** A listener still owes an answer for this endpoint's move: its other requests wait. */
+    boolean isBusy;
+
+    Endpoint(int id, EndpointProperties properties) {
+        this.id = id;
+        this.properties = properties;
+    }
+
+    /** 32-bit unsigned. */
+    public int id() {
+        return id;
+    }
+
+    public EndpointProperties properties() {
+        return properties;
+    }
+
+    /** Where the endpoint is attached, as a translating thread may see it. */
+    @Nullable Domain domainAcquire() {
+        return (Domain) DOMAIN.getAcquire(this);
+    }
+
+    void domainRelease(@Nullable Domain next) {
+        DOMAIN.setRelease(this, next);
+        if (next != null) {
+            wasAttached = true;
+        }
+    }
+
+    void forgetAttachments() {
+        DOMAIN.setRelease(this, (Domain) null);
+        wasAttached = false;
+    }
+
+    boolean wasAttached() {
+        return wasAttached;
+    }
+
+    void add(EndpointDma access) {
+        accesses.add(access);
+    }
+
+    @Nullable DomainListener listener() {
+        return listener;
+    }
+
+    void listener(@Nullable DomainListener next) {
+        listener = next;
+    }
+
+    /** What has happened to its accesses since it was added; any thread. */
+    public EndpointCounts counts() {
+        EndpointCounts sum = EndpointCounts.ZERO;
+        for (EndpointDma access : accesses) {
+            sum = sum.plus(access.counts());
+        }
+        return sum;
+    }
+
+    /** True if it is attached to a domain now. Loop thread. */
+    public boolean isAttached() {
+        return domain != null;
+    }
+
+    /**
+     * Its domain's id, or -1 shown as an unsigned 64-bit impossibility when it has none. Loop
+     * thread.
+     */
+    public long domainId() {
+        return domain == null ? -1 : Integer.toUnsignedLong(domain.id);
+    }
+}

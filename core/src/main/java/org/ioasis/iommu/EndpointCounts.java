@@ -1,0 +1,32 @@
+package org.ioasis.iommu;
+
+/**
+ * Counters of one endpoint's accesses. Immutable snapshot.
+ *
+ * @param translations accesses that a mapping answered
+ * @param translatedBytes bytes copied through mappings
+ * @param identity accesses in a bypass domain, that the driver asked for
+ * @param bypassed accesses while attached to no domain, let through because {@code bypass} is 1
+ * @param bypassedAfterAttach those of them that came after the first ATTACH since the last reset
+ * @param faults accesses refused
+ */
+public record EndpointCounts(
+        long translations,
+        long translatedBytes,
+        long identity,
+        long bypassed,
+        long bypassedAfterAttach,
+        long faults) {
+
+    public static final EndpointCounts ZERO = new EndpointCounts(0, 0, 0, 0, 0, 0);
+
+    public EndpointCounts plus(EndpointCounts other) {
+        return new EndpointCounts(
+                translations + other.translations,
+                translatedBytes + other.translatedBytes,
+                identity + other.identity,
+                bypassed + other.bypassed,
+                bypassedAfterAttach + other.bypassedAfterAttach,
+                faults + other.faults);
+    }
+}

@@ -1,0 +1,154 @@
+package org.ioasis.iommu;
+
+import java.util.function.Supplier;
+import org.ioasis.iommu.fault.FaultReason;
+import org.ioasis.iommu.mapping.Extent;
+import org.ioasis.iommu.mapping.MapFlags;
+import org.ioasis.iommu.mapping.MappingStore;
+import org.ioasis.memory.Access;
+import org.ioasis.memory.Guard;
+import org.ioasis.memory.GuestMemory;
+import org.ioasis.memory.Outcome;
+import org.ioasis.memory.RegionDma;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * An endpoint's access to memory: every address is an IOVA and goes through the endpoint's domain.
+ * Belongs to the thread that owns its guard. Lock-free; an access that is refused is reported when
+ * the section ends, because the fault queue has a lock.
+ */
+final class EndpointDma extends RegionDma {
+    private enum Route {
+        TRANSLATED,
+        IDENTITY,
+        BYPASSED
+    }
+
+    private final Iommu iommu;
+    private final Endpoint endpoint;
+    private final Extent extent = new Extent();
+    private final Supplier<String> explanation = this::explain;
+    private final Count translations = new Count();
+    private final Count translatedBytes = new Count();
+    private final Count identity = new Count();
+    private final Count bypassed = new Count();
+    private final Count bypassedAfterAttach = new Count();
+    private final Count faults = new Count();
+
+    private Route route = Route.TRANSLATED;
+    // The first fault of the section; later ones of the same section are its consequences and only
+    // counted.
+    private @Nullable FaultReason faultReason;
+    private long faultAddress;
+    private Access faultAccess = Access.READ;
+
+    EndpointDma(Iommu iommu, Endpoint endpoint, GuestMemory memory, Guard guard) {
+        super(memory, guard);
+        this.iommu = iommu;
+        this.endpoint = endpoint;
+    }
+
+    EndpointCounts counts() {
+        return new EndpointCounts(
+                translations.read(),
+                translatedBytes.read(),
+                identity.read(),
+                bypassed.read(),
+                bypassedAfterAttach.read(),
+                faults.read());
+    }
+
+    @Override
+    public Outcome resolve(long address, long length, Access access) {
+        Domain domain = endpoint.domainAcquire();
+        if (domain == null) {
+            if (!iommu.isBypassing()) {
+                return fault(FaultReason.DOMAIN, address, access);
+            }
+            route = Route.BYPASSED;
+            bypassed.increment();
+            if (endpoint.wasAttached()) {
+                bypassedAfterAttach.increment();
+            }
+            return locate(address, length, access);
+        }
+        MappingStore store = domain.store;
+        if (store == null) {
+            route = Route.IDENTITY;
+            identity.increment();
+            return locate(address, length, access);
+        }
+        int needed = access == Access.WRITE ? MapFlags.WRITE : MapFlags.READ;
+        if (!store.lookup(address, extent) || (extent.flags() & needed) == 0) {
+            return fault(FaultReason.MAPPING, address, access);
+        }
+        route = Route.TRANSLATED;
+        translations.increment();
+        // As far as the mapping goes: last - address cannot wrap because the address lies inside.
+        long after = extent.last() - address;
+        long reach = Long.compareUnsigned(length - 1, after) <= 0 ? length : after + 1;
+        return locate(address + extent.delta(), reach, access);
+    }
+
+    private Outcome fault(FaultReason reason, long address, Access access) {
+        faults.increment();
+        if (faultReason == null) {
+            faultReason = reason;
+            faultAddress = address;
+            faultAccess = access;
+        }
+        return Outcome.FAULT;
+    }
+
+    @Override
+    public void leave() {
+        super.leave();
+        FaultReason reason = faultReason;
+        if (reason != null) {
+            iommu.faults().report(reason, endpoint.id(), faultAddress, faultAccess, explanation);
+            faultReason = null;
+        }
+    }
+
+    private String explain() {
+        return iommu.explain(endpoint.domainAcquire(), faultAddress, faultAccess);
+    }
+
+    @Override
+    protected void copied(long length) {
+        if (route == Route.TRANSLATED) {
+            translatedBytes.add(length);
+        }
+    }
+
+    @Override
+    protected Outcome beyondTheEnd(long address, Access access) {
+        // What lies past 2^64-1 is mapped nowhere; the last address that exists stands for it.
+        return fault(FaultReason.MAPPING, -1L, access);
+    }
+
+    @Override
+    protected Object leaseSpace() {
+        Domain domain = endpoint.domainAcquire();
+        return domain == null ? endpoint : domain;
+    }
+
+    @Override
+    protected Object leaseOwner() {
+        return endpoint;
+    }
+
+    @Override
+    protected void leaseRevoked(long first, long last, Access access) {
+        faults.increment();
+        iommu.faults()
+                .report(
+                        FaultReason.MAPPING,
+                        endpoint.id(),
+                        first,
+                        access,
+                        () ->
+                                "the endpoint held 0x%x..0x%x past the deadline of its lease"
+                                        .formatted(first, last));
+    }
+}

@@ -1,0 +1,25 @@
+package org.ioasis.iommu;
+
+import java.util.List;
+
+/**
+ * What is particular about one endpoint. Immutable.
+ *
+ * @param pageSizeMask page sizes that it can use, 0 for all that the IOMMU has; the lowest common
+ *     bit is the granule
+ * @param inputFirst first IOVA that it can put on the bus
+ * @param inputLast last one, inclusive
+ * @param reserved its reserved regions
+ */
+public record EndpointProperties(
+        long pageSizeMask, long inputFirst, long inputLast, ReservedWindows reserved) {
+
+    /** An endpoint without any limit of its own. */
+    public static final EndpointProperties UNLIMITED =
+            new EndpointProperties(0, 0, -1L, ReservedWindows.NONE);
+
+    /** An endpoint whose only particularity are its reserved regions. */
+    public static EndpointProperties reserving(List<ReservedRegion> regions) {
+        return new EndpointProperties(0, 0, -1L, ReservedWindows.of(regions));
+    }
+}

@@ -1,0 +1,668 @@
+package org.ioasis.iommu;
+
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.function.Consumer;
+import java.util.function.Supplier;
+import org.ioasis.iommu.fault.FaultQueue;
+import org.ioasis.iommu.mapping.MapFlags;
+import org.ioasis.iommu.mapping.MappingStore;
+import org.ioasis.iommu.mapping.RunVisitor;
+import org.ioasis.memory.Access;
+import org.ioasis.memory.Dma;
+import org.ioasis.memory.Guard;
+import org.ioasis.memory.Guards;
+import org.ioasis.memory.GuestMemory;
+import org.ioasis.memory.PinnedLease;
+import org.ioasis.memory.Quiescence;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * One IOMMU: its endpoints, its domains and the four requests that change them. Every request is
+ * checked in one fixed order before anything changes; one that is not answered OK has changed
+ * nothing. Requests belong to the machine's loop thread; translation happens on any thread through
+ * the {@link Dma} that {@link #dma} makes.
+ *
+ * <p>A request is answered through its {@link Completion}: at once, or later when an access under
+ * the old state is still running or a listener owes an answer. What waits never holds up a request
+ * to another domain.
+ */
+public final class Iommu {
+    private final IommuOptions options;
+    private final Guards guards;
+    private final FaultQueue faults;
+    private final Supplier<MappingStore> stores;
+    private final IdMap<Endpoint> endpoints = new IdMap<>();
+    private final IdMap<Domain> domains = new IdMap<>();
+    private final List<ListenerRound> rounds = new ArrayList<>();
+    private List<Runnable> deferred = new ArrayList<>();
+    private final ArrayDeque<UnmapWait> unmapWaits = new ArrayDeque<>();
+    private final Count refusedByLimit = new Count();
+    private long mappings;
+    private volatile boolean isBypassing;
+
+    /**
+     * @param stores makes the mapping store of a new domain
+     * @param faults where refused accesses go
+     */
+    public Iommu(
+            IommuOptions options, Guards guards, FaultQueue faults, Supplier<MappingStore> stores) {
+        this.options = options;
+        this.guards = guards;
+        this.faults = faults;
+        this.stores = stores;
+        isBypassing = options.bypassAtStart();
+    }
+
+    public IommuOptions options() {
+        return options;
+    }
+
+    public FaultQueue faults() {
+        return faults;
+    }
+
+    /** Mappings now, over all domains. */
+    public long mappingCount() {
+        return mappings;
+    }
+
+    public int domainCount() {
+        return domains.size();
+    }
+
+    /**
+     * Requests answered NOMEM because a limit was reached: Linux does not show its user a failed
+     * MAP. Any thread.
+     */
+    public long refusedByLimit() {
+        return refusedByLimit.read();
+    }
+
+    /** True if unattached endpoints reach memory untranslated. Any thread. */
+    public boolean isBypassing() {
+        return isBypassing;
+    }
+
+    public void bypass(boolean bypass) {
+        isBypassing = bypass;
+    }
+
+    // Endpoints
+    // ------------------------------------------------------------------------------------------------------
+
+    /**
+     * Adds an endpoint. IllegalArgumentException if the id is taken or the limit of endpoints is
+     * reached.
+     */
+    public Endpoint plug(int id, EndpointProperties properties) {
+        if (endpoints.get(id) != null) {
+            throw new IllegalArgumentException("endpoint 0x%x exists already".formatted(id));
+        }
+        if (endpoints.size() == options.endpointLimit()) {
+            throw new IllegalArgumentException(
+                    "limit of %d endpoints is reached".formatted(options.endpointLimit()));
+        }
+        Endpoint endpoint = new Endpoint(id, properties);
+        endpoints.put(id, endpoint);
+        return endpoint;
+    }
+
+    public @Nullable Endpoint endpoint(int id) {
+        return endpoints.get(id);
+    }
+
+    public void forEachEndpoint(Consumer<Endpoint> visitor) {
+        endpoints.forEach(visitor);
+    }
+
+    /**
+     * The way to memory for the device that {@code endpoint} stands for.
+     *
+     * @param memory guest memory as this device's VMM session sees it
+     * @param guard of the thread that the device runs on
+     */
+    public Dma dma(Endpoint endpoint, GuestMemory memory, Guard guard) {
+        EndpointDma access = new EndpointDma(this, endpoint, memory, guard);
+        endpoint.add(access);
+        return access;
+    }
+
+    /** Sets who keeps a copy of the endpoint's mappings. Only while it is detached. */
+    public void listen(Endpoint endpoint, DomainListener listener) {
+        if (endpoint.domainAcquire() != null) {
+            throw new IllegalStateException(
+                    "endpoint 0x%x is attached: a listener must be there before"
+                            .formatted(endpoint.id()));
+        }
+        endpoint.listener(listener);
+    }
+
+    // ATTACH
+    // ---------------------------------------------------------------------------------------------------------
+
+    /**
+     * Attaches an endpoint to a domain, which is created if there is none (virtio 1.4, 5.13.6.3).
+     */
+    public void attach(int endpointId, int domainId, boolean bypass, Completion completion) {
+        Endpoint endpoint = endpoints.get(endpointId);
+        if (endpoint == null) {
+            completion.complete(Status.NOENT);
+            return;
+        }
+        if (Integer.compareUnsigned(domainId, options.domainFirst()) < 0
+                || Integer.compareUnsigned(domainId, options.domainLast()) > 0) {
+            completion.complete(Status.RANGE);
+            return;
+        }
+        Domain target = domains.get(domainId);
+        Domain old = endpoint.domainAcquire();
+        if (endpoint.isBusy || isBusy(old) || isBusy(target)) {
+            deferred.add(() -> attach(endpointId, domainId, bypass, completion));
+            return;
+        }
+        if (target != null && target.isBypass() != bypass) {
+            completion.complete(Status.INVAL);
+            return;
+        }
+        if (target != null && target == old) {
+            completion.complete(Status.OK);
+            return;
+        }
+        boolean isNew = target == null;
+        if (target == null) {
+            target = new Domain(domainId, bypass ? null : stores.get());
+        }
+        if (!target.isCompatible(endpoint, options)) {
+            completion.complete(Status.UNSUPP);
+            return;
+        }
+        boolean endsOld = old != null && old.endpoints.size() == 1;
+        if (isNew && domains.size() - (endsOld ? 1 : 0) >= options.domainLimit()) {
+            refusedByLimit.increment();
+            completion.complete(Status.NOMEM);
+            return;
+        }
+        if (isNew) {
+            domains.put(domainId, target);
+        }
+        tellOfMove(endpoint, old, target, completion);
+    }
+
+    private void tellOfMove(
+            Endpoint endpoint, @Nullable Domain old, Domain target, Completion completion) {
+        ListenerRound round = new ListenerRound();
+        DomainListener listener = endpoint.listener();
+        if (listener != null) {
+            if (old != null && old.store != null) {
+                old.store.runs(0, -1L, (f, l, o, flags) -> round.unmap(listener, f, l, o, flags));
+            }
+            if (target.store != null) {
+                target.store.runs(0, -1L, (f, l, o, flags) -> round.map(listener, f, l, o, flags));
+            }
+        }
+        endpoint.isBusy = true;
+        play(
+                round,
+                old,
+                target,
+                status -> {
+                    endpoint.isBusy = false;
+                    if (status == Status.OK) {
+                        move(endpoint, old, target, completion);
+                    } else {
+                        dropIfEmpty(target);
+                        completion.complete(status);
+                    }
+                });
+    }
+
+    private void move(
+            Endpoint endpoint,
+            @Nullable Domain old,
+            @Nullable Domain target,
+            Completion completion) {
+        if (target != null) {
+            target.add(endpoint, options);
+        }
+        // One store: an access sees the old domain or the new one, never neither.
+        endpoint.domainRelease(target);
+        if (old != null) {
+            old.remove(endpoint, options);
+            dropIfEmpty(old);
+        }
+        guards.await(
+                new Quiescence() {
+                    @Override
+                    protected boolean isHeldBy(PinnedLease lease) {
+                        return lease.isOwnedBy(endpoint) && !isFromNow(lease);
+                    }
+
+                    private boolean isFromNow(PinnedLease lease) {
+                        return target != null && lease.isIn(target, 0, -1L);
+                    }
+
+                    @Override
+                    protected void quiescent() {
+                        completion.complete(Status.OK);
+                    }
+                });
+    }
+
+    private void dropIfEmpty(Domain domain) {
+        if (domain.endpoints.isEmpty()) {
+            if (domain.store != null) {
+                mappings -= domain.store.size();
+            }
+            domains.remove(domain.id);
+        }
+    }
+
+    // DETACH
+    // ---------------------------------------------------------------------------------------------------------
+
+    /**
+     * Detaches an endpoint from a domain (5.13.6.4). When it is answered the endpoint reaches
+     * nothing of the domain any more; with the last endpoint the domain ends.
+     */
+    public void detach(int endpointId, int domainId, Completion completion) {
+        Endpoint endpoint = endpoints.get(endpointId);
+        if (endpoint == null) {
+            completion.complete(Status.NOENT);
+            return;
+        }
+        Domain domain = endpoint.domainAcquire();
+        if (endpoint.isBusy || isBusy(domain)) {
+            deferred.add(() -> detach(endpointId, domainId, completion));
+            return;
+        }
+        // D-30 leaves it open. Strict would be INVAL whenever the ids do not match, but Linux
+        // detaches identity domains
+        // with id 0 and warns when that fails.
+        if (domain == null || (domain.id != domainId && !options.detachByEndpoint())) {
+            completion.complete(Status.INVAL);
+            return;
+        }
+        leave(endpoint, domain, completion);
+    }
+
+    private void leave(Endpoint endpoint, Domain domain, Completion completion) {
+        ListenerRound round = new ListenerRound();
+        DomainListener listener = endpoint.listener();
+        if (listener != null && domain.store != null) {
+            domain.store.runs(0, -1L, (f, l, o, flags) -> round.unmap(listener, f, l, o, flags));
+        }
+        endpoint.isBusy = true;
+        play(
+                round,
+                domain,
+                null,
+                status -> {
+                    endpoint.isBusy = false;
+                    move(endpoint, domain, null, completion);
+                });
+    }
+
+    // MAP
+    // ------------------------------------------------------------------------------------------------------------
+
+    /**
+     * Maps {@code first..last} of a domain to {@code output} and on (5.13.6.5).
+     *
+     * @param flags {@link MapFlags}, already known to be ones that the driver may use
+     */
+    public void map(
+            int domainId, long first, long last, long output, int flags, Completion completion) {
+        Domain domain = domains.get(domainId);
+        if (isBusy(domain)) {
+            deferred.add(() -> map(domainId, first, last, output, flags, completion));
+            return;
+        }
+        Status refusal = refuseMap(domain, first, last, output);
+        if (refusal != Status.OK || domain == null || domain.store == null) {
+            completion.complete(refusal);
+            return;
+        }
+        MappingStore store = domain.store;
+        if (!store.map(first, last, output, flags)) {
+            completion.complete(Status.INVAL);
+            return;
+        }
+        mappings++;
+        ListenerRound round = roundFor(domain);
+        if (round == null) {
+            completion.complete(Status.OK);
+            return;
+        }
+        for (Endpoint endpoint : domain.endpoints) {
+            DomainListener listener = endpoint.listener();
+            if (listener != null) {
+                round.map(listener, first, last, output, flags);
+            }
+        }
+        play(
+                round,
+                domain,
+                null,
+                status -> {
+                    if (status == Status.OK) {
+                        completion.complete(Status.OK);
+                        return;
+                    }
+                    store.unmap(first, last);
+                    mappings--;
+                    // The mapping was there for a moment: an access may have begun under it.
+                    awaitUnmapped(domain, first, last, status, completion);
+                });
+    }
+
+    /**
+     * Everything that can be wrong with a MAP, in the one order that decides when several things
+     * are.
+     */
+    private Status refuseMap(@Nullable Domain domain, long first, long last, long output) {
+        if (domain == null) {
+            return Status.NOENT;
+        }
+        MappingStore store = domain.store;
+        if (store == null || Long.compareUnsigned(last, first) < 0) {
+            return Status.INVAL;
+        }
+        long unaligned = domain.granule() - 1;
+        long outputLast = output + (last - first);
+        if (((first | (last + 1) | output) & unaligned) != 0
+                || Long.compareUnsigned(outputLast, output) < 0
+                || Long.compareUnsigned(first, domain.inputFirst()) < 0
+                || Long.compareUnsigned(last, domain.inputLast()) > 0) {
+            return Status.RANGE;
+        }
+        if (domain.reserved().overlaps(first, last)) {
+            return Status.INVAL;
+        }
+        if (mappings >= options.mappingLimit()) {
+            if (store.overlaps(first, last)) {
+                return Status.INVAL;
+            }
+            refusedByLimit.increment();
+            return Status.NOMEM;
+        }
+        return Status.OK;
+    }
+
+    // UNMAP
+    // ----------------------------------------------------------------------------------------------------------
+
+    /**
+     * Removes the mappings of {@code first..last} (5.13.6.6). When it is answered no access uses
+     * them any more. A new MAP of the range is legal even before that.
+     */
+    public void unmap(int domainId, long first, long last, Completion completion) {
+        Domain domain = domains.get(domainId);
+        if (isBusy(domain)) {
+            deferred.add(() -> unmap(domainId, first, last, completion));
+            return;
+        }
+        if (domain == null) {
+            completion.complete(Status.NOENT);
+            return;
+        }
+        MappingStore store = domain.store;
+        if (store == null || Long.compareUnsigned(last, first) < 0) {
+            completion.complete(Status.INVAL);
+            return;
+        }
+        ListenerRound round = roundFor(domain);
+        if (round != null && !store.splits(first, last)) {
+            for (Endpoint endpoint : domain.endpoints) {
+                DomainListener listener = endpoint.listener();
+                if (listener != null) {
+                    store.runs(
+                            first, last, (f, l, o, flags) -> round.unmap(listener, f, l, o, flags));
+                }
+            }
+        }
+        long removed = store.unmap(first, last);
+        if (removed == MappingStore.SPLITS) {
+            completion.complete(Status.RANGE);
+            return;
+        }
+        mappings -= removed;
+        if (removed == 0) {
+            completion.complete(Status.OK);
+        } else if (round == null) {
+            awaitUnmapped(domain, first, last, Status.OK, completion);
+        } else {
+            play(
+                    round,
+                    domain,
+                    null,
+                    status -> awaitUnmapped(domain, first, last, Status.OK, completion));
+        }
+    }
+
+    /** Answers with {@code status} when no access uses the range of the domain any more. */
+    private void awaitUnmapped(
+            Domain domain, long first, long last, Status status, Completion completion) {
+        UnmapWait wait = unmapWaits.poll();
+        if (wait == null) {
+            wait = new UnmapWait();
+        }
+        wait.domain = domain;
+        wait.first = first;
+        wait.last = last;
+        wait.status = status;
+        wait.completion = completion;
+        guards.await(wait);
+    }
+
+    private final class UnmapWait extends Quiescence {
+        private @Nullable Domain domain;
+        private long first;
+        private long last;
+        private Status status = Status.OK;
+        private @Nullable Completion completion;
+
+        @Override
+        protected boolean isHeldBy(PinnedLease lease) {
+            return domain != null && lease.isIn(domain, first, last);
+        }
+
+        @Override
+        protected void quiescent() {
+            Completion answer = completion;
+            completion = null;
+            domain = null;
+            // Kept for the next UNMAP: as many as were ever in flight together, which the request
+            // queue bounds.
+            unmapWaits.push(this);
+            if (answer != null) {
+                answer.complete(status);
+            }
+        }
+    }
+
+    // Reset
+    // ----------------------------------------------------------------------------------------------------------
+
+    /**
+     * Back to no attachment, no domain, no mapping; {@code bypass} stays (virtio 1.4, 5.13.5:
+     * device reset). When it returns no access under the old state is running; leases are taken
+     * back. Requests that still waited are answered.
+     */
+    public void reset() {
+        for (ListenerRound round : List.copyOf(rounds)) {
+            round.cancel();
+        }
+        rounds.clear();
+        deferred.clear();
+        endpoints.forEach(endpoint -> {
+            boolean hadDomain = endpoint.domainAcquire() != null || endpoint.isBusy;
+            endpoint.isBusy = false;
+            endpoint.forgetAttachments();
+            DomainListener listener = endpoint.listener();
+            if (hadDomain && listener != null) {
+                listener.cleared();
+            }
+        });
+        domains.clear();
+        mappings = 0;
+        faults.clear();
+        ResetWait wait = new ResetWait();
+        guards.revoke(wait);
+        guards.await(wait);
+        while (!wait.isOver && guards.hasPending()) {
+            // A section on another thread lasts microseconds and cannot block, so this ends.
+            Thread.onSpinWait();
+            guards.poll();
+        }
+    }
+
+    private final class ResetWait extends Quiescence {
+        private boolean isOver;
+
+        @Override
+        protected boolean isHeldBy(PinnedLease lease) {
+            return lease.owner() instanceof Endpoint owner && endpoints.get(owner.id()) == owner;
+        }
+
+        @Override
+        protected void quiescent() {
+            isOver = true;
+        }
+    }
+
+    /**
+     * Machine reset: like {@link #reset}, and {@code bypass} is back at its initial value (D-08).
+     */
+    public void systemReset() {
+        reset();
+        isBypassing = options.bypassAtStart();
+    }
+
+    // Listeners
+    // ------------------------------------------------------------------------------------------------------
+
+    private static boolean isBusy(@Nullable Domain domain) {
+        return domain != null && domain.isBusy;
+    }
+
+    /**
+     * A round if some endpoint of the domain listens, null if none does: the common case allocates
+     * nothing.
+     */
+    private static @Nullable ListenerRound roundFor(Domain domain) {
+        for (int i = 0; i < domain.endpoints.size(); i++) {
+            if (domain.endpoints.get(i).listener() != null) {
+                return new ListenerRound();
+            }
+        }
+        return null;
+    }
+
+    private void play(
+            ListenerRound round,
+            @Nullable Domain one,
+            @Nullable Domain other,
+            ListenerRound.End end) {
+        busy(one, true);
+        busy(other, true);
+        rounds.add(round);
+        round.start(status -> {
+            rounds.remove(round);
+            busy(one, false);
+            busy(other, false);
+            end.ended(status);
+            retryDeferred();
+        });
+    }
+
+    private static void busy(@Nullable Domain domain, boolean isBusy) {
+        if (domain != null) {
+            domain.isBusy = isBusy;
+        }
+    }
+
+    private void retryDeferred() {
+        if (deferred.isEmpty()) {
+            return;
+        }
+        List<Runnable> now = deferred;
+        deferred = new ArrayList<>();
+        for (Runnable request : now) {
+            request.run();
+        }
+    }
+
+    // Diagnostics
+    // ----------------------------------------------------------------------------------------------------
+
+    /** Why an access is refused, for people. Any thread; computed only for faults that are kept. */
+    String explain(@Nullable Domain domain, long address, Access access) {
+        if (domain == null) {
+            return "the endpoint is attached to no domain and bypass is 0";
+        }
+        MappingStore store = domain.store;
+        if (store == null) {
+            return "the endpoint has moved to a bypass domain since";
+        }
+        String[] text = {"domain 0x%x has no mapping at all".formatted(domain.id)};
+        store.nearest(
+                address,
+                (first, last, output, flags) -> {
+                    boolean inside =
+                            Long.compareUnsigned(first, address) <= 0
+                                    && Long.compareUnsigned(address, last) <= 0;
+                    text[0] =
+                            inside
+                                    ? "domain 0x%x maps 0x%x..0x%x without %s permission"
+                                            .formatted(domain.id, first, last, access)
+                                    : "not mapped in domain 0x%x; nearest is 0x%x..0x%x"
+                                            .formatted(domain.id, first, last);
+                });
+        return text[0];
+    }
+
+    /**
+     * Visits the mappings of a domain with their exact borders; nothing if there is no such domain.
+     * Loop thread.
+     */
+    public void mappings(int domainId, RunVisitor visitor) {
+        Domain domain = domains.get(domainId);
+        if (domain != null && domain.store != null) {
+            domain.store.mappings(0, -1L, visitor);
+        }
+    }
+
+    /**
+     * All that can be seen from outside, as text: domains, attachments, mappings. For dumps and for
+     * tests.
+     */
+    public String dump() {
+        StringBuilder out = new StringBuilder();
+        out.append("bypass=").append(isBypassing ? 1 : 0).append('\n');
+        endpoints.forEach(endpoint -> {
+            Domain domain = endpoint.domainAcquire();
+            out.append("endpoint 0x%x: ".formatted(endpoint.id()))
+                    .append(domain == null ? "detached" : "domain 0x%x".formatted(domain.id))
+                    .append('\n');
+        });
+        domains.forEach(domain -> {
+            out.append("domain 0x%x: ".formatted(domain.id));
+            if (domain.store == null) {
+                out.append("bypass\n");
+                return;
+            }
+            out.append(
+                    "granule 0x%x, %d mappings%n".formatted(domain.granule(), domain.store.size()));
+            domain.store.mappings(
+                    0,
+                    -1L,
+                    (first, last, output, flags) ->
+                            out.append(
+                                    "  0x%x..0x%x -> 0x%x flags %d%n"
+                                            .formatted(first, last, output, flags)));
+        });
+        return out.toString();
+    }
+}

@@ -1,0 +1,121 @@
+package org.ioasis.iommu;
+
+import java.util.ArrayList;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * One request's calls to listeners: made in order, each after the answer to the one before; undone
+ * in reverse order if one is refused. Loop thread.
+ */
+final class ListenerRound implements DomainListener.Answer {
+    /** Takes the end of the round: OK, or the status of the listener that refused. */
+    interface End {
+        void ended(Status status);
+    }
+
+    private record Step(
+            DomainListener listener, boolean maps, long first, long last, long output, int flags) {
+        void call(boolean undo, DomainListener.Answer answer) {
+            if (maps != undo) {
+                listener.mapped(first, last, output, flags, answer);
+            } else {
+                listener.unmapped(first, last, answer);
+            }
+        }
+    }
+
+    private final List<Step> steps = new ArrayList<>();
+    private @Nullable End end;
+    private int next;
+    private Status outcome = Status.OK;
+    private boolean isAnswered;
+    private boolean isCalling;
+    private boolean isOver;
+
+    boolean isEmpty() {
+        return steps.isEmpty();
+    }
+
+    /** True once every answer is there and {@link End} was told. */
+    boolean isOver() {
+        return isOver;
+    }
+
+    void map(DomainListener listener, long first, long last, long output, int flags) {
+        steps.add(new Step(listener, true, first, last, output, flags));
+    }
+
+    void unmap(DomainListener listener, long first, long last, long output, int flags) {
+        steps.add(new Step(listener, false, first, last, output, flags));
+    }
+
+    void start(End whenEnded) {
+        end = whenEnded;
+        proceed();
+    }
+
+    /** The IOMMU was reset: answers that still come mean nothing. */
+    void cancel() {
+        isOver = true;
+    }
+
+    @Override
+    public void ok() {
+        answered();
+    }
+
+    @Override
+    public void refused(Status status) {
+        if (status == Status.OK || (outcome == Status.OK && !steps.get(next).maps())) {
+            throw new IllegalStateException(
+                    "a listener refused with " + status + " what it cannot refuse");
+        }
+        if (outcome == Status.OK) {
+            outcome = status;
+        }
+        answered();
+    }
+
+    private void answered() {
+        if (isOver) {
+            return;
+        }
+        if (isAnswered) {
+            throw new IllegalStateException("a listener answered twice");
+        }
+        isAnswered = true;
+        // A listener that answers inside its call must not recurse once per step.
+        if (!isCalling) {
+            step();
+            proceed();
+        }
+    }
+
+    private void proceed() {
+        while (!isOver) {
+            boolean undo = outcome != Status.OK;
+            if (undo ? next < 0 : next == steps.size()) {
+                isOver = true;
+                if (end == null) {
+                    throw new IllegalStateException("the round was never started");
+                }
+                end.ended(outcome);
+                return;
+            }
+            isAnswered = false;
+            isCalling = true;
+            steps.get(next).call(undo, this);
+            isCalling = false;
+            if (!isAnswered) {
+                return; // goes on in answered()
+            }
+            step();
+        }
+    }
+
+    private void step() {
+        // A refused step has left nothing behind, so undoing starts with the one before it.
+        next += outcome == Status.OK ? 1 : -1;
+    }
+}

@@ -1,0 +1,31 @@
+package org.ioasis.iommu;
+
+/**
+ * A range of IOVAs that is special for an endpoint. Immutable.
+ *
+ * @param first first IOVA
+ * @param last last IOVA, inclusive, unsigned
+ */
+public record ReservedRegion(long first, long last, Kind kind) {
+    /** What is special about it. */
+    public enum Kind {
+        /** Not usable for mappings. */
+        RESERVED,
+        /** Doorbell of message signaled interrupts: accesses are not translated. */
+        MSI,
+        /** The device has an identity mapping of its own there (firmware memory). */
+        IDENTITY
+    }
+
+    public ReservedRegion {
+        if (Long.compareUnsigned(last, first) < 0) {
+            throw new IllegalArgumentException(
+                    "reserved region ends before it starts: 0x%x..0x%x".formatted(first, last));
+        }
+    }
+
+    boolean overlaps(long otherFirst, long otherLast) {
+        return Long.compareUnsigned(first, otherLast) <= 0
+                && Long.compareUnsigned(otherFirst, last) <= 0;
+    }
+}

@@ -1,0 +1,5 @@
+/** Refused accesses, kept until the driver has been told: bounded, coalesced, explained. */
+@NullMarked
+package org.ioasis.iommu.fault;
+
+import org.jspecify.annotations.NullMarked;

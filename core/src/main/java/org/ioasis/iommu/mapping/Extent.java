@@ -1,0 +1,26 @@
+package org.ioasis.iommu.mapping;
+
+/**
+ * What a lookup found: a piece of one mapping. Filled by {@link MappingStore#lookup}; reused by its
+ * owner, so that a translation allocates nothing. One thread.
+ */
+public final class Extent {
+    long last;
+    long delta;
+    int flags;
+
+    /** Last address, inclusive, up to which {@link #delta} and {@link #flags} hold. */
+    public long last() {
+        return last;
+    }
+
+    /** Output address minus IOVA, modulo 2^64. */
+    public long delta() {
+        return delta;
+    }
+
+    /** {@link MapFlags} of the mapping. */
+    public int flags() {
+        return flags;
+    }
+}

@@ -1,0 +1,151 @@
+package org.ioasis.iommu.mapping;
+
+import java.util.Map;
+import java.util.concurrent.ConcurrentNavigableMap;
+import java.util.concurrent.ConcurrentSkipListMap;
+
+/**
+ * Mappings in a sorted map of intervals: good for any granule down to one byte, and plain enough to
+ * be the model that other stores are tested against. Cost grows with the logarithm of the mappings,
+ * for changes and lookups alike; a lookup takes no lock but does allocate. Threads as {@link
+ * MappingStore} says.
+ */
+public final class IntervalStore implements MappingStore {
+    private record Mapping(long first, long last, long output, int flags) {
+        boolean isContinuedBy(Mapping next) {
+            return last + 1 == next.first
+                    && next.first != 0
+                    && output - first == next.output - next.first
+                    && flags == next.flags;
+        }
+    }
+
+    private final ConcurrentNavigableMap<Long, Mapping> byFirst =
+            new ConcurrentSkipListMap<>(Long::compareUnsigned);
+
+    // Beside the map, whose own size() is a walk.
+    private long size;
+
+    @Override
+    public long size() {
+        return size;
+    }
+
+    @Override
+    public boolean overlaps(long first, long last) {
+        Map.Entry<Long, Mapping> below = byFirst.floorEntry(last);
+        return below != null && Long.compareUnsigned(below.getValue().last(), first) >= 0;
+    }
+
+    @Override
+    public boolean map(long first, long last, long output, int flags) {
+        if (overlaps(first, last)) {
+            return false;
+        }
+        byFirst.put(first, new Mapping(first, last, output, flags));
+        size++;
+        return true;
+    }
+
+    @Override
+    public boolean splits(long first, long last) {
+        return isCutAt(first, first) || isCutAt(last, last + 1);
+    }
+
+    /**
+     * True if one mapping holds both {@code edge} and something before {@code start}, the border to
+     * be cut at.
+     */
+    private boolean isCutAt(long edge, long start) {
+        Map.Entry<Long, Mapping> entry = byFirst.floorEntry(edge);
+        if (entry == null) {
+            return false;
+        }
+        Mapping mapping = entry.getValue();
+        if (start == edge) { // lower border: begins before it and reaches it
+            return mapping.first() != edge && Long.compareUnsigned(mapping.last(), edge) >= 0;
+        }
+        return Long.compareUnsigned(mapping.last(), edge) > 0; // upper border: reaches past it
+    }
+
+    @Override
+    public long unmap(long first, long last) {
+        if (splits(first, last)) {
+            return SPLITS;
+        }
+        ConcurrentNavigableMap<Long, Mapping> inside = byFirst.subMap(first, true, last, true);
+        long removed = 0;
+        while (inside.pollFirstEntry() != null) {
+            removed++;
+        }
+        size -= removed;
+        return removed;
+    }
+
+    @Override
+    public boolean lookup(long iova, Extent found) {
+        Map.Entry<Long, Mapping> below = byFirst.floorEntry(iova);
+        if (below == null || Long.compareUnsigned(below.getValue().last(), iova) < 0) {
+            return false;
+        }
+        Mapping mapping = below.getValue();
+        found.last = mapping.last();
+        found.delta = mapping.output() - mapping.first();
+        found.flags = mapping.flags();
+        return true;
+    }
+
+    @Override
+    public void runs(long first, long last, RunVisitor visitor) {
+        Mapping run = null;
+        for (Mapping mapping : byFirst.subMap(first, true, last, true).values()) {
+            if (run != null && run.isContinuedBy(mapping)) {
+                run = new Mapping(run.first(), mapping.last(), run.output(), run.flags());
+            } else {
+                if (run != null) {
+                    visitor.run(run.first(), run.last(), run.output(), run.flags());
+                }
+                run = mapping;
+            }
+        }
+        if (run != null) {
+            visitor.run(run.first(), run.last(), run.output(), run.flags());
+        }
+    }
+
+    @Override
+    public void mappings(long first, long last, RunVisitor visitor) {
+        Long start = byFirst.floorKey(first);
+        for (Mapping mapping :
+                byFirst.subMap(start == null ? first : start, true, last, true).values()) {
+            if (Long.compareUnsigned(mapping.last(), first) >= 0) {
+                visitor.run(mapping.first(), mapping.last(), mapping.output(), mapping.flags());
+            }
+        }
+    }
+
+    @Override
+    public boolean nearest(long iova, RunVisitor visitor) {
+        Map.Entry<Long, Mapping> below = byFirst.floorEntry(iova);
+        Map.Entry<Long, Mapping> above = byFirst.higherEntry(iova);
+        Mapping nearest;
+        if (below == null && above == null) {
+            return false;
+        } else if (below == null) {
+            nearest = above.getValue();
+        } else if (above == null || isNearer(below.getValue(), above.getValue(), iova)) {
+            nearest = below.getValue();
+        } else {
+            nearest = above.getValue();
+        }
+        visitor.run(nearest.first(), nearest.last(), nearest.output(), nearest.flags());
+        return true;
+    }
+
+    private static boolean isNearer(Mapping below, Mapping above, long iova) {
+        if (Long.compareUnsigned(below.last(), iova) >= 0) {
+            return true;
+        }
+        return Long.compareUnsigned(iova - below.last(), above.first() - iova) <= 0;
+    }
+}

@@ -1,0 +1,11 @@
+package org.ioasis.iommu.mapping;
+
+/** Told of runs of mappings in order of address. */
+@FunctionalInterface
+public interface RunVisitor {
+    /**
+     * {@code first..last} (inclusive) leads to {@code output} and on, with {@code flags}
+     * throughout.
+     */
+    void run(long first, long last, long output, int flags);
+}

@@ -1,0 +1,65 @@
+package org.ioasis.virtio.iommu;
+
+import java.util.EnumMap;
+import java.util.Map;
+import java.util.Objects;
+import org.ioasis.iommu.Count;
+import org.ioasis.iommu.Status;
+
+/** How many requests of each type ended how. Written by the device's thread, read by any. */
+public final class RequestCounts {
+    private final Map<RequestType, Map<Status, Count>> answered = new EnumMap<>(RequestType.class);
+    private final Count unanswered = new Count();
+
+    RequestCounts() {
+        for (RequestType type : RequestType.values()) {
+            Map<Status, Count> byStatus = new EnumMap<>(Status.class);
+            for (Status status : Status.values()) {
+                byStatus.put(status, new Count());
+            }
+            answered.put(type, byStatus);
+        }
+    }
+
+    private Count count(RequestType type, Status status) {
+        return Objects.requireNonNull(Objects.requireNonNull(answered.get(type)).get(status));
+    }
+
+    void answered(RequestType type, Status status) {
+        count(type, status).increment();
+    }
+
+    void unanswered() {
+        unanswered.increment();
+    }
+
+    /** Requests of {@code type} that were answered with {@code status}. */
+    public long answeredWith(RequestType type, Status status) {
+        return count(type, status).read();
+    }
+
+    /** Requests of {@code type}, whatever the answer. */
+    public long of(RequestType type) {
+        long sum = 0;
+        for (Status status : Status.values()) {
+            sum += answeredWith(type, status);
+        }
+        return sum;
+    }
+
+    /**
+     * Requests given back unwritten, with used length 0: unknown types and what cannot be parsed.
+     */
+    public long unansweredRequests() {
+        return unanswered.read();
+    }
+
+    /** All requests. */
+    public long total() {
+        long sum = unansweredRequests();
+        for (RequestType type : RequestType.values()) {
+            sum += of(type);
+        }
+        return sum;
+    }
+}

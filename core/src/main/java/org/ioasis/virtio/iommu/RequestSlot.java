@@ -1,0 +1,86 @@
+package org.ioasis.virtio.iommu;
+
+import static java.lang.foreign.ValueLayout.JAVA_BYTE;
+import static org.ioasis.spec.VirtioIommu.PROBE_SIZE;
+import static org.ioasis.virtio.iommu.Wire.LE32;
+import static org.ioasis.virtio.iommu.Wire.LE64;
+
+import java.lang.foreign.MemorySegment;
+import org.ioasis.iommu.Completion;
+import org.ioasis.iommu.Status;
+import org.ioasis.virtqueue.Chain;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * One request in flight: its copy, its buffers and, later, its answer. Pooled, so that a request
+ * allocates nothing. Device's thread.
+ */
+final class RequestSlot implements Completion {
+    /** Takes slots whose answer is there. */
+    interface Answered {
+        void answered(RequestSlot slot);
+    }
+
+    private final Answered answered;
+    final Chain chain;
+
+    /** The device-readable part, copied once and only then looked at. */
+    private final MemorySegment request = MemorySegment.ofArray(new byte[PROBE_SIZE]);
+
+    private int copied;
+
+    RequestType type = RequestType.UNKNOWN;
+
+    /** Null: the buffer goes back unwritten. */
+    @Nullable Status status;
+
+    /** Whom to PROBE. */
+    int endpoint;
+
+    /** Which life of the device the request belongs to: answers to an earlier one are dropped. */
+    int life;
+
+    RequestSlot(int descriptorLimit, Answered answered) {
+        chain = new Chain(descriptorLimit);
+        this.answered = answered;
+    }
+
+    /** Where to copy the request to, {@link #copyLength} bytes. */
+    MemorySegment request() {
+        return request;
+    }
+
+    int copyLength() {
+        copied = (int) Math.min(chain.readableLength(), PROBE_SIZE);
+        return copied;
+    }
+
+    /** True if the readable part has {@code size} bytes. */
+    boolean holds(int size) {
+        return copied >= size;
+    }
+
+    int u8(int offset) {
+        return Byte.toUnsignedInt(request.get(JAVA_BYTE, offset));
+    }
+
+    int le32(int offset) {
+        return request.get(LE32, offset);
+    }
+
+    long le64(int offset) {
+        return request.get(LE64, offset);
+    }
+
+    @Override
+    public void complete(Status answer) {
+        status = answer;
+        answered.answered(this);
+    }
+
+    /** To be given back unwritten, with used length 0. */
+    void giveBack() {
+        status = null;
+        answered.answered(this);
+    }
+}

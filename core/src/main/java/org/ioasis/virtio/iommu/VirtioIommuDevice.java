@@ -1,0 +1,631 @@
+package org.ioasis.virtio.iommu;
+
+import static java.lang.foreign.ValueLayout.JAVA_BYTE;
+import static org.ioasis.spec.VirtioIommu.*;
+import static org.ioasis.virtio.iommu.Wire.LE32;
+import static org.ioasis.virtio.iommu.Wire.LE64;
+
+import java.lang.foreign.MemorySegment;
+import java.util.ArrayDeque;
+import java.util.concurrent.Executor;
+import java.util.concurrent.atomic.AtomicBoolean;
+import org.ioasis.iommu.Count;
+import org.ioasis.iommu.Endpoint;
+import org.ioasis.iommu.EndpointProperties;
+import org.ioasis.iommu.Iommu;
+import org.ioasis.iommu.IommuOptions;
+import org.ioasis.iommu.Status;
+import org.ioasis.iommu.fault.Fault;
+import org.ioasis.iommu.fault.FaultReason;
+import org.ioasis.memory.Access;
+import org.ioasis.memory.Outcome;
+import org.ioasis.virtio.DeviceType;
+import org.ioasis.virtio.VirtioDevice;
+import org.ioasis.virtqueue.Pop;
+import org.ioasis.virtqueue.SplitQueue;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The virtio-iommu device (virtio 1.4, 5.13): takes requests from the request queue, has the engine
+ * carry them out, and writes faults to the event queue. What the driver may do is checked here as
+ * far as it is about the wire; the rest is the engine's.
+ *
+ * <p>Device's thread for everything; the engine may report a fault from any thread. Requests are
+ * taken in batches: copied in one guarded section, carried out outside of it (an UNMAP waits for
+ * sections to end), answered together in another one with one publication and one interrupt. An
+ * UNMAP that must wait does not hold up those behind it.
+ */
+public final class VirtioIommuDevice implements DeviceType {
+    /** Largest queue: Linux asks for no more, and each entry in flight keeps a slot. */
+    public static final int QUEUE_SIZE_MAX = 256;
+
+    /** Room for 21 reserved regions and the empty property. */
+    private static final int PROPERTIES_SIZE = 512;
+
+    private static final int BATCH = 64;
+
+    /** Batches in one turn: after these other devices of the machine get theirs. */
+    private static final int BATCHES_A_TURN = 8;
+
+    private static final long FEATURES =
+            F_INPUT_RANGE | F_DOMAIN_RANGE | F_MAP_UNMAP | F_PROBE | F_MMIO | F_BYPASS_CONFIG;
+
+    private static final String RING_FAULTED = "ring of the IOMMU itself faulted";
+
+    private final Iommu iommu;
+    private final Executor deviceThread;
+    private final RequestCounts counts = new RequestCounts();
+    private final Count smallEventBuffers = new Count();
+    private final Count eventsDelivered = new Count();
+
+    private final ArrayDeque<RequestSlot> free = new ArrayDeque<>();
+    private final RequestSlot[] batch = new RequestSlot[BATCH];
+    private final ArrayDeque<RequestSlot> done = new ArrayDeque<>();
+    private final MemorySegment answer =
+            MemorySegment.ofArray(new byte[PROPERTIES_SIZE + TAIL_SIZE]);
+    private final MemorySegment event = MemorySegment.ofArray(new byte[FAULT_SIZE]);
+    private final Runnable drainTask = this::drain;
+    private final Runnable deliverTask = this::deliverScheduled;
+    private final AtomicBoolean isDeliveryScheduled = new AtomicBoolean();
+
+    private @Nullable VirtioDevice device;
+    private long negotiated;
+    private int life;
+    private int slots;
+    private boolean isDraining;
+    private boolean isDriverReady;
+    private int eventKicks;
+
+    // What waits for absent memory: each is renewed by the next try.
+    private boolean areRequestsAbsent;
+    private boolean areAnswersAbsent;
+    private boolean areEventsAbsent;
+
+    /**
+     * @param deviceThread runs tasks on the device's thread, later
+     */
+    public VirtioIommuDevice(Iommu iommu, Executor deviceThread) {
+        this.iommu = iommu;
+        this.deviceThread = deviceThread;
+        iommu.faults().onArrival(this::faultArrived);
+    }
+
+    /** Requests so far, by type and answer. */
+    public RequestCounts counts() {
+        return counts;
+    }
+
+    /** Faults that the driver was told of. Any thread. */
+    public long eventsDelivered() {
+        return eventsDelivered.read();
+    }
+
+    /** Event buffers given back because no fault report fits in. Any thread. */
+    public long smallEventBuffers() {
+        return smallEventBuffers.read();
+    }
+
+    // What the frame asks
+    // --------------------------------------------------------------------------------------------
+
+    @Override
+    public int id() {
+        return DEVICE_ID_IOMMU;
+    }
+
+    @Override
+    public long features() {
+        return FEATURES;
+    }
+
+    @Override
+    public int queueCount() {
+        return 2;
+    }
+
+    @Override
+    public int queueSizeMax() {
+        return QUEUE_SIZE_MAX;
+    }
+
+    @Override
+    public int configSize() {
+        return CONFIG_SIZE;
+    }
+
+    @Override
+    public long readConfig(int offset, int size) {
+        long value = 0;
+        for (int i = size - 1; i >= 0; i--) {
+            value = value << 8 | configByte(offset + i);
+        }
+        return value;
+    }
+
+    private long configByte(int offset) {
+        IommuOptions options = iommu.options();
+        long field;
+        int start;
+        if (offset < CONFIG_INPUT_START) {
+            field = options.pageSizeMask();
+            start = CONFIG_PAGE_SIZE_MASK;
+        } else if (offset < CONFIG_INPUT_END) {
+            field = options.inputFirst();
+            start = CONFIG_INPUT_START;
+        } else if (offset < CONFIG_DOMAIN_START) {
+            field = options.inputLast();
+            start = CONFIG_INPUT_END;
+        } else if (offset < CONFIG_DOMAIN_END) {
+            field = options.domainFirst();
+            start = CONFIG_DOMAIN_START;
+        } else if (offset < CONFIG_PROBE_SIZE) {
+            field = options.domainLast();
+            start = CONFIG_DOMAIN_END;
+        } else if (offset < CONFIG_BYPASS) {
+            field = PROPERTIES_SIZE;
+            start = CONFIG_PROBE_SIZE;
+        } else {
+            field = iommu.isBypassing() ? 1 : 0;
+            start = CONFIG_BYPASS;
+        }
+        return field >>> (8 * (offset - start)) & 0xff;
+    }
+
+    @Override
+    public void writeConfig(int offset, int size, long value) {
+        // Only bypass is writable, once the feature is negotiated (5.13.4); the driver may do it
+        // before DRIVER_OK, when
+        // what is negotiated is not known here. Other values than 0 and 1 must never show (D-09).
+        boolean mayWrite = device == null || (negotiated & F_BYPASS_CONFIG) != 0;
+        long bypass = value & 0xff;
+        if (offset == CONFIG_BYPASS && mayWrite && bypass <= 1) {
+            iommu.bypass(bypass == 1);
+        }
+    }
+
+    @Override
+    public void start(long features, VirtioDevice running) {
+        negotiated = features;
+        device = running;
+        isDriverReady = false;
+        eventKicks = 0;
+    }
+
+    @Override
+    public void reset() {
+        forget();
+        iommu.reset();
+    }
+
+    @Override
+    public void systemReset() {
+        forget();
+        iommu.systemReset();
+    }
+
+    private void forget() {
+        life++;
+        device = null;
+        areRequestsAbsent = false;
+        areAnswersAbsent = false;
+        areEventsAbsent = false;
+        for (RequestSlot slot : done) {
+            free.push(slot);
+        }
+        done.clear();
+        // What is still with the engine comes back through answered(), now or never; its slot is
+        // not counted on.
+        slots = free.size();
+    }
+
+    @Override
+    public void kick(int queue) {
+        if (queue == REQUESTQ) {
+            drain();
+        } else {
+            // The first one comes from the frame at DRIVER_OK. Linux fills the queue after
+            // DRIVER_OK, without a kick, and
+            // crashes on an event that comes before it is done: so only its own kick, or a request,
+            // shows that it is.
+            eventKicks++;
+            isDriverReady |= eventKicks > 1;
+            deliver();
+        }
+    }
+
+    @Override
+    public void memoryChanged() {
+        answer();
+        drain();
+        deliver();
+    }
+
+    // Request queue
+    // --------------------------------------------------------------------------------------------------
+
+    private void drain() {
+        VirtioDevice running = device;
+        if (running == null || isDraining) {
+            return;
+        }
+        isDraining = true;
+        try {
+            for (int i = 0; i < BATCHES_A_TURN; i++) {
+                int taken = take(running);
+                for (int j = 0; j < taken; j++) {
+                    execute(batch[j]);
+                }
+                answer();
+                if (taken < BATCH || !running.isRunning()) {
+                    return;
+                }
+            }
+            deviceThread.execute(drainTask);
+        } finally {
+            isDraining = false;
+        }
+    }
+
+    /** Takes and copies up to a batch of requests in one guarded section. */
+    private int take(VirtioDevice running) {
+        SplitQueue queue = running.queue(REQUESTQ);
+        int taken = 0;
+        Pop pop = Pop.EMPTY;
+        boolean isAbsent = false;
+        running.dma().enter();
+        try {
+            while (taken < BATCH) {
+                RequestSlot slot = freeSlot();
+                if (slot == null) {
+                    break;
+                }
+                pop = queue.pop(slot.chain);
+                if (pop == Pop.EMPTY) {
+                    pop = queue.resumeKicks();
+                    if (pop == Pop.GOT) {
+                        free.push(slot);
+                        continue;
+                    }
+                }
+                if (pop != Pop.GOT) {
+                    free.push(slot);
+                    isAbsent = pop == Pop.ABSENT;
+                    break;
+                }
+                Outcome outcome = slot.chain.copyIn(0, slot.request(), 0, slot.copyLength());
+                if (outcome == Outcome.ABSENT) {
+                    queue.unpop();
+                    free.push(slot);
+                    isAbsent = true;
+                    break;
+                }
+                slot.life = life;
+                slot.type = outcome == Outcome.OK ? type(slot) : RequestType.UNKNOWN;
+                batch[taken++] = slot;
+            }
+        } finally {
+            running.dma().leave();
+        }
+        isDriverReady |= taken > 0;
+        areRequestsAbsent = isAbsent;
+        if (pop == Pop.BROKEN || pop == Pop.FAULT) {
+            running.needsReset(reason(queue));
+        } else {
+            noteAbsence(running, taken > 0);
+        }
+        return taken;
+    }
+
+    private static RequestType type(RequestSlot slot) {
+        return slot.holds(HEAD_SIZE) ? RequestType.of(slot.u8(0)) : RequestType.UNKNOWN;
+    }
+
+    private @Nullable RequestSlot freeSlot() {
+        RequestSlot slot = free.poll();
+        if (slot == null && slots < QUEUE_SIZE_MAX) {
+            slots++;
+            slot = new RequestSlot(QUEUE_SIZE_MAX, this::answered);
+        }
+        return slot;
+    }
+
+    private void execute(RequestSlot slot) {
+        // Unknown types (D-11, D-12), and what is too short to hold its type's fields or a tail
+        // (P-02).
+        if (slot.type == RequestType.UNKNOWN
+                || !slot.holds(slot.type.readableSize)
+                || slot.chain.writableLength() < TAIL_SIZE) {
+            slot.giveBack();
+            return;
+        }
+        switch (slot.type) {
+            case ATTACH -> attach(slot);
+            case DETACH -> iommu.detach(slot.le32(DETACH_ENDPOINT), slot.le32(DETACH_DOMAIN), slot);
+            case MAP -> map(slot);
+            case UNMAP -> unmap(slot);
+            case PROBE -> probe(slot);
+            case UNKNOWN -> slot.giveBack();
+        }
+    }
+
+    private void attach(RequestSlot slot) {
+        // ATTACH_F_BYPASS is a flag like any unknown one unless its feature is negotiated (P-12).
+        int known = (negotiated & F_BYPASS_CONFIG) != 0 ? ATTACH_F_BYPASS : 0;
+        int flags = slot.le32(ATTACH_FLAGS);
+        if (slot.le32(ATTACH_RESERVED) != 0 || (flags & ~known) != 0) {
+            slot.complete(Status.INVAL);
+            return;
+        }
+        boolean bypass = (flags & ATTACH_F_BYPASS) != 0;
+        iommu.attach(slot.le32(ATTACH_ENDPOINT), slot.le32(ATTACH_DOMAIN), bypass, slot);
+    }
+
+    private void map(RequestSlot slot) {
+        if ((negotiated & F_MAP_UNMAP) == 0) {
+            slot.complete(Status.UNSUPP);
+            return;
+        }
+        int known = MAP_F_READ | MAP_F_WRITE | ((negotiated & F_MMIO) != 0 ? MAP_F_MMIO : 0);
+        int flags = slot.le32(MAP_FLAGS);
+        if ((flags & ~known) != 0) {
+            slot.complete(Status.INVAL);
+            return;
+        }
+        // The engine's flags have the wire's values.
+        iommu.map(
+                slot.le32(MAP_DOMAIN),
+                slot.le64(MAP_VIRT_START),
+                slot.le64(MAP_VIRT_END),
+                slot.le64(MAP_PHYS_START),
+                flags,
+                slot);
+    }
+
+    private void unmap(RequestSlot slot) {
+        if ((negotiated & F_MAP_UNMAP) == 0) {
+            slot.complete(Status.UNSUPP);
+        } else if (slot.le32(UNMAP_RESERVED) != 0) {
+            slot.complete(Status.INVAL); // D-39; and nothing is removed, which D-40 leaves open
+        } else {
+            iommu.unmap(
+                    slot.le32(UNMAP_DOMAIN),
+                    slot.le64(UNMAP_VIRT_START),
+                    slot.le64(UNMAP_VIRT_END),
+                    slot);
+        }
+    }
+
+    private void probe(RequestSlot slot) {
+        slot.endpoint = slot.le32(PROBE_ENDPOINT);
+        Endpoint endpoint = iommu.endpoint(slot.endpoint);
+        if (slot.chain.writableLength() < PROPERTIES_SIZE + TAIL_SIZE) {
+            slot.complete(Status.INVAL); // D-53
+        } else if (endpoint == null) {
+            slot.complete(Status.NOENT);
+        } else if (!PropertyList.fits(endpoint.properties(), PROPERTIES_SIZE)) {
+            slot.complete(Status.DEVERR);
+        } else {
+            slot.complete(Status.OK);
+        }
+    }
+
+    private void answered(RequestSlot slot) {
+        if (slot.life != life) {
+            // The driver that asked is gone, and so is the slot from the count of this life.
+            return;
+        }
+        done.add(slot);
+        if (!isDraining) {
+            answer();
+            drain(); // requests may have waited for a slot
+        }
+    }
+
+    /** Writes the answers that are there, shows them to the driver at once, and tells it once. */
+    private void answer() {
+        VirtioDevice running = device;
+        if (running == null || !running.isRunning()) {
+            return;
+        }
+        SplitQueue queue = running.queue(REQUESTQ);
+        if (done.isEmpty() && queue.unpublished() == 0) {
+            return;
+        }
+        boolean isAbsent = false;
+        boolean interrupt;
+        Outcome published;
+        running.dma().enter();
+        try {
+            while (!done.isEmpty() && !isAbsent) {
+                RequestSlot slot = done.getFirst();
+                long written = writeAnswer(slot);
+                isAbsent = written == ABSENT;
+                if (!isAbsent) {
+                    queue.push(slot.chain.head(), written);
+                    done.removeFirst();
+                    count(slot);
+                    free.push(slot);
+                }
+            }
+            published = queue.publish();
+            interrupt = published == Outcome.OK && queue.shouldInterrupt();
+        } finally {
+            running.dma().leave();
+        }
+        if (interrupt) {
+            running.interrupt(REQUESTQ);
+        }
+        areAnswersAbsent = isAbsent || published == Outcome.ABSENT;
+        if (published == Outcome.FAULT || published == Outcome.REFUSED) {
+            running.needsReset(reason(queue));
+        } else {
+            noteAbsence(running, !areAnswersAbsent);
+        }
+    }
+
+    private static String reason(SplitQueue queue) {
+        String broken = queue.brokenReason();
+        return broken == null ? RING_FAULTED : broken;
+    }
+
+    /**
+     * Tells the frame whether something waits for memory; {@code hasMoved} starts the wait anew.
+     */
+    private void noteAbsence(VirtioDevice running, boolean hasMoved) {
+        if (hasMoved) {
+            running.waitsForMemory(false);
+        }
+        running.waitsForMemory(areRequestsAbsent || areAnswersAbsent || areEventsAbsent);
+    }
+
+    private static final long ABSENT = -1;
+
+    /** Writes properties and tail; returns the used length, or {@link #ABSENT}. */
+    private long writeAnswer(RequestSlot slot) {
+        Status status = slot.status;
+        if (status == null) {
+            return 0;
+        }
+        int tail = 0;
+        if (slot.type == RequestType.PROBE) {
+            // The tail follows probe_size bytes of properties; in a buffer too small for them it is
+            // the end.
+            tail = (int) Math.min(slot.chain.writableLength() - TAIL_SIZE, PROPERTIES_SIZE);
+            Endpoint endpoint = iommu.endpoint(slot.endpoint);
+            EndpointProperties properties =
+                    status == Status.OK && endpoint != null
+                            ? endpoint.properties()
+                            : EndpointProperties.UNLIMITED;
+            PropertyList.write(properties, answer, tail);
+        }
+        answer.set(LE32, tail, Wire.status(status)); // the reserved bytes above it are zero (D-14)
+        Outcome outcome = slot.chain.copyOut(0, answer, 0, (long) tail + TAIL_SIZE);
+        return switch (outcome) {
+            case OK -> (long) tail + TAIL_SIZE;
+            case ABSENT -> ABSENT;
+            case FAULT, REFUSED -> 0;
+        };
+    }
+
+    private void count(RequestSlot slot) {
+        Status status = slot.status;
+        if (status == null) {
+            counts.unanswered();
+        } else {
+            counts.answered(slot.type, status);
+        }
+    }
+
+    // Event queue
+    // ----------------------------------------------------------------------------------------------------
+
+    /** Any thread. */
+    private void faultArrived() {
+        if (isDeliveryScheduled.compareAndSet(false, true)) {
+            deviceThread.execute(deliverTask);
+        }
+    }
+
+    private void deliverScheduled() {
+        isDeliveryScheduled.set(false);
+        deliver();
+    }
+
+    /**
+     * Gives waiting faults to the driver as far as it has put buffers there; the rest waits (P-07).
+     */
+    private void deliver() {
+        VirtioDevice running = device;
+        if (running == null || !isDriverReady || !running.isRunning()) {
+            return;
+        }
+        SplitQueue queue = running.queue(EVENTQ);
+        RequestSlot slot = freeSlot();
+        if (slot == null || iommu.faults().isEmpty()) {
+            giveBack(slot);
+            return;
+        }
+        Pop pop = Pop.GOT;
+        boolean isAbsent = false;
+        Outcome published = Outcome.OK;
+        boolean interrupt = false;
+        running.dma().enter();
+        try {
+            while (pop == Pop.GOT && !isAbsent && !iommu.faults().isEmpty()) {
+                pop = queue.pop(slot.chain);
+                if (pop == Pop.EMPTY) {
+                    pop = queue.resumeKicks();
+                } else if (pop == Pop.GOT) {
+                    isAbsent = !deliverInto(slot, queue);
+                }
+            }
+            published = queue.publish();
+            interrupt = published == Outcome.OK && queue.shouldInterrupt();
+        } finally {
+            running.dma().leave();
+            giveBack(slot);
+        }
+        if (interrupt) {
+            running.interrupt(EVENTQ);
+        }
+        areEventsAbsent = isAbsent || pop == Pop.ABSENT || published == Outcome.ABSENT;
+        boolean isBroken =
+                pop == Pop.BROKEN
+                        || pop == Pop.FAULT
+                        || published == Outcome.FAULT
+                        || published == Outcome.REFUSED;
+        if (isBroken) {
+            running.needsReset(reason(queue));
+        } else {
+            noteAbsence(running, false);
+        }
+    }
+
+    private void giveBack(@Nullable RequestSlot slot) {
+        if (slot != null) {
+            free.push(slot);
+        }
+    }
+
+    /**
+     * Writes the oldest fault into the buffer just popped. False if the buffer is absent and was
+     * put back.
+     */
+    private boolean deliverInto(RequestSlot slot, SplitQueue queue) {
+        if (slot.chain.writableLength() < FAULT_SIZE) {
+            // Never spread over several buffers (D-64); an older, shorter format does not exist.
+            queue.push(slot.chain.head(), 0);
+            smallEventBuffers.increment();
+            return true;
+        }
+        Fault fault = iommu.faults().peek();
+        if (fault == null) {
+            queue.unpop();
+            return true;
+        }
+        encode(fault);
+        Outcome outcome = slot.chain.copyOut(0, event, 0, FAULT_SIZE);
+        if (outcome == Outcome.ABSENT) {
+            queue.unpop();
+            return false;
+        }
+        if (outcome == Outcome.OK) {
+            iommu.faults().poll();
+            eventsDelivered.increment();
+        }
+        queue.push(slot.chain.head(), outcome == Outcome.OK ? FAULT_SIZE : 0);
+        return true;
+    }
+
+    private void encode(Fault fault) {
+        event.fill((byte) 0);
+        event.set(
+                JAVA_BYTE,
+                FAULT_REASON,
+                (byte) (fault.reason() == FaultReason.DOMAIN ? FAULT_R_DOMAIN : FAULT_R_MAPPING));
+        int access = fault.access() == Access.WRITE ? FAULT_F_WRITE : FAULT_F_READ;
+        event.set(LE32, FAULT_FLAGS, access | FAULT_F_ADDRESS);
+        event.set(LE32, FAULT_ENDPOINT, fault.endpoint());
+        event.set(LE64, FAULT_ADDRESS, fault.address());
+    }
+}

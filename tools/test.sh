@@ -1,0 +1,293 @@
+#!/bin/sh
+# Every test there is: the build, the shell tests, then the tests of all modules in one Maven run. Modules run one after
+# the other and the guest's come last, so that a virtual machine never shares the processors with a build. The last
+# line is the sum over everything: "N passed, N failed, N skipped".
+set -eu
+[ -n "${IOASIS_ROOT-}" ] || exec "$(dirname -- "$0")/../ioasis" test "$@"
+. "$IOASIS_ROOT/tools/lib.sh"
+
+usage="Usage: ioasis test [MODULE|shell|TEST...]
+Runs every test, or those of modules (folders such as core), the shell tests (shell), or test classes by name
+(FooTest, FooTest#method). Ends with 'N passed, N failed, N skipped'; the status is 0 only if nothing failed."
+
+modules=
+classes=
+shell_tests=
+for argument; do
+    case $argument in
+        -h | --help)
+            printf '%s\n' "$usage"
+            exit 0
+            ;;
+        -*)
+            say "ioasis test: unknown option $argument"
+            say "$usage"
+            exit 2
+            ;;
+        shell) shell_tests=1 ;;
+        *)
+            if [ -f "$root/$argument/pom.xml" ]; then
+                modules="$modules $argument"
+            else
+                classes="$classes${classes:+,}$argument"
+            fi
+            ;;
+    esac
+done
+narrowed=
+[ $# -eq 0 ] || narrowed=1
+if [ -z "$narrowed" ]; then
+    shell_tests=1
+fi
+
+work=$(mktemp -d "${TMPDIR:-/tmp}/ioasis-test.XXXXXX")
+at_exit() {
+    rm -rf "$work"
+    give_lock
+}
+trap at_exit EXIT
+
+passed=0
+failed=0
+skipped=0
+: >"$work/notes"
+: >"$work/times"
+
+note() {
+    printf '%s\n' "$*" >>"$work/notes"
+}
+
+fail() {
+    failed=$((failed + 1))
+    note "FAILED   $*"
+}
+
+took() { # what, seconds
+    printf '  %-10s %s s\n' "$1" "$2" >>"$work/times"
+}
+
+# All modules in the order of the parent pom.
+all_modules() {
+    sed -n 's/.*<module>\(.*\)<\/module>.*/\1/p' "$root/pom.xml"
+}
+
+# The names by which Maven finds a test class.
+test_sources() { # module
+    [ -d "$root/$1/src/test/java" ] || return 0
+    (cd "$root/$1/src/test/java" && find . -name '*.java' | sed 's|^\./||' | sort)
+}
+
+is_test_name() {
+    case ${1##*/} in
+        Test*.java | *Test.java | *Tests.java | *TestCase.java) return 0 ;;
+    esac
+    return 1
+}
+
+is_abstract() { # file
+    grep -q -E '^(public |sealed |non-sealed )*(abstract class|interface) ' "$1"
+}
+
+class_name() { # path of a source below src/test/java
+    printf '%s\n' "${1%.java}" | tr / .
+}
+
+# The lines of a test report that count, as "tests failures errors skipped" per suite and the names of what did not pass.
+read_reports() { # report...
+    awk '
+        function attribute(name,    rest) {
+            rest = $0
+            if (!match(rest, "[ \t]" name "=\"[^\"]*\"")) return ""
+            rest = substr(rest, RSTART, RLENGTH)
+            sub(/^[^"]*"/, "", rest)
+            sub(/"$/, "", rest)
+            return rest
+        }
+        /^[ \t]*<testsuite[ \t]/ {
+            print "SUITE", attribute("tests"), attribute("failures"), attribute("errors"), attribute("skipped")
+        }
+        /^[ \t]*<testcase[ \t]/ { test = attribute("classname") "#" attribute("name") }
+        /^[ \t]*<skipped/ { print "SKIPPED", test }
+        /^[ \t]*<(failure|error)[ \t>]/ { print "FAILED", test ": " substr(attribute("message"), 1, 300) }
+    ' "$@" | sed 's/&lt;/</g; s/&gt;/>/g; s/&quot;/"/g; s/&#10;/ /g; s/&apos;/'"'"'/g; s/&amp;/\&/g'
+}
+
+sum_reports() { # module
+    set -- "$1" "$root/$1"/target/surefire-reports/TEST-*.xml
+    module=$1
+    shift
+    [ -e "$1" ] || return 0
+    read_reports "$@" >"$work/report"
+    while read -r kind rest; do
+        case $kind in
+            SUITE)
+                # shellcheck disable=SC2086
+                set -- $rest
+                if [ $# -ne 4 ]; then
+                    fail "$module: a test report without counts"
+                    continue
+                fi
+                passed=$((passed + $1 - $2 - $3 - $4))
+                failed=$((failed + $2 + $3))
+                skipped=$((skipped + $4))
+                ;;
+            SKIPPED) note "skipped  $module $rest" ;;
+            FAILED) note "FAILED   $module $rest" ;;
+        esac
+    done <"$work/report"
+}
+
+# A test class that left no report did not run, and one that Maven does not know by its name never will.
+check_reports() { # module
+    test_sources "$1" >"$work/sources"
+    while read -r source; do
+        file=$root/$1/src/test/java/$source
+        name=$(class_name "$source")
+        if is_abstract "$file"; then
+            continue
+        elif is_test_name "$source"; then
+            if [ -z "$(find "$root/$1/target/surefire-reports" -name "TEST-$name.xml" -o -name "TEST-$name\$*.xml" \
+                2>/dev/null)" ]; then
+                fail "$1 $name: did not run (no report)"
+            fi
+        elif grep -q -E '^ *@(Test|ParameterizedTest|RepeatedTest|TestFactory)\b' "$file"; then
+            fail "$1 $name: has tests, but Maven only runs classes named ...Test"
+        fi
+    done <"$work/sources"
+}
+
+tick() { # log
+    now=$(date +%s)
+    [ $((now - told)) -ge 2 ] || return 0
+    set -- "$(sed -n 's/.*Building ioasis-\([a-z]*\) .*/\1/p' "$1" | tail -n 1)" \
+        "$(sed -n 's/^\[INFO\] Running \([A-Za-z0-9_.$]*\).*/\1/p' "$1" | tail -n 1)"
+    if [ -n "$1" ] && { [ "$1" != "${module_told-}" ] || [ $((now - told)) -ge 20 ]; }; then
+        told=$now
+        if [ "$1" != "${module_told-}" ]; then
+            say "  $1 ..."
+        else
+            say "  $1: still at it, $2 ($((now - began)) s)"
+        fi
+        module_told=$1
+    fi
+}
+
+run_shell_tests() {
+    for script in "$root"/tools/tests/*.sh; do
+        case $script in
+            */lib.sh) continue ;;
+        esac
+        name=${script##*/}
+        say "  $name ..."
+        status=0
+        # Nothing of this run may leak into the trees and launchers that the script makes.
+        sh "$script" >"$work/shell" 2>"$work/shell.err" </dev/null || status=$?
+        results=0
+        bad=0
+        while IFS= read -r line; do
+            case $line in
+                'ok '*) passed=$((passed + 1)) ;;
+                'not ok '*)
+                    fail "$name ${line#not ok }"
+                    bad=1
+                    ;;
+                'skip '*)
+                    skipped=$((skipped + 1))
+                    note "skipped  $name ${line#skip }"
+                    ;;
+                *) continue ;;
+            esac
+            results=$((results + 1))
+        done <"$work/shell"
+        if [ $results -eq 0 ] || { [ $status -ne 0 ] && [ $bad -eq 0 ]; }; then
+            fail "$name: ended with status $status after $results results"
+            bad=1
+        fi
+        if [ $bad -ne 0 ]; then
+            grep -v '^ok ' "$work/shell" >&2 || :
+            cat "$work/shell.err" >&2
+        fi
+    done
+}
+
+# The time of each module as Maven gives it at the end.
+module_times() { # log
+    sed -n 's/^\[INFO\] ioasis-\([a-z]*\) \.* *\(SUCCESS\|FAILURE\) \[ *\([^]]*\)\]$/\1 \3/p' "$1" |
+        while read -r name time unit; do
+            case $unit in
+                min) time="${time%%:*} min ${time##*:}" ;;
+            esac
+            took "$name" "$time"
+        done
+}
+
+need_maven
+
+say "build ..."
+start=$(date +%s)
+# The tests may start the launcher: it must not build beside Maven, and it is up to date.
+IOASIS_NO_BUILD='' "$root/ioasis" build
+IOASIS_NO_BUILD=1
+export IOASIS_NO_BUILD
+took build $(($(date +%s) - start))
+
+if [ -n "$shell_tests" ]; then
+    say "shell tests ..."
+    start=$(date +%s)
+    run_shell_tests
+    took shell $(($(date +%s) - start))
+fi
+
+if [ -z "$narrowed" ] || [ -n "$modules$classes" ]; then
+    take_lock
+    discard_interrupted
+    rm -rf "$root"/*/target/surefire-reports
+    # A narrowed run names the test classes, so that of the modules below only what is needed to compile is done.
+    wanted=${modules:-$(all_modules)}
+    selection=$classes
+    set -- verify --fail-at-end -Dmaven.test.failure.ignore=true
+    if [ -n "$narrowed" ]; then
+        for module in $modules; do
+            for source in $(test_sources "$module"); do
+                name=$(class_name "$source")
+                selection="$selection${selection:+,}$name,$name\$*"
+            done
+        done
+        set -- "$@" -Dsurefire.failIfNoSpecifiedTests=false "-Dtest=$selection"
+        if [ -z "$classes" ]; then
+            set -- "$@" -am -pl "$(printf '%s\n' $modules | paste -s -d , -)"
+        fi
+    fi
+    say "tests of the modules ..."
+    start_ticking
+    status=0
+    run_maven "$root/target/test.log" "$@" || status=$?
+    rm -f "$root/target/unfinished"
+    give_lock
+    module_times "$root/target/test.log"
+    before=$((passed + failed + skipped))
+    for module in $(all_modules); do
+        sum_reports "$module"
+    done
+    if [ -z "$classes" ]; then
+        for module in $wanted; do
+            check_reports "$module"
+        done
+    fi
+    if [ $status -ne 0 ]; then
+        fail "Maven ended with status $status (see above)"
+        show_log "$root/target/test.log"
+    fi
+    if [ $((passed + failed + skipped)) -eq $before ]; then
+        fail "no test of any module ran"
+    fi
+fi
+
+printf 'took:\n'
+cat "$work/times"
+cat "$work/notes"
+if [ $failed -ne 0 ] && [ -f "$root/target/test.log" ]; then
+    printf 'Details: %s and */target/surefire-reports/*.txt\n' "$root/target/test.log"
+fi
+printf '%d passed, %d failed, %d skipped\n' $passed $failed $skipped
+[ $failed -eq 0 ]
