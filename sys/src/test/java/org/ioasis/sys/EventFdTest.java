@@ -121,11 +121,9 @@ class EventFdTest {
     @Test
     void closedOneDoesNothing() throws Exception {
         EventFd event = EventFd.create();
-        int number = event.fd();
         event.close();
         try (EventFd other = EventFd.create()) {
-            assertThat(other.fd()).isEqualTo(number);
-
+            // Mostly with the same number: the lowest that is free is given out next.
             event.signal();
             event.close();
 
