@@ -236,7 +236,7 @@ public final class EventLoop implements AutoCloseable {
      */
     public boolean executeAndWait(Runnable task, long timeoutNanos) {
         Thread owner = thread;
-        if (owner == null || owner == Thread.currentThread() || finished.getCount() == 0) {
+        if (owner == null || owner.equals(Thread.currentThread()) || finished.getCount() == 0) {
             task.run();
             return true;
         }
@@ -491,7 +491,7 @@ public final class EventLoop implements AutoCloseable {
         }
         if (owner == null) {
             release();
-        } else if (owner != Thread.currentThread()
+        } else if (!owner.equals(Thread.currentThread())
                 && !awaitUninterruptibly(finished, TimeUnit.SECONDS.toNanos(CLOSE_SECONDS))) {
             LOG.log(System.Logger.Level.ERROR, () -> "loop does not end\n" + dump());
         }
