@@ -6,7 +6,6 @@ import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
-import java.util.List;
 import java.util.Map;
 import org.ioasis.memory.GuestMemory;
 import org.ioasis.memory.Region;
@@ -104,13 +103,12 @@ final class Session {
         reply = arena.allocate(Codec.MESSAGE_MAX, 8);
         output = arena.allocate(limits.outputBytes(), 8);
         vectors = new EventFd[function.vectorCount()];
-        function.vectors(
-                vector -> {
-                    EventFd eventFd = vectors[vector];
-                    if (eventFd != null) {
-                        eventFd.signal();
-                    }
-                });
+        function.vectors(vector -> {
+            EventFd eventFd = vectors[vector];
+            if (eventFd != null) {
+                eventFd.signal();
+            }
+        });
     }
 
     /** Which events of the channel matter now. */
@@ -257,7 +255,8 @@ final class Session {
                         && irqs.kind() == Request.IrqData.EVENTFD);
     }
 
-    private void version(Header header, Request.Version version) throws ProtocolException, ErrnoException {
+    private void version(Header header, Request.Version version)
+            throws ProtocolException, ErrnoException {
         if (state != State.NEW) {
             refuse(header, Errno.EINVAL, "second VERSION");
             return;
@@ -353,11 +352,10 @@ final class Session {
     private void unmapAll(Header header) {
         state = State.WAITING;
         releasing++;
-        memory.clear(
-                () -> {
-                    unmappedAll();
-                    answerUnmap(header, VfioUser.VFIO_DMA_UNMAP_FLAG_ALL, 0, 0);
-                });
+        memory.clear(() -> {
+            unmappedAll();
+            answerUnmap(header, VfioUser.VFIO_DMA_UNMAP_FLAG_ALL, 0, 0);
+        });
     }
 
     private void unmapped(long address) {
@@ -656,12 +654,11 @@ final class Session {
         closeVectors(0, vectors.length);
         closeFds();
         channel.close();
-        memory.clear(
-                () -> {
-                    unmappedAll();
-                    releasing--;
-                    checkReleased();
-                });
+        memory.clear(() -> {
+            unmappedAll();
+            releasing--;
+            checkReleased();
+        });
         if (failure != null) {
             throw failure;
         }

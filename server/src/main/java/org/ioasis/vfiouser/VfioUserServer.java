@@ -65,7 +65,15 @@ public final class VfioUserServer implements AutoCloseable {
         this.memory = memory;
         this.limits = limits;
         this.listener = UnixListener.bind(socket);
-        loop.execute(this::listen);
+        boolean isServed = false;
+        try {
+            loop.execute(this::listen);
+            isServed = true;
+        } finally {
+            if (!isServed) {
+                listener.close();
+            }
+        }
     }
 
     /** Where clients connect. */
@@ -85,7 +93,9 @@ public final class VfioUserServer implements AutoCloseable {
                             new EventHandler() {
                                 @Override
                                 public void ready(int events) {
-                                    accept();
+                                    // After the descriptors of this turn: when the next client
+                                    // comes, we may not have seen yet that the last one is gone.
+                                    loop.execute(VfioUserServer.this::accept);
                                 }
 
                                 @Override
@@ -100,20 +110,16 @@ public final class VfioUserServer implements AutoCloseable {
     }
 
     private void accept() {
+        if (isClosing) {
+            return;
+        }
         Session current = session;
-        if (current != null) {
-            if (!current.hasEnded()) {
-                // The next client may come before we have seen that the last one is gone.
-                current.ready(Epoll.IN);
-                update(current);
-            }
-            if (current.isBusy()) {
-                return; // still reading what it sent: decided next turn
-            }
-            if (session != null && current.hasEnded()) {
-                listenFor(0); // its memory is in use: the next client waits in the queue
-                return;
-            }
+        if (current != null && current.isBusy()) {
+            return; // perhaps it is gone, behind what it sent: decided next turn
+        }
+        if (current != null && current.hasEnded()) {
+            listenFor(0); // its memory is in use: the next client waits in the queue
+            return;
         }
         UnixSocket socket;
         try {
@@ -128,7 +134,7 @@ public final class VfioUserServer implements AutoCloseable {
         if (socket == null) {
             return;
         }
-        if (session != null) {
+        if (current != null) {
             refused = refused + 1;
             socket.close();
             return;
@@ -287,11 +293,11 @@ public final class VfioUserServer implements AutoCloseable {
 
     /**
      * Ends the session and the listening, and waits until the client's memory is given back; five
-     * seconds at most. Before the loop is closed. Twice is fine.
+     * seconds at most, and not at all on the loop thread. Before the loop is closed. Twice is fine.
      */
     @Override
     public void close() {
-        if (loop.executeAndWait(this::closeOnLoop, CLOSE_NANOS)) {
+        if (loop.executeAndWait(this::closeOnLoop, CLOSE_NANOS) && !loop.isLoopThread()) {
             try {
                 boolean _ = closed.await(CLOSE_NANOS, TimeUnit.NANOSECONDS);
             } catch (InterruptedException e) {
