@@ -7,6 +7,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.Map;
+import java.util.concurrent.atomic.AtomicLong;
 import org.ioasis.memory.GuestMemory;
 import org.ioasis.memory.Region;
 import org.ioasis.pci.PciFunction;
@@ -75,8 +76,8 @@ final class Session {
     private boolean isBusy;
     private volatile State state = State.NEW;
     private volatile String reason = "";
-    private volatile long messages;
-    private volatile long errors;
+    private final AtomicLong messages = new AtomicLong();
+    private final AtomicLong errors = new AtomicLong();
     private volatile int lastCommand;
     private volatile String lastError = "none";
 
@@ -171,7 +172,7 @@ final class Session {
             }
             inputBytes = 0;
             header = null;
-            messages = messages + 1;
+            count(messages);
             lastCommand = complete.command();
             try {
                 handle(complete, Codec.request(complete, input));
@@ -580,6 +581,11 @@ final class Session {
         Arrays.fill(vectors, first, end, null);
     }
 
+    private static void count(AtomicLong counter) {
+        // One writer: no locked instruction needed.
+        counter.setOpaque(counter.getPlain() + 1);
+    }
+
     private void closeFds() {
         for (int i = 0; i < fds.size(); i++) {
             fds.get(i).close();
@@ -591,7 +597,7 @@ final class Session {
 
     private void refuse(Header header, int errno, String why)
             throws ProtocolException, ErrnoException {
-        errors = errors + 1;
+        count(errors);
         lastError = why;
         send(header, Codec.error(reply, header, errno));
     }

@@ -5,6 +5,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
 import org.ioasis.loop.EventHandler;
 import org.ioasis.loop.EventLoop;
 import org.ioasis.memory.GuestMemory;
@@ -42,8 +43,8 @@ public final class VfioUserServer implements AutoCloseable {
     private volatile @Nullable Session session;
 
     private boolean isClosing;
-    private volatile int sessions;
-    private volatile int refused;
+    private final AtomicInteger sessions = new AtomicInteger();
+    private final AtomicInteger refused = new AtomicInteger();
     private volatile String lastReason = "";
 
     /**
@@ -135,7 +136,7 @@ public final class VfioUserServer implements AutoCloseable {
             return;
         }
         if (current != null) {
-            refused = refused + 1;
+            refused.incrementAndGet();
             socket.close();
             return;
         }
@@ -143,7 +144,7 @@ public final class VfioUserServer implements AutoCloseable {
     }
 
     private void begin(UnixSocket socket) {
-        sessions = sessions + 1;
+        sessions.incrementAndGet();
         Session begun =
                 new Session(
                         new SocketChannel(socket),
@@ -278,12 +279,12 @@ public final class VfioUserServer implements AutoCloseable {
 
     /** Clients served so far, the present one included. Any thread. */
     public int sessionCount() {
-        return sessions;
+        return sessions.get();
     }
 
     /** Clients that were turned away because one was being served. Any thread. */
     public int refusedCount() {
-        return refused;
+        return refused.get();
     }
 
     /** True while a client is served, or its memory is still in use. Any thread. */
@@ -335,8 +336,8 @@ public final class VfioUserServer implements AutoCloseable {
         return "vfio-user %s: %d sessions, %d refused, %d regions, %s\n  last end: %s\n"
                 .formatted(
                         listener.path(),
-                        sessions,
-                        refused,
+                        sessions.get(),
+                        refused.get(),
                         memory.regionCount(),
                         current == null ? "no client" : current.dump(),
                         lastReason.isEmpty() ? "none" : lastReason);
