@@ -65,7 +65,9 @@ public final class VfioUser {
     public static final int DMA_UNMAP_BYTES = 16;
     public static final int DMA_UNMAP_SIZE = 24;
 
-    /** Not in the document; QEMU's client sends it, with address and size 0, to unmap everything. */
+    /**
+     * Not in the document; QEMU's client sends it, with address and size 0, to unmap everything.
+     */
     public static final int VFIO_DMA_UNMAP_FLAG_ALL = 2;
 
     // VFIO_USER_DEVICE_GET_INFO.

@@ -19,12 +19,12 @@ import org.ioasis.sys.EventFd;
 import org.jspecify.annotations.Nullable;
 
 /**
- * One platform thread with one epoll that serves all sessions and devices of a machine: descriptors,
- * tasks from other threads, timers, and the guards' waiting point. Each turn: wait, descriptors,
- * tasks, timers, guards.
+ * One platform thread with one epoll that serves all sessions and devices of a machine:
+ * descriptors, tasks from other threads, timers, and the guards' waiting point. Each turn: wait,
+ * descriptors, tasks, timers, guards.
  *
- * <p>{@link #execute}, {@link #executeAndWait}, {@link #dump}, {@link #start} and {@link #close} are
- * for any thread. Everything else belongs to the loop thread (or, before {@link #start}, to the
+ * <p>{@link #execute}, {@link #executeAndWait}, {@link #dump}, {@link #start} and {@link #close}
+ * are for any thread. Everything else belongs to the loop thread (or, before {@link #start}, to the
  * thread that builds the machine).
  */
 public final class EventLoop implements AutoCloseable {
@@ -51,7 +51,10 @@ public final class EventLoop implements AutoCloseable {
     private final List<Pollable> pollables = new ArrayList<>();
     private final CountDownLatch finished = new CountDownLatch(1);
 
-    /** Index is the low half of the epoll token; the high half tells a reused slot from an old event. */
+    /**
+     * Index is the low half of the epoll token; the high half tells a reused slot from an old
+     * event.
+     */
     private final ArrayList<@Nullable Registration> slots = new ArrayList<>();
 
     private int generation;
@@ -59,7 +62,7 @@ public final class EventLoop implements AutoCloseable {
     private long lastWorkNanos;
     private volatile @Nullable Thread thread;
     private volatile boolean stopping;
-    private boolean released;
+    private volatile boolean released;
 
     // Counters: written by the loop thread, read by anyone for the dump.
     private final AtomicLong turns = new AtomicLong();
@@ -134,8 +137,10 @@ public final class EventLoop implements AutoCloseable {
         public void cancel() {
             if (isActive) {
                 isActive = false;
-                epoll.remove(fd);
                 slots.set(slot, null);
+                if (!released) {
+                    epoll.remove(fd);
+                }
             }
         }
     }
@@ -190,7 +195,9 @@ public final class EventLoop implements AutoCloseable {
         return registration;
     }
 
-    /** Runs {@code task} at the first turn at or after {@code deadlineNanos} of the loop's clock. */
+    /**
+     * Runs {@code task} at the first turn at or after {@code deadlineNanos} of the loop's clock.
+     */
     public Timer schedule(long deadlineNanos, Runnable task) {
         Timer timer = new Timer(deadlineNanos, timerSequence++, task);
         timers.add(timer);
@@ -236,24 +243,28 @@ public final class EventLoop implements AutoCloseable {
      */
     public boolean executeAndWait(Runnable task, long timeoutNanos) {
         Thread owner = thread;
-        if (owner == null || owner.equals(Thread.currentThread()) || finished.getCount() == 0) {
+        if (owner == null || isLoopThread() || finished.getCount() == 0) {
             task.run();
             return true;
         }
         CountDownLatch done = new CountDownLatch(1);
         try {
-            execute(
-                    () -> {
-                        try {
-                            task.run();
-                        } finally {
-                            done.countDown();
-                        }
-                    });
+            execute(() -> {
+                try {
+                    task.run();
+                } finally {
+                    done.countDown();
+                }
+            });
         } catch (RejectedExecutionException e) {
             return false;
         }
         return awaitUninterruptibly(done, timeoutNanos);
+    }
+
+    /** True on the loop's own thread. */
+    public boolean isLoopThread() {
+        return Thread.currentThread().equals(thread);
     }
 
     private static boolean awaitUninterruptibly(CountDownLatch latch, long timeoutNanos) {
@@ -491,7 +502,7 @@ public final class EventLoop implements AutoCloseable {
         }
         if (owner == null) {
             release();
-        } else if (!owner.equals(Thread.currentThread())
+        } else if (!isLoopThread()
                 && !awaitUninterruptibly(finished, TimeUnit.SECONDS.toNanos(CLOSE_SECONDS))) {
             LOG.log(System.Logger.Level.ERROR, () -> "loop does not end\n" + dump());
         }

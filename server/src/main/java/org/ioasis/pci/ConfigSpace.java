@@ -28,14 +28,15 @@ final class ConfigSpace {
         if (size < 16 || Integer.bitCount(size) != 1) {
             throw new IllegalArgumentException("BAR " + bar + " of " + size + " bytes");
         }
-        // PCI 3.0, 6.2.5.1: the bits below the size are hardwired to 0, which is how it is found out.
+        // PCI 3.0, 6.2.5.1: the bits below the size are hardwired to 0, which is how it is found
+        // out.
         allow(Pci.BASE_ADDRESS_0 + 4 * bar, 4, -size);
     }
 
     int read(int offset, int size) {
         int value = 0;
         for (int i = size - 1; i >= 0; i--) {
-            value = value << 8 | current[offset + i] & 0xff;
+            value = (value << 8) | (current[offset + i] & 0xff);
         }
         return value;
     }
@@ -44,7 +45,7 @@ final class ConfigSpace {
         for (int i = 0; i < size; i++) {
             int mask = writable[offset + i];
             int keep = current[offset + i] & ~mask;
-            current[offset + i] = (byte) (keep | value >>> (8 * i) & mask);
+            current[offset + i] = (byte) (keep | ((value >>> (8 * i)) & mask));
         }
     }
 

@@ -28,6 +28,27 @@ public final class VirtioPciFunction implements PciFunction, Interrupts {
     private static final int NOTIFY = 0x3000;
     private static final int NOTIFY_MULTIPLIER = 4;
 
+    // Fields of the common structure, as an offset and a width in one number (see #field).
+    private static final int FEATURE_SELECT = VirtioPci.COMMON_DEVICE_FEATURE_SELECT << 4 | 4;
+    private static final int FEATURE = VirtioPci.COMMON_DEVICE_FEATURE << 4 | 4;
+    private static final int DRIVER_SELECT = VirtioPci.COMMON_DRIVER_FEATURE_SELECT << 4 | 4;
+    private static final int DRIVER_FEATURE = VirtioPci.COMMON_DRIVER_FEATURE << 4 | 4;
+    private static final int CONFIG_VECTOR = VirtioPci.COMMON_CONFIG_MSIX_VECTOR << 4 | 2;
+    private static final int NUM_QUEUES = VirtioPci.COMMON_NUM_QUEUES << 4 | 2;
+    private static final int STATUS = VirtioPci.COMMON_DEVICE_STATUS << 4 | 1;
+    private static final int GENERATION = VirtioPci.COMMON_CONFIG_GENERATION << 4 | 1;
+    private static final int QUEUE_SELECT = VirtioPci.COMMON_QUEUE_SELECT << 4 | 2;
+    private static final int QUEUE_SIZE = VirtioPci.COMMON_QUEUE_SIZE << 4 | 2;
+    private static final int QUEUE_VECTOR = VirtioPci.COMMON_QUEUE_MSIX_VECTOR << 4 | 2;
+    private static final int QUEUE_ENABLE = VirtioPci.COMMON_QUEUE_ENABLE << 4 | 2;
+    private static final int QUEUE_NOTIFY_OFF = VirtioPci.COMMON_QUEUE_NOTIFY_OFF << 4 | 2;
+    private static final int DESC_LOW = VirtioPci.COMMON_QUEUE_DESC << 4 | 4;
+    private static final int DESC_HIGH = (VirtioPci.COMMON_QUEUE_DESC + 4) << 4 | 4;
+    private static final int DRIVER_LOW = VirtioPci.COMMON_QUEUE_DRIVER << 4 | 4;
+    private static final int DRIVER_HIGH = (VirtioPci.COMMON_QUEUE_DRIVER + 4) << 4 | 4;
+    private static final int DEVICE_LOW = VirtioPci.COMMON_QUEUE_DEVICE << 4 | 4;
+    private static final int DEVICE_HIGH = (VirtioPci.COMMON_QUEUE_DEVICE + 4) << 4 | 4;
+
     private static final int MSIX_CAP = Pci.HEADER_END;
     private static final int COMMON_CAP = MSIX_CAP + Pci.MSIX_CAP_SIZE;
     private static final int ISR_CAP = COMMON_CAP + VirtioPci.CAP_SIZE;
@@ -113,7 +134,8 @@ public final class VirtioPciFunction implements PciFunction, Interrupts {
                 VirtioPci.VIRTIO_PCI_CAP_COMMON_CFG,
                 COMMON,
                 VirtioPci.COMMON_SIZE);
-        // A type without configuration has no device structure (4.1.4.6): it is left out of the list.
+        // A type without configuration has no device structure (4.1.4.6): it is left out of the
+        // list.
         capability(
                 ISR_CAP,
                 configSize > 0 ? DEVICE_CAP : NOTIFY_CAP,
@@ -166,7 +188,7 @@ public final class VirtioPciFunction implements PciFunction, Interrupts {
         int value = config.read(offset, size);
         // 4.1.4.5.1: without MSI-X the status register shows the logical OR of the ISR bits.
         if (isr != 0 && !isMsixEnabled() && overlaps(offset, size, Pci.STATUS, 1)) {
-            value |= Pci.STATUS_INTERRUPT << 8 * (Pci.STATUS - offset);
+            value |= Pci.STATUS_INTERRUPT << (8 * (Pci.STATUS - offset));
         }
         return value;
     }
@@ -289,29 +311,10 @@ public final class VirtioPciFunction implements PciFunction, Interrupts {
         }
     }
 
+    /** What the constants above are compared with. */
     private static int field(int at, int size) {
         return at << 4 | size;
     }
-
-    private static final int FEATURE_SELECT = VirtioPci.COMMON_DEVICE_FEATURE_SELECT << 4 | 4;
-    private static final int FEATURE = VirtioPci.COMMON_DEVICE_FEATURE << 4 | 4;
-    private static final int DRIVER_SELECT = VirtioPci.COMMON_DRIVER_FEATURE_SELECT << 4 | 4;
-    private static final int DRIVER_FEATURE = VirtioPci.COMMON_DRIVER_FEATURE << 4 | 4;
-    private static final int CONFIG_VECTOR = VirtioPci.COMMON_CONFIG_MSIX_VECTOR << 4 | 2;
-    private static final int NUM_QUEUES = VirtioPci.COMMON_NUM_QUEUES << 4 | 2;
-    private static final int STATUS = VirtioPci.COMMON_DEVICE_STATUS << 4 | 1;
-    private static final int GENERATION = VirtioPci.COMMON_CONFIG_GENERATION << 4 | 1;
-    private static final int QUEUE_SELECT = VirtioPci.COMMON_QUEUE_SELECT << 4 | 2;
-    private static final int QUEUE_SIZE = VirtioPci.COMMON_QUEUE_SIZE << 4 | 2;
-    private static final int QUEUE_VECTOR = VirtioPci.COMMON_QUEUE_MSIX_VECTOR << 4 | 2;
-    private static final int QUEUE_ENABLE = VirtioPci.COMMON_QUEUE_ENABLE << 4 | 2;
-    private static final int QUEUE_NOTIFY_OFF = VirtioPci.COMMON_QUEUE_NOTIFY_OFF << 4 | 2;
-    private static final int DESC_LOW = VirtioPci.COMMON_QUEUE_DESC << 4 | 4;
-    private static final int DESC_HIGH = VirtioPci.COMMON_QUEUE_DESC + 4 << 4 | 4;
-    private static final int DRIVER_LOW = VirtioPci.COMMON_QUEUE_DRIVER << 4 | 4;
-    private static final int DRIVER_HIGH = VirtioPci.COMMON_QUEUE_DRIVER + 4 << 4 | 4;
-    private static final int DEVICE_LOW = VirtioPci.COMMON_QUEUE_DEVICE << 4 | 4;
-    private static final int DEVICE_HIGH = VirtioPci.COMMON_QUEUE_DEVICE + 4 << 4 | 4;
 
     /** A field answers to its own width only (4.1.3.1); everything else reads as 0. */
     private long readCommon(int at, int size) {
@@ -424,8 +427,8 @@ public final class VirtioPciFunction implements PciFunction, Interrupts {
     private static long withWindow(long value, int select, long half) {
         long low = half & 0xffff_ffffL;
         return select == 0
-                ? value & 0xffff_ffff_0000_0000L | low
-                : value & 0xffff_ffffL | low << 32;
+                ? (value & 0xffff_ffff_0000_0000L) | low
+                : (value & 0xffff_ffffL) | (low << 32);
     }
 
     // Interrupts.

@@ -10,7 +10,8 @@ import java.util.List;
 
 /**
  * Writes the Virtual I/O Translation table: virtio-pci IOMMUs and the ranges of PCI functions
- * behind them. Complete, checksum included, as QEMU's {@code -acpitable file=} takes it. Any thread.
+ * behind them. Complete, checksum included, as QEMU's {@code -acpitable file=} takes it. Any
+ * thread.
  *
  * <p>IOMMU nodes come first, because a range refers to its IOMMU by a 16-bit offset.
  */
@@ -183,7 +184,11 @@ public final class Viot {
             PciRange range = ranges.get(i);
             if (range.iommu < 0 || range.iommu >= iommus.size()) {
                 throw new IllegalArgumentException(
-                        "range " + range.text() + " is behind IOMMU " + range.iommu + " of "
+                        "range "
+                                + range.text()
+                                + " is behind IOMMU "
+                                + range.iommu
+                                + " of "
                                 + iommus.size());
             }
             for (Iommu iommu : iommus) {

@@ -51,7 +51,11 @@ final class Codec {
     static void check(Header header) throws ProtocolException {
         if (header.size() < HEADER_SIZE || header.size() > MESSAGE_MAX) {
             throw new ProtocolException(
-                    "message of " + header.size() + " bytes, not " + HEADER_SIZE + ".."
+                    "message of "
+                            + header.size()
+                            + " bytes, not "
+                            + HEADER_SIZE
+                            + ".."
                             + MESSAGE_MAX);
         }
         if (header.type() == FLAGS_TYPE_REPLY) {
@@ -335,14 +339,12 @@ final class Codec {
     }
 
     /** A read's data lies at {@code HEADER_SIZE + REGION_ACCESS_DATA} of {@code out} already. */
-    static int regionRead(
-            MemorySegment out, Header command, int region, long offset, int count) {
+    static int regionRead(MemorySegment out, Header command, int region, long offset, int count) {
         regionAccess(out, region, offset, count);
         return reply(out, command, HEADER_SIZE + REGION_ACCESS_DATA + count, 0);
     }
 
-    static int regionWrite(
-            MemorySegment out, Header command, int region, long offset, int count) {
+    static int regionWrite(MemorySegment out, Header command, int region, long offset, int count) {
         regionAccess(out, region, offset, count);
         return reply(out, command, HEADER_SIZE + REGION_ACCESS_DATA, 0);
     }

@@ -69,8 +69,7 @@ final class VersionData {
         return known;
     }
 
-    private static void parseCapabilities(JsonParser parser, Set<String> known)
-            throws IOException {
+    private static void parseCapabilities(JsonParser parser, Set<String> known) throws IOException {
         while (parser.nextToken() == JsonToken.FIELD_NAME) {
             String name = parser.currentName();
             JsonToken value = parser.nextToken();
@@ -87,11 +86,16 @@ final class VersionData {
         expect(parser, parser.currentToken(), JsonToken.END_OBJECT);
     }
 
-    private static void expect(JsonParser parser, @Nullable JsonToken found, @Nullable JsonToken wanted)
+    private static void expect(
+            JsonParser parser, @Nullable JsonToken found, @Nullable JsonToken wanted)
             throws IOException {
         if (found != wanted) {
             throw new IOException(
-                    "expected " + wanted + " and not " + found + " at byte "
+                    "expected "
+                            + wanted
+                            + " and not "
+                            + found
+                            + " at byte "
                             + parser.currentLocation().getByteOffset());
         }
     }

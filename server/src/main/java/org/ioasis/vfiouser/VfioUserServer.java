@@ -5,6 +5,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
 import org.ioasis.loop.EventHandler;
 import org.ioasis.loop.EventLoop;
 import org.ioasis.memory.GuestMemory;
@@ -42,8 +43,8 @@ public final class VfioUserServer implements AutoCloseable {
     private volatile @Nullable Session session;
 
     private boolean isClosing;
-    private volatile int sessions;
-    private volatile int refused;
+    private final AtomicInteger sessions = new AtomicInteger();
+    private final AtomicInteger refused = new AtomicInteger();
     private volatile String lastReason = "";
 
     /**
@@ -65,7 +66,15 @@ public final class VfioUserServer implements AutoCloseable {
         this.memory = memory;
         this.limits = limits;
         this.listener = UnixListener.bind(socket);
-        loop.execute(this::listen);
+        boolean isServed = false;
+        try {
+            loop.execute(this::listen);
+            isServed = true;
+        } finally {
+            if (!isServed) {
+                listener.close();
+            }
+        }
     }
 
     /** Where clients connect. */
@@ -85,7 +94,9 @@ public final class VfioUserServer implements AutoCloseable {
                             new EventHandler() {
                                 @Override
                                 public void ready(int events) {
-                                    accept();
+                                    // After the descriptors of this turn: when the next client
+                                    // comes, we may not have seen yet that the last one is gone.
+                                    loop.execute(VfioUserServer.this::accept);
                                 }
 
                                 @Override
@@ -100,20 +111,16 @@ public final class VfioUserServer implements AutoCloseable {
     }
 
     private void accept() {
+        if (isClosing) {
+            return;
+        }
         Session current = session;
-        if (current != null) {
-            if (!current.hasEnded()) {
-                // The next client may come before we have seen that the last one is gone.
-                current.ready(Epoll.IN);
-                update(current);
-            }
-            if (current.isBusy()) {
-                return; // still reading what it sent: decided next turn
-            }
-            if (session != null && current.hasEnded()) {
-                listenFor(0); // its memory is in use: the next client waits in the queue
-                return;
-            }
+        if (current != null && current.isBusy()) {
+            return; // perhaps it is gone, behind what it sent: decided next turn
+        }
+        if (current != null && current.hasEnded()) {
+            listenFor(0); // its memory is in use: the next client waits in the queue
+            return;
         }
         UnixSocket socket;
         try {
@@ -128,8 +135,8 @@ public final class VfioUserServer implements AutoCloseable {
         if (socket == null) {
             return;
         }
-        if (session != null) {
-            refused = refused + 1;
+        if (current != null) {
+            refused.incrementAndGet();
             socket.close();
             return;
         }
@@ -137,7 +144,7 @@ public final class VfioUserServer implements AutoCloseable {
     }
 
     private void begin(UnixSocket socket) {
-        sessions = sessions + 1;
+        sessions.incrementAndGet();
         Session begun =
                 new Session(
                         new SocketChannel(socket),
@@ -272,12 +279,12 @@ public final class VfioUserServer implements AutoCloseable {
 
     /** Clients served so far, the present one included. Any thread. */
     public int sessionCount() {
-        return sessions;
+        return sessions.get();
     }
 
     /** Clients that were turned away because one was being served. Any thread. */
     public int refusedCount() {
-        return refused;
+        return refused.get();
     }
 
     /** True while a client is served, or its memory is still in use. Any thread. */
@@ -287,11 +294,11 @@ public final class VfioUserServer implements AutoCloseable {
 
     /**
      * Ends the session and the listening, and waits until the client's memory is given back; five
-     * seconds at most. Before the loop is closed. Twice is fine.
+     * seconds at most, and not at all on the loop thread. Before the loop is closed. Twice is fine.
      */
     @Override
     public void close() {
-        if (loop.executeAndWait(this::closeOnLoop, CLOSE_NANOS)) {
+        if (loop.executeAndWait(this::closeOnLoop, CLOSE_NANOS) && !loop.isLoopThread()) {
             try {
                 boolean _ = closed.await(CLOSE_NANOS, TimeUnit.NANOSECONDS);
             } catch (InterruptedException e) {
@@ -329,8 +336,8 @@ public final class VfioUserServer implements AutoCloseable {
         return "vfio-user %s: %d sessions, %d refused, %d regions, %s\n  last end: %s\n"
                 .formatted(
                         listener.path(),
-                        sessions,
-                        refused,
+                        sessions.get(),
+                        refused.get(),
                         memory.regionCount(),
                         current == null ? "no client" : current.dump(),
                         lastReason.isEmpty() ? "none" : lastReason);
