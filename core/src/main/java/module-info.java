@@ -5,5 +5,6 @@ module org.ioasis.core {
     exports org.ioasis.memory;
     exports org.ioasis.spec;
     exports org.ioasis.virtio;
+    exports org.ioasis.virtio.blk;
     exports org.ioasis.virtqueue;
 }
