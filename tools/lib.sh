@@ -89,7 +89,7 @@ give_lock() {
     held_lock=
 }
 
-# The first line of a version compare: succeeds if the dotted numbers of $1 are at least $2.$3.$4.
+# Succeeds if the dotted numbers of $1 are at least $2.$3.$4.
 at_least() {
     v=$1.0.0
     a=${v%%.*}
@@ -107,7 +107,7 @@ need_maven() {
         say "ioasis: Maven is needed to build, and there is no mvn on the PATH. $how"
         exit $unavailable
     fi
-    for tool in find sed awk tail date rm mv cp mkdir sleep; do
+    for tool in find sed awk grep tail sort date touch mktemp rm mv cp mkdir sleep; do
         if ! command -v "$tool" >/dev/null 2>&1; then
             say "ioasis: $tool is needed to build and is not on the PATH. Install your system's basic tools."
             exit $unavailable
@@ -173,7 +173,7 @@ start_ticking() {
 show_log() { # log
     if grep -q '^\[ERROR\]' "$1"; then
         grep '^\[ERROR\]' "$1" | grep -v -e 'To see the full stack trace' -e 'Re-run Maven' -e 'For more information' \
-            -e '\[Help 1\]$' -e '^\[ERROR\] *$' | sed 60q >&2 || :
+            -e '-> \[Help 1\]$' -e '^\[ERROR\] *$' -e '^\[ERROR\] \[Help' -e 'After correcting the problems' -e '-rf :' | sed 60q >&2 || :
         # The reason of a failed goal stands in the line that the filter above cuts at its end.
         sed -n 's/^\(\[ERROR\] Failed to execute goal .*\) -> \[Help 1\]$/\1/p' "$1" >&2
     else

@@ -135,7 +135,7 @@ outcome() { # module class method
                 && (rest == "" || rest ~ /^[^A-Za-z0-9_$]/)
             if (mine) ran++
         }
-        mine && /^[ \t]*<(failure|error)[ \t>]/ { failed++ }
+        mine && /^[ \t]*<(failure|error)[ \t>\/]/ { failed++ }
         mine && /^[ \t]*<skipped/ { skipped++ }
         END { print failed ? "failed" : !ran ? "absent" : skipped == ran ? "skipped" : "passed" }
     '

@@ -40,6 +40,7 @@ if [ -z "$narrowed" ]; then
     shell_tests=1
 fi
 
+need_maven
 work=$(mktemp -d "${TMPDIR:-/tmp}/ioasis-test.XXXXXX")
 at_exit() {
     rm -rf "$work"
@@ -108,7 +109,7 @@ read_reports() { # report...
         }
         /^[ \t]*<testcase[ \t]/ { test = attribute("classname") "#" attribute("name") }
         /^[ \t]*<skipped/ { print "SKIPPED", test }
-        /^[ \t]*<(failure|error)[ \t>]/ { print "FAILED", test ": " substr(attribute("message"), 1, 300) }
+        /^[ \t]*<(failure|error)[ \t>\/]/ { print "FAILED", test ": " substr(attribute("message"), 1, 300) }
     ' "$@" | sed 's/&lt;/</g; s/&gt;/>/g; s/&quot;/"/g; s/&#10;/ /g; s/&apos;/'"'"'/g; s/&amp;/\&/g'
 }
 
@@ -215,13 +216,14 @@ module_times() { # log
     sed -n 's/^\[INFO\] ioasis-\([a-z]*\) \.* *\(SUCCESS\|FAILURE\) \[ *\([^]]*\)\]$/\1 \3/p' "$1" |
         while read -r name time unit; do
             case $unit in
-                min) time="${time%%:*} min ${time##*:}" ;;
+                min)
+                    time=${time#0}
+                    time="${time%%:*} min ${time##*:}"
+                    ;;
             esac
             took "$name" "$time"
         done
 }
-
-need_maven
 
 say "build ..."
 start=$(date +%s)
