@@ -204,7 +204,7 @@ check "a new build leaves the jars of running programs alone" running_programs_k
 # The tools that a build needs, without flock.
 path_without_flock() {
     mkdir "$here/few"
-    for tool in sh rm mv cp mkdir rmdir mktemp sleep find sed grep tail date touch cat readlink kill awk; do
+    for tool in sh rm mv cp mkdir rmdir mktemp sleep find sed grep sort tail date touch cat readlink kill awk; do
         found=$(command -v $tool)
         case $found in
             /*) ln -s "$found" "$here/few/$tool" ;;
