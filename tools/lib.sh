@@ -8,7 +8,7 @@
 root=$IOASIS_ROOT
 images=$root/target/images
 unavailable=69
-maven_child=
+child=
 held_lock=
 
 say() {
@@ -22,9 +22,9 @@ nap() {
 # Ends what was started here, then dies of the same signal, so that the caller sees it.
 on_signal() { # name
     trap '' INT TERM HUP
-    if [ -n "$maven_child" ]; then
-        kill -s TERM "$maven_child" 2>/dev/null || :
-        wait "$maven_child" 2>/dev/null || :
+    if [ -n "$child" ]; then
+        kill -s TERM "$child" 2>/dev/null || :
+        wait "$child" 2>/dev/null || :
     fi
     give_lock
     at_exit || :
@@ -141,14 +141,14 @@ run_maven() { # log, argument...
         # shellcheck disable=SC2086
         exec mvn -B -ntp -Dstyle.color=never $extra "$@"
     ) >"$log" 2>&1 </dev/null &
-    maven_child=$!
-    while kill -0 "$maven_child" 2>/dev/null; do
+    child=$!
+    while kill -0 "$child" 2>/dev/null; do
         nap
         tick "$log"
     done
     status=0
-    wait "$maven_child" || status=$?
-    maven_child=
+    wait "$child" || status=$?
+    child=
     return $status
 }
 

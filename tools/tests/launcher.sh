@@ -297,10 +297,10 @@ check "so does one whose terminal is gone" hung_up
 
 control_c() {
     # A shell starts background commands with SIGINT ignored, and what is ignored stays so; a terminal does not.
-    command -v timeout || skip "no timeout on this machine"
+    env --default-signal=INT timeout --version || skip "no timeout, or no env --default-signal, on this machine"
     make_tree
     status=0
-    FAKE_MAVEN=hang timeout -s INT 2 "$tree/ioasis" x >one 2>&1 || status=$?
+    FAKE_MAVEN=hang timeout -s INT 2 env --default-signal=INT "$tree/ioasis" x >one 2>&1 || status=$?
     maven=$(cat "$tree/maven-pid")
     ! kill -0 "$maven" || fail "Maven to be gone"
     [ ! -e "$tree/target/images/current" ] || fail "no image"

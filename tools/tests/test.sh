@@ -159,4 +159,22 @@ no_nested_build() {
 }
 check "a launcher that a test starts does not build" no_nested_build
 
+interrupted() {
+    make_project
+    printf 'sleep 2\nprintf "ok one\\n"\n' >"$tree/tools/tests/some.sh"
+    "$tree/ioasis" test >one 2>&1 &
+    tool=$!
+    for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30; do
+        ! grep -q some.sh one || break
+        sleep 0.1
+    done
+    kill -s TERM $tool
+    status=0
+    wait $tool || status=$?
+    expect_status 143
+    [ -z "$(ls -d "$here"/ioasis-test* 2>/dev/null)" ] || fail "nothing left"
+    expect_builds 1
+}
+check "interrupted, it ends and leaves nothing" interrupted
+
 finish
