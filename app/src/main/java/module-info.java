@@ -4,7 +4,11 @@ module org.ioasis.app {
     requires org.ioasis.core;
     requires org.ioasis.server;
     requires org.ioasis.sys;
+    requires org.tukaani.xz;
     requires info.picocli;
+
+    exports org.ioasis.guestkit;
+    exports org.ioasis.vm;
 
     opens org.ioasis.cli to
             info.picocli;
