@@ -3,7 +3,6 @@ module org.ioasis.app {
     requires static transitive org.jspecify;
     requires transitive org.ioasis.core;
     requires transitive org.ioasis.server;
-    requires org.ioasis.sys;
     requires com.fasterxml.jackson.core;
     requires info.picocli;
     requires org.tukaani.xz;

@@ -58,10 +58,13 @@ public final class DiskRun {
     private static final long STATUS_MILLIS = 500;
 
     /**
-     * The kernel's answer to a device that is slow at hot-plug plays no role; an IOMMU that is
-     * missing does.
+     * QEMU says so of every device without an error interrupt (AER), which virtio has no use for.
      */
-    private static final List<String> KERNEL_PARAMETERS = List.of();
+    private static final String NO_ERROR_RECOVERY =
+            "Could not enable error recovery for the device";
+
+    /** What the kernel says last, also when all is well. */
+    private static final String POWER_DOWN = "reboot: Power down";
 
     private final RunOptions options;
     private final Host host;
@@ -187,7 +190,7 @@ public final class DiskRun {
                 1,
                 kit.kernel().image(),
                 initramfs.file(),
-                task.commandLine(initramfs, KERNEL_PARAMETERS),
+                task.commandLine(initramfs, List.of()),
                 List.of(viot),
                 functions);
     }
@@ -234,13 +237,17 @@ public final class DiskRun {
                     progress.say(
                             String.format(
                                     Locale.ROOT, "guest: %s (at %.1f s)", name, micros / 1e6));
-            case GuestEvent.Vmm(String line) -> progress.say("qemu: " + line);
+            case GuestEvent.Vmm(String line) -> {
+                if (!line.endsWith(NO_ERROR_RECOVERY)) {
+                    progress.say("qemu: " + line);
+                }
+            }
             case GuestEvent.Failed(String reason) -> progress.say("guest: failed at " + reason);
             case GuestEvent.Malformed(String line) ->
                     progress.say("guest: not understood: " + line);
             case GuestEvent.Text(String line) -> {
                 // The kernel is told to be quiet: what it says all the same is an error.
-                if (!line.isBlank()) {
+                if (!line.isBlank() && !line.endsWith(POWER_DOWN)) {
                     progress.say("console: " + line);
                 }
             }
