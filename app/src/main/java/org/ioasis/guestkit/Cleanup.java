@@ -122,6 +122,13 @@ public final class Cleanup implements AutoCloseable {
         }
     }
 
+    /** The run is being undone: what fails from now on is no news for the user. */
+    public boolean isEnding() {
+        synchronized (lock) {
+            return isEnding;
+        }
+    }
+
     private void refuseWhenEnding() throws IOException {
         if (isEnding) {
             throw new IOException("the run is ending");
