@@ -2,7 +2,6 @@ package org.ioasis.guestkit;
 
 import java.io.IOException;
 import java.nio.channels.FileChannel;
-import java.nio.channels.FileLock;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
@@ -103,10 +102,15 @@ final class CacheFolder {
         IN_THIS_JVM.lockInterruptibly();
         try {
             FileChannel channel = openLockFile();
-            FileLock lock = channel.tryLock();
-            if (lock == null) {
-                progress.accept("another run is filling " + root + "; waiting for it");
-                channel.lock();
+            try {
+                if (channel.tryLock() == null) {
+                    progress.accept("another run is filling " + root + "; waiting for it");
+                    // Held, as the first try would be, until the channel is closed.
+                    channel.lock();
+                }
+            } catch (IOException | RuntimeException e) {
+                channel.close();
+                throw e;
             }
             return () -> {
                 IN_THIS_JVM.unlock();

@@ -33,7 +33,7 @@ class CleanupTest {
     }
 
     private static boolean isAlive(long pid) {
-        return ProcessHandle.of(pid).map(ProcessHandle::isAlive).orElse(false);
+        return ProcessHandle.of(pid).map(Cleanup::isRunning).orElse(false);
     }
 
     private List<Path> entries() throws IOException {

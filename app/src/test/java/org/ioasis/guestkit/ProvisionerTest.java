@@ -5,11 +5,16 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.catchThrowableOfType;
 
 import java.io.IOException;
+import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -224,5 +229,69 @@ class ProvisionerTest {
                 .contains("Acquire::http::Proxy \"http://proxy.invalid:3128\";")
                 .contains("Dir::State \"" + machine.cache())
                 .doesNotContain("Post-Invoke");
+    }
+
+    @Test
+    void twoRunsAtOnceFetchOnce() throws Exception {
+        machine.debian();
+        try (ExecutorService pool = Executors.newFixedThreadPool(2)) {
+            Future<GuestKit> first = pool.submit(this::provide);
+            Future<GuestKit> second = pool.submit(this::provide);
+
+            assertThat(first.get()).isEqualTo(second.get());
+        }
+        assertThat(machine.calls()).filteredOn(call -> call.contains("update")).hasSize(1);
+    }
+
+    @Test
+    void runWaitsForAnotherProcessThatFillsTheCacheAndSaysSo() throws Exception {
+        machine.debian();
+        Path lock = Files.createDirectories(machine.cache()).resolve("lock");
+        Process other =
+                cleanup.start(
+                        new ProcessBuilder(
+                                Path.of(System.getProperty("java.home"), "bin/java").toString(),
+                                "-cp",
+                                Path.of(
+                                                ProvisionerTest.class
+                                                        .getProtectionDomain()
+                                                        .getCodeSource()
+                                                        .getLocation()
+                                                        .toURI())
+                                        .toString(),
+                                LockHolder.class.getName(),
+                                lock.toString()));
+        assertThat(other.getInputStream().read()).isEqualTo('.');
+        try (ExecutorService pool = Executors.newFixedThreadPool(1)) {
+            Future<GuestKit> run = pool.submit(this::provide);
+            while (progress.isEmpty()) {
+                Thread.sleep(5);
+            }
+            assertThat(progress).singleElement().asString().contains("another run is filling");
+            assertThat(machine.calls()).isEmpty();
+
+            // The lock ends with its process, however that ends.
+            cleanup.kill(other);
+
+            assertThat(run.get().kernel().release()).isEqualTo("9.9.1");
+        }
+    }
+
+    /** The other process of the last test. */
+    static final class LockHolder {
+        private LockHolder() {}
+
+        public static void main(String[] arguments) throws Exception {
+            try (FileChannel channel =
+                    FileChannel.open(
+                            Path.of(arguments[0]),
+                            StandardOpenOption.CREATE,
+                            StandardOpenOption.WRITE)) {
+                channel.lock();
+                System.out.print('.');
+                System.out.flush();
+                Thread.sleep(Long.MAX_VALUE);
+            }
+        }
     }
 }

@@ -92,7 +92,7 @@ class MachineTest {
         assertThat(messages).containsExactly("state");
         assertThat(qemu.errors()).containsExactly("stuck");
         long child = Long.parseLong(qemu.report().lastLines().getFirst());
-        assertThat(ProcessHandle.of(child).map(ProcessHandle::isAlive).orElse(false)).isFalse();
+        assertThat(ProcessHandle.of(child).map(Cleanup::isRunning).orElse(false)).isFalse();
     }
 
     @Test
