@@ -113,8 +113,12 @@ final class CacheFolder {
                 throw e;
             }
             return () -> {
-                IN_THIS_JVM.unlock();
-                channel.close();
+                // In reverse order: the JVM refuses a second lock on the same file.
+                try {
+                    channel.close();
+                } finally {
+                    IN_THIS_JVM.unlock();
+                }
             };
         } catch (IOException | RuntimeException e) {
             IN_THIS_JVM.unlock();
