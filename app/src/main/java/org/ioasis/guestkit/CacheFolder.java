@@ -2,7 +2,6 @@ package org.ioasis.guestkit;
 
 import java.io.IOException;
 import java.nio.channels.FileChannel;
-import java.nio.channels.FileLock;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
@@ -103,14 +102,23 @@ final class CacheFolder {
         IN_THIS_JVM.lockInterruptibly();
         try {
             FileChannel channel = openLockFile();
-            FileLock lock = channel.tryLock();
-            if (lock == null) {
-                progress.accept("another run is filling " + root + "; waiting for it");
-                channel.lock();
+            try {
+                if (channel.tryLock() == null) {
+                    progress.accept("another run is filling " + root + "; waiting for it");
+                    // Held, as the first try would be, until the channel is closed.
+                    channel.lock();
+                }
+            } catch (IOException | RuntimeException e) {
+                channel.close();
+                throw e;
             }
             return () -> {
-                IN_THIS_JVM.unlock();
-                channel.close();
+                // In reverse order: the JVM refuses a second lock on the same file.
+                try {
+                    channel.close();
+                } finally {
+                    IN_THIS_JVM.unlock();
+                }
             };
         } catch (IOException | RuntimeException e) {
             IN_THIS_JVM.unlock();

@@ -1,6 +1,7 @@
 package org.ioasis.guestkit;
 
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.DirectoryNotEmptyException;
 import java.nio.file.FileVisitResult;
 import java.nio.file.Files;
@@ -14,10 +15,6 @@ import java.util.ArrayList;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Set;
-import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.ExecutionException;
-import java.util.concurrent.TimeUnit;
-import java.util.concurrent.TimeoutException;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
@@ -33,6 +30,8 @@ import org.jspecify.annotations.Nullable;
 public final class Cleanup implements AutoCloseable {
     /** A killed child is gone in milliseconds; a kernel that needs longer does not hold us up. */
     private static final Duration DEATH_LIMIT = Duration.ofSeconds(5);
+
+    private static final long DEATH_PAUSE_MILLIS = 2;
 
     /** Another thread may still be writing into a folder while it is removed. */
     private static final int DELETE_ATTEMPTS = 20;
@@ -122,6 +121,13 @@ public final class Cleanup implements AutoCloseable {
         }
     }
 
+    /** The run is being undone: what fails from now on is no news for the user. */
+    public boolean isEnding() {
+        synchronized (lock) {
+            return isEnding;
+        }
+    }
+
     private void refuseWhenEnding() throws IOException {
         if (isEnding) {
             throw new IOException("the run is ending");
@@ -181,18 +187,43 @@ public final class Cleanup implements AutoCloseable {
             all.add(root.toHandle());
         }
         all.forEach(ProcessHandle::destroyForcibly);
-        CompletableFuture<?>[] ends =
-                all.stream().map(ProcessHandle::onExit).toArray(CompletableFuture<?>[]::new);
+        long deadline = System.nanoTime() + DEATH_LIMIT.toNanos();
         boolean wasInterrupted = false;
-        try {
-            CompletableFuture.allOf(ends).get(DEATH_LIMIT.toMillis(), TimeUnit.MILLISECONDS);
-        } catch (InterruptedException e) {
-            wasInterrupted = true;
-        } catch (TimeoutException | ExecutionException e) {
-            System.err.println("ioasis: a child process does not end: " + e);
+        // Asked again and again: ProcessHandle.onExit looks at a child's child a few times a
+        // second.
+        while (all.stream().anyMatch(Cleanup::isRunning)) {
+            if (System.nanoTime() - deadline > 0) {
+                System.err.println("ioasis: a child process does not end");
+                break;
+            }
+            try {
+                Thread.sleep(DEATH_PAUSE_MILLIS);
+            } catch (InterruptedException e) {
+                wasInterrupted = true;
+            }
         }
         if (wasInterrupted) {
             Thread.currentThread().interrupt();
+        }
+    }
+
+    /**
+     * Whether a process still does anything. A killed process whose new parent has not yet asked
+     * how it ended is a zombie (proc(5)): it has a number, but no files and no memory any more, and
+     * for how long is not in our hands.
+     */
+    public static boolean isRunning(ProcessHandle process) {
+        if (!process.isAlive()) {
+            return false;
+        }
+        try {
+            String stat =
+                    Files.readString(
+                            Path.of("/proc", Long.toString(process.pid()), "stat"),
+                            StandardCharsets.ISO_8859_1);
+            return !stat.startsWith(" Z", stat.lastIndexOf(')') + 1);
+        } catch (IOException gone) {
+            return false;
         }
     }
 

@@ -49,16 +49,19 @@ final class DebianArchive {
     private static final Pattern COUNT = Pattern.compile(".* (\\d{1,6}) newly installed,.*");
     private static final Pattern GET = Pattern.compile("Get:(\\d{1,6}) .*");
 
+    private final Host host;
     private final Cleanup cleanup;
     private final Consumer<String> progress;
     private final Path folder;
     private final Map<String, String> environment;
 
     private DebianArchive(
+            Host host,
             Cleanup cleanup,
             Consumer<String> progress,
             Path folder,
             Map<String, String> environment) {
+        this.host = host;
         this.cleanup = cleanup;
         this.progress = progress;
         this.folder = folder;
@@ -87,10 +90,11 @@ final class DebianArchive {
         Map<String, String> environment = new LinkedHashMap<>(host.childEnvironment());
         environment.put("APT_CONFIG", configuration.toString());
         environment.put("DEBIAN_FRONTEND", "noninteractive");
-        DebianArchive archive = new DebianArchive(cleanup, progress, folder, environment);
+        DebianArchive archive = new DebianArchive(host, cleanup, progress, folder, environment);
         progress.accept("reading Debian's package lists from " + withoutPassword(mirror));
         Tool.Result update =
-                archive.apt(List.of("apt-get", "-q", "update"), folder, DOWNLOAD_LIMIT, l -> {});
+                archive.apt(
+                        command(host, "apt-get", "-q", "update"), folder, DOWNLOAD_LIMIT, l -> {});
         if (!update.isSuccess()) {
             throw new UnavailableException(
                     "the Debian mirror "
@@ -99,6 +103,14 @@ final class DebianArchive {
                             + update.explanation());
         }
         return archive;
+    }
+
+    /** The program by the PATH that we were given, which need not be the JVM's own. */
+    private static List<String> command(Host host, String program, String... arguments) {
+        List<String> words = new ArrayList<>();
+        words.add(host.program(program).map(Path::toString).orElse(program));
+        words.addAll(List.of(arguments));
+        return words;
     }
 
     private static String withoutPassword(String uri) {
@@ -118,7 +130,7 @@ final class DebianArchive {
         List<String> targets = new ArrayList<>();
         Tool.run(
                 cleanup,
-                List.of("apt-get", "indextargets", "Identifier: Packages"),
+                command(host, "apt-get", "indextargets", "Identifier: Packages"),
                 host.childEnvironment(),
                 folder,
                 QUERY_LIMIT,
@@ -173,7 +185,7 @@ final class DebianArchive {
         List<String> dump = new ArrayList<>();
         Tool.run(
                 cleanup,
-                List.of("apt-config", "dump"),
+                command(host, "apt-config", "dump"),
                 host.childEnvironment(),
                 folder,
                 QUERY_LIMIT,
@@ -192,7 +204,7 @@ final class DebianArchive {
     String dependency(String name) throws UnavailableException, IOException, InterruptedException {
         List<String> lines = new ArrayList<>();
         Tool.Result result =
-                apt(List.of("apt-cache", "depends", name), folder, QUERY_LIMIT, lines::add);
+                apt(command(host, "apt-cache", "depends", name), folder, QUERY_LIMIT, lines::add);
         for (String line : lines) {
             Matcher matcher = DEPENDS.matcher(line);
             if (matcher.matches() && PACKAGE_NAME.matcher(matcher.group(1)).matches()) {
@@ -208,7 +220,7 @@ final class DebianArchive {
             throws UnavailableException, IOException, InterruptedException {
         progress.accept("downloading " + String.join(" ", names));
         Path target = folder.resolve("debs");
-        List<String> command = new ArrayList<>(List.of("apt-get", "-q", "download"));
+        List<String> command = new ArrayList<>(command(host, "apt-get", "-q", "download"));
         command.addAll(names);
         Tool.Result result = apt(command, target, DOWNLOAD_LIMIT, line -> {});
         List<Path> files = packageFiles(target);
@@ -227,7 +239,8 @@ final class DebianArchive {
             throws UnavailableException, IOException, InterruptedException {
         Tool.Result result =
                 apt(
-                        List.of(
+                        command(
+                                host,
                                 "apt-get",
                                 "-q",
                                 "-y",
@@ -273,7 +286,7 @@ final class DebianArchive {
             Tool.Result result =
                     Tool.run(
                             cleanup,
-                            List.of("dpkg", "-x", file.toString(), target.toString()),
+                            command(host, "dpkg", "-x", file.toString(), target.toString()),
                             environment,
                             folder,
                             DOWNLOAD_LIMIT,

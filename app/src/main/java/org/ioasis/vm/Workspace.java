@@ -6,6 +6,7 @@ import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.util.regex.Pattern;
 import org.ioasis.guestkit.Cleanup;
 import org.ioasis.guestkit.Host;
 import org.ioasis.guestkit.UnavailableException;
@@ -24,6 +25,8 @@ public final class Workspace implements AutoCloseable {
     private static final int PARENT_LIMIT = 64;
 
     private static final int SOCKET_LIMIT = 107;
+
+    private static final Pattern NAME = Pattern.compile("[a-z0-9][a-z0-9.-]{0,31}");
 
     private final Cleanup cleanup;
     private final Path folder;
@@ -64,8 +67,8 @@ public final class Workspace implements AutoCloseable {
     /** The path of a file or socket in this folder; nothing is made. */
     public Path file(String name) {
         Path file = folder.resolve(name);
-        if (!folder.equals(file.getParent()) || file.toString().length() > SOCKET_LIMIT) {
-            throw new IllegalArgumentException("not a short name in a folder: " + name);
+        if (!NAME.matcher(name).matches() || file.toString().length() > SOCKET_LIMIT) {
+            throw new IllegalArgumentException("not a short name for a file: " + name);
         }
         return file;
     }
