@@ -52,8 +52,8 @@ public interface MappingStore {
     void mappings(long first, long last, RunVisitor visitor);
 
     /**
-     * First address of the mapping nearest to {@code iova} and 0 in {@code found} terms; false if
-     * none at all.
+     * Visits the mapping that holds {@code iova} or is nearest to it, for explanations; false if
+     * there is none at all. Any thread, inside a guarded section.
      */
     boolean nearest(long iova, RunVisitor visitor);
 }
