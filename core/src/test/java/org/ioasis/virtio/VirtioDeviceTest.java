@@ -212,8 +212,7 @@ class VirtioDeviceTest {
         device.status(STATUS_DRIVER | STATUS_DEVICE_NEEDS_RESET | 0x30 | 0x100);
         assertThat(device.status()).isEqualTo(STATUS_ACKNOWLEDGE | STATUS_DRIVER);
         device.status(STATUS_FAILED);
-        assertThat(device.status())
-                .isEqualTo(STATUS_ACKNOWLEDGE | STATUS_DRIVER | STATUS_FAILED);
+        assertThat(device.status()).isEqualTo(STATUS_ACKNOWLEDGE | STATUS_DRIVER | STATUS_FAILED);
     }
 
     @Test
@@ -226,8 +225,7 @@ class VirtioDeviceTest {
         device.status(device.status() | STATUS_DRIVER_OK);
         device.status(device.status() | STATUS_DRIVER_OK);
         assertThat(type.calls)
-                .containsExactly(
-                        "start " + Long.toHexString(MANDATORY | TYPE_FEATURE), "kick 1");
+                .containsExactly("start " + Long.toHexString(MANDATORY | TYPE_FEATURE), "kick 1");
         assertThat(device.queue(1).isRunning()).isTrue();
         assertThat(device.queue(1).size()).isEqualTo(8);
         assertThat(device.queue(0).isRunning()).isFalse();
