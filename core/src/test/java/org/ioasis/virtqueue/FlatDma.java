@@ -126,7 +126,9 @@ public final class FlatDma implements Dma {
         if (length < 1) {
             throw new IllegalArgumentException("length " + length);
         }
-        for (Trap t : traps) {
+        // By index: iterators would be counted by tests of allocation.
+        for (int i = 0; i < traps.size(); i++) {
+            Trap t = traps.get(i);
             if ((t.access == null || t.access == access)
                     && Long.compareUnsigned(address, t.first) >= 0
                     && Long.compareUnsigned(address, t.last) <= 0) {
@@ -136,13 +138,15 @@ public final class FlatDma implements Dma {
                 return t.outcome;
             }
         }
-        for (Region r : regions) {
+        for (int i = 0; i < regions.size(); i++) {
+            Region r = regions.get(i);
             if (r.contains(address)) {
                 segment = r.memory;
                 offset = address - r.first;
                 reach = Math.min(length, r.memory.byteSize() - offset);
                 reach = Math.min(reach, reachLimit - (address & (reachLimit - 1)));
-                for (Trap t : traps) {
+                for (int k = 0; k < traps.size(); k++) {
+                    Trap t = traps.get(k);
                     if ((t.access == null || t.access == access)
                             && Long.compareUnsigned(t.first, address) > 0) {
                         long before = t.first - address;

@@ -39,8 +39,8 @@ import org.jspecify.annotations.Nullable;
  * that break the rules. Keeps to memory order, so device and driver may run on different threads.
  * One thread.
  *
- * <p>Its memory: {@link #footprint} bytes for the rings and one indirect table per descriptor, from
- * a base address on that is a multiple of 16.
+ * <p>Its memory: {@link #footprint} bytes for the rings and one indirect table (of 32 entries) per
+ * descriptor, from a base address on that is a multiple of 16.
  */
 public final class MockDriver {
     /** A piece of a request. */
@@ -100,10 +100,14 @@ public final class MockDriver {
 
     /** Bytes of memory for a queue of this size. */
     public static long footprint(int size) {
-        return SplitRing.descBytes(size) * (size + 1L)
+        return SplitRing.descBytes(size) * (tableEntries(size) + 1L)
                 + SplitRing.availBytes(size)
                 + SplitRing.usedBytes(size)
                 + 64;
+    }
+
+    private static int tableEntries(int size) {
+        return Math.min(size, 32);
     }
 
     public int size() {
@@ -127,7 +131,7 @@ public final class MockDriver {
 
     /** Address of the indirect table that belongs to a descriptor, for the device. */
     public long tableAddress(int head) {
-        return tables + SplitRing.descBytes(size) * head;
+        return tables + SplitRing.descBytes(tableEntries(size)) * head;
     }
 
     // --- the well-behaved driver
@@ -163,6 +167,9 @@ public final class MockDriver {
         }
         if (hasTable) {
             List<Buffer> rest = buffers.subList(direct, buffers.size());
+            if (rest.size() > tableEntries(size)) {
+                throw new IllegalArgumentException("table for " + rest.size() + " buffers");
+            }
             long table = tableAddress(head);
             for (int i = 0; i < rest.size(); i++) {
                 Buffer b = rest.get(i);
