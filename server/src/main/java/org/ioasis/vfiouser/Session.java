@@ -681,9 +681,9 @@ final class Session {
         return "%s, %d messages (last command %d), %d errors (last: %s)%s"
                 .formatted(
                         state,
-                        messages,
+                        messages.get(),
                         lastCommand,
-                        errors,
+                        errors.get(),
                         lastError,
                         reason.isEmpty() ? "" : ", ended: " + reason);
     }

@@ -129,7 +129,7 @@ public final class VfioUserServer implements AutoCloseable {
             // Out of descriptors: the client stays in the queue, and so would its event.
             lastReason = "cannot accept: " + e.getMessage();
             listenFor(0);
-            timer(loop.schedule(loop.nanoTime() + ACCEPT_RETRY_NANOS, () -> listenFor(Epoll.IN)));
+            loop.schedule(loop.nanoTime() + ACCEPT_RETRY_NANOS, () -> listenFor(Epoll.IN));
             return;
         }
         if (socket == null) {
