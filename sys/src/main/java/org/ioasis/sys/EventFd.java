@@ -82,6 +82,11 @@ public final class EventFd implements AutoCloseable {
         return fd.number();
     }
 
+    /** Another descriptor of the same counter, to be given to somebody else. Owner's thread. */
+    public Fd duplicate() throws ErrnoException {
+        return fd.duplicate();
+    }
+
     /**
      * Adds one. If the counter is full, whoever waits is being woken anyway. Does nothing after
      * {@link #close}: there is nobody left to wake.

@@ -1,0 +1,197 @@
+package org.ioasis.architecture;
+
+import static com.tngtech.archunit.base.DescribedPredicate.not;
+import static com.tngtech.archunit.core.domain.JavaClass.Predicates.resideInAnyPackage;
+import static com.tngtech.archunit.core.domain.properties.HasName.Predicates.name;
+import static com.tngtech.archunit.core.domain.properties.HasOwner.Predicates.With.owner;
+import static com.tngtech.archunit.lang.conditions.ArchConditions.dependOnClassesThat;
+import static com.tngtech.archunit.lang.conditions.ArchConditions.never;
+import static com.tngtech.archunit.lang.syntax.ArchRuleDefinition.classes;
+import static com.tngtech.archunit.lang.syntax.ArchRuleDefinition.noClasses;
+import static com.tngtech.archunit.library.dependencies.SlicesRuleDefinition.slices;
+
+import com.tngtech.archunit.base.DescribedPredicate;
+import com.tngtech.archunit.core.domain.JavaAccess;
+import com.tngtech.archunit.core.domain.JavaClass;
+import com.tngtech.archunit.lang.ArchCondition;
+import com.tngtech.archunit.lang.ArchRule;
+import com.tngtech.archunit.lang.ConditionEvents;
+import com.tngtech.archunit.lang.SimpleConditionEvent;
+import java.lang.foreign.Linker;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.SymbolLookup;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import org.jspecify.annotations.NullMarked;
+
+/**
+ * The rules of the house as ArchUnit checks them, for the packages below one base package: {@code
+ * org.ioasis}, or the planted violations that show that each rule can fail. Any thread.
+ *
+ * <p>Module borders are also enforced by Maven and by the JVM; what stands here are the finer
+ * borders between packages, and the reasons why a border is where it is.
+ */
+final class Rules {
+    /**
+     * Which packages a package may use, besides itself and the ones below it. A package that is not
+     * here is held to the nearest one above it that is; {@link #everyPackageIsKnown} refuses those
+     * with none.
+     */
+    private static final Map<String, List<String>> MAY_USE = new TreeMap<>();
+
+    static {
+        // core: numbers, then memory; the engine knows memory and nothing of who drives it.
+        MAY_USE.put("spec", List.of());
+        MAY_USE.put("memory", List.of("spec"));
+        MAY_USE.put("iommu", List.of("memory", "spec"));
+        MAY_USE.put("virtqueue", List.of("memory", "spec"));
+        MAY_USE.put("virtio", List.of("virtqueue", "memory", "spec"));
+        MAY_USE.put("virtio.blk", List.of("virtio", "virtqueue", "memory", "spec"));
+        MAY_USE.put("virtio.iommu", List.of("virtio", "iommu", "virtqueue", "memory", "spec"));
+        MAY_USE.put("sys", List.of());
+        // server: a protocol knows the functions that it carries, and no other protocol.
+        MAY_USE.put("loop", List.of("sys", "memory", "spec"));
+        MAY_USE.put("pci", List.of("loop", "sys", "virtio", "virtqueue", "memory", "spec"));
+        MAY_USE.put("vfiouser", List.of("pci", "loop", "sys", "memory", "spec"));
+        MAY_USE.put("vhostuser", List.of("loop", "sys", "virtio", "virtqueue", "memory", "spec"));
+        MAY_USE.put("topology", List.of("iommu", "spec"));
+        // app: the only place where things are put together.
+        List<String> all = new ArrayList<>(MAY_USE.keySet());
+        MAY_USE.put("guestkit", all);
+        MAY_USE.put("vm", plus(all, "guestkit"));
+        MAY_USE.put("cli", plus(all, "guestkit", "vm"));
+    }
+
+    private final String base;
+
+    Rules(String base) {
+        this.base = base;
+    }
+
+    private static List<String> plus(List<String> list, String... more) {
+        List<String> sum = new ArrayList<>(list);
+        sum.addAll(List.of(more));
+        return sum;
+    }
+
+    /** One rule for each package of the table. */
+    List<ArchRule> directions() {
+        return MAY_USE.keySet().stream().map(this::direction).toList();
+    }
+
+    /** The package uses of Ioasis only what the table allows. */
+    ArchRule direction(String name) {
+        List<String> mayUse = MAY_USE.getOrDefault(name, List.of());
+        DescribedPredicate<JavaClass> ours = resideInAnyPackage(base + "..");
+        DescribedPredicate<JavaClass> allowed =
+                DescribedPredicate.describe(
+                        "in " + name + " or one of " + mayUse,
+                        used -> {
+                            String governing = governing(used.getPackageName());
+                            return governing.equals(name) || mayUse.contains(governing);
+                        });
+        return classes()
+                .that(
+                        DescribedPredicate.describe(
+                                "are in " + name,
+                                (JavaClass user) -> governing(user.getPackageName()).equals(name)))
+                .should(never(dependOnClassesThat(ours.and(not(allowed)))))
+                .allowEmptyShould(true)
+                .as("package " + name + " uses only " + mayUse);
+    }
+
+    /** A new package gets its place in the table before it is used. */
+    ArchRule everyPackageIsKnown() {
+        return classes()
+                .that()
+                .resideInAPackage(base + "..")
+                .should(
+                        check(
+                                "be in a package with a place in the table",
+                                type -> !governing(type.getPackageName()).isEmpty()))
+                .as("every package has a place in the table of directions");
+    }
+
+    /** The entry of the table that a package is held to, or nothing. */
+    private String governing(String packageName) {
+        if (!packageName.startsWith(base + ".")) {
+            return "";
+        }
+        String name = packageName.substring(base.length() + 1);
+        while (!MAY_USE.containsKey(name)) {
+            int dot = name.lastIndexOf('.');
+            if (dot < 0) {
+                return "";
+            }
+            name = name.substring(0, dot);
+        }
+        return name;
+    }
+
+    /** Two packages that use each other are one package in two places. */
+    ArchRule noCycles() {
+        return slices().matching(base + ".(**)").should().beFreeOfCycles();
+    }
+
+    /** Only sys calls native code, and only it makes segments that nothing bounds. */
+    ArchRule nativeAccessOnlyInSys() {
+        return noClasses()
+                .that()
+                .resideOutsideOfPackage(base + ".sys..")
+                .should()
+                .dependOnClassesThat()
+                .belongToAnyOf(Linker.class, SymbolLookup.class)
+                .orShould()
+                .accessTargetWhere(
+                        JavaAccess.Predicates.target(owner(name(MemorySegment.class.getName())))
+                                .and(
+                                        JavaAccess.Predicates.target(
+                                                name("reinterpret").or(name("ofAddress")))))
+                .as("Linker, SymbolLookup and segments without a bound only in sys")
+                .allowEmptyShould(true);
+    }
+
+    /** The engine has no I/O of its own, so that a run can be replayed from its inputs. */
+    ArchRule engineWithoutInputAndOutput() {
+        return noClasses()
+                .that()
+                .resideInAPackage(base + ".iommu..")
+                .should()
+                .dependOnClassesThat()
+                .resideInAnyPackage(
+                        "java.io..", "java.net..", "java.nio.channels..", "java.nio.file..")
+                .as("the engine does no input and output")
+                .allowEmptyShould(true);
+    }
+
+    /** Without the annotation NullAway would not look at the package at all. */
+    ArchRule everyPackageIsNullMarked() {
+        return classes()
+                .that()
+                .resideInAPackage(base + "..")
+                .should(
+                        check(
+                                "be in a package whose package-info has @NullMarked",
+                                type ->
+                                        type.getPackage()
+                                                .tryGetAnnotationOfType(NullMarked.class)
+                                                .isPresent()))
+                .as("every package has a package-info with @NullMarked");
+    }
+
+    private static ArchCondition<JavaClass> check(
+            String description, java.util.function.Predicate<JavaClass> holds) {
+        return new ArchCondition<>(description) {
+            @Override
+            public void check(JavaClass type, ConditionEvents events) {
+                if (!holds.test(type)) {
+                    events.add(
+                            SimpleConditionEvent.violated(
+                                    type, type.getFullName() + " should " + description));
+                }
+            }
+        };
+    }
+}

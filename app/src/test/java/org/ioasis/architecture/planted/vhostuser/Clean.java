@@ -1,0 +1,10 @@
+package org.ioasis.architecture.planted.vhostuser;
+
+/** Breaks nothing; for others to use. */
+public final class Clean {
+    private Clean() {}
+
+    public static int answer() {
+        return 42;
+    }
+}
