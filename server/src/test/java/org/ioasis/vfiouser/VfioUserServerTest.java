@@ -16,7 +16,10 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -1133,17 +1136,31 @@ class VfioUserServerTest {
     @Test
     void truncatedMemoryEndsTheSessionAndTheNextClientIsServed() throws Exception {
         MockVfioUserClient client = ready();
+        Fd memory = memfd(4 * PAGE);
+        assertOk(client.map(0, 4 * PAGE, 0, RW, memory), HEADER_SIZE);
+        DirectDma dma = new DirectDma(fixture.memory, fixture.guards.open());
+        MemorySegment target = Arena.ofAuto().allocate(4 * PAGE);
         fixture.function.hook =
                 () -> {
-                    throw new InternalError("a fault occurred in an unsafe memory access");
+                    dma.enter();
+                    try {
+                        dma.read(0, target, 0, 4 * PAGE);
+                    } finally {
+                        dma.leave();
+                    }
                 };
+        client.post(BAR, TestFunction.HOOK, 4, 1);
+        assertOk(client.reset(), HEADER_SIZE);
+        Path file = Path.of("/proc/self/fd/" + memory.number());
+        try (FileChannel channel = FileChannel.open(file, StandardOpenOption.WRITE)) {
+            channel.truncate(PAGE);
+        }
 
         client.post(BAR, TestFunction.HOOK, 4, 1);
 
         client.awaitClose();
         fixture.awaitNoSession();
         assertThat(fixture.server.lastReason()).contains("memory cannot be accessed");
-        fixture.function.hook = () -> {};
     }
 
     @Test
