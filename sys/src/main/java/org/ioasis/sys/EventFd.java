@@ -130,7 +130,8 @@ public final class EventFd implements AutoCloseable {
         }
     }
 
-    private boolean enter() {
+    /** Keeps the descriptor open until {@link #leave}; false if it is closed. */
+    boolean enter() {
         while (true) {
             int n = users.get();
             if ((n & CLOSED) != 0) {
@@ -142,7 +143,8 @@ public final class EventFd implements AutoCloseable {
         }
     }
 
-    private void leave() {
+    /** The last one out closes what was closed meanwhile. */
+    void leave() {
         if (users.decrementAndGet() == CLOSED) {
             fd.close();
         }

@@ -134,6 +134,22 @@ class EventFdTest {
     }
 
     @Test
+    void descriptorIsClosedWhenTheLastCallIsThrough() throws Exception {
+        EventFd event = EventFd.create();
+        assertThat(event.enter()).isTrue();
+        assertThat(event.enter()).isTrue();
+
+        event.close();
+
+        assertThat(event.enter()).isFalse();
+        event.leave();
+        assertThat(FdTest.targetOf(event.fd())).isEqualTo("anon_inode:[eventfd]");
+        event.leave();
+        assertThatThrownBy(event::fd).isInstanceOf(IllegalStateException.class);
+        event.close();
+    }
+
+    @Test
     void closingBesideSignalsNeverReachesTheNextOwnerOfTheNumber() throws Exception {
         for (int round = 0; round < 200; round++) {
             EventFd event = EventFd.create();
