@@ -151,20 +151,15 @@ class EventLoopTest {
         EventFd c = eventFd();
         Counter third = new Counter(c);
         List<EventLoop.Registration> both = new ArrayList<>();
-        Runnable replaceAll =
-                () -> {
-                    both.forEach(EventLoop.Registration::cancel);
-                    if (third.ready == 0 && both.size() == 2) {
-                        try {
-                            both.add(loop.register(c.fd(), Epoll.IN, third));
-                        } catch (ErrnoException e) {
-                            throw new IllegalStateException(e);
-                        }
-                    }
-                };
         for (EventFd source : List.of(a, b)) {
+            int other = 1 - both.size();
             Counter counter = new Counter(source);
-            counter.then = replaceAll;
+            counter.then =
+                    () -> {
+                        // The free slot that the new one gets is the other's, whose event is next.
+                        both.get(other).cancel();
+                        register(c, third);
+                    };
             both.add(loop.register(source.fd(), Epoll.IN, counter));
             source.signal();
         }
@@ -172,6 +167,14 @@ class EventLoopTest {
         loop.turn(0);
 
         assertThat(third.ready).isZero();
+    }
+
+    private void register(EventFd source, EventHandler handler) {
+        try {
+            loop.register(source.fd(), Epoll.IN, handler);
+        } catch (ErrnoException e) {
+            throw new IllegalStateException(e);
+        }
     }
 
     @Test
