@@ -2,6 +2,7 @@ package org.ioasis.machine;
 
 import java.io.IOException;
 import java.nio.file.Path;
+import java.security.SecureRandom;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.ExecutorService;
@@ -20,6 +21,7 @@ import org.ioasis.iommu.mapping.IntervalStore;
 import org.ioasis.loop.EventLoop;
 import org.ioasis.loop.IdlePolicy;
 import org.ioasis.memory.DirectDma;
+import org.ioasis.memory.Dma;
 import org.ioasis.memory.Guard;
 import org.ioasis.memory.Guards;
 import org.ioasis.memory.GuestMemory;
@@ -35,11 +37,15 @@ import org.ioasis.virtio.blk.VirtioBlk;
 import org.ioasis.virtio.iommu.RequestCounts;
 import org.ioasis.virtio.iommu.RequestType;
 import org.ioasis.virtio.iommu.VirtioIommuDevice;
+import org.ioasis.virtio.rng.RandomSource;
+import org.ioasis.virtio.rng.VirtioRng;
+import org.ioasis.virtio.rogue.Rogue;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The devices of one virtual machine: an IOMMU and the disks behind it, each a vfio-user server on
- * a socket of its own, all served by one event loop. Blocking file I/O goes to a small pool.
+ * The devices of one virtual machine: an IOMMU, and the disks and other devices behind it, each a
+ * vfio-user server on a socket of its own, all served by one event loop. Blocking file I/O goes to
+ * a small pool.
  *
  * <p>Built and closed by one thread; {@link #dump} and the counters are for any.
  */
@@ -65,6 +71,7 @@ public final class Machine implements AutoCloseable {
     private final VfioUserServer iommuServer;
     private final VirtioPciFunction iommuFunction;
     private final List<Disk> disks = new ArrayList<>();
+    private final List<Rng> rngs = new ArrayList<>();
 
     /**
      * @param name of the loop's thread
@@ -117,7 +124,7 @@ public final class Machine implements AutoCloseable {
      */
     public Disk addDisk(String name, int endpointId, Path file, boolean isWritable, Path socket)
             throws IOException {
-        FileStore store = FileStore.open(file, isWritable);
+        FileStore store = DiskFile.open(file, isWritable);
         Endpoint endpoint = iommu.plug(endpointId, EndpointProperties.reserving(List.of(X86_MSI)));
         GuestMemory memory = new GuestMemory(guards, SessionLimits.DEFAULT.regions());
         VirtioBlk blk = new VirtioBlk(store, BlkSettings.of(name), io, loop::execute);
@@ -137,6 +144,54 @@ public final class Machine implements AutoCloseable {
         return disk;
     }
 
+    /**
+     * Adds an entropy device. Before {@link #start}.
+     *
+     * @param name for reports
+     * @param endpointId as with {@link #addDisk}
+     * @param source of its bytes; called on the loop thread
+     * @throws IOException the socket cannot be made
+     */
+    public Rng addRng(String name, int endpointId, RandomSource source, Path socket)
+            throws IOException {
+        return rogue(name, endpointId, source, socket).rng();
+    }
+
+    /** Adds an entropy device with the host's random bytes. Before {@link #start}. */
+    public Rng addRng(String name, int endpointId, Path socket) throws IOException {
+        return addRng(name, endpointId, new SecureRandom()::nextBytes, socket);
+    }
+
+    /**
+     * Adds an entropy device that can be made to misbehave. Before {@link #start}; arguments and
+     * errors as for {@link #addRng}.
+     */
+    public RogueRng addRogue(String name, int endpointId, Path socket) throws IOException {
+        return rogue(name, endpointId, new SecureRandom()::nextBytes, socket);
+    }
+
+    private RogueRng rogue(String name, int endpointId, RandomSource source, Path socket)
+            throws IOException {
+        Endpoint endpoint = iommu.plug(endpointId, EndpointProperties.reserving(List.of(X86_MSI)));
+        GuestMemory memory = new GuestMemory(guards, SessionLimits.DEFAULT.regions());
+        Dma dma = iommu.dma(endpoint, memory, guard);
+        VirtioRng rng = new VirtioRng(source, loop::execute);
+        VirtioPciFunction function =
+                new VirtioPciFunction(
+                        rng,
+                        dma,
+                        Virtio.F_VERSION_1
+                                | Virtio.F_ACCESS_PLATFORM
+                                | Virtio.F_INDIRECT_DESC
+                                | Virtio.F_EVENT_IDX,
+                        Pci.CLASS_OTHER);
+        VfioUserServer server =
+                new VfioUserServer(loop, socket, function, memory, SessionLimits.DEFAULT);
+        Rng added = new Rng(name, endpoint, rng, function, server);
+        rngs.add(added);
+        return new RogueRng(added, new Rogue(dma, loop::execute));
+    }
+
     /** Serves from now on. */
     public void start() {
         loop.start();
@@ -144,6 +199,10 @@ public final class Machine implements AutoCloseable {
 
     public List<Disk> disks() {
         return List.copyOf(disks);
+    }
+
+    public List<Rng> rngs() {
+        return List.copyOf(rngs);
     }
 
     /** The IOMMU's requests so far. */
@@ -172,12 +231,17 @@ public final class Machine implements AutoCloseable {
      * A lease outlived its deadline inside a system call: its session cannot go on (loop thread).
      */
     private void endSessionOf(PinnedLease lease) {
+        String reason =
+                "a lease on 0x%x..0x%x could not be taken back at its deadline"
+                        .formatted(lease.first(), lease.last());
         for (Disk disk : disks) {
             if (lease.isOwnedBy(disk.endpoint())) {
-                disk.server()
-                        .endSession(
-                                "a lease on 0x%x..0x%x could not be taken back at its deadline"
-                                        .formatted(lease.first(), lease.last()));
+                disk.server().endSession(reason);
+            }
+        }
+        for (Rng rng : rngs) {
+            if (lease.isOwnedBy(rng.endpoint())) {
+                rng.server().endSession(reason);
             }
         }
     }
@@ -197,6 +261,15 @@ public final class Machine implements AutoCloseable {
                     .append(disk.accesses())
                     .append("\n  ")
                     .append(disk.requests())
+                    .append('\n');
+        }
+        for (Rng rng : rngs) {
+            text.append(rng.server().dump());
+            text.append(device(rng.name(), rng.function()));
+            text.append("  ")
+                    .append(rng.accesses())
+                    .append("\n  ")
+                    .append(rng.requests())
                     .append('\n');
         }
         text.append("requests:");
@@ -249,6 +322,9 @@ public final class Machine implements AutoCloseable {
         for (Disk disk : disks) {
             sum = sum.plus(disk.accesses());
         }
+        for (Rng rng : rngs) {
+            sum = sum.plus(rng.accesses());
+        }
         return sum;
     }
 
@@ -257,6 +333,9 @@ public final class Machine implements AutoCloseable {
     public void close() throws IOException {
         for (Disk disk : disks) {
             disk.server().close();
+        }
+        for (Rng rng : rngs) {
+            rng.server().close();
         }
         iommuServer.close();
         loop.close();

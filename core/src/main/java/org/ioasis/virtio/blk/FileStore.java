@@ -42,7 +42,8 @@ public final class FileStore implements BlockStore, AutoCloseable {
      * Opens an existing file. Its size now, rounded down to whole sectors of 512 bytes, is the size
      * of the disk.
      *
-     * @param holes gives parts of the same file back
+     * @param holes gives parts of the same file back; closed with the store, and by the caller if
+     *     this method throws
      */
     public static FileStore open(Path path, boolean writable, HolePuncher holes)
             throws IOException {
@@ -118,9 +119,13 @@ public final class FileStore implements BlockStore, AutoCloseable {
         file.force(false);
     }
 
-    /** Closes the file. Works twice. */
+    /** Closes the file and what punches holes in it. Works twice. */
     @Override
     public void close() throws IOException {
-        file.close();
+        try {
+            file.close();
+        } finally {
+            holes.close();
+        }
     }
 }

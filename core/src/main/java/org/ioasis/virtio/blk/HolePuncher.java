@@ -1,5 +1,6 @@
 package org.ioasis.virtio.blk;
 
+import java.io.Closeable;
 import java.io.IOException;
 
 /**
@@ -7,7 +8,7 @@ import java.io.IOException;
  * make system calls. Any thread.
  */
 @FunctionalInterface
-public interface HolePuncher {
+public interface HolePuncher extends Closeable {
     /** For files without holes. */
     HolePuncher NONE = (position, length) -> false;
 
@@ -16,4 +17,8 @@ public interface HolePuncher {
      * blocks. Returns false, with nothing changed, where that is not possible.
      */
     boolean punch(long position, long length) throws IOException;
+
+    /** Called when the store that uses it is closed. */
+    @Override
+    default void close() throws IOException {}
 }

@@ -1,0 +1,31 @@
+package org.ioasis.machine;
+
+import org.ioasis.iommu.Endpoint;
+import org.ioasis.iommu.EndpointCounts;
+import org.ioasis.pci.VirtioPciFunction;
+import org.ioasis.vfiouser.VfioUserServer;
+import org.ioasis.virtio.rng.RngCounters;
+import org.ioasis.virtio.rng.VirtioRng;
+
+/**
+ * An entropy device behind the IOMMU, with everything that belongs to it. Made by {@link Machine};
+ * counters from any thread.
+ *
+ * @param name what reports call it
+ */
+public record Rng(
+        String name,
+        Endpoint endpoint,
+        VirtioRng rng,
+        VirtioPciFunction function,
+        VfioUserServer server) {
+
+    /** What its accesses to memory came to. */
+    public EndpointCounts accesses() {
+        return endpoint.counts();
+    }
+
+    public RngCounters requests() {
+        return rng.counters();
+    }
+}
