@@ -79,7 +79,7 @@ final class EndpointDma extends RegionDma {
             return locate(address, length, access);
         }
         int needed = access == Access.WRITE ? MapFlags.WRITE : MapFlags.READ;
-        if (!store.lookup(address, extent) || (extent.flags() & needed) == 0) {
+        if (!store.lookup(address, length, extent) || (extent.flags() & needed) == 0) {
             return fault(FaultReason.MAPPING, address, access);
         }
         route = Route.TRANSLATED;
