@@ -8,7 +8,7 @@
 root=$IOASIS_ROOT
 images=$root/target/images
 unavailable=69
-maven_child=
+child=
 held_lock=
 
 say() {
@@ -22,9 +22,9 @@ nap() {
 # Ends what was started here, then dies of the same signal, so that the caller sees it.
 on_signal() { # name
     trap '' INT TERM HUP
-    if [ -n "$maven_child" ]; then
-        kill -s TERM "$maven_child" 2>/dev/null || :
-        wait "$maven_child" 2>/dev/null || :
+    if [ -n "$child" ]; then
+        kill -s TERM "$child" 2>/dev/null || :
+        wait "$child" 2>/dev/null || :
     fi
     give_lock
     at_exit || :
@@ -89,7 +89,7 @@ give_lock() {
     held_lock=
 }
 
-# The first line of a version compare: succeeds if the dotted numbers of $1 are at least $2.$3.$4.
+# Succeeds if the dotted numbers of $1 are at least $2.$3.$4.
 at_least() {
     v=$1.0.0
     a=${v%%.*}
@@ -107,7 +107,7 @@ need_maven() {
         say "ioasis: Maven is needed to build, and there is no mvn on the PATH. $how"
         exit $unavailable
     fi
-    for tool in find sed awk tail date rm mv cp mkdir sleep; do
+    for tool in find sed awk grep tail sort date touch mktemp rm mv cp mkdir sleep; do
         if ! command -v "$tool" >/dev/null 2>&1; then
             say "ioasis: $tool is needed to build and is not on the PATH. Install your system's basic tools."
             exit $unavailable
@@ -141,14 +141,14 @@ run_maven() { # log, argument...
         # shellcheck disable=SC2086
         exec mvn -B -ntp -Dstyle.color=never $extra "$@"
     ) >"$log" 2>&1 </dev/null &
-    maven_child=$!
-    while kill -0 "$maven_child" 2>/dev/null; do
+    child=$!
+    while kill -0 "$child" 2>/dev/null; do
         nap
         tick "$log"
     done
     status=0
-    wait "$maven_child" || status=$?
-    maven_child=
+    wait "$child" || status=$?
+    child=
     return $status
 }
 
@@ -173,7 +173,7 @@ start_ticking() {
 show_log() { # log
     if grep -q '^\[ERROR\]' "$1"; then
         grep '^\[ERROR\]' "$1" | grep -v -e 'To see the full stack trace' -e 'Re-run Maven' -e 'For more information' \
-            -e '\[Help 1\]$' -e '^\[ERROR\] *$' | sed 60q >&2 || :
+            -e '-> \[Help 1\]$' -e '^\[ERROR\] *$' -e '^\[ERROR\] \[Help' -e 'After correcting the problems' -e '-rf :' | sed 60q >&2 || :
         # The reason of a failed goal stands in the line that the filter above cuts at its end.
         sed -n 's/^\(\[ERROR\] Failed to execute goal .*\) -> \[Help 1\]$/\1/p' "$1" >&2
     else

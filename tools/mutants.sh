@@ -31,6 +31,13 @@ for argument; do
     fi
     names="$names $name"
 done
+need_maven
+for tool in git tar; do
+    if ! command -v $tool >/dev/null 2>&1; then
+        say "ioasis mutants: $tool is needed and is not on the PATH. Install the package $tool."
+        exit $unavailable
+    fi
+done
 if [ $# -eq 0 ]; then
     for patch in "$root"/mutants/*.patch; do
         if ! [ -f "$patch" ]; then
@@ -42,13 +49,6 @@ if [ $# -eq 0 ]; then
     done
 fi
 
-need_maven
-for tool in git tar; do
-    if ! command -v $tool >/dev/null 2>&1; then
-        say "ioasis mutants: $tool is needed and is not on the PATH. Install the package $tool."
-        exit $unavailable
-    fi
-done
 # A hook of git that calls this must not make git below work on the wrong tree.
 unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_PREFIX
 
@@ -135,7 +135,7 @@ outcome() { # module class method
                 && (rest == "" || rest ~ /^[^A-Za-z0-9_$]/)
             if (mine) ran++
         }
-        mine && /^[ \t]*<(failure|error)[ \t>]/ { failed++ }
+        mine && /^[ \t]*<(failure|error)[ \t>\/]/ { failed++ }
         mine && /^[ \t]*<skipped/ { skipped++ }
         END { print failed ? "failed" : !ran ? "absent" : skipped == ran ? "skipped" : "passed" }
     '

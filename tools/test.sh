@@ -40,6 +40,7 @@ if [ -z "$narrowed" ]; then
     shell_tests=1
 fi
 
+need_maven
 work=$(mktemp -d "${TMPDIR:-/tmp}/ioasis-test.XXXXXX")
 at_exit() {
     rm -rf "$work"
@@ -108,7 +109,7 @@ read_reports() { # report...
         }
         /^[ \t]*<testcase[ \t]/ { test = attribute("classname") "#" attribute("name") }
         /^[ \t]*<skipped/ { print "SKIPPED", test }
-        /^[ \t]*<(failure|error)[ \t>]/ { print "FAILED", test ": " substr(attribute("message"), 1, 300) }
+        /^[ \t]*<(failure|error)[ \t>\/]/ { print "FAILED", test ": " substr(attribute("message"), 1, 300) }
     ' "$@" | sed 's/&lt;/</g; s/&gt;/>/g; s/&quot;/"/g; s/&#10;/ /g; s/&apos;/'"'"'/g; s/&amp;/\&/g'
 }
 
@@ -156,7 +157,8 @@ check_reports() { # module
     done <"$work/sources"
 }
 
-tick() { # log
+# Each module as it begins, and every twenty seconds the class that is being run.
+tell_tests() { # log
     now=$(date +%s)
     [ $((now - told)) -ge 2 ] || return 0
     set -- "$(sed -n 's/.*Building ioasis-\([a-z]*\) .*/\1/p' "$1" | tail -n 1)" \
@@ -180,8 +182,11 @@ run_shell_tests() {
         name=${script##*/}
         say "  $name ..."
         status=0
-        # Nothing of this run may leak into the trees and launchers that the script makes.
-        sh "$script" >"$work/shell" 2>"$work/shell.err" </dev/null || status=$?
+        # Waited for, and not called: so a signal to this run is acted upon at once.
+        sh "$script" >"$work/shell" 2>"$work/shell.err" </dev/null &
+        child=$!
+        wait "$child" || status=$?
+        child=
         results=0
         bad=0
         while IFS= read -r line; do
@@ -215,18 +220,20 @@ module_times() { # log
     sed -n 's/^\[INFO\] ioasis-\([a-z]*\) \.* *\(SUCCESS\|FAILURE\) \[ *\([^]]*\)\]$/\1 \3/p' "$1" |
         while read -r name time unit; do
             case $unit in
-                min) time="${time%%:*} min ${time##*:}" ;;
+                min)
+                    time=${time#0}
+                    time="${time%%:*} min ${time##*:}"
+                    ;;
             esac
             took "$name" "$time"
         done
 }
 
-need_maven
-
 say "build ..."
 start=$(date +%s)
+IOASIS_NO_BUILD=
+build
 # The tests may start the launcher: it must not build beside Maven, and it is up to date.
-IOASIS_NO_BUILD='' "$root/ioasis" build
 IOASIS_NO_BUILD=1
 export IOASIS_NO_BUILD
 took build $(($(date +%s) - start))
@@ -260,6 +267,9 @@ if [ -z "$narrowed" ] || [ -n "$modules$classes" ]; then
     fi
     say "tests of the modules ..."
     start_ticking
+    tick() { # log
+        tell_tests "$1"
+    }
     status=0
     run_maven "$root/target/test.log" "$@" || status=$?
     rm -f "$root/target/unfinished"

@@ -1,10 +1,16 @@
 /** The command line of Ioasis: the only place where things are put together. */
 module org.ioasis.app {
     requires static transitive org.jspecify;
-    requires org.ioasis.core;
-    requires org.ioasis.server;
-    requires org.ioasis.sys;
+    requires transitive org.ioasis.core;
+    requires transitive org.ioasis.server;
+    requires com.fasterxml.jackson.core;
     requires info.picocli;
+    requires org.tukaani.xz;
+
+    exports org.ioasis.guestkit;
+    exports org.ioasis.machine;
+    exports org.ioasis.run;
+    exports org.ioasis.vm;
 
     opens org.ioasis.cli to
             info.picocli;

@@ -8,6 +8,7 @@ module org.ioasis.core {
     exports org.ioasis.memory;
     exports org.ioasis.spec;
     exports org.ioasis.virtio;
+    exports org.ioasis.virtio.blk;
     exports org.ioasis.virtio.iommu;
     exports org.ioasis.virtqueue;
 }

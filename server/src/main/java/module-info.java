@@ -4,4 +4,9 @@ module org.ioasis.server {
     requires transitive org.ioasis.core;
     requires transitive org.ioasis.sys;
     requires com.fasterxml.jackson.core;
+
+    exports org.ioasis.loop;
+    exports org.ioasis.pci;
+    exports org.ioasis.topology;
+    exports org.ioasis.vfiouser;
 }

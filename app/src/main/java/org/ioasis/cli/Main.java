@@ -11,7 +11,8 @@ import picocli.CommandLine.Command;
         name = "ioasis",
         description = "A virtual IOMMU in user space.",
         mixinStandardHelpOptions = true,
-        version = "ioasis 0.1.0")
+        version = "ioasis 0.1.0",
+        subcommands = VmCommand.class)
 public final class Main {
     private Main() {}
 

@@ -57,11 +57,14 @@ final class Rules {
         MAY_USE.put("vfiouser", List.of("pci", "loop", "sys", "memory", "spec"));
         MAY_USE.put("vhostuser", List.of("loop", "sys", "virtio", "virtqueue", "memory", "spec"));
         MAY_USE.put("topology", List.of("iommu", "spec"));
-        // app: the only place where things are put together.
+        // app: the only place where things are put together; QEMU and the guest on one side, our
+        // devices on the other, and only a run knows both.
         List<String> all = new ArrayList<>(MAY_USE.keySet());
-        MAY_USE.put("guestkit", all);
-        MAY_USE.put("vm", plus(all, "guestkit"));
-        MAY_USE.put("cli", plus(all, "guestkit", "vm"));
+        MAY_USE.put("guestkit", List.of());
+        MAY_USE.put("vm", List.of("guestkit"));
+        MAY_USE.put("machine", all);
+        MAY_USE.put("run", plus(all, "guestkit", "vm", "machine"));
+        MAY_USE.put("cli", plus(all, "guestkit", "vm", "machine", "run"));
     }
 
     private final String base;

@@ -1,8 +1,12 @@
 package org.ioasis.iommu;
 
 /**
- * Takes the answer to one request, exactly once, on the machine's loop thread; perhaps before the
- * call returns.
+ * Takes the answer to one request, once, on the machine's loop thread; perhaps before the call
+ * returns. After a {@linkplain Iommu#reset reset} a request that had not been answered may be
+ * answered late or never.
+ *
+ * <p>Makes no request itself: several answers may be due in a row, and a request made between two
+ * of them would overtake those that have been waiting for their turn.
  */
 @FunctionalInterface
 public interface Completion {

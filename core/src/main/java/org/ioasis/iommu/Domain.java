@@ -21,6 +21,7 @@ final class Domain {
     boolean isBusy;
 
     // What the endpoints have in common, renewed at each attach and detach.
+    private long commonGranule;
     private long granule;
     private long inputFirst;
     private long inputLast;
@@ -35,7 +36,14 @@ final class Domain {
         return store == null;
     }
 
+    /**
+     * What mappings are aligned to. That of live mappings stands, whoever comes and goes: only a
+     * domain without mappings gets another one.
+     */
     long granule() {
+        if (!hasMappings()) {
+            granule = commonGranule;
+        }
         return granule;
     }
 
@@ -77,10 +85,7 @@ final class Domain {
             last = minUnsigned(last, properties.inputLast());
             windows = windows.combine(properties.reserved());
         }
-        // The granule of live mappings stands: only a domain without mappings may get another one.
-        if (!hasMappings()) {
-            granule = Long.lowestOneBit(mask);
-        }
+        commonGranule = Long.lowestOneBit(mask);
         inputFirst = first;
         inputLast = last;
         reserved = windows;
@@ -88,9 +93,13 @@ final class Domain {
 
     /**
      * True if {@code endpoint} can join: a common page size, a common input range, live mappings
-     * that fit all of its properties, and no identity region laid open to others (D-25, D-26).
+     * that fit all of its properties, and no identity region laid open to others (D-25, D-26). None
+     * of that matters in a bypass domain.
      */
     boolean isCompatible(Endpoint endpoint, IommuOptions options) {
+        if (store == null) {
+            return true;
+        }
         EndpointProperties properties = endpoint.properties();
         long mask = options.pageSizeMask();
         for (Endpoint other : endpoints) {
@@ -110,10 +119,11 @@ final class Domain {
         if (Long.compareUnsigned(last, first) < 0) {
             return false;
         }
-        if (!hasMappings() || store == null) {
+        if (!hasMappings()) {
             return true;
         }
-        return Long.lowestOneBit(mask) == granule
+        // Page sizes are powers of two: what is aligned to the larger one is to the smaller.
+        return Long.compareUnsigned(Long.lowestOneBit(mask), granule()) <= 0
                 && !reachesOutside(store, first, last)
                 && !touchesReserved(store, properties.reserved());
     }

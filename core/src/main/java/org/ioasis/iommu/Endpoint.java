@@ -87,15 +87,16 @@ public final class Endpoint {
         return sum;
     }
 
+    boolean isIn(int domainId) {
+        return domain != null && domain.id == domainId;
+    }
+
     /** True if it is attached to a domain now. Loop thread. */
     public boolean isAttached() {
         return domain != null;
     }
 
-    /**
-     * Its domain's id, or -1 shown as an unsigned 64-bit impossibility when it has none. Loop
-     * thread.
-     */
+    /** Its domain's id, {@code 0..2^32-1}, or -1 when it has none. Loop thread. */
     public long domainId() {
         return domain == null ? -1 : Integer.toUnsignedLong(domain.id);
     }

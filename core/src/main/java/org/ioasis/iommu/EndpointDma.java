@@ -35,7 +35,15 @@ final class EndpointDma extends RegionDma {
     private final Count bypassedAfterAttach = new Count();
     private final Count faults = new Count();
 
+    // A count has one writer: this one the loop thread, which takes leases back.
+    private final Count expiredLeases = new Count();
+
     private Route route = Route.TRANSLATED;
+
+    // What the last resolve went through. Not asked for again later in the section: the loop thread
+    // may have moved the endpoint meanwhile, and a lease must be known under the domain it is from.
+    private Object space;
+
     // The first fault of the section; later ones of the same section are its consequences and only
     // counted.
     private @Nullable FaultReason faultReason;
@@ -46,6 +54,7 @@ final class EndpointDma extends RegionDma {
         super(memory, guard);
         this.iommu = iommu;
         this.endpoint = endpoint;
+        space = endpoint;
     }
 
     EndpointCounts counts() {
@@ -55,7 +64,7 @@ final class EndpointDma extends RegionDma {
                 identity.read(),
                 bypassed.read(),
                 bypassedAfterAttach.read(),
-                faults.read());
+                faults.read() + expiredLeases.read());
     }
 
     @Override
@@ -66,12 +75,14 @@ final class EndpointDma extends RegionDma {
                 return fault(FaultReason.DOMAIN, address, access);
             }
             route = Route.BYPASSED;
+            space = endpoint;
             bypassed.increment();
             if (endpoint.wasAttached()) {
                 bypassedAfterAttach.increment();
             }
             return locate(address, length, access);
         }
+        space = domain;
         MappingStore store = domain.store;
         if (store == null) {
             route = Route.IDENTITY;
@@ -111,7 +122,13 @@ final class EndpointDma extends RegionDma {
     }
 
     private String explain() {
-        return iommu.explain(endpoint.domainAcquire(), faultAddress, faultAccess);
+        // A section of its own: looks at mappings, and the one that faulted has ended.
+        super.enter();
+        try {
+            return iommu.explain(endpoint.domainAcquire(), faultAddress, faultAccess);
+        } finally {
+            super.leave();
+        }
     }
 
     @Override
@@ -129,8 +146,7 @@ final class EndpointDma extends RegionDma {
 
     @Override
     protected Object leaseSpace() {
-        Domain domain = endpoint.domainAcquire();
-        return domain == null ? endpoint : domain;
+        return space;
     }
 
     @Override
@@ -139,8 +155,8 @@ final class EndpointDma extends RegionDma {
     }
 
     @Override
-    protected void leaseRevoked(long first, long last, Access access) {
-        faults.increment();
+    protected void leaseExpired(long first, long last, Access access) {
+        expiredLeases.increment();
         iommu.faults()
                 .report(
                         FaultReason.MAPPING,

@@ -14,6 +14,14 @@ import java.util.List;
 public record EndpointProperties(
         long pageSizeMask, long inputFirst, long inputLast, ReservedWindows reserved) {
 
+    public EndpointProperties {
+        if (Long.compareUnsigned(inputLast, inputFirst) < 0) {
+            throw new IllegalArgumentException(
+                    "input range ends before it starts: 0x%x..0x%x"
+                            .formatted(inputFirst, inputLast));
+        }
+    }
+
     /** An endpoint without any limit of its own. */
     public static final EndpointProperties UNLIMITED =
             new EndpointProperties(0, 0, -1L, ReservedWindows.NONE);

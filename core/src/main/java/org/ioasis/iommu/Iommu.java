@@ -26,7 +26,7 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>A request is answered through its {@link Completion}: at once, or later when an access under
  * the old state is still running or a listener owes an answer. What waits never holds up a request
- * to another domain.
+ * to another domain, and is never overtaken by one to the same domain or endpoint.
  */
 public final class Iommu {
     private final IommuOptions options;
@@ -36,7 +36,7 @@ public final class Iommu {
     private final IdMap<Endpoint> endpoints = new IdMap<>();
     private final IdMap<Domain> domains = new IdMap<>();
     private final List<ListenerRound> rounds = new ArrayList<>();
-    private List<Runnable> deferred = new ArrayList<>();
+    private List<Deferred> deferred = new ArrayList<>();
     private final ArrayDeque<UnmapWait> unmapWaits = new ArrayDeque<>();
     private final Count refusedByLimit = new Count();
     private long mappings;
@@ -156,12 +156,12 @@ public final class Iommu {
             completion.complete(Status.RANGE);
             return;
         }
-        Domain target = domains.get(domainId);
-        Domain old = endpoint.domainAcquire();
-        if (endpoint.isBusy || isBusy(old) || isBusy(target)) {
-            deferred.add(() -> attach(endpointId, domainId, bypass, completion));
+        if (mustWait(endpoint, domainId)) {
+            defer(endpoint, domainId, () -> attach(endpointId, domainId, bypass, completion));
             return;
         }
+        Domain target = domains.get(domainId);
+        Domain old = endpoint.domainAcquire();
         if (target != null && target.isBypass() != bypass) {
             completion.complete(Status.INVAL);
             return;
@@ -236,11 +236,7 @@ public final class Iommu {
                 new Quiescence() {
                     @Override
                     protected boolean isHeldBy(PinnedLease lease) {
-                        return lease.isOwnedBy(endpoint) && !isFromNow(lease);
-                    }
-
-                    private boolean isFromNow(PinnedLease lease) {
-                        return target != null && lease.isIn(target, 0, -1L);
+                        return lease.isOwnedBy(endpoint);
                     }
 
                     @Override
@@ -273,11 +269,11 @@ public final class Iommu {
             completion.complete(Status.NOENT);
             return;
         }
-        Domain domain = endpoint.domainAcquire();
-        if (endpoint.isBusy || isBusy(domain)) {
-            deferred.add(() -> detach(endpointId, domainId, completion));
+        if (mustWait(endpoint, domainId)) {
+            defer(endpoint, domainId, () -> detach(endpointId, domainId, completion));
             return;
         }
+        Domain domain = endpoint.domainAcquire();
         // D-30 leaves it open. Strict would be INVAL whenever the ids do not match, but Linux
         // detaches identity domains
         // with id 0 and warns when that fails.
@@ -315,11 +311,11 @@ public final class Iommu {
      */
     public void map(
             int domainId, long first, long last, long output, int flags, Completion completion) {
-        Domain domain = domains.get(domainId);
-        if (isBusy(domain)) {
-            deferred.add(() -> map(domainId, first, last, output, flags, completion));
+        if (mustWait(null, domainId)) {
+            defer(null, domainId, () -> map(domainId, first, last, output, flags, completion));
             return;
         }
+        Domain domain = domains.get(domainId);
         Status refusal = refuseMap(domain, first, last, output);
         if (refusal != Status.OK || domain == null || domain.store == null) {
             completion.complete(refusal);
@@ -406,11 +402,11 @@ public final class Iommu {
      * them any more. A new MAP of the range is legal even before that.
      */
     public void unmap(int domainId, long first, long last, Completion completion) {
-        Domain domain = domains.get(domainId);
-        if (isBusy(domain)) {
-            deferred.add(() -> unmap(domainId, first, last, completion));
+        if (mustWait(null, domainId)) {
+            defer(null, domainId, () -> unmap(domainId, first, last, completion));
             return;
         }
+        Domain domain = domains.get(domainId);
         if (domain == null) {
             completion.complete(Status.NOENT);
             return;
@@ -436,7 +432,7 @@ public final class Iommu {
             return;
         }
         mappings -= removed;
-        if (removed == 0) {
+        if (removed == 0 && !guards.hasPending()) {
             completion.complete(Status.OK);
         } else if (round == null) {
             awaitUnmapped(domain, first, last, Status.OK, completion);
@@ -495,8 +491,9 @@ public final class Iommu {
 
     /**
      * Back to no attachment, no domain, no mapping; {@code bypass} stays (virtio 1.4, 5.13.5:
-     * device reset). When it returns no access under the old state is running; leases are taken
-     * back. Requests that still waited are answered.
+     * device reset). When it returns no access under the old state is running and leases are taken
+     * back, except one that cannot be (see {@link Guards}). Requests that still waited are answered
+     * late or never. Not inside a guarded section.
      */
     public void reset() {
         for (ListenerRound round : List.copyOf(rounds)) {
@@ -520,29 +517,20 @@ public final class Iommu {
         });
         domains.clear();
         mappings = 0;
-        faults.clear();
-        ResetWait wait = new ResetWait();
-        guards.revoke(wait);
-        guards.await(wait);
-        while (!wait.isOver && guards.hasPending()) {
-            // A section on another thread lasts microseconds and cannot block, so this ends.
-            Thread.onSpinWait();
-            guards.poll();
-        }
-    }
+        guards.awaitNow(
+                new Quiescence() {
+                    @Override
+                    protected boolean isHeldBy(PinnedLease lease) {
+                        return lease.owner() instanceof Endpoint owner
+                                && endpoints.get(owner.id()) == owner;
+                    }
 
-    private final class ResetWait extends Quiescence {
-        private boolean isOver;
-
-        @Override
-        protected boolean isHeldBy(PinnedLease lease) {
-            return lease.owner() instanceof Endpoint owner && endpoints.get(owner.id()) == owner;
-        }
-
-        @Override
-        protected void quiescent() {
-            isOver = true;
-        }
+                    @Override
+                    protected void quiescent() {
+                        // A driver that comes now must not hear of accesses before it.
+                        faults.clear();
+                    }
+                });
     }
 
     /**
@@ -555,6 +543,38 @@ public final class Iommu {
 
     // Listeners
     // ------------------------------------------------------------------------------------------------------
+
+    /**
+     * A request whose turn has not come: to {@code domainId}, about {@code endpoint} if not null.
+     */
+    private record Deferred(@Nullable Endpoint endpoint, int domainId, Runnable request) {
+        boolean isBefore(@Nullable Endpoint other, int otherDomainId) {
+            return domainId == otherDomainId
+                    || (endpoint != null && endpoint.isIn(otherDomainId))
+                    || (other != null && (other == endpoint || other.isIn(domainId)));
+        }
+    }
+
+    /**
+     * True if a listener still owes an answer to a request to the same domain or endpoint, or if
+     * such a request waits for its turn.
+     */
+    private boolean mustWait(@Nullable Endpoint endpoint, int domainId) {
+        if (isBusy(domains.get(domainId))
+                || (endpoint != null && (endpoint.isBusy || isBusy(endpoint.domainAcquire())))) {
+            return true;
+        }
+        for (int i = 0; i < deferred.size(); i++) {
+            if (deferred.get(i).isBefore(endpoint, domainId)) {
+                return true;
+            }
+        }
+        return false;
+    }
+
+    private void defer(@Nullable Endpoint endpoint, int domainId, Runnable request) {
+        deferred.add(new Deferred(endpoint, domainId, request));
+    }
 
     private static boolean isBusy(@Nullable Domain domain) {
         return domain != null && domain.isBusy;
@@ -600,10 +620,12 @@ public final class Iommu {
         if (deferred.isEmpty()) {
             return;
         }
-        List<Runnable> now = deferred;
+        // Each finds those before it that still have to wait in the new list, and waits as well if
+        // it must not overtake them.
+        List<Deferred> now = deferred;
         deferred = new ArrayList<>();
-        for (Runnable request : now) {
-            request.run();
+        for (Deferred one : now) {
+            one.request().run();
         }
     }
 
@@ -648,34 +670,43 @@ public final class Iommu {
     }
 
     /**
-     * All that can be seen from outside, as text: domains, attachments, mappings. For dumps and for
-     * tests.
+     * All that can be seen from outside, as text, in the order of ids: attachments, domains,
+     * mappings. The same state gives the same text. Loop thread.
      */
     public String dump() {
         StringBuilder out = new StringBuilder();
         out.append("bypass=").append(isBypassing ? 1 : 0).append('\n');
-        endpoints.forEach(endpoint -> {
+        List<Endpoint> sortedEndpoints = new ArrayList<>();
+        endpoints.forEach(sortedEndpoints::add);
+        sortedEndpoints.sort((a, b) -> Integer.compareUnsigned(a.id(), b.id()));
+        for (Endpoint endpoint : sortedEndpoints) {
             Domain domain = endpoint.domainAcquire();
             out.append("endpoint 0x%x: ".formatted(endpoint.id()))
                     .append(domain == null ? "detached" : "domain 0x%x".formatted(domain.id))
                     .append('\n');
-        });
-        domains.forEach(domain -> {
-            out.append("domain 0x%x: ".formatted(domain.id));
-            if (domain.store == null) {
-                out.append("bypass\n");
-                return;
-            }
-            out.append(
-                    "granule 0x%x, %d mappings%n".formatted(domain.granule(), domain.store.size()));
-            domain.store.mappings(
-                    0,
-                    -1L,
-                    (first, last, output, flags) ->
-                            out.append(
-                                    "  0x%x..0x%x -> 0x%x flags %d%n"
-                                            .formatted(first, last, output, flags)));
-        });
+        }
+        List<Domain> sortedDomains = new ArrayList<>();
+        domains.forEach(sortedDomains::add);
+        sortedDomains.sort((a, b) -> Integer.compareUnsigned(a.id, b.id));
+        for (Domain domain : sortedDomains) {
+            dump(domain, out);
+        }
         return out.toString();
+    }
+
+    private static void dump(Domain domain, StringBuilder out) {
+        out.append("domain 0x%x: ".formatted(domain.id));
+        if (domain.store == null) {
+            out.append("bypass\n");
+            return;
+        }
+        out.append("granule 0x%x, %d mappings\n".formatted(domain.granule(), domain.store.size()));
+        domain.store.mappings(
+                0,
+                -1L,
+                (first, last, output, flags) ->
+                        out.append(
+                                "  0x%x..0x%x -> 0x%x flags %d\n"
+                                        .formatted(first, last, output, flags)));
     }
 }

@@ -33,7 +33,7 @@ public final class DirectDma extends RegionDma {
     }
 
     @Override
-    protected void leaseRevoked(long first, long last, Access access) {
+    protected void leaseExpired(long first, long last, Access access) {
         // No IOMMU, no fault: the borrower sees the closed segment.
     }
 }

@@ -8,8 +8,10 @@ import java.lang.invoke.VarHandle;
  * one thread serves share one guard, because their sections do not nest. Only the owning thread
  * enters and leaves; {@link Guards} reads.
  *
- * <p>Entering is a volatile store: it must be visible before the first load of a mapping, which is
- * the reader's half of the handshake described at {@link Guards#await}.
+ * <p>Entering is a store and a full fence: the store must be visible before the first load of a
+ * mapping, which is the reader's half of the handshake described at {@link Guards#await}. A
+ * volatile store alone would order it before volatile loads only, and tables are read with weaker
+ * ones.
  */
 public final class Guard {
     static final long IDLE = 0;
@@ -45,7 +47,8 @@ public final class Guard {
         if (since != IDLE) {
             throw new IllegalStateException("guarded sections do not nest");
         }
-        SINCE.setVolatile(this, guards.epoch());
+        SINCE.setOpaque(this, guards.epoch());
+        VarHandle.fullFence();
     }
 
     public void leave() {
@@ -55,6 +58,11 @@ public final class Guard {
     /** True on the owning thread inside a section. */
     public boolean isOpen() {
         return since != IDLE;
+    }
+
+    /** The epoch in which the open section began. The owning thread, inside a section. */
+    long since() {
+        return since;
     }
 
     /** True if the section open now, if any, began at or after {@code epoch}. */

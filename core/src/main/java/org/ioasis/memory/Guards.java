@@ -30,9 +30,9 @@ public final class Guards {
 
     /**
      * @param nanoClock the machine's clock, for the deadlines of leases
-     * @param unrevocable told of a lease that is past its deadline and in use by a running system
-     *     call, so that it cannot be taken back: closes the session it belongs to, loudly. The
-     *     UNMAP stays unanswered.
+     * @param unrevocable told, once for each, of a lease that must be taken back and cannot be,
+     *     because a running system call uses it: closes the session it belongs to, loudly. What
+     *     waits for it (an UNMAP, say) stays unanswered.
      */
     public Guards(LongSupplier nanoClock, Consumer<PinnedLease> unrevocable) {
         this.nanoClock = nanoClock;
@@ -76,14 +76,39 @@ public final class Guards {
      * could come first and a stale access go unnoticed.
      */
     public void await(Quiescence change) {
-        VarHandle.fullFence();
-        change.epoch = epoch + 1;
-        epoch = change.epoch;
+        begin(change);
         if (isQuiescent(change)) {
             change.quiescent();
         } else {
+            change.isWaiting = true;
             waiting.add(change);
         }
+    }
+
+    /**
+     * As {@link #await}, but quiescent when it returns: for a reset, whose answer cannot come
+     * later. Waits for sections on other threads, which last microseconds and cannot block; takes
+     * leases back. Does not wait for a lease that cannot be taken back, which could be for as long
+     * as a disk hangs: {@code unrevocable} hears of it. Not inside a section of the same thread.
+     */
+    public void awaitNow(Quiescence change) {
+        begin(change);
+        for (Guard guard : guards) {
+            while (!guard.isPast(change.epoch)) {
+                Thread.onSpinWait();
+            }
+        }
+        leases.takeBack(change, unrevocable);
+        change.quiescent();
+    }
+
+    private void begin(Quiescence change) {
+        if (change.isWaiting) {
+            throw new IllegalStateException("waits already");
+        }
+        VarHandle.fullFence();
+        change.epoch = epoch + 1;
+        epoch = change.epoch;
     }
 
     /** True while something waits; the loop then calls {@link #poll} within a millisecond. */
@@ -99,12 +124,13 @@ public final class Guards {
         if (waiting.isEmpty()) {
             return 0;
         }
-        leases.revokeExpired(now(), unrevocable);
+        leases.takeBackExpired(now(), unrevocable);
         int done = 0;
         for (int i = 0; i < waiting.size(); ) {
             Quiescence change = waiting.get(i);
             if (isQuiescent(change)) {
                 waiting.remove(i);
+                change.isWaiting = false;
                 change.quiescent();
                 done++;
                 i = 0; // quiescent() may have changed the list
@@ -115,19 +141,14 @@ public final class Guards {
         return done;
     }
 
-    /**
-     * Takes back every lease that {@code change} would wait for, whatever its deadline: for a
-     * reset.
-     */
-    public void revoke(Quiescence change) {
-        leases.revoke(change, unrevocable);
-    }
-
     private boolean isQuiescent(Quiescence change) {
         for (Guard guard : guards) {
             if (!guard.isPast(change.epoch)) {
                 return false;
             }
+        }
+        if (change.takesBack()) {
+            leases.takeBack(change, unrevocable);
         }
         return !leases.holds(change);
     }

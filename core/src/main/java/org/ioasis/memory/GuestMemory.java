@@ -92,7 +92,7 @@ public final class GuestMemory {
             return Change.MISSING;
         }
         TABLE.setRelease(this, rest);
-        guards.await(new Removal(gpaFirst, gpaLast, whenUnused));
+        guards.await(new Removal(gpaFirst, gpaLast, false, whenUnused));
         return Change.DONE;
     }
 
@@ -101,25 +101,30 @@ public final class GuestMemory {
      */
     public void clear(Runnable whenUnused) {
         TABLE.setRelease(this, RegionTable.EMPTY);
-        Removal removal = new Removal(0, -1L, whenUnused);
-        guards.revoke(removal);
-        guards.await(removal);
+        guards.await(new Removal(0, -1L, true, whenUnused));
     }
 
     private final class Removal extends Quiescence {
         private final long gpaFirst;
         private final long gpaLast;
+        private final boolean takesBack;
         private final Runnable whenUnused;
 
-        Removal(long gpaFirst, long gpaLast, Runnable whenUnused) {
+        Removal(long gpaFirst, long gpaLast, boolean takesBack, Runnable whenUnused) {
             this.gpaFirst = gpaFirst;
             this.gpaLast = gpaLast;
+            this.takesBack = takesBack;
             this.whenUnused = whenUnused;
         }
 
         @Override
         protected boolean isHeldBy(PinnedLease lease) {
             return lease.isOn(GuestMemory.this, gpaFirst, gpaLast);
+        }
+
+        @Override
+        protected boolean takesBack() {
+            return takesBack;
         }
 
         @Override

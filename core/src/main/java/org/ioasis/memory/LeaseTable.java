@@ -40,14 +40,18 @@ final class LeaseTable {
         }
     }
 
-    /** True if a live lease uses what {@code change} takes away. */
+    /**
+     * True if a live lease uses what {@code change} takes away. A lease that was given after the
+     * change cannot: without that, leases on a range that was mapped again would hold up the UNMAP
+     * before, one after the other, for ever.
+     */
     boolean holds(Quiescence change) {
         if (size == 0) {
             return false;
         }
         synchronized (leases) {
             for (PinnedLease lease : leases) {
-                if (change.isHeldBy(lease)) {
+                if (lease.isOlderThan(change.epoch) && change.isHeldBy(lease)) {
                     return true;
                 }
             }
@@ -55,25 +59,34 @@ final class LeaseTable {
         }
     }
 
-    void revokeExpired(long nowNanos, Consumer<PinnedLease> unrevocable) {
+    void takeBackExpired(long nowNanos, Consumer<PinnedLease> unrevocable) {
         if (size == 0) {
             return;
         }
         for (PinnedLease lease : snapshot()) {
-            if (lease.isExpired(nowNanos) && !lease.revoke()) {
-                unrevocable.accept(lease);
+            if (lease.isExpired(nowNanos)) {
+                tell(lease, lease.takeBack(true), unrevocable);
             }
         }
     }
 
-    void revoke(Quiescence change, Consumer<PinnedLease> unrevocable) {
+    /** Takes back what {@code change} would have to wait for, whatever the deadline. */
+    void takeBack(Quiescence change, Consumer<PinnedLease> unrevocable) {
         if (size == 0) {
             return;
         }
         for (PinnedLease lease : snapshot()) {
-            if (change.isHeldBy(lease) && !lease.revoke()) {
-                unrevocable.accept(lease);
+            if (lease.isOlderThan(change.epoch) && change.isHeldBy(lease)) {
+                tell(lease, lease.takeBack(false), unrevocable);
             }
+        }
+    }
+
+    /** Once for each lease, although it is tried again and again. */
+    private static void tell(PinnedLease lease, boolean isBack, Consumer<PinnedLease> unrevocable) {
+        if (!isBack && !lease.isTold) {
+            lease.isTold = true;
+            unrevocable.accept(lease);
         }
     }
 

@@ -11,16 +11,21 @@ public final class PinnedLease implements Lease {
     private final LeaseTable table;
     private final Object space;
     private final Object owner;
+    private final long epoch;
     private final long first;
     private final long last;
     private final GuestMemory memory;
     private final long gpaFirst;
     private final long gpaLast;
     private final long deadlineNanos;
-    private final Runnable revoked;
+    private final Runnable late;
     private final Arena arena;
     private final MemorySegment segment;
     private volatile boolean isRevoked;
+
+    /** That it cannot be taken back has been reported. Loop thread. */
+    boolean isTold;
+
     private boolean isClosed;
 
     @SuppressWarnings("TooManyParameters") // one constructor call, in RegionDma
@@ -28,24 +33,26 @@ public final class PinnedLease implements Lease {
             LeaseTable table,
             Object space,
             Object owner,
+            long epoch,
             long first,
             long last,
             GuestMemory memory,
             long gpaFirst,
             long deadlineNanos,
-            Runnable revoked,
+            Runnable late,
             Arena arena,
             MemorySegment segment) {
         this.table = table;
         this.space = space;
         this.owner = owner;
+        this.epoch = epoch;
         this.first = first;
         this.last = last;
         this.memory = memory;
         this.gpaFirst = gpaFirst;
         this.gpaLast = gpaFirst + (last - first);
         this.deadlineNanos = deadlineNanos;
-        this.revoked = revoked;
+        this.late = late;
         this.arena = arena;
         this.segment = segment;
     }
@@ -101,22 +108,35 @@ public final class PinnedLease implements Lease {
         return nowNanos - deadlineNanos >= 0;
     }
 
-    /** Closes the arena under whoever uses it. False if a running system call holds the segment. */
-    boolean revoke() {
+    /** True if it was given in a section that began before {@code change}. */
+    boolean isOlderThan(long change) {
+        return epoch < change;
+    }
+
+    /**
+     * Closes the arena under whoever uses it. False if a running system call holds the segment.
+     *
+     * @param isLate its deadline has passed: the owner has done wrong and that is reported
+     */
+    boolean takeBack(boolean isLate) {
         synchronized (this) {
             if (isClosed) {
                 return true;
             }
+            // Before the arena closes: a borrower that runs into the closed segment asks why.
+            isRevoked = true;
             try {
-                isRevoked = true;
                 arena.close();
             } catch (IllegalStateException inUse) {
+                isRevoked = false;
                 return false;
             }
             isClosed = true;
         }
         table.remove(this);
-        revoked.run();
+        if (isLate) {
+            late.run();
+        }
         return true;
     }
 

@@ -82,8 +82,8 @@ public abstract class RegionDma implements Dma {
     protected void copied(long length) {}
 
     /**
-     * The space that leases of this device are given in: a domain, or the memory itself. Null: none
-     * can be given.
+     * The space that the last successful {@link #resolve} found its address in, for a lease on it:
+     * a domain, or the memory itself.
      */
     protected abstract Object leaseSpace();
 
@@ -91,7 +91,7 @@ public abstract class RegionDma implements Dma {
     protected abstract Object leaseOwner();
 
     /** A lease on {@code first..last} was taken back because its deadline passed. Loop thread. */
-    protected abstract void leaseRevoked(long first, long last, Access access);
+    protected abstract void leaseExpired(long first, long last, Access access);
 
     @Override
     public final Outcome read(long address, MemorySegment target, long targetOffset, long length) {
@@ -175,12 +175,13 @@ public abstract class RegionDma implements Dma {
                         table,
                         leaseSpace(),
                         leaseOwner(),
+                        guard.since(),
                         first,
                         last,
                         memory,
                         gpa,
                         deadlineNanos,
-                        () -> leaseRevoked(first, last, access),
+                        () -> leaseExpired(first, last, access),
                         arena,
                         lender.lend(offset, reach, arena));
         return table.add(lease) ? lease : null;

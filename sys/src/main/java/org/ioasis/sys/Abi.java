@@ -1,7 +1,5 @@
 package org.ioasis.sys;
 
-import java.util.Locale;
-
 /**
  * What differs between the two machines that Ioasis runs on. Everything else in this package is the
  * same on both: LP64 little-endian types and the asm-generic constants. Any thread.
@@ -18,8 +16,8 @@ record Abi(int epollEventSize, int epollDataOffset, long sendmsg, long recvmsg) 
     /** The machine that Java calls so. */
     static Abi of(String system, String machine) {
         if (system.equals("Linux")) {
-            switch (machine.toLowerCase(Locale.ROOT)) {
-                case "amd64", "x86_64" -> {
+            switch (machine) {
+                case "amd64" -> {
                     return new Abi(12, 4, 46, 47);
                 }
                 case "aarch64" -> {

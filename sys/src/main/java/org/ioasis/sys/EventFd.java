@@ -82,6 +82,11 @@ public final class EventFd implements AutoCloseable {
         return fd.number();
     }
 
+    /** Another descriptor of the same counter, to be given to somebody else. Owner's thread. */
+    public Fd duplicate() throws ErrnoException {
+        return fd.duplicate();
+    }
+
     /**
      * Adds one. If the counter is full, whoever waits is being woken anyway. Does nothing after
      * {@link #close}: there is nobody left to wake.
@@ -125,7 +130,8 @@ public final class EventFd implements AutoCloseable {
         }
     }
 
-    private boolean enter() {
+    /** Keeps the descriptor open until {@link #leave}; false if it is closed. */
+    boolean enter() {
         while (true) {
             int n = users.get();
             if ((n & CLOSED) != 0) {
@@ -137,7 +143,8 @@ public final class EventFd implements AutoCloseable {
         }
     }
 
-    private void leave() {
+    /** The last one out closes what was closed meanwhile. */
+    void leave() {
         if (users.decrementAndGet() == CLOSED) {
             fd.close();
         }

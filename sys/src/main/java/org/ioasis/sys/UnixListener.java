@@ -46,7 +46,8 @@ public final class UnixListener implements AutoCloseable {
      * Makes the socket file, mode 0600 from the first moment and whatever the umask (which can only
      * take bits away), and listens. A socket file at which nobody listens is replaced; anything
      * else that is there stays. Two processes that replace the same stale file at the same moment
-     * are not kept apart: the later one wins.
+     * are not kept apart: the later one wins. Whoever listens sees the test as a client that leaves
+     * at once.
      *
      * @throws ErrnoException EADDRINUSE: somebody listens there, or it is not a stream socket;
      *     ENAMETOOLONG: the path has more than 107 bytes; ENOENT, EACCES, EROFS…: of the folder
@@ -131,9 +132,6 @@ public final class UnixListener implements AutoCloseable {
         }
         try (Fd probe = UnixSocket.open()) {
             int result = UnixSocket.connect(probe, address);
-            if (result == -Errno.ENOENT) {
-                return true;
-            }
             if (result != -Errno.ECONNREFUSED) {
                 return false;
             }

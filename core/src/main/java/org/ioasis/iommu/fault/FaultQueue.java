@@ -1,7 +1,10 @@
 package org.ioasis.iommu.fault;
 
+import static java.util.Objects.requireNonNull;
+
 import java.util.ArrayDeque;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.function.LongSupplier;
 import java.util.function.Supplier;
@@ -48,25 +51,33 @@ public final class FaultQueue {
         }
     }
 
-    private final int capacity;
-    private final int perSecond;
+    private final long nanosPerToken;
     private final LongSupplier nanoClock;
-    private final ArrayDeque<Entry> waiting = new ArrayDeque<>();
+
+    // A ring and no collection: looking through it must not make an iterator for each fault.
+    private final @Nullable Entry[] waiting;
+    private int oldest;
+    private int size;
     private final ArrayDeque<Fault> recent = new ArrayDeque<>();
     private long tokens;
     private long tokensAtNanos;
     private long reported;
     private long dropped;
     private volatile boolean isEmpty = true;
-    private @Nullable Runnable arrival;
+    private volatile @Nullable Runnable arrival;
 
     /**
      * @param capacity most faults that wait
-     * @param perSecond most new entries a second; a burst of {@code capacity} is let through
+     * @param perSecond most new entries a second, {@code 1..10^9}; a burst of {@code capacity} is
+     *     let through
      */
     public FaultQueue(int capacity, int perSecond, LongSupplier nanoClock) {
-        this.capacity = capacity;
-        this.perSecond = perSecond;
+        if (capacity < 1 || perSecond < 1 || perSecond > 1_000_000_000) {
+            throw new IllegalArgumentException(
+                    "fault queue of %d, %d a second".formatted(capacity, perSecond));
+        }
+        waiting = new @Nullable Entry[capacity];
+        nanosPerToken = 1_000_000_000L / perSecond;
         this.nanoClock = nanoClock;
         tokens = capacity;
         tokensAtNanos = nanoClock.getAsLong();
@@ -89,33 +100,39 @@ public final class FaultQueue {
             Supplier<String> explanation) {
         synchronized (this) {
             reported++;
-            for (Entry entry : waiting) {
+            for (int i = 0; i < size; i++) {
+                Entry entry = waiting(i);
                 if (entry.isLike(reason, endpoint, address, access)) {
                     entry.count++;
                     return;
                 }
             }
             refill();
-            if (waiting.size() == capacity || tokens == 0) {
+            if (size == waiting.length || tokens == 0) {
                 dropped++;
                 return;
             }
             tokens--;
-            waiting.add(new Entry(reason, endpoint, address, access, explanation.get()));
+            Entry entry = new Entry(reason, endpoint, address, access, explanation.get());
+            waiting[(oldest + size) % waiting.length] = entry;
+            size++;
             isEmpty = false;
         }
-        if (arrival != null) {
-            arrival.run();
+        Runnable told = arrival;
+        if (told != null) {
+            told.run();
         }
     }
 
+    private Entry waiting(int i) {
+        return requireNonNull(waiting[(oldest + i) % waiting.length]);
+    }
+
     private void refill() {
-        long now = nanoClock.getAsLong();
-        long earned = (now - tokensAtNanos) / (1_000_000_000L / perSecond);
-        if (earned > 0) {
-            tokens = Math.min(capacity, tokens + earned);
-            tokensAtNanos = now;
-        }
+        long earned = (nanoClock.getAsLong() - tokensAtNanos) / nanosPerToken;
+        tokens = Math.min(waiting.length, tokens + earned);
+        // What is left over counts towards the next one.
+        tokensAtNanos += earned * nanosPerToken;
     }
 
     public boolean isEmpty() {
@@ -124,36 +141,38 @@ public final class FaultQueue {
 
     /** The oldest fault, or null; it stays. */
     public synchronized @Nullable Fault peek() {
-        Entry entry = waiting.peek();
-        return entry == null ? null : entry.fault();
+        return size == 0 ? null : waiting(0).fault();
     }
 
     /** Takes the oldest fault, or null. It stays among the {@link #recent} ones. */
     public synchronized @Nullable Fault poll() {
-        Entry entry = waiting.poll();
-        isEmpty = waiting.isEmpty();
-        if (entry == null) {
+        if (size == 0) {
             return null;
         }
+        Fault fault = waiting(0).fault();
+        waiting[oldest] = null;
+        oldest = (oldest + 1) % waiting.length;
+        size--;
+        isEmpty = size == 0;
         if (recent.size() == RECENT) {
             recent.poll();
         }
-        Fault fault = entry.fault();
         recent.add(fault);
         return fault;
     }
 
     /** Forgets what waits: the driver that it was meant for is gone. */
     public synchronized void clear() {
-        waiting.clear();
+        Arrays.fill(waiting, null);
+        size = 0;
         isEmpty = true;
     }
 
     /** The last faults that were taken, and those that wait, oldest first: for diagnostics. */
     public synchronized List<Fault> recent() {
         List<Fault> all = new ArrayList<>(recent);
-        for (Entry entry : waiting) {
-            all.add(entry.fault());
+        for (int i = 0; i < size; i++) {
+            all.add(waiting(i).fault());
         }
         return all;
     }

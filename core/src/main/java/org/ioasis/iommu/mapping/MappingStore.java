@@ -60,8 +60,8 @@ public interface MappingStore {
 
     /**
      * Visits the mapping that holds {@code iova} or else the nearest one, of two at the same
-     * distance the lower; false if there is none at all. Any thread, inside a guarded section; what
-     * changes meanwhile may make the answer inexact.
+     * distance the lower, for explanations; false if there is none at all. Any thread, inside a
+     * guarded section; what changes meanwhile may make the answer inexact.
      */
     boolean nearest(long iova, RunVisitor visitor);
 

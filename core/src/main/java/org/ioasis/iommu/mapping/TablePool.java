@@ -236,7 +236,11 @@ public final class TablePool {
     boolean dropKept() {
         RadixStore store = keeper;
         keeper = null;
-        return store != null && store.dropKept();
+        if (store == null || !store.dropKept()) {
+            return false;
+        }
+        drain();
+        return true;
     }
 
     /** Tables that are linked by their records. */

@@ -21,6 +21,7 @@ import org.ioasis.memory.Access;
 import org.ioasis.memory.Outcome;
 import org.ioasis.virtio.DeviceType;
 import org.ioasis.virtio.VirtioDevice;
+import org.ioasis.virtqueue.Chain;
 import org.ioasis.virtqueue.Pop;
 import org.ioasis.virtqueue.SplitQueue;
 import org.jspecify.annotations.Nullable;
@@ -64,15 +65,18 @@ public final class VirtioIommuDevice implements DeviceType {
     private final MemorySegment answer =
             MemorySegment.ofArray(new byte[PROPERTIES_SIZE + TAIL_SIZE]);
     private final MemorySegment event = MemorySegment.ofArray(new byte[FAULT_SIZE]);
-    private final Runnable drainTask = this::drain;
+    private final Runnable drainTask = this::drainScheduled;
     private final Runnable deliverTask = this::deliverScheduled;
     private final AtomicBoolean isDeliveryScheduled = new AtomicBoolean();
+
+    private final Chain eventChain = new Chain(QUEUE_SIZE_MAX);
 
     private @Nullable VirtioDevice device;
     private long negotiated;
     private int life;
     private int slots;
     private boolean isDraining;
+    private boolean isDrainScheduled;
     private boolean isDriverReady;
     private int eventKicks;
 
@@ -237,7 +241,6 @@ public final class VirtioIommuDevice implements DeviceType {
     public void memoryChanged() {
         answer();
         drain();
-        deliver();
     }
 
     // Request queue
@@ -245,25 +248,37 @@ public final class VirtioIommuDevice implements DeviceType {
 
     private void drain() {
         VirtioDevice running = device;
-        if (running == null || isDraining) {
+        if (running == null || isDraining || !running.isRunning()) {
             return;
         }
         isDraining = true;
-        try {
-            for (int i = 0; i < BATCHES_A_TURN; i++) {
-                int taken = take(running);
-                for (int j = 0; j < taken; j++) {
-                    execute(batch[j]);
-                }
-                answer();
-                if (taken < BATCH || !running.isRunning()) {
-                    return;
-                }
+        int taken = BATCH;
+        for (int i = 0; i < BATCHES_A_TURN && taken == BATCH && running.isRunning(); i++) {
+            taken = take(running);
+            for (int j = 0; j < taken; j++) {
+                execute(batch[j]);
             }
-            deviceThread.execute(drainTask);
-        } finally {
-            isDraining = false;
+            answer();
         }
+        isDraining = false;
+        if (taken == BATCH) {
+            scheduleDrain();
+        }
+        // A request shows that the driver is ready for events, and the driver may have put buffers
+        // there without a kick.
+        deliver();
+    }
+
+    private void scheduleDrain() {
+        if (!isDrainScheduled) {
+            isDrainScheduled = true;
+            deviceThread.execute(drainTask);
+        }
+    }
+
+    private void drainScheduled() {
+        isDrainScheduled = false;
+        drain();
     }
 
     /** Takes and copies up to a batch of requests in one guarded section. */
@@ -416,8 +431,10 @@ public final class VirtioIommuDevice implements DeviceType {
         }
         done.add(slot);
         if (!isDraining) {
-            answer();
-            drain(); // requests may have waited for a slot
+            // Not at once: more answers may be due in this turn, and requests that are taken now
+            // would overtake those which the engine has kept waiting. Requests may also have
+            // waited for this slot.
+            scheduleDrain();
         }
     }
 
@@ -540,9 +557,7 @@ public final class VirtioIommuDevice implements DeviceType {
             return;
         }
         SplitQueue queue = running.queue(EVENTQ);
-        RequestSlot slot = freeSlot();
-        if (slot == null || iommu.faults().isEmpty()) {
-            giveBack(slot);
+        if (iommu.faults().isEmpty() && queue.unpublished() == 0) {
             return;
         }
         Pop pop = Pop.GOT;
@@ -552,18 +567,17 @@ public final class VirtioIommuDevice implements DeviceType {
         running.dma().enter();
         try {
             while (pop == Pop.GOT && !isAbsent && !iommu.faults().isEmpty()) {
-                pop = queue.pop(slot.chain);
+                pop = queue.pop(eventChain);
                 if (pop == Pop.EMPTY) {
                     pop = queue.resumeKicks();
                 } else if (pop == Pop.GOT) {
-                    isAbsent = !deliverInto(slot, queue);
+                    isAbsent = !deliverInto(eventChain, queue);
                 }
             }
             published = queue.publish();
             interrupt = published == Outcome.OK && queue.shouldInterrupt();
         } finally {
             running.dma().leave();
-            giveBack(slot);
         }
         if (interrupt) {
             running.interrupt(EVENTQ);
@@ -581,20 +595,14 @@ public final class VirtioIommuDevice implements DeviceType {
         }
     }
 
-    private void giveBack(@Nullable RequestSlot slot) {
-        if (slot != null) {
-            free.push(slot);
-        }
-    }
-
     /**
      * Writes the oldest fault into the buffer just popped. False if the buffer is absent and was
      * put back.
      */
-    private boolean deliverInto(RequestSlot slot, SplitQueue queue) {
-        if (slot.chain.writableLength() < FAULT_SIZE) {
+    private boolean deliverInto(Chain chain, SplitQueue queue) {
+        if (chain.writableLength() < FAULT_SIZE) {
             // Never spread over several buffers (D-64); an older, shorter format does not exist.
-            queue.push(slot.chain.head(), 0);
+            queue.push(chain.head(), 0);
             smallEventBuffers.increment();
             return true;
         }
@@ -604,7 +612,7 @@ public final class VirtioIommuDevice implements DeviceType {
             return true;
         }
         encode(fault);
-        Outcome outcome = slot.chain.copyOut(0, event, 0, FAULT_SIZE);
+        Outcome outcome = chain.copyOut(0, event, 0, FAULT_SIZE);
         if (outcome == Outcome.ABSENT) {
             queue.unpop();
             return false;
@@ -613,7 +621,7 @@ public final class VirtioIommuDevice implements DeviceType {
             iommu.faults().poll();
             eventsDelivered.increment();
         }
-        queue.push(slot.chain.head(), outcome == Outcome.OK ? FAULT_SIZE : 0);
+        queue.push(chain.head(), outcome == Outcome.OK ? FAULT_SIZE : 0);
         return true;
     }
 

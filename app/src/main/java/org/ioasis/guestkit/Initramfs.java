@@ -1,0 +1,62 @@
+package org.ioasis.guestkit;
+
+import java.io.BufferedOutputStream;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.OutputStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import java.util.zip.Deflater;
+import java.util.zip.GZIPOutputStream;
+
+/**
+ * The guest's first file system, as a file for QEMU: busybox, our init, and the modules that init
+ * is to load in this order. Any thread.
+ */
+public record Initramfs(Path file, List<String> modules) {
+    public Initramfs {
+        modules = List.copyOf(modules);
+    }
+
+    /**
+     * Writes the archive to {@code file}.
+     *
+     * @param drivers names of the drivers that the guest needs, built in or not
+     */
+    public static Initramfs write(Path file, GuestKit kit, List<String> drivers)
+            throws IOException {
+        Map<String, byte[]> modules = new KernelModules(kit.kernel()).loadOrder(drivers);
+        try (OutputStream raw = Files.newOutputStream(file);
+                CpioWriter archive =
+                        new CpioWriter(new BufferedOutputStream(new FastGzip(raw), 1 << 16))) {
+            for (String folder : List.of("bin", "dev", "proc", "sys", "modules")) {
+                archive.folder(folder);
+            }
+            archive.file("bin/busybox", true, Files.readAllBytes(kit.busybox()));
+            archive.file("init", true, init());
+            for (Map.Entry<String, byte[]> module : modules.entrySet()) {
+                archive.file("modules/" + module.getKey() + ".ko", false, module.getValue());
+            }
+        }
+        return new Initramfs(file, List.copyOf(modules.keySet()));
+    }
+
+    private static byte[] init() throws IOException {
+        try (InputStream in = Initramfs.class.getResourceAsStream("init")) {
+            if (in == null) {
+                throw new IllegalStateException("the program for the guest is not in the build");
+            }
+            return in.readAllBytes();
+        }
+    }
+
+    /** The guest unpacks it once; writing it is what takes time. */
+    private static final class FastGzip extends GZIPOutputStream {
+        FastGzip(OutputStream out) throws IOException {
+            super(out, 1 << 16);
+            def.setLevel(Deflater.BEST_SPEED);
+        }
+    }
+}

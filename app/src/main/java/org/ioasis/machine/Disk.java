@@ -1,0 +1,33 @@
+package org.ioasis.machine;
+
+import org.ioasis.iommu.Endpoint;
+import org.ioasis.iommu.EndpointCounts;
+import org.ioasis.pci.VirtioPciFunction;
+import org.ioasis.vfiouser.VfioUserServer;
+import org.ioasis.virtio.blk.BlkCounters;
+import org.ioasis.virtio.blk.FileStore;
+import org.ioasis.virtio.blk.VirtioBlk;
+
+/**
+ * A disk behind the IOMMU, with everything that belongs to it. Made by {@link Machine}; counters
+ * from any thread.
+ *
+ * @param name what reports call it
+ */
+public record Disk(
+        String name,
+        Endpoint endpoint,
+        VirtioBlk blk,
+        FileStore store,
+        VirtioPciFunction function,
+        VfioUserServer server) {
+
+    /** What its accesses to memory came to. */
+    public EndpointCounts accesses() {
+        return endpoint.counts();
+    }
+
+    public BlkCounters requests() {
+        return blk.counters();
+    }
+}

@@ -1,0 +1,87 @@
+package org.ioasis.run;
+
+import com.fasterxml.jackson.core.JsonFactory;
+import com.fasterxml.jackson.core.JsonGenerator;
+import java.io.IOException;
+import java.io.StringWriter;
+import java.util.Map;
+import org.ioasis.iommu.EndpointCounts;
+import org.ioasis.iommu.Status;
+import org.ioasis.virtio.iommu.RequestType;
+
+/**
+ * A report for scripts; docs/vm-report.md says what each field means. Pure functions; any thread.
+ */
+public final class RunReportJson {
+    private static final JsonFactory FACTORY = new JsonFactory();
+
+    private RunReportJson() {}
+
+    /** One object, with a newline at the end. */
+    public static String of(RunReport report) throws IOException {
+        StringWriter text = new StringWriter();
+        try (JsonGenerator json = FACTORY.createGenerator(text).useDefaultPrettyPrinter()) {
+            json.writeStartObject();
+            json.writeBooleanField("ok", report.isOk());
+            json.writeArrayFieldStart("problems");
+            for (String problem : report.problems()) {
+                json.writeString(problem);
+            }
+            json.writeEndArray();
+            json.writeStringField("kernel", report.kernel().orElse(""));
+            json.writeStringField("accel", report.accel());
+            json.writeStringField(
+                    "driver", report.driver().values().stream().findFirst().orElse(""));
+            json.writeObjectFieldStart("iommuGroup");
+            for (RunReport.DiskReport disk : report.disks()) {
+                json.writeStringField(disk.name(), disk.iommuGroup());
+            }
+            json.writeEndObject();
+            json.writeObjectFieldStart("domainType");
+            for (RunReport.DiskReport disk : report.disks()) {
+                json.writeStringField(disk.name(), disk.domainType());
+            }
+            json.writeEndObject();
+            writeRequests(json, report);
+            json.writeNumberField("translations", report.accesses().translations());
+            json.writeNumberField("bytesTranslated", report.accesses().translatedBytes());
+            writeBypassed(json, report);
+            json.writeNumberField("bytesVerified", report.bytesVerified());
+            json.writeNumberField("faults", report.faults());
+            json.writeStringField("seed", "0x%016x".formatted(report.seed()));
+            json.writeObjectFieldStart("steps");
+            for (Map.Entry<String, Double> step : report.steps().entrySet()) {
+                json.writeNumberField(step.getKey(), step.getValue());
+            }
+            json.writeEndObject();
+            json.writeNumberField("seconds", report.seconds());
+            json.writeEndObject();
+        }
+        return text + "\n";
+    }
+
+    private static void writeRequests(JsonGenerator json, RunReport report) throws IOException {
+        json.writeObjectFieldStart("requests");
+        for (Map.Entry<RequestType, Map<Status, Long>> type : report.requests().entrySet()) {
+            json.writeObjectFieldStart(type.getKey().name());
+            for (Map.Entry<Status, Long> status : type.getValue().entrySet()) {
+                json.writeNumberField(status.getKey().name(), status.getValue());
+            }
+            json.writeEndObject();
+        }
+        json.writeNumberField("unanswered", report.unanswered());
+        json.writeEndObject();
+    }
+
+    private static void writeBypassed(JsonGenerator json, RunReport report) throws IOException {
+        json.writeObjectFieldStart("bypassed");
+        for (RunReport.DiskReport disk : report.disks()) {
+            EndpointCounts accesses = disk.accesses();
+            json.writeObjectFieldStart(disk.name());
+            json.writeNumberField("total", accesses.bypassed());
+            json.writeNumberField("afterAttach", accesses.bypassedAfterAttach());
+            json.writeEndObject();
+        }
+        json.writeEndObject();
+    }
+}

@@ -1,0 +1,83 @@
+package org.ioasis.run;
+
+import java.util.Locale;
+import java.util.Map;
+import org.ioasis.iommu.EndpointCounts;
+import org.ioasis.iommu.Status;
+import org.ioasis.virtio.iommu.RequestType;
+
+/** A report for people. Pure functions; any thread. */
+public final class RunReportText {
+    private static final long MIB = 1L << 20;
+
+    private RunReportText() {}
+
+    /** Several lines, the verdict last. */
+    public static String of(RunReport report) {
+        StringBuilder text = new StringBuilder();
+        row(text, "kernel", report.kernel().orElse("unknown") + ", " + report.accel());
+        report.driver().forEach((pci, driver) -> row(text, "IOMMU", pci + ", driver " + driver));
+        for (RunReport.DiskReport disk : report.disks()) {
+            EndpointCounts accesses = disk.accesses();
+            row(
+                    text,
+                    "disk " + disk.name(),
+                    String.format(
+                            Locale.ROOT,
+                            "%s, group %s (%s), %,d translations, %,d MiB, bypassed %,d (%,d after ATTACH)",
+                            disk.pci(),
+                            disk.iommuGroup(),
+                            disk.domainType(),
+                            accesses.translations(),
+                            accesses.translatedBytes() / MIB,
+                            accesses.bypassed(),
+                            accesses.bypassedAfterAttach()));
+        }
+        StringBuilder requests = new StringBuilder();
+        for (Map.Entry<RequestType, Map<Status, Long>> type : report.requests().entrySet()) {
+            for (Map.Entry<Status, Long> status : type.getValue().entrySet()) {
+                requests.append(
+                        String.format(
+                                Locale.ROOT,
+                                "%s%s %,d %s",
+                                requests.isEmpty() ? "" : ", ",
+                                type.getKey(),
+                                status.getValue(),
+                                status.getKey()));
+            }
+        }
+        if (report.unanswered() > 0) {
+            requests.append(", unanswered ").append(report.unanswered());
+        }
+        row(text, "requests", requests.toString());
+        row(text, "faults", Long.toString(report.faults()));
+        StringBuilder steps = new StringBuilder();
+        report.steps()
+                .forEach((name, seconds) ->
+                        steps.append(
+                                String.format(
+                                        Locale.ROOT,
+                                        "%s%s %.1f s",
+                                        steps.isEmpty() ? "" : ", ",
+                                        name,
+                                        seconds)));
+        row(text, "guest", steps.toString());
+        row(
+                text,
+                "verified",
+                String.format(
+                        Locale.ROOT,
+                        "%,d bytes, seed 0x%016x, %.1f s in all",
+                        report.bytesVerified(),
+                        report.seed(),
+                        report.seconds()));
+        for (String problem : report.problems()) {
+            text.append("PROBLEM: ").append(problem).append('\n');
+        }
+        return text.append(report.isOk() ? "OK" : "FAILED").append('\n').toString();
+    }
+
+    private static void row(StringBuilder text, String name, String value) {
+        text.append(String.format(Locale.ROOT, "%-12s %s%n", name, value));
+    }
+}

@@ -1,0 +1,170 @@
+package org.ioasis.vm;
+
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.Deque;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Reads the guest's console: picks the lines {@code ioasis: KEY=VALUE} that init writes and checks
+ * them against what init can write. The guest is not trusted: each kind of line has a pattern, each
+ * key is taken once, and what is kept is bounded. Lines come on one thread; {@link #report} may be
+ * called on any.
+ */
+final class GuestConsole {
+    private static final int LAST_LINES = 40;
+
+    /** More IOMMUs than a topology has, and more steps than init has. */
+    private static final int LIST_LIMIT = 64;
+
+    private static final Pattern LINE =
+            Pattern.compile("(?:\\[ {0,8}(\\d{1,8})\\.(\\d{6})] )?ioasis: ([a-z.]{1,32})=(.*)");
+    private static final String MARK = "ioasis: ";
+
+    private static final String PCI = "[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\\.[0-7]";
+    private static final Map<String, Pattern> DISK_FACTS =
+            Map.of(
+                    "pci", Pattern.compile(PCI),
+                    "group", Pattern.compile("none|\\d{1,6}"),
+                    "type", Pattern.compile("[A-Za-z-]{1,16}"),
+                    "reserved",
+                            Pattern.compile(
+                                    "(?:0x[0-9a-f]{16}-0x[0-9a-f]{16}-[a-z-]{1,24};){0,16}"));
+    private static final Pattern DISK_KEY =
+            Pattern.compile("disk\\.(seed|fs|result)\\.(pci|group|type|reserved)");
+    private static final Pattern IOMMU = Pattern.compile("(" + PCI + ") ([A-Za-z0-9_-]{1,32})");
+    private static final Pattern KERNEL = Pattern.compile("[A-Za-z0-9._+~-]{1,64}");
+    private static final Pattern STEP = Pattern.compile("[a-z]{1,16}");
+    private static final Pattern HASH = Pattern.compile("[0-9a-f]{64}");
+    private static final Pattern ERROR = Pattern.compile("[a-z]{1,16}: .{0,400}");
+    private static final Pattern END = Pattern.compile("ok");
+
+    private record Begun(String name, long micros) {}
+
+    private final Map<String, String> facts = new LinkedHashMap<>();
+    private final Map<String, String> iommus = new LinkedHashMap<>();
+    private final List<Begun> steps = new ArrayList<>();
+    private final Deque<String> lastLines = new ArrayDeque<>();
+    private @Nullable String failure;
+    private boolean isFinished;
+    private long endMicros;
+    private long malformed;
+
+    /** Takes the next line of the console. */
+    public synchronized GuestEvent accept(String line) {
+        if (lastLines.size() == LAST_LINES) {
+            lastLines.removeFirst();
+        }
+        lastLines.addLast(line);
+        Matcher matcher = LINE.matcher(line);
+        if (!matcher.matches()) {
+            return line.contains(MARK) ? refuse(line) : new GuestEvent.Text(line);
+        }
+        long micros =
+                matcher.group(1) == null
+                        ? 0
+                        : Long.parseLong(matcher.group(1)) * 1_000_000
+                                + Long.parseLong(matcher.group(2));
+        GuestEvent event = understand(matcher.group(3), matcher.group(4), micros);
+        return event == null ? refuse(line) : event;
+    }
+
+    private GuestEvent refuse(String line) {
+        malformed++;
+        return new GuestEvent.Malformed(line);
+    }
+
+    /** Null for what init cannot have written, and for whatever comes after the end. */
+    private @Nullable GuestEvent understand(String key, String value, long micros) {
+        if (isFinished || failure != null) {
+            return null;
+        }
+        return switch (key) {
+            case "step" -> {
+                if (!STEP.matcher(value).matches() || steps.size() == LIST_LIMIT) {
+                    yield null;
+                }
+                steps.add(new Begun(value, micros));
+                yield new GuestEvent.Step(value, micros);
+            }
+            case "iommu" -> {
+                Matcher iommu = IOMMU.matcher(value);
+                boolean isNew =
+                        iommu.matches()
+                                && iommus.size() < LIST_LIMIT
+                                && iommus.putIfAbsent(iommu.group(1), iommu.group(2)) == null;
+                yield isNew ? new GuestEvent.Fact(key, value) : null;
+            }
+            case "error" -> {
+                if (!ERROR.matcher(value).matches()) {
+                    yield null;
+                }
+                failure = value;
+                yield new GuestEvent.Failed(value);
+            }
+            case "end" -> {
+                if (!END.matcher(value).matches()) {
+                    yield null;
+                }
+                isFinished = true;
+                endMicros = micros;
+                yield new GuestEvent.Finished(micros);
+            }
+            case "kernel" -> fact(key, value, KERNEL);
+            case "hash" -> fact(key, value, HASH);
+            default -> {
+                Matcher disk = DISK_KEY.matcher(key);
+                Pattern pattern = disk.matches() ? DISK_FACTS.get(disk.group(2)) : null;
+                yield pattern == null ? null : fact(key, value, pattern);
+            }
+        };
+    }
+
+    private @Nullable GuestEvent fact(String key, String value, Pattern pattern) {
+        if (!pattern.matcher(value).matches() || facts.putIfAbsent(key, value) != null) {
+            return null;
+        }
+        return new GuestEvent.Fact(key, value);
+    }
+
+    /** All that was said so far. */
+    public synchronized GuestReport report() {
+        List<GuestReport.Step> timed = new ArrayList<>();
+        for (int i = 0; i < steps.size(); i++) {
+            Begun step = steps.get(i);
+            long end = i + 1 < steps.size() ? steps.get(i + 1).micros() : endMicros;
+            timed.add(
+                    new GuestReport.Step(
+                            step.name(), step.micros(), Math.max(0, end - step.micros())));
+        }
+        Map<String, GuestReport.Disk> disks = new LinkedHashMap<>();
+        for (String role : List.of("seed", "fs", "result")) {
+            String prefix = "disk." + role + ".";
+            if (facts.containsKey(prefix + "pci")) {
+                disks.put(
+                        role,
+                        new GuestReport.Disk(
+                                facts.getOrDefault(prefix + "pci", ""),
+                                facts.getOrDefault(prefix + "group", ""),
+                                facts.getOrDefault(prefix + "type", ""),
+                                facts.getOrDefault(prefix + "reserved", "")));
+            }
+        }
+        return new GuestReport(
+                Optional.ofNullable(facts.get("kernel")),
+                iommus,
+                disks,
+                timed,
+                Optional.ofNullable(facts.get("hash")),
+                Optional.ofNullable(failure),
+                isFinished,
+                malformed,
+                List.copyOf(lastLines));
+    }
+}

@@ -1,0 +1,51 @@
+package org.ioasis.vm;
+
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+
+/**
+ * What the guest said about itself. Nothing in it is proof: the guest is not trusted, and who
+ * judges a run compares disks and hashes. Any thread.
+ *
+ * @param kernel release, if the guest came that far
+ * @param iommus drivers by PCI address; "none" where no driver was bound
+ * @param disks facts by role: "seed", "fs", "result"
+ * @param steps in the order in which they began
+ * @param hash of the file, SHA-256 in hexadecimal
+ * @param failure step and reason
+ * @param isFinished the guest reached the end of its task
+ * @param malformed lines that were not what init writes
+ * @param lastLines the end of the console, for a message about a failure
+ */
+public record GuestReport(
+        Optional<String> kernel,
+        Map<String, String> iommus,
+        Map<String, Disk> disks,
+        List<Step> steps,
+        Optional<String> hash,
+        Optional<String> failure,
+        boolean isFinished,
+        long malformed,
+        List<String> lastLines) {
+
+    /**
+     * How Linux sees a disk; an empty text where it did not say.
+     *
+     * @param pci address, as in 0000:00:02.0
+     * @param group number of the IOMMU group, or "none"
+     * @param type of the group's domain: DMA, DMA-FQ, identity
+     * @param reserved regions, "FIRST-LAST-KIND;" each
+     */
+    public record Disk(String pci, String group, String type, String reserved) {}
+
+    /** A step, and how long it took by the guest's clock; the last one has no end if it failed. */
+    public record Step(String name, long beginMicros, long micros) {}
+
+    public GuestReport {
+        iommus = Map.copyOf(iommus);
+        disks = Map.copyOf(disks);
+        steps = List.copyOf(steps);
+        lastLines = List.copyOf(lastLines);
+    }
+}

@@ -1,0 +1,145 @@
+package org.ioasis.vm;
+
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayDeque;
+import java.util.Deque;
+import java.util.List;
+import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
+import org.ioasis.guestkit.BoundedLines;
+import org.ioasis.guestkit.Cleanup;
+import org.ioasis.guestkit.Host;
+
+/**
+ * A running QEMU. Two threads read its console and its error output for as long as it lives, so
+ * that it never waits for us. Methods may be called on any thread; the listener is called on those
+ * two.
+ */
+public final class QemuProcess implements AutoCloseable {
+    private static final int ERROR_LINES = 40;
+
+    /** After QEMU is gone a reader only has to empty a pipe. */
+    private static final long READER_LIMIT_MILLIS = 5000;
+
+    /** How it ended. */
+    public sealed interface End {
+        /** By itself, with this exit code. */
+        record Exited(int code) implements End {}
+
+        /** It was killed after {@code limit}. */
+        record TimedOut(Duration limit) implements End {}
+    }
+
+    private final Cleanup cleanup;
+    private final Process process;
+    private final GuestConsole console = new GuestConsole();
+    private final Deque<String> errors = new ArrayDeque<>();
+    private final Thread consoleReader;
+    private final Thread errorReader;
+
+    private QemuProcess(Cleanup cleanup, Process process, Consumer<GuestEvent> listener) {
+        this.cleanup = cleanup;
+        this.process = process;
+        consoleReader =
+                reader(
+                        "console",
+                        process.getInputStream(),
+                        line -> listener.accept(console.accept(line)));
+        errorReader =
+                reader(
+                        "qemu errors",
+                        process.getErrorStream(),
+                        line -> {
+                            remember(line);
+                            listener.accept(new GuestEvent.Vmm(line));
+                        });
+    }
+
+    /** Starts QEMU, with the guest's console as its standard output and no input. */
+    public static QemuProcess start(
+            QemuCommand command, Host host, Cleanup cleanup, Consumer<GuestEvent> listener)
+            throws IOException {
+        ProcessBuilder builder =
+                new ProcessBuilder(command.words())
+                        .redirectInput(ProcessBuilder.Redirect.from(Path.of("/dev/null").toFile()));
+        builder.environment().clear();
+        builder.environment().putAll(host.childEnvironment());
+        builder.environment().putAll(command.qemu().environment());
+        QemuProcess qemu = new QemuProcess(cleanup, cleanup.start(builder), listener);
+        qemu.consoleReader.start();
+        qemu.errorReader.start();
+        return qemu;
+    }
+
+    private static Thread reader(String name, InputStream in, Consumer<String> sink) {
+        return Thread.ofPlatform()
+                .daemon()
+                .name(name)
+                .unstarted(() -> {
+                    try {
+                        BoundedLines.read(in, sink);
+                    } catch (IOException closed) {
+                        // QEMU was killed; await() tells how it ended.
+                    }
+                });
+    }
+
+    private void remember(String line) {
+        synchronized (errors) {
+            if (errors.size() == ERROR_LINES) {
+                errors.removeFirst();
+            }
+            errors.addLast(line);
+        }
+    }
+
+    /**
+     * Waits until QEMU has ended and all it wrote was read.
+     *
+     * @param onTimeout runs when {@code limit} is over, before QEMU is killed: the moment to print
+     *     the state of the servers, whose mistakes show as a guest that hangs
+     */
+    public End await(Duration limit, Runnable onTimeout) throws InterruptedException {
+        try {
+            if (process.waitFor(limit.toNanos(), TimeUnit.NANOSECONDS)) {
+                return new End.Exited(process.exitValue());
+            }
+            onTimeout.run();
+            return new End.TimedOut(limit);
+        } finally {
+            close();
+        }
+    }
+
+    /** Kills QEMU at once, if it still runs; {@link #await} then returns. Any thread. */
+    public void kill() {
+        process.destroyForcibly();
+    }
+
+    /** What the guest has said so far. */
+    public GuestReport report() {
+        return console.report();
+    }
+
+    /** The last lines of QEMU's error output. */
+    public List<String> errors() {
+        synchronized (errors) {
+            return List.copyOf(errors);
+        }
+    }
+
+    /** Kills QEMU if it still runs, and waits for it and for its readers. */
+    @Override
+    public void close() {
+        cleanup.kill(process);
+        try {
+            consoleReader.join(READER_LIMIT_MILLIS);
+            errorReader.join(READER_LIMIT_MILLIS);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
+    }
+}

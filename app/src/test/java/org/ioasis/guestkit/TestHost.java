@@ -1,0 +1,139 @@
+package org.ioasis.guestkit;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * A machine with exactly the programs that a test gives it: shell scripts in one folder, which is
+ * the whole PATH. Each call is noted in a file.
+ */
+final class TestHost {
+    private final Path bin;
+    private final Path log;
+    private final Map<String, String> environment = new LinkedHashMap<>();
+    private String architecture = "amd64";
+
+    TestHost(Path folder) throws IOException {
+        bin = Files.createDirectories(folder.resolve("bin"));
+        log = folder.resolve("calls");
+        environment.put("PATH", bin.toString());
+        environment.put("IOASIS_CACHE", folder.resolve("cache").toString());
+    }
+
+    Path cache() {
+        return Path.of(environment.getOrDefault("IOASIS_CACHE", "/nonexistent"));
+    }
+
+    TestHost with(String variable, String value) {
+        environment.put(variable, value);
+        return this;
+    }
+
+    TestHost without(String variable) {
+        environment.remove(variable);
+        return this;
+    }
+
+    TestHost architecture(String name) {
+        architecture = name;
+        return this;
+    }
+
+    /** Adds a program; the script sees the usual tools of the machine. */
+    TestHost program(String name, String script) throws IOException {
+        executable(
+                bin.resolve(name),
+                "echo \"" + name + " $*\" >>'" + log + "'\nPATH=/usr/bin:/bin\n" + script);
+        return this;
+    }
+
+    static Path executable(Path file, String script) throws IOException {
+        Files.writeString(file, "#!/bin/sh\n" + script + "\n");
+        return Files.setPosixFilePermissions(file, PosixFilePermissions.fromString("rwxr-xr-x"));
+    }
+
+    Host host() {
+        return new Host(environment, architecture);
+    }
+
+    List<String> calls() throws IOException {
+        return Files.exists(log) ? Files.readAllLines(log) : List.of();
+    }
+
+    void forgetCalls() throws IOException {
+        Files.deleteIfExists(log);
+    }
+
+    /** What a QEMU says that has our device. */
+    static String qemu(String version) {
+        return """
+        case "$*" in
+            *-version) echo "QEMU emulator version %s (Debian)" ;;
+            *"-device help") echo 'name "vfio-user-pci", bus PCI, desc "VFIO over socket"' ;;
+            *) exit 1 ;;
+        esac
+        """
+                .formatted(version);
+    }
+
+    /** apt and dpkg with a Debian that has one kernel, busybox and a QEMU of two packages. */
+    TestHost debian() throws IOException {
+        program(
+                "apt-get",
+                """
+                case "$*" in
+                    "indextargets "*)
+                        echo "Repo-URI: http://mirror.invalid/debian/"
+                        echo "Component: main"
+                        echo "Origin: Debian"
+                        echo "Label: Debian" ;;
+                    "-q update") grep -q 'trixie main' "$(dirname "$APT_CONFIG")/sources.list" ;;
+                    "-q download "*)
+                        shift 2
+                        for name; do : >"${name}_1%3a2-3_amd64.deb"; done ;;
+                    *"install qemu-system-x86")
+                        cd "$(dirname "$APT_CONFIG")/cache/archives"
+                        echo "0 upgraded, 2 newly installed, 0 to remove and 0 not upgraded."
+                        echo "Need to get 37.9 MB of archives."
+                        echo "Get:1 http://mirror.invalid a"
+                        echo "Get:2 http://mirror.invalid b"
+                        : >libc6_2.41-1_amd64.deb
+                        : >qemu-system-x86_1%3a11.1.3_amd64.deb ;;
+                    *) exit 1 ;;
+                esac
+                """);
+        program(
+                "apt-config",
+                """
+                echo 'APT::Update::Post-Invoke:: "touch /hooked";'
+                echo 'Acquire::http::Proxy "http://proxy.invalid:3128";'
+                """);
+        program(
+                "apt-cache",
+                """
+                echo linux-image-cloud-amd64
+                echo "  Depends: linux-image-9.9.1-cloud-amd64"
+                """);
+        Path qemu = executable(bin.resolve("unpacked-qemu"), qemu("11.1.3"));
+        program(
+                "dpkg",
+                """
+                cd "$3"
+                case $2 in
+                    *linux-image*)
+                        mkdir -p boot usr/lib/modules/9.9.1/kernel
+                        : >boot/vmlinuz-9.9.1
+                        : >usr/lib/modules/9.9.1/modules.builtin ;;
+                    *busybox*) mkdir -p usr/bin; cp /bin/sh usr/bin/busybox ;;
+                    *qemu*) mkdir -p usr/lib64; cp '%s' usr/lib64/ld-linux-x86-64.so.2 ;;
+                esac
+                """
+                        .formatted(qemu));
+        return this;
+    }
+}

@@ -1,0 +1,146 @@
+package org.ioasis.vm;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+class GuestConsoleTest {
+    private static final String HASH = "0123456789abcdef".repeat(4);
+    private final GuestConsole console = new GuestConsole();
+
+    @ParameterizedTest
+    @ValueSource(
+            strings = {
+                "ioasis: ",
+                "ioasis: hash",
+                "ioasis: hash=12",
+                "ioasis: hash=0123456789ABCDEF0123456789ABCDEF0123456789ABCDEF0123456789ABCDEF",
+                "ioasis: kernel=",
+                "ioasis: kernel=6.12 evil",
+                "ioasis: step=Copy",
+                "ioasis: end=yes",
+                "ioasis: iommu=1.0 virtio_iommu",
+                "ioasis: iommu=0000:00:01.0 ",
+                "ioasis: disk.other.pci=0000:00:01.0",
+                "ioasis: disk.seed.pci=0000:00:01.8",
+                "ioasis: disk.seed.group=-1",
+                "ioasis: disk.seed.group=9999999",
+                "ioasis: disk.seed.type=a b",
+                "ioasis: disk.seed.reserved=0x1-0x2-msi;",
+                "ioasis: error=no colon",
+                "ioasis: unknown=1",
+                "[    1.0] ioasis: step=copy",
+                "text before ioasis: step=copy",
+                "[    1.000000] [    1.000000] ioasis: step=copy"
+            })
+    void lineThatInitCannotHaveWrittenIsCountedAndIgnored(String line) {
+        assertThat(console.accept(line)).isEqualTo(new GuestEvent.Malformed(line));
+
+        GuestReport report = console.report();
+        assertThat(report.malformed()).isEqualTo(1);
+        assertThat(report.kernel()).isEmpty();
+        assertThat(report.hash()).isEmpty();
+        assertThat(report.steps()).isEmpty();
+        assertThat(report.iommus()).isEmpty();
+        assertThat(report.disks()).isEmpty();
+        assertThat(report.failure()).isEmpty();
+        assertThat(report.isFinished()).isFalse();
+    }
+
+    @Test
+    void factIsTakenOnce() {
+        console.accept("ioasis: hash=" + HASH);
+        console.accept("ioasis: hash=" + HASH.replace('0', 'f'));
+        console.accept("ioasis: iommu=0000:00:01.0 virtio_iommu");
+        console.accept("ioasis: iommu=0000:00:01.0 other");
+
+        assertThat(console.report().hash()).contains(HASH);
+        assertThat(console.report().iommus()).isEqualTo(Map.of("0000:00:01.0", "virtio_iommu"));
+        assertThat(console.report().malformed()).isEqualTo(2);
+    }
+
+    @Test
+    void nothingCountsAfterTheEndAndNoEndAfterAFailure() {
+        console.accept("ioasis: error=copy: dd ended with 1: I/O error");
+        console.accept("ioasis: hash=" + HASH);
+        console.accept("ioasis: end=ok");
+
+        assertThat(console.report().failure()).contains("copy: dd ended with 1: I/O error");
+        assertThat(console.report().hash()).isEmpty();
+        assertThat(console.report().isFinished()).isFalse();
+    }
+
+    @Test
+    void guestThatTalksWithoutEndIsKeptWithinBounds() {
+        for (int i = 0; i < 10_000; i++) {
+            console.accept("ioasis: step=copy");
+            console.accept("ioasis: iommu=%04x:00:00.0 x".formatted(i));
+            console.accept("line " + i);
+        }
+
+        GuestReport report = console.report();
+        assertThat(report.steps()).hasSize(64);
+        assertThat(report.iommus()).hasSize(64);
+        assertThat(report.malformed()).isEqualTo(2 * (10_000 - 64));
+        assertThat(report.lastLines()).hasSize(40).last().isEqualTo("line 9999");
+    }
+
+    @Test
+    void clockThatRunsBackwardsGivesNoNegativeTimes() {
+        console.accept("[    9.000000] ioasis: step=copy");
+        console.accept("[    3.000000] ioasis: end=ok");
+
+        assertThat(console.report().steps())
+                .containsExactly(new GuestReport.Step("copy", 9_000_000, 0));
+    }
+
+    @Test
+    void wholeRunIsUnderstood() {
+        List<GuestEvent> events =
+                List.of(
+                                "SeaBIOS (version 1.17.0)",
+                                "[    2.506134] ioasis: kernel=6.12.107+deb13-cloud-amd64",
+                                "[    2.700000] ioasis: iommu=0000:00:01.0 virtio_iommu",
+                                "[    2.800000] ioasis: disk.seed.pci=0000:00:04.0",
+                                "[    2.800001] ioasis: disk.seed.group=0",
+                                "[    2.800002] ioasis: disk.seed.type=DMA-FQ",
+                                "[    2.800003] ioasis: disk.seed.reserved=0x00000000fee00000-0x00000000feefffff-msi;",
+                                "[    3.000000] ioasis: step=copy",
+                                "[    4.500000] ioasis: step=hash",
+                                "[    9.000000] ioasis: hash=" + HASH,
+                                "[    9.250000] ioasis: end=ok",
+                                "[    9.300000] reboot: Power down")
+                        .stream()
+                        .map(console::accept)
+                        .toList();
+
+        assertThat(events.getFirst()).isEqualTo(new GuestEvent.Text("SeaBIOS (version 1.17.0)"));
+        assertThat(events)
+                .contains(
+                        new GuestEvent.Step("copy", 3_000_000),
+                        new GuestEvent.Fact("hash", HASH),
+                        new GuestEvent.Finished(9_250_000));
+        GuestReport report = console.report();
+        assertThat(report.kernel()).contains("6.12.107+deb13-cloud-amd64");
+        assertThat(report.disks())
+                .isEqualTo(
+                        Map.of(
+                                "seed",
+                                new GuestReport.Disk(
+                                        "0000:00:04.0",
+                                        "0",
+                                        "DMA-FQ",
+                                        "0x00000000fee00000-0x00000000feefffff-msi;")));
+        assertThat(report.steps())
+                .containsExactly(
+                        new GuestReport.Step("copy", 3_000_000, 1_500_000),
+                        new GuestReport.Step("hash", 4_500_000, 4_750_000));
+        assertThat(report.isFinished()).isTrue();
+        assertThat(report.failure()).isEmpty();
+        assertThat(report.malformed()).isZero();
+    }
+}

@@ -1,0 +1,129 @@
+package org.ioasis.spec;
+
+/**
+ * vfio-user, protocol version 0.0 (QEMU, docs/interop/vfio-user.rst; the structures come from
+ * linux/vfio.h). Offsets of message fields count from the end of the header. Any thread.
+ */
+public final class VfioUser {
+    // Chapter "Header".
+    public static final int HEADER_SIZE = 16;
+    public static final int HEADER_ID = 0;
+    public static final int HEADER_COMMAND = 2;
+    public static final int HEADER_MESSAGE_SIZE = 4;
+    public static final int HEADER_FLAGS = 8;
+    public static final int HEADER_ERROR = 12;
+
+    public static final int FLAGS_TYPE_MASK = 0xf;
+    public static final int FLAGS_TYPE_COMMAND = 0x0;
+    public static final int FLAGS_TYPE_REPLY = 0x1;
+    public static final int FLAGS_NO_REPLY = 0x10;
+    public static final int FLAGS_ERROR = 0x20;
+
+    // Chapter "Commands".
+    public static final int VFIO_USER_VERSION = 1;
+    public static final int VFIO_USER_DMA_MAP = 2;
+    public static final int VFIO_USER_DMA_UNMAP = 3;
+    public static final int VFIO_USER_DEVICE_GET_INFO = 4;
+    public static final int VFIO_USER_DEVICE_GET_REGION_INFO = 5;
+    public static final int VFIO_USER_DEVICE_GET_REGION_IO_FDS = 6;
+    public static final int VFIO_USER_DEVICE_GET_IRQ_INFO = 7;
+    public static final int VFIO_USER_DEVICE_SET_IRQS = 8;
+    public static final int VFIO_USER_REGION_READ = 9;
+    public static final int VFIO_USER_REGION_WRITE = 10;
+    public static final int VFIO_USER_DMA_READ = 11;
+    public static final int VFIO_USER_DMA_WRITE = 12;
+    public static final int VFIO_USER_DEVICE_RESET = 13;
+    public static final int VFIO_USER_REGION_WRITE_MULTI = 15;
+    public static final int VFIO_USER_DEVICE_FEATURE = 16;
+    public static final int VFIO_USER_MIG_DATA_READ = 17;
+    public static final int VFIO_USER_MIG_DATA_WRITE = 18;
+
+    // VFIO_USER_VERSION.
+    public static final int VERSION_MAJOR = 0;
+    public static final int VERSION_MINOR = 0;
+    public static final int VERSION_DATA = 4;
+    public static final String CAPABILITIES = "capabilities";
+    public static final String MAX_MSG_FDS = "max_msg_fds";
+    public static final String MAX_DATA_XFER_SIZE = "max_data_xfer_size";
+    public static final String MAX_DMA_MAPS = "max_dma_maps";
+    public static final String PGSIZES = "pgsizes";
+
+    // VFIO_USER_DMA_MAP.
+    public static final int DMA_MAP_ARGSZ = 0;
+    public static final int DMA_MAP_FLAGS = 4;
+    public static final int DMA_MAP_OFFSET = 8;
+    public static final int DMA_MAP_ADDRESS = 16;
+    public static final int DMA_MAP_BYTES = 24;
+    public static final int DMA_MAP_SIZE = 32;
+    public static final int VFIO_DMA_MAP_FLAG_READ = 1;
+    public static final int VFIO_DMA_MAP_FLAG_WRITE = 2;
+
+    // VFIO_USER_DMA_UNMAP.
+    public static final int DMA_UNMAP_ARGSZ = 0;
+    public static final int DMA_UNMAP_FLAGS = 4;
+    public static final int DMA_UNMAP_ADDRESS = 8;
+    public static final int DMA_UNMAP_BYTES = 16;
+    public static final int DMA_UNMAP_SIZE = 24;
+
+    /**
+     * Not in the document; QEMU's client sends it, with address and size 0, to unmap everything.
+     */
+    public static final int VFIO_DMA_UNMAP_FLAG_ALL = 2;
+
+    // VFIO_USER_DEVICE_GET_INFO.
+    public static final int DEVICE_INFO_ARGSZ = 0;
+    public static final int DEVICE_INFO_FLAGS = 4;
+    public static final int DEVICE_INFO_NUM_REGIONS = 8;
+    public static final int DEVICE_INFO_NUM_IRQS = 12;
+    public static final int DEVICE_INFO_SIZE = 16;
+    public static final int VFIO_DEVICE_FLAGS_RESET = 1;
+    public static final int VFIO_DEVICE_FLAGS_PCI = 2;
+
+    // VFIO_USER_DEVICE_GET_REGION_INFO.
+    public static final int REGION_INFO_ARGSZ = 0;
+    public static final int REGION_INFO_FLAGS = 4;
+    public static final int REGION_INFO_INDEX = 8;
+    public static final int REGION_INFO_CAP_OFFSET = 12;
+    public static final int REGION_INFO_BYTES = 16;
+    public static final int REGION_INFO_OFFSET = 24;
+    public static final int REGION_INFO_SIZE = 32;
+    public static final int VFIO_REGION_INFO_FLAG_READ = 1;
+    public static final int VFIO_REGION_INFO_FLAG_WRITE = 2;
+    public static final int VFIO_PCI_BAR0_REGION_INDEX = 0;
+    public static final int VFIO_PCI_BAR5_REGION_INDEX = 5;
+    public static final int VFIO_PCI_CONFIG_REGION_INDEX = 7;
+    public static final int VFIO_PCI_NUM_REGIONS = 9;
+
+    // VFIO_USER_DEVICE_GET_IRQ_INFO.
+    public static final int IRQ_INFO_ARGSZ = 0;
+    public static final int IRQ_INFO_FLAGS = 4;
+    public static final int IRQ_INFO_INDEX = 8;
+    public static final int IRQ_INFO_COUNT = 12;
+    public static final int IRQ_INFO_SIZE = 16;
+    public static final int VFIO_IRQ_INFO_EVENTFD = 1;
+    public static final int VFIO_PCI_MSIX_IRQ_INDEX = 2;
+    public static final int VFIO_PCI_NUM_IRQS = 5;
+
+    // VFIO_USER_DEVICE_SET_IRQS.
+    public static final int IRQ_SET_ARGSZ = 0;
+    public static final int IRQ_SET_FLAGS = 4;
+    public static final int IRQ_SET_INDEX = 8;
+    public static final int IRQ_SET_START = 12;
+    public static final int IRQ_SET_COUNT = 16;
+    public static final int IRQ_SET_DATA = 20;
+    public static final int VFIO_IRQ_SET_DATA_NONE = 1;
+    public static final int VFIO_IRQ_SET_DATA_BOOL = 2;
+    public static final int VFIO_IRQ_SET_DATA_EVENTFD = 4;
+    public static final int VFIO_IRQ_SET_DATA_TYPE_MASK = 7;
+    public static final int VFIO_IRQ_SET_ACTION_MASK = 0x08;
+    public static final int VFIO_IRQ_SET_ACTION_UNMASK = 0x10;
+    public static final int VFIO_IRQ_SET_ACTION_TRIGGER = 0x20;
+
+    // VFIO_USER_REGION_READ and VFIO_USER_REGION_WRITE.
+    public static final int REGION_ACCESS_OFFSET = 0;
+    public static final int REGION_ACCESS_REGION = 8;
+    public static final int REGION_ACCESS_COUNT = 12;
+    public static final int REGION_ACCESS_DATA = 16;
+
+    private VfioUser() {}
+}

@@ -1,0 +1,45 @@
+package org.ioasis.virtio.blk;
+
+/**
+ * What a disk has done since it was made, over all resets. Numbers of one snapshot are read one
+ * after the other while the device works, so they may differ by what happens in between.
+ *
+ * @param reads IN requests answered
+ * @param writes OUT requests answered
+ * @param flushes FLUSH requests answered
+ * @param ids GET_ID requests answered
+ * @param others requests of other types, and those whose type could not be read
+ * @param malformed chains without a byte for the status, returned with used length 0
+ * @param bytesRead bytes of data copied to the guest
+ * @param bytesWritten bytes of data given to the store
+ * @param keptAbsent how often a request was kept because memory was absent
+ * @param faults accesses to buffers that the IOMMU refused
+ * @param refusals accesses to buffers in memory that refuses them, for example read-only
+ * @param ringFaults how often the queue stopped because an access to a ring faulted
+ * @param poolExhausted how often the device found all its requests in use
+ * @param dropped requests of an earlier life whose results were thrown away
+ */
+public record BlkCounters(
+        Answers reads,
+        Answers writes,
+        Answers flushes,
+        Answers ids,
+        Answers others,
+        long malformed,
+        long bytesRead,
+        long bytesWritten,
+        long keptAbsent,
+        long faults,
+        long refusals,
+        long ringFaults,
+        long poolExhausted,
+        long dropped) {
+
+    /** Requests of one type by status: OK, IOERR and UNSUPP. */
+    public record Answers(long ok, long ioErrors, long unsupported) {
+        /** All together. */
+        public long total() {
+            return ok + ioErrors + unsupported;
+        }
+    }
+}

@@ -1,0 +1,629 @@
+package org.ioasis.virtio.blk;
+
+import static java.lang.foreign.ValueLayout.JAVA_BYTE;
+import static java.lang.foreign.ValueLayout.JAVA_INT_UNALIGNED;
+import static java.lang.foreign.ValueLayout.JAVA_LONG_UNALIGNED;
+import static java.nio.ByteOrder.LITTLE_ENDIAN;
+import static org.ioasis.spec.VirtioBlk.CONFIG_BLK_SIZE;
+import static org.ioasis.spec.VirtioBlk.CONFIG_CAPACITY;
+import static org.ioasis.spec.VirtioBlk.CONFIG_SEG_MAX;
+import static org.ioasis.spec.VirtioBlk.CONFIG_SIZE;
+import static org.ioasis.spec.VirtioBlk.F_BLK_SIZE;
+import static org.ioasis.spec.VirtioBlk.F_FLUSH;
+import static org.ioasis.spec.VirtioBlk.F_RO;
+import static org.ioasis.spec.VirtioBlk.F_SEG_MAX;
+import static org.ioasis.spec.VirtioBlk.ID_BYTES;
+import static org.ioasis.spec.VirtioBlk.REQ_HEADER_SIZE;
+import static org.ioasis.spec.VirtioBlk.REQ_SECTOR;
+import static org.ioasis.spec.VirtioBlk.REQ_TYPE;
+import static org.ioasis.spec.VirtioBlk.SECTOR_SIZE;
+import static org.ioasis.spec.VirtioBlk.S_IOERR;
+import static org.ioasis.spec.VirtioBlk.S_OK;
+import static org.ioasis.spec.VirtioBlk.S_UNSUPP;
+import static org.ioasis.spec.VirtioBlk.T_FLUSH;
+import static org.ioasis.spec.VirtioBlk.T_GET_ID;
+import static org.ioasis.spec.VirtioBlk.T_IN;
+import static org.ioasis.spec.VirtioBlk.T_OUT;
+
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.charset.StandardCharsets;
+import java.util.concurrent.Executor;
+import java.util.concurrent.RejectedExecutionException;
+import java.util.concurrent.atomic.AtomicReference;
+import org.ioasis.memory.Dma;
+import org.ioasis.memory.Outcome;
+import org.ioasis.spec.Virtio;
+import org.ioasis.virtio.DeviceType;
+import org.ioasis.virtio.VirtioDevice;
+import org.ioasis.virtio.blk.Request.Phase;
+import org.ioasis.virtqueue.Chain;
+import org.ioasis.virtqueue.Pop;
+import org.ioasis.virtqueue.SplitQueue;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A virtio block device (virtio 1.4, 5.2) with one queue: IN, OUT, FLUSH and GET_ID.
+ *
+ * <p>All methods run on the device's thread, except {@link #counters} (any thread) and the blocking
+ * I/O, which runs on the executor given for it and comes back through the other. A request copies
+ * through its bounce buffer: guest memory is touched only on the device's thread inside guarded
+ * sections, the store only outside, so no section spans a system call.
+ *
+ * <p>Requests are done in no order. FLUSH covers the writes that were answered before it was made
+ * available (5.2.6.2), and those have reached the store. Without FLUSH negotiated each write is
+ * flushed before it is answered (the same place, case 2).
+ *
+ * <p>Bounds: as many requests at a time as {@link BlkSettings} says, each with one buffer; chains
+ * beyond stay in the ring. A request of any length goes through its buffer piece by piece, since
+ * virtio-blk has no limit on it that a driver would have to keep.
+ *
+ * <p>A reset is over at once. I/O that is still running belongs to an earlier life: its result is
+ * dropped, and it is waited for before the next life's first request is taken, so that a late write
+ * cannot overtake a newer one.
+ */
+public final class VirtioBlk implements DeviceType {
+    private static final ValueLayout.OfInt LE32 = JAVA_INT_UNALIGNED.withOrder(LITTLE_ENDIAN);
+    private static final ValueLayout.OfLong LE64 = JAVA_LONG_UNALIGNED.withOrder(LITTLE_ENDIAN);
+
+    /** What a guarded section may copy before it ends and another begins. */
+    private static final long SECTION_BYTES = 256 << 10;
+
+    /** What a chain costs beside its data, in the same unit. */
+    private static final long CHAIN_COST = 1024;
+
+    /** Sections in a row before the rest of the loop gets its turn. */
+    private static final int SECTION_LIMIT = 16;
+
+    private static final int QUEUE = 0;
+
+    /** What became of a request for now. */
+    private enum Step {
+        TO_IO,
+        KEPT,
+        FINISHED
+    }
+
+    private final BlockStore store;
+    private final BlkSettings settings;
+    private final Executor io;
+    private final Executor deviceThread;
+    private final long capacitySectors;
+    private final MemorySegment config = MemorySegment.ofArray(new byte[CONFIG_SIZE]);
+    private final MemorySegment id = MemorySegment.ofArray(new byte[ID_BYTES]);
+    private final MemorySegment header = MemorySegment.ofArray(new byte[REQ_HEADER_SIZE]);
+    private final MemorySegment statusByte = MemorySegment.ofArray(new byte[1]);
+    private final Counts counts = new Counts();
+
+    /** Finished I/O, last one first; pushed by I/O threads, taken whole by the device's thread. */
+    private final AtomicReference<@Nullable Request> completed = new AtomicReference<>();
+
+    private final Runnable resume = this::resume;
+
+    private final RequestList free = new RequestList();
+    private final RequestList ready = new RequestList();
+    private final RequestList kept = new RequestList();
+    private final RequestList toIo = new RequestList();
+
+    private @Nullable VirtioDevice device;
+    private boolean ringAbsent;
+    private boolean ringFaultCounted;
+
+    /** Something that waited for memory has gone on. */
+    private boolean keptMoved;
+
+    private long budget;
+
+    /** Requests with I/O threads, and those of them that belong to an earlier life. */
+    private int inIo;
+
+    private int staleInIo;
+
+    /** Counts resets. Results of requests of an earlier life are dropped. */
+    private int life;
+
+    /** The same for I/O threads, which skip what belongs to an earlier life. */
+    private volatile int lifeForIo;
+
+    private volatile boolean writeThrough;
+
+    /**
+     * A disk.
+     *
+     * @param io runs blocking I/O, up to {@link BlkSettings#requestLimit} at a time; what it
+     *     rejects is answered with IOERR
+     * @param deviceThread runs things later on the device's thread, from any thread; never at once
+     *     inside {@code execute}, and it rejects nothing while I/O is running
+     */
+    public VirtioBlk(BlockStore store, BlkSettings settings, Executor io, Executor deviceThread) {
+        this.store = store;
+        this.settings = settings;
+        this.io = io;
+        this.deviceThread = deviceThread;
+        capacitySectors = store.capacity() / SECTOR_SIZE;
+        config.set(LE64, CONFIG_CAPACITY, capacitySectors);
+        config.set(LE32, CONFIG_SEG_MAX, settings.queueSizeMax() - 2);
+        config.set(LE32, CONFIG_BLK_SIZE, SECTOR_SIZE);
+        byte[] serial = settings.serial().getBytes(StandardCharsets.US_ASCII);
+        MemorySegment.copy(serial, 0, id, JAVA_BYTE, 0, serial.length);
+        int chunk = settings.chunkBytes();
+        MemorySegment buffers =
+                Arena.ofAuto().allocate((long) chunk * settings.requestLimit(), 4096);
+        for (int i = 0; i < settings.requestLimit(); i++) {
+            MemorySegment buffer = buffers.asSlice((long) chunk * i, chunk);
+            free.add(new Request(this, new Chain(settings.queueSizeMax()), buffer));
+        }
+    }
+
+    /** What the disk has done so far. Any thread. */
+    public BlkCounters counters() {
+        return counts.snapshot();
+    }
+
+    @Override
+    public int id() {
+        return Virtio.DEVICE_ID_BLOCK;
+    }
+
+    @Override
+    public long features() {
+        return F_SEG_MAX | F_BLK_SIZE | F_FLUSH | (store.isReadOnly() ? F_RO : 0);
+    }
+
+    @Override
+    public int queueCount() {
+        return 1;
+    }
+
+    @Override
+    public int queueSizeMax() {
+        return settings.queueSizeMax();
+    }
+
+    @Override
+    public int configSize() {
+        return CONFIG_SIZE;
+    }
+
+    @Override
+    public long readConfig(int offset, int size) {
+        long value = 0;
+        for (int i = size - 1; i >= 0; i--) {
+            value = value << 8 | Byte.toUnsignedLong(config.get(JAVA_BYTE, offset + i));
+        }
+        return value;
+    }
+
+    /** Nothing is writable: CONFIG_WCE is not offered. */
+    @Override
+    public void writeConfig(int offset, int size, long value) {}
+
+    @Override
+    public void start(long negotiated, VirtioDevice device) {
+        this.device = device;
+        writeThrough = (negotiated & F_FLUSH) == 0;
+    }
+
+    @Override
+    public void kick(int queue) {
+        work();
+    }
+
+    @Override
+    public void memoryChanged() {
+        for (Request r = kept.poll(); r != null; r = kept.poll()) {
+            ready.add(r);
+        }
+        work();
+    }
+
+    @Override
+    public void reset() {
+        life++;
+        lifeForIo = life;
+        staleInIo = inIo;
+        device = null;
+        ringAbsent = false;
+        ringFaultCounted = false;
+        keptMoved = false;
+        dropAll(kept);
+        dropAll(ready);
+    }
+
+    @Override
+    public void systemReset() {
+        reset();
+    }
+
+    private void dropAll(RequestList list) {
+        for (Request r = list.poll(); r != null; r = list.poll()) {
+            drop(r);
+        }
+    }
+
+    private void drop(Request r) {
+        counts.add(Counts.DROPPED, 1);
+        free.add(r);
+    }
+
+    // --- on I/O threads
+
+    /** The blocking part of a request, and its way back. */
+    void performIo(Request r) {
+        r.ioOk = false;
+        try {
+            // The answer of an earlier life goes nowhere, so its write had better not happen.
+            if (r.life == lifeForIo) {
+                transfer(r);
+                r.ioOk = true;
+            }
+        } catch (IOException _) {
+            // The guest is told with IOERR, and it is counted.
+        } finally {
+            complete(r);
+        }
+    }
+
+    private void transfer(Request r) throws IOException {
+        r.view.clear().limit(r.chunk);
+        switch (r.type) {
+            case T_IN -> store.read(r.position + r.done, r.view);
+            case T_OUT -> {
+                store.write(r.position + r.done, r.view);
+                if (writeThrough && r.done + r.chunk == r.dataLength) {
+                    store.flush();
+                }
+            }
+            case T_FLUSH -> store.flush();
+            default -> throw new IllegalStateException("no I/O for type " + r.type);
+        }
+    }
+
+    private void complete(Request r) {
+        Request before;
+        do {
+            before = completed.get();
+            r.next = before;
+        } while (!completed.compareAndSet(before, r));
+        if (before == null) {
+            // Whoever finds the stack empty wakes the device; the others ride along.
+            deviceThread.execute(resume);
+        }
+    }
+
+    // --- on the device's thread
+
+    /** I/O has completed, or work was put off. */
+    private void resume() {
+        Request reversed = null;
+        Request r = completed.getAndSet(null);
+        while (r != null) {
+            Request following = r.next;
+            r.next = reversed;
+            reversed = r;
+            r = following;
+        }
+        while (reversed != null) {
+            Request following = reversed.next;
+            inIo--;
+            if (reversed.life == life) {
+                afterIo(reversed);
+                ready.add(reversed);
+            } else {
+                staleInIo--;
+                drop(reversed);
+            }
+            reversed = following;
+        }
+        work();
+    }
+
+    private void afterIo(Request r) {
+        if (!r.ioOk) {
+            r.reply(S_IOERR);
+            return;
+        }
+        switch (r.type) {
+            case T_IN -> r.phase = Phase.DRAIN;
+            case T_OUT -> {
+                r.done += r.chunk;
+                counts.add(Counts.BYTES_WRITTEN, r.chunk);
+                if (r.done < r.dataLength) {
+                    r.phase = Phase.FILL;
+                } else {
+                    r.reply(S_OK);
+                }
+            }
+            default -> r.reply(S_OK);
+        }
+    }
+
+    /** Does what can be done: answers first, since they make room for new requests. */
+    private void work() {
+        VirtioDevice d = device;
+        if (d == null || !d.isRunning()) {
+            return;
+        }
+        SplitQueue queue = d.queue(QUEUE);
+        Dma dma = d.dma();
+        boolean interrupt = false;
+        boolean more = true;
+        for (int sections = 0; more; sections++) {
+            if (sections == SECTION_LIMIT) {
+                deviceThread.execute(resume);
+                break;
+            }
+            dma.enter();
+            try {
+                budget = SECTION_BYTES;
+                more = section(queue);
+                // Not OK: absent is retried, the rest is seen in settle.
+                if (queue.publish() == Outcome.OK) {
+                    interrupt |= queue.shouldInterrupt();
+                }
+            } finally {
+                dma.leave();
+            }
+            more |= dispatch();
+        }
+        if (interrupt) {
+            d.interrupt(QUEUE);
+        }
+        settle(d, queue);
+    }
+
+    /** One guarded section's worth of work; true if it ended because its budget was spent. */
+    private boolean section(SplitQueue queue) {
+        for (Request r = ready.poll(); r != null; r = ready.poll()) {
+            proceed(queue, r);
+            if (budget <= 0) {
+                return true;
+            }
+        }
+        // A write of an earlier life that is still on its way must not overtake a new one.
+        while (staleInIo == 0) {
+            Request r = free.poll();
+            if (r == null) {
+                counts.add(Counts.POOL_EXHAUSTED, 1);
+                return false;
+            }
+            Pop pop = queue.pop(r.chain);
+            if (pop == Pop.GOT) {
+                keptMoved |= ringAbsent;
+                ringAbsent = false;
+                r.begin(life);
+                proceed(queue, r);
+                if (budget <= 0) {
+                    return true;
+                }
+                continue;
+            }
+            free.add(r);
+            if (pop == Pop.EMPTY) {
+                pop = queue.resumeKicks();
+            }
+            if (pop != Pop.GOT) {
+                ringAbsent = pop == Pop.ABSENT;
+                return false;
+            }
+        }
+        return false;
+    }
+
+    private void proceed(SplitQueue queue, Request r) {
+        budget -= CHAIN_COST;
+        Step step = advance(r);
+        if (step != Step.KEPT && r.waited) {
+            r.waited = false;
+            keptMoved = true;
+        }
+        switch (step) {
+            case TO_IO -> toIo.add(r);
+            case KEPT -> {
+                r.waited = true;
+                counts.add(Counts.KEPT_ABSENT, 1);
+                kept.add(r);
+            }
+            case FINISHED -> {
+                queue.push(r.chain.head(), r.written);
+                free.add(r);
+            }
+        }
+    }
+
+    /** Hands requests to the I/O threads; true if some came back at once. */
+    private boolean dispatch() {
+        boolean rejected = false;
+        for (Request r = toIo.poll(); r != null; r = toIo.poll()) {
+            inIo++;
+            try {
+                io.execute(r);
+            } catch (RejectedExecutionException _) {
+                inIo--;
+                r.reply(S_IOERR);
+                ready.add(r);
+                rejected = true;
+            }
+        }
+        return rejected;
+    }
+
+    private void settle(VirtioDevice d, SplitQueue queue) {
+        if (keptMoved) {
+            // The time limit is for a wait in which nothing moves.
+            d.waitsForMemory(false);
+            keptMoved = false;
+        }
+        d.waitsForMemory(!kept.isEmpty() || ringAbsent || queue.unpublished() > 0);
+        if (queue.isFaulted() && !ringFaultCounted) {
+            ringFaultCounted = true;
+            counts.add(Counts.RING_FAULTS, 1);
+        }
+        String reason = queue.brokenReason();
+        if (reason != null) {
+            d.needsReset(reason);
+        }
+    }
+
+    /** Takes a request as far as it goes without I/O. In a guarded section. */
+    private Step advance(Request r) {
+        while (true) {
+            switch (r.phase) {
+                case HEADER -> {
+                    if (r.chain.writableLength() == 0) {
+                        // Nowhere to put a status: all that can be done is to hand it back.
+                        counts.add(Counts.MALFORMED, 1);
+                        return Step.FINISHED;
+                    }
+                    if (r.chain.readableLength() < REQ_HEADER_SIZE) {
+                        r.reply(S_IOERR);
+                    } else if (!isDone(r, r.chain.copyIn(0, header, 0, REQ_HEADER_SIZE))) {
+                        return Step.KEPT;
+                    } else if (r.phase == Phase.HEADER) {
+                        decode(r);
+                    }
+                }
+                case FILL -> {
+                    r.chunk = r.nextChunk();
+                    budget -= r.chunk;
+                    long from = REQ_HEADER_SIZE + r.done;
+                    if (!isDone(r, r.chain.copyIn(from, r.buffer, 0, r.chunk))) {
+                        return Step.KEPT;
+                    }
+                    if (r.phase == Phase.FILL) {
+                        r.phase = Phase.IO;
+                    }
+                }
+                case IO -> {
+                    if (r.type == T_IN) {
+                        r.chunk = r.nextChunk();
+                    }
+                    return Step.TO_IO;
+                }
+                case DRAIN -> {
+                    budget -= r.chunk;
+                    if (!isDone(r, r.chain.copyOut(r.done, r.buffer, 0, r.chunk))) {
+                        return Step.KEPT;
+                    }
+                    if (r.phase == Phase.DRAIN) {
+                        counts.add(Counts.BYTES_READ, r.chunk);
+                        r.done += r.chunk;
+                        r.written = r.done;
+                        if (r.done < r.dataLength) {
+                            r.phase = Phase.IO;
+                        } else {
+                            r.reply(S_OK);
+                        }
+                    }
+                }
+                case ID -> {
+                    long n = Math.min(ID_BYTES, r.chain.writableLength() - 1);
+                    if (!isDone(r, r.chain.copyOut(0, id, 0, n))) {
+                        return Step.KEPT;
+                    }
+                    if (r.phase == Phase.ID) {
+                        r.written = n;
+                        r.reply(S_OK);
+                    }
+                }
+                case REPLY -> {
+                    return answer(r);
+                }
+            }
+        }
+    }
+
+    /**
+     * Looks at the outcome of a copy: false if the request has to wait for memory. When the access
+     * was refused, the request goes on to answer IOERR.
+     */
+    private boolean isDone(Request r, Outcome outcome) {
+        switch (outcome) {
+            case OK -> {}
+            case ABSENT -> {
+                return false;
+            }
+            case FAULT -> {
+                counts.add(Counts.FAULTS, 1);
+                r.reply(S_IOERR);
+            }
+            case REFUSED -> {
+                counts.add(Counts.REFUSALS, 1);
+                r.reply(S_IOERR);
+            }
+        }
+        return true;
+    }
+
+    /** Reads the header that was copied and decides what becomes of the request. 5.2.6. */
+    private void decode(Request r) {
+        r.type = header.get(LE32, REQ_TYPE);
+        long sector = header.get(LE64, REQ_SECTOR);
+        switch (r.type) {
+            case T_IN -> {
+                r.counter = Counts.READS;
+                transferOf(r, sector, r.chain.writableLength() - 1, Phase.IO);
+            }
+            case T_OUT -> {
+                r.counter = Counts.WRITES;
+                if (store.isReadOnly()) {
+                    // 5.2.6.2: a write to a read-only device fails and writes nothing.
+                    r.reply(S_IOERR);
+                } else {
+                    transferOf(r, sector, r.chain.readableLength() - REQ_HEADER_SIZE, Phase.FILL);
+                }
+            }
+            case T_FLUSH -> {
+                r.counter = Counts.FLUSHES;
+                r.phase = Phase.IO;
+            }
+            case T_GET_ID -> {
+                r.counter = Counts.IDS;
+                r.phase = Phase.ID;
+            }
+            default -> r.reply(S_UNSUPP);
+        }
+    }
+
+    private void transferOf(Request r, long sector, long length, Phase phase) {
+        // No overflow: the capacity in bytes is a long, and sector is at most its sectors.
+        if (length % SECTOR_SIZE != 0
+                || Long.compareUnsigned(sector, capacitySectors) > 0
+                || length / SECTOR_SIZE > capacitySectors - sector) {
+            r.reply(S_IOERR);
+            return;
+        }
+        r.position = sector * SECTOR_SIZE;
+        r.dataLength = length;
+        if (length == 0) {
+            r.reply(S_OK);
+        } else {
+            r.phase = phase;
+        }
+    }
+
+    /** Writes the status, the last writable byte (5.2.6). */
+    private Step answer(Request r) {
+        statusByte.set(JAVA_BYTE, 0, (byte) r.status);
+        long at = r.chain.writableLength() - 1;
+        switch (r.chain.copyOut(at, statusByte, 0, 1)) {
+            case OK -> {
+                // Used length counts from the first writable byte without a gap (2.7.8.2), so after
+                // a failed read the status behind the data does not count.
+                if (r.written == at) {
+                    r.written++;
+                }
+            }
+            case ABSENT -> {
+                return Step.KEPT;
+            }
+            // Nothing more can be said to this driver; it gets its chain back.
+            case FAULT -> counts.add(Counts.FAULTS, 1);
+            case REFUSED -> counts.add(Counts.REFUSALS, 1);
+        }
+        counts.answer(r.counter, r.status);
+        return Step.FINISHED;
+    }
+}

@@ -1,0 +1,459 @@
+package org.ioasis.virtio;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.ioasis.spec.Virtio.F_ACCESS_PLATFORM;
+import static org.ioasis.spec.Virtio.F_EVENT_IDX;
+import static org.ioasis.spec.Virtio.F_INDIRECT_DESC;
+import static org.ioasis.spec.Virtio.F_VERSION_1;
+import static org.ioasis.spec.Virtio.STATUS_ACKNOWLEDGE;
+import static org.ioasis.spec.Virtio.STATUS_DEVICE_NEEDS_RESET;
+import static org.ioasis.spec.Virtio.STATUS_DRIVER;
+import static org.ioasis.spec.Virtio.STATUS_DRIVER_OK;
+import static org.ioasis.spec.Virtio.STATUS_FAILED;
+import static org.ioasis.spec.Virtio.STATUS_FEATURES_OK;
+
+import java.util.ArrayList;
+import java.util.List;
+import org.ioasis.virtqueue.FlatDma;
+import org.junit.jupiter.api.Test;
+
+/** The device frame as a transport and a driver see it: virtio 1.4, chapter 2 and 3.1. */
+class VirtioDeviceTest {
+    private static final long BASE = 0x10000;
+    private static final long FRAME =
+            F_VERSION_1 | F_ACCESS_PLATFORM | F_INDIRECT_DESC | F_EVENT_IDX;
+    private static final long MANDATORY = F_VERSION_1 | F_ACCESS_PLATFORM;
+    private static final long TYPE_FEATURE = 1L << 3;
+
+    /** A device type that does nothing and writes down what it is told. */
+    private static final class Recorder implements DeviceType {
+        final List<String> calls = new ArrayList<>();
+        long features = TYPE_FEATURE;
+        long config = 0x8877665544332211L;
+
+        @Override
+        public int id() {
+            return 42;
+        }
+
+        @Override
+        public long features() {
+            return features;
+        }
+
+        @Override
+        public int queueCount() {
+            return 2;
+        }
+
+        @Override
+        public int queueSizeMax() {
+            return 16;
+        }
+
+        @Override
+        public int configSize() {
+            return 12;
+        }
+
+        @Override
+        public long readConfig(int offset, int size) {
+            calls.add("read " + offset + " " + size);
+            return config;
+        }
+
+        @Override
+        public void writeConfig(int offset, int size, long value) {
+            calls.add("write " + offset + " " + size + " " + value);
+        }
+
+        @Override
+        public void start(long negotiated, VirtioDevice device) {
+            calls.add("start " + Long.toHexString(negotiated));
+        }
+
+        @Override
+        public void kick(int queue) {
+            calls.add("kick " + queue);
+        }
+
+        @Override
+        public void memoryChanged() {
+            calls.add("memory");
+        }
+
+        @Override
+        public void reset() {
+            calls.add("reset");
+        }
+
+        @Override
+        public void systemReset() {
+            calls.add("systemReset");
+        }
+    }
+
+    private final List<String> interrupts = new ArrayList<>();
+    private final Interrupts sink =
+            new Interrupts() {
+                @Override
+                public void queue(int queue) {
+                    interrupts.add("queue " + queue);
+                }
+
+                @Override
+                public void config() {
+                    interrupts.add("config");
+                }
+            };
+    private final Recorder type = new Recorder();
+    private final FlatDma dma = new FlatDma(BASE, 0x10000);
+    private final VirtioDevice device = new VirtioDevice(type, dma, FRAME, sink);
+
+    private void negotiate(long features) {
+        device.status(STATUS_ACKNOWLEDGE);
+        device.status(STATUS_ACKNOWLEDGE | STATUS_DRIVER);
+        device.driverFeatures(features);
+        device.status(STATUS_ACKNOWLEDGE | STATUS_DRIVER | STATUS_FEATURES_OK);
+    }
+
+    private void place(int q, int size) {
+        device.queueSize(q, size);
+        device.queueDesc(q, BASE + 0x1000L * q);
+        device.queueDriver(q, BASE + 0x1000L * q + 0x400);
+        device.queueDevice(q, BASE + 0x1000L * q + 0x800);
+    }
+
+    private void run() {
+        negotiate(MANDATORY | TYPE_FEATURE);
+        place(0, 8);
+        device.enableQueue(0);
+        device.status(device.status() | STATUS_DRIVER_OK);
+    }
+
+    private boolean featuresStick(long features) {
+        device.status(0);
+        negotiate(features);
+        return (device.status() & STATUS_FEATURES_OK) != 0;
+    }
+
+    @Test
+    void aSetOfFeaturesThatWasNotOfferedDoesNotStick() {
+        assertThat(featuresStick(MANDATORY | 1L << 4)).isFalse();
+        assertThat(featuresStick(MANDATORY | 1L << 63)).isFalse();
+        assertThat(device.status()).isEqualTo(STATUS_ACKNOWLEDGE | STATUS_DRIVER);
+    }
+
+    @Test
+    void aLegacyDriverDoesNotGetThrough() {
+        assertThat(featuresStick(F_ACCESS_PLATFORM | TYPE_FEATURE)).isFalse();
+    }
+
+    @Test
+    void aDriverThatWouldBypassTheIommuDoesNotGetThrough() {
+        assertThat(featuresStick(F_VERSION_1 | TYPE_FEATURE)).isFalse();
+    }
+
+    @Test
+    void accessPlatformIsNotAskedForWhereItIsNotOffered() {
+        VirtioDevice plain = new VirtioDevice(type, dma, F_VERSION_1, sink);
+        plain.driverFeatures(F_VERSION_1);
+        plain.status(STATUS_FEATURES_OK);
+        assertThat(plain.status()).isEqualTo(STATUS_FEATURES_OK);
+    }
+
+    @Test
+    void anyOfferedSubsetSticks() {
+        assertThat(featuresStick(MANDATORY)).isTrue();
+        assertThat(featuresStick(MANDATORY | TYPE_FEATURE | F_EVENT_IDX)).isTrue();
+        assertThat(featuresStick(FRAME | TYPE_FEATURE)).isTrue();
+        assertThat(device.deviceFeatures()).isEqualTo(FRAME | TYPE_FEATURE);
+    }
+
+    @Test
+    void featuresAreFixedOnceNegotiated() {
+        negotiate(MANDATORY);
+        device.driverFeatures(MANDATORY | TYPE_FEATURE);
+        assertThat(device.driverFeatures()).isEqualTo(MANDATORY);
+        assertThat(device.refusedWrites()).isEqualTo(1);
+    }
+
+    @Test
+    void featuresOfTheWrongPlaceAreOurOwnMistake() {
+        assertThatThrownBy(() -> new VirtioDevice(type, dma, F_EVENT_IDX, sink))
+                .isInstanceOf(IllegalArgumentException.class);
+        assertThatThrownBy(() -> new VirtioDevice(type, dma, F_VERSION_1 | 1L << 40, sink))
+                .isInstanceOf(IllegalArgumentException.class);
+        type.features = F_VERSION_1;
+        assertThatThrownBy(() -> new VirtioDevice(type, dma, F_VERSION_1, sink))
+                .isInstanceOf(IllegalArgumentException.class);
+    }
+
+    @Test
+    void driverOkWithoutFeaturesOkDoesNotStart() {
+        device.status(STATUS_ACKNOWLEDGE | STATUS_DRIVER | STATUS_DRIVER_OK);
+        assertThat(device.status()).isEqualTo(STATUS_ACKNOWLEDGE | STATUS_DRIVER);
+        assertThat(type.calls).isEmpty();
+    }
+
+    @Test
+    void driverOkTogetherWithFeaturesOkStartsOnlyIfTheFeaturesStick() {
+        device.status(STATUS_FEATURES_OK | STATUS_DRIVER_OK);
+        assertThat(device.status()).isZero();
+        device.driverFeatures(MANDATORY);
+        device.status(STATUS_FEATURES_OK | STATUS_DRIVER_OK);
+        assertThat(device.isRunning()).isTrue();
+    }
+
+    @Test
+    void bitsAreNeverClearedOneByOneAndForeignOnesAreIgnored() {
+        device.status(STATUS_ACKNOWLEDGE | STATUS_DRIVER);
+        device.status(STATUS_DRIVER | STATUS_DEVICE_NEEDS_RESET | 0x30 | 0x100);
+        assertThat(device.status()).isEqualTo(STATUS_ACKNOWLEDGE | STATUS_DRIVER);
+        device.status(STATUS_FAILED);
+        assertThat(device.status()).isEqualTo(STATUS_ACKNOWLEDGE | STATUS_DRIVER | STATUS_FAILED);
+    }
+
+    @Test
+    void startTellsTheTypeAndLooksAtEnabledQueuesOnce() {
+        negotiate(MANDATORY | TYPE_FEATURE);
+        place(1, 8);
+        device.enableQueue(1);
+        device.kick(1);
+        assertThat(type.calls).as("kick before DRIVER_OK").isEmpty();
+        device.status(device.status() | STATUS_DRIVER_OK);
+        device.status(device.status() | STATUS_DRIVER_OK);
+        assertThat(type.calls)
+                .containsExactly("start " + Long.toHexString(MANDATORY | TYPE_FEATURE), "kick 1");
+        assertThat(device.queue(1).isRunning()).isTrue();
+        assertThat(device.queue(1).size()).isEqualTo(8);
+        assertThat(device.queue(0).isRunning()).isFalse();
+    }
+
+    @Test
+    void kicksForQueuesThatAreNotThereOrNotEnabledAreIgnored() {
+        run();
+        type.calls.clear();
+        device.kick(1);
+        device.kick(2);
+        device.kick(-1);
+        device.kick(0xffff);
+        assertThat(type.calls).isEmpty();
+        device.kick(0);
+        assertThat(type.calls).containsExactly("kick 0");
+    }
+
+    @Test
+    void queueSizesThatAreNotLegalAreRefused() {
+        negotiate(MANDATORY);
+        for (int size : new int[] {0, 3, 17, 32, 65535, -1}) {
+            device.queueSize(0, size);
+            assertThat(device.queueSize(0)).isEqualTo(16);
+        }
+        assertThat(device.refusedWrites()).isEqualTo(6);
+        device.queueSize(0, 4);
+        assertThat(device.queueSize(0)).isEqualTo(4);
+    }
+
+    @Test
+    void queuesThatDoNotExistReadZeroAndTakeNothing() {
+        negotiate(MANDATORY);
+        for (int q : new int[] {2, -1, 0xffff}) {
+            place(q, 8);
+            device.enableQueue(q);
+            assertThat(device.queueSize(q)).isZero();
+            assertThat(device.queueSizeMax(q)).isZero();
+            assertThat(device.queueEnabled(q)).isFalse();
+            assertThat(device.queueDesc(q)).isZero();
+            assertThat(device.queueDriver(q)).isZero();
+            assertThat(device.queueDevice(q)).isZero();
+        }
+        assertThat(device.refusedWrites()).isEqualTo(15);
+    }
+
+    @Test
+    void anEnabledQueueDoesNotChange() {
+        negotiate(MANDATORY);
+        place(0, 8);
+        device.enableQueue(0);
+        assertThat(device.queueEnabled(0)).isTrue();
+        device.queueSize(0, 4);
+        device.queueDesc(0, 0);
+        device.queueDriver(0, 0);
+        device.queueDevice(0, 0);
+        device.enableQueue(0);
+        assertThat(device.queueSize(0)).isEqualTo(8);
+        assertThat(device.queueDesc(0)).isEqualTo(BASE);
+        assertThat(device.queueDriver(0)).isEqualTo(BASE + 0x400);
+        assertThat(device.queueDevice(0)).isEqualTo(BASE + 0x800);
+        assertThat(device.refusedWrites()).isEqualTo(5);
+    }
+
+    @Test
+    void misalignedRingsAreNotEnabled() {
+        negotiate(MANDATORY);
+        place(0, 8);
+        device.queueDesc(0, BASE + 8);
+        device.enableQueue(0);
+        assertThat(device.queueEnabled(0)).isFalse();
+        device.queueDesc(0, BASE);
+        device.queueDriver(0, BASE + 0x401);
+        device.enableQueue(0);
+        assertThat(device.queueEnabled(0)).isFalse();
+        device.queueDriver(0, BASE + 0x400);
+        device.queueDevice(0, BASE + 0x802);
+        device.enableQueue(0);
+        assertThat(device.queueEnabled(0)).isFalse();
+        device.queueDevice(0, -4L);
+        device.enableQueue(0);
+        assertThat(device.queueEnabled(0)).isFalse();
+        device.queueDevice(0, BASE + 0x800);
+        device.enableQueue(0);
+        assertThat(device.queueEnabled(0)).isTrue();
+    }
+
+    @Test
+    void queuesAreEnabledOnlyBetweenFeaturesOkAndDriverOk() {
+        place(0, 8);
+        device.enableQueue(0);
+        assertThat(device.queueEnabled(0)).isFalse();
+        run();
+        place(1, 8);
+        device.enableQueue(1);
+        assertThat(device.queueEnabled(1)).isFalse();
+        assertThat(device.queueDesc(1)).isZero();
+    }
+
+    @Test
+    void resetForgetsTheDriver() {
+        run();
+        device.needsReset("test");
+        type.calls.clear();
+        device.status(0);
+        assertThat(type.calls).containsExactly("reset");
+        assertThat(device.status()).isZero();
+        assertThat(device.driverFeatures()).isZero();
+        assertThat(device.brokenReason()).isNull();
+        assertThat(device.queueEnabled(0)).isFalse();
+        assertThat(device.queueSize(0)).isEqualTo(16);
+        assertThat(device.queueDesc(0)).isZero();
+        assertThat(device.queueDriver(0)).isZero();
+        assertThat(device.queueDevice(0)).isZero();
+        assertThat(device.queue(0).isRunning()).isFalse();
+        run();
+        assertThat(device.isRunning()).isTrue();
+        assertThat(type.calls).contains("kick 0");
+    }
+
+    @Test
+    void systemResetIsTheTypesOwn() {
+        run();
+        type.calls.clear();
+        device.systemReset();
+        assertThat(type.calls).containsExactly("systemReset");
+        assertThat(device.status()).isZero();
+        assertThat(device.queue(0).isRunning()).isFalse();
+    }
+
+    @Test
+    void needsResetNotifiesOnceAndStopsKicks() {
+        run();
+        type.calls.clear();
+        device.needsReset("first");
+        device.needsReset("second");
+        assertThat(device.status() & STATUS_DEVICE_NEEDS_RESET).isNotZero();
+        assertThat(device.brokenReason()).isEqualTo("first");
+        assertThat(interrupts).containsExactly("config");
+        device.kick(0);
+        device.memoryChanged();
+        device.interrupt(0);
+        assertThat(type.calls).isEmpty();
+        assertThat(interrupts).containsExactly("config");
+    }
+
+    @Test
+    void needsResetBeforeDriverOkDoesNotNotifyAndPreventsTheStart() {
+        negotiate(MANDATORY);
+        device.needsReset("early");
+        assertThat(interrupts).isEmpty();
+        device.status(device.status() | STATUS_DRIVER_OK);
+        assertThat(device.isRunning()).isFalse();
+        assertThat(type.calls).isEmpty();
+    }
+
+    @Test
+    void interruptsReachTheTransportOnlyWhileRunning() {
+        device.interrupt(0);
+        assertThat(interrupts).isEmpty();
+        run();
+        device.interrupt(0);
+        assertThat(interrupts).containsExactly("queue 0");
+    }
+
+    @Test
+    void configurationOutsideItsSizeReadsZeroAndTakesNothing() {
+        int[][] bad = {{12, 1}, {11, 2}, {9, 4}, {5, 8}, {-1, 1}, {0, 3}, {0, 0}, {0, 16}};
+        for (int[] b : bad) {
+            assertThat(device.readConfig(b[0], b[1])).isZero();
+            device.writeConfig(b[0], b[1], 1);
+        }
+        assertThat(device.readConfig(Integer.MAX_VALUE, 8)).isZero();
+        assertThat(type.calls).isEmpty();
+        assertThat(device.refusedWrites()).isEqualTo(bad.length);
+        assertThat(device.readConfig(4, 8)).isEqualTo(type.config);
+        device.writeConfig(11, 1, 7);
+        assertThat(type.calls).containsExactly("read 4 8", "write 11 1 7");
+    }
+
+    @Test
+    void theGenerationChangesWhenAChangedConfigurationIsRead() {
+        int first = device.configGeneration();
+        assertThat(device.readConfig(0, 4)).isNotZero();
+        assertThat(device.configGeneration()).isEqualTo(first);
+        for (int i = 0; i < 256; i++) {
+            device.configChanged();
+        }
+        assertThat(device.readConfig(0, 4)).isNotZero();
+        int second = device.configGeneration();
+        assertThat(second).isNotEqualTo(first).isBetween(0, 255);
+        assertThat(device.readConfig(0, 4)).isNotZero();
+        assertThat(device.configGeneration()).isEqualTo(second);
+        assertThat(interrupts).as("not before DRIVER_OK").isEmpty();
+        run();
+        device.configChanged();
+        assertThat(interrupts).containsExactly("config");
+    }
+
+    @Test
+    void memoryThatStaysAbsentForTooLongBreaksTheDevice() {
+        run();
+        device.tick(0);
+        device.waitsForMemory(true);
+        assertThat(device.needsTick()).isTrue();
+        long start = Long.MAX_VALUE - 5;
+        device.tick(start);
+        device.waitsForMemory(true);
+        device.tick(start + VirtioDevice.ABSENT_LIMIT_NANOS - 1);
+        assertThat(device.brokenReason()).isNull();
+        device.tick(start + VirtioDevice.ABSENT_LIMIT_NANOS);
+        assertThat(device.brokenReason()).isEqualTo(VirtioDevice.ABSENT_TOO_LONG);
+        assertThat(device.needsTick()).isFalse();
+        assertThat(interrupts).containsExactly("config");
+    }
+
+    @Test
+    void memoryThatComesBackStartsTheWaitAnew() {
+        run();
+        device.waitsForMemory(true);
+        device.tick(0);
+        device.waitsForMemory(false);
+        assertThat(device.needsTick()).isFalse();
+        device.waitsForMemory(true);
+        device.tick(VirtioDevice.ABSENT_LIMIT_NANOS);
+        device.tick(2 * VirtioDevice.ABSENT_LIMIT_NANOS - 1);
+        assertThat(device.brokenReason()).isNull();
+        device.status(0);
+        assertThat(device.needsTick()).isFalse();
+    }
+}

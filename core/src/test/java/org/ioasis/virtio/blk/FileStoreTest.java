@@ -1,0 +1,90 @@
+package org.ioasis.virtio.blk;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import java.io.EOFException;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.channels.NonWritableChannelException;
+import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+class FileStoreTest {
+    @TempDir private Path folder;
+
+    private Path file(int size) throws IOException {
+        byte[] bytes = new byte[size];
+        for (int i = 0; i < size; i++) {
+            bytes[i] = (byte) i;
+        }
+        return Files.write(folder.resolve("disk"), bytes);
+    }
+
+    @Test
+    void aFileThatIsNotThereIsAnError() {
+        assertThatThrownBy(() -> FileStore.open(folder.resolve("none"), true))
+                .isInstanceOf(NoSuchFileException.class);
+        assertThat(folder.resolve("none")).doesNotExist();
+    }
+
+    @Test
+    void aFileThatGotShorterIsAnErrorAndNotAHang() throws IOException {
+        Path path = file(1024);
+        try (FileStore store = FileStore.open(path, false)) {
+            Files.write(path, new byte[600]);
+            assertThatThrownBy(() -> store.read(512, ByteBuffer.allocateDirect(512)))
+                    .isInstanceOf(EOFException.class);
+        }
+    }
+
+    @Test
+    void aReadOnlyStoreDoesNotWrite() throws IOException {
+        try (FileStore store = FileStore.open(file(512), false)) {
+            assertThat(store.isReadOnly()).isTrue();
+            assertThatThrownBy(() -> store.write(0, ByteBuffer.allocateDirect(1)))
+                    .isInstanceOf(NonWritableChannelException.class);
+            store.flush();
+        }
+    }
+
+    @Test
+    void theCapacityIsWholeSectors() throws IOException {
+        try (FileStore store = FileStore.open(file(1535), true)) {
+            assertThat(store.capacity()).isEqualTo(1024);
+            assertThat(store.isReadOnly()).isFalse();
+        }
+    }
+
+    @Test
+    void bytesGoWhereTheyBelong() throws IOException {
+        Path path = file(2048);
+        try (FileStore store = FileStore.open(path, true)) {
+            ByteBuffer buffer = ByteBuffer.allocateDirect(512);
+            store.read(513, buffer);
+            assertThat(buffer.hasRemaining()).isFalse();
+            assertThat(buffer.get(0)).isEqualTo((byte) 513);
+            buffer.flip();
+            store.write(1024, buffer);
+            store.flush();
+        }
+        byte[] bytes = Files.readAllBytes(path);
+        assertThat(bytes).hasSize(2048);
+        assertThat(bytes[1023]).isEqualTo((byte) 1023);
+        assertThat(bytes[1024]).isEqualTo((byte) 513);
+        assertThat(bytes[1535]).isEqualTo((byte) 1024);
+        assertThat(bytes[1536]).isEqualTo((byte) 1536);
+    }
+
+    @Test
+    void closingTwiceWorks() throws IOException {
+        FileStore store = FileStore.open(file(512), true);
+        store.close();
+        store.close();
+        assertThatThrownBy(() -> store.read(0, ByteBuffer.allocateDirect(1)))
+                .isInstanceOf(IOException.class);
+    }
+}

@@ -1,0 +1,220 @@
+package org.ioasis.virtqueue;
+
+import static java.util.Objects.requireNonNull;
+
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
+import java.util.List;
+import org.ioasis.memory.Access;
+import org.ioasis.memory.Dma;
+import org.ioasis.memory.Lease;
+import org.ioasis.memory.Outcome;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A {@link Dma} over plain memory at fixed addresses, with ranges that tests declare absent,
+ * faulting or refusing. Insists on the rules that callers must keep: accesses inside a section
+ * only, sections not nested. One thread.
+ */
+public final class FlatDma implements Dma {
+    private record Region(long first, MemorySegment memory) {
+        boolean contains(long address) {
+            return address - first >= 0 && address - first < memory.byteSize();
+        }
+    }
+
+    private record Trap(long first, long last, @Nullable Access access, Outcome outcome) {}
+
+    private final List<Region> regions = new ArrayList<>();
+    private final List<Trap> traps = new ArrayList<>();
+    private final long reachLimit;
+    private boolean inSection;
+    private int sections;
+    private int faults;
+    private long sectionBytes;
+    private long longestSection;
+    private @Nullable MemorySegment segment;
+    private long offset;
+    private long reach;
+
+    /** Memory of {@code size} bytes at {@code first}. */
+    public FlatDma(long first, long size) {
+        this(first, size, Long.MAX_VALUE);
+    }
+
+    /**
+     * @param reachLimit power of two: no access reaches over a multiple of it, as with an IOMMU of
+     *     that granule
+     */
+    public FlatDma(long first, long size, long reachLimit) {
+        this.reachLimit = reachLimit;
+        addRegion(first, size);
+    }
+
+    /** More memory. */
+    public void addRegion(long first, long size) {
+        regions.add(new Region(first, Arena.ofAuto().allocate(size, 4096)));
+    }
+
+    /** From now on an access that touches {@code first..last} ends so. */
+    public void trap(long first, long last, Outcome outcome) {
+        traps.add(new Trap(first, last, null, outcome));
+    }
+
+    /** From now on an access of this kind that touches {@code first..last} ends so. */
+    public void trap(long first, long last, Access access, Outcome outcome) {
+        traps.add(new Trap(first, last, access, outcome));
+    }
+
+    /** All memory is there and allowed again. */
+    public void clearTraps() {
+        traps.clear();
+    }
+
+    /** The driver's view of memory: no traps. */
+    public MemorySegment memory(long address, long length) {
+        for (Region r : regions) {
+            if (r.contains(address)) {
+                return r.memory.asSlice(address - r.first, length);
+            }
+        }
+        throw new IllegalArgumentException("no memory at 0x" + Long.toHexString(address));
+    }
+
+    /** Number of sections that were closed. */
+    public int sections() {
+        return sections;
+    }
+
+    /** Most bytes copied in one section. */
+    public long longestSection() {
+        return longestSection;
+    }
+
+    /** Number of accesses that faulted. */
+    public int faults() {
+        return faults;
+    }
+
+    /** True inside a section. */
+    public boolean isInSection() {
+        return inSection;
+    }
+
+    @Override
+    public void enter() {
+        if (inSection) {
+            throw new IllegalStateException("nested section");
+        }
+        inSection = true;
+        sectionBytes = 0;
+    }
+
+    @Override
+    public void leave() {
+        requireSection();
+        inSection = false;
+        segment = null;
+        sections++;
+        longestSection = Math.max(longestSection, sectionBytes);
+    }
+
+    @Override
+    public Outcome resolve(long address, long length, Access access) {
+        requireSection();
+        if (length < 1) {
+            throw new IllegalArgumentException("length " + length);
+        }
+        // By index: iterators would be counted by tests of allocation.
+        for (int i = 0; i < traps.size(); i++) {
+            Trap t = traps.get(i);
+            if ((t.access == null || t.access == access)
+                    && Long.compareUnsigned(address, t.first) >= 0
+                    && Long.compareUnsigned(address, t.last) <= 0) {
+                if (t.outcome == Outcome.FAULT) {
+                    faults++;
+                }
+                return t.outcome;
+            }
+        }
+        for (int i = 0; i < regions.size(); i++) {
+            Region r = regions.get(i);
+            if (r.contains(address)) {
+                segment = r.memory;
+                offset = address - r.first;
+                reach = Math.min(length, r.memory.byteSize() - offset);
+                reach = Math.min(reach, reachLimit - (address & (reachLimit - 1)));
+                for (int k = 0; k < traps.size(); k++) {
+                    Trap t = traps.get(k);
+                    if ((t.access == null || t.access == access)
+                            && Long.compareUnsigned(t.first, address) > 0) {
+                        long before = t.first - address;
+                        reach = Long.compareUnsigned(before, reach) < 0 ? before : reach;
+                    }
+                }
+                return Outcome.OK;
+            }
+        }
+        faults++;
+        return Outcome.FAULT;
+    }
+
+    @Override
+    public MemorySegment segment() {
+        return requireNonNull(segment);
+    }
+
+    @Override
+    public long offset() {
+        return offset;
+    }
+
+    @Override
+    public long reach() {
+        return reach;
+    }
+
+    @Override
+    public Outcome read(long address, MemorySegment target, long targetOffset, long length) {
+        requireSection();
+        long done = 0;
+        while (done < length) {
+            Outcome outcome = resolve(address + done, length - done, Access.READ);
+            if (outcome != Outcome.OK) {
+                return outcome;
+            }
+            MemorySegment.copy(segment(), offset, target, targetOffset + done, reach);
+            done += reach;
+            sectionBytes += reach;
+        }
+        return Outcome.OK;
+    }
+
+    @Override
+    public Outcome write(long address, MemorySegment source, long sourceOffset, long length) {
+        requireSection();
+        long done = 0;
+        while (done < length) {
+            Outcome outcome = resolve(address + done, length - done, Access.WRITE);
+            if (outcome != Outcome.OK) {
+                return outcome;
+            }
+            MemorySegment.copy(source, sourceOffset + done, segment(), offset, reach);
+            done += reach;
+            sectionBytes += reach;
+        }
+        return Outcome.OK;
+    }
+
+    @Override
+    public @Nullable Lease pin(long address, long length, Access access, long deadlineNanos) {
+        return null;
+    }
+
+    private void requireSection() {
+        if (!inSection) {
+            throw new IllegalStateException("outside a section");
+        }
+    }
+}

@@ -1,0 +1,26 @@
+package org.ioasis.guest;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.util.Map;
+import org.junit.jupiter.api.Test;
+
+/**
+ * A guest that does not end in time is a bug of ours until shown otherwise, so its end tells what
+ * we know.
+ */
+class TimeLimitTest {
+    @Test
+    void runThatExceedsItsTimePrintsTheStateOfTheDevices() throws Exception {
+        try (Command command = new Command(Map.of(), "vm", "--accel", "tcg", "--timeout", "1")) {
+            int code = command.end();
+
+            assertThat(code).as(command.output()).isEqualTo(1);
+            assertThat(command.output())
+                    .contains("the guest does not end; state of the devices:")
+                    .contains("loop machine:")
+                    .contains("endpoint 0x10:")
+                    .contains("PROBLEM: the guest did not end within 1 s");
+        }
+    }
+}

@@ -1,0 +1,536 @@
+package org.ioasis.loop;
+
+import java.io.PrintWriter;
+import java.io.StringWriter;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.PriorityQueue;
+import java.util.concurrent.ArrayBlockingQueue;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.RejectedExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicLong;
+import java.util.function.LongSupplier;
+import org.ioasis.memory.Guards;
+import org.ioasis.sys.Epoll;
+import org.ioasis.sys.ErrnoException;
+import org.ioasis.sys.EventFd;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * One platform thread with one epoll that serves all sessions and devices of a machine:
+ * descriptors, tasks from other threads, timers, and the guards' waiting point. Each turn: wait,
+ * descriptors, tasks, timers, guards.
+ *
+ * <p>{@link #execute}, {@link #executeAndWait}, {@link #dump}, {@link #start} and {@link #close}
+ * are for any thread. Everything else belongs to the loop thread (or, before {@link #start}, to the
+ * thread that builds the machine).
+ */
+public final class EventLoop implements AutoCloseable {
+    /**
+     * Tasks that may wait at a time. Who posts has a bound of its own (requests in flight), so a
+     * full queue is a broken invariant and refused loudly.
+     */
+    public static final int TASK_LIMIT = 65_536;
+
+    private static final System.Logger LOG = System.getLogger("org.ioasis.loop");
+    private static final long WAKE_TOKEN = -1;
+    private static final int GUARD_WAIT_MILLIS = 1;
+    private static final long CLOSE_SECONDS = 5;
+
+    private final String name;
+    private final Guards guards;
+    private final LongSupplier nanoTime;
+    private final IdlePolicy idle;
+    private final Epoll epoll;
+    private final EventFd wake;
+    private final AtomicBoolean wakeSent = new AtomicBoolean();
+    private final ArrayBlockingQueue<Runnable> tasks = new ArrayBlockingQueue<>(TASK_LIMIT);
+    private final PriorityQueue<Timer> timers = new PriorityQueue<>();
+    private final List<Pollable> pollables = new ArrayList<>();
+    private final CountDownLatch finished = new CountDownLatch(1);
+
+    /**
+     * Index is the low half of the epoll token; the high half tells a reused slot from an old
+     * event.
+     */
+    private final ArrayList<@Nullable Registration> slots = new ArrayList<>();
+
+    private int generation;
+    private long timerSequence;
+    private long lastWorkNanos;
+    private volatile @Nullable Thread thread;
+    private volatile boolean stopping;
+    private volatile boolean released;
+
+    // Counters: written by the loop thread, read by anyone for the dump.
+    private final AtomicLong turns = new AtomicLong();
+    private final AtomicLong events = new AtomicLong();
+    private final AtomicLong tasksRun = new AtomicLong();
+    private final AtomicLong timersRun = new AtomicLong();
+    private final AtomicLong failures = new AtomicLong();
+    private volatile String lastFailure = "none";
+    private volatile String doing = "not started";
+    private volatile int servingFd = -1;
+
+    /**
+     * @param name the thread's name
+     * @param guards the machine's waiting point, looked at each turn
+     * @param nanoTime the clock of timers and of spinning
+     */
+    public EventLoop(String name, Guards guards, LongSupplier nanoTime, IdlePolicy idle)
+            throws ErrnoException {
+        this.name = name;
+        this.guards = guards;
+        this.nanoTime = nanoTime;
+        this.idle = idle;
+        this.epoll = Epoll.create();
+        try {
+            this.wake = EventFd.create();
+        } catch (ErrnoException e) {
+            epoll.close();
+            throw e;
+        }
+        boolean isWatched = false;
+        try {
+            epoll.add(wake.fd(), Epoll.IN, WAKE_TOKEN);
+            isWatched = true;
+        } finally {
+            if (!isWatched) {
+                wake.close();
+                epoll.close();
+            }
+        }
+        this.lastWorkNanos = nanoTime.getAsLong();
+    }
+
+    /** A descriptor that the loop watches. Loop thread. */
+    public final class Registration {
+        private final int fd;
+        private final int slot;
+        private final long token;
+        private final EventHandler handler;
+        private int wanted;
+        private boolean isActive = true;
+
+        private Registration(int fd, int slot, long token, int wanted, EventHandler handler) {
+            this.fd = fd;
+            this.slot = slot;
+            this.token = token;
+            this.wanted = wanted;
+            this.handler = handler;
+        }
+
+        /** Changes the events waited for; HUP and ERR are always reported. */
+        public void events(int wanted) {
+            if (isActive && this.wanted != wanted) {
+                epoll.modify(fd, wanted, token);
+                this.wanted = wanted;
+            }
+        }
+
+        /**
+         * Ends it, before the descriptor is closed; twice is fine. No event comes after this, not
+         * even one that was already fetched.
+         */
+        public void cancel() {
+            if (isActive) {
+                isActive = false;
+                slots.set(slot, null);
+                if (!released) {
+                    epoll.remove(fd);
+                }
+            }
+        }
+    }
+
+    /** Something to do at a later time. Loop thread. */
+    public static final class Timer implements Comparable<Timer> {
+        private final long deadlineNanos;
+        private final long sequence;
+        private final Runnable task;
+        private boolean isCancelled;
+
+        private Timer(long deadlineNanos, long sequence, Runnable task) {
+            this.deadlineNanos = deadlineNanos;
+            this.sequence = sequence;
+            this.task = task;
+        }
+
+        /** Has no effect on a timer that has run. */
+        public void cancel() {
+            isCancelled = true;
+        }
+
+        @Override
+        public int compareTo(Timer other) {
+            // By difference: nanoTime may wrap. Equal deadlines run in the order they were set.
+            int byDeadline = Long.signum(deadlineNanos - other.deadlineNanos);
+            return byDeadline != 0 ? byDeadline : Long.compare(sequence, other.sequence);
+        }
+
+        @Override
+        public boolean equals(@Nullable Object other) {
+            return this == other;
+        }
+
+        @Override
+        public int hashCode() {
+            return Long.hashCode(sequence);
+        }
+    }
+
+    /** Watches {@code fd} until the registration is cancelled. The caller keeps the descriptor. */
+    public Registration register(int fd, int wanted, EventHandler handler) throws ErrnoException {
+        int slot = slots.indexOf(null);
+        if (slot < 0) {
+            slot = slots.size();
+            slots.add(null);
+        }
+        long token = (long) (generation++ & Integer.MAX_VALUE) << 32 | slot;
+        Registration registration = new Registration(fd, slot, token, wanted, handler);
+        epoll.add(fd, wanted, token);
+        slots.set(slot, registration);
+        return registration;
+    }
+
+    /**
+     * Runs {@code task} at the first turn at or after {@code deadlineNanos} of the loop's clock.
+     */
+    public Timer schedule(long deadlineNanos, Runnable task) {
+        Timer timer = new Timer(deadlineNanos, timerSequence++, task);
+        timers.add(timer);
+        return timer;
+    }
+
+    /** The loop's clock. */
+    public long nanoTime() {
+        return nanoTime.getAsLong();
+    }
+
+    /** Adds work that is looked for while the loop spins; has no effect with a policy of 0. */
+    public void addPollable(Pollable pollable) {
+        pollables.add(pollable);
+    }
+
+    public void removePollable(Pollable pollable) {
+        pollables.remove(pollable);
+    }
+
+    /**
+     * Runs {@code task} on the loop thread, after those posted before it. An exception of it is
+     * logged and goes no further.
+     *
+     * @throws RejectedExecutionException the loop has ended, or {@link #TASK_LIMIT} is reached
+     */
+    public void execute(Runnable task) {
+        if (stopping) {
+            throw new RejectedExecutionException("loop " + name + " has ended");
+        }
+        if (!tasks.offer(task)) {
+            throw new RejectedExecutionException(
+                    "loop " + name + " has " + TASK_LIMIT + " tasks waiting");
+        }
+        wakeUp();
+    }
+
+    /**
+     * Runs {@code task} on the loop thread and waits for it; on the loop thread itself, or while
+     * there is none (before the start, after the end), at once.
+     *
+     * @return false if it has not run within {@code timeoutNanos}; it may still do so
+     */
+    public boolean executeAndWait(Runnable task, long timeoutNanos) {
+        Thread owner = thread;
+        if (owner == null || isLoopThread() || finished.getCount() == 0) {
+            task.run();
+            return true;
+        }
+        CountDownLatch done = new CountDownLatch(1);
+        try {
+            execute(() -> {
+                try {
+                    task.run();
+                } finally {
+                    done.countDown();
+                }
+            });
+        } catch (RejectedExecutionException e) {
+            return false;
+        }
+        return awaitUninterruptibly(done, timeoutNanos);
+    }
+
+    /** True on the loop's own thread. */
+    public boolean isLoopThread() {
+        return Thread.currentThread().equals(thread);
+    }
+
+    private static boolean awaitUninterruptibly(CountDownLatch latch, long timeoutNanos) {
+        boolean interrupted = false;
+        long deadline = System.nanoTime() + timeoutNanos;
+        try {
+            while (true) {
+                try {
+                    return latch.await(deadline - System.nanoTime(), TimeUnit.NANOSECONDS);
+                } catch (InterruptedException e) {
+                    interrupted = true;
+                }
+            }
+        } finally {
+            if (interrupted) {
+                Thread.currentThread().interrupt();
+            }
+        }
+    }
+
+    private static void count(AtomicLong counter) {
+        // One writer: no locked instruction needed.
+        counter.setOpaque(counter.getPlain() + 1);
+    }
+
+    private void wakeUp() {
+        // One write per batch: the loop clears the flag before it looks into the queue.
+        if (!wakeSent.getAndSet(true)) {
+            wake.signal();
+        }
+    }
+
+    /** Starts the loop's thread. Once. */
+    public synchronized void start() {
+        if (thread != null || released) {
+            throw new IllegalStateException("loop " + name + " was started or closed before");
+        }
+        thread = Thread.ofPlatform().name(name).daemon(true).start(this::run);
+    }
+
+    private void run() {
+        try {
+            while (!stopping) {
+                turn(-1);
+            }
+            doing = "ended";
+        } finally {
+            release();
+            finished.countDown();
+        }
+    }
+
+    /**
+     * One turn; waits at most {@code maxWaitMillis} (-1: no limit) for something to do. Returns how
+     * many things were done.
+     */
+    int turn(int maxWaitMillis) {
+        boolean spin = idle.spinNanos() > 0;
+        int timeout = timeoutMillis(maxWaitMillis);
+        if (spin && timeout != 0) {
+            boolean spinning = nanoTime.getAsLong() - lastWorkNanos < idle.spinNanos();
+            // Also before blocking: a kick that was found by polling is not told again.
+            if (poll() > 0 || spinning) {
+                timeout = 0;
+                Thread.onSpinWait();
+            }
+        }
+        doing = timeout == 0 ? "looking" : "waiting";
+        int ready = epoll.await(timeout);
+        int work = 0;
+        for (int i = 0; i < ready; i++) {
+            work += dispatch(epoll.token(i), epoll.events(i));
+        }
+        work += runTasks();
+        work += runTimers();
+        work += pollGuards();
+        if (spin && work > 0) {
+            lastWorkNanos = nanoTime.getAsLong();
+        }
+        count(turns);
+        return work;
+    }
+
+    private int timeoutMillis(int maxWaitMillis) {
+        if (stopping || !tasks.isEmpty()) {
+            return 0;
+        }
+        long timeout = maxWaitMillis < 0 ? Integer.MAX_VALUE : maxWaitMillis;
+        if (guards.hasPending()) {
+            timeout = Math.min(timeout, GUARD_WAIT_MILLIS);
+        }
+        Timer next = timers.peek();
+        if (next != null) {
+            long nanos = Math.max(0, next.deadlineNanos - nanoTime.getAsLong());
+            // Rounded up: waking early would only turn once more.
+            timeout = Math.min(timeout, nanos / 1_000_000 + (nanos % 1_000_000 == 0 ? 0 : 1));
+        }
+        return timeout == Integer.MAX_VALUE ? -1 : (int) timeout;
+    }
+
+    private int dispatch(long token, int ready) {
+        if (token == WAKE_TOKEN) {
+            wake.drain();
+            wakeSent.set(false);
+            return 0;
+        }
+        Registration registration = slots.get((int) token);
+        if (registration == null || registration.token != token) {
+            return 0; // cancelled by a handler that ran earlier in this turn
+        }
+        count(events);
+        servingFd = registration.fd;
+        doing = "serving";
+        try {
+            registration.handler.ready(ready);
+        } catch (Throwable t) {
+            failed("handler of fd " + registration.fd, t);
+            registration.cancel();
+            try {
+                registration.handler.failed(t);
+            } catch (Throwable again) {
+                failed("end of handler", again);
+            }
+        }
+        return 1;
+    }
+
+    private int runTasks() {
+        // Only as many as wait now: a task that posts another must not keep the loop from its fds.
+        int waiting = tasks.size();
+        for (int i = 0; i < waiting; i++) {
+            Runnable task = tasks.poll();
+            if (task == null) {
+                return i;
+            }
+            doing = "running a task";
+            count(tasksRun);
+            try {
+                task.run();
+            } catch (Throwable t) {
+                failed("task", t);
+            }
+        }
+        return waiting;
+    }
+
+    private int runTimers() {
+        int work = 0;
+        if (timers.isEmpty()) {
+            return work;
+        }
+        // Timers set by these timers run next turn, or one that sets itself again would never end.
+        long sequenceLimit = timerSequence;
+        long now = nanoTime.getAsLong();
+        while (true) {
+            Timer next = timers.peek();
+            if (next == null || next.deadlineNanos - now > 0 || next.sequence >= sequenceLimit) {
+                return work;
+            }
+            timers.remove();
+            if (!next.isCancelled) {
+                doing = "running a timer";
+                count(timersRun);
+                work++;
+                try {
+                    next.task.run();
+                } catch (Throwable t) {
+                    failed("timer", t);
+                }
+            }
+        }
+    }
+
+    private int pollGuards() {
+        if (!guards.hasPending()) {
+            return 0;
+        }
+        doing = "looking at guards";
+        try {
+            return guards.poll();
+        } catch (Throwable t) {
+            failed("guards", t);
+            return 1;
+        }
+    }
+
+    private int poll() {
+        int work = 0;
+        for (int i = 0; i < pollables.size(); i++) {
+            try {
+                work += pollables.get(i).poll();
+            } catch (Throwable t) {
+                failed("pollable", t);
+                pollables.remove(i--);
+            }
+        }
+        if (work > 0) {
+            lastWorkNanos = nanoTime.getAsLong();
+        }
+        return work;
+    }
+
+    private void failed(String what, Throwable cause) {
+        count(failures);
+        StringWriter text = new StringWriter();
+        cause.printStackTrace(new PrintWriter(text));
+        lastFailure = what + ": " + text;
+        LOG.log(System.Logger.Level.ERROR, () -> "loop " + name + ", " + what + " failed", cause);
+    }
+
+    private synchronized void release() {
+        if (!released) {
+            released = true;
+            stopping = true;
+            tasks.clear();
+            wake.close();
+            epoll.close();
+        }
+    }
+
+    /**
+     * Ends the loop after its current turn and waits for that, five seconds at most: a loop that
+     * hangs must not keep the process from ending. Tasks that have not started are dropped. On the
+     * loop thread it only asks for the end.
+     */
+    @Override
+    public void close() {
+        stopping = true;
+        Thread owner;
+        synchronized (this) {
+            owner = thread;
+            if (!released) {
+                wake.signal();
+            }
+        }
+        if (owner == null) {
+            release();
+        } else if (!isLoopThread()
+                && !awaitUninterruptibly(finished, TimeUnit.SECONDS.toNanos(CLOSE_SECONDS))) {
+            LOG.log(System.Logger.Level.ERROR, () -> "loop does not end\n" + dump());
+        }
+    }
+
+    /** Calls that failed since the start: handlers, tasks, timers. */
+    public long failures() {
+        return failures.get();
+    }
+
+    /** What the loop does now and has done, for a person who wonders why nothing moves. */
+    public String dump() {
+        StringBuilder text = new StringBuilder(512);
+        text.append("loop ").append(name).append(": ").append(doing);
+        text.append(" (fd ").append(servingFd).append(")\n");
+        text.append("  turns ").append(turns).append(", events ").append(events);
+        text.append(", tasks ").append(tasksRun).append(" run and ").append(tasks.size());
+        text.append(" waiting, timers ").append(timersRun).append(" run\n");
+        text.append("  guards ").append(guards.hasPending() ? "pending" : "quiet");
+        text.append(", failures ").append(failures).append(", last: ").append(lastFailure);
+        text.append('\n');
+        Thread owner = thread;
+        if (owner != null) {
+            text.append("  thread ").append(owner.getState()).append('\n');
+            for (StackTraceElement frame : owner.getStackTrace()) {
+                text.append("    at ").append(frame).append('\n');
+            }
+        }
+        return text.toString();
+    }
+}

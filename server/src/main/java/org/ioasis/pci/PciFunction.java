@@ -1,0 +1,39 @@
+package org.ioasis.pci;
+
+/**
+ * A PCI function as whoever stands for its bus sees it: configuration space, BARs, vectors, reset.
+ * Lives as long as the machine; sessions with a VMM come and go on it. Loop thread only.
+ *
+ * <p>Offsets and sizes are checked by the caller: accesses lie within the 256 bytes of
+ * configuration space or within {@link #barSize}. What the function does not support reads as 0 and
+ * ignores writes; nothing here throws because of what a guest does.
+ */
+public interface PciFunction {
+    /** Reads {@code size} (1, 2 or 4) naturally aligned bytes, zero-extended. */
+    int configRead(int offset, int size);
+
+    void configWrite(int offset, int size, int value);
+
+    /** Bytes of BAR {@code bar} (0..5); 0 if there is none. */
+    long barSize(int bar);
+
+    /** Reads {@code size} (1, 2, 4 or 8) bytes, zero-extended. */
+    long barRead(int bar, long offset, int size);
+
+    void barWrite(int bar, long offset, int size, long value);
+
+    /** Entries of the MSI-X table. */
+    int vectorCount();
+
+    /** Vectors go to {@code sink} from now on. */
+    void vectors(VectorSink sink);
+
+    /** Back to the state of power-on. */
+    void reset();
+
+    /** Memory has been added: what waited for absent memory is tried again. */
+    void memoryChanged();
+
+    /** Tells the time, a few times a second while there is a session: bounds waits for memory. */
+    void tick(long nowNanos);
+}

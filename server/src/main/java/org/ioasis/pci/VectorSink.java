@@ -1,0 +1,11 @@
+package org.ioasis.pci;
+
+/** Where a function's MSI-X vectors go. Loop thread. */
+@FunctionalInterface
+public interface VectorSink {
+    /** Nobody listens: before a session, and after it. */
+    VectorSink NONE = vector -> {};
+
+    /** Raises a vector; nothing happens if nobody has set it up. */
+    void trigger(int vector);
+}

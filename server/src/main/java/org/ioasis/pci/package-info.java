@@ -1,0 +1,5 @@
+/** PCI functions: configuration space, BARs, MSI-X, and the virtio transport on them. */
+@NullMarked
+package org.ioasis.pci;
+
+import org.jspecify.annotations.NullMarked;

@@ -1,0 +1,357 @@
+package org.ioasis.vfiouser;
+
+import static org.ioasis.spec.VfioUser.*;
+
+import java.io.IOException;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.ByteOrder;
+import java.util.Set;
+import org.ioasis.sys.Errno;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * vfio-user messages as bytes: decodes commands, writes replies. No sockets, no state; any thread.
+ * Every field is read once, and the buffer is ours, so nobody changes it in between.
+ */
+final class Codec {
+    /** Most data bytes of one region access: what we announce as max_data_xfer_size. */
+    static final int DATA_MAX = 4096;
+
+    /** Largest message that we receive or send. */
+    static final int MESSAGE_MAX = HEADER_SIZE + REGION_ACCESS_DATA + DATA_MAX;
+
+    /** Most descriptors with one message: what we announce as max_msg_fds. */
+    static final int FDS_MAX = 16;
+
+    /** The unit of DMA regions: what we announce as pgsizes. */
+    static final int PAGE_SIZE = 4096;
+
+    private static final ValueLayout.OfShort U16 =
+            ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+    private static final ValueLayout.OfInt U32 =
+            ValueLayout.JAVA_INT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+    private static final ValueLayout.OfLong U64 =
+            ValueLayout.JAVA_LONG_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+
+    private Codec() {}
+
+    static Header header(MemorySegment in) {
+        return new Header(
+                Short.toUnsignedInt(in.get(U16, HEADER_ID)),
+                Short.toUnsignedInt(in.get(U16, HEADER_COMMAND)),
+                Integer.toUnsignedLong(in.get(U32, HEADER_MESSAGE_SIZE)),
+                in.get(U32, HEADER_FLAGS));
+    }
+
+    /**
+     * Refuses a header after which the stream makes no sense any more: the next message could not
+     * be found, or it is no command.
+     */
+    static void check(Header header) throws ProtocolException {
+        if (header.size() < HEADER_SIZE || header.size() > MESSAGE_MAX) {
+            throw new ProtocolException(
+                    "message of "
+                            + header.size()
+                            + " bytes, not "
+                            + HEADER_SIZE
+                            + ".."
+                            + MESSAGE_MAX);
+        }
+        if (header.type() == FLAGS_TYPE_REPLY) {
+            throw new ProtocolException("reply to a command that was never sent");
+        }
+        if (header.type() != FLAGS_TYPE_COMMAND) {
+            throw new ProtocolException("message of unknown type " + header.type());
+        }
+    }
+
+    /** Decodes the message in {@code in}, whose header has passed {@link #check}. */
+    static Request request(Header header, MemorySegment in) {
+        if ((header.flags() & ~FLAGS_NO_REPLY) != 0) {
+            return invalid("unknown flags in a command");
+        }
+        int length = (int) header.size() - HEADER_SIZE;
+        return switch (header.command()) {
+            case VFIO_USER_VERSION -> version(in, length);
+            case VFIO_USER_DMA_MAP -> dmaMap(in, length);
+            case VFIO_USER_DMA_UNMAP -> dmaUnmap(in, length);
+            case VFIO_USER_DEVICE_GET_INFO -> deviceInfo(in, length);
+            case VFIO_USER_DEVICE_GET_REGION_INFO -> regionInfo(in, length);
+            case VFIO_USER_DEVICE_GET_IRQ_INFO -> irqInfo(in, length);
+            case VFIO_USER_DEVICE_SET_IRQS -> setIrqs(in, length);
+            case VFIO_USER_REGION_READ -> regionRead(in, length);
+            case VFIO_USER_REGION_WRITE -> regionWrite(in, length);
+            case VFIO_USER_DEVICE_RESET ->
+                    length == 0 ? new Request.Reset() : invalid("RESET with data");
+            default -> new Request.Refused(Errno.ENOTSUP, "command not offered");
+        };
+    }
+
+    private static Request version(MemorySegment in, int length) {
+        if (length < VERSION_DATA) {
+            return invalid("VERSION is too short");
+        }
+        int major = Short.toUnsignedInt(in.get(U16, HEADER_SIZE));
+        int minor = Short.toUnsignedInt(in.get(U16, HEADER_SIZE + 2));
+        int dataLength = length - VERSION_DATA;
+        if (dataLength == 0) {
+            return new Request.Version(major, minor, Set.of());
+        }
+        byte[] data =
+                in.asSlice(HEADER_SIZE + VERSION_DATA, dataLength).toArray(ValueLayout.JAVA_BYTE);
+        if (data[dataLength - 1] != 0) {
+            return invalid("version data does not end in NUL");
+        }
+        byte[] json = new byte[dataLength - 1];
+        System.arraycopy(data, 0, json, 0, json.length);
+        try {
+            return new Request.Version(major, minor, VersionData.parse(json));
+        } catch (IOException e) {
+            return invalid("version data is not as specified");
+        }
+    }
+
+    private static Request dmaMap(MemorySegment in, int length) {
+        if (length != DMA_MAP_SIZE || argsz(in) != DMA_MAP_SIZE) {
+            return invalid("DMA_MAP of a wrong size");
+        }
+        int flags = in.get(U32, HEADER_SIZE + DMA_MAP_FLAGS);
+        long offset = in.get(U64, HEADER_SIZE + DMA_MAP_OFFSET);
+        long address = in.get(U64, HEADER_SIZE + DMA_MAP_ADDRESS);
+        long size = in.get(U64, HEADER_SIZE + DMA_MAP_BYTES);
+        boolean isWritable = (flags & VFIO_DMA_MAP_FLAG_WRITE) != 0;
+        if ((flags & ~VFIO_DMA_MAP_FLAG_WRITE) != VFIO_DMA_MAP_FLAG_READ) {
+            return invalid("DMA_MAP flags are neither read nor read and write");
+        }
+        String wrong = wrongRange(address, size);
+        if (wrong != null) {
+            return invalid(wrong);
+        }
+        if (size < 0 || offset < 0 || offset > Long.MAX_VALUE - size || offset % PAGE_SIZE != 0) {
+            return invalid("DMA_MAP of an impossible part of a file");
+        }
+        return new Request.DmaMap(address, size, offset, isWritable);
+    }
+
+    private static Request dmaUnmap(MemorySegment in, int length) {
+        // argsz is the room for the reply; there is nothing in it that the request has not.
+        if (length != DMA_UNMAP_SIZE || argsz(in) < DMA_UNMAP_SIZE) {
+            return invalid("DMA_UNMAP of a wrong size");
+        }
+        int flags = in.get(U32, HEADER_SIZE + DMA_UNMAP_FLAGS);
+        long address = in.get(U64, HEADER_SIZE + DMA_UNMAP_ADDRESS);
+        long size = in.get(U64, HEADER_SIZE + DMA_UNMAP_BYTES);
+        if (flags == VFIO_DMA_UNMAP_FLAG_ALL) {
+            return address == 0 && size == 0
+                    ? new Request.DmaUnmapAll()
+                    : invalid("DMA_UNMAP of all with a range");
+        }
+        if (flags != 0) {
+            return invalid("unknown DMA_UNMAP flags");
+        }
+        String wrong = wrongRange(address, size);
+        return wrong == null ? new Request.DmaUnmap(address, size) : invalid(wrong);
+    }
+
+    private static @Nullable String wrongRange(long address, long size) {
+        if (size == 0) {
+            return "DMA region of 0 bytes";
+        }
+        if (address % PAGE_SIZE != 0 || size % PAGE_SIZE != 0) {
+            return "DMA region is not aligned to pages";
+        }
+        if (Long.compareUnsigned(address + (size - 1), address) < 0) {
+            return "DMA region wraps";
+        }
+        return null;
+    }
+
+    private static Request deviceInfo(MemorySegment in, int length) {
+        return length == DEVICE_INFO_SIZE && argsz(in) >= DEVICE_INFO_SIZE
+                ? new Request.DeviceInfo()
+                : invalid("GET_INFO of a wrong size");
+    }
+
+    private static Request regionInfo(MemorySegment in, int length) {
+        return length == REGION_INFO_SIZE && argsz(in) >= REGION_INFO_SIZE
+                ? new Request.RegionInfo(in.get(U32, HEADER_SIZE + REGION_INFO_INDEX))
+                : invalid("GET_REGION_INFO of a wrong size");
+    }
+
+    private static Request irqInfo(MemorySegment in, int length) {
+        return length == IRQ_INFO_SIZE && argsz(in) >= IRQ_INFO_SIZE
+                ? new Request.IrqInfo(in.get(U32, HEADER_SIZE + IRQ_INFO_INDEX))
+                : invalid("GET_IRQ_INFO of a wrong size");
+    }
+
+    private static Request setIrqs(MemorySegment in, int length) {
+        if (length < IRQ_SET_DATA || argsz(in) != length) {
+            return invalid("SET_IRQS of a wrong size");
+        }
+        int flags = in.get(U32, HEADER_SIZE + IRQ_SET_FLAGS);
+        int index = in.get(U32, HEADER_SIZE + IRQ_SET_INDEX);
+        long start = Integer.toUnsignedLong(in.get(U32, HEADER_SIZE + IRQ_SET_START));
+        long count = Integer.toUnsignedLong(in.get(U32, HEADER_SIZE + IRQ_SET_COUNT));
+        if ((flags & ~VFIO_IRQ_SET_DATA_TYPE_MASK) != VFIO_IRQ_SET_ACTION_TRIGGER) {
+            return invalid("SET_IRQS with another action than TRIGGER; no interrupt is maskable");
+        }
+        Request.IrqData kind;
+        switch (flags & VFIO_IRQ_SET_DATA_TYPE_MASK) {
+            case VFIO_IRQ_SET_DATA_NONE -> kind = Request.IrqData.NONE;
+            case VFIO_IRQ_SET_DATA_BOOL -> kind = Request.IrqData.BOOL;
+            case VFIO_IRQ_SET_DATA_EVENTFD -> kind = Request.IrqData.EVENTFD;
+            default -> {
+                return invalid("SET_IRQS with not exactly one kind of data");
+            }
+        }
+        long data = kind == Request.IrqData.BOOL ? count : 0;
+        if (length - IRQ_SET_DATA != data) {
+            return invalid("SET_IRQS with data of a wrong size");
+        }
+        return new Request.SetIrqs(
+                kind, index, start, count, in, HEADER_SIZE + (long) IRQ_SET_DATA);
+    }
+
+    private static Request regionRead(MemorySegment in, int length) {
+        if (length != REGION_ACCESS_DATA) {
+            return invalid("REGION_READ of a wrong size");
+        }
+        int count = in.get(U32, HEADER_SIZE + REGION_ACCESS_COUNT);
+        if (count < 1 || count > DATA_MAX) {
+            return invalid("REGION_READ of an impossible number of bytes");
+        }
+        return new Request.RegionRead(
+                in.get(U32, HEADER_SIZE + REGION_ACCESS_REGION),
+                in.get(U64, HEADER_SIZE + REGION_ACCESS_OFFSET),
+                count);
+    }
+
+    private static Request regionWrite(MemorySegment in, int length) {
+        if (length <= REGION_ACCESS_DATA) {
+            return invalid("REGION_WRITE without data");
+        }
+        int count = in.get(U32, HEADER_SIZE + REGION_ACCESS_COUNT);
+        if (count != length - REGION_ACCESS_DATA) {
+            return invalid("REGION_WRITE with data of a wrong size");
+        }
+        return new Request.RegionWrite(
+                in.get(U32, HEADER_SIZE + REGION_ACCESS_REGION),
+                in.get(U64, HEADER_SIZE + REGION_ACCESS_OFFSET),
+                count,
+                in,
+                HEADER_SIZE + (long) REGION_ACCESS_DATA);
+    }
+
+    private static long argsz(MemorySegment in) {
+        return Integer.toUnsignedLong(in.get(U32, HEADER_SIZE)); // first field of every structure
+    }
+
+    private static Request invalid(String why) {
+        return new Request.Refused(Errno.EINVAL, why);
+    }
+
+    // Little-endian data of a register access: 1, 2, 4 or 8 bytes.
+
+    static long register(MemorySegment data, long at, int size) {
+        return switch (size) {
+            case 1 -> data.get(ValueLayout.JAVA_BYTE, at) & 0xffL;
+            case 2 -> data.get(U16, at) & 0xffffL;
+            case 4 -> data.get(U32, at) & 0xffff_ffffL;
+            case 8 -> data.get(U64, at);
+            default -> throw new IllegalArgumentException("register of " + size + " bytes");
+        };
+    }
+
+    static void register(MemorySegment data, long at, int size, long value) {
+        switch (size) {
+            case 1 -> data.set(ValueLayout.JAVA_BYTE, at, (byte) value);
+            case 2 -> data.set(U16, at, (short) value);
+            case 4 -> data.set(U32, at, (int) value);
+            case 8 -> data.set(U64, at, value);
+            default -> throw new IllegalArgumentException("register of " + size + " bytes");
+        }
+    }
+
+    // Replies: each writes a whole message at the start of out and returns its size.
+
+    static int reply(MemorySegment out, Header command, int size, int error) {
+        out.set(U16, HEADER_ID, (short) command.id());
+        out.set(U16, HEADER_COMMAND, (short) command.command());
+        out.set(U32, HEADER_MESSAGE_SIZE, size);
+        out.set(U32, HEADER_FLAGS, FLAGS_TYPE_REPLY | (error == 0 ? 0 : FLAGS_ERROR));
+        out.set(U32, HEADER_ERROR, error);
+        return size;
+    }
+
+    static int empty(MemorySegment out, Header command) {
+        return reply(out, command, HEADER_SIZE, 0);
+    }
+
+    static int error(MemorySegment out, Header command, int errno) {
+        return reply(out, command, HEADER_SIZE, errno);
+    }
+
+    static int version(MemorySegment out, Header command, byte[] data) {
+        out.set(U16, HEADER_SIZE, (short) VERSION_MAJOR);
+        out.set(U16, HEADER_SIZE + 2, (short) VERSION_MINOR);
+        MemorySegment.copy(
+                data, 0, out, ValueLayout.JAVA_BYTE, HEADER_SIZE + VERSION_DATA, data.length);
+        return reply(out, command, HEADER_SIZE + VERSION_DATA + data.length, 0);
+    }
+
+    static int dmaUnmap(MemorySegment out, Header command, int flags, long address, long size) {
+        out.set(U32, HEADER_SIZE + DMA_UNMAP_ARGSZ, DMA_UNMAP_SIZE);
+        out.set(U32, HEADER_SIZE + DMA_UNMAP_FLAGS, flags);
+        out.set(U64, HEADER_SIZE + DMA_UNMAP_ADDRESS, address);
+        out.set(U64, HEADER_SIZE + DMA_UNMAP_BYTES, size);
+        return reply(out, command, HEADER_SIZE + DMA_UNMAP_SIZE, 0);
+    }
+
+    static int deviceInfo(MemorySegment out, Header command) {
+        out.set(U32, HEADER_SIZE + DEVICE_INFO_ARGSZ, DEVICE_INFO_SIZE);
+        out.set(
+                U32,
+                HEADER_SIZE + DEVICE_INFO_FLAGS,
+                VFIO_DEVICE_FLAGS_RESET | VFIO_DEVICE_FLAGS_PCI);
+        out.set(U32, HEADER_SIZE + DEVICE_INFO_NUM_REGIONS, VFIO_PCI_NUM_REGIONS);
+        out.set(U32, HEADER_SIZE + DEVICE_INFO_NUM_IRQS, VFIO_PCI_NUM_IRQS);
+        return reply(out, command, HEADER_SIZE + DEVICE_INFO_SIZE, 0);
+    }
+
+    static int regionInfo(MemorySegment out, Header command, int index, long size) {
+        int flags = size == 0 ? 0 : VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE;
+        out.set(U32, HEADER_SIZE + REGION_INFO_ARGSZ, REGION_INFO_SIZE);
+        out.set(U32, HEADER_SIZE + REGION_INFO_FLAGS, flags);
+        out.set(U32, HEADER_SIZE + REGION_INFO_INDEX, index);
+        out.set(U32, HEADER_SIZE + REGION_INFO_CAP_OFFSET, 0);
+        out.set(U64, HEADER_SIZE + REGION_INFO_BYTES, size);
+        out.set(U64, HEADER_SIZE + REGION_INFO_OFFSET, 0);
+        return reply(out, command, HEADER_SIZE + REGION_INFO_SIZE, 0);
+    }
+
+    static int irqInfo(MemorySegment out, Header command, int index, int count) {
+        out.set(U32, HEADER_SIZE + IRQ_INFO_ARGSZ, IRQ_INFO_SIZE);
+        out.set(U32, HEADER_SIZE + IRQ_INFO_FLAGS, count == 0 ? 0 : VFIO_IRQ_INFO_EVENTFD);
+        out.set(U32, HEADER_SIZE + IRQ_INFO_INDEX, index);
+        out.set(U32, HEADER_SIZE + IRQ_INFO_COUNT, count);
+        return reply(out, command, HEADER_SIZE + IRQ_INFO_SIZE, 0);
+    }
+
+    /** A read's data lies at {@code HEADER_SIZE + REGION_ACCESS_DATA} of {@code out} already. */
+    static int regionRead(MemorySegment out, Header command, int region, long offset, int count) {
+        regionAccess(out, region, offset, count);
+        return reply(out, command, HEADER_SIZE + REGION_ACCESS_DATA + count, 0);
+    }
+
+    static int regionWrite(MemorySegment out, Header command, int region, long offset, int count) {
+        regionAccess(out, region, offset, count);
+        return reply(out, command, HEADER_SIZE + REGION_ACCESS_DATA, 0);
+    }
+
+    private static void regionAccess(MemorySegment out, int region, long offset, int count) {
+        out.set(U64, HEADER_SIZE + REGION_ACCESS_OFFSET, offset);
+        out.set(U32, HEADER_SIZE + REGION_ACCESS_REGION, region);
+        out.set(U32, HEADER_SIZE + REGION_ACCESS_COUNT, count);
+    }
+}

@@ -1,0 +1,10 @@
+package org.ioasis.vfiouser;
+
+/** The client broke the protocol, or went away, so that the session cannot go on. */
+final class ProtocolException extends Exception {
+    private static final long serialVersionUID = 1;
+
+    ProtocolException(String message) {
+        super(message);
+    }
+}

@@ -1,0 +1,65 @@
+package org.ioasis.vfiouser;
+
+import java.lang.foreign.MemorySegment;
+import java.util.Set;
+
+/**
+ * A command of the client, its sizes and flags checked; whether it can be done is the session's to
+ * find out. Data that a request refers to lies in the input buffer and is gone with the next
+ * message.
+ */
+sealed interface Request {
+    /**
+     * @param capabilities which of those known to us the client has proposed
+     */
+    record Version(int major, int minor, Set<String> capabilities) implements Request {}
+
+    /**
+     * @param address first guest-physical address
+     * @param size bytes, at least 1 page, and {@code address + size - 1} does not wrap
+     * @param offset into the file of the descriptor
+     */
+    record DmaMap(long address, long size, long offset, boolean isWritable) implements Request {
+        long last() {
+            return address + (size - 1);
+        }
+    }
+
+    record DmaUnmap(long address, long size) implements Request {
+        long last() {
+            return address + (size - 1);
+        }
+    }
+
+    record DmaUnmapAll() implements Request {}
+
+    record DeviceInfo() implements Request {}
+
+    record RegionInfo(int index) implements Request {}
+
+    record IrqInfo(int index) implements Request {}
+
+    /** What SET_IRQS acts on: each of {@code start .. start + count - 1} … */
+    enum IrqData {
+        /** … all of them. */
+        NONE,
+        /** … those whose byte in the data is not 0. */
+        BOOL,
+        /** … all of them, with a descriptor for each, or without any to take them away. */
+        EVENTFD
+    }
+
+    record SetIrqs(
+            IrqData kind, int index, long start, long count, MemorySegment data, long dataOffset)
+            implements Request {}
+
+    record RegionRead(int region, long offset, int count) implements Request {}
+
+    record RegionWrite(int region, long offset, int count, MemorySegment data, long dataOffset)
+            implements Request {}
+
+    record Reset() implements Request {}
+
+    /** Not understood or not offered. */
+    record Refused(int errno, String why) implements Request {}
+}

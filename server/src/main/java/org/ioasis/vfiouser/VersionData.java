@@ -1,0 +1,132 @@
+package org.ioasis.vfiouser;
+
+import com.fasterxml.jackson.core.JsonFactory;
+import com.fasterxml.jackson.core.JsonParser;
+import com.fasterxml.jackson.core.JsonToken;
+import com.fasterxml.jackson.core.StreamReadConstraints;
+import com.fasterxml.jackson.core.StreamReadFeature;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Set;
+import org.ioasis.spec.VfioUser;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The JSON of a VERSION message, both ways (vfio-user, "VFIO_USER_VERSION"). The client's is
+ * untrusted: every size is limited before it is looked at. Any thread.
+ */
+final class VersionData {
+    private static final JsonFactory JSON =
+            JsonFactory.builder()
+                    .enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION)
+                    .streamReadConstraints(
+                            StreamReadConstraints.builder()
+                                    .maxDocumentLength(Codec.MESSAGE_MAX)
+                                    .maxNestingDepth(8)
+                                    .maxNumberLength(20)
+                                    .maxStringLength(1024)
+                                    .maxNameLength(256)
+                                    .maxTokenCount(1024)
+                                    .build())
+                    .build();
+
+    private static final Set<String> NUMBERS =
+            Set.of(
+                    VfioUser.MAX_MSG_FDS,
+                    VfioUser.MAX_DATA_XFER_SIZE,
+                    VfioUser.MAX_DMA_MAPS,
+                    VfioUser.PGSIZES);
+
+    private VersionData() {}
+
+    /**
+     * The names of the capabilities in {@code json} that mean something to us. Unknown ones are
+     * passed over, as the specification lets each side propose what it likes.
+     *
+     * @param json without its terminating NUL
+     * @throws IOException not JSON, too large in some way, or not of the form that is specified
+     */
+    static Set<String> parse(byte[] json) throws IOException {
+        Set<String> known = new LinkedHashSet<>();
+        try (JsonParser parser = JSON.createParser(json)) {
+            expect(parser, parser.nextToken(), JsonToken.START_OBJECT);
+            while (parser.nextToken() == JsonToken.FIELD_NAME) {
+                String name = parser.currentName();
+                JsonToken value = parser.nextToken();
+                if (name.equals(VfioUser.CAPABILITIES)) {
+                    expect(parser, value, JsonToken.START_OBJECT);
+                    parseCapabilities(parser, known);
+                } else {
+                    parser.skipChildren();
+                }
+            }
+            expect(parser, parser.currentToken(), JsonToken.END_OBJECT);
+            expect(parser, parser.nextToken(), null);
+        }
+        return known;
+    }
+
+    private static void parseCapabilities(JsonParser parser, Set<String> known) throws IOException {
+        while (parser.nextToken() == JsonToken.FIELD_NAME) {
+            String name = parser.currentName();
+            JsonToken value = parser.nextToken();
+            if (NUMBERS.contains(name)) {
+                expect(parser, value, JsonToken.VALUE_NUMBER_INT);
+                if (parser.getLongValue() < 0) {
+                    throw new IOException(name + " is negative");
+                }
+                known.add(name);
+            } else {
+                parser.skipChildren();
+            }
+        }
+        expect(parser, parser.currentToken(), JsonToken.END_OBJECT);
+    }
+
+    private static void expect(
+            JsonParser parser, @Nullable JsonToken found, @Nullable JsonToken wanted)
+            throws IOException {
+        if (found != wanted) {
+            throw new IOException(
+                    "expected "
+                            + wanted
+                            + " and not "
+                            + found
+                            + " at byte "
+                            + parser.currentLocation().getByteOffset());
+        }
+    }
+
+    /**
+     * Our answer with its terminating NUL: of the capabilities that the client proposed those that
+     * we have to say something about. At most {@code room} bytes: QEMU gives up on a reply that is
+     * longer than its request. Empty if not even an empty list fits; version data is optional.
+     */
+    static byte[] reply(Set<String> proposed, int regionLimit, int room) {
+        List<String> members = new ArrayList<>();
+        for (String name : proposed) {
+            int value =
+                    switch (name) {
+                        case VfioUser.MAX_MSG_FDS -> Codec.FDS_MAX;
+                        case VfioUser.MAX_DATA_XFER_SIZE -> Codec.DATA_MAX;
+                        case VfioUser.MAX_DMA_MAPS -> regionLimit;
+                        case VfioUser.PGSIZES -> Codec.PAGE_SIZE;
+                        default -> throw new IllegalStateException(name);
+                    };
+            members.add("\"" + name + "\":" + value);
+        }
+        while (true) {
+            String json = "{\"capabilities\":{" + String.join(",", members) + "}}\0";
+            if (json.length() <= room) {
+                return json.getBytes(StandardCharsets.US_ASCII);
+            }
+            if (members.isEmpty()) {
+                return new byte[0];
+            }
+            members.removeLast();
+        }
+    }
+}

@@ -1,0 +1,345 @@
+package org.ioasis.vfiouser;
+
+import java.lang.foreign.MemorySegment;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
+import org.ioasis.loop.EventHandler;
+import org.ioasis.loop.EventLoop;
+import org.ioasis.memory.GuestMemory;
+import org.ioasis.pci.PciFunction;
+import org.ioasis.sys.Epoll;
+import org.ioasis.sys.ErrnoException;
+import org.ioasis.sys.Fd;
+import org.ioasis.sys.UnixListener;
+import org.ioasis.sys.UnixSocket;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Offers one PCI function at a socket. One client at a time: a second one is let in and closed at
+ * once, so that it knows. When a client goes, the function is reset, its memory is given back, and
+ * the next one is served.
+ *
+ * <p>Made and closed by any thread; works on the loop's.
+ */
+public final class VfioUserServer implements AutoCloseable {
+    private static final long TICK_NANOS = 500_000_000L;
+    private static final long ACCEPT_RETRY_NANOS = 100_000_000L;
+    private static final long CLOSE_NANOS = 5_000_000_000L;
+
+    private final EventLoop loop;
+    private final PciFunction function;
+    private final GuestMemory memory;
+    private final SessionLimits limits;
+    private final UnixListener listener;
+    private final CountDownLatch closed = new CountDownLatch(1);
+    private EventLoop.@Nullable Registration listening;
+    private EventLoop.@Nullable Registration connected;
+    private EventLoop.@Nullable Timer timer;
+
+    /** The client being served, or whose memory is still in use. */
+    private volatile @Nullable Session session;
+
+    private boolean isClosing;
+    private final AtomicInteger sessions = new AtomicInteger();
+    private final AtomicInteger refused = new AtomicInteger();
+    private volatile String lastReason = "";
+
+    /**
+     * Makes the socket and serves from now on.
+     *
+     * @param memory the function's guest memory; belongs to the clients of this server alone
+     * @throws ErrnoException EADDRINUSE: somebody listens at {@code socket}; and what else bind(2)
+     *     says
+     */
+    public VfioUserServer(
+            EventLoop loop,
+            Path socket,
+            PciFunction function,
+            GuestMemory memory,
+            SessionLimits limits)
+            throws ErrnoException {
+        this.loop = loop;
+        this.function = function;
+        this.memory = memory;
+        this.limits = limits;
+        this.listener = UnixListener.bind(socket);
+        boolean isServed = false;
+        try {
+            loop.execute(this::listen);
+            isServed = true;
+        } finally {
+            if (!isServed) {
+                listener.close();
+            }
+        }
+    }
+
+    /** Where clients connect. */
+    public Path path() {
+        return listener.path();
+    }
+
+    private void listen() {
+        if (isClosing) {
+            return;
+        }
+        try {
+            listening =
+                    loop.register(
+                            listener.fd(),
+                            Epoll.IN,
+                            new EventHandler() {
+                                @Override
+                                public void ready(int events) {
+                                    // After the descriptors of this turn: when the next client
+                                    // comes, we may not have seen yet that the last one is gone.
+                                    loop.execute(VfioUserServer.this::accept);
+                                }
+
+                                @Override
+                                public void failed(Throwable cause) {
+                                    listening = null;
+                                    lastReason = "listener failed: " + cause;
+                                }
+                            });
+        } catch (ErrnoException e) {
+            throw new IllegalStateException("cannot wait for clients at " + path(), e);
+        }
+    }
+
+    private void accept() {
+        if (isClosing) {
+            return;
+        }
+        Session current = session;
+        if (current != null && current.isBusy()) {
+            return; // perhaps it is gone, behind what it sent: decided next turn
+        }
+        if (current != null && current.hasEnded()) {
+            listenFor(0); // its memory is in use: the next client waits in the queue
+            return;
+        }
+        UnixSocket socket;
+        try {
+            socket = listener.accept();
+        } catch (ErrnoException e) {
+            // Out of descriptors: the client stays in the queue, and so would its event.
+            lastReason = "cannot accept: " + e.getMessage();
+            listenFor(0);
+            loop.schedule(loop.nanoTime() + ACCEPT_RETRY_NANOS, () -> listenFor(Epoll.IN));
+            return;
+        }
+        if (socket == null) {
+            return;
+        }
+        if (current != null) {
+            refused.incrementAndGet();
+            socket.close();
+            return;
+        }
+        begin(socket);
+    }
+
+    private void begin(UnixSocket socket) {
+        sessions.incrementAndGet();
+        Session begun =
+                new Session(
+                        new SocketChannel(socket),
+                        function,
+                        memory,
+                        limits,
+                        this::updateSession,
+                        this::released);
+        session = begun;
+        try {
+            connected =
+                    loop.register(
+                            socket.fd(),
+                            begun.interest(),
+                            new EventHandler() {
+                                @Override
+                                public void ready(int events) {
+                                    begun.ready(events);
+                                    update(begun);
+                                }
+
+                                @Override
+                                public void failed(Throwable cause) {
+                                    begun.end("internal error: " + cause);
+                                }
+                            });
+        } catch (ErrnoException e) {
+            begun.end("cannot wait for the client: " + e.getMessage());
+            return;
+        }
+        tickLater();
+    }
+
+    /** The socket of a session. Its registration ends before its descriptor does. */
+    private final class SocketChannel implements Channel {
+        private final UnixSocket socket;
+
+        SocketChannel(UnixSocket socket) {
+            this.socket = socket;
+        }
+
+        @Override
+        public int receive(MemorySegment buffer, long offset, int length, List<Fd> fds)
+                throws ErrnoException {
+            return socket.receive(buffer, offset, length, fds);
+        }
+
+        @Override
+        public int send(MemorySegment buffer, long offset, int length) throws ErrnoException {
+            return socket.send(buffer, offset, length, List.of());
+        }
+
+        @Override
+        public void close() {
+            EventLoop.Registration registration = connected;
+            if (registration != null) {
+                registration.cancel();
+                connected = null;
+            }
+            socket.close();
+        }
+    }
+
+    private void tickLater() {
+        timer(loop.schedule(loop.nanoTime() + TICK_NANOS, this::tick));
+    }
+
+    private void tick() {
+        Session current = session;
+        if (current != null && !current.hasEnded()) {
+            tickLater();
+            function.tick(loop.nanoTime());
+        }
+    }
+
+    private void timer(EventLoop.Timer next) {
+        EventLoop.Timer last = timer;
+        if (last != null) {
+            last.cancel();
+        }
+        timer = next;
+    }
+
+    private void updateSession() {
+        Session current = session;
+        if (current != null) {
+            update(current);
+        }
+    }
+
+    private void update(Session current) {
+        EventLoop.Registration registration = connected;
+        if (registration != null) {
+            registration.events(current.interest());
+        }
+    }
+
+    private void listenFor(int events) {
+        EventLoop.Registration registration = listening;
+        if (registration != null) {
+            registration.events(events);
+        }
+    }
+
+    private void released() {
+        Session ended = session;
+        if (ended != null) {
+            lastReason = ended.reason();
+        }
+        session = null;
+        listenFor(Epoll.IN);
+        if (isClosing) {
+            closed.countDown();
+        }
+    }
+
+    /**
+     * Ends the session with the present client, if there is one: for who finds out elsewhere that
+     * it cannot go on, such as a lease that cannot be taken back. Loop thread.
+     */
+    public void endSession(String why) {
+        Session current = session;
+        if (current != null) {
+            current.end(why);
+        }
+    }
+
+    /** Why the last session ended; empty before the first end. Any thread. */
+    public String lastReason() {
+        return lastReason;
+    }
+
+    /** Clients served so far, the present one included. Any thread. */
+    public int sessionCount() {
+        return sessions.get();
+    }
+
+    /** Clients that were turned away because one was being served. Any thread. */
+    public int refusedCount() {
+        return refused.get();
+    }
+
+    /** True while a client is served, or its memory is still in use. Any thread. */
+    public boolean hasSession() {
+        return session != null;
+    }
+
+    /**
+     * Ends the session and the listening, and waits until the client's memory is given back; five
+     * seconds at most, and not at all on the loop thread. Before the loop is closed. Twice is fine.
+     */
+    @Override
+    public void close() {
+        if (loop.executeAndWait(this::closeOnLoop, CLOSE_NANOS) && !loop.isLoopThread()) {
+            try {
+                boolean _ = closed.await(CLOSE_NANOS, TimeUnit.NANOSECONDS);
+            } catch (InterruptedException e) {
+                Thread.currentThread().interrupt();
+            }
+        }
+    }
+
+    private void closeOnLoop() {
+        if (isClosing) {
+            return;
+        }
+        isClosing = true;
+        EventLoop.Registration registration = listening;
+        if (registration != null) {
+            registration.cancel();
+            listening = null;
+        }
+        listener.close();
+        EventLoop.Timer last = timer;
+        if (last != null) {
+            last.cancel();
+        }
+        Session current = session;
+        if (current == null) {
+            closed.countDown();
+        } else {
+            current.end("server closed");
+        }
+    }
+
+    /** What the server does now and has done; any thread. */
+    public String dump() {
+        Session current = session;
+        return "vfio-user %s: %d sessions, %d refused, %d regions, %s\n  last end: %s\n"
+                .formatted(
+                        listener.path(),
+                        sessions.get(),
+                        refused.get(),
+                        memory.regionCount(),
+                        current == null ? "no client" : current.dump(),
+                        lastReason.isEmpty() ? "none" : lastReason);
+    }
+}

@@ -1,0 +1,398 @@
+package org.ioasis.loop;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import java.lang.foreign.Arena;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.RejectedExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicLong;
+import org.ioasis.memory.DirectDma;
+import org.ioasis.memory.Guards;
+import org.ioasis.memory.GuestMemory;
+import org.ioasis.memory.Region;
+import org.ioasis.sys.Epoll;
+import org.ioasis.sys.ErrnoException;
+import org.ioasis.sys.EventFd;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
+
+/** Turns the loop by hand, with a clock of its own; a few tests start its thread. */
+class EventLoopTest {
+    private final AtomicLong clock = new AtomicLong();
+    private final Guards guards = new Guards(clock::get, lease -> {});
+    private EventLoop loop = loop(IdlePolicy.EVENT_DRIVEN);
+    private final List<AutoCloseable> opened = new ArrayList<>();
+
+    private EventLoop loop(IdlePolicy idle) {
+        try {
+            return new EventLoop("test", guards, clock::get, idle);
+        } catch (ErrnoException e) {
+            throw new IllegalStateException(e);
+        }
+    }
+
+    @AfterEach
+    void close() throws Exception {
+        loop.close();
+        for (AutoCloseable o : opened) {
+            o.close();
+        }
+    }
+
+    private EventFd eventFd() throws ErrnoException {
+        EventFd eventFd = EventFd.create();
+        opened.add(eventFd);
+        return eventFd;
+    }
+
+    /** Counts; drains its eventfd unless told to fail. */
+    private static final class Counter implements EventHandler {
+        private final EventFd source;
+        int ready;
+        int failed;
+        Runnable then = () -> {};
+
+        Counter(EventFd source) {
+            this.source = source;
+        }
+
+        @Override
+        public void ready(int events) {
+            ready++;
+            source.drain();
+            then.run();
+        }
+
+        @Override
+        public void failed(Throwable cause) {
+            failed++;
+        }
+    }
+
+    private static void boom() {
+        throw new IllegalStateException("planted");
+    }
+
+    @Test
+    void handlerThatThrowsIsToldAndGoneAndTheOthersGoOn() throws Exception {
+        EventFd bad = eventFd();
+        EventFd good = eventFd();
+        Counter badHandler = new Counter(bad);
+        Counter goodHandler = new Counter(good);
+        badHandler.then = EventLoopTest::boom;
+        loop.register(bad.fd(), Epoll.IN, badHandler);
+        loop.register(good.fd(), Epoll.IN, goodHandler);
+
+        for (int i = 0; i < 3; i++) {
+            bad.signal();
+            good.signal();
+            loop.turn(0);
+        }
+
+        assertThat(badHandler.ready).isOne();
+        assertThat(badHandler.failed).isOne();
+        assertThat(goodHandler.ready).isEqualTo(3);
+        assertThat(loop.failures()).isOne();
+        assertThat(loop.dump()).contains("planted");
+    }
+
+    @Test
+    void taskTimerAndPollableThatThrowDoNotStopTheLoop() throws Exception {
+        loop.close();
+        loop = loop(new IdlePolicy(1_000));
+        AtomicInteger ran = new AtomicInteger();
+        loop.execute(EventLoopTest::boom);
+        loop.execute(ran::incrementAndGet);
+        loop.schedule(0, EventLoopTest::boom);
+        loop.schedule(0, ran::incrementAndGet);
+        loop.addPollable(() -> {
+            boom();
+            return 0;
+        });
+
+        loop.turn(1);
+        loop.turn(1);
+        loop.turn(1);
+
+        assertThat(ran).hasValue(2);
+        assertThat(loop.failures()).isEqualTo(3);
+    }
+
+    @Test
+    void eventOfARegistrationCancelledInTheSameTurnIsDropped() throws Exception {
+        EventFd a = eventFd();
+        EventFd b = eventFd();
+        Counter first = new Counter(a);
+        Counter second = new Counter(b);
+        List<EventLoop.Registration> both = new ArrayList<>();
+        Runnable cancelAll = () -> both.forEach(EventLoop.Registration::cancel);
+        first.then = cancelAll;
+        second.then = cancelAll;
+        both.add(loop.register(a.fd(), Epoll.IN, first));
+        both.add(loop.register(b.fd(), Epoll.IN, second));
+        a.signal();
+        b.signal();
+
+        loop.turn(0);
+        loop.turn(0);
+
+        assertThat(first.ready + second.ready).isOne();
+    }
+
+    @Test
+    void eventOfAnOldRegistrationDoesNotReachTheNewOneInItsSlot() throws Exception {
+        EventFd a = eventFd();
+        EventFd b = eventFd();
+        EventFd c = eventFd();
+        Counter third = new Counter(c);
+        List<EventLoop.Registration> both = new ArrayList<>();
+        for (EventFd source : List.of(a, b)) {
+            int other = 1 - both.size();
+            Counter counter = new Counter(source);
+            counter.then =
+                    () -> {
+                        // The free slot that the new one gets is the other's, whose event is next.
+                        both.get(other).cancel();
+                        register(c, third);
+                    };
+            both.add(loop.register(source.fd(), Epoll.IN, counter));
+            source.signal();
+        }
+
+        loop.turn(0);
+
+        assertThat(third.ready).isZero();
+    }
+
+    private void register(EventFd source, EventHandler handler) {
+        try {
+            loop.register(source.fd(), Epoll.IN, handler);
+        } catch (ErrnoException e) {
+            throw new IllegalStateException(e);
+        }
+    }
+
+    @Test
+    void registrationWaitsOnlyForWhatItWants() throws Exception {
+        EventFd source = eventFd();
+        Counter handler = new Counter(source);
+        EventLoop.Registration registration = loop.register(source.fd(), 0, handler);
+        source.signal();
+
+        loop.turn(0);
+        assertThat(handler.ready).isZero();
+        registration.events(Epoll.IN);
+        loop.turn(0);
+        assertThat(handler.ready).isOne();
+        registration.cancel();
+        registration.cancel();
+        source.signal();
+        loop.turn(0);
+
+        assertThat(handler.ready).isOne();
+    }
+
+    @Test
+    void tasksBeyondTheLimitAreRefused() {
+        for (int i = 0; i < EventLoop.TASK_LIMIT; i++) {
+            loop.execute(() -> {});
+        }
+
+        assertThatThrownBy(() -> loop.execute(() -> {}))
+                .isInstanceOf(RejectedExecutionException.class)
+                .hasMessageContaining("65536");
+        loop.turn(0);
+        loop.execute(() -> {});
+    }
+
+    @Test
+    void taskThatPostsItselfDoesNotKeepTheLoopFromItsDescriptors() throws Exception {
+        EventFd source = eventFd();
+        Counter handler = new Counter(source);
+        loop.register(source.fd(), Epoll.IN, handler);
+        Runnable[] again = new Runnable[1];
+        again[0] = () -> loop.execute(again[0]);
+        loop.execute(again[0]);
+        source.signal();
+
+        loop.turn(-1);
+        source.signal();
+        loop.turn(-1);
+
+        assertThat(handler.ready).isEqualTo(2);
+    }
+
+    @Test
+    void timersRunInOrderOfDeadlineAndNotBefore() {
+        List<String> order = new ArrayList<>();
+        loop.schedule(20, () -> order.add("late"));
+        loop.schedule(10, () -> order.add("early"));
+        loop.schedule(10, () -> order.add("early too"));
+        EventLoop.Timer cancelled = loop.schedule(10, () -> order.add("cancelled"));
+        cancelled.cancel();
+
+        clock.set(9);
+        loop.turn(0);
+        assertThat(order).isEmpty();
+        clock.set(10);
+        loop.turn(0);
+        assertThat(order).containsExactly("early", "early too");
+        clock.set(1000);
+        loop.turn(0);
+
+        assertThat(order).containsExactly("early", "early too", "late");
+    }
+
+    @Test
+    void timersSurviveAClockThatWraps() {
+        AtomicInteger ran = new AtomicInteger();
+        clock.set(Long.MAX_VALUE - 5);
+        loop.schedule(clock.get() + 10, ran::incrementAndGet);
+
+        loop.turn(0);
+        assertThat(ran).hasValue(0);
+        clock.set(Long.MIN_VALUE + 4);
+        loop.turn(0);
+
+        assertThat(ran).hasValue(1);
+    }
+
+    @Test
+    void timerThatSetsItselfAgainRunsOncePerTurn() {
+        AtomicInteger ran = new AtomicInteger();
+        Runnable[] again = new Runnable[1];
+        again[0] =
+                () -> {
+                    ran.incrementAndGet();
+                    loop.schedule(0, again[0]);
+                };
+        loop.schedule(0, again[0]);
+
+        loop.turn(-1);
+        loop.turn(-1);
+
+        assertThat(ran).hasValue(2);
+    }
+
+    @Test
+    void pendingRemovalIsLookedAtEachTurnWithoutBlocking() {
+        GuestMemory memory = new GuestMemory(guards, 4);
+        memory.add(new Region(0, 4095, Arena.ofAuto().allocate(4096), true, null));
+        DirectDma dma = new DirectDma(memory, guards.open());
+        AtomicInteger unused = new AtomicInteger();
+        dma.enter();
+        memory.remove(0, 4095, unused::incrementAndGet);
+
+        loop.turn(-1); // would wait forever if it did not know of the pending removal
+        assertThat(unused).hasValue(0);
+        dma.leave();
+        loop.turn(-1);
+
+        assertThat(unused).hasValue(1);
+    }
+
+    @Test
+    void pollablesAreAskedWhileSpinningAndOnceMoreBeforeBlocking() {
+        loop.close();
+        loop = loop(new IdlePolicy(100));
+        AtomicInteger asked = new AtomicInteger();
+        AtomicInteger work = new AtomicInteger(1);
+        loop.addPollable(() -> {
+            asked.incrementAndGet();
+            return work.getAndSet(0);
+        });
+
+        clock.set(1_000); // long idle: the loop is about to block
+        loop.turn(-1); // finds work and does not
+        assertThat(asked).hasValue(1);
+        clock.set(1_099);
+        loop.turn(-1); // 99 after the work: still spinning
+        assertThat(asked).hasValue(2);
+        clock.set(1_100);
+        loop.turn(1); // blocks (for the test's sake a millisecond)
+        loop.turn(0);
+
+        assertThat(asked).hasValue(3);
+    }
+
+    @Test
+    void eventDrivenLoopDoesNotAskPollables() {
+        AtomicInteger asked = new AtomicInteger();
+        Pollable pollable = asked::incrementAndGet;
+        loop.addPollable(pollable);
+
+        loop.turn(1);
+        loop.removePollable(pollable);
+
+        assertThat(asked).hasValue(0);
+    }
+
+    @Test
+    void tasksOfManyThreadsAllRunOnTheLoopThread() throws Exception {
+        loop.start();
+        AtomicInteger onLoop = new AtomicInteger();
+        CountDownLatch all = new CountDownLatch(4 * 1000);
+        for (int t = 0; t < 4; t++) {
+            Thread.ofPlatform()
+                    .start(() -> {
+                        for (int i = 0; i < 1000; i++) {
+                            loop.execute(() -> {
+                                if (loop.isLoopThread()) {
+                                    onLoop.incrementAndGet();
+                                }
+                                all.countDown();
+                            });
+                        }
+                    });
+        }
+
+        assertThat(all.await(10, TimeUnit.SECONDS)).isTrue();
+        assertThat(onLoop).hasValue(4000);
+    }
+
+    @Test
+    void executeAndWaitWaitsAndIsDirectOnTheLoopThread() {
+        loop.start();
+        List<String> order = new ArrayList<>();
+
+        boolean done =
+                loop.executeAndWait(
+                        () -> {
+                            order.add("outer");
+                            assertThat(loop.executeAndWait(() -> order.add("inner"), 0)).isTrue();
+                            order.add("after");
+                        },
+                        TimeUnit.SECONDS.toNanos(10));
+
+        assertThat(done).isTrue();
+        assertThat(order).containsExactly("outer", "inner", "after");
+    }
+
+    @Test
+    void closeEndsTheThreadAndRefusesTasks() {
+        loop.start();
+
+        loop.close();
+        loop.close();
+
+        assertThat(loop.dump()).contains("ended");
+        assertThatThrownBy(() -> loop.execute(() -> {}))
+                .isInstanceOf(RejectedExecutionException.class);
+        assertThatThrownBy(() -> loop.start()).isInstanceOf(IllegalStateException.class);
+    }
+
+    @Test
+    void loopCanCloseItself() {
+        loop.start();
+
+        loop.execute(loop::close);
+        loop.close();
+
+        assertThat(loop.dump()).contains("ended");
+    }
+}

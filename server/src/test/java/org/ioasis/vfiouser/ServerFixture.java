@@ -1,0 +1,80 @@
+package org.ioasis.vfiouser;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.function.BooleanSupplier;
+import java.util.function.Function;
+import org.ioasis.loop.EventLoop;
+import org.ioasis.loop.IdlePolicy;
+import org.ioasis.memory.Guards;
+import org.ioasis.memory.GuestMemory;
+import org.ioasis.pci.PciFunction;
+
+/** A server with its loop, guards and memory around one function, at a socket in a new folder. */
+final class ServerFixture<F extends PciFunction> implements AutoCloseable {
+    static final int REGIONS = 64;
+    static final SessionLimits LIMITS = new SessionLimits(REGIONS, 1L << 40, 64 << 10);
+
+    final Guards guards;
+    final GuestMemory memory;
+    final F function;
+    final EventLoop loop;
+    final VfioUserServer server;
+    private final Path folder;
+
+    ServerFixture(SessionLimits limits, IdlePolicy idle, Function<GuestMemoryAndGuards, F> maker)
+            throws IOException {
+        folder = Files.createTempDirectory("ioasis-vfio-user");
+        guards = new Guards(System::nanoTime, lease -> {});
+        memory = new GuestMemory(guards, limits.regions());
+        function = maker.apply(new GuestMemoryAndGuards(memory, guards));
+        loop = new EventLoop("test-loop", guards, System::nanoTime, idle);
+        server = new VfioUserServer(loop, folder.resolve("f.sock"), function, memory, limits);
+        loop.start();
+    }
+
+    /** What a function is made from. */
+    record GuestMemoryAndGuards(GuestMemory memory, Guards guards) {}
+
+    static ServerFixture<TestFunction> plain() throws IOException {
+        return new ServerFixture<>(LIMITS, IdlePolicy.EVENT_DRIVEN, _ -> new TestFunction());
+    }
+
+    MockVfioUserClient connect() throws IOException {
+        return MockVfioUserClient.connect(server.path());
+    }
+
+    MockVfioUserClient ready() throws IOException {
+        return MockVfioUserClient.ready(server.path());
+    }
+
+    void awaitNoSession() {
+        await(() -> !server.hasSession());
+    }
+
+    void await(BooleanSupplier condition) {
+        long deadline = System.nanoTime() + MockVfioUserClient.WAIT_MILLIS * 1_000_000L;
+        while (!condition.getAsBoolean()) {
+            if (System.nanoTime() - deadline > 0) {
+                throw new IllegalStateException("does not happen\n" + server.dump() + loop.dump());
+            }
+            pause();
+        }
+    }
+
+    static void pause() {
+        try {
+            Thread.sleep(1);
+        } catch (InterruptedException e) {
+            throw new IllegalStateException(e);
+        }
+    }
+
+    @Override
+    public void close() throws IOException {
+        server.close();
+        loop.close();
+        Files.delete(folder);
+    }
+}

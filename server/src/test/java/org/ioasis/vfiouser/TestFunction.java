@@ -1,0 +1,78 @@
+package org.ioasis.vfiouser;
+
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.util.concurrent.atomic.AtomicInteger;
+import org.ioasis.pci.PciFunction;
+import org.ioasis.pci.VectorSink;
+
+/**
+ * A function whose BAR 0 is 4 KiB of plain memory and whose configuration space is 256 bytes of it.
+ * Counts what is asked of it; a hook can make a write to the last dword of the BAR do something.
+ */
+final class TestFunction implements PciFunction {
+    static final int VECTORS = 3;
+    static final long HOOK = 0xffc;
+
+    final AtomicInteger resets = new AtomicInteger();
+    final AtomicInteger memoryChanges = new AtomicInteger();
+    volatile Runnable hook = () -> {};
+    volatile VectorSink sink = VectorSink.NONE;
+    private final MemorySegment bar = MemorySegment.ofArray(new byte[4096]);
+    private final MemorySegment config = MemorySegment.ofArray(new byte[256]);
+
+    @Override
+    public int configRead(int offset, int size) {
+        return (int) Codec.register(config, offset, size);
+    }
+
+    @Override
+    public void configWrite(int offset, int size, int value) {
+        Codec.register(config, offset, size, value);
+    }
+
+    @Override
+    public long barSize(int index) {
+        return index == 0 ? bar.byteSize() : 0;
+    }
+
+    @Override
+    public long barRead(int index, long offset, int size) {
+        return Codec.register(bar, offset, size);
+    }
+
+    @Override
+    public void barWrite(int index, long offset, int size, long value) {
+        Codec.register(bar, offset, size, value);
+        if (offset == HOOK) {
+            hook.run();
+        }
+    }
+
+    byte barByte(long offset) {
+        return bar.get(ValueLayout.JAVA_BYTE, offset);
+    }
+
+    @Override
+    public int vectorCount() {
+        return VECTORS;
+    }
+
+    @Override
+    public void vectors(VectorSink to) {
+        sink = to;
+    }
+
+    @Override
+    public void reset() {
+        resets.incrementAndGet();
+    }
+
+    @Override
+    public void memoryChanged() {
+        memoryChanges.incrementAndGet();
+    }
+
+    @Override
+    public void tick(long nowNanos) {}
+}

@@ -1,0 +1,91 @@
+#!/bin/sh
+# Every command in the sh blocks of README.md and CONTRIBUTING.md is one that the tests know: run here, or run by the
+# test that is named here. Runs what is built.
+. "$(dirname -- "$0")/lib.sh"
+IOASIS_NO_BUILD=1
+export IOASIS_NO_BUILD
+
+# The lines of the sh blocks of a document, without comments, continued lines joined.
+commands() { # document
+    awk '/^```sh *$/ { inside = 1; next } /^```/ { inside = 0 } inside' "$1" |
+        sed -e ':a' -e '/\\$/N; s/\\\n//; ta' |
+        sed -e 's/[ \t]#.*//' -e 's/^#.*//' -e 's/[ \t]*$//' -e '/^$/d'
+}
+
+# The options of a command line are ones that its --help names.
+knows_options() { # command, argument...
+    "$project/ioasis" "$1" --help >help
+    shift
+    for word; do
+        case $word in
+            --*)
+                grep -q -F -e "${word%%=*}" help || fail "${word%%=*} in the help"
+                ;;
+        esac
+    done
+}
+
+# One command; anything that is not known here fails.
+try() { # word...
+    case $* in
+        './ioasis --help' | './ioasis --version')
+            "$project/ioasis" "$2"
+            ;;
+        # The guest tests run a virtual machine through the code of this command; here only its options are checked.
+        './ioasis vm' | './ioasis vm '*)
+            shift
+            knows_options "$@"
+            ;;
+        # Running just now, and tested on small trees by test.sh, mutants.sh and launcher.sh.
+        './ioasis test' | './ioasis mutants' | './ioasis build' | './ioasis format') ;;
+        './ioasis test '*)
+            shift 2
+            for name; do
+                case $name in
+                    shell) continue ;;
+                esac
+                [ -d "$project/$name" ] || [ -n "$(find "$project" -name "${name%%#*}.java" -path '*/src/test/*')" ] ||
+                    fail "$name to be a module or a test"
+            done
+            ;;
+        'git clone '*) ;;
+        'cd ioasis') ;;
+        *) fail "a command that this test knows" ;;
+    esac
+}
+
+for document in README.md CONTRIBUTING.md; do
+    commands "$project/$document" >"$scratch/$document" 2>/dev/null
+    is_there() {
+        [ -s "$scratch/$document" ] || fail "commands in $document"
+    }
+    check "$document has commands" is_there
+    while IFS= read -r line; do
+        command_works() {
+            # shellcheck disable=SC2086
+            try $line
+        }
+        check "$document: $line" command_works
+    done <"$scratch/$document"
+done
+
+unknown() {
+    if (try ./ioasis nonsense); then
+        fail "a command that is not known to fail"
+    fi
+    if (try ./ioasis test NoSuchTest); then
+        fail "a test that is not there to fail"
+    fi
+}
+check "a command that nobody tests is found" unknown
+
+commands_of_blocks() {
+    # shellcheck disable=SC2016
+    printf 'a\n```sh\n./ioasis a --b \\\n  --c  # why\n# note\n\nb\n```\nc\n```text\nd\n```\n' >doc.md
+    commands doc.md >found
+    printf './ioasis a --b   --c\nb\n' >wanted
+    cmp found wanted
+}
+check "commands are read from the sh blocks alone" commands_of_blocks
+
+finish
