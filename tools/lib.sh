@@ -133,6 +133,10 @@ run_maven() { # log, argument...
     (
         cd "$root"
         MAVEN_OPTS="${MAVEN_OPTS:+$MAVEN_OPTS }--sun-misc-unsafe-memory-access=allow"
+        # Java takes the home folder from the list of users, where service users have none.
+        if [ -n "${HOME-}" ] && [ -d "$HOME" ]; then
+            MAVEN_OPTS="$MAVEN_OPTS -Duser.home=$HOME"
+        fi
         export MAVEN_OPTS
         # Maven before 3.9 does not read MAVEN_ARGS; passed here, it works with every version, and only once.
         extra=${MAVEN_ARGS-}
@@ -171,14 +175,16 @@ start_ticking() {
 
 # The part of Maven's log that says what went wrong.
 show_log() { # log
-    if grep -q '^\[ERROR\]' "$1"; then
-        grep '^\[ERROR\]' "$1" | grep -v -e 'To see the full stack trace' -e 'Re-run Maven' -e 'For more information' \
-            -e '-> \[Help 1\]$' -e '^\[ERROR\] *$' -e '^\[ERROR\] \[Help' -e 'After correcting the problems' -e '-rf :' | sed 60q >&2 || :
-        # The reason of a failed goal stands in the line that the filter above cuts at its end.
-        sed -n 's/^\(\[ERROR\] Failed to execute goal .*\) -> \[Help 1\]$/\1/p' "$1" >&2
+    # Maven colours what it says before it has read its options.
+    escape=$(printf '\033')
+    sed -e "s/$escape\\[[0-9;]*m//g" -e 's/ -> \[Help 1\]$//' "$1" >"$1.plain"
+    if grep -q '^\[ERROR\]' "$1.plain"; then
+        grep '^\[ERROR\]' "$1.plain" | grep -v -e 'To see the full stack trace' -e 'Re-run Maven' -e 'For more information' \
+            -e '^\[ERROR\] *$' -e '^\[ERROR\] \[Help' -e 'After correcting the problems' -e '-rf :' | sed 60q >&2 || :
     else
-        tail -n 40 "$1" >&2
+        tail -n 40 "$1.plain" >&2
     fi
+    rm -f "$1.plain"
     say "The whole log: $1"
 }
 

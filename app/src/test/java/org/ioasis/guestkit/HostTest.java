@@ -25,7 +25,7 @@ class HostTest {
 
     @Test
     void programsAreFoundInAbsoluteFoldersOfThePathOnly() throws IOException {
-        TestHost.executable(folder.resolve("tool"), "");
+        HostFixture.executable(folder.resolve("tool"), "");
         Files.createFile(folder.resolve("data"));
 
         Host host = new Host(Map.of("PATH", ":.:nowhere:" + folder), "amd64");

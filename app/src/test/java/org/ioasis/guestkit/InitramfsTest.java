@@ -85,8 +85,8 @@ class InitramfsTest {
     void initramfsHoldsInitBusyboxAndTheModulesInOrder() throws IOException {
         Path modules = Files.createDirectories(folder.resolve("modules"));
         Files.writeString(modules.resolve("modules.builtin"), "kernel/fs/ext4/ext4.ko\n");
-        Files.write(modules.resolve("virtio_blk.ko"), TestElf.module("depends=helper"));
-        Files.write(modules.resolve("helper.ko"), TestElf.module("depends="));
+        Files.write(modules.resolve("virtio_blk.ko"), ElfImage.module("depends=helper"));
+        Files.write(modules.resolve("helper.ko"), ElfImage.module("depends="));
         Path busybox = Files.writeString(folder.resolve("busybox"), "a program");
         GuestKit kit =
                 new GuestKit(

@@ -29,7 +29,7 @@ class KernelModulesTest {
     }
 
     private void module(String file, String... info) throws IOException {
-        byte[] bytes = TestElf.module(info);
+        byte[] bytes = ElfImage.module(info);
         ByteArrayOutputStream packed = new ByteArrayOutputStream();
         if (file.endsWith(".xz")) {
             try (OutputStream out = new XZOutputStream(packed, new LZMA2Options(0))) {
@@ -75,13 +75,13 @@ class KernelModulesTest {
 
         assertThat(order.keySet()).containsExactly("jbd2", "mbcache", "ext4", "virtio_blk");
         assertThat(order.get("ext4"))
-                .isEqualTo(TestElf.module("license=GPL", "depends=jbd2,mbcache,crc16"));
+                .isEqualTo(ElfImage.module("license=GPL", "depends=jbd2,mbcache,crc16"));
     }
 
     @Test
     void sectionsOutsideTheFileAreRefused() {
-        byte[] good = TestElf.module("depends=a");
-        int infoHeader = TestElf.SECTION_HEADERS_AT + 2 * 64;
+        byte[] good = ElfImage.module("depends=a");
+        int infoHeader = ElfImage.SECTION_HEADERS_AT + 2 * 64;
         for (long offset : new long[] {-1, good.length, Long.MAX_VALUE, Long.MIN_VALUE}) {
             byte[] bad = good.clone();
             ByteBuffer.wrap(bad).order(ByteOrder.LITTLE_ENDIAN).putLong(infoHeader + 24, offset);
@@ -94,12 +94,12 @@ class KernelModulesTest {
 
     @Test
     void filesThatAreNoModuleAreRefused() {
-        byte[] big = TestElf.module("depends=a");
+        byte[] big = ElfImage.module("depends=a");
         big[5] = 2;
         assertThatThrownBy(() -> ModuleInfo.read("m", big)).hasMessageContaining("ELF-64");
         assertThatThrownBy(() -> ModuleInfo.read("m", new byte[0])).hasMessageContaining("ELF-64");
-        byte[] nameless = TestElf.module("depends=a");
-        nameless[TestElf.NAMES_AT + 12] = 'x';
+        byte[] nameless = ElfImage.module("depends=a");
+        nameless[ElfImage.NAMES_AT + 12] = 'x';
         assertThatThrownBy(() -> ModuleInfo.read("m", nameless))
                 .hasMessageContaining("no section .modinfo");
     }
@@ -109,12 +109,12 @@ class KernelModulesTest {
         long seed = System.nanoTime();
         Random random = new Random(seed);
         for (int round = 0; round < 2000; round++) {
-            byte[] bytes = TestElf.module("depends=a,b-c");
+            byte[] bytes = ElfImage.module("depends=a,b-c");
             for (int i = 0; i < 4; i++) {
                 int at =
                         random.nextBoolean()
                                 ? random.nextInt(64)
-                                : TestElf.SECTION_HEADERS_AT + random.nextInt(192);
+                                : ElfImage.SECTION_HEADERS_AT + random.nextInt(192);
                 bytes[at] = (byte) random.nextInt();
             }
             byte[] cut = Arrays.copyOf(bytes, bytes.length - random.nextInt(3) * 64);

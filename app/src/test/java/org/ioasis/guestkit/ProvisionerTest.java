@@ -23,13 +23,13 @@ import org.junit.jupiter.api.io.TempDir;
 
 class ProvisionerTest {
     @TempDir Path folder;
-    private TestHost machine;
+    private HostFixture machine;
     private final Cleanup cleanup = Cleanup.atExit();
     private final List<String> progress = Collections.synchronizedList(new ArrayList<>());
 
     @BeforeEach
     void makeMachine() throws IOException {
-        machine = new TestHost(folder);
+        machine = new HostFixture(folder);
     }
 
     @AfterEach
@@ -137,7 +137,8 @@ class ProvisionerTest {
     @Test
     void downloadedQemuWithoutOurDeviceIsRefused() throws IOException {
         machine.debian();
-        TestHost.executable(folder.resolve("bin/unpacked-qemu"), "echo QEMU emulator version 10.0");
+        HostFixture.executable(
+                folder.resolve("bin/unpacked-qemu"), "echo QEMU emulator version 10.0");
 
         assertThat(refusal()).hasMessageContaining("version 10.0, but 10.1 is needed");
         assertThat(cacheEntries()).containsExactly("kernel", "lock");
@@ -180,7 +181,7 @@ class ProvisionerTest {
 
     @Test
     void qemuOfTheMachineIsUsedAndOnlyTheKernelFetched() throws Exception {
-        machine.debian().program("qemu-system-x86_64", TestHost.qemu("10.1.0"));
+        machine.debian().program("qemu-system-x86_64", HostFixture.qemu("10.1.0"));
 
         GuestKit kit = provide();
 
@@ -192,7 +193,7 @@ class ProvisionerTest {
 
     @Test
     void qemuOfTheMachineThatIsTooOldIsReplacedWithAMessage() throws Exception {
-        machine.debian().program("qemu-system-x86_64", TestHost.qemu("7.2.22"));
+        machine.debian().program("qemu-system-x86_64", HostFixture.qemu("7.2.22"));
 
         GuestKit kit = provide();
 
@@ -218,7 +219,7 @@ class ProvisionerTest {
         machine.debian();
         String apt = Files.readString(folder.resolve("bin/apt-get"));
         Path seen = folder.resolve("seen");
-        TestHost.executable(
+        HostFixture.executable(
                 folder.resolve("bin/apt-get"),
                 "[ \"$2\" != update ] || /bin/cp \"$APT_CONFIG\" '" + seen + "'\n" + apt);
 

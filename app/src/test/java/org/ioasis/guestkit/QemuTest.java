@@ -19,7 +19,7 @@ class QemuTest {
     }
 
     private Qemu.Answer ask(String script) throws Exception {
-        Path program = TestHost.executable(folder.resolve("qemu"), script);
+        Path program = HostFixture.executable(folder.resolve("qemu"), script);
         return Qemu.ask(
                 List.of(program.toString()),
                 Map.of("EXTRA", "1"),
@@ -55,8 +55,8 @@ class QemuTest {
 
     @Test
     void oldVersionsAreRefused() throws Exception {
-        assertThat(reason(ask(TestHost.qemu("10.0.99")))).contains("10.1 is needed");
-        assertThat(reason(ask(TestHost.qemu("9.2.0")))).contains("10.1 is needed");
+        assertThat(reason(ask(HostFixture.qemu("10.0.99")))).contains("10.1 is needed");
+        assertThat(reason(ask(HostFixture.qemu("9.2.0")))).contains("10.1 is needed");
     }
 
     @Test
@@ -70,7 +70,7 @@ class QemuTest {
 
     @Test
     void newEnoughVersionWithTheDeviceIsUsable() throws Exception {
-        Qemu.Answer answer = ask("[ \"$EXTRA\" = 1 ] || exit 9\n" + TestHost.qemu("10.1"));
+        Qemu.Answer answer = ask("[ \"$EXTRA\" = 1 ] || exit 9\n" + HostFixture.qemu("10.1"));
 
         assertThat(answer)
                 .isInstanceOfSatisfying(

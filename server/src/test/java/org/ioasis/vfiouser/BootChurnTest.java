@@ -62,7 +62,7 @@ class BootChurnTest {
     @Test
     void pipelinedChurnLeavesExactlyTheLastLayout() throws Exception {
         Resources before = Resources.now();
-        try (ServerFixture<TestFunction> fixture = ServerFixture.plain();
+        try (ServerFixture<RecordingFunction> fixture = ServerFixture.plain();
                 Fd ram = Memfd.create("ioasis-ram", RAM)) {
             mark(ram);
             try (MockVfioUserClient client = fixture.ready()) {
@@ -117,7 +117,7 @@ class BootChurnTest {
         }
     }
 
-    private static void assertLayout(ServerFixture<TestFunction> fixture, List<Piece> layout) {
+    private static void assertLayout(ServerFixture<RecordingFunction> fixture, List<Piece> layout) {
         assertThat(fixture.memory.regionCount()).isEqualTo(layout.size() + 1);
         DirectDma dma = new DirectDma(fixture.memory, fixture.guards.open());
         MemorySegment value = Arena.ofAuto().allocate(ValueLayout.JAVA_INT);

@@ -37,8 +37,8 @@ final class ServerFixture<F extends PciFunction> implements AutoCloseable {
     /** What a function is made from. */
     record GuestMemoryAndGuards(GuestMemory memory, Guards guards) {}
 
-    static ServerFixture<TestFunction> plain() throws IOException {
-        return new ServerFixture<>(LIMITS, IdlePolicy.EVENT_DRIVEN, _ -> new TestFunction());
+    static ServerFixture<RecordingFunction> plain() throws IOException {
+        return new ServerFixture<>(LIMITS, IdlePolicy.EVENT_DRIVEN, _ -> new RecordingFunction());
     }
 
     MockVfioUserClient connect() throws IOException {

@@ -178,7 +178,7 @@ class SessionFuzzTest {
             EventFd event = EventFd.create();
             Fd eventFd = Fd.own(event.fd());
             for (int i = 0; i < SESSIONS; i++) {
-                TestFunction function = new TestFunction();
+                RecordingFunction function = new RecordingFunction();
                 AtomicInteger released = new AtomicInteger();
                 ScriptChannel channel = new ScriptChannel(script(random), random, memfd, eventFd);
                 Session session =
@@ -224,7 +224,7 @@ class SessionFuzzTest {
                 Session session =
                         new Session(
                                 new ScriptChannel(script, random, memfd),
-                                new TestFunction(),
+                                new RecordingFunction(),
                                 memory,
                                 SessionLimits.DEFAULT,
                                 () -> {},

@@ -59,10 +59,10 @@ class VfioUserServerTest {
     private static final int MSIX = VFIO_PCI_MSIX_IRQ_INDEX;
 
     private final Resources before = Resources.now();
-    private ServerFixture<TestFunction> fixture = open();
+    private ServerFixture<RecordingFunction> fixture = open();
     private final List<AutoCloseable> opened = new ArrayList<>();
 
-    private static ServerFixture<TestFunction> open() {
+    private static ServerFixture<RecordingFunction> open() {
         try {
             return ServerFixture.plain();
         } catch (IOException e) {
@@ -591,7 +591,7 @@ class VfioUserServerTest {
                 new ServerFixture<>(
                         new SessionLimits(8, 2 * PAGE, 64 << 10),
                         IdlePolicy.EVENT_DRIVEN,
-                        _ -> new TestFunction());
+                        _ -> new RecordingFunction());
         MockVfioUserClient client = ready();
         Fd memory = memfd(4 * PAGE);
         assertOk(client.map(0, PAGE, 0, RW, memory), HEADER_SIZE);
@@ -832,7 +832,7 @@ class VfioUserServerTest {
                             payload(16).u32(16).u32(0).u32(index).array());
             assertOk(reply, 32);
             assertThat(reply.fields().getInt(IRQ_INFO_COUNT))
-                    .isEqualTo(index == MSIX ? TestFunction.VECTORS : 0);
+                    .isEqualTo(index == MSIX ? RecordingFunction.VECTORS : 0);
         }
         for (int index : new int[] {5, -1}) {
             assertError(
@@ -1122,7 +1122,7 @@ class VfioUserServerTest {
                     throw new IllegalStateException("planted");
                 };
 
-        client.post(BAR, TestFunction.HOOK, 4, 1);
+        client.post(BAR, RecordingFunction.HOOK, 4, 1);
 
         client.awaitClose();
         fixture.awaitNoSession();
@@ -1149,14 +1149,14 @@ class VfioUserServerTest {
                         dma.leave();
                     }
                 };
-        client.post(BAR, TestFunction.HOOK, 4, 1);
+        client.post(BAR, RecordingFunction.HOOK, 4, 1);
         assertOk(client.reset(), HEADER_SIZE);
         Path file = Path.of("/proc/self/fd/" + memory.number());
         try (FileChannel channel = FileChannel.open(file, StandardOpenOption.WRITE)) {
             channel.truncate(PAGE);
         }
 
-        client.post(BAR, TestFunction.HOOK, 4, 1);
+        client.post(BAR, RecordingFunction.HOOK, 4, 1);
 
         client.awaitClose();
         fixture.awaitNoSession();

@@ -5,12 +5,12 @@ import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 
 /** A file with the parts of an ELF-64 module that matter here: header, two sections, headers. */
-final class TestElf {
+final class ElfImage {
     static final int NAMES_AT = 64;
     static final int INFO_AT = 128;
     static final int SECTION_HEADERS_AT = 512;
 
-    private TestElf() {}
+    private ElfImage() {}
 
     /** A module whose section of module information holds these strings. */
     static byte[] module(String... info) {

@@ -12,13 +12,13 @@ import java.util.Map;
  * A machine with exactly the programs that a test gives it: shell scripts in one folder, which is
  * the whole PATH. Each call is noted in a file.
  */
-final class TestHost {
+final class HostFixture {
     private final Path bin;
     private final Path log;
     private final Map<String, String> environment = new LinkedHashMap<>();
     private String architecture = "amd64";
 
-    TestHost(Path folder) throws IOException {
+    HostFixture(Path folder) throws IOException {
         bin = Files.createDirectories(folder.resolve("bin"));
         log = folder.resolve("calls");
         environment.put("PATH", bin.toString());
@@ -29,23 +29,23 @@ final class TestHost {
         return Path.of(environment.getOrDefault("IOASIS_CACHE", "/nonexistent"));
     }
 
-    TestHost with(String variable, String value) {
+    HostFixture with(String variable, String value) {
         environment.put(variable, value);
         return this;
     }
 
-    TestHost without(String variable) {
+    HostFixture without(String variable) {
         environment.remove(variable);
         return this;
     }
 
-    TestHost architecture(String name) {
+    HostFixture architecture(String name) {
         architecture = name;
         return this;
     }
 
     /** Adds a program; the script sees the usual tools of the machine. */
-    TestHost program(String name, String script) throws IOException {
+    HostFixture program(String name, String script) throws IOException {
         executable(
                 bin.resolve(name),
                 "echo \"" + name + " $*\" >>'" + log + "'\nPATH=/usr/bin:/bin\n" + script);
@@ -82,7 +82,7 @@ final class TestHost {
     }
 
     /** apt and dpkg with a Debian that has one kernel, busybox and a QEMU of two packages. */
-    TestHost debian() throws IOException {
+    HostFixture debian() throws IOException {
         program(
                 "apt-get",
                 """

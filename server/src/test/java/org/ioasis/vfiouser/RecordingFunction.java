@@ -10,7 +10,7 @@ import org.ioasis.pci.VectorSink;
  * A function whose BAR 0 is 4 KiB of plain memory and whose configuration space is 256 bytes of it.
  * Counts what is asked of it; a hook can make a write to the last dword of the BAR do something.
  */
-final class TestFunction implements PciFunction {
+final class RecordingFunction implements PciFunction {
     static final int VECTORS = 3;
     static final long HOOK = 0xffc;
 
