@@ -26,21 +26,21 @@ public final class EngineTables implements TableMemory {
 
     @Override
     public long get(long address) {
-        return memory.get(address);
+        return EngineMemory.get(address);
     }
 
     @Override
     public long getAcquire(long address) {
-        return memory.getAcquire(address);
+        return EngineMemory.getAcquire(address);
     }
 
     @Override
     public void setRelease(long address, long value) {
-        memory.setRelease(address, value);
+        EngineMemory.setRelease(address, value);
     }
 
     @Override
     public void clear(long address, long bytes) {
-        memory.clear(address, bytes);
+        EngineMemory.clear(address, bytes);
     }
 }

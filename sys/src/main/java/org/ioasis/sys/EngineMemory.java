@@ -19,7 +19,9 @@ import java.lang.invoke.VarHandle;
  * this class is not for anybody else: whoever holds one must compute addresses from {@link #first}
  * and {@link #size} and own numbers only, never from what a guest says.
  *
- * <p>Words may be read and written by any thread, in the order that each method says.
+ * <p>The accessors are static, for they need nothing of the object: after each load with acquire
+ * the compiler would have to read again even what never changes. Words may be read and written by
+ * any thread, in the order that each method says.
  */
 public final class EngineMemory implements AutoCloseable {
     private static final int PROT_READ = 1;
@@ -107,22 +109,22 @@ public final class EngineMemory implements AutoCloseable {
     }
 
     /** The word at {@code address}, a multiple of 8. */
-    public long get(long address) {
+    public static long get(long address) {
         return EVERYWHERE.get(JAVA_LONG, address);
     }
 
     /** The word at {@code address}; pairs with {@link #setRelease}. */
-    public long getAcquire(long address) {
+    public static long getAcquire(long address) {
         return (long) WORD.getAcquire(EVERYWHERE, address);
     }
 
     /** Writes the word at {@code address}, after all that was written before. */
-    public void setRelease(long address, long value) {
+    public static void setRelease(long address, long value) {
         WORD.setRelease(EVERYWHERE, address, value);
     }
 
     /** Sets bytes to 0. */
-    public void clear(long address, long bytes) {
+    public static void clear(long address, long bytes) {
         EVERYWHERE.asSlice(address, bytes).fill((byte) 0);
     }
 

@@ -25,6 +25,7 @@ public final class RadixStore implements MappingStore {
 
     private static final int LEVEL_LG2 = 9;
     private static final int LEVELS_MIN = 4;
+    private static final int LEVELS_MAX = 6;
     private static final int LAST_INDEX = (1 << LEVEL_LG2) - 1;
 
     /** Answers of {@link #leafTable} that are no address. */
@@ -90,10 +91,21 @@ public final class RadixStore implements MappingStore {
         TableMemory memory = this.memory;
         long slot = slot(table(word), iova, shift);
         long entry = memory.getAcquire(slot);
-        while (Entry.isTable(entry)) {
+        // Four levels written out, for nearly all trees have so many and a loop costs a fifth more.
+        if (Entry.isTable(entry)) {
             shift -= LEVEL_LG2;
             slot = slot(Entry.table(entry), iova, shift);
             entry = memory.getAcquire(slot);
+            if (Entry.isTable(entry)) {
+                shift -= LEVEL_LG2;
+                slot = slot(Entry.table(entry), iova, shift);
+                entry = memory.getAcquire(slot);
+                while (Entry.isTable(entry)) {
+                    shift -= LEVEL_LG2;
+                    slot = slot(Entry.table(entry), iova, shift);
+                    entry = memory.getAcquire(slot);
+                }
+            }
         }
         if (!Entry.isLeaf(entry)) {
             return false;
