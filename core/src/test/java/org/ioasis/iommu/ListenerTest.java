@@ -301,6 +301,45 @@ class ListenerTest {
     }
 
     @Test
+    void aListenerThatDoesNotTakeItsMappingBackIsClearedAndDetached() {
+        listen();
+        m.attach(2, 8);
+        m.map(8, 0x2000, 0x2fff, RAM, READ);
+        m.attach(1, 7);
+        m.map(7, 0x9000, 0x9fff, RAM, READ);
+        a.refuses.add(0x2000L);
+        a.refuses.add(0x9000L);
+        take();
+
+        assertThat(m.attach(1, 8)).isEqualTo(Status.DEVERR);
+
+        assertThat(take())
+                .containsExactly(
+                        "a-9000..9fff",
+                        "a+2000..2fff>100000/1",
+                        "a+9000..9fff>100000/1",
+                        "a cleared");
+        assertThat(m.iommu.endpoint(1)).matches(endpoint -> !endpoint.isAttached());
+        assertThat(m.iommu.domainCount()).isEqualTo(1);
+    }
+
+    @Test
+    void aSecondAnswerDoesNotCountForTheNextCall() {
+        listen();
+        m.attach(1, 7);
+        a.isLate = true;
+        m.iommu.map(7, 0, 0xfff, RAM, READ, replies.as("first"));
+        DomainListener.Answer answer = a.owed.remove();
+        answer.ok();
+        m.iommu.map(7, 0x1000, 0x1fff, RAM, READ, replies.as("second"));
+
+        assertThatThrownBy(answer::ok).isInstanceOf(IllegalStateException.class);
+        assertThat(replies.all()).containsExactly("first=OK");
+        a.owed.remove().ok();
+        assertThat(replies.all()).containsExactly("first=OK", "second=OK");
+    }
+
+    @Test
     void aListenerWithManyRunsDoesNotRecurse() {
         listen();
         Machine many =
