@@ -26,26 +26,26 @@ final class EngineMemoryTest {
             long last = memory.first() + memory.size() - 8;
             assertThat(memory.first() % 4096).isZero();
             assertThat(memory.first()).isNotZero();
-            assertThat(memory.get(memory.first())).isZero();
-            assertThat(memory.getAcquire(last)).isZero();
+            assertThat(EngineMemory.get(memory.first())).isZero();
+            assertThat(EngineMemory.getAcquire(last)).isZero();
 
-            memory.setRelease(last, -2);
-            memory.setRelease(last - 8, 7);
+            EngineMemory.setRelease(last, -2);
+            EngineMemory.setRelease(last - 8, 7);
 
-            assertThat(memory.get(last)).isEqualTo(-2);
-            assertThat(memory.getAcquire(last - 8)).isEqualTo(7);
-            memory.clear(last, 8);
-            assertThat(memory.get(last)).isZero();
-            assertThat(memory.get(last - 8)).isEqualTo(7);
+            assertThat(EngineMemory.get(last)).isEqualTo(-2);
+            assertThat(EngineMemory.getAcquire(last - 8)).isEqualTo(7);
+            EngineMemory.clear(last, 8);
+            assertThat(EngineMemory.get(last)).isZero();
+            assertThat(EngineMemory.get(last - 8)).isEqualTo(7);
         }
     }
 
     @Test
     void largeReservationCostsNothingBeforeItIsWritten() throws ErrnoException {
         try (EngineMemory memory = EngineMemory.reserve(1L << 40)) {
-            memory.setRelease(memory.first() + (1L << 39), 1);
+            EngineMemory.setRelease(memory.first() + (1L << 39), 1);
 
-            assertThat(memory.get(memory.first() + (1L << 39))).isEqualTo(1);
+            assertThat(EngineMemory.get(memory.first() + (1L << 39))).isEqualTo(1);
         }
     }
 

@@ -25,7 +25,6 @@ public final class RadixStore implements MappingStore {
 
     private static final int LEVEL_LG2 = 9;
     private static final int LEVELS_MIN = 4;
-    private static final int LEVELS_MAX = 6;
     private static final int LAST_INDEX = (1 << LEVEL_LG2) - 1;
 
     /** Answers of {@link #leafTable} that are no address. */
