@@ -42,6 +42,8 @@ final class Tree {
     /** All classes that are shipped, of every module that has been compiled. */
     static JavaClasses productionClasses() throws IOException {
         return new ClassFileImporter()
+                // What JMH generates is nobody's code.
+                .withImportOption(location -> !location.contains("/jmh_generated/"))
                 .importPaths(
                         modules().stream()
                                 .map(module -> root().resolve(module).resolve("target/classes"))

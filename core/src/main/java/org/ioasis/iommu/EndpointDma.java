@@ -3,7 +3,6 @@ package org.ioasis.iommu;
 import java.util.function.Supplier;
 import org.ioasis.iommu.fault.FaultReason;
 import org.ioasis.iommu.mapping.Extent;
-import org.ioasis.iommu.mapping.MapFlags;
 import org.ioasis.iommu.mapping.MappingStore;
 import org.ioasis.memory.Access;
 import org.ioasis.memory.Guard;
@@ -18,12 +17,6 @@ import org.jspecify.annotations.Nullable;
  * the section ends, because the fault queue has a lock.
  */
 final class EndpointDma extends RegionDma {
-    private enum Route {
-        TRANSLATED,
-        IDENTITY,
-        BYPASSED
-    }
-
     private final Iommu iommu;
     private final Endpoint endpoint;
     private final Extent extent = new Extent();
@@ -38,11 +31,13 @@ final class EndpointDma extends RegionDma {
     // A count has one writer: this one the loop thread, which takes leases back.
     private final Count expiredLeases = new Count();
 
-    private Route route = Route.TRANSLATED;
+    // What the endpoint was attached to when the section began; it is that to its end, since an
+    // endpoint that is moved is answered for only after it. A lease is known under it, too.
+    private @Nullable Domain domain;
+    private @Nullable MappingStore store;
 
-    // What the last resolve went through. Not asked for again later in the section: the loop thread
-    // may have moved the endpoint meanwhile, and a lease must be known under the domain it is from.
-    private Object space;
+    // Of this section, counted when it ends.
+    private long translatedNow;
 
     // The first fault of the section; later ones of the same section are its consequences and only
     // counted.
@@ -54,7 +49,6 @@ final class EndpointDma extends RegionDma {
         super(memory, guard);
         this.iommu = iommu;
         this.endpoint = endpoint;
-        space = endpoint;
     }
 
     EndpointCounts counts() {
@@ -68,37 +62,42 @@ final class EndpointDma extends RegionDma {
     }
 
     @Override
+    public void enter() {
+        super.enter();
+        Domain attached = endpoint.domainAcquire();
+        domain = attached;
+        store = attached == null ? null : attached.store;
+    }
+
+    @Override
     public Outcome resolve(long address, long length, Access access) {
-        Domain domain = endpoint.domainAcquire();
-        if (domain == null) {
-            if (!iommu.isBypassing()) {
-                return fault(FaultReason.DOMAIN, address, access);
-            }
-            route = Route.BYPASSED;
-            space = endpoint;
-            bypassed.increment();
-            if (endpoint.wasAttached()) {
-                bypassedAfterAttach.increment();
-            }
-            return locate(address, length, access);
+        MappingStore mappings = store;
+        if (mappings == null) {
+            return resolveUntranslated(address, length, access);
         }
-        space = domain;
-        MappingStore store = domain.store;
-        if (store == null) {
-            route = Route.IDENTITY;
-            identity.increment();
-            return locate(address, length, access);
-        }
-        int needed = access == Access.WRITE ? MapFlags.WRITE : MapFlags.READ;
-        if (!store.lookup(address, extent) || (extent.flags() & needed) == 0) {
+        if (!mappings.lookup(address, length, extent) || !extent.permits(access)) {
             return fault(FaultReason.MAPPING, address, access);
         }
-        route = Route.TRANSLATED;
-        translations.increment();
+        translatedNow++;
         // As far as the mapping goes: last - address cannot wrap because the address lies inside.
         long after = extent.last() - address;
         long reach = Long.compareUnsigned(length - 1, after) <= 0 ? length : after + 1;
         return locate(address + extent.delta(), reach, access);
+    }
+
+    private Outcome resolveUntranslated(long address, long length, Access access) {
+        if (domain != null) {
+            identity.increment();
+            return locate(address, length, access);
+        }
+        if (!iommu.isBypassing()) {
+            return fault(FaultReason.DOMAIN, address, access);
+        }
+        bypassed.increment();
+        if (endpoint.wasAttached()) {
+            bypassedAfterAttach.increment();
+        }
+        return locate(address, length, access);
     }
 
     private Outcome fault(FaultReason reason, long address, Access access) {
@@ -114,6 +113,12 @@ final class EndpointDma extends RegionDma {
     @Override
     public void leave() {
         super.leave();
+        domain = null;
+        store = null;
+        if (translatedNow != 0) {
+            translations.add(translatedNow);
+            translatedNow = 0;
+        }
         FaultReason reason = faultReason;
         if (reason != null) {
             iommu.faults().report(reason, endpoint.id(), faultAddress, faultAccess, explanation);
@@ -133,7 +138,7 @@ final class EndpointDma extends RegionDma {
 
     @Override
     protected void copied(long length) {
-        if (route == Route.TRANSLATED) {
+        if (store != null) {
             translatedBytes.add(length);
         }
     }
@@ -146,7 +151,7 @@ final class EndpointDma extends RegionDma {
 
     @Override
     protected Object leaseSpace() {
-        return space;
+        return domain == null ? endpoint : domain;
     }
 
     @Override

@@ -258,6 +258,7 @@ public final class Iommu {
         if (domain.endpoints.isEmpty()) {
             if (domain.store != null) {
                 mappings -= domain.store.size();
+                domain.store.close();
             }
             domains.remove(domain.id);
         }
@@ -329,11 +330,18 @@ public final class Iommu {
             return;
         }
         MappingStore store = domain.store;
-        if (!store.map(first, last, output, flags)) {
-            completion.complete(Status.INVAL);
-            return;
+        switch (store.map(first, last, output, flags)) {
+            case OVERLAPS -> {
+                completion.complete(Status.INVAL);
+                return;
+            }
+            case NO_MEMORY -> {
+                refusedByLimit.increment();
+                completion.complete(Status.NOMEM);
+                return;
+            }
+            case DONE -> mappings++;
         }
-        mappings++;
         ListenerRound round = roundFor(domain);
         if (round == null) {
             completion.complete(Status.OK);
@@ -508,6 +516,11 @@ public final class Iommu {
             DomainListener listener = endpoint.listener();
             if (hadDomain && listener != null) {
                 listener.cleared();
+            }
+        });
+        domains.forEach(domain -> {
+            if (domain.store != null) {
+                domain.store.close();
             }
         });
         domains.clear();

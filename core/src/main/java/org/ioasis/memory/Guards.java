@@ -1,9 +1,9 @@
 package org.ioasis.memory;
 
+import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
 import java.util.ArrayList;
-import java.util.List;
-import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.Arrays;
 import java.util.function.Consumer;
 import java.util.function.LongSupplier;
 
@@ -21,11 +21,22 @@ public final class Guards {
     /** More leases than this at a time are refused: each costs the VMM's UNMAPs a look. */
     public static final int LEASE_LIMIT = 1024;
 
+    private static final VarHandle EPOCH;
+
+    static {
+        try {
+            EPOCH = MethodHandles.lookup().findVarHandle(Guards.class, "epoch", long.class);
+        } catch (ReflectiveOperationException e) {
+            throw new ExceptionInInitializerError(e);
+        }
+    }
+
     private final LongSupplier nanoClock;
     private final Consumer<PinnedLease> unrevocable;
-    private final List<Guard> guards = new CopyOnWriteArrayList<>();
     private final LeaseTable leases = new LeaseTable(LEASE_LIMIT);
     private final ArrayList<Quiescence> waiting = new ArrayList<>();
+    // An array, replaced as a whole: to go over it allocates nothing, and every UNMAP does.
+    private volatile Guard[] guards = {};
     private volatile long epoch = 1;
 
     /**
@@ -43,9 +54,11 @@ public final class Guards {
      * A new slot, for one thread. Threads are few and live as long as the machine; there is no way
      * back.
      */
-    public Guard open() {
+    public synchronized Guard open() {
         Guard guard = new Guard(this);
-        guards.add(guard);
+        Guard[] more = Arrays.copyOf(guards, guards.length + 1);
+        more[guards.length] = guard;
+        guards = more;
         return guard;
     }
 
@@ -106,9 +119,10 @@ public final class Guards {
         if (change.isWaiting) {
             throw new IllegalStateException("waits already");
         }
-        VarHandle.fullFence();
         change.epoch = epoch + 1;
-        epoch = change.epoch;
+        // Who reads the new epoch sees what was cleared before it; so one fence, after it, will do.
+        EPOCH.setRelease(this, change.epoch);
+        VarHandle.fullFence();
     }
 
     /** True while something waits; the loop then calls {@link #poll} within a millisecond. */

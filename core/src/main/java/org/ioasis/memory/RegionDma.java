@@ -18,7 +18,7 @@ public abstract class RegionDma implements Dma {
     private MemorySegment segment = NOWHERE;
     private long offset;
     private long reach;
-    private @Nullable Region region;
+    private RegionTable regions = RegionTable.EMPTY;
     private long gpa;
 
     protected RegionDma(GuestMemory memory, Guard guard) {
@@ -29,6 +29,8 @@ public abstract class RegionDma implements Dma {
     @Override
     public void enter() {
         guard.enter();
+        // One for the section: who takes a region away waits for its end.
+        regions = memory.table();
     }
 
     @Override
@@ -37,7 +39,7 @@ public abstract class RegionDma implements Dma {
         // A resolved address must not outlive the section, not even by mistake.
         segment = NOWHERE;
         reach = 0;
-        region = null;
+        regions = RegionTable.EMPTY;
     }
 
     @Override
@@ -60,12 +62,12 @@ public abstract class RegionDma implements Dma {
      * 2^64-1 or past the region is out of reach).
      */
     protected final Outcome locate(long gpa, long length, Access access) {
-        Region found = memory.table().find(gpa);
+        Region found = regions.find(gpa);
         if (found == null) {
             return Outcome.ABSENT;
         }
         MemorySegment bytes = found.segment();
-        if (bytes == null || (access == Access.WRITE && !found.isWritable())) {
+        if (bytes == null || (!found.isWritable() && access == Access.WRITE)) {
             return Outcome.REFUSED;
         }
         segment = bytes;
@@ -73,7 +75,6 @@ public abstract class RegionDma implements Dma {
         // Not more than the region: last - gpa cannot wrap because gpa lies inside.
         long after = found.gpaLast() - gpa;
         reach = Long.compareUnsigned(length - 1, after) <= 0 ? length : after + 1;
-        region = found;
         this.gpa = gpa;
         return Outcome.OK;
     }
@@ -159,7 +160,7 @@ public abstract class RegionDma implements Dma {
 
     private @Nullable PinnedLease lease(
             long address, Access access, long deadlineNanos, Arena arena) {
-        Region lent = region;
+        Region lent = regions.find(gpa);
         if (lent == null) {
             throw new IllegalStateException("nothing is resolved");
         }

@@ -116,7 +116,7 @@ class IommuConcurrencyTest {
         }
 
         @Override
-        public boolean map(long first, long last, long output, int flags) {
+        public MapResult map(long first, long last, long output, int flags) {
             return store.map(first, last, output, flags);
         }
 
@@ -131,8 +131,8 @@ class IommuConcurrencyTest {
         }
 
         @Override
-        public boolean lookup(long iova, Extent found) {
-            boolean isMapped = store.lookup(iova, found);
+        public boolean lookup(long iova, long length, Extent found) {
+            boolean isMapped = store.lookup(iova, length, found);
             afterLookup.run();
             return isMapped;
         }
@@ -150,6 +150,11 @@ class IommuConcurrencyTest {
         @Override
         public boolean nearest(long iova, RunVisitor visitor) {
             return store.nearest(iova, visitor);
+        }
+
+        @Override
+        public void close() {
+            store.close();
         }
     }
 

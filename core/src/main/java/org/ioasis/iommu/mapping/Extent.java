@@ -1,5 +1,7 @@
 package org.ioasis.iommu.mapping;
 
+import org.ioasis.memory.Access;
+
 /**
  * What a lookup found: a piece of one mapping. Filled by {@link MappingStore#lookup}; reused by its
  * owner, so that a translation allocates nothing. One thread.
@@ -22,5 +24,10 @@ public final class Extent {
     /** {@link MapFlags} of the mapping. */
     public int flags() {
         return flags;
+    }
+
+    /** True if the mapping has the permission for {@code access}. */
+    public boolean permits(Access access) {
+        return (flags & access.bit()) != 0;
     }
 }

@@ -38,13 +38,13 @@ public final class IntervalStore implements MappingStore {
     }
 
     @Override
-    public boolean map(long first, long last, long output, int flags) {
+    public MapResult map(long first, long last, long output, int flags) {
         if (overlaps(first, last)) {
-            return false;
+            return MapResult.OVERLAPS;
         }
         byFirst.put(first, new Mapping(first, last, output, flags));
         size++;
-        return true;
+        return MapResult.DONE;
     }
 
     @Override
@@ -83,7 +83,7 @@ public final class IntervalStore implements MappingStore {
     }
 
     @Override
-    public boolean lookup(long iova, Extent found) {
+    public boolean lookup(long iova, long length, Extent found) {
         Map.Entry<Long, Mapping> below = byFirst.floorEntry(iova);
         if (below == null || Long.compareUnsigned(below.getValue().last(), iova) < 0) {
             return false;
@@ -99,6 +99,9 @@ public final class IntervalStore implements MappingStore {
     public void runs(long first, long last, RunVisitor visitor) {
         Mapping run = null;
         for (Mapping mapping : byFirst.subMap(first, true, last, true).values()) {
+            if (Long.compareUnsigned(mapping.last(), last) > 0) {
+                break;
+            }
             if (run != null && run.isContinuedBy(mapping)) {
                 run = new Mapping(run.first(), mapping.last(), run.output(), run.flags());
             } else {
@@ -147,5 +150,10 @@ public final class IntervalStore implements MappingStore {
             return true;
         }
         return Long.compareUnsigned(iova - below.last(), above.first() - iova) <= 0;
+    }
+
+    @Override
+    public void close() {
+        // The collector takes the map when the last lookup has left it; until then it stays whole.
     }
 }

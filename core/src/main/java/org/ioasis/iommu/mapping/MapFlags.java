@@ -1,6 +1,8 @@
 package org.ioasis.iommu.mapping;
 
-/** Bits that a mapping carries. Any thread. */
+import org.ioasis.memory.Access;
+
+/** Bits that a mapping carries. The permissions are the bits of {@link Access}. Any thread. */
 public final class MapFlags {
     public static final int READ = 1;
     public static final int WRITE = 2;

@@ -9,6 +9,15 @@ package org.ioasis.iommu.mapping;
  * and that the output range does not wrap.
  */
 public interface MappingStore {
+    /** What became of a {@link #map}. Anything but DONE has changed nothing. */
+    enum MapResult {
+        DONE,
+        /** Some address of the range is mapped. */
+        OVERLAPS,
+        /** The limit of memory for mappings is reached. */
+        NO_MEMORY
+    }
+
     /** Answer of {@link #unmap}: the range cuts through a mapping. */
     long SPLITS = -1;
 
@@ -18,15 +27,12 @@ public interface MappingStore {
     /** True if an address of {@code first..last} is mapped. Loop thread. */
     boolean overlaps(long first, long last);
 
-    /**
-     * Maps {@code first..last} to {@code output} and on. False, and nothing changed, if some
-     * address is mapped.
-     */
-    boolean map(long first, long last, long output, int flags);
+    /** Maps {@code first..last} to {@code output} and on. Loop thread. */
+    MapResult map(long first, long last, long output, int flags);
 
     /**
      * Removes every mapping inside {@code first..last} and returns how many there were; {@link
-     * #SPLITS}, and nothing changed, if a mapping lies only partly inside.
+     * #SPLITS}, and nothing changed, if a mapping lies only partly inside. Loop thread.
      */
     long unmap(long first, long last);
 
@@ -34,26 +40,34 @@ public interface MappingStore {
     boolean splits(long first, long last);
 
     /**
-     * Finds what {@code iova} is mapped to. False if to nothing. Any thread, inside a guarded
-     * section.
+     * Finds what {@code iova} is mapped to. False if to nothing. What is found may reach less far
+     * than the mapping, but covers {@code length >= 1} bytes if a few steps can find so many. Any
+     * thread, inside a guarded section.
      */
-    boolean lookup(long iova, Extent found);
+    boolean lookup(long iova, long length, Extent found);
 
     /**
-     * Visits the mappings inside {@code first..last} in order, neighbours with equal flags and
-     * continuing output merged into one run. Loop thread.
+     * Visits the mappings that lie inside {@code first..last} in order, neighbours with equal flags
+     * and continuing output merged into one run. Loop thread.
      */
     void runs(long first, long last, RunVisitor visitor);
 
     /**
-     * Visits the mappings that touch {@code first..last} one by one with their exact borders. Loop
-     * thread.
+     * Visits the mappings that touch {@code first..last} in order, one by one with their exact
+     * borders. Loop thread.
      */
     void mappings(long first, long last, RunVisitor visitor);
 
     /**
-     * Visits the mapping that holds {@code iova} or is nearest to it, for explanations; false if
-     * there is none at all. Any thread, inside a guarded section.
+     * Visits the mapping that holds {@code iova} or else the nearest one, of two at the same
+     * distance the lower, for explanations; false if there is none at all. Any thread, inside a
+     * guarded section; what changes meanwhile may make the answer inexact.
      */
     boolean nearest(long iova, RunVisitor visitor);
+
+    /**
+     * Gives back all memory when no lookup can be in it any more. The domain has ended: nobody
+     * finds this store now. Nothing else may be called afterwards. Loop thread.
+     */
+    void close();
 }

@@ -1,0 +1,46 @@
+package org.ioasis.machine;
+
+import org.ioasis.iommu.mapping.TableMemory;
+import org.ioasis.sys.EngineMemory;
+
+/**
+ * Puts the engine's tables into the engine's memory: the two modules do not know each other. Any
+ * thread.
+ */
+public final class EngineTables implements TableMemory {
+    private final EngineMemory memory;
+
+    public EngineTables(EngineMemory memory) {
+        this.memory = memory;
+    }
+
+    @Override
+    public long first() {
+        return memory.first();
+    }
+
+    @Override
+    public long size() {
+        return memory.size();
+    }
+
+    @Override
+    public long get(long address) {
+        return EngineMemory.get(address);
+    }
+
+    @Override
+    public long getAcquire(long address) {
+        return EngineMemory.getAcquire(address);
+    }
+
+    @Override
+    public void setRelease(long address, long value) {
+        EngineMemory.setRelease(address, value);
+    }
+
+    @Override
+    public void clear(long address, long bytes) {
+        EngineMemory.clear(address, bytes);
+    }
+}

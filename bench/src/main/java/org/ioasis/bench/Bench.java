@@ -1,0 +1,174 @@
+package org.ioasis.bench;
+
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Collection;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import org.openjdk.jmh.results.BenchmarkResult;
+import org.openjdk.jmh.results.IterationResult;
+import org.openjdk.jmh.results.Result;
+import org.openjdk.jmh.results.RunResult;
+import org.openjdk.jmh.runner.Runner;
+import org.openjdk.jmh.runner.RunnerException;
+import org.openjdk.jmh.runner.options.ChainedOptionsBuilder;
+import org.openjdk.jmh.runner.options.OptionsBuilder;
+import org.openjdk.jmh.runner.options.VerboseMode;
+
+/**
+ * Runs ours and the peers: round by round, in each round workload by workload, in each workload
+ * subject by subject, so that whatever else the machine does meets all alike. Prints the table of
+ * medians. {@code tools/bench.sh} builds everything and starts this, pinned to one processor.
+ */
+public final class Bench {
+    private static final String OURS = "ioasis";
+
+    private final Arguments arguments;
+    private final Results results = new Results();
+
+    private Bench(Arguments arguments) {
+        this.arguments = arguments;
+    }
+
+    /**
+     * @param isQuick one round of the short list
+     * @param json file for the results, or none
+     * @param peers where the peers' programs are, or none
+     * @param processor what single-threaded subjects are pinned to
+     * @param only workloads whose names contain this
+     */
+    record Arguments(boolean isQuick, String json, String peers, String processor, String only) {
+        static Arguments of(String[] args) {
+            Map<String, String> values = new LinkedHashMap<>();
+            boolean isQuick = false;
+            for (int i = 0; i < args.length; i++) {
+                if (args[i].equals("--quick")) {
+                    isQuick = true;
+                } else if (i + 1 < args.length) {
+                    values.put(args[i], args[++i]);
+                } else {
+                    throw new IllegalArgumentException(args[i] + " needs a value");
+                }
+            }
+            return new Arguments(
+                    isQuick,
+                    values.getOrDefault("--json", ""),
+                    values.getOrDefault("--peer-folder", ""),
+                    values.getOrDefault("--processor", "0"),
+                    values.getOrDefault("--only", ""));
+        }
+
+        int rounds() {
+            return isQuick ? 1 : 5;
+        }
+
+        int repetitions() {
+            return isQuick ? 3 : 5;
+        }
+    }
+
+    public static void main(String[] args)
+            throws IOException, InterruptedException, RunnerException {
+        new Bench(Arguments.of(args)).run();
+    }
+
+    private void run() throws IOException, InterruptedException, RunnerException {
+        List<Case> cases =
+                Case.ALL.stream()
+                        .filter(one -> one.isQuick() || !arguments.isQuick())
+                        .filter(one -> one.name().contains(arguments.only()))
+                        .toList();
+        for (int round = 1; round <= arguments.rounds(); round++) {
+            String last = "";
+            for (Case one : cases) {
+                System.err.printf("round %d: %s%n", round, one.name());
+                // One call of a peer gives several lines.
+                if (!one.peerArgument().equals(last)) {
+                    runPeers(one);
+                    last = one.peerArgument();
+                }
+                runOurs(one);
+            }
+        }
+        System.out.print(results.table(cases));
+        System.out.print(results.memory(TranslateBenchmarks.bytesPerMapping(1 << 20)));
+        if (!arguments.json().isEmpty()) {
+            results.writeJson(Path.of(arguments.json()), cases);
+        }
+    }
+
+    private void runPeers(Case one) throws IOException, InterruptedException {
+        if (arguments.peers().isEmpty()) {
+            return;
+        }
+        Path folder = Path.of(arguments.peers());
+        for (Peer peer : Peer.ALL) {
+            if (peer.isBuilt(folder)) {
+                for (Peer.Figure figure :
+                        peer.run(folder, one, arguments.repetitions(), arguments.processor())) {
+                    results.add(figure.workload(), peer.subject(), figure.nsPerOp());
+                    results.addPeak(figure.workload(), peer.subject(), figure.peakRssKiB());
+                }
+            }
+        }
+    }
+
+    private void runOurs(Case one) throws RunnerException {
+        ChainedOptionsBuilder options =
+                new OptionsBuilder()
+                        .include("\\." + one.benchmark().replace(".", "\\.") + "$")
+                        .forks(1)
+                        .warmupIterations(warmups(one))
+                        .measurementIterations(one.isMixed() ? 3 : arguments.repetitions() + 2)
+                        .shouldFailOnError(true)
+                        .verbosity(VerboseMode.SILENT)
+                        .jvmArgs(
+                                "-Xmx1g",
+                                "-XX:+UseSerialGC",
+                                "--sun-misc-unsafe-memory-access=allow",
+                                "--enable-native-access=ALL-UNNAMED");
+        one.parameters().forEach((name, value) -> options.param(name, value));
+        Collection<RunResult> runs = new Runner(options.build()).run();
+        List<Double> nanos = new ArrayList<>();
+        List<Double> allocated = new ArrayList<>();
+        for (RunResult run : runs) {
+            for (BenchmarkResult benchmark : run.getBenchmarkResults()) {
+                for (IterationResult iteration : benchmark.getIterationResults()) {
+                    if (one.isMixed()) {
+                        String of = one.mixedCounter();
+                        nanos.add(ratio(iteration, of + "Nanos", of + "Operations"));
+                    } else {
+                        nanos.add(ratio(iteration, "nanos", "operations"));
+                        allocated.add(ratio(iteration, "allocated", "operations"));
+                    }
+                }
+            }
+        }
+        results.add(one.name(), OURS, Results.median(nanos));
+        if (!allocated.isEmpty()) {
+            results.addAllocated(one.name(), Results.median(allocated));
+        }
+    }
+
+    private static double ratio(IterationResult iteration, String sum, String operations) {
+        return counter(iteration, sum) / counter(iteration, operations);
+    }
+
+    private static double counter(IterationResult iteration, String name) {
+        Result<?> result = iteration.getSecondaryResults().get(name);
+        if (result == null) {
+            throw new IllegalStateException("JMH has lost the counter " + name);
+        }
+        return result.getScore();
+    }
+
+    /** Repetitions until the compiler has nothing left to do; the rare operations need most. */
+    private static int warmups(Case one) {
+        if (one.isMixed()) {
+            return 3;
+        }
+        return one.name().contains("pair-1g") ? 200 : one.name().startsWith("W6-pair") ? 30 : 12;
+    }
+}

@@ -1,0 +1,91 @@
+package org.ioasis.bench;
+
+import java.util.List;
+import java.util.Map;
+
+/**
+ * One workload: how the peers are asked for it, and which benchmark of ours it is.
+ *
+ * @param name as in the peers' output
+ * @param peerArgument that gives this line among others
+ * @param benchmark class and method of ours
+ * @param parameters for it
+ * @param isQuick belongs to the short run
+ */
+record Case(
+        String name,
+        String peerArgument,
+        String benchmark,
+        Map<String, String> parameters,
+        boolean isQuick) {
+
+    static final List<Case> ALL =
+            List.of(
+                    change("W1-map-65536", "w1", "w1Map", Map.of("n", "65536"), true),
+                    change("W1-unmap-65536", "w1", "w1Unmap", Map.of("n", "65536"), true),
+                    change("W1-map-1048576", "w1m", "w1Map", Map.of("n", "1048576"), false),
+                    change("W1-unmap-1048576", "w1m", "w1Unmap", Map.of("n", "1048576"), false),
+                    change("W2-pair-256", "w2s", "w2", Map.of("n", "256"), true),
+                    change("W2-pair-4096", "w2l", "w2", Map.of("n", "4096"), true),
+                    change("W2-pair-65536", "w2x", "w2", Map.of("n", "65536"), false),
+                    translate("W3-rand-1024", "w3s", "w3", Map.of("n", "1024"), false),
+                    translate("W3-rand-65536", "w3", "w3", Map.of("n", "65536"), true),
+                    translate("W3-rand-1048576", "w3m", "w3", Map.of("n", "1048576"), true),
+                    translate("W3-lat-65536", "w3l", "w3Latency", Map.of("n", "65536"), false),
+                    translate("W3-lat-1048576", "w3ml", "w3Latency", Map.of("n", "1048576"), false),
+                    translate("W4-hot16", "w4", "w4", Map.of(), true),
+                    translate("W5-64k-scatter", "w5s", "w5", Map.of("range", "scatter"), true),
+                    translate("W5-64k-contig", "w5c", "w5", Map.of("range", "contig"), true),
+                    change("W6-pair-1g", "w6-1g", "w6Pair", Map.of("range", "1g"), false),
+                    translate("W6-rand-1g", "w6-1g", "w6", Map.of("range", "1g"), true),
+                    change("W6-pair-64g", "w6-64g", "w6Pair", Map.of("range", "64g"), false),
+                    translate("W6-rand-64g", "w6-64g", "w6", Map.of("range", "64g"), false),
+                    change("W6-pair-1gm", "w6-1gm", "w6Pair", Map.of("range", "1gm"), false),
+                    translate("W6-rand-1gm", "w6-1gm", "w6", Map.of("range", "1gm"), true),
+                    change("W7-unmap-64k", "w7", "w7", Map.of("n", "65536"), true),
+                    mixed("W8-rnd-xlate-alone", "w8", "rnd", "translate", true),
+                    mixed("W8-rnd-xlate-both", "w8", "rnd", "both", true),
+                    mixed("W8-rnd-pair-alone", "w8", "rnd", "map", false),
+                    mixed("W8-rnd-pair-both", "w8", "rnd", "both", true),
+                    mixed("W8-hot-xlate-alone", "w8h", "hot", "translate", false),
+                    mixed("W8-hot-xlate-both", "w8h", "hot", "both", false),
+                    mixed("W8-hot-pair-both", "w8h", "hot", "both", false));
+
+    private static Case change(
+            String name,
+            String peerArgument,
+            String method,
+            Map<String, String> parameters,
+            boolean isQuick) {
+        return new Case(name, peerArgument, "ChangeBenchmarks." + method, parameters, isQuick);
+    }
+
+    private static Case translate(
+            String name,
+            String peerArgument,
+            String method,
+            Map<String, String> parameters,
+            boolean isQuick) {
+        return new Case(name, peerArgument, "TranslateBenchmarks." + method, parameters, isQuick);
+    }
+
+    private static Case mixed(
+            String name, String peerArgument, String addresses, String threads, boolean isQuick) {
+        return new Case(
+                name,
+                peerArgument,
+                "MixedBenchmarks.w8",
+                Map.of("addresses", addresses, "threads", threads),
+                isQuick);
+    }
+
+    /** Two threads, each with a processor of its own: the process must not be pinned. */
+    boolean isMixed() {
+        return name.startsWith("W8");
+    }
+
+    /** Prefix of the counters of {@link MixedBenchmarks.Meters} that this line is about. */
+    String mixedCounter() {
+        return name.contains("xlate") ? "translate" : "map";
+    }
+}

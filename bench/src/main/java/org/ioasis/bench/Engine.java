@@ -1,0 +1,179 @@
+package org.ioasis.bench;
+
+import static org.ioasis.bench.Workload.BASE;
+import static org.ioasis.bench.Workload.HOST;
+import static org.ioasis.bench.Workload.PAGE;
+import static org.ioasis.bench.Workload.RAM;
+import static org.ioasis.bench.Workload.scatter;
+
+import java.lang.foreign.MemorySegment;
+import org.ioasis.iommu.Completion;
+import org.ioasis.iommu.Endpoint;
+import org.ioasis.iommu.EndpointProperties;
+import org.ioasis.iommu.Iommu;
+import org.ioasis.iommu.IommuOptions;
+import org.ioasis.iommu.Status;
+import org.ioasis.iommu.fault.FaultQueue;
+import org.ioasis.iommu.mapping.MappingStores;
+import org.ioasis.iommu.mapping.TablePool;
+import org.ioasis.machine.EngineTables;
+import org.ioasis.memory.Access;
+import org.ioasis.memory.Dma;
+import org.ioasis.memory.Guard;
+import org.ioasis.memory.Guards;
+import org.ioasis.memory.GuestMemory;
+import org.ioasis.memory.Outcome;
+import org.ioasis.memory.Region;
+import org.ioasis.sys.EngineMemory;
+import org.ioasis.sys.ErrnoException;
+import org.ioasis.sys.Fd;
+import org.ioasis.sys.Mapping;
+import org.ioasis.sys.Memfd;
+
+/**
+ * Ioasis as a machine runs it: one IOMMU with one endpoint in one domain, quotas on, before 64 GiB
+ * of guest RAM in two regions that is never touched. Requests on one thread, translations through a
+ * {@link Dma} of each thread.
+ */
+final class Engine implements AutoCloseable {
+    private static final int ENDPOINT = 0x18;
+    private static final int DOMAIN = 7;
+    private static final int READ_WRITE = 3;
+    private static final long TABLE_QUOTA = 256L << 20;
+    private static final long REGION_BORDER = 2L << 30;
+
+    private final EngineMemory tables;
+    private final TablePool pool;
+    private final Mapping ram;
+    private final Guards guards = new Guards(System::nanoTime, lease -> {});
+    private final GuestMemory memory = new GuestMemory(guards, 8);
+    private final Iommu iommu;
+    private final Endpoint endpoint;
+    private final Completion completion = this::completed;
+    private int waiting;
+
+    Engine() {
+        try {
+            tables = EngineMemory.reserve(TABLE_QUOTA);
+            try (Fd fd = Memfd.create("bench", RAM)) {
+                ram = Mapping.map(fd, 0, RAM, true);
+            }
+        } catch (ErrnoException e) {
+            throw new IllegalStateException(e);
+        }
+        add(0, REGION_BORDER - 1);
+        add(REGION_BORDER, RAM - 1);
+        pool = new TablePool(new EngineTables(tables), TABLE_QUOTA, guards);
+        IommuOptions options = options();
+        iommu =
+                new Iommu(
+                        options,
+                        guards,
+                        new FaultQueue(16, 16, System::nanoTime),
+                        MappingStores.forPageSizes(options.pageSizeMask(), pool));
+        endpoint = iommu.plug(ENDPOINT, EndpointProperties.UNLIMITED);
+        attach();
+    }
+
+    private static IommuOptions options() {
+        IommuOptions usual = IommuOptions.DEFAULT;
+        // The largest workload has 2^20 mappings beside those of others.
+        return new IommuOptions(
+                usual.pageSizeMask(),
+                usual.inputFirst(),
+                usual.inputLast(),
+                usual.domainFirst(),
+                usual.domainLast(),
+                false,
+                usual.detachByEndpoint(),
+                usual.identityBesideNone(),
+                usual.endpointLimit(),
+                usual.domainLimit(),
+                1L << 22);
+    }
+
+    private void add(long gpaFirst, long gpaLast) {
+        MemorySegment part = ram.segment().asSlice(gpaFirst, gpaLast - gpaFirst + 1);
+        if (memory.add(new Region(gpaFirst, gpaLast, part, true, null))
+                != GuestMemory.Change.DONE) {
+            throw new IllegalStateException("no region");
+        }
+    }
+
+    private void attach() {
+        waiting++;
+        iommu.attach(ENDPOINT, DOMAIN, false, completion);
+        settle();
+    }
+
+    /** Drops the domain with all it maps and begins another. */
+    void renew() {
+        waiting++;
+        iommu.detach(ENDPOINT, DOMAIN, completion);
+        settle();
+        attach();
+    }
+
+    void map(long first, long last, long gpa) {
+        waiting++;
+        iommu.map(DOMAIN, first, last, gpa, READ_WRITE, completion);
+    }
+
+    void unmap(long first, long last) {
+        waiting++;
+        iommu.unmap(DOMAIN, first, last, completion);
+    }
+
+    /** Until all requests are answered, which they are at once if no other thread translates. */
+    void settle() {
+        while (waiting > 0) {
+            Thread.onSpinWait();
+            guards.poll();
+        }
+    }
+
+    private void completed(Status status) {
+        if (status != Status.OK) {
+            throw new IllegalStateException(status.toString());
+        }
+        waiting--;
+    }
+
+    /** Maps the n pages of W1, or one run of them in memory. */
+    void fill(long n, boolean isContiguous) {
+        for (long i = 0; i < n; i++) {
+            long first = BASE + i * PAGE;
+            map(first, first + PAGE - 1, isContiguous ? (1L << 30) + i * PAGE : scatter(i));
+        }
+        settle();
+    }
+
+    long tableBytes() {
+        return pool.tableBytes();
+    }
+
+    /** A way to memory for the calling thread. */
+    Dma dma() {
+        Guard guard = guards.open();
+        return iommu.dma(endpoint, memory, guard);
+    }
+
+    /** Host address of an access of 8 bytes, as the peers would say it, but for {@link #bias}. */
+    static long translate(Dma dma, long iova, Access access) {
+        if (dma.resolve(iova, 8, access) != Outcome.OK || dma.reach() < 8) {
+            throw new IllegalStateException("fault at 0x" + Long.toHexString(iova));
+        }
+        return dma.segment().address() + dma.offset();
+    }
+
+    /** What each host address is too large, compared to the peers'. */
+    long bias() {
+        return ram.segment().address() - HOST;
+    }
+
+    @Override
+    public void close() {
+        ram.close();
+        tables.close();
+    }
+}

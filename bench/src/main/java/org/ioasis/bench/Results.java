@@ -1,0 +1,130 @@
+package org.ioasis.bench;
+
+import com.fasterxml.jackson.core.JsonFactory;
+import com.fasterxml.jackson.core.JsonGenerator;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+
+/** The figures of all rounds, as a table and as JSON. One thread. */
+final class Results {
+    private static final String OURS = "ioasis";
+    private static final String SMALL = "W1-map-65536";
+    private static final String LARGE = "W1-map-1048576";
+
+    // By workload, then by subject, a figure per round.
+    private final Map<String, Map<String, List<Double>>> nanos = new LinkedHashMap<>();
+    private final Map<String, List<Double>> allocated = new LinkedHashMap<>();
+    private final Map<String, Map<String, Long>> peaks = new LinkedHashMap<>();
+
+    void add(String workload, String subject, double nsPerOp) {
+        nanos.computeIfAbsent(workload, name -> new LinkedHashMap<>())
+                .computeIfAbsent(subject, name -> new ArrayList<>())
+                .add(nsPerOp);
+    }
+
+    void addAllocated(String workload, double bytesPerOp) {
+        allocated.computeIfAbsent(workload, name -> new ArrayList<>()).add(bytesPerOp);
+    }
+
+    void addPeak(String workload, String subject, long kib) {
+        peaks.computeIfAbsent(workload, name -> new LinkedHashMap<>()).put(subject, kib);
+    }
+
+    static double median(List<Double> values) {
+        List<Double> sorted = new ArrayList<>(values);
+        Collections.sort(sorted);
+        int half = sorted.size() / 2;
+        return sorted.size() % 2 == 1
+                ? sorted.get(half)
+                : (sorted.get(half - 1) + sorted.get(half)) / 2;
+    }
+
+    private double nsPerOp(String workload, String subject) {
+        List<Double> figures = nanos.getOrDefault(workload, Map.of()).get(subject);
+        return figures == null ? Double.NaN : median(figures);
+    }
+
+    /** Workloads × subjects in ns per operation, and what ours is compared to. */
+    String table(List<Case> cases) {
+        List<String> subjects = new ArrayList<>();
+        subjects.add(OURS);
+        Peer.ALL.forEach(peer -> subjects.add(peer.subject()));
+        StringBuilder out = new StringBuilder();
+        out.append("%-19s".formatted("ns/op"));
+        subjects.forEach(subject -> out.append("%16s".formatted(subject)));
+        out.append("%12s%10s%8s%n".formatted("best tree/", "ours/C", "B/op"));
+        for (Case one : cases) {
+            out.append("%-19s".formatted(one.name()));
+            double best = Double.NaN;
+            for (String subject : subjects) {
+                double figure = nsPerOp(one.name(), subject);
+                out.append("%16s".formatted(text(figure)));
+                boolean isTree = !subject.equals(OURS) && !subject.equals(Peer.C_RADIX);
+                if (isTree && !Double.isNaN(figure) && !(figure >= best)) {
+                    best = figure;
+                }
+            }
+            double ours = nsPerOp(one.name(), OURS);
+            out.append("%12s".formatted(text(best / ours)));
+            out.append("%10s".formatted(text(ours / nsPerOp(one.name(), Peer.C_RADIX))));
+            List<Double> garbage = allocated.get(one.name());
+            out.append(
+                    "%8s%n".formatted(garbage == null ? "-" : "%.2f".formatted(median(garbage))));
+        }
+        return out.toString();
+    }
+
+    private static String text(double figure) {
+        return Double.isNaN(figure)
+                ? "-"
+                : figure < 100 ? "%.2f".formatted(figure) : "%.0f".formatted(figure);
+    }
+
+    /** Bytes per mapping of a page: ours counted, the peers' from two sizes of process. */
+    String memory(double ours) {
+        StringBuilder out = new StringBuilder();
+        out.append("bytes per mapping of 4 KiB: %s %.2f".formatted(OURS, ours));
+        Map<String, Long> small = peaks.getOrDefault(SMALL, Map.of());
+        Map<String, Long> large = peaks.getOrDefault(LARGE, Map.of());
+        for (Peer peer : Peer.ALL) {
+            Long few = small.get(peer.subject());
+            Long many = large.get(peer.subject());
+            if (few != null && many != null) {
+                double bytes = (many - few) * 1024.0 / ((1 << 20) - (1 << 16));
+                out.append(", %s %.0f".formatted(peer.subject(), bytes));
+            }
+        }
+        return out.append(System.lineSeparator()).toString();
+    }
+
+    void writeJson(Path file, List<Case> cases) throws IOException {
+        try (JsonGenerator json =
+                new JsonFactory()
+                        .createGenerator(Files.newOutputStream(file))
+                        .useDefaultPrettyPrinter()) {
+            json.writeStartObject();
+            json.writeArrayFieldStart("results");
+            for (Case one : cases) {
+                for (String subject : nanos.getOrDefault(one.name(), Map.of()).keySet()) {
+                    json.writeStartObject();
+                    json.writeStringField("workload", one.name());
+                    json.writeStringField("subject", subject);
+                    json.writeNumberField("nsPerOp", nsPerOp(one.name(), subject));
+                    List<Double> garbage = allocated.get(one.name());
+                    if (subject.equals(OURS) && garbage != null) {
+                        json.writeNumberField("allocBytesPerOp", median(garbage));
+                    }
+                    json.writeEndObject();
+                }
+            }
+            json.writeEndArray();
+            json.writeEndObject();
+        }
+    }
+}

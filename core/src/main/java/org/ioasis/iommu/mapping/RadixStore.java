@@ -1,0 +1,723 @@
+package org.ioasis.iommu.mapping;
+
+import java.lang.invoke.MethodHandles;
+import java.lang.invoke.VarHandle;
+
+/**
+ * Mappings in a radix table: 512 entries per table, leaves on every level. A lookup is one load per
+ * level and takes no lock; a change costs what it changes. Threads as {@link MappingStore} says.
+ *
+ * <p>The root word says where the top table is and how many addresses each of its entries covers,
+ * so a space of 48 bits has four levels, and one that grows larger gets more on top. Every table
+ * has an entry, except one chain that is <em>kept</em>: a driver that maps and unmaps one page over
+ * and over must not make us build and drop tables each time.
+ *
+ * <p>The writer reads its own entries plainly and publishes each with a release store; readers load
+ * each with acquire. So who sees a link sees the table behind it, cleared, and who sees a leaf sees
+ * all of it. What readers may still be in goes back through {@link TablePool}.
+ */
+public final class RadixStore implements MappingStore {
+    /** Smallest granule: the flags of a leaf need the bits below. */
+    public static final int GRANULE_LG2_MIN = 12;
+
+    /** Largest granule: four levels of it cover 64 bits. */
+    public static final int GRANULE_LG2_MAX = 30;
+
+    private static final int LEVEL_LG2 = 9;
+    private static final int LEVELS_MIN = 4;
+    private static final int LAST_INDEX = (1 << LEVEL_LG2) - 1;
+
+    /** Answers of {@link #leafTable} that are no address. */
+    private static final long NO_TABLE = 0;
+
+    private static final long UNDER_LEAF = 1;
+
+    private static final long SHIFT_MASK = 63;
+
+    private static final VarHandle ROOT;
+
+    static {
+        try {
+            ROOT = MethodHandles.lookup().findVarHandle(RadixStore.class, "root", long.class);
+        } catch (ReflectiveOperationException e) {
+            throw new ExceptionInInitializerError(e);
+        }
+    }
+
+    private final TablePool pool;
+    private final TableMemory memory;
+    private final int granuleLg2;
+    private final Cursor cursor = new Cursor();
+
+    // Address of the top table and, in its low bits, the shift of its entries; 0 without tables.
+    private long root;
+    private long size;
+
+    // The lowest table of the chain that is kept, if it is still empty, and an address in it.
+    private int kept = TablePool.NONE;
+    private long keptAt;
+
+    /**
+     * @param granuleLg2 what all ranges are multiples of, {@link #GRANULE_LG2_MIN} to {@link
+     *     #GRANULE_LG2_MAX}
+     */
+    public RadixStore(TablePool pool, int granuleLg2) {
+        if (granuleLg2 < GRANULE_LG2_MIN || granuleLg2 > GRANULE_LG2_MAX) {
+            throw new IllegalArgumentException(
+                    "granule must be 2^%d to 2^%d, not 2^%d"
+                            .formatted(GRANULE_LG2_MIN, GRANULE_LG2_MAX, granuleLg2));
+        }
+        this.pool = pool;
+        this.memory = pool.memory();
+        this.granuleLg2 = granuleLg2;
+    }
+
+    @Override
+    public long size() {
+        return size;
+    }
+
+    // Lookup
+    // ---------------------------------------------------------------------------------------------------------
+
+    @Override
+    public boolean lookup(long iova, long length, Extent found) {
+        long word = (long) ROOT.getAcquire(this);
+        int shift = shift(word);
+        if (word == 0 || iova >>> shift > LAST_INDEX) {
+            return false;
+        }
+        TableMemory memory = this.memory;
+        long slot = slot(table(word), iova, shift);
+        long entry = memory.getAcquire(slot);
+        // Four levels written out, for nearly all trees have so many and a loop costs a fifth more.
+        if (Entry.isTable(entry)) {
+            shift -= LEVEL_LG2;
+            slot = slot(Entry.table(entry), iova, shift);
+            entry = memory.getAcquire(slot);
+            if (Entry.isTable(entry)) {
+                shift -= LEVEL_LG2;
+                slot = slot(Entry.table(entry), iova, shift);
+                entry = memory.getAcquire(slot);
+                while (Entry.isTable(entry)) {
+                    shift -= LEVEL_LG2;
+                    slot = slot(Entry.table(entry), iova, shift);
+                    entry = memory.getAcquire(slot);
+                }
+            }
+        }
+        if (!Entry.isLeaf(entry)) {
+            return false;
+        }
+        long last = iova | mask(shift);
+        if (Long.compareUnsigned(length - 1, last - iova) > 0) {
+            last = extend(entry, slot, shift, iova, length);
+        }
+        found.last = last;
+        found.delta = Entry.delta(entry);
+        found.flags = Entry.flags(entry);
+        return true;
+    }
+
+    /** Goes on over the neighbours in the same table that differ in nothing but borders. */
+    private long extend(long entry, long slot, int shift, long iova, long length) {
+        long last = iova | mask(shift);
+        while (isNotLastOfTable(slot) && Long.compareUnsigned(length - 1, last - iova) > 0) {
+            slot += Long.BYTES;
+            if (((memory.getAcquire(slot) ^ entry) & ~(Entry.START | Entry.END)) != 0) {
+                break;
+            }
+            last += 1L << shift;
+        }
+        return last;
+    }
+
+    private static boolean isNotLastOfTable(long slot) {
+        return (slot & (LAST_INDEX * Long.BYTES)) != LAST_INDEX * Long.BYTES;
+    }
+
+    // Map
+    // ------------------------------------------------------------------------------------------------------------
+
+    @Override
+    public MapResult map(long first, long last, long output, int flags) {
+        long leaf = Entry.leaf(output - first, flags);
+        if (!isInsideOneLeafTable(first, last)) {
+            return mapAcross(first, last, leaf);
+        }
+        long table = leafTable(first);
+        if (table == UNDER_LEAF) {
+            return MapResult.OVERLAPS;
+        }
+        if (table == NO_TABLE) {
+            if (!hasTablesFor(first, last)) {
+                return MapResult.NO_MEMORY;
+            }
+            grow(last);
+            table = makeTable(first, granuleLg2);
+        }
+        long firstSlot = slot(table, first, granuleLg2);
+        long lastSlot = slot(table, last, granuleLg2);
+        for (long slot = firstSlot; slot <= lastSlot; slot += Long.BYTES) {
+            if (memory.get(slot) != 0) {
+                return MapResult.OVERLAPS;
+            }
+        }
+        if (firstSlot == lastSlot) {
+            memory.setRelease(firstSlot, leaf | Entry.START | Entry.END);
+        } else {
+            memory.setRelease(firstSlot, leaf | Entry.START);
+            for (long slot = firstSlot + Long.BYTES; slot < lastSlot; slot += Long.BYTES) {
+                memory.setRelease(slot, leaf);
+            }
+            memory.setRelease(lastSlot, leaf | Entry.END);
+        }
+        pool.add(pool.table(table), (int) ((lastSlot - firstSlot) / Long.BYTES) + 1, 1);
+        size++;
+        return MapResult.DONE;
+    }
+
+    /** The general form: finds out all it needs, then writes the largest leaves that fit. */
+    private MapResult mapAcross(long first, long last, long leaf) {
+        if (overlaps(first, last)) {
+            return MapResult.OVERLAPS;
+        }
+        if (isKeptInside(first, last)) {
+            dropKept(); // a leaf goes where it is linked
+            pool.drain();
+        }
+        if (!hasTablesFor(first, last)) {
+            return MapResult.NO_MEMORY;
+        }
+        grow(last);
+        int top = shift(root);
+        long at = first;
+        while (true) {
+            int shift = largestAtStart(at, last, top);
+            long table = makeTable(at, shift);
+            long slot = slot(table, at, shift);
+            long wholeSlots = ((last - at - mask(shift)) >>> shift) + 1;
+            int slots = (int) Math.min(wholeSlots, LAST_INDEX + 1 - index(at, shift));
+            long pieceLast = at + ((long) slots << shift) - 1;
+            pool.add(pool.table(table), slots, at == first ? 1 : 0);
+            for (int i = 0; i < slots; i++, slot += Long.BYTES) {
+                long entry = leaf;
+                if (i == 0 && at == first) {
+                    entry |= Entry.START;
+                }
+                if (i == slots - 1 && pieceLast == last) {
+                    entry |= Entry.END;
+                }
+                memory.setRelease(slot, entry);
+            }
+            if (pieceLast == last) {
+                size++;
+                return MapResult.DONE;
+            }
+            at = pieceLast + 1;
+        }
+    }
+
+    /** True if the tables that a MAP needs are there for the taking. */
+    private boolean hasTablesFor(long first, long last) {
+        if (pool.has(missingTables(first, last))) {
+            return true;
+        }
+        return pool.dropKept() && pool.has(missingTables(first, last));
+    }
+
+    /**
+     * How many tables a MAP has to make. Only the two borders need any: between them every entry is
+     * covered whole, by one leaf on the highest level that has it.
+     */
+    private int missingTables(long first, long last) {
+        int oldTop = shift(root);
+        int top = Math.max(oldTop, topShift(last));
+        int ofTop = root == 0 ? 1 : (top - oldTop) / LEVEL_LG2;
+        int ofFirst = (lowestTable(first, top) - largestAtStart(first, last, top)) / LEVEL_LG2;
+        // From this level on the two borders share their tables.
+        int shared = granuleLg2;
+        while ((first ^ last) >>> shared > LAST_INDEX) {
+            shared += LEVEL_LG2;
+        }
+        int ofLast =
+                (Math.min(lowestTable(last, top), shared) - largestAtEnd(first, last, top))
+                        / LEVEL_LG2;
+        return ofTop + Math.max(0, ofFirst) + Math.max(0, ofLast);
+    }
+
+    /** Shift of the lowest table for {@code iova}, once {@link #grow} has made the top ones. */
+    private int lowestTable(long iova, int top) {
+        if (root == 0) {
+            return top;
+        }
+        int shift = shift(root);
+        if (iova >>> shift > LAST_INDEX) {
+            return topShift(iova);
+        }
+        long entry = memory.get(slot(table(root), iova, shift));
+        while (Entry.isTable(entry)) {
+            shift -= LEVEL_LG2;
+            entry = memory.get(slot(Entry.table(entry), iova, shift));
+        }
+        return shift;
+    }
+
+    /** Shift that the top table needs to reach {@code iova}. */
+    private int topShift(long iova) {
+        int shift = granuleLg2 + (LEVELS_MIN - 1) * LEVEL_LG2;
+        while (iova >>> shift > LAST_INDEX) {
+            shift += LEVEL_LG2;
+        }
+        return shift;
+    }
+
+    /** Shift of the largest leaf that starts at {@code first} and does not pass {@code last}. */
+    private int largestAtStart(long first, long last, int top) {
+        int shift = granuleLg2;
+        while (shift < top
+                && (first & mask(shift + LEVEL_LG2)) == 0
+                && Long.compareUnsigned(last - first, mask(shift + LEVEL_LG2)) >= 0) {
+            shift += LEVEL_LG2;
+        }
+        return shift;
+    }
+
+    /** Shift of the largest leaf that ends at {@code last} and does not begin before. */
+    private int largestAtEnd(long first, long last, int top) {
+        int shift = granuleLg2;
+        while (shift < top
+                && (~last & mask(shift + LEVEL_LG2)) == 0
+                && Long.compareUnsigned(last - first, mask(shift + LEVEL_LG2)) >= 0) {
+            shift += LEVEL_LG2;
+        }
+        return shift;
+    }
+
+    /** Puts tables on top until they reach {@code last}. */
+    private void grow(long last) {
+        int top = topShift(last);
+        if (root == 0) {
+            ROOT.setRelease(this, pool.take(top, TablePool.NONE) | top);
+            return;
+        }
+        while (shift(root) < top) {
+            int shift = shift(root) + LEVEL_LG2;
+            long table = pool.take(shift, TablePool.NONE);
+            memory.setRelease(table, Entry.link(table(root)));
+            pool.add(pool.table(table), 1, 0);
+            pool.parent(pool.table(table(root)), pool.table(table));
+            ROOT.setRelease(this, table | shift);
+        }
+    }
+
+    /** The table of that shift for {@code iova}, made if it is not there yet. */
+    private long makeTable(long iova, int shift) {
+        long table = table(root);
+        for (int at = shift(root); at > shift; at -= LEVEL_LG2) {
+            long slot = slot(table, iova, at);
+            long entry = memory.get(slot);
+            if (entry == 0) {
+                int parent = pool.table(table);
+                entry = Entry.link(pool.take(at - LEVEL_LG2, parent));
+                pool.add(parent, 1, 0);
+                memory.setRelease(slot, entry);
+            }
+            table = Entry.table(entry);
+        }
+        return table;
+    }
+
+    // Unmap
+    // ----------------------------------------------------------------------------------------------------------
+
+    @Override
+    public long unmap(long first, long last) {
+        if (!isInsideOneLeafTable(first, last)) {
+            return unmapAcross(first, last);
+        }
+        long table = leafTable(first);
+        if (table == NO_TABLE) {
+            return 0;
+        }
+        if (table == UNDER_LEAF) {
+            return SPLITS; // the leaf is larger than the range
+        }
+        long slot = slot(table, first, granuleLg2);
+        long lastSlot = slot(table, last, granuleLg2);
+        if (isInner(memory.get(slot), Entry.START) || isInner(memory.get(lastSlot), Entry.END)) {
+            return SPLITS;
+        }
+        int removed = 0;
+        int entries = 0;
+        for (; slot <= lastSlot; slot += Long.BYTES) {
+            long entry = memory.get(slot);
+            if (entry != 0) {
+                memory.setRelease(slot, 0);
+                entries++;
+                removed += startsIn(entry);
+            }
+        }
+        if (entries > 0) {
+            int index = pool.table(table);
+            pool.add(index, -entries, -removed);
+            size -= removed;
+            if (pool.isEmpty(index)) {
+                keep(index, first);
+                pool.drain();
+            }
+        }
+        return removed;
+    }
+
+    private static boolean isInner(long entry, long border) {
+        return entry != 0 && (entry & border) == 0;
+    }
+
+    private static int startsIn(long leaf) {
+        return (leaf & Entry.START) != 0 ? 1 : 0;
+    }
+
+    /** The general form: checks both borders, then clears entry by entry, whole tables at once. */
+    private long unmapAcross(long first, long last) {
+        if (splits(first, last)) {
+            return SPLITS;
+        }
+        if (isKeptInside(first, last)) {
+            kept = TablePool.NONE; // goes with the others
+        }
+        long removed = 0;
+        long at = first;
+        boolean isOver = isOutOfReach(at);
+        while (!isOver) {
+            long table = tableToClear(at, last);
+            int index = pool.table(table);
+            int shift = pool.shift(index);
+            do {
+                removed += clear(table, at, shift);
+                long slotLast = at | mask(shift);
+                isOver = Long.compareUnsigned(slotLast, last) >= 0;
+                at = slotLast + 1;
+            } while (!isOver
+                    && index(at, shift) != 0
+                    && !isCoveredInPart(memory.get(slot(table, at, shift)), at, last, shift));
+            if (pool.isEmpty(index)) {
+                keep(index, at - 1);
+            }
+            isOver = isOver || isOutOfReach(at);
+        }
+        size -= removed;
+        pool.drain();
+        return removed;
+    }
+
+    /** The table in which the range from {@code at} on begins with a whole entry. */
+    private long tableToClear(long at, long last) {
+        long table = table(root);
+        int shift = shift(root);
+        long entry = memory.get(slot(table, at, shift));
+        while (isCoveredInPart(entry, at, last, shift)) {
+            table = Entry.table(entry);
+            shift -= LEVEL_LG2;
+            entry = memory.get(slot(table, at, shift));
+        }
+        return table;
+    }
+
+    private static boolean isCoveredInPart(long entry, long at, long last, int shift) {
+        return Entry.isTable(entry)
+                && ((at & mask(shift)) != 0 || Long.compareUnsigned(at | mask(shift), last) > 0);
+    }
+
+    /** Clears the entry for {@code at}, with all below it; returns how many mappings started. */
+    private long clear(long table, long at, int shift) {
+        long slot = slot(table, at, shift);
+        long entry = memory.get(slot);
+        if (entry == 0) {
+            return 0;
+        }
+        memory.setRelease(slot, 0);
+        if (Entry.isTable(entry)) {
+            pool.add(pool.table(table), -1, 0);
+            return pool.giveBackTree(pool.table(Entry.table(entry)), granuleLg2);
+        }
+        pool.add(pool.table(table), -1, -startsIn(entry));
+        return startsIn(entry);
+    }
+
+    // What is kept
+    // ---------------------------------------------------------------------------------------------------
+
+    /** The table has just lost its last entry; {@code iova} is an address in it. */
+    private void keep(int table, long iova) {
+        if (kept != table) {
+            dropKept();
+            kept = table;
+            keptAt = iova;
+        }
+        pool.keeps(this);
+    }
+
+    /**
+     * Gives the kept chain back. True if there was one. The caller drains the pool when its own
+     * change is done.
+     */
+    boolean dropKept() {
+        int table = kept;
+        kept = TablePool.NONE;
+        if (table == TablePool.NONE || !pool.isEmpty(table)) {
+            return false; // or it is in use again
+        }
+        int parent = pool.parent(table);
+        while (parent != TablePool.NONE) {
+            int shift = pool.shift(parent);
+            memory.setRelease(slot(pool.address(parent), keptAt, shift), 0);
+            pool.giveBack(table);
+            pool.add(parent, -1, 0);
+            if (!pool.isEmpty(parent)) {
+                return true;
+            }
+            table = parent;
+            parent = pool.parent(table);
+        }
+        ROOT.setRelease(this, 0L);
+        pool.giveBack(table);
+        return true;
+    }
+
+    private boolean isKeptInside(long first, long last) {
+        if (kept == TablePool.NONE) {
+            return false;
+        }
+        int span = pool.shift(kept) + LEVEL_LG2;
+        long inTable = span < Long.SIZE ? mask(span) : -1L;
+        return Long.compareUnsigned(keptAt & ~inTable, first) >= 0
+                && Long.compareUnsigned(keptAt | inTable, last) <= 0;
+    }
+
+    @Override
+    public void close() {
+        // Nothing is unlinked: who is still in a lookup finds all as it was.
+        kept = TablePool.NONE;
+        if (root != 0) {
+            pool.giveBackTree(pool.table(table(root)), granuleLg2);
+            pool.drain();
+        }
+    }
+
+    // Queries
+    // --------------------------------------------------------------------------------------------------------
+
+    @Override
+    public boolean overlaps(long first, long last) {
+        return cursor.seekUp(first, last);
+    }
+
+    @Override
+    public boolean splits(long first, long last) {
+        return (cursor.seekUp(first, first) && (cursor.first != first || !cursor.has(Entry.START)))
+                || (cursor.seekUp(last, last) && (cursor.last != last || !cursor.has(Entry.END)));
+    }
+
+    @Override
+    public void runs(long first, long last, RunVisitor visitor) {
+        RunMerger merger = new RunMerger(visitor);
+        mappings(
+                first,
+                last,
+                (start, end, output, flags) -> {
+                    if (Long.compareUnsigned(start, first) >= 0
+                            && Long.compareUnsigned(end, last) <= 0) {
+                        merger.run(start, end, output, flags);
+                    }
+                });
+        merger.end();
+    }
+
+    @Override
+    public void mappings(long first, long last, RunVisitor visitor) {
+        Cursor here = new Cursor();
+        long at = first;
+        while (here.seekUp(at, last)) {
+            long end = visit(here, visitor);
+            if (Long.compareUnsigned(end, last) >= 0) {
+                return;
+            }
+            at = end + 1;
+        }
+    }
+
+    @Override
+    public boolean nearest(long iova, RunVisitor visitor) {
+        Cursor below = new Cursor();
+        Cursor above = new Cursor();
+        boolean isBelow = below.seekDown(iova, 0);
+        boolean isAbove = above.seekUp(iova, -1L);
+        if (!isBelow && !isAbove) {
+            return false;
+        }
+        // One that holds the address is found both ways.
+        boolean isBelowNearer =
+                isBelow
+                        && (!isAbove
+                                || Long.compareUnsigned(below.last, iova) >= 0
+                                || Long.compareUnsigned(iova - below.last, above.first - iova)
+                                        <= 0);
+        visit(isBelowNearer ? below : above, visitor);
+        return true;
+    }
+
+    /** Visits the whole mapping that the leaf found belongs to; returns its last address. */
+    private long visit(Cursor leaf, RunVisitor visitor) {
+        long delta = Entry.delta(leaf.entry);
+        int flags = Entry.flags(leaf.entry);
+        long end = leaf.last;
+        long start = leaf.first;
+        Cursor next = new Cursor();
+        next.entry = leaf.entry;
+        // Its leaves lie side by side. Where the next is missing the writer is taking them away.
+        while (!next.has(Entry.END) && end != -1L && next.seekUp(end + 1, end + 1)) {
+            end = next.last;
+        }
+        next.entry = leaf.entry;
+        while (!next.has(Entry.START) && start != 0 && next.seekDown(start - 1, start - 1)) {
+            start = next.first;
+        }
+        visitor.run(start, end, start + delta, flags);
+        return end;
+    }
+
+    /**
+     * Finds leaves in order of address. One thread each; the writer may change tables meanwhile.
+     */
+    private final class Cursor {
+        private long entry;
+        private long first;
+        private long last;
+
+        boolean has(long bit) {
+            return (entry & bit) != 0;
+        }
+
+        /** Finds the lowest leaf that touches {@code from..to}. False if there is none. */
+        boolean seekUp(long from, long to) {
+            long at = from;
+            long word = (long) ROOT.getAcquire(RadixStore.this);
+            while (word != 0 && at >>> shift(word) <= LAST_INDEX) {
+                long table = table(word);
+                int shift = shift(word);
+                do {
+                    long found = memory.getAcquire(slot(table, at, shift));
+                    if (Entry.isTable(found)) {
+                        table = Entry.table(found);
+                        shift -= LEVEL_LG2;
+                        continue;
+                    }
+                    long slotLast = at | mask(shift);
+                    if (found != 0) {
+                        set(found, at & ~mask(shift), slotLast);
+                        return true;
+                    }
+                    if (Long.compareUnsigned(slotLast, to) >= 0) {
+                        return false;
+                    }
+                    at = slotLast + 1;
+                    if (index(at, shift) == 0) {
+                        break; // into another table
+                    }
+                } while (true);
+            }
+            return false;
+        }
+
+        /** Finds the highest leaf that touches {@code to..from}. False if there is none. */
+        boolean seekDown(long from, long to) {
+            long at = from;
+            long word = (long) ROOT.getAcquire(RadixStore.this);
+            if (word != 0 && at >>> shift(word) > LAST_INDEX) {
+                at = mask(shift(word) + LEVEL_LG2); // the last address that the tables reach
+            }
+            while (word != 0 && Long.compareUnsigned(at, to) >= 0) {
+                long table = table(word);
+                int shift = shift(word);
+                do {
+                    long found = memory.getAcquire(slot(table, at, shift));
+                    if (Entry.isTable(found)) {
+                        table = Entry.table(found);
+                        shift -= LEVEL_LG2;
+                        continue;
+                    }
+                    long slotFirst = at & ~mask(shift);
+                    if (found != 0) {
+                        set(found, slotFirst, at | mask(shift));
+                        return true;
+                    }
+                    if (Long.compareUnsigned(slotFirst, to) <= 0) {
+                        return false;
+                    }
+                    at = slotFirst - 1;
+                    if (index(at, shift) == LAST_INDEX) {
+                        break; // into another table
+                    }
+                } while (true);
+            }
+            return false;
+        }
+
+        private void set(long found, long slotFirst, long slotLast) {
+            entry = found;
+            first = slotFirst;
+            last = slotLast;
+        }
+    }
+
+    // Words and addresses
+    // --------------------------------------------------------------------------------------------
+
+    private boolean isInsideOneLeafTable(long first, long last) {
+        long span = mask(granuleLg2 + LEVEL_LG2);
+        return Long.compareUnsigned(first ^ last, span) <= 0 && last - first != span;
+    }
+
+    private boolean isOutOfReach(long iova) {
+        return root == 0 || iova >>> shift(root) > LAST_INDEX;
+    }
+
+    /** The lowest table for {@code iova}, {@link #NO_TABLE} or {@link #UNDER_LEAF}. Writer only. */
+    private long leafTable(long iova) {
+        if (isOutOfReach(iova)) {
+            return NO_TABLE;
+        }
+        long table = table(root);
+        for (int shift = shift(root); shift > granuleLg2; shift -= LEVEL_LG2) {
+            long entry = memory.get(slot(table, iova, shift));
+            if (!Entry.isTable(entry)) {
+                return entry == 0 ? NO_TABLE : UNDER_LEAF;
+            }
+            table = Entry.table(entry);
+        }
+        return table;
+    }
+
+    private static long table(long word) {
+        return word & ~SHIFT_MASK;
+    }
+
+    private static int shift(long word) {
+        return (int) (word & SHIFT_MASK);
+    }
+
+    private static int index(long iova, int shift) {
+        return (int) (iova >>> shift) & LAST_INDEX;
+    }
+
+    /** Address of the entry for {@code iova} in a table whose entries cover 2^shift addresses. */
+    private static long slot(long table, long iova, int shift) {
+        return table + ((iova >>> shift & LAST_INDEX) << 3);
+    }
+
+    /** The {@code bits} lowest bits, fewer than 64. */
+    private static long mask(int bits) {
+        return (1L << bits) - 1;
+    }
+}

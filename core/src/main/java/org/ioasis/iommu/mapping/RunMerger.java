@@ -1,0 +1,43 @@
+package org.ioasis.iommu.mapping;
+
+/**
+ * Joins neighbours that differ in nothing but where they begin: takes mappings in order and passes
+ * on runs. One thread.
+ */
+final class RunMerger implements RunVisitor {
+    private final RunVisitor next;
+    private boolean isOpen;
+    private long first;
+    private long last;
+    private long output;
+    private int flags;
+
+    RunMerger(RunVisitor next) {
+        this.next = next;
+    }
+
+    @Override
+    public void run(long first, long last, long output, int flags) {
+        if (isOpen
+                && this.last + 1 == first
+                && this.output - this.first == output - first
+                && this.flags == flags) {
+            this.last = last;
+            return;
+        }
+        end();
+        isOpen = true;
+        this.first = first;
+        this.last = last;
+        this.output = output;
+        this.flags = flags;
+    }
+
+    /** Passes on the last run. */
+    void end() {
+        if (isOpen) {
+            next.run(first, last, output, flags);
+            isOpen = false;
+        }
+    }
+}

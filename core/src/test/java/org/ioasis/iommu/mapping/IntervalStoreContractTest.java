@@ -1,0 +1,8 @@
+package org.ioasis.iommu.mapping;
+
+final class IntervalStoreContractTest extends MappingStoreContract {
+    @Override
+    MappingStore newStore() {
+        return new IntervalStore();
+    }
+}

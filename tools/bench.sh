@@ -1,0 +1,105 @@
+#!/bin/sh
+# Ours and the algorithms of other VMMs on the standard workloads, in one run: builds the module bench and the programs
+# of bench/peers, then starts the comparison pinned to one processor.
+set -eu
+[ -n "${IOASIS_ROOT-}" ] || exec "$(dirname -- "$0")/../ioasis" bench "$@"
+. "$IOASIS_ROOT/tools/lib.sh"
+
+usage="Usage: ioasis bench [--quick] [--json FILE] [--peers auto|required|none] [--only TEXT]
+Prints workload by subject in ns per operation: one round of the main workloads with --quick, else five of all.
+--peers auto compares with those that can be built here (cc, GLib's library, rustc), required insists on all.
+--only runs the workloads whose names contain TEXT."
+
+quick=
+json=
+only=
+peers=auto
+while [ $# -gt 0 ]; do
+    case $1 in
+        -h | --help)
+            printf '%s\n' "$usage"
+            exit 0
+            ;;
+        --quick) quick=1 ;;
+        --json | --peers | --only)
+            if [ $# -lt 2 ]; then
+                say "ioasis bench: $1 needs a value"
+                say "$usage"
+                exit 2
+            fi
+            case $1 in
+                --json) json=$2 ;;
+                --peers) peers=$2 ;;
+                --only) only=$2 ;;
+            esac
+            shift
+            ;;
+        *)
+            say "ioasis bench: unknown argument $1"
+            say "$usage"
+            exit 2
+            ;;
+    esac
+    shift
+done
+case $peers in
+    auto | required | none) ;;
+    *)
+        say "ioasis bench: --peers is auto, required or none, not $peers"
+        exit 2
+        ;;
+esac
+if ! command -v taskset >/dev/null 2>&1; then
+    say "ioasis bench: taskset (package util-linux) is needed to pin what is measured."
+    exit $unavailable
+fi
+
+need_maven
+take_lock
+start_ticking
+say "ioasis: building the benchmarks ..."
+if ! run_maven "$root/target/bench-build.log" package -Dmaven.test.skip=true -pl bench -am; then
+    say "ioasis: the build failed:"
+    show_log "$root/target/bench-build.log"
+    exit 1
+fi
+
+# Each peer for itself, so that one that cannot be built does not cost the others.
+folder=
+if [ "$peers" != none ]; then
+    folder=$root/target/peers
+    if ! command -v make >/dev/null 2>&1; then
+        missing=" make"
+        folder=
+    else
+        missing=
+        : >"$root/target/peers.log"
+        for peer in qemu iovatree rbtree fast btree; do
+            if ! make -C "$root/bench/peers" B="$folder" "$folder/$peer" >>"$root/target/peers.log" 2>&1 ||
+                ! "$folder/$peer" check >>"$root/target/peers.log" 2>&1; then
+                missing="$missing $peer"
+                rm -f "$folder/$peer"
+            fi
+        done
+    fi
+    if [ -n "$missing" ]; then
+        if [ "$peers" = required ]; then
+            say "ioasis bench: these peers could not be built or fail their check:$missing"
+            say "They need make, cc, the library libglib-2.0.so.0 and rustc. The log: $root/target/peers.log"
+            exit $unavailable
+        fi
+        say "ioasis bench: without these peers, which could not be built here:$missing"
+    fi
+fi
+give_lock
+
+# The last processor: the first one has most of the interrupts.
+processor=$(($(getconf _NPROCESSORS_ONLN) - 1))
+set -- --processor "$processor"
+[ -z "$folder" ] || set -- "$@" --peer-folder "$folder"
+[ -z "$quick" ] || set -- "$@" --quick
+[ -z "$json" ] || set -- "$@" --json "$json"
+[ -z "$only" ] || set -- "$@" --only "$only"
+exec taskset -c "$processor" "$JAVA_HOME/bin/java" --sun-misc-unsafe-memory-access=allow \
+    --enable-native-access=ALL-UNNAMED -cp "$root/bench/target/classes:$root/bench/target/libraries/*" \
+    org.ioasis.bench.Bench "$@"
