@@ -1,7 +1,6 @@
 package org.ioasis.machine;
 
 import org.ioasis.iommu.Endpoint;
-import org.ioasis.iommu.EndpointCounts;
 import org.ioasis.pci.VirtioPciFunction;
 import org.ioasis.vfiouser.VfioUserServer;
 import org.ioasis.virtio.rng.RngCounters;
@@ -18,12 +17,8 @@ public record Rng(
         Endpoint endpoint,
         VirtioRng rng,
         VirtioPciFunction function,
-        VfioUserServer server) {
-
-    /** What its accesses to memory came to. */
-    public EndpointCounts accesses() {
-        return endpoint.counts();
-    }
+        VfioUserServer server)
+        implements EndpointDevice {
 
     public RngCounters requests() {
         return rng.counters();
