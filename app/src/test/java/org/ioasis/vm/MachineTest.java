@@ -72,7 +72,8 @@ class MachineTest {
                         folder.resolve("initrd"),
                         "quiet",
                         List.of(),
-                        List.of());
+                        List.of(),
+                        QemuCommand.Extras.NONE);
         return QemuProcess.start(command, host, cleanup, events::add);
     }
 
@@ -117,7 +118,8 @@ class MachineTest {
                         folder.resolve("initrd"),
                         "quiet",
                         List.of(),
-                        List.of());
+                        List.of(),
+                        QemuCommand.Extras.NONE);
         QemuProcess qemu = QemuProcess.start(command, host, cleanup, event -> enough.countDown());
         enough.await();
 
