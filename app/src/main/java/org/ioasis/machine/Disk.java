@@ -1,7 +1,6 @@
 package org.ioasis.machine;
 
 import org.ioasis.iommu.Endpoint;
-import org.ioasis.iommu.EndpointCounts;
 import org.ioasis.pci.VirtioPciFunction;
 import org.ioasis.vfiouser.VfioUserServer;
 import org.ioasis.virtio.blk.BlkCounters;
@@ -20,12 +19,8 @@ public record Disk(
         VirtioBlk blk,
         FileStore store,
         VirtioPciFunction function,
-        VfioUserServer server) {
-
-    /** What its accesses to memory came to. */
-    public EndpointCounts accesses() {
-        return endpoint.counts();
-    }
+        VfioUserServer server)
+        implements EndpointDevice {
 
     public BlkCounters requests() {
         return blk.counters();

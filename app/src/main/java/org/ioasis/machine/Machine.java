@@ -28,6 +28,7 @@ import org.ioasis.pci.VirtioPciFunction;
 import org.ioasis.spec.Pci;
 import org.ioasis.spec.Virtio;
 import org.ioasis.vfiouser.SessionLimits;
+import org.ioasis.vfiouser.SessionTasks;
 import org.ioasis.vfiouser.VfioUserServer;
 import org.ioasis.virtio.blk.BlkSettings;
 import org.ioasis.virtio.blk.FileStore;
@@ -38,8 +39,9 @@ import org.ioasis.virtio.iommu.VirtioIommuDevice;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The devices of one virtual machine: an IOMMU and the disks behind it, each a vfio-user server on
- * a socket of its own, all served by one event loop. Blocking file I/O goes to a small pool.
+ * The devices of one virtual machine: its IOMMUs and what is behind each, every one a vfio-user
+ * server on a socket of its own, all served by one event loop. Blocking file I/O goes to a small
+ * pool.
  *
  * <p>Built and closed by one thread; {@link #dump} and the counters are for any.
  */
@@ -56,48 +58,46 @@ public final class Machine implements AutoCloseable {
     private static final int IO_THREADS = 2;
     private static final long DUMP_NANOS = 2_000_000_000L;
 
+    /** What an x86 VMM's devices have: the doorbell of interrupts, and nothing else. */
+    public static final EndpointProperties X86_ENDPOINT =
+            EndpointProperties.reserving(List.of(X86_MSI));
+
+    private final String name;
     private final Guards guards;
     private final Guard guard;
     private final EventLoop loop;
     private final ExecutorService io;
-    private final Iommu iommu;
-    private final VirtioIommuDevice iommuDevice;
-    private final VfioUserServer iommuServer;
-    private final VirtioPciFunction iommuFunction;
+    private final List<IommuUnit> iommus = new ArrayList<>();
     private final List<Disk> disks = new ArrayList<>();
 
     /**
-     * @param name of the loop's thread
-     * @param iommuSocket where the VMM connects the IOMMU's PCI function
-     * @throws IOException the socket cannot be made
+     * A machine without devices.
+     *
+     * @param name of the machine, and of the loop's thread
+     * @throws IOException the loop cannot be made
      */
-    public Machine(String name, IommuOptions options, IdlePolicy idle, Path iommuSocket)
-            throws IOException {
+    public Machine(String name, IdlePolicy idle) throws IOException {
+        this.name = name;
         guards = new Guards(System::nanoTime, this::endSessionOf);
         guard = guards.open();
         loop = new EventLoop(name, guards, System::nanoTime, idle);
         io =
                 Executors.newFixedThreadPool(
                         IO_THREADS, Thread.ofPlatform().name(name + "-io-", 0).daemon().factory());
-        iommu =
-                new Iommu(
-                        options,
-                        guards,
-                        new FaultQueue(FAULT_CAPACITY, FAULTS_PER_SECOND, System::nanoTime),
-                        IntervalStore::new);
-        iommuDevice = new VirtioIommuDevice(iommu, loop::execute);
-        GuestMemory memory = new GuestMemory(guards, SessionLimits.DEFAULT.regions());
-        iommuFunction =
-                new VirtioPciFunction(
-                        iommuDevice,
-                        new DirectDma(memory, guard),
-                        Virtio.F_VERSION_1 | Virtio.F_INDIRECT_DESC | Virtio.F_EVENT_IDX,
-                        Pci.CLASS_SYSTEM_IOMMU);
+    }
+
+    /**
+     * A machine with one IOMMU.
+     *
+     * @param iommuSocket where the VMM connects the IOMMU's PCI function
+     * @throws IOException the socket cannot be made
+     */
+    public Machine(String name, IommuOptions options, IdlePolicy idle, Path iommuSocket)
+            throws IOException {
+        this(name, idle);
         boolean isServed = false;
         try {
-            iommuServer =
-                    new VfioUserServer(
-                            loop, iommuSocket, iommuFunction, memory, SessionLimits.DEFAULT);
+            addIommu("iommu", options, iommuSocket);
             isServed = true;
         } finally {
             if (!isServed) {
@@ -108,7 +108,37 @@ public final class Machine implements AutoCloseable {
     }
 
     /**
-     * Adds a disk. Before {@link #start}.
+     * Adds an IOMMU with an engine and endpoint ids of its own. Before {@link #start}.
+     *
+     * @throws IOException the socket cannot be made
+     */
+    public IommuUnit addIommu(String iommuName, IommuOptions options, Path socket)
+            throws IOException {
+        SessionTasks tasks = new SessionTasks(loop);
+        Iommu engine =
+                new Iommu(
+                        options,
+                        guards,
+                        new FaultQueue(FAULT_CAPACITY, FAULTS_PER_SECOND, System::nanoTime),
+                        IntervalStore::new);
+        VirtioIommuDevice device = new VirtioIommuDevice(engine, tasks);
+        GuestMemory memory = new GuestMemory(guards, SessionLimits.DEFAULT.regions());
+        VirtioPciFunction function =
+                new VirtioPciFunction(
+                        device,
+                        new DirectDma(memory, guard),
+                        Virtio.F_VERSION_1 | Virtio.F_INDIRECT_DESC | Virtio.F_EVENT_IDX,
+                        Pci.CLASS_SYSTEM_IOMMU);
+        VfioUserServer server =
+                new VfioUserServer(loop, socket, function, memory, SessionLimits.DEFAULT);
+        tasks.of(server);
+        IommuUnit unit = new IommuUnit(iommuName, engine, device, function, server, tasks);
+        iommus.add(unit);
+        return unit;
+    }
+
+    /**
+     * Adds a disk behind the first IOMMU. Before {@link #start}.
      *
      * @param name for reports, and the serial number that the guest sees
      * @param endpointId what the IOMMU tells the disk by; the topology table must give its function
@@ -117,24 +147,67 @@ public final class Machine implements AutoCloseable {
      */
     public Disk addDisk(String name, int endpointId, Path file, boolean isWritable, Path socket)
             throws IOException {
-        FileStore store = FileStore.open(file, isWritable);
-        Endpoint endpoint = iommu.plug(endpointId, EndpointProperties.reserving(List.of(X86_MSI)));
-        GuestMemory memory = new GuestMemory(guards, SessionLimits.DEFAULT.regions());
-        VirtioBlk blk = new VirtioBlk(store, BlkSettings.of(name), io, loop::execute);
-        VirtioPciFunction function =
-                new VirtioPciFunction(
-                        blk,
-                        iommu.dma(endpoint, memory, guard),
-                        Virtio.F_VERSION_1
-                                | Virtio.F_ACCESS_PLATFORM
-                                | Virtio.F_INDIRECT_DESC
-                                | Virtio.F_EVENT_IDX,
-                        Pci.CLASS_STORAGE_SCSI);
-        VfioUserServer server =
-                new VfioUserServer(loop, socket, function, memory, SessionLimits.DEFAULT);
-        Disk disk = new Disk(name, endpoint, blk, store, function, server);
-        disks.add(disk);
-        return disk;
+        return addDisk(
+                iommus.getFirst(),
+                new DiskOptions(name, name, file, isWritable, socket, endpointId, X86_ENDPOINT));
+    }
+
+    /**
+     * Adds a disk behind {@code behind}. Before {@link #start}.
+     *
+     * @throws IllegalArgumentException the endpoint's id is taken, or there are too many
+     * @throws IOException the file cannot be opened or the socket not made
+     */
+    public Disk addDisk(IommuUnit behind, DiskOptions options) throws IOException {
+        FileStore store = FileStore.open(options.file(), options.isWritable());
+        boolean isAdded = false;
+        try {
+            Endpoint endpoint = behind.engine().plug(options.endpoint(), options.properties());
+            GuestMemory memory = new GuestMemory(guards, SessionLimits.DEFAULT.regions());
+            SessionTasks tasks = new SessionTasks(loop);
+            VirtioBlk blk = new VirtioBlk(store, BlkSettings.of(options.serial()), io, tasks);
+            VirtioPciFunction function =
+                    new VirtioPciFunction(
+                            blk,
+                            behind.engine().dma(endpoint, memory, guard),
+                            Virtio.F_VERSION_1
+                                    | Virtio.F_ACCESS_PLATFORM
+                                    | Virtio.F_INDIRECT_DESC
+                                    | Virtio.F_EVENT_IDX,
+                            Pci.CLASS_STORAGE_SCSI);
+            VfioUserServer server =
+                    new VfioUserServer(
+                            loop, options.socket(), function, memory, SessionLimits.DEFAULT);
+            tasks.of(server);
+            Disk disk = new Disk(options.name(), endpoint, blk, store, function, server);
+            behind.add(disk);
+            disks.add(disk);
+            isAdded = true;
+            return disk;
+        } finally {
+            if (!isAdded) {
+                store.close();
+            }
+        }
+    }
+
+    public String name() {
+        return name;
+    }
+
+    /** Its IOMMUs in the order of adding. */
+    public List<IommuUnit> iommus() {
+        return List.copyOf(iommus);
+    }
+
+    /**
+     * Runs {@code task} on the loop thread and waits for it; before the start, and after the end,
+     * on the caller's.
+     *
+     * @return false if the loop does not answer within two seconds; the task may still run
+     */
+    public boolean onLoop(Runnable task) {
+        return loop.executeAndWait(task, DUMP_NANOS);
     }
 
     /** Serves from now on. */
@@ -146,19 +219,27 @@ public final class Machine implements AutoCloseable {
         return List.copyOf(disks);
     }
 
-    /** The IOMMU's requests so far. */
+    /** The first IOMMU's requests so far. */
     public RequestCounts requests() {
-        return iommuDevice.counts();
+        return iommus.getFirst().device().counts();
     }
 
-    /** Accesses that the IOMMU refused so far. */
+    /** Accesses that were refused so far. */
     public long faults() {
-        return iommu.faults().reported();
+        long sum = 0;
+        for (IommuUnit iommu : iommus) {
+            sum += iommu.engine().faults().reported();
+        }
+        return sum;
     }
 
-    /** The last faults, explained. */
+    /** The last faults of each IOMMU, explained. */
     public List<Fault> recentFaults() {
-        return iommu.faults().recent();
+        List<Fault> faults = new ArrayList<>();
+        for (IommuUnit iommu : iommus) {
+            faults.addAll(iommu.engine().faults().recent());
+        }
+        return faults;
     }
 
     /**
@@ -172,12 +253,14 @@ public final class Machine implements AutoCloseable {
      * A lease outlived its deadline inside a system call: its session cannot go on (loop thread).
      */
     private void endSessionOf(PinnedLease lease) {
-        for (Disk disk : disks) {
-            if (lease.isOwnedBy(disk.endpoint())) {
-                disk.server()
-                        .endSession(
-                                "a lease on 0x%x..0x%x could not be taken back at its deadline"
-                                        .formatted(lease.first(), lease.last()));
+        for (IommuUnit iommu : iommus) {
+            for (EndpointDevice device : iommu.devices()) {
+                if (lease.isOwnedBy(device.endpoint())) {
+                    device.server()
+                            .endSession(
+                                    "a lease on 0x%x..0x%x could not be taken back at its deadline"
+                                            .formatted(lease.first(), lease.last()));
+                }
             }
         }
     }
@@ -188,21 +271,28 @@ public final class Machine implements AutoCloseable {
      */
     public String dump() {
         StringBuilder text = new StringBuilder(loop.dump());
-        text.append(iommuServer.dump());
-        text.append(device("iommu", iommuFunction));
-        for (Disk disk : disks) {
-            text.append(disk.server().dump());
-            text.append(device(disk.name(), disk.function()));
-            text.append("  ")
-                    .append(disk.accesses())
-                    .append("\n  ")
-                    .append(disk.requests())
-                    .append('\n');
+        for (IommuUnit iommu : iommus) {
+            dump(iommu, text);
         }
+        return text.toString();
+    }
+
+    private void dump(IommuUnit iommu, StringBuilder text) {
+        text.append(iommu.server().dump());
+        text.append(device(iommu.name(), iommu.function()));
+        for (EndpointDevice device : iommu.devices()) {
+            text.append(device.server().dump());
+            text.append(device(device.name(), device.function()));
+            text.append("  ").append(device.accesses()).append('\n');
+            if (device instanceof Disk disk) {
+                text.append("  ").append(disk.requests()).append('\n');
+            }
+        }
+        RequestCounts requests = iommu.device().counts();
         text.append("requests:");
         for (RequestType type : RequestType.values()) {
             for (Status status : Status.values()) {
-                long count = requests().answeredWith(type, status);
+                long count = requests.answeredWith(type, status);
                 if (count > 0) {
                     text.append(' ')
                             .append(type)
@@ -213,13 +303,13 @@ public final class Machine implements AutoCloseable {
                 }
             }
         }
-        text.append(" unanswered=").append(requests().unansweredRequests()).append('\n');
-        for (Fault fault : recentFaults()) {
+        text.append(" unanswered=").append(requests.unansweredRequests()).append('\n');
+        for (Fault fault : iommu.engine().faults().recent()) {
             text.append("fault: ").append(describe(fault)).append('\n');
         }
         String[] domains = {"domains: the loop does not answer\n"};
-        boolean _ = loop.executeAndWait(() -> domains[0] = iommu.dump(), DUMP_NANOS);
-        return text.append(domains[0]).toString();
+        boolean _ = onLoop(() -> domains[0] = iommu.engine().dump());
+        text.append(domains[0]);
     }
 
     private static String device(String name, VirtioPciFunction function) {
@@ -246,8 +336,10 @@ public final class Machine implements AutoCloseable {
     /** Sum of the endpoints' accesses. */
     public EndpointCounts accesses() {
         EndpointCounts sum = EndpointCounts.ZERO;
-        for (Disk disk : disks) {
-            sum = sum.plus(disk.accesses());
+        for (IommuUnit iommu : iommus) {
+            for (EndpointDevice device : iommu.devices()) {
+                sum = sum.plus(device.accesses());
+            }
         }
         return sum;
     }
@@ -255,10 +347,12 @@ public final class Machine implements AutoCloseable {
     /** Ends the sessions, removes the sockets, ends the threads. Works twice. */
     @Override
     public void close() throws IOException {
-        for (Disk disk : disks) {
-            disk.server().close();
+        for (IommuUnit iommu : iommus) {
+            for (EndpointDevice device : iommu.devices()) {
+                device.server().close();
+            }
+            iommu.server().close();
         }
-        iommuServer.close();
         loop.close();
         io.shutdown();
         try {

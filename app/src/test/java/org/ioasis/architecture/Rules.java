@@ -49,6 +49,9 @@ final class Rules {
         MAY_USE.put("virtqueue", List.of("memory", "spec"));
         MAY_USE.put("virtio", List.of("virtqueue", "memory", "spec"));
         MAY_USE.put("virtio.blk", List.of("virtio", "virtqueue", "memory", "spec"));
+        MAY_USE.put("virtio.rng", List.of("virtio", "virtqueue", "memory", "spec"));
+        // The misbehaving device has nothing but the way to memory that any device has.
+        MAY_USE.put("virtio.rogue", List.of("memory"));
         MAY_USE.put("virtio.iommu", List.of("virtio", "iommu", "virtqueue", "memory", "spec"));
         MAY_USE.put("sys", List.of());
         // server: a protocol knows the functions that it carries, and no other protocol.

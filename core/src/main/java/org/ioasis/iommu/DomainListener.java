@@ -9,7 +9,9 @@ package org.ioasis.iommu;
  * <p>Each call is answered once through its {@link Answer}, at once or later (then on the loop
  * thread as well). Requests to the same domain wait meanwhile, others do not. A MAP that one
  * listener refuses is taken back from those that took it, and the request fails with the listener's
- * status. Taking a mapping away cannot be refused.
+ * status. Taking a mapping away cannot be refused. A listener that will not take back what a
+ * failing ATTACH had taken from it is cleared and its endpoint detached; that ATTACH is answered
+ * DEVERR.
  */
 public interface DomainListener {
     /** Takes the answer to one call. */

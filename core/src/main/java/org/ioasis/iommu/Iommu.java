@@ -210,9 +210,16 @@ public final class Iommu {
                 status -> {
                     endpoint.isBusy = false;
                     if (status == Status.OK) {
-                        move(endpoint, old, target, completion);
+                        move(endpoint, old, target, Status.OK, completion);
+                        return;
+                    }
+                    dropIfEmpty(target);
+                    if (listener != null && round.hasLostCopy()) {
+                        // The old domain cannot be had back whole, and a part of it is worse than
+                        // none: the one refusal that changes something, and it says so.
+                        listener.cleared();
+                        move(endpoint, old, null, Status.DEVERR, completion);
                     } else {
-                        dropIfEmpty(target);
                         completion.complete(status);
                     }
                 });
@@ -222,6 +229,7 @@ public final class Iommu {
             Endpoint endpoint,
             @Nullable Domain old,
             @Nullable Domain target,
+            Status status,
             Completion completion) {
         if (target != null) {
             target.add(endpoint, options);
@@ -241,7 +249,7 @@ public final class Iommu {
 
                     @Override
                     protected void quiescent() {
-                        completion.complete(Status.OK);
+                        completion.complete(status);
                     }
                 });
     }
@@ -296,7 +304,7 @@ public final class Iommu {
                 null,
                 status -> {
                     endpoint.isBusy = false;
-                    move(endpoint, domain, null, completion);
+                    move(endpoint, domain, null, Status.OK, completion);
                 });
     }
 

@@ -8,7 +8,7 @@ import org.jspecify.annotations.Nullable;
  * One request's calls to listeners: made in order, each after the answer to the one before; undone
  * in reverse order if one is refused. Loop thread.
  */
-final class ListenerRound implements DomainListener.Answer {
+final class ListenerRound {
     /** Takes the end of the round: OK, or the status of the listener that refused. */
     interface End {
         void ended(Status status);
@@ -29,9 +29,9 @@ final class ListenerRound implements DomainListener.Answer {
     private @Nullable End end;
     private int next;
     private Status outcome = Status.OK;
-    private boolean isAnswered;
     private boolean isCalling;
     private boolean isOver;
+    private boolean hasLostCopy;
 
     boolean isEmpty() {
         return steps.isEmpty();
@@ -60,35 +60,57 @@ final class ListenerRound implements DomainListener.Answer {
         isOver = true;
     }
 
-    @Override
-    public void ok() {
-        answered();
+    /**
+     * True if a listener that had given a mapping up refused to take it back: its copy is no longer
+     * that of the domain it stays in.
+     */
+    boolean hasLostCopy() {
+        return hasLostCopy;
     }
 
-    @Override
-    public void refused(Status status) {
-        if (status == Status.OK || (outcome == Status.OK && !steps.get(next).maps())) {
-            throw new IllegalStateException(
-                    "a listener refused with " + status + " what it cannot refuse");
-        }
-        if (outcome == Status.OK) {
-            outcome = status;
-        }
-        answered();
-    }
+    /** The answer to one call; a second one is a mistake of the listener, whenever it comes. */
+    private final class StepAnswer implements DomainListener.Answer {
+        private final boolean maps;
+        private final boolean undoes;
+        private boolean isThere;
 
-    private void answered() {
-        if (isOver) {
-            return;
+        StepAnswer(boolean maps, boolean undoes) {
+            this.maps = maps;
+            this.undoes = undoes;
         }
-        if (isAnswered) {
-            throw new IllegalStateException("a listener answered twice");
+
+        @Override
+        public void ok() {
+            take(Status.OK);
         }
-        isAnswered = true;
-        // A listener that answers inside its call must not recurse once per step.
-        if (!isCalling) {
-            step();
-            proceed();
+
+        @Override
+        public void refused(Status status) {
+            if (status == Status.OK || !maps) {
+                throw new IllegalStateException(
+                        "a listener refused with " + status + " what it cannot refuse");
+            }
+            take(status);
+        }
+
+        private void take(Status status) {
+            if (isThere) {
+                throw new IllegalStateException("a listener answered twice");
+            }
+            isThere = true;
+            if (isOver) {
+                return;
+            }
+            if (status != Status.OK && undoes) {
+                hasLostCopy = true;
+            } else if (status != Status.OK) {
+                outcome = status;
+            }
+            // A listener that answers inside its call must not recurse once per step.
+            if (!isCalling) {
+                step();
+                proceed();
+            }
         }
     }
 
@@ -103,12 +125,13 @@ final class ListenerRound implements DomainListener.Answer {
                 end.ended(outcome);
                 return;
             }
-            isAnswered = false;
+            Step call = steps.get(next);
+            StepAnswer answer = new StepAnswer(call.maps() != undo, undo);
             isCalling = true;
-            steps.get(next).call(undo, this);
+            call.call(undo, answer);
             isCalling = false;
-            if (!isAnswered) {
-                return; // goes on in answered()
+            if (!answer.isThere) {
+                return; // goes on when it is
             }
             step();
         }

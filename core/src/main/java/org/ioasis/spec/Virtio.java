@@ -41,5 +41,8 @@ public final class Virtio {
     /** Device id of a block device. 5. */
     public static final int DEVICE_ID_BLOCK = 2;
 
+    /** Device id of an entropy device. 5. */
+    public static final int DEVICE_ID_ENTROPY = 4;
+
     private Virtio() {}
 }

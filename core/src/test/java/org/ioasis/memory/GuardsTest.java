@@ -195,6 +195,20 @@ class GuardsTest {
         private volatile boolean poisoned;
     }
 
+    private static final class Round extends Quiescence {
+        private int count;
+
+        @Override
+        protected boolean isHeldBy(PinnedLease lease) {
+            return false;
+        }
+
+        @Override
+        protected void quiescent() {
+            count++;
+        }
+    }
+
     /**
      * The handshake itself: one thread enters, loads, uses, leaves; the other clears, waits,
      * poisons. Without the fence on either side this sees stale uses.
@@ -229,11 +243,11 @@ class GuardsTest {
                     uses.set(seen);
                 });
         reader.start();
-        Change change = new Change("round");
+        Round change = new Round();
         for (int i = 0; i < rounds; i++) {
             Target target = new Target();
             mapping.setRelease(target);
-            if ((i & 7) == 0) {
+            for (int j = i & 15; j > 0; j--) {
                 Thread.onSpinWait();
             }
             mapping.setRelease(null);
@@ -247,7 +261,7 @@ class GuardsTest {
         end.set("done");
         reader.join();
 
-        assertThat(over).hasSize(rounds);
+        assertThat(change.count).isEqualTo(rounds);
         assertThat(uses.get()).isPositive();
         assertThat(stale.get()).isZero();
     }

@@ -241,6 +241,33 @@ class LeaseTest {
         assertThat(removed).containsExactly("held");
     }
 
+    @Test
+    void aResetDoesNotWaitForWhatASystemCallHolds() {
+        StuckLease stuck = new StuckLease(guards, memory);
+        Lease other = pin(0x20000, 1, FOREVER);
+
+        guards.awaitNow(
+                new Quiescence() {
+                    @Override
+                    protected boolean isHeldBy(PinnedLease lease) {
+                        return true;
+                    }
+
+                    @Override
+                    protected void quiescent() {
+                        removed.add("reset");
+                    }
+                });
+
+        assertThat(removed).containsExactly("reset");
+        assertThat(unrevocable).containsExactly(stuck.lease);
+        assertThat(other.isRevoked()).isTrue();
+        assertThat(guards.hasPending()).isFalse();
+        stuck.release();
+        stuck.lease.close();
+        assertThat(guards.leaseCount()).isZero();
+    }
+
     /** A lease whose arena refuses to close, as it does while a system call uses its memory. */
     private static final class StuckLease {
         private boolean isReleased;

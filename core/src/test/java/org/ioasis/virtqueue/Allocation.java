@@ -32,4 +32,18 @@ public final class Allocation {
             throw new LinkageError("no allocation counter in this JVM", e);
         }
     }
+
+    /**
+     * The least that {@code round} allocates in {@code attempts} tries: until compiled code runs
+     * some is normal, and on a busy machine compiling takes long.
+     */
+    public long leastOf(int attempts, Runnable round) {
+        long least = Long.MAX_VALUE;
+        for (int i = 0; i < attempts; i++) {
+            long before = bytes();
+            round.run();
+            least = Math.min(least, bytes() - before);
+        }
+        return least;
+    }
 }

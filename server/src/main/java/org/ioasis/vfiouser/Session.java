@@ -45,6 +45,9 @@ final class Session {
         ENDED
     }
 
+    /** Why a session ends whose client has truncated the memory it gave us. */
+    static final String MEMORY_GONE = "client's memory cannot be accessed: ";
+
     /** Messages handled before the loop's other descriptors have their turn. */
     private static final int MESSAGES_PER_TURN = 64;
 
@@ -80,6 +83,7 @@ final class Session {
     private final AtomicLong errors = new AtomicLong();
     private volatile int lastCommand;
     private volatile String lastError = "none";
+    private boolean isMemoryUnshared;
 
     /**
      * @param interestChanged runs when {@link #interest} has changed outside {@link #ready}
@@ -155,7 +159,7 @@ final class Session {
         } catch (InternalError e) {
             // A page of a mapping is gone: the client has truncated its file. The JVM may raise it
             // later than the access, so whatever this turn read is dropped with the session.
-            end("client's memory cannot be accessed: " + e.getMessage());
+            end(MEMORY_GONE + e.getMessage());
         }
     }
 
@@ -282,6 +286,7 @@ final class Session {
         }
         if (fds.isEmpty() && map.isWritable()) {
             // Guest RAM that nobody can reach would hang the guest silently; this shows at once.
+            isMemoryUnshared = true;
             refuse(header, Errno.EINVAL, "DMA_MAP of writable memory without a descriptor");
             return;
         }
@@ -674,6 +679,23 @@ final class Session {
         if (releasing == 0) {
             released.run();
         }
+    }
+
+    /** True if the client had writable memory that it did not share. */
+    boolean isMemoryUnshared() {
+        return isMemoryUnshared;
+    }
+
+    long messageCount() {
+        return messages.get();
+    }
+
+    long errorCount() {
+        return errors.get();
+    }
+
+    String lastError() {
+        return lastError;
     }
 
     /** What happened so far, in one line; any thread. */

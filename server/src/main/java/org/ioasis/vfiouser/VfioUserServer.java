@@ -9,6 +9,7 @@ import java.util.concurrent.atomic.AtomicInteger;
 import org.ioasis.loop.EventHandler;
 import org.ioasis.loop.EventLoop;
 import org.ioasis.memory.GuestMemory;
+import org.ioasis.memory.Region;
 import org.ioasis.pci.PciFunction;
 import org.ioasis.sys.Epoll;
 import org.ioasis.sys.ErrnoException;
@@ -46,6 +47,7 @@ public final class VfioUserServer implements AutoCloseable {
     private final AtomicInteger sessions = new AtomicInteger();
     private final AtomicInteger refused = new AtomicInteger();
     private volatile String lastReason = "";
+    private boolean wasMemoryUnshared;
 
     /**
      * Makes the socket and serves from now on.
@@ -253,6 +255,7 @@ public final class VfioUserServer implements AutoCloseable {
         Session ended = session;
         if (ended != null) {
             lastReason = ended.reason();
+            wasMemoryUnshared = ended.isMemoryUnshared();
         }
         session = null;
         listenFor(Epoll.IN);
@@ -328,6 +331,35 @@ public final class VfioUserServer implements AutoCloseable {
         } else {
             current.end("server closed");
         }
+    }
+
+    /** What the server does now and has done, for who shows it. Loop thread. */
+    public ServerInfo info() {
+        Session current = session;
+        int withoutDescriptor = 0;
+        long bytes = 0;
+        for (int i = 0; i < memory.regionCount(); i++) {
+            Region region = memory.region(i);
+            MemorySegment segment = region.segment();
+            if (segment == null) {
+                withoutDescriptor++;
+            } else {
+                bytes += segment.byteSize();
+            }
+        }
+        return new ServerInfo(
+                path(),
+                current != null && !current.hasEnded(),
+                sessions.get(),
+                refused.get(),
+                memory.regionCount(),
+                withoutDescriptor,
+                bytes,
+                current == null ? wasMemoryUnshared : current.isMemoryUnshared(),
+                current == null ? 0 : current.messageCount(),
+                current == null ? 0 : current.errorCount(),
+                current == null ? "none" : current.lastError(),
+                lastReason);
     }
 
     /** What the server does now and has done; any thread. */

@@ -210,6 +210,8 @@ public final class VirtioIommuDevice implements DeviceType {
     private void forget() {
         life++;
         device = null;
+        // Also after a turn that ended in the middle, because the VMM had truncated its memory.
+        isDraining = false;
         areRequestsAbsent = false;
         areAnswersAbsent = false;
         areEventsAbsent = false;

@@ -1,0 +1,23 @@
+package org.ioasis.machine;
+
+import org.ioasis.iommu.Endpoint;
+import org.ioasis.iommu.EndpointCounts;
+import org.ioasis.pci.VirtioPciFunction;
+import org.ioasis.vfiouser.VfioUserServer;
+
+/** A device behind an IOMMU, whatever its kind, with what belongs to every one. */
+public interface EndpointDevice {
+    /** What reports call it. */
+    String name();
+
+    Endpoint endpoint();
+
+    VirtioPciFunction function();
+
+    VfioUserServer server();
+
+    /** What its accesses to memory came to. Any thread. */
+    default EndpointCounts accesses() {
+        return endpoint().counts();
+    }
+}

@@ -1,0 +1,73 @@
+package org.ioasis.machine;
+
+import java.util.ArrayList;
+import java.util.List;
+import org.ioasis.iommu.Iommu;
+import org.ioasis.pci.VirtioPciFunction;
+import org.ioasis.vfiouser.SessionTasks;
+import org.ioasis.vfiouser.VfioUserServer;
+import org.ioasis.virtio.iommu.VirtioIommuDevice;
+
+/**
+ * One IOMMU of a machine and the devices behind it: the engine, the virtio device that drives it,
+ * its PCI function and the server that offers it. Endpoint ids are its own. Made by {@link
+ * Machine}; the list of devices is complete when the machine starts.
+ */
+public final class IommuUnit {
+    private final String name;
+    private final Iommu engine;
+    private final VirtioIommuDevice device;
+    private final VirtioPciFunction function;
+    private final VfioUserServer server;
+    private final SessionTasks tasks;
+    private final List<EndpointDevice> devices = new ArrayList<>();
+
+    IommuUnit(
+            String name,
+            Iommu engine,
+            VirtioIommuDevice device,
+            VirtioPciFunction function,
+            VfioUserServer server,
+            SessionTasks tasks) {
+        this.name = name;
+        this.engine = engine;
+        this.device = device;
+        this.function = function;
+        this.server = server;
+        this.tasks = tasks;
+    }
+
+    public String name() {
+        return name;
+    }
+
+    public Iommu engine() {
+        return engine;
+    }
+
+    public VirtioIommuDevice device() {
+        return device;
+    }
+
+    public VirtioPciFunction function() {
+        return function;
+    }
+
+    public VfioUserServer server() {
+        return server;
+    }
+
+    /** The loop as the IOMMU's device sees it. */
+    public SessionTasks tasks() {
+        return tasks;
+    }
+
+    /** What is behind it, in the order of adding. */
+    public List<EndpointDevice> devices() {
+        return List.copyOf(devices);
+    }
+
+    void add(EndpointDevice behind) {
+        devices.add(behind);
+    }
+}

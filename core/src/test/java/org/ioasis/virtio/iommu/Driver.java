@@ -1,0 +1,350 @@
+package org.ioasis.virtio.iommu;
+
+import static java.util.Objects.requireNonNull;
+
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import org.ioasis.iommu.EndpointProperties;
+import org.ioasis.iommu.Iommu;
+import org.ioasis.iommu.IommuOptions;
+import org.ioasis.iommu.fault.FaultQueue;
+import org.ioasis.iommu.mapping.IntervalStore;
+import org.ioasis.memory.DirectDma;
+import org.ioasis.memory.Dma;
+import org.ioasis.memory.Guard;
+import org.ioasis.memory.Guards;
+import org.ioasis.memory.GuestMemory;
+import org.ioasis.memory.HandClock;
+import org.ioasis.memory.PinnedLease;
+import org.ioasis.memory.Ram;
+import org.ioasis.memory.Region;
+import org.ioasis.spec.Virtio;
+import org.ioasis.spec.VirtioIommu;
+import org.ioasis.virtio.Interrupts;
+import org.ioasis.virtio.VirtioDevice;
+import org.ioasis.virtqueue.MockDriver;
+import org.ioasis.virtqueue.MockDriver.Buffer;
+import org.ioasis.virtqueue.MockDriver.Layout;
+import org.ioasis.virtqueue.MockDriver.Used;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A driver of the device for tests: speaks the wire through real queues in guest memory. Rings,
+ * requests, answers and event buffers lie in regions of their own, so that each can be absent.
+ * Tasks of the device run in {@link #turn}. One thread.
+ */
+final class Driver implements Interrupts {
+    static final int QUEUE_SIZE = 256;
+    static final long REQUEST_RING = 0x200000;
+    static final long EVENT_RING = 0x400000;
+    static final long IN = 0x600000;
+    static final long OUT = 0x800000;
+    static final long EVENTS = 0xa00000;
+    static final long DMA = 0xc00000;
+    static final long SIZE = 0x140000;
+    private static final int SLOT = 0x400;
+
+    /** Small limits, strict DETACH, no bypass. */
+    static final IommuOptions OPTIONS =
+            new IommuOptions(0x1000, 0, -1L, 0, -1, false, false, false, 16, 8, 1024);
+
+    /** What came back: used length and the whole writable buffer. */
+    static final class Answer {
+        private final long written;
+        private final byte[] bytes;
+
+        Answer(long written, byte[] bytes) {
+            this.written = written;
+            this.bytes = bytes;
+        }
+
+        long written() {
+            return written;
+        }
+
+        byte[] bytes() {
+            return bytes;
+        }
+
+        int status() {
+            return bytes[(int) written - 4];
+        }
+    }
+
+    final HandClock clock = new HandClock();
+    final List<PinnedLease> unrevocable = new ArrayList<>();
+    final Guards guards = new Guards(clock, unrevocable::add);
+    final Guard guard = guards.open();
+    final GuestMemory memory = new GuestMemory(guards, 32);
+    final Map<Long, Region> regions = new HashMap<>();
+    final FaultQueue faults = new FaultQueue(64, 1000, clock);
+    final Iommu iommu;
+    final ArrayDeque<Runnable> tasks = new ArrayDeque<>();
+    final VirtioIommuDevice type;
+    final VirtioDevice device;
+    int requestInterrupts;
+    int eventInterrupts;
+    int configInterrupts;
+
+    private final MemorySegment requestRing = segment(REQUEST_RING);
+    private final MemorySegment eventRing = segment(EVENT_RING);
+    MockDriver requests;
+    MockDriver events;
+    private final Map<Integer, Integer> slotOfHead = new HashMap<>();
+    private final Map<Integer, Integer> writableOfHead = new HashMap<>();
+    private int nextSlot;
+
+    Driver(IommuOptions options) {
+        iommu = new Iommu(options, guards, faults, IntervalStore::new);
+        type = new VirtioIommuDevice(iommu, tasks::add);
+        device =
+                new VirtioDevice(
+                        type,
+                        new DirectDma(memory, guard),
+                        Virtio.F_VERSION_1 | Virtio.F_INDIRECT_DESC | Virtio.F_EVENT_IDX,
+                        this);
+        for (long gpa : new long[] {IN, OUT, EVENTS, DMA}) {
+            segment(gpa);
+        }
+        for (Region region : regions.values()) {
+            memory.add(region);
+        }
+        requests = new MockDriver(requestRing, REQUEST_RING, QUEUE_SIZE, false);
+        events = new MockDriver(eventRing, EVENT_RING, QUEUE_SIZE, false);
+    }
+
+    private MemorySegment segment(long gpa) {
+        MemorySegment segment = Arena.ofAuto().allocate(SIZE, 4096);
+        regions.put(gpa, new Region(gpa, gpa + SIZE - 1, segment, true, Ram.lender(segment)));
+        return segment;
+    }
+
+    @Override
+    public void queue(int queue) {
+        if (queue == VirtioIommu.REQUESTQ) {
+            requestInterrupts++;
+        } else {
+            eventInterrupts++;
+        }
+    }
+
+    @Override
+    public void config() {
+        configInterrupts++;
+    }
+
+    // --- start
+
+    /** A driver that takes every feature. */
+    static Driver started() {
+        Driver driver = new Driver(OPTIONS);
+        driver.start(driver.type.features());
+        return driver;
+    }
+
+    void start(long typeFeatures) {
+        start(typeFeatures, false);
+    }
+
+    void start(long typeFeatures, boolean eventIdx) {
+        device.status(Virtio.STATUS_ACKNOWLEDGE);
+        device.status(Virtio.STATUS_ACKNOWLEDGE | Virtio.STATUS_DRIVER);
+        device.driverFeatures(
+                typeFeatures
+                        | Virtio.F_VERSION_1
+                        | Virtio.F_INDIRECT_DESC
+                        | (eventIdx ? Virtio.F_EVENT_IDX : 0));
+        device.status(device.status() | Virtio.STATUS_FEATURES_OK);
+        requests = new MockDriver(requestRing, REQUEST_RING, QUEUE_SIZE, eventIdx);
+        events = new MockDriver(eventRing, EVENT_RING, QUEUE_SIZE, eventIdx);
+        queue(VirtioIommu.REQUESTQ, requests);
+        queue(VirtioIommu.EVENTQ, events);
+        device.status(device.status() | Virtio.STATUS_DRIVER_OK);
+        if (!device.isRunning()) {
+            throw new AssertionError("status " + device.status());
+        }
+    }
+
+    private void queue(int q, MockDriver driver) {
+        device.queueSize(q, QUEUE_SIZE);
+        device.queueDesc(q, driver.descAddress());
+        device.queueDriver(q, driver.availAddress());
+        device.queueDevice(q, driver.usedAddress());
+        device.enableQueue(q);
+    }
+
+    // --- machine
+
+    Dma plug(int id) {
+        return plug(id, EndpointProperties.UNLIMITED);
+    }
+
+    Dma plug(int id, EndpointProperties properties) {
+        return iommu.dma(iommu.plug(id, properties), memory, guard);
+    }
+
+    void turn() {
+        while (!tasks.isEmpty()) {
+            tasks.remove().run();
+        }
+    }
+
+    void take(long gpa) {
+        Region region = requireNonNull(regions.get(gpa));
+        memory.remove(region.gpaFirst(), region.gpaLast(), () -> {});
+        device.memoryChanged();
+        turn();
+    }
+
+    void giveBack(long gpa) {
+        memory.add(requireNonNull(regions.get(gpa)));
+        device.memoryChanged();
+        turn();
+    }
+
+    /** Exchanges a region for one of the same memory that refuses writes. */
+    void makeReadOnly(long gpa) {
+        Region region = requireNonNull(regions.get(gpa));
+        memory.remove(region.gpaFirst(), region.gpaLast(), () -> {});
+        memory.add(new Region(region.gpaFirst(), region.gpaLast(), region.segment(), false, null));
+    }
+
+    MemorySegment bytes(long gpa) {
+        return requireNonNull(requireNonNull(regions.get(gpa)).segment());
+    }
+
+    // --- requests
+
+    /** Little-endian bytes: int values are 4 of them, long ones 8. */
+    static byte[] request(Number... fields) {
+        ByteBuffer buffer = ByteBuffer.allocate(256).order(ByteOrder.LITTLE_ENDIAN);
+        for (Number field : fields) {
+            if (field instanceof Long wide) {
+                buffer.putLong(wide);
+            } else {
+                buffer.putInt(field.intValue());
+            }
+        }
+        byte[] bytes = new byte[buffer.position()];
+        buffer.get(0, bytes);
+        return bytes;
+    }
+
+    static byte[] attach(int endpoint, int domain, int flags) {
+        return request(VirtioIommu.T_ATTACH, domain, endpoint, flags, 0);
+    }
+
+    static byte[] detach(int endpoint, int domain) {
+        return request(VirtioIommu.T_DETACH, domain, endpoint, 0, 0);
+    }
+
+    static byte[] map(int domain, long first, long last, long output, int flags) {
+        return request(VirtioIommu.T_MAP, domain, first, last, output, flags);
+    }
+
+    static byte[] unmap(int domain, long first, long last) {
+        return request(VirtioIommu.T_UNMAP, domain, first, last, 0);
+    }
+
+    static byte[] probe(int endpoint) {
+        byte[] bytes = new byte[VirtioIommu.PROBE_SIZE];
+        System.arraycopy(request(VirtioIommu.T_PROBE, endpoint), 0, bytes, 0, 8);
+        return bytes;
+    }
+
+    /** Puts a request into the ring: one readable and one writable descriptor. Returns its head. */
+    int send(byte[] readable, int writable) {
+        return send(Layout.DIRECT, readable, writable, readable.length, writable);
+    }
+
+    /** The same in pieces of at most so many bytes. */
+    int send(Layout layout, byte[] readable, int writable, int inPiece, int outPiece) {
+        int slot = nextSlot++ % (int) (SIZE / SLOT);
+        MemorySegment.copy(
+                MemorySegment.ofArray(readable), 0, bytes(IN), (long) slot * SLOT, readable.length);
+        bytes(OUT).asSlice((long) slot * SLOT, SLOT).fill((byte) 0xee);
+        List<Buffer> buffers = new ArrayList<>();
+        pieces(buffers, IN + (long) slot * SLOT, readable.length, inPiece, false);
+        pieces(buffers, OUT + (long) slot * SLOT, writable, outPiece, true);
+        int head = requests.add(layout, buffers);
+        requests.expose();
+        slotOfHead.put(head, slot);
+        writableOfHead.put(head, writable);
+        return head;
+    }
+
+    private static void pieces(
+            List<Buffer> buffers, long gpa, int length, int piece, boolean isWritable) {
+        for (int at = 0; at < length; at += piece) {
+            buffers.add(new Buffer(gpa + at, Math.min(piece, length - at), isWritable));
+        }
+    }
+
+    void kick() {
+        device.kick(VirtioIommu.REQUESTQ);
+        turn();
+    }
+
+    /** The next answer, or null. */
+    @Nullable Answer answer() {
+        Used used = requests.poll();
+        return used == null ? null : answer(used);
+    }
+
+    private Answer answer(Used used) {
+        int slot = requireNonNull(slotOfHead.get(used.head()));
+        byte[] bytes = new byte[requireNonNull(writableOfHead.get(used.head()))];
+        MemorySegment.copy(
+                bytes(OUT), (long) slot * SLOT, MemorySegment.ofArray(bytes), 0, bytes.length);
+        return new Answer(used.written(), bytes);
+    }
+
+    /** Sends one request, kicks, and takes the answer. */
+    Answer ask(byte[] readable, int writable) {
+        send(readable, writable);
+        kick();
+        return requireNonNull(answer());
+    }
+
+    /** Status of a request with nothing but a tail to be written. */
+    int status(byte[] readable) {
+        Answer answer = ask(readable, VirtioIommu.TAIL_SIZE);
+        if (answer.written != VirtioIommu.TAIL_SIZE
+                || answer.bytes[1] != 0
+                || answer.bytes[2] != 0
+                || answer.bytes[3] != 0) {
+            throw new AssertionError("answer of " + answer.written + " bytes");
+        }
+        return answer.status();
+    }
+
+    // --- events
+
+    /** Puts {@code count} event buffers of {@code length} bytes into the ring, without a kick. */
+    void addEventBuffers(int count, int length) {
+        for (int i = 0; i < count; i++) {
+            events.add(
+                    Layout.DIRECT,
+                    List.of(new Buffer(EVENTS + (long) nextSlot++ % 512 * 64, length, true)));
+        }
+        events.expose();
+    }
+
+    void kickEvents() {
+        device.kick(VirtioIommu.EVENTQ);
+        turn();
+    }
+
+    /** Takes the next event buffer back; its used length, or -1 if there is none. */
+    long event() {
+        Used used = events.poll();
+        return used == null ? -1 : used.written();
+    }
+}

@@ -1,0 +1,73 @@
+package org.ioasis.vfiouser;
+
+import java.util.concurrent.ArrayBlockingQueue;
+import java.util.concurrent.Executor;
+import java.util.concurrent.RejectedExecutionException;
+import org.ioasis.loop.EventLoop;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The loop as one device sees it: its tasks run there in order, inside the error boundary of its
+ * session. A task that meets memory which its VMM has truncated ends that session, as a message
+ * does, and leaves the machine's other devices alone.
+ *
+ * <p>{@link #execute} for any thread, the rest for the loop's. A task costs no allocation.
+ */
+public final class SessionTasks implements Executor {
+    /**
+     * Tasks that may wait at a time: well above the requests that any device has in flight, each of
+     * which comes back as one task.
+     */
+    private static final int LIMIT = 8192;
+
+    private final EventLoop loop;
+    private final ArrayBlockingQueue<Runnable> tasks = new ArrayBlockingQueue<>(LIMIT);
+    private final Runnable runNext = this::runNext;
+    private @Nullable VfioUserServer server;
+
+    public SessionTasks(EventLoop loop) {
+        this.loop = loop;
+    }
+
+    /** Whose session a failing task ends. Before the loop starts, or on it. */
+    public void of(VfioUserServer served) {
+        server = served;
+    }
+
+    /**
+     * Runs {@code task} on the loop thread, after those posted before it.
+     *
+     * @throws RejectedExecutionException the loop has ended, or too many tasks wait
+     */
+    @Override
+    public void execute(Runnable task) {
+        if (!tasks.offer(task)) {
+            throw new RejectedExecutionException(LIMIT + " tasks of one device wait");
+        }
+        loop.execute(runNext);
+    }
+
+    /** Runs {@code task} on the loop thread when {@code nanos} have passed. Loop thread. */
+    public void schedule(long nanos, Runnable task) {
+        EventLoop.Timer _ = loop.schedule(loop.nanoTime() + nanos, () -> run(task));
+    }
+
+    private void runNext() {
+        Runnable task = tasks.poll();
+        if (task != null) {
+            run(task);
+        }
+    }
+
+    private void run(Runnable task) {
+        try {
+            task.run();
+        } catch (InternalError e) {
+            VfioUserServer served = server;
+            if (served == null) {
+                throw e;
+            }
+            served.endSession(Session.MEMORY_GONE + e.getMessage());
+        }
+    }
+}
