@@ -45,6 +45,7 @@ import picocli.CommandLine.Spec;
             "0:the host's check holds and nothing went past the IOMMU",
             "1:it does not; the report says why",
             "2:wrong arguments",
+            "70:with --run, --interactive or --initrd: the guest ended without an exit status",
             "69:something that this machine must have is missing"
         })
 final class VmCommand implements Callable<Integer> {
@@ -215,6 +216,16 @@ final class VmCommand implements Callable<Integer> {
     private boolean isWithoutBootBypass;
 
     @Option(
+            names = "--iommus",
+            paramLabel = "N",
+            defaultValue = "1",
+            description = {
+                "1 or 2: with 2, the disk with the file system is behind an IOMMU of its own"
+                        + " (default: ${DEFAULT-VALUE})."
+            })
+    private int iommus = 1;
+
+    @Option(
             names = "--bytes",
             paramLabel = "MIB",
             description = {
@@ -266,6 +277,10 @@ final class VmCommand implements Callable<Integer> {
         }
         if (processors < 1 || processors > PROCESSOR_MAX) {
             throw refused("--cpus must be 1 to %d, not %d".formatted(PROCESSOR_MAX, processors));
+        }
+        if (iommus < 1 || iommus > GuestSetup.IOMMU_LIMIT) {
+            throw refused(
+                    "--iommus must be 1 to %d, not %d".formatted(GuestSetup.IOMMU_LIMIT, iommus));
         }
         GuestTask task = task();
         RunOptions options = options(task);
@@ -367,6 +382,7 @@ final class VmCommand implements Callable<Integer> {
                         .seedBytes(bytes)
                         .kernel(kernelChoice())
                         .bypassing(!isWithoutBootBypass)
+                        .iommus(iommus)
                         .append(append)
                         .disks(disks);
         if (translation != null) {

@@ -114,11 +114,14 @@ public record Kernel(String release, Path image, @Nullable Path modules) {
                 // Its first letter occurs in it only once: a new match can begin here at most.
                 matched = b == BANNER.charAt(0) ? 1 : 0;
             } else if (++matched == BANNER.length()) {
-                String text = new String(in.readNBytes(RELEASE_LIMIT), StandardCharsets.ISO_8859_1);
+                in.mark(RELEASE_LIMIT);
+                String text =
+                        new String(in.readNBytes(RELEASE_LIMIT), StandardCharsets.ISO_8859_1);
                 // The banner's format stands in the file too.
                 if (!text.startsWith("%")) {
                     return text;
                 }
+                in.reset();
                 matched = 0;
             }
         }

@@ -125,7 +125,9 @@ public final class DiskRun {
                 options.seed(),
                 disks(machine, guest),
                 requests(machine),
-                machine.requests().unansweredRequests(),
+                machine.iommus().stream()
+                        .mapToLong(i -> i.device().counts().unansweredRequests())
+                        .sum(),
                 machine.faults(),
                 guest.isFinished() && difference.isEmpty() ? seeded.bytes() : 0,
                 steps(guest),
@@ -155,7 +157,10 @@ public final class DiskRun {
         for (RequestType type : RequestType.values()) {
             Map<Status, Long> byStatus = new EnumMap<>(Status.class);
             for (Status status : Status.values()) {
-                long count = machine.requests().answeredWith(type, status);
+                long count =
+                        machine.iommus().stream()
+                                .mapToLong(i -> i.device().counts().answeredWith(type, status))
+                                .sum();
                 if (count > 0) {
                     byStatus.put(status, count);
                 }

@@ -21,6 +21,7 @@ import org.ioasis.guestkit.UnavailableException;
 import org.ioasis.iommu.EndpointCounts;
 import org.ioasis.iommu.IommuOptions;
 import org.ioasis.loop.IdlePolicy;
+import org.ioasis.machine.DiskOptions;
 import org.ioasis.machine.Machine;
 import org.ioasis.topology.Viot;
 import org.ioasis.vm.Accel;
@@ -47,11 +48,14 @@ public final class GuestSetup implements AutoCloseable {
 
     private static final int FIRST_DISK_SLOT = 2;
 
-    /** Of the bus that begins behind the root port. */
+    /** Of the second IOMMU, if there are two. */
+    private static final int SECOND_IOMMU_SLOT = 0x1d;
+
+    /** Of the root port with the bus for what is plugged in. */
     private static final int PORT_SLOT = 0x1e;
 
     private static final int PLUGGED_BDF = Viot.bdf(1, 0, 0);
-    private static final String IOMMU_SOCKET = "iommu.sock";
+    private static final List<Integer> IOMMU_SLOTS = List.of(IOMMU_SLOT, SECOND_IOMMU_SLOT);
     private static final String CONTROL_SOCKET = "qmp.sock";
     private static final String OUTPUT_SOCKET = "output.sock";
     private static final String RESULT_FILE = "result.img";
@@ -62,8 +66,11 @@ public final class GuestSetup implements AutoCloseable {
 
     private static final long STATUS_MILLIS = 500;
 
-    /** As many disks of the user's as there are slots between our disks and the root port. */
-    public static final int OWN_DISK_LIMIT = PORT_SLOT - FIRST_DISK_SLOT - 3;
+    /** As many disks of the user's as there are slots between our disks and the second IOMMU. */
+    public static final int OWN_DISK_LIMIT = SECOND_IOMMU_SLOT - FIRST_DISK_SLOT - 3;
+
+    /** As many IOMMUs as there are slots for them. */
+    public static final int IOMMU_LIMIT = IOMMU_SLOTS.size();
 
     /**
      * QEMU says so of every device without an error interrupt (AER), which virtio has no use for.
@@ -84,10 +91,12 @@ public final class GuestSetup implements AutoCloseable {
     private final SeededDisk seeded;
     private final String hash;
     private final Machine machine;
+    private final List<Place> places;
     private final QemuCommand command;
 
     /** A disk's place: what the guest and the reports call it, where it is and what is in it. */
-    private record Place(String name, int bdf, Path socket, Path file, boolean isWritable) {}
+    private record Place(
+            String name, int iommu, int bdf, Path socket, Path file, boolean isWritable) {}
 
     private GuestSetup(
             RunOptions options,
@@ -113,7 +122,7 @@ public final class GuestSetup implements AutoCloseable {
         hash = seeded.write(seedFile);
         Path fsFile = workspace.emptyDisk("fs.img", seeded.bytes() + FS_OVERHEAD);
         workspace.emptyDisk(RESULT_FILE, seeded.bytes());
-        List<Place> places = places(options, task, workspace, seedFile, fsFile);
+        places = places(options, task, workspace, seedFile, fsFile);
         command = command(options, task, kit, workspace, accel, places);
         machine = machine(options, workspace, places);
         machine.start();
@@ -183,6 +192,7 @@ public final class GuestSetup implements AutoCloseable {
         places.add(
                 new Place(
                         GuestTask.SEED_SERIAL,
+                        0,
                         Viot.bdf(0, FIRST_DISK_SLOT, 0),
                         workspace.file("seed.sock"),
                         seed,
@@ -190,6 +200,7 @@ public final class GuestSetup implements AutoCloseable {
         places.add(
                 new Place(
                         GuestTask.FS_SERIAL,
+                        options.iommus() - 1,
                         Viot.bdf(0, FIRST_DISK_SLOT + 1, 0),
                         workspace.file("fs.sock"),
                         fs,
@@ -197,6 +208,7 @@ public final class GuestSetup implements AutoCloseable {
         places.add(
                 new Place(
                         GuestTask.RESULT_SERIAL,
+                        0,
                         result,
                         workspace.file("result.sock"),
                         workspace.file(RESULT_FILE),
@@ -206,6 +218,7 @@ public final class GuestSetup implements AutoCloseable {
             places.add(
                     new Place(
                             GuestTask.OWN_SERIAL + (i + 1),
+                            0,
                             Viot.bdf(0, FIRST_DISK_SLOT + 3 + i, 0),
                             workspace.file("own" + (i + 1) + ".sock"),
                             file,
@@ -216,21 +229,24 @@ public final class GuestSetup implements AutoCloseable {
 
     private static Machine machine(RunOptions options, Workspace workspace, List<Place> places)
             throws IOException {
-        Machine machine =
-                new Machine(
-                        "machine",
-                        IommuOptions.DEFAULT.withBypassAtStart(options.isBypassing()),
-                        IdlePolicy.EVENT_DRIVEN,
-                        workspace.file(IOMMU_SOCKET));
+        IommuOptions iommuOptions = IommuOptions.DEFAULT.withBypassAtStart(options.isBypassing());
+        Machine machine = new Machine("machine", IdlePolicy.EVENT_DRIVEN);
         boolean isComplete = false;
         try {
+            for (int i = 0; i < options.iommus(); i++) {
+                machine.addIommu("iommu" + i, iommuOptions, iommuSocket(workspace, i));
+            }
             for (Place place : places) {
                 machine.addDisk(
-                        place.name(),
-                        place.bdf(),
-                        place.file(),
-                        place.isWritable(),
-                        place.socket());
+                        machine.iommus().get(place.iommu()),
+                        new DiskOptions(
+                                place.name(),
+                                place.name(),
+                                place.file(),
+                                place.isWritable(),
+                                place.socket(),
+                                place.bdf(),
+                                Machine.X86_ENDPOINT));
             }
             isComplete = true;
             return machine;
@@ -239,6 +255,10 @@ public final class GuestSetup implements AutoCloseable {
                 machine.close();
             }
         }
+    }
+
+    private static Path iommuSocket(Workspace workspace, int index) {
+        return workspace.file("iommu" + index + ".sock");
     }
 
     private static QemuCommand command(
@@ -259,22 +279,21 @@ public final class GuestSetup implements AutoCloseable {
                                 task.commandFile());
         List<QemuCommand.Function> functions = new ArrayList<>();
         List<Viot.PciRange> ranges = new ArrayList<>();
-        functions.add(new QemuCommand.Function(IOMMU_SLOT, 0, workspace.file(IOMMU_SOCKET)));
+        List<Viot.Iommu> iommus = new ArrayList<>();
+        for (int i = 0; i < options.iommus(); i++) {
+            int slot = IOMMU_SLOTS.get(i);
+            functions.add(new QemuCommand.Function(slot, 0, iommuSocket(workspace, i)));
+            iommus.add(new Viot.Iommu(0, Viot.bdf(0, slot, 0)));
+        }
         for (Place place : places) {
             // Endpoint and address are the same number.
-            ranges.add(new Viot.PciRange(0, 0, place.bdf(), place.bdf(), place.bdf()));
+            ranges.add(new Viot.PciRange(place.iommu(), 0, place.bdf(), place.bdf(), place.bdf()));
             if (place.bdf() != PLUGGED_BDF) {
                 functions.add(new QemuCommand.Function(place.bdf() >> 3, 0, place.socket()));
             }
         }
         Path viot = workspace.file("viot");
-        Files.write(
-                viot,
-                Viot.table(
-                        Viot.Oem.IOASIS,
-                        List.of(new Viot.Iommu(0, Viot.bdf(0, IOMMU_SLOT, 0))),
-                        ranges,
-                        Viot.OwnFunction.REFUSED));
+        Files.write(viot, Viot.table(Viot.Oem.IOASIS, iommus, ranges, Viot.OwnFunction.REFUSED));
         List<String> parameters = new ArrayList<>(options.translation().parameters());
         parameters.addAll(options.append());
         return new QemuCommand(
@@ -301,8 +320,14 @@ public final class GuestSetup implements AutoCloseable {
         return machine;
     }
 
+    /** What starts a VMM with these devices. */
     public QemuCommand command() {
         return command;
+    }
+
+    /** The same for another task: for whoever starts one VMM after the other. */
+    public QemuCommand command(GuestTask other) throws IOException {
+        return command(options, other, kit, workspace, accel, places);
     }
 
     /** The disk that the guest reads. */
@@ -316,7 +341,7 @@ public final class GuestSetup implements AutoCloseable {
     }
 
     /** What the guest copies the seeded disk to. */
-    Path resultFile() {
+    public Path resultFile() {
         return workspace.file(RESULT_FILE);
     }
 
@@ -416,10 +441,15 @@ public final class GuestSetup implements AutoCloseable {
         return String.format(
                 Locale.ROOT,
                 "%,d requests, %,d translations, %,d MiB translated, %d faults",
-                machine.requests().total(),
+                requests(machine),
                 accesses.translations(),
                 accesses.translatedBytes() / MIB,
                 machine.faults());
+    }
+
+    /** Requests to all IOMMUs. */
+    static long requests(Machine machine) {
+        return machine.iommus().stream().mapToLong(i -> i.device().counts().total()).sum();
     }
 
     /** Ends the sessions and removes the disks. */

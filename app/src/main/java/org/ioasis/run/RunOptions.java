@@ -21,6 +21,7 @@ import org.ioasis.vm.SeededDisk;
  * @param translation what the guest's kernel is told to do with the IOMMU
  * @param isBypassing while no driver of the IOMMU has said otherwise, accesses go through
  *     untranslated; else they are refused
+ * @param iommus how many there are, 1 or 2; the disk with the file system is behind the last one
  * @param append further parameters of the kernel
  * @param initramfs to boot in the place of ours
  * @param disks the user's own
@@ -35,6 +36,7 @@ public record RunOptions(
         KernelChoice kernel,
         Translation translation,
         boolean isBypassing,
+        int iommus,
         List<String> append,
         Optional<Path> initramfs,
         List<Path> disks) {
@@ -82,6 +84,7 @@ public record RunOptions(
         private KernelChoice kernel = KernelChoice.Debian.STABLE;
         private Translation translation = Translation.UNCHANGED;
         private boolean isBypassing = true;
+        private int iommus = 1;
         private List<String> append = List.of();
         private Optional<Path> initramfs = Optional.empty();
         private List<Path> disks = List.of();
@@ -130,6 +133,11 @@ public record RunOptions(
             return this;
         }
 
+        public Builder iommus(int value) {
+            iommus = value;
+            return this;
+        }
+
         public Builder append(List<String> value) {
             append = value;
             return this;
@@ -156,6 +164,7 @@ public record RunOptions(
                     kernel,
                     translation,
                     isBypassing,
+                    iommus,
                     append,
                     initramfs,
                     disks);

@@ -146,7 +146,7 @@ public final class ShellRun {
                 Locale.ROOT,
                 "%,d requests to the IOMMU, %,d translations, %,d in bypass domains, bypassed %,d (%,d after ATTACH), %d"
                         + " faults",
-                machine.requests().total(),
+                GuestSetup.requests(machine),
                 accesses.translations(),
                 accesses.identity(),
                 accesses.bypassed(),

@@ -27,7 +27,7 @@ final class GuestConsole {
     private static final int FACT_LIMIT = 256;
 
     private static final Pattern LINE =
-            Pattern.compile("(?:\\[ {0,8}(\\d{1,8})\\.(\\d{6})] )?ioasis: ([a-z.]{1,32})=(.*)");
+            Pattern.compile("(?:\\[ {0,8}(\\d{1,8})\\.(\\d{6})] )?ioasis: ([a-z0-9.]{1,32})=(.*)");
     private static final String MARK = "ioasis: ";
 
     private static final String PCI = "[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\\.[0-7]";

@@ -59,7 +59,7 @@ public record QemuCommand(
     }
 
     /** The root port's name, for whoever plugs something in. */
-    static final String ROOT_PORT = "port";
+    static final String ROOT_PORT = "rp0";
 
     /** A PCI function on bus 0 whose behaviour is served at {@code socket}. */
     public record Function(int device, int function, Path socket) {

@@ -97,7 +97,11 @@ class InitramfsTest {
                         folder);
 
         Initramfs initramfs =
-                Initramfs.write(folder.resolve("initrd"), kit, List.of("virtio_blk", "ext4"), Optional.of("echo $1"));
+                Initramfs.write(
+                        folder.resolve("initrd"),
+                        kit,
+                        List.of("virtio_blk", "ext4"),
+                        Optional.of("echo $1"));
 
         assertThat(initramfs.modules()).containsExactly("helper", "virtio_blk");
         Map<String, Entry> entries;

@@ -38,10 +38,10 @@ class ProvisionerTest {
     }
 
     private GuestKit provide() throws Exception {
-        return provide(KernelChoice.Debian.STABLE);
+        return provideWith(KernelChoice.Debian.STABLE);
     }
 
-    private GuestKit provide(KernelChoice kernel) throws Exception {
+    private GuestKit provideWith(KernelChoice kernel) throws Exception {
         return new Provisioner(machine.host(), cleanup, progress::add).provide(kernel);
     }
 
@@ -209,14 +209,15 @@ class ProvisionerTest {
     void kernelOfBackportsIsPutTogetherFromItsPiecesBesideTheStableOne() throws Exception {
         machine.debian();
 
-        GuestKit kit = provide(KernelChoice.Debian.BACKPORTS);
+        GuestKit kit = provideWith(KernelChoice.Debian.BACKPORTS);
 
         assertThat(kit.kernel().release()).isEqualTo("10.0.1");
         assertThat(cacheEntries()).containsExactly("kernel", "kernel-backports", "lock", "qemu");
         assertThat(machine.calls())
                 .anyMatch(call ->
-                        call.contains("-t trixie-backports download linux-base-10.0.1-cloud-amd64"
-                                + " linux-binary-10.0.1-cloud-amd64 linux-modules-10.0.1-cloud-amd64"));
+                        call.contains(
+                                "-t trixie-backports download linux-base-10.0.1-cloud-amd64"
+                                        + " linux-binary-10.0.1-cloud-amd64 linux-modules-10.0.1-cloud-amd64"));
         machine.forgetCalls();
         assertThat(provide().kernel().release()).isEqualTo("9.9.1");
         assertThat(machine.calls()).isEmpty();
@@ -227,7 +228,7 @@ class ProvisionerTest {
         machine.debian();
         Kernel own = new Kernel("1.2.3", folder.resolve("bzImage"), null);
 
-        GuestKit kit = provide(new KernelChoice.Own(own));
+        GuestKit kit = provideWith(new KernelChoice.Own(own));
 
         assertThat(kit.kernel()).isEqualTo(own);
         assertThat(Files.isExecutable(kit.busybox())).isTrue();

@@ -125,7 +125,7 @@ class MachineTest {
 
         qemu.kill();
 
-        assertThat(qemu.await(LONG, () -> {})).isInstanceOf(QemuProcess.End.Exited.class);
+        assertThat(qemu.await(LONG, () -> {})).isEqualTo(new QemuProcess.End.Killed());
         assertThat(qemu.report().lastLines()).hasSize(40);
     }
 

@@ -16,8 +16,7 @@ class QemuCommandTest {
     private static final Initramfs INITRAMFS =
             new Initramfs(Path.of("/w/initrd"), List.of("virtio_iommu", "virtio_blk"));
 
-    private static final GuestTask CHECK =
-            new GuestTask.Check(1024, GuestTask.Scenario.PLAIN);
+    private static final GuestTask CHECK = new GuestTask.Check(1024, GuestTask.Scenario.PLAIN);
 
     private static QemuCommand command(Accel accel, String socket) {
         return command(accel, socket, QemuCommand.Extras.NONE);
@@ -121,7 +120,7 @@ class QemuCommandTest {
                 .containsSequence("-serial", "chardev:output")
                 .containsSequence("-qmp", "unix:/w/q,,mp,server=on,wait=off")
                 .containsSequence("-boot", "strict=on")
-                .containsSequence("-device", "pcie-root-port,id=port,chassis=1,addr=1e")
+                .containsSequence("-device", "pcie-root-port,id=rp0,chassis=1,addr=1e")
                 .doesNotContain("-no-reboot");
         assertThat(command(Accel.TCG, "/w/disk").words())
                 .doesNotContain("-chardev", "-qmp", "-boot", "chardev:output");
