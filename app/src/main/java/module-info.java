@@ -5,11 +5,14 @@ module org.ioasis.app {
     requires transitive org.ioasis.server;
     requires com.fasterxml.jackson.core;
     requires info.picocli;
+    requires org.tomlj;
     requires org.tukaani.xz;
 
+    exports org.ioasis.config;
     exports org.ioasis.guestkit;
     exports org.ioasis.machine;
     exports org.ioasis.run;
+    exports org.ioasis.serve;
     exports org.ioasis.vm;
 
     opens org.ioasis.cli to

@@ -12,7 +12,7 @@ import picocli.CommandLine.Command;
         description = "A virtual IOMMU in user space.",
         mixinStandardHelpOptions = true,
         version = "ioasis 0.1.0",
-        subcommands = VmCommand.class)
+        subcommands = {VmCommand.class, ServeCommand.class, ViotCommand.class})
 public final class Main {
     private Main() {}
 

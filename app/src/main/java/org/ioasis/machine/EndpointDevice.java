@@ -6,7 +6,7 @@ import org.ioasis.pci.VirtioPciFunction;
 import org.ioasis.vfiouser.VfioUserServer;
 
 /** A device behind an IOMMU, whatever its kind, with what belongs to every one. */
-public interface EndpointDevice {
+public sealed interface EndpointDevice permits Disk, Rng {
     /** What reports call it. */
     String name();
 

@@ -2,6 +2,7 @@ package org.ioasis.machine;
 
 import java.io.IOException;
 import java.nio.file.Path;
+import java.security.SecureRandom;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.ExecutorService;
@@ -20,6 +21,7 @@ import org.ioasis.iommu.mapping.IntervalStore;
 import org.ioasis.loop.EventLoop;
 import org.ioasis.loop.IdlePolicy;
 import org.ioasis.memory.DirectDma;
+import org.ioasis.memory.Dma;
 import org.ioasis.memory.Guard;
 import org.ioasis.memory.Guards;
 import org.ioasis.memory.GuestMemory;
@@ -36,6 +38,9 @@ import org.ioasis.virtio.blk.VirtioBlk;
 import org.ioasis.virtio.iommu.RequestCounts;
 import org.ioasis.virtio.iommu.RequestType;
 import org.ioasis.virtio.iommu.VirtioIommuDevice;
+import org.ioasis.virtio.rng.RandomSource;
+import org.ioasis.virtio.rng.VirtioRng;
+import org.ioasis.virtio.rogue.Rogue;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -159,7 +164,7 @@ public final class Machine implements AutoCloseable {
      * @throws IOException the file cannot be opened or the socket not made
      */
     public Disk addDisk(IommuUnit behind, DiskOptions options) throws IOException {
-        FileStore store = FileStore.open(options.file(), options.isWritable());
+        FileStore store = DiskFile.open(options.file(), options.isWritable());
         boolean isAdded = false;
         try {
             Endpoint endpoint = behind.engine().plug(options.endpoint(), options.properties());
@@ -208,6 +213,57 @@ public final class Machine implements AutoCloseable {
      */
     public boolean onLoop(Runnable task) {
         return loop.executeAndWait(task, DUMP_NANOS);
+    }
+
+    /**
+     * Adds an entropy device. Before {@link #start}.
+     *
+     * @param name for reports
+     * @param endpointId as with {@link #addDisk}
+     * @param source of its bytes; called on the loop thread
+     * @throws IOException the socket cannot be made
+     */
+    public Rng addRng(String name, int endpointId, RandomSource source, Path socket)
+            throws IOException {
+        return rogue(name, endpointId, source, socket).rng();
+    }
+
+    /** Adds an entropy device with the host's random bytes. Before {@link #start}. */
+    public Rng addRng(String name, int endpointId, Path socket) throws IOException {
+        return addRng(name, endpointId, new SecureRandom()::nextBytes, socket);
+    }
+
+    /**
+     * Adds an entropy device that can be made to misbehave. Before {@link #start}; arguments and
+     * errors as for {@link #addRng}.
+     */
+    public RogueRng addRogue(String name, int endpointId, Path socket) throws IOException {
+        return rogue(name, endpointId, new SecureRandom()::nextBytes, socket);
+    }
+
+    private RogueRng rogue(String name, int endpointId, RandomSource source, Path socket)
+            throws IOException {
+        IommuUnit behind = iommus.getFirst();
+        Endpoint endpoint = behind.engine().plug(endpointId, X86_ENDPOINT);
+        GuestMemory memory = new GuestMemory(guards, SessionLimits.DEFAULT.regions());
+        Dma dma = behind.engine().dma(endpoint, memory, guard);
+        SessionTasks tasks = new SessionTasks(loop);
+        VirtioRng rng = new VirtioRng(source, tasks);
+        VirtioPciFunction function =
+                new VirtioPciFunction(
+                        rng,
+                        dma,
+                        Virtio.F_VERSION_1
+                                | Virtio.F_ACCESS_PLATFORM
+                                | Virtio.F_INDIRECT_DESC
+                                | Virtio.F_EVENT_IDX,
+                        Pci.CLASS_OTHER);
+        VfioUserServer server =
+                new VfioUserServer(loop, socket, function, memory, SessionLimits.DEFAULT);
+        tasks.of(server);
+        Rng added = new Rng(name, endpoint, rng, function, server);
+        behind.add(added);
+        return new RogueRng(added, new Rogue(dma, tasks));
     }
 
     /** Serves from now on. */
@@ -284,8 +340,9 @@ public final class Machine implements AutoCloseable {
             text.append(device.server().dump());
             text.append(device(device.name(), device.function()));
             text.append("  ").append(device.accesses()).append('\n');
-            if (device instanceof Disk disk) {
-                text.append("  ").append(disk.requests()).append('\n');
+            switch (device) {
+                case Disk disk -> text.append("  ").append(disk.requests()).append('\n');
+                case Rng rng -> text.append("  ").append(rng.requests()).append('\n');
             }
         }
         RequestCounts requests = iommu.device().counts();

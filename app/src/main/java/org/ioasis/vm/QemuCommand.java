@@ -75,8 +75,8 @@ public record QemuCommand(
             }
         }
 
-        /** QEMU takes this device in its JSON form only. */
-        private String json() {
+        /** The value of {@code -device}: QEMU takes this device in its JSON form only. */
+        public String json() {
             return "{\"driver\":\"vfio-user-pci\",\"addr\":\"%x.%x\",\"socket\":{\"type\":\"unix\",\"path\":%s}}"
                     .formatted(device, function, quotedJson(socket.toString()));
         }
@@ -174,7 +174,8 @@ public record QemuCommand(
         return text.toString();
     }
 
-    private static String quotedShell(String word) {
+    /** One word for a POSIX shell. */
+    public static String quotedShell(String word) {
         return word.matches("[A-Za-z0-9_@%+=:,./-]+")
                 ? word
                 : "'" + word.replace("'", "'\\''") + "'";

@@ -50,5 +50,8 @@ public final class Pci {
     public static final int CLASS_STORAGE_SCSI = 0x010000;
     public static final int CLASS_SYSTEM_IOMMU = 0x080600;
 
+    /** Fits none of the defined classes. */
+    public static final int CLASS_OTHER = 0xff0000;
+
     private Pci() {}
 }

@@ -22,11 +22,14 @@ public final class ViotLayout {
     // The table's own header.
     public static final int NODE_COUNT = 36;
     public static final int NODE_OFFSET = 38;
+    public static final int RESERVED = 40;
+    public static final int RESERVED_SIZE = 8;
     public static final int HEADER_SIZE = 48;
 
     // Every node.
     public static final int NODE_TYPE = 0;
     public static final int NODE_LENGTH = 2;
+    public static final int NODE_HEADER_SIZE = 4;
 
     public static final int PCI_RANGE = 1;
     public static final int PCI_RANGE_ENDPOINT_START = 4;
@@ -37,10 +40,20 @@ public final class ViotLayout {
     public static final int PCI_RANGE_OUTPUT_NODE = 16;
     public static final int PCI_RANGE_SIZE = 24;
 
+    public static final int MMIO_ENDPOINT = 2;
+    public static final int MMIO_ENDPOINT_ID = 4;
+    public static final int MMIO_ENDPOINT_BASE = 8;
+    public static final int MMIO_ENDPOINT_OUTPUT_NODE = 16;
+    public static final int MMIO_ENDPOINT_SIZE = 24;
+
     public static final int VIRTIO_PCI_IOMMU = 3;
     public static final int VIRTIO_PCI_IOMMU_SEGMENT = 4;
     public static final int VIRTIO_PCI_IOMMU_BDF = 6;
     public static final int VIRTIO_PCI_IOMMU_SIZE = 16;
+
+    public static final int VIRTIO_MMIO_IOMMU = 4;
+    public static final int VIRTIO_MMIO_IOMMU_BASE = 8;
+    public static final int VIRTIO_MMIO_IOMMU_SIZE = 16;
 
     private ViotLayout() {}
 }

@@ -8,14 +8,16 @@ package org.ioasis.virtio.blk;
  * @param writes OUT requests answered
  * @param flushes FLUSH requests answered
  * @param ids GET_ID requests answered
+ * @param discards DISCARD requests answered
+ * @param zeroes WRITE_ZEROES requests answered
  * @param others requests of other types, and those whose type could not be read
  * @param malformed chains without a byte for the status, returned with used length 0
  * @param bytesRead bytes of data copied to the guest
- * @param bytesWritten bytes of data given to the store
+ * @param bytesWritten bytes of OUT requests given to the store
  * @param keptAbsent how often a request was kept because memory was absent
  * @param faults accesses to buffers that the IOMMU refused
  * @param refusals accesses to buffers in memory that refuses them, for example read-only
- * @param ringFaults how often the queue stopped because an access to a ring faulted
+ * @param ringFaults how often a queue stopped because an access to a ring faulted
  * @param poolExhausted how often the device found all its requests in use
  * @param dropped requests of an earlier life whose results were thrown away
  */
@@ -24,6 +26,8 @@ public record BlkCounters(
         Answers writes,
         Answers flushes,
         Answers ids,
+        Answers discards,
+        Answers zeroes,
         Answers others,
         long malformed,
         long bytesRead,

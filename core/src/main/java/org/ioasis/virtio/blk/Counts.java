@@ -12,22 +12,24 @@ final class Counts {
     static final int WRITES = 3;
     static final int FLUSHES = 6;
     static final int IDS = 9;
-    static final int OTHERS = 12;
-    static final int MALFORMED = 15;
-    static final int BYTES_READ = 16;
-    static final int BYTES_WRITTEN = 17;
-    static final int KEPT_ABSENT = 18;
-    static final int FAULTS = 19;
-    static final int REFUSALS = 20;
-    static final int RING_FAULTS = 21;
-    static final int POOL_EXHAUSTED = 22;
-    static final int DROPPED = 23;
+    static final int DISCARDS = 12;
+    static final int ZEROES = 15;
+    static final int OTHERS = 18;
+    static final int MALFORMED = 21;
+    static final int BYTES_READ = 22;
+    static final int BYTES_WRITTEN = 23;
+    static final int KEPT_ABSENT = 24;
+    static final int FAULTS = 25;
+    static final int REFUSALS = 26;
+    static final int RING_FAULTS = 27;
+    static final int POOL_EXHAUSTED = 28;
+    static final int DROPPED = 29;
 
     private static final VarHandle ELEMENT = MethodHandles.arrayElementVarHandle(long[].class);
 
-    private final long[] numbers = new long[24];
+    private final long[] numbers = new long[30];
 
-    /** Counts an answer: {@code type} is one of the first five constants, {@code status} 0..2. */
+    /** Counts an answer: {@code type} is one of the first seven constants, {@code status} 0..2. */
     void answer(int type, int status) {
         add(type + status, 1);
     }
@@ -50,6 +52,8 @@ final class Counts {
                 answers(WRITES),
                 answers(FLUSHES),
                 answers(IDS),
+                answers(DISCARDS),
+                answers(ZEROES),
                 answers(OTHERS),
                 read(MALFORMED),
                 read(BYTES_READ),

@@ -14,28 +14,46 @@ import org.ioasis.spec.VirtioBlk;
  * while the disk is in use.
  */
 public final class FileStore implements BlockStore, AutoCloseable {
+    /** Written at a time where zeroes have to be written. */
+    private static final int ZEROES = 256 << 10;
+
     private final FileChannel file;
     private final long capacity;
     private final boolean readOnly;
+    private final HolePuncher holes;
 
-    private FileStore(FileChannel file, long capacity, boolean readOnly) {
+    /** Zeroes to write, never changed; each use is a duplicate. */
+    private final ByteBuffer zeroes;
+
+    FileStore(FileChannel file, long capacity, boolean readOnly, HolePuncher holes) {
         this.file = file;
         this.capacity = capacity;
         this.readOnly = readOnly;
+        this.holes = holes;
+        zeroes = ByteBuffer.allocateDirect(readOnly ? 0 : ZEROES).asReadOnlyBuffer();
+    }
+
+    /** As the other one, for a file whose blocks are never given back. */
+    public static FileStore open(Path path, boolean writable) throws IOException {
+        return open(path, writable, HolePuncher.NONE);
     }
 
     /**
      * Opens an existing file. Its size now, rounded down to whole sectors of 512 bytes, is the size
      * of the disk.
+     *
+     * @param holes gives parts of the same file back; closed with the store, and by the caller if
+     *     this method throws
      */
-    public static FileStore open(Path path, boolean writable) throws IOException {
+    public static FileStore open(Path path, boolean writable, HolePuncher holes)
+            throws IOException {
         FileChannel file =
                 writable
                         ? FileChannel.open(path, StandardOpenOption.READ, StandardOpenOption.WRITE)
                         : FileChannel.open(path, StandardOpenOption.READ);
         try {
             long size = file.size();
-            return new FileStore(file, size - size % VirtioBlk.SECTOR_SIZE, !writable);
+            return new FileStore(file, size - size % VirtioBlk.SECTOR_SIZE, !writable, holes);
         } catch (IOException e) {
             file.close();
             throw e;
@@ -50,6 +68,11 @@ public final class FileStore implements BlockStore, AutoCloseable {
     @Override
     public boolean isReadOnly() {
         return readOnly;
+    }
+
+    @Override
+    public boolean canDeallocate() {
+        return !readOnly && !holes.equals(HolePuncher.NONE);
     }
 
     @Override
@@ -74,13 +97,35 @@ public final class FileStore implements BlockStore, AutoCloseable {
     }
 
     @Override
+    public void discard(long position, long length) throws IOException {
+        // Where there are no holes the bytes just stay.
+        boolean _ = holes.punch(position, length);
+    }
+
+    @Override
+    public void writeZeroes(long position, long length, boolean mayDeallocate) throws IOException {
+        if (mayDeallocate && holes.punch(position, length)) {
+            return;
+        }
+        for (long done = 0; done < length; ) {
+            int n = (int) Math.min(ZEROES, length - done);
+            write(position + done, zeroes.duplicate().limit(n));
+            done += n;
+        }
+    }
+
+    @Override
     public void flush() throws IOException {
         file.force(false);
     }
 
-    /** Closes the file. Works twice. */
+    /** Closes the file and what punches holes in it. Works twice. */
     @Override
     public void close() throws IOException {
-        file.close();
+        try {
+            file.close();
+        } finally {
+            holes.close();
+        }
     }
 }

@@ -15,9 +15,11 @@ final class Request implements Runnable {
     enum Phase {
         /** Read and check the header. */
         HEADER,
+        /** Copy and check the segments of a discard or write zeroes. */
+        SEGMENTS,
         /** Copy the next chunk of a write from guest memory. */
         FILL,
-        /** Read from, write to or flush the store. */
+        /** Read from, write to, erase in or flush the store. */
         IO,
         /** Copy the chunk that was read to guest memory. */
         DRAIN,
@@ -36,6 +38,9 @@ final class Request implements Runnable {
     final ByteBuffer view;
 
     private final VirtioBlk owner;
+
+    /** The queue that it came from and goes back to. */
+    int queue;
 
     /** Which life of the device (from reset to reset) this belongs to. */
     int life;
@@ -80,8 +85,9 @@ final class Request implements Runnable {
         this.view = buffer.asByteBuffer();
     }
 
-    void begin(int life) {
+    void begin(int life, int queue) {
         this.life = life;
+        this.queue = queue;
         phase = Phase.HEADER;
         counter = Counts.OTHERS;
         dataLength = 0;

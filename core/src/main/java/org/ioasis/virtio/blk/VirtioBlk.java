@@ -3,33 +3,58 @@ package org.ioasis.virtio.blk;
 import static java.lang.foreign.ValueLayout.JAVA_BYTE;
 import static java.lang.foreign.ValueLayout.JAVA_INT_UNALIGNED;
 import static java.lang.foreign.ValueLayout.JAVA_LONG_UNALIGNED;
+import static java.lang.foreign.ValueLayout.JAVA_SHORT_UNALIGNED;
 import static java.nio.ByteOrder.LITTLE_ENDIAN;
 import static org.ioasis.spec.VirtioBlk.CONFIG_BLK_SIZE;
 import static org.ioasis.spec.VirtioBlk.CONFIG_CAPACITY;
+import static org.ioasis.spec.VirtioBlk.CONFIG_DISCARD_SECTOR_ALIGNMENT;
+import static org.ioasis.spec.VirtioBlk.CONFIG_MAX_DISCARD_SECTORS;
+import static org.ioasis.spec.VirtioBlk.CONFIG_MAX_DISCARD_SEG;
+import static org.ioasis.spec.VirtioBlk.CONFIG_MAX_WRITE_ZEROES_SECTORS;
+import static org.ioasis.spec.VirtioBlk.CONFIG_MAX_WRITE_ZEROES_SEG;
+import static org.ioasis.spec.VirtioBlk.CONFIG_MIN_IO_SIZE;
+import static org.ioasis.spec.VirtioBlk.CONFIG_NUM_QUEUES;
+import static org.ioasis.spec.VirtioBlk.CONFIG_OPT_IO_SIZE;
+import static org.ioasis.spec.VirtioBlk.CONFIG_PHYSICAL_BLOCK_EXP;
 import static org.ioasis.spec.VirtioBlk.CONFIG_SEG_MAX;
 import static org.ioasis.spec.VirtioBlk.CONFIG_SIZE;
+import static org.ioasis.spec.VirtioBlk.CONFIG_SIZE_MAX;
+import static org.ioasis.spec.VirtioBlk.CONFIG_WRITE_ZEROES_MAY_UNMAP;
 import static org.ioasis.spec.VirtioBlk.F_BLK_SIZE;
+import static org.ioasis.spec.VirtioBlk.F_DISCARD;
 import static org.ioasis.spec.VirtioBlk.F_FLUSH;
+import static org.ioasis.spec.VirtioBlk.F_MQ;
 import static org.ioasis.spec.VirtioBlk.F_RO;
 import static org.ioasis.spec.VirtioBlk.F_SEG_MAX;
+import static org.ioasis.spec.VirtioBlk.F_SIZE_MAX;
+import static org.ioasis.spec.VirtioBlk.F_TOPOLOGY;
+import static org.ioasis.spec.VirtioBlk.F_WRITE_ZEROES;
 import static org.ioasis.spec.VirtioBlk.ID_BYTES;
 import static org.ioasis.spec.VirtioBlk.REQ_HEADER_SIZE;
 import static org.ioasis.spec.VirtioBlk.REQ_SECTOR;
 import static org.ioasis.spec.VirtioBlk.REQ_TYPE;
 import static org.ioasis.spec.VirtioBlk.SECTOR_SIZE;
+import static org.ioasis.spec.VirtioBlk.SEGMENT_FLAGS;
+import static org.ioasis.spec.VirtioBlk.SEGMENT_FLAG_UNMAP;
+import static org.ioasis.spec.VirtioBlk.SEGMENT_NUM_SECTORS;
+import static org.ioasis.spec.VirtioBlk.SEGMENT_SECTOR;
+import static org.ioasis.spec.VirtioBlk.SEGMENT_SIZE;
 import static org.ioasis.spec.VirtioBlk.S_IOERR;
 import static org.ioasis.spec.VirtioBlk.S_OK;
 import static org.ioasis.spec.VirtioBlk.S_UNSUPP;
+import static org.ioasis.spec.VirtioBlk.T_DISCARD;
 import static org.ioasis.spec.VirtioBlk.T_FLUSH;
 import static org.ioasis.spec.VirtioBlk.T_GET_ID;
 import static org.ioasis.spec.VirtioBlk.T_IN;
 import static org.ioasis.spec.VirtioBlk.T_OUT;
+import static org.ioasis.spec.VirtioBlk.T_WRITE_ZEROES;
 
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.charset.StandardCharsets;
+import java.util.Arrays;
 import java.util.concurrent.Executor;
 import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.atomic.AtomicReference;
@@ -45,7 +70,8 @@ import org.ioasis.virtqueue.SplitQueue;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A virtio block device (virtio 1.4, 5.2) with one queue: IN, OUT, FLUSH and GET_ID.
+ * A virtio block device (virtio 1.4, 5.2): IN, OUT, FLUSH, GET_ID, DISCARD and WRITE_ZEROES, on one
+ * or several queues that get their turns one request at a time.
  *
  * <p>All methods run on the device's thread, except {@link #counters} (any thread) and the blocking
  * I/O, which runs on the executor given for it and comes back through the other. A request copies
@@ -54,17 +80,20 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>Requests are done in no order. FLUSH covers the writes that were answered before it was made
  * available (5.2.6.2), and those have reached the store. Without FLUSH negotiated each write is
- * flushed before it is answered (the same place, case 2).
+ * flushed before it is answered (the same place, case 1). Once a flush has failed all later ones
+ * do: the host forgets what it could not write, so that a second attempt would seem to succeed.
  *
  * <p>Bounds: as many requests at a time as {@link BlkSettings} says, each with one buffer; chains
  * beyond stay in the ring. A request of any length goes through its buffer piece by piece, since
- * virtio-blk has no limit on it that a driver would have to keep.
+ * virtio-blk has no limit on it that a driver would have to keep; erasing is limited by {@link
+ * BlkErasing}.
  *
  * <p>A reset is over at once. I/O that is still running belongs to an earlier life: its result is
  * dropped, and it is waited for before the next life's first request is taken, so that a late write
  * cannot overtake a newer one.
  */
 public final class VirtioBlk implements DeviceType {
+    private static final ValueLayout.OfShort LE16 = JAVA_SHORT_UNALIGNED.withOrder(LITTLE_ENDIAN);
     private static final ValueLayout.OfInt LE32 = JAVA_INT_UNALIGNED.withOrder(LITTLE_ENDIAN);
     private static final ValueLayout.OfLong LE64 = JAVA_LONG_UNALIGNED.withOrder(LITTLE_ENDIAN);
 
@@ -76,8 +105,6 @@ public final class VirtioBlk implements DeviceType {
 
     /** Sections in a row before the rest of the loop gets its turn. */
     private static final int SECTION_LIMIT = 16;
-
-    private static final int QUEUE = 0;
 
     /** What became of a request for now. */
     private enum Step {
@@ -107,9 +134,24 @@ public final class VirtioBlk implements DeviceType {
     private final RequestList kept = new RequestList();
     private final RequestList toIo = new RequestList();
 
+    // One for each queue.
+    private final boolean[] ringAbsent;
+    private final boolean[] ringFaultCounted;
+    private final boolean[] interrupts;
+    private final boolean[] drained;
+
     private @Nullable VirtioDevice device;
-    private boolean ringAbsent;
-    private boolean ringFaultCounted;
+
+    /** All queues with MQ negotiated, one without (5.2.2). */
+    private int activeQueues = 1;
+
+    /** Whose turn it is. */
+    private int nextQueue;
+
+    private long negotiated;
+
+    /** What requests have to be aligned to, in sectors. */
+    private int blockSectors = 1;
 
     /** Something that waited for memory has gone on. */
     private boolean keptMoved;
@@ -129,6 +171,9 @@ public final class VirtioBlk implements DeviceType {
 
     private volatile boolean writeThrough;
 
+    /** A flush has failed: what was written before may be lost, whatever a later one says. */
+    private volatile boolean flushLost;
+
     /**
      * A disk.
      *
@@ -142,10 +187,13 @@ public final class VirtioBlk implements DeviceType {
         this.settings = settings;
         this.io = io;
         this.deviceThread = deviceThread;
-        capacitySectors = store.capacity() / SECTOR_SIZE;
-        config.set(LE64, CONFIG_CAPACITY, capacitySectors);
-        config.set(LE32, CONFIG_SEG_MAX, settings.queueSizeMax() - 2);
-        config.set(LE32, CONFIG_BLK_SIZE, SECTOR_SIZE);
+        int blockBytes = settings.blocks().size();
+        capacitySectors = (store.capacity() - store.capacity() % blockBytes) / SECTOR_SIZE;
+        ringAbsent = new boolean[settings.queueCount()];
+        ringFaultCounted = new boolean[settings.queueCount()];
+        interrupts = new boolean[settings.queueCount()];
+        drained = new boolean[settings.queueCount()];
+        fillConfig();
         byte[] serial = settings.serial().getBytes(StandardCharsets.US_ASCII);
         MemorySegment.copy(serial, 0, id, JAVA_BYTE, 0, serial.length);
         int chunk = settings.chunkBytes();
@@ -154,6 +202,33 @@ public final class VirtioBlk implements DeviceType {
         for (int i = 0; i < settings.requestLimit(); i++) {
             MemorySegment buffer = buffers.asSlice((long) chunk * i, chunk);
             free.add(new Request(this, new Chain(settings.queueSizeMax()), buffer));
+        }
+    }
+
+    /** Fields of features that are not offered stay 0. 5.2.4. */
+    private void fillConfig() {
+        BlkBlocks blocks = settings.blocks();
+        config.set(LE64, CONFIG_CAPACITY, capacitySectors);
+        config.set(LE32, CONFIG_SIZE_MAX, settings.sizeMax());
+        config.set(LE32, CONFIG_SEG_MAX, settings.segMax());
+        config.set(LE32, CONFIG_BLK_SIZE, blocks.size());
+        config.set(JAVA_BYTE, CONFIG_PHYSICAL_BLOCK_EXP, (byte) blocks.physicalExponent());
+        config.set(LE16, CONFIG_MIN_IO_SIZE, (short) blocks.minimumIo());
+        config.set(LE32, CONFIG_OPT_IO_SIZE, blocks.optimalIo());
+        if (settings.queueCount() > 1) {
+            config.set(LE16, CONFIG_NUM_QUEUES, (short) settings.queueCount());
+        }
+        if (!store.isReadOnly()) {
+            BlkErasing erasing = settings.erasing();
+            config.set(LE32, CONFIG_MAX_DISCARD_SECTORS, erasing.discardSectors());
+            config.set(LE32, CONFIG_MAX_DISCARD_SEG, settings.discardSegments());
+            config.set(LE32, CONFIG_DISCARD_SECTOR_ALIGNMENT, blocks.sectors());
+            config.set(LE32, CONFIG_MAX_WRITE_ZEROES_SECTORS, erasing.zeroesSectors());
+            config.set(LE32, CONFIG_MAX_WRITE_ZEROES_SEG, settings.zeroesSegments());
+            config.set(
+                    JAVA_BYTE,
+                    CONFIG_WRITE_ZEROES_MAY_UNMAP,
+                    (byte) (store.canDeallocate() ? 1 : 0));
         }
     }
 
@@ -169,12 +244,18 @@ public final class VirtioBlk implements DeviceType {
 
     @Override
     public long features() {
-        return F_SEG_MAX | F_BLK_SIZE | F_FLUSH | (store.isReadOnly() ? F_RO : 0);
+        return F_SEG_MAX
+                | F_BLK_SIZE
+                | F_FLUSH
+                | F_TOPOLOGY
+                | (settings.sizeMax() != 0 ? F_SIZE_MAX : 0)
+                | (settings.queueCount() > 1 ? F_MQ : 0)
+                | (store.isReadOnly() ? F_RO : F_DISCARD | F_WRITE_ZEROES);
     }
 
     @Override
     public int queueCount() {
-        return 1;
+        return settings.queueCount();
     }
 
     @Override
@@ -203,7 +284,11 @@ public final class VirtioBlk implements DeviceType {
     @Override
     public void start(long negotiated, VirtioDevice device) {
         this.device = device;
+        this.negotiated = negotiated;
         writeThrough = (negotiated & F_FLUSH) == 0;
+        activeQueues = (negotiated & F_MQ) != 0 ? settings.queueCount() : 1;
+        // Who has not seen the block size goes by sectors (5.2.5).
+        blockSectors = (negotiated & F_BLK_SIZE) != 0 ? settings.blocks().sectors() : 1;
     }
 
     @Override
@@ -225,8 +310,11 @@ public final class VirtioBlk implements DeviceType {
         lifeForIo = life;
         staleInIo = inIo;
         device = null;
-        ringAbsent = false;
-        ringFaultCounted = false;
+        Arrays.fill(ringAbsent, false);
+        Arrays.fill(ringFaultCounted, false);
+        Arrays.fill(interrupts, false);
+        activeQueues = 1;
+        nextQueue = 0;
         keptMoved = false;
         dropAll(kept);
         dropAll(ready);
@@ -273,11 +361,49 @@ public final class VirtioBlk implements DeviceType {
             case T_OUT -> {
                 store.write(r.position + r.done, r.view);
                 if (writeThrough && r.done + r.chunk == r.dataLength) {
-                    store.flush();
+                    flush();
                 }
             }
-            case T_FLUSH -> store.flush();
+            case T_DISCARD, T_WRITE_ZEROES -> {
+                erase(r);
+                if (writeThrough) {
+                    flush();
+                }
+            }
+            case T_FLUSH -> flush();
             default -> throw new IllegalStateException("no I/O for type " + r.type);
+        }
+    }
+
+    private void erase(Request r) throws IOException {
+        for (int at = 0; at < r.chunk; at += SEGMENT_SIZE) {
+            long position = r.buffer.get(LE64, at + SEGMENT_SECTOR) * SECTOR_SIZE;
+            long length = sectorsOf(r.buffer, at) * SECTOR_SIZE;
+            if (length == 0) {
+                continue;
+            }
+            if (r.type == T_DISCARD) {
+                store.discard(position, length);
+            } else {
+                int flags = r.buffer.get(LE32, at + SEGMENT_FLAGS);
+                store.writeZeroes(position, length, (flags & SEGMENT_FLAG_UNMAP) != 0);
+            }
+        }
+    }
+
+    private static long sectorsOf(MemorySegment segments, int at) {
+        return Integer.toUnsignedLong(segments.get(LE32, at + SEGMENT_NUM_SECTORS));
+    }
+
+    private void flush() throws IOException {
+        if (flushLost) {
+            throw new IOException("an earlier flush has failed");
+        }
+        try {
+            store.flush();
+        } catch (IOException | RuntimeException e) {
+            flushLost = true;
+            throw e;
         }
     }
 
@@ -346,9 +472,7 @@ public final class VirtioBlk implements DeviceType {
         if (d == null || !d.isRunning()) {
             return;
         }
-        SplitQueue queue = d.queue(QUEUE);
         Dma dma = d.dma();
-        boolean interrupt = false;
         boolean more = true;
         for (int sections = 0; more; sections++) {
             if (sections == SECTION_LIMIT) {
@@ -358,43 +482,65 @@ public final class VirtioBlk implements DeviceType {
             dma.enter();
             try {
                 budget = SECTION_BYTES;
-                more = section(queue);
-                // Not OK: absent is retried, the rest is seen in settle.
-                if (queue.publish() == Outcome.OK) {
-                    interrupt |= queue.shouldInterrupt();
-                }
+                more = section(d);
+                publish(d);
             } finally {
                 dma.leave();
             }
             more |= dispatch();
         }
-        if (interrupt) {
-            d.interrupt(QUEUE);
+        for (int q = 0; q < activeQueues; q++) {
+            if (interrupts[q]) {
+                interrupts[q] = false;
+                d.interrupt(q);
+            }
         }
-        settle(d, queue);
+        settle(d);
+    }
+
+    private void publish(VirtioDevice d) {
+        for (int q = 0; q < activeQueues; q++) {
+            SplitQueue queue = d.queue(q);
+            // Not OK: absent is retried, the rest is seen in settle.
+            if (queue.unpublished() > 0 && queue.publish() == Outcome.OK) {
+                interrupts[q] |= queue.shouldInterrupt();
+            }
+        }
     }
 
     /** One guarded section's worth of work; true if it ended because its budget was spent. */
-    private boolean section(SplitQueue queue) {
+    private boolean section(VirtioDevice d) {
         for (Request r = ready.poll(); r != null; r = ready.poll()) {
-            proceed(queue, r);
+            proceed(d, r);
             if (budget <= 0) {
                 return true;
             }
         }
         // A write of an earlier life that is still on its way must not overtake a new one.
-        while (staleInIo == 0) {
+        if (staleInIo != 0) {
+            return false;
+        }
+        int left = activeQueues;
+        Arrays.fill(drained, false);
+        while (left > 0) {
+            int q = nextQueue;
+            // One request each in turn: a full queue must not keep the others waiting.
+            nextQueue = (q + 1) % activeQueues;
+            if (drained[q]) {
+                continue;
+            }
             Request r = free.poll();
             if (r == null) {
                 counts.add(Counts.POOL_EXHAUSTED, 1);
                 return false;
             }
+            SplitQueue queue = d.queue(q);
             Pop pop = queue.pop(r.chain);
             if (pop == Pop.GOT) {
-                keptMoved |= ringAbsent;
-                ringAbsent = false;
-                r.begin(life);
-                proceed(queue, r);
+                keptMoved |= ringAbsent[q];
+                ringAbsent[q] = false;
+                r.begin(life, q);
+                proceed(d, r);
                 if (budget <= 0) {
                     return true;
                 }
@@ -405,14 +551,15 @@ public final class VirtioBlk implements DeviceType {
                 pop = queue.resumeKicks();
             }
             if (pop != Pop.GOT) {
-                ringAbsent = pop == Pop.ABSENT;
-                return false;
+                ringAbsent[q] = pop == Pop.ABSENT;
+                drained[q] = true;
+                left--;
             }
         }
         return false;
     }
 
-    private void proceed(SplitQueue queue, Request r) {
+    private void proceed(VirtioDevice d, Request r) {
         budget -= CHAIN_COST;
         Step step = advance(r);
         if (step != Step.KEPT && r.waited) {
@@ -427,7 +574,7 @@ public final class VirtioBlk implements DeviceType {
                 kept.add(r);
             }
             case FINISHED -> {
-                queue.push(r.chain.head(), r.written);
+                d.queue(r.queue).push(r.chain.head(), r.written);
                 free.add(r);
             }
         }
@@ -450,18 +597,26 @@ public final class VirtioBlk implements DeviceType {
         return rejected;
     }
 
-    private void settle(VirtioDevice d, SplitQueue queue) {
+    private void settle(VirtioDevice d) {
         if (keptMoved) {
             // The time limit is for a wait in which nothing moves.
             d.waitsForMemory(false);
             keptMoved = false;
         }
-        d.waitsForMemory(!kept.isEmpty() || ringAbsent || queue.unpublished() > 0);
-        if (queue.isFaulted() && !ringFaultCounted) {
-            ringFaultCounted = true;
-            counts.add(Counts.RING_FAULTS, 1);
+        boolean waits = !kept.isEmpty();
+        String reason = null;
+        for (int q = 0; q < activeQueues; q++) {
+            SplitQueue queue = d.queue(q);
+            waits |= ringAbsent[q] || queue.unpublished() > 0;
+            if (queue.isFaulted() && !ringFaultCounted[q]) {
+                ringFaultCounted[q] = true;
+                counts.add(Counts.RING_FAULTS, 1);
+            }
+            if (reason == null) {
+                reason = queue.brokenReason();
+            }
         }
-        String reason = queue.brokenReason();
+        d.waitsForMemory(waits);
         if (reason != null) {
             d.needsReset(reason);
         }
@@ -483,6 +638,15 @@ public final class VirtioBlk implements DeviceType {
                         return Step.KEPT;
                     } else if (r.phase == Phase.HEADER) {
                         decode(r);
+                    }
+                }
+                case SEGMENTS -> {
+                    budget -= r.chunk;
+                    if (!isDone(r, r.chain.copyIn(REQ_HEADER_SIZE, r.buffer, 0, r.chunk))) {
+                        return Step.KEPT;
+                    }
+                    if (r.phase == Phase.SEGMENTS) {
+                        checkSegments(r);
                     }
                 }
                 case FILL -> {
@@ -583,15 +747,65 @@ public final class VirtioBlk implements DeviceType {
                 r.counter = Counts.IDS;
                 r.phase = Phase.ID;
             }
+            case T_DISCARD -> segmentsOf(r, Counts.DISCARDS, F_DISCARD, settings.discardSegments());
+            case T_WRITE_ZEROES ->
+                    segmentsOf(r, Counts.ZEROES, F_WRITE_ZEROES, settings.zeroesSegments());
             default -> r.reply(S_UNSUPP);
         }
     }
 
+    private void segmentsOf(Request r, int counter, long feature, int limit) {
+        r.counter = counter;
+        long length = r.chain.readableLength() - REQ_HEADER_SIZE;
+        if (store.isReadOnly()) {
+            // It changes data, as a write does (5.2.6.2).
+            r.reply(S_IOERR);
+        } else if ((negotiated & feature) == 0) {
+            r.reply(S_UNSUPP);
+        } else if (length == 0 || length % SEGMENT_SIZE != 0 || length / SEGMENT_SIZE > limit) {
+            r.reply(S_IOERR);
+        } else {
+            r.chunk = (int) length;
+            r.phase = Phase.SEGMENTS;
+        }
+    }
+
+    /** All of them, before anything is erased. 5.2.6.2. */
+    private void checkSegments(Request r) {
+        int known = r.type == T_DISCARD ? 0 : SEGMENT_FLAG_UNMAP;
+        int most =
+                r.type == T_DISCARD
+                        ? settings.erasing().discardSectors()
+                        : settings.erasing().zeroesSectors();
+        int status = S_OK;
+        for (int at = 0; at < r.chunk; at += SEGMENT_SIZE) {
+            long sector = r.buffer.get(LE64, at + SEGMENT_SECTOR);
+            long sectors = sectorsOf(r.buffer, at);
+            if ((r.buffer.get(LE32, at + SEGMENT_FLAGS) & ~known) != 0) {
+                status = S_UNSUPP;
+                break;
+            }
+            if (sectors > most || !isRange(sector, sectors)) {
+                status = S_IOERR;
+            }
+        }
+        if (status == S_OK) {
+            r.phase = Phase.IO;
+        } else {
+            r.reply(status);
+        }
+    }
+
+    /** Aligned to blocks and inside the disk. */
+    private boolean isRange(long sector, long sectors) {
+        return ((sector | sectors) & (blockSectors - 1)) == 0
+                && Long.compareUnsigned(sector, capacitySectors) <= 0
+                && sectors <= capacitySectors - sector;
+    }
+
     private void transferOf(Request r, long sector, long length, Phase phase) {
-        // No overflow: the capacity in bytes is a long, and sector is at most its sectors.
-        if (length % SECTOR_SIZE != 0
-                || Long.compareUnsigned(sector, capacitySectors) > 0
-                || length / SECTOR_SIZE > capacitySectors - sector) {
+        // No overflow below: the capacity in bytes is a long, and sector is at most its sectors.
+        if (length % SECTOR_SIZE != 0 || !isRange(sector, length / SECTOR_SIZE)) {
             r.reply(S_IOERR);
             return;
         }

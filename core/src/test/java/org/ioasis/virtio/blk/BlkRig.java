@@ -6,6 +6,9 @@ import static java.lang.foreign.ValueLayout.JAVA_LONG_UNALIGNED;
 import static java.nio.ByteOrder.LITTLE_ENDIAN;
 import static java.util.Objects.requireNonNull;
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.ioasis.spec.VirtioBlk.T_DISCARD;
+import static org.ioasis.spec.VirtioBlk.T_OUT;
+import static org.ioasis.spec.VirtioBlk.T_WRITE_ZEROES;
 
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayDeque;
@@ -24,8 +27,8 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * A disk with a driver on one thread: I/O and the device's turns run when the test says so. Memory:
- * rings at {@link #BASE}; slot {@code i} at {@code DATA + i * SLOT} holds a header at 0, the status
- * at 32 and data from 512 on.
+ * rings from {@link #BASE} on; slot {@code i} at {@code DATA + i * SLOT} holds a header at 0, the
+ * status at 32 and data from 512 on.
  */
 final class BlkRig implements Interrupts {
     static final long BASE = 0x10000;
@@ -45,7 +48,10 @@ final class BlkRig implements Interrupts {
     int queueInterrupts;
     int configInterrupts;
 
-    private @Nullable MockDriver driver;
+    /** From one queue's memory to the next one's. */
+    private static final long QUEUE_STRIDE = 0x10000;
+
+    private final List<MockDriver> drivers = new ArrayList<>();
 
     BlkRig(BlkSettings settings, int capacity, boolean readOnly) {
         this(settings, capacity, readOnly, null);
@@ -104,20 +110,31 @@ final class BlkRig implements Interrupts {
         int size = settings.queueSizeMax();
         boolean eventIdx = (features & Virtio.F_EVENT_IDX) != 0;
         device.status(0);
-        driver = new MockDriver(dma.memory(BASE, MockDriver.footprint(size)), BASE, size, eventIdx);
         device.status(3);
         device.driverFeatures(features);
         device.status(11);
-        device.queueDesc(0, driver.descAddress());
-        device.queueDriver(0, driver.availAddress());
-        device.queueDevice(0, driver.usedAddress());
-        device.enableQueue(0);
+        drivers.clear();
+        for (int q = 0; q < settings.queueCount(); q++) {
+            long base = BASE + q * QUEUE_STRIDE;
+            MockDriver driver =
+                    new MockDriver(
+                            dma.memory(base, MockDriver.footprint(size)), base, size, eventIdx);
+            drivers.add(driver);
+            device.queueDesc(q, driver.descAddress());
+            device.queueDriver(q, driver.availAddress());
+            device.queueDevice(q, driver.usedAddress());
+            device.enableQueue(q);
+        }
         device.status(15);
         assertThat(device.isRunning()).isTrue();
     }
 
     MockDriver driver() {
-        return requireNonNull(driver);
+        return drivers.getFirst();
+    }
+
+    MockDriver driver(int queue) {
+        return drivers.get(queue);
     }
 
     static long slot(int i) {
@@ -157,14 +174,36 @@ final class BlkRig implements Interrupts {
 
     /** Makes a request in the plain layout available; not seen before {@link #expose}. */
     int add(int slot, int type, long sector, int length) {
+        return add(0, slot, type, sector, length);
+    }
+
+    /** The same on any queue. */
+    int add(int queue, int slot, int type, long sector, int length) {
         header(slot, type, sector);
-        return driver().add(Layout.DIRECT, plain(slot, length, type != 1));
+        boolean isReadable = type == T_OUT || type == T_DISCARD || type == T_WRITE_ZEROES;
+        return driver(queue).add(Layout.DIRECT, plain(slot, length, !isReadable));
+    }
+
+    /** Writes segment {@code i} of a discard or write zeroes to the data of a slot. */
+    void segment(int slot, int i, long sector, long sectors, int flags) {
+        MemorySegment m = data(slot, (i + 1) * 16);
+        m.set(JAVA_LONG_UNALIGNED.withOrder(LITTLE_ENDIAN), i * 16L, sector);
+        m.set(JAVA_INT_UNALIGNED.withOrder(LITTLE_ENDIAN), i * 16L + 8, (int) sectors);
+        m.set(JAVA_INT_UNALIGNED.withOrder(LITTLE_ENDIAN), i * 16L + 12, flags);
+    }
+
+    /** Sends a discard or write zeroes of one segment and returns its status. */
+    int erase(int type, long sector, long sectors, int flags) {
+        segment(0, 0, sector, sectors, flags);
+        return request(type, 0, 16);
     }
 
     /** Exposes what was added and kicks if the device wants it. */
     void expose() {
-        if (driver().expose()) {
-            device.kick(0);
+        for (int q = 0; q < drivers.size(); q++) {
+            if (driver(q).expose()) {
+                device.kick(q);
+            }
         }
     }
 

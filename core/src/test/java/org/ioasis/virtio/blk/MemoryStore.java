@@ -2,6 +2,7 @@ package org.ioasis.virtio.blk;
 
 import java.io.IOException;
 import java.nio.ByteBuffer;
+import java.util.Arrays;
 
 /** A disk in memory that remembers what a crash would leave of it. */
 final class MemoryStore implements BlockStore {
@@ -12,9 +13,20 @@ final class MemoryStore implements BlockStore {
     private final boolean readOnly;
     private final Runnable check;
     boolean fails;
+    boolean flushFails;
+    boolean canDeallocate = true;
+
+    /** Bytes that can still be written before the disk is full. */
+    long room = Long.MAX_VALUE;
+
     int reads;
     int writes;
     int flushes;
+    int discards;
+    int zeroes;
+
+    /** Of the writes of zeroes, those that need not keep their room. */
+    int deallocations;
 
     /**
      * @param check called at the start of each blocking call
@@ -37,6 +49,11 @@ final class MemoryStore implements BlockStore {
     }
 
     @Override
+    public boolean canDeallocate() {
+        return canDeallocate;
+    }
+
+    @Override
     public synchronized void read(long position, ByteBuffer target) throws IOException {
         enter();
         reads++;
@@ -47,12 +64,38 @@ final class MemoryStore implements BlockStore {
     public synchronized void write(long position, ByteBuffer source) throws IOException {
         enter();
         writes++;
-        source.get(content, (int) position, source.remaining());
+        int n = (int) Math.min(room, source.remaining());
+        room -= n;
+        boolean isFull = n < source.remaining();
+        source.get(content, (int) position, n);
+        if (isFull) {
+            throw new IOException("No space left on device");
+        }
+    }
+
+    /** As a host with holes: what is discarded reads as zeroes. */
+    @Override
+    public synchronized void discard(long position, long length) throws IOException {
+        enter();
+        discards++;
+        Arrays.fill(content, (int) position, (int) (position + length), (byte) 0);
+    }
+
+    @Override
+    public synchronized void writeZeroes(long position, long length, boolean mayDeallocate)
+            throws IOException {
+        enter();
+        zeroes++;
+        deallocations += mayDeallocate ? 1 : 0;
+        Arrays.fill(content, (int) position, (int) (position + length), (byte) 0);
     }
 
     @Override
     public synchronized void flush() throws IOException {
         enter();
+        if (flushFails) {
+            throw new IOException("injected");
+        }
         flushes++;
         System.arraycopy(content, 0, stable, 0, content.length);
     }

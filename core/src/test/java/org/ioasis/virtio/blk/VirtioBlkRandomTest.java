@@ -2,11 +2,14 @@ package org.ioasis.virtio.blk;
 
 import static java.util.Objects.requireNonNull;
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.ioasis.spec.VirtioBlk.F_MQ;
 import static org.ioasis.spec.VirtioBlk.S_IOERR;
 import static org.ioasis.spec.VirtioBlk.S_OK;
+import static org.ioasis.spec.VirtioBlk.T_DISCARD;
 import static org.ioasis.spec.VirtioBlk.T_FLUSH;
 import static org.ioasis.spec.VirtioBlk.T_IN;
 import static org.ioasis.spec.VirtioBlk.T_OUT;
+import static org.ioasis.spec.VirtioBlk.T_WRITE_ZEROES;
 
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
@@ -33,6 +36,7 @@ import org.junit.jupiter.api.Test;
  */
 class VirtioBlkRandomTest {
     private static final int SECTORS = 96;
+    private static final int QUEUES = 3;
     private static final List<Layout> LAYOUTS = List.of(Layout.values());
 
     private static final class Sent {
@@ -52,6 +56,10 @@ class VirtioBlkRandomTest {
             this.length = length;
             this.expected = expected;
             this.data = data;
+        }
+
+        boolean changes() {
+            return type == T_OUT || type == T_DISCARD || type == T_WRITE_ZEROES;
         }
 
         boolean overlaps(int first, int last) {
@@ -93,7 +101,14 @@ class VirtioBlkRandomTest {
         private final String at;
         private final BlkRig rig;
         private final byte[] model;
+
+        /** By queue and head. */
         private final Map<Integer, Sent> out = new HashMap<>();
+
+        private int queues;
+
+        /** Where the next request goes. */
+        private int queue;
 
         Run(long seed, @Nullable ExecutorService executor) {
             random = new SplittableRandom(seed);
@@ -102,7 +117,7 @@ class VirtioBlkRandomTest {
             int chunk = 512 * random.nextInt(1, 10);
             rig =
                     new BlkRig(
-                            new BlkSettings("random", 64, requests, chunk),
+                            new BlkSettings("random", 64, requests, chunk).withQueues(QUEUES),
                             SECTORS * 512,
                             false,
                             executor);
@@ -165,6 +180,12 @@ class VirtioBlkRandomTest {
             if (random.nextBoolean()) {
                 features &= ~Virtio.F_EVENT_IDX;
             }
+            queue = 0;
+            queues = QUEUES;
+            if (random.nextInt(4) == 0) {
+                features &= ~F_MQ;
+                queues = 1;
+            }
             rig.start(features);
         }
 
@@ -204,7 +225,7 @@ class VirtioBlkRandomTest {
             start();
             // A write makes each sector of the lost ones certain again, and must not be overtaken.
             for (Sent s : lost) {
-                if (s.type == T_OUT && s.expected == S_OK) {
+                if (s.changes() && s.expected == S_OK) {
                     for (int sector = s.sector; sector < s.sector + s.length / 512; sector++) {
                         write(sector, 512);
                         rig.expose();
@@ -226,30 +247,45 @@ class VirtioBlkRandomTest {
 
         private void send() {
             int slot = freeSlot();
-            if (slot < 0 || !rig.driver().hasRoom(8)) {
+            queue = random.nextInt(queues);
+            if (slot < 0 || !rig.driver(queue).hasRoom(8)) {
                 return;
             }
-            int kind = random.nextInt(10);
+            int kind = random.nextInt(12);
             int sector = random.nextInt(SECTORS + 2);
             int length = random.nextInt(24) * 512 + (random.nextInt(20) == 0 ? 1 : 0);
             if (kind == 0) {
                 put(new Sent(slot, T_FLUSH, 0, 0, S_OK, new byte[0]));
                 return;
             }
-            int type = kind < 5 ? T_IN : T_OUT;
+            int type =
+                    kind < 5 ? T_IN : kind < 10 ? T_OUT : kind == 10 ? T_DISCARD : T_WRITE_ZEROES;
+            if (type == T_DISCARD || type == T_WRITE_ZEROES) {
+                length -= length % 512;
+            }
             boolean legal = length % 512 == 0 && sector + length / 512 <= SECTORS;
             int last = sector + length / 512 - 1;
             // The device may reorder, so what overlaps a write that is out has no certain result.
             if (legal
                     && out.values().stream()
                             .anyMatch(s ->
-                                    (s.type == T_OUT || type == T_OUT)
+                                    (s.changes() || type != T_IN)
                                             && s.expected == S_OK
                                             && s.overlaps(sector, last))) {
                 return;
             }
             if (type == T_OUT && legal) {
                 write(sector, length);
+                return;
+            }
+            if (type == T_DISCARD || type == T_WRITE_ZEROES) {
+                // The store of this test reads as zeroes what was discarded.
+                if (legal) {
+                    Arrays.fill(model, sector * 512, sector * 512 + length, (byte) 0);
+                }
+                int flags = type == T_WRITE_ZEROES ? random.nextInt(2) : 0;
+                rig.segment(slot, 0, sector, length / 512, flags);
+                put(new Sent(slot, type, sector, length, legal ? S_OK : S_IOERR, new byte[0]));
                 return;
             }
             byte[] data =
@@ -273,10 +309,11 @@ class VirtioBlkRandomTest {
             long s = BlkRig.slot(sent.slot);
             List<Buffer> buffers = new ArrayList<>();
             split(buffers, s, 16, false, 2);
-            split(buffers, s + 512, sent.length, sent.type != T_OUT, 3);
+            boolean isErasing = sent.changes() && sent.type != T_OUT;
+            split(buffers, s + 512, isErasing ? 16 : sent.length, !sent.changes(), 3);
             buffers.add(new Buffer(s + 32, 1, true));
             Layout layout = LAYOUTS.get(random.nextInt(LAYOUTS.size()));
-            out.put(rig.driver().add(layout, buffers), sent);
+            out.put(queue << 16 | rig.driver(queue).add(layout, buffers), sent);
         }
 
         private void split(
@@ -293,12 +330,17 @@ class VirtioBlkRandomTest {
         }
 
         private void collect() {
-            for (Used u = rig.driver().poll(); u != null; u = rig.driver().poll()) {
-                Sent sent = requireNonNull(out.remove(u.head()), at);
-                assertThat(rig.status(sent.slot)).as(at).isEqualTo(sent.expected);
-                if (sent.type == T_IN && sent.expected == S_OK) {
-                    assertThat(rig.dataBytes(sent.slot, sent.length)).as(at).isEqualTo(sent.data);
+            for (int q = 0; q < queues; q++) {
+                for (Used u = rig.driver(q).poll(); u != null; u = rig.driver(q).poll()) {
+                    check(requireNonNull(out.remove(q << 16 | u.head()), at));
                 }
+            }
+        }
+
+        private void check(Sent sent) {
+            assertThat(rig.status(sent.slot)).as(at).isEqualTo(sent.expected);
+            if (sent.type == T_IN && sent.expected == S_OK) {
+                assertThat(rig.dataBytes(sent.slot, sent.length)).as(at).isEqualTo(sent.data);
             }
         }
     }

@@ -80,7 +80,7 @@ class VirtioBlkTest {
 
     @Test
     void typesThatAreNotOfferedAreUnsupported() {
-        for (int type : new int[] {2, 3, 5, 9, 10, 11, 13, 14, 15, 26, -1}) {
+        for (int type : new int[] {2, 3, 5, 9, 10, 12, 14, 15, 16, 26, -1}) {
             assertThat(rig.request(type, 0, 512)).isEqualTo(S_UNSUPP);
         }
         assertThat(rig.blk.counters().others().unsupported()).isEqualTo(11);
@@ -122,6 +122,55 @@ class VirtioBlkTest {
         assertThat(rig.request(T_FLUSH, 0, 0)).isEqualTo(S_IOERR);
         rig.store.fails = false;
         assertThat(rig.request(T_IN, 0, 512)).isEqualTo(S_OK);
+    }
+
+    @Test
+    void aFullDiskIsAnErrorAndNothingIsAcknowledgedThatIsNotWritten() {
+        rig.store.room = 512;
+        rig.data(0, 1024).fill((byte) 7);
+        assertThat(rig.request(T_OUT, 4, 1024)).isEqualTo(S_IOERR);
+        assertThat(rig.request(T_OUT, 8, 512)).isEqualTo(S_IOERR);
+        assertThat(rig.blk.counters().writes()).isEqualTo(new BlkCounters.Answers(0, 2, 0));
+        assertThat(rig.blk.counters().bytesWritten()).isZero();
+        assertThat(rig.request(T_IN, 8, 512)).isEqualTo(S_OK);
+        rig.store.room = Long.MAX_VALUE;
+        assertThat(rig.request(T_OUT, 8, 512)).isEqualTo(S_OK);
+    }
+
+    @Test
+    void aFlushThatFailedFailsForGoodAlsoAfterAReset() {
+        rig.store.flushFails = true;
+        assertThat(rig.request(T_OUT, 0, 512)).isEqualTo(S_OK);
+        assertThat(rig.request(T_FLUSH, 0, 0)).isEqualTo(S_IOERR);
+        rig.store.flushFails = false;
+        assertThat(rig.request(T_FLUSH, 0, 0)).isEqualTo(S_IOERR);
+        rig.start(rig.device.deviceFeatures() & ~F_FLUSH);
+        assertThat(rig.request(T_OUT, 0, 512)).as("written through").isEqualTo(S_IOERR);
+        assertThat(rig.store.flushes).isZero();
+        assertThat(rig.request(T_IN, 0, 512)).isEqualTo(S_OK);
+    }
+
+    @Test
+    void aWriteThroughWhoseFlushFailsIsAnError() {
+        rig.start(rig.device.deviceFeatures() & ~F_FLUSH);
+        rig.store.flushFails = true;
+        assertThat(rig.request(T_OUT, 0, 512)).isEqualTo(S_IOERR);
+        assertThat(rig.blk.counters().writes()).isEqualTo(new BlkCounters.Answers(0, 1, 0));
+    }
+
+    @Test
+    void aFlushIsNotAnsweredBeforeTheStoreHasFlushed() {
+        rig.data(0, 512).fill((byte) 1);
+        assertThat(rig.request(T_OUT, 0, 512)).isEqualTo(S_OK);
+        rig.add(0, T_FLUSH, 0, 0);
+        rig.expose();
+        rig.runLoop();
+        assertThat(rig.status(0)).isEqualTo(BlkRig.NO_STATUS);
+        assertThat(rig.driver().poll()).isNull();
+        assertThat(rig.store.flushes).isZero();
+        rig.settle();
+        assertThat(rig.status(0)).isEqualTo(S_OK);
+        assertThat(rig.store.stable).isEqualTo(rig.store.content);
     }
 
     @Test

@@ -1,0 +1,127 @@
+package org.ioasis.cli;
+
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.concurrent.Callable;
+import java.util.concurrent.CountDownLatch;
+import org.ioasis.config.ConfigException;
+import org.ioasis.config.ConfigFile;
+import org.ioasis.config.FlagConfig;
+import org.ioasis.config.ServeConfig;
+import org.ioasis.serve.Server;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.ParameterException;
+import picocli.CommandLine.Spec;
+
+/** {@code ioasis serve}: the devices for a VMM that somebody else starts. */
+@Command(
+        name = "serve",
+        description = {
+            "Serve an IOMMU and the disks behind it to a VMM that is started elsewhere.",
+            "Prints a line per socket when it is ready, then the arguments for QEMU. Ends on SIGTERM or SIGINT and"
+                    + " removes its sockets and tables."
+        },
+        mixinStandardHelpOptions = true,
+        exitCodeListHeading = "%nExit codes:%n",
+        exitCodeList = {
+            "0:ended by a signal",
+            "1:a socket or a file cannot be made",
+            "2:wrong arguments, or a configuration with mistakes"
+        })
+final class ServeCommand implements Callable<Integer> {
+    @Spec private @Nullable CommandSpec spec;
+
+    @Option(
+            names = "--config",
+            paramLabel = "FILE",
+            description =
+                    "What to serve, as TOML (docs/config.md): several machines, several IOMMUs, every option.")
+    private @Nullable Path config;
+
+    @Option(
+            names = "--iommu",
+            paramLabel = "SOCKET",
+            description = "Without a file: where the VMM connects the IOMMU.")
+    private @Nullable Path iommu;
+
+    @Option(
+            names = "--blk",
+            paramLabel = "SOCKET,file=FILE[,endpoint=ID][,serial=TEXT][,readonly]",
+            description = {
+                "A disk behind the IOMMU; repeatable. The endpoint's id is its PCI function's number"
+                        + " (0x10 for 00:02.0) if none is given. A comma in a value is written twice."
+            })
+    private List<String> disks = List.of();
+
+    @Option(
+            names = "--viot",
+            paramLabel = "FILE",
+            description =
+                    "Where to write the topology table (default: machine.viot beside the socket).")
+    private @Nullable Path viot;
+
+    @Override
+    public Integer call() throws IOException, InterruptedException {
+        ServeConfig what;
+        try {
+            what = configuration();
+        } catch (ConfigException e) {
+            System.err.println(e.getMessage());
+            return 2;
+        }
+        Server server;
+        try {
+            server = Server.start(what);
+        } catch (IOException e) {
+            System.err.println("ioasis: " + e.getMessage());
+            return 1;
+        }
+        // A signal is the way to end a server, so it is no failure: the JVM's own code for it would
+        // be 128 and its number.
+        Runtime.getRuntime()
+                .addShutdownHook(
+                        new Thread(
+                                () -> {
+                                    int code = 0;
+                                    try {
+                                        server.close();
+                                    } catch (IOException e) {
+                                        System.err.println("ioasis: " + e.getMessage());
+                                        code = 1;
+                                    }
+                                    System.out.flush();
+                                    Runtime.getRuntime().halt(code);
+                                },
+                                "shutdown"));
+        server.announcement().forEach(System.out::println);
+        System.out.flush();
+        new CountDownLatch(1).await();
+        return 0;
+    }
+
+    private ServeConfig configuration() throws ConfigException, IOException {
+        Path file = config;
+        Path socket = iommu;
+        if (file != null) {
+            if (socket != null || !disks.isEmpty() || viot != null) {
+                throw refused("--config describes everything: no --iommu, --blk or --viot with it");
+            }
+            return ConfigFile.read(file);
+        }
+        if (socket == null) {
+            throw refused("what to serve: --config FILE, or --iommu SOCKET and --blk");
+        }
+        return FlagConfig.of(socket, disks, viot, null, null);
+    }
+
+    private ParameterException refused(String message) {
+        if (spec == null) {
+            throw new IllegalStateException("not called through the command line");
+        }
+        return new ParameterException(spec.commandLine(), message);
+    }
+}

@@ -1,0 +1,229 @@
+package org.ioasis.cli;
+
+import com.fasterxml.jackson.core.JsonFactory;
+import com.fasterxml.jackson.core.JsonGenerator;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.StringWriter;
+import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.Callable;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import org.ioasis.topology.Viot;
+import org.ioasis.topology.ViotReport;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.ParameterException;
+import picocli.CommandLine.Spec;
+
+/** {@code ioasis viot}: writes topology tables, and says what is wrong with one. */
+@Command(
+        name = "viot",
+        description = {
+            "Write a VIOT, the ACPI table that tells a guest which PCI functions are behind which IOMMU,"
+                    + " or check one, whoever wrote it."
+        },
+        mixinStandardHelpOptions = true,
+        exitCodeListHeading = "%nExit codes:%n",
+        exitCodeList = {
+            "0:written; or nothing is wrong with the table",
+            "1:something is wrong with it, or the file cannot be read or written",
+            "2:wrong arguments"
+        })
+final class ViotCommand implements Callable<Integer> {
+    private static final JsonFactory JSON = new JsonFactory();
+    private static final String FUNCTION =
+            "(?:([0-9a-fA-F]{1,4}):)?([0-9a-fA-F]{1,2}):([01]?[0-9a-fA-F])\\.([0-7])";
+    private static final Pattern ONE = Pattern.compile(FUNCTION);
+    private static final Pattern RANGE =
+            Pattern.compile(
+                    FUNCTION + "(?:-" + FUNCTION + ")?((?:,endpoint=[^,]+|,iommu=[0-9]{1,5})*)");
+
+    @Spec private @Nullable CommandSpec spec;
+
+    @Option(
+            names = "--check",
+            paramLabel = "FILE",
+            description = "Explain everything that is wrong with the table in FILE.")
+    private @Nullable Path check;
+
+    @Option(names = "--json", description = "With --check: nodes and findings as JSON.")
+    private boolean json;
+
+    @Option(names = "--output", paramLabel = "FILE", description = "Where to write the table.")
+    private @Nullable Path output;
+
+    @Option(
+            names = "--iommu",
+            paramLabel = "BUS:DEV.FN",
+            description = "An IOMMU's own function, as 00:01.0 or 0001:00:01.0; repeatable.")
+    private List<String> iommus = List.of();
+
+    @Option(
+            names = "--range",
+            paramLabel = "FIRST[-LAST][,endpoint=ID][,iommu=N]",
+            description = {
+                "Functions behind an IOMMU; repeatable. Without endpoint= the ids are the functions' numbers"
+                        + " (0x10 for 00:02.0), without iommu= it is the first one (0)."
+            })
+    private List<String> ranges = List.of();
+
+    @Override
+    public Integer call() throws IOException {
+        Path file = check;
+        if (file != null) {
+            if (output != null || !iommus.isEmpty() || !ranges.isEmpty()) {
+                throw refused("--check reads a table; --output, --iommu and --range write one");
+            }
+            return check(file);
+        }
+        Path target = output;
+        if (target == null || iommus.isEmpty()) {
+            throw refused("--check FILE, or --output FILE with --iommu and --range");
+        }
+        byte[] table;
+        try {
+            table =
+                    Viot.table(
+                            Viot.Oem.IOASIS,
+                            iommus.stream().map(this::iommu).toList(),
+                            ranges.stream().map(this::range).toList(),
+                            Viot.OwnFunction.REFUSED);
+        } catch (IllegalArgumentException e) {
+            throw refused(String.valueOf(e.getMessage()));
+        }
+        try {
+            Files.write(target, table);
+        } catch (IOException e) {
+            System.err.println("ioasis: cannot write " + target + ": " + e);
+            return 1;
+        }
+        System.out.printf("%s: %d bytes%n", target, table.length);
+        return 0;
+    }
+
+    private Viot.Iommu iommu(String text) {
+        Matcher matcher = ONE.matcher(text);
+        if (!matcher.matches()) {
+            throw refused("--iommu: no PCI function: " + text);
+        }
+        return new Viot.Iommu(segment(matcher, 1), bdf(matcher, 1));
+    }
+
+    private Viot.PciRange range(String text) {
+        Matcher matcher = RANGE.matcher(text);
+        if (!matcher.matches()) {
+            throw refused("--range: not FIRST[-LAST][,endpoint=ID][,iommu=N]: " + text);
+        }
+        int first = bdf(matcher, 1);
+        int last = matcher.group(6) == null ? first : bdf(matcher, 5);
+        if (matcher.group(6) != null
+                && matcher.group(5) != null
+                && segment(matcher, 5) != segment(matcher, 1)) {
+            throw refused("--range: both ends must be in one segment: " + text);
+        }
+        long endpoint = first;
+        int iommu = 0;
+        for (String option : matcher.group(9).split(",", -1)) {
+            if (option.startsWith("endpoint=")) {
+                try {
+                    endpoint = Long.decode(option.substring("endpoint=".length()));
+                } catch (NumberFormatException e) {
+                    throw refused("--range: no number: " + option);
+                }
+            } else if (option.startsWith("iommu=")) {
+                iommu = Integer.parseInt(option.substring("iommu=".length()));
+            }
+        }
+        return new Viot.PciRange(iommu, segment(matcher, 1), first, last, endpoint);
+    }
+
+    private static int segment(Matcher matcher, int group) {
+        String text = matcher.group(group);
+        return text == null ? 0 : Integer.parseInt(text, 16);
+    }
+
+    private static int bdf(Matcher matcher, int group) {
+        return Viot.bdf(
+                Integer.parseInt(matcher.group(group + 1), 16),
+                Integer.parseInt(matcher.group(group + 2), 16),
+                Integer.parseInt(matcher.group(group + 3), 16));
+    }
+
+    private int check(Path file) throws IOException {
+        byte[] bytes;
+        // One byte more than the largest table shows that a file is larger.
+        try (InputStream in = Files.newInputStream(file)) {
+            bytes = in.readNBytes(ViotReport.SIZE_MAX + 1);
+        } catch (NoSuchFileException e) {
+            System.err.println("ioasis: there is no file " + file);
+            return 1;
+        } catch (IOException e) {
+            System.err.println("ioasis: cannot read " + file + ": " + e.getMessage());
+            return 1;
+        }
+        ViotReport report = ViotReport.of(bytes);
+        System.out.print(json ? json(report) : text(file, report));
+        return report.isValid() ? 0 : 1;
+    }
+
+    private static String text(Path file, ViotReport report) {
+        List<String> lines = new ArrayList<>();
+        report.nodes().forEach(node -> lines.add(node.text()));
+        report.findings()
+                .forEach(finding ->
+                        lines.add(
+                                "%s at 0x%x: %s"
+                                        .formatted(
+                                                finding.isError() ? "ERROR" : "note",
+                                                finding.offset(),
+                                                finding.text())));
+        long errors = report.findings().stream().filter(ViotReport.Finding::isError).count();
+        lines.add(
+                errors == 0
+                        ? file + ": nothing is wrong with this table"
+                        : "%s: %d %s".formatted(file, errors, errors == 1 ? "error" : "errors"));
+        return String.join("\n", lines) + "\n";
+    }
+
+    private static String json(ViotReport report) throws IOException {
+        StringWriter text = new StringWriter();
+        try (JsonGenerator json = JSON.createGenerator(text).useDefaultPrettyPrinter()) {
+            json.writeStartObject();
+            json.writeBooleanField("valid", report.isValid());
+            json.writeArrayFieldStart("nodes");
+            for (ViotReport.Node node : report.nodes()) {
+                json.writeStartObject();
+                json.writeNumberField("offset", node.offset());
+                json.writeNumberField("type", node.type());
+                json.writeStringField("text", node.text());
+                json.writeEndObject();
+            }
+            json.writeEndArray();
+            json.writeArrayFieldStart("findings");
+            for (ViotReport.Finding finding : report.findings()) {
+                json.writeStartObject();
+                json.writeStringField("severity", finding.isError() ? "error" : "note");
+                json.writeNumberField("offset", finding.offset());
+                json.writeStringField("text", finding.text());
+                json.writeEndObject();
+            }
+            json.writeEndArray();
+            json.writeEndObject();
+        }
+        return text + "\n";
+    }
+
+    private ParameterException refused(String message) {
+        if (spec == null) {
+            throw new IllegalStateException("not called through the command line");
+        }
+        return new ParameterException(spec.commandLine(), message);
+    }
+}

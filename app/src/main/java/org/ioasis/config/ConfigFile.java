@@ -1,0 +1,240 @@
+package org.ioasis.config;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import org.ioasis.config.Draft.BlkDraft;
+import org.ioasis.config.Draft.IommuDraft;
+import org.ioasis.config.Draft.MachineDraft;
+import org.ioasis.config.Problem.Place;
+import org.ioasis.config.ServeConfig.TraceConfig;
+import org.ioasis.iommu.EndpointProperties;
+import org.ioasis.iommu.IommuOptions;
+import org.ioasis.iommu.ReservedRegion;
+import org.ioasis.iommu.ReservedWindows;
+import org.ioasis.machine.Machine;
+import org.jspecify.annotations.Nullable;
+import org.tomlj.Toml;
+import org.tomlj.TomlParseResult;
+
+/**
+ * Reads the configuration of {@code ioasis serve}, TOML 1.0; docs/config.md names every key. Keys
+ * that the virtio specification has a name for have that name. Any thread.
+ */
+public final class ConfigFile {
+    private static final long SIZE_MAX = 1 << 20;
+    private static final Pattern ADDRESS = Pattern.compile("00:([0-9a-f]{2})\\.0");
+
+    private final List<Problem> problems = new ArrayList<>();
+
+    private ConfigFile() {}
+
+    /**
+     * Reads and checks the file. Paths in it are relative to its folder.
+     *
+     * @throws ConfigException with everything that is wrong
+     * @throws IOException it cannot be read
+     */
+    public static ServeConfig read(Path file) throws IOException, ConfigException {
+        if (Files.size(file) > SIZE_MAX) {
+            throw new IOException(file + " is larger than 1 MiB");
+        }
+        Path parent = file.getParent();
+        return parse(
+                Files.readString(file), parent == null ? Path.of("") : parent, file.toString());
+    }
+
+    static ServeConfig parse(String text, Path folder, String name) throws ConfigException {
+        TomlParseResult toml = Toml.parse(text);
+        ConfigFile reader = new ConfigFile();
+        if (toml.hasErrors()) {
+            // What does not parse has no keys to judge.
+            toml.errors()
+                    .forEach(error ->
+                            reader.problems.add(
+                                    new Problem(
+                                            new Place(
+                                                    error.position().line(),
+                                                    error.position().column()),
+                                            String.valueOf(error.getMessage()))));
+            throw new ConfigException(name, reader.problems);
+        }
+        ServeConfig config =
+                reader.config(new TableReader(toml, new Place(1, 1), folder, reader.problems));
+        if (!reader.problems.isEmpty()) {
+            throw new ConfigException(name, reader.problems);
+        }
+        return config;
+    }
+
+    private ServeConfig config(TableReader file) {
+        Path control = file.path("control");
+        Path traceFile = file.path("trace");
+        String format = file.string("trace_format", "text");
+        if (!format.equals("text") && !format.equals("json")) {
+            file.problem("trace_format", "must be \"text\" or \"json\"");
+        }
+        List<MachineDraft> machines = new ArrayList<>();
+        for (TableReader machine : file.tables("machine")) {
+            machines.add(machine(machine, machines.size()));
+        }
+        if (!file.has("machine")) {
+            problems.add(new Problem(file.place(), "there is no [[machine]]"));
+        }
+        file.finish();
+        return new ServeConfig(
+                new Draft(problems).resolve(machines, control),
+                control,
+                traceFile == null ? null : new TraceConfig(traceFile, format.equals("json")));
+    }
+
+    private MachineDraft machine(TableReader machine, int index) {
+        String name = machine.string("name", "machine" + index);
+        long pollMicros = machine.integer("poll_us", 0, 1_000_000, 0);
+        Path viot = machine.path("viot");
+        List<IommuDraft> iommus = new ArrayList<>();
+        for (TableReader iommu : machine.tables("iommu")) {
+            iommus.add(iommu(iommu));
+        }
+        machine.finish();
+        return new MachineDraft(machine.place(), name, pollMicros * 1000, viot, iommus);
+    }
+
+    private IommuDraft iommu(TableReader iommu) {
+        String name = iommu.string("name");
+        Path socket = iommu.requiredPath("socket");
+        int slot = slot(iommu);
+        IommuOptions usual = IommuOptions.DEFAULT;
+        long mask = iommu.unsigned("page_size_mask", 64, usual.pageSizeMask());
+        if (mask == 0) {
+            iommu.problem("page_size_mask", "needs at least one bit");
+            mask = usual.pageSizeMask();
+        }
+        Range input =
+                range(iommu, "input_range", 64, new Range(usual.inputFirst(), usual.inputLast()));
+        Range domain = range(iommu, "domain_range", 32, new Range(0, 0xffff_ffffL));
+        IommuOptions options =
+                new IommuOptions(
+                        mask,
+                        input.start,
+                        input.end,
+                        (int) domain.start,
+                        (int) domain.end,
+                        iommu.bool("bypass", usual.bypassAtStart()),
+                        iommu.bool("detach_by_endpoint", usual.detachByEndpoint()),
+                        iommu.bool("identity_beside_none", usual.identityBesideNone()),
+                        (int) iommu.integer("endpoints_max", 1, 1 << 20, usual.endpointLimit()),
+                        (int) iommu.integer("domains_max", 1, 1 << 20, usual.domainLimit()),
+                        iommu.integer("mappings_max", 1, 1L << 32, usual.mappingLimit()));
+        List<BlkDraft> disks = new ArrayList<>();
+        for (TableReader disk : iommu.tables("blk")) {
+            disks.add(disk(disk));
+        }
+        iommu.finish();
+        return new IommuDraft(iommu.place(), name, socket, slot, options, disks);
+    }
+
+    private BlkDraft disk(TableReader disk) {
+        BlkDraft draft =
+                new BlkDraft(
+                        disk.place(),
+                        disk.string("name"),
+                        disk.requiredPath("socket"),
+                        disk.requiredPath("file"),
+                        !disk.bool("readonly", false),
+                        disk.string("serial"),
+                        disk.unsigned("endpoint", 32, -1),
+                        slot(disk),
+                        properties(disk));
+        disk.finish();
+        return draft;
+    }
+
+    private EndpointProperties properties(TableReader endpoint) {
+        EndpointProperties usual = Machine.X86_ENDPOINT;
+        long mask = endpoint.unsigned("page_size_mask", 64, 0);
+        Range input =
+                range(
+                        endpoint,
+                        "input_range",
+                        64,
+                        new Range(usual.inputFirst(), usual.inputLast()));
+        ReservedWindows reserved = usual.reserved();
+        if (endpoint.has("resv_mem")) {
+            List<ReservedRegion> regions = new ArrayList<>();
+            for (TableReader region : endpoint.tables("resv_mem")) {
+                ReservedRegion.Kind kind = kind(region);
+                Range range = startAndEnd(region, 64, null);
+                region.finish();
+                if (kind != null && range != null) {
+                    regions.add(new ReservedRegion(range.start, range.end, kind));
+                }
+            }
+            reserved = ReservedWindows.of(regions);
+        }
+        return new EndpointProperties(mask, input.start, input.end, reserved);
+    }
+
+    private ReservedRegion.@Nullable Kind kind(TableReader region) {
+        String subtype = region.string("subtype", "RESERVED");
+        return switch (subtype.toUpperCase(Locale.ROOT)) {
+            case "RESERVED" -> ReservedRegion.Kind.RESERVED;
+            case "MSI" -> ReservedRegion.Kind.MSI;
+            case "IDENTITY" -> ReservedRegion.Kind.IDENTITY;
+            default -> {
+                region.problem("subtype", "must be RESERVED, MSI or IDENTITY, not " + subtype);
+                yield null;
+            }
+        };
+    }
+
+    /** Both inclusive, unsigned. */
+    private record Range(long start, long end) {}
+
+    private Range range(TableReader table, String key, int bits, Range otherwise) {
+        TableReader inner = table.table(key);
+        if (inner == null) {
+            return otherwise;
+        }
+        Range range = startAndEnd(inner, bits, otherwise);
+        inner.finish();
+        return range == null ? otherwise : range;
+    }
+
+    /** A range; null, and a problem, if it is none. What is left out is as in {@code otherwise}. */
+    private @Nullable Range startAndEnd(TableReader table, int bits, @Nullable Range otherwise) {
+        if (otherwise == null && !(table.has("start") && table.has("end"))) {
+            problems.add(new Problem(table.place(), "needs start and end"));
+            return null;
+        }
+        long start = table.unsigned("start", bits, otherwise == null ? 0 : otherwise.start);
+        long end = table.unsigned("end", bits, otherwise == null ? -1L : otherwise.end);
+        if (Long.compareUnsigned(end, start) < 0) {
+            table.problem("end", "is before start (both are inclusive)");
+            return null;
+        }
+        return new Range(start, end);
+    }
+
+    /** The slot of {@code address}; 0 if there is none. */
+    private int slot(TableReader table) {
+        String address = table.string("address");
+        if (address == null) {
+            return 0;
+        }
+        Matcher matcher = ADDRESS.matcher(address);
+        if (matcher.matches()) {
+            int slot = Integer.parseInt(matcher.group(1), 16);
+            if (slot >= Draft.SLOT_FIRST && slot <= Draft.SLOT_LAST) {
+                return slot;
+            }
+        }
+        table.problem("address", "must be 00:01.0 to 00:1e.0, not " + address);
+        return 0;
+    }
+}

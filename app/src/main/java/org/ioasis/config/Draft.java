@@ -1,0 +1,273 @@
+package org.ioasis.config;
+
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import org.ioasis.config.Problem.Place;
+import org.ioasis.config.ServeConfig.BlkConfig;
+import org.ioasis.config.ServeConfig.IommuConfig;
+import org.ioasis.config.ServeConfig.MachineConfig;
+import org.ioasis.iommu.EndpointProperties;
+import org.ioasis.iommu.IommuOptions;
+import org.ioasis.iommu.ReservedRegion;
+import org.ioasis.machine.DiskOptions;
+import org.ioasis.spec.VirtioBlk;
+import org.ioasis.topology.Viot;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A configuration as it was written, before it is checked as a whole and what was left out is
+ * filled in. One thread.
+ */
+final class Draft {
+    /** Slot 0 of a q35 is its host bridge and slot 31 its LPC bridge. */
+    static final int SLOT_FIRST = 1;
+
+    static final int SLOT_LAST = 30;
+    private static final int SOCKET_PATH_BYTES = 107;
+    private static final String NAME = "[A-Za-z0-9][A-Za-z0-9._-]{0,39}";
+
+    /** What PROBE has room for. */
+    private static final int REGIONS_MAX = 21;
+
+    /** One machine as written. */
+    record MachineDraft(
+            Place place,
+            String name,
+            long pollNanos,
+            @Nullable Path viot,
+            List<IommuDraft> iommus) {}
+
+    /** One IOMMU as written; a slot of 0 is to be chosen. */
+    record IommuDraft(
+            Place place,
+            @Nullable String name,
+            Path socket,
+            int slot,
+            IommuOptions options,
+            List<BlkDraft> disks) {}
+
+    /** One disk as written; a slot of 0 and an endpoint of -1 are to be chosen. */
+    record BlkDraft(
+            Place place,
+            @Nullable String name,
+            Path socket,
+            Path file,
+            boolean isWritable,
+            @Nullable String serial,
+            long endpoint,
+            int slot,
+            EndpointProperties properties) {}
+
+    private final List<Problem> problems;
+    private final Set<Path> sockets = new HashSet<>();
+
+    Draft(List<Problem> problems) {
+        this.problems = problems;
+    }
+
+    private void problem(Place place, String text) {
+        problems.add(new Problem(place, text));
+    }
+
+    /** The machines with everything filled in; only meant to be used if no problem was found. */
+    List<MachineConfig> resolve(List<MachineDraft> drafts, @Nullable Path control) {
+        if (control != null) {
+            checkSocket(Place.COMMAND_LINE, control);
+        }
+        List<MachineConfig> machines = new ArrayList<>();
+        Set<String> names = new HashSet<>();
+        Set<Path> tables = new HashSet<>();
+        for (MachineDraft draft : drafts) {
+            if (!draft.name.matches(NAME)) {
+                problem(draft.place, "\"" + draft.name + "\" is not a name: " + NAME);
+            } else if (!names.add(draft.name)) {
+                problem(draft.place, "a second machine is called " + draft.name);
+            }
+            if (draft.iommus.isEmpty()) {
+                problem(draft.place, "machine " + draft.name + " has no IOMMU");
+                continue;
+            }
+            Path viot =
+                    draft.viot != null
+                            ? draft.viot
+                            : draft.iommus
+                                    .getFirst()
+                                    .socket
+                                    .resolveSibling(draft.name.replace('/', '_') + ".viot");
+            if (!tables.add(viot.toAbsolutePath().normalize())) {
+                problem(draft.place, "two machines write their table to " + viot);
+            }
+            machines.add(new MachineConfig(draft.name, draft.pollNanos, viot, iommus(draft)));
+        }
+        return machines;
+    }
+
+    private List<IommuConfig> iommus(MachineDraft machine) {
+        Slots slots = new Slots();
+        for (IommuDraft iommu : machine.iommus) {
+            slots.take(iommu.place, iommu.slot);
+            for (BlkDraft disk : iommu.disks) {
+                slots.take(disk.place, disk.slot);
+            }
+        }
+        // IOMMUs choose first: where a guest looks for the functions behind one, it must be known.
+        Map<IommuDraft, Integer> iommuSlots = new HashMap<>();
+        for (IommuDraft iommu : machine.iommus) {
+            iommuSlots.put(iommu, iommu.slot != 0 ? iommu.slot : slots.next(iommu.place));
+        }
+        Set<String> names = new HashSet<>();
+        List<IommuConfig> iommus = new ArrayList<>();
+        int diskNumber = 0;
+        for (IommuDraft iommu : machine.iommus) {
+            String name = iommu.name != null ? iommu.name : "iommu" + iommus.size();
+            checkName(iommu.place, name, names);
+            checkSocket(iommu.place, iommu.socket);
+            Map<Long, String> endpoints = new HashMap<>();
+            List<BlkConfig> disks = new ArrayList<>();
+            for (BlkDraft disk : iommu.disks) {
+                String diskName = disk.name != null ? disk.name : "disk" + diskNumber;
+                diskNumber++;
+                checkName(disk.place, diskName, names);
+                checkDisk(disk, iommu.options);
+                int slot = disk.slot != 0 ? disk.slot : slots.choose(disk.place, disk.endpoint);
+                int bdf = Viot.bdf(0, slot, 0);
+                long endpoint = disk.endpoint >= 0 ? disk.endpoint : bdf;
+                String other = endpoints.put(endpoint, diskName);
+                if (other != null) {
+                    problem(
+                            disk.place,
+                            "%s and %s have the same endpoint 0x%x behind %s"
+                                    .formatted(other, diskName, endpoint, name));
+                }
+                disks.add(
+                        new BlkConfig(
+                                new DiskOptions(
+                                        diskName,
+                                        serial(disk, diskName),
+                                        disk.file,
+                                        disk.isWritable,
+                                        disk.socket,
+                                        (int) endpoint,
+                                        disk.properties),
+                                bdf));
+            }
+            if (disks.size() > iommu.options.endpointLimit()) {
+                problem(iommu.place, "more endpoints than endpoints_max");
+            }
+            int slot = iommuSlots.getOrDefault(iommu, SLOT_FIRST);
+            iommus.add(
+                    new IommuConfig(
+                            name, iommu.socket, Viot.bdf(0, slot, 0), iommu.options, disks));
+        }
+        return iommus;
+    }
+
+    private void checkName(Place place, String name, Set<String> names) {
+        if (!name.matches(NAME)) {
+            problem(place, "\"" + name + "\" is not a name: " + NAME);
+        } else if (!names.add(name)) {
+            problem(place, "a second device of the machine is called " + name);
+        }
+    }
+
+    private void checkSocket(Place place, Path socket) {
+        if (socket.toString().getBytes(StandardCharsets.UTF_8).length > SOCKET_PATH_BYTES) {
+            problem(place, "socket path is longer than 107 bytes: " + socket);
+        }
+        Path absolute = socket.toAbsolutePath().normalize();
+        if (!sockets.add(absolute)) {
+            problem(place, "a second socket at " + socket);
+        }
+        Path folder = absolute.getParent();
+        if (folder == null || !Files.isDirectory(folder)) {
+            problem(place, "there is no folder for the socket " + socket);
+        }
+    }
+
+    private void checkDisk(BlkDraft disk, IommuOptions options) {
+        checkSocket(disk.place, disk.socket);
+        if (!Files.exists(disk.file)) {
+            problem(disk.place, "there is no file " + disk.file);
+        } else if (Files.isDirectory(disk.file)) {
+            problem(disk.place, disk.file + " is a folder");
+        } else if (!Files.isReadable(disk.file)
+                || (disk.isWritable && !Files.isWritable(disk.file))) {
+            problem(
+                    disk.place,
+                    "no permission to %s %s"
+                            .formatted(disk.isWritable ? "write" : "read", disk.file));
+        }
+        String serial = disk.serial;
+        if (serial != null
+                && (serial.length() > VirtioBlk.ID_BYTES
+                        || !StandardCharsets.US_ASCII.newEncoder().canEncode(serial))) {
+            problem(
+                    disk.place,
+                    "serial \"%s\" is not up to %d ASCII characters"
+                            .formatted(serial, VirtioBlk.ID_BYTES));
+        }
+        long mask = disk.properties.pageSizeMask();
+        if (mask != 0 && (mask & options.pageSizeMask()) == 0) {
+            problem(
+                    disk.place,
+                    "page_size_mask 0x%x of the endpoint and 0x%x of its IOMMU have no size in common"
+                            .formatted(mask, options.pageSizeMask()));
+        }
+        List<ReservedRegion> regions = disk.properties.reserved().regions();
+        if (regions.size() > REGIONS_MAX) {
+            problem(
+                    disk.place,
+                    "%d reserved regions; PROBE has room for %d"
+                            .formatted(regions.size(), REGIONS_MAX));
+        }
+        if (regions.stream().filter(r -> r.kind() == ReservedRegion.Kind.MSI).count() > 1) {
+            problem(disk.place, "more than one MSI region");
+        }
+    }
+
+    private static String serial(BlkDraft disk, String name) {
+        if (disk.serial != null) {
+            return disk.serial;
+        }
+        return name.length() > VirtioBlk.ID_BYTES ? name.substring(0, VirtioBlk.ID_BYTES) : name;
+    }
+
+    /** The slots of a machine's root bus. */
+    private final class Slots {
+        private final Set<Integer> taken = new HashSet<>();
+
+        void take(Place place, int slot) {
+            if (slot != 0 && !taken.add(slot)) {
+                problem(place, "two functions at 00:%02x.0".formatted(slot));
+            }
+        }
+
+        /** The slot whose function has the endpoint's id as its number, if it is free. */
+        int choose(Place place, long endpoint) {
+            if (endpoint >= 0 && endpoint <= 0xff && (endpoint & 7) == 0) {
+                int slot = (int) endpoint >>> 3;
+                if (slot >= SLOT_FIRST && slot <= SLOT_LAST && taken.add(slot)) {
+                    return slot;
+                }
+            }
+            return next(place);
+        }
+
+        int next(Place place) {
+            for (int slot = SLOT_FIRST; slot <= SLOT_LAST; slot++) {
+                if (taken.add(slot)) {
+                    return slot;
+                }
+            }
+            problem(place, "no slot of the root bus is free: at most %d devices".formatted(30));
+            return SLOT_FIRST;
+        }
+    }
+}

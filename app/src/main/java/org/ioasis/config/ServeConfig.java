@@ -1,0 +1,84 @@
+package org.ioasis.config;
+
+import java.nio.file.Path;
+import java.util.List;
+import org.ioasis.iommu.IommuOptions;
+import org.ioasis.machine.DiskOptions;
+import org.ioasis.topology.Viot;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * What one process serves, checked: names, sockets, functions and endpoint ids are unique where
+ * they must be. Immutable.
+ *
+ * @param control where the server is asked about itself, or null for the usual place
+ * @param trace where to write the trace, or null for none
+ */
+public record ServeConfig(
+        List<MachineConfig> machines, @Nullable Path control, @Nullable TraceConfig trace) {
+
+    /** Name of the control socket beside the first socket, unless another place is given. */
+    public static final String CONTROL_NAME = "ioasis-control.sock";
+
+    public ServeConfig {
+        machines = List.copyOf(machines);
+    }
+
+    /**
+     * A trace.
+     *
+     * @param isJson one JSON object per line instead of text
+     */
+    public record TraceConfig(Path file, boolean isJson) {}
+
+    /**
+     * One virtual machine.
+     *
+     * @param pollNanos how long its loop goes on looking for work before it blocks
+     * @param viot where its topology table is written
+     */
+    public record MachineConfig(String name, long pollNanos, Path viot, List<IommuConfig> iommus) {
+        public MachineConfig {
+            iommus = List.copyOf(iommus);
+        }
+
+        /** Its topology table: each IOMMU, and exactly the functions behind it. */
+        public byte[] table() {
+            List<Viot.Iommu> nodes =
+                    iommus.stream().map(iommu -> new Viot.Iommu(0, iommu.bdf())).toList();
+            List<Viot.PciRange> ranges =
+                    java.util.stream.IntStream.range(0, iommus.size())
+                            .boxed()
+                            .flatMap(i ->
+                                    iommus.get(i).disks().stream()
+                                            .map(disk ->
+                                                    new Viot.PciRange(
+                                                            i,
+                                                            0,
+                                                            disk.bdf(),
+                                                            disk.bdf(),
+                                                            Integer.toUnsignedLong(
+                                                                    disk.options().endpoint()))))
+                            .toList();
+            return Viot.table(Viot.Oem.IOASIS, nodes, ranges, Viot.OwnFunction.REFUSED);
+        }
+    }
+
+    /** One IOMMU, and what is behind it. */
+    public record IommuConfig(
+            String name, Path socket, int bdf, IommuOptions options, List<BlkConfig> disks) {
+        public IommuConfig {
+            disks = List.copyOf(disks);
+        }
+    }
+
+    /** One disk at its place on the bus. */
+    public record BlkConfig(DiskOptions options, int bdf) {}
+
+    /** Where the server is asked about itself. */
+    public Path controlSocket() {
+        return control != null
+                ? control
+                : machines.getFirst().iommus().getFirst().socket().resolveSibling(CONTROL_NAME);
+    }
+}

@@ -1,0 +1,227 @@
+package org.ioasis.config;
+
+import java.nio.file.InvalidPathException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Set;
+import java.util.TreeSet;
+import org.ioasis.config.Problem.Place;
+import org.jspecify.annotations.Nullable;
+import org.tomlj.TomlArray;
+import org.tomlj.TomlPosition;
+import org.tomlj.TomlTable;
+
+/**
+ * Reads one table of a TOML file: each key that is asked for is a known one, and {@link #finish}
+ * reports the others. What is wrong is noted with its place and read as if it were not there. One
+ * thread.
+ */
+final class TableReader {
+    private final TomlTable table;
+    private final Place place;
+    private final Path folder;
+    private final List<Problem> problems;
+    private final Set<String> known = new TreeSet<>();
+
+    /**
+     * @param folder what paths are relative to
+     */
+    TableReader(TomlTable table, Place place, Path folder, List<Problem> problems) {
+        this.table = table;
+        this.place = place;
+        this.folder = folder;
+        this.problems = problems;
+    }
+
+    Place place() {
+        return place;
+    }
+
+    Place place(String key) {
+        TomlPosition position = table.inputPositionOf(List.of(key));
+        return position == null ? place : new Place(position.line(), position.column());
+    }
+
+    void problem(String key, String text) {
+        problems.add(new Problem(place(key), key + ": " + text));
+    }
+
+    private @Nullable Object value(String key) {
+        known.add(key);
+        return table.get(List.of(key));
+    }
+
+    /** Reports the keys that nobody asked for. */
+    void finish() {
+        for (String key : table.keySet()) {
+            if (!known.contains(key)) {
+                problem(key, "not known here; known are " + String.join(", ", known));
+            }
+        }
+    }
+
+    private static String type(Object value) {
+        return switch (value) {
+            case String _ -> "a string";
+            case Long _ -> "an integer";
+            case Boolean _ -> "a boolean";
+            case Double _ -> "a float";
+            case TomlTable _ -> "a table";
+            case TomlArray _ -> "an array";
+            default -> "a date or time";
+        };
+    }
+
+    @Nullable String string(String key) {
+        Object value = value(key);
+        if (value == null || value instanceof String) {
+            return (String) value;
+        }
+        problem(key, "must be a string, not " + type(value));
+        return null;
+    }
+
+    String string(String key, String otherwise) {
+        String value = string(key);
+        return value == null ? otherwise : value;
+    }
+
+    @Nullable Path path(String key) {
+        String value = string(key);
+        if (value == null) {
+            return null;
+        }
+        try {
+            if (!value.isEmpty()) {
+                return folder.resolve(value);
+            }
+        } catch (InvalidPathException e) {
+            problem(key, "no path: " + e.getReason());
+            return null;
+        }
+        problem(key, "must not be empty");
+        return null;
+    }
+
+    /** A path that must be there; a problem and {@code folder} if it is not. */
+    Path requiredPath(String key) {
+        if (table.get(List.of(key)) == null) {
+            known.add(key);
+            problems.add(new Problem(place, key + " is missing"));
+            return folder;
+        }
+        Path path = path(key);
+        return path == null ? folder : path;
+    }
+
+    boolean bool(String key, boolean otherwise) {
+        Object value = value(key);
+        if (value == null) {
+            return otherwise;
+        }
+        if (value instanceof Boolean flag) {
+            return flag;
+        }
+        problem(key, "must be true or false, not " + type(value));
+        return otherwise;
+    }
+
+    /** An integer {@code min..max}, signed. */
+    long integer(String key, long min, long max, long otherwise) {
+        Object value = value(key);
+        if (value == null) {
+            return otherwise;
+        }
+        if (!(value instanceof Long number)) {
+            problem(key, "must be an integer, not " + type(value));
+        } else if (number < min || number > max) {
+            problem(key, "must be %d to %d, not %d".formatted(min, max, number));
+        } else {
+            return number;
+        }
+        return otherwise;
+    }
+
+    /**
+     * A number of {@code bits} (32 or 64), unsigned. TOML's integers end at 2^63-1; what is larger
+     * is written as a string.
+     */
+    long unsigned(String key, int bits, long otherwise) {
+        Object value = value(key);
+        if (value == null) {
+            return otherwise;
+        }
+        Long number = null;
+        if (value instanceof Long given && given >= 0) {
+            number = given;
+        } else if (value instanceof String text) {
+            number = parse(text);
+        }
+        if (number == null || (bits == 32 && number >>> 32 != 0)) {
+            problem(
+                    key,
+                    "must be a number of %d bits, as 4096, 0x1000 or \"0xffffffff\", not %s"
+                            .formatted(
+                                    bits,
+                                    value instanceof Long || value instanceof String
+                                            ? value
+                                            : type(value)));
+            return otherwise;
+        }
+        return number;
+    }
+
+    private static @Nullable Long parse(String text) {
+        String digits = text.replace("_", "");
+        try {
+            return digits.startsWith("0x")
+                    ? Long.parseUnsignedLong(digits.substring(2), 16)
+                    : Long.parseUnsignedLong(digits);
+        } catch (NumberFormatException e) {
+            return null;
+        }
+    }
+
+    /** The table of that name, or null. */
+    @Nullable TableReader table(String key) {
+        Object value = value(key);
+        if (value == null) {
+            return null;
+        }
+        if (value instanceof TomlTable inner) {
+            return new TableReader(inner, place(key), folder, problems);
+        }
+        problem(key, "must be a table, not " + type(value));
+        return null;
+    }
+
+    /** True if the key is there, whatever it is. */
+    boolean has(String key) {
+        return value(key) != null;
+    }
+
+    /** The tables of an array of that name; none if there is no such array. */
+    List<TableReader> tables(String key) {
+        Object value = value(key);
+        List<TableReader> tables = new ArrayList<>();
+        if (value == null) {
+            return tables;
+        }
+        if (!(value instanceof TomlArray array)) {
+            problem(key, "must be an array of tables ([[...]]), not " + type(value));
+            return tables;
+        }
+        for (int i = 0; i < array.size(); i++) {
+            TomlPosition at = array.inputPositionOf(i);
+            if (array.get(i) instanceof TomlTable inner) {
+                tables.add(
+                        new TableReader(
+                                inner, new Place(at.line(), at.column()), folder, problems));
+            } else {
+                problem(key, "must hold tables only");
+            }
+        }
+        return tables;
+    }
+}

@@ -1,0 +1,83 @@
+package org.ioasis.serve;
+
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import org.ioasis.config.ServeConfig;
+import org.ioasis.config.ServeConfig.BlkConfig;
+import org.ioasis.config.ServeConfig.IommuConfig;
+import org.ioasis.config.ServeConfig.MachineConfig;
+import org.ioasis.vm.QemuCommand;
+
+/** What a server says when it is ready: its sockets, and how a VMM uses them. Any thread. */
+final class Announcement {
+    private static final String MEMORY = "512M";
+
+    private Announcement() {}
+
+    /** The lines, for a terminal or a script. */
+    static List<String> of(ServeConfig config) {
+        List<String> lines = new ArrayList<>();
+        for (MachineConfig machine : config.machines()) {
+            for (IommuConfig iommu : machine.iommus()) {
+                lines.add(ready(machine, iommu.name(), iommu.socket()));
+                for (BlkConfig disk : iommu.disks()) {
+                    lines.add(ready(machine, disk.options().name(), disk.options().socket()));
+                }
+            }
+        }
+        lines.add("control " + absolute(config.controlSocket()));
+        for (MachineConfig machine : config.machines()) {
+            lines.add("viot " + machine.name() + " " + absolute(machine.viot()));
+        }
+        for (MachineConfig machine : config.machines()) {
+            lines.add(
+                    "# QEMU 10.1 or newer for %s; the size of the memory (-m and size) is yours to choose:"
+                            .formatted(machine.name()));
+            List<String> words = arguments(machine);
+            for (int i = 0; i < words.size(); i += 2) {
+                lines.add(
+                        "  %s %s%s"
+                                .formatted(
+                                        words.get(i),
+                                        QemuCommand.quotedShell(words.get(i + 1)),
+                                        i + 2 < words.size() ? " \\" : ""));
+            }
+        }
+        return lines;
+    }
+
+    private static String ready(MachineConfig machine, String device, Path socket) {
+        return "ready %s/%s %s".formatted(machine.name(), device, absolute(socket));
+    }
+
+    /** Options of QEMU, each with its value. */
+    private static List<String> arguments(MachineConfig machine) {
+        List<String> words = new ArrayList<>();
+        words.addAll(List.of("-machine", "q35,memory-backend=mem", "-m", MEMORY));
+        // Shared by descriptor: a vfio-user server reads and writes it directly.
+        words.addAll(
+                List.of("-object", "memory-backend-memfd,id=mem,size=" + MEMORY + ",share=on"));
+        // In a list of options a comma is written twice.
+        words.addAll(
+                List.of(
+                        "-acpitable",
+                        "file=" + absolute(machine.viot()).toString().replace(",", ",,")));
+        for (IommuConfig iommu : machine.iommus()) {
+            add(words, iommu.bdf(), iommu.socket());
+            for (BlkConfig disk : iommu.disks()) {
+                add(words, disk.bdf(), disk.options().socket());
+            }
+        }
+        return words;
+    }
+
+    private static void add(List<String> words, int bdf, Path socket) {
+        words.add("-device");
+        words.add(new QemuCommand.Function(bdf >>> 3, bdf & 7, absolute(socket)).json());
+    }
+
+    private static Path absolute(Path path) {
+        return path.toAbsolutePath().normalize();
+    }
+}

@@ -1,0 +1,119 @@
+package org.ioasis.serve;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import org.ioasis.config.ServeConfig;
+import org.ioasis.config.ServeConfig.BlkConfig;
+import org.ioasis.config.ServeConfig.IommuConfig;
+import org.ioasis.config.ServeConfig.MachineConfig;
+import org.ioasis.loop.IdlePolicy;
+import org.ioasis.machine.IommuUnit;
+import org.ioasis.machine.Machine;
+import org.ioasis.sys.Errno;
+import org.ioasis.sys.ErrnoException;
+
+/**
+ * Everything that one process serves: the machines of a configuration and their topology tables.
+ * Started and closed by one thread.
+ */
+public final class Server implements AutoCloseable {
+    private final ServeConfig config;
+    private final List<Machine> machines = new ArrayList<>();
+    private final List<Path> files = new ArrayList<>();
+
+    private Server(ServeConfig config) {
+        this.config = config;
+    }
+
+    /**
+     * Makes all sockets and files and serves from now on; nothing is left of a start that fails.
+     *
+     * @throws IOException a socket or a file cannot be made; the message says which and why
+     */
+    public static Server start(ServeConfig config) throws IOException {
+        Server server = new Server(config);
+        boolean isStarted = false;
+        try {
+            for (MachineConfig machine : config.machines()) {
+                server.make(machine);
+            }
+            for (MachineConfig machine : config.machines()) {
+                server.write(machine.viot(), machine.table());
+            }
+            for (Machine machine : server.machines) {
+                machine.start();
+            }
+            isStarted = true;
+            return server;
+        } finally {
+            if (!isStarted) {
+                server.close();
+            }
+        }
+    }
+
+    private void make(MachineConfig config) throws IOException {
+        Machine machine = new Machine(config.name(), new IdlePolicy(config.pollNanos()));
+        machines.add(machine);
+        for (IommuConfig iommu : config.iommus()) {
+            IommuUnit unit;
+            try {
+                unit = machine.addIommu(iommu.name(), iommu.options(), iommu.socket());
+            } catch (ErrnoException e) {
+                throw explained(iommu.socket(), e);
+            }
+            for (BlkConfig disk : iommu.disks()) {
+                try {
+                    machine.addDisk(unit, disk.options());
+                } catch (ErrnoException e) {
+                    throw explained(disk.options().socket(), e);
+                }
+            }
+        }
+    }
+
+    private static IOException explained(Path socket, ErrnoException e) {
+        return new IOException(
+                e.errno() == Errno.EADDRINUSE
+                        ? "somebody listens at " + socket + " already, or it is no socket"
+                        : "cannot serve " + socket + ": " + e.getMessage(),
+                e);
+    }
+
+    private void write(Path file, byte[] content) throws IOException {
+        Files.write(file, content);
+        files.add(file);
+    }
+
+    /** What to say when it is ready: a line per socket, then how to attach QEMU. */
+    public List<String> announcement() {
+        return Announcement.of(config);
+    }
+
+    /** The machines, in the order of the configuration. */
+    public List<Machine> machines() {
+        return List.copyOf(machines);
+    }
+
+    /** Ends all sessions; removes the sockets and the tables. Twice is fine. */
+    @Override
+    public void close() throws IOException {
+        IOException failure = null;
+        for (Machine machine : machines) {
+            try {
+                machine.close();
+            } catch (IOException e) {
+                failure = e;
+            }
+        }
+        for (Path file : files) {
+            Files.deleteIfExists(file);
+        }
+        if (failure != null) {
+            throw failure;
+        }
+    }
+}

@@ -1,0 +1,261 @@
+package org.ioasis.virtio.blk;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.ioasis.spec.VirtioBlk.F_BLK_SIZE;
+import static org.ioasis.spec.VirtioBlk.F_MQ;
+import static org.ioasis.spec.VirtioBlk.F_SIZE_MAX;
+import static org.ioasis.spec.VirtioBlk.F_TOPOLOGY;
+import static org.ioasis.spec.VirtioBlk.S_IOERR;
+import static org.ioasis.spec.VirtioBlk.S_OK;
+import static org.ioasis.spec.VirtioBlk.T_DISCARD;
+import static org.ioasis.spec.VirtioBlk.T_IN;
+import static org.ioasis.spec.VirtioBlk.T_OUT;
+import static org.ioasis.spec.VirtioBlk.T_WRITE_ZEROES;
+
+import java.util.Arrays;
+import org.ioasis.memory.Outcome;
+import org.ioasis.spec.SplitRing;
+import org.ioasis.virtqueue.MockDriver.Used;
+import org.ioasis.virtqueue.SplitQueue;
+import org.junit.jupiter.api.Test;
+
+/** Several queues (virtio 1.4, 5.2.2), and what a disk says of its blocks and segments (5.2.4). */
+class VirtioBlkQueuesTest {
+    private static final BlkSettings FOUR = new BlkSettings("disk", 64, 8, 4096).withQueues(4);
+
+    private static BlkRig rig(BlkSettings settings, int capacity) {
+        BlkRig made = new BlkRig(settings, capacity, false);
+        made.start();
+        return made;
+    }
+
+    private static BlkRig four() {
+        return rig(FOUR, 64 * 512);
+    }
+
+    // --- several queues
+
+    @Test
+    void withoutMqNegotiatedOnlyTheFirstQueueIsServed() {
+        BlkRig rig = four();
+        rig.start(rig.device.deviceFeatures() & ~F_MQ);
+        rig.add(1, 1, T_IN, 0, 512);
+        rig.add(0, 0, T_IN, 0, 512);
+        rig.expose();
+        rig.device.kick(1);
+        rig.settle();
+        assertThat(rig.status(0)).isEqualTo(S_OK);
+        assertThat(rig.status(1)).isEqualTo(BlkRig.NO_STATUS);
+        assertThat(rig.driver(1).poll()).isNull();
+    }
+
+    @Test
+    void faultOnTheRingOfOneQueueLeavesTheOthersAlone() {
+        BlkRig rig = four();
+        long avail = rig.driver(2).availAddress();
+        rig.dma.trap(avail, avail + SplitRing.availBytes(64) - 1, Outcome.FAULT);
+        for (int q = 0; q < 4; q++) {
+            rig.add(q, q, T_IN, q, 512);
+        }
+        rig.expose();
+        rig.device.kick(2);
+        rig.settle();
+        for (int q = 0; q < 4; q++) {
+            assertThat(rig.status(q)).isEqualTo(q == 2 ? BlkRig.NO_STATUS : S_OK);
+        }
+        assertThat(rig.dma.faults()).isEqualTo(1);
+        assertThat(rig.blk.counters().ringFaults()).isEqualTo(1);
+        assertThat(rig.device.brokenReason()).isNull();
+    }
+
+    @Test
+    void absentRingOfOneQueueLeavesTheOthersAloneAndIsTriedAgain() {
+        BlkRig rig = four();
+        long avail = rig.driver(1).availAddress();
+        rig.dma.trap(avail, avail + 3, Outcome.ABSENT);
+        rig.add(1, 1, T_IN, 0, 512);
+        rig.add(3, 3, T_IN, 0, 512);
+        rig.expose();
+        rig.device.kick(1);
+        rig.settle();
+        assertThat(rig.status(3)).isEqualTo(S_OK);
+        assertThat(rig.status(1)).isEqualTo(BlkRig.NO_STATUS);
+        assertThat(rig.device.needsTick()).isTrue();
+        rig.dma.clearTraps();
+        rig.device.memoryChanged();
+        rig.settle();
+        assertThat(rig.status(1)).isEqualTo(S_OK);
+        assertThat(rig.device.needsTick()).isFalse();
+    }
+
+    @Test
+    void brokenRingOfOneQueueNeedsAResetOfAll() {
+        BlkRig rig = four();
+        rig.driver(3).availIdx(65);
+        rig.device.kick(3);
+        assertThat(rig.device.brokenReason()).isEqualTo(SplitQueue.AVAIL_TOO_FAR);
+        rig.start();
+        assertThat(rig.request(T_IN, 0, 512)).isEqualTo(S_OK);
+    }
+
+    @Test
+    void eachQueueGetsItsOwnChainsBackAndItsOwnInterrupt() {
+        BlkRig rig = four();
+        int[] heads = new int[4];
+        for (int q = 0; q < 4; q++) {
+            rig.add(q, 4 + q, T_IN, 10 + q, 512);
+            heads[q] = rig.add(q, q, T_IN, q, 512);
+        }
+        rig.expose();
+        rig.settle();
+        for (int q = 0; q < 4; q++) {
+            assertThat(rig.driver(q).poll()).isNotNull();
+            assertThat(rig.driver(q).poll()).isEqualTo(new Used(heads[q], 513));
+            assertThat(rig.driver(q).poll()).isNull();
+            assertThat(rig.dataBytes(q, 512))
+                    .isEqualTo(Arrays.copyOfRange(rig.store.content, q * 512, q * 512 + 512));
+        }
+        assertThat(rig.queueInterrupts).isEqualTo(4);
+    }
+
+    @Test
+    void fullQueueDoesNotKeepTheOthersWaiting() {
+        BlkRig rig = four();
+        for (int i = 0; i < 20; i++) {
+            rig.add(0, i, T_IN, i, 512);
+        }
+        for (int q = 1; q < 4; q++) {
+            rig.add(q, 20 + q, T_IN, q, 512);
+        }
+        // All are seen by one look: 8 requests at a time, and each queue has its turn.
+        for (int q = 0; q < 4; q++) {
+            boolean _ = rig.driver(q).expose();
+        }
+        rig.device.kick(0);
+        assertThat(rig.io).hasSize(8);
+        for (int q = 1; q < 4; q++) {
+            assertThat(rig.device.queue(q).inFlight()).isEqualTo(1);
+        }
+        rig.settle();
+        assertThat(rig.blk.counters().reads().ok()).isEqualTo(23);
+    }
+
+    @Test
+    void queueThatIsNotEnabledIsPassedOver() {
+        BlkRig rig = four();
+        rig.device.status(0);
+        rig.device.status(3);
+        rig.device.driverFeatures(rig.device.deviceFeatures());
+        rig.device.status(11);
+        rig.device.queueDesc(2, rig.driver(2).descAddress());
+        rig.device.queueDriver(2, rig.driver(2).availAddress());
+        rig.device.queueDevice(2, rig.driver(2).usedAddress());
+        rig.device.enableQueue(2);
+        rig.device.status(15);
+        rig.add(2, 0, T_IN, 0, 512);
+        rig.expose();
+        rig.settle();
+        assertThat(rig.status(0)).isEqualTo(S_OK);
+    }
+
+    @Test
+    void mqIsOfferedWithItsNumberAndOnlyThen() {
+        assertThat(four().device.deviceFeatures() & F_MQ).isNotZero();
+        assertThat(four().device.readConfig(34, 2)).isEqualTo(4);
+        assertThat(four().device.queueCount()).isEqualTo(4);
+        BlkRig one = BlkRig.small();
+        assertThat(one.device.deviceFeatures() & F_MQ).isZero();
+        assertThat(one.device.readConfig(34, 2)).isZero();
+    }
+
+    // --- blocks
+
+    @Test
+    void requestsThatAreNotAlignedToTheBlocksAreRefused() {
+        BlkRig rig = rig(FOUR.withBlocks(BlkBlocks.OF_4096), 64 * 4096);
+        byte[] before = rig.store.content.clone();
+        for (int type : new int[] {T_IN, T_OUT}) {
+            assertThat(rig.request(type, 1, 4096)).isEqualTo(S_IOERR);
+            assertThat(rig.request(type, 7, 4096)).isEqualTo(S_IOERR);
+            assertThat(rig.request(type, 0, 512)).isEqualTo(S_IOERR);
+            assertThat(rig.request(type, 8, 4096 + 512)).isEqualTo(S_IOERR);
+        }
+        for (int type : new int[] {T_DISCARD, T_WRITE_ZEROES}) {
+            assertThat(rig.erase(type, 1, 8, 0)).isEqualTo(S_IOERR);
+            assertThat(rig.erase(type, 8, 7, 0)).isEqualTo(S_IOERR);
+        }
+        assertThat(rig.store.content).isEqualTo(before);
+        assertThat(rig.store.reads + rig.store.writes).isZero();
+        assertThat(rig.request(T_IN, 8, 8192)).isEqualTo(S_OK);
+        assertThat(rig.request(T_OUT, 504, 4096)).isEqualTo(S_OK);
+        assertThat(rig.erase(T_DISCARD, 8, 8, 0)).isEqualTo(S_OK);
+    }
+
+    @Test
+    void driverThatHasNotSeenTheBlockSizeGoesBySectors() {
+        BlkRig rig = rig(FOUR.withBlocks(BlkBlocks.OF_4096), 64 * 4096);
+        rig.start(rig.device.deviceFeatures() & ~F_BLK_SIZE);
+        assertThat(rig.request(T_IN, 3, 512)).isEqualTo(S_OK);
+        assertThat(rig.dataBytes(0, 512))
+                .isEqualTo(Arrays.copyOfRange(rig.store.content, 3 * 512, 4 * 512));
+    }
+
+    @Test
+    void capacityIsWholeBlocks() {
+        BlkRig rig = rig(FOUR.withBlocks(BlkBlocks.OF_4096), 3 * 4096 + 3584);
+        assertThat(rig.device.readConfig(0, 8)).isEqualTo(24);
+        assertThat(rig.request(T_IN, 24, 4096)).isEqualTo(S_IOERR);
+        assertThat(rig.request(T_IN, 16, 4096)).isEqualTo(S_OK);
+    }
+
+    @Test
+    void configurationHasBlocksTopologyAndSegments() {
+        BlkRig rig =
+                rig(
+                        FOUR.withBlocks(new BlkBlocks(4096, 3, 16, 256)).withSegments(10, 65536),
+                        64 * 4096);
+        assertThat(rig.device.deviceFeatures() & F_TOPOLOGY).isNotZero();
+        assertThat(rig.device.deviceFeatures() & F_SIZE_MAX).isNotZero();
+        assertThat(rig.device.readConfig(8, 4)).isEqualTo(65536);
+        assertThat(rig.device.readConfig(12, 4)).isEqualTo(10);
+        assertThat(rig.device.readConfig(20, 4)).isEqualTo(4096);
+        assertThat(rig.device.readConfig(24, 1)).isEqualTo(3);
+        assertThat(rig.device.readConfig(25, 1)).isZero();
+        assertThat(rig.device.readConfig(26, 2)).isEqualTo(16);
+        assertThat(rig.device.readConfig(28, 4)).isEqualTo(256);
+        assertThat(rig.device.readConfig(44, 4)).isEqualTo(8);
+        assertThat(BlkRig.small().device.deviceFeatures() & F_SIZE_MAX).isZero();
+    }
+
+    @Test
+    void configurationCannotBeWritten() {
+        BlkRig rig = four();
+        for (int at = 0; at < 60; at += 4) {
+            long before = rig.device.readConfig(at, 4);
+            rig.device.writeConfig(at, 4, 0x5a5a5a5a);
+            assertThat(rig.device.readConfig(at, 4)).isEqualTo(before);
+        }
+    }
+
+    @Test
+    void settingsOutOfRangeAreOurOwnMistake() {
+        assertThatThrownBy(() -> FOUR.withQueues(0)).isInstanceOf(IllegalArgumentException.class);
+        assertThatThrownBy(() -> FOUR.withQueues(65)).isInstanceOf(IllegalArgumentException.class);
+        assertThatThrownBy(() -> FOUR.withSegments(0, 0))
+                .isInstanceOf(IllegalArgumentException.class);
+        assertThatThrownBy(() -> FOUR.withSegments(63, 0))
+                .isInstanceOf(IllegalArgumentException.class);
+        assertThatThrownBy(() -> FOUR.withSegments(1, 4095))
+                .isInstanceOf(IllegalArgumentException.class);
+        assertThatThrownBy(() -> new BlkBlocks(1024, 0, 1, 0))
+                .isInstanceOf(IllegalArgumentException.class);
+        assertThatThrownBy(() -> new BlkBlocks(512, 9, 1, 0))
+                .isInstanceOf(IllegalArgumentException.class);
+        assertThatThrownBy(() -> new BlkBlocks(512, 0, 0, 0))
+                .isInstanceOf(IllegalArgumentException.class);
+        BlkSettings small = new BlkSettings("", 64, 8, 512);
+        assertThatThrownBy(() -> small.withBlocks(BlkBlocks.OF_4096))
+                .isInstanceOf(IllegalArgumentException.class);
+    }
+}

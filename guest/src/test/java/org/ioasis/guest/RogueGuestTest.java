@@ -1,0 +1,250 @@
+package org.ioasis.guest;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.security.MessageDigest;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.HexFormat;
+import java.util.List;
+import java.util.Objects;
+import java.util.Random;
+import java.util.concurrent.BlockingQueue;
+import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.TimeUnit;
+import java.util.function.Predicate;
+import org.ioasis.guestkit.Cleanup;
+import org.ioasis.guestkit.GuestKit;
+import org.ioasis.guestkit.Host;
+import org.ioasis.guestkit.Initramfs;
+import org.ioasis.guestkit.Provisioner;
+import org.ioasis.iommu.IommuOptions;
+import org.ioasis.iommu.Status;
+import org.ioasis.loop.IdlePolicy;
+import org.ioasis.machine.Disk;
+import org.ioasis.machine.Machine;
+import org.ioasis.machine.RogueRng;
+import org.ioasis.memory.Access;
+import org.ioasis.topology.Viot;
+import org.ioasis.virtio.iommu.RequestType;
+import org.ioasis.virtio.rogue.Aim;
+import org.ioasis.virtio.rogue.Tally;
+import org.ioasis.virtio.rogue.Volley;
+import org.ioasis.vm.Accel;
+import org.ioasis.vm.GuestEvent;
+import org.ioasis.vm.QemuCommand;
+import org.ioasis.vm.QemuProcess;
+import org.ioasis.vm.Workspace;
+import org.junit.jupiter.api.Test;
+
+/**
+ * A device that lies, in a stock guest that does I/O: nothing that its driver has not mapped for it
+ * is reached. What must not change is a part of memory that the kernel is told to leave alone, so
+ * that its digest is the same unless a device wrote to it.
+ */
+class RogueGuestTest {
+    private static final int DISK_BYTES = 8 << 20;
+    private static final int ROGUE_SLOT = 5;
+    private static final int ENDPOINT = Viot.bdf(0, ROGUE_SLOT, 0);
+    private static final long RESERVED = 0x1000_0000L;
+    private static final int RESERVED_BYTES = 16 << 20;
+    private static final long UNMISTAKABLE = 0xdead_0000L;
+    private static final Duration PATIENCE = Duration.ofMinutes(2);
+    private static final List<String> DRIVERS = List.of("virtio_iommu", "virtio_blk", "virtio_rng");
+
+    private final BlockingQueue<GuestEvent> events = new LinkedBlockingQueue<>();
+    private final List<String> seen = new ArrayList<>();
+
+    @Test
+    void rogueReachesNothingThatItsDriverHasNotMapped() throws Exception {
+        byte[] content = new byte[DISK_BYTES];
+        new Random(42).nextBytes(content);
+        Host host = Host.current();
+        try (Cleanup cleanup = Cleanup.atExit()) {
+            GuestKit kit = new Provisioner(host, cleanup, System.out::println).provide();
+            try (Workspace workspace = Workspace.create(host, cleanup, 128L << 20);
+                    Machine machine =
+                            new Machine(
+                                    "rogue",
+                                    IommuOptions.DEFAULT,
+                                    IdlePolicy.EVENT_DRIVEN,
+                                    workspace.file("iommu.sock"))) {
+                Path from = Files.write(workspace.file("from.img"), content);
+                Disk source = disk(machine, workspace, 2, "from", from, false);
+                Path to = Files.write(workspace.file("to.img"), content);
+                Disk target = disk(machine, workspace, 3, "to", to, true);
+                Path control = workspace.emptyDisk("control.img", 4096);
+                Disk unused = disk(machine, workspace, 4, "control", control, false);
+                RogueRng rogue = machine.addRogue("rng", ENDPOINT, workspace.file("disk5.sock"));
+                machine.start();
+                try (QemuProcess qemu =
+                        QemuProcess.start(command(kit, workspace), host, cleanup, events::add)) {
+                    await("the guest's I/O", e -> e instanceof GuestEvent.Step s && isIo(s));
+                    assertThat(unused.endpoint().id()).isEqualTo(Viot.bdf(0, 4, 0));
+                    assertIsTranslated(machine, rogue, target);
+
+                    fire(machine, rogue, target);
+
+                    Files.write(
+                            control,
+                            "stop".getBytes(StandardCharsets.US_ASCII),
+                            StandardOpenOption.WRITE);
+                    assertThat(qemu.await(PATIENCE, () -> System.out.println(machine.dump())))
+                            .isEqualTo(new QemuProcess.End.Exited(0));
+                    assertThat(qemu.report().failure()).as(text()).isEmpty();
+                    assertThat(qemu.report().isFinished()).as(text()).isTrue();
+                    assertThat(qemu.report().hash()).hasValue(sha256(content));
+                }
+                assertThat(Files.readAllBytes(to)).isEqualTo(content);
+                assertThat(source.accesses().faults() + target.accesses().faults()).isZero();
+                assertThat(target.requests().discards().ok()).isPositive();
+                assertThat(machine.internalFailures()).isZero();
+            }
+        }
+    }
+
+    private static boolean isIo(GuestEvent.Step step) {
+        return step.name().equals("io");
+    }
+
+    private static Disk disk(
+            Machine machine,
+            Workspace workspace,
+            int slot,
+            String name,
+            Path file,
+            boolean isWritable)
+            throws IOException {
+        Path socket = workspace.file("disk" + slot + ".sock");
+        return machine.addDisk(name, Viot.bdf(0, slot, 0), file, isWritable, socket);
+    }
+
+    private static QemuCommand command(GuestKit kit, Workspace workspace) throws IOException {
+        Initramfs initramfs = Initramfs.write(workspace.file("initramfs"), kit, DRIVERS);
+        try (InputStream script = RogueGuestTest.class.getResourceAsStream("rogue-init")) {
+            ExtraArchive.append(
+                    initramfs.file(), "rogue", Objects.requireNonNull(script).readAllBytes());
+        }
+        List<QemuCommand.Function> functions = new ArrayList<>();
+        List<Viot.PciRange> ranges = new ArrayList<>();
+        functions.add(new QemuCommand.Function(1, 0, workspace.file("iommu.sock")));
+        for (int slot = 2; slot <= ROGUE_SLOT; slot++) {
+            int bdf = Viot.bdf(0, slot, 0);
+            Path socket = workspace.file("disk" + slot + ".sock");
+            functions.add(new QemuCommand.Function(slot, 0, socket));
+            ranges.add(new Viot.PciRange(0, 0, bdf, bdf, bdf));
+        }
+        Path viot = workspace.file("viot");
+        Files.write(
+                viot,
+                Viot.table(
+                        Viot.Oem.IOASIS,
+                        List.of(new Viot.Iommu(0, Viot.bdf(0, 1, 0))),
+                        ranges,
+                        Viot.OwnFunction.REFUSED));
+        String commandLine =
+                "console=ttyS0 quiet panic=-1 printk.devkmsg=on printk.time=1 rdinit=/rogue"
+                        + " memmap=16M$0x10000000 ioasis.modules="
+                        + String.join(",", initramfs.modules());
+        return new QemuCommand(
+                kit.qemu(),
+                Accel.TCG,
+                512,
+                1,
+                kit.kernel().image(),
+                initramfs.file(),
+                commandLine,
+                List.of(viot),
+                functions);
+    }
+
+    private static void assertIsTranslated(Machine machine, RogueRng rogue, Disk target) {
+        assertThat(machine.requests().answeredWith(RequestType.ATTACH, Status.OK)).isPositive();
+        assertThat(machine.dump()).containsPattern("endpoint 0x28: domain 0x");
+        assertThat(rogue.rng().requests().bytes()).as("bytes for the guest").isPositive();
+        assertThat(rogue.rng().accesses().translations()).isPositive();
+        assertThat(target.accesses().bypassedAfterAttach()).isZero();
+    }
+
+    private void fire(Machine machine, RogueRng rogue, Disk target) throws Exception {
+        byte[] marked = new byte[RESERVED_BYTES];
+        new Random(7).nextBytes(marked);
+        long refused = 0;
+        try (GuestRam ram = GuestRam.ofOnlyQemu()) {
+            ram.write(RESERVED, marked);
+            String digest = sha256(ram.read(RESERVED, RESERVED_BYTES));
+            assertThat(digest).isEqualTo(sha256(marked));
+
+            // Alone, so that no other fault stands in its place in the guest's log.
+            refused += allRefused(rogue, Access.WRITE, new Aim.Stride(UNMISTAKABLE, 0), 64, 1);
+            await(
+                    "the fault in the kernel's log",
+                    e ->
+                            e instanceof GuestEvent.Text(String line)
+                                    && line.contains("page fault from EP %d at".formatted(ENDPOINT))
+                                    && line.contains("0x%x [W]".formatted(UNMISTAKABLE)));
+
+            long writes = target.requests().writes().ok();
+            Aim anywhere = new Aim.Scatter(RESERVED, RESERVED + RESERVED_BYTES - 1, 1);
+            Aim pages = new Aim.Stride(RESERVED - 8, 4096);
+            while (refused < 100_000 || target.requests().writes().ok() < writes + 100) {
+                refused += allRefused(rogue, Access.WRITE, anywhere, 256, 2_000);
+                refused += allRefused(rogue, Access.READ, anywhere, 256, 2_000);
+                refused += allRefused(rogue, Access.WRITE, pages, 16, 2_000);
+                refused += allRefused(rogue, Access.WRITE, anywhere, 1 << 20, 50);
+            }
+            // Where other devices' mappings are: at most its own are found there.
+            Tally around =
+                    shoot(
+                            rogue,
+                            new Volley(Access.READ, new Aim.Scatter(1L << 31, -1L, 2), 64, 5000));
+            assertThat(around.ok() + around.faults()).isEqualTo(5000);
+            assertThat(around.faults()).isGreaterThan(4900);
+
+            assertThat(sha256(ram.read(RESERVED, RESERVED_BYTES))).isEqualTo(digest);
+        }
+        assertThat(refused).isGreaterThanOrEqualTo(100_000);
+        assertThat(rogue.rng().accesses().faults()).isGreaterThanOrEqualTo(refused);
+        assertThat(machine.recentFaults().size()).as("kept faults").isLessThanOrEqualTo(80);
+    }
+
+    private static long allRefused(RogueRng rogue, Access access, Aim aim, int length, long count)
+            throws Exception {
+        Tally tally = shoot(rogue, new Volley(access, aim, length, count));
+        assertThat(tally.faults()).as("%s %s", access, aim).isEqualTo(count);
+        return tally.faults();
+    }
+
+    private static Tally shoot(RogueRng rogue, Volley volley) throws Exception {
+        return rogue.rogue().fire(volley).get(PATIENCE.toSeconds(), TimeUnit.SECONDS);
+    }
+
+    /** Reads on until an event is the wanted one. */
+    private void await(String what, Predicate<GuestEvent> wanted) throws InterruptedException {
+        long deadline = System.nanoTime() + PATIENCE.toNanos();
+        while (true) {
+            GuestEvent event = events.poll(deadline - System.nanoTime(), TimeUnit.NANOSECONDS);
+            if (event == null) {
+                throw new AssertionError("not seen: " + what + "\n" + text());
+            }
+            seen.add(event.toString());
+            if (wanted.test(event)) {
+                return;
+            }
+        }
+    }
+
+    private String text() {
+        return String.join("\n", seen);
+    }
+
+    private static String sha256(byte[] bytes) throws Exception {
+        return HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(bytes));
+    }
+}
