@@ -1,7 +1,8 @@
 #!/bin/sh
 # Every test there is: the build, the shell tests, then the tests of all modules in one Maven run. Modules run one after
 # the other and the guest's come last, so that a virtual machine never shares the processors with a build. The last
-# line is the sum over everything: "N passed, N failed, N skipped".
+# line is the sum over everything: "N passed, N failed, N skipped". A run of everything is also held to the budget, the
+# table in CONTRIBUTING.md.
 set -eu
 [ -n "${IOASIS_ROOT-}" ] || exec "$(dirname -- "$0")/../ioasis" test "$@"
 . "$IOASIS_ROOT/tools/lib.sh"
@@ -53,6 +54,7 @@ failed=0
 skipped=0
 : >"$work/notes"
 : >"$work/times"
+: >"$work/spent"
 
 note() {
     printf '%s\n' "$*" >>"$work/notes"
@@ -65,6 +67,50 @@ fail() {
 
 took() { # what, seconds
     printf '  %-10s %s s\n' "$1" "$2" >>"$work/times"
+}
+
+# Whole seconds of a time as Maven gives it: "3.456 s", "01:02 min", "01:02 h".
+seconds_of() { # time, unit
+    case $1 in
+        *:*) set -- "${1%%:*}" "${1##*:}" "$2" ;;
+        *) set -- 0 "${1%%.*}" s ;;
+    esac
+    # A leading zero would make it octal.
+    set -- "${1#0}" "${2#0}" "$3"
+    case $3 in
+        h) printf '%d\n' $((${1:-0} * 3600 + ${2:-0} * 60)) ;;
+        *) printf '%d\n' $((${1:-0} * 60 + ${2:-0})) ;;
+    esac
+}
+
+spent() { # part, seconds
+    printf '%s %s\n' "$1" "$2" >>"$work/spent"
+}
+
+# The rows "| part | N s | ..." of the table below the heading "Budget", as "part N".
+budget() {
+    [ -f "$root/CONTRIBUTING.md" ] || return 0
+    sed -n '/^## Budget/,/^## [^B]/s/^| *\([a-z ]*[a-z]\) *| *\([0-9][0-9]*\) s *|.*/\1=\2/p' "$root/CONTRIBUTING.md"
+}
+
+# What each part may take and took; a part over its limit is a failure.
+check_budget() { # seconds in all
+    known=0
+    while read -r part time; do
+        known=$((known + time))
+    done <"$work/spent"
+    spent rest $(($1 > known ? $1 - known : 0))
+    spent all "$1"
+    budget >"$work/budget"
+    [ -s "$work/budget" ] || return 0
+    printf 'budget:\n  %-10s %7s %7s\n' part limit took
+    while IFS='=' read -r part limit; do
+        time=$(awk -v part="$part" '$1 == part { sum += $2 } END { print sum + 0 }' "$work/spent")
+        printf '  %-10s %5s s %5s s\n' "$part" "$limit" "$time"
+        if [ "$time" -gt "$limit" ]; then
+            fail "budget: $part took $time s and may take $limit s"
+        fi
+    done <"$work/budget"
 }
 
 # All modules in the order of the parent pom.
@@ -219,6 +265,10 @@ run_shell_tests() {
 module_times() { # log
     sed -n 's/^\[INFO\] ioasis-\([a-z]*\) \.* *\(SUCCESS\|FAILURE\) \[ *\([^]]*\)\]$/\1 \3/p' "$1" |
         while read -r name time unit; do
+            case $name in
+                guest) spent guest "$(seconds_of "$time" "$unit")" ;;
+                *) spent unit "$(seconds_of "$time" "$unit")" ;;
+            esac
             case $unit in
                 min)
                     time=${time#0}
@@ -231,18 +281,21 @@ module_times() { # log
 
 say "build ..."
 start=$(date +%s)
+run_began=$start
 IOASIS_NO_BUILD=
 build
 # The tests may start the launcher: it must not build beside Maven, and it is up to date.
 IOASIS_NO_BUILD=1
 export IOASIS_NO_BUILD
 took build $(($(date +%s) - start))
+spent build $(($(date +%s) - start))
 
 if [ -n "$shell_tests" ]; then
     say "shell tests ..."
     start=$(date +%s)
     run_shell_tests
     took shell $(($(date +%s) - start))
+    spent shell $(($(date +%s) - start))
 fi
 
 if [ -z "$narrowed" ] || [ -n "$modules$classes" ]; then
@@ -295,6 +348,9 @@ fi
 
 printf 'took:\n'
 cat "$work/times"
+if [ -z "$narrowed" ]; then
+    check_budget $(($(date +%s) - run_began))
+fi
 cat "$work/notes"
 if [ $failed -ne 0 ] && [ -f "$root/target/test.log" ]; then
     printf 'Details: %s and */target/surefire-reports/*.txt\n' "$root/target/test.log"

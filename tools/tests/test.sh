@@ -52,6 +52,36 @@ all_pass() {
 }
 check "all reports and shell tests are summed" all_pass
 
+budget_table() { # limit of unit
+    printf '# X\n\n## Budget\n\n| part | limit | what |\n|---|---|---|\n| build | 90 s | a |\n| unit | %s s | b |\n| all | 900 s | |\n\n## Other\n\n| shell | 0 s | no part of it |\n' \
+        "$1" >"$tree/CONTRIBUTING.md"
+}
+
+within_budget() {
+    make_project
+    budget_table 65
+    run "$tree/ioasis" test
+    expect_status 0
+    # 3.456 s and 1 min 02 s
+    expect out "unit          65 s    65 s"
+    expect out "build         90 s"
+    expect_not out "shell          0 s"
+    expect_sum "8 passed, 0 failed, 0 skipped"
+}
+check "what the parts took is compared with the budget" within_budget
+
+over_budget() {
+    make_project
+    budget_table 64
+    run "$tree/ioasis" test
+    expect_status 1
+    expect out "FAILED   budget: unit took 65 s and may take 64 s"
+    expect_sum "8 passed, 1 failed, 0 skipped"
+    run "$tree/ioasis" test core
+    expect_not out "budget"
+}
+check "a part over its limit fails, in a run of everything" over_budget
+
 some_fail() {
     make_project
     report core org.x.OneTest 5 1 1 1 \

@@ -5,18 +5,25 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.SecureRandom;
 import java.time.Duration;
-import java.util.Optional;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.concurrent.Callable;
 import org.ioasis.guestkit.Host;
+import org.ioasis.guestkit.Kernel;
+import org.ioasis.guestkit.KernelChoice;
 import org.ioasis.guestkit.UnavailableException;
 import org.ioasis.run.DiskRun;
+import org.ioasis.run.GuestSetup;
 import org.ioasis.run.Progress;
 import org.ioasis.run.RunOptions;
 import org.ioasis.run.RunReport;
 import org.ioasis.run.RunReportJson;
 import org.ioasis.run.RunReportText;
+import org.ioasis.run.ShellRun;
 import org.ioasis.vm.Accel;
+import org.ioasis.vm.GuestTask;
 import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.ArgGroup;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
@@ -28,7 +35,7 @@ import picocli.CommandLine.Spec;
         name = "vm",
         description = {
             "Boot an unmodified Linux guest with three disks behind the IOMMU, let it make a file system, copy 256 MiB"
-                    + " through it, and check the result from the host's side.",
+                    + " through it, and check the result from the host's side; or let it run what you want.",
             "QEMU 10.1 or newer is taken from the PATH; it, a kernel and busybox are otherwise fetched from Debian"
                     + " into the user's cache folder."
         },
@@ -38,11 +45,17 @@ import picocli.CommandLine.Spec;
             "0:the host's check holds and nothing went past the IOMMU",
             "1:it does not; the report says why",
             "2:wrong arguments",
+            "70:with --run, --interactive or --initrd: the guest ended without an exit status",
             "69:something that this machine must have is missing"
         })
 final class VmCommand implements Callable<Integer> {
     private static final int MEMORY_MIN = 256;
     private static final int MEMORY_MAX = 65_536;
+    private static final int PROCESSOR_MAX = 64;
+    private static final int MEBIBYTES_MIN = 4;
+    private static final int MEBIBYTES_MAX = 65_536;
+    private static final int DEFAULT_MEBIBYTES = 256;
+    private static final int SMALL_MEBIBYTES = 32;
 
     /** How the guest's instructions are run. */
     enum AccelOption {
@@ -92,6 +105,155 @@ final class VmCommand implements Callable<Integer> {
     private @Nullable Path json;
 
     @Option(
+            names = "--run",
+            paramLabel = "CMD",
+            description = {
+                "Run CMD in the guest's shell instead of the check. Its output is ours and so is its exit status; 70"
+                        + " if the guest ended without one. The three disks are /dev/vda (seeded, read-only),"
+                        + " /dev/vdb and /dev/vdc."
+            })
+    private @Nullable String command;
+
+    @Option(
+            names = "--interactive",
+            description =
+                    "A shell on the guest's console instead of the check. Ctrl-A x or the shell's exit ends it.")
+    private boolean isInteractive;
+
+    @Option(
+            names = "--kernel",
+            paramLabel = "KERNEL",
+            defaultValue = "stable",
+            description = {
+                "stable or backports (of Debian), or the path of a bzImage or vmlinux of your own"
+                        + " (default: ${DEFAULT-VALUE})."
+            })
+    private String kernel = "stable";
+
+    @Option(
+            names = "--modules",
+            paramLabel = "DIR",
+            description = {
+                "The modules of your own kernel: what modules_install made, or the tree it was built in. Not needed if"
+                        + " virtio_iommu, virtio_blk, virtio_pci and ext4 are built in."
+            })
+    private @Nullable Path modules;
+
+    @Option(
+            names = "--append",
+            paramLabel = "WORDS",
+            description = "Further parameters of the kernel. Can be repeated.")
+    private List<String> append = new ArrayList<>();
+
+    @Option(
+            names = "--initrd",
+            paramLabel = "FILE",
+            description = {
+                "Boot FILE as the initramfs instead of ours, with the console on the terminal and no check. Exit code 0"
+                        + " if the guest ends by itself."
+            })
+    private @Nullable Path initrd;
+
+    @Option(
+            names = "--disk",
+            paramLabel = "FILE",
+            description = {
+                "One more disk behind the IOMMU, an endpoint of its own: /dev/vdd, the next /dev/vde. Read-only if you"
+                        + " may not write to FILE. Can be repeated."
+            })
+    private List<Path> disks = new ArrayList<>();
+
+    @Option(
+            names = "--cpus",
+            paramLabel = "N",
+            defaultValue = "1",
+            description = "Processors of the guest, 1 to 64 (default: ${DEFAULT-VALUE}).")
+    private int processors = 1;
+
+    @ArgGroup(exclusive = true)
+    private @Nullable TranslationOptions translation;
+
+    /** At most one of them. */
+    static final class TranslationOptions {
+        @Option(
+                names = "--lazy",
+                description =
+                        "The guest gives unmapped addresses back later, many at once (iommu.strict=0).")
+        private boolean isLazy;
+
+        @Option(
+                names = "--strict",
+                description = "The guest waits for each UNMAP before it goes on (iommu.strict=1).")
+        private boolean isStrict;
+
+        @Option(
+                names = "--passthrough",
+                description = {
+                    "The guest attaches its disks to bypass domains, in which nothing is translated"
+                            + " (iommu.passthrough=1)."
+                })
+        private boolean isPassthrough;
+
+        RunOptions.Translation chosen() {
+            if (isLazy) {
+                return RunOptions.Translation.LAZY;
+            }
+            if (isStrict) {
+                return RunOptions.Translation.STRICT;
+            }
+            return isPassthrough
+                    ? RunOptions.Translation.PASSTHROUGH
+                    : RunOptions.Translation.UNCHANGED;
+        }
+    }
+
+    @Option(
+            names = "--no-boot-bypass",
+            description = {
+                "Refuse the disks every access until the guest's driver attaches them. The firmware leaves them alone"
+                        + " then."
+            })
+    private boolean isWithoutBootBypass;
+
+    @Option(
+            names = "--iommus",
+            paramLabel = "N",
+            defaultValue = "1",
+            description = {
+                "1 or 2: with 2, the disk with the file system is behind an IOMMU of its own"
+                        + " (default: ${DEFAULT-VALUE})."
+            })
+    private int iommus = 1;
+
+    @Option(
+            names = "--bytes",
+            paramLabel = "MIB",
+            description = {
+                "Size of the seeded disk in MiB, 4 to 65536 (default: 256, with --run, --interactive or --initrd 32)."
+            })
+    private @Nullable Integer mebibytes;
+
+    @Option(
+            names = "--scenario",
+            paramLabel = "NAME",
+            defaultValue = "plain",
+            description = {
+                "${COMPLETION-CANDIDATES}: what happens to the guest before it is checked a second time: it reboots, its"
+                        + " drivers unbind and bind again, its disks are removed and found by a rescan; or the third"
+                        + " disk is plugged in while it runs (default: ${DEFAULT-VALUE})."
+            })
+    private ScenarioOption scenario = ScenarioOption.plain;
+
+    /** What happens to the guest. */
+    enum ScenarioOption {
+        plain,
+        reboot,
+        rebind,
+        rescan,
+        hotplug
+    }
+
+    @Option(
             names = "--print-qemu",
             description = "Print the command that QEMU would be started with, and start nothing.")
     private boolean printQemu;
@@ -113,23 +275,25 @@ final class VmCommand implements Callable<Integer> {
                 throw refused("--json: there is no folder for " + report);
             }
         }
-        RunOptions options =
-                new RunOptions(
-                        switch (accel) {
-                            case auto -> Optional.empty();
-                            case kvm -> Optional.of(Accel.KVM);
-                            case tcg -> Optional.of(Accel.TCG);
-                        },
-                        memory,
-                        Duration.ofSeconds(timeout),
-                        seed != null ? seed : new SecureRandom().nextLong());
-        DiskRun run = new DiskRun(options, Host.current(), Progress.standard());
+        if (processors < 1 || processors > PROCESSOR_MAX) {
+            throw refused("--cpus must be 1 to %d, not %d".formatted(PROCESSOR_MAX, processors));
+        }
+        if (iommus < 1 || iommus > GuestSetup.IOMMU_LIMIT) {
+            throw refused(
+                    "--iommus must be 1 to %d, not %d".formatted(GuestSetup.IOMMU_LIMIT, iommus));
+        }
+        GuestTask task = task();
+        RunOptions options = options(task);
+        Progress progress = Progress.standard();
         try {
             if (printQemu) {
-                System.out.println(run.qemuCommand());
+                System.out.println(GuestSetup.qemuCommand(options, task, Host.current(), progress));
                 return 0;
             }
-            RunReport result = run.run();
+            if (!(task instanceof GuestTask.Check(long _, GuestTask.Scenario chosen))) {
+                return new ShellRun(options, task, Host.current(), progress).run();
+            }
+            RunReport result = new DiskRun(options, chosen, Host.current(), progress).run();
             System.out.print(RunReportText.of(result));
             if (report != null) {
                 Files.writeString(report, RunReportJson.of(result));
@@ -138,6 +302,125 @@ final class VmCommand implements Callable<Integer> {
         } catch (UnavailableException e) {
             System.err.println("ioasis: " + e.getMessage());
             return e.exitCode();
+        }
+    }
+
+    private GuestTask task() {
+        List<String> chosen = new ArrayList<>();
+        if (command != null) {
+            chosen.add("--run");
+        }
+        if (isInteractive) {
+            chosen.add("--interactive");
+        }
+        if (initrd != null) {
+            chosen.add("--initrd");
+        }
+        if (scenario != ScenarioOption.plain) {
+            chosen.add("--scenario");
+        }
+        // The console is the terminal's with an initramfs of the user's, so this adds nothing.
+        if (chosen.equals(List.of("--interactive", "--initrd"))) {
+            return new GuestTask.Boot();
+        }
+        if (chosen.size() > 1) {
+            throw refused(String.join(" and ", chosen) + " do not go together");
+        }
+        if (json != null && !chosen.isEmpty() && !chosen.equals(List.of("--scenario"))) {
+            throw refused(
+                    "--json is the report of the check, which %s does not make"
+                            .formatted(chosen.getFirst()));
+        }
+        if (command != null) {
+            return new GuestTask.Run(command);
+        }
+        if (isInteractive) {
+            return new GuestTask.Shell();
+        }
+        return initrd != null
+                ? new GuestTask.Boot()
+                : new GuestTask.Check(
+                        seedBytes(DEFAULT_MEBIBYTES),
+                        switch (scenario) {
+                            case plain -> GuestTask.Scenario.PLAIN;
+                            case reboot -> GuestTask.Scenario.REBOOT;
+                            case rebind -> GuestTask.Scenario.REBIND;
+                            case rescan -> GuestTask.Scenario.RESCAN;
+                            case hotplug -> GuestTask.Scenario.HOTPLUG;
+                        });
+    }
+
+    private long seedBytes(int byDefault) {
+        int chosen = mebibytes != null ? mebibytes : byDefault;
+        if (chosen < MEBIBYTES_MIN || chosen > MEBIBYTES_MAX) {
+            throw refused(
+                    "--bytes must be %d to %d MiB, not %d"
+                            .formatted(MEBIBYTES_MIN, MEBIBYTES_MAX, chosen));
+        }
+        return (long) chosen << 20;
+    }
+
+    private RunOptions options(GuestTask task) {
+        long bytes =
+                task instanceof GuestTask.Check(long checked, GuestTask.Scenario _)
+                        ? checked
+                        : seedBytes(SMALL_MEBIBYTES);
+        if (disks.size() > GuestSetup.OWN_DISK_LIMIT) {
+            throw refused(
+                    "at most %d disks have room beside ours".formatted(GuestSetup.OWN_DISK_LIMIT));
+        }
+        for (Path disk : disks) {
+            if (!Files.isRegularFile(disk) || !Files.isReadable(disk)) {
+                throw refused("--disk: %s is not a file that can be read".formatted(disk));
+            }
+        }
+        RunOptions.Builder options =
+                RunOptions.builder(seed != null ? seed : new SecureRandom().nextLong())
+                        .memoryMiB(memory)
+                        .processors(processors)
+                        .limit(Duration.ofSeconds(timeout))
+                        .seedBytes(bytes)
+                        .kernel(kernelChoice())
+                        .bypassing(!isWithoutBootBypass)
+                        .iommus(iommus)
+                        .append(append)
+                        .disks(disks);
+        if (translation != null) {
+            options.translation(translation.chosen());
+        }
+        switch (accel) {
+            case auto -> {}
+            case kvm -> options.accel(Accel.KVM);
+            case tcg -> options.accel(Accel.TCG);
+        }
+        if (initrd != null) {
+            if (!Files.isRegularFile(initrd)) {
+                throw refused("--initrd: there is no file " + initrd);
+            }
+            options.initramfs(initrd);
+        }
+        return options.build();
+    }
+
+    private KernelChoice kernelChoice() {
+        switch (kernel) {
+            case "stable", "backports" -> {
+                if (modules != null) {
+                    throw refused(
+                            "--modules belongs to a kernel of your own; %s has its modules"
+                                    .formatted(kernel));
+                }
+                return kernel.equals("stable")
+                        ? KernelChoice.Debian.STABLE
+                        : KernelChoice.Debian.BACKPORTS;
+            }
+            default -> {
+                try {
+                    return new KernelChoice.Own(Kernel.at(Path.of(kernel), modules));
+                } catch (IOException e) {
+                    throw refused("--kernel: " + e.getMessage());
+                }
+            }
         }
     }
 

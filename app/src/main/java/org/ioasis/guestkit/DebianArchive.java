@@ -200,27 +200,41 @@ final class DebianArchive {
         settings.add(name + " \"" + value + "\";");
     }
 
-    /** The package that {@code name} depends on first: what a meta package stands for. */
-    String dependency(String name) throws UnavailableException, IOException, InterruptedException {
+    /**
+     * The packages that {@code name} depends on, in its own order.
+     *
+     * @param release the release whose version of {@code name} is asked for
+     */
+    List<String> dependencies(String name, String release)
+            throws UnavailableException, IOException, InterruptedException {
         List<String> lines = new ArrayList<>();
         Tool.Result result =
-                apt(command(host, "apt-cache", "depends", name), folder, QUERY_LIMIT, lines::add);
+                apt(
+                        command(host, "apt-cache", "-t", release, "depends", name),
+                        folder,
+                        QUERY_LIMIT,
+                        lines::add);
+        List<String> found = new ArrayList<>();
         for (String line : lines) {
             Matcher matcher = DEPENDS.matcher(line);
             if (matcher.matches() && PACKAGE_NAME.matcher(matcher.group(1)).matches()) {
-                return matcher.group(1);
+                found.add(matcher.group(1));
             }
         }
-        throw new UnavailableException(
-                "Debian's " + name + " depends on nothing:\n" + result.explanation());
+        if (found.isEmpty()) {
+            throw new UnavailableException(
+                    "Debian's " + name + " depends on nothing:\n" + result.explanation());
+        }
+        return found;
     }
 
     /** Downloads exactly these packages. */
-    List<Path> download(List<String> names)
+    List<Path> download(List<String> names, String release)
             throws UnavailableException, IOException, InterruptedException {
         progress.accept("downloading " + String.join(" ", names));
         Path target = folder.resolve("debs");
-        List<String> command = new ArrayList<>(command(host, "apt-get", "-q", "download"));
+        List<String> command =
+                new ArrayList<>(command(host, "apt-get", "-q", "-t", release, "download"));
         command.addAll(names);
         Tool.Result result = apt(command, target, DOWNLOAD_LIMIT, line -> {});
         List<Path> files = packageFiles(target);

@@ -4,10 +4,12 @@ import java.io.BufferedOutputStream;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.OutputStream;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.zip.Deflater;
 import java.util.zip.GZIPOutputStream;
 
@@ -24,8 +26,10 @@ public record Initramfs(Path file, List<String> modules) {
      * Writes the archive to {@code file}.
      *
      * @param drivers names of the drivers that the guest needs, built in or not
+     * @param command for the guest's shell, if that is what it is to do; else empty
      */
-    public static Initramfs write(Path file, GuestKit kit, List<String> drivers)
+    public static Initramfs write(
+            Path file, GuestKit kit, List<String> drivers, Optional<String> command)
             throws IOException {
         Map<String, byte[]> modules = new KernelModules(kit.kernel()).loadOrder(drivers);
         try (OutputStream raw = Files.newOutputStream(file);
@@ -36,6 +40,10 @@ public record Initramfs(Path file, List<String> modules) {
             }
             archive.file("bin/busybox", true, Files.readAllBytes(kit.busybox()));
             archive.file("init", true, init());
+            if (command.isPresent()) {
+                byte[] script = (command.get() + "\n").getBytes(StandardCharsets.UTF_8);
+                archive.file("command", false, script);
+            }
             for (Map.Entry<String, byte[]> module : modules.entrySet()) {
                 archive.file("modules/" + module.getKey() + ".ko", false, module.getValue());
             }

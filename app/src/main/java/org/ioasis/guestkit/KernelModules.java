@@ -27,23 +27,30 @@ public final class KernelModules {
     /** The largest module of a distribution is a tenth of this. */
     private static final int SIZE_LIMIT = 64 << 20;
 
-    private static final Pattern FILE = Pattern.compile("([A-Za-z0-9_-]+)\\.ko(\\.xz|\\.gz)?");
+    private static final Pattern FILE =
+            Pattern.compile("([A-Za-z0-9_-]+)\\.ko(\\.xz|\\.gz|\\.zst)?");
 
     private final String release;
+    private final boolean isMonolithic;
     private final Set<String> builtIn = new HashSet<>();
     private final Map<String, Path> files = new HashMap<>();
 
     /** Takes stock of a kernel's modules; opens none of them. */
     public KernelModules(Kernel kernel) throws IOException {
         release = kernel.release();
-        Path list = kernel.modules().resolve("modules.builtin");
+        Path folder = kernel.modules();
+        isMonolithic = folder == null;
+        if (folder == null) {
+            return;
+        }
+        Path list = folder.resolve(Kernel.BUILT_IN);
         for (String line : Files.readAllLines(list)) {
             String name = nameOf(Path.of(line));
             if (name != null) {
                 builtIn.add(name);
             }
         }
-        try (Stream<Path> all = Files.walk(kernel.modules())) {
+        try (Stream<Path> all = Files.walk(folder)) {
             all.forEach(file -> {
                 String name = nameOf(file);
                 if (name != null) {
@@ -76,7 +83,7 @@ public final class KernelModules {
 
     private void add(String name, Map<String, byte[]> ordered, List<String> path)
             throws IOException {
-        if (builtIn.contains(name) || ordered.containsKey(name)) {
+        if (isMonolithic || builtIn.contains(name) || ordered.containsKey(name)) {
             return;
         }
         if (path.contains(name)) {
@@ -97,16 +104,50 @@ public final class KernelModules {
 
     private static byte[] uncompressed(Path file) throws IOException {
         String name = file.toString();
+        if (name.endsWith(".zst")) {
+            return uncompressedByProgram(file);
+        }
         try (InputStream raw = Files.newInputStream(file);
                 InputStream in =
                         name.endsWith(".xz")
                                 ? new XZInputStream(raw)
                                 : name.endsWith(".gz") ? new GZIPInputStream(raw) : raw) {
-            byte[] bytes = in.readNBytes(SIZE_LIMIT);
-            if (bytes.length == SIZE_LIMIT) {
-                throw new IOException(file + " is larger than " + SIZE_LIMIT + " bytes");
+            return readAll(in, file);
+        }
+    }
+
+    /** Neither Java nor our libraries know Zstandard. */
+    private static byte[] uncompressedByProgram(Path file) throws IOException {
+        Process zstd;
+        try {
+            zstd =
+                    new ProcessBuilder("zstd", "-d", "-q", "-c", file.toString())
+                            .redirectError(ProcessBuilder.Redirect.DISCARD)
+                            .start();
+        } catch (IOException absent) {
+            throw new IOException(
+                    file + " can only be read by the program zstd, which is not on the PATH",
+                    absent);
+        }
+        try (InputStream in = zstd.getInputStream()) {
+            byte[] bytes = readAll(in, file);
+            if (zstd.waitFor() != 0) {
+                throw new IOException("zstd cannot uncompress " + file);
             }
             return bytes;
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new IOException("interrupted while zstd ran", e);
+        } finally {
+            zstd.destroyForcibly();
         }
+    }
+
+    private static byte[] readAll(InputStream in, Path file) throws IOException {
+        byte[] bytes = in.readNBytes(SIZE_LIMIT);
+        if (bytes.length == SIZE_LIMIT) {
+            throw new IOException(file + " is larger than " + SIZE_LIMIT + " bytes");
+        }
+        return bytes;
     }
 }

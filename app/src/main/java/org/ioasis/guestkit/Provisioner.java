@@ -5,10 +5,14 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.function.Consumer;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -17,11 +21,21 @@ import org.jspecify.annotations.Nullable;
  */
 public final class Provisioner {
     private static final String QEMU_PART = "qemu";
+
+    /** The stable kernel and busybox. */
     private static final String KERNEL_PART = "kernel";
+
+    private static final String BACKPORTS_PART = "kernel-backports";
     private static final String QEMU_PACKAGE = "qemu-system-x86";
 
     /** Stands for the newest kernel that Debian built for virtual machines. */
     private static final String KERNEL_PACKAGE = "linux-image-cloud-amd64";
+
+    private static final Pattern IMAGE_PACKAGE = Pattern.compile("linux-image-(\\d.*)");
+
+    /** What newer kernels are made of, each with the kernel's release behind it. */
+    private static final List<String> KERNEL_PIECES =
+            List.of("linux-base-", "linux-binary-", "linux-modules-");
 
     private static final String BUSYBOX_PACKAGE = "busybox-static";
     private static final String BUSYBOX = "usr/bin/busybox";
@@ -29,7 +43,7 @@ public final class Provisioner {
     private static final long MIB = 1L << 20;
 
     /** Package lists, archives and unpacked trees at their largest moment, rounded up. */
-    private static final long SPACE_NEEDED = 500 * MIB;
+    private static final long SPACE_NEEDED = 600 * MIB;
 
     private final Host host;
     private final Cleanup cleanup;
@@ -49,7 +63,8 @@ public final class Provisioner {
      *
      * @throws UnavailableException when this machine cannot have it; the message says what to do
      */
-    public GuestKit provide() throws UnavailableException, IOException, InterruptedException {
+    public GuestKit provide(KernelChoice choice)
+            throws UnavailableException, IOException, InterruptedException {
         if (!host.architecture().equals("amd64")) {
             throw new UnavailableException(
                     "ioasis vm runs on x86-64 only for now; this machine is "
@@ -58,16 +73,22 @@ public final class Provisioner {
         Qemu installed = installedQemu();
         CacheFolder cache = CacheFolder.open(host);
         cache.sweep(cleanup);
-        if (!isComplete(cache, installed)) {
+        Set<String> parts = parts(choice, installed);
+        if (!isComplete(cache, parts)) {
             try (CacheFolder.Lock _ = cache.lock(progress)) {
-                fill(cache, installed);
+                fill(cache, parts);
             }
         }
-        CacheFolder.Part kernel = cache.part(KERNEL_PART).orElseThrow();
+        Path stable = cache.part(KERNEL_PART).orElseThrow().folder();
         return new GuestKit(
                 installed != null ? installed : cachedQemu(cache),
-                Kernel.below(kernel.folder()),
-                kernel.folder().resolve(BUSYBOX),
+                switch (choice) {
+                    case KernelChoice.Own(Kernel kernel) -> kernel;
+                    case KernelChoice.Debian.STABLE -> Kernel.below(stable);
+                    case KernelChoice.Debian.BACKPORTS ->
+                            Kernel.below(cache.part(BACKPORTS_PART).orElseThrow().folder());
+                },
+                stable.resolve(BUSYBOX),
                 cache.root());
     }
 
@@ -94,19 +115,36 @@ public final class Provisioner {
                 part.notes().getOrDefault(VERSION_NOTE, "unknown"));
     }
 
-    private static boolean isComplete(CacheFolder cache, @Nullable Qemu installed)
-            throws IOException {
-        return cache.part(KERNEL_PART).isPresent()
-                && (installed != null || cache.part(QEMU_PART).isPresent());
+    private static Set<String> parts(KernelChoice choice, @Nullable Qemu installed) {
+        Set<String> parts = new LinkedHashSet<>();
+        parts.add(KERNEL_PART);
+        if (choice == KernelChoice.Debian.BACKPORTS) {
+            parts.add(BACKPORTS_PART);
+        }
+        if (installed == null) {
+            parts.add(QEMU_PART);
+        }
+        return parts;
     }
 
-    private void fill(CacheFolder cache, @Nullable Qemu installed)
+    private static boolean isComplete(CacheFolder cache, Set<String> parts) throws IOException {
+        for (String part : parts) {
+            if (cache.part(part).isEmpty()) {
+                return false;
+            }
+        }
+        return true;
+    }
+
+    private void fill(CacheFolder cache, Set<String> parts)
             throws UnavailableException, IOException, InterruptedException {
         // Another run may have done it while we waited for the lock.
-        if (isComplete(cache, installed)) {
+        if (isComplete(cache, parts)) {
             return;
         }
-        boolean needsQemu = installed == null && cache.part(QEMU_PART).isEmpty();
+        boolean needsQemu = parts.contains(QEMU_PART) && cache.part(QEMU_PART).isEmpty();
+        boolean needsBackports =
+                parts.contains(BACKPORTS_PART) && cache.part(BACKPORTS_PART).isEmpty();
         long space = Files.getFileStore(cache.root()).getUsableSpace();
         if (space < SPACE_NEEDED) {
             throw new UnavailableException(
@@ -120,9 +158,13 @@ public final class Provisioner {
                         + cache.root());
         Path state = cache.newTemporary(cleanup);
         try {
-            DebianArchive archive = DebianArchive.open(host, cleanup, progress, state, needsQemu);
+            DebianArchive archive =
+                    DebianArchive.open(host, cleanup, progress, state, needsQemu || needsBackports);
             if (cache.part(KERNEL_PART).isEmpty()) {
-                fetchKernel(cache, archive);
+                fetchStable(cache, archive);
+            }
+            if (needsBackports) {
+                fetchBackports(cache, archive);
             }
             if (needsQemu) {
                 fetchQemu(cache, archive);
@@ -156,23 +198,63 @@ public final class Provisioner {
                 : mirror;
     }
 
-    private void fetchKernel(CacheFolder cache, DebianArchive archive)
+    private void fetchStable(CacheFolder cache, DebianArchive archive)
             throws UnavailableException, IOException, InterruptedException {
         Path folder = cache.newTemporary(cleanup);
         try {
-            String image = archive.dependency(KERNEL_PACKAGE);
+            List<String> packages = kernelPackages(archive, DebianArchive.RELEASE);
+            packages.add(BUSYBOX_PACKAGE);
             Map<String, String> versions =
-                    archive.unpack(archive.download(List.of(image, BUSYBOX_PACKAGE)), folder);
-            Kernel kernel = Kernel.below(folder);
+                    archive.unpack(archive.download(packages, DebianArchive.RELEASE), folder);
             if (!Files.isExecutable(folder.resolve(BUSYBOX))) {
                 throw new IOException("the package " + BUSYBOX_PACKAGE + " has no " + BUSYBOX);
             }
-            Map<String, String> notes = notes(kernel.release(), versions);
-            cache.publish(folder, KERNEL_PART, notes, cleanup);
-            progress.accept("Linux " + kernel.release() + " is ready");
+            publishKernel(cache, KERNEL_PART, folder, versions);
         } finally {
             cleanup.delete(folder);
         }
+    }
+
+    private void fetchBackports(CacheFolder cache, DebianArchive archive)
+            throws UnavailableException, IOException, InterruptedException {
+        Path folder = cache.newTemporary(cleanup);
+        try {
+            List<String> packages = kernelPackages(archive, DebianArchive.BACKPORTS);
+            Map<String, String> versions =
+                    archive.unpack(archive.download(packages, DebianArchive.BACKPORTS), folder);
+            publishKernel(cache, BACKPORTS_PART, folder, versions);
+        } finally {
+            cleanup.delete(folder);
+        }
+    }
+
+    /** The packages that hold image and modules: one, or several of newer kernels. */
+    private static List<String> kernelPackages(DebianArchive archive, String release)
+            throws UnavailableException, IOException, InterruptedException {
+        for (String image : archive.dependencies(KERNEL_PACKAGE, release)) {
+            Matcher matcher = IMAGE_PACKAGE.matcher(image);
+            if (matcher.matches()) {
+                List<String> below = archive.dependencies(image, release);
+                List<String> pieces = new ArrayList<>();
+                for (String piece : KERNEL_PIECES) {
+                    if (below.contains(piece + matcher.group(1))) {
+                        pieces.add(piece + matcher.group(1));
+                    }
+                }
+                return pieces.size() == KERNEL_PIECES.size()
+                        ? pieces
+                        : new ArrayList<>(List.of(image));
+            }
+        }
+        throw new UnavailableException("Debian's " + KERNEL_PACKAGE + " names no kernel");
+    }
+
+    private void publishKernel(
+            CacheFolder cache, String part, Path folder, Map<String, String> versions)
+            throws IOException {
+        Kernel kernel = Kernel.below(folder);
+        cache.publish(folder, part, notes(kernel.release(), versions), cleanup);
+        progress.accept("Linux " + kernel.release() + " is ready");
     }
 
     private void fetchQemu(CacheFolder cache, DebianArchive archive)

@@ -17,7 +17,8 @@ import org.ioasis.iommu.ReservedRegion;
 import org.ioasis.iommu.Status;
 import org.ioasis.iommu.fault.Fault;
 import org.ioasis.iommu.fault.FaultQueue;
-import org.ioasis.iommu.mapping.IntervalStore;
+import org.ioasis.iommu.mapping.MappingStores;
+import org.ioasis.iommu.mapping.TablePool;
 import org.ioasis.loop.EventLoop;
 import org.ioasis.loop.IdlePolicy;
 import org.ioasis.memory.DirectDma;
@@ -29,6 +30,7 @@ import org.ioasis.memory.PinnedLease;
 import org.ioasis.pci.VirtioPciFunction;
 import org.ioasis.spec.Pci;
 import org.ioasis.spec.Virtio;
+import org.ioasis.sys.EngineMemory;
 import org.ioasis.vfiouser.SessionLimits;
 import org.ioasis.vfiouser.SessionTasks;
 import org.ioasis.vfiouser.VfioUserServer;
@@ -61,6 +63,13 @@ public final class Machine implements AutoCloseable {
     private static final int FAULT_CAPACITY = 64;
     private static final int FAULTS_PER_SECOND = 256;
     private static final int IO_THREADS = 2;
+
+    /**
+     * Bytes of mapping tables of one IOMMU: a guest that maps one page in every 2 MiB gets 65,000
+     * mappings for it, a guest that does not more than the limit of mappings allows.
+     */
+    private static final long TABLE_QUOTA = 256L << 20;
+
     private static final long DUMP_NANOS = 2_000_000_000L;
 
     /** What an x86 VMM's devices have: the doorbell of interrupts, and nothing else. */
@@ -74,6 +83,7 @@ public final class Machine implements AutoCloseable {
     private final ExecutorService io;
     private final List<IommuUnit> iommus = new ArrayList<>();
     private final List<Disk> disks = new ArrayList<>();
+    private final List<EngineMemory> tables = new ArrayList<>();
 
     /**
      * A machine without devices.
@@ -120,12 +130,15 @@ public final class Machine implements AutoCloseable {
     public IommuUnit addIommu(String iommuName, IommuOptions options, Path socket)
             throws IOException {
         SessionTasks tasks = new SessionTasks(loop);
+        EngineMemory reserved = EngineMemory.reserve(TABLE_QUOTA);
+        tables.add(reserved);
+        TablePool pool = new TablePool(new EngineTables(reserved), TABLE_QUOTA, guards);
         Iommu engine =
                 new Iommu(
                         options,
                         guards,
                         new FaultQueue(FAULT_CAPACITY, FAULTS_PER_SECOND, System::nanoTime),
-                        IntervalStore::new);
+                        MappingStores.forPageSizes(options.pageSizeMask(), pool));
         VirtioIommuDevice device = new VirtioIommuDevice(engine, tasks);
         GuestMemory memory = new GuestMemory(guards, SessionLimits.DEFAULT.regions());
         VirtioPciFunction function =
@@ -419,6 +432,16 @@ public final class Machine implements AutoCloseable {
         }
         for (Disk disk : disks) {
             disk.store().close();
+        }
+        // The end of a session has dropped all domains, and nothing reaches a table but through one.
+        boolean areTablesUnused = true;
+        for (IommuUnit iommu : iommus) {
+            areTablesUnused &= iommu.engine().domainCount() == 0;
+        }
+        if (areTablesUnused) {
+            for (EngineMemory reserved : tables) {
+                reserved.close();
+            }
         }
     }
 

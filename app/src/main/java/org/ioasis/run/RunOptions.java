@@ -1,15 +1,173 @@
 package org.ioasis.run;
 
+import java.nio.file.Path;
 import java.time.Duration;
+import java.util.List;
 import java.util.Optional;
+import org.ioasis.guestkit.KernelChoice;
 import org.ioasis.vm.Accel;
+import org.ioasis.vm.SeededDisk;
 
 /**
  * What can be chosen for a run. Immutable.
  *
  * @param accel how the guest's instructions are run; empty to find out
  * @param memoryMiB the guest's memory
+ * @param processors the guest's processors
  * @param limit how long the guest may take
  * @param seed of the seeded disk's content
+ * @param seedBytes size of the seeded disk; a multiple of 1 MiB
+ * @param kernel what to boot
+ * @param translation what the guest's kernel is told to do with the IOMMU
+ * @param isBypassing while no driver of the IOMMU has said otherwise, accesses go through
+ *     untranslated; else they are refused
+ * @param iommus how many there are, 1 or 2; the disk with the file system is behind the last one
+ * @param append further parameters of the kernel
+ * @param initramfs to boot in the place of ours
+ * @param disks the user's own
  */
-public record RunOptions(Optional<Accel> accel, int memoryMiB, Duration limit, long seed) {}
+public record RunOptions(
+        Optional<Accel> accel,
+        int memoryMiB,
+        int processors,
+        Duration limit,
+        long seed,
+        long seedBytes,
+        KernelChoice kernel,
+        Translation translation,
+        boolean isBypassing,
+        int iommus,
+        List<String> append,
+        Optional<Path> initramfs,
+        List<Path> disks) {
+
+    /** What the guest's kernel is told to do with the IOMMU. */
+    public enum Translation {
+        /** Whatever it was built for. */
+        UNCHANGED,
+        /** Unmapped addresses are given back later, many at once. */
+        LAZY,
+        /** Each address is unmapped before it is used again. */
+        STRICT,
+        /** Endpoints are attached to domains that translate nothing. */
+        PASSTHROUGH;
+
+        /** Of the kernel's command line (Linux, Documentation/admin-guide/kernel-parameters). */
+        List<String> parameters() {
+            return switch (this) {
+                case UNCHANGED -> List.of();
+                case LAZY -> List.of("iommu.passthrough=0", "iommu.strict=0");
+                case STRICT -> List.of("iommu.passthrough=0", "iommu.strict=1");
+                case PASSTHROUGH -> List.of("iommu.passthrough=1");
+            };
+        }
+    }
+
+    public RunOptions {
+        append = List.copyOf(append);
+        disks = List.copyOf(disks);
+    }
+
+    /** What {@code ioasis vm} does when nothing is chosen. */
+    public static Builder builder(long seed) {
+        return new Builder(seed);
+    }
+
+    /** Options one by one. One thread. */
+    public static final class Builder {
+        private final long seed;
+        private Optional<Accel> accel = Optional.empty();
+        private int memoryMiB = 512;
+        private int processors = 1;
+        private Duration limit = Duration.ofMinutes(10);
+        private long seedBytes = SeededDisk.DEFAULT_BYTES;
+        private KernelChoice kernel = KernelChoice.Debian.STABLE;
+        private Translation translation = Translation.UNCHANGED;
+        private boolean isBypassing = true;
+        private int iommus = 1;
+        private List<String> append = List.of();
+        private Optional<Path> initramfs = Optional.empty();
+        private List<Path> disks = List.of();
+
+        private Builder(long seed) {
+            this.seed = seed;
+        }
+
+        public Builder accel(Accel value) {
+            accel = Optional.of(value);
+            return this;
+        }
+
+        public Builder memoryMiB(int value) {
+            memoryMiB = value;
+            return this;
+        }
+
+        public Builder processors(int value) {
+            processors = value;
+            return this;
+        }
+
+        public Builder limit(Duration value) {
+            limit = value;
+            return this;
+        }
+
+        public Builder seedBytes(long value) {
+            seedBytes = value;
+            return this;
+        }
+
+        public Builder kernel(KernelChoice value) {
+            kernel = value;
+            return this;
+        }
+
+        public Builder translation(Translation value) {
+            translation = value;
+            return this;
+        }
+
+        public Builder bypassing(boolean value) {
+            isBypassing = value;
+            return this;
+        }
+
+        public Builder iommus(int value) {
+            iommus = value;
+            return this;
+        }
+
+        public Builder append(List<String> value) {
+            append = value;
+            return this;
+        }
+
+        public Builder initramfs(Path value) {
+            initramfs = Optional.of(value);
+            return this;
+        }
+
+        public Builder disks(List<Path> value) {
+            disks = value;
+            return this;
+        }
+
+        public RunOptions build() {
+            return new RunOptions(
+                    accel,
+                    memoryMiB,
+                    processors,
+                    limit,
+                    seed,
+                    seedBytes,
+                    kernel,
+                    translation,
+                    isBypassing,
+                    iommus,
+                    append,
+                    initramfs,
+                    disks);
+        }
+    }
+}

@@ -45,6 +45,10 @@ public final class RunReportJson {
             writeRequests(json, report);
             json.writeNumberField("translations", report.accesses().translations());
             json.writeNumberField("bytesTranslated", report.accesses().translatedBytes());
+            json.writeNumberField(
+                    "translationsAbove4GiB", report.accesses().translationsAbove4GiB());
+            json.writeNumberField("identity", report.accesses().identity());
+            json.writeNumberField("bytesIdentity", report.accesses().identityBytes());
             writeBypassed(json, report);
             json.writeNumberField("bytesVerified", report.bytesVerified());
             json.writeNumberField("faults", report.faults());

@@ -24,12 +24,13 @@ public final class RunReportText {
                     "disk " + disk.name(),
                     String.format(
                             Locale.ROOT,
-                            "%s, group %s (%s), %,d translations, %,d MiB, bypassed %,d (%,d after ATTACH)",
+                            "%s, group %s (%s), %,d translations, %,d MiB%s, bypassed %,d (%,d after ATTACH)",
                             disk.pci(),
                             disk.iommuGroup(),
                             disk.domainType(),
                             accesses.translations(),
                             accesses.translatedBytes() / MIB,
+                            identity(accesses),
                             accesses.bypassed(),
                             accesses.bypassedAfterAttach()));
         }
@@ -75,6 +76,17 @@ public final class RunReportText {
             text.append("PROBLEM: ").append(problem).append('\n');
         }
         return text.append(report.isOk() ? "OK" : "FAILED").append('\n').toString();
+    }
+
+    /** Only where there is something to tell: it is the exception. */
+    private static String identity(EndpointCounts accesses) {
+        return accesses.identity() == 0
+                ? ""
+                : String.format(
+                        Locale.ROOT,
+                        ", in bypass domains %,d, %,d MiB",
+                        accesses.identity(),
+                        accesses.identityBytes() / MIB);
     }
 
     private static void row(StringBuilder text, String name, String value) {

@@ -19,6 +19,8 @@ final class Verdict {
     /** What the host found on its own, beside the guest's report. */
     record Findings(
             String expectedHash,
+            int checks,
+            boolean isPassthrough,
             Optional<SeededDisk.Difference> difference,
             long faults,
             String firstFault,
@@ -41,11 +43,17 @@ final class Verdict {
                     .ifPresent(difference ->
                             problems.add(
                                     "the result disk differs from the seeded one: " + difference));
-            String hash = guest.hash().orElse("none");
-            if (!hash.equals(findings.expectedHash())) {
+            for (String hash : guest.hashes()) {
+                if (!hash.equals(findings.expectedHash())) {
+                    problems.add(
+                            "the guest read a file with SHA-256 %s, the host wrote %s"
+                                    .formatted(hash, findings.expectedHash()));
+                }
+            }
+            if (guest.hashes().size() != findings.checks()) {
                 problems.add(
-                        "the guest read a file with SHA-256 %s, the host wrote %s"
-                                .formatted(hash, findings.expectedHash()));
+                        "the guest read its file %d times, and should have %d times"
+                                .formatted(guest.hashes().size(), findings.checks()));
             }
         }
         EndpointCounts sum = EndpointCounts.ZERO;
@@ -58,17 +66,7 @@ final class Verdict {
                                 .formatted(disk.name(), accesses.bypassedAfterAttach()));
             }
         }
-        if (sum.translatedBytes() < 2 * seedBytes) {
-            problems.add(
-                    String.format(
-                            Locale.ROOT,
-                            "only %d bytes were translated, at least %d must have been (bypassed accesses: %d, in"
-                                    + " bypass domains: %d)",
-                            sum.translatedBytes(),
-                            2 * seedBytes,
-                            sum.bypassed(),
-                            sum.identity()));
-        }
+        checkBytes(problems, sum, findings.isPassthrough(), 2 * seedBytes);
         if (findings.faults() > 0) {
             problems.add(
                     "the IOMMU refused %d accesses: %s"
@@ -80,5 +78,29 @@ final class Verdict {
                             .formatted(findings.internalFailures()));
         }
         return problems;
+    }
+
+    /** That the data went the way that it should have gone. */
+    private static void checkBytes(
+            List<String> problems, EndpointCounts sum, boolean isPassthrough, long least) {
+        if (isPassthrough && sum.translations() > 0) {
+            problems.add(
+                    "%d accesses were translated, though the kernel was told to attach bypass domains"
+                            .formatted(sum.translations()));
+        }
+        long bytes = isPassthrough ? sum.identityBytes() : sum.translatedBytes();
+        if (bytes < least) {
+            problems.add(
+                    String.format(
+                            Locale.ROOT,
+                            "only %d bytes %s, at least %d must have (bytes through mappings: %d, through bypass"
+                                    + " domains: %d; accesses without a domain: %d)",
+                            bytes,
+                            isPassthrough ? "went through bypass domains" : "were translated",
+                            least,
+                            sum.translatedBytes(),
+                            sum.identityBytes(),
+                            sum.bypassed()));
+        }
     }
 }

@@ -104,7 +104,8 @@ public final class AccelChoice {
             throws IOException, InterruptedException {
         progress.accept("trying whether KVM can run the guest");
         GuestTask hello = new GuestTask.Hello();
-        Initramfs initramfs = Initramfs.write(workspace.file("hello"), kit, List.of());
+        Initramfs initramfs =
+                Initramfs.write(workspace.file("hello"), kit, List.of(), hello.commandFile());
         QemuCommand command =
                 new QemuCommand(
                         kit.qemu(),
@@ -113,9 +114,10 @@ public final class AccelChoice {
                         1,
                         kit.kernel().image(),
                         initramfs.file(),
-                        hello.commandLine(initramfs, List.of()),
+                        hello.commandLine(initramfs.modules(), 0, List.of()),
                         List.of(),
-                        List.of());
+                        List.of(),
+                        QemuCommand.Extras.NONE);
         AtomicReference<QemuProcess> started = new AtomicReference<>();
         AtomicReference<String> gaveUp = new AtomicReference<>("");
         try (QemuProcess qemu =
@@ -147,6 +149,7 @@ public final class AccelChoice {
             return switch (end) {
                 case QemuProcess.End.TimedOut(Duration limit) ->
                         "it did not boot in " + limit.toSeconds() + " s";
+                case QemuProcess.End.Killed() -> "QEMU was killed";
                 case QemuProcess.End.Exited(int code) -> {
                     List<String> errors = qemu.errors();
                     yield errors.isEmpty() ? "QEMU ended with " + code : errors.getLast();

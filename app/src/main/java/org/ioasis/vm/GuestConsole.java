@@ -14,8 +14,8 @@ import org.jspecify.annotations.Nullable;
 /**
  * Reads the guest's console: picks the lines {@code ioasis: KEY=VALUE} that init writes and checks
  * them against what init can write. The guest is not trusted: each kind of line has a pattern, each
- * key is taken once, and what is kept is bounded. Lines come on one thread; {@link #report} may be
- * called on any.
+ * fact is taken once and may only be repeated as it was (after a reboot), and what is kept is
+ * bounded. Lines come on one thread; {@link #report} may be called on any.
  */
 final class GuestConsole {
     private static final int LAST_LINES = 40;
@@ -23,8 +23,11 @@ final class GuestConsole {
     /** More IOMMUs than a topology has, and more steps than init has. */
     private static final int LIST_LIMIT = 64;
 
+    /** More than the facts about as many disks as a bus has room for. */
+    private static final int FACT_LIMIT = 256;
+
     private static final Pattern LINE =
-            Pattern.compile("(?:\\[ {0,8}(\\d{1,8})\\.(\\d{6})] )?ioasis: ([a-z.]{1,32})=(.*)");
+            Pattern.compile("(?:\\[ {0,8}(\\d{1,8})\\.(\\d{6})] )?ioasis: ([a-z0-9.]{1,32})=(.*)");
     private static final String MARK = "ioasis: ";
 
     private static final String PCI = "[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\\.[0-7]";
@@ -37,11 +40,12 @@ final class GuestConsole {
                             Pattern.compile(
                                     "(?:0x[0-9a-f]{16}-0x[0-9a-f]{16}-[a-z-]{1,24};){0,16}"));
     private static final Pattern DISK_KEY =
-            Pattern.compile("disk\\.(seed|fs|result)\\.(pci|group|type|reserved)");
+            Pattern.compile("disk\\.(seed|fs|result|own[1-9][0-9]?)\\.(pci|group|type|reserved)");
     private static final Pattern IOMMU = Pattern.compile("(" + PCI + ") ([A-Za-z0-9_-]{1,32})");
     private static final Pattern KERNEL = Pattern.compile("[A-Za-z0-9._+~-]{1,64}");
     private static final Pattern STEP = Pattern.compile("[a-z]{1,16}");
     private static final Pattern HASH = Pattern.compile("[0-9a-f]{64}");
+    private static final Pattern CODE = Pattern.compile("\\d{1,3}");
     private static final Pattern ERROR = Pattern.compile("[a-z]{1,16}: .{0,400}");
     private static final Pattern END = Pattern.compile("ok");
 
@@ -50,6 +54,7 @@ final class GuestConsole {
     private final Map<String, String> facts = new LinkedHashMap<>();
     private final Map<String, String> iommus = new LinkedHashMap<>();
     private final List<Begun> steps = new ArrayList<>();
+    private final List<String> hashes = new ArrayList<>();
     private final Deque<String> lastLines = new ArrayDeque<>();
     private @Nullable String failure;
     private boolean isFinished;
@@ -95,11 +100,18 @@ final class GuestConsole {
             }
             case "iommu" -> {
                 Matcher iommu = IOMMU.matcher(value);
-                boolean isNew =
-                        iommu.matches()
-                                && iommus.size() < LIST_LIMIT
-                                && iommus.putIfAbsent(iommu.group(1), iommu.group(2)) == null;
-                yield isNew ? new GuestEvent.Fact(key, value) : null;
+                if (!iommu.matches()
+                        || !isNewOrEqual(iommus, iommu.group(1), iommu.group(2), LIST_LIMIT)) {
+                    yield null;
+                }
+                yield new GuestEvent.Fact(key, value);
+            }
+            case "hash" -> {
+                if (!HASH.matcher(value).matches() || hashes.size() == LIST_LIMIT) {
+                    yield null;
+                }
+                hashes.add(value);
+                yield new GuestEvent.Fact(key, value);
             }
             case "error" -> {
                 if (!ERROR.matcher(value).matches()) {
@@ -117,7 +129,7 @@ final class GuestConsole {
                 yield new GuestEvent.Finished(micros);
             }
             case "kernel" -> fact(key, value, KERNEL);
-            case "hash" -> fact(key, value, HASH);
+            case "status" -> fact(key, value, CODE);
             default -> {
                 Matcher disk = DISK_KEY.matcher(key);
                 Pattern pattern = disk.matches() ? DISK_FACTS.get(disk.group(2)) : null;
@@ -127,10 +139,20 @@ final class GuestConsole {
     }
 
     private @Nullable GuestEvent fact(String key, String value, Pattern pattern) {
-        if (!pattern.matcher(value).matches() || facts.putIfAbsent(key, value) != null) {
+        if (!pattern.matcher(value).matches() || !isNewOrEqual(facts, key, value, FACT_LIMIT)) {
             return null;
         }
         return new GuestEvent.Fact(key, value);
+    }
+
+    private static boolean isNewOrEqual(
+            Map<String, String> known, String key, String value, int limit) {
+        String before = known.get(key);
+        if (before == null && known.size() < limit) {
+            known.put(key, value);
+            return true;
+        }
+        return value.equals(before);
     }
 
     /** All that was said so far. */
@@ -144,9 +166,11 @@ final class GuestConsole {
                             step.name(), step.micros(), Math.max(0, end - step.micros())));
         }
         Map<String, GuestReport.Disk> disks = new LinkedHashMap<>();
-        for (String role : List.of("seed", "fs", "result")) {
-            String prefix = "disk." + role + ".";
-            if (facts.containsKey(prefix + "pci")) {
+        for (String key : facts.keySet()) {
+            Matcher disk = DISK_KEY.matcher(key);
+            if (disk.matches() && disk.group(2).equals("pci")) {
+                String role = disk.group(1);
+                String prefix = "disk." + role + ".";
                 disks.put(
                         role,
                         new GuestReport.Disk(
@@ -161,7 +185,8 @@ final class GuestConsole {
                 iommus,
                 disks,
                 timed,
-                Optional.ofNullable(facts.get("hash")),
+                hashes,
+                Optional.ofNullable(facts.get("status")).map(Integer::valueOf),
                 Optional.ofNullable(failure),
                 isFinished,
                 malformed,

@@ -10,9 +10,10 @@ import java.util.Optional;
  *
  * @param kernel release, if the guest came that far
  * @param iommus drivers by PCI address; "none" where no driver was bound
- * @param disks facts by role: "seed", "fs", "result"
+ * @param disks facts by role: "seed", "fs", "result", and "own1", "own2" … for the user's
  * @param steps in the order in which they began
- * @param hash of the file, SHA-256 in hexadecimal
+ * @param hashes of the file, SHA-256 in hexadecimal, one for each check
+ * @param status exit status of the command or shell that it ran
  * @param failure step and reason
  * @param isFinished the guest reached the end of its task
  * @param malformed lines that were not what init writes
@@ -23,7 +24,8 @@ public record GuestReport(
         Map<String, String> iommus,
         Map<String, Disk> disks,
         List<Step> steps,
-        Optional<String> hash,
+        List<String> hashes,
+        Optional<Integer> status,
         Optional<String> failure,
         boolean isFinished,
         long malformed,
@@ -46,6 +48,7 @@ public record GuestReport(
         iommus = Map.copyOf(iommus);
         disks = Map.copyOf(disks);
         steps = List.copyOf(steps);
+        hashes = List.copyOf(hashes);
         lastLines = List.copyOf(lastLines);
     }
 }

@@ -4,6 +4,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.TreeMap;
 import org.ioasis.guestkit.Qemu;
 
@@ -16,6 +17,7 @@ import org.ioasis.guestkit.Qemu;
  * @param commandLine of the kernel
  * @param acpiTables files with one complete table each, such as the VIOT
  * @param functions what is served by us; QEMU connects to each socket while it starts
+ * @param extras what only some runs need
  */
 public record QemuCommand(
         Qemu qemu,
@@ -26,7 +28,8 @@ public record QemuCommand(
         Path initramfs,
         String commandLine,
         List<Path> acpiTables,
-        List<Function> functions) {
+        List<Function> functions,
+        Extras extras) {
 
     /**
      * The best processor that TCG can play, without three features that make it slower. la57: one
@@ -35,6 +38,28 @@ public record QemuCommand(
      * 3.2 s with them and 1.3 s without).
      */
     private static final String TCG_PROCESSOR = "max,la57=off,erms=off,fsrm=off";
+
+    /**
+     * What only some runs need.
+     *
+     * @param isRebooting the guest may reboot; else its reboot ends QEMU
+     * @param isFirmwareKeptOff the firmware does not touch the disks
+     * @param secondSerial socket that the second serial port connects to
+     * @param control socket on which QEMU waits for commands (QMP)
+     * @param rootPort device number of a PCI Express root port with nothing behind it; 0 for none
+     */
+    public record Extras(
+            boolean isRebooting,
+            boolean isFirmwareKeptOff,
+            Optional<Path> secondSerial,
+            Optional<Path> control,
+            int rootPort) {
+        public static final Extras NONE =
+                new Extras(false, false, Optional.empty(), Optional.empty(), 0);
+    }
+
+    /** The root port's name, for whoever plugs something in. */
+    static final String ROOT_PORT = "rp0";
 
     /** A PCI function on bus 0 whose behaviour is served at {@code socket}. */
     public record Function(int device, int function, Path socket) {
@@ -73,7 +98,21 @@ public record QemuCommand(
         add(words, "-display", "none");
         add(words, "-monitor", "none");
         add(words, "-serial", "stdio");
-        add(words, "-no-reboot");
+        if (extras.secondSerial().isPresent()) {
+            String socket = doubledCommas(extras.secondSerial().get());
+            add(words, "-chardev", "socket,id=output,path=" + socket, "-serial", "chardev:output");
+        }
+        if (extras.control().isPresent()) {
+            String socket = doubledCommas(extras.control().get());
+            add(words, "-qmp", "unix:" + socket + ",server=on,wait=off");
+        }
+        if (!extras.isRebooting()) {
+            add(words, "-no-reboot");
+        }
+        if (extras.isFirmwareKeptOff()) {
+            // SeaBIOS drives only disks that are named for booting then, and none is.
+            add(words, "-boot", "strict=on");
+        }
         add(words, "-machine", "q35,memory-backend=mem");
         // Shared by descriptor: a vfio-user server reads and writes it directly.
         add(words, "-object", "memory-backend-memfd,id=mem,size=" + memoryMiB + "M,share=on");
@@ -93,13 +132,21 @@ public record QemuCommand(
         add(words, "-initrd", initramfs.toString());
         add(words, "-append", commandLine);
         for (Path table : acpiTables) {
-            // In a list of options a comma is written twice.
-            add(words, "-acpitable", "file=" + table.toString().replace(",", ",,"));
+            add(words, "-acpitable", "file=" + doubledCommas(table));
+        }
+        if (extras.rootPort() != 0) {
+            String address = Integer.toHexString(extras.rootPort());
+            add(words, "-device", "pcie-root-port,id=" + ROOT_PORT + ",chassis=1,addr=" + address);
         }
         for (Function function : functions) {
             add(words, "-device", function.json());
         }
         return words;
+    }
+
+    /** In a list of options a comma is written twice. */
+    private static String doubledCommas(Path path) {
+        return path.toString().replace(",", ",,");
     }
 
     private static void add(List<String> words, String... more) {
@@ -134,7 +181,7 @@ public record QemuCommand(
                 : "'" + word.replace("'", "'\\''") + "'";
     }
 
-    private static String quotedJson(String text) {
+    static String quotedJson(String text) {
         StringBuilder quoted = new StringBuilder("\"");
         for (int i = 0; i < text.length(); i++) {
             char c = text.charAt(i);

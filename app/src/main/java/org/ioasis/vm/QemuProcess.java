@@ -29,6 +29,9 @@ public final class QemuProcess implements AutoCloseable {
         /** By itself, with this exit code. */
         record Exited(int code) implements End {}
 
+        /** The user or a test killed it. */
+        record Killed() implements End {}
+
         /** It was killed after {@code limit}. */
         record TimedOut(Duration limit) implements End {}
     }
@@ -39,15 +42,13 @@ public final class QemuProcess implements AutoCloseable {
     private final Deque<String> errors = new ArrayDeque<>();
     private final Thread consoleReader;
     private final Thread errorReader;
+    private volatile boolean isKilled;
 
-    private QemuProcess(Cleanup cleanup, Process process, Consumer<GuestEvent> listener) {
+    private QemuProcess(
+            Cleanup cleanup, Process process, InputStream output, Consumer<GuestEvent> listener) {
         this.cleanup = cleanup;
         this.process = process;
-        consoleReader =
-                reader(
-                        "console",
-                        process.getInputStream(),
-                        line -> listener.accept(console.accept(line)));
+        consoleReader = reader("console", output, line -> listener.accept(console.accept(line)));
         errorReader =
                 reader(
                         "qemu errors",
@@ -63,12 +64,36 @@ public final class QemuProcess implements AutoCloseable {
             QemuCommand command, Host host, Cleanup cleanup, Consumer<GuestEvent> listener)
             throws IOException {
         ProcessBuilder builder =
-                new ProcessBuilder(command.words())
+                builder(command, host)
                         .redirectInput(ProcessBuilder.Redirect.from(Path.of("/dev/null").toFile()));
+        Process process = cleanup.start(builder);
+        return started(new QemuProcess(cleanup, process, process.getInputStream(), listener));
+    }
+
+    /** Starts QEMU, with the guest's console on a terminal too, and what is typed as its input. */
+    public static QemuProcess start(
+            QemuCommand command,
+            Host host,
+            Cleanup cleanup,
+            Consumer<GuestEvent> listener,
+            Terminal terminal)
+            throws IOException {
+        Process process = cleanup.start(builder(command, host));
+        InputStream output = terminal.showing(process.getInputStream());
+        QemuProcess qemu = started(new QemuProcess(cleanup, process, output, listener));
+        terminal.typeInto(process.getOutputStream(), qemu::kill);
+        return qemu;
+    }
+
+    private static ProcessBuilder builder(QemuCommand command, Host host) {
+        ProcessBuilder builder = new ProcessBuilder(command.words());
         builder.environment().clear();
         builder.environment().putAll(host.childEnvironment());
         builder.environment().putAll(command.qemu().environment());
-        QemuProcess qemu = new QemuProcess(cleanup, cleanup.start(builder), listener);
+        return builder;
+    }
+
+    private static QemuProcess started(QemuProcess qemu) {
         qemu.consoleReader.start();
         qemu.errorReader.start();
         return qemu;
@@ -105,7 +130,7 @@ public final class QemuProcess implements AutoCloseable {
     public End await(Duration limit, Runnable onTimeout) throws InterruptedException {
         try {
             if (process.waitFor(limit.toNanos(), TimeUnit.NANOSECONDS)) {
-                return new End.Exited(process.exitValue());
+                return isKilled ? new End.Killed() : new End.Exited(process.exitValue());
             }
             onTimeout.run();
             return new End.TimedOut(limit);
@@ -116,6 +141,7 @@ public final class QemuProcess implements AutoCloseable {
 
     /** Kills QEMU at once, if it still runs; {@link #await} then returns. Any thread. */
     public void kill() {
+        isKilled = true;
         process.destroyForcibly();
     }
 

@@ -93,8 +93,8 @@ final class HostFixture {
                         echo "Origin: Debian"
                         echo "Label: Debian" ;;
                     "-q update") grep -q 'trixie main' "$(dirname "$APT_CONFIG")/sources.list" ;;
-                    "-q download "*)
-                        shift 2
+                    "-q -t trixie"*" download "*)
+                        shift 4
                         for name; do : >"${name}_1%3a2-3_amd64.deb"; done ;;
                     *"install qemu-system-x86")
                         cd "$(dirname "$APT_CONFIG")/cache/archives"
@@ -116,8 +116,20 @@ final class HostFixture {
         program(
                 "apt-cache",
                 """
-                echo linux-image-cloud-amd64
-                echo "  Depends: linux-image-9.9.1-cloud-amd64"
+                echo "$4"
+                case "$2 $4" in
+                    "trixie linux-image-cloud-amd64")
+                        echo "  Depends: linux-image-9.9.1-cloud-amd64" ;;
+                    "trixie-backports linux-image-cloud-amd64")
+                        echo "  Depends: linux-base-cloud-amd64"
+                        echo "  Depends: linux-image-10.0.1-cloud-amd64" ;;
+                    "trixie "*) echo "  Depends: kmod" ;;
+                    *)
+                        echo " |Depends: dracut"
+                        for piece in base binary modules; do
+                            echo "  Depends: linux-$piece-10.0.1-cloud-amd64"
+                        done ;;
+                esac
                 """);
         Path qemu = executable(bin.resolve("unpacked-qemu"), qemu("11.1.3"));
         program(
@@ -129,6 +141,10 @@ final class HostFixture {
                         mkdir -p boot usr/lib/modules/9.9.1/kernel
                         : >boot/vmlinuz-9.9.1
                         : >usr/lib/modules/9.9.1/modules.builtin ;;
+                    *linux-base-10*)
+                        mkdir -p usr/lib/modules/10.0.1
+                        : >usr/lib/modules/10.0.1/modules.builtin ;;
+                    *linux-binary-10*) : >usr/lib/modules/10.0.1/vmlinuz ;;
                     *busybox*) mkdir -p usr/bin; cp /bin/sh usr/bin/busybox ;;
                     *qemu*) mkdir -p usr/lib64; cp '%s' usr/lib64/ld-linux-x86-64.so.2 ;;
                 esac

@@ -13,6 +13,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Optional;
 import java.util.zip.GZIPInputStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -96,7 +97,11 @@ class InitramfsTest {
                         folder);
 
         Initramfs initramfs =
-                Initramfs.write(folder.resolve("initrd"), kit, List.of("virtio_blk", "ext4"));
+                Initramfs.write(
+                        folder.resolve("initrd"),
+                        kit,
+                        List.of("virtio_blk", "ext4"),
+                        Optional.of("echo $1"));
 
         assertThat(initramfs.modules()).containsExactly("helper", "virtio_blk");
         Map<String, Entry> entries;
@@ -110,6 +115,9 @@ class InitramfsTest {
         assertThat(entries.get("bin/busybox"))
                 .extracting(Entry::mode, Entry::content)
                 .containsExactly(0100755, "a program");
+        assertThat(entries.get("command"))
+                .extracting(Entry::mode, Entry::content)
+                .containsExactly(0100644, "echo $1\n");
         assertThat(Objects.requireNonNull(entries.get("init")).mode()).isEqualTo(0100755);
         assertThat(Objects.requireNonNull(entries.get("init")).content())
                 .startsWith("#!/bin/busybox sh\n");

@@ -54,6 +54,29 @@ class KernelModulesTest {
     }
 
     @Test
+    void kernelWithoutModulesHasEveryDriverBuiltIn() throws IOException {
+        KernelModules modules =
+                new KernelModules(new Kernel("9.9.1", folder.resolve("vmlinuz"), null));
+
+        assertThat(modules.loadOrder(List.of("virtio_iommu", "ext4"))).isEmpty();
+    }
+
+    @Test
+    void moduleThatIsNoZstandardFileIsAnError() throws IOException {
+        KernelModules modules = new KernelModules(kernel(""));
+        module("a.ko.zst", "depends=");
+        KernelModules withFile = new KernelModules(kernel(""));
+
+        assertThatThrownBy(() -> modules.loadOrder(List.of("a")))
+                .hasMessage("kernel 9.9.1 has no module a");
+        // Where there is no zstd, the message says so.
+        assertThatThrownBy(() -> withFile.loadOrder(List.of("a")))
+                .isInstanceOf(IOException.class)
+                .hasMessageContaining("zstd")
+                .hasMessageContaining("a.ko.zst");
+    }
+
+    @Test
     void modulesThatNeedEachOtherAreAnErrorAndNoEndlessLoop() throws IOException {
         Kernel kernel = kernel("");
         module("a.ko", "depends=b");

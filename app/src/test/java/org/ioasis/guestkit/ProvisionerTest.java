@@ -38,7 +38,11 @@ class ProvisionerTest {
     }
 
     private GuestKit provide() throws Exception {
-        return new Provisioner(machine.host(), cleanup, progress::add).provide();
+        return provideWith(KernelChoice.Debian.STABLE);
+    }
+
+    private GuestKit provideWith(KernelChoice kernel) throws Exception {
+        return new Provisioner(machine.host(), cleanup, progress::add).provide(kernel);
     }
 
     private UnavailableException refusal() {
@@ -199,6 +203,35 @@ class ProvisionerTest {
 
         assertThat(kit.qemu().version()).isEqualTo("11.1.3");
         assertThat(progress).anyMatch(line -> line.contains("7.2.22, but 10.1 is needed"));
+    }
+
+    @Test
+    void kernelOfBackportsIsPutTogetherFromItsPiecesBesideTheStableOne() throws Exception {
+        machine.debian();
+
+        GuestKit kit = provideWith(KernelChoice.Debian.BACKPORTS);
+
+        assertThat(kit.kernel().release()).isEqualTo("10.0.1");
+        assertThat(cacheEntries()).containsExactly("kernel", "kernel-backports", "lock", "qemu");
+        assertThat(machine.calls())
+                .anyMatch(call ->
+                        call.contains(
+                                "-t trixie-backports download linux-base-10.0.1-cloud-amd64"
+                                        + " linux-binary-10.0.1-cloud-amd64 linux-modules-10.0.1-cloud-amd64"));
+        machine.forgetCalls();
+        assertThat(provide().kernel().release()).isEqualTo("9.9.1");
+        assertThat(machine.calls()).isEmpty();
+    }
+
+    @Test
+    void kernelOfTheUsersIsTakenAsItIs() throws Exception {
+        machine.debian();
+        Kernel own = new Kernel("1.2.3", folder.resolve("bzImage"), null);
+
+        GuestKit kit = provideWith(new KernelChoice.Own(own));
+
+        assertThat(kit.kernel()).isEqualTo(own);
+        assertThat(Files.isExecutable(kit.busybox())).isTrue();
     }
 
     @Test

@@ -33,6 +33,10 @@ class GuestConsoleTest {
                 "ioasis: disk.seed.reserved=0x1-0x2-msi;",
                 "ioasis: error=no colon",
                 "ioasis: unknown=1",
+                "ioasis: status=-1",
+                "ioasis: status=1000",
+                "ioasis: disk.own0.pci=0000:00:01.0",
+                "ioasis: disk.own100.pci=0000:00:01.0",
                 "[    1.0] ioasis: step=copy",
                 "text before ioasis: step=copy",
                 "[    1.000000] [    1.000000] ioasis: step=copy"
@@ -43,7 +47,7 @@ class GuestConsoleTest {
         GuestReport report = console.report();
         assertThat(report.malformed()).isEqualTo(1);
         assertThat(report.kernel()).isEmpty();
-        assertThat(report.hash()).isEmpty();
+        assertThat(report.hashes()).isEmpty();
         assertThat(report.steps()).isEmpty();
         assertThat(report.iommus()).isEmpty();
         assertThat(report.disks()).isEmpty();
@@ -52,15 +56,38 @@ class GuestConsoleTest {
     }
 
     @Test
-    void factIsTakenOnce() {
-        console.accept("ioasis: hash=" + HASH);
-        console.accept("ioasis: hash=" + HASH.replace('0', 'f'));
+    void factIsTakenOnceAndMayOnlyBeRepeatedAsItWas() {
+        console.accept("ioasis: kernel=6.12");
+        console.accept("ioasis: kernel=7.2");
         console.accept("ioasis: iommu=0000:00:01.0 virtio_iommu");
         console.accept("ioasis: iommu=0000:00:01.0 other");
+        assertThat(console.report().malformed()).isEqualTo(2);
 
-        assertThat(console.report().hash()).contains(HASH);
+        // As after a reboot.
+        console.accept("ioasis: kernel=6.12");
+        console.accept("ioasis: iommu=0000:00:01.0 virtio_iommu");
+
+        assertThat(console.report().kernel()).contains("6.12");
         assertThat(console.report().iommus()).isEqualTo(Map.of("0000:00:01.0", "virtio_iommu"));
         assertThat(console.report().malformed()).isEqualTo(2);
+    }
+
+    @Test
+    void everyCheckHasItsHash() {
+        String other = HASH.replace('0', 'f');
+        console.accept("ioasis: hash=" + HASH);
+        console.accept("ioasis: hash=" + other);
+
+        assertThat(console.report().hashes()).containsExactly(HASH, other);
+    }
+
+    @Test
+    void exitStatusAndDisksOfTheUserAreUnderstood() {
+        console.accept("ioasis: disk.own12.pci=0000:00:05.0");
+        console.accept("ioasis: status=255");
+
+        assertThat(console.report().status()).contains(255);
+        assertThat(console.report().disks()).containsOnlyKeys("own12");
     }
 
     @Test
@@ -70,7 +97,7 @@ class GuestConsoleTest {
         console.accept("ioasis: end=ok");
 
         assertThat(console.report().failure()).contains("copy: dd ended with 1: I/O error");
-        assertThat(console.report().hash()).isEmpty();
+        assertThat(console.report().hashes()).isEmpty();
         assertThat(console.report().isFinished()).isFalse();
     }
 
@@ -79,13 +106,15 @@ class GuestConsoleTest {
         for (int i = 0; i < 10_000; i++) {
             console.accept("ioasis: step=copy");
             console.accept("ioasis: iommu=%04x:00:00.0 x".formatted(i));
+            console.accept("ioasis: hash=" + HASH);
             console.accept("line " + i);
         }
 
         GuestReport report = console.report();
         assertThat(report.steps()).hasSize(64);
         assertThat(report.iommus()).hasSize(64);
-        assertThat(report.malformed()).isEqualTo(2 * (10_000 - 64));
+        assertThat(report.hashes()).hasSize(64);
+        assertThat(report.malformed()).isEqualTo(3 * (10_000 - 64));
         assertThat(report.lastLines()).hasSize(40).last().isEqualTo("line 9999");
     }
 

@@ -72,7 +72,8 @@ class MachineTest {
                         folder.resolve("initrd"),
                         "quiet",
                         List.of(),
-                        List.of());
+                        List.of(),
+                        QemuCommand.Extras.NONE);
         return QemuProcess.start(command, host, cleanup, events::add);
     }
 
@@ -117,13 +118,14 @@ class MachineTest {
                         folder.resolve("initrd"),
                         "quiet",
                         List.of(),
-                        List.of());
+                        List.of(),
+                        QemuCommand.Extras.NONE);
         QemuProcess qemu = QemuProcess.start(command, host, cleanup, event -> enough.countDown());
         enough.await();
 
         qemu.kill();
 
-        assertThat(qemu.await(LONG, () -> {})).isInstanceOf(QemuProcess.End.Exited.class);
+        assertThat(qemu.await(LONG, () -> {})).isEqualTo(new QemuProcess.End.Killed());
         assertThat(qemu.report().lastLines()).hasSize(40);
     }
 

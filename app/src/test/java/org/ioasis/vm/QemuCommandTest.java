@@ -7,6 +7,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import org.ioasis.guestkit.Initramfs;
 import org.ioasis.guestkit.Qemu;
 import org.junit.jupiter.api.Test;
@@ -15,7 +16,13 @@ class QemuCommandTest {
     private static final Initramfs INITRAMFS =
             new Initramfs(Path.of("/w/initrd"), List.of("virtio_iommu", "virtio_blk"));
 
+    private static final GuestTask CHECK = new GuestTask.Check(1024, GuestTask.Scenario.PLAIN);
+
     private static QemuCommand command(Accel accel, String socket) {
+        return command(accel, socket, QemuCommand.Extras.NONE);
+    }
+
+    private static QemuCommand command(Accel accel, String socket, QemuCommand.Extras extras) {
         return new QemuCommand(
                 new Qemu(
                         List.of("/c/ld.so", "/c/qemu", "-L", "/c/data"),
@@ -26,11 +33,12 @@ class QemuCommandTest {
                 1,
                 Path.of("/c/vmlinuz"),
                 INITRAMFS.file(),
-                new GuestTask.Check(1024).commandLine(INITRAMFS, List.of("iommu.strict=1")),
+                CHECK.commandLine(INITRAMFS.modules(), 0, List.of("iommu.strict=1")),
                 List.of(Path.of("/w/a,b.viot")),
                 List.of(
                         new QemuCommand.Function(1, 0, Path.of("/w/iommu")),
-                        new QemuCommand.Function(31, 7, Path.of(socket))));
+                        new QemuCommand.Function(31, 7, Path.of(socket))),
+                extras);
     }
 
     @Test
@@ -71,16 +79,51 @@ class QemuCommandTest {
 
     @Test
     void kernelIsToldTheTaskTheModulesInOrderAndTheDisks() {
-        assertThat(new GuestTask.Check(1024).commandLine(INITRAMFS, List.of("iommu.strict=1")))
+        assertThat(CHECK.commandLine(INITRAMFS.modules(), 0, List.of("iommu.strict=1")))
                 .contains("ioasis.run=check ioasis.modules=virtio_iommu,virtio_blk ")
                 .contains("ioasis.seed=ioasis-seed ")
                 .contains("ioasis.bytes=1024")
                 .contains("panic=-1")
                 .endsWith(" iommu.strict=1");
-        assertThat(new GuestTask.Hello().commandLine(INITRAMFS, List.of()))
+        assertThat(new GuestTask.Hello().commandLine(INITRAMFS.modules(), 0, List.of()))
                 .endsWith("ioasis.run=hello");
         assertThat(List.of(GuestTask.SEED_SERIAL, GuestTask.FS_SERIAL, GuestTask.RESULT_SERIAL))
                 .allSatisfy(serial -> assertThat(serial).hasSizeLessThanOrEqualTo(20));
+    }
+
+    @Test
+    void taskThatRebootsMayRebootAndOneWithItsOwnInitramfsIsNotQuiet() {
+        GuestTask reboot = new GuestTask.Check(1024, GuestTask.Scenario.REBOOT);
+
+        assertThat(reboot.reboots()).isTrue();
+        assertThat(reboot.commandLine(List.of(), 0, List.of()))
+                .contains("panic=0")
+                .contains("ioasis.scenario=reboot");
+        assertThat(CHECK.reboots()).isFalse();
+        assertThat(new GuestTask.Boot().commandLine(List.of(), 2, List.of("single")))
+                .isEqualTo("console=ttyS0 panic=-1 printk.devkmsg=on printk.time=1 single");
+    }
+
+    @Test
+    void extrasAreThereOnlyWhenAsked() {
+        QemuCommand.Extras all =
+                new QemuCommand.Extras(
+                        true,
+                        true,
+                        Optional.of(Path.of("/w/o,ut")),
+                        Optional.of(Path.of("/w/q,mp")),
+                        0x1e);
+
+        assertThat(command(Accel.TCG, "/w/disk", all).words())
+                .containsSequence("-chardev", "socket,id=output,path=/w/o,,ut")
+                .containsSequence("-serial", "stdio")
+                .containsSequence("-serial", "chardev:output")
+                .containsSequence("-qmp", "unix:/w/q,,mp,server=on,wait=off")
+                .containsSequence("-boot", "strict=on")
+                .containsSequence("-device", "pcie-root-port,id=rp0,chassis=1,addr=1e")
+                .doesNotContain("-no-reboot");
+        assertThat(command(Accel.TCG, "/w/disk").words())
+                .doesNotContain("-chardev", "-qmp", "-boot", "chardev:output");
     }
 
     @Test

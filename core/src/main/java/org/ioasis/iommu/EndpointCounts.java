@@ -5,7 +5,10 @@ package org.ioasis.iommu;
  *
  * @param translations accesses that a mapping answered
  * @param translatedBytes bytes copied through mappings
+ * @param translationsAbove4GiB those translations that led to a guest-physical address of 4 GiB or
+ *     more, which is where the memory of a PC continues after its hole for devices
  * @param identity accesses in a bypass domain, that the driver asked for
+ * @param identityBytes bytes copied in a bypass domain
  * @param bypassed accesses while attached to no domain, let through because {@code bypass} is 1
  * @param bypassedAfterAttach those of them that came after the first ATTACH since the last reset
  * @param faults accesses refused
@@ -13,18 +16,22 @@ package org.ioasis.iommu;
 public record EndpointCounts(
         long translations,
         long translatedBytes,
+        long translationsAbove4GiB,
         long identity,
+        long identityBytes,
         long bypassed,
         long bypassedAfterAttach,
         long faults) {
 
-    public static final EndpointCounts ZERO = new EndpointCounts(0, 0, 0, 0, 0, 0);
+    public static final EndpointCounts ZERO = new EndpointCounts(0, 0, 0, 0, 0, 0, 0, 0);
 
     public EndpointCounts plus(EndpointCounts other) {
         return new EndpointCounts(
                 translations + other.translations,
                 translatedBytes + other.translatedBytes,
+                translationsAbove4GiB + other.translationsAbove4GiB,
                 identity + other.identity,
+                identityBytes + other.identityBytes,
                 bypassed + other.bypassed,
                 bypassedAfterAttach + other.bypassedAfterAttach,
                 faults + other.faults);

@@ -17,13 +17,17 @@ import org.jspecify.annotations.Nullable;
  * the section ends, because the fault queue has a lock.
  */
 final class EndpointDma extends RegionDma {
+    private static final int LG2_4_GIB = 32;
+
     private final Iommu iommu;
     private final Endpoint endpoint;
     private final Extent extent = new Extent();
     private final Supplier<String> explanation = this::explain;
     private final Count translations = new Count();
     private final Count translatedBytes = new Count();
+    private final Count translationsAbove4GiB = new Count();
     private final Count identity = new Count();
+    private final Count identityBytes = new Count();
     private final Count bypassed = new Count();
     private final Count bypassedAfterAttach = new Count();
     private final Count faults = new Count();
@@ -55,7 +59,9 @@ final class EndpointDma extends RegionDma {
         return new EndpointCounts(
                 translations.read(),
                 translatedBytes.read(),
+                translationsAbove4GiB.read(),
                 identity.read(),
+                identityBytes.read(),
                 bypassed.read(),
                 bypassedAfterAttach.read(),
                 faults.read() + expiredLeases.read());
@@ -82,7 +88,11 @@ final class EndpointDma extends RegionDma {
         // As far as the mapping goes: last - address cannot wrap because the address lies inside.
         long after = extent.last() - address;
         long reach = Long.compareUnsigned(length - 1, after) <= 0 ? length : after + 1;
-        return locate(address + extent.delta(), reach, access);
+        long output = address + extent.delta();
+        if (output >>> LG2_4_GIB != 0) {
+            translationsAbove4GiB.increment();
+        }
+        return locate(output, reach, access);
     }
 
     private Outcome resolveUntranslated(long address, long length, Access access) {
@@ -140,6 +150,8 @@ final class EndpointDma extends RegionDma {
     protected void copied(long length) {
         if (store != null) {
             translatedBytes.add(length);
+        } else if (domain != null) {
+            identityBytes.add(length);
         }
     }
 

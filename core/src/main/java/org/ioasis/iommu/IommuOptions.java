@@ -56,4 +56,20 @@ public record IommuOptions(
             throw new IllegalArgumentException("limits must be at least 1");
         }
     }
+
+    /** The same with another {@code bypass} at the start. */
+    public IommuOptions withBypassAtStart(boolean value) {
+        return new IommuOptions(
+                pageSizeMask,
+                inputFirst,
+                inputLast,
+                domainFirst,
+                domainLast,
+                value,
+                detachByEndpoint,
+                identityBesideNone,
+                endpointLimit,
+                domainLimit,
+                mappingLimit);
+    }
 }

@@ -49,7 +49,7 @@ class IommuTest {
         assertThat(m.access(dma, RAM, Access.READ)).isEqualTo(Outcome.FAULT);
         assertThat(m.access(dma, RAM, Access.WRITE)).isEqualTo(Outcome.FAULT);
 
-        assertThat(one.counts()).isEqualTo(new EndpointCounts(0, 0, 0, 0, 0, 2));
+        assertThat(one.counts()).isEqualTo(new EndpointCounts(0, 0, 0, 0, 0, 0, 0, 2));
         assertThat(m.faults.recent())
                 .extracting(Fault::reason)
                 .containsExactly(FaultReason.DOMAIN, FaultReason.DOMAIN);
@@ -60,7 +60,7 @@ class IommuTest {
         m.iommu.bypass(true);
 
         assertThat(m.read(dma, RAM + 5)).isEqualTo(byteAt(RAM + 5));
-        assertThat(one.counts()).isEqualTo(new EndpointCounts(0, 0, 0, 1, 0, 0));
+        assertThat(one.counts()).isEqualTo(new EndpointCounts(0, 0, 0, 0, 0, 1, 0, 0));
         m.attach(1, 7);
         m.detach(1, 7);
         m.read(dma, RAM);
@@ -89,7 +89,7 @@ class IommuTest {
 
         assertThat(m.read(dma, RAM + 9)).isEqualTo(byteAt(RAM + 9));
         assertThat(m.access(dma, 0, Access.WRITE)).isEqualTo(Outcome.ABSENT);
-        assertThat(one.counts()).isEqualTo(new EndpointCounts(0, 0, 2, 0, 0, 0));
+        assertThat(one.counts()).isEqualTo(new EndpointCounts(0, 0, 0, 2, 1, 0, 0, 0));
     }
 
     @Test
@@ -101,7 +101,22 @@ class IommuTest {
         assertThat(m.read(dma, 0x6fff)).isEqualTo(byteAt(RAM + 0x4fff));
         assertThat(m.read(dma, 0x4fff)).isEqualTo(Outcome.FAULT);
         assertThat(m.read(dma, 0x7000)).isEqualTo(Outcome.FAULT);
-        assertThat(one.counts()).isEqualTo(new EndpointCounts(2, 2, 0, 0, 0, 2));
+        assertThat(one.counts()).isEqualTo(new EndpointCounts(2, 2, 0, 0, 0, 0, 0, 2));
+    }
+
+    @Test
+    void translationsToMemoryAbove4GiBAreCountedOnTheirOwn() {
+        m.attach(1, 7);
+        m.map(7, 0x5000, 0x5fff, 0xffff_f000L, READ);
+        m.map(7, 0x6000, 0x6fff, 0x1_0000_0000L, READ);
+        m.map(7, 0x7000, 0x7fff, 0xffff_ffff_ffff_f000L, READ);
+
+        assertThat(m.read(dma, 0x5fff)).isEqualTo(Outcome.ABSENT);
+        assertThat(one.counts().translationsAbove4GiB()).isZero();
+        assertThat(m.read(dma, 0x6000)).isEqualTo(Outcome.ABSENT);
+        assertThat(m.read(dma, 0x7fff)).isEqualTo(Outcome.ABSENT);
+        assertThat(one.counts().translationsAbove4GiB()).isEqualTo(2);
+        assertThat(one.counts().translations()).isEqualTo(3);
     }
 
     @Test

@@ -20,17 +20,31 @@ final class Command implements AutoCloseable {
     private static final Path LAUNCHER = Path.of("..", "ioasis").toAbsolutePath().normalize();
 
     Command(Map<String, String> environment, String... arguments) throws IOException {
-        List<String> words = new ArrayList<>();
-        // A test run in the background would hand down an ignored SIGINT, which a JVM then leaves
-        // ignored.
-        words.addAll(List.of("env", "--default-signal=INT", LAUNCHER.toString()));
-        words.addAll(List.of(arguments));
+        this(environment, launcher(arguments));
+    }
+
+    private Command(Map<String, String> environment, List<String> words) throws IOException {
         ProcessBuilder builder = new ProcessBuilder(words).redirectErrorStream(true);
         builder.environment().putAll(environment);
         // The test run has built what is tested; a build in the middle of it would change that.
         builder.environment().put("IOASIS_NO_BUILD", "1");
         process = builder.start();
         output = process.inputReader(StandardCharsets.UTF_8);
+    }
+
+    private static List<String> launcher(String... arguments) {
+        // A test run in the background would hand down an ignored SIGINT, which a JVM then leaves
+        // ignored.
+        List<String> words =
+                new ArrayList<>(List.of("env", "--default-signal=INT", LAUNCHER.toString()));
+        words.addAll(List.of(arguments));
+        return words;
+    }
+
+    /** On a terminal of its own (util-linux, script(1)), between two looks at its settings. */
+    static Command onTerminal(String arguments) throws IOException {
+        String line = "stty -g; '%s' %s; echo \"code $?\"; stty -g".formatted(LAUNCHER, arguments);
+        return new Command(Map.of(), List.of("script", "-q", "-e", "-c", line, "/dev/null"));
     }
 
     /** Reads on until a line has {@code text} in it. AssertionError with all output if none has. */
@@ -53,11 +67,34 @@ final class Command implements AutoCloseable {
 
     /** Ctrl-C. */
     void interrupt() throws IOException, InterruptedException {
-        int killed =
-                new ProcessBuilder("kill", "-INT", Long.toString(process.pid())).start().waitFor();
-        if (killed != 0) {
-            throw new AssertionError("kill ended with " + killed);
+        signal("INT");
+    }
+
+    /** Sends a signal by name; to the JVM alone, not to QEMU. */
+    void signal(String name) throws IOException, InterruptedException {
+        tool("kill", "-" + name, Long.toString(process.pid()));
+    }
+
+    /** Files of the JVM, from now on, may not become larger (util-linux, prlimit(1)). */
+    void limitFileSize(long bytes) throws IOException, InterruptedException {
+        tool("prlimit", "--pid", Long.toString(process.pid()), "--fsize=" + bytes + ":");
+    }
+
+    private static void tool(String... words) throws IOException, InterruptedException {
+        int code = new ProcessBuilder(words).inheritIO().start().waitFor();
+        if (code != 0) {
+            throw new AssertionError(String.join(" ", words) + " ended with " + code);
         }
+    }
+
+    /** Its standard input so far; the end of it with {@link #endOfInput}. */
+    void type(String text) throws IOException {
+        process.getOutputStream().write(text.getBytes(StandardCharsets.UTF_8));
+        process.getOutputStream().flush();
+    }
+
+    void endOfInput() throws IOException {
+        process.getOutputStream().close();
     }
 
     /** Reads the rest and returns the exit code. */

@@ -4,7 +4,6 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import java.time.Duration;
 import java.util.HashSet;
-import java.util.Optional;
 import java.util.Set;
 import org.ioasis.guestkit.Host;
 import org.ioasis.iommu.Status;
@@ -14,6 +13,7 @@ import org.ioasis.run.RunOptions;
 import org.ioasis.run.RunReport;
 import org.ioasis.run.RunReportText;
 import org.ioasis.virtio.iommu.RequestType;
+import org.ioasis.vm.GuestTask;
 import org.ioasis.vm.SeededDisk;
 import org.junit.jupiter.api.Test;
 
@@ -24,8 +24,13 @@ import org.junit.jupiter.api.Test;
 class DiskRunTest {
     @Test
     void linuxDoesVerifiedDiskIoThroughTheIommu() throws Exception {
-        RunOptions options = new RunOptions(Optional.empty(), 512, Duration.ofMinutes(4), 42);
-        DiskRun run = new DiskRun(options, Host.current(), new Progress(System.out, false));
+        RunOptions options = RunOptions.builder(42).limit(Duration.ofMinutes(4)).build();
+        DiskRun run =
+                new DiskRun(
+                        options,
+                        GuestTask.Scenario.PLAIN,
+                        Host.current(),
+                        new Progress(System.out, false));
 
         RunReport report = run.run();
 

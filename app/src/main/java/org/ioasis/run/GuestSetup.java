@@ -1,0 +1,464 @@
+package org.ioasis.run;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.Optional;
+import java.util.concurrent.Executors;
+import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.ScheduledFuture;
+import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
+import org.ioasis.guestkit.Cleanup;
+import org.ioasis.guestkit.GuestKit;
+import org.ioasis.guestkit.Host;
+import org.ioasis.guestkit.Initramfs;
+import org.ioasis.guestkit.Provisioner;
+import org.ioasis.guestkit.UnavailableException;
+import org.ioasis.iommu.EndpointCounts;
+import org.ioasis.iommu.IommuOptions;
+import org.ioasis.loop.IdlePolicy;
+import org.ioasis.machine.DiskOptions;
+import org.ioasis.machine.Machine;
+import org.ioasis.topology.Viot;
+import org.ioasis.vm.Accel;
+import org.ioasis.vm.AccelChoice;
+import org.ioasis.vm.GuestEvent;
+import org.ioasis.vm.GuestReport;
+import org.ioasis.vm.GuestTask;
+import org.ioasis.vm.QemuCommand;
+import org.ioasis.vm.QemuProcess;
+import org.ioasis.vm.Qmp;
+import org.ioasis.vm.SeededDisk;
+import org.ioasis.vm.Terminal;
+import org.ioasis.vm.Workspace;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A guest that could start now: kernel, initramfs and QEMU's command, the disks, and our devices,
+ * which serve. Three disks of ours and those of the user's are behind the IOMMU. One thread; blocks
+ * while the guest runs.
+ */
+public final class GuestSetup implements AutoCloseable {
+    /** Slots on the root bus. Behind the IOMMU are exactly the disks' functions. */
+    private static final int IOMMU_SLOT = 1;
+
+    private static final int FIRST_DISK_SLOT = 2;
+
+    /** Of the second IOMMU, if there are two. */
+    private static final int SECOND_IOMMU_SLOT = 0x1d;
+
+    /** Of the root port with the bus for what is plugged in. */
+    private static final int PORT_SLOT = 0x1e;
+
+    private static final int PLUGGED_BDF = Viot.bdf(1, 0, 0);
+    private static final List<Integer> IOMMU_SLOTS = List.of(IOMMU_SLOT, SECOND_IOMMU_SLOT);
+    private static final String CONTROL_SOCKET = "qmp.sock";
+    private static final String OUTPUT_SOCKET = "output.sock";
+    private static final String RESULT_FILE = "result.img";
+    private static final long MIB = 1L << 20;
+
+    /** The file system needs room for its own tables beside the file. */
+    private static final long FS_OVERHEAD = 64 * MIB;
+
+    private static final long STATUS_MILLIS = 500;
+
+    /** As many disks of the user's as there are slots between our disks and the second IOMMU. */
+    public static final int OWN_DISK_LIMIT = SECOND_IOMMU_SLOT - FIRST_DISK_SLOT - 3;
+
+    /** As many IOMMUs as there are slots for them. */
+    public static final int IOMMU_LIMIT = IOMMU_SLOTS.size();
+
+    /**
+     * QEMU says so of every device without an error interrupt (AER), which virtio has no use for.
+     */
+    private static final String NO_ERROR_RECOVERY =
+            "Could not enable error recovery for the device";
+
+    /** What the kernel says last, also when all is well. */
+    private static final String POWER_DOWN = "reboot: Power down";
+
+    private final RunOptions options;
+    private final Host host;
+    private final Cleanup cleanup;
+    private final Progress progress;
+    private final GuestKit kit;
+    private final Workspace workspace;
+    private final Accel accel;
+    private final SeededDisk seeded;
+    private final String hash;
+    private final Machine machine;
+    private final List<Place> places;
+    private final QemuCommand command;
+
+    /** A disk's place: what the guest and the reports call it, where it is and what is in it. */
+    private record Place(
+            String name, int iommu, int bdf, Path socket, Path file, boolean isWritable) {}
+
+    private GuestSetup(
+            RunOptions options,
+            GuestTask task,
+            Host host,
+            Cleanup cleanup,
+            Progress progress,
+            GuestKit kit,
+            Workspace workspace)
+            throws IOException, InterruptedException {
+        this.options = options;
+        this.host = host;
+        this.cleanup = cleanup;
+        this.progress = progress;
+        this.kit = kit;
+        this.workspace = workspace;
+        accel = accel(options, kit, host, cleanup, progress, workspace);
+        seeded = new SeededDisk(options.seed(), options.seedBytes());
+        Path seedFile = workspace.file("seed.img");
+        progress.say(
+                "seeding a disk of %d MiB (seed 0x%016x)"
+                        .formatted(seeded.bytes() / MIB, seeded.seed()));
+        hash = seeded.write(seedFile);
+        Path fsFile = workspace.emptyDisk("fs.img", seeded.bytes() + FS_OVERHEAD);
+        workspace.emptyDisk(RESULT_FILE, seeded.bytes());
+        places = places(options, task, workspace, seedFile, fsFile);
+        command = command(options, task, kit, workspace, accel, places);
+        machine = machine(options, workspace, places);
+        machine.start();
+    }
+
+    /**
+     * Gets everything ready and serves the devices.
+     *
+     * @param cleanup outlives the setup
+     * @throws UnavailableException this machine lacks something; the message says what to do
+     */
+    public static GuestSetup prepare(
+            RunOptions options, GuestTask task, Host host, Cleanup cleanup, Progress progress)
+            throws UnavailableException, IOException, InterruptedException {
+        GuestKit kit = new Provisioner(host, cleanup, progress::say).provide(options.kernel());
+        Workspace workspace =
+                Workspace.create(host, cleanup, 3 * options.seedBytes() + FS_OVERHEAD + 64 * MIB);
+        boolean isComplete = false;
+        try {
+            GuestSetup setup =
+                    new GuestSetup(options, task, host, cleanup, progress, kit, workspace);
+            isComplete = true;
+            return setup;
+        } finally {
+            if (!isComplete) {
+                workspace.close();
+            }
+        }
+    }
+
+    /**
+     * The command that QEMU would be started with, for a shell; nothing is started and no disk is
+     * made.
+     */
+    public static String qemuCommand(
+            RunOptions options, GuestTask task, Host host, Progress progress)
+            throws UnavailableException, IOException, InterruptedException {
+        try (Cleanup cleanup = Cleanup.atExit()) {
+            GuestKit kit = new Provisioner(host, cleanup, progress::say).provide(options.kernel());
+            try (Workspace workspace = Workspace.create(host, cleanup, 64 * MIB)) {
+                Accel accel = accel(options, kit, host, cleanup, progress, workspace);
+                Path none = workspace.file("none");
+                List<Place> places = places(options, task, workspace, none, none);
+                return command(options, task, kit, workspace, accel, places).printable();
+            }
+        }
+    }
+
+    private static Accel accel(
+            RunOptions options,
+            GuestKit kit,
+            Host host,
+            Cleanup cleanup,
+            Progress progress,
+            Workspace workspace)
+            throws IOException, InterruptedException {
+        if (options.accel().isPresent()) {
+            return options.accel().get();
+        }
+        return new AccelChoice(host, cleanup, progress::say).choose(kit, workspace);
+    }
+
+    private static List<Place> places(
+            RunOptions options, GuestTask task, Workspace workspace, Path seed, Path fs) {
+        List<Place> places = new ArrayList<>();
+        int result = task.hotplugs() ? PLUGGED_BDF : Viot.bdf(0, FIRST_DISK_SLOT + 2, 0);
+        places.add(
+                new Place(
+                        GuestTask.SEED_SERIAL,
+                        0,
+                        Viot.bdf(0, FIRST_DISK_SLOT, 0),
+                        workspace.file("seed.sock"),
+                        seed,
+                        false));
+        places.add(
+                new Place(
+                        GuestTask.FS_SERIAL,
+                        options.iommus() - 1,
+                        Viot.bdf(0, FIRST_DISK_SLOT + 1, 0),
+                        workspace.file("fs.sock"),
+                        fs,
+                        true));
+        places.add(
+                new Place(
+                        GuestTask.RESULT_SERIAL,
+                        0,
+                        result,
+                        workspace.file("result.sock"),
+                        workspace.file(RESULT_FILE),
+                        true));
+        for (int i = 0; i < options.disks().size(); i++) {
+            Path file = options.disks().get(i);
+            places.add(
+                    new Place(
+                            GuestTask.OWN_SERIAL + (i + 1),
+                            0,
+                            Viot.bdf(0, FIRST_DISK_SLOT + 3 + i, 0),
+                            workspace.file("own" + (i + 1) + ".sock"),
+                            file,
+                            Files.isWritable(file)));
+        }
+        return places;
+    }
+
+    private static Machine machine(RunOptions options, Workspace workspace, List<Place> places)
+            throws IOException {
+        IommuOptions iommuOptions = IommuOptions.DEFAULT.withBypassAtStart(options.isBypassing());
+        Machine machine = new Machine("machine", IdlePolicy.EVENT_DRIVEN);
+        boolean isComplete = false;
+        try {
+            for (int i = 0; i < options.iommus(); i++) {
+                machine.addIommu("iommu" + i, iommuOptions, iommuSocket(workspace, i));
+            }
+            for (Place place : places) {
+                machine.addDisk(
+                        machine.iommus().get(place.iommu()),
+                        new DiskOptions(
+                                place.name(),
+                                place.name(),
+                                place.file(),
+                                place.isWritable(),
+                                place.socket(),
+                                place.bdf(),
+                                Machine.X86_ENDPOINT));
+            }
+            isComplete = true;
+            return machine;
+        } finally {
+            if (!isComplete) {
+                machine.close();
+            }
+        }
+    }
+
+    private static Path iommuSocket(Workspace workspace, int index) {
+        return workspace.file("iommu" + index + ".sock");
+    }
+
+    private static QemuCommand command(
+            RunOptions options,
+            GuestTask task,
+            GuestKit kit,
+            Workspace workspace,
+            Accel accel,
+            List<Place> places)
+            throws IOException {
+        Initramfs initramfs =
+                options.initramfs().isPresent()
+                        ? new Initramfs(options.initramfs().get(), List.of())
+                        : Initramfs.write(
+                                workspace.file("initramfs"),
+                                kit,
+                                GuestTask.DRIVERS,
+                                task.commandFile());
+        List<QemuCommand.Function> functions = new ArrayList<>();
+        List<Viot.PciRange> ranges = new ArrayList<>();
+        List<Viot.Iommu> iommus = new ArrayList<>();
+        for (int i = 0; i < options.iommus(); i++) {
+            int slot = IOMMU_SLOTS.get(i);
+            functions.add(new QemuCommand.Function(slot, 0, iommuSocket(workspace, i)));
+            iommus.add(new Viot.Iommu(0, Viot.bdf(0, slot, 0)));
+        }
+        for (Place place : places) {
+            // Endpoint and address are the same number.
+            ranges.add(new Viot.PciRange(place.iommu(), 0, place.bdf(), place.bdf(), place.bdf()));
+            if (place.bdf() != PLUGGED_BDF) {
+                functions.add(new QemuCommand.Function(place.bdf() >> 3, 0, place.socket()));
+            }
+        }
+        Path viot = workspace.file("viot");
+        Files.write(viot, Viot.table(Viot.Oem.IOASIS, iommus, ranges, Viot.OwnFunction.REFUSED));
+        List<String> parameters = new ArrayList<>(options.translation().parameters());
+        parameters.addAll(options.append());
+        return new QemuCommand(
+                kit.qemu(),
+                accel,
+                options.memoryMiB(),
+                options.processors(),
+                kit.kernel().image(),
+                initramfs.file(),
+                task.commandLine(initramfs.modules(), options.disks().size(), parameters),
+                List.of(viot),
+                functions,
+                new QemuCommand.Extras(
+                        task.reboots(),
+                        !options.isBypassing(),
+                        task.commandFile().map(_ -> workspace.file(OUTPUT_SOCKET)),
+                        task.hotplugs()
+                                ? Optional.of(workspace.file(CONTROL_SOCKET))
+                                : Optional.empty(),
+                        task.hotplugs() ? PORT_SLOT : 0));
+    }
+
+    public Machine machine() {
+        return machine;
+    }
+
+    /** What starts a VMM with these devices. */
+    public QemuCommand command() {
+        return command;
+    }
+
+    /** The same for another task: for whoever starts one VMM after the other. */
+    public QemuCommand command(GuestTask other) throws IOException {
+        return command(options, other, kit, workspace, accel, places);
+    }
+
+    /** The disk that the guest reads. */
+    public SeededDisk seeded() {
+        return seeded;
+    }
+
+    /** SHA-256 of the disk that the guest reads, in hexadecimal. */
+    String hash() {
+        return hash;
+    }
+
+    /** What the guest copies the seeded disk to. */
+    public Path resultFile() {
+        return workspace.file(RESULT_FILE);
+    }
+
+    /** Where the second serial port connects, for a task that has output. */
+    Path outputSocket() {
+        return workspace.file(OUTPUT_SOCKET);
+    }
+
+    /** Gives a running guest its result disk, if that was not there from the start. */
+    void plugInResult() throws IOException {
+        try (Qmp qmp = Qmp.connect(workspace.file(CONTROL_SOCKET))) {
+            qmp.plugIn(workspace.file("result.sock"));
+        }
+    }
+
+    /** How QEMU and the guest ended. */
+    record Ended(QemuProcess.End end, GuestReport guest, List<String> vmmErrors) {}
+
+    /**
+     * Starts QEMU and waits for its end.
+     *
+     * @param listener gets what the guest says, as it says it
+     * @param terminal the guest's console, or null
+     */
+    Ended boot(Consumer<GuestEvent> listener, @Nullable Terminal terminal)
+            throws IOException, InterruptedException {
+        progress.say(
+                "booting Linux %s on QEMU %s (%s, %d MiB)"
+                        .formatted(
+                                kit.kernel().release(),
+                                kit.qemu().version(),
+                                command.accel().name().toLowerCase(Locale.ROOT),
+                                options.memoryMiB()));
+        try (ScheduledExecutorService ticker = Executors.newSingleThreadScheduledExecutor();
+                QemuProcess qemu = start(listener, terminal)) {
+            if (terminal == null) {
+                ScheduledFuture<?> _ =
+                        ticker.scheduleAtFixedRate(
+                                () -> progress.status(status(machine)),
+                                STATUS_MILLIS,
+                                STATUS_MILLIS,
+                                TimeUnit.MILLISECONDS);
+            }
+            QemuProcess.End end =
+                    qemu.await(
+                            options.limit(),
+                            () ->
+                                    progress.say(
+                                            "the guest does not end; state of the devices:\n"
+                                                    + machine.dump()
+                                                    + "last lines of the console:\n  "
+                                                    + String.join(
+                                                            "\n  ", qemu.report().lastLines())));
+            ticker.shutdownNow();
+            return new Ended(end, qemu.report(), qemu.errors());
+        }
+    }
+
+    private QemuProcess start(Consumer<GuestEvent> listener, @Nullable Terminal terminal)
+            throws IOException {
+        return terminal == null
+                ? QemuProcess.start(command, host, cleanup, listener)
+                : QemuProcess.start(command, host, cleanup, listener, terminal);
+    }
+
+    Accel accel() {
+        return accel;
+    }
+
+    /** Tells the user what the guest says. */
+    void tell(GuestEvent event) {
+        switch (event) {
+            case GuestEvent.Step(String name, long micros) ->
+                    progress.say(
+                            String.format(
+                                    Locale.ROOT, "guest: %s (at %.1f s)", name, micros / 1e6));
+            case GuestEvent.Vmm(String line) -> {
+                if (!line.endsWith(NO_ERROR_RECOVERY)) {
+                    progress.say("qemu: " + line);
+                }
+            }
+            case GuestEvent.Failed(String reason) -> progress.say("guest: failed at " + reason);
+            case GuestEvent.Malformed(String line) ->
+                    progress.say("guest: not understood: " + line);
+            case GuestEvent.Text(String line) -> {
+                // The kernel is told to be quiet: what it says all the same is an error.
+                if (!line.isBlank() && !line.endsWith(POWER_DOWN)) {
+                    progress.say("console: " + line);
+                }
+            }
+            case GuestEvent.Fact _, GuestEvent.Finished _ -> {}
+        }
+    }
+
+    private static String status(Machine machine) {
+        EndpointCounts accesses = machine.accesses();
+        return String.format(
+                Locale.ROOT,
+                "%,d requests, %,d translations, %,d MiB translated, %d faults",
+                requests(machine),
+                accesses.translations(),
+                accesses.translatedBytes() / MIB,
+                machine.faults());
+    }
+
+    /** Requests to all IOMMUs. */
+    static long requests(Machine machine) {
+        return machine.iommus().stream().mapToLong(i -> i.device().counts().total()).sum();
+    }
+
+    /** Ends the sessions and removes the disks. */
+    @Override
+    public void close() throws IOException {
+        try {
+            machine.close();
+        } finally {
+            workspace.close();
+        }
+    }
+}

@@ -1,0 +1,156 @@
+package org.ioasis.run;
+
+import java.io.IOException;
+import java.io.InputStream;
+import java.net.StandardProtocolFamily;
+import java.net.UnixDomainSocketAddress;
+import java.nio.channels.AsynchronousCloseException;
+import java.nio.channels.Channels;
+import java.nio.channels.ServerSocketChannel;
+import java.nio.channels.SocketChannel;
+import java.nio.file.Path;
+import java.util.Locale;
+import java.util.Optional;
+import org.ioasis.guestkit.Cleanup;
+import org.ioasis.guestkit.Host;
+import org.ioasis.guestkit.UnavailableException;
+import org.ioasis.iommu.EndpointCounts;
+import org.ioasis.machine.Machine;
+import org.ioasis.vm.GuestEvent;
+import org.ioasis.vm.GuestTask;
+import org.ioasis.vm.QemuProcess;
+import org.ioasis.vm.Terminal;
+
+/**
+ * A guest that does what the user wants: a command, a shell on the console, or an initramfs of the
+ * user's. Nothing is judged. One thread; blocks until it is over.
+ */
+public final class ShellRun {
+    /** The guest ended without having said how (sysexits.h: EX_SOFTWARE). */
+    public static final int NO_STATUS = 70;
+
+    /** After QEMU is gone a reader only has to empty a socket. */
+    private static final long READER_LIMIT_MILLIS = 5000;
+
+    private static final String SHELL_STEP = "shell";
+
+    private final RunOptions options;
+    private final GuestTask task;
+    private final Host host;
+    private final Progress progress;
+
+    public ShellRun(RunOptions options, GuestTask task, Host host, Progress progress) {
+        this.options = options;
+        this.task = task;
+        this.host = host;
+        this.progress = progress;
+    }
+
+    /**
+     * Runs the guest; the output of its command goes to standard output.
+     *
+     * @return the exit status of command or shell, 0..255; of a guest with an initramfs of its own
+     *     0 if it ended by itself; {@link #NO_STATUS} if the guest ended otherwise
+     * @throws UnavailableException this machine lacks something; the message says what to do
+     */
+    public int run() throws UnavailableException, IOException, InterruptedException {
+        try (Cleanup cleanup = Cleanup.atExit();
+                GuestSetup setup = GuestSetup.prepare(options, task, host, cleanup, progress)) {
+            GuestSetup.Ended ended =
+                    switch (task) {
+                        case GuestTask.Run _ -> bootWithOutput(setup);
+                        case GuestTask.Shell _, GuestTask.Boot _ -> bootOnTerminal(setup, cleanup);
+                        case GuestTask.Hello _, GuestTask.Check _, GuestTask.Churn _ ->
+                                setup.boot(setup::tell, null);
+                    };
+            setup.machine().close();
+            progress.say(summary(setup.machine()));
+            return status(ended);
+        }
+    }
+
+    private int status(GuestSetup.Ended ended) {
+        Optional<Integer> status = ended.guest().status();
+        if (status.isPresent()) {
+            return status.get();
+        }
+        boolean endedWell = ended.end() instanceof QemuProcess.End.Exited(int code) && code == 0;
+        if (endedWell && task instanceof GuestTask.Boot) {
+            return 0;
+        }
+        ended.guest().failure().ifPresent(reason -> progress.say("the guest gave up at " + reason));
+        if (ended.end() instanceof QemuProcess.End.Killed) {
+            return 0;
+        }
+        progress.say("the guest ended without an exit status");
+        return NO_STATUS;
+    }
+
+    private GuestSetup.Ended bootOnTerminal(GuestSetup setup, Cleanup cleanup)
+            throws IOException, InterruptedException {
+        progress.say("the guest's console; Ctrl-A x ends the guest");
+        try (Terminal terminal = Terminal.open(cleanup)) {
+            if (task instanceof GuestTask.Boot) {
+                terminal.guestIsListening();
+            }
+            return setup.boot(
+                    event -> {
+                        // The console is shown as it is; what else there is to tell is QEMU's.
+                        if (event instanceof GuestEvent.Vmm) {
+                            setup.tell(event);
+                        }
+                        if (event instanceof GuestEvent.Step(String name, long _)
+                                && name.equals(SHELL_STEP)) {
+                            terminal.guestIsListening();
+                        }
+                    },
+                    terminal);
+        }
+    }
+
+    private static GuestSetup.Ended bootWithOutput(GuestSetup setup)
+            throws IOException, InterruptedException {
+        Path path = setup.outputSocket();
+        try (ServerSocketChannel listener =
+                ServerSocketChannel.open(StandardProtocolFamily.UNIX)
+                        .bind(UnixDomainSocketAddress.of(path))) {
+            Thread reader =
+                    Thread.ofPlatform()
+                            .daemon()
+                            .name("output of the command")
+                            .start(() -> copyOutput(listener));
+            GuestSetup.Ended ended = setup.boot(setup::tell, null);
+            reader.join(READER_LIMIT_MILLIS);
+            return ended;
+        }
+    }
+
+    private static void copyOutput(ServerSocketChannel listener) {
+        try (SocketChannel channel = listener.accept();
+                InputStream in = Channels.newInputStream(channel)) {
+            byte[] buffer = new byte[1 << 16];
+            for (int n = in.read(buffer); n >= 0; n = in.read(buffer)) {
+                System.out.write(buffer, 0, n);
+                System.out.flush();
+            }
+        } catch (AsynchronousCloseException never) {
+            // QEMU did not come to connect; how it ended says why.
+        } catch (IOException e) {
+            System.err.println("ioasis: the command's output is lost: " + e);
+        }
+    }
+
+    private static String summary(Machine machine) {
+        EndpointCounts accesses = machine.accesses();
+        return String.format(
+                Locale.ROOT,
+                "%,d requests to the IOMMU, %,d translations, %,d in bypass domains, bypassed %,d (%,d after ATTACH), %d"
+                        + " faults",
+                GuestSetup.requests(machine),
+                accesses.translations(),
+                accesses.identity(),
+                accesses.bypassed(),
+                accesses.bypassedAfterAttach(),
+                machine.faults());
+    }
+}

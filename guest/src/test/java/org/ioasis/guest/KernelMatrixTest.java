@@ -1,0 +1,65 @@
+package org.ioasis.guest;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import org.ioasis.guestkit.KernelChoice;
+import org.ioasis.iommu.EndpointCounts;
+import org.ioasis.run.RunOptions.Translation;
+import org.ioasis.run.RunReport;
+import org.ioasis.virtio.iommu.RequestType;
+import org.ioasis.vm.GuestTask;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+/** Two kernels, and what each can be told to do with the IOMMU. */
+class KernelMatrixTest {
+    @ParameterizedTest
+    @CsvSource({
+        "STABLE, LAZY, 6012, DMA-FQ",
+        "STABLE, STRICT, 6012, DMA",
+        "BACKPORTS, LAZY, 7002, DMA-FQ",
+        "BACKPORTS, STRICT, 7002, DMA"
+    })
+    void diskIoIsTranslated(
+            KernelChoice.Debian kernel, Translation translation, int leastSeries, String type)
+            throws Exception {
+        RunReport report =
+                Cells.run(
+                        Cells.options(1).kernel(kernel).translation(translation).build(),
+                        GuestTask.Scenario.PLAIN);
+
+        assertThat(Cells.series(report)).isGreaterThanOrEqualTo(leastSeries);
+        assertThat(report.disks())
+                .allSatisfy(disk -> {
+                    assertThat(disk.domainType()).isEqualTo(type);
+                    assertThat(disk.accesses().translatedBytes())
+                            .isGreaterThanOrEqualTo(Cells.BYTES);
+                    assertThat(disk.accesses().identity()).isZero();
+                });
+    }
+
+    @ParameterizedTest
+    @CsvSource({"STABLE, 6012", "BACKPORTS, 7002"})
+    void passthroughAttachesBypassDomainsAndMapsNothing(KernelChoice.Debian kernel, int leastSeries)
+            throws Exception {
+        RunReport report =
+                Cells.run(
+                        Cells.options(2)
+                                .kernel(kernel)
+                                .translation(Translation.PASSTHROUGH)
+                                .build(),
+                        GuestTask.Scenario.PLAIN);
+
+        assertThat(Cells.series(report)).isGreaterThanOrEqualTo(leastSeries);
+        assertThat(report.disks())
+                .allSatisfy(disk -> {
+                    assertThat(disk.domainType()).isEqualTo("identity");
+                    EndpointCounts accesses = disk.accesses();
+                    assertThat(accesses.translations()).isZero();
+                    assertThat(accesses.identityBytes()).isGreaterThanOrEqualTo(Cells.BYTES);
+                });
+        assertThat(report.requests().keySet())
+                .contains(RequestType.ATTACH)
+                .doesNotContain(RequestType.MAP, RequestType.UNMAP);
+    }
+}
