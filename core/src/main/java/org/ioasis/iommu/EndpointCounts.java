@@ -5,7 +5,7 @@ package org.ioasis.iommu;
  *
  * @param translations accesses that a mapping answered
  * @param translatedBytes bytes copied through mappings
- * @param identity accesses in a bypass domain, that the driver asked for
+ * @param identity accesses in a bypass domain, that the driver asked for, and to identity regions
  * @param bypassed accesses while attached to no domain, let through because {@code bypass} is 1
  * @param bypassedAfterAttach those of them that came after the first ATTACH since the last reset
  * @param faults accesses refused

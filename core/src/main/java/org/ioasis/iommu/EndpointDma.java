@@ -90,15 +90,30 @@ final class EndpointDma extends RegionDma {
             return locate(address, length, access);
         }
         int needed = access == Access.WRITE ? MapFlags.WRITE : MapFlags.READ;
-        if (!store.lookup(address, extent) || (extent.flags() & needed) == 0) {
+        if (!store.lookup(address, extent)) {
+            // No mapping can be there: MAP refuses what overlaps a region of any endpoint of the
+            // domain, so looking here second costs the usual access nothing.
+            ReservedRegion own = endpoint.properties().reserved().identityAt(address);
+            if (own == null) {
+                return fault(FaultReason.MAPPING, address, access);
+            }
+            route = Route.IDENTITY;
+            space = endpoint; // no UNMAP takes the region away
+            identity.increment();
+            return locate(address, within(address, own.last(), length), access);
+        }
+        if ((extent.flags() & needed) == 0) {
             return fault(FaultReason.MAPPING, address, access);
         }
         route = Route.TRANSLATED;
         translations.increment();
-        // As far as the mapping goes: last - address cannot wrap because the address lies inside.
-        long after = extent.last() - address;
-        long reach = Long.compareUnsigned(length - 1, after) <= 0 ? length : after + 1;
-        return locate(address + extent.delta(), reach, access);
+        return locate(address + extent.delta(), within(address, extent.last(), length), access);
+    }
+
+    /** {@code length}, or as much of it as ends at {@code last}, which is not below address. */
+    private static long within(long address, long last, long length) {
+        long after = last - address;
+        return Long.compareUnsigned(length - 1, after) <= 0 ? length : after + 1;
     }
 
     private Outcome fault(FaultReason reason, long address, Access access) {
