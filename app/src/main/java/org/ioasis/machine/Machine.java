@@ -91,7 +91,10 @@ public final class Machine implements AutoCloseable {
                 new VirtioPciFunction(
                         iommuDevice,
                         new DirectDma(memory, guard),
-                        Virtio.F_VERSION_1 | Virtio.F_INDIRECT_DESC | Virtio.F_EVENT_IDX,
+                        Virtio.F_VERSION_1
+                                | Virtio.F_INDIRECT_DESC
+                                | Virtio.F_EVENT_IDX
+                                | Virtio.F_RING_RESET,
                         Pci.CLASS_SYSTEM_IOMMU);
         boolean isServed = false;
         try {
