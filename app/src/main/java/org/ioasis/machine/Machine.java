@@ -145,7 +145,10 @@ public final class Machine implements AutoCloseable {
                 new VirtioPciFunction(
                         device,
                         new DirectDma(memory, guard),
-                        Virtio.F_VERSION_1 | Virtio.F_INDIRECT_DESC | Virtio.F_EVENT_IDX,
+                        Virtio.F_VERSION_1
+                                | Virtio.F_INDIRECT_DESC
+                                | Virtio.F_EVENT_IDX
+                                | Virtio.F_RING_RESET,
                         Pci.CLASS_SYSTEM_IOMMU);
         VfioUserServer server =
                 new VfioUserServer(loop, socket, function, memory, SessionLimits.DEFAULT);
@@ -433,7 +436,8 @@ public final class Machine implements AutoCloseable {
         for (Disk disk : disks) {
             disk.store().close();
         }
-        // The end of a session has dropped all domains, and nothing reaches a table but through one.
+        // The end of a session has dropped all domains, and nothing reaches a table but through
+        // one.
         boolean areTablesUnused = true;
         for (IommuUnit iommu : iommus) {
             areTablesUnused &= iommu.engine().domainCount() == 0;

@@ -7,8 +7,8 @@ package org.ioasis.iommu;
  * @param translatedBytes bytes copied through mappings
  * @param translationsAbove4GiB those translations that led to a guest-physical address of 4 GiB or
  *     more, which is where the memory of a PC continues after its hole for devices
- * @param identity accesses in a bypass domain, that the driver asked for
- * @param identityBytes bytes copied in a bypass domain
+ * @param identity accesses in a bypass domain, that the driver asked for, and to identity regions
+ * @param identityBytes bytes copied in these
  * @param bypassed accesses while attached to no domain, let through because {@code bypass} is 1
  * @param bypassedAfterAttach those of them that came after the first ATTACH since the last reset
  * @param faults accesses refused

@@ -40,6 +40,9 @@ final class EndpointDma extends RegionDma {
     private @Nullable Domain domain;
     private @Nullable MappingStore store;
 
+    // The section has been in an identity region of the endpoint, which no UNMAP takes away.
+    private boolean inOwnRegion;
+
     // Of this section, counted when it ends.
     private long translatedNow;
 
@@ -73,6 +76,7 @@ final class EndpointDma extends RegionDma {
         Domain attached = endpoint.domainAcquire();
         domain = attached;
         store = attached == null ? null : attached.store;
+        inOwnRegion = false;
     }
 
     @Override
@@ -81,18 +85,39 @@ final class EndpointDma extends RegionDma {
         if (mappings == null) {
             return resolveUntranslated(address, length, access);
         }
-        if (!mappings.lookup(address, length, extent) || !extent.permits(access)) {
+        if (!mappings.lookup(address, length, extent)) {
+            return resolveUnmapped(address, length, access);
+        }
+        if (!extent.permits(access)) {
             return fault(FaultReason.MAPPING, address, access);
         }
         translatedNow++;
-        // As far as the mapping goes: last - address cannot wrap because the address lies inside.
-        long after = extent.last() - address;
-        long reach = Long.compareUnsigned(length - 1, after) <= 0 ? length : after + 1;
         long output = address + extent.delta();
         if (output >>> LG2_4_GIB != 0) {
             translationsAbove4GiB.increment();
         }
-        return locate(output, reach, access);
+        return locate(output, within(address, extent.last(), length), access);
+    }
+
+    /**
+     * An identity region of the endpoint's own, or nothing. No mapping can be there: MAP refuses
+     * what overlaps a region of any endpoint of the domain, so looking here second costs the usual
+     * access nothing.
+     */
+    private Outcome resolveUnmapped(long address, long length, Access access) {
+        ReservedRegion own = endpoint.properties().reserved().identityAt(address);
+        if (own == null) {
+            return fault(FaultReason.MAPPING, address, access);
+        }
+        inOwnRegion = true;
+        identity.increment();
+        return locate(address, within(address, own.last(), length), access);
+    }
+
+    /** {@code length}, or as much of it as ends at {@code last}, which is not below address. */
+    private static long within(long address, long last, long length) {
+        long after = last - address;
+        return Long.compareUnsigned(length - 1, after) <= 0 ? length : after + 1;
     }
 
     private Outcome resolveUntranslated(long address, long length, Access access) {
@@ -148,7 +173,7 @@ final class EndpointDma extends RegionDma {
 
     @Override
     protected void copied(long length) {
-        if (store != null) {
+        if (store != null && !inOwnRegion) {
             translatedBytes.add(length);
         } else if (domain != null) {
             identityBytes.add(length);
@@ -163,7 +188,7 @@ final class EndpointDma extends RegionDma {
 
     @Override
     protected Object leaseSpace() {
-        return domain == null ? endpoint : domain;
+        return domain == null || inOwnRegion ? endpoint : domain;
     }
 
     @Override

@@ -13,7 +13,10 @@ public record ReservedRegion(long first, long last, Kind kind) {
         RESERVED,
         /** Doorbell of message signaled interrupts: accesses are not translated. */
         MSI,
-        /** The device has an identity mapping of its own there (firmware memory). */
+        /**
+         * The IOMMU has an identity mapping of its own there (firmware memory): the endpoint whose
+         * region it is, and no other, reads and writes it untranslated in any domain.
+         */
         IDENTITY
     }
 

@@ -105,6 +105,17 @@ public final class ReservedWindows {
         return pieces;
     }
 
+    /** The identity region that {@code iova} lies in, or null. Allocates nothing. */
+    @Nullable ReservedRegion identityAt(long iova) {
+        for (int i = 0; i < regions.size(); i++) {
+            ReservedRegion region = regions.get(i);
+            if (region.kind() == Kind.IDENTITY && region.overlaps(iova, iova)) {
+                return region;
+            }
+        }
+        return null;
+    }
+
     private @Nullable Kind kindAt(long iova) {
         for (ReservedRegion region : regions) {
             if (region.overlaps(iova, iova)) {

@@ -38,6 +38,9 @@ public final class Virtio {
     /** Addresses are what the platform gives the device, IOVAs behind an IOMMU. 6. */
     public static final long F_ACCESS_PLATFORM = 1L << 33;
 
+    /** One queue can be reset. 2.6.1. */
+    public static final long F_RING_RESET = 1L << 40;
+
     /** Device id of a block device. 5. */
     public static final int DEVICE_ID_BLOCK = 2;
 

@@ -14,6 +14,7 @@ public final class VirtioIommu {
     public static final long F_INPUT_RANGE = 1L;
     public static final long F_DOMAIN_RANGE = 1L << 1;
     public static final long F_MAP_UNMAP = 1L << 2;
+    public static final long F_BYPASS = 1L << 3;
     public static final long F_PROBE = 1L << 4;
     public static final long F_MMIO = 1L << 5;
     public static final long F_BYPASS_CONFIG = 1L << 6;

@@ -44,6 +44,7 @@ public final class VirtioPci {
     public static final int COMMON_QUEUE_DESC = 0x20;
     public static final int COMMON_QUEUE_DRIVER = 0x28;
     public static final int COMMON_QUEUE_DEVICE = 0x30;
+    public static final int COMMON_QUEUE_RESET = 0x3a;
     public static final int COMMON_SIZE = 0x40;
 
     // 4.1.4.5.

@@ -4,6 +4,7 @@ import static org.ioasis.spec.Virtio.DEVICE_TYPE_FEATURES;
 import static org.ioasis.spec.Virtio.F_ACCESS_PLATFORM;
 import static org.ioasis.spec.Virtio.F_EVENT_IDX;
 import static org.ioasis.spec.Virtio.F_INDIRECT_DESC;
+import static org.ioasis.spec.Virtio.F_RING_RESET;
 import static org.ioasis.spec.Virtio.F_VERSION_1;
 import static org.ioasis.spec.Virtio.STATUS_ACKNOWLEDGE;
 import static org.ioasis.spec.Virtio.STATUS_DEVICE_NEEDS_RESET;
@@ -35,7 +36,7 @@ public final class VirtioDevice {
     public static final String ABSENT_TOO_LONG = "memory absent for too long";
 
     private static final long FRAME_FEATURES =
-            F_INDIRECT_DESC | F_EVENT_IDX | F_VERSION_1 | F_ACCESS_PLATFORM;
+            F_INDIRECT_DESC | F_EVENT_IDX | F_VERSION_1 | F_ACCESS_PLATFORM | F_RING_RESET;
     private static final int DRIVER_STATUS_BITS =
             STATUS_ACKNOWLEDGE
                     | STATUS_DRIVER
@@ -47,6 +48,7 @@ public final class VirtioDevice {
         final SplitQueue queue;
         int size;
         boolean enabled;
+        boolean wasReset;
         long desc;
         long driver;
         long device;
@@ -54,6 +56,16 @@ public final class VirtioDevice {
         QueueConfig(SplitQueue queue, int size) {
             this.queue = queue;
             this.size = size;
+        }
+
+        void reset(int sizeMax) {
+            queue.stop();
+            size = sizeMax;
+            enabled = false;
+            wasReset = false;
+            desc = 0;
+            driver = 0;
+            device = 0;
         }
     }
 
@@ -78,7 +90,8 @@ public final class VirtioDevice {
      * A device after reset.
      *
      * @param ringDma the way to rings and buffers
-     * @param frameFeatures VERSION_1, and any of ACCESS_PLATFORM, INDIRECT_DESC and EVENT_IDX
+     * @param frameFeatures VERSION_1, and any of ACCESS_PLATFORM, INDIRECT_DESC, EVENT_IDX and, if
+     *     the type can, RING_RESET
      * @throws IllegalArgumentException if features are offered that this class does not have, or
      *     that do not belong to a device type
      */
@@ -86,6 +99,9 @@ public final class VirtioDevice {
         if ((frameFeatures & ~FRAME_FEATURES) != 0 || (frameFeatures & F_VERSION_1) == 0) {
             throw new IllegalArgumentException(
                     "frame features 0x" + Long.toHexString(frameFeatures));
+        }
+        if ((frameFeatures & F_RING_RESET) != 0 && !type.canResetQueues()) {
+            throw new IllegalArgumentException("the type cannot reset a queue alone");
         }
         if ((type.features() & ~DEVICE_TYPE_FEATURES) != 0) {
             throw new IllegalArgumentException(
@@ -179,11 +195,9 @@ public final class VirtioDevice {
     }
 
     private void start() {
-        boolean indirect = (driverFeatures & F_INDIRECT_DESC) != 0;
-        boolean eventIdx = (driverFeatures & F_EVENT_IDX) != 0;
         for (QueueConfig q : queues) {
             if (q.enabled) {
-                q.queue.start(q.size, q.desc, q.driver, q.device, indirect, eventIdx);
+                start(q);
             }
         }
         type.start(driverFeatures, this);
@@ -193,18 +207,19 @@ public final class VirtioDevice {
         }
     }
 
+    private void start(QueueConfig q) {
+        boolean indirect = (driverFeatures & F_INDIRECT_DESC) != 0;
+        boolean eventIdx = (driverFeatures & F_EVENT_IDX) != 0;
+        q.queue.start(q.size, q.desc, q.driver, q.device, indirect, eventIdx);
+    }
+
     private void reset() {
         status = 0;
         driverFeatures = 0;
         brokenReason = null;
         waitsForMemory(false);
         for (QueueConfig q : queues) {
-            q.queue.stop();
-            q.size = queueSizeMax;
-            q.enabled = false;
-            q.desc = 0;
-            q.driver = 0;
-            q.device = 0;
+            q.reset(queueSizeMax);
         }
     }
 
@@ -279,9 +294,9 @@ public final class VirtioDevice {
     }
 
     /**
-     * Enables a queue. Refused before FEATURES_OK (its layout is not settled), after DRIVER_OK,
-     * twice, and when a part is not aligned (2.7.1) or runs over the end of the address space;
-     * {@link #queueEnabled} then stays false.
+     * Enables a queue. Refused before FEATURES_OK (its layout is not settled), after DRIVER_OK
+     * unless it was reset alone, twice, and when a part is not aligned (2.7.1) or runs over the end
+     * of the address space; {@link #queueEnabled} then stays false.
      */
     public void enableQueue(int q) {
         if (!isConfigurable(q) || (status & STATUS_FEATURES_OK) == 0) {
@@ -291,9 +306,28 @@ public final class VirtioDevice {
         QueueConfig c = queues[q];
         if (SplitQueue.isLayout(c.size, c.desc, c.driver, c.device)) {
             c.enabled = true;
+            if (isRunning()) {
+                start(c);
+                kick(q);
+            }
         } else {
             refusedWrites++;
         }
+    }
+
+    /**
+     * Resets one queue of a running device (2.6.1), and is done when it returns: the queue is not
+     * enabled, has its values after a device reset, and nothing that it had in flight touches
+     * memory any more. The driver may configure and enable it again. Refused without RING_RESET.
+     */
+    public void resetQueue(int q) {
+        if (!isRunning() || !queueEnabled(q) || (driverFeatures & F_RING_RESET) == 0) {
+            refusedWrites++;
+            return;
+        }
+        queues[q].reset(queueSizeMax);
+        queues[q].wasReset = true;
+        type.resetQueue(q);
     }
 
     /** Address of the descriptor area; 0 if there is no such queue. */
@@ -343,7 +377,9 @@ public final class VirtioDevice {
     }
 
     private boolean isConfigurable(int q) {
-        return isQueue(q) && !queues[q].enabled && (status & STATUS_DRIVER_OK) == 0;
+        return isQueue(q)
+                && !queues[q].enabled
+                && ((status & STATUS_DRIVER_OK) == 0 || queues[q].wasReset);
     }
 
     /**

@@ -143,6 +143,7 @@ class IommuTest {
 
     @Test
     @Tag("D-37")
+    @Tag("D-38")
     @DisplayName("D-37, D-38: permissions are exact, in all combinations")
     void permissionsAreExact() {
         m.attach(1, 7);
@@ -201,6 +202,7 @@ class IommuTest {
 
     @Test
     @Tag("D-19")
+    @Tag("D-27")
     @DisplayName("D-19, D-27: several endpoints share a domain, with the mappings there are")
     void severalEndpointsShareADomain() {
         m.attach(1, 7);
@@ -240,6 +242,8 @@ class IommuTest {
 
     @Test
     @Tag("D-22")
+    @Tag("D-23")
+    @Tag("P-05")
     @DisplayName("D-22, D-23, P-05: ATTACH elsewhere detaches first, and the old domain may end")
     void attachElsewhereDetachesFirst() {
         m.attach(1, 7);
@@ -292,6 +296,7 @@ class IommuTest {
 
     @Test
     @Tag("D-25")
+    @Tag("D-26")
     @DisplayName("D-25, D-26: the granule stands while there are mappings")
     void theGranuleOfLiveMappingsStands() {
         Machine big =
@@ -318,6 +323,7 @@ class IommuTest {
 
     @Test
     @Tag("D-26")
+    @Tag("P-03")
     @DisplayName("D-26, P-03: input ranges are intersected, and live mappings must fit")
     void theInputRangeIsWhatAllHaveInCommon() {
         m.iommu.plug(11, properties(0, 0x10000, 0x1ffff));
@@ -408,6 +414,8 @@ class IommuTest {
     @ParameterizedTest
     @ValueSource(booleans = {false, true})
     @Tag("D-29")
+    @Tag("D-30")
+    @Tag("T3")
     @DisplayName("D-29, D-30, T3: DETACH that names what is not there")
     void detachOfWhatIsNotThere(boolean byEndpoint) {
         Machine q = quirk(byEndpoint);
@@ -431,6 +439,7 @@ class IommuTest {
 
     @Test
     @Tag("D-30")
+    @Tag("T3")
     @DisplayName("D-30, T3 strict: DETACH from another domain is INVAL and changes nothing")
     void strictDetachFromAnotherDomainIsInval() {
         m.attach(1, 7);
@@ -444,6 +453,7 @@ class IommuTest {
 
     @Test
     @Tag("T3")
+    @Tag("D-31")
     @DisplayName("D-31, T3 by endpoint: Linux detaches its identity domain with id 0")
     void detachByEndpointLeavesNoAccess() {
         Machine q = quirk(true);
@@ -464,6 +474,7 @@ class IommuTest {
     @ParameterizedTest
     @ValueSource(booleans = {false, true})
     @Tag("D-31")
+    @Tag("P-05")
     @DisplayName("D-31, P-05: after DETACH nothing is reached, and the last one ends the domain")
     void detachEndsAccessAndTheLastOneTheDomain(boolean byEndpoint) {
         Machine q = quirk(byEndpoint);
@@ -749,6 +760,9 @@ class IommuTest {
 
     @Test
     @Tag("P-13")
+    @Tag("D-43")
+    @Tag("D-44")
+    @Tag("D-45")
     @DisplayName("P-13, D-43, D-44, D-45: examples 1 to 7 of 5.13.6.6")
     void theExamplesOfTheSpecAreExact() {
         example(new long[][] {}, 4, Status.OK, 0);
@@ -762,6 +776,7 @@ class IommuTest {
 
     @Test
     @Tag("D-44")
+    @Tag("D-43")
     @DisplayName(
             "D-43, D-44: a split at either end removes nothing, whole mappings before it neither")
     void unmapThatSplitsAMappingReturnsRange() {
@@ -779,6 +794,7 @@ class IommuTest {
 
     @Test
     @Tag("D-41")
+    @Tag("D-42")
     @DisplayName("D-41, D-42: UNMAP on a missing and on a bypass domain; ends in the wrong order")
     void unmapOnTheWrongDomain() {
         m.attach(1, 7);
@@ -847,6 +863,8 @@ class IommuTest {
 
     @Test
     @Tag("P-01")
+    @Tag("D-07")
+    @Tag("D-08")
     @DisplayName("P-01, D-07, D-08: reset drops everything but bypass, system reset restores that")
     void resetLeavesNothingButBypass() {
         m.attach(1, 7);

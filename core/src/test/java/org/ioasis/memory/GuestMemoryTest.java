@@ -9,6 +9,7 @@ import java.util.SplittableRandom;
 import org.ioasis.memory.GuestMemory.Change;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.DisplayName;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 
 /** The table of regions: lookups in every part of its index, and changes that are refused. */
@@ -135,6 +136,7 @@ class GuestMemoryTest {
     }
 
     @Test
+    @Tag("P-09")
     @DisplayName("P-09: a region may end at 2^64-1")
     void aRegionMayEndAtTheLastAddress() {
         Region last = Ram.ram(-0x1000L, 0x1000);

@@ -48,6 +48,7 @@ public final class VirtioPciFunction implements PciFunction, Interrupts {
     private static final int DRIVER_HIGH = (VirtioPci.COMMON_QUEUE_DRIVER + 4) << 4 | 4;
     private static final int DEVICE_LOW = VirtioPci.COMMON_QUEUE_DEVICE << 4 | 4;
     private static final int DEVICE_HIGH = (VirtioPci.COMMON_QUEUE_DEVICE + 4) << 4 | 4;
+    private static final int QUEUE_RESET = VirtioPci.COMMON_QUEUE_RESET << 4 | 2;
 
     private static final int MSIX_CAP = Pci.HEADER_END;
     private static final int COMMON_CAP = MSIX_CAP + Pci.MSIX_CAP_SIZE;
@@ -377,6 +378,12 @@ public final class VirtioPciFunction implements PciFunction, Interrupts {
                 // 4.1.4.3.2: a driver must not write 0; nothing happens if it does.
                 if (value == 1) {
                     device.enableQueue(queue);
+                }
+            }
+            case QUEUE_RESET -> {
+                // Done when the write is, so the field always reads as 0 (4.1.4.3.1).
+                if (value == 1) {
+                    device.resetQueue(queue);
                 }
             }
             case DESC_LOW -> device.queueDesc(queue, withWindow(device.queueDesc(queue), 0, value));

@@ -20,6 +20,7 @@ public final class EchoType implements DeviceType {
     private final Chain chain = new Chain(8);
     private @Nullable VirtioDevice device;
     int resets;
+    int queueResets;
     int systemResets;
     int kicks;
     int memoryChanges;
@@ -106,6 +107,16 @@ public final class EchoType implements DeviceType {
     public void memoryChanged() {
         memoryChanges++;
         kick(0);
+    }
+
+    @Override
+    public boolean canResetQueues() {
+        return true;
+    }
+
+    @Override
+    public void resetQueue(int queue) {
+        queueResets++;
     }
 
     @Override

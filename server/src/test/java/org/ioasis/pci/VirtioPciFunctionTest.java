@@ -21,7 +21,7 @@ import org.junit.jupiter.api.Test;
 /** Drives the function's registers as a guest does. */
 class VirtioPciFunctionTest {
     private static final int CLASS = Pci.CLASS_STORAGE_SCSI;
-    private static final long FRAME = F_VERSION_1;
+    private static final long FRAME = F_VERSION_1 | F_RING_RESET;
     private static final int BAR = 2;
 
     private final MemorySegment ram = Arena.ofAuto().allocate(0x10000, 4096);
@@ -89,6 +89,50 @@ class VirtioPciFunctionTest {
         ram.set(ValueLayout.JAVA_INT, at + 8, length);
         ram.set(ValueLayout.JAVA_SHORT, at + 12, (short) flags);
         ram.set(ValueLayout.JAVA_SHORT, at + 14, (short) next);
+    }
+
+    // One queue reset alone: 2.6.1 and 4.1.4.3.
+
+    @Test
+    void aQueueIsResetAloneAndEnabledAgain() {
+        driver.negotiate(F_VERSION_1 | F_RING_RESET);
+        driver.enableQueue(0, 8, 0xffff, 0x1000, 0x2000, 0x3000);
+        driver.enableQueue(1, 4, 0xffff, 0x6000, 0x7000, 0x8000);
+        driver.driverOk();
+        offerChain();
+        driver.kick(0);
+        assertThat(ram.get(ValueLayout.JAVA_SHORT, 0x3002)).isEqualTo((short) 1);
+
+        driver.common(COMMON_QUEUE_SELECT, 2, 0);
+        driver.common(COMMON_QUEUE_RESET, 2, 1);
+
+        assertThat(type.queueResets).isEqualTo(1);
+        assertThat(driver.common(COMMON_QUEUE_RESET, 2)).isZero();
+        assertThat(driver.common(COMMON_QUEUE_ENABLE, 2)).isZero();
+        assertThat(driver.common(COMMON_QUEUE_SIZE, 2)).isEqualTo(8);
+        offerChain();
+        driver.kick(0);
+        assertThat(ram.get(ValueLayout.JAVA_SHORT, 0x3002)).as("not used").isEqualTo((short) 1);
+        driver.common(COMMON_QUEUE_SELECT, 2, 1);
+        assertThat(driver.common(COMMON_QUEUE_ENABLE, 2)).isEqualTo(1);
+
+        ram.asSlice(0x1000, 0x3000).fill((byte) 0);
+        offerChain();
+        driver.enableQueue(0, 8, 0xffff, 0x1000, 0x2000, 0x3000);
+        assertThat(driver.common(COMMON_QUEUE_ENABLE, 2)).isEqualTo(1);
+        assertThat(ram.get(ValueLayout.JAVA_SHORT, 0x3002)).as("found").isEqualTo((short) 1);
+        assertThat(ram.get(ValueLayout.JAVA_INT, 0x5000)).isEqualTo(0x05040302);
+        assertThat(type.resets).isEqualTo(1);
+    }
+
+    @Test
+    void aQueueIsNotResetAloneUnlessThatWasNegotiated() {
+        start();
+        driver.common(COMMON_QUEUE_SELECT, 2, 0);
+        driver.common(COMMON_QUEUE_RESET, 2, 1);
+
+        assertThat(driver.common(COMMON_QUEUE_ENABLE, 2)).isEqualTo(1);
+        assertThat(type.queueResets).isZero();
     }
 
     // What a guest must not do.
@@ -268,7 +312,7 @@ class VirtioPciFunctionTest {
 
     @Test
     void featuresAreShownInWindowsOf32Bits() {
-        assertThat(driver.deviceFeatures()).isEqualTo(F_VERSION_1 | 5);
+        assertThat(driver.deviceFeatures()).isEqualTo(FRAME | 5);
         driver.common(COMMON_DEVICE_FEATURE_SELECT, 4, 2);
         assertThat(driver.common(COMMON_DEVICE_FEATURE, 4)).isZero();
         driver.common(COMMON_DEVICE_FEATURE_SELECT, 4, 0xffff_ffffL);

@@ -13,43 +13,91 @@ import static org.ioasis.virtio.iommu.Wire.LE16;
 import static org.ioasis.virtio.iommu.Wire.LE64;
 
 import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
 import java.util.List;
 import org.ioasis.iommu.EndpointProperties;
+import org.ioasis.iommu.IommuOptions;
 import org.ioasis.iommu.ReservedRegion;
 import org.ioasis.iommu.ReservedRegion.Kind;
+import org.ioasis.iommu.ReservedWindows;
 
 /** Writes what PROBE tells of an endpoint (virtio 1.4, 5.13.6.7 and 5.13.6.8). Any thread. */
 final class PropertyList {
     private PropertyList() {}
 
     /**
-     * True if the properties fit into {@code size} bytes and leave room for an empty property at
-     * the end, which Linux needs: it reads a header wherever the list could go on.
+     * Writes the list and zeroes behind it over {@code size} bytes of {@code list}, at least room
+     * for four regions. One header's room stays zero at the end, which Linux needs: it reads a
+     * header wherever the list could go on.
      */
-    static boolean fits(EndpointProperties properties, int size) {
-        return properties.reserved().regions().size() * RESV_MEM_SIZE + PROPERTY_HEAD_SIZE <= size;
-    }
-
-    /** Writes the list and zeroes behind it over {@code size} bytes of {@code list}. It fits. */
-    static void write(EndpointProperties properties, MemorySegment list, int size) {
+    static void write(
+            EndpointProperties properties, IommuOptions options, MemorySegment list, int size) {
         list.asSlice(0, size).fill((byte) 0);
-        List<ReservedRegion> regions = properties.reserved().regions();
-        boolean hasMsi = false;
+        List<ReservedRegion> regions =
+                shown(properties, options, (size - PROPERTY_HEAD_SIZE) / RESV_MEM_SIZE);
         for (int i = 0; i < regions.size(); i++) {
             ReservedRegion region = regions.get(i);
-            // At most one MSI region (D-56). An identity region is one that cannot be mapped for
-            // drivers of 1.4.
-            boolean isMsi = region.kind() == Kind.MSI && !hasMsi;
-            hasMsi |= isMsi;
             long at = (long) i * RESV_MEM_SIZE;
             list.set(LE16, at, (short) PROBE_T_RESV_MEM);
             list.set(LE16, at + 2, (short) (RESV_MEM_SIZE - PROPERTY_HEAD_SIZE));
             list.set(
                     JAVA_BYTE,
                     at + RESV_MEM_SUBTYPE,
-                    (byte) (isMsi ? RESV_MEM_T_MSI : RESV_MEM_T_RESERVED));
+                    (byte) (region.kind() == Kind.MSI ? RESV_MEM_T_MSI : RESV_MEM_T_RESERVED));
             list.set(LE64, at + RESV_MEM_START, region.first());
             list.set(LE64, at + RESV_MEM_END, region.last());
         }
+    }
+
+    /**
+     * What the driver is told, in order and without overlap, at most {@code room} regions: where
+     * the endpoint cannot put an address on the bus, its reserved and identity regions (drivers of
+     * 1.4 know no identity regions), and one MSI region (D-56). When there are too many, the
+     * nearest neighbours show as one: the driver then leaves out more than it must.
+     */
+    private static List<ReservedRegion> shown(
+            EndpointProperties properties, IommuOptions options, int room) {
+        List<ReservedRegion> told = new ArrayList<>();
+        boolean hasMsi = false;
+        for (ReservedRegion region : properties.reserved().regions()) {
+            boolean isMsi = region.kind() == Kind.MSI && !hasMsi;
+            hasMsi |= isMsi;
+            told.add(
+                    new ReservedRegion(
+                            region.first(), region.last(), isMsi ? Kind.MSI : Kind.RESERVED));
+        }
+        if (Long.compareUnsigned(options.inputFirst(), properties.inputFirst()) < 0) {
+            told.add(
+                    new ReservedRegion(
+                            options.inputFirst(), properties.inputFirst() - 1, Kind.RESERVED));
+        }
+        if (Long.compareUnsigned(properties.inputLast(), options.inputLast()) < 0) {
+            told.add(
+                    new ReservedRegion(
+                            properties.inputLast() + 1, options.inputLast(), Kind.RESERVED));
+        }
+        List<ReservedRegion> regions = new ArrayList<>(ReservedWindows.of(told).regions());
+        while (regions.size() > room) {
+            mergeNearest(regions);
+        }
+        return regions;
+    }
+
+    private static void mergeNearest(List<ReservedRegion> regions) {
+        int nearest = -1;
+        long gap = 0;
+        for (int i = 0; i + 1 < regions.size(); i++) {
+            long next = regions.get(i + 1).first() - regions.get(i).last();
+            boolean isMsi =
+                    regions.get(i).kind() == Kind.MSI || regions.get(i + 1).kind() == Kind.MSI;
+            if (!isMsi && (nearest < 0 || Long.compareUnsigned(next, gap) < 0)) {
+                nearest = i;
+                gap = next;
+            }
+        }
+        ReservedRegion above = regions.remove(nearest + 1);
+        regions.set(
+                nearest,
+                new ReservedRegion(regions.get(nearest).first(), above.last(), Kind.RESERVED));
     }
 }

@@ -11,7 +11,6 @@ import java.util.concurrent.Executor;
 import java.util.concurrent.atomic.AtomicBoolean;
 import org.ioasis.iommu.Count;
 import org.ioasis.iommu.Endpoint;
-import org.ioasis.iommu.EndpointProperties;
 import org.ioasis.iommu.Iommu;
 import org.ioasis.iommu.IommuOptions;
 import org.ioasis.iommu.Status;
@@ -48,13 +47,15 @@ public final class VirtioIommuDevice implements DeviceType {
     /** Batches in one turn: after these other devices of the machine get theirs. */
     private static final int BATCHES_A_TURN = 8;
 
-    private static final long FEATURES =
+    /** What is offered unless it is said otherwise. */
+    public static final long FEATURES =
             F_INPUT_RANGE | F_DOMAIN_RANGE | F_MAP_UNMAP | F_PROBE | F_MMIO | F_BYPASS_CONFIG;
 
     private static final String RING_FAULTED = "ring of the IOMMU itself faulted";
 
     private final Iommu iommu;
     private final Executor deviceThread;
+    private final long offered;
     private final RequestCounts counts = new RequestCounts();
     private final Count smallEventBuffers = new Count();
     private final Count eventsDelivered = new Count();
@@ -89,9 +90,41 @@ public final class VirtioIommuDevice implements DeviceType {
      * @param deviceThread runs tasks on the device's thread, later
      */
     public VirtioIommuDevice(Iommu iommu, Executor deviceThread) {
+        this(iommu, deviceThread, FEATURES);
+    }
+
+    /**
+     * A device that offers other features.
+     *
+     * @param offered any of {@link #FEATURES}, or the old {@code F_BYPASS} in place of {@code
+     *     F_BYPASS_CONFIG}: then the driver decides by accepting it whether unattached endpoints
+     *     bypass, and what the options say of the start is without effect (5.13.3, 5.13.6)
+     * @throws IllegalArgumentException both bypass features (D-03), an unknown one, or a range
+     *     without the feature that tells the driver of it
+     */
+    public VirtioIommuDevice(Iommu iommu, Executor deviceThread, long offered) {
+        IommuOptions options = iommu.options();
+        boolean isHidden =
+                ((offered & F_INPUT_RANGE) == 0
+                                && (options.inputFirst() != 0 || options.inputLast() != -1L))
+                        || ((offered & F_DOMAIN_RANGE) == 0
+                                && (options.domainFirst() != 0 || options.domainLast() != -1));
+        long both = F_BYPASS | F_BYPASS_CONFIG;
+        if ((offered & ~(FEATURES | F_BYPASS)) != 0 || (offered & both) == both || isHidden) {
+            throw new IllegalArgumentException("features 0x" + Long.toHexString(offered));
+        }
         this.iommu = iommu;
         this.deviceThread = deviceThread;
+        this.offered = offered;
+        withdrawBypass();
         iommu.faults().onArrival(this::faultArrived);
+    }
+
+    /** Without BYPASS_CONFIG nobody bypasses before a driver has accepted the old feature. */
+    private void withdrawBypass() {
+        if ((offered & F_BYPASS_CONFIG) == 0) {
+            iommu.bypass(false);
+        }
     }
 
     /** Requests so far, by type and answer. */
@@ -119,7 +152,7 @@ public final class VirtioIommuDevice implements DeviceType {
 
     @Override
     public long features() {
-        return FEATURES;
+        return offered;
     }
 
     @Override
@@ -166,10 +199,10 @@ public final class VirtioIommuDevice implements DeviceType {
             field = options.domainLast();
             start = CONFIG_DOMAIN_END;
         } else if (offset < CONFIG_BYPASS) {
-            field = PROPERTIES_SIZE;
+            field = (offered & F_PROBE) != 0 ? PROPERTIES_SIZE : 0;
             start = CONFIG_PROBE_SIZE;
         } else {
-            field = iommu.isBypassing() ? 1 : 0;
+            field = (offered & F_BYPASS_CONFIG) != 0 && iommu.isBypassing() ? 1 : 0;
             start = CONFIG_BYPASS;
         }
         return field >>> (8 * (offset - start)) & 0xff;
@@ -178,9 +211,9 @@ public final class VirtioIommuDevice implements DeviceType {
     @Override
     public void writeConfig(int offset, int size, long value) {
         // Only bypass is writable, once the feature is negotiated (5.13.4); the driver may do it
-        // before DRIVER_OK, when
-        // what is negotiated is not known here. Other values than 0 and 1 must never show (D-09).
-        boolean mayWrite = device == null || (negotiated & F_BYPASS_CONFIG) != 0;
+        // before DRIVER_OK, when what is negotiated is not known here. Other values than 0 and 1
+        // must never show (D-09).
+        boolean mayWrite = ((device == null ? offered : negotiated) & F_BYPASS_CONFIG) != 0;
         long bypass = value & 0xff;
         if (offset == CONFIG_BYPASS && mayWrite && bypass <= 1) {
             iommu.bypass(bypass == 1);
@@ -193,11 +226,15 @@ public final class VirtioIommuDevice implements DeviceType {
         device = running;
         isDriverReady = false;
         eventKicks = 0;
+        if ((features & F_BYPASS) != 0) {
+            iommu.bypass(true);
+        }
     }
 
     @Override
     public void reset() {
         forget();
+        withdrawBypass();
         iommu.reset();
     }
 
@@ -205,16 +242,39 @@ public final class VirtioIommuDevice implements DeviceType {
     public void systemReset() {
         forget();
         iommu.systemReset();
+        withdrawBypass();
+    }
+
+    @Override
+    public boolean canResetQueues() {
+        return true;
+    }
+
+    @Override
+    public void resetQueue(int queue) {
+        if (queue == REQUESTQ) {
+            forgetRequests();
+        } else {
+            areEventsAbsent = false;
+        }
+        VirtioDevice running = device;
+        if (running != null) {
+            noteAbsence(running, false);
+        }
     }
 
     private void forget() {
-        life++;
         device = null;
+        areEventsAbsent = false;
+        forgetRequests();
+    }
+
+    private void forgetRequests() {
+        life++;
         // Also after a turn that ended in the middle, because the VMM had truncated its memory.
         isDraining = false;
         areRequestsAbsent = false;
         areAnswersAbsent = false;
-        areEventsAbsent = false;
         for (RequestSlot slot : done) {
             free.push(slot);
         }
@@ -347,9 +407,10 @@ public final class VirtioIommuDevice implements DeviceType {
     }
 
     private void execute(RequestSlot slot) {
-        // Unknown types (D-11, D-12), and what is too short to hold its type's fields or a tail
-        // (P-02).
+        // Unknown types (D-11, D-12), PROBE where it is not offered (D-48), and what is too short
+        // to hold its type's fields or a tail (P-02).
         if (slot.type == RequestType.UNKNOWN
+                || (slot.type == RequestType.PROBE && (offered & F_PROBE) == 0)
                 || !slot.holds(slot.type.readableSize)
                 || slot.chain.writableLength() < TAIL_SIZE) {
             slot.giveBack();
@@ -419,8 +480,6 @@ public final class VirtioIommuDevice implements DeviceType {
             slot.complete(Status.INVAL); // D-53
         } else if (endpoint == null) {
             slot.complete(Status.NOENT);
-        } else if (!PropertyList.fits(endpoint.properties(), PROPERTIES_SIZE)) {
-            slot.complete(Status.DEVERR);
         } else {
             slot.complete(Status.OK);
         }
@@ -511,11 +570,11 @@ public final class VirtioIommuDevice implements DeviceType {
             // the end.
             tail = (int) Math.min(slot.chain.writableLength() - TAIL_SIZE, PROPERTIES_SIZE);
             Endpoint endpoint = iommu.endpoint(slot.endpoint);
-            EndpointProperties properties =
-                    status == Status.OK && endpoint != null
-                            ? endpoint.properties()
-                            : EndpointProperties.UNLIMITED;
-            PropertyList.write(properties, answer, tail);
+            if (status == Status.OK && endpoint != null) {
+                PropertyList.write(endpoint.properties(), iommu.options(), answer, tail);
+            } else {
+                answer.asSlice(0, tail).fill((byte) 0);
+            }
         }
         answer.set(LE32, tail, Wire.status(status)); // the reserved bytes above it are zero (D-14)
         Outcome outcome = slot.chain.copyOut(0, answer, 0, (long) tail + TAIL_SIZE);

@@ -4,6 +4,7 @@ import static java.util.Objects.requireNonNull;
 
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.ArrayDeque;
@@ -99,16 +100,24 @@ final class Driver implements Interrupts {
     MockDriver events;
     private final Map<Integer, Integer> slotOfHead = new HashMap<>();
     private final Map<Integer, Integer> writableOfHead = new HashMap<>();
+    private final Map<Integer, Long> eventOfHead = new HashMap<>();
     private int nextSlot;
 
     Driver(IommuOptions options) {
+        this(options, VirtioIommuDevice.FEATURES);
+    }
+
+    Driver(IommuOptions options, long offered) {
         iommu = new Iommu(options, guards, faults, IntervalStore::new);
-        type = new VirtioIommuDevice(iommu, tasks::add);
+        type = new VirtioIommuDevice(iommu, tasks::add, offered);
         device =
                 new VirtioDevice(
                         type,
                         new DirectDma(memory, guard),
-                        Virtio.F_VERSION_1 | Virtio.F_INDIRECT_DESC | Virtio.F_EVENT_IDX,
+                        Virtio.F_VERSION_1
+                                | Virtio.F_INDIRECT_DESC
+                                | Virtio.F_EVENT_IDX
+                                | Virtio.F_RING_RESET,
                         this);
         for (long gpa : new long[] {IN, OUT, EVENTS, DMA}) {
             segment(gpa);
@@ -144,9 +153,18 @@ final class Driver implements Interrupts {
 
     /** A driver that takes every feature. */
     static Driver started() {
-        Driver driver = new Driver(OPTIONS);
+        return started(OPTIONS);
+    }
+
+    static Driver started(IommuOptions options) {
+        Driver driver = new Driver(options);
         driver.start(driver.type.features());
         return driver;
+    }
+
+    /** {@link #OPTIONS} with either setting of the quirk for Linux (T3). */
+    static IommuOptions options(boolean detachByEndpoint) {
+        return new IommuOptions(0x1000, 0, -1L, 0, -1, false, detachByEndpoint, false, 16, 8, 1024);
     }
 
     void start(long typeFeatures) {
@@ -164,15 +182,27 @@ final class Driver implements Interrupts {
         device.status(device.status() | Virtio.STATUS_FEATURES_OK);
         requests = new MockDriver(requestRing, REQUEST_RING, QUEUE_SIZE, eventIdx);
         events = new MockDriver(eventRing, EVENT_RING, QUEUE_SIZE, eventIdx);
-        queue(VirtioIommu.REQUESTQ, requests);
-        queue(VirtioIommu.EVENTQ, events);
+        enable(VirtioIommu.REQUESTQ, requests);
+        enable(VirtioIommu.EVENTQ, events);
         device.status(device.status() | Virtio.STATUS_DRIVER_OK);
         if (!device.isRunning()) {
             throw new AssertionError("status " + device.status());
         }
     }
 
-    private void queue(int q, MockDriver driver) {
+    /** A new request queue after the old one was reset. */
+    void renewRequests(boolean eventIdx) {
+        requests = new MockDriver(requestRing, REQUEST_RING, QUEUE_SIZE, eventIdx);
+        enable(VirtioIommu.REQUESTQ, requests);
+    }
+
+    /** A new event queue after the old one was reset. */
+    void renewEvents() {
+        events = new MockDriver(eventRing, EVENT_RING, QUEUE_SIZE, false);
+        enable(VirtioIommu.EVENTQ, events);
+    }
+
+    private void enable(int q, MockDriver driver) {
         device.queueSize(q, QUEUE_SIZE);
         device.queueDesc(q, driver.descAddress());
         device.queueDriver(q, driver.availAddress());
@@ -330,9 +360,9 @@ final class Driver implements Interrupts {
     /** Puts {@code count} event buffers of {@code length} bytes into the ring, without a kick. */
     void addEventBuffers(int count, int length) {
         for (int i = 0; i < count; i++) {
-            events.add(
-                    Layout.DIRECT,
-                    List.of(new Buffer(EVENTS + (long) nextSlot++ % 512 * 64, length, true)));
+            long gpa = EVENTS + (long) nextSlot++ % 512 * 64;
+            int head = events.add(Layout.DIRECT, List.of(new Buffer(gpa, length, true)));
+            eventOfHead.put(head, gpa);
         }
         events.expose();
     }
@@ -340,6 +370,16 @@ final class Driver implements Interrupts {
     void kickEvents() {
         device.kick(VirtioIommu.EVENTQ);
         turn();
+    }
+
+    /** Takes the next event buffer back and returns what was written to it, or null. */
+    byte @Nullable [] eventBytes() {
+        Used used = events.poll();
+        if (used == null) {
+            return null;
+        }
+        long at = requireNonNull(eventOfHead.get(used.head())) - EVENTS;
+        return bytes(EVENTS).asSlice(at, used.written()).toArray(ValueLayout.JAVA_BYTE);
     }
 
     /** Takes the next event buffer back; its used length, or -1 if there is none. */

@@ -1,0 +1,5 @@
+/** Which statement of the specification is carried by which test. */
+@NullMarked
+package org.ioasis.conformance;
+
+import org.jspecify.annotations.NullMarked;

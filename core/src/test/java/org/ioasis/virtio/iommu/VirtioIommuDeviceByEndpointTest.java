@@ -1,0 +1,9 @@
+package org.ioasis.virtio.iommu;
+
+/** The same with the quirk for Linux: a DETACH names the endpoint only (T3). */
+class VirtioIommuDeviceByEndpointTest extends VirtioIommuDeviceTest {
+    @Override
+    boolean isDetachingByEndpoint() {
+        return true;
+    }
+}
