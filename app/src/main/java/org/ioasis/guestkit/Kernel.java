@@ -115,8 +115,7 @@ public record Kernel(String release, Path image, @Nullable Path modules) {
                 matched = b == BANNER.charAt(0) ? 1 : 0;
             } else if (++matched == BANNER.length()) {
                 in.mark(RELEASE_LIMIT);
-                String text =
-                        new String(in.readNBytes(RELEASE_LIMIT), StandardCharsets.ISO_8859_1);
+                String text = new String(in.readNBytes(RELEASE_LIMIT), StandardCharsets.ISO_8859_1);
                 // The banner's format stands in the file too.
                 if (!text.startsWith("%")) {
                     return text;
