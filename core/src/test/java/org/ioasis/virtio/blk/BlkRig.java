@@ -48,9 +48,6 @@ final class BlkRig implements Interrupts {
     int queueInterrupts;
     int configInterrupts;
 
-    /** From one queue's memory to the next one's. */
-    private static final long QUEUE_STRIDE = 0x10000;
-
     private final List<MockDriver> drivers = new ArrayList<>();
 
     BlkRig(BlkSettings settings, int capacity, boolean readOnly) {
@@ -115,7 +112,8 @@ final class BlkRig implements Interrupts {
         device.status(11);
         drivers.clear();
         for (int q = 0; q < settings.queueCount(); q++) {
-            long base = BASE + q * QUEUE_STRIDE;
+            // In pages of their own, which may be absent by themselves.
+            long base = BASE + q * ((MockDriver.footprint(size) + 0xfff) & -0x1000);
             MockDriver driver =
                     new MockDriver(
                             dma.memory(base, MockDriver.footprint(size)), base, size, eventIdx);
