@@ -64,9 +64,11 @@ final class Rules {
         MAY_USE.put("vm", List.of("guestkit"));
         MAY_USE.put("machine", all);
         MAY_USE.put("config", plus(all, "machine"));
-        MAY_USE.put("serve", plus(all, "vm", "machine", "config"));
+        MAY_USE.put("live", plus(all, "machine"));
+        MAY_USE.put("serve", plus(all, "vm", "machine", "config", "live"));
         MAY_USE.put("run", plus(all, "guestkit", "vm", "machine"));
-        MAY_USE.put("cli", plus(all, "guestkit", "vm", "machine", "run", "config", "serve"));
+        MAY_USE.put(
+                "cli", plus(all, "guestkit", "vm", "machine", "run", "config", "live", "serve"));
     }
 
     private final String base;
