@@ -36,6 +36,11 @@ try() { # word...
             shift
             knows_options "$@"
             ;;
+        # serve.sh runs each of these; here only the options are checked.
+        './ioasis serve '* | './ioasis viot '* | './ioasis dump' | './ioasis dump '* | './ioasis check' | './ioasis inject '*)
+            shift
+            knows_options "$@"
+            ;;
         # Running just now, and tested on small trees by test.sh, mutants.sh and launcher.sh.
         './ioasis test' | './ioasis mutants' | './ioasis build' | './ioasis format') ;;
         './ioasis test '*)

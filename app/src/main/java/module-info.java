@@ -10,6 +10,7 @@ module org.ioasis.app {
 
     exports org.ioasis.config;
     exports org.ioasis.guestkit;
+    exports org.ioasis.live;
     exports org.ioasis.machine;
     exports org.ioasis.run;
     exports org.ioasis.serve;

@@ -12,7 +12,14 @@ import picocli.CommandLine.Command;
         description = "A virtual IOMMU in user space.",
         mixinStandardHelpOptions = true,
         version = "ioasis 0.1.0",
-        subcommands = {VmCommand.class, ServeCommand.class, ViotCommand.class})
+        subcommands = {
+            VmCommand.class,
+            ServeCommand.class,
+            ViotCommand.class,
+            AskCommand.Dump.class,
+            AskCommand.Check.class,
+            AskCommand.Inject.class
+        })
 public final class Main {
     private Main() {}
 

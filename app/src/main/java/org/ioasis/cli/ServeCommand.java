@@ -9,6 +9,7 @@ import org.ioasis.config.ConfigException;
 import org.ioasis.config.ConfigFile;
 import org.ioasis.config.FlagConfig;
 import org.ioasis.config.ServeConfig;
+import org.ioasis.config.ServeConfig.TraceConfig;
 import org.ioasis.serve.Server;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
@@ -64,6 +65,34 @@ final class ServeCommand implements Callable<Integer> {
                     "Where to write the topology table (default: machine.viot beside the socket).")
     private @Nullable Path viot;
 
+    @Option(
+            names = "--control",
+            paramLabel = "SOCKET",
+            description =
+                    "Where `ioasis dump`, `check` and `inject` ask (default: "
+                            + ServeConfig.CONTROL_NAME
+                            + " beside the first socket).")
+    private @Nullable Path control;
+
+    @Option(
+            names = "--trace",
+            paramLabel = "FILE",
+            description = "Write each request, answer, fault and event there, one line each.")
+    private @Nullable Path trace;
+
+    /** How a trace is written. */
+    enum TraceFormat {
+        text,
+        json
+    }
+
+    @Option(
+            names = "--trace-format",
+            defaultValue = "text",
+            description =
+                    "${COMPLETION-CANDIDATES}; json is one object per line (default: ${DEFAULT-VALUE}).")
+    private TraceFormat traceFormat = TraceFormat.text;
+
     @Override
     public Integer call() throws IOException, InterruptedException {
         ServeConfig what;
@@ -104,18 +133,27 @@ final class ServeCommand implements Callable<Integer> {
     }
 
     private ServeConfig configuration() throws ConfigException, IOException {
+        Path traceFile = trace;
+        TraceConfig traced =
+                traceFile == null
+                        ? null
+                        : new TraceConfig(traceFile, traceFormat == TraceFormat.json);
         Path file = config;
         Path socket = iommu;
         if (file != null) {
             if (socket != null || !disks.isEmpty() || viot != null) {
                 throw refused("--config describes everything: no --iommu, --blk or --viot with it");
             }
-            return ConfigFile.read(file);
+            ServeConfig read = ConfigFile.read(file);
+            return new ServeConfig(
+                    read.machines(),
+                    control == null ? read.control() : control,
+                    traced == null ? read.trace() : traced);
         }
         if (socket == null) {
             throw refused("what to serve: --config FILE, or --iommu SOCKET and --blk");
         }
-        return FlagConfig.of(socket, disks, viot, null, null);
+        return FlagConfig.of(socket, disks, viot, control, traced);
     }
 
     private ParameterException refused(String message) {

@@ -18,6 +18,7 @@ import org.ioasis.iommu.IommuOptions;
 import org.ioasis.iommu.ReservedRegion;
 import org.ioasis.iommu.ReservedWindows;
 import org.ioasis.machine.Machine;
+import org.ioasis.virtio.iommu.Injection;
 import org.jspecify.annotations.Nullable;
 import org.tomlj.Toml;
 import org.tomlj.TomlParseResult;
@@ -135,8 +136,29 @@ public final class ConfigFile {
         for (TableReader disk : iommu.tables("blk")) {
             disks.add(disk(disk));
         }
+        List<Injection> injections = injections(iommu);
         iommu.finish();
-        return new IommuDraft(iommu.place(), name, socket, slot, options, disks);
+        return new IommuDraft(iommu.place(), name, socket, slot, options, disks, injections);
+    }
+
+    private static List<Injection> injections(TableReader iommu) {
+        List<Injection> injections = new ArrayList<>();
+        TableReader table = iommu.table("inject");
+        if (table == null) {
+            return injections;
+        }
+        for (String name : Injection.NAMES) {
+            long value = table.integer(name, Long.MIN_VALUE, Long.MAX_VALUE, Long.MIN_VALUE);
+            if (value != Long.MIN_VALUE) {
+                try {
+                    injections.add(Injection.of(name, value));
+                } catch (IllegalArgumentException e) {
+                    table.problem(name, String.valueOf(e.getMessage()));
+                }
+            }
+        }
+        table.finish();
+        return injections;
     }
 
     private BlkDraft disk(TableReader disk) {

@@ -19,6 +19,7 @@ import org.ioasis.iommu.ReservedRegion;
 import org.ioasis.machine.DiskOptions;
 import org.ioasis.spec.VirtioBlk;
 import org.ioasis.topology.Viot;
+import org.ioasis.virtio.iommu.Injection;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -51,7 +52,8 @@ final class Draft {
             Path socket,
             int slot,
             IommuOptions options,
-            List<BlkDraft> disks) {}
+            List<BlkDraft> disks,
+            List<Injection> injections) {}
 
     /** One disk as written; a slot of 0 and an endpoint of -1 are to be chosen. */
     record BlkDraft(
@@ -164,7 +166,12 @@ final class Draft {
             int slot = iommuSlots.getOrDefault(iommu, SLOT_FIRST);
             iommus.add(
                     new IommuConfig(
-                            name, iommu.socket, Viot.bdf(0, slot, 0), iommu.options, disks));
+                            name,
+                            iommu.socket,
+                            Viot.bdf(0, slot, 0),
+                            iommu.options,
+                            disks,
+                            iommu.injections));
         }
         return iommus;
     }

@@ -49,7 +49,13 @@ public final class FlagConfig {
                         viot,
                         List.of(
                                 new IommuDraft(
-                                        PLACE, "iommu", iommu, 0, IommuOptions.DEFAULT, drafts)));
+                                        PLACE,
+                                        "iommu",
+                                        iommu,
+                                        0,
+                                        IommuOptions.DEFAULT,
+                                        drafts,
+                                        List.of())));
         ServeConfig config =
                 new ServeConfig(
                         new Draft(problems).resolve(List.of(machine), control), control, trace);

@@ -5,6 +5,7 @@ import java.util.List;
 import org.ioasis.iommu.IommuOptions;
 import org.ioasis.machine.DiskOptions;
 import org.ioasis.topology.Viot;
+import org.ioasis.virtio.iommu.Injection;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -66,9 +67,15 @@ public record ServeConfig(
 
     /** One IOMMU, and what is behind it. */
     public record IommuConfig(
-            String name, Path socket, int bdf, IommuOptions options, List<BlkConfig> disks) {
+            String name,
+            Path socket,
+            int bdf,
+            IommuOptions options,
+            List<BlkConfig> disks,
+            List<Injection> injections) {
         public IommuConfig {
             disks = List.copyOf(disks);
+            injections = List.copyOf(injections);
         }
     }
 

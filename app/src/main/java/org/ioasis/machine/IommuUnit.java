@@ -6,6 +6,7 @@ import org.ioasis.iommu.Iommu;
 import org.ioasis.pci.VirtioPciFunction;
 import org.ioasis.vfiouser.SessionTasks;
 import org.ioasis.vfiouser.VfioUserServer;
+import org.ioasis.virtio.iommu.Injection;
 import org.ioasis.virtio.iommu.VirtioIommuDevice;
 
 /**
@@ -57,14 +58,14 @@ public final class IommuUnit {
         return server;
     }
 
-    /** The loop as the IOMMU's device sees it. */
-    public SessionTasks tasks() {
-        return tasks;
-    }
-
     /** What is behind it, in the order of adding. */
     public List<EndpointDevice> devices() {
         return List.copyOf(devices);
+    }
+
+    /** Plants a failure. Loop thread, or before the machine starts. */
+    public void inject(Injection injection) {
+        device.inject(injection, (task, nanos) -> tasks.schedule(nanos, task));
     }
 
     void add(EndpointDevice behind) {

@@ -9,11 +9,15 @@ import org.ioasis.config.ServeConfig;
 import org.ioasis.config.ServeConfig.BlkConfig;
 import org.ioasis.config.ServeConfig.IommuConfig;
 import org.ioasis.config.ServeConfig.MachineConfig;
+import org.ioasis.config.ServeConfig.TraceConfig;
+import org.ioasis.live.Control;
+import org.ioasis.live.Trace;
 import org.ioasis.loop.IdlePolicy;
 import org.ioasis.machine.IommuUnit;
 import org.ioasis.machine.Machine;
 import org.ioasis.sys.Errno;
 import org.ioasis.sys.ErrnoException;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Everything that one process serves: the machines of a configuration and their topology tables.
@@ -23,6 +27,8 @@ public final class Server implements AutoCloseable {
     private final ServeConfig config;
     private final List<Machine> machines = new ArrayList<>();
     private final List<Path> files = new ArrayList<>();
+    private @Nullable Control control;
+    private @Nullable Trace trace;
 
     private Server(ServeConfig config) {
         this.config = config;
@@ -43,6 +49,9 @@ public final class Server implements AutoCloseable {
             for (MachineConfig machine : config.machines()) {
                 server.write(machine.viot(), machine.table());
             }
+            server.control = server.control();
+            server.trace = server.trace();
+            server.plant();
             for (Machine machine : server.machines) {
                 machine.start();
             }
@@ -75,6 +84,35 @@ public final class Server implements AutoCloseable {
         }
     }
 
+    private Control control() throws IOException {
+        Path socket = config.controlSocket();
+        try {
+            return Control.start(socket, machines);
+        } catch (ErrnoException e) {
+            throw explained(socket, e);
+        }
+    }
+
+    private @Nullable Trace trace() throws IOException {
+        TraceConfig wanted = config.trace();
+        if (wanted == null) {
+            return null;
+        }
+        Trace begun = Trace.to(wanted.file(), wanted.isJson());
+        machines.forEach(begun::watch);
+        return begun;
+    }
+
+    /** After the trace has begun, so that it tells of them. */
+    private void plant() {
+        for (int i = 0; i < machines.size(); i++) {
+            List<IommuUnit> units = machines.get(i).iommus();
+            for (int j = 0; j < units.size(); j++) {
+                config.machines().get(i).iommus().get(j).injections().forEach(units.get(j)::inject);
+            }
+        }
+    }
+
     private static IOException explained(Path socket, ErrnoException e) {
         return new IOException(
                 e.errno() == Errno.EADDRINUSE
@@ -98,9 +136,15 @@ public final class Server implements AutoCloseable {
         return List.copyOf(machines);
     }
 
-    /** Ends all sessions; removes the sockets and the tables. Twice is fine. */
+    /**
+     * Ends all sessions; removes the sockets and the tables, and leaves the trace. Twice is fine.
+     */
     @Override
     public void close() throws IOException {
+        Control asked = control;
+        if (asked != null) {
+            asked.close();
+        }
         IOException failure = null;
         for (Machine machine : machines) {
             try {
@@ -108,6 +152,10 @@ public final class Server implements AutoCloseable {
             } catch (IOException e) {
                 failure = e;
             }
+        }
+        Trace written = trace;
+        if (written != null) {
+            written.close();
         }
         for (Path file : files) {
             Files.deleteIfExists(file);

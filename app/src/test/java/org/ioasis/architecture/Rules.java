@@ -67,9 +67,11 @@ final class Rules {
         MAY_USE.put("vm", List.of("guestkit"));
         MAY_USE.put("machine", all);
         MAY_USE.put("config", plus(all, "machine"));
-        MAY_USE.put("serve", plus(all, "vm", "machine", "config"));
+        MAY_USE.put("live", plus(all, "machine"));
+        MAY_USE.put("serve", plus(all, "vm", "machine", "config", "live"));
         MAY_USE.put("run", plus(all, "guestkit", "vm", "machine"));
-        MAY_USE.put("cli", plus(all, "guestkit", "vm", "machine", "run", "config", "serve"));
+        MAY_USE.put(
+                "cli", plus(all, "guestkit", "vm", "machine", "run", "config", "live", "serve"));
         // Measures what app puts together; nothing uses it.
         MAY_USE.put("bench", plus(all, "machine"));
     }

@@ -6,7 +6,11 @@ import static org.assertj.core.api.Assertions.catchThrowableOfType;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import org.ioasis.config.ServeConfig.IommuConfig;
 import org.ioasis.config.ServeConfig.MachineConfig;
@@ -14,6 +18,7 @@ import org.ioasis.iommu.IommuOptions;
 import org.ioasis.iommu.ReservedRegion;
 import org.ioasis.machine.Machine;
 import org.ioasis.topology.ViotReport;
+import org.ioasis.virtio.iommu.Injection;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -78,7 +83,7 @@ class ConfigFileTest {
                         "3:3: poll_us: must be an integer, not a string",
                         "6:3: pagesize: not known here; known are address, blk, bypass,"
                                 + " detach_by_endpoint, domain_range, domains_max, endpoints_max,"
-                                + " identity_beside_none, input_range, mappings_max, name,"
+                                + " identity_beside_none, inject, input_range, mappings_max, name,"
                                 + " page_size_mask, socket",
                         "7:29: end: is before start (both are inclusive)",
                         "8:1: socket is missing",
@@ -116,7 +121,11 @@ class ConfigFileTest {
                         "address = \"00:00.0\"",
                         "address = \"00:1f.0\"",
                         "address = \"01:02.0\"",
-                        "address = \"00:02.1\"")) {
+                        "address = \"00:02.1\"",
+                        "inject = { map_nomem = 0 }",
+                        "inject = { unmap_delay_ms = 60001 }",
+                        "inject = { colour = 1 }",
+                        "inject = 5")) {
             assertThat(problems(machine(line, "")))
                     .as(line)
                     .singleElement()
@@ -271,6 +280,37 @@ class ConfigFileTest {
         assertThat(config.controlSocket()).isEqualTo(folder.resolve("c.sock"));
         assertThat(config.trace())
                 .isEqualTo(new ServeConfig.TraceConfig(folder.resolve("trace.log"), true));
+    }
+
+    @Test
+    void examplesOfTheDocumentAreRight() throws Exception {
+        for (String name : List.of("disk.img", "root.img", "data.img")) {
+            Files.write(folder.resolve(name), new byte[4096]);
+        }
+        Path root = Path.of("").toAbsolutePath();
+        while (!Files.exists(root.resolve("docs/config.md"))) {
+            root = Objects.requireNonNull(root.getParent());
+        }
+        List<String> examples = new ArrayList<>();
+        Matcher matcher =
+                Pattern.compile("```toml\n(.*?)```", Pattern.DOTALL)
+                        .matcher(Files.readString(root.resolve("docs/config.md")));
+        while (matcher.find()) {
+            examples.add(matcher.group(1));
+        }
+
+        assertThat(examples).hasSize(2);
+        assertThat(read(examples.getFirst()).machines()).hasSize(1);
+        ServeConfig full = read(examples.getLast());
+        assertThat(full.machines()).hasSize(2);
+        assertThat(full.machines().getLast().iommus()).hasSize(2);
+        assertThat(full.machines().getLast().iommus().getFirst().injections())
+                .containsExactly(
+                        new Injection.MapNoMemory(1000),
+                        new Injection.UnmapDelay(5),
+                        new Injection.EventsDropped(1),
+                        new Injection.EventsDoubled(1),
+                        new Injection.ProbeTruncated(8));
     }
 
     @Test

@@ -27,6 +27,7 @@ public final class Endpoint {
     private @Nullable Domain domain;
     private @Nullable DomainListener listener;
     private volatile boolean wasAttached;
+    private boolean wasProbed;
 
     /** A listener still owes an answer for this endpoint's move: its other requests wait. */
     boolean isBusy;
@@ -60,9 +61,21 @@ public final class Endpoint {
     void forgetAttachments() {
         DOMAIN.setRelease(this, (Domain) null);
         wasAttached = false;
+        wasProbed = false;
     }
 
-    boolean wasAttached() {
+    /** The driver asks for its properties: it knows of the endpoint. Loop thread. */
+    public void noteProbe() {
+        wasProbed = true;
+    }
+
+    /** True if the driver has asked for its properties since the last reset. Loop thread. */
+    public boolean wasProbed() {
+        return wasProbed;
+    }
+
+    /** True if it has been attached since the last reset. Any thread. */
+    public boolean wasAttached() {
         return wasAttached;
     }
 

@@ -109,6 +109,10 @@ public final class Iommu {
         return endpoint;
     }
 
+    @Nullable Domain domain(int id) {
+        return domains.get(id);
+    }
+
     public @Nullable Endpoint endpoint(int id) {
         return endpoints.get(id);
     }
@@ -675,6 +679,45 @@ public final class Iommu {
         if (domain != null && domain.store != null) {
             domain.store.mappings(0, -1L, visitor);
         }
+    }
+
+    /**
+     * The domains with the lowest ids, at most {@code domainMax} of {@link #domainCount}, each with
+     * its first {@code mappingMax} mappings. Loop thread.
+     */
+    public List<DomainView> domains(int domainMax, int mappingMax) {
+        List<Domain> sorted = new ArrayList<>();
+        domains.forEach(sorted::add);
+        sorted.sort((a, b) -> Integer.compareUnsigned(a.id, b.id));
+        return sorted.stream().limit(domainMax).map(domain -> view(domain, mappingMax)).toList();
+    }
+
+    /** True if there is such a domain and its endpoints see memory as it is. Loop thread. */
+    public boolean isBypassDomain(int domainId) {
+        Domain domain = domains.get(domainId);
+        return domain != null && domain.isBypass();
+    }
+
+    private static DomainView view(Domain domain, int mappingMax) {
+        List<DomainView.MappingView> first = new ArrayList<>();
+        MappingStore store = domain.store;
+        if (store != null) {
+            store.mappings(
+                    0,
+                    -1L,
+                    (from, to, output, flags) -> {
+                        if (first.size() < mappingMax) {
+                            first.add(new DomainView.MappingView(from, to, output, flags));
+                        }
+                    });
+        }
+        return new DomainView(
+                Integer.toUnsignedLong(domain.id),
+                domain.isBypass(),
+                store == null ? 0 : domain.granule(),
+                domain.endpoints.stream().map(Endpoint::id).toList(),
+                store == null ? 0 : store.size(),
+                first);
     }
 
     /**

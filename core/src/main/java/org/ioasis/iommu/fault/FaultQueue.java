@@ -6,6 +6,7 @@ import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.function.Consumer;
 import java.util.function.LongSupplier;
 import java.util.function.Supplier;
 import org.ioasis.memory.Access;
@@ -65,6 +66,7 @@ public final class FaultQueue {
     private long dropped;
     private volatile boolean isEmpty = true;
     private volatile @Nullable Runnable arrival;
+    private volatile @Nullable Consumer<Fault> kept;
 
     /**
      * @param capacity most faults that wait
@@ -89,6 +91,13 @@ public final class FaultQueue {
     }
 
     /**
+     * {@code told} sees each fault that is kept, on the thread that reported it; null for nobody.
+     */
+    public void onKept(@Nullable Consumer<Fault> told) {
+        kept = told;
+    }
+
+    /**
      * Reports a refused access. The explanation is only computed for a fault that is kept.
      * Allocates nothing for one that is not.
      */
@@ -98,12 +107,13 @@ public final class FaultQueue {
             long address,
             Access access,
             Supplier<String> explanation) {
+        Entry entry;
         synchronized (this) {
             reported++;
             for (int i = 0; i < size; i++) {
-                Entry entry = waiting(i);
-                if (entry.isLike(reason, endpoint, address, access)) {
-                    entry.count++;
+                Entry other = waiting(i);
+                if (other.isLike(reason, endpoint, address, access)) {
+                    other.count++;
                     return;
                 }
             }
@@ -113,10 +123,14 @@ public final class FaultQueue {
                 return;
             }
             tokens--;
-            Entry entry = new Entry(reason, endpoint, address, access, explanation.get());
+            entry = new Entry(reason, endpoint, address, access, explanation.get());
             waiting[(oldest + size) % waiting.length] = entry;
             size++;
             isEmpty = false;
+        }
+        Consumer<Fault> watcher = kept;
+        if (watcher != null) {
+            watcher.accept(new Fault(reason, endpoint, address, access, entry.explanation, 1));
         }
         Runnable told = arrival;
         if (told != null) {

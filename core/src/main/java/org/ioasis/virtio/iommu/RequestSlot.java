@@ -40,9 +40,26 @@ final class RequestSlot implements Completion {
     /** Which life of the device the request belongs to: answers to an earlier one are dropped. */
     int life;
 
+    /** The answer is there, given or not. */
+    boolean isComplete;
+
+    /** The answer was planted ({@link Injection}). */
+    boolean isPlanted;
+
+    /** Bytes after which the answer ends by a planted failure, or -1. */
+    int truncatedTo = -1;
+
     RequestSlot(int descriptorLimit, Answered answered) {
         chain = new Chain(descriptorLimit);
         this.answered = answered;
+    }
+
+    /** A new request is in the slot. */
+    void begin(int ofLife) {
+        life = ofLife;
+        isComplete = false;
+        isPlanted = false;
+        truncatedTo = -1;
     }
 
     /** Where to copy the request to, {@link #copyLength} bytes. */
@@ -75,12 +92,14 @@ final class RequestSlot implements Completion {
     @Override
     public void complete(Status answer) {
         status = answer;
+        isComplete = true;
         answered.answered(this);
     }
 
     /** To be given back unwritten, with used length 0. */
     void giveBack() {
         status = null;
+        isComplete = true;
         answered.answered(this);
     }
 }

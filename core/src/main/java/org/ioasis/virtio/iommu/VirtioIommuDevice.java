@@ -7,8 +7,12 @@ import static org.ioasis.virtio.iommu.Wire.LE64;
 
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.concurrent.Executor;
 import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.function.ObjLongConsumer;
+import org.ioasis.iommu.Completion;
 import org.ioasis.iommu.Count;
 import org.ioasis.iommu.Endpoint;
 import org.ioasis.iommu.Iommu;
@@ -72,6 +76,13 @@ public final class VirtioIommuDevice implements DeviceType {
 
     private final Chain eventChain = new Chain(QUEUE_SIZE_MAX);
 
+    // Nobody watches and nothing is planted unless somebody asked for it; then both cost a look at
+    // a field.
+    private @Nullable IommuObserver observer;
+    private @Nullable Injections injections;
+    private final AnswerReasons reasons;
+    private @Nullable List<Fault> told;
+
     private @Nullable VirtioDevice device;
     private long negotiated;
     private int life;
@@ -80,6 +91,7 @@ public final class VirtioIommuDevice implements DeviceType {
     private boolean isDrainScheduled;
     private boolean isDriverReady;
     private int eventKicks;
+    private long unknownEndpoint = -1;
 
     // What waits for absent memory: each is renewed by the next try.
     private boolean areRequestsAbsent;
@@ -117,6 +129,7 @@ public final class VirtioIommuDevice implements DeviceType {
         this.deviceThread = deviceThread;
         this.offered = offered;
         withdrawBypass();
+        reasons = new AnswerReasons(iommu);
         iommu.faults().onArrival(this::faultArrived);
     }
 
@@ -140,6 +153,41 @@ public final class VirtioIommuDevice implements DeviceType {
     /** Event buffers given back because no fault report fits in. Any thread. */
     public long smallEventBuffers() {
         return smallEventBuffers.read();
+    }
+
+    /**
+     * Sets who watches from now on, null for nobody. Device's thread, or before the device is used.
+     */
+    public void observe(@Nullable IommuObserver watcher) {
+        observer = watcher;
+        iommu.faults().onKept(watcher == null ? null : watcher::refusedAccess);
+    }
+
+    /**
+     * Plants a failure. Device's thread.
+     *
+     * @param later runs a task on the device's thread when so many nanoseconds have passed
+     */
+    public void inject(Injection injection, ObjLongConsumer<Runnable> later) {
+        Injections planted = injections == null ? new Injections(later) : injections;
+        planted.plant(injection);
+        injections = planted.isEmpty() ? null : planted;
+        injected("planted: " + injection);
+    }
+
+    private void injected(String what) {
+        IommuObserver watcher = observer;
+        if (watcher != null) {
+            watcher.injected(what);
+        }
+    }
+
+    /**
+     * An endpoint that the driver asked about or wanted to attach since the device's last reset and
+     * that is not there, the last one; -1 if there was none. Device's thread.
+     */
+    public long unknownEndpoint() {
+        return unknownEndpoint;
     }
 
     // What the frame asks
@@ -229,6 +277,10 @@ public final class VirtioIommuDevice implements DeviceType {
         if ((features & F_BYPASS) != 0) {
             iommu.bypass(true);
         }
+        IommuObserver watcher = observer;
+        if (watcher != null) {
+            watcher.started(features);
+        }
     }
 
     @Override
@@ -264,6 +316,11 @@ public final class VirtioIommuDevice implements DeviceType {
     }
 
     private void forget() {
+        IommuObserver watcher = observer;
+        if (watcher != null && device != null) {
+            watcher.reset();
+        }
+        unknownEndpoint = -1;
         device = null;
         areEventsAbsent = false;
         forgetRequests();
@@ -319,6 +376,10 @@ public final class VirtioIommuDevice implements DeviceType {
             taken = take(running);
             for (int j = 0; j < taken; j++) {
                 execute(batch[j]);
+                IommuObserver watcher = observer;
+                if (watcher != null && !batch[j].isComplete) {
+                    watcher.waits(IommuRequest.of(batch[j]));
+                }
             }
             answer();
         }
@@ -376,7 +437,7 @@ public final class VirtioIommuDevice implements DeviceType {
                     isAbsent = true;
                     break;
                 }
-                slot.life = life;
+                slot.begin(life);
                 slot.type = outcome == Outcome.OK ? type(slot) : RequestType.UNKNOWN;
                 batch[taken++] = slot;
             }
@@ -434,8 +495,15 @@ public final class VirtioIommuDevice implements DeviceType {
             slot.complete(Status.INVAL);
             return;
         }
+        noteEndpoint(slot.le32(ATTACH_ENDPOINT));
         boolean bypass = (flags & ATTACH_F_BYPASS) != 0;
         iommu.attach(slot.le32(ATTACH_ENDPOINT), slot.le32(ATTACH_DOMAIN), bypass, slot);
+    }
+
+    private void noteEndpoint(int endpoint) {
+        if (iommu.endpoint(endpoint) == null) {
+            unknownEndpoint = Integer.toUnsignedLong(endpoint);
+        }
     }
 
     private void map(RequestSlot slot) {
@@ -447,6 +515,11 @@ public final class VirtioIommuDevice implements DeviceType {
         int flags = slot.le32(MAP_FLAGS);
         if ((flags & ~known) != 0) {
             slot.complete(Status.INVAL);
+            return;
+        }
+        if (injections != null && injections.failsMap()) {
+            slot.isPlanted = true;
+            slot.complete(Status.NOMEM);
             return;
         }
         // The engine's flags have the wire's values.
@@ -469,19 +542,33 @@ public final class VirtioIommuDevice implements DeviceType {
                     slot.le32(UNMAP_DOMAIN),
                     slot.le64(UNMAP_VIRT_START),
                     slot.le64(UNMAP_VIRT_END),
-                    slot);
+                    completion(slot));
         }
+    }
+
+    private Completion completion(RequestSlot slot) {
+        if (injections == null || injections.unmapDelayMillis() == 0) {
+            return slot;
+        }
+        injected("UNMAP is answered %d ms late".formatted(injections.unmapDelayMillis()));
+        return injections.delayed(slot);
     }
 
     private void probe(RequestSlot slot) {
         slot.endpoint = slot.le32(PROBE_ENDPOINT);
+        noteEndpoint(slot.endpoint);
         Endpoint endpoint = iommu.endpoint(slot.endpoint);
         if (slot.chain.writableLength() < PROPERTIES_SIZE + TAIL_SIZE) {
             slot.complete(Status.INVAL); // D-53
         } else if (endpoint == null) {
             slot.complete(Status.NOENT);
         } else {
+            endpoint.noteProbe();
+            slot.truncatedTo = injections == null ? -1 : injections.truncatesProbe();
             slot.complete(Status.OK);
+            if (slot.truncatedTo >= 0) {
+                injected("answer to PROBE ends after %d bytes".formatted(slot.truncatedTo));
+            }
         }
     }
 
@@ -491,6 +578,12 @@ public final class VirtioIommuDevice implements DeviceType {
             return;
         }
         done.add(slot);
+        IommuObserver watcher = observer;
+        if (watcher != null) {
+            IommuRequest request = IommuRequest.of(slot);
+            watcher.answered(
+                    request, slot.status, reasons.of(slot, request, slot.status, negotiated));
+        }
         if (!isDraining) {
             // Not at once: more answers may be due in this turn, and requests that are taken now
             // would overtake those which the engine has kept waiting. Requests may also have
@@ -577,9 +670,13 @@ public final class VirtioIommuDevice implements DeviceType {
             }
         }
         answer.set(LE32, tail, Wire.status(status)); // the reserved bytes above it are zero (D-14)
-        Outcome outcome = slot.chain.copyOut(0, answer, 0, (long) tail + TAIL_SIZE);
+        long length = (long) tail + TAIL_SIZE;
+        if (slot.truncatedTo >= 0) {
+            length = Math.min(length, slot.truncatedTo);
+        }
+        Outcome outcome = slot.chain.copyOut(0, answer, 0, length);
         return switch (outcome) {
-            case OK -> (long) tail + TAIL_SIZE;
+            case OK -> length;
             case ABSENT -> ABSENT;
             case FAULT, REFUSED -> 0;
         };
@@ -618,6 +715,9 @@ public final class VirtioIommuDevice implements DeviceType {
             return;
         }
         SplitQueue queue = running.queue(EVENTQ);
+        if (injections != null) {
+            dropEvents(injections);
+        }
         if (iommu.faults().isEmpty() && queue.unpublished() == 0) {
             return;
         }
@@ -643,6 +743,7 @@ public final class VirtioIommuDevice implements DeviceType {
         if (interrupt) {
             running.interrupt(EVENTQ);
         }
+        tellOfEvents();
         areEventsAbsent = isAbsent || pop == Pop.ABSENT || published == Outcome.ABSENT;
         boolean isBroken =
                 pop == Pop.BROKEN
@@ -654,6 +755,27 @@ public final class VirtioIommuDevice implements DeviceType {
         } else {
             noteAbsence(running, false);
         }
+    }
+
+    private void dropEvents(Injections planted) {
+        while (!iommu.faults().isEmpty() && planted.dropsEvent()) {
+            Fault lost = iommu.faults().poll();
+            if (lost != null) {
+                injected(
+                        "event is lost: endpoint 0x%x, %s at 0x%x"
+                                .formatted(lost.endpoint(), lost.access(), lost.address()));
+            }
+        }
+    }
+
+    /** Tells who watches what the section before has delivered. */
+    private void tellOfEvents() {
+        List<Fault> events = told;
+        IommuObserver watcher = observer;
+        if (events != null && watcher != null) {
+            events.forEach(watcher::delivered);
+        }
+        told = null;
     }
 
     /**
@@ -679,11 +801,26 @@ public final class VirtioIommuDevice implements DeviceType {
             return false;
         }
         if (outcome == Outcome.OK) {
-            iommu.faults().poll();
+            if (injections == null || !injections.doublesEvent()) {
+                iommu.faults().poll();
+            }
             eventsDelivered.increment();
+            if (observer != null) {
+                noteEvent(fault);
+            }
         }
         queue.push(chain.head(), outcome == Outcome.OK ? FAULT_SIZE : 0);
         return true;
+    }
+
+    /** For {@link #tellOfEvents}: nobody is told inside of a guarded section. */
+    private void noteEvent(Fault fault) {
+        List<Fault> events = told;
+        if (events == null) {
+            events = new ArrayList<>();
+            told = events;
+        }
+        events.add(fault);
     }
 
     private void encode(Fault fault) {

@@ -1,0 +1,129 @@
+package org.ioasis.cli;
+
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.concurrent.Callable;
+import org.ioasis.config.ServeConfig;
+import org.ioasis.live.ControlClient;
+import org.ioasis.sys.Errno;
+import org.ioasis.sys.ErrnoException;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+
+/** What the commands share that ask a running server. */
+abstract class AskCommand implements Callable<Integer> {
+    private static final int UNAVAILABLE = 69;
+
+    @Option(
+            names = "--control",
+            paramLabel = "SOCKET",
+            defaultValue = ServeConfig.CONTROL_NAME,
+            description = "The server's control socket (default: ${DEFAULT-VALUE} in this folder).")
+    private Path control = Path.of(ServeConfig.CONTROL_NAME);
+
+    /** What the server is asked. */
+    abstract String question();
+
+    @Override
+    public Integer call() {
+        ControlClient.Answer answer;
+        try {
+            answer = ControlClient.ask(control, question());
+        } catch (ErrnoException e) {
+            System.err.println(
+                    e.errno() == Errno.ENOENT || e.errno() == Errno.ECONNREFUSED
+                            ? "ioasis: no server has its control socket at %s; `ioasis serve` prints where it is, name it with --control"
+                                    .formatted(control)
+                            : "ioasis: " + e.getMessage());
+            return UNAVAILABLE;
+        } catch (IOException e) {
+            System.err.println("ioasis: " + e.getMessage());
+            return UNAVAILABLE;
+        }
+        if (answer.status() == 2) {
+            System.err.print("ioasis: " + answer.text());
+        } else {
+            System.out.print(answer.text());
+        }
+        return answer.status();
+    }
+
+    /** {@code ioasis dump}. */
+    @Command(
+            name = "dump",
+            description =
+                    "Print the state of a running server: sessions, drivers, domains, mappings, counters, faults.",
+            mixinStandardHelpOptions = true,
+            exitCodeListHeading = "%nExit codes:%n",
+            exitCodeList = {"0:printed", "2:wrong arguments", "69:no server answers"})
+    static final class Dump extends AskCommand {
+        @Option(names = "--json", description = "As JSON, for scripts.")
+        private boolean json;
+
+        @Override
+        String question() {
+            return json ? "dump json" : "dump";
+        }
+    }
+
+    /** {@code ioasis check}. */
+    @Command(
+            name = "check",
+            description =
+                    "Why is my device not translated? Look at a running server and name the cause and what to do.",
+            mixinStandardHelpOptions = true,
+            exitCodeListHeading = "%nExit codes:%n",
+            exitCodeList = {
+                "0:every device is translated, or will be when it is used",
+                "1:some device is not; each has a line with the cause",
+                "2:wrong arguments",
+                "69:no server answers"
+            })
+    static final class Check extends AskCommand {
+        @Option(names = "--json", description = "As JSON, for scripts.")
+        private boolean json;
+
+        @Override
+        String question() {
+            return json ? "check json" : "check";
+        }
+    }
+
+    /** {@code ioasis inject}. */
+    @Command(
+            name = "inject",
+            description = {
+                "Plant a failure in a running server, to see how a driver takes it.",
+                "map_nomem N: the N-th MAP from now on is answered NOMEM. unmap_delay_ms T: each UNMAP is answered T ms"
+                        + " late (0 ends it). drop_events N, double_events N: the next N events are lost, or come twice."
+                        + " truncate_probe N: the next PROBE's answer ends after N bytes. none: take all back."
+            },
+            mixinStandardHelpOptions = true,
+            exitCodeListHeading = "%nExit codes:%n",
+            exitCodeList = {"0:planted", "2:wrong arguments", "69:no server answers"})
+    static final class Inject extends AskCommand {
+        @Option(
+                names = "--iommu",
+                paramLabel = "MACHINE/IOMMU",
+                defaultValue = "-",
+                description = "Which one, if the server has several.")
+        private String iommu = "-";
+
+        @Parameters(index = "0", paramLabel = "NAME", description = "What to plant.")
+        private String name = "";
+
+        @Parameters(
+                index = "1",
+                paramLabel = "VALUE",
+                arity = "0..1",
+                defaultValue = "0",
+                description = "Its number.")
+        private String value = "0";
+
+        @Override
+        String question() {
+            return "inject %s %s %s".formatted(iommu, name, value);
+        }
+    }
+}

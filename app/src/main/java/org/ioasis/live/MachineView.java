@@ -1,0 +1,189 @@
+package org.ioasis.live;
+
+import java.util.ArrayList;
+import java.util.EnumMap;
+import java.util.List;
+import java.util.Map;
+import org.ioasis.iommu.DomainView;
+import org.ioasis.iommu.EndpointCounts;
+import org.ioasis.iommu.Iommu;
+import org.ioasis.iommu.Status;
+import org.ioasis.iommu.fault.Fault;
+import org.ioasis.machine.EndpointDevice;
+import org.ioasis.machine.IommuUnit;
+import org.ioasis.machine.Machine;
+import org.ioasis.spec.Virtio;
+import org.ioasis.vfiouser.ServerInfo;
+import org.ioasis.virtio.VirtioDevice;
+import org.ioasis.virtio.iommu.RequestCounts;
+import org.ioasis.virtio.iommu.RequestType;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A machine at one moment, taken on its loop thread. Immutable.
+ *
+ * @param answers false if its loop does not: then nothing else is known
+ * @param internalFailures calls on the loop that failed, each a bug of ours
+ */
+public record MachineView(
+        String name, boolean answers, long internalFailures, List<IommuView> iommus) {
+
+    private static final int DOMAINS_MAX = 64;
+    private static final int MAPPINGS_MAX = 32;
+
+    public MachineView {
+        iommus = List.copyOf(iommus);
+    }
+
+    /**
+     * A virtio device.
+     *
+     * @param id its device id (virtio 1.4, chapter 5)
+     * @param status its status field
+     * @param features what the driver has accepted
+     * @param broken why it stands until it is reset, or null
+     */
+    public record DeviceView(int id, int status, long features, @Nullable String broken) {
+        boolean isStarted() {
+            return (status & Virtio.STATUS_DRIVER_OK) != 0;
+        }
+
+        boolean has(long feature) {
+            return (features & feature) != 0;
+        }
+    }
+
+    /**
+     * An IOMMU.
+     *
+     * @param domains the first of {@code domainCount}
+     * @param requests how many of each type ended how; none that is 0
+     * @param unknownEndpoint one that the driver asked for and that is not there, or -1
+     */
+    public record IommuView(
+            String name,
+            ServerInfo server,
+            DeviceView device,
+            boolean isBypassing,
+            int domainCount,
+            long mappingCount,
+            List<DomainView> domains,
+            Map<RequestType, Map<Status, Long>> requests,
+            long unanswered,
+            long refusedByLimit,
+            long faults,
+            long faultsDropped,
+            long eventsDelivered,
+            List<Fault> recentFaults,
+            long unknownEndpoint,
+            List<EndpointView> endpoints) {
+        public IommuView {
+            domains = List.copyOf(domains);
+            requests = Map.copyOf(requests);
+            recentFaults = List.copyOf(recentFaults);
+            endpoints = List.copyOf(endpoints);
+        }
+    }
+
+    /**
+     * A device behind an IOMMU.
+     *
+     * @param id of the endpoint, {@code 0..2^32-1}
+     * @param domain that it is attached to, or -1
+     * @param isIdentity that is a bypass domain
+     */
+    public record EndpointView(
+            String name,
+            long id,
+            ServerInfo server,
+            DeviceView device,
+            boolean wasProbed,
+            boolean wasAttached,
+            long domain,
+            boolean isIdentity,
+            EndpointCounts counts) {}
+
+    /** Takes a view of the machine; waits for its loop, two seconds at most. Any thread. */
+    public static MachineView of(Machine machine) {
+        List<IommuView> iommus = new ArrayList<>();
+        List<List<IommuView>> taken = new ArrayList<>();
+        boolean answers =
+                machine.onLoop(() -> {
+                    List<IommuView> views = new ArrayList<>();
+                    for (IommuUnit unit : machine.iommus()) {
+                        views.add(view(unit));
+                    }
+                    taken.add(views);
+                });
+        if (answers && !taken.isEmpty()) {
+            iommus.addAll(taken.getFirst());
+        }
+        return new MachineView(
+                machine.name(), answers && !taken.isEmpty(), machine.internalFailures(), iommus);
+    }
+
+    private static IommuView view(IommuUnit unit) {
+        Iommu engine = unit.engine();
+        RequestCounts counts = unit.device().counts();
+        return new IommuView(
+                unit.name(),
+                unit.server().info(),
+                view(unit.function().device()),
+                engine.isBypassing(),
+                engine.domainCount(),
+                engine.mappingCount(),
+                engine.domains(DOMAINS_MAX, MAPPINGS_MAX),
+                requests(counts),
+                counts.unansweredRequests(),
+                engine.refusedByLimit(),
+                engine.faults().reported(),
+                engine.faults().dropped(),
+                unit.device().eventsDelivered(),
+                engine.faults().recent(),
+                unit.device().unknownEndpoint(),
+                unit.devices().stream().map(device -> view(engine, device)).toList());
+    }
+
+    private static DeviceView view(VirtioDevice device) {
+        String broken = device.brokenReason();
+        for (int i = 0; i < device.queueCount() && broken == null; i++) {
+            // Not broken for the device: the driver may only have moved to another domain.
+            if (device.queueEnabled(i) && device.queue(i).isFaulted()) {
+                broken =
+                        "the ring of queue %d is at an address that the IOMMU refuses".formatted(i);
+            }
+        }
+        return new DeviceView(device.id(), device.status(), device.driverFeatures(), broken);
+    }
+
+    private static EndpointView view(Iommu engine, EndpointDevice device) {
+        long domain = device.endpoint().domainId();
+        return new EndpointView(
+                device.name(),
+                Integer.toUnsignedLong(device.endpoint().id()),
+                device.server().info(),
+                view(device.function().device()),
+                device.endpoint().wasProbed(),
+                device.endpoint().wasAttached(),
+                domain,
+                domain >= 0 && engine.isBypassDomain((int) domain),
+                device.accesses());
+    }
+
+    private static Map<RequestType, Map<Status, Long>> requests(RequestCounts counts) {
+        Map<RequestType, Map<Status, Long>> requests = new EnumMap<>(RequestType.class);
+        for (RequestType type : RequestType.values()) {
+            Map<Status, Long> byStatus = new EnumMap<>(Status.class);
+            for (Status status : Status.values()) {
+                long count = counts.answeredWith(type, status);
+                if (count > 0) {
+                    byStatus.put(status, count);
+                }
+            }
+            if (!byStatus.isEmpty()) {
+                requests.put(type, byStatus);
+            }
+        }
+        return requests;
+    }
+}

@@ -1,0 +1,314 @@
+package org.ioasis.live;
+
+import com.fasterxml.jackson.core.JsonGenerator;
+import java.io.BufferedWriter;
+import java.io.IOException;
+import java.io.StringWriter;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Instant;
+import java.time.InstantSource;
+import java.util.concurrent.ArrayBlockingQueue;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicLong;
+import org.ioasis.iommu.Status;
+import org.ioasis.iommu.fault.Fault;
+import org.ioasis.machine.IommuUnit;
+import org.ioasis.machine.Machine;
+import org.ioasis.virtio.iommu.IommuObserver;
+import org.ioasis.virtio.iommu.IommuRequest;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Writes what passes between drivers and IOMMUs to a file, a line each. Devices never wait for the
+ * file: entries go through a queue of bounded length to a thread of its own, and those that find it
+ * full are counted and said in the trace.
+ *
+ * <p>Observers for any thread; closed by one.
+ */
+public final class Trace implements AutoCloseable {
+    /** Entries that may wait. */
+    static final int CAPACITY = 16_384;
+
+    private static final System.Logger LOG = System.getLogger("org.ioasis.live");
+    private static final long POLL_MILLIS = 200;
+    private static final long CLOSE_MILLIS = 5_000;
+
+    /** What can be in a trace. */
+    private sealed interface Entry {
+        /** The driver started the device. */
+        record Started(long features) implements Entry {}
+
+        /** The device was reset. */
+        record Reset() implements Entry {}
+
+        /** A request and its answer; no status if it was given back without one. */
+        record Answered(IommuRequest request, @Nullable Status status, String why)
+                implements Entry {}
+
+        /** A request whose answer comes later. */
+        record Waits(IommuRequest request) implements Entry {}
+
+        /** An access was refused. */
+        record Refused(Fault fault) implements Entry {}
+
+        /** The driver was told of a fault. */
+        record Delivered(Fault fault) implements Entry {}
+
+        /** A failure was planted, or a planted one has happened. */
+        record Injected(String what) implements Entry {}
+
+        /** Entries that found the queue full. */
+        record Lost(long count) implements Entry {}
+    }
+
+    private record Timed(Instant time, String who, Entry entry) {}
+
+    private final ArrayBlockingQueue<Timed> queue;
+    private final AtomicLong lost = new AtomicLong();
+    private final InstantSource clock;
+    private final BufferedWriter out;
+    private final boolean isJson;
+    private final Thread writer;
+    private volatile boolean isClosing;
+
+    private Trace(BufferedWriter out, boolean isJson, int capacity, InstantSource clock) {
+        this.out = out;
+        this.isJson = isJson;
+        this.clock = clock;
+        queue = new ArrayBlockingQueue<>(capacity);
+        writer = Thread.ofPlatform().name("trace").daemon().unstarted(this::write);
+    }
+
+    /**
+     * Starts a trace in a new file, or in place of an old one.
+     *
+     * @param isJson one JSON object per line instead of text
+     * @throws IOException the file cannot be written
+     */
+    public static Trace to(Path file, boolean isJson) throws IOException {
+        Trace trace = new Trace(open(file), isJson, CAPACITY, InstantSource.system());
+        trace.writer.start();
+        return trace;
+    }
+
+    /** For tests: not started, so that the queue fills. */
+    static Trace idle(Path file, boolean isJson, int capacity, InstantSource clock)
+            throws IOException {
+        return new Trace(open(file), isJson, capacity, clock);
+    }
+
+    private static BufferedWriter open(Path file) throws IOException {
+        return Files.newBufferedWriter(file, StandardCharsets.UTF_8);
+    }
+
+    /** Starts the writing of an {@link #idle} trace. */
+    void begin() {
+        writer.start();
+    }
+
+    /** Writes down what happens at each IOMMU of the machine. Before it starts. */
+    public void watch(Machine machine) {
+        for (IommuUnit unit : machine.iommus()) {
+            unit.device().observe(observer(machine.name() + "/" + unit.name()));
+        }
+    }
+
+    IommuObserver observer(String who) {
+        return new IommuObserver() {
+            @Override
+            public void started(long features) {
+                add(who, new Entry.Started(features));
+            }
+
+            @Override
+            public void reset() {
+                add(who, new Entry.Reset());
+            }
+
+            @Override
+            public void answered(IommuRequest request, @Nullable Status status, String why) {
+                add(who, new Entry.Answered(request, status, why));
+            }
+
+            @Override
+            public void waits(IommuRequest request) {
+                add(who, new Entry.Waits(request));
+            }
+
+            @Override
+            public void refusedAccess(Fault fault) {
+                add(who, new Entry.Refused(fault));
+            }
+
+            @Override
+            public void delivered(Fault fault) {
+                add(who, new Entry.Delivered(fault));
+            }
+
+            @Override
+            public void injected(String what) {
+                add(who, new Entry.Injected(what));
+            }
+        };
+    }
+
+    private void add(String who, Entry entry) {
+        if (!queue.offer(new Timed(clock.instant(), who, entry))) {
+            lost.incrementAndGet();
+        }
+    }
+
+    private void write() {
+        try (out) {
+            while (true) {
+                Timed next = queue.poll();
+                if (next == null) {
+                    writeLost();
+                    out.flush();
+                    if (isClosing) {
+                        return;
+                    }
+                    next = queue.poll(POLL_MILLIS, TimeUnit.MILLISECONDS);
+                    if (next == null) {
+                        continue;
+                    }
+                }
+                writeLost();
+                out.write(isJson ? json(next) : text(next));
+                out.write('\n');
+            }
+        } catch (IOException e) {
+            // The machines go on; what waits now and later is lost.
+            LOG.log(System.Logger.Level.ERROR, "the trace ends: it cannot be written", e);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
+    }
+
+    private void writeLost() throws IOException {
+        long count = lost.getAndSet(0);
+        if (count > 0) {
+            Timed entry = new Timed(clock.instant(), "trace", new Entry.Lost(count));
+            out.write(isJson ? json(entry) : text(entry));
+            out.write('\n');
+        }
+    }
+
+    private static String text(Timed timed) {
+        String what =
+                switch (timed.entry) {
+                    case Entry.Started(long features) ->
+                            "started, features 0x%x".formatted(features);
+                    case Entry.Reset() -> "reset";
+                    case Entry.Answered(IommuRequest request, Status status, String why) ->
+                            "%s -> %s%s"
+                                    .formatted(
+                                            request,
+                                            status == null ? "given back" : status,
+                                            why.isEmpty() ? "" : ": " + why);
+                    case Entry.Waits(IommuRequest request) -> request + " waits";
+                    case Entry.Refused(Fault fault) -> "fault: " + Machine.describe(fault);
+                    case Entry.Delivered(Fault fault) -> "event: " + Machine.describe(fault);
+                    case Entry.Injected(String injected) -> "injected: " + injected;
+                    case Entry.Lost(long count) ->
+                            "%d entries are lost: more happened than could be written"
+                                    .formatted(count);
+                };
+        return timed.time + " " + timed.who + " " + what;
+    }
+
+    private static String json(Timed timed) throws IOException {
+        StringWriter text = new StringWriter();
+        try (JsonGenerator json = DumpJson.FACTORY.createGenerator(text)) {
+            json.writeStartObject();
+            json.writeStringField("time", timed.time.toString());
+            json.writeStringField("iommu", timed.who);
+            switch (timed.entry) {
+                case Entry.Started(long features) -> {
+                    json.writeStringField("kind", "started");
+                    json.writeStringField("features", DumpJson.hex(features));
+                }
+                case Entry.Reset() -> json.writeStringField("kind", "reset");
+                case Entry.Answered(IommuRequest request, Status status, String why) -> {
+                    json.writeStringField("kind", "request");
+                    write(json, request);
+                    json.writeStringField("status", status == null ? "" : status.name());
+                    json.writeStringField("why", why);
+                }
+                case Entry.Waits(IommuRequest request) -> {
+                    json.writeStringField("kind", "waits");
+                    write(json, request);
+                }
+                case Entry.Refused(Fault fault) -> {
+                    json.writeStringField("kind", "fault");
+                    DumpJson.writeFault(json, fault);
+                }
+                case Entry.Delivered(Fault fault) -> {
+                    json.writeStringField("kind", "event");
+                    DumpJson.writeFault(json, fault);
+                }
+                case Entry.Injected(String what) -> {
+                    json.writeStringField("kind", "injected");
+                    json.writeStringField("what", what);
+                }
+                case Entry.Lost(long count) -> {
+                    json.writeStringField("kind", "lost");
+                    json.writeNumberField("count", count);
+                }
+            }
+            json.writeEndObject();
+        }
+        return text.toString();
+    }
+
+    private static void write(JsonGenerator json, IommuRequest request) throws IOException {
+        json.writeStringField("type", request.type().name());
+        switch (request) {
+            case IommuRequest.Attach(int endpoint, int domain, int flags) -> {
+                json.writeNumberField("endpoint", Integer.toUnsignedLong(endpoint));
+                json.writeNumberField("domain", Integer.toUnsignedLong(domain));
+                json.writeNumberField("flags", Integer.toUnsignedLong(flags));
+            }
+            case IommuRequest.Detach(int endpoint, int domain) -> {
+                json.writeNumberField("endpoint", Integer.toUnsignedLong(endpoint));
+                json.writeNumberField("domain", Integer.toUnsignedLong(domain));
+            }
+            case IommuRequest.Map(int domain, long first, long last, long output, int flags) -> {
+                json.writeNumberField("domain", Integer.toUnsignedLong(domain));
+                json.writeStringField("virt_start", DumpJson.hex(first));
+                json.writeStringField("virt_end", DumpJson.hex(last));
+                json.writeStringField("phys_start", DumpJson.hex(output));
+                json.writeNumberField("flags", Integer.toUnsignedLong(flags));
+            }
+            case IommuRequest.Unmap(int domain, long first, long last) -> {
+                json.writeNumberField("domain", Integer.toUnsignedLong(domain));
+                json.writeStringField("virt_start", DumpJson.hex(first));
+                json.writeStringField("virt_end", DumpJson.hex(last));
+            }
+            case IommuRequest.Probe(int endpoint) ->
+                    json.writeNumberField("endpoint", Integer.toUnsignedLong(endpoint));
+            case IommuRequest.Unknown(int head, long readable, long writable) -> {
+                json.writeNumberField("head", head);
+                json.writeNumberField("readable", readable);
+                json.writeNumberField("writable", writable);
+            }
+        }
+    }
+
+    /** Writes what waits, five seconds at most, and closes the file. Twice is fine. */
+    @Override
+    public void close() {
+        isClosing = true;
+        boolean isInterrupted = false;
+        try {
+            writer.join(CLOSE_MILLIS);
+        } catch (InterruptedException e) {
+            isInterrupted = true;
+        }
+        if (isInterrupted) {
+            Thread.currentThread().interrupt();
+        }
+    }
+}

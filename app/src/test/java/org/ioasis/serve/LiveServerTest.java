@@ -1,0 +1,500 @@
+package org.ioasis.serve;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.ioasis.spec.VirtioIommu.*;
+
+import com.fasterxml.jackson.core.JsonFactory;
+import com.fasterxml.jackson.core.JsonParser;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.stream.Stream;
+import org.ioasis.config.FlagConfig;
+import org.ioasis.config.ServeConfig;
+import org.ioasis.config.ServeConfig.TraceConfig;
+import org.ioasis.live.ControlClient;
+import org.ioasis.spec.Virtio;
+import org.ioasis.sys.Fd;
+import org.ioasis.sys.Mapping;
+import org.ioasis.sys.Memfd;
+import org.ioasis.sys.UnixSocket;
+import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+
+/** A whole server over its sockets: what it answers while a VMM and a guest come, err and go. */
+class LiveServerTest {
+    private static final int ENDPOINT = 0x10;
+    private static final long DISK_RINGS = 0x20000;
+
+    private Path folder;
+    private Path trace;
+    private Fd ramFd;
+    private Mapping ram;
+    private @Nullable Server server;
+    private final List<AutoCloseable> open = new ArrayList<>();
+
+    @BeforeEach
+    void makeFolder() throws Exception {
+        folder = Files.createTempDirectory(Path.of("/tmp"), "t-");
+        Files.write(folder.resolve("disk.img"), new byte[1 << 16]);
+        trace = folder.resolve("trace");
+        ramFd = Memfd.create("ram", SocketVmm.RAM);
+        ram = Mapping.map(ramFd, 0, SocketVmm.RAM, true);
+    }
+
+    @AfterEach
+    void cleanUp() throws Exception {
+        for (AutoCloseable one : open) {
+            one.close();
+        }
+        stop();
+        ram.close();
+        ramFd.close();
+        try (Stream<Path> files = Files.list(folder)) {
+            for (Path file : files.toList()) {
+                Files.delete(file);
+            }
+        }
+        Files.delete(folder);
+    }
+
+    private void stop() throws IOException {
+        Server running = server;
+        if (running != null) {
+            running.close();
+        }
+    }
+
+    private ServeConfig config(boolean isJson) throws Exception {
+        return FlagConfig.of(
+                folder.resolve("iommu.sock"),
+                List.of(folder.resolve("disk.sock") + ",file=" + folder.resolve("disk.img")),
+                null,
+                null,
+                new TraceConfig(trace, isJson));
+    }
+
+    private void start(boolean isJson) throws Exception {
+        server = Server.start(config(isJson));
+    }
+
+    private SocketVmm connect(String device) throws IOException {
+        SocketVmm vmm = new SocketVmm(folder.resolve(device + ".sock"));
+        open.add(vmm);
+        return vmm;
+    }
+
+    private SocketVmm connectWithMemory(String device) throws IOException {
+        SocketVmm vmm = connect(device);
+        vmm.map(ramFd);
+        return vmm;
+    }
+
+    private IommuDriver startIommu() throws Exception {
+        IommuDriver driver = new IommuDriver(connectWithMemory("iommu"), ram);
+        driver.start();
+        return driver;
+    }
+
+    private SocketVmm startDisk() throws Exception {
+        SocketVmm disk = connectWithMemory("disk");
+        disk.negotiate(Virtio.F_VERSION_1 | Virtio.F_ACCESS_PLATFORM);
+        disk.queue(0, DISK_RINGS);
+        disk.driverOk();
+        return disk;
+    }
+
+    private ControlClient.Answer ask(String command) throws IOException {
+        return ControlClient.ask(folder.resolve("ioasis-control.sock"), command);
+    }
+
+    /** The cause that is named for the disk. */
+    private String check() throws IOException {
+        ControlClient.Answer answer = ask("check json");
+        String part = answer.text().substring(answer.text().indexOf("machine/disk0"));
+        int at = part.indexOf("\"cause\" : \"") + 11;
+        return part.substring(at, part.indexOf('"', at));
+    }
+
+    private String traced() throws IOException {
+        stop();
+        return Files.readString(trace);
+    }
+
+    // What is refused
+    // --------------------------------------------------------------------------------------------
+
+    @Test
+    void commandsThatAreNoneAreAnsweredAndTheNextIsServed() throws Exception {
+        start(false);
+        for (String command :
+                List.of("", "nonsense", "dump xml", "inject", "dump json now", "check  check")) {
+            ControlClient.Answer answer = ask(command);
+            assertThat(answer.status()).as(command).isEqualTo(2);
+            assertThat(answer.text()).startsWith("not one of: ");
+        }
+        assertThat(ask("x".repeat(5000)).text()).isEqualTo("a command has at most 1023 bytes\n");
+        assertThat(ask("inject - map_nomem 0").text())
+                .isEqualTo("map_nomem must be 1 to 1000000000, not 0\n");
+        assertThat(ask("inject - colour 1").text()).startsWith("colour is not one of map_nomem");
+        assertThat(ask("inject - map_nomem x").text()).isEqualTo("map_nomem needs a number\n");
+        assertThat(ask("inject machine/other map_nomem 1").text())
+                .isEqualTo("which IOMMU: machine/iommu\n");
+        assertThat(ask("dump").status()).isZero();
+    }
+
+    @Test
+    void clientsThatSayNothingDoNotKeepOthersFromAskingForever() throws Exception {
+        start(false);
+        Path control = folder.resolve("ioasis-control.sock");
+        for (int i = 0; i < 8; i++) {
+            open.add(UnixSocket.connect(control));
+        }
+        assertThatThrownBy(() -> ask("dump")).isInstanceOf(IOException.class);
+
+        open.removeLast().close();
+
+        boolean isServed = false;
+        for (int i = 0; i < 1000 && !isServed; i++) {
+            try {
+                isServed = ask("dump").status() == 0;
+            } catch (IOException e) {
+                Thread.sleep(10);
+            }
+        }
+        assertThat(isServed).isTrue();
+    }
+
+    @Test
+    void serverThatCannotStartLeavesNothing() throws Exception {
+        start(false);
+        ServeConfig second =
+                FlagConfig.of(
+                        folder.resolve("other.sock"),
+                        List.of(
+                                folder.resolve("disk.sock")
+                                        + ",file="
+                                        + folder.resolve("disk.img")),
+                        folder.resolve("other.viot"),
+                        null,
+                        null);
+
+        assertThatThrownBy(() -> Server.start(second))
+                .isInstanceOf(IOException.class)
+                .hasMessageContaining("somebody listens at " + folder.resolve("disk.sock"));
+
+        try (Stream<Path> files = Files.list(folder)) {
+            assertThat(files.map(f -> f.getFileName().toString()))
+                    .containsExactlyInAnyOrder(
+                            "disk.img",
+                            "disk.sock",
+                            "iommu.sock",
+                            "ioasis-control.sock",
+                            "machine.viot",
+                            "trace");
+        }
+        stop();
+        assertThat(folder.resolve("iommu.sock")).doesNotExist();
+        assertThat(folder.resolve("machine.viot")).doesNotExist();
+    }
+
+    // Why a device is not translated
+    // --------------------------------------------------------------------------------------------
+
+    @Test
+    void eachStepOnTheWayToATranslatedAccessIsNamed() throws Exception {
+        start(false);
+        assertThat(check()).isEqualTo("NO_VMM");
+        SocketVmm disk = connect("disk");
+        assertThat(check()).isEqualTo("MEMORY_NOT_SHARED");
+        disk.map(ramFd);
+        assertThat(check()).isEqualTo("NOT_STARTED");
+        disk.negotiate(Virtio.F_VERSION_1);
+        assertThat(check()).isEqualTo("NO_ACCESS_PLATFORM");
+        disk.negotiate(Virtio.F_VERSION_1 | Virtio.F_ACCESS_PLATFORM);
+        disk.queue(0, DISK_RINGS);
+        assertThat(check()).isEqualTo("NOT_STARTED");
+        disk.driverOk();
+        assertThat(check()).isEqualTo("IOMMU_NOT_STARTED");
+        IommuDriver iommu = startIommu();
+        assertThat(check()).isEqualTo("NOT_IN_TABLE");
+        assertThat(iommu.probe(0x77)).isEqualTo(S_NOENT);
+        assertThat(ask("check").text()).contains("it asked for endpoint 0x77, which is not there");
+        assertThat(iommu.probe(ENDPOINT)).isZero();
+        assertThat(check()).isEqualTo("NEVER_ATTACHED");
+        assertThat(iommu.attach(ENDPOINT, 1, ATTACH_F_BYPASS)).isZero();
+        assertThat(check()).isEqualTo("PASSTHROUGH");
+        assertThat(iommu.attach(ENDPOINT, 2, 0)).isZero();
+        assertThat(check()).isEqualTo("IDLE");
+        assertThat(ask("check").status()).isZero();
+        assertThat(iommu.map(2, DISK_RINGS, DISK_RINGS + 0x2fff, DISK_RINGS)).isZero();
+        disk.kick(0);
+        assertThat(check()).isEqualTo("TRANSLATED");
+        // A request whose buffers are mapped nowhere: refused, and the ring goes on.
+        disk.offer(ram, 0, DISK_RINGS, 0x80000, 16, 0x81000, 513);
+        SocketVmm.awaitUsed(ram, DISK_RINGS, 1);
+        assertThat(check()).isEqualTo("FAULTS");
+        assertThat(ask("check").text()).contains("READ at 0x80000: not mapped in domain 0x2");
+        // Now the ring itself.
+        assertThat(iommu.unmap(2, 0, -1L)).isZero();
+        disk.kick(0);
+        awaitText("the device has stopped: ");
+        assertThat(check()).isEqualTo("NEEDS_RESET");
+        disk.close();
+        open.remove(disk);
+        awaitText("no VMM is connected");
+        assertThat(check()).isEqualTo("NO_VMM");
+    }
+
+    private void awaitText(String text) throws Exception {
+        for (int i = 0; i < 2000; i++) {
+            if (ask("check").text().contains(text)) {
+                return;
+            }
+            Thread.sleep(5);
+        }
+        throw new IllegalStateException(ask("check").text());
+    }
+
+    @Test
+    void memoryThatIsNotSharedIsNamedAlsoAfterTheVmmHasGone() throws Exception {
+        start(false);
+        SocketVmm disk = connect("disk");
+        disk.map();
+        assertThat(check()).isEqualTo("MEMORY_NOT_SHARED");
+        assertThat(ask("check").text()).contains("memory-backend-memfd").contains("share=on");
+        disk.close();
+        open.remove(disk);
+        awaitText("the VMM has guest memory that it does not share");
+    }
+
+    // Dump
+    // --------------------------------------------------------------------------------------------
+
+    @Test
+    void dumpShowsDomainsAndMappingsWithACountOfTheRest() throws Exception {
+        start(false);
+        startDisk();
+        IommuDriver iommu = startIommu();
+        assertThat(iommu.attach(ENDPOINT, 5, 0)).isZero();
+        for (int i = 0; i < 40; i++) {
+            assertThat(iommu.map(5, i * 0x2000L, i * 0x2000L + 0xfff, 0x40000)).isZero();
+        }
+
+        String text = ask("dump").text();
+
+        assertThat(text)
+                .contains("domain 0x5: granule 0x1000, 40 mappings, endpoints 0x10")
+                .contains("0x0..0xfff -> 0x40000 READ|WRITE")
+                .contains("0x3e000..0x3efff")
+                .doesNotContain("0x40000..0x40fff")
+                .contains("and 8 more")
+                .contains("requests: ATTACH/OK=1 MAP/OK=40 unanswered=0")
+                .contains("disk0, endpoint 0x10")
+                .contains("attached to domain 0x5");
+        String json = ask("dump json").text();
+        assertThat(json).contains("\"mappingCount\" : 40").contains("\"first\" : \"0x3e000\"");
+        assertIsJson(json);
+        assertIsJson(ask("check json").text());
+    }
+
+    private static void assertIsJson(String text) throws IOException {
+        try (JsonParser parser = new JsonFactory().createParser(text)) {
+            while (parser.nextToken() != null) {
+                assertThat(parser.currentToken()).isNotNull();
+            }
+        }
+    }
+
+    // Trace and planted failures
+    // --------------------------------------------------------------------------------------------
+
+    @Test
+    void traceTellsRequestsAnswersFaultsAndTheirReasons() throws Exception {
+        start(false);
+        SocketVmm disk = startDisk();
+        IommuDriver iommu = startIommu();
+        assertThat(iommu.map(9, 0, 0xfff, 0)).isEqualTo(S_NOENT);
+        assertThat(iommu.attach(ENDPOINT, 1, 0)).isZero();
+        assertThat(iommu.attach(ENDPOINT, 1, 8)).isEqualTo(S_INVAL);
+        assertThat(iommu.map(1, DISK_RINGS, DISK_RINGS + 0x2fff, DISK_RINGS)).isZero();
+        assertThat(iommu.map(1, 0x800, 0xfff, 0)).isEqualTo(S_RANGE);
+        assertThat(iommu.map(1, DISK_RINGS, DISK_RINGS + 0xfff, 0)).isEqualTo(S_INVAL);
+        assertThat(iommu.map(1, 0xfee00000L, 0xfee00fffL, 0)).isEqualTo(S_INVAL);
+        assertThat(iommu.unmap(1, DISK_RINGS, DISK_RINGS + 0xfff)).isEqualTo(S_RANGE);
+        iommu.offerEvent();
+        disk.offer(ram, 0, DISK_RINGS, 0x80000, 16, 0x81000, 513);
+        iommu.awaitEvents(1);
+
+        String text = traced();
+
+        assertThat(text)
+                .contains(" machine/iommu started, features 0x100000057\n")
+                .contains(
+                        "MAP domain=0x9 virt=0x0..0xfff phys=0x0 READ|WRITE -> NOENT: there is no domain 0x9")
+                .contains("ATTACH endpoint=0x10 domain=0x1 -> OK\n")
+                .contains("ATTACH endpoint=0x10 domain=0x1 flags=0x8 -> INVAL: unknown flags 0x8\n")
+                .contains("-> RANGE: virt_start is not aligned to the granule 0x1000\n")
+                .contains("-> INVAL: overlaps the mapping 0x20000..0x22fff\n")
+                .contains("-> INVAL: overlaps the MSI region 0xfee00000..0xfeefffff\n")
+                .contains("-> RANGE: cuts through the mapping 0x20000..0x22fff\n")
+                .contains(
+                        "fault: endpoint 0x10, READ at 0x80000: not mapped in domain 0x1;"
+                                + " nearest is 0x20000..0x22fff\n")
+                .contains("event: endpoint 0x10, READ at 0x80000")
+                .contains(" machine/iommu reset\n");
+        assertThat(text.lines())
+                .allMatch(line -> line.matches("\\d{4}-\\d\\d-\\d\\dT\\S+Z machine/iommu .*"));
+    }
+
+    @Test
+    void traceAsJsonIsOneObjectPerLine() throws Exception {
+        start(true);
+        IommuDriver iommu = startIommu();
+        assertThat(iommu.attach(ENDPOINT, 1, 0)).isZero();
+        assertThat(iommu.map(1, 0x1000, 0x1fff, 0x2000)).isZero();
+        assertThat(iommu.map(1, 0x1000, 0x1fff, 0x2000)).isEqualTo(S_INVAL);
+
+        List<String> lines = traced().lines().toList();
+
+        for (String line : lines) {
+            assertThat(line).startsWith("{").endsWith("}");
+            assertIsJson(line);
+        }
+        assertThat(lines)
+                .anySatisfy(line ->
+                        assertThat(line)
+                                .contains(
+                                        "\"type\":\"MAP\",\"domain\":1,\"virt_start\":\"0x1000\",\"virt_end\":\"0x1fff\","
+                                                + "\"phys_start\":\"0x2000\",\"flags\":3,\"status\":\"OK\",\"why\":\"\""))
+                .anySatisfy(line ->
+                        assertThat(line)
+                                .contains(
+                                        "\"status\":\"INVAL\",\"why\":\"overlaps the mapping 0x1000..0x1fff\""));
+    }
+
+    @Test
+    void plantedMapFailsOnceAndMapsNothing() throws Exception {
+        start(false);
+        IommuDriver iommu = startIommu();
+        assertThat(iommu.attach(ENDPOINT, 1, 0)).isZero();
+        assertThat(ask("inject - map_nomem 2").text()).isEqualTo("planted: MapNoMemory[nth=2]\n");
+
+        assertThat(iommu.map(1, 0x1000, 0x1fff, 0)).isZero();
+        assertThat(iommu.map(1, 0x2000, 0x2fff, 0)).isEqualTo(S_NOMEM);
+        assertThat(iommu.map(1, 0x2000, 0x2fff, 0)).isZero();
+
+        assertThat(traced())
+                .contains("injected: planted: MapNoMemory[nth=2]")
+                .contains("virt=0x2000..0x2fff phys=0x0 READ|WRITE -> NOMEM: planted\n");
+    }
+
+    @Test
+    void plantedDelayAnswersAnUnmapLaterAndOvertakesNothing() throws Exception {
+        start(false);
+        IommuDriver iommu = startIommu();
+        assertThat(iommu.attach(ENDPOINT, 1, 0)).isZero();
+        assertThat(iommu.map(1, 0x1000, 0x1fff, 0)).isZero();
+        assertThat(ask("inject - unmap_delay_ms 300").status()).isZero();
+
+        assertThat(iommu.unmap(1, 0x1000, 0x1fff)).isZero();
+        assertThat(ask("inject - none 0").status()).isZero();
+        assertThat(iommu.map(1, 0x1000, 0x1fff, 0)).isZero();
+
+        assertThat(traced())
+                .containsSubsequence(
+                        "injected: UNMAP is answered 300 ms late\n",
+                        "UNMAP domain=0x1 virt=0x1000..0x1fff waits\n",
+                        "UNMAP domain=0x1 virt=0x1000..0x1fff -> OK\n",
+                        "injected: planted: None[]");
+    }
+
+    @Test
+    void plantedDelayOfAResetDeviceIsForgotten() throws Exception {
+        start(false);
+        IommuDriver iommu = startIommu();
+        assertThat(iommu.attach(ENDPOINT, 1, 0)).isZero();
+        assertThat(iommu.map(1, 0x1000, 0x1fff, 0)).isZero();
+        assertThat(ask("inject - unmap_delay_ms 200").status()).isZero();
+        iommu.sendUnmap(1, 0x1000, 0x1fff);
+        ram.segment().asSlice(0x10000, 0x8000).fill((byte) 0);
+
+        IommuDriver next = new IommuDriver(iommu.vmm(), ram);
+        next.start();
+        assertThat(next.probe(ENDPOINT)).isZero();
+        Thread.sleep(400);
+
+        assertThat(next.probe(ENDPOINT)).isZero();
+    }
+
+    @Test
+    void plantedEventsAreLostOrComeTwice() throws Exception {
+        start(false);
+        SocketVmm disk = startDisk();
+        IommuDriver iommu = startIommu();
+        assertThat(iommu.attach(ENDPOINT, 1, 0)).isZero();
+        assertThat(iommu.map(1, DISK_RINGS, DISK_RINGS + 0x2fff, DISK_RINGS)).isZero();
+        for (int i = 0; i < 3; i++) {
+            iommu.offerEvent();
+        }
+        assertThat(ask("inject - drop_events 1").status()).isZero();
+        disk.offer(ram, 0, DISK_RINGS, 0x80000, 16, 0x81000, 513);
+        SocketVmm.awaitUsed(ram, DISK_RINGS, 1);
+        assertThat(iommu.probe(ENDPOINT)).isZero();
+        assertThat(ask("inject - double_events 1").status()).isZero();
+        disk.offer(ram, 0, DISK_RINGS, 0x90000, 16, 0x91000, 513);
+        iommu.awaitEvents(2);
+        disk.offer(ram, 0, DISK_RINGS, 0xa0000, 16, 0xa1000, 513);
+        iommu.awaitEvents(3);
+
+        assertThat(List.of(iommu.eventAddress(0), iommu.eventAddress(1), iommu.eventAddress(2)))
+                .containsExactly(0x90000L, 0x90000L, 0xa0000L);
+        assertThat(traced())
+                .contains("injected: event is lost: endpoint 0x10, READ at 0x80000\n")
+                .contains("injected: planted: EventsDoubled[count=1]");
+    }
+
+    @Test
+    void plantedProbeEndsEarlyOnce() throws Exception {
+        start(false);
+        IommuDriver iommu = startIommu();
+        assertThat(ask("inject - truncate_probe 10").status()).isZero();
+
+        assertThat(iommu.probe(ENDPOINT)).isEqualTo(IommuDriver.NO_ANSWER);
+        assertThat(iommu.usedLength()).isEqualTo(10);
+        assertThat(iommu.probe(ENDPOINT)).isZero();
+
+        assertThat(traced()).contains("injected: answer to PROBE ends after 10 bytes\n");
+    }
+
+    @Test
+    void announcementNamesEachSocketAndTheTable() throws Exception {
+        start(false);
+        Server running = server;
+        assertThat(running).isNotNull();
+        if (running != null) {
+            assertThat(running.announcement())
+                    .startsWith(
+                            "ready machine/iommu " + folder.resolve("iommu.sock"),
+                            "ready machine/disk0 " + folder.resolve("disk.sock"),
+                            "control " + folder.resolve("ioasis-control.sock"),
+                            "viot machine " + folder.resolve("machine.viot"))
+                    .endsWith(
+                            "  -device '{\"driver\":\"vfio-user-pci\",\"addr\":\"2.0\",\"socket\":"
+                                    + "{\"type\":\"unix\",\"path\":\""
+                                    + folder.resolve("disk.sock")
+                                    + "\"}}'");
+        }
+        assertThat(
+                        new String(
+                                Files.readAllBytes(folder.resolve("machine.viot")),
+                                StandardCharsets.ISO_8859_1))
+                .startsWith("VIOT");
+    }
+}

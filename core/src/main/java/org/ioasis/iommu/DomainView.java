@@ -1,0 +1,30 @@
+package org.ioasis.iommu;
+
+import java.util.List;
+
+/**
+ * A domain at one moment, for who shows it. Immutable.
+ *
+ * @param id {@code 0..2^32-1}
+ * @param isBypass its endpoints see guest-physical memory as it is
+ * @param granule what its mappings are aligned to; 0 for a bypass domain
+ * @param endpoints ids of what is attached to it, in the order of attaching
+ * @param mappingCount all its mappings
+ * @param mappings the first of them in the order of addresses
+ */
+public record DomainView(
+        long id,
+        boolean isBypass,
+        long granule,
+        List<Integer> endpoints,
+        long mappingCount,
+        List<MappingView> mappings) {
+
+    public DomainView {
+        endpoints = List.copyOf(endpoints);
+        mappings = List.copyOf(mappings);
+    }
+
+    /** One mapping; both ends inclusive, flags as in {@code MapFlags}. */
+    public record MappingView(long first, long last, long output, int flags) {}
+}

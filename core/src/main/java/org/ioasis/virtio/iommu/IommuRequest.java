@@ -1,0 +1,160 @@
+package org.ioasis.virtio.iommu;
+
+import static org.ioasis.spec.VirtioIommu.*;
+
+import java.util.StringJoiner;
+
+/**
+ * A decoded request of the driver (virtio 1.4, 5.13.6), for who watches. Immutable; ids are 32-bit
+ * unsigned, addresses 64-bit unsigned, ranges inclusive. The text is one line for people.
+ */
+public sealed interface IommuRequest {
+    RequestType type();
+
+    /** ATTACH. */
+    record Attach(int endpoint, int domain, int flags) implements IommuRequest {
+        @Override
+        public RequestType type() {
+            return RequestType.ATTACH;
+        }
+
+        @Override
+        public String toString() {
+            return "ATTACH endpoint=0x%x domain=0x%x%s"
+                    .formatted(
+                            endpoint,
+                            domain,
+                            flags == 0
+                                    ? ""
+                                    : flags == ATTACH_F_BYPASS
+                                            ? " BYPASS"
+                                            : " flags=0x%x".formatted(flags));
+        }
+    }
+
+    /** DETACH. */
+    record Detach(int endpoint, int domain) implements IommuRequest {
+        @Override
+        public RequestType type() {
+            return RequestType.DETACH;
+        }
+
+        @Override
+        public String toString() {
+            return "DETACH endpoint=0x%x domain=0x%x".formatted(endpoint, domain);
+        }
+    }
+
+    /** MAP. */
+    record Map(int domain, long first, long last, long output, int flags) implements IommuRequest {
+        @Override
+        public RequestType type() {
+            return RequestType.MAP;
+        }
+
+        @Override
+        public String toString() {
+            return "MAP domain=0x%x virt=0x%x..0x%x phys=0x%x %s"
+                    .formatted(domain, first, last, output, names(flags));
+        }
+
+        private static String names(int flags) {
+            StringJoiner names = new StringJoiner("|");
+            names.setEmptyValue("none");
+            if ((flags & MAP_F_READ) != 0) {
+                names.add("READ");
+            }
+            if ((flags & MAP_F_WRITE) != 0) {
+                names.add("WRITE");
+            }
+            if ((flags & MAP_F_MMIO) != 0) {
+                names.add("MMIO");
+            }
+            int others = flags & ~(MAP_F_READ | MAP_F_WRITE | MAP_F_MMIO);
+            if (others != 0) {
+                names.add("0x%x".formatted(others));
+            }
+            return names.toString();
+        }
+    }
+
+    /** UNMAP. */
+    record Unmap(int domain, long first, long last) implements IommuRequest {
+        @Override
+        public RequestType type() {
+            return RequestType.UNMAP;
+        }
+
+        @Override
+        public String toString() {
+            return "UNMAP domain=0x%x virt=0x%x..0x%x".formatted(domain, first, last);
+        }
+    }
+
+    /** PROBE. */
+    record Probe(int endpoint) implements IommuRequest {
+        @Override
+        public RequestType type() {
+            return RequestType.PROBE;
+        }
+
+        @Override
+        public String toString() {
+            return "PROBE endpoint=0x%x".formatted(endpoint);
+        }
+    }
+
+    /**
+     * What is no request, or one that is cut off.
+     *
+     * @param head the type's number, -1 if not even that is there
+     */
+    record Unknown(int head, long readable, long writable) implements IommuRequest {
+        @Override
+        public RequestType type() {
+            return RequestType.UNKNOWN;
+        }
+
+        @Override
+        public String toString() {
+            return "UNKNOWN type=%d, %d bytes to read and %d to write"
+                    .formatted(head, readable, writable);
+        }
+    }
+
+    /** What the slot holds. */
+    static IommuRequest of(RequestSlot slot) {
+        if (!slot.holds(slot.type.readableSize)) {
+            return unknown(slot);
+        }
+        return switch (slot.type) {
+            case ATTACH ->
+                    new Attach(
+                            slot.le32(ATTACH_ENDPOINT),
+                            slot.le32(ATTACH_DOMAIN),
+                            slot.le32(ATTACH_FLAGS));
+            case DETACH -> new Detach(slot.le32(DETACH_ENDPOINT), slot.le32(DETACH_DOMAIN));
+            case MAP ->
+                    new Map(
+                            slot.le32(MAP_DOMAIN),
+                            slot.le64(MAP_VIRT_START),
+                            slot.le64(MAP_VIRT_END),
+                            slot.le64(MAP_PHYS_START),
+                            slot.le32(MAP_FLAGS));
+            case UNMAP ->
+                    new Unmap(
+                            slot.le32(UNMAP_DOMAIN),
+                            slot.le64(UNMAP_VIRT_START),
+                            slot.le64(UNMAP_VIRT_END));
+            case PROBE -> new Probe(slot.le32(PROBE_ENDPOINT));
+            case UNKNOWN -> unknown(slot);
+        };
+    }
+
+    private static Unknown unknown(RequestSlot slot) {
+        return new Unknown(
+                slot.holds(1) ? slot.u8(0) : -1,
+                slot.chain.readableLength(),
+                slot.chain.writableLength());
+    }
+}

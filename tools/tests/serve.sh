@@ -1,0 +1,176 @@
+#!/bin/sh
+# ./ioasis serve, viot, dump, check and inject as a user calls them, on what is built: sockets, files, signals, codes.
+. "$(dirname -- "$0")/lib.sh"
+IOASIS_NO_BUILD=1
+export IOASIS_NO_BUILD
+
+server=
+trap 'stop_hard; rm -rf "$scratch"' EXIT
+
+stop_hard() {
+    [ -z "$server" ] || kill -9 "$server" 2>/dev/null || :
+}
+
+# Starts a server in the present folder; its pid is in $server and what it says in the file said.
+serve() { # argument...
+    : >said
+    "$project/ioasis" serve "$@" >said 2>complaints &
+    server=$!
+    tries=0
+    # The last line is the last -device.
+    until grep -q -e '-device .*[^\\]$' said; do
+        tries=$((tries + 1))
+        [ $tries -lt 300 ] && kill -0 "$server" 2>/dev/null || {
+            cat said complaints
+            fail "the server to be ready"
+        }
+        sleep 0.1
+    done
+}
+
+# Ends the server by a signal; its status is in $status.
+stop() { # signal
+    kill -s "$1" "$server"
+    status=0
+    wait "$server" || status=$?
+    server=
+}
+
+disk() {
+    dd if=/dev/zero of=disk.img bs=4096 count=16 2>/dev/null
+}
+
+flags() {
+    disk
+    serve --iommu iommu.sock --blk disk.sock,file=disk.img,endpoint=0x10 --viot table
+    cat said
+    grep -q "^ready machine/iommu $PWD/iommu.sock\$" said || fail "a line for the IOMMU's socket"
+    grep -q "^ready machine/disk0 $PWD/disk.sock\$" said || fail "a line for the disk's socket"
+    grep -q "^viot machine $PWD/table\$" said || fail "a line for the table"
+    for socket in iommu.sock disk.sock ioasis-control.sock; do
+        [ "$(stat -c %a "$socket")" = 600 ] || fail "$socket to have mode 600"
+    done
+    run "$project/ioasis" viot --check table
+    [ $status -eq 0 ] || fail "the table to be right"
+    stop TERM
+    [ $status -eq 0 ] || fail "code 0 after SIGTERM, not $status"
+    [ "$(ls)" = "$(printf 'complaints\ndisk.img\nerr\nout\nsaid')" ] || fail "nothing to be left, but: $(ls)"
+    [ ! -s complaints ] || fail "no complaints: $(cat complaints)"
+}
+check "serve says what is ready and leaves nothing behind" flags
+
+
+arguments_are_words() {
+    disk
+    serve --iommu iommu.sock --blk 'a disk.sock,file=disk.img' 
+    sed -n '/^# QEMU/,$p' said | sed 1d >arguments
+    printf "printf '%%s\\\\n' \\\\\n" | cat - arguments >script
+    sh script >words
+    cat words
+    grep -q '^memory-backend-memfd,id=mem,size=512M,share=on$' words || fail "shared memory"
+    grep -q "^file=$PWD/machine.viot\$" words || fail "the table beside the socket"
+    [ "$(grep -c '^{"driver":"vfio-user-pci","addr":"[0-9a-f]*.0","socket":{"type":"unix","path":".*"}}$' words)" -eq 2 ] ||
+        fail "two devices"
+    stop TERM
+}
+check "the arguments can be pasted into a shell" arguments_are_words
+
+stale_and_live() {
+    disk
+    serve --iommu iommu.sock --blk disk.sock,file=disk.img
+    first=$server
+    run "$project/ioasis" serve --iommu iommu.sock --blk other.sock,file=disk.img
+    [ $status -eq 1 ] || fail "a second server to be refused"
+    grep -q 'somebody listens at iommu.sock' err || fail "the reason"
+    [ -S iommu.sock ] && [ ! -e other.sock ] || fail "the first one's socket to stay, and no other"
+    kill -9 "$first"
+    wait "$first" 2>/dev/null || :
+    [ -S iommu.sock ] || fail "a stale socket"
+    serve --iommu iommu.sock --blk disk.sock,file=disk.img
+    stop TERM
+    [ $status -eq 0 ] && [ ! -e iommu.sock ] || fail "the stale socket to be replaced and then removed"
+}
+check "stale sockets are replaced and live ones respected" stale_and_live
+
+config() {
+    disk
+    cp disk.img other.img
+    cat >serve.toml <<'TOML'
+[[machine]]
+name = "alpha"
+[[machine.iommu]]
+socket = "a.sock"
+[[machine.iommu.blk]]
+socket = "a0.sock"
+file = "disk.img"
+[[machine]]
+name = "beta"
+[[machine.iommu]]
+socket = "b.sock"
+bypass = false
+[[machine.iommu]]
+socket = "c.sock"
+[[machine.iommu.blk]]
+socket = "c0.sock"
+file = "other.img"
+TOML
+    serve --config serve.toml
+    cat said
+    [ "$(grep -c '^ready ' said)" -eq 5 ] || fail "five sockets"
+    for table in alpha.viot beta.viot; do
+        run "$project/ioasis" viot --check $table
+        [ $status -eq 0 ] || fail "$table to be right"
+    done
+    stop TERM
+    [ $status -eq 0 ] || fail "code 0, not $status"
+    printf 'nonsense = 1\n[[machine]]\nname = 5\n' >>serve.toml
+    run "$project/ioasis" serve --config serve.toml
+    [ $status -eq 2 ] || fail "mistakes to be refused"
+    grep -q '^serve.toml:18:1: nonsense: not known here' err || fail "line and reason"
+    grep -q '^serve.toml:20:1: name: must be a string' err || fail "all at once"
+}
+check "two machines and three IOMMUs from one file" config
+
+asking() {
+    disk
+    serve --iommu iommu.sock --blk disk.sock,file=disk.img --trace requests.log
+    run "$project/ioasis" check
+    [ $status -eq 1 ] || fail "code 1 while nothing is connected"
+    grep -q '^PROBLEM machine/disk0: no VMM has connected' out || fail "the cause"
+    grep -q '^  do: start QEMU' out || fail "what to do"
+    run "$project/ioasis" dump
+    [ $status -eq 0 ] && grep -q '^machine machine$' out || fail "a dump"
+    run "$project/ioasis" dump --json
+    [ $status -eq 0 ] && grep -q '"machines" :' out || fail "a dump as JSON"
+    run "$project/ioasis" inject map_nomem 100
+    [ $status -eq 0 ] && grep -q 'nth=100' out || fail "it to be planted"
+    run "$project/ioasis" inject nonsense 1
+    [ $status -eq 2 ] && grep -q 'nonsense is not one of' err || fail "nonsense to be refused"
+    stop TERM
+    [ $status -eq 0 ] || fail "code 0, not $status"
+    grep -q 'machine/iommu injected: planted: MapNoMemory\[nth=100\]$' requests.log || fail "the trace to tell"
+    run "$project/ioasis" check
+    [ $status -eq 69 ] && grep -q 'no server has its control socket' err || fail "a missing server to be said"
+}
+check "a running server is asked, and what is planted stands in the trace" asking
+
+viot() {
+    run "$project/ioasis" viot --output table --iommu 00:01.0 --range 00:02.0-00:1f.7
+    [ $status -eq 0 ] && [ "$(wc -c <table)" -eq 88 ] || fail "a table"
+    run "$project/ioasis" viot --check table
+    [ $status -eq 0 ] || fail "it to be right"
+    run "$project/ioasis" viot --check table --json
+    grep -q '"valid" : true' out || fail "JSON that says so"
+    # The offset of the IOMMU, which the range at 0x40 names at 0x50.
+    printf '\061' | dd of=table bs=1 seek=80 conv=notrunc 2>/dev/null
+    run "$project/ioasis" viot --check table
+    [ $status -eq 1 ] || fail "a wrong offset to be found"
+    grep -q 'ERROR at 0x50: no node starts at 0x31' out || fail "it to be explained"
+    run "$project/ioasis" viot --output table --iommu 00:01.0 --range 00:00.0-00:1f.7
+    [ $status -eq 2 ] && grep -q 'contains the IOMMU' err || fail "a range with its IOMMU to be refused"
+    run "$project/ioasis" viot --check missing
+    [ $status -eq 1 ] || fail "a missing file to be said"
+}
+check "viot writes tables and finds what is wrong with one" viot
+
+finish
