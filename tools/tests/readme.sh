@@ -43,6 +43,11 @@ try() { # word...
             ;;
         # Running just now, and tested on small trees by test.sh, mutants.sh and launcher.sh.
         './ioasis test' | './ioasis mutants' | './ioasis build' | './ioasis format') ;;
+        # Its options; the corpus is run by FuzzTest.
+        './ioasis fuzz' | './ioasis fuzz '*)
+            shift
+            knows_options "$@"
+            ;;
         './ioasis test '*)
             shift 2
             for name; do

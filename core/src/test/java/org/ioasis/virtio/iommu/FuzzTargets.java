@@ -1,0 +1,95 @@
+package org.ioasis.virtio.iommu;
+
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import org.ioasis.memory.Access;
+import org.ioasis.virtio.iommu.DeviceModel.Setup;
+import org.ioasis.virtio.iommu.Step.Buffers;
+import org.ioasis.virtio.iommu.Step.Touch;
+
+/**
+ * What a fuzzer calls: any bytes become a device and the steps of a driver, and {@link DeviceModel}
+ * says whether the device did right. Any thread.
+ */
+final class FuzzTargets {
+    /** More steps than this make a run slow and find nothing more. */
+    private static final int STEPS = 300;
+
+    /** A target. */
+    enum Target {
+        REQUEST_QUEUE,
+        EVENT_QUEUE,
+        CONFIG_WRITES
+    }
+
+    private FuzzTargets() {}
+
+    static void run(Target target, byte[] bytes) {
+        switch (target) {
+            case REQUEST_QUEUE -> requestQueue(bytes);
+            case EVENT_QUEUE -> eventQueue(bytes);
+            case CONFIG_WRITES -> configWrites(bytes);
+        }
+    }
+
+    /** Requests in every layout, hostile rings, memory that goes, resets. */
+    static void requestQueue(byte[] bytes) {
+        Setup setup = setup(bytes);
+        check(setup, Steps.list(rest(bytes), setup, STEPS));
+    }
+
+    /** Accesses that fault, buffers of all sizes with and without a kick, few requests. */
+    static void eventQueue(byte[] bytes) {
+        Setup setup = setup(bytes);
+        Choices c = rest(bytes);
+        List<Step> steps = new ArrayList<>();
+        while (!c.isExhausted() && steps.size() < STEPS) {
+            steps.add(
+                    switch (c.next(8)) {
+                        case 0 -> Steps.ask(c, setup);
+                        case 1, 2 -> new Buffers(1 + c.next(3), c.next(64), c.next(2) == 0);
+                        case 3 -> Steps.list(c, setup, 1).getFirst();
+                        default ->
+                                new Touch(
+                                        1 + c.next(7),
+                                        c.nextLong(),
+                                        c.next(2) == 0 ? Access.READ : Access.WRITE);
+                    });
+            if (c.isExhausted()) {
+                break;
+            }
+        }
+        check(setup, steps);
+    }
+
+    /** Writes of every size anywhere, between resets and accesses. */
+    static void configWrites(byte[] bytes) {
+        Setup setup = setup(bytes);
+        Choices c = rest(bytes);
+        List<Step> steps = new ArrayList<>();
+        while (!c.isExhausted() && steps.size() < STEPS) {
+            steps.add(
+                    switch (c.next(8)) {
+                        case 0 -> Steps.restart(c, setup);
+                        case 1 -> Steps.ask(c, setup);
+                        case 2 ->
+                                new Touch(1 + c.next(7), Driver.DMA + c.next(0x1000), Access.READ);
+                        default -> Steps.config(c);
+                    });
+        }
+        check(setup, steps);
+    }
+
+    private static Setup setup(byte[] bytes) {
+        return Steps.setup(bytes.length == 0 ? 0 : (bytes[0] & 0xff) % Steps.SETUPS);
+    }
+
+    private static Choices rest(byte[] bytes) {
+        return Choices.of(Arrays.copyOfRange(bytes, Math.min(1, bytes.length), bytes.length));
+    }
+
+    private static void check(Setup setup, List<Step> steps) {
+        StepRunner.runAndShrink("input", setup, steps);
+    }
+}
