@@ -37,10 +37,20 @@ public final class ViotLayout {
     public static final int PCI_RANGE_OUTPUT_NODE = 16;
     public static final int PCI_RANGE_SIZE = 24;
 
+    public static final int MMIO_ENDPOINT = 2;
+    public static final int MMIO_ENDPOINT_ID = 4;
+    public static final int MMIO_ENDPOINT_BASE = 8;
+    public static final int MMIO_ENDPOINT_OUTPUT_NODE = 16;
+    public static final int MMIO_ENDPOINT_SIZE = 24;
+
     public static final int VIRTIO_PCI_IOMMU = 3;
     public static final int VIRTIO_PCI_IOMMU_SEGMENT = 4;
     public static final int VIRTIO_PCI_IOMMU_BDF = 6;
     public static final int VIRTIO_PCI_IOMMU_SIZE = 16;
+
+    public static final int VIRTIO_MMIO_IOMMU = 4;
+    public static final int VIRTIO_MMIO_IOMMU_BASE = 8;
+    public static final int VIRTIO_MMIO_IOMMU_SIZE = 16;
 
     private ViotLayout() {}
 }
