@@ -9,9 +9,9 @@ import java.nio.charset.StandardCharsets;
 import java.util.List;
 
 /**
- * Writes the Virtual I/O Translation table: virtio-pci IOMMUs and the ranges of PCI functions
- * behind them. Complete, checksum included, as QEMU's {@code -acpitable file=} takes it. Any
- * thread.
+ * Writes the Virtual I/O Translation table: virtio-iommu devices on PCI or at an address, and the
+ * ranges of PCI functions and the platform devices behind them. Complete, checksum included, as
+ * QEMU's {@code -acpitable file=} takes it. Any thread.
  *
  * <p>IOMMU nodes come first, because a range refers to its IOMMU by a 16-bit offset.
  */
@@ -21,6 +21,8 @@ public final class Viot {
 
     private static final ValueLayout.OfShort U16 =
             ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+    private static final ValueLayout.OfLong U64 =
+            ValueLayout.JAVA_LONG_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
     private static final ValueLayout.OfInt U32 =
             ValueLayout.JAVA_INT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
 
@@ -50,8 +52,26 @@ public final class Viot {
         }
     }
 
+    /** An IOMMU. */
+    public sealed interface Unit permits Iommu, MmioIommu {}
+
+    /** What is behind an IOMMU. */
+    public sealed interface Behind permits PciRange, MmioEndpoint {
+        /** The IOMMU's place in the list. */
+        int iommu();
+
+        /** The lowest endpoint id, 32-bit unsigned. */
+        long endpointFirst();
+
+        /** The highest one. */
+        long endpointLast();
+
+        /** For messages. */
+        String text();
+    }
+
     /** An IOMMU that is a PCI function itself; both u16. */
-    public record Iommu(int segment, int bdf) {
+    public record Iommu(int segment, int bdf) implements Unit {
         public Iommu {
             checkU16("segment", segment);
             checkU16("BDF", bdf);
@@ -59,10 +79,48 @@ public final class Viot {
     }
 
     /**
+     * An IOMMU that is a virtio-mmio device.
+     *
+     * @param base guest-physical address of its registers
+     */
+    public record MmioIommu(long base) implements Unit {}
+
+    /**
+     * A platform device behind the IOMMU {@code iommu} (its place in the list).
+     *
+     * @param base guest-physical address of its registers
+     * @param endpoint its id, 32-bit unsigned
+     */
+    public record MmioEndpoint(int iommu, long base, long endpoint) implements Behind {
+        public MmioEndpoint {
+            if (endpoint < 0 || endpoint > U32_MAX) {
+                throw new IllegalArgumentException(
+                        "endpoint id 0x%x does not fit 32 bits".formatted(endpoint));
+            }
+        }
+
+        @Override
+        public long endpointFirst() {
+            return endpoint;
+        }
+
+        @Override
+        public long endpointLast() {
+            return endpoint;
+        }
+
+        @Override
+        public String text() {
+            return "at 0x%x".formatted(base);
+        }
+    }
+
+    /**
      * Functions {@code bdfFirst..bdfLast} of one PCI segment, behind the IOMMU {@code iommu} (its
      * place in the list). Function {@code bdf} is endpoint {@code endpointFirst + bdf - bdfFirst}.
      */
-    public record PciRange(int iommu, int segment, int bdfFirst, int bdfLast, long endpointFirst) {
+    public record PciRange(int iommu, int segment, int bdfFirst, int bdfLast, long endpointFirst)
+            implements Behind {
         public PciRange {
             checkU16("segment", segment);
             checkU16("BDF", bdfFirst);
@@ -78,7 +136,8 @@ public final class Viot {
             }
         }
 
-        private long endpointLast() {
+        @Override
+        public long endpointLast() {
             return endpointFirst + bdfLast - bdfFirst;
         }
 
@@ -86,7 +145,8 @@ public final class Viot {
             return other.segment == segment && bdfFirst <= other.bdf && other.bdf <= bdfLast;
         }
 
-        private String text() {
+        @Override
+        public String text() {
             return "%04x:0x%04x..0x%04x".formatted(segment, bdfFirst, bdfLast);
         }
     }
@@ -114,7 +174,10 @@ public final class Viot {
      *     nodes than the table's 16-bit fields can count or refer to
      */
     public static byte[] table(
-            Oem oem, List<Iommu> iommus, List<PciRange> ranges, OwnFunction ownFunction) {
+            Oem oem,
+            List<? extends Unit> iommus,
+            List<? extends Behind> ranges,
+            OwnFunction ownFunction) {
         check(iommus, ranges, ownFunction);
         int size =
                 HEADER_SIZE
@@ -132,21 +195,42 @@ public final class Viot {
         table.set(U16, NODE_COUNT, (short) (iommus.size() + ranges.size()));
         table.set(U16, NODE_OFFSET, (short) HEADER_SIZE);
         int at = HEADER_SIZE;
-        for (Iommu iommu : iommus) {
-            node(table, at, VIRTIO_PCI_IOMMU, VIRTIO_PCI_IOMMU_SIZE);
-            table.set(U16, at + VIRTIO_PCI_IOMMU_SEGMENT, (short) iommu.segment);
-            table.set(U16, at + VIRTIO_PCI_IOMMU_BDF, (short) iommu.bdf);
-            at += VIRTIO_PCI_IOMMU_SIZE;
+        for (Unit iommu : iommus) {
+            switch (iommu) {
+                case Iommu pci -> {
+                    node(table, at, VIRTIO_PCI_IOMMU, VIRTIO_PCI_IOMMU_SIZE);
+                    table.set(U16, at + VIRTIO_PCI_IOMMU_SEGMENT, (short) pci.segment);
+                    table.set(U16, at + VIRTIO_PCI_IOMMU_BDF, (short) pci.bdf);
+                }
+                case MmioIommu mmio -> {
+                    node(table, at, VIRTIO_MMIO_IOMMU, VIRTIO_MMIO_IOMMU_SIZE);
+                    table.set(U64, at + VIRTIO_MMIO_IOMMU_BASE, mmio.base);
+                }
+            }
+            at += VIRTIO_PCI_IOMMU_SIZE; // of either kind
         }
-        for (PciRange range : ranges) {
-            node(table, at, PCI_RANGE, PCI_RANGE_SIZE);
-            table.set(U32, at + PCI_RANGE_ENDPOINT_START, (int) range.endpointFirst);
-            table.set(U16, at + PCI_RANGE_SEGMENT_START, (short) range.segment);
-            table.set(U16, at + PCI_RANGE_SEGMENT_END, (short) range.segment);
-            table.set(U16, at + PCI_RANGE_BDF_START, (short) range.bdfFirst);
-            table.set(U16, at + PCI_RANGE_BDF_END, (short) range.bdfLast);
-            table.set(U16, at + PCI_RANGE_OUTPUT_NODE, (short) nodeOffset(range.iommu));
-            at += PCI_RANGE_SIZE;
+        for (Behind behind : ranges) {
+            switch (behind) {
+                case PciRange range -> {
+                    node(table, at, PCI_RANGE, PCI_RANGE_SIZE);
+                    table.set(U32, at + PCI_RANGE_ENDPOINT_START, (int) range.endpointFirst);
+                    table.set(U16, at + PCI_RANGE_SEGMENT_START, (short) range.segment);
+                    table.set(U16, at + PCI_RANGE_SEGMENT_END, (short) range.segment);
+                    table.set(U16, at + PCI_RANGE_BDF_START, (short) range.bdfFirst);
+                    table.set(U16, at + PCI_RANGE_BDF_END, (short) range.bdfLast);
+                    table.set(U16, at + PCI_RANGE_OUTPUT_NODE, (short) nodeOffset(range.iommu));
+                }
+                case MmioEndpoint endpoint -> {
+                    node(table, at, MMIO_ENDPOINT, MMIO_ENDPOINT_SIZE);
+                    table.set(U32, at + MMIO_ENDPOINT_ID, (int) endpoint.endpoint);
+                    table.set(U64, at + MMIO_ENDPOINT_BASE, endpoint.base);
+                    table.set(
+                            U16,
+                            at + MMIO_ENDPOINT_OUTPUT_NODE,
+                            (short) nodeOffset(endpoint.iommu));
+                }
+            }
+            at += PCI_RANGE_SIZE; // of either kind
         }
         // ACPI 5.2.6: all bytes together are 0 modulo 256.
         byte sum = 0;
@@ -171,51 +255,63 @@ public final class Viot {
         System.arraycopy(ascii, 0, bytes, at, ascii.length);
     }
 
-    private static void check(List<Iommu> iommus, List<PciRange> ranges, OwnFunction ownFunction) {
-        if (iommus.size() + ranges.size() > 0xffff) {
+    private static void check(
+            List<? extends Unit> iommus, List<? extends Behind> all, OwnFunction ownFunction) {
+        if (iommus.size() + all.size() > 0xffff) {
             throw new IllegalArgumentException(
-                    iommus.size() + ranges.size() + " nodes; a table counts 65535 at most");
+                    iommus.size() + all.size() + " nodes; a table counts 65535 at most");
         }
         if (!iommus.isEmpty() && nodeOffset(iommus.size() - 1) > 0xffff) {
             throw new IllegalArgumentException(
                     iommus.size() + " IOMMUs; a range can refer to the first 64 KiB only");
         }
-        for (int i = 0; i < ranges.size(); i++) {
-            PciRange range = ranges.get(i);
-            if (range.iommu < 0 || range.iommu >= iommus.size()) {
+        for (int i = 0; i < all.size(); i++) {
+            Behind one = all.get(i);
+            if (one.iommu() < 0 || one.iommu() >= iommus.size()) {
                 throw new IllegalArgumentException(
                         "range "
-                                + range.text()
+                                + one.text()
                                 + " is behind IOMMU "
-                                + range.iommu
+                                + one.iommu()
                                 + " of "
                                 + iommus.size());
             }
-            for (Iommu iommu : iommus) {
-                if (ownFunction == OwnFunction.REFUSED && range.holds(iommu)) {
+            for (Unit iommu : iommus) {
+                if (ownFunction == OwnFunction.REFUSED
+                        && iommu instanceof Iommu pci
+                        && one instanceof PciRange range
+                        && range.holds(pci)) {
                     throw new IllegalArgumentException(
                             "range %s contains the IOMMU %04x:0x%04x itself"
-                                    .formatted(range.text(), iommu.segment, iommu.bdf));
+                                    .formatted(range.text(), pci.segment, pci.bdf));
                 }
             }
-            for (PciRange other : ranges.subList(0, i)) {
-                checkApart(range, other);
+            for (Behind other : all.subList(0, i)) {
+                checkApart(one, other);
             }
         }
     }
 
-    private static void checkApart(PciRange range, PciRange other) {
-        if (range.segment == other.segment
-                && range.bdfFirst <= other.bdfLast
-                && other.bdfFirst <= range.bdfLast) {
+    private static void checkApart(Behind one, Behind other) {
+        boolean overlap =
+                switch (one) {
+                    case PciRange range ->
+                            other instanceof PciRange before
+                                    && range.segment == before.segment
+                                    && range.bdfFirst <= before.bdfLast
+                                    && before.bdfFirst <= range.bdfLast;
+                    case MmioEndpoint mmio ->
+                            other instanceof MmioEndpoint before && mmio.base == before.base;
+                };
+        if (overlap) {
             throw new IllegalArgumentException(
-                    "ranges " + other.text() + " and " + range.text() + " overlap");
+                    "ranges " + other.text() + " and " + one.text() + " overlap");
         }
-        if (range.iommu == other.iommu
-                && range.endpointFirst <= other.endpointLast()
-                && other.endpointFirst <= range.endpointLast()) {
+        if (one.iommu() == other.iommu()
+                && one.endpointFirst() <= other.endpointLast()
+                && other.endpointFirst() <= one.endpointLast()) {
             throw new IllegalArgumentException(
-                    "ranges " + other.text() + " and " + range.text() + " share endpoint ids");
+                    "ranges " + other.text() + " and " + one.text() + " share endpoint ids");
         }
     }
 

@@ -7,6 +7,8 @@ import java.util.HexFormat;
 import java.util.List;
 import java.util.stream.IntStream;
 import org.ioasis.topology.Viot.Iommu;
+import org.ioasis.topology.Viot.MmioEndpoint;
+import org.ioasis.topology.Viot.MmioIommu;
 import org.ioasis.topology.Viot.Oem;
 import org.ioasis.topology.Viot.OwnFunction;
 import org.ioasis.topology.Viot.PciRange;
@@ -181,5 +183,48 @@ class ViotTest {
         assertThat(u16(table, 80 + 16)).isEqualTo(64);
         assertThat(u16(table, 104 + 16)).isEqualTo(48);
         assertThat(u16(table, 104 + 14)).isEqualTo(0xffff);
+    }
+
+    @Test
+    void platformDevicesAndAnIommuAtAnAddressByteByByte() {
+        byte[] table =
+                Viot.table(
+                        Oem.IOASIS,
+                        List.of(IOMMU, new MmioIommu(0x11223344_55667000L)),
+                        List.of(
+                                new MmioEndpoint(1, 0xfee1_0000L, 0xffff_fffeL),
+                                new PciRange(0, 0, 0x10, 0x10, 0x10)),
+                        OwnFunction.REFUSED);
+
+        assertThat(table).hasSize(48 + 2 * 16 + 2 * 24);
+        assertThat(HexFormat.of().formatHex(table, 64, 80))
+                .isEqualTo("04001000" + "00000000" + "0070665544332211");
+        assertThat(HexFormat.of().formatHex(table, 80, 104))
+                .isEqualTo("02001800" + "feffffff" + "0000e1fe00000000" + "4000000000000000");
+        assertThat(u16(table, 104 + 16)).as("the PCI IOMMU").isEqualTo(48);
+    }
+
+    @Test
+    void platformDevicesThatClashAreRefused() {
+        List<MmioIommu> iommus = List.of(new MmioIommu(0x1000), new MmioIommu(0x2000));
+        MmioEndpoint one = new MmioEndpoint(0, 0x5000, 7);
+
+        assertThatIllegalArgumentException()
+                .isThrownBy(() -> behind(iommus, one, new MmioEndpoint(1, 0x5000, 8)))
+                .withMessageContaining("overlap");
+        assertThatIllegalArgumentException()
+                .isThrownBy(() -> behind(iommus, one, new MmioEndpoint(0, 0x6000, 7)))
+                .withMessageContaining("share endpoint ids");
+        assertThatIllegalArgumentException()
+                .isThrownBy(() -> behind(iommus, new MmioEndpoint(2, 0x6000, 7)))
+                .withMessageContaining("behind IOMMU 2 of 2");
+        assertThatIllegalArgumentException()
+                .isThrownBy(() -> new MmioEndpoint(0, 0, 1L << 32))
+                .withMessageContaining("32 bits");
+        assertThat(behind(iommus, one, new MmioEndpoint(1, 0x6000, 7))).hasSize(48 + 32 + 48);
+    }
+
+    private static byte[] behind(List<MmioIommu> iommus, MmioEndpoint... endpoints) {
+        return Viot.table(Oem.IOASIS, iommus, List.of(endpoints), OwnFunction.REFUSED);
     }
 }
