@@ -49,7 +49,11 @@ final class FuzzTargets {
                     switch (c.next(8)) {
                         case 0 -> Steps.ask(c, setup);
                         case 1, 2 -> new Buffers(1 + c.next(3), c.next(64), c.next(2) == 0);
-                        case 3 -> Steps.list(c, setup, 1).getFirst();
+                        case 3 ->
+                                // A list of an input that has ended is empty.
+                                c.isExhausted()
+                                        ? Steps.ask(c, setup)
+                                        : Steps.list(c, setup, 1).getFirst();
                         default ->
                                 new Touch(
                                         1 + c.next(7),
