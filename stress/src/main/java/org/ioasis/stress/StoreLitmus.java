@@ -186,12 +186,12 @@ public final class StoreLitmus {
         private static final int SPINS = 8;
 
         @Override
-        public long getAcquire(long address) {
-            long word = super.getAcquire(address);
+        public long getAcquire(long word) {
+            long value = super.getAcquire(word);
             for (int i = 0; i < SPINS; i++) {
                 Thread.onSpinWait();
             }
-            return word;
+            return value;
         }
     }
 }
