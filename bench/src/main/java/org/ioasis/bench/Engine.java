@@ -39,6 +39,7 @@ final class Engine implements AutoCloseable {
     private static final int ENDPOINT = 0x18;
     private static final int DOMAIN = 7;
     private static final int READ_WRITE = 3;
+    private static final int BATCH = 64;
     private static final long TABLE_QUOTA = 256L << 20;
     private static final long REGION_BORDER = 2L << 30;
 
@@ -51,6 +52,7 @@ final class Engine implements AutoCloseable {
     private final Endpoint endpoint;
     private final Completion completion = this::completed;
     private int waiting;
+    private int inBatch;
 
     Engine() {
         try {
@@ -115,17 +117,34 @@ final class Engine implements AutoCloseable {
     }
 
     void map(long first, long last, long gpa) {
-        waiting++;
+        next();
         iommu.map(DOMAIN, first, last, gpa, READ_WRITE, completion);
     }
 
     void unmap(long first, long last) {
-        waiting++;
+        next();
         iommu.unmap(DOMAIN, first, last, completion);
+    }
+
+    /** Requests come in batches of as many as the device takes from its queue at a time. */
+    private void next() {
+        waiting++;
+        if (inBatch == 0) {
+            iommu.beginBatch();
+        } else if (inBatch == BATCH) {
+            iommu.endBatch();
+            iommu.beginBatch();
+            inBatch = 0;
+        }
+        inBatch++;
     }
 
     /** Until all requests are answered, which they are at once if no other thread translates. */
     void settle() {
+        if (inBatch > 0) {
+            inBatch = 0;
+            iommu.endBatch();
+        }
         while (waiting > 0) {
             Thread.onSpinWait();
             guards.poll();

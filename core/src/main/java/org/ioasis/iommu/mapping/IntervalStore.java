@@ -83,7 +83,7 @@ public final class IntervalStore implements MappingStore {
     }
 
     @Override
-    public boolean lookup(long iova, long length, Extent found) {
+    public boolean lookup(long iova, Extent found) {
         Map.Entry<Long, Mapping> below = byFirst.floorEntry(iova);
         if (below == null || Long.compareUnsigned(below.getValue().last(), iova) < 0) {
             return false;
@@ -93,6 +93,16 @@ public final class IntervalStore implements MappingStore {
         found.delta = mapping.output() - mapping.first();
         found.flags = mapping.flags();
         return true;
+    }
+
+    @Override
+    public void extend(long iova, long length, Extent found) {
+        // What is found is the whole mapping.
+    }
+
+    @Override
+    public boolean lookupNext(long iova, Extent found) {
+        return false;
     }
 
     @Override

@@ -369,13 +369,7 @@ public final class VirtioIommuDevice implements DeviceType {
         int taken = BATCH;
         for (int i = 0; i < BATCHES_A_TURN && taken == BATCH && running.isRunning(); i++) {
             taken = take(running);
-            for (int j = 0; j < taken; j++) {
-                execute(batch[j]);
-                IommuObserver watcher = observer;
-                if (watcher != null && !batch[j].isComplete) {
-                    watcher.waits(IommuRequest.of(batch[j]));
-                }
-            }
+            executeBatch(taken);
             answer();
         }
         isDraining = false;
@@ -385,6 +379,27 @@ public final class VirtioIommuDevice implements DeviceType {
         // A request shows that the driver is ready for events, and the driver may have put buffers
         // there without a kick.
         deliver();
+    }
+
+    private void executeBatch(int taken) {
+        iommu.beginBatch();
+        try {
+            for (int i = 0; i < taken; i++) {
+                execute(batch[i]);
+            }
+        } finally {
+            iommu.endBatch();
+        }
+        IommuObserver watcher = observer;
+        for (int i = 0; i < taken; i++) {
+            RequestSlot slot = batch[i];
+            slot.isInBatch = false;
+            if (slot.isComplete) {
+                done.add(slot);
+            } else if (watcher != null) {
+                watcher.waits(IommuRequest.of(slot));
+            }
+        }
     }
 
     private void scheduleDrain() {
@@ -572,7 +587,9 @@ public final class VirtioIommuDevice implements DeviceType {
             // The driver that asked is gone, and so is the slot from the count of this life.
             return;
         }
-        done.add(slot);
+        if (!slot.isInBatch) {
+            done.add(slot);
+        }
         IommuObserver watcher = observer;
         if (watcher != null) {
             IommuRequest request = IommuRequest.of(slot);
