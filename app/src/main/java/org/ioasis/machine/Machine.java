@@ -194,7 +194,8 @@ public final class Machine implements AutoCloseable {
                             Virtio.F_VERSION_1
                                     | Virtio.F_ACCESS_PLATFORM
                                     | Virtio.F_INDIRECT_DESC
-                                    | Virtio.F_EVENT_IDX,
+                                    | Virtio.F_EVENT_IDX
+                                    | Virtio.F_RING_RESET,
                             Pci.CLASS_STORAGE_SCSI);
             VfioUserServer server =
                     new VfioUserServer(
@@ -272,7 +273,8 @@ public final class Machine implements AutoCloseable {
                         Virtio.F_VERSION_1
                                 | Virtio.F_ACCESS_PLATFORM
                                 | Virtio.F_INDIRECT_DESC
-                                | Virtio.F_EVENT_IDX,
+                                | Virtio.F_EVENT_IDX
+                                | Virtio.F_RING_RESET,
                         Pci.CLASS_OTHER);
         VfioUserServer server =
                 new VfioUserServer(loop, socket, function, memory, SessionLimits.DEFAULT);

@@ -204,6 +204,9 @@ public final class SplitQueue {
     public void stop() {
         state = State.STOPPED;
         brokenReason = null;
+        poppedIdx = publishedIdx;
+        pushedIdx = publishedIdx;
+        decidedIdx = publishedIdx;
     }
 
     /** True between {@link #start} and the first of stop, fault and broken. */

@@ -298,11 +298,6 @@ public final class VirtioIommuDevice implements DeviceType {
     }
 
     @Override
-    public boolean canResetQueues() {
-        return true;
-    }
-
-    @Override
     public void resetQueue(int queue) {
         if (queue == REQUESTQ) {
             forgetRequests();
