@@ -244,6 +244,7 @@ public final class Iommu {
             old.remove(endpoint, options);
             dropIfEmpty(old);
         }
+        completion.settled(status);
         guards.await(
                 new Quiescence() {
                     @Override
@@ -469,6 +470,7 @@ public final class Iommu {
         wait.last = last;
         wait.status = status;
         wait.completion = completion;
+        completion.settled(status);
         guards.await(wait);
     }
 
@@ -551,6 +553,23 @@ public final class Iommu {
     public void systemReset() {
         reset();
         isBypassing = options.bypassAtStart();
+    }
+
+    // Restoring
+    // ------------------------------------------------------------------------------------------------------
+
+    MappingStore newStore() {
+        return stores.get();
+    }
+
+    /** Takes over checked domains of a saved state, while there are none yet. Loop thread. */
+    void adopt(List<Domain> restored, long mappingCount, boolean bypass) {
+        for (Domain domain : restored) {
+            domains.put(domain.id, domain);
+            domain.endpoints.forEach(endpoint -> endpoint.domainRelease(domain));
+        }
+        mappings = mappingCount;
+        isBypassing = bypass;
     }
 
     // Listeners
