@@ -20,7 +20,7 @@ final class Command implements AutoCloseable {
     private final List<String> lines = new ArrayList<>();
 
     /** Tests run in the folder of their module. */
-    private static final Path LAUNCHER = Path.of("..", "ioasis").toAbsolutePath().normalize();
+    static final Path LAUNCHER = Path.of("..", "ioasis").toAbsolutePath().normalize();
 
     /** A test run in the background would hand down an ignored SIGINT, which a JVM leaves so. */
     private static final List<String> INTERRUPTIBLE = List.of("env", "--default-signal=INT");
