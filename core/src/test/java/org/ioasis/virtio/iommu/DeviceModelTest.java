@@ -121,7 +121,7 @@ class DeviceModelTest {
                 if (asked % 1000 == 0) {
                     runner.apply(Steps.restart(choices, setup));
                 } else if (asked % 50 == 0) {
-                    runner.apply(new Away(regions[choices.next(regions.length)], ask));
+                    runner.apply(new Away(regions[choices.next(regions.length)], ask, false));
                 } else {
                     runner.apply(ask);
                 }
