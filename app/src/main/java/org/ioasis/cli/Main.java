@@ -18,7 +18,8 @@ import picocli.CommandLine.Command;
             ViotCommand.class,
             AskCommand.Dump.class,
             AskCommand.Check.class,
-            AskCommand.Inject.class
+            AskCommand.Inject.class,
+            AskCommand.Rogue.class
         })
 public final class Main {
     private Main() {}

@@ -24,6 +24,7 @@ import org.ioasis.loop.IdlePolicy;
 import org.ioasis.machine.DiskOptions;
 import org.ioasis.machine.Machine;
 import org.ioasis.topology.Viot;
+import org.ioasis.virtio.blk.BlkSettings;
 import org.ioasis.vm.Accel;
 import org.ioasis.vm.AccelChoice;
 import org.ioasis.vm.GuestEvent;
@@ -241,12 +242,12 @@ public final class GuestSetup implements AutoCloseable {
                         machine.iommus().get(place.iommu()),
                         new DiskOptions(
                                 place.name(),
-                                place.name(),
                                 place.file(),
                                 place.isWritable(),
                                 place.socket(),
                                 place.bdf(),
-                                Machine.X86_ENDPOINT));
+                                Machine.X86_ENDPOINT,
+                                BlkSettings.of(place.name())));
             }
             isComplete = true;
             return machine;
@@ -441,15 +442,10 @@ public final class GuestSetup implements AutoCloseable {
         return String.format(
                 Locale.ROOT,
                 "%,d requests, %,d translations, %,d MiB translated, %d faults",
-                requests(machine),
+                machine.requests(),
                 accesses.translations(),
                 accesses.translatedBytes() / MIB,
                 machine.faults());
-    }
-
-    /** Requests to all IOMMUs. */
-    static long requests(Machine machine) {
-        return machine.iommus().stream().mapToLong(i -> i.device().counts().total()).sum();
     }
 
     /** Ends the sessions and removes the disks. */
