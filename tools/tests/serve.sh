@@ -150,6 +150,10 @@ asking() {
     stop TERM
     [ $status -eq 0 ] || fail "code 0, not $status"
     grep -q 'machine/iommu injected: planted: MapNoMemory\[nth=100\]$' requests.log || fail "the trace to tell"
+    run "$project/ioasis" serve --iommu iommu.sock --trace no/requests.log
+    [ $status -eq 2 ] && grep -q 'no folder for no/requests.log' err || fail "a trace without a folder to be refused"
+    run "$project/ioasis" serve --iommu iommu.sock --trace requests.log --trace-limit 0
+    [ $status -eq 2 ] && grep -q 'must be 1 to' err || fail "a limit of 0 to be refused"
     run "$project/ioasis" check
     [ $status -eq 69 ] && grep -q 'no server has its control socket' err || fail "a missing server to be said"
 }

@@ -9,10 +9,11 @@ import org.ioasis.config.ConfigException;
 import org.ioasis.config.ConfigFile;
 import org.ioasis.config.FlagConfig;
 import org.ioasis.config.ServeConfig;
-import org.ioasis.config.ServeConfig.TraceConfig;
+import org.ioasis.live.TraceConfig;
 import org.ioasis.serve.Server;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.ParameterException;
@@ -85,24 +86,7 @@ final class ServeCommand implements Callable<Integer> {
                             + " beside the first socket).")
     private @Nullable Path control;
 
-    @Option(
-            names = "--trace",
-            paramLabel = "FILE",
-            description = "Write each request, answer, fault and event there, one line each.")
-    private @Nullable Path trace;
-
-    /** How a trace is written. */
-    enum TraceFormat {
-        text,
-        json
-    }
-
-    @Option(
-            names = "--trace-format",
-            defaultValue = "text",
-            description =
-                    "${COMPLETION-CANDIDATES}; json is one object per line (default: ${DEFAULT-VALUE}).")
-    private TraceFormat traceFormat = TraceFormat.text;
+    @Mixin private final TraceOptions trace = new TraceOptions();
 
     @Override
     public Integer call() throws IOException, InterruptedException {
@@ -144,11 +128,7 @@ final class ServeCommand implements Callable<Integer> {
     }
 
     private ServeConfig configuration() throws ConfigException, IOException {
-        Path traceFile = trace;
-        TraceConfig traced =
-                traceFile == null
-                        ? null
-                        : new TraceConfig(traceFile, traceFormat == TraceFormat.json);
+        TraceConfig traced = trace.chosen();
         Path file = config;
         Path socket = iommu;
         if (file != null) {

@@ -13,11 +13,11 @@ import org.ioasis.config.Draft.IommuDraft;
 import org.ioasis.config.Draft.Kind;
 import org.ioasis.config.Draft.MachineDraft;
 import org.ioasis.config.Problem.Place;
-import org.ioasis.config.ServeConfig.TraceConfig;
 import org.ioasis.iommu.EndpointProperties;
 import org.ioasis.iommu.IommuOptions;
 import org.ioasis.iommu.ReservedRegion;
 import org.ioasis.iommu.ReservedWindows;
+import org.ioasis.live.TraceConfig;
 import org.ioasis.machine.Machine;
 import org.ioasis.virtio.blk.BlkBlocks;
 import org.ioasis.virtio.blk.BlkErasing;
@@ -84,6 +84,10 @@ public final class ConfigFile {
         if (!format.equals("text") && !format.equals("json")) {
             file.problem("trace_format", "must be \"text\" or \"json\"");
         }
+        int limit =
+                (int)
+                        file.integer(
+                                "trace_limit", 1, TraceConfig.LIMIT_MIB_MAX, TraceConfig.LIMIT_MIB);
         List<MachineDraft> machines = new ArrayList<>();
         for (TableReader machine : file.tables("machine")) {
             machines.add(machine(machine, machines.size()));
@@ -95,7 +99,7 @@ public final class ConfigFile {
         return new ServeConfig(
                 new Draft(problems).resolve(machines, control),
                 control,
-                traceFile == null ? null : new TraceConfig(traceFile, format.equals("json")));
+                traceFile == null ? null : TraceConfig.of(traceFile, format.equals("json"), limit));
     }
 
     private MachineDraft machine(TableReader machine, int index) {

@@ -3,6 +3,7 @@ package org.ioasis.config;
 import java.nio.file.Path;
 import java.util.List;
 import org.ioasis.iommu.IommuOptions;
+import org.ioasis.live.TraceConfig;
 import org.ioasis.machine.DeviceOptions;
 import org.ioasis.topology.Viot;
 import org.ioasis.virtio.iommu.Injection;
@@ -24,13 +25,6 @@ public record ServeConfig(
     public ServeConfig {
         machines = List.copyOf(machines);
     }
-
-    /**
-     * A trace.
-     *
-     * @param isJson one JSON object per line instead of text
-     */
-    public record TraceConfig(Path file, boolean isJson) {}
 
     /**
      * One virtual machine.

@@ -20,6 +20,7 @@ import org.ioasis.guestkit.Provisioner;
 import org.ioasis.guestkit.UnavailableException;
 import org.ioasis.iommu.EndpointCounts;
 import org.ioasis.iommu.IommuOptions;
+import org.ioasis.live.Trace;
 import org.ioasis.loop.IdlePolicy;
 import org.ioasis.machine.DiskOptions;
 import org.ioasis.machine.Machine;
@@ -92,6 +93,7 @@ public final class GuestSetup implements AutoCloseable {
     private final SeededDisk seeded;
     private final String hash;
     private final Machine machine;
+    private final @Nullable Trace trace;
     private final List<Place> places;
     private final QemuCommand command;
 
@@ -126,6 +128,7 @@ public final class GuestSetup implements AutoCloseable {
         places = places(options, task, workspace, seedFile, fsFile);
         command = command(options, task, kit, workspace, accel, places);
         machine = machine(options, workspace, places);
+        trace = trace(options, machine);
         machine.start();
     }
 
@@ -253,6 +256,23 @@ public final class GuestSetup implements AutoCloseable {
             return machine;
         } finally {
             if (!isComplete) {
+                machine.close();
+            }
+        }
+    }
+
+    private static @Nullable Trace trace(RunOptions options, Machine machine) throws IOException {
+        if (options.trace().isEmpty()) {
+            return null;
+        }
+        boolean isBegun = false;
+        try {
+            Trace begun = Trace.start(options.trace().get());
+            begun.watch(machine);
+            isBegun = true;
+            return begun;
+        } finally {
+            if (!isBegun) {
                 machine.close();
             }
         }
@@ -454,6 +474,9 @@ public final class GuestSetup implements AutoCloseable {
         try {
             machine.close();
         } finally {
+            if (trace != null) {
+                trace.close();
+            }
             workspace.close();
         }
     }

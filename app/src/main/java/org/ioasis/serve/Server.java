@@ -9,9 +9,9 @@ import org.ioasis.config.ServeConfig;
 import org.ioasis.config.ServeConfig.DeviceConfig;
 import org.ioasis.config.ServeConfig.IommuConfig;
 import org.ioasis.config.ServeConfig.MachineConfig;
-import org.ioasis.config.ServeConfig.TraceConfig;
 import org.ioasis.live.Control;
 import org.ioasis.live.Trace;
+import org.ioasis.live.TraceConfig;
 import org.ioasis.loop.IdlePolicy;
 import org.ioasis.machine.DiskOptions;
 import org.ioasis.machine.IommuUnit;
@@ -103,7 +103,7 @@ public final class Server implements AutoCloseable {
         if (wanted == null) {
             return null;
         }
-        Trace begun = Trace.to(wanted.file(), wanted.isJson());
+        Trace begun = Trace.start(wanted);
         machines.forEach(begun::watch);
         return begun;
     }

@@ -17,6 +17,7 @@ import org.ioasis.config.ServeConfig.IommuConfig;
 import org.ioasis.config.ServeConfig.MachineConfig;
 import org.ioasis.iommu.IommuOptions;
 import org.ioasis.iommu.ReservedRegion;
+import org.ioasis.live.TraceConfig;
 import org.ioasis.machine.DiskOptions;
 import org.ioasis.machine.Machine;
 import org.ioasis.machine.RngOptions;
@@ -85,7 +86,8 @@ class ConfigFileTest {
                                 endpoint = -1
                                 """))
                 .containsExactly(
-                        "1:1: colour: not known here; known are control, machine, trace, trace_format",
+                        "1:1: colour: not known here; known are control, machine, trace, trace_format,"
+                                + " trace_limit",
                         "3:3: poll_us: must be an integer, not a string",
                         "6:3: pagesize: not known here; known are address, blk, bypass,"
                                 + " detach_by_endpoint, domain_range, domains_max, endpoints_max,"
@@ -275,6 +277,7 @@ class ConfigFileTest {
                         control = "c.sock"
                         trace = "trace.log"
                         trace_format = "json"
+                        trace_limit = 7
                         """
                                 + machine(
                                         """
@@ -357,8 +360,7 @@ class ConfigFileTest {
                                 Machine.X86_ENDPOINT,
                                 false));
         assertThat(config.controlSocket()).isEqualTo(folder.resolve("c.sock"));
-        assertThat(config.trace())
-                .isEqualTo(new ServeConfig.TraceConfig(folder.resolve("trace.log"), true));
+        assertThat(config.trace()).isEqualTo(TraceConfig.of(folder.resolve("trace.log"), true, 7));
     }
 
     @Test

@@ -18,8 +18,8 @@ import java.util.List;
 import java.util.stream.Stream;
 import org.ioasis.config.FlagConfig;
 import org.ioasis.config.ServeConfig;
-import org.ioasis.config.ServeConfig.TraceConfig;
 import org.ioasis.live.ControlClient;
+import org.ioasis.live.TraceConfig;
 import org.ioasis.spec.Virtio;
 import org.ioasis.sys.Fd;
 import org.ioasis.sys.Mapping;
@@ -82,7 +82,7 @@ class LiveServerTest {
                 Stream.of(rngs).map(rng -> folder.resolve(rng).toString()).toList(),
                 null,
                 null,
-                new TraceConfig(trace, isJson));
+                TraceConfig.of(trace, isJson, 1));
     }
 
     private void start(boolean isJson) throws Exception {
