@@ -89,6 +89,15 @@ final class EndpointDma extends RegionDma {
         if (mappings == null) {
             return resolveUntranslated(address, length, access);
         }
+        long output = mappings.translate(address, length, access.bit());
+        if (output != MappingStore.UNCLEAR) {
+            count(output);
+            return locate(output, length, access);
+        }
+        return lookUp(mappings, address, length, access);
+    }
+
+    private Outcome lookUp(MappingStore mappings, long address, long length, Access access) {
         Extent found = extent;
         return mappings.lookup(address, found)
                 ? resolveMapped(mappings, found, address, length, access)
@@ -110,12 +119,16 @@ final class EndpointDma extends RegionDma {
             return fault(FaultReason.MAPPING, address, access);
         }
         long output = address + found.delta();
-        translatedNow += 1 + (-(output >>> LG2_4_GIB) & ONE_ABOVE);
+        count(output);
         if (found.reaches(address, length)) {
             return locate(output, length, access);
         }
         mappings.extend(address, length, found);
         return locate(output, within(address, found.last(), length), access);
+    }
+
+    private void count(long output) {
+        translatedNow += 1 + (-(output >>> LG2_4_GIB) & ONE_ABOVE);
     }
 
     /**

@@ -9,6 +9,7 @@ import java.util.function.Supplier;
 import org.ioasis.iommu.fault.FaultQueue;
 import org.ioasis.iommu.mapping.MapFlags;
 import org.ioasis.iommu.mapping.MappingStore;
+import org.ioasis.iommu.mapping.MappingStore.MapResult;
 import org.ioasis.iommu.mapping.RunVisitor;
 import org.ioasis.memory.Access;
 import org.ioasis.memory.Dma;
@@ -388,18 +389,17 @@ public final class Iommu {
             return;
         }
         MappingStore store = domain.store;
-        switch (store.map(first, last, output, flags)) {
-            case OVERLAPS -> {
-                completion.complete(Status.INVAL);
-                return;
-            }
-            case NO_MEMORY -> {
-                refusedByLimit.increment();
-                completion.complete(Status.NOMEM);
-                return;
-            }
-            case DONE -> mappings++;
+        MapResult result = store.map(first, last, output, flags);
+        if (result == MapResult.NO_MEMORY) {
+            refusedByLimit.increment();
+            completion.complete(Status.NOMEM);
+            return;
         }
+        if (result == MapResult.OVERLAPS) {
+            completion.complete(Status.INVAL);
+            return;
+        }
+        mappings++;
         if (!domain.isListenedTo()) {
             completion.complete(Status.OK);
             return;

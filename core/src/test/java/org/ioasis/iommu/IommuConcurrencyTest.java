@@ -131,6 +131,11 @@ class IommuConcurrencyTest {
         }
 
         @Override
+        public long translate(long iova, long length, int flags) {
+            return UNCLEAR;
+        }
+
+        @Override
         public boolean lookup(long iova, Extent found) {
             boolean isMapped = store.lookup(iova, found);
             afterLookup.run();

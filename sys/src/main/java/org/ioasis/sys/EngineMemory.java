@@ -143,7 +143,10 @@ public final class EngineMemory implements AutoCloseable {
 
     /** Sets {@code count} words to 0. */
     public static void clear(long word, long count) {
-        EVERYWHERE.asSlice(word << WORD_LG2, count << WORD_LG2).fill((byte) 0);
+        // Not by fill() of a slice, which would be an object each time.
+        for (long i = word; i < word + count; i++) {
+            EVERYWHERE.set(JAVA_LONG, i << WORD_LG2, 0);
+        }
     }
 
     /**

@@ -83,6 +83,11 @@ public final class IntervalStore implements MappingStore {
     }
 
     @Override
+    public long translate(long iova, long length, int flags) {
+        return UNCLEAR;
+    }
+
+    @Override
     public boolean lookup(long iova, Extent found) {
         Map.Entry<Long, Mapping> below = byFirst.floorEntry(iova);
         if (below == null || Long.compareUnsigned(below.getValue().last(), iova) < 0) {

@@ -39,6 +39,17 @@ public interface MappingStore {
     /** True if {@link #unmap} would answer {@link #SPLITS}. Loop thread. */
     boolean splits(long first, long last);
 
+    /** Answer of {@link #translate}: look closer. */
+    long UNCLEAR = -1;
+
+    /**
+     * The common case in one step: the output address of an access of {@code length >= 1} bytes
+     * that needs the permissions {@code flags}, if all of it is permitted and lies where one look
+     * can tell; else {@link #UNCLEAR}, and a {@link #lookup} says more. Any thread, inside a
+     * guarded section.
+     */
+    long translate(long iova, long length, int flags);
+
     /**
      * Finds what {@code iova} is mapped to. False if to nothing. What is found may reach less far
      * than the mapping, but covers {@code length >= 1} bytes if a few steps can find so many. Any

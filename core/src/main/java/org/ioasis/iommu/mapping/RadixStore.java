@@ -110,30 +110,47 @@ public final class RadixStore implements MappingStore {
     // ---------------------------------------------------------------------------------------------------------
 
     @Override
+    public long translate(long iova, long length, int flags) {
+        long word = (long) ROOT.getAcquire(this);
+        int shift = shift(word);
+        if (word == 0 || iova >>> shift > LAST_INDEX) {
+            return UNCLEAR;
+        }
+        TableMemory memory = this.memory;
+        long entry = memory.getAcquire(slot(table(word), iova, shift));
+        // Three levels written out, for nearly all trees have so many and a loop costs more.
+        if (Entry.isTable(entry)) {
+            shift -= LEVEL_LG2;
+            entry = memory.getAcquire(slot(Entry.table(entry), iova, shift));
+            if (Entry.isTable(entry)) {
+                shift -= LEVEL_LG2;
+                entry = memory.getAcquire(slot(Entry.table(entry), iova, shift));
+                while (Entry.isTable(entry)) {
+                    shift -= LEVEL_LG2;
+                    entry = memory.getAcquire(slot(Entry.table(entry), iova, shift));
+                }
+            }
+        }
+        // An entry that is nothing has no permissions either.
+        boolean isPermitted = (entry & flags) == flags;
+        return isPermitted && Long.compareUnsigned(length - 1, ~iova & mask(shift)) <= 0
+                ? iova + Entry.delta(entry)
+                : UNCLEAR;
+    }
+
+    @Override
     public boolean lookup(long iova, Extent found) {
         long word = (long) ROOT.getAcquire(this);
         int shift = shift(word);
         if (word == 0 || iova >>> shift > LAST_INDEX) {
             return false;
         }
-        TableMemory memory = this.memory;
         long slot = slot(table(word), iova, shift);
         long entry = memory.getAcquire(slot);
-        // Three levels written out, for nearly all trees have so many and a loop costs more.
-        if (Entry.isTable(entry)) {
+        while (Entry.isTable(entry)) {
             shift -= LEVEL_LG2;
             slot = slot(Entry.table(entry), iova, shift);
             entry = memory.getAcquire(slot);
-            if (Entry.isTable(entry)) {
-                shift -= LEVEL_LG2;
-                slot = slot(Entry.table(entry), iova, shift);
-                entry = memory.getAcquire(slot);
-                while (Entry.isTable(entry)) {
-                    shift -= LEVEL_LG2;
-                    slot = slot(Entry.table(entry), iova, shift);
-                    entry = memory.getAcquire(slot);
-                }
-            }
         }
         if (!Entry.isLeaf(entry)) {
             return false;
