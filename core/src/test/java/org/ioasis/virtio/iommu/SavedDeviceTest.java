@@ -24,6 +24,7 @@ import org.ioasis.memory.Outcome;
 import org.ioasis.spec.Virtio;
 import org.ioasis.virtio.iommu.DeviceModel.Setup;
 import org.ioasis.virtio.iommu.Step.Move;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -443,6 +444,7 @@ class SavedDeviceTest {
     }
 
     @Test
+    @Tag("S-08")
     void anotherVersionIsRefusedByItsNumber() {
         byte[] saved = rich();
         saved[8] = 2;
