@@ -99,8 +99,12 @@ public final class Refusals {
             return "overlaps the mapping " + other;
         }
         IommuOptions options = iommu.options();
-        return iommu.mappingCount() >= options.mappingLimit()
-                ? "limit of %d mappings is reached".formatted(options.mappingLimit())
+        if (iommu.mappingCount() >= options.mappingLimit()) {
+            return "limit of %d mappings is reached".formatted(options.mappingLimit());
+        }
+        return store.size() >= domain.mappingLimit()
+                ? "limit of %d mappings for the endpoints of domain 0x%x is reached"
+                        .formatted(domain.mappingLimit(), domainId)
                 : NO_REASON;
     }
 
