@@ -19,7 +19,8 @@ import picocli.CommandLine.Command;
             DeviceTreeCommand.class,
             AskCommand.Dump.class,
             AskCommand.Check.class,
-            AskCommand.Inject.class
+            AskCommand.Inject.class,
+            AskCommand.Rogue.class
         })
 public final class Main {
     private Main() {}

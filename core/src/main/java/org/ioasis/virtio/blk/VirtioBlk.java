@@ -223,9 +223,11 @@ public final class VirtioBlk implements DeviceType {
         }
         if (!store.isReadOnly()) {
             BlkErasing erasing = settings.erasing();
-            config.set(LE32, CONFIG_MAX_DISCARD_SECTORS, erasing.discardSectors());
-            config.set(LE32, CONFIG_MAX_DISCARD_SEG, settings.discardSegments());
-            config.set(LE32, CONFIG_DISCARD_SECTOR_ALIGNMENT, blocks.sectors());
+            if (settings.discardSegments() > 0) {
+                config.set(LE32, CONFIG_MAX_DISCARD_SECTORS, erasing.discardSectors());
+                config.set(LE32, CONFIG_MAX_DISCARD_SEG, settings.discardSegments());
+                config.set(LE32, CONFIG_DISCARD_SECTOR_ALIGNMENT, blocks.sectors());
+            }
             config.set(LE32, CONFIG_MAX_WRITE_ZEROES_SECTORS, erasing.zeroesSectors());
             config.set(LE32, CONFIG_MAX_WRITE_ZEROES_SEG, settings.zeroesSegments());
             config.set(
@@ -253,7 +255,8 @@ public final class VirtioBlk implements DeviceType {
                 | F_TOPOLOGY
                 | (settings.sizeMax() != 0 ? F_SIZE_MAX : 0)
                 | (settings.queueCount() > 1 ? F_MQ : 0)
-                | (store.isReadOnly() ? F_RO : F_DISCARD | F_WRITE_ZEROES);
+                | (settings.discardSegments() > 0 && !store.isReadOnly() ? F_DISCARD : 0)
+                | (store.isReadOnly() ? F_RO : F_WRITE_ZEROES);
     }
 
     @Override
