@@ -1,19 +1,24 @@
 #!/bin/sh
-# Runs the fuzz targets of the tests for a while: new inputs made from the corpus by chance, the device beside its model.
+# Runs the fuzz targets of the tests (virtio/iommu/FuzzTargets.java) for a while under Jazzer: inputs are bred from the
+# corpus by what they reach, and the device must do on each what its model does.
 set -eu
 [ -n "${IOASIS_ROOT-}" ] || exec "$(dirname -- "$0")/../ioasis" fuzz "$@"
 . "$IOASIS_ROOT/tools/lib.sh"
 
-usage="Usage: ioasis fuzz [--seconds N] [--seed N]
-Fuzzes the virtio-iommu device beside its model for N seconds (60). Inputs are made from the corpus by chance, without
-feedback from coverage. A finding is printed with the few steps that are needed for it, and as a line for
-core/src/test/resources/org/ioasis/virtio/iommu/corpus.txt; the status is then 1."
+targets="request-queue event-queue config-writes"
+usage="Usage: ioasis fuzz [--seconds N] [--target NAME] [--seed N]
+       ioasis fuzz --coverage
+Fuzzes the virtio-iommu device beside its model with Jazzer for N seconds (60) in all. Targets: $targets;
+each in turn unless one is named. Inputs that reach something new are kept in target/fuzz/ and serve the next run. A
+finding is printed with the few steps that are needed for it and with the file to keep it by; the status is then 1.
+--coverage runs the corpus alone and writes docs/fuzz-coverage.md: what it reaches of each class."
 
 seconds=60
 seed=
+coverage=
 is_number() {
     case $1 in
-        '' | *[!0-9]* | ???????????????????*) return 1 ;;
+        '' | *[!0-9]* | ??????????*) return 1 ;;
     esac
 }
 while [ $# -gt 0 ]; do
@@ -24,11 +29,25 @@ while [ $# -gt 0 ]; do
             ;;
         --seconds | --seed)
             if [ $# -lt 2 ] || ! is_number "$2"; then
-                say "ioasis fuzz: $1 needs a number"
+                say "ioasis fuzz: $1 needs a number of at most nine digits"
                 exit 2
             fi
             [ "$1" = --seed ] && seed=$2 || seconds=$2
             shift 2
+            ;;
+        --target)
+            case " $targets " in
+                *" ${2-} "*) targets=${2-} ;;
+                *)
+                    say "ioasis fuzz: --target needs one of: $targets"
+                    exit 2
+                    ;;
+            esac
+            shift 2
+            ;;
+        --coverage)
+            coverage=1
+            shift
             ;;
         *)
             say "ioasis fuzz: unknown argument $1"
@@ -39,32 +58,86 @@ while [ $# -gt 0 ]; do
 done
 need_maven
 
+work=$root/target/fuzz
+corpus=core/src/test/resources/org/ioasis/virtio/iommu/corpus
+classes=$work/classes.$$
 at_exit() {
     give_lock
+    rm -rf "$classes"
 }
 trap at_exit EXIT
-take_lock
-mkdir -p "$root/target"
-log=$root/target/fuzz.log
-doing="the fuzz targets"
-start_ticking
 tick() { # log
     now=$(date +%s)
-    if [ $((now - told)) -ge 15 ]; then
+    if [ $((now - told)) -ge 30 ]; then
         told=$now
         say "  still at $doing ($((now - began)) s)"
     fi
 }
-say "fuzzing for $seconds s ..."
-set -- test -pl core -am -Dtest=FuzzTest -Dsurefire.failIfNoSpecifiedTests=false "-Dioasis.fuzz.seconds=$seconds" \
-    "-Dioasis.test.timeout=$((seconds + 120))"
-[ -z "$seed" ] || set -- "$@" "-Dioasis.seed=$seed"
-status=0
-run_maven "$log" "$@" || status=$?
-give_lock
-if grep '^fuzz: ' "$log" && [ $status -eq 0 ]; then
+maven() { # what for, argument...
+    doing=$1
+    shift
+    start_ticking
+    if ! run_maven "$work/maven.log" -pl core -am "$@"; then
+        say "ioasis fuzz: $doing failed:"
+        show_log "$work/maven.log"
+        exit 1
+    fi
+}
+take_lock
+mkdir -p "$work/findings"
+
+if [ -n "$coverage" ]; then
+    rm -f "$work/corpus.exec"
+    maven "the corpus" test -Pfuzz -Dtest=FuzzTest -Dsurefire.failIfNoSpecifiedTests=false \
+        "-Dioasis.test.jvm=-Xmx1g -javaagent:$root/core/target/jacoco/jacocoagent.jar=destfile=$work/corpus.exec"
+    "$JAVA_HOME/bin/java" -cp "$(cat "$root/core/target/fuzz.classpath")" "$root/tools/FuzzCoverage.java" \
+        "$work/corpus.exec" "$root/core/target/classes" >"$work/coverage.md"
+    mv "$work/coverage.md" "$root/docs/fuzz-coverage.md"
+    grep '^| all ' "$root/docs/fuzz-coverage.md"
     exit 0
 fi
-sed -n -e '/AssertionError: *$/,/^\tat /p' "$log" | sed '/^\tat /d' | sed 60q
-say "ioasis fuzz: a finding, or the run failed; see $log"
-exit 1
+
+maven "the build" test-compile -Pfuzz
+# A copy, so that the next build does not change what runs here.
+mkdir "$classes"
+cp -R "$root/core/target/classes/." "$root/core/target/test-classes/." "$classes"
+classpath=$classes:$(cat "$root/core/target/fuzz.classpath")
+give_lock
+
+count=$(set -- $targets && echo $#)
+found=0
+for target in $targets; do
+    mkdir -p "$work/corpus/$target"
+    log=$work/$target.log
+    doing=$target
+    say "fuzzing $target for $((seconds / count)) s ..."
+    start_ticking
+    # One JVM that is small: guest memory is off its heap and ends with each run. Test drivers need no instrumentation.
+    (
+        cd "$work"
+        exec "$JAVA_HOME/bin/java" -Xmx512m -XX:+UseSerialGC -XX:+EnableDynamicAgentLoading \
+            --enable-native-access=ALL-UNNAMED --sun-misc-unsafe-memory-access=allow \
+            "-Dioasis.fuzz.target=$target" -cp "$classpath" com.code_intelligence.jazzer.Jazzer \
+            --target_class=org.ioasis.virtio.iommu.FuzzTargets '--instrumentation_includes=org.ioasis.**' \
+            '--instrumentation_excludes=org.ioasis.virtqueue.MockDriver*:org.ioasis.virtio.iommu.Driver*' \
+            "--reproducer_path=$work" "-artifact_prefix=findings/$target-" -max_len=2048 -len_control=20 -timeout=60 \
+            "-max_total_time=$((seconds / count))" ${seed:+"-seed=$seed"} "corpus/$target" "$root/$corpus/$target"
+    ) >"$log" 2>&1 </dev/null &
+    child=$!
+    status=0
+    await_child "$log" || status=$?
+    if [ $status -eq 0 ]; then
+        sed -n 's/^#\([0-9]*\).*DONE *cov: \([0-9]*\) ft: \([0-9]*\) .*exec\/s: \([0-9]*\).*/\1 inputs (\4 a second), \2 edges and \3 features reached, no finding/p' \
+            "$log" | sed "s/^/$target: /"
+    else
+        found=1
+        sed -n -e '/^== Java Exception/,/^\tat /p' "$log" | sed '/^\tat /d' | sed 60q
+        file=$(sed -n 's/.*Test unit written to //p' "$log" | sed 1q)
+        if [ -n "$file" ]; then
+            say "$target: a finding. To keep it: cp target/fuzz/$file $corpus/$target/NAME"
+        else
+            say "$target: the run failed; see $log"
+        fi
+    fi
+done
+exit $found

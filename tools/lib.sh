@@ -146,9 +146,14 @@ run_maven() { # log, argument...
         exec mvn -B -ntp -Dstyle.color=never $extra "$@"
     ) >"$log" 2>&1 </dev/null &
     child=$!
+    await_child "$log"
+}
+
+# Waits for what was started in the background and calls `tick` about five times a second. The status is the child's.
+await_child() { # log
     while kill -0 "$child" 2>/dev/null; do
         nap
-        tick "$log"
+        tick "$1"
     done
     status=0
     wait "$child" || status=$?

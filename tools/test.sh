@@ -266,7 +266,7 @@ module_times() { # log
     sed -n 's/^\[INFO\] ioasis-\([a-z]*\) \.* *\(SUCCESS\|FAILURE\) \[ *\([^]]*\)\]$/\1 \3/p' "$1" |
         while read -r name time unit; do
             case $name in
-                guest) spent guest "$(seconds_of "$time" "$unit")" ;;
+                guest | stress) spent "$name" "$(seconds_of "$time" "$unit")" ;;
                 *) spent unit "$(seconds_of "$time" "$unit")" ;;
             esac
             case $unit in

@@ -48,6 +48,11 @@ try() { # word...
             shift
             knows_options "$@"
             ;;
+        # Its options; LitmusTest runs the same tests.
+        './ioasis stress' | './ioasis stress '*)
+            shift
+            knows_options "$@"
+            ;;
         './ioasis test '*)
             shift 2
             for name; do

@@ -86,6 +86,8 @@ final class Rules {
                         "compare"));
         // Measures what app puts together; nothing uses it.
         MAY_USE.put("bench", plus(all, "machine"));
+        // Tries the handshakes of core between threads; nothing uses it.
+        MAY_USE.put("stress", List.of("sys", "iommu", "virtqueue", "memory", "spec"));
     }
 
     private final String base;

@@ -732,9 +732,12 @@ public final class Iommu {
         sortedEndpoints.sort((a, b) -> Integer.compareUnsigned(a.id(), b.id()));
         for (Endpoint endpoint : sortedEndpoints) {
             Domain domain = endpoint.domainAcquire();
-            out.append("endpoint 0x%x: ".formatted(endpoint.id()))
-                    .append(domain == null ? "detached" : "domain 0x%x".formatted(domain.id))
-                    .append('\n');
+            out.append("endpoint 0x").append(Integer.toHexString(endpoint.id()));
+            if (domain == null) {
+                out.append(": detached\n");
+            } else {
+                out.append(": domain 0x").append(Integer.toHexString(domain.id)).append('\n');
+            }
         }
         List<Domain> sortedDomains = new ArrayList<>();
         domains.forEach(sortedDomains::add);
@@ -746,18 +749,25 @@ public final class Iommu {
     }
 
     private static void dump(Domain domain, StringBuilder out) {
-        out.append("domain 0x%x: ".formatted(domain.id));
+        out.append("domain 0x").append(Integer.toHexString(domain.id)).append(": ");
         if (domain.store == null) {
             out.append("bypass\n");
             return;
         }
-        out.append("granule 0x%x, %d mappings\n".formatted(domain.granule(), domain.store.size()));
+        out.append("granule 0x").append(Long.toHexString(domain.granule()));
+        out.append(", ").append(domain.store.size()).append(" mappings\n");
         domain.store.mappings(
                 0,
                 -1L,
                 (first, last, output, flags) ->
-                        out.append(
-                                "  0x%x..0x%x -> 0x%x flags %d\n"
-                                        .formatted(first, last, output, flags)));
+                        out.append("  0x")
+                                .append(Long.toHexString(first))
+                                .append("..0x")
+                                .append(Long.toHexString(last))
+                                .append(" -> 0x")
+                                .append(Long.toHexString(output))
+                                .append(" flags ")
+                                .append(flags)
+                                .append('\n'));
     }
 }

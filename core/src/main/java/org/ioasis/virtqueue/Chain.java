@@ -62,25 +62,7 @@ public final class Chain {
      */
     public Outcome copyIn(long from, MemorySegment to, long toOffset, long n) {
         Objects.checkFromIndexSize(from, n, readableLength);
-        Dma memory = requireNonNull(dma);
-        long skip = from;
-        long left = n;
-        long at = toOffset;
-        for (int i = 0; left > 0; i++) {
-            if (skip >= lengths[i]) {
-                skip -= lengths[i];
-                continue;
-            }
-            long piece = Math.min(left, lengths[i] - skip);
-            Outcome outcome = memory.read(addresses[i] + skip, to, at, piece);
-            if (outcome != Outcome.OK) {
-                return outcome;
-            }
-            skip = 0;
-            at += piece;
-            left -= piece;
-        }
-        return Outcome.OK;
+        return copy(0, from, to, toOffset, n, false);
     }
 
     /**
@@ -91,17 +73,28 @@ public final class Chain {
      */
     public Outcome copyOut(long to, MemorySegment from, long fromOffset, long n) {
         Objects.checkFromIndexSize(to, n, writableLength);
+        return copy(readableCount, to, from, fromOffset, n, true);
+    }
+
+    /**
+     * Between {@code local} and the bytes that begin {@code skip} into descriptor {@code first}.
+     */
+    private Outcome copy(
+            int first, long skip, MemorySegment local, long offset, long n, boolean isWrite) {
         Dma memory = requireNonNull(dma);
-        long skip = to;
         long left = n;
-        long at = fromOffset;
-        for (int i = readableCount; left > 0; i++) {
+        long at = offset;
+        for (int i = first; left > 0; i++) {
             if (skip >= lengths[i]) {
                 skip -= lengths[i];
                 continue;
             }
+            long address = addresses[i] + skip;
             long piece = Math.min(left, lengths[i] - skip);
-            Outcome outcome = memory.write(addresses[i] + skip, from, at, piece);
+            Outcome outcome =
+                    isWrite
+                            ? memory.write(address, local, at, piece)
+                            : memory.read(address, local, at, piece);
             if (outcome != Outcome.OK) {
                 return outcome;
             }

@@ -55,7 +55,11 @@ final class Cells {
 
     /** A kernel's series: "6.12.107+deb13" is 6012. */
     static int series(RunReport report) {
-        String[] numbers = report.kernel().orElseThrow().split("[.+-]", 3);
+        return series(report.kernel().orElseThrow());
+    }
+
+    static int series(String release) {
+        String[] numbers = release.split("[.+-]", 3);
         return Integer.parseInt(numbers[0]) * 1000 + Integer.parseInt(numbers[1]);
     }
 }

@@ -3,28 +3,36 @@ package org.ioasis.guest;
 import java.io.BufferedReader;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Predicate;
 import java.util.stream.Stream;
 
-/** {@code ./ioasis} as a user starts it, in a process of its own. One thread. */
+/** A command as a user starts it, mostly {@code ./ioasis}, in a process of its own. One thread. */
 final class Command implements AutoCloseable {
     private final Process process;
     private final BufferedReader output;
     private final List<String> lines = new ArrayList<>();
 
     /** Tests run in the folder of their module. */
-    private static final Path LAUNCHER = Path.of("..", "ioasis").toAbsolutePath().normalize();
+    static final Path LAUNCHER = Path.of("..", "ioasis").toAbsolutePath().normalize();
+
+    /** A test run in the background would hand down an ignored SIGINT, which a JVM leaves so. */
+    private static final List<String> INTERRUPTIBLE = List.of("env", "--default-signal=INT");
 
     Command(Map<String, String> environment, String... arguments) throws IOException {
-        this(environment, launcher(arguments));
+        this(Path.of("").toAbsolutePath(), environment, launcher(arguments));
     }
 
-    private Command(Map<String, String> environment, List<String> words) throws IOException {
+    private Command(Path folder, Map<String, String> environment, List<String> words)
+            throws IOException {
         ProcessBuilder builder = new ProcessBuilder(words).redirectErrorStream(true);
+        builder.directory(folder.toFile());
         builder.environment().putAll(environment);
         // The test run has built what is tested; a build in the middle of it would change that.
         builder.environment().put("IOASIS_NO_BUILD", "1");
@@ -33,29 +41,56 @@ final class Command implements AutoCloseable {
     }
 
     private static List<String> launcher(String... arguments) {
-        // A test run in the background would hand down an ignored SIGINT, which a JVM then leaves
-        // ignored.
-        List<String> words =
-                new ArrayList<>(List.of("env", "--default-signal=INT", LAUNCHER.toString()));
+        List<String> words = new ArrayList<>(INTERRUPTIBLE);
+        words.add(LAUNCHER.toString());
         words.addAll(List.of(arguments));
         return words;
+    }
+
+    /** One simple command as it is typed into a shell; {@link #link} puts a launcher there. */
+    static Command typed(Path folder, String line) throws IOException {
+        List<String> words = new ArrayList<>(INTERRUPTIBLE);
+        // In the shell's place, so that signals reach it.
+        words.addAll(List.of("sh", "-c", "exec " + line));
+        return new Command(folder, Map.of(), words);
+    }
+
+    /** Makes {@code ./ioasis} a command of this folder. */
+    static void link(Path folder) throws IOException {
+        String script = "#!/bin/sh\nexec '" + LAUNCHER + "' \"$@\"\n";
+        Path file = Files.writeString(folder.resolve("ioasis"), script);
+        Files.setPosixFilePermissions(file, PosixFilePermissions.fromString("rwx------"));
     }
 
     /** On a terminal of its own (util-linux, script(1)), between two looks at its settings. */
     static Command onTerminal(String arguments) throws IOException {
         String line = "stty -g; '%s' %s; echo \"code $?\"; stty -g".formatted(LAUNCHER, arguments);
-        return new Command(Map.of(), List.of("script", "-q", "-e", "-c", line, "/dev/null"));
+        return new Command(
+                Path.of("").toAbsolutePath(),
+                Map.of(),
+                List.of("script", "-q", "-e", "-c", line, "/dev/null"));
     }
 
     /** Reads on until a line has {@code text} in it. AssertionError with all output if none has. */
     void await(String text) throws IOException {
+        await("with \"" + text + "\"", line -> line.contains(text));
+    }
+
+    /**
+     * Reads on until a line is the {@code wanted} one. AssertionError with all output if none is.
+     */
+    void await(String what, Predicate<String> wanted) throws IOException {
         for (String line = output.readLine(); line != null; line = output.readLine()) {
             lines.add(line);
-            if (line.contains(text)) {
+            if (wanted.test(line)) {
                 return;
             }
         }
-        throw new AssertionError("no line with \"" + text + "\" in:\n" + output());
+        throw new AssertionError("no line " + what + " in:\n" + output());
+    }
+
+    boolean isAlive() {
+        return process.isAlive();
     }
 
     /** Every process below this one now. */

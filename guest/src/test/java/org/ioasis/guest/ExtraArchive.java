@@ -2,17 +2,28 @@ package org.ioasis.guest;
 
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
+import java.io.InputStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.util.Objects;
 
 /**
- * Adds one executable file to an initramfs: Linux unpacks archives that follow one another (Linux,
+ * Adds executable files to an initramfs: Linux unpacks archives that follow one another (Linux,
  * Documentation/driver-api/early-userspace/buffer-format.rst). Any thread.
  */
 final class ExtraArchive {
     private ExtraArchive() {}
+
+    /** Adds resources of this package under their own names. */
+    static void append(Path initramfs, String... resources) throws IOException {
+        for (String name : resources) {
+            try (InputStream in = ExtraArchive.class.getResourceAsStream(name)) {
+                append(initramfs, name, Objects.requireNonNull(in).readAllBytes());
+            }
+        }
+    }
 
     static void append(Path initramfs, String name, byte[] content) throws IOException {
         ByteArrayOutputStream archive = new ByteArrayOutputStream();

@@ -2,11 +2,13 @@ package org.ioasis.guest;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import org.ioasis.guestkit.Cleanup;
 import org.ioasis.guestkit.GuestKit;
@@ -17,7 +19,7 @@ import org.ioasis.guestkit.Provisioner;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** The commands of the README's section on a kernel of one's own. */
+/** A kernel, an initramfs and a shell of one's own: the README's section and what is beside it. */
 class OwnGuestTest {
     @TempDir Path folder;
 
@@ -28,32 +30,81 @@ class OwnGuestTest {
         }
     }
 
+    /** The section's commands one after the other, as they stand there. */
     @Test
-    void commandRunsOnAKernelOfOnesOwnAndItsStatusIsOurs() throws Exception {
+    void eachCommandOfTheReadmeDoesWhatItSays() throws Exception {
+        List<String> commands = Readme.commands("Boot my own kernel");
+        assertThat(commands).hasSize(5);
+        Command.link(folder);
+
+        ownKernel(commands.get(0));
+        backportsOnTwoProcessors(commands.get(1));
+        shellWithADiskOfOnesOwn(commands.get(2));
+        initramfsOfOnesOwn(commands.get(3));
+        rebindWithoutBootBypass(commands.get(4));
+    }
+
+    private void ownKernel(String line) throws Exception {
         GuestKit kit = kit();
+        // The folder looks like the tree that the kernel was built in.
+        Path image = folder.resolve("arch/x86/boot/bzImage");
+        Files.createDirectories(Objects.requireNonNull(image.getParent()));
+        Files.copy(kit.kernel().image(), image);
+        Path modules = Objects.requireNonNull(kit.kernel().modules());
+        try (Command copy = Command.typed(folder, "cp -r '" + modules + "/.' .")) {
+            assertThat(copy.end()).as(copy.output()).isZero();
+        }
+        try (Command command = Command.typed(folder, line)) {
+            assertThat(command.end()).as(command.output()).isZero();
+            assertThat(command.output())
+                    .contains("booting Linux " + kit.kernel().release())
+                    .contains("iommu: DMA domain TLB invalidation policy: strict mode");
+        }
+    }
+
+    private void backportsOnTwoProcessors(String line) throws Exception {
+        try (Command command = Command.typed(folder, line)) {
+            assertThat(command.end()).as(command.output()).isZero();
+            assertThat(command.output()).containsPattern("booting Linux 7\\.").endsWith("OK");
+        }
+    }
+
+    private void shellWithADiskOfOnesOwn(String line) throws Exception {
         Path disk = Files.writeString(folder.resolve("my.img"), "the user's own data\n");
         Files.write(disk, new byte[4096], StandardOpenOption.APPEND);
-        try (Command command =
-                new Command(
-                        Map.of(),
-                        "vm",
-                        "--accel",
-                        "tcg",
-                        "--kernel",
-                        kit.kernel().image().toString(),
-                        "--modules",
-                        Optional.ofNullable(kit.kernel().modules()).orElseThrow().toString(),
-                        "--append",
-                        "iommu.strict=1 mine=yes",
-                        "--disk",
-                        disk.toString(),
-                        "--run",
-                        "uname -r; head -n 1 /dev/vdd; grep -o mine=yes /proc/cmdline;"
-                                + " cat /sys/kernel/iommu_groups/3/type; exit 42")) {
-            assertThat(command.end()).as(command.output()).isEqualTo(42);
-            assertThat(command.output().lines())
-                    .anyMatch(line -> line.contains("booting Linux " + kit.kernel().release()))
-                    .contains(kit.kernel().release(), "the user's own data", "mine=yes", "DMA");
+        try (Command command = Command.typed(folder, line)) {
+            command.type("echo answer-$((6 * 7))\nhead -n 1 /dev/vdd\nexit 5\n");
+            command.endOfInput();
+
+            assertThat(command.end()).as(command.output()).isEqualTo(5);
+            assertThat(command.output()).contains("answer-42").contains("the user's own data");
+        }
+    }
+
+    private void initramfsOfOnesOwn(String line) throws Exception {
+        Path initrd = folder.resolve("my-initramfs.cpio.gz");
+        Initramfs.write(initrd, kit(), List.of(), Optional.empty());
+        String init =
+                """
+                #!/bin/busybox sh
+                /bin/busybox mount -t proc proc /proc
+                echo "mine, with $(/bin/busybox grep -o single /proc/cmdline)"
+                /bin/busybox poweroff -f
+                """;
+        ExtraArchive.append(initrd, "init", init.getBytes(StandardCharsets.UTF_8));
+        try (Command command = Command.typed(folder, line)) {
+            assertThat(command.end()).as(command.output()).isZero();
+            assertThat(command.output()).contains("Linux version").contains("mine, with single");
+        }
+    }
+
+    private void rebindWithoutBootBypass(String line) throws Exception {
+        try (Command command = Command.typed(folder, line)) {
+            assertThat(command.end()).as(command.output()).isZero();
+            assertThat(command.output())
+                    .contains("rebind", "bypassed 0 (0 after ATTACH)")
+                    .doesNotContainPattern("bypassed [1-9]")
+                    .endsWith("OK");
         }
     }
 
@@ -62,45 +113,6 @@ class OwnGuestTest {
         try (Command command =
                 new Command(Map.of(), "vm", "--accel", "tcg", "--run", "poweroff -f")) {
             assertThat(command.end()).as(command.output()).isEqualTo(70);
-        }
-    }
-
-    @Test
-    void initramfsOfOnesOwnIsBootedWithItsConsoleShown() throws Exception {
-        Path initrd = folder.resolve("initrd");
-        Initramfs.write(initrd, kit(), List.of(), Optional.empty());
-        try (Command command =
-                new Command(
-                        Map.of(),
-                        "vm",
-                        "--accel",
-                        "tcg",
-                        "--initrd",
-                        initrd.toString(),
-                        "--append",
-                        "ioasis.run=hello")) {
-            assertThat(command.end()).as(command.output()).isZero();
-            assertThat(command.output()).contains("Linux version").contains("ioasis: end=ok");
-        }
-    }
-
-    @Test
-    void shellOnTheConsoleReadsItsInputAndItsExitStatusIsOurs() throws Exception {
-        Path disk = Files.write(folder.resolve("my.img"), new byte[4096]);
-        try (Command command =
-                new Command(
-                        Map.of(),
-                        "vm",
-                        "--accel",
-                        "tcg",
-                        "--interactive",
-                        "--disk",
-                        disk.toString())) {
-            command.type("echo answer-$((6 * 7))\nls /dev/vd?\nexit 5\n");
-            command.endOfInput();
-
-            assertThat(command.end()).as(command.output()).isEqualTo(5);
-            assertThat(command.output()).contains("answer-42").contains("/dev/vdd");
         }
     }
 

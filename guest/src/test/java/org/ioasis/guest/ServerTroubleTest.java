@@ -7,6 +7,7 @@ import java.nio.file.Path;
 import java.util.Map;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import org.ioasis.vm.QemuCommand;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -52,26 +53,54 @@ class ServerTroubleTest {
     }
 
     /**
-     * A limit of the file's size stands for a full disk, which not every user can make: write(2)
-     * fails in the same place, with EFBIG where it would be ENOSPC.
+     * The file is on a tmpfs that is half as large, in a mount namespace of the run's own. Where
+     * the user may not have one (user.max_user_namespaces, or what a distribution adds to it), a
+     * limit of the file's size stands for it: write(2) fails in the same place, with EFBIG; ENOSPC
+     * itself is then seen by FileStoreTest alone, on /dev/full.
      */
     @Test
-    void writesThatTheFileRefusesFailInTheGuestAndNothingElseDoes() throws Exception {
+    void writesThatAFullDiskRefusesFailInTheGuestAndNothingElseDoes() throws Exception {
         String script =
-                "z=/dev/zero; d=/dev/vdc; o='bs=1M oflag=direct conv=fsync';"
-                        + " dd if=$z of=$d count=8 $o && echo below-works;"
-                        + " dd if=$z of=$d count=1 seek=24 $o || echo above-fails;"
-                        + " dd if=$d of=/dev/null bs=1M iflag=direct && echo read-works;"
-                        + " dd if=$z of=$d count=1 $o && echo works-again";
-        try (Command command = new Command(Map.of(), "vm", "--accel", "tcg", "--run", script)) {
-            // Not before: QEMU would inherit the limit, and its guest's memory is a file too.
-            command.await("guest: modules");
-            command.limitFileSize(16L << 20);
+                "s=/dev/vda; d=/dev/vdd; o='bs=1M oflag=direct conv=notrunc';"
+                        + " dd if=$s of=$d count=24 $o || echo above-fails;"
+                        + " a=$(dd if=$s bs=1M count=16 | sha256sum);"
+                        + " b=$(dd if=$d bs=1M count=16 iflag=direct | sha256sum);"
+                        + " [ \"$a\" = \"$b\" ] && echo all-that-was-acknowledged-is-there;"
+                        + " dd if=$s of=$d count=1 $o && echo works-again; exit 42";
+        String disk = folder.resolve("my.img").toString();
+        boolean isMountable = canMount();
+        // Under the tmpfs, if there is one.
+        Files.write(folder.resolve("my.img"), new byte[32 << 20]);
+        System.out.println(isMountable ? "full disk: ENOSPC on a tmpfs" : "full disk: EFBIG");
+        try (Command command =
+                isMountable
+                        ? Command.typed(
+                                folder,
+                                "unshare -Urm sh -c 'mount -t tmpfs -o size=16m none . && cd . &&"
+                                        + " truncate -s 32M my.img && exec \"$@\"' sh "
+                                        + Command.LAUNCHER
+                                        + " vm --accel tcg --disk my.img --run "
+                                        + QemuCommand.quotedShell(script))
+                        : new Command(
+                                Map.of(), "vm", "--accel", "tcg", "--disk", disk, "--run",
+                                script)) {
+            if (!isMountable) {
+                // Not before: QEMU would inherit the limit, and its guest's memory is a file too.
+                command.await("guest: modules");
+                command.limitFileSize(16L << 20);
+            }
 
-            assertThat(command.end()).as(command.output()).isZero();
+            assertThat(command.end()).as(command.output()).isEqualTo(42);
             assertThat(command.output())
-                    .contains("below-works", "above-fails", "read-works", "works-again")
-                    .contains("I/O error");
+                    .contains("above-fails", "16+0 records out", "all-that-was-acknowledged-is")
+                    .contains("works-again", "I/O error");
+        }
+    }
+
+    private boolean canMount() throws Exception {
+        String line = "unshare -Urm mount -t tmpfs none . 2>&1";
+        try (Command attempt = Command.typed(folder, line)) {
+            return attempt.end() == 0;
         }
     }
 }

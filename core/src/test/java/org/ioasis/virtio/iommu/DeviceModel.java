@@ -525,25 +525,33 @@ final class DeviceModel {
         StringBuilder out = new StringBuilder("bypass=" + (bypass ? 1 : 0) + "\n");
         setup.endpoints.forEach((who, _) -> {
             Integer id = attached.get(who);
-            out.append("endpoint 0x%x: ".formatted(who))
-                    .append(id == null ? "detached" : "domain 0x%x".formatted(id))
-                    .append('\n');
+            String where = id == null ? "detached" : "domain " + hex(id);
+            out.append("endpoint " + hex(who) + ": " + where + "\n");
         });
         domains.forEach((id, domain) -> {
-            out.append("domain 0x%x: ".formatted(id));
+            out.append("domain " + hex(id) + ": ");
             if (domain.isBypass) {
                 out.append("bypass\n");
                 return;
             }
             long granule = domain.mappings.isEmpty() ? commonGranule(id) : domain.granule;
-            out.append("granule 0x%x, %d mappings\n".formatted(granule, domain.mappings.size()));
+            out.append("granule " + hex(granule) + ", " + domain.mappings.size() + " mappings\n");
             domain.mappings.stream()
                     .sorted(Comparator.comparing(Mapped::first, Long::compareUnsigned))
-                    .forEach(x ->
-                            out.append(
-                                    "  0x%x..0x%x -> 0x%x flags %d\n"
-                                            .formatted(x.first, x.last, x.output, x.flags)));
+                    .forEach(x -> {
+                        String range = hex(x.first) + ".." + hex(x.last);
+                        out.append(
+                                "  " + range + " -> " + hex(x.output) + " flags " + x.flags + "\n");
+                    });
         });
         return out.toString();
+    }
+
+    private static String hex(int id) {
+        return hex(Integer.toUnsignedLong(id));
+    }
+
+    private static String hex(long value) {
+        return "0x" + Long.toHexString(value);
     }
 }

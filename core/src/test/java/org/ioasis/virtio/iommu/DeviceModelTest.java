@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.ioasis.spec.VirtioIommu.*;
 import static org.ioasis.virtio.iommu.Driver.DMA;
 
+import java.lang.foreign.Arena;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.SortedMap;
@@ -110,7 +111,7 @@ class DeviceModelTest {
         long seed = Long.getLong("ioasis.seed", System.nanoTime());
         Setup setup = Steps.setup(1);
         Choices choices = Choices.of(seed);
-        StepRunner runner = new StepRunner(setup);
+        StepRunner runner = new StepRunner(setup, Arena.ofAuto());
         long[] regions = {Driver.REQUEST_RING, Driver.IN, Driver.OUT, DMA};
         int asked = 0;
         try {

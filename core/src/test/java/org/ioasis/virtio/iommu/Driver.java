@@ -49,7 +49,8 @@ final class Driver implements Interrupts {
     static final long OUT = 0x800000;
     static final long EVENTS = 0xa00000;
     static final long DMA = 0xc00000;
-    static final long SIZE = 0x140000;
+    private static final long RING_SIZE = 0x140000;
+    private static final long SIZE = 0x40000;
     private static final int SLOT = 0x400;
 
     /** Small limits, strict DETACH, no bypass. */
@@ -94,8 +95,8 @@ final class Driver implements Interrupts {
     int eventInterrupts;
     int configInterrupts;
 
-    private final MemorySegment requestRing = segment(REQUEST_RING);
-    private final MemorySegment eventRing = segment(EVENT_RING);
+    private final MemorySegment requestRing;
+    private final MemorySegment eventRing;
     MockDriver requests;
     MockDriver events;
     private final Map<Integer, Integer> slotOfHead = new HashMap<>();
@@ -108,6 +109,13 @@ final class Driver implements Interrupts {
     }
 
     Driver(IommuOptions options, long offered) {
+        this(options, offered, Arena.ofAuto());
+    }
+
+    /** With guest memory of {@code ram}. */
+    Driver(IommuOptions options, long offered, Arena ram) {
+        requestRing = segment(ram, REQUEST_RING, RING_SIZE);
+        eventRing = segment(ram, EVENT_RING, RING_SIZE);
         iommu = new Iommu(options, guards, faults, IntervalStore::new);
         type = new VirtioIommuDevice(iommu, tasks::add, offered);
         device =
@@ -120,7 +128,7 @@ final class Driver implements Interrupts {
                                 | Virtio.F_RING_RESET,
                         this);
         for (long gpa : new long[] {IN, OUT, EVENTS, DMA}) {
-            segment(gpa);
+            segment(ram, gpa, SIZE);
         }
         for (Region region : regions.values()) {
             memory.add(region);
@@ -129,9 +137,9 @@ final class Driver implements Interrupts {
         events = new MockDriver(eventRing, EVENT_RING, QUEUE_SIZE, false);
     }
 
-    private MemorySegment segment(long gpa) {
-        MemorySegment segment = Arena.ofAuto().allocate(SIZE, 4096);
-        regions.put(gpa, new Region(gpa, gpa + SIZE - 1, segment, true, Ram.lender(segment)));
+    private MemorySegment segment(Arena ram, long gpa, long size) {
+        MemorySegment segment = ram.allocate(size, 4096);
+        regions.put(gpa, new Region(gpa, gpa + size - 1, segment, true, Ram.lender(segment)));
         return segment;
     }
 

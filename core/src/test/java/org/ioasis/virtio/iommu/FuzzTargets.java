@@ -3,6 +3,7 @@ package org.ioasis.virtio.iommu;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Locale;
 import org.ioasis.memory.Access;
 import org.ioasis.virtio.iommu.DeviceModel.Setup;
 import org.ioasis.virtio.iommu.Step.Buffers;
@@ -10,9 +11,10 @@ import org.ioasis.virtio.iommu.Step.Touch;
 
 /**
  * What a fuzzer calls: any bytes become a device and the steps of a driver, and {@link DeviceModel}
- * says whether the device did right. Any thread.
+ * says whether the device did right. Any thread. Public for Jazzer ({@code tools/fuzz.sh}), of
+ * which nothing else is known here.
  */
-final class FuzzTargets {
+public final class FuzzTargets {
     /** More steps than this make a run slow and find nothing more. */
     private static final int STEPS = 300;
 
@@ -20,10 +22,29 @@ final class FuzzTargets {
     enum Target {
         REQUEST_QUEUE,
         EVENT_QUEUE,
-        CONFIG_WRITES
+        CONFIG_WRITES;
+
+        /** The folder of its corpus, and its name for people. */
+        String folder() {
+            return name().toLowerCase(Locale.ROOT).replace('_', '-');
+        }
+
+        static Target of(String folder) {
+            for (Target target : values()) {
+                if (target.folder().equals(folder)) {
+                    return target;
+                }
+            }
+            throw new IllegalArgumentException("no fuzz target " + folder);
+        }
     }
 
     private FuzzTargets() {}
+
+    /** One run of the target that the system property {@code ioasis.fuzz.target} names. */
+    public static void fuzzerTestOneInput(byte[] bytes) {
+        run(Target.of(System.getProperty("ioasis.fuzz.target", "")), bytes);
+    }
 
     static void run(Target target, byte[] bytes) {
         switch (target) {

@@ -4,6 +4,7 @@ import static java.util.Objects.requireNonNull;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.ioasis.spec.VirtioIommu.*;
 
+import java.lang.foreign.Arena;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -57,7 +58,10 @@ final class StepRunner {
     private boolean isDriverReady;
     private @Nullable Long away;
 
-    StepRunner(Setup setup) {
+    /**
+     * @param ram holds guest memory
+     */
+    StepRunner(Setup setup, Arena ram) {
         driver =
                 new Driver(
                         new IommuOptions(
@@ -72,7 +76,8 @@ final class StepRunner {
                                 16,
                                 setup.domainLimit(),
                                 setup.mappingLimit()),
-                        setup.offered());
+                        setup.offered(),
+                        ram);
         model = new DeviceModel(setup, this::isRam);
         setup.endpoints().forEach((id, one) -> endpoints.put(id, driver.plug(id, properties(one))));
         life = new Restart(setup.offered(), false, false);
@@ -113,19 +118,18 @@ final class StepRunner {
      * @throws AssertionError device and model differ; the message has the step
      */
     static Seen run(Setup setup, List<Step> steps) {
-        StepRunner runner = new StepRunner(setup);
         int at = 0;
-        try {
+        try (Arena ram = Arena.ofConfined()) {
+            StepRunner runner = new StepRunner(setup, ram);
             for (Step step : steps) {
                 runner.apply(step);
                 at++;
             }
-            runner.finish();
+            return runner.finish();
         } catch (AssertionError | RuntimeException e) {
             String where = at < steps.size() ? steps.get(at).toString() : "the end";
             throw new AssertionError("step " + at + ", " + where + ": " + e.getMessage(), e);
         }
-        return runner.seen;
     }
 
     /**
@@ -233,8 +237,16 @@ final class StepRunner {
     // --- requests
 
     private void send(Ask ask) {
+        int pieces = pieces(ask.request().length, ask.inPiece());
+        if (!driver.requests.hasRoom(pieces + pieces(ask.writable(), ask.outPiece()))) {
+            flush();
+        }
         driver.send(ask.layout(), ask.request(), ask.writable(), ask.inPiece(), ask.outPiece());
         expected.add(model.answer(ask.request(), ask.writable()));
+    }
+
+    private static int pieces(int length, int piece) {
+        return (length + piece - 1) / piece;
     }
 
     private void flush() {

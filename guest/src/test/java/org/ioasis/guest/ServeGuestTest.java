@@ -1,0 +1,217 @@
+package org.ioasis.guest;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.security.MessageDigest;
+import java.util.ArrayList;
+import java.util.HexFormat;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Random;
+import java.util.TreeMap;
+import java.util.function.UnaryOperator;
+import org.ioasis.guestkit.Cleanup;
+import org.ioasis.guestkit.GuestKit;
+import org.ioasis.guestkit.Host;
+import org.ioasis.guestkit.Initramfs;
+import org.ioasis.guestkit.KernelChoice;
+import org.ioasis.guestkit.Provisioner;
+import org.ioasis.vm.QemuCommand;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/**
+ * A QEMU of one's own at {@code ./ioasis serve}, and what {@code ./ioasis check} says about it: the
+ * README's two sections, each command as it stands there, with a Linux guest that reads the disk.
+ */
+class ServeGuestTest {
+    private static final int DISK_BYTES = 4 << 20;
+
+    /** A guest that says nothing for so long never will. */
+    private static final String LIMIT_SECONDS = "120";
+
+    private static final List<String> ALL = List.of("virtio_iommu", "virtio_blk");
+
+    @TempDir Path folder;
+
+    private final byte[] content = new byte[DISK_BYTES];
+    private GuestKit kit;
+
+    @BeforeEach
+    void makeFolder() throws Exception {
+        Command.link(folder);
+        new Random(3).nextBytes(content);
+        Files.write(folder.resolve("disk.img"), content);
+        try (Cleanup cleanup = Cleanup.atExit()) {
+            kit =
+                    new Provisioner(Host.current(), cleanup, System.out::println)
+                            .provide(KernelChoice.Debian.STABLE);
+        }
+    }
+
+    @Test
+    void qemuOfOnesOwnIsAttachedByTheCommandsOfTheReadme() throws Exception {
+        List<String> commands = Readme.commands("Attach my own QEMU");
+        assertThat(commands).hasSize(4);
+
+        try (Command server = serve(commands.get(0))) {
+            try (Command qemu = qemu(server, ALL, arguments -> arguments)) {
+                qemu.await("hash=" + sha256(content));
+            }
+            endBy("TERM", server);
+        }
+        Files.writeString(folder.resolve("serve.toml"), Readme.leastConfiguration());
+        try (Command server = serve(commands.get(1))) {
+            endBy("INT", server);
+        }
+        assertThat(run(0, commands.get(2))).isEqualTo("my.viot: 88 bytes");
+        assertThat(folder.resolve("my.viot")).hasSize(88);
+        assertThat(run(0, commands.get(3))).contains("00:02.0").doesNotContain("ERROR");
+    }
+
+    @Test
+    void whyADiskIsNotTranslatedIsFoundByTheCommandsOfTheReadme() throws Exception {
+        List<String> commands = Readme.commands("Find out why it is not translated");
+        assertThat(commands).hasSize(5);
+        String check = commands.get(0);
+
+        try (Command server = serve(commands.get(3))) {
+            assertThat(run(1, check)).contains("PROBLEM machine/disk0: no VMM has connected");
+            try (Command qemu = qemu(server, ALL, arguments -> arguments)) {
+                qemu.await("hash=" + sha256(content));
+                assertThat(run(0, check)).contains("ok machine/disk0: translated");
+                assertThat(run(0, commands.get(1)))
+                        .contains("attached to domain", "requests: ATTACH/OK=");
+                assertThat(run(0, commands.get(2))).contains("\"translations\" : ");
+                assertThat(run(0, commands.get(4))).contains("planted: MapNoMemory[nth=100]");
+                awaitTrace("-> NOMEM: planted");
+            }
+
+            try (Command qemu = qemu(server, ALL, ServeGuestTest::withoutTable)) {
+                // The firmware and Linux both read it, past the IOMMU.
+                qemu.await("hash=" + sha256(content));
+                assertThat(run(1, check))
+                        .contains("PROBLEM machine/disk0: the guest does not know that endpoint")
+                        .containsPattern("[1-9][0-9]* accesses went untranslated \\(bypass is 1\\)")
+                        .contains("do: the VIOT must map the device's PCI function");
+            }
+
+            try (Command qemu = qemu(server, List.of("virtio_blk"), arguments -> arguments)) {
+                qemu.await("hash=none");
+                assertThat(run(1, check))
+                        .contains("PROBLEM machine/iommu: no driver in the guest has started")
+                        .contains("does the guest's kernel have virtio_iommu")
+                        .contains("PROBLEM machine/disk0: ");
+            }
+
+            try (Command qemu = qemu(server, ALL, ServeGuestTest::withoutSharedMemory)) {
+                awaitCheck(check, "PROBLEM machine/disk0: the VMM has guest memory that it does");
+                assertThat(run(1, check)).contains("do: give QEMU -object memory-backend-memfd");
+                assertThat(qemu.isAlive()).isTrue();
+            }
+            endBy("TERM", server);
+        }
+    }
+
+    /** Starts a server; returns when it has said everything. */
+    private Command serve(String line) throws IOException {
+        Command server = Command.typed(folder, line);
+        server.await("that ends the arguments", said -> said.matches(" *-device .*[^\\\\]"));
+        return server;
+    }
+
+    private void endBy(String signal, Command server) throws Exception {
+        server.signal(signal);
+
+        assertThat(server.end()).as(server.output()).isZero();
+        assertThat(folder.resolve("iommu.sock")).doesNotExist();
+        assertThat(folder.resolve("disk.sock")).doesNotExist();
+        assertThat(folder.resolve("machine.viot")).doesNotExist();
+    }
+
+    /**
+     * A QEMU with a line of the user's own in front of the server's arguments, pasted as a user
+     * would and then changed.
+     */
+    private Command qemu(Command server, List<String> drivers, UnaryOperator<List<String>> changed)
+            throws IOException {
+        Path initrd = folder.resolve("initrd");
+        Initramfs initramfs = Initramfs.write(initrd, kit, drivers, Optional.empty());
+        ExtraArchive.append(initrd, "lib", "attached-init");
+        List<String> words =
+                new ArrayList<>(List.of("timeout", "-s", "KILL", LIMIT_SECONDS, "env"));
+        for (Map.Entry<String, String> entry : new TreeMap<>(kit.qemu().environment()).entrySet()) {
+            words.add(entry.getKey() + "=" + entry.getValue());
+        }
+        words.addAll(kit.qemu().command());
+        words.addAll(List.of("-nodefaults", "-display", "none", "-serial", "stdio"));
+        words.addAll(List.of("-accel", "tcg", "-cpu", "max,la57=off", "-no-reboot"));
+        words.addAll(List.of("-kernel", kit.kernel().image().toString()));
+        words.addAll(List.of("-initrd", initrd.toString(), "-append"));
+        words.add(
+                "console=ttyS0 quiet panic=-1 printk.devkmsg=on rdinit=/attached-init ioasis.modules="
+                        + String.join(",", initramfs.modules()));
+        StringBuilder line = new StringBuilder();
+        words.forEach(word -> line.append(QemuCommand.quotedShell(word)).append(' '));
+        List<String> arguments =
+                server.output()
+                        .lines()
+                        .dropWhile(said -> !said.startsWith("# QEMU"))
+                        .skip(1)
+                        .toList();
+        return Command.typed(folder, line + "\\\n" + String.join("\n", changed.apply(arguments)));
+    }
+
+    private static List<String> withoutTable(List<String> arguments) {
+        List<String> kept = new ArrayList<>(arguments);
+        assertThat(kept.removeIf(line -> line.strip().startsWith("-acpitable "))).isTrue();
+        return kept;
+    }
+
+    private static List<String> withoutSharedMemory(List<String> arguments) {
+        List<String> kept = new ArrayList<>(arguments);
+        assertThat(kept.removeIf(line -> line.strip().startsWith("-object "))).isTrue();
+        kept.replaceAll(line -> line.replace(",memory-backend=mem", ""));
+        return kept;
+    }
+
+    /** What a command says that ends with this code. */
+    private String run(int code, String line) throws Exception {
+        try (Command command = Command.typed(folder, line)) {
+            assertThat(command.end()).as(line + "\n" + command.output()).isEqualTo(code);
+            return command.output();
+        }
+    }
+
+    private void awaitCheck(String check, String text) throws Exception {
+        for (int i = 0; i < 200; i++) {
+            try (Command command = Command.typed(folder, check)) {
+                command.end();
+                if (command.output().contains(text)) {
+                    return;
+                }
+            }
+        }
+        throw new AssertionError(run(1, check));
+    }
+
+    private void awaitTrace(String text) throws Exception {
+        Path trace = folder.resolve("requests.log");
+        for (int i = 0; i < 3000; i++) {
+            if (Files.readString(trace).contains(text)) {
+                return;
+            }
+            Thread.sleep(10);
+        }
+        throw new AssertionError("not in the trace: " + text);
+    }
+
+    private static String sha256(byte[] bytes) throws Exception {
+        return HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(bytes));
+    }
+}

@@ -1,0 +1,220 @@
+package org.ioasis.stress;
+
+import static java.lang.foreign.ValueLayout.JAVA_INT;
+import static java.lang.foreign.ValueLayout.JAVA_LONG;
+import static java.lang.foreign.ValueLayout.JAVA_SHORT;
+import static java.nio.ByteOrder.LITTLE_ENDIAN;
+import static org.ioasis.memory.Outcome.OK;
+
+import java.lang.foreign.MemorySegment;
+import java.lang.invoke.VarHandle;
+import org.ioasis.memory.DirectDma;
+import org.ioasis.memory.Dma;
+import org.ioasis.memory.Guards;
+import org.ioasis.memory.GuestMemory;
+import org.ioasis.memory.Region;
+import org.ioasis.spec.SplitRing;
+import org.ioasis.virtqueue.Chain;
+import org.ioasis.virtqueue.Pop;
+import org.ioasis.virtqueue.SplitQueue;
+import org.openjdk.jcstress.annotations.Actor;
+import org.openjdk.jcstress.annotations.Expect;
+import org.openjdk.jcstress.annotations.JCStressTest;
+import org.openjdk.jcstress.annotations.Outcome;
+import org.openjdk.jcstress.annotations.State;
+import org.openjdk.jcstress.infra.results.ZZ_Result;
+
+/**
+ * The notifications of a split ring (virtio 1.4, 2.7.7 and 2.7.10), the device's side ours, the
+ * driver's as the specification describes it: before both sides rest, one has told the other. Each
+ * side stores, fences and loads; where a fence is missing, both can find nothing and wait for ever.
+ */
+public abstract class RingLitmus {
+    private static final VarHandle U16 = JAVA_SHORT.withOrder(LITTLE_ENDIAN).varHandle();
+    private static final int SIZE = 2;
+
+    // Rings on cache lines of their own: that leaves most time between a store and its arrival.
+    private static final long AVAIL = 128;
+    private static final long USED = 256;
+    private static final int WORDS = (int) (USED + SplitRing.usedBytes(SIZE) + 7) / Long.BYTES;
+
+    /** An index that is not reached in a test. */
+    private static final int NEVER = 0x4000;
+
+    // On the heap: millions of these are made. Of longs, because rings must be aligned.
+    private final MemorySegment ring = MemorySegment.ofArray(new long[WORDS]);
+    final Dma dma;
+    final SplitQueue queue;
+
+    RingLitmus(boolean eventIdx) {
+        Guards guards = new Guards(() -> 0, lease -> {});
+        GuestMemory memory = new GuestMemory(guards, 1);
+        memory.add(new Region(0, ring.byteSize() - 1, ring, true, null));
+        dma = new DirectDma(memory, guards.open());
+        queue = new SplitQueue(dma, SIZE);
+        put(SplitRing.AVAIL_FLAGS + AVAIL, SplitRing.VIRTQ_AVAIL_F_NO_INTERRUPT);
+        put(AVAIL + SplitRing.usedEvent(SIZE), NEVER);
+        put(USED + SplitRing.availEvent(SIZE), NEVER);
+        queue.start(SIZE, 0, AVAIL, USED, false, eventIdx);
+    }
+
+    private void put(long at, int value) {
+        U16.setOpaque(ring, at, (short) value);
+    }
+
+    private int get(long at) {
+        return Short.toUnsignedInt((short) U16.getAcquire(ring, at));
+    }
+
+    /** The driver gives the device a chain of one byte. */
+    final void makeAvailable() {
+        ring.set(JAVA_LONG, SplitRing.DESC_ADDR, 0);
+        ring.set(JAVA_INT.withOrder(LITTLE_ENDIAN), SplitRing.DESC_LEN, 1);
+        U16.setRelease(ring, AVAIL + SplitRing.AVAIL_IDX, (short) 1);
+    }
+
+    /** The device has taken the chain and not yet handed it back. */
+    final void takeChain() {
+        makeAvailable();
+        dma.enter();
+        if (queue.pop(new Chain(SIZE)) != Pop.GOT) {
+            throw new IllegalStateException("no chain");
+        }
+        dma.leave();
+    }
+
+    /** The device hands the chain back. True if it interrupts. */
+    final boolean handBack() {
+        dma.enter();
+        queue.push(0, 0);
+        if (queue.publish() != OK) {
+            throw new IllegalStateException("not published");
+        }
+        boolean interrupts = queue.shouldInterrupt();
+        dma.leave();
+        return interrupts;
+    }
+
+    /** The device found nothing and wants to rest. True if it has to go on. */
+    final boolean looksAgain() {
+        dma.enter();
+        Pop found = queue.resumeKicks();
+        dma.leave();
+        return found == Pop.GOT;
+    }
+
+    /** The driver asks for an interrupt and looks once more. True if the chain is back. */
+    final boolean isBackAfterAsking(long where, int value) {
+        put(AVAIL + where, value);
+        VarHandle.fullFence();
+        return get(USED + SplitRing.USED_IDX) == 1;
+    }
+
+    /** The driver adds a chain. What the device has left for it there, read after a fence. */
+    final int offer(long where) {
+        makeAvailable();
+        VarHandle.fullFence();
+        return get(USED + where);
+    }
+
+    /** {@code used_event} against {@code used.idx}. */
+    @JCStressTest
+    @Outcome(
+            id = "false, false",
+            expect = Expect.FORBIDDEN,
+            desc = "no interrupt, and the driver rests without its chain")
+    @Outcome(expect = Expect.ACCEPTABLE, desc = "interrupted, or seen")
+    @State
+    public static class InterruptByIndex extends RingLitmus {
+        public InterruptByIndex() {
+            super(true);
+            takeChain();
+        }
+
+        @Actor
+        public void device(ZZ_Result result) {
+            result.r1 = handBack();
+        }
+
+        @Actor
+        public void driver(ZZ_Result result) {
+            result.r2 = isBackAfterAsking(SplitRing.usedEvent(SIZE), 0);
+        }
+    }
+
+    /** NO_INTERRUPT against {@code used.idx}. */
+    @JCStressTest
+    @Outcome(
+            id = "false, false",
+            expect = Expect.FORBIDDEN,
+            desc = "no interrupt, and the driver rests without its chain")
+    @Outcome(expect = Expect.ACCEPTABLE, desc = "interrupted, or seen")
+    @State
+    public static class InterruptByFlag extends RingLitmus {
+        public InterruptByFlag() {
+            super(false);
+            takeChain();
+        }
+
+        @Actor
+        public void device(ZZ_Result result) {
+            result.r1 = handBack();
+        }
+
+        @Actor
+        public void driver(ZZ_Result result) {
+            result.r2 = isBackAfterAsking(SplitRing.AVAIL_FLAGS, 0);
+        }
+    }
+
+    /** {@code avail_event} against {@code avail.idx}. */
+    @JCStressTest
+    @Outcome(
+            id = "false, false",
+            expect = Expect.FORBIDDEN,
+            desc = "no kick, and the device rests beside a chain")
+    @Outcome(expect = Expect.ACCEPTABLE, desc = "kicked, or seen")
+    @State
+    public static class KickByIndex extends RingLitmus {
+        public KickByIndex() {
+            super(true);
+        }
+
+        @Actor
+        public void device(ZZ_Result result) {
+            result.r1 = looksAgain();
+        }
+
+        @Actor
+        public void driver(ZZ_Result result) {
+            result.r2 = offer(SplitRing.availEvent(SIZE)) == 0;
+        }
+    }
+
+    /** NO_NOTIFY against {@code avail.idx}. */
+    @JCStressTest
+    @Outcome(
+            id = "false, false",
+            expect = Expect.FORBIDDEN,
+            desc = "no kick, and the device rests beside a chain")
+    @Outcome(expect = Expect.ACCEPTABLE, desc = "kicked, or seen")
+    @State
+    public static class KickByFlag extends RingLitmus {
+        public KickByFlag() {
+            super(false);
+            dma.enter();
+            queue.suppressKicks();
+            dma.leave();
+        }
+
+        @Actor
+        public void device(ZZ_Result result) {
+            result.r1 = looksAgain();
+        }
+
+        @Actor
+        public void driver(ZZ_Result result) {
+            result.r2 = offer(SplitRing.USED_FLAGS) == 0;
+        }
+    }
+}

@@ -1,0 +1,78 @@
+package org.ioasis.stress;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.io.IOException;
+import java.util.List;
+import org.openjdk.jcstress.Options;
+import org.openjdk.jcstress.infra.Status;
+import org.openjdk.jcstress.infra.TestInfo;
+import org.openjdk.jcstress.infra.collectors.TestResult;
+import org.openjdk.jcstress.infra.runners.ForkedTestConfig;
+import org.openjdk.jcstress.infra.runners.Runner;
+import org.openjdk.jcstress.infra.runners.TestConfig;
+import org.openjdk.jcstress.infra.runners.TestList;
+import org.openjdk.jcstress.os.AffinityMode;
+import org.openjdk.jcstress.os.NodeType;
+import org.openjdk.jcstress.os.SchedulingClass;
+import org.openjdk.jcstress.vm.CompileMode;
+
+/**
+ * Runs one litmus test in this JVM, as a JVM forked by jcstress would run it. The launcher of
+ * jcstress asks the JVM for twenty things, then forks one for each combination of compilers: {@code
+ * ./ioasis stress} does that, this is for every build. One thread.
+ */
+final class Litmus {
+    private static final int ACTORS = 2;
+    private static final int MILLIS = 200;
+    private static final int ITERATIONS = 5;
+
+    private Litmus() {}
+
+    /** Passes if nothing was seen that may not be. */
+    static void run(String name) throws IOException, ReflectiveOperationException {
+        TestInfo info = TestList.getInfo(name);
+        TestConfig config =
+                new TestConfig(
+                        options(),
+                        info,
+                        0,
+                        List.of(),
+                        CompileMode.UNIFIED,
+                        new SchedulingClass(AffinityMode.NONE, ACTORS, NodeType.PACKAGE));
+        Runner<?> runner =
+                (Runner<?>)
+                        Class.forName(info.generatedRunner())
+                                .getConstructor(ForkedTestConfig.class)
+                                .newInstance(new ForkedTestConfig(config));
+        TestResult result = runner.run();
+        result.setConfig(config);
+
+        assertThat(result.status()).as(result.getMessages().toString()).isEqualTo(Status.NORMAL);
+        assertThat(result.grading().failureMessages)
+                .as("%s, of %d runs", name, result.getTotalCount())
+                .isEmpty();
+        assertThat(result.getTotalCount()).isPositive();
+    }
+
+    private static Options options() throws IOException {
+        Options options =
+                new Options(
+                        new String[] {
+                            "-c",
+                            Integer.toString(ACTORS),
+                            "-time",
+                            Integer.toString(MILLIS),
+                            "-iters",
+                            Integer.toString(ITERATIONS),
+                            "-strideSize",
+                            Integer.toString(Strides.SIZE),
+                            "-strideCount",
+                            Integer.toString(Strides.COUNT)
+                        });
+        if (!options.parse()) {
+            throw new IllegalStateException("jcstress does not know an option");
+        }
+        return options;
+    }
+}
