@@ -42,8 +42,11 @@ record Reach(
         if (isIdentity) {
             return isHarmless(access.iova());
         }
-        return (mapping == null || isHarmless(mapping.output() + (access.iova() - mapping.first())))
-                && (next == null || isHarmless(behindNext(next)));
+        return isHarmlessBy(mapping) && isHarmlessBy(next);
+    }
+
+    private boolean isHarmlessBy(DeviceState.@Nullable Mapping chosen) {
+        return chosen == null || isHarmless(chosen.output() + (access.iova() - chosen.first()));
     }
 
     private boolean isHarmless(long address) {
@@ -54,24 +57,30 @@ record Reach(
         return Subject.WINDOWS.stream().anyMatch(w -> w.contains(address, access.length()));
     }
 
-    private long behindNext(DeviceState.Mapping mapped) {
-        return mapped.output() - access.length();
+    /** Flags of the report when it is refused. */
+    int faultFlags() {
+        return (access.isWrite() ? FAULT_F_WRITE : FAULT_F_READ) | FAULT_F_ADDRESS;
     }
 
-    /** The flag of fault reports, which is also that of mappings. */
-    int flag() {
-        return access.isWrite() ? FAULT_F_WRITE : FAULT_F_READ;
-    }
-
-    /** What is changed when the next mapping translates the access as if it began earlier. */
-    Effect throughNext() {
-        boolean isSeen = next != null && access.isWrite() && isWatched(behindNext(next));
-        return new Effect(
-                isSeen && next != null ? "0x%x".formatted(behindNext(next)) : Effect.NOTHING, null);
-    }
-
-    /** The next mapping would allow the access. */
-    boolean isAllowedByNext() {
-        return next != null && (next.flags() & flag()) != 0;
+    /**
+     * What comes of it when this mapping translates it, or none does. A mapping that begins right
+     * behind it counts as one that begins earlier.
+     */
+    Effect through(DeviceState.@Nullable Mapping chosen) {
+        // The bits of mappings and of reports have the same values.
+        if (chosen == null || (chosen.flags() & faultFlags()) == 0) {
+            return new Effect(
+                    Effect.NOTHING,
+                    new Effect.Event(
+                            FAULT_SIZE,
+                            FAULT_R_MAPPING,
+                            faultFlags(),
+                            Requests.DMA_ENDPOINT,
+                            0,
+                            access.iova()));
+        }
+        long target = chosen.output() + (access.iova() - chosen.first());
+        boolean isSeen = access.isWrite() && isWatched(target);
+        return new Effect(isSeen ? "0x%x".formatted(target) : Effect.NOTHING, null);
     }
 }

@@ -170,7 +170,7 @@ final class Rules {
                                             && c.are(S_UNSUPP, c.lenientMap())),
                     rule(
                             "D-34",
-                            MUST,
+                            TEXT,
                             "MAP with the MMIO flag is INVAL unless MMIO is negotiated (R-24); QEMU takes it.",
                             c ->
                                     isMap(c)
@@ -523,11 +523,25 @@ final class Rules {
 
     /** For an access with different effects. */
     static Optional<Explanation> explain(Reach reach, Effect ours, Effect theirs) {
+        if (reach.isAttached()
+                && !reach.isIdentity()
+                && reach.next() != null
+                && reach.access().length() == 1
+                && ours.equals(reach.through(reach.mapping()))
+                && theirs.equals(reach.through(reach.next()))) {
+            return Optional.of(
+                    new Explanation(
+                            "P-09",
+                            TEXT,
+                            "For an access to the last byte before a mapping QEMU may take that mapping: the access"
+                                    + " reaches the byte before its target where nothing is mapped, or is refused"
+                                    + " where the byte's own mapping allows it."));
+        }
         Effect.Event event = ours.event();
         if (event == null || ours.isChanged()) {
             return Optional.empty();
         }
-        int full = reach.flag() | FAULT_F_ADDRESS;
+        int full = reach.faultFlags();
         boolean isUnattached =
                 !reach.isAttached() && event.equals(event.with(FAULT_R_DOMAIN, full));
         boolean isUnmapped = reach.isAttached() && event.equals(event.with(FAULT_R_MAPPING, full));
@@ -550,19 +564,6 @@ final class Rules {
                             OPEN,
                             "A refused access is always reported as a read or a write; QEMU leaves both flags out"
                                     + " where nothing is attached or mapped."));
-        }
-        if (isUnmapped
-                && reach.mapping() == null
-                && reach.isAllowedByNext()
-                && reach.access().length() == 1
-                && theirs.equals(reach.throughNext())) {
-            return Optional.of(
-                    new Explanation(
-                            "P-09",
-                            TEXT,
-                            "An access to the last byte before a mapping is a fault; QEMU lets it through that"
-                                    + " mapping, to the byte before its target: the endpoint reaches memory that"
-                                    + " nothing maps."));
         }
         return Optional.empty();
     }

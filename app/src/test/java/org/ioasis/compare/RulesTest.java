@@ -407,6 +407,24 @@ class RulesTest {
     }
 
     @Test
+    void theLastByteOfAMappingIsExplainedWhereQemuTakesTheNextOne() {
+        DeviceState state = state(Requests.EVERYTHING);
+        state.apply(Request.map(1, 0x8000, 0x8fff, OUTPUT + 0x9000, MAP_F_READ));
+        Step.Access write = new Step.Access(0x7fff, 1, true);
+        Effect ours = new Effect("0xc03fff", null);
+        Effect refused = fault(FAULT_R_MAPPING, FAULT_F_WRITE | FAULT_F_ADDRESS, 0x7fff);
+
+        assertThat(explain(state, write, ours, refused)).contains("P-09");
+        assertThat(explain(state, write, refused, ours)).as("ours refuses").isEmpty();
+        assertThat(explain(state, write, ours, new Effect(Effect.NOTHING, null)))
+                .as("nothing comes of it")
+                .isEmpty();
+        assertThat(explain(state, new Step.Access(0x7ffc, 4, true), ours, refused))
+                .as("not the last byte alone")
+                .isEmpty();
+    }
+
+    @Test
     void anAccessThatCouldHitTheRingsIsLeftOut() {
         DeviceState state = state(Requests.EVERYTHING);
         state.apply(Request.map(1, 0x9000, 0x9fff, 0x100000, RW));

@@ -50,15 +50,4 @@ class CompareTest {
         }
         assertThat(Files.readString(json)).contains("\"requests\" : 300", "\"unexplained\" : 0");
     }
-
-    @Test
-    void machineWithoutQemuIsToldWhatToInstall() throws Exception {
-        try (Command command =
-                new Command(
-                        Map.of("PATH", folder.toString(), "IOASIS_CACHE", folder.toString()),
-                        "compare")) {
-            assertThat(command.end()).as(command.output()).isEqualTo(69);
-            assertThat(command.output()).contains("no QEMU: ").contains("qemu-system-x86_64");
-        }
-    }
 }
