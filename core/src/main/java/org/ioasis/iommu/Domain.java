@@ -26,6 +26,7 @@ final class Domain {
     private long inputFirst;
     private long inputLast;
     private ReservedWindows reserved = ReservedWindows.NONE;
+    private boolean isListenedTo;
 
     Domain(int id, @Nullable MappingStore store) {
         this.id = id;
@@ -41,7 +42,7 @@ final class Domain {
      * domain without mappings gets another one.
      */
     long granule() {
-        if (!hasMappings()) {
+        if (granule != commonGranule && !hasMappings()) {
             granule = commonGranule;
         }
         return granule;
@@ -64,6 +65,11 @@ final class Domain {
         return reserved;
     }
 
+    /** True if some endpoint has a listener, which must hear of every change. */
+    boolean isListenedTo() {
+        return isListenedTo;
+    }
+
     boolean hasMappings() {
         return store != null && store.size() > 0;
     }
@@ -83,13 +89,16 @@ final class Domain {
         long first = options.inputFirst();
         long last = options.inputLast();
         ReservedWindows windows = ReservedWindows.NONE;
+        boolean isHeard = false;
         for (Endpoint endpoint : endpoints) {
             EndpointProperties properties = endpoint.properties();
             mask &= properties.pageSizeMask() == 0 ? -1L : properties.pageSizeMask();
             first = maxUnsigned(first, properties.inputFirst());
             last = minUnsigned(last, properties.inputLast());
             windows = windows.combine(properties.reserved());
+            isHeard |= endpoint.listener() != null;
         }
+        isListenedTo = isHeard;
         commonGranule = Long.lowestOneBit(mask);
         inputFirst = first;
         inputLast = last;

@@ -92,8 +92,8 @@ public final class VirtioDevice {
      * A device after reset.
      *
      * @param ringDma the way to rings and buffers
-     * @param frameFeatures VERSION_1, and any of ACCESS_PLATFORM, INDIRECT_DESC, EVENT_IDX and, if
-     *     the type can, RING_RESET
+     * @param frameFeatures VERSION_1, and any of ACCESS_PLATFORM, INDIRECT_DESC, EVENT_IDX and
+     *     RING_RESET
      * @throws IllegalArgumentException if features are offered that this class does not have, or
      *     that do not belong to a device type
      */
@@ -101,9 +101,6 @@ public final class VirtioDevice {
         if ((frameFeatures & ~FRAME_FEATURES) != 0 || (frameFeatures & F_VERSION_1) == 0) {
             throw new IllegalArgumentException(
                     "frame features 0x" + Long.toHexString(frameFeatures));
-        }
-        if ((frameFeatures & F_RING_RESET) != 0 && !type.canResetQueues()) {
-            throw new IllegalArgumentException("the type cannot reset a queue alone");
         }
         if ((type.features() & ~DEVICE_TYPE_FEATURES) != 0) {
             throw new IllegalArgumentException(

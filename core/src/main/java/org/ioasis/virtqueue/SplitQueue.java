@@ -210,6 +210,9 @@ public final class SplitQueue {
     public void stop() {
         state = State.STOPPED;
         brokenReason = null;
+        poppedIdx = publishedIdx;
+        pushedIdx = publishedIdx;
+        decidedIdx = publishedIdx;
     }
 
     /** What is to be saved of the queue beside its size and addresses. Not between pop and push. */

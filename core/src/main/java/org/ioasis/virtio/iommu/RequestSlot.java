@@ -43,6 +43,9 @@ final class RequestSlot implements Completion {
     /** Which life of the device the request belongs to: answers to an earlier one are dropped. */
     int life;
 
+    /** Of the batch that is being carried out, whose answers are given in its order. */
+    boolean isInBatch;
+
     /** The answer is there, given or not. */
     boolean isComplete;
 
@@ -60,6 +63,7 @@ final class RequestSlot implements Completion {
     /** A new request is in the slot. */
     void begin(int ofLife) {
         life = ofLife;
+        isInBatch = true;
         isComplete = false;
         settled = null;
         isPlanted = false;

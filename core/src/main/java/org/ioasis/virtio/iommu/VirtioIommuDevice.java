@@ -303,11 +303,6 @@ public final class VirtioIommuDevice implements DeviceType {
     }
 
     @Override
-    public boolean canResetQueues() {
-        return true;
-    }
-
-    @Override
     public void resetQueue(int queue) {
         if (queue == REQUESTQ) {
             forgetRequests();
@@ -380,12 +375,7 @@ public final class VirtioIommuDevice implements DeviceType {
         int taken = BATCH;
         for (int i = 0; i < BATCHES_A_TURN && taken == BATCH && running.isRunning(); i++) {
             taken = take(running);
-            for (int j = 0; j < taken; j++) {
-                execute(batch[j]);
-                if (!batch[j].isComplete) {
-                    waits(batch[j]);
-                }
-            }
+            executeBatch(taken);
             answer();
         }
         isDraining = false;
@@ -395,6 +385,26 @@ public final class VirtioIommuDevice implements DeviceType {
         // A request shows that the driver is ready for events, and the driver may have put buffers
         // there without a kick.
         deliver();
+    }
+
+    private void executeBatch(int taken) {
+        iommu.beginBatch();
+        try {
+            for (int i = 0; i < taken; i++) {
+                execute(batch[i]);
+            }
+        } finally {
+            iommu.endBatch();
+        }
+        for (int i = 0; i < taken; i++) {
+            RequestSlot slot = batch[i];
+            slot.isInBatch = false;
+            if (slot.isComplete) {
+                done.add(slot);
+            } else {
+                waits(slot);
+            }
+        }
     }
 
     private void waits(RequestSlot slot) {
@@ -593,7 +603,9 @@ public final class VirtioIommuDevice implements DeviceType {
         if (!waiting.isEmpty()) {
             waiting.remove(slot);
         }
-        done.add(slot);
+        if (!slot.isInBatch) {
+            done.add(slot);
+        }
         IommuObserver watcher = observer;
         if (watcher != null) {
             IommuRequest request = IommuRequest.of(slot);
