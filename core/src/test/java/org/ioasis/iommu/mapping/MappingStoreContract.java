@@ -355,6 +355,16 @@ abstract class MappingStoreContract {
     }
 
     @Test
+    void runsDoNotJoinMemoryAndMmio() {
+        assertThat(store.map(0x10000, 0x10fff, 0x80000, RW)).isEqualTo(MapResult.DONE);
+        assertThat(store.map(0x11000, 0x11fff, 0x81000, RW | MMIO)).isEqualTo(MapResult.DONE);
+        assertThat(store.map(0x12000, 0x12fff, 0x82000, RW | MMIO)).isEqualTo(MapResult.DONE);
+
+        assertThat(runs(0, -1L))
+                .containsExactly("10000..10fff->80000 f3", "11000..12fff->81000 f7");
+    }
+
+    @Test
     void runsJoinLeavesOfDifferentSizesUpToTheEnd() {
         map(-2 * GIB, -GIB - 1, -2 * GIB);
         map(-GIB, -1L, -GIB);
