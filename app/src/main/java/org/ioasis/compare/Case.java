@@ -12,7 +12,7 @@ import java.util.Arrays;
  * <p>What QEMU's device answers follows from fewer checks than ours: the {@code lenient} methods
  * say it, so that a rule explains one pair of answers and no other.
  */
-record Case(Setup setup, DeviceState before, Request request, Answer ours, Answer theirs) {
+record Case(Setup setup, CommonState before, Request request, Answer ours, Answer theirs) {
     private static final long MSI_FIRST = 0xfee0_0000L;
     private static final long MSI_LAST = 0xfeef_ffffL;
 
@@ -62,7 +62,7 @@ record Case(Setup setup, DeviceState before, Request request, Answer ours, Answe
 
     /** The domain is there and is of the other kind than the flag says. */
     boolean isOtherKind() {
-        DeviceState.Domain domain = before.domain(request.domain());
+        CommonState.Domain domain = before.domain(request.domain());
         return domain != null && domain.isBypass() != ((attachFlags() & ATTACH_F_BYPASS) != 0);
     }
 
@@ -121,7 +121,7 @@ record Case(Setup setup, DeviceState before, Request request, Answer ours, Answe
         if ((mapFlags() & ~(MAP_F_READ | MAP_F_WRITE | MAP_F_MMIO)) != 0 || isBackwards()) {
             return S_INVAL;
         }
-        DeviceState.Domain domain = before.domain(request.domain());
+        CommonState.Domain domain = before.domain(request.domain());
         if (domain == null) {
             return S_NOENT;
         }
@@ -135,7 +135,7 @@ record Case(Setup setup, DeviceState before, Request request, Answer ours, Answe
         if (isBackwards()) {
             return S_INVAL;
         }
-        DeviceState.Domain domain = before.domain(request.domain());
+        CommonState.Domain domain = before.domain(request.domain());
         if (domain == null) {
             return S_NOENT;
         }

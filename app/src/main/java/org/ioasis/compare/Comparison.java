@@ -12,8 +12,9 @@ import org.ioasis.guestkit.Qemu;
 import org.ioasis.guestkit.UnavailableException;
 import org.ioasis.loop.IdlePolicy;
 import org.ioasis.machine.Machine;
-import org.ioasis.machine.RogueRng;
+import org.ioasis.machine.RngOptions;
 import org.ioasis.run.Progress;
+import org.ioasis.virtio.rogue.Rogue;
 import org.ioasis.vm.QemuCommand;
 import org.ioasis.vm.Workspace;
 
@@ -91,7 +92,10 @@ public final class Comparison {
         Path dmaSocket = workspace.file("dma" + number + ".sock");
         try (Machine machine =
                 new Machine("ours", setup.ours(), IdlePolicy.EVENT_DRIVEN, iommuSocket)) {
-            RogueRng dma = machine.addRogue("dma", Requests.DMA_ENDPOINT, dmaSocket);
+            RngOptions dma =
+                    new RngOptions(
+                            "dma", dmaSocket, Requests.DMA_ENDPOINT, Machine.X86_ENDPOINT, true);
+            Rogue rogue = machine.addRng(machine.iommus().getFirst(), dma).rogue().orElseThrow();
             List<Integer> silent = new ArrayList<>(Requests.ENDPOINTS);
             silent.remove(Integer.valueOf(Requests.DMA_ENDPOINT));
             silent.addAll(Requests.CHIPSET);
@@ -108,7 +112,7 @@ public final class Comparison {
                     endpoint -> theirsDevices.add(DmaEngine.Edu.option(endpoint >> 3)));
             QtestVmm oursVmm =
                     new QtestVmm(qemu, host, cleanup, workspace, "ours" + number, oursDevices);
-            try (Subject ours = new Subject("ours", oursVmm, new DmaEngine.Ours(dma.rogue()))) {
+            try (Subject ours = new Subject("ours", oursVmm, new DmaEngine.Ours(rogue))) {
                 QtestVmm theirsVmm =
                         new QtestVmm(
                                 qemu, host, cleanup, workspace, "theirs" + number, theirsDevices);

@@ -28,7 +28,7 @@ final class Pair {
     private final Setup setup;
     private final Subject ours;
     private final Subject theirs;
-    private final DeviceState state = new DeviceState();
+    private final CommonState state = new CommonState();
     private final SortedSet<Integer> strangers = new TreeSet<>();
 
     /** What was last written behind the last field of the configuration. */

@@ -16,14 +16,14 @@ record Reach(
         Step.Access access,
         boolean isAttached,
         boolean isIdentity,
-        DeviceState.@Nullable Mapping mapping,
-        DeviceState.@Nullable Mapping next) {
+        CommonState.@Nullable Mapping mapping,
+        CommonState.@Nullable Mapping next) {
     private static final long ABOVE_MEMORY = 1L << 32;
 
-    static Reach of(DeviceState state, Step.Access access) {
+    static Reach of(CommonState state, Step.Access access) {
         int endpoint = Requests.DMA_ENDPOINT;
         Integer id = state.domainOf(endpoint);
-        DeviceState.Domain domain = id == null ? null : state.domain(id);
+        CommonState.Domain domain = id == null ? null : state.domain(id);
         return new Reach(
                 access,
                 domain != null,
@@ -32,8 +32,8 @@ record Reach(
                 beginningAt(domain, access.iova() + access.length()));
     }
 
-    private static DeviceState.@Nullable Mapping beginningAt(
-            DeviceState.@Nullable Domain domain, long first) {
+    private static CommonState.@Nullable Mapping beginningAt(
+            CommonState.@Nullable Domain domain, long first) {
         return domain == null ? null : domain.mappings().get(first);
     }
 
@@ -45,7 +45,7 @@ record Reach(
         return isHarmlessBy(mapping) && isHarmlessBy(next);
     }
 
-    private boolean isHarmlessBy(DeviceState.@Nullable Mapping chosen) {
+    private boolean isHarmlessBy(CommonState.@Nullable Mapping chosen) {
         return chosen == null || isHarmless(chosen.output() + (access.iova() - chosen.first()));
     }
 
@@ -66,7 +66,7 @@ record Reach(
      * What comes of it when this mapping translates it, or none does. A mapping that begins right
      * behind it counts as one that begins earlier.
      */
-    Effect through(DeviceState.@Nullable Mapping chosen) {
+    Effect through(CommonState.@Nullable Mapping chosen) {
         // The bits of mappings and of reports have the same values.
         if (chosen == null || (chosen.flags() & faultFlags()) == 0) {
             return new Effect(

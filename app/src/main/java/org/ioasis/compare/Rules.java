@@ -422,8 +422,8 @@ final class Rules {
                 .toList();
     }
 
-    private static Stream<DeviceState.Mapping> mappings(Case c, long first, long last) {
-        DeviceState.Domain domain = c.before().domain(c.request().domain());
+    private static Stream<CommonState.Mapping> mappings(Case c, long first, long last) {
+        CommonState.Domain domain = c.before().domain(c.request().domain());
         return domain == null ? Stream.empty() : domain.within(first, last).stream();
     }
 
@@ -495,7 +495,7 @@ final class Rules {
      * @param before the state before it
      */
     static Optional<Explanation> explain(
-            Step.Configure step, DeviceState before, boolean oursBreaks, boolean theirsBreaks) {
+            Step.Configure step, CommonState before, boolean oursBreaks, boolean theirsBreaks) {
         if (step.offset() != CONFIG_BYPASS || oursBreaks || !theirsBreaks) {
             return Optional.empty();
         }

@@ -23,8 +23,8 @@ class RulesTest {
     private static final int RW = MAP_F_READ | MAP_F_WRITE;
 
     /** Endpoint 0x20 in domain 1 with one mapping, 0x28 in bypass domain 2. */
-    private static DeviceState state(long features) {
-        DeviceState state = new DeviceState();
+    private static CommonState state(long features) {
+        CommonState state = new CommonState();
         state.restart(features);
         state.apply(Request.attach(0x20, 1, 0));
         state.apply(Request.map(1, 0x4000, 0x7fff, OUTPUT, RW));
@@ -260,7 +260,7 @@ class RulesTest {
 
     @Test
     void anUnmapThatSplitsIsSuspectedWithTheMappingsInsideAsWitnesses() {
-        DeviceState state = state(Requests.EVERYTHING);
+        CommonState state = state(Requests.EVERYTHING);
         state.apply(Request.map(1, 0x1000, 0x1fff, OUTPUT, 0));
         Request request = Request.unmap(1, 0, 0x4fff);
         Answer answer = Answer.tail(request, S_RANGE, 0);
@@ -279,7 +279,7 @@ class RulesTest {
     @Test
     void whatIsAttachedAfterADeviceResetIsExplainedAndAfterAMachineResetNot() {
         Request request = Request.detach(0x20, 1);
-        DeviceState empty = new DeviceState();
+        CommonState empty = new CommonState();
         empty.restart(Requests.EVERYTHING);
         Case kept =
                 new Case(
@@ -319,7 +319,7 @@ class RulesTest {
 
     private static Optional<String> explainWrite(
             long without, boolean bypass, int offset, long value, boolean theirs) {
-        DeviceState state = state(Requests.EVERYTHING & ~without);
+        CommonState state = state(Requests.EVERYTHING & ~without);
         state.bypass(bypass);
         return Rules.explain(new Step.Configure(offset, 1, value), state, !theirs, theirs)
                 .map(Explanation::id);
@@ -348,13 +348,13 @@ class RulesTest {
     }
 
     private static Optional<String> explain(
-            DeviceState state, Step.Access access, Effect ours, Effect theirs) {
+            CommonState state, Step.Access access, Effect ours, Effect theirs) {
         return Rules.explain(Reach.of(state, access), ours, theirs).map(Explanation::id);
     }
 
     @Test
     void flagsThatQemuLeavesOutAreExplained() {
-        DeviceState state = state(Requests.EVERYTHING);
+        CommonState state = state(Requests.EVERYTHING);
         Step.Access write = new Step.Access(0x9000, 4, true);
         int full = FAULT_F_WRITE | FAULT_F_ADDRESS;
         Effect ours = fault(FAULT_R_MAPPING, full, 0x9000);
@@ -378,7 +378,7 @@ class RulesTest {
 
     @Test
     void reasonOfAnUnattachedEndpointIsExplained() {
-        DeviceState state = new DeviceState();
+        CommonState state = new CommonState();
         Step.Access read = new Step.Access(0x9000, 1, false);
         Effect ours = fault(FAULT_R_DOMAIN, FAULT_F_READ | FAULT_F_ADDRESS, 0x9000);
         Effect unknown = fault(FAULT_R_UNKNOWN, FAULT_F_ADDRESS, 0x9000);
@@ -391,7 +391,7 @@ class RulesTest {
 
     @Test
     void theByteBeforeAMappingIsExplainedWhereQemuLetsItThrough() {
-        DeviceState state = state(Requests.EVERYTHING);
+        CommonState state = state(Requests.EVERYTHING);
         Step.Access write = new Step.Access(0x3fff, 1, true);
         Effect ours = fault(FAULT_R_MAPPING, FAULT_F_WRITE | FAULT_F_ADDRESS, 0x3fff);
         Effect through = new Effect("0xbfffff", null);
@@ -408,7 +408,7 @@ class RulesTest {
 
     @Test
     void theLastByteOfAMappingIsExplainedWhereQemuTakesTheNextOne() {
-        DeviceState state = state(Requests.EVERYTHING);
+        CommonState state = state(Requests.EVERYTHING);
         state.apply(Request.map(1, 0x8000, 0x8fff, OUTPUT + 0x9000, MAP_F_READ));
         Step.Access write = new Step.Access(0x7fff, 1, true);
         Effect ours = new Effect("0xc03fff", null);
@@ -426,7 +426,7 @@ class RulesTest {
 
     @Test
     void anAccessThatCouldHitTheRingsIsLeftOut() {
-        DeviceState state = state(Requests.EVERYTHING);
+        CommonState state = state(Requests.EVERYTHING);
         state.apply(Request.map(1, 0x9000, 0x9fff, 0x100000, RW));
 
         assertThat(Reach.of(state, new Step.Access(0x9000, 4, true)).isObservable()).isFalse();

@@ -15,7 +15,7 @@ import org.jspecify.annotations.Nullable;
  * What a device holds as its answers tell: endpoints, domains, mappings. It is what both devices
  * are brought back to when they have come apart. One thread.
  */
-final class DeviceState {
+final class CommonState {
     /** Domains that no step names, except by a chance of one in 2^32: to take endpoints away to. */
     private static final int ASIDE = 0x7ff0_0000;
 

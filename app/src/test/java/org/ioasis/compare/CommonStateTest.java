@@ -7,8 +7,8 @@ import java.util.List;
 import org.junit.jupiter.api.Test;
 
 /** What answers tell of a device, and the way back to it. */
-class DeviceStateTest {
-    private final DeviceState state = new DeviceState();
+class CommonStateTest {
+    private final CommonState state = new CommonState();
 
     private void apply(Request... requests) {
         List.of(requests).forEach(state::apply);
@@ -31,7 +31,7 @@ class DeviceStateTest {
         apply(Request.attach(0x28, 2, ATTACH_F_BYPASS));
 
         assertThat(state.domain(1)).isNull();
-        assertThat(state.domain(2)).extracting(DeviceState.Domain::isBypass).isEqualTo(true);
+        assertThat(state.domain(2)).extracting(CommonState.Domain::isBypass).isEqualTo(true);
         assertThat(state.mappingAt(0x28, 0x1000)).isNull();
     }
 
@@ -54,7 +54,7 @@ class DeviceStateTest {
                 Request.map(1, 0x3000, 0x3fff, 0, 0),
                 Request.unmap(1, 0, 0x2fff));
 
-        DeviceState.Domain domain = state.domain(1);
+        CommonState.Domain domain = state.domain(1);
         if (domain == null) {
             throw new AssertionError("no domain 1");
         }
@@ -72,7 +72,7 @@ class DeviceStateTest {
                 Request.attach(0xf8, 3, 0),
                 Request.map(1, 0x1000, 0x1fff, 0xc00000, MAP_F_READ),
                 Request.map(3, 0, -1L, 0, MAP_F_WRITE));
-        DeviceState other = new DeviceState();
+        CommonState other = new CommonState();
         other.apply(Request.attach(0x20, 3, 0));
         other.apply(Request.map(3, 0x5000, 0x5fff, 0, 0));
         other.apply(Request.attach(0x10028, 1, ATTACH_F_BYPASS));
