@@ -86,6 +86,23 @@ class WatchedDeviceTest {
         }
     }
 
+    /** With mapping tables of so many bytes, and a driver. */
+    private static Driver withTables(long bytes) {
+        Driver driver =
+                new Driver(
+                        OPTIONS,
+                        VirtioIommuDevice.FEATURES,
+                        Arena.ofAuto(),
+                        guards ->
+                                MappingStores.forPageSizes(
+                                        OPTIONS.pageSizeMask(),
+                                        new TablePool(new SegmentTables(bytes), bytes, guards)));
+        driver.start(driver.type.features());
+        driver.plug(1);
+        driver.status(attach(1, 7, 0));
+        return driver;
+    }
+
     private void watch() {
         d.type.observe(new Recorder());
     }
@@ -173,6 +190,29 @@ class WatchedDeviceTest {
                                 + " request is known by this number",
                         "PROBE endpoint=0x1 OK ",
                         "PROBE endpoint=0x1 INVAL the buffer is smaller than probe_size");
+    }
+
+    @Test
+    void mapThatFindsALimitIsSeenWithTheLimitItFound() {
+        Driver small = withTables(16 << 12);
+        small.type.observe(new Recorder());
+        int status = S_OK;
+        for (long at = 0; status == S_OK; at += 1L << 21) {
+            status = small.status(map(7, at, at + 0xfff, 0, RW));
+        }
+        assertThat(status).isEqualTo(S_NOMEM);
+        assertThat(seen.getLast())
+                .endsWith(
+                        "NOMEM the IOMMU's memory for mapping tables has no room for the tables of"
+                                + " this mapping");
+
+        watch();
+        d.status(attach(1, 7, 0));
+        for (long i = 0; i <= OPTIONS.mappingLimit(); i++) {
+            status = d.status(map(7, i << 12, (i << 12) + 0xfff, 0, RW));
+        }
+        assertThat(status).isEqualTo(S_NOMEM);
+        assertThat(seen.getLast()).endsWith("NOMEM limit of 1024 mappings is reached");
     }
 
     @Test
@@ -331,18 +371,7 @@ class WatchedDeviceTest {
 
     @Test
     void requestsThatNobodyWatchesAllocateNothing() {
-        Driver quiet =
-                new Driver(
-                        OPTIONS,
-                        VirtioIommuDevice.FEATURES,
-                        Arena.ofAuto(),
-                        guards ->
-                                MappingStores.forPageSizes(
-                                        OPTIONS.pageSizeMask(),
-                                        new TablePool(new SegmentTables(TABLES), TABLES, guards)));
-        quiet.start(quiet.type.features());
-        quiet.plug(1);
-        quiet.status(attach(1, 7, 0));
+        Driver quiet = withTables(TABLES);
         // What has been watched and planted once leaves nothing behind.
         quiet.type.observe(new Recorder());
         quiet.type.observe(null);
