@@ -191,6 +191,19 @@ viot() {
     run "$project/ioasis" viot --check missing
     [ $status -eq 1 ] || fail "a missing file to be said"
 }
+devicetree() {
+    run "$project/ioasis" devicetree --output overlay --iommu 00:01.0 --bridge /pcie@10000000 \
+        --range 00:00.0-ff:1f.7 --mmio-iommu /virtio_mmio@a000000 --device /virtio_mmio@a000200,endpoint=7,iommu=1
+    [ $status -eq 0 ] && [ "$(od -An -tx1 -N4 overlay | tr -d ' ')" = d00dfeed ] || fail "an overlay"
+    run "$project/ioasis" devicetree --output none --iommu 00:01.0 --range 00:02.0
+    [ $status -eq 2 ] && grep -q 'no node is named for the host bridge of PCI segment 0' err ||
+        fail "a missing bridge to be refused"
+    [ ! -e none ] || fail "nothing to be written"
+    run "$project/ioasis" devicetree --output none --mmio-iommu /virtio_mmio
+    [ $status -eq 2 ] && grep -q -e '--mmio-iommu: cannot be read: /virtio_mmio' err || fail "a node without an address"
+}
+check "devicetree writes an overlay, or says what is missing" devicetree
+
 check "viot writes tables and finds what is wrong with one" viot
 
 finish

@@ -16,6 +16,7 @@ import picocli.CommandLine.Command;
             VmCommand.class,
             ServeCommand.class,
             ViotCommand.class,
+            DeviceTreeCommand.class,
             AskCommand.Dump.class,
             AskCommand.Check.class,
             AskCommand.Inject.class,

@@ -25,22 +25,22 @@ public final class EngineTables implements TableMemory {
     }
 
     @Override
-    public long get(long address) {
-        return EngineMemory.get(address);
+    public long get(long word) {
+        return EngineMemory.get(word);
     }
 
     @Override
-    public long getAcquire(long address) {
-        return EngineMemory.getAcquire(address);
+    public long getAcquire(long word) {
+        return EngineMemory.getAcquire(word);
     }
 
     @Override
-    public void setRelease(long address, long value) {
-        EngineMemory.setRelease(address, value);
+    public void setRelease(long word, long value) {
+        EngineMemory.setRelease(word, value);
     }
 
     @Override
-    public void clear(long address, long bytes) {
-        EngineMemory.clear(address, bytes);
+    public void clear(long word, long count) {
+        EngineMemory.clear(word, count);
     }
 }

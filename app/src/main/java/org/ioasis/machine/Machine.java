@@ -246,7 +246,8 @@ public final class Machine implements AutoCloseable {
                     Virtio.F_VERSION_1
                             | Virtio.F_ACCESS_PLATFORM
                             | Virtio.F_INDIRECT_DESC
-                            | Virtio.F_EVENT_IDX,
+                            | Virtio.F_EVENT_IDX
+                            | Virtio.F_RING_RESET,
                     classCode);
         }
 

@@ -18,6 +18,7 @@ import org.ioasis.iommu.mapping.MappingStores;
 import org.ioasis.iommu.mapping.TablePool;
 import org.ioasis.machine.EngineTables;
 import org.ioasis.memory.Access;
+import org.ioasis.memory.DirectDma;
 import org.ioasis.memory.Dma;
 import org.ioasis.memory.Guard;
 import org.ioasis.memory.Guards;
@@ -37,8 +38,9 @@ import org.ioasis.sys.Memfd;
  */
 final class Engine implements AutoCloseable {
     private static final int ENDPOINT = 0x18;
-    private static final int DOMAIN = 7;
+    static final int DOMAIN = 7;
     private static final int READ_WRITE = 3;
+    private static final int BATCH = 64;
     private static final long TABLE_QUOTA = 256L << 20;
     private static final long REGION_BORDER = 2L << 30;
 
@@ -51,6 +53,7 @@ final class Engine implements AutoCloseable {
     private final Endpoint endpoint;
     private final Completion completion = this::completed;
     private int waiting;
+    private int inBatch;
 
     Engine() {
         try {
@@ -115,17 +118,34 @@ final class Engine implements AutoCloseable {
     }
 
     void map(long first, long last, long gpa) {
-        waiting++;
+        next();
         iommu.map(DOMAIN, first, last, gpa, READ_WRITE, completion);
     }
 
     void unmap(long first, long last) {
-        waiting++;
+        next();
         iommu.unmap(DOMAIN, first, last, completion);
+    }
+
+    /** Requests come in batches of as many as the device takes from its queue at a time. */
+    private void next() {
+        waiting++;
+        if (inBatch == 0) {
+            iommu.beginBatch();
+        } else if (inBatch == BATCH) {
+            iommu.endBatch();
+            iommu.beginBatch();
+            inBatch = 0;
+        }
+        inBatch++;
     }
 
     /** Until all requests are answered, which they are at once if no other thread translates. */
     void settle() {
+        if (inBatch > 0) {
+            inBatch = 0;
+            iommu.endBatch();
+        }
         while (waiting > 0) {
             Thread.onSpinWait();
             guards.poll();
@@ -146,6 +166,20 @@ final class Engine implements AutoCloseable {
             map(first, first + PAGE - 1, isContiguous ? (1L << 30) + i * PAGE : scatter(i));
         }
         settle();
+    }
+
+    Iommu iommu() {
+        return iommu;
+    }
+
+    /** A part of RAM below its second region. */
+    MemorySegment ram(long gpa, long length) {
+        return ram.segment().asSlice(gpa, length);
+    }
+
+    /** The way to memory for the IOMMU's own queues. */
+    Dma directDma() {
+        return new DirectDma(memory, guards.open());
     }
 
     long tableBytes() {

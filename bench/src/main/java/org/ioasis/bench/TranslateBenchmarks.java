@@ -29,7 +29,7 @@ import org.openjdk.jmh.annotations.TearDown;
 @OutputTimeUnit(java.util.concurrent.TimeUnit.MILLISECONDS)
 @State(Scope.Benchmark)
 public class TranslateBenchmarks {
-    static final int PER_SECTION = 8;
+    static final int PER_SECTION = 64;
 
     private static final Access[] ACCESSES = {Access.READ, Access.WRITE};
     private static final int OPERATIONS = 2_000_000;
@@ -183,7 +183,10 @@ public class TranslateBenchmarks {
             long length = 0;
             dma.enter();
             for (long done = 0; done < LENGTH; done += dma.reach()) {
-                if (dma.resolve(iova + done, LENGTH - done, Access.READ) != Outcome.OK) {
+                if ((done == 0
+                                ? dma.resolve(iova, LENGTH, Access.READ)
+                                : dma.proceed(iova + done, LENGTH - done, Access.READ))
+                        != Outcome.OK) {
                     throw new IllegalStateException("fault");
                 }
                 long host = dma.segment().address() + dma.offset();

@@ -26,6 +26,7 @@ final class Domain {
     private long inputFirst;
     private long inputLast;
     private ReservedWindows reserved = ReservedWindows.NONE;
+    private boolean isListenedTo;
 
     Domain(int id, @Nullable MappingStore store) {
         this.id = id;
@@ -41,10 +42,15 @@ final class Domain {
      * domain without mappings gets another one.
      */
     long granule() {
-        if (!hasMappings()) {
+        if (granule != commonGranule && !hasMappings()) {
             granule = commonGranule;
         }
         return granule;
+    }
+
+    /** What the mappings of a saved state are aligned to. */
+    void restoreGranule(long saved) {
+        granule = saved;
     }
 
     long inputFirst() {
@@ -57,6 +63,11 @@ final class Domain {
 
     ReservedWindows reserved() {
         return reserved;
+    }
+
+    /** True if some endpoint has a listener, which must hear of every change. */
+    boolean isListenedTo() {
+        return isListenedTo;
     }
 
     boolean hasMappings() {
@@ -78,13 +89,16 @@ final class Domain {
         long first = options.inputFirst();
         long last = options.inputLast();
         ReservedWindows windows = ReservedWindows.NONE;
+        boolean isHeard = false;
         for (Endpoint endpoint : endpoints) {
             EndpointProperties properties = endpoint.properties();
             mask &= properties.pageSizeMask() == 0 ? -1L : properties.pageSizeMask();
             first = maxUnsigned(first, properties.inputFirst());
             last = minUnsigned(last, properties.inputLast());
             windows = windows.combine(properties.reserved());
+            isHeard |= endpoint.listener() != null;
         }
+        isListenedTo = isHeard;
         commonGranule = Long.lowestOneBit(mask);
         inputFirst = first;
         inputLast = last;

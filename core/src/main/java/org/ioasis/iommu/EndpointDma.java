@@ -19,6 +19,10 @@ import org.jspecify.annotations.Nullable;
 final class EndpointDma extends RegionDma {
     private static final int LG2_4_GIB = 32;
 
+    // A translation to above 4 GiB, in the upper half of what a section counts. What is counted is
+    // added without a branch: below or above is nothing that a processor could predict.
+    private static final long ONE_ABOVE = 1L << LG2_4_GIB;
+
     private final Iommu iommu;
     private final Endpoint endpoint;
     private final Extent extent = new Extent();
@@ -43,7 +47,7 @@ final class EndpointDma extends RegionDma {
     // The section has been in an identity region of the endpoint, which no UNMAP takes away.
     private boolean inOwnRegion;
 
-    // Of this section, counted when it ends.
+    // Translations of this section, and in the upper half those above 4 GiB; added when it ends.
     private long translatedNow;
 
     // The first fault of the section; later ones of the same section are its consequences and only
@@ -85,18 +89,46 @@ final class EndpointDma extends RegionDma {
         if (mappings == null) {
             return resolveUntranslated(address, length, access);
         }
-        if (!mappings.lookup(address, length, extent)) {
-            return resolveUnmapped(address, length, access);
+        long output = mappings.translate(address, length, access.bit());
+        if (output != MappingStore.UNCLEAR) {
+            count(output);
+            return locate(output, length, access);
         }
-        if (!extent.permits(access)) {
+        return lookUp(mappings, address, length, access);
+    }
+
+    private Outcome lookUp(MappingStore mappings, long address, long length, Access access) {
+        Extent found = extent;
+        return mappings.lookup(address, found)
+                ? resolveMapped(mappings, found, address, length, access)
+                : resolveUnmapped(address, length, access);
+    }
+
+    @Override
+    public Outcome proceed(long address, long length, Access access) {
+        MappingStore mappings = store;
+        Extent found = extent;
+        return mappings != null && mappings.lookupNext(address, found)
+                ? resolveMapped(mappings, found, address, length, access)
+                : resolve(address, length, access);
+    }
+
+    private Outcome resolveMapped(
+            MappingStore mappings, Extent found, long address, long length, Access access) {
+        if (!found.permits(access)) {
             return fault(FaultReason.MAPPING, address, access);
         }
-        translatedNow++;
-        long output = address + extent.delta();
-        if (output >>> LG2_4_GIB != 0) {
-            translationsAbove4GiB.increment();
+        long output = address + found.delta();
+        count(output);
+        if (found.reaches(address, length)) {
+            return locate(output, length, access);
         }
-        return locate(output, within(address, extent.last(), length), access);
+        mappings.extend(address, length, found);
+        return locate(output, within(address, found.last(), length), access);
+    }
+
+    private void count(long output) {
+        translatedNow += 1 + (-(output >>> LG2_4_GIB) & ONE_ABOVE);
     }
 
     /**
@@ -151,7 +183,8 @@ final class EndpointDma extends RegionDma {
         domain = null;
         store = null;
         if (translatedNow != 0) {
-            translations.add(translatedNow);
+            translations.add(translatedNow & (ONE_ABOVE - 1));
+            translationsAbove4GiB.add(translatedNow >>> LG2_4_GIB);
             translatedNow = 0;
         }
         FaultReason reason = faultReason;

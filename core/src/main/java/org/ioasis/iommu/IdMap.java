@@ -14,6 +14,10 @@ final class IdMap<T> {
     private @Nullable Object[] values = new @Nullable Object[16];
     private int size;
 
+    // What get() last found: requests come in runs for one domain.
+    private int lastId;
+    private @Nullable Object last;
+
     int size() {
         return size;
     }
@@ -21,9 +25,15 @@ final class IdMap<T> {
     // Only put() writes values, and only with a T.
     @SuppressWarnings("unchecked")
     @Nullable T get(int id) {
+        Object found = last;
+        if (found != null && lastId == id) {
+            return (T) found;
+        }
         for (int i = slot(id); values[i] != null; i = next(i)) {
             if (ids[i] == id) {
-                return (T) values[i];
+                lastId = id;
+                last = values[i];
+                return (T) last;
             }
         }
         return null;
@@ -44,6 +54,7 @@ final class IdMap<T> {
     }
 
     void remove(int id) {
+        last = null;
         int hole = slot(id);
         while (values[hole] != null && ids[hole] != id) {
             hole = next(hole);
@@ -67,6 +78,7 @@ final class IdMap<T> {
     }
 
     void clear() {
+        last = null;
         ids = new int[16];
         values = new @Nullable Object[16];
         size = 0;

@@ -2,12 +2,14 @@ package org.ioasis.iommu;
 
 import java.util.ArrayDeque;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.function.Consumer;
 import java.util.function.Supplier;
 import org.ioasis.iommu.fault.FaultQueue;
 import org.ioasis.iommu.mapping.MapFlags;
 import org.ioasis.iommu.mapping.MappingStore;
+import org.ioasis.iommu.mapping.MappingStore.MapResult;
 import org.ioasis.iommu.mapping.RunVisitor;
 import org.ioasis.memory.Access;
 import org.ioasis.memory.Dma;
@@ -29,6 +31,9 @@ import org.jspecify.annotations.Nullable;
  * to another domain, and is never overtaken by one to the same domain or endpoint.
  */
 public final class Iommu {
+    /** UNMAPs that wait together at most. */
+    private static final int BATCH = 64;
+
     private final IommuOptions options;
     private final Guards guards;
     private final FaultQueue faults;
@@ -36,8 +41,15 @@ public final class Iommu {
     private final IdMap<Endpoint> endpoints = new IdMap<>();
     private final IdMap<Domain> domains = new IdMap<>();
     private final List<ListenerRound> rounds = new ArrayList<>();
-    private List<Deferred> deferred = new ArrayList<>();
-    private final ArrayDeque<UnmapWait> unmapWaits = new ArrayDeque<>();
+    private ArrayList<Deferred> deferred = new ArrayList<>();
+
+    // UNMAPs of the batch that goes on, which wait together, and room for those of the next ones:
+    // as much as was ever in flight, which the request queue bounds.
+    private final UnmapWait[] waits = new UnmapWait[BATCH];
+    private final ArrayDeque<UnmapWait> idleWaits = new ArrayDeque<>();
+    private int waitCount;
+    private boolean isInBatch;
+
     private final Count refusedByLimit = new Count();
     private long mappings;
     private volatile boolean isBypassing;
@@ -53,6 +65,7 @@ public final class Iommu {
         this.faults = faults;
         this.stores = stores;
         isBypassing = options.bypassAtStart();
+        Arrays.setAll(waits, i -> new UnmapWait());
     }
 
     public IommuOptions options() {
@@ -143,6 +156,47 @@ public final class Iommu {
         endpoint.listener(listener);
     }
 
+    // Batches
+    // --------------------------------------------------------------------------------------------------------
+
+    /**
+     * The UNMAPs from here to {@link #endBatch} are carried out one by one as ever, but wait
+     * together for accesses under the old state to end, so that most are answered at the end of the
+     * batch. Not nested.
+     */
+    public void beginBatch() {
+        isInBatch = true;
+    }
+
+    public void endBatch() {
+        isInBatch = false;
+        awaitBatch();
+    }
+
+    private void awaitBatch() {
+        if (waitCount == 0) {
+            return;
+        }
+        int count = waitCount;
+        waitCount = 0;
+        if (guards.isQuiet()) {
+            for (int i = 0; i < count; i++) {
+                waits[i].quiescent();
+            }
+            return;
+        }
+        for (int i = 0; i < count; i++) {
+            UnmapWait wait = waits[i];
+            guards.await(wait);
+            if (wait.completion != null) {
+                // The guards have it; it comes back when it is answered.
+                wait.isAway = true;
+                UnmapWait idle = idleWaits.poll();
+                waits[i] = idle == null ? new UnmapWait() : idle;
+            }
+        }
+    }
+
     // ATTACH
     // ---------------------------------------------------------------------------------------------------------
 
@@ -160,11 +214,11 @@ public final class Iommu {
             completion.complete(Status.RANGE);
             return;
         }
-        if (mustWait(endpoint, domainId)) {
+        Domain target = domains.get(domainId);
+        if (mustWait(target, endpoint, domainId)) {
             defer(endpoint, domainId, () -> attach(endpointId, domainId, bypass, completion));
             return;
         }
-        Domain target = domains.get(domainId);
         Domain old = endpoint.domainAcquire();
         if (target != null && target.isBypass() != bypass) {
             completion.complete(Status.INVAL);
@@ -244,6 +298,7 @@ public final class Iommu {
             old.remove(endpoint, options);
             dropIfEmpty(old);
         }
+        completion.settled(status);
         guards.await(
                 new Quiescence() {
                     @Override
@@ -281,7 +336,7 @@ public final class Iommu {
             completion.complete(Status.NOENT);
             return;
         }
-        if (mustWait(endpoint, domainId)) {
+        if (mustWait(domains.get(domainId), endpoint, domainId)) {
             defer(endpoint, domainId, () -> detach(endpointId, domainId, completion));
             return;
         }
@@ -323,34 +378,44 @@ public final class Iommu {
      */
     public void map(
             int domainId, long first, long last, long output, int flags, Completion completion) {
-        if (mustWait(null, domainId)) {
+        Domain domain = domains.get(domainId);
+        if (mustWait(domain, null, domainId)) {
             defer(null, domainId, () -> map(domainId, first, last, output, flags, completion));
             return;
         }
-        Domain domain = domains.get(domainId);
         Status refusal = refuseMap(domain, first, last, output);
         if (refusal != Status.OK || domain == null || domain.store == null) {
             completion.complete(refusal);
             return;
         }
         MappingStore store = domain.store;
-        switch (store.map(first, last, output, flags)) {
-            case OVERLAPS -> {
-                completion.complete(Status.INVAL);
-                return;
-            }
-            case NO_MEMORY -> {
-                refusedByLimit.increment();
-                completion.complete(Status.NOMEM);
-                return;
-            }
-            case DONE -> mappings++;
+        MapResult result = store.map(first, last, output, flags);
+        if (result == MapResult.NO_MEMORY) {
+            refusedByLimit.increment();
+            completion.complete(Status.NOMEM);
+            return;
         }
-        ListenerRound round = roundFor(domain);
-        if (round == null) {
+        if (result == MapResult.OVERLAPS) {
+            completion.complete(Status.INVAL);
+            return;
+        }
+        mappings++;
+        if (!domain.isListenedTo()) {
             completion.complete(Status.OK);
             return;
         }
+        tellOfMap(domain, store, first, last, output, flags, completion);
+    }
+
+    private void tellOfMap(
+            Domain domain,
+            MappingStore store,
+            long first,
+            long last,
+            long output,
+            int flags,
+            Completion completion) {
+        ListenerRound round = new ListenerRound();
         for (Endpoint endpoint : domain.endpoints) {
             DomainListener listener = endpoint.listener();
             if (listener != null) {
@@ -414,11 +479,11 @@ public final class Iommu {
      * them any more. A new MAP of the range is legal even before that.
      */
     public void unmap(int domainId, long first, long last, Completion completion) {
-        if (mustWait(null, domainId)) {
+        Domain domain = domains.get(domainId);
+        if (mustWait(domain, null, domainId)) {
             defer(null, domainId, () -> unmap(domainId, first, last, completion));
             return;
         }
-        Domain domain = domains.get(domainId);
         if (domain == null) {
             completion.complete(Status.NOENT);
             return;
@@ -428,23 +493,14 @@ public final class Iommu {
             completion.complete(Status.INVAL);
             return;
         }
-        ListenerRound round = roundFor(domain);
-        if (round != null && !store.splits(first, last)) {
-            for (Endpoint endpoint : domain.endpoints) {
-                DomainListener listener = endpoint.listener();
-                if (listener != null) {
-                    store.runs(
-                            first, last, (f, l, o, flags) -> round.unmap(listener, f, l, o, flags));
-                }
-            }
-        }
+        ListenerRound round = domain.isListenedTo() ? unmapRound(domain, store, first, last) : null;
         long removed = store.unmap(first, last);
         if (removed == MappingStore.SPLITS) {
             completion.complete(Status.RANGE);
             return;
         }
         mappings -= removed;
-        if (removed == 0 && !guards.hasPending()) {
+        if (removed == 0 && waitCount == 0 && !guards.hasPending()) {
             completion.complete(Status.OK);
         } else if (round == null) {
             awaitUnmapped(domain, first, last, Status.OK, completion);
@@ -457,27 +513,50 @@ public final class Iommu {
         }
     }
 
+    /** What listeners must hear if the range is unmapped; they do not yet. */
+    private static ListenerRound unmapRound(
+            Domain domain, MappingStore store, long first, long last) {
+        ListenerRound round = new ListenerRound();
+        if (!store.splits(first, last)) {
+            for (Endpoint endpoint : domain.endpoints) {
+                DomainListener listener = endpoint.listener();
+                if (listener != null) {
+                    store.runs(
+                            first, last, (f, l, o, flags) -> round.unmap(listener, f, l, o, flags));
+                }
+            }
+        }
+        return round;
+    }
+
     /** Answers with {@code status} when no access uses the range of the domain any more. */
     private void awaitUnmapped(
             Domain domain, long first, long last, Status status, Completion completion) {
-        UnmapWait wait = unmapWaits.poll();
-        if (wait == null) {
-            wait = new UnmapWait();
+        if (waitCount == BATCH) {
+            awaitBatch();
         }
+        UnmapWait wait = waits[waitCount++];
         wait.domain = domain;
         wait.first = first;
         wait.last = last;
-        wait.status = status;
         wait.completion = completion;
-        guards.await(wait);
+        completion.settled(status);
+        if (wait.status != status) {
+            wait.status = status;
+        }
+        if (!isInBatch) {
+            awaitBatch();
+        }
     }
 
+    /** An UNMAP that waits; used again when it is answered. */
     private final class UnmapWait extends Quiescence {
         private @Nullable Domain domain;
         private long first;
         private long last;
         private Status status = Status.OK;
         private @Nullable Completion completion;
+        private boolean isAway;
 
         @Override
         protected boolean isHeldBy(PinnedLease lease) {
@@ -489,9 +568,10 @@ public final class Iommu {
             Completion answer = completion;
             completion = null;
             domain = null;
-            // Kept for the next UNMAP: as many as were ever in flight together, which the request
-            // queue bounds.
-            unmapWaits.push(this);
+            if (isAway) {
+                isAway = false;
+                idleWaits.push(this);
+            }
             if (answer != null) {
                 answer.complete(status);
             }
@@ -553,6 +633,23 @@ public final class Iommu {
         isBypassing = options.bypassAtStart();
     }
 
+    // Restoring
+    // ------------------------------------------------------------------------------------------------------
+
+    MappingStore newStore() {
+        return stores.get();
+    }
+
+    /** Takes over checked domains of a saved state, while there are none yet. Loop thread. */
+    void adopt(List<Domain> restored, long mappingCount, boolean bypass) {
+        for (Domain domain : restored) {
+            domains.put(domain.id, domain);
+            domain.endpoints.forEach(endpoint -> endpoint.domainRelease(domain));
+        }
+        mappings = mappingCount;
+        isBypassing = bypass;
+    }
+
     // Listeners
     // ------------------------------------------------------------------------------------------------------
 
@@ -570,12 +667,16 @@ public final class Iommu {
     /**
      * True if a listener still owes an answer to a request to the same domain or endpoint, or if
      * such a request waits for its turn.
+     *
+     * @param domain the one with that id, if there is one
      */
-    private boolean mustWait(@Nullable Endpoint endpoint, int domainId) {
-        if (isBusy(domains.get(domainId))
-                || (endpoint != null && (endpoint.isBusy || isBusy(endpoint.domainAcquire())))) {
-            return true;
-        }
+    private boolean mustWait(@Nullable Domain domain, @Nullable Endpoint endpoint, int domainId) {
+        return isBusy(domain)
+                || (endpoint != null && (endpoint.isBusy || isBusy(endpoint.domainAcquire())))
+                || (!deferred.isEmpty() && isBehindDeferred(endpoint, domainId));
+    }
+
+    private boolean isBehindDeferred(@Nullable Endpoint endpoint, int domainId) {
         for (int i = 0; i < deferred.size(); i++) {
             if (deferred.get(i).isBefore(endpoint, domainId)) {
                 return true;
@@ -590,19 +691,6 @@ public final class Iommu {
 
     private static boolean isBusy(@Nullable Domain domain) {
         return domain != null && domain.isBusy;
-    }
-
-    /**
-     * A round if some endpoint of the domain listens, null if none does: the common case allocates
-     * nothing.
-     */
-    private static @Nullable ListenerRound roundFor(Domain domain) {
-        for (int i = 0; i < domain.endpoints.size(); i++) {
-            if (domain.endpoints.get(i).listener() != null) {
-                return new ListenerRound();
-            }
-        }
-        return null;
     }
 
     private void play(
@@ -634,7 +722,7 @@ public final class Iommu {
         }
         // Each finds those before it that still have to wait in the new list, and waits as well if
         // it must not overtake them.
-        List<Deferred> now = deferred;
+        ArrayList<Deferred> now = deferred;
         deferred = new ArrayList<>();
         for (Deferred one : now) {
             one.request().run();

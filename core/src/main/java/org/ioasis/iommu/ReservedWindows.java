@@ -20,8 +20,12 @@ public final class ReservedWindows {
 
     private final List<ReservedRegion> regions;
 
+    // The same once more, for the request path, which mostly finds that there are none.
+    private final ReservedRegion[] sorted;
+
     private ReservedWindows(List<ReservedRegion> regions) {
         this.regions = List.copyOf(regions);
+        sorted = regions.toArray(new ReservedRegion[0]);
     }
 
     /**
@@ -40,9 +44,9 @@ public final class ReservedWindows {
         return regions;
     }
 
-    /** True if some address of {@code first..last} is reserved. */
+    /** True if some address of {@code first..last} is reserved. Allocates nothing. */
     public boolean overlaps(long first, long last) {
-        for (ReservedRegion region : regions) {
+        for (ReservedRegion region : sorted) {
             if (region.overlaps(first, last)) {
                 return true;
             }

@@ -37,7 +37,15 @@ public final class Guards {
     private final ArrayList<Quiescence> waiting = new ArrayList<>();
     // An array, replaced as a whole: to go over it allocates nothing, and every UNMAP does.
     private volatile Guard[] guards = {};
+
+    // Read at the start of every section on any thread: kept away from what the loop writes.
+    @SuppressWarnings("unused")
+    private long p0, p1, p2, p3, p4, p5, p6, p7, p8, p9, pa, pb, pc, pd, pe;
+
     private volatile long epoch = 1;
+
+    @SuppressWarnings("unused")
+    private long q0, q1, q2, q3, q4, q5, q6, q7, q8, q9, qa, qb, qc, qd, qe;
 
     /**
      * @param nanoClock the machine's clock, for the deadlines of leases
@@ -89,7 +97,10 @@ public final class Guards {
      * could come first and a stale access go unnoticed.
      */
     public void await(Quiescence change) {
-        begin(change);
+        if (change.isWaiting) {
+            throw new IllegalStateException("waits already");
+        }
+        change.epoch = nextEpoch();
         if (isQuiescent(change)) {
             change.quiescent();
         } else {
@@ -99,13 +110,26 @@ public final class Guards {
     }
 
     /**
+     * True if no access at all is running that may still use what was taken away before: one fence
+     * and one look at the slots for as many changes as there were. If false, {@link #await} knows
+     * which of them must wait.
+     */
+    public boolean isQuiet() {
+        // Leases after slots: who has left a section has entered its lease before.
+        return areSectionsPast(nextEpoch()) && leases.size() == 0;
+    }
+
+    /**
      * As {@link #await}, but quiescent when it returns: for a reset, whose answer cannot come
      * later. Waits for sections on other threads, which last microseconds and cannot block; takes
      * leases back. Does not wait for a lease that cannot be taken back, which could be for as long
      * as a disk hangs: {@code unrevocable} hears of it. Not inside a section of the same thread.
      */
     public void awaitNow(Quiescence change) {
-        begin(change);
+        if (change.isWaiting) {
+            throw new IllegalStateException("waits already");
+        }
+        change.epoch = nextEpoch();
         for (Guard guard : guards) {
             while (!guard.isPast(change.epoch)) {
                 Thread.onSpinWait();
@@ -115,14 +139,12 @@ public final class Guards {
         change.quiescent();
     }
 
-    private void begin(Quiescence change) {
-        if (change.isWaiting) {
-            throw new IllegalStateException("waits already");
-        }
-        change.epoch = epoch + 1;
+    private long nextEpoch() {
+        long next = epoch + 1;
         // Who reads the new epoch sees what was cleared before it; so one fence, after it, will do.
-        EPOCH.setRelease(this, change.epoch);
+        EPOCH.setRelease(this, next);
         VarHandle.fullFence();
+        return next;
     }
 
     /** True while something waits; the loop then calls {@link #poll} within a millisecond. */
@@ -155,11 +177,18 @@ public final class Guards {
         return done;
     }
 
-    private boolean isQuiescent(Quiescence change) {
+    private boolean areSectionsPast(long since) {
         for (Guard guard : guards) {
-            if (!guard.isPast(change.epoch)) {
+            if (!guard.isPast(since)) {
                 return false;
             }
+        }
+        return true;
+    }
+
+    private boolean isQuiescent(Quiescence change) {
+        if (!areSectionsPast(change.epoch)) {
+            return false;
         }
         if (change.takesBack()) {
             leases.takeBack(change, unrevocable);

@@ -15,11 +15,16 @@ public abstract class RegionDma implements Dma {
 
     private final GuestMemory memory;
     private final Guard guard;
-    private MemorySegment segment = NOWHERE;
     private long offset;
     private long reach;
     private RegionTable regions = RegionTable.EMPTY;
-    private long gpa;
+
+    // The region of the last access of this section, which most likely is that of the next one:
+    // none has 2^64 bytes, so a length of 0 is no region.
+    private MemorySegment segment = NOWHERE;
+    private long regionFirst;
+    private long regionLength;
+    private int regionAccesses;
 
     protected RegionDma(GuestMemory memory, Guard guard) {
         this.memory = memory;
@@ -38,6 +43,7 @@ public abstract class RegionDma implements Dma {
         guard.leave();
         // A resolved address must not outlive the section, not even by mistake.
         segment = NOWHERE;
+        regionLength = 0;
         reach = 0;
         regions = RegionTable.EMPTY;
     }
@@ -62,6 +68,20 @@ public abstract class RegionDma implements Dma {
      * 2^64-1 or past the region is out of reach).
      */
     protected final Outcome locate(long gpa, long length, Access access) {
+        long at = gpa - regionFirst;
+        if (Long.compareUnsigned(at, regionLength) < 0 && (regionAccesses & access.bit()) != 0) {
+            offset = at;
+            // Not more than the region.
+            reach =
+                    Long.compareUnsigned(length, regionLength - at) <= 0
+                            ? length
+                            : regionLength - at;
+            return Outcome.OK;
+        }
+        return locateElsewhere(gpa, length, access);
+    }
+
+    private Outcome locateElsewhere(long gpa, long length, Access access) {
         Region found = regions.find(gpa);
         if (found == null) {
             return Outcome.ABSENT;
@@ -71,12 +91,10 @@ public abstract class RegionDma implements Dma {
             return Outcome.REFUSED;
         }
         segment = bytes;
-        offset = gpa - found.gpaFirst();
-        // Not more than the region: last - gpa cannot wrap because gpa lies inside.
-        long after = found.gpaLast() - gpa;
-        reach = Long.compareUnsigned(length - 1, after) <= 0 ? length : after + 1;
-        this.gpa = gpa;
-        return Outcome.OK;
+        regionFirst = found.gpaFirst();
+        regionLength = bytes.byteSize();
+        regionAccesses = Access.READ.bit() | (found.isWritable() ? Access.WRITE.bit() : 0);
+        return locate(gpa, length, access);
     }
 
     /** Called after each successful copy of {@code length} bytes: for counters. */
@@ -98,7 +116,10 @@ public abstract class RegionDma implements Dma {
     public final Outcome read(long address, MemorySegment target, long targetOffset, long length) {
         long done = 0;
         while (done < length) {
-            Outcome outcome = resolve(address + done, length - done, Access.READ);
+            Outcome outcome =
+                    done == 0
+                            ? resolve(address, length, Access.READ)
+                            : proceed(address + done, length - done, Access.READ);
             if (outcome != Outcome.OK) {
                 return outcome;
             }
@@ -116,7 +137,10 @@ public abstract class RegionDma implements Dma {
     public final Outcome write(long address, MemorySegment source, long sourceOffset, long length) {
         long done = 0;
         while (done < length) {
-            Outcome outcome = resolve(address + done, length - done, Access.WRITE);
+            Outcome outcome =
+                    done == 0
+                            ? resolve(address, length, Access.WRITE)
+                            : proceed(address + done, length - done, Access.WRITE);
             if (outcome != Outcome.OK) {
                 return outcome;
             }
@@ -160,6 +184,7 @@ public abstract class RegionDma implements Dma {
 
     private @Nullable PinnedLease lease(
             long address, Access access, long deadlineNanos, Arena arena) {
+        long gpa = regionFirst + offset;
         Region lent = regions.find(gpa);
         if (lent == null) {
             throw new IllegalStateException("nothing is resolved");

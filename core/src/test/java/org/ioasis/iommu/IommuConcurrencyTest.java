@@ -131,10 +131,25 @@ class IommuConcurrencyTest {
         }
 
         @Override
-        public boolean lookup(long iova, long length, Extent found) {
-            boolean isMapped = store.lookup(iova, length, found);
+        public long translate(long iova, long length, int flags) {
+            return UNCLEAR;
+        }
+
+        @Override
+        public boolean lookup(long iova, Extent found) {
+            boolean isMapped = store.lookup(iova, found);
             afterLookup.run();
             return isMapped;
+        }
+
+        @Override
+        public void extend(long iova, long length, Extent found) {
+            store.extend(iova, length, found);
+        }
+
+        @Override
+        public boolean lookupNext(long iova, Extent found) {
+            return store.lookupNext(iova, found);
         }
 
         @Override

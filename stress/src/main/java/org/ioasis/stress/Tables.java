@@ -12,10 +12,9 @@ import org.ioasis.sys.ErrnoException;
  * Strides}). Any thread.
  */
 class Tables implements TableMemory {
-    private static final int TABLE_BYTES = 4096;
     private static final int TABLES = 8;
+    private static final long SLICE_WORDS = TABLES * 512;
     private static final int SLICES = 3 * Strides.SIZE * Strides.COUNT;
-    private static final long SLICE_BYTES = (long) TABLES * TABLE_BYTES;
     private static final EngineMemory ALL = reserve();
     private static final AtomicInteger NEXT = new AtomicInteger();
 
@@ -23,13 +22,13 @@ class Tables implements TableMemory {
 
     Tables() {
         int slice = Math.floorMod(NEXT.getAndIncrement(), SLICES);
-        first = ALL.first() + slice * SLICE_BYTES;
-        EngineMemory.clear(first, SLICE_BYTES);
+        first = ALL.first() + slice * SLICE_WORDS;
+        EngineMemory.clear(first, SLICE_WORDS);
     }
 
     private static EngineMemory reserve() {
         try {
-            return EngineMemory.reserve(SLICES * SLICE_BYTES);
+            return EngineMemory.reserve(SLICES * SLICE_WORDS * Long.BYTES);
         } catch (ErrnoException e) {
             throw new IllegalStateException(e);
         }
@@ -42,26 +41,26 @@ class Tables implements TableMemory {
 
     @Override
     public final long size() {
-        return SLICE_BYTES;
+        return SLICE_WORDS;
     }
 
     @Override
-    public final long get(long address) {
-        return EngineMemory.get(address);
+    public final long get(long word) {
+        return EngineMemory.get(word);
     }
 
     @Override
-    public long getAcquire(long address) {
-        return EngineMemory.getAcquire(address);
+    public long getAcquire(long word) {
+        return EngineMemory.getAcquire(word);
     }
 
     @Override
-    public final void setRelease(long address, long value) {
-        EngineMemory.setRelease(address, value);
+    public final void setRelease(long word, long value) {
+        EngineMemory.setRelease(word, value);
     }
 
     @Override
-    public final void clear(long address, long bytes) {
-        EngineMemory.clear(address, bytes);
+    public final void clear(long word, long count) {
+        EngineMemory.clear(word, count);
     }
 }

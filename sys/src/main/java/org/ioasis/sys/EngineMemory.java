@@ -14,10 +14,11 @@ import java.lang.invoke.VarHandle;
  * Memory for the engine's own tables, which no guest and no peer can map (mmap(2), anonymous and
  * private). It is reserved as one range and costs memory page by page, when first written.
  *
- * <p>Words are reached by address and <em>without any check</em>: neither that the address lies
- * inside, nor that the memory is still there. That is what makes a table walk four loads, and why
- * this class is not for anybody else: whoever holds one must compute addresses from {@link #first}
- * and {@link #size} and own numbers only, never from what a guest says.
+ * <p>Words are reached by number, which is their address divided by 8, and <em>without any
+ * check</em>: neither that the word lies inside, nor that the memory is still there. That is what
+ * makes a table walk a few loads, and why this class is not for anybody else: whoever holds one
+ * must compute from {@link #first} and {@link #size} and own numbers only, never from what a guest
+ * says.
  *
  * <p>The accessors are static, for they need nothing of the object: after each load with acquire
  * the compiler would have to read again even what never changes. Words may be read and written by
@@ -30,6 +31,7 @@ public final class EngineMemory implements AutoCloseable {
     private static final int MAP_ANONYMOUS = 0x20;
     private static final int MAP_NORESERVE = 0x4000;
     private static final long MAP_FAILED = -1;
+    private static final int MADV_HUGEPAGE = 14;
 
     private static final MethodHandle MMAP =
             Linux.link(
@@ -39,18 +41,23 @@ public final class EngineMemory implements AutoCloseable {
     private static final MethodHandle MUNMAP =
             Linux.link("munmap", FunctionDescriptor.of(JAVA_INT, ADDRESS, JAVA_LONG));
 
+    private static final MethodHandle MADVISE =
+            Linux.linkWithoutErrno(
+                    "madvise", FunctionDescriptor.of(JAVA_INT, ADDRESS, JAVA_LONG, JAVA_INT));
+
     private static final MemorySegment EVERYWHERE = everywhere();
     private static final VarHandle WORD = JAVA_LONG.varHandle();
+    private static final int WORD_LG2 = 3;
 
     private final MemorySegment memory;
     private final long first;
-    private final long size;
+    private final long bytes;
     private boolean isOpen = true;
 
-    private EngineMemory(MemorySegment memory, long size) {
+    private EngineMemory(MemorySegment memory, long bytes) {
         this.memory = memory;
-        this.first = memory.address();
-        this.size = size;
+        this.first = memory.address() >>> WORD_LG2;
+        this.bytes = bytes;
     }
 
     // SAFETY: used with addresses inside an EngineMemory only, as its users promise.
@@ -73,7 +80,18 @@ public final class EngineMemory implements AutoCloseable {
                 throw new ErrnoException(
                         "mmap", "anonymous length=" + size, errno.get(JAVA_INT, 0));
             }
+            advise(memory, size);
             return new EngineMemory(memory, size);
+        }
+    }
+
+    /** A kernel without huge pages refuses, and all works as well, only slower. */
+    private static void advise(MemorySegment memory, long size) {
+        try {
+            // SAFETY: the range is the one just mapped, and advice changes no content.
+            int ignored = (int) MADVISE.invokeExact(memory, size, MADV_HUGEPAGE);
+        } catch (Throwable e) {
+            throw Linux.rethrow(e);
         }
     }
 
@@ -98,34 +116,37 @@ public final class EngineMemory implements AutoCloseable {
         }
     }
 
-    /** Address of the first byte: a multiple of the page size and not 0. */
+    /** Number of the first word: at the start of a page, and not 0. */
     public long first() {
         return first;
     }
 
-    /** Number of bytes. */
+    /** How many words. */
     public long size() {
-        return size;
+        return bytes >>> WORD_LG2;
     }
 
-    /** The word at {@code address}, a multiple of 8. */
-    public static long get(long address) {
-        return EVERYWHERE.get(JAVA_LONG, address);
+    /** The word. */
+    public static long get(long word) {
+        return EVERYWHERE.get(JAVA_LONG, word << WORD_LG2);
     }
 
-    /** The word at {@code address}; pairs with {@link #setRelease}. */
-    public static long getAcquire(long address) {
-        return (long) WORD.getAcquire(EVERYWHERE, address);
+    /** The word; pairs with {@link #setRelease}. */
+    public static long getAcquire(long word) {
+        return (long) WORD.getAcquire(EVERYWHERE, word << WORD_LG2);
     }
 
-    /** Writes the word at {@code address}, after all that was written before. */
-    public static void setRelease(long address, long value) {
-        WORD.setRelease(EVERYWHERE, address, value);
+    /** Writes the word, after all that was written before. */
+    public static void setRelease(long word, long value) {
+        WORD.setRelease(EVERYWHERE, word << WORD_LG2, value);
     }
 
-    /** Sets bytes to 0. */
-    public static void clear(long address, long bytes) {
-        EVERYWHERE.asSlice(address, bytes).fill((byte) 0);
+    /** Sets {@code count} words to 0. */
+    public static void clear(long word, long count) {
+        // Not by fill() of a slice, which would be an object each time.
+        for (long i = word; i < word + count; i++) {
+            EVERYWHERE.set(JAVA_LONG, i << WORD_LG2, 0);
+        }
     }
 
     /**
@@ -142,10 +163,10 @@ public final class EngineMemory implements AutoCloseable {
         try (Arena scratch = Arena.ofConfined()) {
             MemorySegment errno = scratch.allocate(Linux.ERRNO);
             // SAFETY: these are the bytes that mmap gave, and this runs once.
-            int result = Linux.result((int) MUNMAP.invokeExact(errno, memory, size), errno);
+            int result = Linux.result((int) MUNMAP.invokeExact(errno, memory, bytes), errno);
             if (result < 0) {
                 throw new IllegalStateException(
-                        "munmap length=" + size + ": " + Errno.name(-result));
+                        "munmap length=" + bytes + ": " + Errno.name(-result));
             }
         } catch (Throwable e) {
             throw Linux.rethrow(e);

@@ -6,24 +6,30 @@ package org.ioasis.iommu.mapping;
  * <p>A leaf does not hold the output address but its distance from the IOVA, modulo 2^64. So a leaf
  * of any size needs alignment of the IOVA only, and all leaves of one mapping are equal but for the
  * bits that mark its borders. Granules have at least 4 KiB, which leaves the lowest 12 bits for
- * flags; bits 7 to 11 are free.
+ * flags; bits 7 to 11 are free. A link is the number of the table's first word, a multiple of 512.
  */
 final class Entry {
     /** The {@link MapFlags}, in the same bits. */
     static final long FLAGS = MapFlags.READ | MapFlags.WRITE | MapFlags.MMIO;
 
-    static final long LEAF = 1 << 3;
+    static final int LEAF_AT = 3;
+    static final long LEAF = 1 << LEAF_AT;
 
     /** The mapping's first leaf. */
-    static final long START = 1 << 4;
+    static final int START_AT = 4;
+
+    static final long START = 1 << START_AT;
 
     /** The mapping's last leaf. */
     static final long END = 1 << 5;
 
-    /** The rest is the address of a table. */
+    /** The rest is the number of a table's first word. */
     static final long TABLE = 1 << 6;
 
     private static final long LOW_BITS = 0xfff;
+
+    // Also says that the number is not negative, nor the address: saves a check at each access.
+    static final long TABLE_BITS = 0x07ff_ffff_ffff_fe00L;
 
     private Entry() {}
 
@@ -52,6 +58,6 @@ final class Entry {
     }
 
     static long table(long link) {
-        return link - TABLE;
+        return link & TABLE_BITS;
     }
 }

@@ -11,6 +11,10 @@ public final class Extent {
     long delta;
     int flags;
 
+    // Where a radix store found the last leaf, for the next step of the same access.
+    long slot;
+    int shift;
+
     /** Last address, inclusive, up to which {@link #delta} and {@link #flags} hold. */
     public long last() {
         return last;
@@ -19,6 +23,11 @@ public final class Extent {
     /** Output address minus IOVA, modulo 2^64. */
     public long delta() {
         return delta;
+    }
+
+    /** True if it covers {@code length >= 1} bytes from {@code iova} on, which lies in it. */
+    public boolean reaches(long iova, long length) {
+        return Long.compareUnsigned(length - 1, last - iova) <= 0;
     }
 
     /** {@link MapFlags} of the mapping. */

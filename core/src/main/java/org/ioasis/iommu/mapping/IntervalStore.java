@@ -83,7 +83,12 @@ public final class IntervalStore implements MappingStore {
     }
 
     @Override
-    public boolean lookup(long iova, long length, Extent found) {
+    public long translate(long iova, long length, int flags) {
+        return UNCLEAR;
+    }
+
+    @Override
+    public boolean lookup(long iova, Extent found) {
         Map.Entry<Long, Mapping> below = byFirst.floorEntry(iova);
         if (below == null || Long.compareUnsigned(below.getValue().last(), iova) < 0) {
             return false;
@@ -93,6 +98,16 @@ public final class IntervalStore implements MappingStore {
         found.delta = mapping.output() - mapping.first();
         found.flags = mapping.flags();
         return true;
+    }
+
+    @Override
+    public void extend(long iova, long length, Extent found) {
+        // What is found is the whole mapping.
+    }
+
+    @Override
+    public boolean lookupNext(long iova, Extent found) {
+        return false;
     }
 
     @Override

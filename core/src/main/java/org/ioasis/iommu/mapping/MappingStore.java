@@ -39,12 +39,47 @@ public interface MappingStore {
     /** True if {@link #unmap} would answer {@link #SPLITS}. Loop thread. */
     boolean splits(long first, long last);
 
+    /** Answer of {@link #translate}: look closer. */
+    long UNCLEAR = -1;
+
+    /**
+     * The common case in one step: the output address of an access of {@code length >= 1} bytes
+     * that needs the permissions {@code flags}, if all of it is permitted and lies where one look
+     * can tell; else {@link #UNCLEAR}, and a {@link #lookup} says more. Any thread, inside a
+     * guarded section.
+     */
+    long translate(long iova, long length, int flags);
+
     /**
      * Finds what {@code iova} is mapped to. False if to nothing. What is found may reach less far
      * than the mapping, but covers {@code length >= 1} bytes if a few steps can find so many. Any
      * thread, inside a guarded section.
      */
-    boolean lookup(long iova, long length, Extent found);
+    default boolean lookup(long iova, long length, Extent found) {
+        if (!lookup(iova, found)) {
+            return false;
+        }
+        if (!found.reaches(iova, length)) {
+            extend(iova, length, found);
+        }
+        return true;
+    }
+
+    /** As {@link #lookup(long, long, Extent)} for one byte. */
+    boolean lookup(long iova, Extent found);
+
+    /**
+     * Makes what a lookup of {@code iova} has just found reach further, if a few steps can tell
+     * that {@code length} bytes are mapped alike. In the section of the lookup.
+     */
+    void extend(long iova, long length, Extent found);
+
+    /**
+     * As {@link #lookup(long, Extent)}, for {@code iova} right after {@code found}, which was
+     * filled in the same guarded section and for the same access. False, and {@code found}
+     * untouched, says only that a lookup must tell.
+     */
+    boolean lookupNext(long iova, Extent found);
 
     /**
      * Visits the mappings that lie inside {@code first..last} in order, neighbours with equal flags

@@ -2,6 +2,7 @@ package org.ioasis.iommu.mapping;
 
 import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
+import java.util.Arrays;
 
 /**
  * Mappings in a radix table: 512 entries per table, leaves on every level. A lookup is one load per
@@ -24,15 +25,20 @@ public final class RadixStore implements MappingStore {
     public static final int GRANULE_LG2_MAX = 30;
 
     private static final int LEVEL_LG2 = 9;
-    private static final int LEVELS_MIN = 4;
+    private static final int LEVELS_MIN = 3;
     private static final int LAST_INDEX = (1 << LEVEL_LG2) - 1;
 
-    /** Answers of {@link #leafTable} that are no address. */
+    /** Answers of {@link #leafTable} that are no table. */
     private static final long NO_TABLE = 0;
 
     private static final long UNDER_LEAF = 1;
 
     private static final long SHIFT_MASK = 63;
+
+    /** Lowest tables that the writer remembers, a power of two. */
+    private static final int RECENT = 64;
+
+    private static final long NOT_A_BASE = 1;
 
     private static final VarHandle ROOT;
 
@@ -47,15 +53,35 @@ public final class RadixStore implements MappingStore {
     private final TablePool pool;
     private final TableMemory memory;
     private final int granuleLg2;
+
+    // What addresses of one lowest table differ in.
+    private final long leafTableMask;
+    private final int leafTableShift;
+
+    // Where the writer has found lowest tables: it mostly goes back to one of a few.
+    private final long[] recentBases = new long[RECENT];
+    private final long[] recentTables = new long[RECENT];
+
     private final Cursor cursor = new Cursor();
 
-    // Address of the top table and, in its low bits, the shift of its entries; 0 without tables.
+    // First word of the top table and, in its low bits, the shift of its entries; 0 without tables.
     private long root;
+
+    // Readers load the root for each lookup: what the writer changes with each request stays away
+    // from it and from the fields above.
+    @SuppressWarnings("unused")
+    private long p0, p1, p2, p3, p4, p5, p6, p7, p8, p9, pa, pb, pc, pd, pe;
+
     private long size;
 
-    // The lowest table of the chain that is kept, if it is still empty, and an address in it.
-    private int kept = TablePool.NONE;
+    // An address in the lowest table of the chain that is kept, and that table if it is still
+    // empty.
     private long keptAt;
+
+    @SuppressWarnings("unused")
+    private long q0, q1, q2, q3, q4, q5, q6, q7, q8, q9, qa, qb, qc, qd, qe;
+
+    private int kept = TablePool.NONE;
 
     /**
      * @param granuleLg2 what all ranges are multiples of, {@link #GRANULE_LG2_MIN} to {@link
@@ -70,6 +96,9 @@ public final class RadixStore implements MappingStore {
         this.pool = pool;
         this.memory = pool.memory();
         this.granuleLg2 = granuleLg2;
+        this.leafTableMask = mask(granuleLg2 + LEVEL_LG2);
+        this.leafTableShift = granuleLg2 + LEVEL_LG2;
+        forgetLeafTables();
     }
 
     @Override
@@ -81,59 +110,98 @@ public final class RadixStore implements MappingStore {
     // ---------------------------------------------------------------------------------------------------------
 
     @Override
-    public boolean lookup(long iova, long length, Extent found) {
+    public long translate(long iova, long length, int flags) {
+        long word = (long) ROOT.getAcquire(this);
+        int shift = shift(word);
+        if (word == 0 || iova >>> shift > LAST_INDEX) {
+            return UNCLEAR;
+        }
+        TableMemory memory = this.memory;
+        long entry = memory.getAcquire(slot(table(word), iova, shift));
+        // Three levels written out, for nearly all trees have so many and a loop costs more.
+        if (Entry.isTable(entry)) {
+            shift -= LEVEL_LG2;
+            entry = memory.getAcquire(slot(Entry.table(entry), iova, shift));
+            if (Entry.isTable(entry)) {
+                shift -= LEVEL_LG2;
+                entry = memory.getAcquire(slot(Entry.table(entry), iova, shift));
+                while (Entry.isTable(entry)) {
+                    shift -= LEVEL_LG2;
+                    entry = memory.getAcquire(slot(Entry.table(entry), iova, shift));
+                }
+            }
+        }
+        // An entry that is nothing has no permissions either.
+        boolean isPermitted = (entry & flags) == flags;
+        return isPermitted && Long.compareUnsigned(length - 1, ~iova & mask(shift)) <= 0
+                ? iova + Entry.delta(entry)
+                : UNCLEAR;
+    }
+
+    @Override
+    public boolean lookup(long iova, Extent found) {
         long word = (long) ROOT.getAcquire(this);
         int shift = shift(word);
         if (word == 0 || iova >>> shift > LAST_INDEX) {
             return false;
         }
-        TableMemory memory = this.memory;
         long slot = slot(table(word), iova, shift);
         long entry = memory.getAcquire(slot);
-        // Four levels written out, for nearly all trees have so many and a loop costs a fifth more.
-        if (Entry.isTable(entry)) {
+        while (Entry.isTable(entry)) {
             shift -= LEVEL_LG2;
             slot = slot(Entry.table(entry), iova, shift);
             entry = memory.getAcquire(slot);
-            if (Entry.isTable(entry)) {
-                shift -= LEVEL_LG2;
-                slot = slot(Entry.table(entry), iova, shift);
-                entry = memory.getAcquire(slot);
-                while (Entry.isTable(entry)) {
-                    shift -= LEVEL_LG2;
-                    slot = slot(Entry.table(entry), iova, shift);
-                    entry = memory.getAcquire(slot);
-                }
-            }
         }
         if (!Entry.isLeaf(entry)) {
             return false;
         }
-        long last = iova | mask(shift);
-        if (Long.compareUnsigned(length - 1, last - iova) > 0) {
-            last = extend(entry, slot, shift, iova, length);
-        }
-        found.last = last;
-        found.delta = Entry.delta(entry);
-        found.flags = Entry.flags(entry);
+        fill(found, entry, slot, shift, iova);
         return true;
     }
 
-    /** Goes on over the neighbours in the same table that differ in nothing but borders. */
-    private long extend(long entry, long slot, int shift, long iova, long length) {
-        long last = iova | mask(shift);
-        while (isNotLastOfTable(slot) && Long.compareUnsigned(length - 1, last - iova) > 0) {
-            slot += Long.BYTES;
-            if (((memory.getAcquire(slot) ^ entry) & ~(Entry.START | Entry.END)) != 0) {
-                break;
-            }
-            last += 1L << shift;
+    /**
+     * The next entry of the same table, without a walk. Should the table have been unlinked since,
+     * then what the entry says is what an UNMAP that is not answered yet takes away: the access
+     * began before it, and no driver that does so can tell.
+     */
+    @Override
+    public boolean lookupNext(long iova, Extent found) {
+        if (iova != found.last + 1 || !isNotLastOfTable(found.slot)) {
+            return false;
         }
-        return last;
+        long slot = found.slot + 1;
+        long entry = memory.getAcquire(slot);
+        if (!Entry.isLeaf(entry)) {
+            return false;
+        }
+        fill(found, entry, slot, found.shift, iova);
+        return true;
+    }
+
+    private static void fill(Extent found, long entry, long slot, int shift, long iova) {
+        found.last = iova | mask(shift);
+        found.delta = Entry.delta(entry);
+        found.flags = Entry.flags(entry);
+        found.slot = slot;
+        found.shift = shift;
+    }
+
+    /** Goes on over the neighbours in the same table that differ in nothing but borders. */
+    @Override
+    public void extend(long iova, long length, Extent found) {
+        long leaf = Entry.leaf(found.delta, found.flags);
+        while (isNotLastOfTable(found.slot) && !found.reaches(iova, length)) {
+            long entry = memory.getAcquire(found.slot + 1);
+            if ((entry & ~(Entry.START | Entry.END)) != leaf) {
+                return;
+            }
+            found.slot++;
+            found.last += 1L << found.shift;
+        }
     }
 
     private static boolean isNotLastOfTable(long slot) {
-        return (slot & (LAST_INDEX * Long.BYTES)) != LAST_INDEX * Long.BYTES;
+        return (slot & LAST_INDEX) != LAST_INDEX;
     }
 
     // Map
@@ -156,23 +224,23 @@ public final class RadixStore implements MappingStore {
             grow(last);
             table = makeTable(first, granuleLg2);
         }
-        long firstSlot = slot(table, first, granuleLg2);
-        long lastSlot = slot(table, last, granuleLg2);
-        for (long slot = firstSlot; slot <= lastSlot; slot += Long.BYTES) {
-            if (memory.get(slot) != 0) {
-                return MapResult.OVERLAPS;
-            }
+        TableMemory memory = this.memory;
+        long slot = slot(table, first, granuleLg2);
+        int more = (int) ((last - first) >>> granuleLg2);
+        long taken = memory.get(slot + more);
+        for (int i = 0; i < more; i++) {
+            taken |= memory.get(slot + i);
         }
-        if (firstSlot == lastSlot) {
-            memory.setRelease(firstSlot, leaf | Entry.START | Entry.END);
-        } else {
-            memory.setRelease(firstSlot, leaf | Entry.START);
-            for (long slot = firstSlot + Long.BYTES; slot < lastSlot; slot += Long.BYTES) {
-                memory.setRelease(slot, leaf);
-            }
-            memory.setRelease(lastSlot, leaf | Entry.END);
+        if (taken != 0) {
+            return MapResult.OVERLAPS;
         }
-        pool.add(pool.table(table), (int) ((lastSlot - firstSlot) / Long.BYTES) + 1, 1);
+        long border = Entry.START;
+        for (int i = 0; i < more; i++) {
+            memory.setRelease(slot + i, leaf | border);
+            border = 0;
+        }
+        memory.setRelease(slot + more, leaf | border | Entry.END);
+        pool.add(pool.table(table), TablePool.amount(more + 1, 1));
         size++;
         return MapResult.DONE;
     }
@@ -199,8 +267,8 @@ public final class RadixStore implements MappingStore {
             long wholeSlots = ((last - at - mask(shift)) >>> shift) + 1;
             int slots = (int) Math.min(wholeSlots, LAST_INDEX + 1 - index(at, shift));
             long pieceLast = at + ((long) slots << shift) - 1;
-            pool.add(pool.table(table), slots, at == first ? 1 : 0);
-            for (int i = 0; i < slots; i++, slot += Long.BYTES) {
+            pool.add(pool.table(table), TablePool.amount(slots, at == first ? 1 : 0));
+            for (int i = 0; i < slots; i++, slot++) {
                 long entry = leaf;
                 if (i == 0 && at == first) {
                     entry |= Entry.START;
@@ -223,7 +291,8 @@ public final class RadixStore implements MappingStore {
         if (pool.has(missingTables(first, last))) {
             return true;
         }
-        return pool.dropKept() && pool.has(missingTables(first, last));
+        pool.dropKept();
+        return pool.has(missingTables(first, last));
     }
 
     /**
@@ -305,7 +374,7 @@ public final class RadixStore implements MappingStore {
             int shift = shift(root) + LEVEL_LG2;
             long table = pool.take(shift, TablePool.NONE);
             memory.setRelease(table, Entry.link(table(root)));
-            pool.add(pool.table(table), 1, 0);
+            pool.add(pool.table(table), TablePool.amount(1, 0));
             pool.parent(pool.table(table(root)), pool.table(table));
             ROOT.setRelease(this, table | shift);
         }
@@ -320,7 +389,7 @@ public final class RadixStore implements MappingStore {
             if (entry == 0) {
                 int parent = pool.table(table);
                 entry = Entry.link(pool.take(at - LEVEL_LG2, parent));
-                pool.add(parent, 1, 0);
+                pool.add(parent, TablePool.amount(1, 0));
                 memory.setRelease(slot, entry);
             }
             table = Entry.table(entry);
@@ -333,7 +402,7 @@ public final class RadixStore implements MappingStore {
 
     @Override
     public long unmap(long first, long last) {
-        if (!isInsideOneLeafTable(first, last)) {
+        if (!isInsideOneLeafTable(first, last) || !isAligned(first, last)) {
             return unmapAcross(first, last);
         }
         long table = leafTable(first);
@@ -344,38 +413,34 @@ public final class RadixStore implements MappingStore {
             return SPLITS; // the leaf is larger than the range
         }
         long slot = slot(table, first, granuleLg2);
-        long lastSlot = slot(table, last, granuleLg2);
-        if (isInner(memory.get(slot), Entry.START) || isInner(memory.get(lastSlot), Entry.END)) {
+        TableMemory memory = this.memory;
+        int more = (int) ((last - first) >>> granuleLg2);
+        long entry = memory.get(slot);
+        long lastEntry = memory.get(slot + more);
+        if (isInner(entry, Entry.START) || isInner(lastEntry, Entry.END)) {
             return SPLITS;
         }
-        int removed = 0;
-        int entries = 0;
-        for (; slot <= lastSlot; slot += Long.BYTES) {
-            long entry = memory.get(slot);
-            if (entry != 0) {
-                memory.setRelease(slot, 0);
-                entries++;
-                removed += startsIn(entry);
-            }
+        memory.setRelease(slot, 0);
+        int amount = TablePool.amountOf(entry);
+        for (int i = 1; i <= more; i++) {
+            amount += TablePool.amountOf(memory.get(slot + i));
+            memory.setRelease(slot + i, 0);
         }
-        if (entries > 0) {
-            int index = pool.table(table);
-            pool.add(index, -entries, -removed);
-            size -= removed;
-            if (pool.isEmpty(index)) {
-                keep(index, first);
-                pool.drain();
-            }
+        if (amount == 0) {
+            return 0;
+        }
+        int removed = TablePool.startsIn(amount);
+        size -= removed;
+        int index = pool.table(table);
+        if (pool.subtract(index, amount)) {
+            keep(index, first);
+            pool.drain();
         }
         return removed;
     }
 
     private static boolean isInner(long entry, long border) {
         return entry != 0 && (entry & border) == 0;
-    }
-
-    private static int startsIn(long leaf) {
-        return (leaf & Entry.START) != 0 ? 1 : 0;
     }
 
     /** The general form: checks both borders, then clears entry by entry, whole tables at once. */
@@ -386,6 +451,7 @@ public final class RadixStore implements MappingStore {
         if (isKeptInside(first, last)) {
             kept = TablePool.NONE; // goes with the others
         }
+        forgetLeafTables();
         long removed = 0;
         long at = first;
         boolean isOver = isOutOfReach(at);
@@ -438,11 +504,12 @@ public final class RadixStore implements MappingStore {
         }
         memory.setRelease(slot, 0);
         if (Entry.isTable(entry)) {
-            pool.add(pool.table(table), -1, 0);
+            pool.subtract(pool.table(table), TablePool.amount(1, 0));
             return pool.giveBackTree(pool.table(Entry.table(entry)), granuleLg2);
         }
-        pool.add(pool.table(table), -1, -startsIn(entry));
-        return startsIn(entry);
+        int amount = TablePool.amountOf(entry);
+        pool.subtract(pool.table(table), amount);
+        return TablePool.startsIn(amount);
     }
 
     // What is kept
@@ -468,13 +535,13 @@ public final class RadixStore implements MappingStore {
         if (table == TablePool.NONE || !pool.isEmpty(table)) {
             return false; // or it is in use again
         }
+        forgetLeafTables();
         int parent = pool.parent(table);
         while (parent != TablePool.NONE) {
             int shift = pool.shift(parent);
-            memory.setRelease(slot(pool.address(parent), keptAt, shift), 0);
+            memory.setRelease(slot(pool.word(parent), keptAt, shift), 0);
             pool.giveBack(table);
-            pool.add(parent, -1, 0);
-            if (!pool.isEmpty(parent)) {
+            if (!pool.subtract(parent, TablePool.amount(1, 0))) {
                 return true;
             }
             table = parent;
@@ -675,8 +742,13 @@ public final class RadixStore implements MappingStore {
     // --------------------------------------------------------------------------------------------
 
     private boolean isInsideOneLeafTable(long first, long last) {
-        long span = mask(granuleLg2 + LEVEL_LG2);
-        return Long.compareUnsigned(first ^ last, span) <= 0 && last - first != span;
+        return Long.compareUnsigned(first ^ last, leafTableMask) <= 0
+                && last - first != leafTableMask;
+    }
+
+    /** An UNMAP need not be aligned; then it may begin or end inside of a leaf. */
+    private boolean isAligned(long first, long last) {
+        return ((first | (last + 1)) & mask(granuleLg2)) == 0;
     }
 
     private boolean isOutOfReach(long iova) {
@@ -685,6 +757,12 @@ public final class RadixStore implements MappingStore {
 
     /** The lowest table for {@code iova}, {@link #NO_TABLE} or {@link #UNDER_LEAF}. Writer only. */
     private long leafTable(long iova) {
+        long base = iova & ~leafTableMask;
+        int i = (int) (iova >>> leafTableShift) & (RECENT - 1);
+        return recentBases[i] == base ? recentTables[i] & Entry.TABLE_BITS : walk(iova, i);
+    }
+
+    private long walk(long iova, int recent) {
         if (isOutOfReach(iova)) {
             return NO_TABLE;
         }
@@ -696,7 +774,14 @@ public final class RadixStore implements MappingStore {
             }
             table = Entry.table(entry);
         }
+        recentBases[recent] = iova & ~leafTableMask;
+        recentTables[recent] = table;
         return table;
+    }
+
+    /** Before a lowest table may be unlinked: the writer has to find out anew where they are. */
+    private void forgetLeafTables() {
+        Arrays.fill(recentBases, NOT_A_BASE);
     }
 
     private static long table(long word) {
@@ -711,9 +796,9 @@ public final class RadixStore implements MappingStore {
         return (int) (iova >>> shift) & LAST_INDEX;
     }
 
-    /** Address of the entry for {@code iova} in a table whose entries cover 2^shift addresses. */
+    /** Number of the word for {@code iova} in a table whose entries cover 2^shift addresses. */
     private static long slot(long table, long iova, int shift) {
-        return table + ((iova >>> shift & LAST_INDEX) << 3);
+        return table + (iova >>> shift & LAST_INDEX);
     }
 
     /** The {@code bits} lowest bits, fewer than 64. */

@@ -20,16 +20,16 @@ import org.jspecify.annotations.Nullable;
  */
 public final class TablePool {
     static final int TABLE_BYTES = 4096;
+    static final int TABLE_WORDS = TABLE_BYTES / Long.BYTES;
     static final int NONE = -1;
 
-    // The words of a record. The first counts live entries, and has the table's shift above them.
-    private static final int STARTS = 1; // mappings whose first leaf is in the table
-    private static final int PARENT = 2; // the table that links to it
-    private static final int NEXT = 3; // the next in a list, once it is unlinked
-    private static final int RECORD_LG2 = 2;
+    private static final int WORDS_LG2 = 9;
 
-    private static final int LIVE_MASK = 0xffff;
-    private static final int SHIFT_AT = 16;
+    // What a table holds, in one number, so that a change of a mapping is one addition: live
+    // entries, mappings whose first leaf is in the table, the table's shift.
+    private static final int STARTS_AT = 10;
+    private static final int SHIFT_AT = 20;
+    private static final int COUNT_MASK = (1 << STARTS_AT) - 1;
     private static final int DIRTY = 1 << 30;
 
     private static final VarHandle HELD;
@@ -48,7 +48,11 @@ public final class TablePool {
     private final Guards guards;
     private final Drain drain = new Drain();
 
-    private int[] records = new int[64 << RECORD_LG2];
+    // The record of each table: what it holds, the table that links to it, and the next in a list
+    // once it is unlinked.
+    private int[] contents = new int[64];
+    private int[] parents = new int[64];
+    private int[] nexts = new int[64];
     // Tables from here on were never handed out.
     private int fresh;
     // Tables of all stores, and those on their way back.
@@ -67,14 +71,14 @@ public final class TablePool {
      *     has
      */
     public TablePool(TableMemory memory, long quotaBytes, Guards guards) {
-        if (quotaBytes < 0 || quotaBytes > memory.size()) {
+        if (quotaBytes < 0 || quotaBytes > memory.size() * Long.BYTES) {
             throw new IllegalArgumentException(
                     "quota of %d bytes of tables, but there are %d"
-                            .formatted(quotaBytes, memory.size()));
+                            .formatted(quotaBytes, memory.size() * Long.BYTES));
         }
-        if (memory.first() % TABLE_BYTES != 0 || memory.first() == 0) {
+        if (memory.first() % TABLE_WORDS != 0 || memory.first() == 0) {
             throw new IllegalArgumentException(
-                    "memory for tables starts at 0x%x".formatted(memory.first()));
+                    "memory for tables starts at word 0x%x".formatted(memory.first()));
         }
         this.memory = memory;
         this.first = memory.first();
@@ -112,61 +116,74 @@ public final class TablePool {
         int table;
         if (free.count > 0) {
             table = free.pop();
-            if ((records[record(table)] & DIRTY) != 0) {
-                memory.clear(address(table), TABLE_BYTES);
+            if ((contents[table] & DIRTY) != 0) {
+                memory.clear(word(table), TABLE_WORDS);
             }
         } else {
             table = fresh++;
-            if (record(table) == records.length) {
-                records = Arrays.copyOf(records, records.length * 2);
+            if (table == contents.length) {
+                contents = Arrays.copyOf(contents, table * 2);
+                parents = Arrays.copyOf(parents, table * 2);
+                nexts = Arrays.copyOf(nexts, table * 2);
             }
         }
-        int record = record(table);
-        records[record] = shift << SHIFT_AT;
-        records[record + STARTS] = 0;
-        records[record + PARENT] = parent;
+        contents[table] = shift << SHIFT_AT;
+        parents[table] = parent;
         HELD.setOpaque(this, held + 1);
-        return address(table);
+        return word(table);
     }
 
-    /** Index of the table at {@code address}. */
-    int table(long address) {
-        return (int) ((address - first) / TABLE_BYTES);
+    /** Index of the table that begins with {@code word}. */
+    int table(long word) {
+        return (int) ((word - first) >>> WORDS_LG2);
     }
 
-    long address(int table) {
-        return first + (long) table * TABLE_BYTES;
+    /** Number of the table's first word. */
+    long word(int table) {
+        return first + ((long) table << WORDS_LG2);
     }
 
-    private static int record(int table) {
-        return table << RECORD_LG2;
+    /** So many entries and mapping starts, as a number for {@link #add} and {@link #take}. */
+    static int amount(int entries, int starts) {
+        return entries + (starts << STARTS_AT);
     }
 
-    /** Entries and mapping starts have come to a table; negative: have gone. */
-    void add(int table, int entries, int starts) {
-        int record = record(table);
-        records[record] += entries;
-        records[record + STARTS] += starts;
+    /** What one leaf of a table counts for. */
+    static int amountOf(long leaf) {
+        return (int) (leaf >>> Entry.LEAF_AT & 1)
+                + ((int) (leaf >>> Entry.START_AT & 1) << STARTS_AT);
+    }
+
+    static int startsIn(int amount) {
+        return amount >>> STARTS_AT & COUNT_MASK;
+    }
+
+    /** Entries and mapping starts have come to a table. */
+    void add(int table, int amount) {
+        contents[table] += amount;
+    }
+
+    /** Entries and mapping starts have gone. True if the table is empty now. */
+    boolean subtract(int table, int amount) {
+        int rest = contents[table] - amount;
+        contents[table] = rest;
+        return (rest & COUNT_MASK) == 0;
     }
 
     boolean isEmpty(int table) {
-        return (records[record(table)] & LIVE_MASK) == 0;
+        return (contents[table] & COUNT_MASK) == 0;
     }
 
     int shift(int table) {
-        return records[record(table)] >>> SHIFT_AT;
-    }
-
-    int starts(int table) {
-        return records[record(table) + STARTS];
+        return contents[table] >>> SHIFT_AT;
     }
 
     int parent(int table) {
-        return records[record(table) + PARENT];
+        return parents[table];
     }
 
     void parent(int table, int parent) {
-        records[record(table) + PARENT] = parent;
+        parents[table] = parent;
     }
 
     /**
@@ -174,9 +191,8 @@ public final class TablePool {
      * #drain}, when the last reader has left it.
      */
     void giveBack(int table) {
-        int record = record(table);
         // Whoever cleared each entry by itself has left only zeros.
-        records[record] = isEmpty(table) ? 0 : DIRTY;
+        contents[table] = isEmpty(table) ? 0 : DIRTY;
         unlinked.push(table);
     }
 
@@ -189,19 +205,19 @@ public final class TablePool {
         long removed = 0;
         // What is still to be looked at is a list through the records: no recursion, and no room
         // that depends on the tree.
-        records[record(top) + NEXT] = NONE;
+        nexts[top] = NONE;
         int next = top;
         while (next != NONE) {
             int table = next;
-            next = records[record(table) + NEXT];
-            removed += starts(table);
+            next = nexts[table];
+            removed += startsIn(contents[table]);
             if (shift(table) != granuleLg2) {
-                long address = address(table);
-                for (int at = 0; at < TABLE_BYTES; at += Long.BYTES) {
-                    long entry = memory.get(address + at);
+                long word = word(table);
+                for (int i = 0; i < TABLE_WORDS; i++) {
+                    long entry = memory.get(word + i);
                     if (Entry.isTable(entry)) {
                         int below = table(Entry.table(entry));
-                        records[record(below) + NEXT] = next;
+                        nexts[below] = next;
                         next = below;
                     }
                 }
@@ -232,15 +248,13 @@ public final class TablePool {
         keeper = store;
     }
 
-    /** Gives back the chain that is kept. True if there was one. */
-    boolean dropKept() {
+    /** Gives back the chain that is kept, if there is one. */
+    void dropKept() {
         RadixStore store = keeper;
         keeper = null;
-        if (store == null || !store.dropKept()) {
-            return false;
+        if (store != null && store.dropKept()) {
+            drain();
         }
-        drain();
-        return true;
     }
 
     /** Tables that are linked by their records. */
@@ -250,7 +264,7 @@ public final class TablePool {
         private int count;
 
         void push(int table) {
-            records[record(table) + NEXT] = head;
+            nexts[table] = head;
             head = table;
             if (tail == NONE) {
                 tail = table;
@@ -263,7 +277,7 @@ public final class TablePool {
             if (other.head == NONE) {
                 return;
             }
-            records[record(other.tail) + NEXT] = head;
+            nexts[other.tail] = head;
             head = other.head;
             if (tail == NONE) {
                 tail = other.tail;
@@ -276,7 +290,7 @@ public final class TablePool {
 
         int pop() {
             int table = head;
-            head = records[record(table) + NEXT];
+            head = nexts[table];
             if (head == NONE) {
                 tail = NONE;
             }

@@ -34,11 +34,17 @@ final class RequestSlot implements Completion {
     /** Null: the buffer goes back unwritten. */
     @Nullable Status status;
 
+    /** What the answer will be: only running accesses are waited for. Null while that is open. */
+    @Nullable Status settled;
+
     /** Whom to PROBE. */
     int endpoint;
 
     /** Which life of the device the request belongs to: answers to an earlier one are dropped. */
     int life;
+
+    /** Of the batch that is being carried out, whose answers are given in its order. */
+    boolean isInBatch;
 
     /** The answer is there, given or not. */
     boolean isComplete;
@@ -57,7 +63,9 @@ final class RequestSlot implements Completion {
     /** A new request is in the slot. */
     void begin(int ofLife) {
         life = ofLife;
+        isInBatch = true;
         isComplete = false;
+        settled = null;
         isPlanted = false;
         truncatedTo = -1;
     }
@@ -94,6 +102,11 @@ final class RequestSlot implements Completion {
         status = answer;
         isComplete = true;
         answered.answered(this);
+    }
+
+    @Override
+    public void settled(Status answer) {
+        settled = answer;
     }
 
     /** To be given back unwritten, with used length 0. */

@@ -303,9 +303,9 @@ final class RadixStoreRandomTest {
                 : null;
     }
 
-    /** Tables that hold all mappings in largest leaves, under a root of four levels or more. */
+    /** Tables that hold all mappings in largest leaves, under a root of three levels or more. */
     private static long fewestTables(IntervalStore model, int granuleLg2) {
-        long[] top = {granuleLg2 + 27};
+        long[] top = {granuleLg2 + 18};
         model.mappings(
                 0,
                 -1L,

@@ -7,15 +7,15 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.invoke.VarHandle;
 
-/** Memory for tables in a segment that checks every access: a wrong address fails the test. */
+/** Memory for tables in a segment that checks every access: a wrong number fails the test. */
 public final class SegmentTables implements TableMemory {
     private static final VarHandle WORD = JAVA_LONG.varHandle();
-    private static final long FIRST = TablePool.TABLE_BYTES;
+    private static final long FIRST = TablePool.TABLE_WORDS;
 
     private final MemorySegment segment;
 
     public SegmentTables(long size) {
-        segment = Arena.ofAuto().allocate(FIRST + size, TablePool.TABLE_BYTES);
+        segment = Arena.ofAuto().allocate(TablePool.TABLE_BYTES + size, TablePool.TABLE_BYTES);
     }
 
     @Override
@@ -25,27 +25,27 @@ public final class SegmentTables implements TableMemory {
 
     @Override
     public long size() {
-        return segment.byteSize() - FIRST;
+        return segment.byteSize() / Long.BYTES - FIRST;
     }
 
     @Override
-    public long get(long address) {
-        return segment.get(JAVA_LONG, address);
+    public long get(long word) {
+        return segment.getAtIndex(JAVA_LONG, word);
     }
 
     @Override
-    public long getAcquire(long address) {
-        return (long) WORD.getAcquire(segment, address);
+    public long getAcquire(long word) {
+        return (long) WORD.getAcquire(segment, word * Long.BYTES);
     }
 
     @Override
-    public void setRelease(long address, long value) {
-        WORD.setRelease(segment, address, value);
+    public void setRelease(long word, long value) {
+        WORD.setRelease(segment, word * Long.BYTES, value);
     }
 
     @Override
-    public void clear(long address, long bytes) {
-        segment.asSlice(address, bytes).fill((byte) 0);
+    public void clear(long word, long count) {
+        segment.asSlice(word * Long.BYTES, count * Long.BYTES).fill((byte) 0);
     }
 
     byte[] bytes() {

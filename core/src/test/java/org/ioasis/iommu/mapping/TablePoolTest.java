@@ -36,7 +36,7 @@ final class TablePoolTest {
 
     @Test
     void mapThatNeedsOneTableMoreThanTheQuotaIsRefusedAndTakesNone() {
-        TablePool pool = pool(3);
+        TablePool pool = pool(2);
         RadixStore store = new RadixStore(pool, 12);
 
         assertThat(store.map(0x10000, 0x10fff, 0, RW)).isEqualTo(MapResult.NO_MEMORY);
@@ -48,19 +48,19 @@ final class TablePoolTest {
 
     @Test
     void mapThatNeedsExactlyTheQuotaIsDone() {
-        TablePool pool = pool(4);
+        TablePool pool = pool(3);
 
         assertThat(new RadixStore(pool, 12).map(0x10000, 0x10fff, 0, RW)).isEqualTo(MapResult.DONE);
 
-        assertThat(pool.tableBytes()).isEqualTo(4 * TABLE).isEqualTo(pool.quotaBytes());
+        assertThat(pool.tableBytes()).isEqualTo(3 * TABLE).isEqualTo(pool.quotaBytes());
     }
 
     @Test
     void rangeAcrossTablesNeedsTablesForBothBordersOnly() {
         // From the last page of one leaf table into the first of another, a GiB in between: the
-        // top, one for 512 GiB, two for a GiB and two leaf tables.
-        TablePool refusing = pool(5);
-        TablePool pool = pool(6);
+        // top for 512 GiB, two for a GiB and two leaf tables.
+        TablePool refusing = pool(4);
+        TablePool pool = pool(5);
         long first = (1L << 30) - PAGE;
         long last = (2L << 30) + PAGE - 1;
 
@@ -69,18 +69,18 @@ final class TablePoolTest {
         assertThat(new RadixStore(pool, 12).map(first, last, 0, RW)).isEqualTo(MapResult.DONE);
 
         assertThat(refusing.tableBytes()).isZero();
-        assertThat(pool.tableBytes()).isEqualTo(6 * TABLE);
+        assertThat(pool.tableBytes()).isEqualTo(5 * TABLE);
     }
 
     @Test
     void growingToTheTopCountsTheNewLevels() {
-        TablePool pool = pool(9);
+        TablePool pool = pool(10);
         RadixStore store = new RadixStore(pool, 12);
         assertThat(store.map(0, PAGE - 1, 0, RW)).isEqualTo(MapResult.DONE);
 
-        // Two levels on top and five below the new top; one too many.
+        // Three levels on top and five below the new top; one too many.
         assertThat(store.map(-PAGE, -1L, 0, RW)).isEqualTo(MapResult.NO_MEMORY);
-        assertThat(pool.tableBytes()).isEqualTo(4 * TABLE);
+        assertThat(pool.tableBytes()).isEqualTo(3 * TABLE);
 
         TablePool enough = pool(11);
         RadixStore other = new RadixStore(enough, 12);
@@ -183,7 +183,7 @@ final class TablePoolTest {
 
         assertThat(other.map(0x10000, 0x10fff, 0, RW)).isEqualTo(MapResult.DONE);
 
-        assertThat(pool.tableBytes()).isEqualTo(4 * TABLE);
+        assertThat(pool.tableBytes()).isEqualTo(3 * TABLE);
     }
 
     @Test
@@ -213,14 +213,14 @@ final class TablePoolTest {
         }
         Guard reader = guards.open();
         reader.enter();
-        byte[] leafTable = table(memory, 3);
+        byte[] leafTable = table(memory, 2);
 
         assertThat(store.unmap(0, MIB2 - 1)).isEqualTo(512);
-        assertThat(pool.tableBytes()).isEqualTo(4 * TABLE);
+        assertThat(pool.tableBytes()).isEqualTo(3 * TABLE);
         store.map(1L << 40, (1L << 40) + PAGE - 1, 0, RW);
 
-        assertThat(table(memory, 3)).isEqualTo(leafTable);
-        assertThat(pool.tableBytes()).isGreaterThan(4 * TABLE);
+        assertThat(table(memory, 2)).isEqualTo(leafTable);
+        assertThat(pool.tableBytes()).isGreaterThan(3 * TABLE);
         reader.leave();
         long before = pool.tableBytes();
         guards.poll();
@@ -229,7 +229,7 @@ final class TablePoolTest {
 
     @Test
     void whatWaitsForReadersCountsAgainstTheQuota() {
-        TablePool pool = pool(5);
+        TablePool pool = pool(4);
         RadixStore store = new RadixStore(pool, 12);
         store.map(0, PAGE - 1, 0, RW);
         Guard reader = guards.open();
@@ -272,7 +272,7 @@ final class TablePoolTest {
         Extent found = new Extent();
         assertThat(store.lookup(0x10000, 1, found)).isTrue();
         assertThat(found.delta()).isEqualTo(0x5000 - 0x10000);
-        assertThat(pool.tableBytes()).isEqualTo(4 * TABLE);
+        assertThat(pool.tableBytes()).isEqualTo(3 * TABLE);
         reader.leave();
         guards.poll();
         assertThat(pool.tableBytes()).isZero();
@@ -315,7 +315,7 @@ final class TablePoolTest {
 
     private static byte[] table(SegmentTables memory, int index) {
         byte[] all = memory.bytes();
-        int first = (int) memory.first() + index * (int) TABLE;
+        int first = (int) (memory.first() * Long.BYTES + index * TABLE);
         return Arrays.copyOfRange(all, first, first + (int) TABLE);
     }
 }
