@@ -5,7 +5,7 @@ set -eu
 [ -n "${IOASIS_ROOT-}" ] || exec "$(dirname -- "$0")/../ioasis" fuzz "$@"
 . "$IOASIS_ROOT/tools/lib.sh"
 
-targets="request-queue event-queue config-writes"
+targets="request-queue event-queue config-writes save-file"
 usage="Usage: ioasis fuzz [--seconds N] [--target NAME] [--seed N]
        ioasis fuzz --coverage
 Fuzzes the virtio-iommu device beside its model with Jazzer for N seconds (60) in all. Targets: $targets;

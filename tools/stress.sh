@@ -5,7 +5,7 @@ set -eu
 [ -n "${IOASIS_ROOT-}" ] || exec "$(dirname -- "$0")/../ioasis" stress "$@"
 . "$IOASIS_ROOT/tools/lib.sh"
 
-usage="Usage: ioasis stress [--mode sanity|quick|default|tough|stress] [--only TEXT]
+usage="Usage: ioasis stress [--mode quick|default|tough|stress] [--only TEXT]
 Runs the litmus tests (handshakes between threads) under jcstress, each in JVMs of its own, in about 10 minutes with
 --mode quick and hours with the later ones (default: default). --only runs the tests whose names contain TEXT. A
 forbidden result is printed with how often it was seen; the status is then 1. A report goes to target/stress."
@@ -35,9 +35,9 @@ while [ $# -gt 0 ]; do
     esac
 done
 case $mode in
-    sanity | quick | default | tough | stress) ;;
+    quick | default | tough | stress) ;;
     *)
-        say "ioasis stress: --mode is sanity, quick, default, tough or stress, not $mode"
+        say "ioasis stress: --mode is quick, default, tough or stress, not $mode"
         exit 2
         ;;
 esac
@@ -53,12 +53,12 @@ if ! run_maven "$root/target/stress-build.log" package -Dmaven.test.skip=true -p
 fi
 give_lock
 
-# Where jcstress leaves its files, and what the table memory in Tables.java is measured for.
+# jcstress leaves files where it is started. The strides are those of Strides.java, which memory is measured for.
 folder=$root/target/stress
 rm -rf "$folder"
 mkdir -p "$folder"
 cd "$folder"
-exec "$JAVA_HOME/bin/java" --sun-misc-unsafe-memory-access=allow \
+exec "$JAVA_HOME/bin/java" --sun-misc-unsafe-memory-access=allow --enable-native-access=ALL-UNNAMED \
     -cp "$root/stress/target/classes:$root/stress/target/libraries/*" org.openjdk.jcstress.Main \
     -m "$mode" -t "$only" -r "$folder" -strideSize 128 -strideCount 8 \
     -jvmArgsPrepend "--sun-misc-unsafe-memory-access=allow --enable-native-access=ALL-UNNAMED"

@@ -37,7 +37,7 @@ try() { # word...
             knows_options "$@"
             ;;
         # serve.sh runs each of these; here only the options are checked.
-        './ioasis serve '* | './ioasis viot '* | './ioasis dump' | './ioasis dump '* | './ioasis check' | './ioasis inject '*)
+        './ioasis serve '* | './ioasis viot '* | './ioasis devicetree '* | './ioasis dump' | './ioasis dump '* | './ioasis check' | './ioasis inject '*)
             shift
             knows_options "$@"
             ;;

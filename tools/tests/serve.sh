@@ -14,7 +14,8 @@ stop_hard() {
 # Starts a server in the present folder; its pid is in $server and what it says in the file said.
 serve() { # argument...
     : >said
-    "$project/ioasis" serve "$@" >said 2>complaints &
+    # A job in the background has SIGINT ignored, which a JVM leaves so.
+    env --default-signal=INT "$project/ioasis" serve "$@" >said 2>complaints &
     server=$!
     tries=0
     # The last line is the last -device.
@@ -149,10 +150,29 @@ asking() {
     stop TERM
     [ $status -eq 0 ] || fail "code 0, not $status"
     grep -q 'machine/iommu injected: planted: MapNoMemory\[nth=100\]$' requests.log || fail "the trace to tell"
+    run "$project/ioasis" serve --iommu iommu.sock --trace no/requests.log
+    [ $status -eq 2 ] && grep -q 'no folder for no/requests.log' err || fail "a trace without a folder to be refused"
+    run "$project/ioasis" serve --iommu iommu.sock --trace requests.log --trace-limit 0
+    [ $status -eq 2 ] && grep -q 'must be 1 to' err || fail "a limit of 0 to be refused"
     run "$project/ioasis" check
     [ $status -eq 69 ] && grep -q 'no server has its control socket' err || fail "a missing server to be said"
 }
 check "a running server is asked, and what is planted stands in the trace" asking
+
+rogue() {
+    serve --iommu iommu.sock --rng rng.sock,endpoint=0x28,rogue
+    grep -q "^ready machine/rng0 $PWD/rng.sock\$" said || fail "a line for the device's socket"
+    run "$project/ioasis" rogue write 0x1000 --length 16 --count 10 --step 4096
+    [ $status -eq 0 ] && grep -q '^10 writes of 16 bytes: 0 went through, ' out || fail "what became of the accesses"
+    run "$project/ioasis" rogue read 5-4
+    [ $status -eq 2 ] && grep -q 'ends before it starts' err || fail "a range that is none to be refused"
+    run "$project/ioasis" rogue erase 5
+    [ $status -eq 2 ] && grep -q 'read or write, not erase' err || fail "nonsense to be refused"
+    stop INT
+    [ $status -eq 0 ] || fail "code 0 after SIGINT, not $status"
+    [ ! -e rng.sock ] && [ ! -e ioasis-control.sock ] || fail "no socket to be left"
+}
+check "a rogue is fired by hand, and SIGINT ends a server as well" rogue
 
 viot() {
     run "$project/ioasis" viot --output table --iommu 00:01.0 --range 00:02.0-00:1f.7
@@ -171,6 +191,19 @@ viot() {
     run "$project/ioasis" viot --check missing
     [ $status -eq 1 ] || fail "a missing file to be said"
 }
+devicetree() {
+    run "$project/ioasis" devicetree --output overlay --iommu 00:01.0 --bridge /pcie@10000000 \
+        --range 00:00.0-ff:1f.7 --mmio-iommu /virtio_mmio@a000000 --device /virtio_mmio@a000200,endpoint=7,iommu=1
+    [ $status -eq 0 ] && [ "$(od -An -tx1 -N4 overlay | tr -d ' ')" = d00dfeed ] || fail "an overlay"
+    run "$project/ioasis" devicetree --output none --iommu 00:01.0 --range 00:02.0
+    [ $status -eq 2 ] && grep -q 'no node is named for the host bridge of PCI segment 0' err ||
+        fail "a missing bridge to be refused"
+    [ ! -e none ] || fail "nothing to be written"
+    run "$project/ioasis" devicetree --output none --mmio-iommu /virtio_mmio
+    [ $status -eq 2 ] && grep -q -e '--mmio-iommu: cannot be read: /virtio_mmio' err || fail "a node without an address"
+}
+check "devicetree writes an overlay, or says what is missing" devicetree
+
 check "viot writes tables and finds what is wrong with one" viot
 
 finish

@@ -25,11 +25,16 @@ abstract class AskCommand implements Callable<Integer> {
     /** What the server is asked. */
     abstract String question();
 
+    /** How long the answer may take. */
+    int waitMillis() {
+        return ControlClient.WAIT_MILLIS;
+    }
+
     @Override
     public Integer call() {
         ControlClient.Answer answer;
         try {
-            answer = ControlClient.ask(control, question());
+            answer = ControlClient.ask(control, question(), waitMillis());
         } catch (ErrnoException e) {
             System.err.println(
                     e.errno() == Errno.ENOENT || e.errno() == Errno.ECONNREFUSED
@@ -124,6 +129,79 @@ abstract class AskCommand implements Callable<Integer> {
         @Override
         String question() {
             return "inject %s %s %s".formatted(iommu, name, value);
+        }
+    }
+
+    /** {@code ioasis rogue}. */
+    @Command(
+            name = "rogue",
+            description = {
+                "Make a rogue device of a running server access memory that its driver never gave it, to see what"
+                        + " stops it.",
+                "ADDRESS is where it begins, or FIRST-LAST (inclusive) for addresses by chance. Prints what became of"
+                        + " the accesses."
+            },
+            mixinStandardHelpOptions = true,
+            exitCodeListHeading = "%nExit codes:%n",
+            exitCodeList = {
+                "0:the accesses were tried",
+                "1:the machine ended before",
+                "2:wrong arguments",
+                "69:no server answers"
+            })
+    static final class Rogue extends AskCommand {
+        @Option(
+                names = "--device",
+                paramLabel = "MACHINE/DEVICE",
+                defaultValue = "-",
+                description = "Which one, if the server has several.")
+        private String device = "-";
+
+        @Option(
+                names = "--length",
+                paramLabel = "BYTES",
+                defaultValue = "64",
+                description = "Of each access, 1 to 1048576 (default: ${DEFAULT-VALUE}).")
+        private String length = "64";
+
+        @Option(
+                names = "--count",
+                paramLabel = "N",
+                defaultValue = "1",
+                description = "How many accesses, 1 to 100000000 (default: ${DEFAULT-VALUE}).")
+        private String count = "1";
+
+        @Option(
+                names = "--step",
+                paramLabel = "BYTES",
+                defaultValue = "0",
+                description = {
+                    "From one address to the next, if ADDRESS is a single one (default: ${DEFAULT-VALUE})."
+                })
+        private String step = "0";
+
+        @Parameters(index = "0", paramLabel = "read|write", description = "What it does.")
+        private String access = "";
+
+        @Parameters(index = "1", paramLabel = "ADDRESS", description = "Where, as 0x10000000.")
+        private String address = "";
+
+        @Override
+        String question() {
+            int dash = address.indexOf('-');
+            String aim =
+                    dash < 0
+                            ? "stride %s %s".formatted(address, step)
+                            : "scatter %s %s"
+                                    .formatted(
+                                            address.substring(0, dash),
+                                            address.substring(dash + 1));
+            return "rogue %s %s %s %s %s".formatted(device, access, aim, length, count);
+        }
+
+        @Override
+        int waitMillis() {
+            return ControlClient.WAIT_FOREVER;
         }
     }
 }

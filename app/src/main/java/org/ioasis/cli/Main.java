@@ -16,9 +16,11 @@ import picocli.CommandLine.Command;
             VmCommand.class,
             ServeCommand.class,
             ViotCommand.class,
+            DeviceTreeCommand.class,
             AskCommand.Dump.class,
             AskCommand.Check.class,
-            AskCommand.Inject.class
+            AskCommand.Inject.class,
+            AskCommand.Rogue.class
         })
 public final class Main {
     private Main() {}

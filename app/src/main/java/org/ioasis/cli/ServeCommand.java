@@ -9,10 +9,11 @@ import org.ioasis.config.ConfigException;
 import org.ioasis.config.ConfigFile;
 import org.ioasis.config.FlagConfig;
 import org.ioasis.config.ServeConfig;
-import org.ioasis.config.ServeConfig.TraceConfig;
+import org.ioasis.live.TraceConfig;
 import org.ioasis.serve.Server;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.ParameterException;
@@ -22,7 +23,7 @@ import picocli.CommandLine.Spec;
 @Command(
         name = "serve",
         description = {
-            "Serve an IOMMU and the disks behind it to a VMM that is started elsewhere.",
+            "Serve an IOMMU and the devices behind it to a VMM that is started elsewhere.",
             "Prints a line per socket when it is ready, then the arguments for QEMU. Ends on SIGTERM or SIGINT and"
                     + " removes its sockets and tables."
         },
@@ -51,12 +52,23 @@ final class ServeCommand implements Callable<Integer> {
 
     @Option(
             names = "--blk",
-            paramLabel = "SOCKET,file=FILE[,endpoint=ID][,serial=TEXT][,readonly]",
+            paramLabel = "SOCKET,file=FILE[,KEY=VALUE...]",
             description = {
-                "A disk behind the IOMMU; repeatable. The endpoint's id is its PCI function's number"
-                        + " (0x10 for 00:02.0) if none is given. A comma in a value is written twice."
+                "A disk behind the IOMMU; repeatable. endpoint=ID: if left out, its PCI function's number (0x10 for"
+                        + " 00:02.0). serial=TEXT. readonly. num_queues=N: request queues, 1 to 64. blk_size=512 or"
+                        + " 4096. nodiscard: the guest cannot give parts of the file back. A comma in a value is"
+                        + " written twice."
             })
     private List<String> disks = List.of();
+
+    @Option(
+            names = "--rng",
+            paramLabel = "SOCKET[,endpoint=ID][,rogue]",
+            description = {
+                "An entropy device behind the IOMMU; repeatable. rogue: `ioasis rogue` can make it issue accesses that"
+                        + " its driver never asked for, to test what stops them."
+            })
+    private List<String> rngs = List.of();
 
     @Option(
             names = "--viot",
@@ -74,24 +86,7 @@ final class ServeCommand implements Callable<Integer> {
                             + " beside the first socket).")
     private @Nullable Path control;
 
-    @Option(
-            names = "--trace",
-            paramLabel = "FILE",
-            description = "Write each request, answer, fault and event there, one line each.")
-    private @Nullable Path trace;
-
-    /** How a trace is written. */
-    enum TraceFormat {
-        text,
-        json
-    }
-
-    @Option(
-            names = "--trace-format",
-            defaultValue = "text",
-            description =
-                    "${COMPLETION-CANDIDATES}; json is one object per line (default: ${DEFAULT-VALUE}).")
-    private TraceFormat traceFormat = TraceFormat.text;
+    @Mixin private final TraceOptions trace = new TraceOptions();
 
     @Override
     public Integer call() throws IOException, InterruptedException {
@@ -133,16 +128,13 @@ final class ServeCommand implements Callable<Integer> {
     }
 
     private ServeConfig configuration() throws ConfigException, IOException {
-        Path traceFile = trace;
-        TraceConfig traced =
-                traceFile == null
-                        ? null
-                        : new TraceConfig(traceFile, traceFormat == TraceFormat.json);
+        TraceConfig traced = trace.chosen();
         Path file = config;
         Path socket = iommu;
         if (file != null) {
-            if (socket != null || !disks.isEmpty() || viot != null) {
-                throw refused("--config describes everything: no --iommu, --blk or --viot with it");
+            if (socket != null || !disks.isEmpty() || !rngs.isEmpty() || viot != null) {
+                throw refused(
+                        "--config describes everything: no --iommu, --blk, --rng or --viot with it");
             }
             ServeConfig read = ConfigFile.read(file);
             return new ServeConfig(
@@ -151,9 +143,9 @@ final class ServeCommand implements Callable<Integer> {
                     traced == null ? read.trace() : traced);
         }
         if (socket == null) {
-            throw refused("what to serve: --config FILE, or --iommu SOCKET and --blk");
+            throw refused("what to serve: --config FILE, or --iommu SOCKET and --blk or --rng");
         }
-        return FlagConfig.of(socket, disks, viot, control, traced);
+        return FlagConfig.of(socket, disks, rngs, viot, control, traced);
     }
 
     private ParameterException refused(String message) {

@@ -11,8 +11,6 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.Callable;
-import java.util.regex.Matcher;
-import java.util.regex.Pattern;
 import org.ioasis.topology.Viot;
 import org.ioasis.topology.ViotReport;
 import org.jspecify.annotations.Nullable;
@@ -38,13 +36,6 @@ import picocli.CommandLine.Spec;
         })
 final class ViotCommand implements Callable<Integer> {
     private static final JsonFactory JSON = new JsonFactory();
-    private static final String FUNCTION =
-            "(?:([0-9a-fA-F]{1,4}):)?([0-9a-fA-F]{1,2}):([01]?[0-9a-fA-F])\\.([0-7])";
-    private static final Pattern ONE = Pattern.compile(FUNCTION);
-    private static final Pattern RANGE =
-            Pattern.compile(
-                    FUNCTION + "(?:-" + FUNCTION + ")?((?:,endpoint=[^,]+|,iommu=[0-9]{1,5})*)");
-
     @Spec private @Nullable CommandSpec spec;
 
     @Option(
@@ -92,8 +83,8 @@ final class ViotCommand implements Callable<Integer> {
             table =
                     Viot.table(
                             Viot.Oem.IOASIS,
-                            iommus.stream().map(this::iommu).toList(),
-                            ranges.stream().map(this::range).toList(),
+                            iommus.stream().map(PciSyntax::iommu).toList(),
+                            ranges.stream().map(PciSyntax::range).toList(),
                             Viot.OwnFunction.REFUSED);
         } catch (IllegalArgumentException e) {
             throw refused(String.valueOf(e.getMessage()));
@@ -106,54 +97,6 @@ final class ViotCommand implements Callable<Integer> {
         }
         System.out.printf("%s: %d bytes%n", target, table.length);
         return 0;
-    }
-
-    private Viot.Iommu iommu(String text) {
-        Matcher matcher = ONE.matcher(text);
-        if (!matcher.matches()) {
-            throw refused("--iommu: no PCI function: " + text);
-        }
-        return new Viot.Iommu(segment(matcher, 1), bdf(matcher, 1));
-    }
-
-    private Viot.PciRange range(String text) {
-        Matcher matcher = RANGE.matcher(text);
-        if (!matcher.matches()) {
-            throw refused("--range: not FIRST[-LAST][,endpoint=ID][,iommu=N]: " + text);
-        }
-        int first = bdf(matcher, 1);
-        int last = matcher.group(6) == null ? first : bdf(matcher, 5);
-        if (matcher.group(6) != null
-                && matcher.group(5) != null
-                && segment(matcher, 5) != segment(matcher, 1)) {
-            throw refused("--range: both ends must be in one segment: " + text);
-        }
-        long endpoint = first;
-        int iommu = 0;
-        for (String option : matcher.group(9).split(",", -1)) {
-            if (option.startsWith("endpoint=")) {
-                try {
-                    endpoint = Long.decode(option.substring("endpoint=".length()));
-                } catch (NumberFormatException e) {
-                    throw refused("--range: no number: " + option);
-                }
-            } else if (option.startsWith("iommu=")) {
-                iommu = Integer.parseInt(option.substring("iommu=".length()));
-            }
-        }
-        return new Viot.PciRange(iommu, segment(matcher, 1), first, last, endpoint);
-    }
-
-    private static int segment(Matcher matcher, int group) {
-        String text = matcher.group(group);
-        return text == null ? 0 : Integer.parseInt(text, 16);
-    }
-
-    private static int bdf(Matcher matcher, int group) {
-        return Viot.bdf(
-                Integer.parseInt(matcher.group(group + 1), 16),
-                Integer.parseInt(matcher.group(group + 2), 16),
-                Integer.parseInt(matcher.group(group + 3), 16));
     }
 
     private int check(Path file) throws IOException {

@@ -12,6 +12,7 @@ import org.ioasis.guestkit.Host;
 import org.ioasis.guestkit.Kernel;
 import org.ioasis.guestkit.KernelChoice;
 import org.ioasis.guestkit.UnavailableException;
+import org.ioasis.live.TraceConfig;
 import org.ioasis.run.DiskRun;
 import org.ioasis.run.GuestSetup;
 import org.ioasis.run.Progress;
@@ -25,6 +26,7 @@ import org.ioasis.vm.GuestTask;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.ArgGroup;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.ParameterException;
@@ -253,6 +255,8 @@ final class VmCommand implements Callable<Integer> {
         hotplug
     }
 
+    @Mixin private final TraceOptions trace = new TraceOptions();
+
     @Option(
             names = "--print-qemu",
             description = "Print the command that QEMU would be started with, and start nothing.")
@@ -385,6 +389,10 @@ final class VmCommand implements Callable<Integer> {
                         .iommus(iommus)
                         .append(append)
                         .disks(disks);
+        TraceConfig traced = trace.chosen();
+        if (traced != null) {
+            options.trace(traced);
+        }
         if (translation != null) {
             options.translation(translation.chosen());
         }

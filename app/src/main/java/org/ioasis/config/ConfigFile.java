@@ -8,16 +8,20 @@ import java.util.List;
 import java.util.Locale;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
-import org.ioasis.config.Draft.BlkDraft;
+import org.ioasis.config.Draft.DeviceDraft;
 import org.ioasis.config.Draft.IommuDraft;
+import org.ioasis.config.Draft.Kind;
 import org.ioasis.config.Draft.MachineDraft;
 import org.ioasis.config.Problem.Place;
-import org.ioasis.config.ServeConfig.TraceConfig;
 import org.ioasis.iommu.EndpointProperties;
 import org.ioasis.iommu.IommuOptions;
 import org.ioasis.iommu.ReservedRegion;
 import org.ioasis.iommu.ReservedWindows;
+import org.ioasis.live.TraceConfig;
 import org.ioasis.machine.Machine;
+import org.ioasis.virtio.blk.BlkBlocks;
+import org.ioasis.virtio.blk.BlkErasing;
+import org.ioasis.virtio.blk.BlkSettings;
 import org.ioasis.virtio.iommu.Injection;
 import org.jspecify.annotations.Nullable;
 import org.tomlj.Toml;
@@ -80,6 +84,10 @@ public final class ConfigFile {
         if (!format.equals("text") && !format.equals("json")) {
             file.problem("trace_format", "must be \"text\" or \"json\"");
         }
+        int limit =
+                (int)
+                        file.integer(
+                                "trace_limit", 1, TraceConfig.LIMIT_MIB_MAX, TraceConfig.LIMIT_MIB);
         List<MachineDraft> machines = new ArrayList<>();
         for (TableReader machine : file.tables("machine")) {
             machines.add(machine(machine, machines.size()));
@@ -91,7 +99,7 @@ public final class ConfigFile {
         return new ServeConfig(
                 new Draft(problems).resolve(machines, control),
                 control,
-                traceFile == null ? null : new TraceConfig(traceFile, format.equals("json")));
+                traceFile == null ? null : TraceConfig.of(traceFile, format.equals("json"), limit));
     }
 
     private MachineDraft machine(TableReader machine, int index) {
@@ -137,13 +145,16 @@ public final class ConfigFile {
                         tables,
                         iommu.integer("endpoint_mappings_max", 1, 1L << 32, mappings),
                         tableBytes(iommu, "endpoint_tables_max", tables));
-        List<BlkDraft> disks = new ArrayList<>();
+        List<DeviceDraft> devices = new ArrayList<>();
         for (TableReader disk : iommu.tables("blk")) {
-            disks.add(disk(disk));
+            devices.add(device(disk, blk(disk)));
+        }
+        for (TableReader rng : iommu.tables("rng")) {
+            devices.add(device(rng, new Kind.Rng(rng.bool("rogue", false))));
         }
         List<Injection> injections = injections(iommu);
         iommu.finish();
-        return new IommuDraft(iommu.place(), name, socket, slot, options, disks, injections);
+        return new IommuDraft(iommu.place(), name, socket, slot, options, devices, injections);
     }
 
     /** Bytes of mapping tables; they are used as whole tables of 4 KiB. */
@@ -171,20 +182,69 @@ public final class ConfigFile {
         return injections;
     }
 
-    private BlkDraft disk(TableReader disk) {
-        BlkDraft draft =
-                new BlkDraft(
-                        disk.place(),
-                        disk.string("name"),
-                        disk.requiredPath("socket"),
-                        disk.requiredPath("file"),
-                        !disk.bool("readonly", false),
-                        disk.string("serial"),
-                        disk.unsigned("endpoint", 32, -1),
-                        slot(disk),
-                        properties(disk));
-        disk.finish();
+    private DeviceDraft device(TableReader device, Kind kind) {
+        DeviceDraft draft =
+                new DeviceDraft(
+                        device.place(),
+                        device.string("name"),
+                        device.requiredPath("socket"),
+                        device.unsigned("endpoint", 32, -1),
+                        slot(device),
+                        properties(device),
+                        kind);
+        device.finish();
         return draft;
+    }
+
+    private static Kind.Blk blk(TableReader disk) {
+        return new Kind.Blk(
+                disk.requiredPath("file"),
+                !disk.bool("readonly", false),
+                disk.string("serial"),
+                settings(disk));
+    }
+
+    private static BlkSettings settings(TableReader disk) {
+        BlkSettings usual = BlkSettings.of("");
+        int queueSize = (int) disk.integer("queue_size", 4, 1024, usual.queueSizeMax());
+        if (Integer.bitCount(queueSize) != 1) {
+            disk.problem("queue_size", "must be a power of two, not " + queueSize);
+            queueSize = usual.queueSizeMax();
+        }
+        int segMax = (int) disk.integer("seg_max", 1, queueSize - 2, queueSize - 2);
+        int sizeMax = (int) disk.integer("size_max", 4096, Integer.MAX_VALUE, usual.sizeMax());
+        return new BlkSettings(
+                usual.serial(),
+                (int) disk.integer("num_queues", 1, BlkSettings.QUEUE_LIMIT, usual.queueCount()),
+                queueSize,
+                usual.requestLimit(),
+                usual.chunkBytes(),
+                segMax,
+                sizeMax,
+                blocks(disk),
+                disk.bool("discard", true) ? usual.erasing() : BlkErasing.NO_DISCARD);
+    }
+
+    private static BlkBlocks blocks(TableReader disk) {
+        BlkBlocks blocks = BlkBlocks.OF_512;
+        long size = disk.unsigned("blk_size", 32, blocks.size());
+        if (size == BlkBlocks.OF_4096.size()) {
+            blocks = BlkBlocks.OF_4096;
+        } else if (size != blocks.size()) {
+            disk.problem("blk_size", "must be 512 or 4096, not " + size);
+        }
+        TableReader topology = disk.table("topology");
+        if (topology == null) {
+            return blocks;
+        }
+        BlkBlocks shaped =
+                new BlkBlocks(
+                        blocks.size(),
+                        (int) topology.integer("physical_block_exp", 0, 8, 0),
+                        (int) topology.integer("min_io_size", 1, 0xffff, 1),
+                        (int) topology.integer("opt_io_size", 0, Integer.MAX_VALUE, 0));
+        topology.finish();
+        return shaped;
     }
 
     private EndpointProperties properties(TableReader endpoint) {

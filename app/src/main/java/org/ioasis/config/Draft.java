@@ -10,15 +10,18 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import org.ioasis.config.Problem.Place;
-import org.ioasis.config.ServeConfig.BlkConfig;
+import org.ioasis.config.ServeConfig.DeviceConfig;
 import org.ioasis.config.ServeConfig.IommuConfig;
 import org.ioasis.config.ServeConfig.MachineConfig;
 import org.ioasis.iommu.EndpointProperties;
 import org.ioasis.iommu.IommuOptions;
 import org.ioasis.iommu.ReservedRegion;
+import org.ioasis.machine.DeviceOptions;
 import org.ioasis.machine.DiskOptions;
+import org.ioasis.machine.RngOptions;
 import org.ioasis.spec.VirtioBlk;
 import org.ioasis.topology.Viot;
+import org.ioasis.virtio.blk.BlkSettings;
 import org.ioasis.virtio.iommu.Injection;
 import org.jspecify.annotations.Nullable;
 
@@ -52,20 +55,30 @@ final class Draft {
             Path socket,
             int slot,
             IommuOptions options,
-            List<BlkDraft> disks,
+            List<DeviceDraft> devices,
             List<Injection> injections) {}
 
-    /** One disk as written; a slot of 0 and an endpoint of -1 are to be chosen. */
-    record BlkDraft(
+    /**
+     * One device behind an IOMMU as written; a slot of 0 and an endpoint of -1 are to be chosen.
+     */
+    record DeviceDraft(
             Place place,
             @Nullable String name,
             Path socket,
-            Path file,
-            boolean isWritable,
-            @Nullable String serial,
             long endpoint,
             int slot,
-            EndpointProperties properties) {}
+            EndpointProperties properties,
+            Kind kind) {}
+
+    /** What only one kind of device has. */
+    sealed interface Kind {
+        /** A disk; its settings have no serial number yet. */
+        record Blk(Path file, boolean isWritable, @Nullable String serial, BlkSettings settings)
+                implements Kind {}
+
+        /** An entropy device. */
+        record Rng(boolean isRogue) implements Kind {}
+    }
 
     private final List<Problem> problems;
     private final Set<Path> sockets = new HashSet<>();
@@ -115,8 +128,8 @@ final class Draft {
         Slots slots = new Slots();
         for (IommuDraft iommu : machine.iommus) {
             slots.take(iommu.place, iommu.slot);
-            for (BlkDraft disk : iommu.disks) {
-                slots.take(disk.place, disk.slot);
+            for (DeviceDraft device : iommu.devices) {
+                slots.take(device.place, device.slot);
             }
         }
         // IOMMUs choose first: where a guest looks for the functions behind one, it must be known.
@@ -126,41 +139,34 @@ final class Draft {
         }
         Set<String> names = new HashSet<>();
         List<IommuConfig> iommus = new ArrayList<>();
-        int diskNumber = 0;
+        Numbers numbers = new Numbers();
         for (IommuDraft iommu : machine.iommus) {
             String name = iommu.name != null ? iommu.name : "iommu" + iommus.size();
             checkName(iommu.place, name, names);
             checkSocket(iommu.place, iommu.socket);
             Map<Long, String> endpoints = new HashMap<>();
-            List<BlkConfig> disks = new ArrayList<>();
-            for (BlkDraft disk : iommu.disks) {
-                String diskName = disk.name != null ? disk.name : "disk" + diskNumber;
-                diskNumber++;
-                checkName(disk.place, diskName, names);
-                checkDisk(disk, iommu.options);
-                int slot = disk.slot != 0 ? disk.slot : slots.choose(disk.place, disk.endpoint);
+            List<DeviceConfig> devices = new ArrayList<>();
+            for (DeviceDraft device : iommu.devices) {
+                String usual = numbers.nameOf(device.kind);
+                String deviceName = device.name != null ? device.name : usual;
+                checkName(device.place, deviceName, names);
+                check(device, iommu.options);
+                int slot =
+                        device.slot != 0
+                                ? device.slot
+                                : slots.choose(device.place, device.endpoint);
                 int bdf = Viot.bdf(0, slot, 0);
-                long endpoint = disk.endpoint >= 0 ? disk.endpoint : bdf;
-                String other = endpoints.put(endpoint, diskName);
+                long endpoint = device.endpoint >= 0 ? device.endpoint : bdf;
+                String other = endpoints.put(endpoint, deviceName);
                 if (other != null) {
                     problem(
-                            disk.place,
+                            device.place,
                             "%s and %s have the same endpoint 0x%x behind %s"
-                                    .formatted(other, diskName, endpoint, name));
+                                    .formatted(other, deviceName, endpoint, name));
                 }
-                disks.add(
-                        new BlkConfig(
-                                new DiskOptions(
-                                        diskName,
-                                        serial(disk, diskName),
-                                        disk.file,
-                                        disk.isWritable,
-                                        disk.socket,
-                                        (int) endpoint,
-                                        disk.properties),
-                                bdf));
+                devices.add(new DeviceConfig(options(device, deviceName, (int) endpoint), bdf));
             }
-            if (disks.size() > iommu.options.endpointLimit()) {
+            if (devices.size() > iommu.options.endpointLimit()) {
                 problem(iommu.place, "more endpoints than endpoints_max");
             }
             int slot = iommuSlots.getOrDefault(iommu, SLOT_FIRST);
@@ -170,10 +176,40 @@ final class Draft {
                             iommu.socket,
                             Viot.bdf(0, slot, 0),
                             iommu.options,
-                            disks,
+                            devices,
                             iommu.injections));
         }
         return iommus;
+    }
+
+    /** Counts the devices of a machine by their kind. */
+    private static final class Numbers {
+        private int disks;
+        private int rngs;
+
+        /** The name of the next of that kind, unless it has another. */
+        String nameOf(Kind kind) {
+            return switch (kind) {
+                case Kind.Blk _ -> "disk" + disks++;
+                case Kind.Rng _ -> "rng" + rngs++;
+            };
+        }
+    }
+
+    private static DeviceOptions options(DeviceDraft device, String name, int endpoint) {
+        return switch (device.kind) {
+            case Kind.Blk blk ->
+                    new DiskOptions(
+                            name,
+                            blk.file,
+                            blk.isWritable,
+                            device.socket,
+                            endpoint,
+                            device.properties,
+                            blk.settings.withSerial(serial(blk, name)));
+            case Kind.Rng rng ->
+                    new RngOptions(name, device.socket, endpoint, device.properties, rng.isRogue);
+        };
     }
 
     private void checkName(Place place, String name, Set<String> names) {
@@ -198,52 +234,63 @@ final class Draft {
         }
     }
 
-    private void checkDisk(BlkDraft disk, IommuOptions options) {
-        checkSocket(disk.place, disk.socket);
-        if (!Files.exists(disk.file)) {
-            problem(disk.place, "there is no file " + disk.file);
-        } else if (Files.isDirectory(disk.file)) {
-            problem(disk.place, disk.file + " is a folder");
-        } else if (!Files.isReadable(disk.file)
-                || (disk.isWritable && !Files.isWritable(disk.file))) {
-            problem(
-                    disk.place,
-                    "no permission to %s %s"
-                            .formatted(disk.isWritable ? "write" : "read", disk.file));
+    private void check(DeviceDraft device, IommuOptions options) {
+        checkSocket(device.place, device.socket);
+        if (device.kind instanceof Kind.Blk blk) {
+            check(device.place, blk);
         }
-        String serial = disk.serial;
-        if (serial != null
-                && (serial.length() > VirtioBlk.ID_BYTES
-                        || !StandardCharsets.US_ASCII.newEncoder().canEncode(serial))) {
-            problem(
-                    disk.place,
-                    "serial \"%s\" is not up to %d ASCII characters"
-                            .formatted(serial, VirtioBlk.ID_BYTES));
-        }
-        long mask = disk.properties.pageSizeMask();
+        long mask = device.properties.pageSizeMask();
         if (mask != 0 && (mask & options.pageSizeMask()) == 0) {
             problem(
-                    disk.place,
+                    device.place,
                     "page_size_mask 0x%x of the endpoint and 0x%x of its IOMMU have no size in common"
                             .formatted(mask, options.pageSizeMask()));
         }
-        List<ReservedRegion> regions = disk.properties.reserved().regions();
+        List<ReservedRegion> regions = device.properties.reserved().regions();
         if (regions.size() > REGIONS_MAX) {
             problem(
-                    disk.place,
+                    device.place,
                     "%d reserved regions; PROBE has room for %d"
                             .formatted(regions.size(), REGIONS_MAX));
         }
         if (regions.stream().filter(r -> r.kind() == ReservedRegion.Kind.MSI).count() > 1) {
-            problem(disk.place, "more than one MSI region");
+            problem(device.place, "more than one MSI region");
         }
     }
 
-    private static String serial(BlkDraft disk, String name) {
-        if (disk.serial != null) {
-            return disk.serial;
+    private void check(Place place, Kind.Blk disk) {
+        if (!Files.exists(disk.file)) {
+            problem(place, "there is no file " + disk.file);
+        } else if (Files.isDirectory(disk.file)) {
+            problem(place, disk.file + " is a folder");
+        } else if (!Files.isReadable(disk.file)
+                || (disk.isWritable && !Files.isWritable(disk.file))) {
+            problem(
+                    place,
+                    "no permission to %s %s"
+                            .formatted(disk.isWritable ? "write" : "read", disk.file));
         }
-        return name.length() > VirtioBlk.ID_BYTES ? name.substring(0, VirtioBlk.ID_BYTES) : name;
+        String serial = disk.serial;
+        if (serial != null && !isSerial(serial)) {
+            problem(
+                    place,
+                    "serial \"%s\" is not up to %d ASCII characters"
+                            .formatted(serial, VirtioBlk.ID_BYTES));
+        }
+    }
+
+    private static boolean isSerial(String text) {
+        return text.length() <= VirtioBlk.ID_BYTES
+                && StandardCharsets.US_ASCII.newEncoder().canEncode(text);
+    }
+
+    /** What was chosen, or the name as far as it fits; empty where neither is possible. */
+    private static String serial(Kind.Blk disk, String name) {
+        String chosen =
+                disk.serial != null
+                        ? disk.serial
+                        : name.substring(0, Math.min(name.length(), VirtioBlk.ID_BYTES));
+        return isSerial(chosen) ? chosen : "";
     }
 
     /** The slots of a machine's root bus. */

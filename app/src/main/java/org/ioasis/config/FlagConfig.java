@@ -3,125 +3,195 @@ package org.ioasis.config;
 import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
-import org.ioasis.config.Draft.BlkDraft;
+import java.util.Map;
+import org.ioasis.config.Draft.DeviceDraft;
 import org.ioasis.config.Draft.IommuDraft;
+import org.ioasis.config.Draft.Kind;
 import org.ioasis.config.Draft.MachineDraft;
 import org.ioasis.config.Problem.Place;
-import org.ioasis.config.ServeConfig.TraceConfig;
 import org.ioasis.iommu.IommuOptions;
+import org.ioasis.live.TraceConfig;
 import org.ioasis.machine.Machine;
+import org.ioasis.virtio.blk.BlkBlocks;
+import org.ioasis.virtio.blk.BlkErasing;
+import org.ioasis.virtio.blk.BlkSettings;
 import org.jspecify.annotations.Nullable;
 
-/** The simple case from the command line: one machine, one IOMMU, its disks. Any thread. */
+/**
+ * The simple case from the command line: one machine, one IOMMU, the devices behind it. One thread.
+ */
 public final class FlagConfig {
     private static final Place PLACE = Place.COMMAND_LINE;
+
+    private final List<Problem> problems = new ArrayList<>();
 
     private FlagConfig() {}
 
     /**
      * Reads the options.
      *
-     * @param disks each {@code SOCKET,file=FILE[,endpoint=ID][,serial=TEXT][,readonly]}; a comma
-     *     inside of a value is written twice
+     * @param disks each {@code SOCKET,file=FILE} and more; a comma inside of a value is written
+     *     twice
+     * @param rngs each {@code SOCKET} and more
      * @throws ConfigException with everything that is wrong
      */
     public static ServeConfig of(
             Path iommu,
             List<String> disks,
+            List<String> rngs,
             @Nullable Path viot,
             @Nullable Path control,
             @Nullable TraceConfig trace)
             throws ConfigException {
-        List<Problem> problems = new ArrayList<>();
-        List<BlkDraft> drafts = new ArrayList<>();
-        for (String disk : disks) {
-            BlkDraft draft = disk(disk, problems);
-            if (draft != null) {
-                drafts.add(draft);
-            }
-        }
-        MachineDraft machine =
-                new MachineDraft(
-                        PLACE,
-                        "machine",
-                        0,
-                        viot,
-                        List.of(
-                                new IommuDraft(
-                                        PLACE,
-                                        "iommu",
-                                        iommu,
-                                        0,
-                                        IommuOptions.DEFAULT,
-                                        drafts,
-                                        List.of())));
+        FlagConfig flags = new FlagConfig();
+        List<DeviceDraft> devices = new ArrayList<>();
+        disks.forEach(text -> flags.add(devices, "--blk " + text, text, true));
+        rngs.forEach(text -> flags.add(devices, "--rng " + text, text, false));
+        IommuDraft only =
+                new IommuDraft(PLACE, "iommu", iommu, 0, IommuOptions.DEFAULT, devices, List.of());
+        MachineDraft machine = new MachineDraft(PLACE, "machine", 0, viot, List.of(only));
         ServeConfig config =
                 new ServeConfig(
-                        new Draft(problems).resolve(List.of(machine), control), control, trace);
-        if (!problems.isEmpty()) {
-            throw new ConfigException("", problems);
+                        new Draft(flags.problems).resolve(List.of(machine), control),
+                        control,
+                        trace);
+        if (!flags.problems.isEmpty()) {
+            throw new ConfigException("", flags.problems);
         }
         return config;
     }
 
-    private static @Nullable BlkDraft disk(String text, List<Problem> problems) {
-        // Protected first, so that a doubled comma never looks like a border.
-        String[] parts = text.replace(",,", "\0").split(",", -1);
-        Path socket = null;
-        Path file = null;
-        String serial = null;
-        long endpoint = -1;
-        boolean isWritable = true;
-        for (int i = 0; i < parts.length; i++) {
-            String part = parts[i].replace('\0', ',');
-            int equals = part.indexOf('=');
-            String key = equals < 0 ? part : part.substring(0, equals);
-            String value = equals < 0 ? "" : part.substring(equals + 1);
-            try {
-                if (i == 0) {
-                    socket = Path.of(part);
-                } else if (key.equals("file") && !value.isEmpty()) {
-                    file = Path.of(value);
-                } else if (key.equals("endpoint")) {
-                    endpoint =
-                            Integer.toUnsignedLong(
-                                    Integer.parseUnsignedInt(digits(value), radix(value)));
-                } else if (key.equals("serial") && !value.isEmpty()) {
-                    serial = value;
-                } else if (part.equals("readonly")) {
-                    isWritable = false;
-                } else {
-                    problems.add(
-                            new Problem(
-                                    PLACE,
-                                    "--blk %s: \"%s\" is not file=FILE, endpoint=ID, serial=TEXT or readonly"
-                                            .formatted(text, part)));
+    private void add(List<DeviceDraft> devices, String option, String text, boolean isDisk) {
+        Words words = new Words(option, text);
+        long endpoint = words.number("endpoint", 0xffff_ffffL, -1);
+        Kind kind = isDisk ? blk(words) : new Kind.Rng(words.flag("rogue"));
+        words.finish();
+        Path socket = words.path("");
+        if (socket == null || kind == null) {
+            words.problem(isDisk ? "needs a socket and file=FILE" : "needs a socket");
+        } else {
+            devices.add(
+                    new DeviceDraft(PLACE, null, socket, endpoint, 0, Machine.X86_ENDPOINT, kind));
+        }
+    }
+
+    private static Kind.@Nullable Blk blk(Words words) {
+        Path file = words.path("file");
+        String serial = words.text("serial");
+        boolean isWritable = !words.flag("readonly");
+        BlkSettings settings = BlkSettings.of("");
+        long queues = words.number("num_queues", BlkSettings.QUEUE_LIMIT, 1);
+        if (queues == 0) {
+            words.problem("num_queues must be at least 1");
+        } else {
+            settings = settings.withQueues((int) queues);
+        }
+        long blockSize =
+                words.number("blk_size", BlkBlocks.OF_4096.size(), BlkBlocks.OF_512.size());
+        if (blockSize == BlkBlocks.OF_4096.size()) {
+            settings = settings.withBlocks(BlkBlocks.OF_4096);
+        } else if (blockSize != BlkBlocks.OF_512.size()) {
+            words.problem("blk_size must be 512 or 4096, not " + blockSize);
+        }
+        if (words.flag("nodiscard")) {
+            settings = settings.withErasing(BlkErasing.NO_DISCARD);
+        }
+        return file == null ? null : new Kind.Blk(file, isWritable, serial, settings);
+    }
+
+    /**
+     * The parts of one option: its first, whose key is empty, then {@code KEY=VALUE} or {@code
+     * KEY}. What is asked for is known; {@link #finish} reports the others.
+     */
+    private final class Words {
+        private final String option;
+        private final Map<String, String> values = new LinkedHashMap<>();
+        private final List<String> known = new ArrayList<>();
+
+        Words(String option, String text) {
+            this.option = option;
+            // Protected first, so that a doubled comma never looks like a border.
+            for (String part : text.replace(",,", "\0").split(",", -1)) {
+                String word = part.replace('\0', ',');
+                int equals = word.indexOf('=');
+                if (values.isEmpty()) {
+                    values.put("", word);
+                } else if (values.put(equals < 0 ? word : word.substring(0, equals), word)
+                        != null) {
+                    problem("\"" + word + "\" comes after another one");
                 }
-            } catch (NumberFormatException e) {
-                problems.add(
-                        new Problem(
-                                PLACE,
-                                "--blk %s: endpoint \"%s\" is not a number of 32 bits"
-                                        .formatted(text, value)));
-            } catch (InvalidPathException e) {
-                problems.add(new Problem(PLACE, "--blk %s: no path: %s".formatted(text, part)));
             }
         }
-        if (socket == null || socket.toString().isEmpty() || file == null) {
-            problems.add(
-                    new Problem(PLACE, "--blk %s: needs a socket and file=FILE".formatted(text)));
-            return null;
+
+        void problem(String text) {
+            problems.add(new Problem(PLACE, option + ": " + text));
         }
-        return new BlkDraft(
-                PLACE, null, socket, file, isWritable, serial, endpoint, 0, Machine.X86_ENDPOINT);
-    }
 
-    private static String digits(String number) {
-        return radix(number) == 16 ? number.substring(2) : number;
-    }
+        /** The value of {@code key}, or null. */
+        @Nullable String text(String key) {
+            String word = values.get(key);
+            if (!key.isEmpty()) {
+                known.add(key + "=");
+            }
+            if (word == null || (!key.isEmpty() && !word.startsWith(key + "="))) {
+                return null;
+            }
+            String value = key.isEmpty() ? word : word.substring(key.length() + 1);
+            values.remove(key);
+            if (value.isEmpty()) {
+                problem(key.isEmpty() ? "no socket" : key + " is empty");
+                return null;
+            }
+            return value;
+        }
 
-    private static int radix(String number) {
-        return number.startsWith("0x") ? 16 : 10;
+        boolean flag(String key) {
+            known.add(key);
+            return values.remove(key, key);
+        }
+
+        @Nullable Path path(String key) {
+            String value = text(key);
+            try {
+                return value == null ? null : Path.of(value);
+            } catch (InvalidPathException e) {
+                problem("no path: " + value);
+                return null;
+            }
+        }
+
+        /** A number of 0 to {@code max}. */
+        long number(String key, long max, long otherwise) {
+            String value = text(key);
+            if (value == null) {
+                return otherwise;
+            }
+            try {
+                long number =
+                        value.startsWith("0x")
+                                ? Long.parseLong(value.substring(2), 16)
+                                : Long.parseLong(value);
+                if (number >= 0 && number <= max) {
+                    return number;
+                }
+            } catch (NumberFormatException e) {
+                // As a number out of range.
+            }
+            problem("%s must be a number up to %d, not \"%s\"".formatted(key, max, value));
+            return otherwise;
+        }
+
+        /** Reports what nobody asked for. */
+        void finish() {
+            values.forEach((key, word) -> {
+                if (!key.isEmpty()) {
+                    problem(
+                            "\"%s\" is not known; known are %s"
+                                    .formatted(word, String.join(", ", known)));
+                }
+            });
+        }
     }
 }

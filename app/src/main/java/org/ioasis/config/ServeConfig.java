@@ -3,7 +3,8 @@ package org.ioasis.config;
 import java.nio.file.Path;
 import java.util.List;
 import org.ioasis.iommu.IommuOptions;
-import org.ioasis.machine.DiskOptions;
+import org.ioasis.live.TraceConfig;
+import org.ioasis.machine.DeviceOptions;
 import org.ioasis.topology.Viot;
 import org.ioasis.virtio.iommu.Injection;
 import org.jspecify.annotations.Nullable;
@@ -26,13 +27,6 @@ public record ServeConfig(
     }
 
     /**
-     * A trace.
-     *
-     * @param isJson one JSON object per line instead of text
-     */
-    public record TraceConfig(Path file, boolean isJson) {}
-
-    /**
      * One virtual machine.
      *
      * @param pollNanos how long its loop goes on looking for work before it blocks
@@ -51,15 +45,15 @@ public record ServeConfig(
                     java.util.stream.IntStream.range(0, iommus.size())
                             .boxed()
                             .flatMap(i ->
-                                    iommus.get(i).disks().stream()
-                                            .map(disk ->
+                                    iommus.get(i).devices().stream()
+                                            .map(device ->
                                                     new Viot.PciRange(
                                                             i,
                                                             0,
-                                                            disk.bdf(),
-                                                            disk.bdf(),
+                                                            device.bdf(),
+                                                            device.bdf(),
                                                             Integer.toUnsignedLong(
-                                                                    disk.options().endpoint()))))
+                                                                    device.options().endpoint()))))
                             .toList();
             return Viot.table(Viot.Oem.IOASIS, nodes, ranges, Viot.OwnFunction.REFUSED);
         }
@@ -71,16 +65,16 @@ public record ServeConfig(
             Path socket,
             int bdf,
             IommuOptions options,
-            List<BlkConfig> disks,
+            List<DeviceConfig> devices,
             List<Injection> injections) {
         public IommuConfig {
-            disks = List.copyOf(disks);
+            devices = List.copyOf(devices);
             injections = List.copyOf(injections);
         }
     }
 
-    /** One disk at its place on the bus. */
-    public record BlkConfig(DiskOptions options, int bdf) {}
+    /** One device at its place on the bus. */
+    public record DeviceConfig(DeviceOptions options, int bdf) {}
 
     /** Where the server is asked about itself. */
     public Path controlSocket() {

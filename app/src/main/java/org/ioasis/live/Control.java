@@ -9,12 +9,17 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
+import java.util.Locale;
 import java.util.Set;
+import java.util.concurrent.CompletableFuture;
 import org.ioasis.loop.EventHandler;
 import org.ioasis.loop.EventLoop;
 import org.ioasis.loop.IdlePolicy;
+import org.ioasis.machine.EndpointDevice;
 import org.ioasis.machine.IommuUnit;
 import org.ioasis.machine.Machine;
+import org.ioasis.machine.Rng;
+import org.ioasis.memory.Access;
 import org.ioasis.memory.Guards;
 import org.ioasis.sys.Epoll;
 import org.ioasis.sys.Errno;
@@ -23,6 +28,10 @@ import org.ioasis.sys.Fd;
 import org.ioasis.sys.UnixListener;
 import org.ioasis.sys.UnixSocket;
 import org.ioasis.virtio.iommu.Injection;
+import org.ioasis.virtio.rogue.Aim;
+import org.ioasis.virtio.rogue.Rogue;
+import org.ioasis.virtio.rogue.Tally;
+import org.ioasis.virtio.rogue.Volley;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -35,7 +44,12 @@ import org.jspecify.annotations.Nullable;
  *   dump [json]
  *   check [json]
  *   inject MACHINE/IOMMU NAME VALUE     (- for the only IOMMU; "none 0" takes everything back)
+ *   rogue MACHINE/DEVICE read|write stride FIRST STEP LENGTH COUNT     (- for the only rogue)
+ *   rogue MACHINE/DEVICE read|write scatter FIRST LAST LENGTH COUNT
  * </pre>
+ *
+ * <p>Numbers are unsigned, of 64 bits, decimal or with 0x. A volley of a rogue is answered when it
+ * is over, and goes on without the client that asked for it.
  */
 public final class Control implements AutoCloseable {
     /** Longest command. */
@@ -43,6 +57,13 @@ public final class Control implements AutoCloseable {
 
     static final int CONNECTIONS_MAX = 8;
     private static final int DRAIN_MAX = 64;
+
+    /** Most accesses of one volley. */
+    static final long VOLLEY_MAX = 100_000_000;
+
+    /** Always the same addresses for the same command. */
+    private static final long SCATTER_SEED = 1;
+
     private static final long IDLE_NANOS = 10_000_000_000L;
 
     private final List<Machine> machines;
@@ -122,6 +143,7 @@ public final class Control implements AutoCloseable {
         private final MemorySegment input = Arena.ofAuto().allocate(LINE_MAX);
         private final List<Fd> fds = new ArrayList<>();
         private int inputBytes;
+        private boolean hasAsked;
         private MemorySegment output = MemorySegment.NULL;
         private long sent;
         private EventLoop.@Nullable Registration registration;
@@ -143,11 +165,10 @@ public final class Control implements AutoCloseable {
         @Override
         public void ready(int events) {
             try {
-                if (output.byteSize() == 0) {
-                    read();
-                }
                 if (output.byteSize() > 0) {
                     write();
+                } else {
+                    read();
                 }
             } catch (ErrnoException e) {
                 end();
@@ -160,7 +181,8 @@ public final class Control implements AutoCloseable {
         }
 
         private void read() throws ErrnoException {
-            int n = socket.receive(input, inputBytes, LINE_MAX - inputBytes, fds);
+            int from = hasAsked ? 0 : inputBytes;
+            int n = socket.receive(input, from, LINE_MAX - from, fds);
             fds.forEach(Fd::close);
             fds.clear();
             if (n == -Errno.EAGAIN) {
@@ -170,11 +192,15 @@ public final class Control implements AutoCloseable {
                 end();
                 return;
             }
+            if (hasAsked) {
+                return; // one answer per connection
+            }
             inputBytes += n;
             byte[] bytes = input.asSlice(0, inputBytes).toArray(ValueLayout.JAVA_BYTE);
             for (int i = 0; i < bytes.length; i++) {
                 if (bytes[i] == '\n') {
-                    answer(Control.this.answer(new String(bytes, 0, i, StandardCharsets.UTF_8)));
+                    hasAsked = true;
+                    Control.this.answer(new String(bytes, 0, i, StandardCharsets.UTF_8), this);
                     return;
                 }
             }
@@ -183,7 +209,27 @@ public final class Control implements AutoCloseable {
             }
         }
 
-        private void answer(Answer answer) throws ErrnoException {
+        /** What takes its time: the client waits as long, and the others do not. */
+        void waits() {
+            EventLoop.Timer pending = timer;
+            if (pending != null) {
+                pending.cancel();
+            }
+        }
+
+        void answer(Answer answer) {
+            if (!connections.contains(this)) {
+                return; // the client has gone
+            }
+            hasAsked = true;
+            try {
+                give(answer);
+            } catch (ErrnoException e) {
+                end();
+            }
+        }
+
+        private void give(Answer answer) throws ErrnoException {
             // What is left unread at the close would make the client's end a broken one.
             for (int i = 0; i < DRAIN_MAX && socket.receive(input, 0, LINE_MAX, fds) > 0; i++) {
                 fds.forEach(Fd::close);
@@ -192,6 +238,7 @@ public final class Control implements AutoCloseable {
             byte[] bytes = (answer.status + "\n" + answer.text).getBytes(StandardCharsets.UTF_8);
             output = Arena.ofAuto().allocate(bytes.length);
             output.copyFrom(MemorySegment.ofArray(bytes));
+            write();
         }
 
         private void write() throws ErrnoException {
@@ -226,8 +273,16 @@ public final class Control implements AutoCloseable {
 
     private record Answer(int status, String text) {}
 
-    private Answer answer(String line) {
+    private void answer(String line, Connection client) {
         String[] words = line.trim().split(" +", -1);
+        if (words[0].equals("rogue") && words.length == 8) {
+            rogue(words, client);
+        } else {
+            client.answer(answer(words));
+        }
+    }
+
+    private Answer answer(String... words) {
         boolean isJson = words.length == 2 && words[1].equals("json");
         try {
             if (words[0].equals("dump") && (words.length == 1 || isJson)) {
@@ -246,7 +301,118 @@ public final class Control implements AutoCloseable {
             throw new IllegalStateException("writing to memory failed", e);
         }
         return new Answer(
-                2, "not one of: dump [json], check [json], inject MACHINE/IOMMU NAME VALUE\n");
+                2,
+                "not one of: dump [json], check [json], inject MACHINE/IOMMU NAME VALUE,"
+                        + " rogue MACHINE/DEVICE read|write stride|scatter FIRST STEP|LAST LENGTH COUNT\n");
+    }
+
+    /** Fires; the answer comes when the volley is over. */
+    private void rogue(String[] words, Connection client) {
+        List<String> names = new ArrayList<>();
+        Rogue chosen = null;
+        for (Machine machine : machines) {
+            for (IommuUnit iommu : machine.iommus()) {
+                for (EndpointDevice device : iommu.devices()) {
+                    if (device instanceof Rng rng && rng.rogue().isPresent()) {
+                        String full = machine.name() + "/" + rng.name();
+                        boolean isIt = words[1].equals(full) || words[1].equals("-");
+                        names.add(full);
+                        chosen = isIt ? rng.rogue().get() : chosen;
+                    }
+                }
+            }
+        }
+        if (chosen == null || (words[1].equals("-") && names.size() > 1)) {
+            client.answer(
+                    new Answer(
+                            2,
+                            names.isEmpty()
+                                    ? "no device is a rogue: start the server with --rng SOCKET,rogue\n"
+                                    : "which rogue: " + String.join(", ", names) + "\n"));
+            return;
+        }
+        Volley volley;
+        try {
+            volley = volley(words);
+        } catch (IllegalArgumentException e) {
+            client.answer(new Answer(2, e.getMessage() + "\n"));
+            return;
+        }
+        client.waits();
+        CompletableFuture<Void> _ =
+                chosen.fire(volley)
+                        .handle((tally, failure) -> {
+                            Answer answer =
+                                    failure == null
+                                            ? new Answer(0, text(volley, tally))
+                                            : new Answer(1, "the machine has ended\n");
+                            loop.execute(() -> client.answer(answer));
+                            return null;
+                        });
+    }
+
+    private static Volley volley(String... words) {
+        Access access =
+                switch (words[2]) {
+                    case "read" -> Access.READ;
+                    case "write" -> Access.WRITE;
+                    default -> throw new IllegalArgumentException("read or write, not " + words[2]);
+                };
+        long first = number(words[4], -1L);
+        long second = number(words[5], -1L);
+        int length = (int) number(words[6], Volley.LENGTH_LIMIT);
+        long count = number(words[7], VOLLEY_MAX);
+        if (length == 0 || count == 0) {
+            throw new IllegalArgumentException("length and count must be at least 1");
+        }
+        Aim aim =
+                switch (words[3]) {
+                    case "stride" -> new Aim.Stride(first, second);
+                    case "scatter" -> {
+                        if (Long.compareUnsigned(second, first) < 0) {
+                            throw new IllegalArgumentException(
+                                    "the range 0x%x-0x%x ends before it starts"
+                                            .formatted(first, second));
+                        }
+                        yield new Aim.Scatter(first, second, SCATTER_SEED);
+                    }
+                    default ->
+                            throw new IllegalArgumentException(
+                                    "stride or scatter, not " + words[3]);
+                };
+        return new Volley(access, aim, length, count);
+    }
+
+    /** A number up to {@code max}, unsigned. */
+    private static long number(String text, long max) {
+        try {
+            long number =
+                    text.startsWith("0x")
+                            ? Long.parseUnsignedLong(text.substring(2), 16)
+                            : Long.parseUnsignedLong(text);
+            if (Long.compareUnsigned(number, max) <= 0) {
+                return number;
+            }
+        } catch (NumberFormatException e) {
+            // As a number out of range.
+        }
+        throw new IllegalArgumentException(
+                "\"%s\" is not a number up to %s".formatted(text, Long.toUnsignedString(max)));
+    }
+
+    private static String text(Volley volley, Tally tally) {
+        return "%d %ss of %d bytes: %d went through, %d refused by the IOMMU, %d where no memory is, %d refused by the memory%n%s"
+                .formatted(
+                        tally.total(),
+                        volley.access().name().toLowerCase(Locale.ROOT),
+                        volley.length(),
+                        tally.ok(),
+                        tally.faults(),
+                        tally.absent(),
+                        tally.refused(),
+                        volley.access() == Access.READ && tally.ok() > 0
+                                ? "SHA-256 of what was read: " + tally.readSha256() + "\n"
+                                : "");
     }
 
     private List<MachineView> views() {

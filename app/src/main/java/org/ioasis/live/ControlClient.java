@@ -16,7 +16,12 @@ import org.ioasis.sys.UnixSocket;
 
 /** The other side of {@link Control}. Any thread. */
 public final class ControlClient {
-    private static final int WAIT_MILLIS = 30_000;
+    /** What is answered at once is answered in this time. */
+    public static final int WAIT_MILLIS = 30_000;
+
+    /** As long as it takes, or until the server ends. */
+    public static final int WAIT_FOREVER = -1;
+
     private static final int ANSWER_MAX = 64 << 20;
 
     private ControlClient() {}
@@ -34,6 +39,16 @@ public final class ControlClient {
      * @throws IOException nobody listens there, or what does is no server of ours
      */
     public static Answer ask(Path socket, String command) throws IOException {
+        return ask(socket, command, WAIT_MILLIS);
+    }
+
+    /**
+     * Asks one thing that may take a while.
+     *
+     * @param waitMillis how long to wait for each part of the answer
+     * @throws IOException nobody listens there, or what does is no server of ours
+     */
+    public static Answer ask(Path socket, String command, int waitMillis) throws IOException {
         byte[] line = (command + "\n").getBytes(StandardCharsets.UTF_8);
         MemorySegment buffer = Arena.ofAuto().allocate(1 << 16);
         ByteArrayOutputStream answer = new ByteArrayOutputStream();
@@ -46,7 +61,7 @@ public final class ControlClient {
             }
             List<Fd> fds = new ArrayList<>();
             while (true) {
-                if (epoll.await(WAIT_MILLIS) == 0) {
+                if (epoll.await(waitMillis) == 0) {
                     throw new IOException(socket + " does not answer");
                 }
                 int n = server.receive(buffer, 0, (int) buffer.byteSize(), fds);

@@ -1,12 +1,12 @@
 package org.ioasis.live;
 
 import com.fasterxml.jackson.core.JsonGenerator;
-import java.io.BufferedWriter;
+import java.io.BufferedOutputStream;
 import java.io.IOException;
+import java.io.OutputStream;
 import java.io.StringWriter;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
-import java.nio.file.Path;
 import java.time.Instant;
 import java.time.InstantSource;
 import java.util.concurrent.ArrayBlockingQueue;
@@ -23,7 +23,8 @@ import org.jspecify.annotations.Nullable;
 /**
  * Writes what passes between drivers and IOMMUs to a file, a line each. Devices never wait for the
  * file: entries go through a queue of bounded length to a thread of its own, and those that find it
- * full are counted and said in the trace.
+ * full are counted and said in the trace. A file that has reached its limit says so, and at the end
+ * how many entries came after that.
  *
  * <p>Observers for any thread; closed by one.
  */
@@ -34,6 +35,11 @@ public final class Trace implements AutoCloseable {
     private static final System.Logger LOG = System.getLogger("org.ioasis.live");
     private static final long POLL_MILLIS = 200;
     private static final long CLOSE_MILLIS = 5_000;
+
+    /** Of the limit, for the lines that say that it is reached. */
+    private static final int LAST_LINES = 512;
+
+    private static final String SELF = "trace";
 
     /** What can be in a trace. */
     private sealed interface Entry {
@@ -61,6 +67,12 @@ public final class Trace implements AutoCloseable {
 
         /** Entries that found the queue full. */
         record Lost(long count) implements Entry {}
+
+        /** The file is as large as it may be. */
+        record Full(long limit) implements Entry {}
+
+        /** Entries after that. */
+        record LeftOut(long count) implements Entry {}
     }
 
     private record Timed(Instant time, String who, Entry entry) {}
@@ -68,14 +80,22 @@ public final class Trace implements AutoCloseable {
     private final ArrayBlockingQueue<Timed> queue;
     private final AtomicLong lost = new AtomicLong();
     private final InstantSource clock;
-    private final BufferedWriter out;
+    private final OutputStream out;
     private final boolean isJson;
+    private final long limit;
     private final Thread writer;
     private volatile boolean isClosing;
 
-    private Trace(BufferedWriter out, boolean isJson, int capacity, InstantSource clock) {
-        this.out = out;
-        this.isJson = isJson;
+    /** Of the writer's thread. */
+    private long bytes;
+
+    private boolean isFull;
+    private long leftOut;
+
+    private Trace(TraceConfig config, int capacity, InstantSource clock) throws IOException {
+        out = new BufferedOutputStream(Files.newOutputStream(config.file()), 1 << 16);
+        isJson = config.isJson();
+        limit = config.limitBytes();
         this.clock = clock;
         queue = new ArrayBlockingQueue<>(capacity);
         writer = Thread.ofPlatform().name("trace").daemon().unstarted(this::write);
@@ -84,23 +104,17 @@ public final class Trace implements AutoCloseable {
     /**
      * Starts a trace in a new file, or in place of an old one.
      *
-     * @param isJson one JSON object per line instead of text
      * @throws IOException the file cannot be written
      */
-    public static Trace to(Path file, boolean isJson) throws IOException {
-        Trace trace = new Trace(open(file), isJson, CAPACITY, InstantSource.system());
+    public static Trace start(TraceConfig config) throws IOException {
+        Trace trace = new Trace(config, CAPACITY, InstantSource.system());
         trace.writer.start();
         return trace;
     }
 
     /** For tests: not started, so that the queue fills. */
-    static Trace idle(Path file, boolean isJson, int capacity, InstantSource clock)
-            throws IOException {
-        return new Trace(open(file), isJson, capacity, clock);
-    }
-
-    private static BufferedWriter open(Path file) throws IOException {
-        return Files.newBufferedWriter(file, StandardCharsets.UTF_8);
+    static Trace idle(TraceConfig config, int capacity, InstantSource clock) throws IOException {
+        return new Trace(config, capacity, clock);
     }
 
     /** Starts the writing of an {@link #idle} trace. */
@@ -168,6 +182,7 @@ public final class Trace implements AutoCloseable {
                     writeLost();
                     out.flush();
                     if (isClosing) {
+                        writeLeftOut();
                         return;
                     }
                     next = queue.poll(POLL_MILLIS, TimeUnit.MILLISECONDS);
@@ -176,8 +191,7 @@ public final class Trace implements AutoCloseable {
                     }
                 }
                 writeLost();
-                out.write(isJson ? json(next) : text(next));
-                out.write('\n');
+                write(next);
             }
         } catch (IOException e) {
             // The machines go on; what waits now and later is lost.
@@ -187,12 +201,36 @@ public final class Trace implements AutoCloseable {
         }
     }
 
+    private void write(Timed timed) throws IOException {
+        if (isFull) {
+            leftOut++;
+            return;
+        }
+        byte[] line = line(timed);
+        if (bytes + line.length > limit - LAST_LINES) {
+            isFull = true;
+            leftOut++;
+            out.write(line(new Timed(timed.time, SELF, new Entry.Full(limit))));
+            return;
+        }
+        out.write(line);
+        bytes += line.length;
+    }
+
+    private byte[] line(Timed timed) throws IOException {
+        return ((isJson ? json(timed) : text(timed)) + "\n").getBytes(StandardCharsets.UTF_8);
+    }
+
     private void writeLost() throws IOException {
         long count = lost.getAndSet(0);
         if (count > 0) {
-            Timed entry = new Timed(clock.instant(), "trace", new Entry.Lost(count));
-            out.write(isJson ? json(entry) : text(entry));
-            out.write('\n');
+            write(new Timed(clock.instant(), SELF, new Entry.Lost(count)));
+        }
+    }
+
+    private void writeLeftOut() throws IOException {
+        if (leftOut > 0) {
+            out.write(line(new Timed(clock.instant(), SELF, new Entry.LeftOut(leftOut))));
         }
     }
 
@@ -215,6 +253,11 @@ public final class Trace implements AutoCloseable {
                     case Entry.Lost(long count) ->
                             "%d entries are lost: more happened than could be written"
                                     .formatted(count);
+                    case Entry.Full(long limit) ->
+                            "the limit of %d bytes is reached: what follows is only counted"
+                                    .formatted(limit);
+                    case Entry.LeftOut(long count) ->
+                            "%d entries came after the limit was reached".formatted(count);
                 };
         return timed.time + " " + timed.who + " " + what;
     }
@@ -255,6 +298,14 @@ public final class Trace implements AutoCloseable {
                 }
                 case Entry.Lost(long count) -> {
                     json.writeStringField("kind", "lost");
+                    json.writeNumberField("count", count);
+                }
+                case Entry.Full(long limit) -> {
+                    json.writeStringField("kind", "full");
+                    json.writeNumberField("limit", limit);
+                }
+                case Entry.LeftOut(long count) -> {
+                    json.writeStringField("kind", "left out");
                     json.writeNumberField("count", count);
                 }
             }

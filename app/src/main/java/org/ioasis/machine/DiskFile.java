@@ -14,9 +14,14 @@ final class DiskFile implements HolePuncher {
         this.file = file;
     }
 
-    static FileStore open(Path path, boolean isWritable) throws IOException {
-        if (!isWritable) {
-            return FileStore.open(path, false);
+    /**
+     * Opens it.
+     *
+     * @param isDiscarding parts of it may be given back
+     */
+    static FileStore open(Path path, boolean isWritable, boolean isDiscarding) throws IOException {
+        if (!isWritable || !isDiscarding) {
+            return FileStore.open(path, isWritable);
         }
         DiskFile holes = new DiskFile(SparseFile.open(path));
         boolean isOpen = false;

@@ -5,6 +5,7 @@ import java.nio.file.Path;
 import java.security.SecureRandom;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.TimeUnit;
@@ -34,13 +35,13 @@ import org.ioasis.sys.EngineMemory;
 import org.ioasis.vfiouser.SessionLimits;
 import org.ioasis.vfiouser.SessionTasks;
 import org.ioasis.vfiouser.VfioUserServer;
+import org.ioasis.virtio.DeviceType;
 import org.ioasis.virtio.blk.BlkSettings;
 import org.ioasis.virtio.blk.FileStore;
 import org.ioasis.virtio.blk.VirtioBlk;
 import org.ioasis.virtio.iommu.RequestCounts;
 import org.ioasis.virtio.iommu.RequestType;
 import org.ioasis.virtio.iommu.VirtioIommuDevice;
-import org.ioasis.virtio.rng.RandomSource;
 import org.ioasis.virtio.rng.VirtioRng;
 import org.ioasis.virtio.rogue.Rogue;
 import org.jspecify.annotations.Nullable;
@@ -164,7 +165,14 @@ public final class Machine implements AutoCloseable {
             throws IOException {
         return addDisk(
                 iommus.getFirst(),
-                new DiskOptions(name, name, file, isWritable, socket, endpointId, X86_ENDPOINT));
+                new DiskOptions(
+                        name,
+                        file,
+                        isWritable,
+                        socket,
+                        endpointId,
+                        X86_ENDPOINT,
+                        BlkSettings.of(name)));
     }
 
     /**
@@ -174,27 +182,16 @@ public final class Machine implements AutoCloseable {
      * @throws IOException the file cannot be opened or the socket not made
      */
     public Disk addDisk(IommuUnit behind, DiskOptions options) throws IOException {
-        FileStore store = DiskFile.open(options.file(), options.isWritable());
+        BlkSettings settings = options.settings();
+        boolean isDiscarding = settings.erasing().discardSegments() > 0;
+        FileStore store = DiskFile.open(options.file(), options.isWritable(), isDiscarding);
         boolean isAdded = false;
         try {
-            Endpoint endpoint = behind.engine().plug(options.endpoint(), options.properties());
-            GuestMemory memory = new GuestMemory(guards, SessionLimits.DEFAULT.regions());
-            SessionTasks tasks = new SessionTasks(loop);
-            VirtioBlk blk = new VirtioBlk(store, BlkSettings.of(options.serial()), io, tasks);
-            VirtioPciFunction function =
-                    new VirtioPciFunction(
-                            blk,
-                            behind.engine().dma(endpoint, memory, guard),
-                            Virtio.F_VERSION_1
-                                    | Virtio.F_ACCESS_PLATFORM
-                                    | Virtio.F_INDIRECT_DESC
-                                    | Virtio.F_EVENT_IDX,
-                            Pci.CLASS_STORAGE_SCSI);
-            VfioUserServer server =
-                    new VfioUserServer(
-                            loop, options.socket(), function, memory, SessionLimits.DEFAULT);
-            tasks.of(server);
-            Disk disk = new Disk(options.name(), endpoint, blk, store, function, server);
+            Port port = new Port(behind, options);
+            VirtioBlk blk = new VirtioBlk(store, settings, io, port.tasks);
+            VirtioPciFunction function = port.function(blk, Pci.CLASS_STORAGE_SCSI);
+            VfioUserServer server = port.serve(function);
+            Disk disk = new Disk(options.name(), port.endpoint, blk, store, function, server);
             behind.add(disk);
             disks.add(disk);
             isAdded = true;
@@ -203,6 +200,56 @@ public final class Machine implements AutoCloseable {
             if (!isAdded) {
                 store.close();
             }
+        }
+    }
+
+    /**
+     * Adds an entropy device with the host's random bytes. Before {@link #start}; errors as for
+     * {@link #addDisk(IommuUnit, DiskOptions)}.
+     */
+    public Rng addRng(IommuUnit behind, RngOptions options) throws IOException {
+        Port port = new Port(behind, options);
+        VirtioRng rng = new VirtioRng(new SecureRandom()::nextBytes, port.tasks);
+        VirtioPciFunction function = port.function(rng, Pci.CLASS_OTHER);
+        VfioUserServer server = port.serve(function);
+        Optional<Rogue> rogue =
+                options.isRogue() ? Optional.of(new Rogue(port.dma, port.tasks)) : Optional.empty();
+        Rng added = new Rng(options.name(), port.endpoint, rng, function, server, rogue);
+        behind.add(added);
+        return added;
+    }
+
+    /** Where a device meets its IOMMU, the guest's memory and the VMM, while it is being built. */
+    private final class Port {
+        final Endpoint endpoint;
+        final Dma dma;
+        final SessionTasks tasks = new SessionTasks(loop);
+        private final GuestMemory memory = new GuestMemory(guards, SessionLimits.DEFAULT.regions());
+        private final Path socket;
+
+        Port(IommuUnit behind, DeviceOptions options) {
+            endpoint = behind.engine().plug(options.endpoint(), options.properties());
+            dma = behind.engine().dma(endpoint, memory, guard);
+            socket = options.socket();
+        }
+
+        VirtioPciFunction function(DeviceType type, int classCode) {
+            return new VirtioPciFunction(
+                    type,
+                    dma,
+                    Virtio.F_VERSION_1
+                            | Virtio.F_ACCESS_PLATFORM
+                            | Virtio.F_INDIRECT_DESC
+                            | Virtio.F_EVENT_IDX
+                            | Virtio.F_RING_RESET,
+                    classCode);
+        }
+
+        VfioUserServer serve(VirtioPciFunction function) throws IOException {
+            VfioUserServer server =
+                    new VfioUserServer(loop, socket, function, memory, SessionLimits.DEFAULT);
+            tasks.of(server);
+            return server;
         }
     }
 
@@ -225,57 +272,6 @@ public final class Machine implements AutoCloseable {
         return loop.executeAndWait(task, DUMP_NANOS);
     }
 
-    /**
-     * Adds an entropy device. Before {@link #start}.
-     *
-     * @param name for reports
-     * @param endpointId as with {@link #addDisk}
-     * @param source of its bytes; called on the loop thread
-     * @throws IOException the socket cannot be made
-     */
-    public Rng addRng(String name, int endpointId, RandomSource source, Path socket)
-            throws IOException {
-        return rogue(name, endpointId, source, socket).rng();
-    }
-
-    /** Adds an entropy device with the host's random bytes. Before {@link #start}. */
-    public Rng addRng(String name, int endpointId, Path socket) throws IOException {
-        return addRng(name, endpointId, new SecureRandom()::nextBytes, socket);
-    }
-
-    /**
-     * Adds an entropy device that can be made to misbehave. Before {@link #start}; arguments and
-     * errors as for {@link #addRng}.
-     */
-    public RogueRng addRogue(String name, int endpointId, Path socket) throws IOException {
-        return rogue(name, endpointId, new SecureRandom()::nextBytes, socket);
-    }
-
-    private RogueRng rogue(String name, int endpointId, RandomSource source, Path socket)
-            throws IOException {
-        IommuUnit behind = iommus.getFirst();
-        Endpoint endpoint = behind.engine().plug(endpointId, X86_ENDPOINT);
-        GuestMemory memory = new GuestMemory(guards, SessionLimits.DEFAULT.regions());
-        Dma dma = behind.engine().dma(endpoint, memory, guard);
-        SessionTasks tasks = new SessionTasks(loop);
-        VirtioRng rng = new VirtioRng(source, tasks);
-        VirtioPciFunction function =
-                new VirtioPciFunction(
-                        rng,
-                        dma,
-                        Virtio.F_VERSION_1
-                                | Virtio.F_ACCESS_PLATFORM
-                                | Virtio.F_INDIRECT_DESC
-                                | Virtio.F_EVENT_IDX,
-                        Pci.CLASS_OTHER);
-        VfioUserServer server =
-                new VfioUserServer(loop, socket, function, memory, SessionLimits.DEFAULT);
-        tasks.of(server);
-        Rng added = new Rng(name, endpoint, rng, function, server);
-        behind.add(added);
-        return new RogueRng(added, new Rogue(dma, tasks));
-    }
-
     /** Serves from now on. */
     public void start() {
         loop.start();
@@ -285,9 +281,22 @@ public final class Machine implements AutoCloseable {
         return List.copyOf(disks);
     }
 
-    /** The first IOMMU's requests so far. */
-    public RequestCounts requests() {
-        return iommus.getFirst().device().counts();
+    /** How many requests to all IOMMUs were of this type and ended so. */
+    public long requests(RequestType type, Status status) {
+        long sum = 0;
+        for (IommuUnit iommu : iommus) {
+            sum += iommu.device().counts().answeredWith(type, status);
+        }
+        return sum;
+    }
+
+    /** Requests to all IOMMUs. */
+    public long requests() {
+        long sum = 0;
+        for (IommuUnit iommu : iommus) {
+            sum += iommu.device().counts().total();
+        }
+        return sum;
     }
 
     /** Accesses that were refused so far. */

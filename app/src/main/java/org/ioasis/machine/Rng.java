@@ -1,23 +1,28 @@
 package org.ioasis.machine;
 
+import java.util.Optional;
 import org.ioasis.iommu.Endpoint;
 import org.ioasis.pci.VirtioPciFunction;
 import org.ioasis.vfiouser.VfioUserServer;
 import org.ioasis.virtio.rng.RngCounters;
 import org.ioasis.virtio.rng.VirtioRng;
+import org.ioasis.virtio.rogue.Rogue;
 
 /**
  * An entropy device behind the IOMMU, with everything that belongs to it. Made by {@link Machine};
  * counters from any thread.
  *
  * @param name what reports call it
+ * @param rogue what makes it issue accesses that its driver never asked for, for tests of an IOMMU
+ *     and of drivers; empty unless it was built so
  */
 public record Rng(
         String name,
         Endpoint endpoint,
         VirtioRng rng,
         VirtioPciFunction function,
-        VfioUserServer server)
+        VfioUserServer server,
+        Optional<Rogue> rogue)
         implements EndpointDevice {
 
     public RngCounters requests() {

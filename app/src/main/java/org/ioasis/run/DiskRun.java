@@ -157,10 +157,7 @@ public final class DiskRun {
         for (RequestType type : RequestType.values()) {
             Map<Status, Long> byStatus = new EnumMap<>(Status.class);
             for (Status status : Status.values()) {
-                long count =
-                        machine.iommus().stream()
-                                .mapToLong(i -> i.device().counts().answeredWith(type, status))
-                                .sum();
+                long count = machine.requests(type, status);
                 if (count > 0) {
                     byStatus.put(status, count);
                 }

@@ -20,10 +20,12 @@ import org.ioasis.guestkit.Provisioner;
 import org.ioasis.guestkit.UnavailableException;
 import org.ioasis.iommu.EndpointCounts;
 import org.ioasis.iommu.IommuOptions;
+import org.ioasis.live.Trace;
 import org.ioasis.loop.IdlePolicy;
 import org.ioasis.machine.DiskOptions;
 import org.ioasis.machine.Machine;
 import org.ioasis.topology.Viot;
+import org.ioasis.virtio.blk.BlkSettings;
 import org.ioasis.vm.Accel;
 import org.ioasis.vm.AccelChoice;
 import org.ioasis.vm.GuestEvent;
@@ -91,6 +93,7 @@ public final class GuestSetup implements AutoCloseable {
     private final SeededDisk seeded;
     private final String hash;
     private final Machine machine;
+    private final @Nullable Trace trace;
     private final List<Place> places;
     private final QemuCommand command;
 
@@ -125,6 +128,7 @@ public final class GuestSetup implements AutoCloseable {
         places = places(options, task, workspace, seedFile, fsFile);
         command = command(options, task, kit, workspace, accel, places);
         machine = machine(options, workspace, places);
+        trace = trace(options, machine);
         machine.start();
     }
 
@@ -241,17 +245,34 @@ public final class GuestSetup implements AutoCloseable {
                         machine.iommus().get(place.iommu()),
                         new DiskOptions(
                                 place.name(),
-                                place.name(),
                                 place.file(),
                                 place.isWritable(),
                                 place.socket(),
                                 place.bdf(),
-                                Machine.X86_ENDPOINT));
+                                Machine.X86_ENDPOINT,
+                                BlkSettings.of(place.name())));
             }
             isComplete = true;
             return machine;
         } finally {
             if (!isComplete) {
+                machine.close();
+            }
+        }
+    }
+
+    private static @Nullable Trace trace(RunOptions options, Machine machine) throws IOException {
+        if (options.trace().isEmpty()) {
+            return null;
+        }
+        boolean isBegun = false;
+        try {
+            Trace begun = Trace.start(options.trace().get());
+            begun.watch(machine);
+            isBegun = true;
+            return begun;
+        } finally {
+            if (!isBegun) {
                 machine.close();
             }
         }
@@ -441,15 +462,10 @@ public final class GuestSetup implements AutoCloseable {
         return String.format(
                 Locale.ROOT,
                 "%,d requests, %,d translations, %,d MiB translated, %d faults",
-                requests(machine),
+                machine.requests(),
                 accesses.translations(),
                 accesses.translatedBytes() / MIB,
                 machine.faults());
-    }
-
-    /** Requests to all IOMMUs. */
-    static long requests(Machine machine) {
-        return machine.iommus().stream().mapToLong(i -> i.device().counts().total()).sum();
     }
 
     /** Ends the sessions and removes the disks. */
@@ -458,6 +474,9 @@ public final class GuestSetup implements AutoCloseable {
         try {
             machine.close();
         } finally {
+            if (trace != null) {
+                trace.close();
+            }
             workspace.close();
         }
     }

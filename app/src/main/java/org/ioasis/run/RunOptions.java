@@ -5,6 +5,7 @@ import java.time.Duration;
 import java.util.List;
 import java.util.Optional;
 import org.ioasis.guestkit.KernelChoice;
+import org.ioasis.live.TraceConfig;
 import org.ioasis.vm.Accel;
 import org.ioasis.vm.SeededDisk;
 
@@ -25,6 +26,7 @@ import org.ioasis.vm.SeededDisk;
  * @param append further parameters of the kernel
  * @param initramfs to boot in the place of ours
  * @param disks the user's own
+ * @param trace where to write what passes between the guest's driver and the IOMMUs
  */
 public record RunOptions(
         Optional<Accel> accel,
@@ -39,7 +41,8 @@ public record RunOptions(
         int iommus,
         List<String> append,
         Optional<Path> initramfs,
-        List<Path> disks) {
+        List<Path> disks,
+        Optional<TraceConfig> trace) {
 
     /** What the guest's kernel is told to do with the IOMMU. */
     public enum Translation {
@@ -88,6 +91,7 @@ public record RunOptions(
         private List<String> append = List.of();
         private Optional<Path> initramfs = Optional.empty();
         private List<Path> disks = List.of();
+        private Optional<TraceConfig> trace = Optional.empty();
 
         private Builder(long seed) {
             this.seed = seed;
@@ -153,6 +157,11 @@ public record RunOptions(
             return this;
         }
 
+        public Builder trace(TraceConfig value) {
+            trace = Optional.of(value);
+            return this;
+        }
+
         public RunOptions build() {
             return new RunOptions(
                     accel,
@@ -167,7 +176,8 @@ public record RunOptions(
                     iommus,
                     append,
                     initramfs,
-                    disks);
+                    disks,
+                    trace);
         }
     }
 }

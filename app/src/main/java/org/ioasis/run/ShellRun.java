@@ -146,7 +146,7 @@ public final class ShellRun {
                 Locale.ROOT,
                 "%,d requests to the IOMMU, %,d translations, %,d in bypass domains, bypassed %,d (%,d after ATTACH), %d"
                         + " faults",
-                GuestSetup.requests(machine),
+                machine.requests(),
                 accesses.translations(),
                 accesses.identity(),
                 accesses.bypassed(),

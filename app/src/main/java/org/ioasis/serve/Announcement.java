@@ -4,7 +4,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import org.ioasis.config.ServeConfig;
-import org.ioasis.config.ServeConfig.BlkConfig;
+import org.ioasis.config.ServeConfig.DeviceConfig;
 import org.ioasis.config.ServeConfig.IommuConfig;
 import org.ioasis.config.ServeConfig.MachineConfig;
 import org.ioasis.vm.QemuCommand;
@@ -21,8 +21,8 @@ final class Announcement {
         for (MachineConfig machine : config.machines()) {
             for (IommuConfig iommu : machine.iommus()) {
                 lines.add(ready(machine, iommu.name(), iommu.socket()));
-                for (BlkConfig disk : iommu.disks()) {
-                    lines.add(ready(machine, disk.options().name(), disk.options().socket()));
+                for (DeviceConfig device : iommu.devices()) {
+                    lines.add(ready(machine, device.options().name(), device.options().socket()));
                 }
             }
         }
@@ -65,8 +65,8 @@ final class Announcement {
                         "file=" + absolute(machine.viot()).toString().replace(",", ",,")));
         for (IommuConfig iommu : machine.iommus()) {
             add(words, iommu.bdf(), iommu.socket());
-            for (BlkConfig disk : iommu.disks()) {
-                add(words, disk.bdf(), disk.options().socket());
+            for (DeviceConfig device : iommu.devices()) {
+                add(words, device.bdf(), device.options().socket());
             }
         }
         return words;

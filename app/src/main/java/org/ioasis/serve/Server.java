@@ -6,15 +6,17 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import org.ioasis.config.ServeConfig;
-import org.ioasis.config.ServeConfig.BlkConfig;
+import org.ioasis.config.ServeConfig.DeviceConfig;
 import org.ioasis.config.ServeConfig.IommuConfig;
 import org.ioasis.config.ServeConfig.MachineConfig;
-import org.ioasis.config.ServeConfig.TraceConfig;
 import org.ioasis.live.Control;
 import org.ioasis.live.Trace;
+import org.ioasis.live.TraceConfig;
 import org.ioasis.loop.IdlePolicy;
+import org.ioasis.machine.DiskOptions;
 import org.ioasis.machine.IommuUnit;
 import org.ioasis.machine.Machine;
+import org.ioasis.machine.RngOptions;
 import org.ioasis.sys.Errno;
 import org.ioasis.sys.ErrnoException;
 import org.jspecify.annotations.Nullable;
@@ -74,11 +76,14 @@ public final class Server implements AutoCloseable {
             } catch (ErrnoException e) {
                 throw explained(iommu.socket(), e);
             }
-            for (BlkConfig disk : iommu.disks()) {
+            for (DeviceConfig device : iommu.devices()) {
                 try {
-                    machine.addDisk(unit, disk.options());
+                    switch (device.options()) {
+                        case DiskOptions disk -> machine.addDisk(unit, disk);
+                        case RngOptions rng -> machine.addRng(unit, rng);
+                    }
                 } catch (ErrnoException e) {
-                    throw explained(disk.options().socket(), e);
+                    throw explained(device.options().socket(), e);
                 }
             }
         }
@@ -98,7 +103,7 @@ public final class Server implements AutoCloseable {
         if (wanted == null) {
             return null;
         }
-        Trace begun = Trace.to(wanted.file(), wanted.isJson());
+        Trace begun = Trace.start(wanted);
         machines.forEach(begun::watch);
         return begun;
     }

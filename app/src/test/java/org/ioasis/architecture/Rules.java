@@ -66,10 +66,10 @@ final class Rules {
         MAY_USE.put("guestkit", List.of());
         MAY_USE.put("vm", List.of("guestkit"));
         MAY_USE.put("machine", all);
-        MAY_USE.put("config", plus(all, "machine"));
         MAY_USE.put("live", plus(all, "machine"));
+        MAY_USE.put("config", plus(all, "machine", "live"));
         MAY_USE.put("serve", plus(all, "vm", "machine", "config", "live"));
-        MAY_USE.put("run", plus(all, "guestkit", "vm", "machine"));
+        MAY_USE.put("run", plus(all, "guestkit", "vm", "machine", "live"));
         MAY_USE.put(
                 "cli", plus(all, "guestkit", "vm", "machine", "run", "config", "live", "serve"));
         // Measures what app puts together; nothing uses it.

@@ -12,12 +12,19 @@ import java.util.Objects;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
+import org.ioasis.config.ServeConfig.DeviceConfig;
 import org.ioasis.config.ServeConfig.IommuConfig;
 import org.ioasis.config.ServeConfig.MachineConfig;
 import org.ioasis.iommu.IommuOptions;
 import org.ioasis.iommu.ReservedRegion;
+import org.ioasis.live.TraceConfig;
+import org.ioasis.machine.DiskOptions;
 import org.ioasis.machine.Machine;
+import org.ioasis.machine.RngOptions;
 import org.ioasis.topology.ViotReport;
+import org.ioasis.virtio.blk.BlkBlocks;
+import org.ioasis.virtio.blk.BlkErasing;
+import org.ioasis.virtio.blk.BlkSettings;
 import org.ioasis.virtio.iommu.Injection;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -79,13 +86,14 @@ class ConfigFileTest {
                                 endpoint = -1
                                 """))
                 .containsExactly(
-                        "1:1: colour: not known here; known are control, machine, trace, trace_format",
+                        "1:1: colour: not known here; known are control, machine, trace, trace_format,"
+                                + " trace_limit",
                         "3:3: poll_us: must be an integer, not a string",
                         "6:3: pagesize: not known here; known are address, blk, bypass,"
                                 + " detach_by_endpoint, domain_range, domains_max, endpoint_mappings_max,"
                                 + " endpoint_tables_max, endpoints_max, identity_beside_none,"
                                 + " inject, input_range, mappings_max, name, page_size_mask,"
-                                + " socket, tables_max",
+                                + " rng, socket, tables_max",
                         "7:29: end: is before start (both are inclusive)",
                         "8:1: socket is missing",
                         "8:1: there is no file " + folder.resolve("missing.img"),
@@ -140,6 +148,20 @@ class ConfigFileTest {
                         "serial = \"123456789012345678901\"",
                         "name = \"a/b\"",
                         "readonly = \"yes\"",
+                        "num_queues = 0",
+                        "num_queues = 65",
+                        "queue_size = 100",
+                        "queue_size = 2",
+                        "seg_max = 255",
+                        "size_max = 4095",
+                        "blk_size = 1024",
+                        "topology = { physical_block_exp = 9 }",
+                        "topology = { min_io_size = 0 }",
+                        "topology = { opt_io_size = -1 }",
+                        "topology = { alignment = 1 }",
+                        "topology = 8",
+                        "discard = 1",
+                        "rogue = true",
                         "page_size_mask = 0x2000",
                         "resv_mem = [{ subtype = \"MSI\" }]",
                         "resv_mem = [{ subtype = \"ROM\", start = 0, end = 1 }]",
@@ -148,6 +170,23 @@ class ConfigFileTest {
                         "resv_mem = [{subtype=\"MSI\",start=0,end=1},{subtype=\"MSI\",start=4,end=5}]")) {
             assertThat(problems(machine("", line))).as(line).hasSize(1);
         }
+    }
+
+    @Test
+    void mistakesOfAnEntropyDeviceAreToldAsThoseOfADisk() {
+        String rng = machine("", "") + "[[machine.iommu.rng]]\n";
+
+        assertThat(problems(rng + "socket = \"r.sock\"\nrogue = 1\nfile = \"a.img\"\n"))
+                .containsExactly(
+                        "11:1: rogue: must be true or false, not an integer",
+                        "12:1: file: not known here; known are address, endpoint, input_range,"
+                                + " name, page_size_mask, resv_mem, rogue, socket");
+        assertThat(problems(rng)).containsExactly("9:1: socket is missing");
+        assertThat(problems(rng + "socket = \"a.sock\"\npage_size_mask = 0x2000\n"))
+                .containsExactly(
+                        "9:1: a second socket at " + folder.resolve("a.sock"),
+                        "9:1: page_size_mask 0x2000 of the endpoint and 0x1000 of its IOMMU have no"
+                                + " size in common");
     }
 
     @Test
@@ -222,9 +261,11 @@ class ConfigFileTest {
 
         assertThat(iommu.options()).isEqualTo(IommuOptions.DEFAULT);
         assertThat(iommu.bdf()).isEqualTo(0x08);
-        assertThat(iommu.disks().getFirst().bdf()).isEqualTo(0x10);
-        assertThat(iommu.disks().getFirst().options().endpoint()).isEqualTo(0x10);
-        assertThat(iommu.disks().getFirst().options().properties()).isEqualTo(Machine.X86_ENDPOINT);
+        assertThat(iommu.devices().getFirst().bdf()).isEqualTo(0x10);
+        DiskOptions disk = (DiskOptions) iommu.devices().getFirst().options();
+        assertThat(disk.endpoint()).isEqualTo(0x10);
+        assertThat(disk.properties()).isEqualTo(Machine.X86_ENDPOINT);
+        assertThat(disk.settings()).isEqualTo(BlkSettings.of("disk0"));
         assertThat(machine.viot()).isEqualTo(folder.resolve("machine0.viot"));
         assertThat(read(machine("", "")).controlSocket())
                 .isEqualTo(folder.resolve("ioasis-control.sock"));
@@ -238,6 +279,7 @@ class ConfigFileTest {
                         control = "c.sock"
                         trace = "trace.log"
                         trace_format = "json"
+                        trace_limit = 7
                         """
                                 + machine(
                                         """
@@ -260,11 +302,26 @@ class ConfigFileTest {
                                         name = "root"
                                         serial = "S1"
                                         readonly = true
+                                        num_queues = 4
+                                        queue_size = 128
+                                        seg_max = 20
+                                        size_max = 8192
+                                        blk_size = 4096
+                                        topology = { physical_block_exp = 3, min_io_size = 8, opt_io_size = 64 }
+                                        discard = false
                                         endpoint = "0xffffffff"
                                         address = "00:02.0"
                                         page_size_mask = 0x10000
                                         input_range = { end = 0xffffffff }
                                         resv_mem = [{ subtype = "RESERVED", start = 0, end = 0xfff }]
+                                        [[machine.iommu.rng]]
+                                        name = "entropy"
+                                        socket = "r.sock"
+                                        rogue = true
+                                        endpoint = 0x28
+                                        input_range = { end = 0xffff }
+                                        [[machine.iommu.rng]]
+                                        socket = "s.sock"
                                         """));
 
         IommuConfig iommu = config.machines().getFirst().iommus().getFirst();
@@ -274,23 +331,47 @@ class ConfigFileTest {
                 .isEqualTo(
                         new IommuOptions(0x11000, 0x1000, -1L, 1, 64, false, false, true, 7, 8, 9)
                                 .withLimits(131072, 5, 65536));
-        var disk = iommu.disks().getFirst().options();
+        DiskOptions disk = (DiskOptions) iommu.devices().getFirst().options();
         assertThat(disk.name()).isEqualTo("root");
-        assertThat(disk.serial()).isEqualTo("S1");
+        assertThat(disk.settings())
+                .isEqualTo(
+                        new BlkSettings(
+                                "S1",
+                                4,
+                                128,
+                                64,
+                                256 << 10,
+                                20,
+                                8192,
+                                new BlkBlocks(4096, 3, 8, 64),
+                                BlkErasing.NO_DISCARD));
         assertThat(disk.isWritable()).isFalse();
         assertThat(disk.endpoint()).isEqualTo(-1);
         assertThat(disk.properties().pageSizeMask()).isEqualTo(0x10000);
         assertThat(disk.properties().inputLast()).isEqualTo(0xffff_ffffL);
         assertThat(disk.properties().reserved().regions())
                 .containsExactly(new ReservedRegion(0, 0xfff, ReservedRegion.Kind.RESERVED));
+        RngOptions rogue = (RngOptions) iommu.devices().get(1).options();
+        assertThat(rogue.name()).isEqualTo("entropy");
+        assertThat(rogue.isRogue()).isTrue();
+        assertThat(rogue.endpoint()).isEqualTo(0x28);
+        assertThat(rogue.properties().inputLast()).isEqualTo(0xffffL);
+        assertThat(iommu.devices().get(1).bdf()).isEqualTo(0x28);
+        assertThat(iommu.devices().get(2).options())
+                .isEqualTo(
+                        new RngOptions(
+                                "rng1",
+                                folder.resolve("s.sock"),
+                                iommu.devices().get(2).bdf(),
+                                Machine.X86_ENDPOINT,
+                                false));
         assertThat(config.controlSocket()).isEqualTo(folder.resolve("c.sock"));
-        assertThat(config.trace())
-                .isEqualTo(new ServeConfig.TraceConfig(folder.resolve("trace.log"), true));
+        assertThat(config.trace()).isEqualTo(TraceConfig.of(folder.resolve("trace.log"), true, 7));
     }
 
     @Test
     void examplesOfTheDocumentAreRight() throws Exception {
-        for (String name : List.of("disk.img", "root.img", "data.img")) {
+        for (String name : List.of("disk.img", "root.img", "fast.img", "data.img")) {
             Files.write(folder.resolve(name), new byte[4096]);
         }
         Path root = Path.of("").toAbsolutePath();
@@ -354,17 +435,29 @@ class ConfigFileTest {
                                 folder.resolve("a.sock")
                                         + ",file="
                                         + odd.toString().replace(",", ",,")
-                                        + ",endpoint=0x20,serial=root,readonly"),
+                                        + ",endpoint=0x20,serial=root,readonly,num_queues=2,"
+                                        + "blk_size=4096,nodiscard"),
+                        List.of(folder.resolve("r.sock") + ",rogue", folder.resolve("s.sock") + ""),
                         null,
                         null,
                         null);
 
-        var disk = config.machines().getFirst().iommus().getFirst().disks().getFirst();
-        assertThat(disk.options().file()).isEqualTo(odd);
-        assertThat(disk.options().endpoint()).isEqualTo(0x20);
-        assertThat(disk.bdf()).isEqualTo(0x20);
-        assertThat(disk.options().serial()).isEqualTo("root");
-        assertThat(disk.options().isWritable()).isFalse();
+        List<DeviceConfig> devices = config.machines().getFirst().iommus().getFirst().devices();
+        DiskOptions disk = (DiskOptions) devices.getFirst().options();
+        assertThat(disk.file()).isEqualTo(odd);
+        assertThat(disk.endpoint()).isEqualTo(0x20);
+        assertThat(devices.getFirst().bdf()).isEqualTo(0x20);
+        assertThat(disk.isWritable()).isFalse();
+        assertThat(disk.settings())
+                .isEqualTo(
+                        BlkSettings.of("root")
+                                .withQueues(2)
+                                .withBlocks(BlkBlocks.OF_4096)
+                                .withErasing(BlkErasing.NO_DISCARD));
+        assertThat(devices.stream().skip(1).map(d -> ((RngOptions) d.options()).isRogue()))
+                .containsExactly(true, false);
+        assertThat(devices.stream().map(d -> d.options().name()))
+                .containsExactly("disk0", "rng0", "rng1");
     }
 
     @Test
@@ -375,7 +468,12 @@ class ConfigFileTest {
                         () ->
                                 FlagConfig.of(
                                         folder.resolve("no/i.sock"),
-                                        List.of("x.sock", "y.sock,file=a,colour=red,endpoint=q"),
+                                        List.of(
+                                                "x.sock",
+                                                "y.sock,file=a,colour=red,endpoint=q",
+                                                "z.sock,file=a,num_queues=0,blk_size=1024,readonly=1",
+                                                "z.sock,file=a,file=b,serial="),
+                                        List.of(",rogue=yes", "r.sock,file=a,endpoint=0x100000000"),
                                         null,
                                         null,
                                         null));
@@ -383,10 +481,23 @@ class ConfigFileTest {
         assertThat(refused.problems().stream().map(Problem::text))
                 .contains(
                         "--blk x.sock: needs a socket and file=FILE",
-                        "--blk y.sock,file=a,colour=red,endpoint=q: \"colour=red\" is not file=FILE,"
-                                + " endpoint=ID, serial=TEXT or readonly",
-                        "--blk y.sock,file=a,colour=red,endpoint=q: endpoint \"q\" is not a number of"
-                                + " 32 bits",
+                        "--blk y.sock,file=a,colour=red,endpoint=q: \"colour=red\" is not known; known"
+                                + " are endpoint=, file=, serial=, readonly, num_queues=, blk_size=,"
+                                + " nodiscard",
+                        "--blk y.sock,file=a,colour=red,endpoint=q: endpoint must be a number up to"
+                                + " 4294967295, not \"q\"",
+                        "--blk z.sock,file=a,num_queues=0,blk_size=1024,readonly=1: num_queues must be"
+                                + " at least 1",
+                        "--blk z.sock,file=a,num_queues=0,blk_size=1024,readonly=1: blk_size must be"
+                                + " 512 or 4096, not 1024",
+                        "--blk z.sock,file=a,file=b,serial=: \"file=b\" comes after another one",
+                        "--blk z.sock,file=a,file=b,serial=: serial is empty",
+                        "--rng ,rogue=yes: \"rogue=yes\" is not known; known are endpoint=, rogue",
+                        "--rng ,rogue=yes: needs a socket",
+                        "--rng r.sock,file=a,endpoint=0x100000000: \"file=a\" is not known; known are"
+                                + " endpoint=, rogue",
+                        "--rng r.sock,file=a,endpoint=0x100000000: endpoint must be a number up to"
+                                + " 4294967295, not \"0x100000000\"",
                         "there is no file a",
                         "there is no folder for the socket " + folder.resolve("no/i.sock"));
     }

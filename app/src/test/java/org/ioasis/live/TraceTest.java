@@ -27,7 +27,7 @@ class TraceTest {
     @Test
     void whatTheQueueHasNoRoomForIsCountedAndSaid() throws Exception {
         Path file = folder.resolve("trace");
-        Trace trace = Trace.idle(file, false, 4, CLOCK);
+        Trace trace = Trace.idle(TraceConfig.of(file, false, 1), 4, CLOCK);
         IommuObserver observer = trace.observer("m/i");
 
         for (int i = 0; i < 10; i++) {
@@ -46,11 +46,45 @@ class TraceTest {
     }
 
     @Test
+    void fileStaysWithinItsLimitAndSaysWhatIsLeftOut() throws Exception {
+        for (boolean isJson : List.of(false, true)) {
+            Path file = folder.resolve("trace" + isJson);
+            Trace trace = Trace.idle(new TraceConfig(file, isJson, 4096), 1000, CLOCK);
+            IommuObserver observer = trace.observer("m/i");
+            for (int i = 0; i < 500; i++) {
+                observer.answered(new IommuRequest.Probe(1), Status.OK, "");
+            }
+            trace.begin();
+            trace.close();
+
+            List<String> lines = Files.readAllLines(file);
+            assertThat(Files.size(file)).isBetween(3500L, 4096L);
+            int written = lines.size() - 2;
+            assertThat(lines.subList(0, written)).allMatch(line -> line.contains("PROBE"));
+            assertThat(lines.subList(written, written + 2))
+                    .containsExactly(
+                            isJson
+                                    ? "{\"time\":\"2026-01-02T03:04:05.000006Z\",\"iommu\":\"trace\","
+                                            + "\"kind\":\"full\",\"limit\":4096}"
+                                    : TIME
+                                            + "trace the limit of 4096 bytes is reached: what follows"
+                                            + " is only counted",
+                            isJson
+                                    ? "{\"time\":\"2026-01-02T03:04:05.000006Z\",\"iommu\":\"trace\","
+                                            + "\"kind\":\"left out\",\"count\":%d}"
+                                                    .formatted(500 - written)
+                                    : TIME
+                                            + "trace %d entries came after the limit was reached"
+                                                    .formatted(500 - written));
+        }
+    }
+
+    @Test
     void everyKindOfEntryHasItsLine() throws Exception {
         Fault fault = new Fault(FaultReason.MAPPING, 0x10, -0x1000L, Access.WRITE, "not mapped", 3);
         for (boolean isJson : List.of(false, true)) {
             Path file = folder.resolve("trace" + isJson);
-            Trace trace = Trace.idle(file, isJson, 100, CLOCK);
+            Trace trace = Trace.idle(TraceConfig.of(file, isJson, 1), 100, CLOCK);
             trace.begin();
             IommuObserver observer = trace.observer("m/i");
             observer.started(1);

@@ -7,6 +7,9 @@ import static org.ioasis.spec.VirtioIommu.*;
 import com.fasterxml.jackson.core.JsonFactory;
 import com.fasterxml.jackson.core.JsonParser;
 import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -15,13 +18,14 @@ import java.util.List;
 import java.util.stream.Stream;
 import org.ioasis.config.FlagConfig;
 import org.ioasis.config.ServeConfig;
-import org.ioasis.config.ServeConfig.TraceConfig;
 import org.ioasis.live.ControlClient;
+import org.ioasis.live.TraceConfig;
 import org.ioasis.spec.Virtio;
 import org.ioasis.sys.Fd;
 import org.ioasis.sys.Mapping;
 import org.ioasis.sys.Memfd;
 import org.ioasis.sys.UnixSocket;
+import org.ioasis.virtio.rogue.Rogue;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -71,13 +75,14 @@ class LiveServerTest {
         }
     }
 
-    private ServeConfig config(boolean isJson) throws Exception {
+    private ServeConfig config(boolean isJson, String... rngs) throws Exception {
         return FlagConfig.of(
                 folder.resolve("iommu.sock"),
                 List.of(folder.resolve("disk.sock") + ",file=" + folder.resolve("disk.img")),
+                Stream.of(rngs).map(rng -> folder.resolve(rng).toString()).toList(),
                 null,
                 null,
-                new TraceConfig(trace, isJson));
+                TraceConfig.of(trace, isJson, 1));
     }
 
     private void start(boolean isJson) throws Exception {
@@ -181,6 +186,7 @@ class LiveServerTest {
                                 folder.resolve("disk.sock")
                                         + ",file="
                                         + folder.resolve("disk.img")),
+                        List.of(),
                         folder.resolve("other.viot"),
                         null,
                         null);
@@ -471,6 +477,113 @@ class LiveServerTest {
         assertThat(iommu.probe(ENDPOINT)).isZero();
 
         assertThat(traced()).contains("injected: answer to PROBE ends after 10 bytes\n");
+    }
+
+    // The rogue
+    // --------------------------------------------------------------------------------------------
+
+    @Test
+    void volleysThatAreNoneAreAnswered() throws Exception {
+        server = Server.start(config(false, "rng.sock"));
+        assertThat(ask("rogue - write stride 0 0 1 1").text())
+                .isEqualTo("no device is a rogue: start the server with --rng SOCKET,rogue\n");
+        stop();
+        server = Server.start(config(false, "rng.sock,rogue", "two.sock,rogue"));
+        String rogues = "which rogue: machine/rng0, machine/rng1\n";
+        for (String[] bad :
+                new String[][] {
+                    {"rogue - write stride 0 0 1 1", rogues},
+                    {"rogue machine/disk0 write stride 0 0 1 1", rogues},
+                    {"rogue machine/rng0 erase stride 0 0 1 1", "read or write, not erase\n"},
+                    {"rogue machine/rng0 read jump 0 0 1 1", "stride or scatter, not jump\n"},
+                    {
+                        "rogue machine/rng0 read scatter 2 1 1 1",
+                        "the range 0x2-0x1 ends before it starts\n"
+                    },
+                    {
+                        "rogue machine/rng0 read stride 0 0 1048577 1",
+                        "\"1048577\" is not a number up to 1048576\n"
+                    },
+                    {
+                        "rogue machine/rng0 read stride 0 0 1 100000001",
+                        "\"100000001\" is not a number up to 100000000\n"
+                    },
+                    {
+                        "rogue machine/rng0 read stride 0 x 1 1",
+                        "\"x\" is not a number up to 18446744073709551615\n"
+                    },
+                    {
+                        "rogue machine/rng0 read stride 0 0 0 1",
+                        "length and count must be at least 1\n"
+                    },
+                }) {
+            ControlClient.Answer answer = ask(bad[0]);
+            assertThat(answer.status()).as(bad[0]).isEqualTo(2);
+            assertThat(answer.text()).as(bad[0]).isEqualTo(bad[1]);
+        }
+        assertThat(ask("rogue - write stride 0 0 1").text()).startsWith("not one of: ");
+    }
+
+    @Test
+    void rogueReachesWhatIsMappedForItAndNothingElse() throws Exception {
+        server = Server.start(config(false, "rng.sock,endpoint=0x18,rogue"));
+        SocketVmm disk = startDisk();
+        SocketVmm rng = connectWithMemory("rng");
+        IommuDriver iommu = startIommu();
+        assertThat(iommu.attach(0x18, 1, 0)).isZero();
+        assertThat(iommu.attach(ENDPOINT, 2, 0)).isZero();
+        assertThat(iommu.map(1, 0x5000, 0x5fff, 0x90000)).isZero();
+        assertThat(iommu.map(2, 0x7000, 0x7fff, 0xa0000)).isZero();
+        byte[] before = ram.segment().toArray(ValueLayout.JAVA_BYTE);
+
+        String volleys =
+                ask("rogue - write stride 0x7000 0x10 16 1000").text()
+                        + ask("rogue machine/rng0 write scatter 0x10000 0xffffffffffffffff 1 1000")
+                                .text()
+                        + ask("rogue - write stride 0x6000 0 8192 1").text();
+
+        assertThat(volleys)
+                .isEqualTo(
+                        """
+                        1000 writes of 16 bytes: 0 went through, 1000 refused by the IOMMU, 0 where no memory is, 0 refused by the memory
+                        1000 writes of 1 bytes: 0 went through, 1000 refused by the IOMMU, 0 where no memory is, 0 refused by the memory
+                        1 writes of 8192 bytes: 0 went through, 1 refused by the IOMMU, 0 where no memory is, 0 refused by the memory
+                        """);
+        assertThat(ram.segment().toArray(ValueLayout.JAVA_BYTE)).isEqualTo(before);
+        assertThat(ask("rogue - write stride 0x5000 0 64 2").text())
+                .startsWith("2 writes of 64 bytes: 2 went through, 0 refused");
+        assertThat(ram.segment().get(ValueLayout.JAVA_BYTE, 0x90000)).isEqualTo(Rogue.pattern(0));
+        assertThat(ask("rogue - read stride 0x5000 0 64 1").text())
+                .contains("1 went through")
+                .containsPattern("SHA-256 of what was read: [0-9a-f]{64}\n");
+        assertThat(rng.status() + disk.status()).isPositive();
+    }
+
+    @Test
+    void longVolleyKeepsNobodyElseFromAskingAndGoesOnWithoutItsClient() throws Exception {
+        server = Server.start(config(false, "rng.sock,rogue"));
+        try (UnixSocket impatient = UnixSocket.connect(folder.resolve("ioasis-control.sock"))) {
+            byte[] line = "rogue - write stride 0 1 1 300000\n".getBytes(StandardCharsets.US_ASCII);
+            MemorySegment bytes = Arena.ofAuto().allocate(line.length);
+            bytes.copyFrom(MemorySegment.ofArray(line));
+            assertThat(impatient.send(bytes, 0, line.length, List.of())).isEqualTo(line.length);
+            assertThat(ask("dump").status()).isZero();
+        }
+
+        // The device's thread does one volley after the other.
+        assertThat(ask("rogue - write stride 0 1 1 1").text()).startsWith("1 writes");
+        awaitDump("rng0, endpoint 0x18", ", 300001 bypassed");
+    }
+
+    private void awaitDump(String device, String text) throws Exception {
+        for (int i = 0; i < 2000; i++) {
+            String dump = ask("dump").text();
+            if (dump.substring(dump.indexOf(device)).contains(text)) {
+                return;
+            }
+            Thread.sleep(5);
+        }
+        throw new IllegalStateException(ask("dump").text());
     }
 
     @Test

@@ -121,7 +121,7 @@ public final class Bench {
                         .include("\\." + one.benchmark().replace(".", "\\.") + "$")
                         .forks(1)
                         .warmupIterations(warmups(one))
-                        .measurementIterations(one.isMixed() ? 3 : arguments.repetitions() + 2)
+                        .measurementIterations(one.isWallTime() ? 3 : arguments.repetitions() + 2)
                         .shouldFailOnError(true)
                         .verbosity(VerboseMode.SILENT)
                         .jvmArgs(
@@ -136,7 +136,7 @@ public final class Bench {
         for (RunResult run : runs) {
             for (BenchmarkResult benchmark : run.getBenchmarkResults()) {
                 for (IterationResult iteration : benchmark.getIterationResults()) {
-                    if (one.isMixed()) {
+                    if (one.isWallTime()) {
                         String of = one.mixedCounter();
                         nanos.add(ratio(iteration, of + "Nanos", of + "Operations"));
                     } else {
@@ -166,7 +166,7 @@ public final class Bench {
 
     /** Repetitions until the compiler has nothing left to do; the rare operations need most. */
     private static int warmups(Case one) {
-        if (one.isMixed()) {
+        if (one.isWallTime()) {
             return 3;
         }
         return one.name().contains("pair-1g") ? 200 : one.name().startsWith("W6-pair") ? 30 : 12;

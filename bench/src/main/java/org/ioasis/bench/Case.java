@@ -49,7 +49,11 @@ record Case(
                     mixed("W8-rnd-pair-both", "w8", "rnd", "both", true),
                     mixed("W8-hot-xlate-alone", "w8h", "hot", "translate", false),
                     mixed("W8-hot-xlate-both", "w8h", "hot", "both", false),
-                    mixed("W8-hot-pair-both", "w8h", "hot", "both", false));
+                    mixed("W8-hot-pair-both", "w8h", "hot", "both", false),
+                    requests("W9-req-b1", "w9b1", "w9Requests", "1", false),
+                    requests("W9-req-b64", "w9b64", "w9Requests", "64", true),
+                    requests("W9-evfd-b1", "w9e1", "w9EventFd", "1", false),
+                    requests("W9-evfd-b64", "w9e64", "w9EventFd", "64", false));
 
     private static Case change(
             String name,
@@ -77,6 +81,17 @@ record Case(
                 "MixedBenchmarks.w8",
                 Map.of("addresses", addresses, "threads", threads),
                 isQuick);
+    }
+
+    private static Case requests(
+            String name, String peerArgument, String method, String batch, boolean isQuick) {
+        return new Case(
+                name, peerArgument, "RequestBenchmarks." + method, Map.of("batch", batch), isQuick);
+    }
+
+    /** Wall time of several threads, and not CPU time of one. */
+    boolean isWallTime() {
+        return isMixed() || name.startsWith("W9-evfd");
     }
 
     /** Two threads, each with a processor of its own: the process must not be pinned. */

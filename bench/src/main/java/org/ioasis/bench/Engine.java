@@ -18,6 +18,7 @@ import org.ioasis.iommu.mapping.MappingStores;
 import org.ioasis.iommu.mapping.TablePool;
 import org.ioasis.machine.EngineTables;
 import org.ioasis.memory.Access;
+import org.ioasis.memory.DirectDma;
 import org.ioasis.memory.Dma;
 import org.ioasis.memory.Guard;
 import org.ioasis.memory.Guards;
@@ -37,7 +38,7 @@ import org.ioasis.sys.Memfd;
  */
 final class Engine implements AutoCloseable {
     private static final int ENDPOINT = 0x18;
-    private static final int DOMAIN = 7;
+    static final int DOMAIN = 7;
     private static final int READ_WRITE = 3;
     private static final int BATCH = 64;
     private static final long TABLE_QUOTA = 256L << 20;
@@ -165,6 +166,20 @@ final class Engine implements AutoCloseable {
             map(first, first + PAGE - 1, isContiguous ? (1L << 30) + i * PAGE : scatter(i));
         }
         settle();
+    }
+
+    Iommu iommu() {
+        return iommu;
+    }
+
+    /** A part of RAM below its second region. */
+    MemorySegment ram(long gpa, long length) {
+        return ram.segment().asSlice(gpa, length);
+    }
+
+    /** The way to memory for the IOMMU's own queues. */
+    Dma directDma() {
+        return new DirectDma(memory, guards.open());
     }
 
     long tableBytes() {

@@ -11,4 +11,11 @@ package org.ioasis.iommu;
 @FunctionalInterface
 public interface Completion {
     void complete(Status status);
+
+    /**
+     * The state has changed, the answer is known, and {@link #complete} follows when no access
+     * under the old state is running any more: who saves the state in between has to keep the
+     * answer.
+     */
+    default void settled(Status status) {}
 }

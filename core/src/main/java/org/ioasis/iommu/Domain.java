@@ -49,6 +49,11 @@ final class Domain {
         return granule;
     }
 
+    /** What the mappings of a saved state are aligned to. */
+    void restoreGranule(long saved) {
+        granule = saved;
+    }
+
     long inputFirst() {
         return inputFirst;
     }

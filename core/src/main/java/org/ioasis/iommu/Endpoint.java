@@ -97,6 +97,11 @@ public final class Endpoint {
         leftDomain = -1;
     }
 
+    /** It has been attached in the past that a saved state tells of. Loop thread. */
+    public void noteAttached() {
+        wasAttached = true;
+    }
+
     /** The driver asks for its properties: it knows of the endpoint. Loop thread. */
     public void noteProbe() {
         wasProbed = true;

@@ -342,6 +342,7 @@ public final class Iommu {
             old.remove(endpoint, options);
             dropIfEmpty(old);
         }
+        completion.settled(status);
         awaitUnused(endpoint, () -> completion.complete(status));
     }
 
@@ -591,6 +592,7 @@ public final class Iommu {
         wait.first = first;
         wait.last = last;
         wait.completion = completion;
+        completion.settled(status);
         if (wait.status != status) {
             wait.status = status;
         }
@@ -687,6 +689,23 @@ public final class Iommu {
     public void systemReset() {
         reset();
         isBypassing = options.bypassAtStart();
+    }
+
+    // Restoring
+    // ------------------------------------------------------------------------------------------------------
+
+    MappingStore newStore() {
+        return stores.get();
+    }
+
+    /** Takes over checked domains of a saved state, while there are none yet. Loop thread. */
+    void adopt(List<Domain> restored, long mappingCount, boolean bypass) {
+        for (Domain domain : restored) {
+            domains.put(domain.id, domain);
+            domain.endpoints.forEach(endpoint -> endpoint.domainRelease(domain));
+        }
+        mappings = mappingCount;
+        isBypassing = bypass;
     }
 
     // Listeners

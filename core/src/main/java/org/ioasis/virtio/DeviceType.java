@@ -51,21 +51,12 @@ public interface DeviceType {
      */
     void reset();
 
-    /** True if {@link #resetQueue} works: only then may RING_RESET be offered. */
-    default boolean canResetQueues() {
-        return false;
-    }
-
     /**
      * The driver resets one queue, which has stopped already (virtio 1.4, 2.6.1). Drops what the
      * queue has in flight at once, as {@link #reset} does for all, and nothing else. A {@link
      * #kick} follows when the driver enables the queue again.
-     *
-     * @throws IllegalStateException the type cannot
      */
-    default void resetQueue(int queue) {
-        throw new IllegalStateException("queue " + queue + " cannot be reset alone");
-    }
+    void resetQueue(int queue);
 
     /** As {@link #reset}, and back to the state of a new device: the machine was reset. */
     void systemReset();

@@ -13,6 +13,8 @@ import static org.ioasis.spec.Virtio.STATUS_DRIVER_OK;
 import static org.ioasis.spec.Virtio.STATUS_FAILED;
 import static org.ioasis.spec.Virtio.STATUS_FEATURES_OK;
 
+import java.util.ArrayList;
+import java.util.List;
 import org.ioasis.memory.Dma;
 import org.ioasis.virtqueue.SplitQueue;
 import org.jspecify.annotations.Nullable;
@@ -90,8 +92,8 @@ public final class VirtioDevice {
      * A device after reset.
      *
      * @param ringDma the way to rings and buffers
-     * @param frameFeatures VERSION_1, and any of ACCESS_PLATFORM, INDIRECT_DESC, EVENT_IDX and, if
-     *     the type can, RING_RESET
+     * @param frameFeatures VERSION_1, and any of ACCESS_PLATFORM, INDIRECT_DESC, EVENT_IDX and
+     *     RING_RESET
      * @throws IllegalArgumentException if features are offered that this class does not have, or
      *     that do not belong to a device type
      */
@@ -99,9 +101,6 @@ public final class VirtioDevice {
         if ((frameFeatures & ~FRAME_FEATURES) != 0 || (frameFeatures & F_VERSION_1) == 0) {
             throw new IllegalArgumentException(
                     "frame features 0x" + Long.toHexString(frameFeatures));
-        }
-        if ((frameFeatures & F_RING_RESET) != 0 && !type.canResetQueues()) {
-            throw new IllegalArgumentException("the type cannot reset a queue alone");
         }
         if ((type.features() & ~DEVICE_TYPE_FEATURES) != 0) {
             throw new IllegalArgumentException(
@@ -151,9 +150,9 @@ public final class VirtioDevice {
         driverFeatures = value;
     }
 
-    private boolean areFeaturesAcceptable() {
+    private boolean areAcceptable(long features) {
         long mandatory = F_VERSION_1 | (deviceFeatures & F_ACCESS_PLATFORM);
-        return (driverFeatures & ~deviceFeatures) == 0 && (driverFeatures & mandatory) == mandatory;
+        return (features & ~deviceFeatures) == 0 && (features & mandatory) == mandatory;
     }
 
     // --- status, 2.1
@@ -178,7 +177,7 @@ public final class VirtioDevice {
         int added = value & DRIVER_STATUS_BITS & ~status;
         status |= added & ~(STATUS_FEATURES_OK | STATUS_DRIVER_OK);
         if ((added & STATUS_FEATURES_OK) != 0) {
-            if (areFeaturesAcceptable()) {
+            if (areAcceptable(driverFeatures)) {
                 status |= STATUS_FEATURES_OK;
             } else {
                 refusedWrites++;
@@ -457,6 +456,106 @@ public final class VirtioDevice {
             waitStartNanos = nowNanos;
         } else if (nowNanos - waitStartNanos >= ABSENT_LIMIT_NANOS) {
             needsReset(ABSENT_TOO_LONG);
+        }
+    }
+
+    // --- saving and restoring
+
+    /** What is to be saved of the device beside what its type knows. Counters are not. */
+    public DeviceState save() {
+        List<DeviceState.Queue> saved = new ArrayList<>();
+        for (QueueConfig q : queues) {
+            saved.add(
+                    new DeviceState.Queue(
+                            q.size,
+                            q.enabled,
+                            q.wasReset,
+                            q.desc,
+                            q.driver,
+                            q.device,
+                            q.queue.save()));
+        }
+        return new DeviceState(
+                status,
+                driverFeatures,
+                configGeneration,
+                configChanged,
+                brokenReason == null ? "" : brokenReason,
+                saved);
+    }
+
+    /**
+     * What keeps this device from taking over a state, which may come from anywhere; null if
+     * nothing does. Nothing changes.
+     */
+    public @Nullable String refuseRestore(DeviceState saved) {
+        if (status != 0 || driverFeatures != 0) {
+            return "the device is in use: it must be new or reset";
+        }
+        int bits = saved.status();
+        boolean isBroken = (bits & STATUS_DEVICE_NEEDS_RESET) != 0;
+        boolean hasFeatures = (bits & STATUS_FEATURES_OK) != 0;
+        boolean isStarted = (bits & STATUS_DRIVER_OK) != 0;
+        if ((bits & ~(DRIVER_STATUS_BITS | STATUS_DEVICE_NEEDS_RESET)) != 0
+                || (isStarted && !hasFeatures)
+                || isBroken == saved.brokenReason().isEmpty()) {
+            return "status 0x%x".formatted(bits);
+        }
+        if (hasFeatures && !areAcceptable(saved.driverFeatures())) {
+            return "negotiated features 0x%x".formatted(saved.driverFeatures());
+        }
+        if (saved.configGeneration() < 0 || saved.configGeneration() > 0xff) {
+            return "config generation %d".formatted(saved.configGeneration());
+        }
+        if (saved.queues().size() != queues.length) {
+            return "%d queues".formatted(saved.queues().size());
+        }
+        for (int i = 0; i < queues.length; i++) {
+            DeviceState.Queue q = saved.queues().get(i);
+            boolean isRinging = q.ring().state() != SplitQueue.State.STOPPED;
+            boolean isPossible =
+                    SplitQueue.isSize(q.size(), queueSizeMax)
+                            && q.ring().isPossible(q.size())
+                            && (!q.isEnabled()
+                                    || (hasFeatures
+                                            && SplitQueue.isLayout(
+                                                    q.size(), q.desc(), q.driver(), q.device())))
+                            && (!isRinging || (q.isEnabled() && isStarted))
+                            && (isRinging || !q.isEnabled() || !isStarted || isBroken);
+            if (!isPossible) {
+                return "queue %d is in no possible state".formatted(i);
+            }
+        }
+        return null;
+    }
+
+    /**
+     * Takes over a state that {@link #refuseRestore} has nothing against. Tells the type that it
+     * has started if that is so; touches no memory: {@link #memoryChanged} does when memory is
+     * there.
+     */
+    public void restore(DeviceState saved) {
+        status = saved.status();
+        driverFeatures = saved.driverFeatures();
+        configGeneration = saved.configGeneration();
+        configChanged = saved.hasConfigChanged();
+        brokenReason = saved.brokenReason().isEmpty() ? null : saved.brokenReason();
+        for (int i = 0; i < queues.length; i++) {
+            DeviceState.Queue from = saved.queues().get(i);
+            QueueConfig q = queues[i];
+            q.size = from.size();
+            q.enabled = from.isEnabled();
+            q.wasReset = from.wasReset();
+            q.desc = from.desc();
+            q.driver = from.driver();
+            q.device = from.device();
+            if (from.ring().state() != SplitQueue.State.STOPPED) {
+                start(q);
+                q.queue.restore(from.ring());
+            }
+        }
+        if ((status & STATUS_DRIVER_OK) != 0) {
+            type.start(driverFeatures, this);
         }
     }
 

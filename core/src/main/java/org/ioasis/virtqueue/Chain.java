@@ -3,6 +3,8 @@ package org.ioasis.virtqueue;
 import static java.util.Objects.requireNonNull;
 
 import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Objects;
 import org.ioasis.memory.Dma;
 import org.ioasis.memory.Outcome;
@@ -103,6 +105,29 @@ public final class Chain {
             left -= piece;
         }
         return Outcome.OK;
+    }
+
+    /** What is to be saved of the chain. */
+    public ChainState save() {
+        List<ChainState.Piece> pieces = new ArrayList<>();
+        for (int i = 0; i < count; i++) {
+            pieces.add(new ChainState.Piece(addresses[i], lengths[i]));
+        }
+        return new ChainState(head, readableCount, pieces);
+    }
+
+    /**
+     * Becomes a chain that was saved.
+     *
+     * @param saved {@linkplain ChainState#isPossible possible}, with no more descriptors than there
+     *     is room for
+     */
+    public void restore(ChainState saved, Dma way) {
+        begin(way);
+        head = saved.head();
+        for (ChainState.Piece piece : saved.pieces()) {
+            add(piece.address(), piece.length(), count >= saved.readableCount());
+        }
     }
 
     void begin(Dma dma) {

@@ -34,6 +34,8 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.lang.invoke.VarHandle;
+import java.util.ArrayList;
+import java.util.List;
 import org.ioasis.memory.Access;
 import org.ioasis.memory.Dma;
 import org.ioasis.memory.Outcome;
@@ -102,10 +104,14 @@ public final class SplitQueue {
     private static final ValueLayout.OfLong LE64 = JAVA_LONG_UNALIGNED.withOrder(LITTLE_ENDIAN);
     private static final int U16_MASK = 0xffff;
 
-    private enum State {
+    /** What a queue does. */
+    public enum State {
+        /** Nothing: it is not enabled, or the device has not started. */
         STOPPED,
         RUNNING,
+        /** Nothing any more, because an access to a ring has faulted. */
         FAULTED,
+        /** Nothing any more, because the driver has broken a rule. */
         BROKEN
     }
 
@@ -204,6 +210,44 @@ public final class SplitQueue {
     public void stop() {
         state = State.STOPPED;
         brokenReason = null;
+        poppedIdx = publishedIdx;
+        pushedIdx = publishedIdx;
+        decidedIdx = publishedIdx;
+    }
+
+    /** What is to be saved of the queue beside its size and addresses. Not between pop and push. */
+    public QueueState save() {
+        if (state != State.RUNNING) {
+            return QueueState.notRunning(state, brokenReason == null ? "" : brokenReason);
+        }
+        List<QueueState.UsedElement> elements = new ArrayList<>();
+        for (int index = publishedIdx; index != pushedIdx; index = after(index)) {
+            long at = (long) USED_ELEM_SIZE * slot(index);
+            elements.add(
+                    new QueueState.UsedElement(
+                            shadow.get(LE32, at + USED_ELEM_ID),
+                            shadow.get(LE32, at + USED_ELEM_LEN)));
+        }
+        return new QueueState(
+                state, "", poppedIdx, pushedIdx, publishedIdx, kicksSuppressed, elements);
+    }
+
+    /**
+     * Goes on where another queue was saved. After {@link #start} with the other one's arguments.
+     *
+     * @param saved {@linkplain QueueState#isPossible possible} for the size
+     */
+    public void restore(QueueState saved) {
+        state = saved.state();
+        brokenReason = saved.brokenReason().isEmpty() ? null : saved.brokenReason();
+        poppedIdx = saved.poppedIdx();
+        publishedIdx = saved.publishedIdx();
+        decidedIdx = publishedIdx;
+        kicksSuppressed = saved.areKicksSuppressed();
+        pushedIdx = publishedIdx;
+        for (QueueState.UsedElement element : saved.unpublished()) {
+            addUsed(element.head(), element.written());
+        }
     }
 
     /** True between {@link #start} and the first of stop, fault and broken. */
@@ -403,7 +447,7 @@ public final class SplitQueue {
         return Integer.toUnsignedLong(scratch.get(LE32, at + DESC_LEN));
     }
 
-    private static boolean wraps(long address, long length) {
+    static boolean wraps(long address, long length) {
         return length > 0 && Long.compareUnsigned(address, address + length - 1) > 0;
     }
 
@@ -422,9 +466,13 @@ public final class SplitQueue {
         if (inFlight() == 0) {
             throw new IllegalStateException("pushed more chains than were popped");
         }
+        addUsed(head, (int) written);
+    }
+
+    private void addUsed(int head, int written) {
         long at = (long) USED_ELEM_SIZE * slot(pushedIdx);
         shadow.set(LE32, at + USED_ELEM_ID, head);
-        shadow.set(LE32, at + USED_ELEM_LEN, (int) written);
+        shadow.set(LE32, at + USED_ELEM_LEN, written);
         pushedIdx = after(pushedIdx);
     }
 
@@ -630,7 +678,7 @@ public final class SplitQueue {
         return (index + 1) & U16_MASK;
     }
 
-    private static int distance(int from, int to) {
+    static int distance(int from, int to) {
         return (to - from) & U16_MASK;
     }
 }

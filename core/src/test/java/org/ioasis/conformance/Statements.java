@@ -34,7 +34,12 @@ final class Statements {
      * @param sentence what it asks
      * @param choice what we do where it leaves a choice, or nothing
      */
-    record Statement(String id, String strength, String sentence, String choice) {}
+    record Statement(String id, String strength, String sentence, String choice) {
+        /** False for what was asked of people and not of a device: no test can carry it. */
+        boolean isBehaviour() {
+            return !strength.equals("not behaviour");
+        }
+    }
 
     private Statements() {}
 
@@ -95,7 +100,7 @@ final class Statements {
                         fails when it is not what the tests say. Each statement of virtio 1.4, 5.13 has an id: D for those of the
                         device, P for rules in its prose, T for decisions where it contradicts itself or others, S for what was
                         asked for when it was drafted. A test carries a statement by a tag with the id; a statement is met when
-                        its tests pass, and `./ioasis test` runs them all. Tests of the wire run twice, with both settings of T3.
+                        its tests pass, and `./ioasis test` runs them all. What is not behaviour of a device has the reason instead. Tests of the wire run twice, with both settings of T3.
 
                         | id | strength | statement | choice | tests |
                         |---|---|---|---|---|

@@ -109,11 +109,26 @@ class OwnGuestTest {
     }
 
     @Test
-    void guestThatEndsWithoutAStatusIsNoSuccess() throws Exception {
+    void guestThatEndsWithoutAStatusIsNoSuccessAndHasItsTrace() throws Exception {
+        Path trace = folder.resolve("requests.log");
         try (Command command =
-                new Command(Map.of(), "vm", "--accel", "tcg", "--run", "poweroff -f")) {
+                new Command(
+                        Map.of(),
+                        "vm",
+                        "--accel",
+                        "tcg",
+                        "--trace",
+                        trace.toString(),
+                        "--run",
+                        "poweroff -f")) {
             assertThat(command.end()).as(command.output()).isEqualTo(70);
         }
+        assertThat(Files.readString(trace))
+                .contains(" machine/iommu0 started, features 0x")
+                .containsPattern("ATTACH endpoint=0x10 domain=0x[0-9a-f]+ -> OK\n")
+                .containsPattern(
+                        "MAP domain=0x[0-9a-f]+ virt=0x[0-9a-f.x]+ phys=0x[0-9a-f]+ .* -> OK\n")
+                .endsWith(" machine/iommu0 reset\n");
     }
 
     @Test

@@ -29,7 +29,8 @@ import org.ioasis.iommu.Status;
 import org.ioasis.loop.IdlePolicy;
 import org.ioasis.machine.Disk;
 import org.ioasis.machine.Machine;
-import org.ioasis.machine.RogueRng;
+import org.ioasis.machine.Rng;
+import org.ioasis.machine.RngOptions;
 import org.ioasis.memory.Access;
 import org.ioasis.topology.Viot;
 import org.ioasis.virtio.iommu.RequestType;
@@ -85,7 +86,15 @@ class RogueGuestTest {
                 Disk target = disk(machine, workspace, 3, "to", to, true);
                 Path control = workspace.emptyDisk("control.img", 4096);
                 Disk unused = disk(machine, workspace, 4, "control", control, false);
-                RogueRng rogue = machine.addRogue("rng", ENDPOINT, workspace.file("disk5.sock"));
+                Rng rogue =
+                        machine.addRng(
+                                machine.iommus().getFirst(),
+                                new RngOptions(
+                                        "rng",
+                                        workspace.file("disk5.sock"),
+                                        ENDPOINT,
+                                        Machine.X86_ENDPOINT,
+                                        true));
                 machine.start();
                 try (QemuProcess qemu =
                         QemuProcess.start(command(kit, workspace), host, cleanup, events::add)) {
@@ -167,15 +176,15 @@ class RogueGuestTest {
                 QemuCommand.Extras.NONE);
     }
 
-    private static void assertIsTranslated(Machine machine, RogueRng rogue, Disk target) {
-        assertThat(machine.requests().answeredWith(RequestType.ATTACH, Status.OK)).isPositive();
+    private static void assertIsTranslated(Machine machine, Rng rogue, Disk target) {
+        assertThat(machine.requests(RequestType.ATTACH, Status.OK)).isPositive();
         assertThat(machine.dump()).containsPattern("endpoint 0x28: domain 0x");
-        assertThat(rogue.rng().requests().bytes()).as("bytes for the guest").isPositive();
-        assertThat(rogue.rng().accesses().translations()).isPositive();
+        assertThat(rogue.requests().bytes()).as("bytes for the guest").isPositive();
+        assertThat(rogue.accesses().translations()).isPositive();
         assertThat(target.accesses().bypassedAfterAttach()).isZero();
     }
 
-    private void fire(Machine machine, RogueRng rogue, Disk target) throws Exception {
+    private void fire(Machine machine, Rng rogue, Disk target) throws Exception {
         byte[] marked = new byte[RESERVED_BYTES];
         new Random(7).nextBytes(marked);
         long refused = 0;
@@ -213,19 +222,19 @@ class RogueGuestTest {
             assertThat(sha256(ram.read(RESERVED, RESERVED_BYTES))).isEqualTo(digest);
         }
         assertThat(refused).isGreaterThanOrEqualTo(100_000);
-        assertThat(rogue.rng().accesses().faults()).isGreaterThanOrEqualTo(refused);
+        assertThat(rogue.accesses().faults()).isGreaterThanOrEqualTo(refused);
         assertThat(machine.recentFaults().size()).as("kept faults").isLessThanOrEqualTo(80);
     }
 
-    private static long allRefused(RogueRng rogue, Access access, Aim aim, int length, long count)
+    private static long allRefused(Rng rogue, Access access, Aim aim, int length, long count)
             throws Exception {
         Tally tally = shoot(rogue, new Volley(access, aim, length, count));
         assertThat(tally.faults()).as("%s %s", access, aim).isEqualTo(count);
         return tally.faults();
     }
 
-    private static Tally shoot(RogueRng rogue, Volley volley) throws Exception {
-        return rogue.rogue().fire(volley).get(PATIENCE.toSeconds(), TimeUnit.SECONDS);
+    private static Tally shoot(Rng rogue, Volley volley) throws Exception {
+        return rogue.rogue().orElseThrow().fire(volley).get(PATIENCE.toSeconds(), TimeUnit.SECONDS);
     }
 
     /** Reads on until an event is the wanted one. */

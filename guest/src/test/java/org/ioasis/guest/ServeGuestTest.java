@@ -118,6 +118,36 @@ class ServeGuestTest {
         }
     }
 
+    @Test
+    void guestSeesTheDevicesAsTheyWereChosenAndTheRogueIsRefused() throws Exception {
+        try (Command server =
+                        serve(
+                                "./ioasis serve --iommu iommu.sock"
+                                        + " --blk disk.sock,file=disk.img,num_queues=2,blk_size=4096,nodiscard"
+                                        + " --rng rng.sock,rogue");
+                Command qemu =
+                        qemu(
+                                server,
+                                List.of("virtio_iommu", "virtio_blk", "virtio_rng"),
+                                arguments -> append(arguments, "-smp 2"))) {
+            qemu.await("disk=4096 bytes, 2 queues, ro 0, discard 0");
+            qemu.await("random=64");
+            qemu.await("hash=" + sha256(content));
+
+            assertThat(run(0, "./ioasis rogue write 0xdead0000 --length 8 --count 1000"))
+                    .startsWith(
+                            "1000 writes of 8 bytes: 0 went through, 1000 refused by the IOMMU");
+            // 00:03.0
+            qemu.await("page fault from EP 24 at 0xdead0000 [W]");
+            assertThat(
+                            run(
+                                    0,
+                                    "./ioasis rogue read 0x0-0xffffffffffffffff --length 4096 --count 1000"))
+                    .contains("1000 refused by the IOMMU");
+            endBy("TERM", server);
+        }
+    }
+
     /** Starts a server; returns when it has said everything. */
     private Command serve(String line) throws IOException {
         Command server = Command.typed(folder, line);
@@ -165,6 +195,12 @@ class ServeGuestTest {
                         .skip(1)
                         .toList();
         return Command.typed(folder, line + "\\\n" + String.join("\n", changed.apply(arguments)));
+    }
+
+    private static List<String> append(List<String> arguments, String more) {
+        List<String> longer = new ArrayList<>(List.of("  " + more + " \\"));
+        longer.addAll(arguments);
+        return longer;
     }
 
     private static List<String> withoutTable(List<String> arguments) {

@@ -141,7 +141,7 @@ public final class Viot {
             return endpointFirst + bdfLast - bdfFirst;
         }
 
-        private boolean holds(Iommu other) {
+        boolean holds(Iommu other) {
             return other.segment == segment && bdfFirst <= other.bdf && other.bdf <= bdfLast;
         }
 
@@ -178,7 +178,8 @@ public final class Viot {
             List<? extends Unit> iommus,
             List<? extends Behind> ranges,
             OwnFunction ownFunction) {
-        check(iommus, ranges, ownFunction);
+        checkLimits(iommus, ranges);
+        checkBehind(iommus, ranges, ownFunction);
         int size =
                 HEADER_SIZE
                         + iommus.size() * VIRTIO_PCI_IOMMU_SIZE
@@ -255,8 +256,7 @@ public final class Viot {
         System.arraycopy(ascii, 0, bytes, at, ascii.length);
     }
 
-    private static void check(
-            List<? extends Unit> iommus, List<? extends Behind> all, OwnFunction ownFunction) {
+    private static void checkLimits(List<? extends Unit> iommus, List<? extends Behind> all) {
         if (iommus.size() + all.size() > 0xffff) {
             throw new IllegalArgumentException(
                     iommus.size() + all.size() + " nodes; a table counts 65535 at most");
@@ -265,6 +265,11 @@ public final class Viot {
             throw new IllegalArgumentException(
                     iommus.size() + " IOMMUs; a range can refer to the first 64 KiB only");
         }
+    }
+
+    /** That each function has one IOMMU, and each endpoint id one function. */
+    static void checkBehind(
+            List<? extends Unit> iommus, List<? extends Behind> all, OwnFunction ownFunction) {
         for (int i = 0; i < all.size(); i++) {
             Behind one = all.get(i);
             if (one.iommu() < 0 || one.iommu() >= iommus.size()) {

@@ -110,11 +110,6 @@ public final class EchoType implements DeviceType {
     }
 
     @Override
-    public boolean canResetQueues() {
-        return true;
-    }
-
-    @Override
     public void resetQueue(int queue) {
         queueResets++;
     }

@@ -135,6 +135,13 @@ public abstract class EngineLitmus {
         settle();
     }
 
+    final void unmapInBatch() {
+        iommu.beginBatch();
+        iommu.unmap(DOMAIN, IOVA, LAST, this::answer);
+        iommu.endBatch();
+        settle();
+    }
+
     final void detach() {
         iommu.detach(ENDPOINT, DOMAIN, this::answer);
         settle();
@@ -180,6 +187,31 @@ public abstract class EngineLitmus {
         @Actor
         public void loop() {
             unmap();
+        }
+
+        @Actor
+        public void device(ZZ_Result result) {
+            access(result);
+        }
+    }
+
+    @JCStressTest
+    @Outcome(
+            id = "true, true",
+            expect = Expect.FORBIDDEN,
+            desc = "UNMAP is answered and its mapping in use")
+    @Outcome(expect = Expect.ACCEPTABLE, desc = "exact")
+    @State
+    public static class UnmapInBatch extends EngineLitmus {
+        public UnmapInBatch() {
+            super(false);
+            map();
+            forget();
+        }
+
+        @Actor
+        public void loop() {
+            unmapInBatch();
         }
 
         @Actor

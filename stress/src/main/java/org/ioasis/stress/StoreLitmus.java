@@ -63,6 +63,8 @@ public final class StoreLitmus {
             desc = "address and permission of different mappings, or past the end")
     @State
     public static class WholeMapping {
+        private static final long LAST = IOVA + 2 * PAGE - 1;
+
         private final Guards guards = new Guards(() -> 0, lease -> {});
         private final TablePool pool = new TablePool(new Tables(), 8 * PAGE, guards);
         private final RadixStore store = new RadixStore(pool, GRANULE_LG2);
@@ -75,22 +77,24 @@ public final class StoreLitmus {
 
         @Actor
         public void mapper() {
-            store.unmap(IOVA, IOVA + 2 * PAGE - 1);
+            store.unmap(IOVA, LAST);
             map(store, IOVA, 2, NEW_DELTA, NEW_FLAGS);
         }
 
         @Actor
         public void reader(II_Result result) {
             guard.enter();
-            result.r1 = look(IOVA, 2 * PAGE);
-            result.r2 = look(IOVA + PAGE, 1);
+            boolean isFound = store.lookup(IOVA, extent);
+            if (isFound) {
+                store.extend(IOVA, 2 * PAGE, extent);
+            }
+            result.r1 = isFound ? which(extent, LAST) : NOTHING;
+            // As an access goes on: with the next entry, or anew.
+            isFound =
+                    isFound && store.lookupNext(IOVA + PAGE, extent)
+                            || store.lookup(IOVA + PAGE, extent);
+            result.r2 = isFound ? which(extent, LAST) : NOTHING;
             guard.leave();
-        }
-
-        private int look(long iova, long length) {
-            return store.lookup(iova, length, extent)
-                    ? which(extent, IOVA + 2 * PAGE - 1)
-                    : NOTHING;
         }
     }
 
@@ -134,7 +138,7 @@ public final class StoreLitmus {
         }
 
         private int look(long iova) {
-            return store.lookup(iova, 1, extent) ? which(extent, iova | (PAGE - 1)) : NOTHING;
+            return store.lookup(iova, extent) ? which(extent, iova | (PAGE - 1)) : NOTHING;
         }
     }
 
@@ -176,7 +180,7 @@ public final class StoreLitmus {
         @Actor
         public void reader(I_Result result) {
             guard.enter();
-            result.r1 = own.lookup(IOVA, 1, extent) ? which(extent, IOVA | (PAGE - 1)) : NOTHING;
+            result.r1 = own.lookup(IOVA, extent) ? which(extent, IOVA | (PAGE - 1)) : NOTHING;
             guard.leave();
         }
     }

@@ -12,10 +12,9 @@ import org.ioasis.sys.ErrnoException;
  * Strides}). Any thread.
  */
 class Tables implements TableMemory {
-    private static final int TABLE_WORDS = 512;
     private static final int TABLES = 8;
+    private static final long SLICE_WORDS = TABLES * 512;
     private static final int SLICES = 3 * Strides.SIZE * Strides.COUNT;
-    private static final long SLICE_WORDS = (long) TABLES * TABLE_WORDS;
     private static final EngineMemory ALL = reserve();
     private static final AtomicInteger NEXT = new AtomicInteger();
 

@@ -175,6 +175,41 @@ public final class FaultQueue {
         return fault;
     }
 
+    /** What waits, oldest first. */
+    public synchronized List<Fault> waiting() {
+        List<Fault> all = new ArrayList<>();
+        for (int i = 0; i < size; i++) {
+            all.add(waiting(i).fault());
+        }
+        return all;
+    }
+
+    /** Most faults that wait. */
+    public int capacity() {
+        return waiting.length;
+    }
+
+    /**
+     * Lets faults of a saved state wait, at most {@link #capacity}, in place of what waits now.
+     * Nobody is told: who restores looks for buffers itself.
+     */
+    public synchronized void restore(List<Fault> saved) {
+        clear();
+        for (Fault fault : saved) {
+            Entry entry =
+                    new Entry(
+                            fault.reason(),
+                            fault.endpoint(),
+                            fault.address(),
+                            fault.access(),
+                            fault.explanation());
+            entry.count = fault.count();
+            waiting[(oldest + size) % waiting.length] = entry;
+            size++;
+        }
+        isEmpty = size == 0;
+    }
+
     /** Forgets what waits: the driver that it was meant for is gone. */
     public synchronized void clear() {
         Arrays.fill(waiting, null);
@@ -185,9 +220,7 @@ public final class FaultQueue {
     /** The last faults that were taken, and those that wait, oldest first: for diagnostics. */
     public synchronized List<Fault> recent() {
         List<Fault> all = new ArrayList<>(recent);
-        for (int i = 0; i < size; i++) {
-            all.add(waiting(i).fault());
-        }
+        all.addAll(waiting());
         return all;
     }
 

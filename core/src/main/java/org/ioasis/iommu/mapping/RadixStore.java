@@ -437,7 +437,7 @@ public final class RadixStore implements MappingStore {
 
     @Override
     public long unmap(long first, long last) {
-        if (!isInsideOneLeafTable(first, last)) {
+        if (!isInsideOneLeafTable(first, last) || !isAligned(first, last)) {
             return unmapAcross(first, last);
         }
         long table = leafTable(first);
@@ -779,6 +779,11 @@ public final class RadixStore implements MappingStore {
     private boolean isInsideOneLeafTable(long first, long last) {
         return Long.compareUnsigned(first ^ last, leafTableMask) <= 0
                 && last - first != leafTableMask;
+    }
+
+    /** An UNMAP need not be aligned; then it may begin or end inside of a leaf. */
+    private boolean isAligned(long first, long last) {
+        return ((first | (last + 1)) & mask(granuleLg2)) == 0;
     }
 
     private boolean isOutOfReach(long iova) {

@@ -33,8 +33,10 @@ public record BlkSettings(
         int sizeMax,
         BlkBlocks blocks,
         BlkErasing erasing) {
+    /** Most request queues. */
+    public static final int QUEUE_LIMIT = 64;
+
     private static final int LIMIT = 1024;
-    private static final int QUEUE_LIMIT = 64;
     private static final int CHUNK_LIMIT = 1 << 20;
     private static final int SIZE_MAX_LEAST = 4096;
 
@@ -86,6 +88,20 @@ public record BlkSettings(
     /** A queue of 256, and 64 requests with 256 KiB each. */
     public static BlkSettings of(String serial) {
         return new BlkSettings(serial, 256, 64, 256 << 10);
+    }
+
+    /** The same with this serial number. */
+    public BlkSettings withSerial(String other) {
+        return new BlkSettings(
+                other,
+                queueCount,
+                queueSizeMax,
+                requestLimit,
+                chunkBytes,
+                segMax,
+                sizeMax,
+                blocks,
+                erasing);
     }
 
     /** The same with so many queues. */

@@ -42,7 +42,7 @@ final class Request implements Runnable {
     /** The queue that it came from and goes back to. */
     int queue;
 
-    /** Which life of the device (from reset to reset) this belongs to. */
+    /** Which life of the queue (from reset to reset) this belongs to. */
     int life;
 
     Phase phase = Phase.HEADER;

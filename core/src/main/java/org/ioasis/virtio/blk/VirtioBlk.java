@@ -57,6 +57,7 @@ import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
 import java.util.concurrent.Executor;
 import java.util.concurrent.RejectedExecutionException;
+import java.util.concurrent.atomic.AtomicIntegerArray;
 import java.util.concurrent.atomic.AtomicReference;
 import org.ioasis.memory.Dma;
 import org.ioasis.memory.Outcome;
@@ -88,9 +89,9 @@ import org.jspecify.annotations.Nullable;
  * virtio-blk has no limit on it that a driver would have to keep; erasing is limited by {@link
  * BlkErasing}.
  *
- * <p>A reset is over at once. I/O that is still running belongs to an earlier life: its result is
- * dropped, and it is waited for before the next life's first request is taken, so that a late write
- * cannot overtake a newer one.
+ * <p>A reset is over at once, of the device and of one queue. I/O that is still running belongs to
+ * an earlier life of its queue: its result is dropped, and it is waited for before the next request
+ * of any queue is taken, so that a late write cannot overtake a newer one.
  */
 public final class VirtioBlk implements DeviceType {
     private static final ValueLayout.OfShort LE16 = JAVA_SHORT_UNALIGNED.withOrder(LITTLE_ENDIAN);
@@ -140,6 +141,14 @@ public final class VirtioBlk implements DeviceType {
     private final boolean[] interrupts;
     private final boolean[] drained;
 
+    /** Requests with I/O threads that belong to the queue's present life. */
+    private final int[] inIo;
+
+    /**
+     * Counts resets. Results of requests of an earlier life are dropped, and I/O threads skip them.
+     */
+    private final AtomicIntegerArray lives;
+
     private @Nullable VirtioDevice device;
 
     /** All queues with MQ negotiated, one without (5.2.2). */
@@ -158,16 +167,8 @@ public final class VirtioBlk implements DeviceType {
 
     private long budget;
 
-    /** Requests with I/O threads, and those of them that belong to an earlier life. */
-    private int inIo;
-
+    /** Requests with I/O threads that belong to an earlier life. */
     private int staleInIo;
-
-    /** Counts resets. Results of requests of an earlier life are dropped. */
-    private int life;
-
-    /** The same for I/O threads, which skip what belongs to an earlier life. */
-    private volatile int lifeForIo;
 
     private volatile boolean writeThrough;
 
@@ -193,6 +194,8 @@ public final class VirtioBlk implements DeviceType {
         ringFaultCounted = new boolean[settings.queueCount()];
         interrupts = new boolean[settings.queueCount()];
         drained = new boolean[settings.queueCount()];
+        inIo = new int[settings.queueCount()];
+        lives = new AtomicIntegerArray(settings.queueCount());
         fillConfig();
         byte[] serial = settings.serial().getBytes(StandardCharsets.US_ASCII);
         MemorySegment.copy(serial, 0, id, JAVA_BYTE, 0, serial.length);
@@ -220,9 +223,11 @@ public final class VirtioBlk implements DeviceType {
         }
         if (!store.isReadOnly()) {
             BlkErasing erasing = settings.erasing();
-            config.set(LE32, CONFIG_MAX_DISCARD_SECTORS, erasing.discardSectors());
-            config.set(LE32, CONFIG_MAX_DISCARD_SEG, settings.discardSegments());
-            config.set(LE32, CONFIG_DISCARD_SECTOR_ALIGNMENT, blocks.sectors());
+            if (settings.discardSegments() > 0) {
+                config.set(LE32, CONFIG_MAX_DISCARD_SECTORS, erasing.discardSectors());
+                config.set(LE32, CONFIG_MAX_DISCARD_SEG, settings.discardSegments());
+                config.set(LE32, CONFIG_DISCARD_SECTOR_ALIGNMENT, blocks.sectors());
+            }
             config.set(LE32, CONFIG_MAX_WRITE_ZEROES_SECTORS, erasing.zeroesSectors());
             config.set(LE32, CONFIG_MAX_WRITE_ZEROES_SEG, settings.zeroesSegments());
             config.set(
@@ -250,7 +255,8 @@ public final class VirtioBlk implements DeviceType {
                 | F_TOPOLOGY
                 | (settings.sizeMax() != 0 ? F_SIZE_MAX : 0)
                 | (settings.queueCount() > 1 ? F_MQ : 0)
-                | (store.isReadOnly() ? F_RO : F_DISCARD | F_WRITE_ZEROES);
+                | (settings.discardSegments() > 0 && !store.isReadOnly() ? F_DISCARD : 0)
+                | (store.isReadOnly() ? F_RO : F_WRITE_ZEROES);
     }
 
     @Override
@@ -306,13 +312,10 @@ public final class VirtioBlk implements DeviceType {
 
     @Override
     public void reset() {
-        life++;
-        lifeForIo = life;
-        staleInIo = inIo;
+        for (int q = 0; q < inIo.length; q++) {
+            forget(q);
+        }
         device = null;
-        Arrays.fill(ringAbsent, false);
-        Arrays.fill(ringFaultCounted, false);
-        Arrays.fill(interrupts, false);
         activeQueues = 1;
         nextQueue = 0;
         keptMoved = false;
@@ -321,8 +324,43 @@ public final class VirtioBlk implements DeviceType {
     }
 
     @Override
+    public void resetQueue(int queue) {
+        forget(queue);
+        dropThoseOf(queue, kept);
+        dropThoseOf(queue, ready);
+        VirtioDevice running = device;
+        if (running != null) {
+            settle(running);
+        }
+    }
+
+    @Override
     public void systemReset() {
         reset();
+    }
+
+    /** What the queue has with I/O threads is stale from now on. */
+    private void forget(int queue) {
+        lives.incrementAndGet(queue);
+        staleInIo += inIo[queue];
+        inIo[queue] = 0;
+        ringAbsent[queue] = false;
+        ringFaultCounted[queue] = false;
+        interrupts[queue] = false;
+    }
+
+    private void dropThoseOf(int queue, RequestList list) {
+        RequestList others = new RequestList();
+        for (Request r = list.poll(); r != null; r = list.poll()) {
+            if (r.queue == queue) {
+                drop(r);
+            } else {
+                others.add(r);
+            }
+        }
+        for (Request r = others.poll(); r != null; r = others.poll()) {
+            list.add(r);
+        }
     }
 
     private void dropAll(RequestList list) {
@@ -343,7 +381,7 @@ public final class VirtioBlk implements DeviceType {
         r.ioOk = false;
         try {
             // The answer of an earlier life goes nowhere, so its write had better not happen.
-            if (r.life == lifeForIo) {
+            if (r.life == lives.get(r.queue)) {
                 transfer(r);
                 r.ioOk = true;
             }
@@ -433,8 +471,8 @@ public final class VirtioBlk implements DeviceType {
         }
         while (reversed != null) {
             Request following = reversed.next;
-            inIo--;
-            if (reversed.life == life) {
+            if (reversed.life == lives.get(reversed.queue)) {
+                inIo[reversed.queue]--;
                 afterIo(reversed);
                 ready.add(reversed);
             } else {
@@ -539,7 +577,7 @@ public final class VirtioBlk implements DeviceType {
             if (pop == Pop.GOT) {
                 keptMoved |= ringAbsent[q];
                 ringAbsent[q] = false;
-                r.begin(life, q);
+                r.begin(lives.get(q), q);
                 proceed(d, r);
                 if (budget <= 0) {
                     return true;
@@ -584,11 +622,11 @@ public final class VirtioBlk implements DeviceType {
     private boolean dispatch() {
         boolean rejected = false;
         for (Request r = toIo.poll(); r != null; r = toIo.poll()) {
-            inIo++;
+            inIo[r.queue]++;
             try {
                 io.execute(r);
             } catch (RejectedExecutionException _) {
-                inIo--;
+                inIo[r.queue]--;
                 r.reply(S_IOERR);
                 ready.add(r);
                 rejected = true;

@@ -2,6 +2,7 @@ package org.ioasis.virtio.iommu;
 
 import java.util.function.ObjLongConsumer;
 import org.ioasis.iommu.Completion;
+import org.ioasis.iommu.Status;
 
 /**
  * What is planted in one device and has not happened yet. A device has none unless somebody asked
@@ -63,7 +64,18 @@ final class Injections {
     /** Answers as {@code slot} would, but later. */
     Completion delayed(RequestSlot slot) {
         long nanos = unmapDelayMillis * NANOS_PER_MILLI;
-        return status -> later.accept(() -> slot.complete(status), nanos);
+        return new Completion() {
+            @Override
+            public void complete(Status status) {
+                slot.settled(status);
+                later.accept(() -> slot.complete(status), nanos);
+            }
+
+            @Override
+            public void settled(Status status) {
+                slot.settled(status);
+            }
+        };
     }
 
     /** True if the next event is to be lost. */

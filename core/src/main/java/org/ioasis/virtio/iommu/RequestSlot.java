@@ -34,6 +34,9 @@ final class RequestSlot implements Completion {
     /** Null: the buffer goes back unwritten. */
     @Nullable Status status;
 
+    /** What the answer will be: only running accesses are waited for. Null while that is open. */
+    @Nullable Status settled;
+
     /** Whom to PROBE. */
     int endpoint;
 
@@ -62,6 +65,7 @@ final class RequestSlot implements Completion {
         life = ofLife;
         isInBatch = true;
         isComplete = false;
+        settled = null;
         isPlanted = false;
         truncatedTo = -1;
     }
@@ -98,6 +102,11 @@ final class RequestSlot implements Completion {
         status = answer;
         isComplete = true;
         answered.answered(this);
+    }
+
+    @Override
+    public void settled(Status answer) {
+        settled = answer;
     }
 
     /** To be given back unwritten, with used length 0. */

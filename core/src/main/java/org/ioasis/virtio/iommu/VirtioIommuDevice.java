@@ -1,6 +1,7 @@
 package org.ioasis.virtio.iommu;
 
 import static java.lang.foreign.ValueLayout.JAVA_BYTE;
+import static java.util.Objects.requireNonNull;
 import static org.ioasis.spec.VirtioIommu.*;
 import static org.ioasis.virtio.iommu.Wire.LE32;
 import static org.ioasis.virtio.iommu.Wire.LE64;
@@ -67,6 +68,10 @@ public final class VirtioIommuDevice implements DeviceType {
     private final ArrayDeque<RequestSlot> free = new ArrayDeque<>();
     private final RequestSlot[] batch = new RequestSlot[BATCH];
     private final ArrayDeque<RequestSlot> done = new ArrayDeque<>();
+
+    /** Requests whose answer did not come at once. Few, and mostly none. */
+    private final List<RequestSlot> waiting = new ArrayList<>();
+
     private final MemorySegment answer =
             MemorySegment.ofArray(new byte[PROPERTIES_SIZE + TAIL_SIZE]);
     private final MemorySegment event = MemorySegment.ofArray(new byte[FAULT_SIZE]);
@@ -298,11 +303,6 @@ public final class VirtioIommuDevice implements DeviceType {
     }
 
     @Override
-    public boolean canResetQueues() {
-        return true;
-    }
-
-    @Override
     public void resetQueue(int queue) {
         if (queue == REQUESTQ) {
             forgetRequests();
@@ -336,6 +336,7 @@ public final class VirtioIommuDevice implements DeviceType {
             free.push(slot);
         }
         done.clear();
+        waiting.clear();
         // What is still with the engine comes back through answered(), now or never; its slot is
         // not counted on.
         slots = free.size();
@@ -395,15 +396,22 @@ public final class VirtioIommuDevice implements DeviceType {
         } finally {
             iommu.endBatch();
         }
-        IommuObserver watcher = observer;
         for (int i = 0; i < taken; i++) {
             RequestSlot slot = batch[i];
             slot.isInBatch = false;
             if (slot.isComplete) {
                 done.add(slot);
-            } else if (watcher != null) {
-                watcher.waits(IommuRequest.of(slot));
+            } else {
+                waits(slot);
             }
+        }
+    }
+
+    private void waits(RequestSlot slot) {
+        waiting.add(slot);
+        IommuObserver watcher = observer;
+        if (watcher != null) {
+            watcher.waits(IommuRequest.of(slot));
         }
     }
 
@@ -592,6 +600,9 @@ public final class VirtioIommuDevice implements DeviceType {
             // The driver that asked is gone, and so is the slot from the count of this life.
             return;
         }
+        if (!waiting.isEmpty()) {
+            waiting.remove(slot);
+        }
         if (!slot.isInBatch) {
             done.add(slot);
         }
@@ -705,6 +716,67 @@ public final class VirtioIommuDevice implements DeviceType {
             counts.unanswered();
         } else {
             counts.answered(slot.type, status);
+        }
+    }
+
+    // Saving and restoring
+    // ----------------------------------------------------------------------------------------------------
+
+    Iommu iommu() {
+        return iommu;
+    }
+
+    static int propertiesSize() {
+        return PROPERTIES_SIZE;
+    }
+
+    /**
+     * What is to be saved of the device beside its frame and its engine. Not inside a call of this
+     * class.
+     *
+     * @throws IllegalStateException a listener owes the engine an answer: what then becomes of the
+     *     state is open
+     */
+    TypeState save() {
+        List<RequestState> requests = new ArrayList<>();
+        VirtioDevice running = device;
+        // A device that is broken answers nothing any more.
+        if (running != null && running.queue(REQUESTQ).isRunning() && running.isRunning()) {
+            done.forEach(slot -> requests.add(request(slot, slot.status)));
+            for (RequestSlot slot : waiting) {
+                if (slot.settled == null) {
+                    throw new IllegalStateException(
+                            "a listener owes an answer to " + IommuRequest.of(slot));
+                }
+                requests.add(request(slot, slot.settled));
+            }
+        }
+        return new TypeState(isDriverReady, Math.min(eventKicks, 2), unknownEndpoint, requests);
+    }
+
+    private static RequestState request(RequestSlot slot, @Nullable Status status) {
+        int endpoint = slot.type == RequestType.PROBE ? slot.endpoint : 0;
+        return new RequestState(slot.type, status, endpoint, slot.chain.save());
+    }
+
+    /** Takes over what was saved and checked. After the frame and the engine. */
+    void restore(TypeState saved) {
+        isDriverReady = saved.isDriverReady();
+        eventKicks = saved.eventKicks();
+        unknownEndpoint = saved.unknownEndpoint();
+        VirtioDevice running = device;
+        if (running == null) {
+            return;
+        }
+        for (RequestState request : saved.requests()) {
+            RequestSlot slot = requireNonNull(freeSlot());
+            slot.begin(life);
+            slot.chain.restore(request.chain(), running.dma());
+            slot.type = request.type();
+            slot.status = request.status();
+            slot.endpoint = request.endpoint();
+            slot.isComplete = true;
+            done.add(slot);
         }
     }
 

@@ -144,6 +144,17 @@ public final class VirtioRng implements DeviceType {
         ringFaultCounted = false;
     }
 
+    /** Nothing is in flight between two turns but the wait for absent memory. */
+    @Override
+    public void resetQueue(int queue) {
+        isAbsent = false;
+        ringFaultCounted = false;
+        VirtioDevice running = device;
+        if (running != null) {
+            running.waitsForMemory(false);
+        }
+    }
+
     @Override
     public void systemReset() {
         reset();

@@ -56,6 +56,32 @@ abstract class MappingStoreContract {
     }
 
     @Test
+    @Tag("D-43")
+    @Tag("D-44")
+    void unmapThatCutsAPageIsRefusedAndChangesNothing() {
+        map(0x10000, 0x10fff, 0x80000);
+        map(0x12000, 0x13fff, 0x90000);
+
+        assertThat(store.unmap(0x10800, 0x108ff)).isEqualTo(MappingStore.SPLITS);
+        assertThat(store.unmap(0x10001, 0x13fff)).isEqualTo(MappingStore.SPLITS);
+        assertThat(store.unmap(0x10000, 0x13ffe)).isEqualTo(MappingStore.SPLITS);
+        assertThat(store.unmap(0x12800, 0x5fffff)).isEqualTo(MappingStore.SPLITS);
+
+        assertThat(all()).containsExactly("10000..10fff->80000 f3", "12000..13fff->90000 f3");
+    }
+
+    @Test
+    void unmapThatBeginsAndEndsInsideOfEmptyPagesRemovesWhatIsBetween() {
+        map(0x10000, 0x10fff, 0x80000);
+        map(0x12000, 0x13fff, 0x90000);
+
+        assertThat(store.unmap(0xf800, 0x11800)).isEqualTo(1);
+        assertThat(store.unmap(0x11fff, 0x14000)).isEqualTo(1);
+
+        assertThat(all()).isEmpty();
+    }
+
+    @Test
     void unmapThatCutsTheSecondOfTwoMappingsLeavesTheFirst() {
         map(0x10000, 0x10fff, 0x80000);
         map(0x11000, 0x12fff, 0x90000);
@@ -326,6 +352,16 @@ abstract class MappingStoreContract {
                         "17000..18fff->93000 f3");
         assertThat(runs(0x10000, 0x17fff)).hasSize(3);
         assertThat(runs(0x12000, 0x14fff)).containsExactly("14000..14fff->90000 f3");
+    }
+
+    @Test
+    void runsDoNotJoinMemoryAndMmio() {
+        assertThat(store.map(0x10000, 0x10fff, 0x80000, RW)).isEqualTo(MapResult.DONE);
+        assertThat(store.map(0x11000, 0x11fff, 0x81000, RW | MMIO)).isEqualTo(MapResult.DONE);
+        assertThat(store.map(0x12000, 0x12fff, 0x82000, RW | MMIO)).isEqualTo(MapResult.DONE);
+
+        assertThat(runs(0, -1L))
+                .containsExactly("10000..10fff->80000 f3", "11000..12fff->81000 f7");
     }
 
     @Test

@@ -36,7 +36,8 @@ final class BlkRig implements Interrupts {
     static final int SLOT = 0x8000;
     static final int SLOTS = 64;
     static final int NO_STATUS = 0xee;
-    static final long FEATURES = Virtio.F_VERSION_1 | Virtio.F_INDIRECT_DESC | Virtio.F_EVENT_IDX;
+    static final long FEATURES =
+            Virtio.F_VERSION_1 | Virtio.F_INDIRECT_DESC | Virtio.F_EVENT_IDX | Virtio.F_RING_RESET;
 
     final FlatDma dma = new FlatDma(BASE, 0x100000);
     final MemoryStore store;
@@ -104,8 +105,6 @@ final class BlkRig implements Interrupts {
 
     /** Resets and brings the device up, as a driver does. */
     void start(long features) {
-        int size = settings.queueSizeMax();
-        boolean eventIdx = (features & Virtio.F_EVENT_IDX) != 0;
         device.status(0);
         device.status(3);
         device.driverFeatures(features);
@@ -113,18 +112,33 @@ final class BlkRig implements Interrupts {
         drivers.clear();
         for (int q = 0; q < settings.queueCount(); q++) {
             // In pages of their own, which may be absent by themselves.
-            long base = BASE + q * ((MockDriver.footprint(size) + 0xfff) & -0x1000);
-            MockDriver driver =
-                    new MockDriver(
-                            dma.memory(base, MockDriver.footprint(size)), base, size, eventIdx);
-            drivers.add(driver);
-            device.queueDesc(q, driver.descAddress());
-            device.queueDriver(q, driver.availAddress());
-            device.queueDevice(q, driver.usedAddress());
-            device.enableQueue(q);
+            drivers.add(enable(q, BASE + q * ringBytes(), features));
         }
         device.status(15);
         assertThat(device.isRunning()).isTrue();
+    }
+
+    private long ringBytes() {
+        return (MockDriver.footprint(settings.queueSizeMax()) + 0xfff) & -0x1000;
+    }
+
+    private MockDriver enable(int q, long base, long features) {
+        int size = settings.queueSizeMax();
+        boolean eventIdx = (features & Virtio.F_EVENT_IDX) != 0;
+        MockDriver driver =
+                new MockDriver(dma.memory(base, MockDriver.footprint(size)), base, size, eventIdx);
+        device.queueDesc(q, driver.descAddress());
+        device.queueDriver(q, driver.availAddress());
+        device.queueDevice(q, driver.usedAddress());
+        device.enableQueue(q);
+        return driver;
+    }
+
+    /** Enables a queue that was reset again, with its rings elsewhere. */
+    void enableAgain(int queue) {
+        long base = BASE + (settings.queueCount() + queue) * ringBytes();
+        drivers.set(queue, enable(queue, base, device.driverFeatures()));
+        assertThat(device.queueEnabled(queue)).isTrue();
     }
 
     MockDriver driver() {

@@ -2,6 +2,7 @@ package org.ioasis.virtio.blk;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.ioasis.spec.VirtioBlk.CONFIG_MAX_DISCARD_SEG;
 import static org.ioasis.spec.VirtioBlk.F_DISCARD;
 import static org.ioasis.spec.VirtioBlk.F_FLUSH;
 import static org.ioasis.spec.VirtioBlk.F_WRITE_ZEROES;
@@ -195,11 +196,27 @@ class VirtioBlkEraseTest {
 
     @Test
     void limitsOutOfRangeAreOurOwnMistake() {
-        int[][] bad = {{0, 8, 1, 8}, {257, 8, 1, 8}, {1, 8, 0, 8}, {1, 0, 1, 8}, {1, 8, 1, 9}};
+        int[][] bad = {{-1, 8, 1, 8}, {257, 8, 1, 8}, {1, 8, 0, 8}, {1, 0, 1, 8}, {1, 8, 1, 9}};
         for (int[] b : bad) {
             assertThatThrownBy(() -> new BlkErasing(b[0], b[1], b[2], b[3]))
                     .isInstanceOf(IllegalArgumentException.class);
         }
+    }
+
+    @Test
+    void discardThatIsNotOfferedIsUnknownAndWriteZeroesIsNot() {
+        BlkSettings settings =
+                new BlkSettings("disk", 64, 8, 4096).withErasing(BlkErasing.NO_DISCARD);
+        BlkRig without = new BlkRig(settings, 64 * 512, false);
+        without.start();
+        byte[] before = without.store.content.clone();
+
+        assertThat(without.device.deviceFeatures() & (F_DISCARD | F_WRITE_ZEROES))
+                .isEqualTo(F_WRITE_ZEROES);
+        assertThat(without.blk.readConfig(CONFIG_MAX_DISCARD_SEG, 4)).isZero();
+        assertThat(without.erase(T_DISCARD, 5, 3, 0)).isEqualTo(S_UNSUPP);
+        assertThat(without.store.content).isEqualTo(before);
+        assertThat(without.erase(T_WRITE_ZEROES, 5, 3, 0)).isEqualTo(S_OK);
     }
 
     // --- what is done

@@ -1,5 +1,6 @@
 package org.ioasis.virtio.blk;
 
+import static java.lang.foreign.ValueLayout.JAVA_BYTE;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.ioasis.spec.VirtioBlk.F_BLK_SIZE;
@@ -16,6 +17,7 @@ import static org.ioasis.spec.VirtioBlk.T_WRITE_ZEROES;
 import java.util.Arrays;
 import org.ioasis.memory.Outcome;
 import org.ioasis.spec.SplitRing;
+import org.ioasis.virtqueue.MockDriver;
 import org.ioasis.virtqueue.MockDriver.Used;
 import org.ioasis.virtqueue.SplitQueue;
 import org.junit.jupiter.api.Test;
@@ -117,6 +119,116 @@ class VirtioBlkQueuesTest {
                     .isEqualTo(Arrays.copyOfRange(rig.store.content, q * 512, q * 512 + 512));
         }
         assertThat(rig.queueInterrupts).isEqualTo(4);
+    }
+
+    // --- a queue that is reset alone (2.6.1)
+
+    @Test
+    void queueThatIsResetAnswersNothingOfBeforeAndTheOthersGoOn() {
+        BlkRig rig = four();
+        for (int i = 0; i < 3; i++) {
+            rig.add(1, i, i == 0 ? T_OUT : T_IN, i, 512);
+            rig.add(2, 8 + i, T_IN, i, 512);
+        }
+        rig.data(0, 512).fill((byte) 0x55);
+        rig.expose();
+        byte[] memory = rig.dma.memory(BlkRig.slot(0), 3L * BlkRig.SLOT).toArray(JAVA_BYTE);
+        byte[] ring = ring(rig, 1);
+
+        rig.device.resetQueue(1);
+
+        assertThat(rig.device.queueEnabled(1)).isFalse();
+        assertThat(rig.device.queueDesc(1)).isZero();
+        assertThat(rig.device.queueSize(1)).isEqualTo(64);
+        rig.device.kick(1);
+        rig.settle();
+        assertThat(rig.dma.memory(BlkRig.slot(0), 3L * BlkRig.SLOT).toArray(JAVA_BYTE))
+                .isEqualTo(memory);
+        assertThat(ring(rig, 1)).isEqualTo(ring);
+        assertThat(rig.store.writes).as("a write that had not begun").isZero();
+        assertThat(rig.blk.counters().dropped()).isEqualTo(3);
+        assertThat(rig.queueInterrupts).isEqualTo(1);
+        for (int i = 0; i < 3; i++) {
+            assertThat(rig.status(8 + i)).isEqualTo(S_OK);
+            assertThat(rig.driver(2).poll()).isNotNull();
+        }
+    }
+
+    private static byte[] ring(BlkRig rig, int queue) {
+        return rig.dma
+                .memory(rig.driver(queue).descAddress(), MockDriver.footprint(64))
+                .toArray(JAVA_BYTE);
+    }
+
+    @Test
+    void queueThatIsResetCanBeEnabledAgainElsewhereAndBeginsAtIndex0() {
+        BlkRig rig = four();
+        for (int i = 0; i < 5; i++) {
+            rig.add(1, i, T_IN, i, 512);
+        }
+        rig.expose();
+        rig.device.resetQueue(1);
+        rig.settle();
+
+        rig.enableAgain(1);
+
+        int head = rig.add(1, 9, T_IN, 9, 512);
+        rig.expose();
+        rig.settle();
+        assertThat(rig.driver(1).poll()).isEqualTo(new Used(head, 513));
+        assertThat(rig.driver(1).usedIdx()).isEqualTo(1);
+        assertThat(rig.dataBytes(9, 512))
+                .isEqualTo(Arrays.copyOfRange(rig.store.content, 9 * 512, 10 * 512));
+    }
+
+    @Test
+    void writeOfAQueueThatWasResetDoesNotOvertakeALaterOneOfAnyQueue() {
+        BlkRig rig = four();
+        rig.data(0, 512).fill((byte) 1);
+        rig.add(1, 0, T_OUT, 0, 512);
+        rig.expose();
+        Runnable old = rig.io.remove();
+        rig.device.resetQueue(1);
+        rig.data(1, 512).fill((byte) 2);
+        rig.add(2, 1, T_OUT, 0, 512);
+        rig.expose();
+        assertThat(rig.io).isEmpty();
+
+        old.run();
+        rig.settle();
+
+        assertThat(rig.status(1)).isEqualTo(S_OK);
+        assertThat(rig.store.content[0]).isEqualTo((byte) 2);
+        assertThat(rig.status(0)).isEqualTo(BlkRig.NO_STATUS);
+    }
+
+    @Test
+    void whatAQueueWaitedForEndsWithItsReset() {
+        BlkRig rig = four();
+        rig.dma.trap(BlkRig.slot(1), BlkRig.slot(1), Outcome.ABSENT);
+        rig.add(1, 1, T_IN, 0, 512);
+        long used = rig.driver(3).usedAddress();
+        rig.dma.trap(used, used + 3, Outcome.ABSENT);
+        rig.add(3, 3, T_IN, 0, 512);
+        rig.expose();
+        rig.settle();
+        assertThat(rig.device.needsTick()).isTrue();
+
+        rig.device.resetQueue(1);
+        assertThat(rig.device.needsTick()).as("an answer of queue 3 waits").isTrue();
+        rig.device.resetQueue(3);
+
+        assertThat(rig.device.needsTick()).isFalse();
+        rig.dma.clearTraps();
+        rig.device.memoryChanged();
+        rig.settle();
+        assertThat(rig.status(1)).isEqualTo(BlkRig.NO_STATUS);
+        for (int i = 0; i < 8; i++) {
+            rig.add(0, i, T_IN, i, 512);
+        }
+        rig.expose();
+        assertThat(rig.io).as("all buffers are back").hasSize(8);
+        rig.settle();
     }
 
     @Test

@@ -1,5 +1,6 @@
 package org.ioasis.virtio.iommu;
 
+import static java.util.Objects.requireNonNull;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.ioasis.spec.VirtioIommu.*;
@@ -10,6 +11,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.SortedMap;
 import java.util.TreeMap;
+import org.ioasis.iommu.IommuOptions;
 import org.ioasis.memory.Access;
 import org.ioasis.virtio.iommu.DeviceModel.Setup;
 import org.ioasis.virtio.iommu.Step.Ask;
@@ -21,6 +23,7 @@ import org.ioasis.virtqueue.MockDriver.Layout;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /**
@@ -121,7 +124,8 @@ class DeviceModelTest {
                 if (asked % 1000 == 0) {
                     runner.apply(Steps.restart(choices, setup));
                 } else if (asked % 50 == 0) {
-                    runner.apply(new Away(regions[choices.next(regions.length)], ask));
+                    runner.apply(
+                            new Away(regions[choices.next(regions.length)], ask, asked % 250 == 0));
                 } else {
                     runner.apply(ask);
                 }
@@ -214,6 +218,60 @@ class DeviceModelTest {
         StepRunner.Seen seen = StepRunner.runAndShrink("drains", LINUX, steps);
         assertThat(seen.refused).isZero();
         assertThat(seen.requests).isEqualTo(385);
+    }
+
+    /** Linux queues until nothing more fits in, and then waits for all of it at once. */
+    @ParameterizedTest
+    @EnumSource(Layout.class)
+    void aFullQueueIsDrainedAtOnce(Layout layout) {
+        Driver driver = Driver.started();
+        driver.plug(1);
+        driver.status(Driver.attach(1, 1, 0));
+        int inRing = layout == Layout.INDIRECT ? 1 : 2;
+        for (int round = 0; round < 6; round++) {
+            int sent = 0;
+            while (driver.requests.hasRoom(inRing)) {
+                long iova = sent * 0x1000L;
+                byte[] request =
+                        round % 2 == 0
+                                ? Driver.map(1, iova, iova + 0xfff, DMA, RW)
+                                : Driver.unmap(1, iova, iova + 0xfff);
+                driver.send(layout, request, TAIL_SIZE, 128, 128);
+                sent++;
+            }
+            assertThat(sent).isEqualTo(Driver.QUEUE_SIZE / inRing);
+            driver.kick();
+            for (int i = 0; i < sent; i++) {
+                assertThat(requireNonNull(driver.answer()).status()).isEqualTo(S_OK);
+            }
+            assertThat(driver.answer()).isNull();
+            assertThat(driver.iommu.mappingCount()).isEqualTo(round % 2 == 0 ? sent : 0);
+        }
+    }
+
+    @Test
+    void everyFunctionOfABusIsAttachedInOneDrain() {
+        Driver driver =
+                Driver.started(
+                        new IommuOptions(0x1000, 0, -1L, 0, -1, true, true, false, 256, 256, 1024));
+        for (int function = 0; function < 256; function++) {
+            driver.plug(0x10000 + function);
+            driver.send(
+                    Layout.INDIRECT,
+                    Driver.attach(0x10000 + function, function, 0),
+                    TAIL_SIZE,
+                    128,
+                    128);
+        }
+        driver.kick();
+        for (int function = 0; function < 256; function++) {
+            assertThat(requireNonNull(driver.answer()).status()).isEqualTo(S_OK);
+        }
+        assertThat(driver.iommu.domainCount()).isEqualTo(256);
+        for (int function = 0; function < 256; function++) {
+            assertThat(driver.status(Driver.detach(0x10000 + function, 0))).isEqualTo(S_OK);
+        }
+        assertThat(driver.iommu.domainCount()).isZero();
     }
 
     @Test

@@ -52,6 +52,8 @@ final class Driver implements Interrupts {
     private static final long RING_SIZE = 0x140000;
     private static final long SIZE = 0x40000;
     private static final int SLOT = 0x400;
+    private static final long FRAME =
+            Virtio.F_VERSION_1 | Virtio.F_INDIRECT_DESC | Virtio.F_EVENT_IDX | Virtio.F_RING_RESET;
 
     /** Small limits, strict DETACH, no bypass. */
     static final IommuOptions OPTIONS =
@@ -82,15 +84,17 @@ final class Driver implements Interrupts {
 
     final HandClock clock = new HandClock();
     final List<PinnedLease> unrevocable = new ArrayList<>();
-    final Guards guards = new Guards(clock, unrevocable::add);
-    final Guard guard = guards.open();
-    final GuestMemory memory = new GuestMemory(guards, 32);
     final Map<Long, Region> regions = new HashMap<>();
-    final FaultQueue faults = new FaultQueue(64, 1000, clock);
-    final Iommu iommu;
     final ArrayDeque<Runnable> tasks = new ArrayDeque<>();
-    final VirtioIommuDevice type;
-    final VirtioDevice device;
+
+    // The device and its machine, which move() exchanges for others.
+    Guards guards;
+    Guard guard;
+    GuestMemory memory;
+    FaultQueue faults;
+    Iommu iommu;
+    VirtioIommuDevice type;
+    VirtioDevice device;
     int requestInterrupts;
     int eventInterrupts;
     int configInterrupts;
@@ -116,25 +120,56 @@ final class Driver implements Interrupts {
     Driver(IommuOptions options, long offered, Arena ram) {
         requestRing = segment(ram, REQUEST_RING, RING_SIZE);
         eventRing = segment(ram, EVENT_RING, RING_SIZE);
-        iommu = new Iommu(options, guards, faults, IntervalStore::new);
-        type = new VirtioIommuDevice(iommu, tasks::add, offered);
-        device =
-                new VirtioDevice(
-                        type,
-                        new DirectDma(memory, guard),
-                        Virtio.F_VERSION_1
-                                | Virtio.F_INDIRECT_DESC
-                                | Virtio.F_EVENT_IDX
-                                | Virtio.F_RING_RESET,
-                        this);
         for (long gpa : new long[] {IN, OUT, EVENTS, DMA}) {
             segment(ram, gpa, SIZE);
         }
-        for (Region region : regions.values()) {
-            memory.add(region);
-        }
+        guards = new Guards(clock, unrevocable::add);
+        guard = guards.open();
+        memory = new GuestMemory(guards, 32);
+        faults = new FaultQueue(64, 1000, clock);
+        iommu = new Iommu(options, guards, faults, IntervalStore::new);
+        type = new VirtioIommuDevice(iommu, tasks::add, offered);
+        device = new VirtioDevice(type, new DirectDma(memory, guard), FRAME, this);
+        regions.values().forEach(memory::add);
         requests = new MockDriver(requestRing, REQUEST_RING, QUEUE_SIZE, false);
         events = new MockDriver(eventRing, EVENT_RING, QUEUE_SIZE, false);
+    }
+
+    /**
+     * The machine goes on with a new device, made from what {@link SavedDevice} says of this one.
+     */
+    byte[] move() throws RestoreException {
+        byte[] saved = SavedDevice.save(device, type);
+        exchange(iommu.options(), type.features());
+        SavedDevice.restore(saved, device, type);
+        return saved;
+    }
+
+    /**
+     * A new device with the same endpoints and in the same memory, as if the power had been off.
+     */
+    void exchange(IommuOptions options, long offered) {
+        List<Region> present = new ArrayList<>();
+        for (int i = 0; i < memory.regionCount(); i++) {
+            present.add(memory.region(i));
+        }
+        Map<Integer, EndpointProperties> endpoints = new HashMap<>();
+        iommu.forEachEndpoint(each -> endpoints.put(each.id(), each.properties()));
+        tasks.clear();
+        guards = new Guards(clock, unrevocable::add);
+        guard = guards.open();
+        memory = new GuestMemory(guards, 32);
+        faults = new FaultQueue(64, 1000, clock);
+        iommu = new Iommu(options, guards, faults, IntervalStore::new);
+        type = new VirtioIommuDevice(iommu, tasks::add, offered);
+        device = new VirtioDevice(type, new DirectDma(memory, guard), FRAME, this);
+        present.forEach(memory::add);
+        endpoints.forEach(iommu::plug);
+    }
+
+    /** The way to memory of an endpoint that is plugged. */
+    Dma dma(int id) {
+        return iommu.dma(requireNonNull(iommu.endpoint(id)), memory, guard);
     }
 
     private MemorySegment segment(Arena ram, long gpa, long size) {

@@ -1,5 +1,8 @@
 package org.ioasis.virtio.iommu;
 
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.lang.foreign.Arena;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -22,7 +25,8 @@ public final class FuzzTargets {
     enum Target {
         REQUEST_QUEUE,
         EVENT_QUEUE,
-        CONFIG_WRITES;
+        CONFIG_WRITES,
+        SAVE_FILE;
 
         /** The folder of its corpus, and its name for people. */
         String folder() {
@@ -51,6 +55,7 @@ public final class FuzzTargets {
             case REQUEST_QUEUE -> requestQueue(bytes);
             case EVENT_QUEUE -> eventQueue(bytes);
             case CONFIG_WRITES -> configWrites(bytes);
+            case SAVE_FILE -> saveFile(bytes);
         }
     }
 
@@ -104,6 +109,48 @@ public final class FuzzTargets {
                     });
         }
         check(setup, steps);
+    }
+
+    /**
+     * A saved state from nobody knows where: the bytes behind the first one are its fields, or with
+     * the first one above 127 those behind the description of the device. Head and checksum are
+     * good, so that the rest is read. It is refused and nothing has changed, or it is a state that
+     * is saved as the same bytes and that the device can go on from.
+     */
+    static void saveFile(byte[] bytes) {
+        try (Arena ram = Arena.ofConfined()) {
+            Driver driver = StepRunner.driver(setup(bytes), ram);
+            byte[] fresh = SavedDevice.save(driver.device, driver.type);
+            boolean isDescribed = bytes.length > 0 && bytes[0] < 0;
+            int head = isDescribed ? descriptionEnd(fresh) : SaveWriter.HEAD;
+            int fields = Math.max(0, bytes.length - 1);
+            byte[] file = Arrays.copyOf(fresh, head + fields + SaveWriter.CHECKSUM);
+            System.arraycopy(bytes, bytes.length - fields, file, head, fields);
+            SaveWriter.seal(file);
+            try {
+                SavedDevice.restore(file, driver.device, driver.type);
+            } catch (RestoreException e) {
+                assertThat(SavedDevice.save(driver.device, driver.type)).isEqualTo(fresh);
+                return;
+            }
+            assertThat(SavedDevice.save(driver.device, driver.type)).isEqualTo(file);
+            driver.device.memoryChanged();
+            driver.turn();
+            driver.device.status(0);
+            assertThat(driver.iommu.domainCount()).isZero();
+            assertThat(driver.iommu.mappingCount()).isZero();
+            assertThat(driver.faults.isEmpty()).isTrue();
+        }
+    }
+
+    /** Where the pairs of texts end that say how the device was made. */
+    static int descriptionEnd(byte[] file) {
+        int texts = 2 * (file[SaveWriter.HEAD] & 0xff);
+        int at = SaveWriter.HEAD + 4;
+        for (int i = 0; i < texts; i++) {
+            at += 1 + (file[at] & 0xff);
+        }
+        return at;
     }
 
     private static Setup setup(byte[] bytes) {

@@ -469,6 +469,7 @@ class StatementsTest {
 
     @Test
     @Tag("D-57")
+    @Tag("S-11")
     @Tag("S-12")
     @DisplayName("D-57, S-12: what overlaps is resolved before the driver sees it")
     void overlappingRegionsAreResolved() {
@@ -483,7 +484,9 @@ class StatementsTest {
     }
 
     @Test
+    @Tag("S-03")
     @Tag("S-05")
+    @Tag("S-23")
     @DisplayName("S-05: what an endpoint cannot address shows as reserved, and MAP keeps to it")
     void theEndpointsInputRangeShowsAsReserved() {
         Driver wide = Driver.started(options(0x1000, 0x1000, 0xffffffffL, 8));

@@ -45,8 +45,15 @@ sealed interface Step {
     /** Buffers for events, with or without a kick. */
     record Buffers(int count, int length, boolean isKicked) implements Step {}
 
-    /** A region of memory goes, the request is sent, the region comes back. */
-    record Away(long gpa, Ask ask) implements Step {}
+    /**
+     * A region of memory goes, the request is sent, the region comes back.
+     *
+     * @param isMoved the device is saved and restored while the memory is away
+     */
+    record Away(long gpa, Ask ask, boolean isMoved) implements Step {}
+
+    /** The device is saved, and a new one that was made from that goes on. */
+    record Move() implements Step {}
 
     /** A chain that breaks the rules in one of several ways; the next driver follows. */
     record Hostile(int kind, int number) implements Step {}

@@ -26,6 +26,7 @@ import org.ioasis.virtio.iommu.Step.Away;
 import org.ioasis.virtio.iommu.Step.Buffers;
 import org.ioasis.virtio.iommu.Step.Config;
 import org.ioasis.virtio.iommu.Step.Hostile;
+import org.ioasis.virtio.iommu.Step.Move;
 import org.ioasis.virtio.iommu.Step.QueueReset;
 import org.ioasis.virtio.iommu.Step.Restart;
 import org.ioasis.virtio.iommu.Step.Touch;
@@ -56,32 +57,38 @@ final class StepRunner {
     private final Seen seen = new Seen();
     private Restart life;
     private boolean isDriverReady;
+    private int requestsBefore;
     private @Nullable Long away;
 
     /**
      * @param ram holds guest memory
      */
     StepRunner(Setup setup, Arena ram) {
-        driver =
-                new Driver(
-                        new IommuOptions(
-                                setup.mask(),
-                                setup.inputFirst(),
-                                setup.inputLast(),
-                                setup.domainFirst(),
-                                setup.domainLast(),
-                                setup.bypassAtStart(),
-                                setup.detachByEndpoint(),
-                                false,
-                                16,
-                                setup.domainLimit(),
-                                setup.mappingLimit()),
-                        setup.offered(),
-                        ram);
+        driver = driver(setup, ram);
         model = new DeviceModel(setup, this::isRam);
-        setup.endpoints().forEach((id, one) -> endpoints.put(id, driver.plug(id, properties(one))));
+        setup.endpoints().keySet().forEach(id -> endpoints.put(id, driver.dma(id)));
         life = new Restart(setup.offered(), false, false);
         begin();
+    }
+
+    /** A device as {@code setup} says, that nobody has started. */
+    static Driver driver(Setup setup, Arena ram) {
+        IommuOptions options =
+                new IommuOptions(
+                        setup.mask(),
+                        setup.inputFirst(),
+                        setup.inputLast(),
+                        setup.domainFirst(),
+                        setup.domainLast(),
+                        setup.bypassAtStart(),
+                        setup.detachByEndpoint(),
+                        false,
+                        16,
+                        setup.domainLimit(),
+                        setup.mappingLimit());
+        Driver driver = new Driver(options, setup.offered(), ram);
+        setup.endpoints().forEach((id, one) -> driver.iommu.plug(id, properties(one)));
+        return driver;
     }
 
     private static EndpointProperties properties(DeviceModel.Endpoint one) {
@@ -198,6 +205,7 @@ final class StepRunner {
             case Away gone -> away(gone);
             case Hostile hostile -> hostile(hostile);
             case QueueReset _ -> resetQueue();
+            case Move _ -> move();
         }
     }
 
@@ -232,6 +240,29 @@ final class StepRunner {
         assertThat(driver.answer()).isNull();
         compareState();
         deliver();
+    }
+
+    private void move() {
+        exchange();
+        compareState();
+        deliver();
+    }
+
+    /** The state is the same on the other side, and saved again it is the same bytes. */
+    private void exchange() {
+        requestsBefore = seen.requests + expected.size();
+        String before = driver.iommu.dump();
+        byte[] saved;
+        try {
+            saved = driver.move();
+        } catch (RestoreException e) {
+            throw new AssertionError(e);
+        }
+        assertThat(driver.iommu.dump()).isEqualTo(before);
+        assertThat(SavedDevice.save(driver.device, driver.type)).isEqualTo(saved);
+        endpoints.replaceAll((id, _) -> driver.dma(id));
+        driver.device.memoryChanged();
+        driver.turn();
     }
 
     // --- requests
@@ -303,6 +334,11 @@ final class StepRunner {
             assertThat(driver.answer()).as("an answer without memory").isNull();
             assertThat(driver.iommu.dump()).isEqualTo(before);
             assertThat(driver.device.needsTick()).isTrue();
+        }
+        if (gone.isMoved()) {
+            boolean waits = driver.device.needsTick();
+            exchange();
+            assertThat(driver.device.needsTick()).as("waits").isEqualTo(waits);
         }
         away = null;
         driver.giveBack(gone.gpa());
@@ -437,7 +473,9 @@ final class StepRunner {
         assertThat(driver.tasks).isEmpty();
         assertThat(driver.memory.regionCount()).isEqualTo(driver.regions.size());
         assertThat(driver.device.needsTick()).isFalse();
-        assertThat(driver.type.counts().total()).isGreaterThanOrEqualTo(seen.requests);
+        assertThat(driver.type.counts().total())
+                .as("requests since the device was exchanged")
+                .isGreaterThanOrEqualTo(seen.requests - requestsBefore);
         return seen;
     }
 }

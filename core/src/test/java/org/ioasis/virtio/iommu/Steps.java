@@ -17,6 +17,7 @@ import org.ioasis.virtio.iommu.Step.Away;
 import org.ioasis.virtio.iommu.Step.Buffers;
 import org.ioasis.virtio.iommu.Step.Config;
 import org.ioasis.virtio.iommu.Step.Hostile;
+import org.ioasis.virtio.iommu.Step.Move;
 import org.ioasis.virtio.iommu.Step.QueueReset;
 import org.ioasis.virtio.iommu.Step.Restart;
 import org.ioasis.virtio.iommu.Step.Touch;
@@ -123,9 +124,10 @@ final class Steps {
                             1 + c.next(3),
                             c.next(4) == 0 ? c.next(24) : 24 + c.next(16),
                             c.next(2) == 0);
-            case 4 -> new Away(AWAY[c.next(AWAY.length)], ask(c, setup));
+            case 4 -> new Away(AWAY[c.next(AWAY.length)], ask(c, setup), c.next(2) == 0);
             case 5 -> new QueueReset();
-            case 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19 ->
+            case 6 -> new Move();
+            case 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19 ->
                     new Touch(
                             endpoint(c, setup),
                             address(c) + (c.next(2) == 0 ? 0 : c.next(0x1000)),

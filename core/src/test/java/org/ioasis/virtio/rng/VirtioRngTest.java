@@ -38,7 +38,10 @@ class VirtioRngTest implements Interrupts {
             new VirtioDevice(
                     rng,
                     dma,
-                    Virtio.F_VERSION_1 | Virtio.F_INDIRECT_DESC | Virtio.F_EVENT_IDX,
+                    Virtio.F_VERSION_1
+                            | Virtio.F_INDIRECT_DESC
+                            | Virtio.F_EVENT_IDX
+                            | Virtio.F_RING_RESET,
                     this);
     private MockDriver driver;
     private int queueInterrupts;
@@ -67,15 +70,21 @@ class VirtioRngTest implements Interrupts {
 
     private void start() {
         device.status(0);
-        driver = new MockDriver(dma.memory(BASE, MockDriver.footprint(64)), BASE, 64, true);
         device.status(3);
         device.driverFeatures(device.deviceFeatures());
         device.status(11);
-        device.queueDesc(0, driver.descAddress());
-        device.queueDriver(0, driver.availAddress());
-        device.queueDevice(0, driver.usedAddress());
-        device.enableQueue(0);
+        driver = enable();
         device.status(15);
+    }
+
+    private MockDriver enable() {
+        MockDriver enabled =
+                new MockDriver(dma.memory(BASE, MockDriver.footprint(64)), BASE, 64, true);
+        device.queueDesc(0, enabled.descAddress());
+        device.queueDriver(0, enabled.availAddress());
+        device.queueDevice(0, enabled.usedAddress());
+        device.enableQueue(0);
+        return enabled;
     }
 
     /** What a source with this seed gives, pool by pool. */
@@ -104,6 +113,31 @@ class VirtioRngTest implements Interrupts {
         for (Runnable r = loop.poll(); r != null; r = loop.poll()) {
             r.run();
         }
+    }
+
+    // --- a queue that is reset alone (2.6.1)
+
+    @Test
+    void queueThatIsResetForgetsTheBufferThatItWaitedForAndBeginsAnew() {
+        dma.trap(DATA, DATA, Outcome.ABSENT);
+        driver.add(Layout.DIRECT, List.of(new Buffer(DATA, 64, true)));
+        expose();
+        assertThat(device.needsTick()).isTrue();
+
+        device.resetQueue(0);
+
+        assertThat(device.queueEnabled(0)).isFalse();
+        assertThat(device.needsTick()).isFalse();
+        dma.clearTraps();
+        device.memoryChanged();
+        device.kick(0);
+        assertThat(driver.poll()).isNull();
+        assertThat(bytes(DATA, 64)).containsOnly(0);
+        driver = enable();
+        int head = driver.add(Layout.DIRECT, List.of(new Buffer(DATA, 64, true)));
+        expose();
+        assertThat(driver.poll()).isEqualTo(new Used(head, 64));
+        assertThat(driver.usedIdx()).isEqualTo(1);
     }
 
     // --- what a driver must not do

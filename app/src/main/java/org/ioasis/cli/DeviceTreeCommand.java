@@ -1,0 +1,158 @@
+package org.ioasis.cli;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.Callable;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import org.ioasis.topology.DeviceTree;
+import org.ioasis.topology.Viot;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.ParameterException;
+import picocli.CommandLine.Spec;
+
+/** {@code ioasis devicetree}: writes topologies for guests that boot with a device tree. */
+@Command(
+        name = "devicetree",
+        description = {
+            "Write a device tree overlay that tells a guest without ACPI what is behind which IOMMU."
+                    + " Apply it to the VMM's own tree: fdtoverlay -i base.dtb -o all.dtb FILE"
+        },
+        mixinStandardHelpOptions = true,
+        exitCodeListHeading = "%nExit codes:%n",
+        exitCodeList = {"0:written", "1:the file cannot be written", "2:wrong arguments"})
+final class DeviceTreeCommand implements Callable<Integer> {
+    private static final String NODE = "(/[^,=]*@([0-9a-f]{1,16}))";
+    private static final Pattern UNIT = Pattern.compile(NODE);
+    private static final Pattern BRIDGE = Pattern.compile("(?:([0-9a-fA-F]{1,4})=)?(/[^,=]*)");
+    private static final Pattern DEVICE =
+            Pattern.compile(NODE + ",(endpoint=[^,]+)(?:,iommu=([0-9]{1,5}))?");
+
+    @Spec private @Nullable CommandSpec spec;
+
+    @Option(
+            names = "--output",
+            paramLabel = "FILE",
+            required = true,
+            description = "Where to write the overlay.")
+    private Path output = Path.of("");
+
+    @Option(
+            names = "--iommu",
+            paramLabel = "BUS:DEV.FN",
+            description = "An IOMMU's own function, as 00:01.0 or 0001:00:01.0; repeatable.")
+    private List<String> iommus = List.of();
+
+    @Option(
+            names = "--mmio-iommu",
+            paramLabel = "NODE",
+            description = {
+                "A virtio-mmio IOMMU's node, as /virtio_mmio@a000000; repeatable. These are counted"
+                        + " after those on PCI."
+            })
+    private List<String> mmioIommus = List.of();
+
+    @Option(
+            names = "--bridge",
+            paramLabel = "[SEGMENT=]NODE",
+            description = "The host bridge of a PCI segment (0), as /pcie@10000000; repeatable.")
+    private List<String> bridges = List.of();
+
+    @Option(
+            names = "--range",
+            paramLabel = "FIRST[-LAST][,endpoint=ID][,iommu=N]",
+            description = {
+                "Functions behind an IOMMU, whose own function is left out; repeatable. Without endpoint="
+                        + " the ids are the functions' numbers (0x10 for 00:02.0), without iommu= it is"
+                        + " the first one (0)."
+            })
+    private List<String> ranges = List.of();
+
+    @Option(
+            names = "--device",
+            paramLabel = "NODE,endpoint=ID[,iommu=N]",
+            description = "A platform device behind an IOMMU; repeatable.")
+    private List<String> devices = List.of();
+
+    @Override
+    public Integer call() {
+        byte[] blob;
+        try {
+            blob = overlay();
+        } catch (IllegalArgumentException e) {
+            throw refused(String.valueOf(e.getMessage()));
+        }
+        try {
+            Files.write(output, blob);
+        } catch (IOException e) {
+            System.err.println("ioasis: cannot write " + output + ": " + e);
+            return 1;
+        }
+        System.out.printf("%s: %d bytes%n", output, blob.length);
+        return 0;
+    }
+
+    private byte[] overlay() {
+        if (iommus.isEmpty() && mmioIommus.isEmpty()) {
+            throw new IllegalArgumentException("an --iommu or --mmio-iommu is needed");
+        }
+        Map<Integer, String> bridgePlaces = new HashMap<>();
+        Map<Long, String> devicePlaces = new HashMap<>();
+        List<Viot.Unit> units = new ArrayList<>();
+        List<Viot.Behind> behind = new ArrayList<>();
+        for (String text : bridges) {
+            Matcher matcher = match(BRIDGE, text, "--bridge");
+            int segment = matcher.group(1) == null ? 0 : Integer.parseInt(matcher.group(1), 16);
+            if (bridgePlaces.put(segment, matcher.group(2)) != null) {
+                throw new IllegalArgumentException(
+                        "--bridge: PCI segment " + segment + " has two nodes");
+            }
+        }
+        iommus.forEach(text -> units.add(PciSyntax.iommu(text)));
+        for (String text : mmioIommus) {
+            units.add(new Viot.MmioIommu(place(devicePlaces, match(UNIT, text, "--mmio-iommu"))));
+        }
+        ranges.forEach(text -> behind.add(PciSyntax.range(text)));
+        for (String text : devices) {
+            Matcher matcher = match(DEVICE, text, "--device");
+            int iommu = matcher.group(4) == null ? 0 : Integer.parseInt(matcher.group(4));
+            long endpoint = PciSyntax.number("--device", matcher.group(3), "endpoint=");
+            behind.add(new Viot.MmioEndpoint(iommu, place(devicePlaces, matcher), endpoint));
+        }
+        return DeviceTree.overlay(units, behind, new DeviceTree.Places(bridgePlaces, devicePlaces));
+    }
+
+    private static Matcher match(Pattern pattern, String text, String option) {
+        Matcher matcher = pattern.matcher(text);
+        if (!matcher.matches()) {
+            throw new IllegalArgumentException(option + ": cannot be read: " + text);
+        }
+        return matcher;
+    }
+
+    /** Notes the node of a device; returns the address behind its {@code @}. */
+    private static long place(Map<Long, String> places, Matcher matcher) {
+        long base = Long.parseUnsignedLong(matcher.group(2), 16);
+        String other = places.put(base, matcher.group(1));
+        if (other != null) {
+            throw new IllegalArgumentException(
+                    other + " and " + matcher.group(1) + " are at one address");
+        }
+        return base;
+    }
+
+    private ParameterException refused(String message) {
+        if (spec == null) {
+            throw new IllegalStateException("not called through the command line");
+        }
+        return new ParameterException(spec.commandLine(), message);
+    }
+}

@@ -1,0 +1,75 @@
+package org.ioasis.cli;
+
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import org.ioasis.topology.Viot;
+
+/**
+ * PCI functions and ranges of them, as arguments say them. Any thread. What cannot be read is an
+ * IllegalArgumentException that names the option.
+ */
+final class PciSyntax {
+    private static final String FUNCTION =
+            "(?:([0-9a-fA-F]{1,4}):)?([0-9a-fA-F]{1,2}):([01]?[0-9a-fA-F])\\.([0-7])";
+    private static final Pattern ONE = Pattern.compile(FUNCTION);
+    private static final Pattern RANGE =
+            Pattern.compile(
+                    FUNCTION + "(?:-" + FUNCTION + ")?((?:,endpoint=[^,]+|,iommu=[0-9]{1,5})*)");
+
+    private PciSyntax() {}
+
+    static Viot.Iommu iommu(String text) {
+        Matcher matcher = ONE.matcher(text);
+        if (!matcher.matches()) {
+            throw new IllegalArgumentException("--iommu: no PCI function: " + text);
+        }
+        return new Viot.Iommu(segment(matcher, 1), bdf(matcher, 1));
+    }
+
+    static Viot.PciRange range(String text) {
+        Matcher matcher = RANGE.matcher(text);
+        if (!matcher.matches()) {
+            throw new IllegalArgumentException(
+                    "--range: not FIRST[-LAST][,endpoint=ID][,iommu=N]: " + text);
+        }
+        int first = bdf(matcher, 1);
+        int last = matcher.group(6) == null ? first : bdf(matcher, 5);
+        if (matcher.group(6) != null
+                && matcher.group(5) != null
+                && segment(matcher, 5) != segment(matcher, 1)) {
+            throw new IllegalArgumentException(
+                    "--range: both ends must be in one segment: " + text);
+        }
+        long endpoint = first;
+        int iommu = 0;
+        for (String option : matcher.group(9).split(",", -1)) {
+            if (option.startsWith("endpoint=")) {
+                endpoint = number("--range", option, "endpoint=");
+            } else if (option.startsWith("iommu=")) {
+                iommu = Integer.parseInt(option.substring("iommu=".length()));
+            }
+        }
+        return new Viot.PciRange(iommu, segment(matcher, 1), first, last, endpoint);
+    }
+
+    /** The number behind {@code key}, decimal or as 0x10. */
+    static long number(String argument, String option, String key) {
+        try {
+            return Long.decode(option.substring(key.length()));
+        } catch (NumberFormatException e) {
+            throw new IllegalArgumentException(argument + ": no number: " + option, e);
+        }
+    }
+
+    private static int segment(Matcher matcher, int group) {
+        String text = matcher.group(group);
+        return text == null ? 0 : Integer.parseInt(text, 16);
+    }
+
+    private static int bdf(Matcher matcher, int group) {
+        return Viot.bdf(
+                Integer.parseInt(matcher.group(group + 1), 16),
+                Integer.parseInt(matcher.group(group + 2), 16),
+                Integer.parseInt(matcher.group(group + 3), 16));
+    }
+}

@@ -1,0 +1,74 @@
+package org.ioasis.cli;
+
+import java.nio.file.Files;
+import java.nio.file.Path;
+import org.ioasis.live.TraceConfig;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.ParameterException;
+import picocli.CommandLine.Spec;
+
+/** What the commands share that can write a trace. Main thread. */
+final class TraceOptions {
+    @Spec(Spec.Target.MIXEE)
+    private @Nullable CommandSpec spec;
+
+    @Option(
+            names = "--trace",
+            paramLabel = "FILE",
+            description = "Write each request, answer, fault and event there, one line each.")
+    private @Nullable Path file;
+
+    /** How a trace is written. */
+    enum Format {
+        text,
+        json
+    }
+
+    @Option(
+            names = "--trace-format",
+            defaultValue = "text",
+            description =
+                    "${COMPLETION-CANDIDATES}; json is one object per line (default: ${DEFAULT-VALUE}).")
+    private Format format = Format.text;
+
+    @Option(
+            names = "--trace-limit",
+            paramLabel = "MIB",
+            defaultValue = "" + TraceConfig.LIMIT_MIB,
+            description = {
+                "The trace's file does not become larger; what comes after that is counted"
+                        + " (default: ${DEFAULT-VALUE})."
+            })
+    private int limit = TraceConfig.LIMIT_MIB;
+
+    /**
+     * The trace that is wanted, or null.
+     *
+     * @throws ParameterException it cannot be written so
+     */
+    @Nullable TraceConfig chosen() {
+        if (limit < 1 || limit > TraceConfig.LIMIT_MIB_MAX) {
+            throw refused(
+                    "--trace-limit must be 1 to %d MiB, not %d"
+                            .formatted(TraceConfig.LIMIT_MIB_MAX, limit));
+        }
+        Path wanted = file;
+        if (wanted == null) {
+            return null;
+        }
+        Path folder = wanted.toAbsolutePath().getParent();
+        if (folder == null || !Files.isDirectory(folder)) {
+            throw refused("--trace: there is no folder for " + wanted);
+        }
+        return TraceConfig.of(wanted, format == Format.json, limit);
+    }
+
+    private ParameterException refused(String message) {
+        if (spec == null) {
+            throw new IllegalStateException("not called through the command line");
+        }
+        return new ParameterException(spec.commandLine(), message);
+    }
+}

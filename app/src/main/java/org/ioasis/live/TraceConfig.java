@@ -1,0 +1,26 @@
+package org.ioasis.live;
+
+import java.nio.file.Path;
+
+/**
+ * What trace is wanted. Immutable.
+ *
+ * @param isJson one JSON object per line instead of text
+ * @param limitBytes the file does not become larger
+ */
+public record TraceConfig(Path file, boolean isJson, long limitBytes) {
+    /** The usual limit, in MiB. */
+    public static final int LIMIT_MIB = 1024;
+
+    /** Most that can be chosen, in MiB. */
+    public static final int LIMIT_MIB_MAX = 1 << 20;
+
+    /**
+     * A trace with a limit in MiB.
+     *
+     * @param limitMib 1 to {@link #LIMIT_MIB_MAX}
+     */
+    public static TraceConfig of(Path file, boolean isJson, int limitMib) {
+        return new TraceConfig(file, isJson, (long) limitMib << 20);
+    }
+}

@@ -1,0 +1,144 @@
+package org.ioasis.bench;
+
+import java.util.concurrent.TimeUnit;
+import org.ioasis.memory.Dma;
+import org.ioasis.sys.Epoll;
+import org.ioasis.sys.ErrnoException;
+import org.ioasis.sys.EventFd;
+import org.openjdk.jmh.annotations.Benchmark;
+import org.openjdk.jmh.annotations.BenchmarkMode;
+import org.openjdk.jmh.annotations.Mode;
+import org.openjdk.jmh.annotations.OutputTimeUnit;
+import org.openjdk.jmh.annotations.Param;
+import org.openjdk.jmh.annotations.Scope;
+import org.openjdk.jmh.annotations.Setup;
+import org.openjdk.jmh.annotations.State;
+import org.openjdk.jmh.annotations.TearDown;
+
+/**
+ * W9: the requests of W2 through our virtio-iommu device and its split queue; by one thread that is
+ * driver and device in turn, or with a device that sleeps until it is kicked.
+ */
+@BenchmarkMode(Mode.SingleShotTime)
+@OutputTimeUnit(TimeUnit.MILLISECONDS)
+@State(Scope.Benchmark)
+public class RequestBenchmarks {
+    private static final int WINDOW = 256;
+    private static final int BATCH_MAX = 64;
+    private static final int PAIRS = 300_000;
+    private static final int PAIRS_ONE_BY_ONE = 20_000;
+
+    /** Requests per kick. */
+    @Param("64")
+    public int batch;
+
+    private final Engine engine = new Engine();
+    private final Dma rings = engine.directDma();
+    private Trace trace = new Trace(0, 0);
+
+    @Setup
+    public void readTrace() {
+        trace = new Trace(WINDOW, WINDOW + PAIRS);
+    }
+
+    @TearDown
+    public void close() {
+        engine.close();
+    }
+
+    /** With the window mapped, through the queue: that also makes what the device keeps. */
+    private RequestQueue fresh() {
+        engine.renew();
+        RequestQueue queue = new RequestQueue(engine, rings);
+        int waiting = 0;
+        for (int i = 0; i < WINDOW; i++) {
+            queue.putMap(waiting++, trace.first[i], trace.last[i], trace.gpa[i]);
+            if (waiting == BATCH_MAX) {
+                queue.serve();
+                waiting -= queue.reap();
+            }
+        }
+        return queue;
+    }
+
+    /** Puts the two requests of step {@code i} of the trace, the UNMAP if {@code half} is 0. */
+    private void put(RequestQueue queue, int slot, int i, int half) {
+        if (half == 0) {
+            queue.putUnmap(slot, trace.first[i - WINDOW], trace.last[i - WINDOW]);
+        } else {
+            queue.putMap(slot, trace.first[i], trace.last[i], trace.gpa[i]);
+        }
+    }
+
+    @Benchmark
+    public void w9Requests(Meter meter) {
+        RequestQueue queue = fresh();
+        meter.begin();
+        int waiting = 0;
+        for (int i = WINDOW; i < WINDOW + PAIRS; i++) {
+            for (int half = 0; half < 2; half++) {
+                put(queue, waiting++, i, half);
+                if (waiting == batch) {
+                    queue.serve();
+                    waiting -= queue.reap();
+                }
+            }
+        }
+        queue.serve();
+        waiting -= queue.reap();
+        meter.end(2L * PAIRS);
+        if (waiting != 0) {
+            throw new IllegalStateException(waiting + " requests without an answer");
+        }
+    }
+
+    /** Wall time, from the first request to the last answer. */
+    @Benchmark
+    public void w9EventFd(MixedBenchmarks.Meters meters)
+            throws ErrnoException, InterruptedException {
+        RequestQueue queue = fresh();
+        int pairs = batch == 1 ? PAIRS_ONE_BY_ONE : PAIRS;
+        try (EventFd kick = EventFd.create();
+                EventFd call = EventFd.create();
+                Epoll kicked = Epoll.create();
+                Epoll called = Epoll.create()) {
+            kicked.add(kick.fd(), Epoll.IN, 0);
+            called.add(call.fd(), Epoll.IN, 0);
+            long requests = 2L * pairs;
+            Thread device =
+                    new Thread(() -> {
+                        for (long served = 0; served < requests; served += batch) {
+                            await(kicked, kick);
+                            int before = queue.interrupts();
+                            queue.serve();
+                            if (queue.interrupts() != before) {
+                                call.signal();
+                            }
+                        }
+                    });
+            device.start();
+            long begin = System.nanoTime();
+            int waiting = 0;
+            for (int i = WINDOW; i < WINDOW + pairs; i++) {
+                for (int half = 0; half < 2; half++) {
+                    put(queue, waiting++, i, half);
+                    if (waiting == batch || (half == 1 && i == WINDOW + pairs - 1)) {
+                        kick.signal();
+                        await(called, call);
+                        waiting -= queue.reap();
+                    }
+                }
+            }
+            meters.mapNanos += System.nanoTime() - begin;
+            meters.mapOperations += requests;
+            device.join();
+        }
+    }
+
+    /** As the machine's loop waits. */
+    private static void await(Epoll epoll, EventFd event) {
+        do {
+            epoll.await(-1);
+        } while (event.drain() == 0);
+    }
+}

@@ -1,0 +1,159 @@
+package org.ioasis.bench;
+
+import static java.lang.foreign.ValueLayout.JAVA_BYTE;
+import static java.lang.foreign.ValueLayout.JAVA_INT_UNALIGNED;
+import static java.lang.foreign.ValueLayout.JAVA_LONG_UNALIGNED;
+import static java.lang.foreign.ValueLayout.JAVA_SHORT;
+import static java.nio.ByteOrder.LITTLE_ENDIAN;
+
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.lang.invoke.VarHandle;
+import org.ioasis.iommu.mapping.MapFlags;
+import org.ioasis.memory.Dma;
+import org.ioasis.spec.SplitRing;
+import org.ioasis.spec.Virtio;
+import org.ioasis.spec.VirtioIommu;
+import org.ioasis.virtio.Interrupts;
+import org.ioasis.virtio.VirtioDevice;
+import org.ioasis.virtio.iommu.VirtioIommuDevice;
+
+/**
+ * W9: our virtio-iommu device on the engine, and a driver that keeps its requests in one block of
+ * guest memory, two descriptors each, as the peers' does. {@link #put} and {@link #reap} belong to
+ * the driver's thread, {@link #serve} to the device's.
+ */
+final class RequestQueue implements Interrupts {
+    private static final int SIZE = 256;
+    private static final int SLOTS = SIZE / 2;
+    private static final int STATUS_RUNNING =
+            Virtio.STATUS_ACKNOWLEDGE
+                    | Virtio.STATUS_DRIVER
+                    | Virtio.STATUS_FEATURES_OK
+                    | Virtio.STATUS_DRIVER_OK;
+
+    // Where the block lies in guest memory, and what lies where in it.
+    private static final long BLOCK = 0x1000_0000;
+    private static final long DESC = 0;
+    private static final long AVAIL = SplitRing.descBytes(SIZE);
+    private static final long USED = AVAIL + 1024;
+    private static final long SLOT_AREA = USED + 3072;
+    private static final long SLOT_BYTES = 64;
+    private static final long TAIL = 48;
+    private static final long BLOCK_BYTES = SLOT_AREA + SLOTS * SLOT_BYTES;
+
+    private static final int UNMAP_BYTES = 28;
+    private static final int MAP_BYTES = 36;
+    private static final int TAIL_BYTES = 4;
+    private static final byte NO_STATUS = (byte) 0xff;
+    private static final int READ_WRITE = MapFlags.READ | MapFlags.WRITE;
+
+    private static final VarHandle U16 = JAVA_SHORT.withOrder(LITTLE_ENDIAN).varHandle();
+    private static final ValueLayout.OfInt U32 = JAVA_INT_UNALIGNED.withOrder(LITTLE_ENDIAN);
+    private static final ValueLayout.OfLong U64 = JAVA_LONG_UNALIGNED.withOrder(LITTLE_ENDIAN);
+
+    private final MemorySegment block;
+    private final VirtioDevice device;
+    private int interrupts;
+    private int available;
+    private int reaped;
+
+    RequestQueue(Engine engine, Dma rings) {
+        block = engine.ram(BLOCK, BLOCK_BYTES);
+        block.fill((byte) 0);
+        VirtioIommuDevice type =
+                new VirtioIommuDevice(
+                        engine.iommu(),
+                        task -> {
+                            throw new IllegalStateException("nothing is put off");
+                        });
+        device = new VirtioDevice(type, rings, Virtio.F_VERSION_1, this);
+        // Without a reset: the engine has its endpoint attached already.
+        device.status(Virtio.STATUS_ACKNOWLEDGE | Virtio.STATUS_DRIVER);
+        device.driverFeatures(device.deviceFeatures());
+        device.status(Virtio.STATUS_FEATURES_OK);
+        device.queueSize(VirtioIommu.REQUESTQ, SIZE);
+        device.queueDesc(VirtioIommu.REQUESTQ, BLOCK + DESC);
+        device.queueDriver(VirtioIommu.REQUESTQ, BLOCK + AVAIL);
+        device.queueDevice(VirtioIommu.REQUESTQ, BLOCK + USED);
+        device.enableQueue(VirtioIommu.REQUESTQ);
+        device.status(STATUS_RUNNING);
+        if (!device.isRunning() || !device.queueEnabled(VirtioIommu.REQUESTQ)) {
+            throw new IllegalStateException("the device does not run");
+        }
+    }
+
+    @Override
+    public void queue(int queue) {
+        interrupts++;
+    }
+
+    @Override
+    public void config() {
+        throw new IllegalStateException("the device needs a reset");
+    }
+
+    /** Interrupts so far. Device's thread. */
+    int interrupts() {
+        return interrupts;
+    }
+
+    /** The device looks at its queue. */
+    void serve() {
+        device.kick(VirtioIommu.REQUESTQ);
+    }
+
+    void putUnmap(int slot, long first, long last) {
+        put(slot, VirtioIommu.T_UNMAP, first, last, 0, 0, UNMAP_BYTES);
+    }
+
+    void putMap(int slot, long first, long last, long gpa) {
+        put(slot, VirtioIommu.T_MAP, first, last, gpa, READ_WRITE, MAP_BYTES);
+    }
+
+    /** Writes a request and makes it available. */
+    private void put(
+            int slot, int type, long first, long last, long gpa, int flags, int requestBytes) {
+        long at = SLOT_AREA + slot * SLOT_BYTES;
+        block.set(U32, at, type);
+        block.set(U32, at + 4, Engine.DOMAIN);
+        block.set(U64, at + 8, first);
+        block.set(U64, at + 16, last);
+        block.set(U64, at + 24, gpa); // of an UNMAP, 4 bytes that are reserved
+        block.set(U32, at + 32, flags);
+        block.set(JAVA_BYTE, at + TAIL, NO_STATUS);
+        int head = slot * 2;
+        descriptor(head, BLOCK + at, requestBytes, SplitRing.VIRTQ_DESC_F_NEXT, head + 1);
+        descriptor(head + 1, BLOCK + at + TAIL, TAIL_BYTES, SplitRing.VIRTQ_DESC_F_WRITE, 0);
+        long entry = AVAIL + SplitRing.AVAIL_RING + (available & (SIZE - 1)) * Short.BYTES;
+        U16.set(block, entry, (short) head);
+        available++;
+        U16.setRelease(block, AVAIL + SplitRing.AVAIL_IDX, (short) available);
+    }
+
+    private void descriptor(int index, long address, int length, int flags, int next) {
+        long at = DESC + (long) index * SplitRing.DESC_SIZE;
+        block.set(U64, at + SplitRing.DESC_ADDR, address);
+        block.set(U32, at + SplitRing.DESC_LEN, length);
+        U16.set(block, at + SplitRing.DESC_FLAGS, (short) flags);
+        U16.set(block, at + SplitRing.DESC_NEXT, (short) next);
+    }
+
+    /** Takes back what is used; each answer must be OK. Returns how many they were. */
+    int reap() {
+        int used = Short.toUnsignedInt((short) U16.getAcquire(block, USED + SplitRing.USED_IDX));
+        int count = (used - reaped) & 0xffff;
+        for (int i = 0; i < count; i++, reaped++) {
+            long element =
+                    USED
+                            + SplitRing.USED_RING
+                            + (long) (reaped & (SIZE - 1)) * SplitRing.USED_ELEM_SIZE;
+            int slot = block.get(U32, element + SplitRing.USED_ELEM_ID) / 2;
+            byte status = block.get(JAVA_BYTE, SLOT_AREA + slot * SLOT_BYTES + TAIL);
+            if (status != VirtioIommu.S_OK) {
+                throw new IllegalStateException("answered with status " + status);
+            }
+        }
+        return count;
+    }
+}

@@ -1,0 +1,504 @@
+package org.ioasis.virtio.iommu;
+
+import static java.util.Objects.requireNonNull;
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.catchThrowableOfType;
+import static org.ioasis.spec.VirtioIommu.*;
+import static org.ioasis.virtio.iommu.Driver.DMA;
+import static org.ioasis.virtio.iommu.Driver.OPTIONS;
+
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import org.ioasis.iommu.DomainListener;
+import org.ioasis.iommu.EndpointProperties;
+import org.ioasis.iommu.IommuOptions;
+import org.ioasis.iommu.ReservedRegion;
+import org.ioasis.iommu.ReservedRegion.Kind;
+import org.ioasis.iommu.ReservedWindows;
+import org.ioasis.memory.Access;
+import org.ioasis.memory.Dma;
+import org.ioasis.memory.Lease;
+import org.ioasis.memory.Outcome;
+import org.ioasis.spec.Virtio;
+import org.ioasis.virtio.iommu.DeviceModel.Setup;
+import org.ioasis.virtio.iommu.Step.Move;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/**
+ * A device is saved in the middle of its work, and a new one goes on as if nothing had happened.
+ */
+class SavedDeviceTest {
+    private static final int RW = MAP_F_READ | MAP_F_WRITE;
+    private static final long LATE = Long.MAX_VALUE / 2;
+
+    private final Driver d = Driver.started();
+
+    private Dma plugged(int id) {
+        return d.plug(id);
+    }
+
+    private static Outcome touch(Dma dma, long iova, Access access) {
+        dma.enter();
+        try {
+            return dma.resolve(iova, 1, access);
+        } finally {
+            dma.leave();
+        }
+    }
+
+    // --- in the middle of traffic
+
+    @ParameterizedTest
+    @ValueSource(longs = {1, 2, 3})
+    void aDeviceThatIsExchangedAfterEveryStepAnswersAsOneThatIsNot(long seed) {
+        for (int number = 0; number < Steps.SETUPS; number++) {
+            Setup setup = Steps.setup(number);
+            List<Step> steps = new ArrayList<>();
+            for (Step step : Steps.list(Choices.of(seed), setup, 400)) {
+                steps.add(step);
+                steps.add(new Move());
+            }
+            StepRunner.Seen seen =
+                    StepRunner.runAndShrink(
+                            "seed %d, setup %d".formatted(seed, number), setup, steps);
+            assertThat(seen.requests).isGreaterThan(150);
+        }
+    }
+
+    @Test
+    void anUnmapThatWaitedIsAnsweredOnceAndNotCarriedOutAgain() throws RestoreException {
+        Dma dma = plugged(1);
+        assertThat(d.status(Driver.attach(1, 1, 0))).isEqualTo(S_OK);
+        assertThat(d.status(Driver.map(1, 0, 0xfff, DMA, RW))).isEqualTo(S_OK);
+        Lease lease = requireNonNull(dma.pin(0, 1, Access.READ, LATE));
+        d.send(Driver.unmap(1, 0, 0xfff), TAIL_SIZE);
+        d.send(Driver.map(1, 0, 0xfff, DMA + 0x1000, RW), TAIL_SIZE);
+        d.kick();
+        assertThat(requireNonNull(d.answer()).status()).as("MAP of the same range").isEqualTo(S_OK);
+        assertThat(d.answer()).as("UNMAP waits for the lease").isNull();
+        String state = d.iommu.dump();
+
+        d.move();
+        assertThat(d.answer()).as("nothing is written before memory is there").isNull();
+        d.device.memoryChanged();
+        d.turn();
+
+        assertThat(requireNonNull(d.answer()).status()).isEqualTo(S_OK);
+        assertThat(d.answer()).isNull();
+        assertThat(d.iommu.dump()).isEqualTo(state);
+        assertThat(d.iommu.mappingCount()).isEqualTo(1);
+        assertThat(lease.isRevoked()).as("the device that was saved is as it was").isFalse();
+    }
+
+    @Test
+    void aDetachThatWaitedIsAnsweredOnce() throws RestoreException {
+        Dma dma = plugged(1);
+        d.status(Driver.attach(1, 1, 0));
+        d.status(Driver.map(1, 0, 0xfff, DMA, RW));
+        assertThat(dma.pin(0, 1, Access.READ, LATE)).isNotNull();
+        d.send(Driver.detach(1, 1), TAIL_SIZE);
+        d.kick();
+        assertThat(d.answer()).isNull();
+
+        d.move();
+        d.device.memoryChanged();
+
+        assertThat(requireNonNull(d.answer()).status()).isEqualTo(S_OK);
+        assertThat(d.answer()).isNull();
+        assertThat(d.iommu.domainCount()).isZero();
+    }
+
+    @Test
+    void anAnswerWithoutMemoryForItIsWrittenByTheNewDevice() throws RestoreException {
+        plugged(1);
+        d.status(Driver.attach(1, 1, 0));
+        d.take(Driver.OUT);
+        d.send(Driver.map(1, 0, 0xfff, DMA, RW), TAIL_SIZE);
+        d.send(Driver.probe(1), 516);
+        d.kick();
+        assertThat(d.iommu.mappingCount()).as("carried out").isEqualTo(1);
+        assertThat(d.answer()).isNull();
+
+        d.move();
+        d.device.memoryChanged();
+        assertThat(d.device.needsTick()).isTrue();
+        d.giveBack(Driver.OUT);
+
+        assertThat(requireNonNull(d.answer()).status()).as("MAP").isEqualTo(S_OK);
+        Driver.Answer properties = requireNonNull(d.answer());
+        assertThat(properties.status()).as("PROBE").isEqualTo(S_OK);
+        assertThat(properties.written()).isEqualTo(516);
+        assertThat(d.answer()).isNull();
+        assertThat(d.iommu.mappingCount()).isEqualTo(1);
+    }
+
+    @Test
+    void anAnswerThatCouldNotBePublishedIsPublishedByTheNewDevice() throws RestoreException {
+        Dma dma = plugged(1);
+        d.status(Driver.attach(1, 1, 0));
+        d.status(Driver.map(1, 0, 0xfff, DMA, RW));
+        Lease lease = requireNonNull(dma.pin(0, 1, Access.READ, LATE));
+        d.send(Driver.unmap(1, 0, 0xfff), TAIL_SIZE);
+        d.kick();
+        d.take(Driver.REQUEST_RING);
+        lease.close();
+        assertThat(d.guards.poll()).isEqualTo(1);
+        d.turn();
+        assertThat(d.device.queue(REQUESTQ).unpublished()).isEqualTo(1);
+
+        d.move();
+        assertThat(d.device.queue(REQUESTQ).unpublished()).isEqualTo(1);
+        d.giveBack(Driver.REQUEST_RING);
+
+        assertThat(requireNonNull(d.answer()).status()).isEqualTo(S_OK);
+        assertThat(d.answer()).isNull();
+    }
+
+    @Test
+    void requestsInTheRingAreTakenByTheNewDevice() throws RestoreException {
+        plugged(1);
+        d.status(Driver.attach(1, 1, 0));
+        d.send(Driver.map(1, 0, 0xfff, DMA, RW), TAIL_SIZE);
+
+        d.move();
+        assertThat(d.iommu.mappingCount()).isZero();
+        d.kick();
+
+        assertThat(requireNonNull(d.answer()).status()).isEqualTo(S_OK);
+        assertThat(d.iommu.mappingCount()).isEqualTo(1);
+    }
+
+    @Test
+    void faultsThatTheDriverHasNotHeardOfAreToldInOrder() throws RestoreException {
+        Dma dma = plugged(1);
+        assertThat(touch(dma, 0x5000, Access.READ)).isEqualTo(Outcome.FAULT);
+        assertThat(touch(dma, 0x5008, Access.READ)).isEqualTo(Outcome.FAULT);
+        d.status(Driver.attach(1, 1, 0));
+        assertThat(touch(dma, 0x6000, Access.WRITE)).isEqualTo(Outcome.FAULT);
+
+        d.move();
+        assertThat(d.faults.waiting()).hasSize(2);
+        assertThat(d.faults.waiting().getFirst().count()).isEqualTo(2);
+        d.addEventBuffers(2, FAULT_SIZE);
+        d.device.memoryChanged();
+
+        assertThat(requireNonNull(d.eventBytes()))
+                .startsWith(FAULT_R_DOMAIN, 0, 0, 0, 1, 1)
+                .endsWith(0, 0x50, 0, 0, 0, 0, 0, 0);
+        assertThat(requireNonNull(d.eventBytes()))
+                .startsWith(FAULT_R_MAPPING, 0, 0, 0, 2, 1)
+                .endsWith(0, 0x60, 0, 0, 0, 0, 0, 0);
+        assertThat(d.eventBytes()).isNull();
+    }
+
+    /** Linux crashes on an event that comes before it is ready, also from another device. */
+    @Test
+    void aDriverThatIsNotReadyHearsOfNoFaultFromTheNewDeviceEither() throws RestoreException {
+        Dma dma = plugged(1);
+        d.addEventBuffers(1, FAULT_SIZE);
+        touch(dma, 0x5000, Access.READ);
+        d.move();
+        d.device.memoryChanged();
+        assertThat(d.eventBytes()).isNull();
+        d.kickEvents();
+        assertThat(d.eventBytes()).isNotNull();
+    }
+
+    @Test
+    void aDriverThatIsHalfWayThroughItsStartGoesOn() throws RestoreException {
+        Driver half = new Driver(OPTIONS);
+        half.plug(1);
+        half.device.status(Virtio.STATUS_ACKNOWLEDGE);
+        half.device.status(Virtio.STATUS_ACKNOWLEDGE | Virtio.STATUS_DRIVER);
+        half.device.driverFeatures(half.device.deviceFeatures());
+        half.device.status(half.device.status() | Virtio.STATUS_FEATURES_OK);
+        half.device.queueSize(REQUESTQ, 64);
+        half.device.queueDesc(REQUESTQ, 0x1000);
+        half.device.configChanged();
+
+        half.move();
+
+        assertThat(half.device.status())
+                .isEqualTo(
+                        Virtio.STATUS_ACKNOWLEDGE
+                                | Virtio.STATUS_DRIVER
+                                | Virtio.STATUS_FEATURES_OK);
+        assertThat(half.device.driverFeatures()).isEqualTo(half.device.deviceFeatures());
+        assertThat(half.device.queueSize(REQUESTQ)).isEqualTo(64);
+        assertThat(half.device.queueDesc(REQUESTQ)).isEqualTo(0x1000);
+        half.device.readConfig(CONFIG_BYPASS, 1);
+        assertThat(half.device.configGeneration()).as("the change is still to be seen").isOne();
+        half.device.status(0);
+        half.start(half.type.features());
+        assertThat(half.status(Driver.attach(1, 1, 0))).isEqualTo(S_OK);
+    }
+
+    @Test
+    void aDeviceThatNeedsAResetStillDoesAndSaysWhy() throws RestoreException {
+        d.plug(1);
+        d.status(Driver.attach(1, 1, 0));
+        d.requests.availIdx(d.requests.usedIdx() + Driver.QUEUE_SIZE + 1);
+        d.kick();
+        String reason = requireNonNull(d.device.brokenReason());
+
+        d.move();
+
+        assertThat(d.device.brokenReason()).isEqualTo(reason);
+        assertThat(d.device.isRunning()).isFalse();
+        d.device.memoryChanged();
+        assertThat(d.answer()).isNull();
+        d.device.status(0);
+        d.start(d.type.features());
+        assertThat(d.status(Driver.attach(1, 1, 0))).isEqualTo(S_OK);
+    }
+
+    @Test
+    void whatIsKnownOfEndpointsIsKept() throws RestoreException {
+        d.plug(1);
+        d.plug(2);
+        d.ask(Driver.probe(2), 516);
+        d.status(Driver.attach(1, 1, 0));
+        d.status(Driver.detach(1, 1));
+        d.status(Driver.attach(99, 1, 0));
+
+        d.move();
+
+        assertThat(requireNonNull(d.iommu.endpoint(1)).wasAttached()).isTrue();
+        assertThat(requireNonNull(d.iommu.endpoint(1)).wasProbed()).isFalse();
+        assertThat(requireNonNull(d.iommu.endpoint(2)).wasAttached()).isFalse();
+        assertThat(requireNonNull(d.iommu.endpoint(2)).wasProbed()).isTrue();
+        assertThat(d.type.unknownEndpoint()).isEqualTo(99);
+        assertThat(d.type.counts().total()).as("counters are of the process").isZero();
+    }
+
+    @Test
+    void bordersOfMappingsThatTouchAreKept() throws RestoreException {
+        d.plug(1);
+        d.status(Driver.attach(1, 1, 0));
+        d.status(Driver.map(1, 0, 0xfff, DMA, RW));
+        d.status(Driver.map(1, 0x1000, 0x2fff, DMA + 0x1000, RW));
+        d.status(Driver.map(1, -0x1000L, -1L, 0, MAP_F_READ));
+
+        d.move();
+
+        assertThat(d.status(Driver.unmap(1, 0, 0x1fff))).isEqualTo(S_RANGE);
+        assertThat(d.status(Driver.unmap(1, 0x1000, 0x2fff))).isEqualTo(S_OK);
+        assertThat(d.status(Driver.unmap(1, -0x1000L, -1L))).isEqualTo(S_OK);
+        assertThat(d.iommu.mappingCount()).isEqualTo(1);
+    }
+
+    @Test
+    void aSaveWhileAListenerOwesAnAnswerIsNotMade() {
+        d.plug(1);
+        d.iommu.listen(requireNonNull(d.iommu.endpoint(1)), new Silent());
+        d.status(Driver.attach(1, 1, 0));
+        d.send(Driver.map(1, 0, 0xfff, DMA, RW), TAIL_SIZE);
+        d.kick();
+        assertThatThrownBy(() -> SavedDevice.save(d.device, d.type))
+                .isInstanceOf(IllegalStateException.class)
+                .hasMessageContaining("a listener owes an answer to MAP domain=0x1");
+    }
+
+    private static final class Silent implements DomainListener {
+        @Override
+        public void mapped(long first, long last, long output, int flags, Answer answer) {}
+
+        @Override
+        public void unmapped(long first, long last, Answer answer) {}
+
+        @Override
+        public void cleared() {}
+    }
+
+    // --- refusals
+
+    /** A device with a bit of everything: its state. */
+    private byte[] rich() {
+        Dma dma = plugged(1);
+        d.plug(
+                7,
+                new EndpointProperties(
+                        0x1000,
+                        0x1000,
+                        0xffff_ffffL,
+                        ReservedWindows.of(List.of(new ReservedRegion(0x8000, 0x8fff, Kind.MSI)))));
+        d.status(Driver.attach(1, 1, 0));
+        d.status(Driver.attach(7, 2, ATTACH_F_BYPASS));
+        d.status(Driver.map(1, 0, 0xfff, DMA, RW));
+        touch(dma, 0x9000, Access.WRITE);
+        assertThat(dma.pin(0, 1, Access.READ, LATE)).isNotNull();
+        d.send(Driver.unmap(1, 0, 0xfff), TAIL_SIZE);
+        d.kick();
+        return SavedDevice.save(d.device, d.type);
+    }
+
+    private static List<String> refused(byte[] bytes, Driver into) {
+        byte[] before = SavedDevice.save(into.device, into.type);
+        String state = into.iommu.dump();
+        RestoreException refusal =
+                catchThrowableOfType(
+                        RestoreException.class,
+                        () -> SavedDevice.restore(bytes, into.device, into.type));
+        assertThat(refusal).isNotNull();
+        assertThat(SavedDevice.save(into.device, into.type)).isEqualTo(before);
+        assertThat(into.iommu.dump()).isEqualTo(state);
+        return refusal.reasons();
+    }
+
+    private static Driver like(IommuOptions options, long offered) {
+        Driver other = new Driver(options, offered);
+        other.plug(1);
+        other.plug(
+                7,
+                new EndpointProperties(
+                        0x1000,
+                        0x1000,
+                        0xffff_ffffL,
+                        ReservedWindows.of(List.of(new ReservedRegion(0x8000, 0x8fff, Kind.MSI)))));
+        return other;
+    }
+
+    @Test
+    void aDeviceThatWasMadeTheSameIsRestored() throws RestoreException {
+        byte[] saved = rich();
+        Driver other = like(OPTIONS, VirtioIommuDevice.FEATURES);
+        SavedDevice.restore(saved, other.device, other.type);
+        assertThat(SavedDevice.save(other.device, other.type)).isEqualTo(saved);
+    }
+
+    @Test
+    void eachDifferenceIsNamedWithBothValues() {
+        byte[] saved = rich();
+        long all = VirtioIommuDevice.FEATURES;
+        assertThat(refused(saved, like(OPTIONS, all & ~F_PROBE)))
+                .containsExactly(
+                        "offered features is 0x10130000077 in the file,"
+                                + " here it is 0x10130000067");
+        assertThat(refused(saved, like(options(0x3000, -1L, -1, 8, 1024), all)))
+                .containsExactly("page_size_mask is 0x1000 in the file, here it is 0x3000");
+        assertThat(refused(saved, like(options(0x1000, 0xffff_ffffL, -1, 8, 1024), all)))
+                .containsExactly(
+                        "input range is 0x0..0xffffffffffffffff in the file,"
+                                + " here it is 0x0..0xffffffff");
+        assertThat(refused(saved, like(options(0x1000, -1L, 9, 8, 1024), all)))
+                .containsExactly(
+                        "domain range is 0x0..0xffffffff in the file, here it is 0x0..0x9");
+        assertThat(refused(saved, like(options(0x1000, -1L, -1, 4, 512), all)))
+                .containsExactly(
+                        "limit of domains is 8 in the file, here it is 4",
+                        "limit of mappings is 1024 in the file, here it is 512");
+        assertThat(refused(saved, like(OPTIONS.withBypassAtStart(true), all)))
+                .containsExactly("bypass at start is false in the file, here it is true");
+        assertThat(refused(saved, like(Driver.options(true), all)))
+                .containsExactly("detach by endpoint is false in the file, here it is true");
+    }
+
+    private static IommuOptions options(
+            long mask, long inputLast, int domainLast, int domains, long mappings) {
+        return new IommuOptions(
+                mask, 0, inputLast, 0, domainLast, false, false, false, 16, domains, mappings);
+    }
+
+    @Test
+    void endpointsThatDifferAreNamed() {
+        byte[] saved = rich();
+        Driver other = new Driver(OPTIONS);
+        other.plug(1, new EndpointProperties(0x2000, 0, -1L, ReservedWindows.NONE));
+        other.plug(8);
+        assertThat(refused(saved, other))
+                .containsExactly(
+                        "endpoint 0x1 is pages 0x0, input 0x0..0xffffffffffffffff in the file,"
+                                + " here it is pages 0x2000, input 0x0..0xffffffffffffffff",
+                        "endpoint 0x8 is not in the file,"
+                                + " here it is pages 0x0, input 0x0..0xffffffffffffffff",
+                        "endpoint 0x7 is pages 0x1000, input 0x1000..0xffffffff in the file,"
+                                + " here it is not",
+                        "endpoint 0x7, reserved region 1 is 0x8000..0x8fff MSI in the file,"
+                                + " here it is not");
+    }
+
+    @Test
+    void aDeviceThatIsInUseIsNotOverwritten() {
+        byte[] saved = rich();
+        Driver used = like(OPTIONS, VirtioIommuDevice.FEATURES);
+        used.start(used.type.features());
+        used.status(Driver.attach(1, 3, 0));
+        assertThat(refused(saved, used))
+                .containsExactly("the device is in use: it must be new or reset");
+    }
+
+    @Test
+    void anEndpointWithAListenerIsNotGivenMappingsBehindItsBack() {
+        byte[] saved = rich();
+        Driver other = like(OPTIONS, VirtioIommuDevice.FEATURES);
+        other.iommu.listen(requireNonNull(other.iommu.endpoint(1)), new Silent());
+        assertThat(refused(saved, other))
+                .containsExactly(
+                        "domain 0x1: endpoint 0x1 has a listener,"
+                                + " which would not hear of its mappings");
+    }
+
+    @Test
+    @Tag("S-08")
+    void anotherVersionIsRefusedByItsNumber() {
+        byte[] saved = rich();
+        saved[8] = 2;
+        SaveWriter.seal(saved);
+        assertThat(refused(saved, like(OPTIONS, VirtioIommuDevice.FEATURES)))
+                .containsExactly("format version 2 in the file, 1 here");
+    }
+
+    @Test
+    void bytesThatAreCutOffAreRefusedWhereverTheCutIs() {
+        byte[] saved = rich();
+        Driver other = like(OPTIONS, VirtioIommuDevice.FEATURES);
+        for (int length = 0; length < saved.length; length++) {
+            byte[] cut = Arrays.copyOf(saved, length);
+            assertThat(refused(cut, other)).hasSize(1);
+            if (length >= SaveWriter.HEAD + SaveWriter.CHECKSUM) {
+                SaveWriter.seal(cut);
+                assertThat(refused(cut, other)).isNotEmpty();
+            }
+        }
+    }
+
+    @Test
+    void aFlippedBitIsRefusedWhereverItIs() {
+        byte[] saved = rich();
+        Driver other = like(OPTIONS, VirtioIommuDevice.FEATURES);
+        for (int bit = 0; bit < saved.length * 8; bit++) {
+            saved[bit / 8] ^= (byte) (1 << bit % 8);
+            assertThat(refused(saved, other)).hasSize(1);
+            saved[bit / 8] ^= (byte) (1 << bit % 8);
+        }
+    }
+
+    /** With a good checksum what was changed is looked at: refused, or a state like any other. */
+    @Test
+    void aByteThatWasChangedOnPurposeIsRefusedOrAStateLikeAnyOther() {
+        byte[] saved = rich();
+        int refusals = 0;
+        for (int at = SaveWriter.HEAD; at < saved.length - SaveWriter.CHECKSUM; at++) {
+            for (int value : new int[] {0, 1, 0x7f, 0xff}) {
+                byte[] changed = saved.clone();
+                changed[at] = (byte) value;
+                SaveWriter.seal(changed);
+                Driver other = like(OPTIONS, VirtioIommuDevice.FEATURES);
+                byte[] before = SavedDevice.save(other.device, other.type);
+                try {
+                    SavedDevice.restore(changed, other.device, other.type);
+                    assertThat(SavedDevice.save(other.device, other.type)).isEqualTo(changed);
+                } catch (RestoreException e) {
+                    refusals++;
+                    assertThat(SavedDevice.save(other.device, other.type)).isEqualTo(before);
+                }
+            }
+        }
+        assertThat(refusals).isGreaterThan(saved.length);
+    }
+}
