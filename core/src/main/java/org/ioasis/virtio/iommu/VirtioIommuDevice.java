@@ -694,7 +694,7 @@ public final class VirtioIommuDevice implements DeviceType {
             if (status == Status.OK && endpoint != null) {
                 PropertyList.write(endpoint.properties(), iommu.options(), answer, tail);
             } else {
-                answer.asSlice(0, tail).fill((byte) 0);
+                answer.fill((byte) 0);
             }
         }
         answer.set(LE32, tail, Wire.status(status)); // the reserved bytes above it are zero (D-14)
