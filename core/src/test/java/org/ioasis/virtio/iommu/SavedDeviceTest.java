@@ -39,6 +39,13 @@ class SavedDeviceTest {
     private static final int RW = MAP_F_READ | MAP_F_WRITE;
     private static final long LATE = Long.MAX_VALUE / 2;
 
+    private static final EndpointProperties NARROW =
+            new EndpointProperties(
+                    0x1000,
+                    0x1000,
+                    0xffff_ffffL,
+                    ReservedWindows.of(List.of(new ReservedRegion(0x8000, 0x8fff, Kind.MSI))));
+
     private final Driver d = Driver.started();
 
     private Dma plugged(int id) {
@@ -323,13 +330,7 @@ class SavedDeviceTest {
     /** A device with a bit of everything: its state. */
     private byte[] rich() {
         Dma dma = plugged(1);
-        d.plug(
-                7,
-                new EndpointProperties(
-                        0x1000,
-                        0x1000,
-                        0xffff_ffffL,
-                        ReservedWindows.of(List.of(new ReservedRegion(0x8000, 0x8fff, Kind.MSI)))));
+        d.plug(7, NARROW);
         d.status(Driver.attach(1, 1, 0));
         d.status(Driver.attach(7, 2, ATTACH_F_BYPASS));
         d.status(Driver.map(1, 0, 0xfff, DMA, RW));
@@ -356,13 +357,7 @@ class SavedDeviceTest {
     private static Driver like(IommuOptions options, long offered) {
         Driver other = new Driver(options, offered);
         other.plug(1);
-        other.plug(
-                7,
-                new EndpointProperties(
-                        0x1000,
-                        0x1000,
-                        0xffff_ffffL,
-                        ReservedWindows.of(List.of(new ReservedRegion(0x8000, 0x8fff, Kind.MSI)))));
+        other.plug(7, NARROW);
         return other;
     }
 
