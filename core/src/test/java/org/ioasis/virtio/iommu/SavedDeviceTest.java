@@ -106,6 +106,25 @@ class SavedDeviceTest {
     }
 
     @Test
+    void anAnswerThatIsHeldBackOnPurposeIsGivenByTheNewDeviceAtOnce() throws RestoreException {
+        plugged(1);
+        d.status(Driver.attach(1, 1, 0));
+        d.status(Driver.map(1, 0, 0xfff, DMA, RW));
+        List<Runnable> later = new ArrayList<>();
+        d.type.inject(new Injection.UnmapDelay(50), (task, _) -> later.add(task));
+        d.send(Driver.unmap(1, 0, 0xfff), TAIL_SIZE);
+        d.kick();
+        assertThat(d.answer()).isNull();
+        assertThat(later).hasSize(1);
+
+        d.move();
+        d.device.memoryChanged();
+
+        assertThat(requireNonNull(d.answer()).status()).isEqualTo(S_OK);
+        assertThat(d.answer()).isNull();
+    }
+
+    @Test
     void aDetachThatWaitedIsAnsweredOnce() throws RestoreException {
         Dma dma = plugged(1);
         d.status(Driver.attach(1, 1, 0));
