@@ -36,6 +36,11 @@ try() { # word...
             shift
             knows_options "$@"
             ;;
+        # CompareTest of module guest runs it.
+        './ioasis compare' | './ioasis compare '*)
+            shift
+            knows_options "$@"
+            ;;
         # serve.sh runs each of these; here only the options are checked.
         './ioasis serve '* | './ioasis viot '* | './ioasis devicetree '* | './ioasis dump' | './ioasis dump '* | './ioasis check' | './ioasis inject '*)
             shift

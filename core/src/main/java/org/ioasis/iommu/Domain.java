@@ -27,6 +27,7 @@ final class Domain {
     private long inputLast;
     private ReservedWindows reserved = ReservedWindows.NONE;
     private boolean isListenedTo;
+    private long mappingLimit;
 
     Domain(int id, @Nullable MappingStore store) {
         this.id = id;
@@ -48,9 +49,10 @@ final class Domain {
         return granule;
     }
 
-    /** What the mappings of a saved state are aligned to. */
-    void restoreGranule(long saved) {
+    /** The mappings of a saved state are there, aligned to {@code saved}. */
+    void restored(long saved, IommuOptions options) {
         granule = saved;
+        renew(options);
     }
 
     long inputFirst() {
@@ -63,6 +65,11 @@ final class Domain {
 
     ReservedWindows reserved() {
         return reserved;
+    }
+
+    /** Most mappings that its endpoints together may cause. */
+    long mappingLimit() {
+        return mappingLimit;
     }
 
     /** True if some endpoint has a listener, which must hear of every change. */
@@ -99,6 +106,10 @@ final class Domain {
             isHeard |= endpoint.listener() != null;
         }
         isListenedTo = isHeard;
+        mappingLimit = times(endpoints.size(), options.endpointMappingLimit());
+        if (store != null) {
+            store.limitTables(times(endpoints.size(), options.endpointTableLimit()));
+        }
         commonGranule = Long.lowestOneBit(mask);
         inputFirst = first;
         inputLast = last;
@@ -162,6 +173,10 @@ final class Domain {
             }
         }
         return false;
+    }
+
+    private static long times(int count, long limit) {
+        return limit > Long.MAX_VALUE / Math.max(count, 1) ? Long.MAX_VALUE : count * limit;
     }
 
     private static long maxUnsigned(long a, long b) {

@@ -13,11 +13,14 @@ import java.util.Collection;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Function;
+import java.util.function.Supplier;
 import org.ioasis.iommu.EndpointProperties;
 import org.ioasis.iommu.Iommu;
 import org.ioasis.iommu.IommuOptions;
 import org.ioasis.iommu.fault.FaultQueue;
 import org.ioasis.iommu.mapping.IntervalStore;
+import org.ioasis.iommu.mapping.MappingStore;
 import org.ioasis.memory.DirectDma;
 import org.ioasis.memory.Dma;
 import org.ioasis.memory.Guard;
@@ -100,6 +103,7 @@ final class Driver implements Interrupts {
     int eventInterrupts;
     int configInterrupts;
 
+    private final Function<Guards, Supplier<MappingStore>> stores;
     private final MemorySegment requestRing;
     private final MemorySegment eventRing;
     MockDriver requests;
@@ -119,6 +123,16 @@ final class Driver implements Interrupts {
 
     /** With guest memory of {@code ram}. */
     Driver(IommuOptions options, long offered, Arena ram) {
+        this(options, offered, ram, guards -> IntervalStore::new);
+    }
+
+    /** With mappings in {@code stores}. */
+    Driver(
+            IommuOptions options,
+            long offered,
+            Arena ram,
+            Function<Guards, Supplier<MappingStore>> stores) {
+        this.stores = stores;
         requestRing = segment(ram, REQUEST_RING, RING_SIZE);
         eventRing = segment(ram, EVENT_RING, RING_SIZE);
         for (long gpa : new long[] {IN, OUT, EVENTS, DMA}) {
@@ -134,7 +148,7 @@ final class Driver implements Interrupts {
         guard = guards.open();
         memory = new GuestMemory(guards, 32);
         faults = new FaultQueue(64, 1000, clock);
-        iommu = new Iommu(options, guards, faults, IntervalStore::new);
+        iommu = new Iommu(options, guards, faults, stores.apply(guards));
         type = new VirtioIommuDevice(iommu, tasks::add, offered);
         device = new VirtioDevice(type, new DirectDma(memory, guard), FRAME, this);
         present.forEach(memory::add);

@@ -8,6 +8,7 @@ import static org.ioasis.spec.VirtioIommu.*;
 import static org.ioasis.virtio.iommu.Driver.DMA;
 import static org.ioasis.virtio.iommu.Driver.OPTIONS;
 
+import java.lang.foreign.Arena;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -20,6 +21,9 @@ import org.ioasis.iommu.ReservedRegion;
 import org.ioasis.iommu.ReservedRegion.Kind;
 import org.ioasis.iommu.ReservedWindows;
 import org.ioasis.iommu.Restoration;
+import org.ioasis.iommu.mapping.MappingStores;
+import org.ioasis.iommu.mapping.SegmentTables;
+import org.ioasis.iommu.mapping.TablePool;
 import org.ioasis.memory.Access;
 import org.ioasis.memory.Dma;
 import org.ioasis.memory.Lease;
@@ -321,6 +325,58 @@ class SavedDeviceTest {
         assertThat(d.iommu.mappingCount()).isEqualTo(1);
     }
 
+    /** A domain keeps what endpoints that have left could cause: nothing is taken away for that. */
+    @Test
+    void mappingsBeyondTheLimitOfWhoIsLeftAreKept() throws RestoreException {
+        int bytes = 1 << 20;
+        Driver narrow =
+                new Driver(
+                        OPTIONS.withLimits(bytes, 3, 1 << 16),
+                        VirtioIommuDevice.FEATURES,
+                        Arena.ofAuto(),
+                        guards ->
+                                MappingStores.forPageSizes(
+                                        0x1000,
+                                        new TablePool(new SegmentTables(bytes), bytes, guards)));
+        narrow.start(narrow.type.features());
+        narrow.plug(1);
+        narrow.plug(2);
+        narrow.status(Driver.attach(1, 1, 0));
+        narrow.status(Driver.attach(2, 1, 0));
+        for (long i = 1; i <= 6; i++) {
+            long iova = i << 40;
+            assertThat(narrow.status(Driver.map(1, iova, iova + 0xfff, DMA, RW))).isEqualTo(S_OK);
+        }
+        assertThat(narrow.status(Driver.detach(2, 1))).isEqualTo(S_OK);
+
+        narrow.move();
+
+        assertThat(narrow.iommu.mappingCount()).isEqualTo(6);
+        assertThat(narrow.status(Driver.map(1, 0x1000, 0x1fff, DMA, RW))).isEqualTo(S_NOMEM);
+    }
+
+    @Test
+    void anEndpointThatIsBeingUnpluggedHasGoneForTheNewDevice() throws RestoreException {
+        Dma dma = plugged(1);
+        d.plug(2);
+        d.status(Driver.attach(1, 1, 0));
+        d.status(Driver.map(1, 0, 0xfff, DMA, RW));
+        touch(dma, 0x9000, Access.READ);
+        assertThat(dma.pin(0, 1, Access.READ, LATE)).isNotNull();
+        List<String> gone = new ArrayList<>();
+        d.iommu.unplug(requireNonNull(d.iommu.endpoint(1)), () -> gone.add("gone"));
+        assertThat(gone).isEmpty();
+
+        byte[] saved = SavedDevice.save(d.device, d.type);
+        Driver other = new Driver(OPTIONS);
+        other.plug(2);
+        SavedDevice.restore(saved, other.device, other.type);
+
+        assertThat(other.iommu.domainCount()).isZero();
+        assertThat(other.faults.waiting()).as("of before it went").hasSize(1);
+        assertThat(SavedDevice.save(other.device, other.type)).isEqualTo(saved);
+    }
+
     @Test
     void aSaveWhileAListenerOwesAnAnswerIsNotMade() {
         d.plug(1);
@@ -330,7 +386,7 @@ class SavedDeviceTest {
         d.kick();
         assertThatThrownBy(() -> SavedDevice.save(d.device, d.type))
                 .isInstanceOf(IllegalStateException.class)
-                .hasMessageContaining("a listener owes an answer to MAP domain=0x1");
+                .hasMessage("a listener owes the IOMMU an answer");
     }
 
     private static final class Silent implements DomainListener {
@@ -408,7 +464,8 @@ class SavedDeviceTest {
         assertThat(refused(saved, like(options(0x1000, -1L, -1, 4, 512), all)))
                 .containsExactly(
                         "limit of domains is 8 in the file, here it is 4",
-                        "limit of mappings is 1024 in the file, here it is 512");
+                        "limit of mappings is 1024 in the file, here it is 512",
+                        "limit of mappings of an endpoint is 1024 in the file, here it is 512");
         assertThat(refused(saved, like(OPTIONS.withBypassAtStart(true), all)))
                 .containsExactly("bypass at start is false in the file, here it is true");
         assertThat(refused(saved, like(Driver.options(true), all)))
