@@ -694,6 +694,13 @@ public final class Iommu {
     // Restoring
     // ------------------------------------------------------------------------------------------------------
 
+    /**
+     * True unless a listener owes an answer: then the state may still go either way. Loop thread.
+     */
+    public boolean isSettled() {
+        return rounds.isEmpty() && deferred.isEmpty();
+    }
+
     MappingStore newStore() {
         return stores.get();
     }

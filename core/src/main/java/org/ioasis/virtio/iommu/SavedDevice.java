@@ -75,6 +75,9 @@ public final class SavedDevice {
      */
     public static byte[] save(VirtioDevice device, VirtioIommuDevice type) {
         Iommu iommu = type.iommu();
+        if (!iommu.isSettled()) {
+            throw new IllegalStateException("a listener owes the IOMMU an answer");
+        }
         SaveWriter out = new SaveWriter();
         List<Fact> facts = facts(device, iommu);
         out.i32(facts.size());
@@ -111,7 +114,12 @@ public final class SavedDevice {
 
     private static List<Endpoint> endpoints(Iommu iommu) {
         List<Endpoint> all = new ArrayList<>();
-        iommu.forEachEndpoint(all::add);
+        iommu.forEachEndpoint(endpoint -> {
+            // Not what is being unplugged: for a device that is restored it has gone.
+            if (iommu.endpoint(endpoint.id()) != null) {
+                all.add(endpoint);
+            }
+        });
         all.sort(Comparator.comparing(Endpoint::id, Integer::compareUnsigned));
         return all;
     }
@@ -135,6 +143,13 @@ public final class SavedDevice {
         facts.add(new Fact("limit of endpoints", "" + options.endpointLimit()));
         facts.add(new Fact("limit of domains", "" + options.domainLimit()));
         facts.add(new Fact("limit of mappings", "" + options.mappingLimit()));
+        facts.add(new Fact("limit of bytes of tables", "" + options.tableLimit()));
+        facts.add(
+                new Fact("limit of mappings of an endpoint", "" + options.endpointMappingLimit()));
+        facts.add(
+                new Fact(
+                        "limit of bytes of tables of an endpoint",
+                        "" + options.endpointTableLimit()));
         facts.add(new Fact("limit of waiting faults", "" + iommu.faults().capacity()));
         for (Endpoint endpoint : endpoints(iommu)) {
             String name = "endpoint 0x%x".formatted(endpoint.id());
@@ -360,7 +375,7 @@ public final class SavedDevice {
             throw new RestoreException("%d waiting faults".formatted(content.faults().size()));
         }
         for (Fault fault : content.faults()) {
-            if (fault.count() < 1 || iommu.endpoint(fault.endpoint()) == null) {
+            if (fault.count() < 1) {
                 throw new RestoreException("a fault that cannot be: " + fault);
             }
         }

@@ -9,6 +9,7 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -137,6 +138,12 @@ final class Driver implements Interrupts {
         for (long gpa : new long[] {IN, OUT, EVENTS, DMA}) {
             segment(ram, gpa, SIZE);
         }
+        build(options, offered, regions.values());
+        requests = new MockDriver(requestRing, REQUEST_RING, QUEUE_SIZE, false);
+        events = new MockDriver(eventRing, EVENT_RING, QUEUE_SIZE, false);
+    }
+
+    private void build(IommuOptions options, long offered, Collection<Region> present) {
         guards = new Guards(clock, unrevocable::add);
         guard = guards.open();
         memory = new GuestMemory(guards, 32);
@@ -144,9 +151,7 @@ final class Driver implements Interrupts {
         iommu = new Iommu(options, guards, faults, stores.apply(guards));
         type = new VirtioIommuDevice(iommu, tasks::add, offered);
         device = new VirtioDevice(type, new DirectDma(memory, guard), FRAME, this);
-        regions.values().forEach(memory::add);
-        requests = new MockDriver(requestRing, REQUEST_RING, QUEUE_SIZE, false);
-        events = new MockDriver(eventRing, EVENT_RING, QUEUE_SIZE, false);
+        present.forEach(memory::add);
     }
 
     /**
@@ -170,14 +175,7 @@ final class Driver implements Interrupts {
         Map<Integer, EndpointProperties> endpoints = new HashMap<>();
         iommu.forEachEndpoint(each -> endpoints.put(each.id(), each.properties()));
         tasks.clear();
-        guards = new Guards(clock, unrevocable::add);
-        guard = guards.open();
-        memory = new GuestMemory(guards, 32);
-        faults = new FaultQueue(64, 1000, clock);
-        iommu = new Iommu(options, guards, faults, stores.apply(guards));
-        type = new VirtioIommuDevice(iommu, tasks::add, offered);
-        device = new VirtioDevice(type, new DirectDma(memory, guard), FRAME, this);
-        present.forEach(memory::add);
+        build(options, offered, present);
         endpoints.forEach(iommu::plug);
     }
 
