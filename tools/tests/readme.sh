@@ -37,6 +37,11 @@ try() { # word...
             shift
             knows_options "$@"
             ;;
+        # CompareTest of module guest runs it.
+        './ioasis compare' | './ioasis compare '*)
+            shift
+            knows_options "$@"
+            ;;
         # Run by ServeGuestTest with a guest, and by serve.sh without one; here only the options are checked.
         './ioasis serve '* | './ioasis viot '* | './ioasis devicetree '* | './ioasis dump' | './ioasis dump '* | './ioasis check' | './ioasis inject '*)
             shift

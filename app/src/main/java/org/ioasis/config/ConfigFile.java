@@ -127,6 +127,8 @@ public final class ConfigFile {
         Range input =
                 range(iommu, "input_range", 64, new Range(usual.inputFirst(), usual.inputLast()));
         Range domain = range(iommu, "domain_range", 32, new Range(0, 0xffff_ffffL));
+        long mappings = iommu.integer("mappings_max", 1, 1L << 32, usual.mappingLimit());
+        long tables = tableBytes(iommu, "tables_max", usual.tableLimit());
         IommuOptions options =
                 new IommuOptions(
                         mask,
@@ -139,7 +141,10 @@ public final class ConfigFile {
                         iommu.bool("identity_beside_none", usual.identityBesideNone()),
                         (int) iommu.integer("endpoints_max", 1, 1 << 20, usual.endpointLimit()),
                         (int) iommu.integer("domains_max", 1, 1 << 20, usual.domainLimit()),
-                        iommu.integer("mappings_max", 1, 1L << 32, usual.mappingLimit()));
+                        mappings,
+                        tables,
+                        iommu.integer("endpoint_mappings_max", 1, 1L << 32, mappings),
+                        tableBytes(iommu, "endpoint_tables_max", tables));
         List<DeviceDraft> devices = new ArrayList<>();
         for (TableReader disk : iommu.tables("blk")) {
             devices.add(device(disk, blk(disk)));
@@ -150,6 +155,11 @@ public final class ConfigFile {
         List<Injection> injections = injections(iommu);
         iommu.finish();
         return new IommuDraft(iommu.place(), name, socket, slot, options, devices, injections);
+    }
+
+    /** Bytes of mapping tables; they are used as whole tables of 4 KiB. */
+    private static long tableBytes(TableReader iommu, String key, long usual) {
+        return iommu.integer(key, 64 << 10, 1L << 40, usual);
     }
 
     private static List<Injection> injections(TableReader iommu) {

@@ -65,12 +65,6 @@ public final class Machine implements AutoCloseable {
     private static final int FAULTS_PER_SECOND = 256;
     private static final int IO_THREADS = 2;
 
-    /**
-     * Bytes of mapping tables of one IOMMU: a guest that maps one page in every 2 MiB gets 65,000
-     * mappings for it, a guest that does not more than the limit of mappings allows.
-     */
-    private static final long TABLE_QUOTA = 256L << 20;
-
     private static final long DUMP_NANOS = 2_000_000_000L;
 
     /** What an x86 VMM's devices have: the doorbell of interrupts, and nothing else. */
@@ -131,9 +125,9 @@ public final class Machine implements AutoCloseable {
     public IommuUnit addIommu(String iommuName, IommuOptions options, Path socket)
             throws IOException {
         SessionTasks tasks = new SessionTasks(loop);
-        EngineMemory reserved = EngineMemory.reserve(TABLE_QUOTA);
+        EngineMemory reserved = EngineMemory.reserve(options.tableLimit());
         tables.add(reserved);
-        TablePool pool = new TablePool(new EngineTables(reserved), TABLE_QUOTA, guards);
+        TablePool pool = new TablePool(new EngineTables(reserved), options.tableLimit(), guards);
         Iommu engine =
                 new Iommu(
                         options,

@@ -90,9 +90,10 @@ class ConfigFileTest {
                                 + " trace_limit",
                         "3:3: poll_us: must be an integer, not a string",
                         "6:3: pagesize: not known here; known are address, blk, bypass,"
-                                + " detach_by_endpoint, domain_range, domains_max, endpoints_max,"
-                                + " identity_beside_none, inject, input_range, mappings_max, name,"
-                                + " page_size_mask, rng, socket",
+                                + " detach_by_endpoint, domain_range, domains_max, endpoint_mappings_max,"
+                                + " endpoint_tables_max, endpoints_max, identity_beside_none,"
+                                + " inject, input_range, mappings_max, name, page_size_mask,"
+                                + " rng, socket, tables_max",
                         "7:29: end: is before start (both are inclusive)",
                         "8:1: socket is missing",
                         "8:1: there is no file " + folder.resolve("missing.img"),
@@ -125,6 +126,7 @@ class ConfigFileTest {
                         "domain_range = { start = 0, end = 0x100000000 }",
                         "domain_range = 5",
                         "mappings_max = 0",
+                        "endpoint_tables_max = 4096",
                         "bypass = 1",
                         "address = \"00:00.0\"",
                         "address = \"00:1f.0\"",
@@ -292,6 +294,9 @@ class ConfigFileTest {
                                         endpoints_max = 7
                                         domains_max = 8
                                         mappings_max = 9
+                                        tables_max = 131072
+                                        endpoint_mappings_max = 5
+                                        endpoint_tables_max = 65536
                                         """,
                                         """
                                         name = "root"
@@ -324,7 +329,8 @@ class ConfigFileTest {
         assertThat(iommu.bdf()).isEqualTo(0xf0);
         assertThat(iommu.options())
                 .isEqualTo(
-                        new IommuOptions(0x11000, 0x1000, -1L, 1, 64, false, false, true, 7, 8, 9));
+                        new IommuOptions(0x11000, 0x1000, -1L, 1, 64, false, false, true, 7, 8, 9)
+                                .withLimits(131072, 5, 65536));
         DiskOptions disk = (DiskOptions) iommu.devices().getFirst().options();
         assertThat(disk.name()).isEqualTo("root");
         assertThat(disk.settings())

@@ -25,6 +25,9 @@ import org.openjdk.jmh.runner.options.VerboseMode;
 public final class Bench {
     private static final String OURS = "ioasis";
 
+    /** Distance of mappings that share no lowest table. */
+    private static final long SPARSE = 2L << 20;
+
     private final Arguments arguments;
     private final Results results = new Results();
 
@@ -93,7 +96,9 @@ public final class Bench {
             }
         }
         System.out.print(results.table(cases));
-        System.out.print(results.memory(TranslateBenchmarks.bytesPerMapping(1 << 20)));
+        double dense = TranslateBenchmarks.bytesPerMapping(1 << 20, Workload.PAGE);
+        double sparse = TranslateBenchmarks.bytesPerMapping(1 << 14, SPARSE);
+        System.out.print(results.memory(dense, sparse));
         if (!arguments.json().isEmpty()) {
             results.writeJson(Path.of(arguments.json()), cases);
         }

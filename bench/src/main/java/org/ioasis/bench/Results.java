@@ -87,9 +87,11 @@ final class Results {
     }
 
     /** Bytes per mapping of a page: ours counted, the peers' from two sizes of process. */
-    String memory(double ours) {
+    String memory(double dense, double sparse) {
         StringBuilder out = new StringBuilder();
-        out.append("bytes per mapping of 4 KiB: %s %.2f".formatted(OURS, ours));
+        out.append(
+                "bytes per mapping of 4 KiB: %s %.2f side by side, %.0f one in 2 MiB"
+                        .formatted(OURS, dense, sparse));
         Map<String, Long> small = peaks.getOrDefault(SMALL, Map.of());
         Map<String, Long> large = peaks.getOrDefault(LARGE, Map.of());
         for (Peer peer : Peer.ALL) {

@@ -233,10 +233,13 @@ public class TranslateBenchmarks {
         return sum;
     }
 
-    /** Bytes of tables for {@code n} mappings of a page each. */
-    static double bytesPerMapping(int n) {
+    /** Bytes of tables for each of {@code n} mappings of a page, {@code distance} bytes apart. */
+    static double bytesPerMapping(int n, long distance) {
         try (Engine engine = new Engine()) {
-            engine.fill(n, false);
+            for (long i = 0; i < n; i++) {
+                engine.map(BASE + i * distance, BASE + i * distance + Workload.PAGE - 1, 0);
+            }
+            engine.settle();
             return (double) engine.tableBytes() / n;
         }
     }

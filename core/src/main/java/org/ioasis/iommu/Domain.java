@@ -27,6 +27,7 @@ final class Domain {
     private long inputLast;
     private ReservedWindows reserved = ReservedWindows.NONE;
     private boolean isListenedTo;
+    private long mappingLimit;
 
     Domain(int id, @Nullable MappingStore store) {
         this.id = id;
@@ -65,6 +66,11 @@ final class Domain {
         return reserved;
     }
 
+    /** Most mappings that its endpoints together may cause. */
+    long mappingLimit() {
+        return mappingLimit;
+    }
+
     /** True if some endpoint has a listener, which must hear of every change. */
     boolean isListenedTo() {
         return isListenedTo;
@@ -99,6 +105,10 @@ final class Domain {
             isHeard |= endpoint.listener() != null;
         }
         isListenedTo = isHeard;
+        mappingLimit = times(endpoints.size(), options.endpointMappingLimit());
+        if (store != null) {
+            store.limitTables(times(endpoints.size(), options.endpointTableLimit()));
+        }
         commonGranule = Long.lowestOneBit(mask);
         inputFirst = first;
         inputLast = last;
@@ -162,6 +172,10 @@ final class Domain {
             }
         }
         return false;
+    }
+
+    private static long times(int count, long limit) {
+        return limit > Long.MAX_VALUE / Math.max(count, 1) ? Long.MAX_VALUE : count * limit;
     }
 
     private static long maxUnsigned(long a, long b) {

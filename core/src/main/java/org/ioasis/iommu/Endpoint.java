@@ -28,6 +28,11 @@ public final class Endpoint {
     private @Nullable DomainListener listener;
     private volatile boolean wasAttached;
     private boolean wasProbed;
+    private volatile boolean isLeaving;
+    private @Nullable Runnable whenGone;
+
+    // For explanations: the domain it was last detached from, since the last reset.
+    private volatile long leftDomain = -1;
 
     /** A listener still owes an answer for this endpoint's move: its other requests wait. */
     boolean isBusy;
@@ -52,16 +57,44 @@ public final class Endpoint {
     }
 
     void domainRelease(@Nullable Domain next) {
+        Domain before = domain;
+        if (before != null) {
+            leftDomain = Integer.toUnsignedLong(before.id);
+        }
         DOMAIN.setRelease(this, next);
         if (next != null) {
             wasAttached = true;
         }
     }
 
+    /** The id of the domain that it was in before, or -1. Any thread. */
+    long leftDomain() {
+        return leftDomain;
+    }
+
+    /** It is being unplugged, and {@code whenGone} will be asked for once. Loop thread. */
+    void leave(Runnable whenGone) {
+        isLeaving = true;
+        this.whenGone = whenGone;
+    }
+
+    /** True once it is being unplugged, and for ever. Any thread. */
+    boolean isLeaving() {
+        return isLeaving;
+    }
+
+    /** What is to run now that it has gone; null if that was asked before. Loop thread. */
+    @Nullable Runnable left() {
+        Runnable task = whenGone;
+        whenGone = null;
+        return task;
+    }
+
     void forgetAttachments() {
         DOMAIN.setRelease(this, (Domain) null);
         wasAttached = false;
         wasProbed = false;
+        leftDomain = -1;
     }
 
     /** It has been attached in the past that a saved state tells of. Loop thread. */

@@ -157,7 +157,7 @@ final class EndpointDma extends RegionDma {
             identity.increment();
             return locate(address, length, access);
         }
-        if (!iommu.isBypassing()) {
+        if (!iommu.isBypassing() || endpoint.isLeaving()) {
             return fault(FaultReason.DOMAIN, address, access);
         }
         bypassed.increment();
@@ -198,7 +198,7 @@ final class EndpointDma extends RegionDma {
         // A section of its own: looks at mappings, and the one that faulted has ended.
         super.enter();
         try {
-            return iommu.explain(endpoint.domainAcquire(), faultAddress, faultAccess);
+            return iommu.explain(endpoint, faultAddress, faultAccess);
         } finally {
             super.leave();
         }

@@ -48,6 +48,7 @@ public final class Iommu {
     private final UnmapWait[] waits = new UnmapWait[BATCH];
     private final ArrayDeque<UnmapWait> idleWaits = new ArrayDeque<>();
     private int waitCount;
+    private final RecentUnmaps unmapped = new RecentUnmaps();
     private boolean isInBatch;
 
     private final Count refusedByLimit = new Count();
@@ -122,12 +123,55 @@ public final class Iommu {
         return endpoint;
     }
 
+    /**
+     * Takes an endpoint away, whatever its driver thinks: it is detached, and from now on reaches
+     * nothing, not even by bypass. {@code whenGone} runs on the loop thread, perhaps at once, when
+     * no access of it can be running any more; then its id is free. IllegalStateException if it is
+     * not there, or on its way already.
+     */
+    public void unplug(Endpoint endpoint, Runnable whenGone) {
+        if (endpoints.get(endpoint.id()) != endpoint || endpoint.isLeaving()) {
+            throw new IllegalStateException(
+                    "endpoint 0x%x is not there to be unplugged".formatted(endpoint.id()));
+        }
+        endpoint.leave(whenGone);
+        detachToUnplug(endpoint);
+    }
+
+    private void detachToUnplug(Endpoint endpoint) {
+        Domain domain = endpoint.domainAcquire();
+        // Without a domain it waits for requests about itself only.
+        int domainId = domain == null ? options.domainFirst() : domain.id;
+        if (mustWait(domain, endpoint, domainId)) {
+            defer(endpoint, domainId, () -> detachToUnplug(endpoint));
+        } else if (domain == null) {
+            awaitUnused(endpoint, () -> gone(endpoint));
+        } else {
+            leave(endpoint, domain, status -> gone(endpoint));
+        }
+    }
+
+    private void gone(Endpoint endpoint) {
+        Runnable whenGone = endpoint.left();
+        if (whenGone != null) { // or a reset came in between
+            endpoints.remove(endpoint.id());
+            whenGone.run();
+        }
+    }
+
+    /** Those whose drivers may still ask for them: not what is being unplugged. */
+    private @Nullable Endpoint present(int id) {
+        Endpoint endpoint = endpoints.get(id);
+        return endpoint == null || endpoint.isLeaving() ? null : endpoint;
+    }
+
     @Nullable Domain domain(int id) {
         return domains.get(id);
     }
 
+    /** The endpoint of that id, unless it is not there or being unplugged. */
     public @Nullable Endpoint endpoint(int id) {
-        return endpoints.get(id);
+        return present(id);
     }
 
     public void forEachEndpoint(Consumer<Endpoint> visitor) {
@@ -204,7 +248,7 @@ public final class Iommu {
      * Attaches an endpoint to a domain, which is created if there is none (virtio 1.4, 5.13.6.3).
      */
     public void attach(int endpointId, int domainId, boolean bypass, Completion completion) {
-        Endpoint endpoint = endpoints.get(endpointId);
+        Endpoint endpoint = present(endpointId);
         if (endpoint == null) {
             completion.complete(Status.NOENT);
             return;
@@ -299,6 +343,11 @@ public final class Iommu {
             dropIfEmpty(old);
         }
         completion.settled(status);
+        awaitUnused(endpoint, () -> completion.complete(status));
+    }
+
+    /** Runs {@code task} when no access of the endpoint that has begun before is running. */
+    private void awaitUnused(Endpoint endpoint, Runnable task) {
         guards.await(
                 new Quiescence() {
                     @Override
@@ -308,7 +357,7 @@ public final class Iommu {
 
                     @Override
                     protected void quiescent() {
-                        completion.complete(status);
+                        task.run();
                     }
                 });
     }
@@ -331,7 +380,7 @@ public final class Iommu {
      * nothing of the domain any more; with the last endpoint the domain ends.
      */
     public void detach(int endpointId, int domainId, Completion completion) {
-        Endpoint endpoint = endpoints.get(endpointId);
+        Endpoint endpoint = present(endpointId);
         if (endpoint == null) {
             completion.complete(Status.NOENT);
             return;
@@ -461,7 +510,7 @@ public final class Iommu {
         if (domain.reserved().overlaps(first, last)) {
             return Status.INVAL;
         }
-        if (mappings >= options.mappingLimit()) {
+        if (mappings >= options.mappingLimit() || store.size() >= domain.mappingLimit()) {
             if (store.overlaps(first, last)) {
                 return Status.INVAL;
             }
@@ -500,6 +549,9 @@ public final class Iommu {
             return;
         }
         mappings -= removed;
+        if (removed > 0) {
+            unmapped.note(domainId, first, last);
+        }
         if (removed == 0 && waitCount == 0 && !guards.hasPending()) {
             completion.complete(Status.OK);
         } else if (round == null) {
@@ -623,6 +675,12 @@ public final class Iommu {
                         faults.clear();
                     }
                 });
+        // Nothing of them is running, and what waited to take them away is forgotten.
+        endpoints.forEach(endpoint -> {
+            if (endpoint.isLeaving()) {
+                gone(endpoint);
+            }
+        });
     }
 
     /**
@@ -733,9 +791,18 @@ public final class Iommu {
     // ----------------------------------------------------------------------------------------------------
 
     /** Why an access is refused, for people. Any thread; computed only for faults that are kept. */
-    String explain(@Nullable Domain domain, long address, Access access) {
+    String explain(Endpoint endpoint, long address, Access access) {
+        if (endpoint.isLeaving()) {
+            return "the endpoint has been unplugged";
+        }
+        Domain domain = endpoint.domainAcquire();
         if (domain == null) {
-            return "the endpoint is attached to no domain and bypass is 0";
+            long left = endpoint.leftDomain();
+            return left < 0
+                    ? "the endpoint is attached to no domain and bypass is 0"
+                    : "the endpoint is attached to no domain any more, it was to domain 0x%x;"
+                                    .formatted(left)
+                            + " bypass is 0";
         }
         MappingStore store = domain.store;
         if (store == null) {
@@ -755,7 +822,7 @@ public final class Iommu {
                                     : "not mapped in domain 0x%x; nearest is 0x%x..0x%x"
                                             .formatted(domain.id, first, last);
                 });
-        return text[0];
+        return text[0] + unmapped.explain(domain.id, address);
     }
 
     /**

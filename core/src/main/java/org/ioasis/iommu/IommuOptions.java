@@ -18,6 +18,10 @@ package org.ioasis.iommu;
  * @param endpointLimit most endpoints
  * @param domainLimit most domains at a time
  * @param mappingLimit most mappings at a time, over all domains
+ * @param tableLimit most bytes of mapping tables at a time, over all domains
+ * @param endpointMappingLimit most mappings that one endpoint can cause: a domain holds as many for
+ *     each endpoint that is attached to it
+ * @param endpointTableLimit most bytes of mapping tables, likewise
  */
 public record IommuOptions(
         long pageSizeMask,
@@ -30,7 +34,19 @@ public record IommuOptions(
         boolean identityBesideNone,
         int endpointLimit,
         int domainLimit,
-        long mappingLimit) {
+        long mappingLimit,
+        long tableLimit,
+        long endpointMappingLimit,
+        long endpointTableLimit) {
+
+    /**
+     * Bytes of tables if nothing else is said: a guest that maps one page in every 2 MiB gets
+     * 65,000 mappings for it, a guest that does not more than the limit of mappings allows.
+     */
+    public static final long TABLE_LIMIT = 256L << 20;
+
+    /** 16 tables: what one mapping of a few pages may need under the tallest tree, and its kin. */
+    private static final long TABLE_LIMIT_MIN = 1 << 16;
 
     /**
      * 4 KiB granule, 64-bit addresses, boot bypass, and limits that a large guest stays well below.
@@ -52,9 +68,44 @@ public record IommuOptions(
                     "domain range ends before it starts: 0x%x..0x%x"
                             .formatted(domainFirst, domainLast));
         }
-        if (endpointLimit < 1 || domainLimit < 1 || mappingLimit < 1) {
+        if (endpointLimit < 1 || domainLimit < 1 || mappingLimit < 1 || endpointMappingLimit < 1) {
             throw new IllegalArgumentException("limits must be at least 1");
         }
+        if (tableLimit < TABLE_LIMIT_MIN || endpointTableLimit < TABLE_LIMIT_MIN) {
+            throw new IllegalArgumentException(
+                    "limits of bytes of tables must be at least %d, not %d and %d"
+                            .formatted(TABLE_LIMIT_MIN, tableLimit, endpointTableLimit));
+        }
+    }
+
+    /** With the usual bytes of tables, and no limits of a single endpoint but the common ones. */
+    public IommuOptions(
+            long pageSizeMask,
+            long inputFirst,
+            long inputLast,
+            int domainFirst,
+            int domainLast,
+            boolean bypassAtStart,
+            boolean detachByEndpoint,
+            boolean identityBesideNone,
+            int endpointLimit,
+            int domainLimit,
+            long mappingLimit) {
+        this(
+                pageSizeMask,
+                inputFirst,
+                inputLast,
+                domainFirst,
+                domainLast,
+                bypassAtStart,
+                detachByEndpoint,
+                identityBesideNone,
+                endpointLimit,
+                domainLimit,
+                mappingLimit,
+                TABLE_LIMIT,
+                mappingLimit,
+                TABLE_LIMIT);
     }
 
     /** The same with another {@code bypass} at the start. */
@@ -70,6 +121,28 @@ public record IommuOptions(
                 identityBesideNone,
                 endpointLimit,
                 domainLimit,
-                mappingLimit);
+                mappingLimit,
+                tableLimit,
+                endpointMappingLimit,
+                endpointTableLimit);
+    }
+
+    /** The same with other limits of tables, and other limits of a single endpoint. */
+    public IommuOptions withLimits(long tables, long endpointMappings, long endpointTables) {
+        return new IommuOptions(
+                pageSizeMask,
+                inputFirst,
+                inputLast,
+                domainFirst,
+                domainLast,
+                bypassAtStart,
+                detachByEndpoint,
+                identityBesideNone,
+                endpointLimit,
+                domainLimit,
+                mappingLimit,
+                tables,
+                endpointMappings,
+                endpointTables);
     }
 }

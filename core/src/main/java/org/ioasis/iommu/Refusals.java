@@ -102,6 +102,10 @@ public final class Refusals {
         if (iommu.mappingCount() >= options.mappingLimit()) {
             return "limit of %d mappings is reached".formatted(options.mappingLimit());
         }
+        if (store.size() >= domain.mappingLimit()) {
+            return "limit of %d mappings for the endpoints of domain 0x%x is reached"
+                    .formatted(domain.mappingLimit(), domainId);
+        }
         boolean isHeard = domain.endpoints.stream().anyMatch(e -> e.listener() != null);
         return status == Status.NOMEM && !isHeard
                 ? "the IOMMU's memory for mapping tables has no room for the tables of this mapping"

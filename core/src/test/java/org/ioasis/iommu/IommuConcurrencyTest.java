@@ -111,6 +111,16 @@ class IommuConcurrencyTest {
         }
 
         @Override
+        public long tableBytes() {
+            return store.tableBytes();
+        }
+
+        @Override
+        public void limitTables(long bytes) {
+            store.limitTables(bytes);
+        }
+
+        @Override
         public boolean overlaps(long first, long last) {
             return store.overlaps(first, last);
         }

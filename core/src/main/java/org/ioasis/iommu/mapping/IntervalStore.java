@@ -32,6 +32,16 @@ public final class IntervalStore implements MappingStore {
     }
 
     @Override
+    public long tableBytes() {
+        return 0;
+    }
+
+    @Override
+    public void limitTables(long bytes) {
+        // There are none: what it costs is bounded by the number of mappings.
+    }
+
+    @Override
     public boolean overlaps(long first, long last) {
         Map.Entry<Long, Mapping> below = byFirst.floorEntry(last);
         return below != null && Long.compareUnsigned(below.getValue().last(), first) >= 0;

@@ -24,6 +24,15 @@ public interface MappingStore {
     /** Number of mappings. Loop thread. */
     long size();
 
+    /** Bytes of tables that hold them; 0 for a store without tables. Loop thread. */
+    long tableBytes();
+
+    /**
+     * Sets the most that {@link #tableBytes} may come to: a {@link #map} that would need more has
+     * {@link MapResult#NO_MEMORY}. What is there stays. Loop thread.
+     */
+    void limitTables(long bytes);
+
     /** True if an address of {@code first..last} is mapped. Loop thread. */
     boolean overlaps(long first, long last);
 

@@ -83,6 +83,10 @@ public final class RadixStore implements MappingStore {
 
     private int kept = TablePool.NONE;
 
+    // Linked, from the root or in the chain that is kept; and the most that there may be.
+    private int tables;
+    private long tableLimit = Long.MAX_VALUE;
+
     /**
      * @param granuleLg2 what all ranges are multiples of, {@link #GRANULE_LG2_MIN} to {@link
      *     #GRANULE_LG2_MAX}
@@ -104,6 +108,16 @@ public final class RadixStore implements MappingStore {
     @Override
     public long size() {
         return size;
+    }
+
+    @Override
+    public long tableBytes() {
+        return (long) tables * TablePool.TABLE_BYTES;
+    }
+
+    @Override
+    public void limitTables(long bytes) {
+        tableLimit = bytes / TablePool.TABLE_BYTES;
     }
 
     // Lookup
@@ -288,11 +302,32 @@ public final class RadixStore implements MappingStore {
 
     /** True if the tables that a MAP needs are there for the taking. */
     private boolean hasTablesFor(long first, long last) {
-        if (pool.has(missingTables(first, last))) {
+        if (mayTake(missingTables(first, last))) {
             return true;
         }
         pool.dropKept();
-        return pool.has(missingTables(first, last));
+        return mayTake(missingTables(first, last));
+    }
+
+    private boolean mayTake(int count) {
+        return pool.has(count) && tables + count <= tableLimit;
+    }
+
+    private long take(int shift, int parent) {
+        tables++;
+        return pool.take(shift, parent);
+    }
+
+    private void giveBack(int table) {
+        tables--;
+        pool.giveBack(table);
+    }
+
+    private long giveBackTree(long top) {
+        int before = pool.givenBack();
+        long removed = pool.giveBackTree(pool.table(top), granuleLg2);
+        tables -= pool.givenBack() - before;
+        return removed;
     }
 
     /**
@@ -367,12 +402,12 @@ public final class RadixStore implements MappingStore {
     private void grow(long last) {
         int top = topShift(last);
         if (root == 0) {
-            ROOT.setRelease(this, pool.take(top, TablePool.NONE) | top);
+            ROOT.setRelease(this, take(top, TablePool.NONE) | top);
             return;
         }
         while (shift(root) < top) {
             int shift = shift(root) + LEVEL_LG2;
-            long table = pool.take(shift, TablePool.NONE);
+            long table = take(shift, TablePool.NONE);
             memory.setRelease(table, Entry.link(table(root)));
             pool.add(pool.table(table), TablePool.amount(1, 0));
             pool.parent(pool.table(table(root)), pool.table(table));
@@ -388,7 +423,7 @@ public final class RadixStore implements MappingStore {
             long entry = memory.get(slot);
             if (entry == 0) {
                 int parent = pool.table(table);
-                entry = Entry.link(pool.take(at - LEVEL_LG2, parent));
+                entry = Entry.link(take(at - LEVEL_LG2, parent));
                 pool.add(parent, TablePool.amount(1, 0));
                 memory.setRelease(slot, entry);
             }
@@ -505,7 +540,7 @@ public final class RadixStore implements MappingStore {
         memory.setRelease(slot, 0);
         if (Entry.isTable(entry)) {
             pool.subtract(pool.table(table), TablePool.amount(1, 0));
-            return pool.giveBackTree(pool.table(Entry.table(entry)), granuleLg2);
+            return giveBackTree(Entry.table(entry));
         }
         int amount = TablePool.amountOf(entry);
         pool.subtract(pool.table(table), amount);
@@ -540,7 +575,7 @@ public final class RadixStore implements MappingStore {
         while (parent != TablePool.NONE) {
             int shift = pool.shift(parent);
             memory.setRelease(slot(pool.word(parent), keptAt, shift), 0);
-            pool.giveBack(table);
+            giveBack(table);
             if (!pool.subtract(parent, TablePool.amount(1, 0))) {
                 return true;
             }
@@ -548,7 +583,7 @@ public final class RadixStore implements MappingStore {
             parent = pool.parent(table);
         }
         ROOT.setRelease(this, 0L);
-        pool.giveBack(table);
+        giveBack(table);
         return true;
     }
 
@@ -567,7 +602,7 @@ public final class RadixStore implements MappingStore {
         // Nothing is unlinked: who is still in a lookup finds all as it was.
         kept = TablePool.NONE;
         if (root != 0) {
-            pool.giveBackTree(pool.table(table(root)), granuleLg2);
+            giveBackTree(table(root));
             pool.drain();
         }
     }

@@ -227,6 +227,11 @@ public final class TablePool {
         return removed;
     }
 
+    /** Tables given back since {@link #drain} last took them. */
+    int givenBack() {
+        return unlinked.count;
+    }
+
     /** After a change: what was given back in it becomes free when no reader can be in it. */
     void drain() {
         if (!isDraining && unlinked.count > 0) {

@@ -44,6 +44,9 @@ import org.ioasis.virtqueue.SplitQueue;
 public final class SavedDevice {
     private static final String EXPLANATION = "refused before the state was saved";
 
+    /** Far more than endpoints and their regions need, and little to keep. */
+    static final int FACTS_MAX = 1 << 20;
+
     /** For a buffer that goes back unwritten. */
     private static final String NO_STATUS = "";
 
@@ -52,7 +55,6 @@ public final class SavedDevice {
     private record History(int endpoint, boolean wasAttached, boolean wasProbed) {}
 
     private record Content(
-            List<Fact> facts,
             DeviceState frame,
             TypeState type,
             boolean isBypassing,
@@ -244,8 +246,9 @@ public final class SavedDevice {
     public static void restore(byte[] bytes, VirtioDevice device, VirtioIommuDevice type)
             throws RestoreException {
         Iommu iommu = type.iommu();
-        Content content = read(new SaveReader(bytes));
-        compare(content.facts(), facts(device, iommu));
+        SaveReader in = new SaveReader(bytes);
+        compare(readFacts(in), facts(device, iommu));
+        Content content = readContent(in);
         check(content, device, type);
         Restoration restoration = new Restoration(iommu);
         String problem = restoration.prepare(content.domains());
@@ -363,11 +366,19 @@ public final class SavedDevice {
         }
     }
 
-    private static Content read(SaveReader in) throws RestoreException {
+    private static List<Fact> readFacts(SaveReader in) throws RestoreException {
+        int count = in.count(2);
+        if (count > FACTS_MAX) {
+            throw new RestoreException("%d lines of description".formatted(count));
+        }
         List<Fact> facts = new ArrayList<>();
-        for (int left = in.count(2); left > 0; left--) {
+        for (int left = count; left > 0; left--) {
             facts.add(new Fact(in.text(), in.text()));
         }
+        return facts;
+    }
+
+    private static Content readContent(SaveReader in) throws RestoreException {
         DeviceState frame = readFrame(in);
         TypeState type = readType(in);
         boolean isBypassing = in.bit();
@@ -386,7 +397,7 @@ public final class SavedDevice {
             faults.add(new Fault(reason, in.i32(), in.i64(), access, EXPLANATION, in.i64()));
         }
         in.end();
-        return new Content(facts, frame, type, isBypassing, histories, domains, faults);
+        return new Content(frame, type, isBypassing, histories, domains, faults);
     }
 
     private static DeviceState readFrame(SaveReader in) throws RestoreException {

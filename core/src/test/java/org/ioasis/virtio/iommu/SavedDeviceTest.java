@@ -12,11 +12,14 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import org.ioasis.iommu.DomainListener;
+import org.ioasis.iommu.DomainView;
+import org.ioasis.iommu.DomainView.MappingView;
 import org.ioasis.iommu.EndpointProperties;
 import org.ioasis.iommu.IommuOptions;
 import org.ioasis.iommu.ReservedRegion;
 import org.ioasis.iommu.ReservedRegion.Kind;
 import org.ioasis.iommu.ReservedWindows;
+import org.ioasis.iommu.Restoration;
 import org.ioasis.memory.Access;
 import org.ioasis.memory.Dma;
 import org.ioasis.memory.Lease;
@@ -476,6 +479,62 @@ class SavedDeviceTest {
             assertThat(refused(saved, other)).hasSize(1);
             saved[bit / 8] ^= (byte) (1 << bit % 8);
         }
+    }
+
+    @Test
+    void whatWouldGrowWithoutABoundIsRefused() {
+        Driver other = like(OPTIONS, VirtioIommuDevice.FEATURES);
+        SaveWriter huge = new SaveWriter();
+        huge.i32(-1);
+        assertThat(refused(huge.bytes(), other))
+                .containsExactly("4294967295 things where there is no room for them");
+
+        SaveWriter talkative = new SaveWriter();
+        talkative.i32(SavedDevice.FACTS_MAX + 1);
+        for (int i = 0; i <= SavedDevice.FACTS_MAX; i++) {
+            talkative.text("");
+            talkative.text("");
+        }
+        assertThat(refused(talkative.bytes(), other))
+                .containsExactly("1048577 lines of description");
+    }
+
+    @Test
+    void moreDomainsOrMappingsThanTheLimitAreRefused() {
+        assertThat(refusedDomains(domain(1, 1, 0)).getFirst()).isEqualTo("restored");
+        List<DomainView> many = new ArrayList<>();
+        for (int id = 1; id <= 9; id++) {
+            many.addAll(domain(id, id, 0));
+        }
+        assertThat(refusedDomains(many)).containsExactly("9 domains, limit 8");
+        assertThat(refusedDomains(domain(1, 1, 1024)).getFirst()).isEqualTo("restored");
+        assertThat(refusedDomains(domain(1, 1, 1025)))
+                .containsExactly("domain 0x1: more mappings than the limit of 1024");
+    }
+
+    private static List<DomainView> domain(int id, int endpoint, int mappings) {
+        List<MappingView> all = new ArrayList<>();
+        for (int i = 0; i < mappings; i++) {
+            all.add(new MappingView(i * 0x1000L, i * 0x1000L + 0xfff, 0, RW));
+        }
+        return List.of(new DomainView(id, false, 0x1000, List.of(endpoint), mappings, all));
+    }
+
+    private static List<String> refusedDomains(List<DomainView> domains) {
+        Driver other = new Driver(OPTIONS);
+        for (int id = 1; id <= 9; id++) {
+            other.plug(id);
+        }
+        Restoration restoration = new Restoration(other.iommu);
+        String problem = restoration.prepare(domains);
+        assertThat(other.iommu.domainCount()).isZero();
+        if (problem != null) {
+            restoration.abandon();
+            return List.of(problem);
+        }
+        restoration.commit(false);
+        assertThat(other.iommu.domainCount()).isEqualTo(domains.size());
+        return List.of("restored");
     }
 
     /** With a good checksum what was changed is looked at: refused, or a state like any other. */

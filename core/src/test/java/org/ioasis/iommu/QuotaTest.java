@@ -1,0 +1,176 @@
+package org.ioasis.iommu;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatIllegalArgumentException;
+import static org.ioasis.iommu.mapping.MapFlags.READ;
+
+import org.ioasis.iommu.fault.FaultQueue;
+import org.ioasis.iommu.mapping.MappingStores;
+import org.ioasis.iommu.mapping.SegmentTables;
+import org.ioasis.iommu.mapping.TablePool;
+import org.ioasis.memory.Guards;
+import org.junit.jupiter.api.Test;
+
+/**
+ * Limits of mappings and of bytes of tables: of all domains together, and of what one endpoint can
+ * cause.
+ */
+final class QuotaTest {
+    private static final long PAGE = 0x1000;
+    private static final long MIB2 = 1L << 21;
+    private static final long ALL = Long.MAX_VALUE;
+
+    /** The least that can be allowed. */
+    private static final int TABLES = 16;
+
+    private final Guards guards = new Guards(() -> 0, lease -> {});
+    private final TablePool pool = new TablePool(new SegmentTables(64 << 12), 64 << 12, guards);
+
+    private Iommu iommu(long endpointMappings, long endpointTables) {
+        IommuOptions options =
+                Machine.STRICT.withLimits(pool.quotaBytes(), endpointMappings, endpointTables);
+        Iommu iommu =
+                new Iommu(
+                        options,
+                        guards,
+                        new FaultQueue(4, 4, () -> 0),
+                        MappingStores.forPageSizes(PAGE, pool));
+        for (int id = 1; id <= 3; id++) {
+            iommu.plug(id, EndpointProperties.UNLIMITED);
+        }
+        return iommu;
+    }
+
+    private static Status attach(Iommu iommu, int endpoint, int domain) {
+        Replies.One reply = new Replies.One();
+        iommu.attach(endpoint, domain, false, reply);
+        return reply.status();
+    }
+
+    private static Status mapPage(Iommu iommu, int domain, long first) {
+        Replies.One reply = new Replies.One();
+        iommu.map(domain, first, first + PAGE - 1, 0, READ, reply);
+        return reply.status();
+    }
+
+    private static Status unmapPage(Iommu iommu, int domain, long first) {
+        Replies.One reply = new Replies.One();
+        iommu.unmap(domain, first, first + PAGE - 1, reply);
+        return reply.status();
+    }
+
+    @Test
+    void anEndpointThatHasUsedItsMappingsLeavesOthersTheirs() {
+        Iommu iommu = iommu(2, ALL);
+        attach(iommu, 1, 7);
+        attach(iommu, 2, 8);
+        assertThat(mapPage(iommu, 7, 0)).isEqualTo(Status.OK);
+        assertThat(mapPage(iommu, 7, PAGE)).isEqualTo(Status.OK);
+        String before = iommu.dump();
+        long tables = pool.tableBytes();
+
+        assertThat(mapPage(iommu, 7, 2 * PAGE)).isEqualTo(Status.NOMEM);
+
+        assertThat(iommu.dump()).isEqualTo(before);
+        assertThat(pool.tableBytes()).isEqualTo(tables);
+        assertThat(iommu.refusedByLimit()).isEqualTo(1);
+        assertThat(new Refusals(iommu).map(7, 2 * PAGE, 3 * PAGE - 1, 0, Status.NOMEM))
+                .isEqualTo("limit of 2 mappings for the endpoints of domain 0x7 is reached");
+        assertThat(mapPage(iommu, 8, 0)).isEqualTo(Status.OK);
+        assertThat(unmapPage(iommu, 7, 0)).isEqualTo(Status.OK);
+        assertThat(mapPage(iommu, 7, 2 * PAGE)).isEqualTo(Status.OK);
+    }
+
+    @Test
+    void anOverlapIsSaidBeforeTheLimit() {
+        Iommu iommu = iommu(1, ALL);
+        attach(iommu, 1, 7);
+        mapPage(iommu, 7, 0);
+
+        assertThat(mapPage(iommu, 7, 0)).isEqualTo(Status.INVAL);
+        assertThat(iommu.refusedByLimit()).isZero();
+    }
+
+    @Test
+    void aDomainHasTheMappingsOfAllItsEndpointsAndKeepsWhatIsThereWhenOneLeaves() {
+        Iommu iommu = iommu(2, ALL);
+        attach(iommu, 1, 7);
+        attach(iommu, 2, 7);
+        for (int i = 0; i < 4; i++) {
+            assertThat(mapPage(iommu, 7, i * PAGE)).isEqualTo(Status.OK);
+        }
+        assertThat(mapPage(iommu, 7, 4 * PAGE)).isEqualTo(Status.NOMEM);
+
+        Replies.One reply = new Replies.One();
+        iommu.detach(2, 7, reply);
+
+        assertThat(reply.status()).isEqualTo(Status.OK);
+        assertThat(iommu.mappingCount()).isEqualTo(4);
+        unmapPage(iommu, 7, 0);
+        unmapPage(iommu, 7, PAGE);
+        assertThat(mapPage(iommu, 7, 0)).isEqualTo(Status.NOMEM);
+        unmapPage(iommu, 7, 2 * PAGE);
+        assertThat(mapPage(iommu, 7, 0)).isEqualTo(Status.OK);
+    }
+
+    @Test
+    void anEndpointThatHasUsedItsTablesLeavesOthersTheirs() {
+        Iommu iommu = iommu(ALL, TABLES * PAGE);
+        attach(iommu, 1, 7);
+        attach(iommu, 2, 8);
+        // The top, one for a GiB, and one for each 2 MiB.
+        for (int i = 0; i < TABLES - 2; i++) {
+            assertThat(mapPage(iommu, 7, i * MIB2)).isEqualTo(Status.OK);
+        }
+        String before = iommu.dump();
+
+        assertThat(mapPage(iommu, 7, TABLES * MIB2)).isEqualTo(Status.NOMEM);
+
+        assertThat(iommu.dump()).isEqualTo(before);
+        assertThat(pool.tableBytes()).isEqualTo(TABLES * PAGE);
+        assertThat(iommu.refusedByLimit()).isEqualTo(1);
+        assertThat(mapPage(iommu, 7, PAGE)).as("in a table that is there").isEqualTo(Status.OK);
+        assertThat(mapPage(iommu, 8, 0)).isEqualTo(Status.OK);
+        assertThat(unmapPage(iommu, 7, MIB2)).isEqualTo(Status.OK);
+        assertThat(mapPage(iommu, 7, TABLES * MIB2)).isEqualTo(Status.OK);
+    }
+
+    @Test
+    void tablesAreCountedWhereTheyAreWhateverIsMappedAndUnmapped() {
+        Iommu iommu = iommu(ALL, TABLES * PAGE);
+        attach(iommu, 1, 7);
+        for (int turn = 0; turn < 100; turn++) {
+            int mapped = 0;
+            while (mapPage(iommu, 7, (turn + mapped) * MIB2) == Status.OK) {
+                mapped++;
+            }
+            assertThat(mapped).as("turn " + turn).isEqualTo(TABLES - 2);
+            Replies.One reply = new Replies.One();
+            iommu.unmap(7, 0, -1L, reply);
+            assertThat(reply.status()).isEqualTo(Status.OK);
+        }
+    }
+
+    @Test
+    void allEndpointsTogetherStayWithinTheTablesOfAll() {
+        Iommu iommu = iommu(ALL, ALL);
+        attach(iommu, 1, 7);
+        attach(iommu, 2, 8);
+        int mapped = 0;
+        while (mapPage(iommu, 7 + (mapped & 1), mapped * MIB2) == Status.OK) {
+            mapped++;
+        }
+
+        assertThat(mapped).isEqualTo(64 - 2 * 2);
+        assertThat(pool.tableBytes()).isEqualTo(pool.quotaBytes());
+    }
+
+    @Test
+    void limitsThatNothingFitsInAreRefused() {
+        assertThatIllegalArgumentException()
+                .isThrownBy(() -> Machine.STRICT.withLimits(4096, 1, ALL))
+                .withMessageContaining("65536");
+        assertThatIllegalArgumentException()
+                .isThrownBy(() -> Machine.STRICT.withLimits(ALL, 0, ALL));
+    }
+}

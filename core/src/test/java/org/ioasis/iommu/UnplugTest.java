@@ -1,0 +1,208 @@
+package org.ioasis.iommu;
+
+import static java.util.Objects.requireNonNull;
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.ioasis.iommu.Machine.RAM;
+import static org.ioasis.iommu.mapping.MapFlags.READ;
+
+import java.util.ArrayList;
+import java.util.List;
+import org.ioasis.memory.Access;
+import org.ioasis.memory.Dma;
+import org.ioasis.memory.Guard;
+import org.ioasis.memory.Lease;
+import org.ioasis.memory.Outcome;
+import org.junit.jupiter.api.Test;
+
+/** An endpoint is taken away while its driver is still at it. */
+final class UnplugTest {
+    private final Machine m = new Machine(Machine.STRICT);
+    private final Endpoint endpoint = m.plug(1);
+    private final List<String> told = new ArrayList<>();
+
+    private void unplug() {
+        m.iommu.unplug(endpoint, () -> told.add("gone"));
+    }
+
+    private void attachAndMap() {
+        m.attach(1, 7);
+        m.map(7, 0, 0xfff, RAM, READ);
+    }
+
+    @Test
+    void itsIdIsFreeAndItsDomainHasEnded() {
+        attachAndMap();
+
+        unplug();
+
+        assertThat(told).containsExactly("gone");
+        assertThat(m.iommu.endpoint(1)).isNull();
+        assertThat(m.iommu.domainCount()).isZero();
+        assertThat(m.iommu.mappingCount()).isZero();
+        Endpoint next = m.plug(1);
+        assertThat(next).isNotSameAs(endpoint);
+        assertThat(m.attach(1, 7)).isEqualTo(Status.OK);
+    }
+
+    @Test
+    void othersOfItsDomainGoOn() {
+        Endpoint other = m.plug(2);
+        attachAndMap();
+        m.attach(2, 7);
+
+        unplug();
+
+        assertThat(m.read(m.dma(other), 0)).isEqualTo(Machine.byteAt(RAM));
+    }
+
+    @Test
+    void itReachesNothingNotEvenByBypass() {
+        m.iommu.bypass(true);
+        Dma dma = m.dma(endpoint);
+        assertThat(m.access(dma, RAM, Access.READ)).isEqualTo(Outcome.OK);
+
+        unplug();
+
+        assertThat(m.access(dma, RAM, Access.READ)).isEqualTo(Outcome.FAULT);
+        assertThat(m.faults.recent().getLast().explanation())
+                .isEqualTo("the endpoint has been unplugged");
+    }
+
+    @Test
+    void itWaitsForTheSectionThatIsOpenAndIsNotAskedForMeanwhile() {
+        attachAndMap();
+        Guard reader = m.guards.open();
+        reader.enter();
+
+        unplug();
+
+        assertThat(told).isEmpty();
+        assertThat(m.iommu.endpoint(1)).isNull();
+        assertThat(m.attach(1, 7)).isEqualTo(Status.NOENT);
+        assertThat(m.detach(1, 7)).isEqualTo(Status.NOENT);
+        assertThatThrownBy(() -> m.plug(1)).isInstanceOf(IllegalArgumentException.class);
+        assertThatThrownBy(this::unplug).isInstanceOf(IllegalStateException.class);
+        reader.leave();
+        m.guards.poll();
+        assertThat(told).containsExactly("gone");
+        assertThat(m.plug(1)).isNotNull();
+    }
+
+    @Test
+    void itWaitsForALeaseUntilItsDeadline() {
+        attachAndMap();
+        Dma dma = m.dma(endpoint);
+        Lease lease = requireNonNull(dma.pin(0, 1, Access.READ, m.clock.getAsLong() + 100));
+
+        unplug();
+
+        assertThat(told).isEmpty();
+        m.clock.advance(99);
+        m.guards.poll();
+        assertThat(told).isEmpty();
+        m.clock.advance(1);
+        m.guards.poll();
+        assertThat(told).containsExactly("gone");
+        assertThat(lease.isRevoked()).isTrue();
+    }
+
+    @Test
+    void aResetMeanwhileDoesNotForgetIt() {
+        attachAndMap();
+        Lease lease = m.pin(m.dma(endpoint), 0, 1);
+        unplug();
+        assertThat(told).isEmpty();
+
+        m.iommu.reset();
+        lease.close();
+        m.guards.poll();
+
+        assertThat(told).containsExactly("gone");
+        assertThat(m.plug(1)).isNotNull();
+    }
+
+    @Test
+    void itTakesItsTurnBehindAListenersAnswer() {
+        List<DomainListener.Answer> owed = new ArrayList<>();
+        m.iommu.listen(endpoint, new LateListener(owed));
+        m.attach(1, 7);
+        Replies replies = new Replies();
+        m.iommu.map(7, 0, 0xfff, RAM, READ, replies.as("map"));
+
+        unplug();
+
+        assertThat(told).isEmpty();
+        owed.removeFirst().ok();
+        assertThat(replies.all()).containsExactly("map=OK");
+        assertThat(told).as("the listener is to give up the mapping").isEmpty();
+        owed.removeFirst().ok();
+        assertThat(told).containsExactly("gone");
+    }
+
+    private record LateListener(List<DomainListener.Answer> owed) implements DomainListener {
+        @Override
+        public void mapped(long first, long last, long output, int flags, Answer answer) {
+            owed.add(answer);
+        }
+
+        @Override
+        public void unmapped(long first, long last, Answer answer) {
+            owed.add(answer);
+        }
+
+        @Override
+        public void cleared() {
+            owed.clear();
+        }
+    }
+
+    // What is explained about accesses that come too late
+
+    @Test
+    void anAccessToWhatWasJustUnmappedIsToldApartFromOneThatWasNeverAllowed() {
+        attachAndMap();
+        m.map(7, 0x5000, 0x5fff, RAM, READ);
+        Dma dma = m.dma(endpoint);
+        m.unmap(7, 0, 0xfff);
+        m.unmap(7, 0x9000, 0x9fff); // removes nothing, and is not kept
+
+        m.access(dma, 0x800, Access.READ);
+        m.access(dma, 0x1000, Access.READ);
+
+        assertThat(m.faults.recent().get(0).explanation())
+                .isEqualTo(
+                        "not mapped in domain 0x7; nearest is 0x5000..0x5fff; the driver unmapped"
+                                + " 0x0..0xfff a moment ago, 1 UNMAPs before");
+        assertThat(m.faults.recent().get(1).explanation())
+                .isEqualTo("not mapped in domain 0x7; nearest is 0x5000..0x5fff");
+    }
+
+    @Test
+    void anUnmapOfLongAgoIsForgotten() {
+        attachAndMap();
+        Dma dma = m.dma(endpoint);
+        m.unmap(7, 0, 0xfff);
+        for (int i = 0; i < 64; i++) {
+            m.map(7, 0x5000, 0x5fff, RAM, READ);
+            m.unmap(7, 0x5000, 0x5fff);
+        }
+
+        m.access(dma, 0, Access.READ);
+
+        assertThat(m.faults.recent().getLast().explanation())
+                .isEqualTo("domain 0x7 has no mapping at all");
+    }
+
+    @Test
+    void anAccessAfterDetachNamesTheDomainThatIsLeft() {
+        attachAndMap();
+        Dma dma = m.dma(endpoint);
+        m.detach(1, 7);
+
+        m.access(dma, 0, Access.READ);
+
+        assertThat(m.faults.recent().getLast().explanation())
+                .contains("attached to no domain any more, it was to domain 0x7");
+    }
+}
