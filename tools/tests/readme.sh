@@ -31,7 +31,8 @@ try() { # word...
         './ioasis --help' | './ioasis --version')
             "$project/ioasis" "$2"
             ;;
-        # The guest tests run a virtual machine through the code of this command; here only its options are checked.
+        # The guest tests OwnGuestTest and ServeGuestTest run the commands of their sections as they stand there; here
+        # only the options are checked.
         './ioasis vm' | './ioasis vm '*)
             shift
             knows_options "$@"
@@ -41,7 +42,7 @@ try() { # word...
             shift
             knows_options "$@"
             ;;
-        # serve.sh runs each of these; here only the options are checked.
+        # Run by ServeGuestTest with a guest, and by serve.sh without one; here only the options are checked.
         './ioasis serve '* | './ioasis viot '* | './ioasis devicetree '* | './ioasis dump' | './ioasis dump '* | './ioasis check' | './ioasis inject '*)
             shift
             knows_options "$@"

@@ -81,6 +81,7 @@ final class EndpointDma extends RegionDma {
         domain = attached;
         store = attached == null ? null : attached.store;
         inOwnRegion = false;
+        extent.forget();
     }
 
     @Override

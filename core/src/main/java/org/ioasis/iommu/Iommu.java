@@ -31,8 +31,11 @@ import org.jspecify.annotations.Nullable;
  * to another domain, and is never overtaken by one to the same domain or endpoint.
  */
 public final class Iommu {
-    /** UNMAPs that wait together at most. */
+    /** UNMAPs that wait together at most, a power of two. */
     private static final int BATCH = 64;
+
+    /** No domain's id. */
+    private static final long NOTHING = -1;
 
     private final IommuOptions options;
     private final Guards guards;
@@ -43,12 +46,13 @@ public final class Iommu {
     private final List<ListenerRound> rounds = new ArrayList<>();
     private ArrayList<Deferred> deferred = new ArrayList<>();
 
-    // UNMAPs of the batch that goes on, which wait together, and room for those of the next ones:
-    // as much as was ever in flight, which the request queue bounds.
+    // A ring: the UNMAPs of the batch that goes on, which wait together, and before them the last
+    // ones, for explanations. Beside it room for those which are with the guards: as much as was
+    // ever in flight, which the request queue bounds.
     private final UnmapWait[] waits = new UnmapWait[BATCH];
     private final ArrayDeque<UnmapWait> idleWaits = new ArrayDeque<>();
+    private int waitHead;
     private int waitCount;
-    private final RecentUnmaps unmapped = new RecentUnmaps();
     private boolean isInBatch;
 
     private final Count refusedByLimit = new Count();
@@ -221,22 +225,25 @@ public final class Iommu {
         if (waitCount == 0) {
             return;
         }
-        int count = waitCount;
+        // An answer may send the next UNMAP: it waits for itself, behind these.
+        int end = waitHead;
+        int first = end - waitCount;
         waitCount = 0;
-        if (guards.isQuiet()) {
-            for (int i = 0; i < count; i++) {
-                waits[i].quiescent();
+        boolean isQuiet = guards.isQuiet();
+        for (int i = first; i != end; i++) {
+            UnmapWait wait = waits[i & (BATCH - 1)];
+            if (isQuiet) {
+                wait.quiescent();
+                continue;
             }
-            return;
-        }
-        for (int i = 0; i < count; i++) {
-            UnmapWait wait = waits[i];
             guards.await(wait);
             if (wait.completion != null) {
                 // The guards have it; it comes back when it is answered.
                 wait.isAway = true;
                 UnmapWait idle = idleWaits.poll();
-                waits[i] = idle == null ? new UnmapWait() : idle;
+                UnmapWait next = idle == null ? new UnmapWait() : idle;
+                next.remember(wait);
+                waits[i & (BATCH - 1)] = next;
             }
         }
     }
@@ -549,9 +556,6 @@ public final class Iommu {
             return;
         }
         mappings -= removed;
-        if (removed > 0) {
-            unmapped.note(domainId, first, last);
-        }
         if (removed == 0 && waitCount == 0 && !guards.hasPending()) {
             completion.complete(Status.OK);
         } else if (round == null) {
@@ -587,8 +591,10 @@ public final class Iommu {
         if (waitCount == BATCH) {
             awaitBatch();
         }
-        UnmapWait wait = waits[waitCount++];
+        waitCount++;
+        UnmapWait wait = waits[waitHead++ & (BATCH - 1)];
         wait.domain = domain;
+        wait.domainId = Integer.toUnsignedLong(domain.id);
         wait.first = first;
         wait.last = last;
         wait.completion = completion;
@@ -609,6 +615,21 @@ public final class Iommu {
         private Status status = Status.OK;
         private @Nullable Completion completion;
         private boolean isAway;
+
+        // What stays when it is answered, until the ring comes round; NOTHING if it had no effect.
+        private long domainId = NOTHING;
+
+        void remember(UnmapWait other) {
+            domainId = other.domainId;
+            first = other.first;
+            last = other.last;
+        }
+
+        boolean isOf(int id, long address) {
+            return domainId == Integer.toUnsignedLong(id)
+                    && Long.compareUnsigned(first, address) <= 0
+                    && Long.compareUnsigned(address, last) <= 0;
+        }
 
         @Override
         protected boolean isHeldBy(PinnedLease lease) {
@@ -661,6 +682,9 @@ public final class Iommu {
         });
         domains.clear();
         mappings = 0;
+        for (UnmapWait wait : waits) {
+            wait.domainId = NOTHING;
+        }
         guards.awaitNow(
                 new Quiescence() {
                     @Override
@@ -829,7 +853,23 @@ public final class Iommu {
                                     : "not mapped in domain 0x%x; nearest is 0x%x..0x%x"
                                             .formatted(domain.id, first, last);
                 });
-        return text[0] + unmapped.explain(domain.id, address);
+        return text[0] + lateness(domain.id, address);
+    }
+
+    /**
+     * Whether the driver has taken the address away a moment ago. What changes meanwhile may be
+     * told wrong.
+     */
+    private String lateness(int domainId, long address) {
+        int head = waitHead;
+        for (int ago = 1; ago <= BATCH; ago++) {
+            UnmapWait wait = waits[(head - ago) & (BATCH - 1)];
+            if (wait.isOf(domainId, address)) {
+                return "; the driver unmapped 0x%x..0x%x a moment ago, %d UNMAPs before"
+                        .formatted(wait.first, wait.last, ago);
+            }
+        }
+        return "";
     }
 
     /**

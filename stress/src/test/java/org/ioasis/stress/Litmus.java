@@ -33,7 +33,7 @@ final class Litmus {
     // end: the part of all tests together that is spent on that is limited.
     private static final long RUNS_WANTED = 400_000;
     private static final int TRIES = 6;
-    private static final long NANOS_FOR_MORE = 45_000_000_000L;
+    private static final long NANOS_FOR_MORE = 30_000_000_000L;
     private static final long BEGUN = System.nanoTime();
 
     private Litmus() {}

@@ -15,6 +15,14 @@ public final class Extent {
     long slot;
     int shift;
 
+    /**
+     * A new guarded section begins: the table that the last leaf was found in may be another's now.
+     */
+    public void forget() {
+        last = -1;
+        slot = -1; // the end of a table, after which nothing comes
+    }
+
     /** Last address, inclusive, up to which {@link #delta} and {@link #flags} hold. */
     public long last() {
         return last;

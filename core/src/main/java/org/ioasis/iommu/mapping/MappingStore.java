@@ -85,8 +85,8 @@ public interface MappingStore {
 
     /**
      * As {@link #lookup(long, Extent)}, for {@code iova} right after {@code found}, which was
-     * filled in the same guarded section and for the same access. False, and {@code found}
-     * untouched, says only that a lookup must tell.
+     * filled in the same guarded section, or {@linkplain Extent#forget forgotten}. False, and
+     * {@code found} untouched, says only that a lookup must tell.
      */
     boolean lookupNext(long iova, Extent found);
 
