@@ -31,12 +31,18 @@ try() { # word...
         './ioasis --help' | './ioasis --version')
             "$project/ioasis" "$2"
             ;;
-        # The guest tests run a virtual machine through the code of this command; here only its options are checked.
+        # The guest tests OwnGuestTest and ServeGuestTest run the commands of their sections as they stand there; here
+        # only the options are checked.
         './ioasis vm' | './ioasis vm '*)
             shift
             knows_options "$@"
             ;;
-        # serve.sh runs each of these; here only the options are checked.
+        # CompareTest of module guest runs it.
+        './ioasis compare' | './ioasis compare '*)
+            shift
+            knows_options "$@"
+            ;;
+        # Run by ServeGuestTest with a guest, and by serve.sh without one; here only the options are checked.
         './ioasis serve '* | './ioasis viot '* | './ioasis devicetree '* | './ioasis dump' | './ioasis dump '* | './ioasis check' | './ioasis inject '*)
             shift
             knows_options "$@"

@@ -8,6 +8,7 @@ module org.ioasis.app {
     requires org.tomlj;
     requires org.tukaani.xz;
 
+    exports org.ioasis.compare;
     exports org.ioasis.config;
     exports org.ioasis.guestkit;
     exports org.ioasis.live;

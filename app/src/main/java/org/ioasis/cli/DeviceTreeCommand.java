@@ -1,7 +1,5 @@
 package org.ioasis.cli;
 
-import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -14,6 +12,7 @@ import org.ioasis.topology.DeviceTree;
 import org.ioasis.topology.Viot;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.ParameterException;
@@ -24,7 +23,8 @@ import picocli.CommandLine.Spec;
         name = "devicetree",
         description = {
             "Write a device tree overlay that tells a guest without ACPI what is behind which IOMMU."
-                    + " Apply it to the VMM's own tree: fdtoverlay -i base.dtb -o all.dtb FILE"
+                    + " The IOMMU's own function is left out of the ranges. Apply it to the VMM's own tree:"
+                    + " fdtoverlay -i base.dtb -o all.dtb FILE"
         },
         mixinStandardHelpOptions = true,
         exitCodeListHeading = "%nExit codes:%n",
@@ -38,18 +38,7 @@ final class DeviceTreeCommand implements Callable<Integer> {
 
     @Spec private @Nullable CommandSpec spec;
 
-    @Option(
-            names = "--output",
-            paramLabel = "FILE",
-            required = true,
-            description = "Where to write the overlay.")
-    private Path output = Path.of("");
-
-    @Option(
-            names = "--iommu",
-            paramLabel = "BUS:DEV.FN",
-            description = "An IOMMU's own function, as 00:01.0 or 0001:00:01.0; repeatable.")
-    private List<String> iommus = List.of();
+    @Mixin private TopologyOptions topology = new TopologyOptions();
 
     @Option(
             names = "--mmio-iommu",
@@ -67,16 +56,6 @@ final class DeviceTreeCommand implements Callable<Integer> {
     private List<String> bridges = List.of();
 
     @Option(
-            names = "--range",
-            paramLabel = "FIRST[-LAST][,endpoint=ID][,iommu=N]",
-            description = {
-                "Functions behind an IOMMU, whose own function is left out; repeatable. Without endpoint="
-                        + " the ids are the functions' numbers (0x10 for 00:02.0), without iommu= it is"
-                        + " the first one (0)."
-            })
-    private List<String> ranges = List.of();
-
-    @Option(
             names = "--device",
             paramLabel = "NODE,endpoint=ID[,iommu=N]",
             description = "A platform device behind an IOMMU; repeatable.")
@@ -84,30 +63,27 @@ final class DeviceTreeCommand implements Callable<Integer> {
 
     @Override
     public Integer call() {
+        Path target = topology.output();
+        if (target == null) {
+            throw refused("--output FILE is needed");
+        }
         byte[] blob;
         try {
             blob = overlay();
         } catch (IllegalArgumentException e) {
             throw refused(String.valueOf(e.getMessage()));
         }
-        try {
-            Files.write(output, blob);
-        } catch (IOException e) {
-            System.err.println("ioasis: cannot write " + output + ": " + e);
-            return 1;
-        }
-        System.out.printf("%s: %d bytes%n", output, blob.length);
-        return 0;
+        return TopologyOptions.write(target, blob);
     }
 
     private byte[] overlay() {
-        if (iommus.isEmpty() && mmioIommus.isEmpty()) {
-            throw new IllegalArgumentException("an --iommu or --mmio-iommu is needed");
-        }
         Map<Integer, String> bridgePlaces = new HashMap<>();
         Map<Long, String> devicePlaces = new HashMap<>();
-        List<Viot.Unit> units = new ArrayList<>();
-        List<Viot.Behind> behind = new ArrayList<>();
+        List<Viot.Unit> units = new ArrayList<>(topology.iommus());
+        List<Viot.Behind> behind = new ArrayList<>(topology.ranges());
+        if (units.isEmpty() && mmioIommus.isEmpty()) {
+            throw new IllegalArgumentException("an --iommu or --mmio-iommu is needed");
+        }
         for (String text : bridges) {
             Matcher matcher = match(BRIDGE, text, "--bridge");
             int segment = matcher.group(1) == null ? 0 : Integer.parseInt(matcher.group(1), 16);
@@ -116,15 +92,13 @@ final class DeviceTreeCommand implements Callable<Integer> {
                         "--bridge: PCI segment " + segment + " has two nodes");
             }
         }
-        iommus.forEach(text -> units.add(PciSyntax.iommu(text)));
         for (String text : mmioIommus) {
             units.add(new Viot.MmioIommu(place(devicePlaces, match(UNIT, text, "--mmio-iommu"))));
         }
-        ranges.forEach(text -> behind.add(PciSyntax.range(text)));
         for (String text : devices) {
             Matcher matcher = match(DEVICE, text, "--device");
             int iommu = matcher.group(4) == null ? 0 : Integer.parseInt(matcher.group(4));
-            long endpoint = PciSyntax.number("--device", matcher.group(3), "endpoint=");
+            long endpoint = TopologyOptions.number("--device", matcher.group(3), "endpoint=");
             behind.add(new Viot.MmioEndpoint(iommu, place(devicePlaces, matcher), endpoint));
         }
         return DeviceTree.overlay(units, behind, new DeviceTree.Places(bridgePlaces, devicePlaces));

@@ -17,6 +17,7 @@ import picocli.CommandLine.Command;
             ServeCommand.class,
             ViotCommand.class,
             DeviceTreeCommand.class,
+            CompareCommand.class,
             AskCommand.Dump.class,
             AskCommand.Check.class,
             AskCommand.Inject.class,

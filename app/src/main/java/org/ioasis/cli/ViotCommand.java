@@ -15,6 +15,7 @@ import org.ioasis.topology.Viot;
 import org.ioasis.topology.ViotReport;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.ParameterException;
@@ -36,6 +37,7 @@ import picocli.CommandLine.Spec;
         })
 final class ViotCommand implements Callable<Integer> {
     private static final JsonFactory JSON = new JsonFactory();
+
     @Spec private @Nullable CommandSpec spec;
 
     @Option(
@@ -47,56 +49,32 @@ final class ViotCommand implements Callable<Integer> {
     @Option(names = "--json", description = "With --check: nodes and findings as JSON.")
     private boolean json;
 
-    @Option(names = "--output", paramLabel = "FILE", description = "Where to write the table.")
-    private @Nullable Path output;
-
-    @Option(
-            names = "--iommu",
-            paramLabel = "BUS:DEV.FN",
-            description = "An IOMMU's own function, as 00:01.0 or 0001:00:01.0; repeatable.")
-    private List<String> iommus = List.of();
-
-    @Option(
-            names = "--range",
-            paramLabel = "FIRST[-LAST][,endpoint=ID][,iommu=N]",
-            description = {
-                "Functions behind an IOMMU; repeatable. Without endpoint= the ids are the functions' numbers"
-                        + " (0x10 for 00:02.0), without iommu= it is the first one (0)."
-            })
-    private List<String> ranges = List.of();
+    @Mixin private TopologyOptions topology = new TopologyOptions();
 
     @Override
     public Integer call() throws IOException {
         Path file = check;
         if (file != null) {
-            if (output != null || !iommus.isEmpty() || !ranges.isEmpty()) {
+            if (!topology.isEmpty()) {
                 throw refused("--check reads a table; --output, --iommu and --range write one");
             }
             return check(file);
         }
-        Path target = output;
-        if (target == null || iommus.isEmpty()) {
-            throw refused("--check FILE, or --output FILE with --iommu and --range");
-        }
+        Path target = topology.output();
+        List<Viot.Iommu> iommus;
         byte[] table;
         try {
+            iommus = topology.iommus();
             table =
                     Viot.table(
-                            Viot.Oem.IOASIS,
-                            iommus.stream().map(PciSyntax::iommu).toList(),
-                            ranges.stream().map(PciSyntax::range).toList(),
-                            Viot.OwnFunction.REFUSED);
+                            Viot.Oem.IOASIS, iommus, topology.ranges(), Viot.OwnFunction.REFUSED);
         } catch (IllegalArgumentException e) {
             throw refused(String.valueOf(e.getMessage()));
         }
-        try {
-            Files.write(target, table);
-        } catch (IOException e) {
-            System.err.println("ioasis: cannot write " + target + ": " + e);
-            return 1;
+        if (target == null || iommus.isEmpty()) {
+            throw refused("--check FILE, or --output FILE with --iommu and --range");
         }
-        System.out.printf("%s: %d bytes%n", target, table.length);
-        return 0;
+        return TopologyOptions.write(target, table);
     }
 
     private int check(Path file) throws IOException {

@@ -65,20 +65,9 @@ public final class Provisioner {
      */
     public GuestKit provide(KernelChoice choice)
             throws UnavailableException, IOException, InterruptedException {
-        if (!host.architecture().equals("amd64")) {
-            throw new UnavailableException(
-                    "ioasis vm runs on x86-64 only for now; this machine is "
-                            + host.architecture());
-        }
+        refuseOtherArchitectures();
         Qemu installed = installedQemu();
-        CacheFolder cache = CacheFolder.open(host);
-        cache.sweep(cleanup);
-        Set<String> parts = parts(choice, installed);
-        if (!isComplete(cache, parts)) {
-            try (CacheFolder.Lock _ = cache.lock(progress)) {
-                fill(cache, parts);
-            }
-        }
+        CacheFolder cache = filled(parts(choice, installed));
         Path stable = cache.part(KERNEL_PART).orElseThrow().folder();
         return new GuestKit(
                 installed != null ? installed : cachedQemu(cache),
@@ -90,6 +79,37 @@ public final class Provisioner {
                 },
                 stable.resolve(BUSYBOX),
                 cache.root());
+    }
+
+    /**
+     * Returns a QEMU, for whoever boots no guest.
+     *
+     * @throws UnavailableException when this machine cannot have it; the message says what to do
+     */
+    public Qemu provideQemu() throws UnavailableException, IOException, InterruptedException {
+        refuseOtherArchitectures();
+        Qemu installed = installedQemu();
+        return installed != null ? installed : cachedQemu(filled(Set.of(QEMU_PART)));
+    }
+
+    private void refuseOtherArchitectures() throws UnavailableException {
+        if (!host.architecture().equals("amd64")) {
+            throw new UnavailableException(
+                    "guests run on x86-64 only for now; this machine is " + host.architecture());
+        }
+    }
+
+    /** The cache with these parts in it. */
+    private CacheFolder filled(Set<String> parts)
+            throws UnavailableException, IOException, InterruptedException {
+        CacheFolder cache = CacheFolder.open(host);
+        cache.sweep(cleanup);
+        if (!isComplete(cache, parts)) {
+            try (CacheFolder.Lock _ = cache.lock(progress)) {
+                fill(cache, parts);
+            }
+        }
+        return cache;
     }
 
     private @Nullable Qemu installedQemu() throws IOException, InterruptedException {
@@ -151,16 +171,17 @@ public final class Provisioner {
                     "%s has %d MiB of free space, but %d MiB are needed; set IOASIS_CACHE to another folder"
                             .formatted(cache.root(), space / MIB, SPACE_NEEDED / MIB));
         }
-        progress.accept(
-                "getting "
-                        + (needsQemu ? "QEMU and a guest kernel" : "a guest kernel")
-                        + " from Debian into "
-                        + cache.root());
+        boolean needsKernel = parts.contains(KERNEL_PART);
+        String wanted =
+                needsQemu && needsKernel
+                        ? "QEMU and a guest kernel"
+                        : needsQemu ? "QEMU" : "a guest kernel";
+        progress.accept("getting " + wanted + " from Debian into " + cache.root());
         Path state = cache.newTemporary(cleanup);
         try {
             DebianArchive archive =
                     DebianArchive.open(host, cleanup, progress, state, needsQemu || needsBackports);
-            if (cache.part(KERNEL_PART).isEmpty()) {
+            if (needsKernel && cache.part(KERNEL_PART).isEmpty()) {
                 fetchStable(cache, archive);
             }
             if (needsBackports) {
@@ -171,8 +192,11 @@ public final class Provisioner {
             }
         } catch (UnavailableException e) {
             throw new UnavailableException(
-                    (needsQemu ? "no QEMU, kernel and busybox" : "no kernel and busybox")
-                            + " for the guest: "
+                    (needsQemu && needsKernel
+                                    ? "no QEMU, kernel and busybox for the guest: "
+                                    : needsQemu
+                                            ? "no QEMU: "
+                                            : "no kernel and busybox for the guest: ")
                             + e.getMessage()
                             + "\n"
                             + advice(needsQemu),

@@ -30,6 +30,7 @@ class DocumentsTest {
                 "ARCHITECTURE.md",
                 "CONTRIBUTING.md",
                 "mutants/README.md",
+                "docs/compare.md",
                 "docs/threat-model.md"
             })
     void documentNamesOnlyWhatIsThere(String document) throws IOException {

@@ -206,6 +206,27 @@ class ProvisionerTest {
     }
 
     @Test
+    void whoBootsNoGuestGetsQemuAlone() throws Exception {
+        machine.debian();
+
+        Qemu qemu = new Provisioner(machine.host(), cleanup, progress::add).provideQemu();
+
+        assertThat(qemu.version()).isEqualTo("11.1.3");
+        assertThat(cacheEntries()).containsExactly("lock", "qemu");
+        assertThat(progress).contains("getting QEMU from Debian into " + machine.cache());
+        assertThat(provide().qemu()).isEqualTo(qemu);
+    }
+
+    @Test
+    void whoBootsNoGuestAndCannotHaveQemuIsToldWhatToInstall() {
+        assertThatThrownBy(
+                        () -> new Provisioner(machine.host(), cleanup, progress::add).provideQemu())
+                .isInstanceOf(UnavailableException.class)
+                .hasMessageStartingWith("no QEMU: ")
+                .hasMessageContaining("qemu-system-x86_64");
+    }
+
+    @Test
     void kernelOfBackportsIsPutTogetherFromItsPiecesBesideTheStableOne() throws Exception {
         machine.debian();
 

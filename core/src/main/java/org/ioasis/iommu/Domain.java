@@ -49,9 +49,10 @@ final class Domain {
         return granule;
     }
 
-    /** What the mappings of a saved state are aligned to. */
-    void restoreGranule(long saved) {
+    /** The mappings of a saved state are there, aligned to {@code saved}. */
+    void restored(long saved, IommuOptions options) {
         granule = saved;
+        renew(options);
     }
 
     long inputFirst() {

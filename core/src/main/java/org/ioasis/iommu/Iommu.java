@@ -225,10 +225,12 @@ public final class Iommu {
         if (waitCount == 0) {
             return;
         }
-        int first = waitHead - waitCount;
+        // An answer may send the next UNMAP: it waits for itself, behind these.
+        int end = waitHead;
+        int first = end - waitCount;
         waitCount = 0;
         boolean isQuiet = guards.isQuiet();
-        for (int i = first; i != waitHead; i++) {
+        for (int i = first; i != end; i++) {
             UnmapWait wait = waits[i & (BATCH - 1)];
             if (isQuiet) {
                 wait.quiescent();
@@ -715,6 +717,13 @@ public final class Iommu {
 
     // Restoring
     // ------------------------------------------------------------------------------------------------------
+
+    /**
+     * True unless a listener owes an answer: then the state may still go either way. Loop thread.
+     */
+    public boolean isSettled() {
+        return rounds.isEmpty() && deferred.isEmpty();
+    }
 
     MappingStore newStore() {
         return stores.get();

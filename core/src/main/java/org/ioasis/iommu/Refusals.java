@@ -58,8 +58,8 @@ public final class Refusals {
                         .formatted(endpointId, present, domainId);
     }
 
-    /** Why a MAP is not OK. */
-    public String map(int domainId, long first, long last, long output) {
+    /** Why a MAP is not OK but {@code status}. */
+    public String map(int domainId, long first, long last, long output, Status status) {
         Domain domain = iommu.domain(domainId);
         if (domain == null) {
             return noDomain(domainId);
@@ -102,9 +102,13 @@ public final class Refusals {
         if (iommu.mappingCount() >= options.mappingLimit()) {
             return "limit of %d mappings is reached".formatted(options.mappingLimit());
         }
-        return store.size() >= domain.mappingLimit()
-                ? "limit of %d mappings for the endpoints of domain 0x%x is reached"
-                        .formatted(domain.mappingLimit(), domainId)
+        if (store.size() >= domain.mappingLimit()) {
+            return "limit of %d mappings for the endpoints of domain 0x%x is reached"
+                    .formatted(domain.mappingLimit(), domainId);
+        }
+        boolean isHeard = domain.endpoints.stream().anyMatch(e -> e.listener() != null);
+        return status == Status.NOMEM && !isHeard
+                ? "the IOMMU's memory for mapping tables has no room for the tables of this mapping"
                 : NO_REASON;
     }
 

@@ -105,6 +105,9 @@ public final class Restoration {
         if (mappings + view.mappings().size() > iommu.options().mappingLimit()) {
             return "more mappings than the limit of %d".formatted(iommu.options().mappingLimit());
         }
+        // Not the limit of those that are attached now: those that have left since may have caused
+        // a part, and nothing is taken away for that.
+        store.limitTables(iommu.options().tableLimit());
         MappingView previous = null;
         for (MappingView mapping : view.mappings()) {
             boolean isAfter =
@@ -123,7 +126,7 @@ public final class Restoration {
             previous = mapping;
         }
         mappings += view.mappings().size();
-        domain.restoreGranule(granule);
+        domain.restored(granule, iommu.options());
         return null;
     }
 

@@ -74,7 +74,7 @@ final class QuotaTest {
         assertThat(iommu.dump()).isEqualTo(before);
         assertThat(pool.tableBytes()).isEqualTo(tables);
         assertThat(iommu.refusedByLimit()).isEqualTo(1);
-        assertThat(new Refusals(iommu).map(7, 2 * PAGE, 3 * PAGE - 1, 0))
+        assertThat(new Refusals(iommu).map(7, 2 * PAGE, 3 * PAGE - 1, 0, Status.NOMEM))
                 .isEqualTo("limit of 2 mappings for the endpoints of domain 0x7 is reached");
         assertThat(mapPage(iommu, 8, 0)).isEqualTo(Status.OK);
         assertThat(unmapPage(iommu, 7, 0)).isEqualTo(Status.OK);

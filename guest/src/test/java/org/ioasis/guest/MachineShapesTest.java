@@ -3,9 +3,12 @@ package org.ioasis.guest;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import java.util.List;
+import java.util.Map;
 import org.ioasis.iommu.EndpointCounts;
+import org.ioasis.iommu.Status;
 import org.ioasis.run.RunOptions.Translation;
 import org.ioasis.run.RunReport;
+import org.ioasis.virtio.iommu.RequestType;
 import org.ioasis.vm.GuestTask;
 import org.junit.jupiter.api.Test;
 
@@ -68,6 +71,9 @@ class MachineShapesTest {
         RunReport report = Cells.run(Cells.options(14).iommus(2).build(), GuestTask.Scenario.PLAIN);
 
         assertThat(report.driver()).hasSize(2);
+        // Of both IOMMUs together.
+        assertThat(report.requests().getOrDefault(RequestType.ATTACH, Map.of()))
+                .containsExactly(Map.entry(Status.OK, 3L));
         assertThat(report.disks())
                 .allSatisfy(disk ->
                         assertThat(disk.accesses().translatedBytes())

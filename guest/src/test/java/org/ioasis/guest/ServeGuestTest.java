@@ -57,7 +57,7 @@ class ServeGuestTest {
     @Test
     void qemuOfOnesOwnIsAttachedByTheCommandsOfTheReadme() throws Exception {
         List<String> commands = Readme.commands("Attach my own QEMU");
-        assertThat(commands).hasSize(4);
+        assertThat(commands).hasSize(5);
 
         try (Command server = serve(commands.get(0))) {
             try (Command qemu = qemu(server, ALL, arguments -> arguments)) {
@@ -72,6 +72,8 @@ class ServeGuestTest {
         assertThat(run(0, commands.get(2))).isEqualTo("my.viot: 88 bytes");
         assertThat(folder.resolve("my.viot")).hasSize(88);
         assertThat(run(0, commands.get(3))).contains("00:02.0").doesNotContain("ERROR");
+        assertThat(run(0, commands.get(4))).contains("my.dtbo");
+        assertThat(folder.resolve("my.dtbo")).isNotEmptyFile();
     }
 
     @Test

@@ -11,6 +11,7 @@ import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
 import org.ioasis.guestkit.Cleanup;
 import org.ioasis.guestkit.Host;
+import org.ioasis.iommu.Iommu;
 import org.ioasis.machine.Machine;
 import org.ioasis.run.GuestSetup;
 import org.ioasis.vm.GuestEvent;
@@ -66,6 +67,7 @@ class VmmDeathTest {
                 killInTheMiddleOfIo(setup, cleanup, i * STEP_BYTES);
                 awaitNoSession(machine);
                 assertThat(Held.now()).as("after death " + i).isEqualTo(before);
+                assertThat(mappedOnLoop(machine)).as("after death " + i).isEqualTo("0 in 0");
             }
 
             assertThat(machine.internalFailures()).as(machine.dump()).isZero();
@@ -106,6 +108,16 @@ class VmmDeathTest {
                     .isEqualTo(new QemuProcess.End.Killed());
             assertThat(qemu.report().failure()).isEmpty();
         }
+    }
+
+    /** Mappings and domains that are left. */
+    private static String mappedOnLoop(Machine machine) {
+        Iommu engine = machine.iommus().getFirst().engine();
+        String[] left = {"the loop does not answer"};
+        boolean _ =
+                machine.onLoop(
+                        () -> left[0] = engine.mappingCount() + " in " + engine.domainCount());
+        return left[0];
     }
 
     private static void awaitNoSession(Machine machine) throws InterruptedException {

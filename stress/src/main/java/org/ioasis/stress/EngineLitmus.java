@@ -22,6 +22,7 @@ import org.ioasis.memory.GuestMemory;
 import org.ioasis.memory.Region;
 import org.openjdk.jcstress.annotations.Actor;
 import org.openjdk.jcstress.annotations.Expect;
+import org.openjdk.jcstress.annotations.JCStressMeta;
 import org.openjdk.jcstress.annotations.JCStressTest;
 import org.openjdk.jcstress.annotations.Outcome;
 import org.openjdk.jcstress.annotations.State;
@@ -170,20 +171,27 @@ public abstract class EngineLitmus {
         return dma.resolve(IOVA, 8, Access.READ) == OK;
     }
 
-    @JCStressTest
+    /**
+     * What the tests have in common in which a request takes away what an access uses. The actors
+     * must be in each test: jcstress does not look for inherited ones.
+     */
     @Outcome(
             id = "true, true",
             expect = Expect.FORBIDDEN,
-            desc = "UNMAP is answered and its mapping in use")
-    @Outcome(expect = Expect.ACCEPTABLE, desc = "exact")
-    @State
-    public static class Unmap extends EngineLitmus {
-        public Unmap() {
+            desc = "what the request took away is in use, and the request answered")
+    @Outcome(expect = Expect.ACCEPTABLE, desc = "not found, or over before the answer")
+    public abstract static class TakingAway extends EngineLitmus {
+        TakingAway() {
             super(false);
             map();
             forget();
         }
+    }
 
+    @JCStressTest
+    @JCStressMeta(TakingAway.class)
+    @State
+    public static class Unmap extends TakingAway {
         @Actor
         public void loop() {
             unmap();
@@ -196,19 +204,9 @@ public abstract class EngineLitmus {
     }
 
     @JCStressTest
-    @Outcome(
-            id = "true, true",
-            expect = Expect.FORBIDDEN,
-            desc = "UNMAP is answered and its mapping in use")
-    @Outcome(expect = Expect.ACCEPTABLE, desc = "exact")
+    @JCStressMeta(TakingAway.class)
     @State
-    public static class UnmapInBatch extends EngineLitmus {
-        public UnmapInBatch() {
-            super(false);
-            map();
-            forget();
-        }
-
+    public static class UnmapInBatch extends TakingAway {
         @Actor
         public void loop() {
             unmapInBatch();
@@ -221,19 +219,9 @@ public abstract class EngineLitmus {
     }
 
     @JCStressTest
-    @Outcome(
-            id = "true, true",
-            expect = Expect.FORBIDDEN,
-            desc = "DETACH is answered and the domain in use")
-    @Outcome(expect = Expect.ACCEPTABLE, desc = "exact")
+    @JCStressMeta(TakingAway.class)
     @State
-    public static class Detach extends EngineLitmus {
-        public Detach() {
-            super(false);
-            map();
-            forget();
-        }
-
+    public static class Detach extends TakingAway {
         @Actor
         public void loop() {
             detach();
@@ -246,16 +234,9 @@ public abstract class EngineLitmus {
     }
 
     @JCStressTest
-    @Outcome(id = "true, true", expect = Expect.FORBIDDEN, desc = "memory is given up and in use")
-    @Outcome(expect = Expect.ACCEPTABLE, desc = "exact")
+    @JCStressMeta(TakingAway.class)
     @State
-    public static class Memory extends EngineLitmus {
-        public Memory() {
-            super(false);
-            map();
-            forget();
-        }
-
+    public static class Memory extends TakingAway {
         @Actor
         public void loop() {
             removeMemory();

@@ -8,6 +8,7 @@ import org.ioasis.memory.PinnedLease;
 import org.ioasis.memory.Quiescence;
 import org.openjdk.jcstress.annotations.Actor;
 import org.openjdk.jcstress.annotations.Expect;
+import org.openjdk.jcstress.annotations.JCStressMeta;
 import org.openjdk.jcstress.annotations.JCStressTest;
 import org.openjdk.jcstress.annotations.Outcome;
 import org.openjdk.jcstress.annotations.State;
@@ -19,6 +20,11 @@ import org.openjdk.jcstress.infra.results.ZZ_Result;
  * happen needs a store of each side to be overtaken by its own later load, so it is seen as soon as
  * one of the two fences is missing, on processors with strong order too.
  */
+@Outcome(
+        id = "true, true",
+        expect = Expect.FORBIDDEN,
+        desc = "answered, and a section that found the old state is open")
+@Outcome(expect = Expect.ACCEPTABLE, desc = "not found, or over before the answer")
 public abstract class GuardLitmus {
     private static final VarHandle STATE;
     private static final VarHandle ANSWERED;
@@ -54,6 +60,13 @@ public abstract class GuardLitmus {
         return (boolean) ANSWERED.getAcquire(this);
     }
 
+    void section(ZZ_Result result) {
+        guard.enter();
+        result.r1 = isThere();
+        result.r2 = isAnswered();
+        guard.leave();
+    }
+
     final class Change extends Quiescence {
         @Override
         protected boolean isHeldBy(PinnedLease lease) {
@@ -68,11 +81,7 @@ public abstract class GuardLitmus {
 
     /** The reader never leaves: then what it has found is never answered for. */
     @JCStressTest
-    @Outcome(
-            id = "true, true",
-            expect = Expect.FORBIDDEN,
-            desc = "answered while a section that found the old state is open")
-    @Outcome(expect = Expect.ACCEPTABLE, desc = "not found, or not answered")
+    @JCStressMeta(GuardLitmus.class)
     @State
     public static class Answer extends GuardLitmus {
         @Actor
@@ -91,19 +100,12 @@ public abstract class GuardLitmus {
 
     /** The reader leaves, and the answer comes late, from {@link Guards#poll}. */
     @JCStressTest
-    @Outcome(
-            id = "true, true",
-            expect = Expect.FORBIDDEN,
-            desc = "a section that found the old state sees the answer")
-    @Outcome(expect = Expect.ACCEPTABLE, desc = "not found, or over before the answer")
+    @JCStressMeta(GuardLitmus.class)
     @State
     public static class LateAnswer extends GuardLitmus {
         @Actor
         public void reader(ZZ_Result result) {
-            guard.enter();
-            result.r1 = isThere();
-            result.r2 = isAnswered();
-            guard.leave();
+            section(result);
         }
 
         @Actor
@@ -118,19 +120,12 @@ public abstract class GuardLitmus {
 
     /** As a reset waits: {@link Guards#awaitNow}. */
     @JCStressTest
-    @Outcome(
-            id = "true, true",
-            expect = Expect.FORBIDDEN,
-            desc = "a section that found the old state sees the end of the wait")
-    @Outcome(expect = Expect.ACCEPTABLE, desc = "not found, or over before the answer")
+    @JCStressMeta(GuardLitmus.class)
     @State
     public static class Reset extends GuardLitmus {
         @Actor
         public void reader(ZZ_Result result) {
-            guard.enter();
-            result.r1 = isThere();
-            result.r2 = isAnswered();
-            guard.leave();
+            section(result);
         }
 
         @Actor

@@ -19,6 +19,7 @@ import org.ioasis.virtqueue.Pop;
 import org.ioasis.virtqueue.SplitQueue;
 import org.openjdk.jcstress.annotations.Actor;
 import org.openjdk.jcstress.annotations.Expect;
+import org.openjdk.jcstress.annotations.JCStressMeta;
 import org.openjdk.jcstress.annotations.JCStressTest;
 import org.openjdk.jcstress.annotations.Outcome;
 import org.openjdk.jcstress.annotations.State;
@@ -117,13 +118,23 @@ public abstract class RingLitmus {
         return get(USED + where);
     }
 
-    /** {@code used_event} against {@code used.idx}. */
-    @JCStressTest
     @Outcome(
             id = "false, false",
             expect = Expect.FORBIDDEN,
             desc = "no interrupt, and the driver rests without its chain")
     @Outcome(expect = Expect.ACCEPTABLE, desc = "interrupted, or seen")
+    private static final class Interrupts {}
+
+    @Outcome(
+            id = "false, false",
+            expect = Expect.FORBIDDEN,
+            desc = "no kick, and the device rests beside a chain")
+    @Outcome(expect = Expect.ACCEPTABLE, desc = "kicked, or seen")
+    private static final class Kicks {}
+
+    /** {@code used_event} against {@code used.idx}. */
+    @JCStressTest
+    @JCStressMeta(Interrupts.class)
     @State
     public static class InterruptByIndex extends RingLitmus {
         public InterruptByIndex() {
@@ -144,11 +155,7 @@ public abstract class RingLitmus {
 
     /** NO_INTERRUPT against {@code used.idx}. */
     @JCStressTest
-    @Outcome(
-            id = "false, false",
-            expect = Expect.FORBIDDEN,
-            desc = "no interrupt, and the driver rests without its chain")
-    @Outcome(expect = Expect.ACCEPTABLE, desc = "interrupted, or seen")
+    @JCStressMeta(Interrupts.class)
     @State
     public static class InterruptByFlag extends RingLitmus {
         public InterruptByFlag() {
@@ -169,11 +176,7 @@ public abstract class RingLitmus {
 
     /** {@code avail_event} against {@code avail.idx}. */
     @JCStressTest
-    @Outcome(
-            id = "false, false",
-            expect = Expect.FORBIDDEN,
-            desc = "no kick, and the device rests beside a chain")
-    @Outcome(expect = Expect.ACCEPTABLE, desc = "kicked, or seen")
+    @JCStressMeta(Kicks.class)
     @State
     public static class KickByIndex extends RingLitmus {
         public KickByIndex() {
@@ -193,11 +196,7 @@ public abstract class RingLitmus {
 
     /** NO_NOTIFY against {@code avail.idx}. */
     @JCStressTest
-    @Outcome(
-            id = "false, false",
-            expect = Expect.FORBIDDEN,
-            desc = "no kick, and the device rests beside a chain")
-    @Outcome(expect = Expect.ACCEPTABLE, desc = "kicked, or seen")
+    @JCStressMeta(Kicks.class)
     @State
     public static class KickByFlag extends RingLitmus {
         public KickByFlag() {

@@ -2,6 +2,7 @@ package org.ioasis.stress;
 
 import org.ioasis.iommu.mapping.Extent;
 import org.ioasis.iommu.mapping.MapFlags;
+import org.ioasis.iommu.mapping.MappingStore;
 import org.ioasis.iommu.mapping.MappingStore.MapResult;
 import org.ioasis.iommu.mapping.RadixStore;
 import org.ioasis.iommu.mapping.TablePool;
@@ -94,6 +95,10 @@ public final class StoreLitmus {
                     isFound && store.lookupNext(IOVA + PAGE, extent)
                             || store.lookup(IOVA + PAGE, extent);
             result.r2 = isFound ? which(extent, LAST) : NOTHING;
+            long output = store.translate(IOVA, 1, NEW_FLAGS);
+            if (output != MappingStore.UNCLEAR && output != IOVA + NEW_DELTA) {
+                result.r2 = WRONG;
+            }
             guard.leave();
         }
     }

@@ -55,7 +55,7 @@ final class AnswerReasons {
                         MAP_F_READ | MAP_F_WRITE | ((negotiated & F_MMIO) != 0 ? MAP_F_MMIO : 0);
                 yield (flags & ~known) != 0
                         ? "unknown flags 0x%x".formatted(flags & ~known)
-                        : refusals.map(domain, first, last, output);
+                        : status == null ? "" : refusals.map(domain, first, last, output, status);
             }
             case IommuRequest.Unmap(int domain, long first, long last) ->
                     slot.le32(UNMAP_RESERVED) != 0

@@ -44,6 +44,9 @@ import org.ioasis.virtqueue.SplitQueue;
 public final class SavedDevice {
     private static final String EXPLANATION = "refused before the state was saved";
 
+    /** Far more than endpoints and their regions need, and little to keep. */
+    static final int FACTS_MAX = 1 << 20;
+
     /** For a buffer that goes back unwritten. */
     private static final String NO_STATUS = "";
 
@@ -52,7 +55,6 @@ public final class SavedDevice {
     private record History(int endpoint, boolean wasAttached, boolean wasProbed) {}
 
     private record Content(
-            List<Fact> facts,
             DeviceState frame,
             TypeState type,
             boolean isBypassing,
@@ -73,6 +75,9 @@ public final class SavedDevice {
      */
     public static byte[] save(VirtioDevice device, VirtioIommuDevice type) {
         Iommu iommu = type.iommu();
+        if (!iommu.isSettled()) {
+            throw new IllegalStateException("a listener owes the IOMMU an answer");
+        }
         SaveWriter out = new SaveWriter();
         List<Fact> facts = facts(device, iommu);
         out.i32(facts.size());
@@ -109,7 +114,12 @@ public final class SavedDevice {
 
     private static List<Endpoint> endpoints(Iommu iommu) {
         List<Endpoint> all = new ArrayList<>();
-        iommu.forEachEndpoint(all::add);
+        iommu.forEachEndpoint(endpoint -> {
+            // Not what is being unplugged: for a device that is restored it has gone.
+            if (iommu.endpoint(endpoint.id()) != null) {
+                all.add(endpoint);
+            }
+        });
         all.sort(Comparator.comparing(Endpoint::id, Integer::compareUnsigned));
         return all;
     }
@@ -133,6 +143,13 @@ public final class SavedDevice {
         facts.add(new Fact("limit of endpoints", "" + options.endpointLimit()));
         facts.add(new Fact("limit of domains", "" + options.domainLimit()));
         facts.add(new Fact("limit of mappings", "" + options.mappingLimit()));
+        facts.add(new Fact("limit of bytes of tables", "" + options.tableLimit()));
+        facts.add(
+                new Fact("limit of mappings of an endpoint", "" + options.endpointMappingLimit()));
+        facts.add(
+                new Fact(
+                        "limit of bytes of tables of an endpoint",
+                        "" + options.endpointTableLimit()));
         facts.add(new Fact("limit of waiting faults", "" + iommu.faults().capacity()));
         for (Endpoint endpoint : endpoints(iommu)) {
             String name = "endpoint 0x%x".formatted(endpoint.id());
@@ -244,8 +261,9 @@ public final class SavedDevice {
     public static void restore(byte[] bytes, VirtioDevice device, VirtioIommuDevice type)
             throws RestoreException {
         Iommu iommu = type.iommu();
-        Content content = read(new SaveReader(bytes));
-        compare(content.facts(), facts(device, iommu));
+        SaveReader in = new SaveReader(bytes);
+        compare(readFacts(in), facts(device, iommu));
+        Content content = readContent(in);
         check(content, device, type);
         Restoration restoration = new Restoration(iommu);
         String problem = restoration.prepare(content.domains());
@@ -357,17 +375,25 @@ public final class SavedDevice {
             throw new RestoreException("%d waiting faults".formatted(content.faults().size()));
         }
         for (Fault fault : content.faults()) {
-            if (fault.count() < 1 || iommu.endpoint(fault.endpoint()) == null) {
+            if (fault.count() < 1) {
                 throw new RestoreException("a fault that cannot be: " + fault);
             }
         }
     }
 
-    private static Content read(SaveReader in) throws RestoreException {
+    private static List<Fact> readFacts(SaveReader in) throws RestoreException {
+        int count = in.count(2);
+        if (count > FACTS_MAX) {
+            throw new RestoreException("%d lines of description".formatted(count));
+        }
         List<Fact> facts = new ArrayList<>();
-        for (int left = in.count(2); left > 0; left--) {
+        for (int left = count; left > 0; left--) {
             facts.add(new Fact(in.text(), in.text()));
         }
+        return facts;
+    }
+
+    private static Content readContent(SaveReader in) throws RestoreException {
         DeviceState frame = readFrame(in);
         TypeState type = readType(in);
         boolean isBypassing = in.bit();
@@ -386,7 +412,7 @@ public final class SavedDevice {
             faults.add(new Fault(reason, in.i32(), in.i64(), access, EXPLANATION, in.i64()));
         }
         in.end();
-        return new Content(facts, frame, type, isBypassing, histories, domains, faults);
+        return new Content(frame, type, isBypassing, histories, domains, faults);
     }
 
     private static DeviceState readFrame(SaveReader in) throws RestoreException {

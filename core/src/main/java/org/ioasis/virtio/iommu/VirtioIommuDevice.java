@@ -694,7 +694,7 @@ public final class VirtioIommuDevice implements DeviceType {
             if (status == Status.OK && endpoint != null) {
                 PropertyList.write(endpoint.properties(), iommu.options(), answer, tail);
             } else {
-                answer.asSlice(0, tail).fill((byte) 0);
+                answer.fill((byte) 0);
             }
         }
         answer.set(LE32, tail, Wire.status(status)); // the reserved bytes above it are zero (D-14)
@@ -732,10 +732,7 @@ public final class VirtioIommuDevice implements DeviceType {
 
     /**
      * What is to be saved of the device beside its frame and its engine. Not inside a call of this
-     * class.
-     *
-     * @throws IllegalStateException a listener owes the engine an answer: what then becomes of the
-     *     state is open
+     * class, and only while the engine {@linkplain Iommu#isSettled is settled}.
      */
     TypeState save() {
         List<RequestState> requests = new ArrayList<>();
@@ -743,13 +740,7 @@ public final class VirtioIommuDevice implements DeviceType {
         // A device that is broken answers nothing any more.
         if (running != null && running.queue(REQUESTQ).isRunning() && running.isRunning()) {
             done.forEach(slot -> requests.add(request(slot, slot.status)));
-            for (RequestSlot slot : waiting) {
-                if (slot.settled == null) {
-                    throw new IllegalStateException(
-                            "a listener owes an answer to " + IommuRequest.of(slot));
-                }
-                requests.add(request(slot, slot.settled));
-            }
+            waiting.forEach(slot -> requests.add(request(slot, requireNonNull(slot.settled))));
         }
         return new TypeState(isDriverReady, Math.min(eventKicks, 2), unknownEndpoint, requests);
     }

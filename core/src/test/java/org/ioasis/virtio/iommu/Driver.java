@@ -9,14 +9,18 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Function;
+import java.util.function.Supplier;
 import org.ioasis.iommu.EndpointProperties;
 import org.ioasis.iommu.Iommu;
 import org.ioasis.iommu.IommuOptions;
 import org.ioasis.iommu.fault.FaultQueue;
 import org.ioasis.iommu.mapping.IntervalStore;
+import org.ioasis.iommu.mapping.MappingStore;
 import org.ioasis.memory.DirectDma;
 import org.ioasis.memory.Dma;
 import org.ioasis.memory.Guard;
@@ -99,6 +103,7 @@ final class Driver implements Interrupts {
     int eventInterrupts;
     int configInterrupts;
 
+    private final Function<Guards, Supplier<MappingStore>> stores;
     private final MemorySegment requestRing;
     private final MemorySegment eventRing;
     MockDriver requests;
@@ -118,21 +123,35 @@ final class Driver implements Interrupts {
 
     /** With guest memory of {@code ram}. */
     Driver(IommuOptions options, long offered, Arena ram) {
+        this(options, offered, ram, guards -> IntervalStore::new);
+    }
+
+    /** With mappings in {@code stores}. */
+    Driver(
+            IommuOptions options,
+            long offered,
+            Arena ram,
+            Function<Guards, Supplier<MappingStore>> stores) {
+        this.stores = stores;
         requestRing = segment(ram, REQUEST_RING, RING_SIZE);
         eventRing = segment(ram, EVENT_RING, RING_SIZE);
         for (long gpa : new long[] {IN, OUT, EVENTS, DMA}) {
             segment(ram, gpa, SIZE);
         }
+        build(options, offered, regions.values());
+        requests = new MockDriver(requestRing, REQUEST_RING, QUEUE_SIZE, false);
+        events = new MockDriver(eventRing, EVENT_RING, QUEUE_SIZE, false);
+    }
+
+    private void build(IommuOptions options, long offered, Collection<Region> present) {
         guards = new Guards(clock, unrevocable::add);
         guard = guards.open();
         memory = new GuestMemory(guards, 32);
         faults = new FaultQueue(64, 1000, clock);
-        iommu = new Iommu(options, guards, faults, IntervalStore::new);
+        iommu = new Iommu(options, guards, faults, stores.apply(guards));
         type = new VirtioIommuDevice(iommu, tasks::add, offered);
         device = new VirtioDevice(type, new DirectDma(memory, guard), FRAME, this);
-        regions.values().forEach(memory::add);
-        requests = new MockDriver(requestRing, REQUEST_RING, QUEUE_SIZE, false);
-        events = new MockDriver(eventRing, EVENT_RING, QUEUE_SIZE, false);
+        present.forEach(memory::add);
     }
 
     /**
@@ -156,14 +175,7 @@ final class Driver implements Interrupts {
         Map<Integer, EndpointProperties> endpoints = new HashMap<>();
         iommu.forEachEndpoint(each -> endpoints.put(each.id(), each.properties()));
         tasks.clear();
-        guards = new Guards(clock, unrevocable::add);
-        guard = guards.open();
-        memory = new GuestMemory(guards, 32);
-        faults = new FaultQueue(64, 1000, clock);
-        iommu = new Iommu(options, guards, faults, IntervalStore::new);
-        type = new VirtioIommuDevice(iommu, tasks::add, offered);
-        device = new VirtioDevice(type, new DirectDma(memory, guard), FRAME, this);
-        present.forEach(memory::add);
+        build(options, offered, present);
         endpoints.forEach(iommu::plug);
     }
 

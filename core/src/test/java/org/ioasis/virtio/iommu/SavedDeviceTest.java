@@ -8,15 +8,22 @@ import static org.ioasis.spec.VirtioIommu.*;
 import static org.ioasis.virtio.iommu.Driver.DMA;
 import static org.ioasis.virtio.iommu.Driver.OPTIONS;
 
+import java.lang.foreign.Arena;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import org.ioasis.iommu.DomainListener;
+import org.ioasis.iommu.DomainView;
+import org.ioasis.iommu.DomainView.MappingView;
 import org.ioasis.iommu.EndpointProperties;
 import org.ioasis.iommu.IommuOptions;
 import org.ioasis.iommu.ReservedRegion;
 import org.ioasis.iommu.ReservedRegion.Kind;
 import org.ioasis.iommu.ReservedWindows;
+import org.ioasis.iommu.Restoration;
+import org.ioasis.iommu.mapping.MappingStores;
+import org.ioasis.iommu.mapping.SegmentTables;
+import org.ioasis.iommu.mapping.TablePool;
 import org.ioasis.memory.Access;
 import org.ioasis.memory.Dma;
 import org.ioasis.memory.Lease;
@@ -35,6 +42,13 @@ import org.junit.jupiter.params.provider.ValueSource;
 class SavedDeviceTest {
     private static final int RW = MAP_F_READ | MAP_F_WRITE;
     private static final long LATE = Long.MAX_VALUE / 2;
+
+    private static final EndpointProperties NARROW =
+            new EndpointProperties(
+                    0x1000,
+                    0x1000,
+                    0xffff_ffffL,
+                    ReservedWindows.of(List.of(new ReservedRegion(0x8000, 0x8fff, Kind.MSI))));
 
     private final Driver d = Driver.started();
 
@@ -93,6 +107,25 @@ class SavedDeviceTest {
         assertThat(d.iommu.dump()).isEqualTo(state);
         assertThat(d.iommu.mappingCount()).isEqualTo(1);
         assertThat(lease.isRevoked()).as("the device that was saved is as it was").isFalse();
+    }
+
+    @Test
+    void anAnswerThatIsHeldBackOnPurposeIsGivenByTheNewDeviceAtOnce() throws RestoreException {
+        plugged(1);
+        d.status(Driver.attach(1, 1, 0));
+        d.status(Driver.map(1, 0, 0xfff, DMA, RW));
+        List<Runnable> later = new ArrayList<>();
+        d.type.inject(new Injection.UnmapDelay(50), (task, _) -> later.add(task));
+        d.send(Driver.unmap(1, 0, 0xfff), TAIL_SIZE);
+        d.kick();
+        assertThat(d.answer()).isNull();
+        assertThat(later).hasSize(1);
+
+        d.move();
+        d.device.memoryChanged();
+
+        assertThat(requireNonNull(d.answer()).status()).isEqualTo(S_OK);
+        assertThat(d.answer()).isNull();
     }
 
     @Test
@@ -292,6 +325,58 @@ class SavedDeviceTest {
         assertThat(d.iommu.mappingCount()).isEqualTo(1);
     }
 
+    /** A domain keeps what endpoints that have left could cause: nothing is taken away for that. */
+    @Test
+    void mappingsBeyondTheLimitOfWhoIsLeftAreKept() throws RestoreException {
+        int bytes = 1 << 20;
+        Driver narrow =
+                new Driver(
+                        OPTIONS.withLimits(bytes, 3, 1 << 16),
+                        VirtioIommuDevice.FEATURES,
+                        Arena.ofAuto(),
+                        guards ->
+                                MappingStores.forPageSizes(
+                                        0x1000,
+                                        new TablePool(new SegmentTables(bytes), bytes, guards)));
+        narrow.start(narrow.type.features());
+        narrow.plug(1);
+        narrow.plug(2);
+        narrow.status(Driver.attach(1, 1, 0));
+        narrow.status(Driver.attach(2, 1, 0));
+        for (long i = 1; i <= 6; i++) {
+            long iova = i << 40;
+            assertThat(narrow.status(Driver.map(1, iova, iova + 0xfff, DMA, RW))).isEqualTo(S_OK);
+        }
+        assertThat(narrow.status(Driver.detach(2, 1))).isEqualTo(S_OK);
+
+        narrow.move();
+
+        assertThat(narrow.iommu.mappingCount()).isEqualTo(6);
+        assertThat(narrow.status(Driver.map(1, 0x1000, 0x1fff, DMA, RW))).isEqualTo(S_NOMEM);
+    }
+
+    @Test
+    void anEndpointThatIsBeingUnpluggedHasGoneForTheNewDevice() throws RestoreException {
+        Dma dma = plugged(1);
+        d.plug(2);
+        d.status(Driver.attach(1, 1, 0));
+        d.status(Driver.map(1, 0, 0xfff, DMA, RW));
+        touch(dma, 0x9000, Access.READ);
+        assertThat(dma.pin(0, 1, Access.READ, LATE)).isNotNull();
+        List<String> gone = new ArrayList<>();
+        d.iommu.unplug(requireNonNull(d.iommu.endpoint(1)), () -> gone.add("gone"));
+        assertThat(gone).isEmpty();
+
+        byte[] saved = SavedDevice.save(d.device, d.type);
+        Driver other = new Driver(OPTIONS);
+        other.plug(2);
+        SavedDevice.restore(saved, other.device, other.type);
+
+        assertThat(other.iommu.domainCount()).isZero();
+        assertThat(other.faults.waiting()).as("of before it went").hasSize(1);
+        assertThat(SavedDevice.save(other.device, other.type)).isEqualTo(saved);
+    }
+
     @Test
     void aSaveWhileAListenerOwesAnAnswerIsNotMade() {
         d.plug(1);
@@ -301,7 +386,7 @@ class SavedDeviceTest {
         d.kick();
         assertThatThrownBy(() -> SavedDevice.save(d.device, d.type))
                 .isInstanceOf(IllegalStateException.class)
-                .hasMessageContaining("a listener owes an answer to MAP domain=0x1");
+                .hasMessage("a listener owes the IOMMU an answer");
     }
 
     private static final class Silent implements DomainListener {
@@ -320,13 +405,7 @@ class SavedDeviceTest {
     /** A device with a bit of everything: its state. */
     private byte[] rich() {
         Dma dma = plugged(1);
-        d.plug(
-                7,
-                new EndpointProperties(
-                        0x1000,
-                        0x1000,
-                        0xffff_ffffL,
-                        ReservedWindows.of(List.of(new ReservedRegion(0x8000, 0x8fff, Kind.MSI)))));
+        d.plug(7, NARROW);
         d.status(Driver.attach(1, 1, 0));
         d.status(Driver.attach(7, 2, ATTACH_F_BYPASS));
         d.status(Driver.map(1, 0, 0xfff, DMA, RW));
@@ -353,13 +432,7 @@ class SavedDeviceTest {
     private static Driver like(IommuOptions options, long offered) {
         Driver other = new Driver(options, offered);
         other.plug(1);
-        other.plug(
-                7,
-                new EndpointProperties(
-                        0x1000,
-                        0x1000,
-                        0xffff_ffffL,
-                        ReservedWindows.of(List.of(new ReservedRegion(0x8000, 0x8fff, Kind.MSI)))));
+        other.plug(7, NARROW);
         return other;
     }
 
@@ -391,7 +464,8 @@ class SavedDeviceTest {
         assertThat(refused(saved, like(options(0x1000, -1L, -1, 4, 512), all)))
                 .containsExactly(
                         "limit of domains is 8 in the file, here it is 4",
-                        "limit of mappings is 1024 in the file, here it is 512");
+                        "limit of mappings is 1024 in the file, here it is 512",
+                        "limit of mappings of an endpoint is 1024 in the file, here it is 512");
         assertThat(refused(saved, like(OPTIONS.withBypassAtStart(true), all)))
                 .containsExactly("bypass at start is false in the file, here it is true");
         assertThat(refused(saved, like(Driver.options(true), all)))
@@ -476,6 +550,62 @@ class SavedDeviceTest {
             assertThat(refused(saved, other)).hasSize(1);
             saved[bit / 8] ^= (byte) (1 << bit % 8);
         }
+    }
+
+    @Test
+    void whatWouldGrowWithoutABoundIsRefused() {
+        Driver other = like(OPTIONS, VirtioIommuDevice.FEATURES);
+        SaveWriter huge = new SaveWriter();
+        huge.i32(-1);
+        assertThat(refused(huge.bytes(), other))
+                .containsExactly("4294967295 things where there is no room for them");
+
+        SaveWriter talkative = new SaveWriter();
+        talkative.i32(SavedDevice.FACTS_MAX + 1);
+        for (int i = 0; i <= SavedDevice.FACTS_MAX; i++) {
+            talkative.text("");
+            talkative.text("");
+        }
+        assertThat(refused(talkative.bytes(), other))
+                .containsExactly("1048577 lines of description");
+    }
+
+    @Test
+    void moreDomainsOrMappingsThanTheLimitAreRefused() {
+        assertThat(refusedDomains(domain(1, 1, 0)).getFirst()).isEqualTo("restored");
+        List<DomainView> many = new ArrayList<>();
+        for (int id = 1; id <= 9; id++) {
+            many.addAll(domain(id, id, 0));
+        }
+        assertThat(refusedDomains(many)).containsExactly("9 domains, limit 8");
+        assertThat(refusedDomains(domain(1, 1, 1024)).getFirst()).isEqualTo("restored");
+        assertThat(refusedDomains(domain(1, 1, 1025)))
+                .containsExactly("domain 0x1: more mappings than the limit of 1024");
+    }
+
+    private static List<DomainView> domain(int id, int endpoint, int mappings) {
+        List<MappingView> all = new ArrayList<>();
+        for (int i = 0; i < mappings; i++) {
+            all.add(new MappingView(i * 0x1000L, i * 0x1000L + 0xfff, 0, RW));
+        }
+        return List.of(new DomainView(id, false, 0x1000, List.of(endpoint), mappings, all));
+    }
+
+    private static List<String> refusedDomains(List<DomainView> domains) {
+        Driver other = new Driver(OPTIONS);
+        for (int id = 1; id <= 9; id++) {
+            other.plug(id);
+        }
+        Restoration restoration = new Restoration(other.iommu);
+        String problem = restoration.prepare(domains);
+        assertThat(other.iommu.domainCount()).isZero();
+        if (problem != null) {
+            restoration.abandon();
+            return List.of(problem);
+        }
+        restoration.commit(false);
+        assertThat(other.iommu.domainCount()).isEqualTo(domains.size());
+        return List.of("restored");
     }
 
     /** With a good checksum what was changed is looked at: refused, or a state like any other. */

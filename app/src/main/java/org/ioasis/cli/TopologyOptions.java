@@ -1,14 +1,20 @@
 package org.ioasis.cli;
 
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.ioasis.topology.Viot;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Option;
 
 /**
- * PCI functions and ranges of them, as arguments say them. Any thread. What cannot be read is an
- * IllegalArgumentException that names the option.
+ * The options of commands that write a topology: IOMMUs on PCI, what is behind them, and where it
+ * is written. What cannot be read is an IllegalArgumentException that names the option. One thread.
  */
-final class PciSyntax {
+final class TopologyOptions {
     private static final String FUNCTION =
             "(?:([0-9a-fA-F]{1,4}):)?([0-9a-fA-F]{1,2}):([01]?[0-9a-fA-F])\\.([0-7])";
     private static final Pattern ONE = Pattern.compile(FUNCTION);
@@ -16,9 +22,53 @@ final class PciSyntax {
             Pattern.compile(
                     FUNCTION + "(?:-" + FUNCTION + ")?((?:,endpoint=[^,]+|,iommu=[0-9]{1,5})*)");
 
-    private PciSyntax() {}
+    @Option(names = "--output", paramLabel = "FILE", description = "Where to write it.")
+    private @Nullable Path output;
 
-    static Viot.Iommu iommu(String text) {
+    @Option(
+            names = "--iommu",
+            paramLabel = "BUS:DEV.FN",
+            description = "An IOMMU's own function, as 00:01.0 or 0001:00:01.0; repeatable.")
+    private List<String> iommus = List.of();
+
+    @Option(
+            names = "--range",
+            paramLabel = "FIRST[-LAST][,endpoint=ID][,iommu=N]",
+            description = {
+                "Functions behind an IOMMU; repeatable. Without endpoint= the ids are the functions' numbers"
+                        + " (0x10 for 00:02.0), without iommu= it is the first one (0)."
+            })
+    private List<String> ranges = List.of();
+
+    boolean isEmpty() {
+        return output == null && iommus.isEmpty() && ranges.isEmpty();
+    }
+
+    @Nullable Path output() {
+        return output;
+    }
+
+    List<Viot.Iommu> iommus() {
+        return iommus.stream().map(TopologyOptions::iommu).toList();
+    }
+
+    List<Viot.PciRange> ranges() {
+        return ranges.stream().map(TopologyOptions::range).toList();
+    }
+
+    /** Writes the file that was asked for and says so. Returns the command's exit code. */
+    static int write(Path target, byte[] content) {
+        try {
+            Files.write(target, content);
+        } catch (IOException e) {
+            System.err.println("ioasis: cannot write " + target + ": " + e);
+            return 1;
+        }
+        System.out.printf("%s: %d bytes%n", target, content.length);
+        return 0;
+    }
+
+    private static Viot.Iommu iommu(String text) {
         Matcher matcher = ONE.matcher(text);
         if (!matcher.matches()) {
             throw new IllegalArgumentException("--iommu: no PCI function: " + text);
@@ -26,7 +76,7 @@ final class PciSyntax {
         return new Viot.Iommu(segment(matcher, 1), bdf(matcher, 1));
     }
 
-    static Viot.PciRange range(String text) {
+    private static Viot.PciRange range(String text) {
         Matcher matcher = RANGE.matcher(text);
         if (!matcher.matches()) {
             throw new IllegalArgumentException(

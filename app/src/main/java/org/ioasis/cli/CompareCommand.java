@@ -1,0 +1,107 @@
+package org.ioasis.cli;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.security.SecureRandom;
+import java.util.concurrent.Callable;
+import org.ioasis.compare.Comparison;
+import org.ioasis.compare.ComparisonReport;
+import org.ioasis.guestkit.Host;
+import org.ioasis.guestkit.UnavailableException;
+import org.ioasis.run.Progress;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.ParameterException;
+import picocli.CommandLine.Spec;
+
+/** {@code ioasis compare}: the same requests to QEMU's virtio-iommu and to ours. */
+@Command(
+        name = "compare",
+        description = {
+            "Ask QEMU's own virtio-iommu and ours the same random requests, without a guest, and print a table of what"
+                    + " differs and why (docs/compare.md).",
+            "QEMU 10.1 or newer is taken from the PATH, or fetched from Debian into the user's cache folder."
+        },
+        mixinStandardHelpOptions = true,
+        exitCodeListHeading = "%nExit codes:%n",
+        exitCodeList = {
+            "0:every difference has a reason",
+            "1:some difference has none, or a device does not go on",
+            "2:wrong arguments",
+            "69:something that this machine must have is missing"
+        })
+final class CompareCommand implements Callable<Integer> {
+    @Spec private @Nullable CommandSpec spec;
+
+    @Option(
+            names = "--requests",
+            paramLabel = "N",
+            defaultValue = "20000",
+            description = "Requests to each device (default: ${DEFAULT-VALUE}).")
+    private long requests = 20_000;
+
+    @Option(
+            names = "--seed",
+            paramLabel = "N",
+            description =
+                    "Seed of the requests, as 0x1f or 31, to repeat a run (default: random). With one more request than"
+                            + " an example's number, that is the last.")
+    private @Nullable String seed;
+
+    @Option(
+            names = "--json",
+            paramLabel = "FILE",
+            description = "Write the table to FILE as JSON too.")
+    private @Nullable Path json;
+
+    @Override
+    public Integer call() throws InterruptedException {
+        if (requests < 1) {
+            throw refused("--requests must be at least 1, not " + requests);
+        }
+        long chosen;
+        try {
+            chosen = seed == null ? new SecureRandom().nextInt() & 0xffff_ffffL : number(seed);
+        } catch (NumberFormatException e) {
+            throw refused("--seed must be a number of 64 bits, as 0x1f or 31, not " + seed);
+        }
+        Path report = json;
+        if (report != null) {
+            Path folder = report.toAbsolutePath().getParent();
+            if (folder == null || !Files.isDirectory(folder)) {
+                throw refused("--json: there is no folder for " + report);
+            }
+        }
+        try {
+            ComparisonReport found =
+                    new Comparison(requests, chosen, Host.current(), Progress.standard()).run();
+            System.out.print(found.text());
+            if (report != null) {
+                Files.writeString(report, found.json());
+            }
+            return found.isOk() ? 0 : 1;
+        } catch (UnavailableException e) {
+            System.err.println("ioasis: " + e.getMessage());
+            return e.exitCode();
+        } catch (IOException e) {
+            System.err.println("ioasis: " + e.getMessage());
+            return 1;
+        }
+    }
+
+    private static long number(String text) {
+        return text.startsWith("0x")
+                ? Long.parseUnsignedLong(text, 2, text.length(), 16)
+                : Long.parseLong(text);
+    }
+
+    private ParameterException refused(String message) {
+        if (spec == null) {
+            throw new IllegalStateException("not called through the command line");
+        }
+        return new ParameterException(spec.commandLine(), message);
+    }
+}

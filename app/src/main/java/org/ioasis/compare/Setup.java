@@ -1,0 +1,48 @@
+package org.ioasis.compare;
+
+import org.ioasis.iommu.IommuOptions;
+
+/**
+ * How both devices are made, so that they could be equal. Immutable.
+ *
+ * @param addressBits of input addresses
+ * @param bypassAtStart what unattached endpoints may do after a reset of the machine
+ * @param detachByEndpoint our switch for Linux: a DETACH names the endpoint only
+ */
+record Setup(int addressBits, boolean bypassAtStart, boolean detachByEndpoint) {
+    /** Last input address. */
+    long inputLast() {
+        return -1L >>> (64 - addressBits);
+    }
+
+    IommuOptions ours() {
+        IommuOptions options = IommuOptions.DEFAULT;
+        return new IommuOptions(
+                options.pageSizeMask(),
+                0,
+                inputLast(),
+                0,
+                -1,
+                bypassAtStart,
+                detachByEndpoint,
+                options.identityBesideNone(),
+                options.endpointLimit(),
+                options.domainLimit(),
+                options.mappingLimit());
+    }
+
+    /** QEMU's device as a value of {@code -device}. */
+    String theirs() {
+        return "virtio-iommu-pci,addr=1,granule=4k,aw-bits=%d,boot-bypass=%s"
+                .formatted(addressBits, bypassAtStart ? "on" : "off");
+    }
+
+    @Override
+    public String toString() {
+        return "%d-bit input addresses, bypass %s at the start, DETACH by %s"
+                .formatted(
+                        addressBits,
+                        bypassAtStart ? "on" : "off",
+                        detachByEndpoint ? "endpoint" : "endpoint and domain");
+    }
+}
