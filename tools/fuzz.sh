@@ -85,6 +85,7 @@ maven() { # what for, argument...
 }
 take_lock
 mkdir -p "$work/findings"
+rm -rf "$work/seeds"
 
 if [ -n "$coverage" ]; then
     rm -f "$work/corpus.exec"
@@ -108,6 +109,7 @@ count=$(set -- $targets && echo $#)
 found=0
 for target in $targets; do
     mkdir -p "$work/corpus/$target"
+    "$JAVA_HOME/bin/java" "$root/tools/FuzzCorpus.java" unpack "$root/$corpus/$target.hex" "$work/seeds/$target"
     log=$work/$target.log
     doing=$target
     say "fuzzing $target for $((seconds / count)) s ..."
@@ -121,7 +123,7 @@ for target in $targets; do
             --target_class=org.ioasis.virtio.iommu.FuzzTargets '--instrumentation_includes=org.ioasis.**' \
             '--instrumentation_excludes=org.ioasis.virtqueue.MockDriver*:org.ioasis.virtio.iommu.Driver*' \
             "--reproducer_path=$work" "-artifact_prefix=findings/$target-" -max_len=2048 -len_control=20 -timeout=60 \
-            "-max_total_time=$((seconds / count))" ${seed:+"-seed=$seed"} "corpus/$target" "$root/$corpus/$target"
+            "-max_total_time=$((seconds / count))" ${seed:+"-seed=$seed"} "corpus/$target" "seeds/$target"
     ) >"$log" 2>&1 </dev/null &
     child=$!
     status=0
@@ -134,7 +136,8 @@ for target in $targets; do
         sed -n -e '/^== Java Exception/,/^\tat /p' "$log" | sed '/^\tat /d' | sed 60q
         file=$(sed -n 's/.*Test unit written to //p' "$log" | sed 1q)
         if [ -n "$file" ]; then
-            say "$target: a finding. To keep it: cp target/fuzz/$file $corpus/$target/NAME"
+            say "$target: a finding. To keep it:"
+            say "  java tools/FuzzCorpus.java line NAME target/fuzz/$file >>$corpus/$target.hex"
         else
             say "$target: the run failed; see $log"
         fi

@@ -28,18 +28,18 @@ public final class FuzzTargets {
         CONFIG_WRITES,
         SAVE_FILE;
 
-        /** The folder of its corpus, and its name for people. */
-        String folder() {
+        /** Its name for people, and that of the list of its inputs. */
+        String id() {
             return name().toLowerCase(Locale.ROOT).replace('_', '-');
         }
 
-        static Target of(String folder) {
+        static Target of(String id) {
             for (Target target : values()) {
-                if (target.folder().equals(folder)) {
+                if (target.id().equals(id)) {
                     return target;
                 }
             }
-            throw new IllegalArgumentException("no fuzz target " + folder);
+            throw new IllegalArgumentException("no fuzz target " + id);
         }
     }
 

@@ -1,43 +1,42 @@
 package org.ioasis.virtio.iommu;
 
+import static java.nio.charset.StandardCharsets.UTF_8;
 import static java.util.Objects.requireNonNull;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import java.io.IOException;
-import java.net.URISyntaxException;
-import java.nio.file.Files;
-import java.nio.file.Path;
+import java.io.InputStream;
+import java.util.HexFormat;
 import java.util.List;
-import java.util.stream.Stream;
 import org.ioasis.virtio.iommu.FuzzTargets.Target;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 
 /**
  * The corpus in every build: what Jazzer has kept because it reached something new, and each
- * finding under a name of its own. New inputs are {@code ./ioasis fuzz}'s.
+ * finding under a name of its own, as text that can be read in a change. New inputs are {@code
+ * ./ioasis fuzz}'s.
  */
 class FuzzTest {
-    private static List<Path> corpus(Target target) throws IOException, URISyntaxException {
-        Path folder =
-                Path.of(
-                        requireNonNull(FuzzTest.class.getResource("corpus/" + target.folder()))
-                                .toURI());
-        try (Stream<Path> files = Files.list(folder)) {
-            return files.sorted().toList();
+    /** One line: the name of the input, a space, its bytes in hexadecimal. */
+    private static List<String> corpus(Target target) throws IOException {
+        String name = "corpus/" + target.id() + ".hex";
+        try (InputStream in = requireNonNull(FuzzTest.class.getResourceAsStream(name))) {
+            return new String(in.readAllBytes(), UTF_8).lines().toList();
         }
     }
 
     @ParameterizedTest
     @EnumSource(Target.class)
-    void theCorpusHolds(Target target) throws IOException, URISyntaxException {
-        List<Path> corpus = corpus(target);
-        for (Path file : corpus) {
+    void theCorpusHolds(Target target) throws IOException {
+        List<String> corpus = corpus(target);
+        for (String line : corpus) {
+            int space = line.indexOf(' ');
             try {
-                FuzzTargets.run(target, Files.readAllBytes(file));
+                FuzzTargets.run(target, HexFormat.of().parseHex(line, space + 1, line.length()));
             } catch (AssertionError | RuntimeException e) {
                 throw new AssertionError(
-                        target.folder() + "/" + file.getFileName() + ": " + e.getMessage(), e);
+                        target.id() + "/" + line.substring(0, space) + ": " + e.getMessage(), e);
             }
         }
         assertThat(corpus).isNotEmpty();
