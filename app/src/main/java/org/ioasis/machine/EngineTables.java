@@ -7,7 +7,7 @@ import org.ioasis.sys.EngineMemory;
  * Puts the engine's tables into the engine's memory: the two modules do not know each other. Any
  * thread.
  */
-public final class EngineTables implements TableMemory {
+public final class EngineTables extends TableMemory {
     private final EngineMemory memory;
 
     public EngineTables(EngineMemory memory) {

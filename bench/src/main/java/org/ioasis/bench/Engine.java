@@ -7,6 +7,7 @@ import static org.ioasis.bench.Workload.RAM;
 import static org.ioasis.bench.Workload.scatter;
 
 import java.lang.foreign.MemorySegment;
+import java.util.Arrays;
 import org.ioasis.iommu.Completion;
 import org.ioasis.iommu.Endpoint;
 import org.ioasis.iommu.EndpointProperties;
@@ -51,11 +52,11 @@ final class Engine implements AutoCloseable {
     private final GuestMemory memory = new GuestMemory(guards, 8);
     private final Iommu iommu;
     private final Endpoint endpoint;
-    private final Completion completion = this::completed;
-    private int waiting;
+    private final Request[] batch = new Request[BATCH];
     private int inBatch;
 
     Engine() {
+        Arrays.setAll(batch, i -> new Request());
         try {
             tables = EngineMemory.reserve(TABLE_QUOTA);
             try (Fd fd = Memfd.create("bench", RAM)) {
@@ -104,59 +105,66 @@ final class Engine implements AutoCloseable {
     }
 
     private void attach() {
-        waiting++;
-        iommu.attach(ENDPOINT, DOMAIN, false, completion);
+        iommu.attach(ENDPOINT, DOMAIN, false, next());
         settle();
     }
 
     /** Drops the domain with all it maps and begins another. */
     void renew() {
-        waiting++;
-        iommu.detach(ENDPOINT, DOMAIN, completion);
+        iommu.detach(ENDPOINT, DOMAIN, next());
         settle();
         attach();
     }
 
     void map(long first, long last, long gpa) {
-        next();
-        iommu.map(DOMAIN, first, last, gpa, READ_WRITE, completion);
+        iommu.map(DOMAIN, first, last, gpa, READ_WRITE, next());
     }
 
     void unmap(long first, long last) {
-        next();
-        iommu.unmap(DOMAIN, first, last, completion);
+        iommu.unmap(DOMAIN, first, last, next());
     }
 
-    /** Requests come in batches of as many as the device takes from its queue at a time. */
-    private void next() {
-        waiting++;
+    /**
+     * The next request of a batch, which has as many as the device takes from its queue at a time.
+     * A batch that is full is answered before the next one begins.
+     */
+    private Request next() {
+        if (inBatch == BATCH) {
+            settle();
+        }
         if (inBatch == 0) {
             iommu.beginBatch();
-        } else if (inBatch == BATCH) {
-            iommu.endBatch();
-            iommu.beginBatch();
-            inBatch = 0;
         }
-        inBatch++;
+        Request request = batch[inBatch++];
+        request.isOpen = true;
+        return request;
     }
 
     /** Until all requests are answered, which they are at once if no other thread translates. */
     void settle() {
         if (inBatch > 0) {
-            inBatch = 0;
             iommu.endBatch();
         }
-        while (waiting > 0) {
-            Thread.onSpinWait();
-            guards.poll();
+        for (int i = 0; i < inBatch; i++) {
+            while (batch[i].isOpen) {
+                Thread.onSpinWait();
+                guards.poll();
+            }
         }
+        inBatch = 0;
     }
 
-    private void completed(Status status) {
-        if (status != Status.OK) {
-            throw new IllegalStateException(status.toString());
+    /** A request, which knows whether it is answered. */
+    private static final class Request implements Completion {
+        private boolean isOpen;
+
+        @Override
+        public void complete(Status status) {
+            if (status != Status.OK) {
+                throw new IllegalStateException(status.toString());
+            }
+            isOpen = false;
         }
-        waiting--;
     }
 
     /** Maps the n pages of W1, or one run of them in memory. */

@@ -14,10 +14,6 @@ final class IdMap<T> {
     private @Nullable Object[] values = new @Nullable Object[16];
     private int size;
 
-    // What get() last found: requests come in runs for one domain.
-    private int lastId;
-    private @Nullable Object last;
-
     int size() {
         return size;
     }
@@ -25,15 +21,9 @@ final class IdMap<T> {
     // Only put() writes values, and only with a T.
     @SuppressWarnings("unchecked")
     @Nullable T get(int id) {
-        Object found = last;
-        if (found != null && lastId == id) {
-            return (T) found;
-        }
         for (int i = slot(id); values[i] != null; i = next(i)) {
             if (ids[i] == id) {
-                lastId = id;
-                last = values[i];
-                return (T) last;
+                return (T) values[i];
             }
         }
         return null;
@@ -54,7 +44,6 @@ final class IdMap<T> {
     }
 
     void remove(int id) {
-        last = null;
         int hole = slot(id);
         while (values[hole] != null && ids[hole] != id) {
             hole = next(hole);
@@ -78,7 +67,6 @@ final class IdMap<T> {
     }
 
     void clear() {
-        last = null;
         ids = new int[16];
         values = new @Nullable Object[16];
         size = 0;

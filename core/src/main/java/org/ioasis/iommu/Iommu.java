@@ -1,8 +1,6 @@
 package org.ioasis.iommu;
 
-import java.util.ArrayDeque;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 import java.util.function.Consumer;
 import java.util.function.Supplier;
@@ -31,30 +29,20 @@ import org.jspecify.annotations.Nullable;
  * to another domain, and is never overtaken by one to the same domain or endpoint.
  */
 public final class Iommu {
-    /** UNMAPs that wait together at most, a power of two. */
-    private static final int BATCH = 64;
-
-    /** No domain's id. */
-    private static final long NOTHING = -1;
-
     private final IommuOptions options;
     private final Guards guards;
     private final FaultQueue faults;
     private final Supplier<MappingStore> stores;
     private final IdMap<Endpoint> endpoints = new IdMap<>();
     private final IdMap<Domain> domains = new IdMap<>();
+
+    // The domain that was asked for last: requests come in runs.
+    private @Nullable Domain recentDomain;
+
     private final List<ListenerRound> rounds = new ArrayList<>();
     private ArrayList<Deferred> deferred = new ArrayList<>();
 
-    // A ring: the UNMAPs of the batch that goes on, which wait together, and before them the last
-    // ones, for explanations. Beside it room for those which are with the guards: as much as was
-    // ever in flight, which the request queue bounds.
-    private final UnmapWait[] waits = new UnmapWait[BATCH];
-    private final ArrayDeque<UnmapWait> idleWaits = new ArrayDeque<>();
-    private int waitHead;
-    private int waitCount;
-    private boolean isInBatch;
-
+    private final UnmapWaits unmaps;
     private final Count refusedByLimit = new Count();
     private long mappings;
     private volatile boolean isBypassing;
@@ -70,7 +58,7 @@ public final class Iommu {
         this.faults = faults;
         this.stores = stores;
         isBypassing = options.bypassAtStart();
-        Arrays.setAll(waits, i -> new UnmapWait());
+        unmaps = new UnmapWaits(guards);
     }
 
     public IommuOptions options() {
@@ -170,7 +158,12 @@ public final class Iommu {
     }
 
     @Nullable Domain domain(int id) {
-        return domains.get(id);
+        Domain recent = recentDomain;
+        if (recent != null && recent.id == id) {
+            return recent;
+        }
+        recentDomain = domains.get(id);
+        return recentDomain;
     }
 
     /** The endpoint of that id, unless it is not there or being unplugged. */
@@ -213,39 +206,11 @@ public final class Iommu {
      * batch. Not nested.
      */
     public void beginBatch() {
-        isInBatch = true;
+        unmaps.beginBatch();
     }
 
     public void endBatch() {
-        isInBatch = false;
-        awaitBatch();
-    }
-
-    private void awaitBatch() {
-        if (waitCount == 0) {
-            return;
-        }
-        // An answer may send the next UNMAP: it waits for itself, behind these.
-        int end = waitHead;
-        int first = end - waitCount;
-        waitCount = 0;
-        boolean isQuiet = guards.isQuiet();
-        for (int i = first; i != end; i++) {
-            UnmapWait wait = waits[i & (BATCH - 1)];
-            if (isQuiet) {
-                wait.quiescent();
-                continue;
-            }
-            guards.await(wait);
-            if (wait.completion != null) {
-                // The guards have it; it comes back when it is answered.
-                wait.isAway = true;
-                UnmapWait idle = idleWaits.poll();
-                UnmapWait next = idle == null ? new UnmapWait() : idle;
-                next.remember(wait);
-                waits[i & (BATCH - 1)] = next;
-            }
-        }
+        unmaps.endBatch();
     }
 
     // ATTACH
@@ -376,6 +341,7 @@ public final class Iommu {
                 domain.store.close();
             }
             domains.remove(domain.id);
+            recentDomain = null;
         }
     }
 
@@ -434,7 +400,7 @@ public final class Iommu {
      */
     public void map(
             int domainId, long first, long last, long output, int flags, Completion completion) {
-        Domain domain = domains.get(domainId);
+        Domain domain = domain(domainId);
         if (mustWait(domain, null, domainId)) {
             defer(null, domainId, () -> map(domainId, first, last, output, flags, completion));
             return;
@@ -490,7 +456,7 @@ public final class Iommu {
                     store.unmap(first, last);
                     mappings--;
                     // The mapping was there for a moment: an access may have begun under it.
-                    awaitUnmapped(domain, first, last, status, completion);
+                    unmaps.addUndone(domain, first, last, status, completion);
                 });
     }
 
@@ -535,7 +501,7 @@ public final class Iommu {
      * them any more. A new MAP of the range is legal even before that.
      */
     public void unmap(int domainId, long first, long last, Completion completion) {
-        Domain domain = domains.get(domainId);
+        Domain domain = domain(domainId);
         if (mustWait(domain, null, domainId)) {
             defer(null, domainId, () -> unmap(domainId, first, last, completion));
             return;
@@ -556,16 +522,12 @@ public final class Iommu {
             return;
         }
         mappings -= removed;
-        if (removed == 0 && waitCount == 0 && !guards.hasPending()) {
+        if (removed == 0 && unmaps.isEmpty() && !guards.hasPending()) {
             completion.complete(Status.OK);
         } else if (round == null) {
-            awaitUnmapped(domain, first, last, Status.OK, completion);
+            unmaps.add(domain, first, last, completion);
         } else {
-            play(
-                    round,
-                    domain,
-                    null,
-                    status -> awaitUnmapped(domain, first, last, Status.OK, completion));
+            play(round, domain, null, status -> unmaps.add(domain, first, last, completion));
         }
     }
 
@@ -583,72 +545,6 @@ public final class Iommu {
             }
         }
         return round;
-    }
-
-    /** Answers with {@code status} when no access uses the range of the domain any more. */
-    private void awaitUnmapped(
-            Domain domain, long first, long last, Status status, Completion completion) {
-        if (waitCount == BATCH) {
-            awaitBatch();
-        }
-        waitCount++;
-        UnmapWait wait = waits[waitHead++ & (BATCH - 1)];
-        wait.domain = domain;
-        wait.domainId = Integer.toUnsignedLong(domain.id);
-        wait.first = first;
-        wait.last = last;
-        wait.completion = completion;
-        completion.settled(status);
-        if (wait.status != status) {
-            wait.status = status;
-        }
-        if (!isInBatch) {
-            awaitBatch();
-        }
-    }
-
-    /** An UNMAP that waits; used again when it is answered. */
-    private final class UnmapWait extends Quiescence {
-        private @Nullable Domain domain;
-        private long first;
-        private long last;
-        private Status status = Status.OK;
-        private @Nullable Completion completion;
-        private boolean isAway;
-
-        // What stays when it is answered, until the ring comes round; NOTHING if it had no effect.
-        private long domainId = NOTHING;
-
-        void remember(UnmapWait other) {
-            domainId = other.domainId;
-            first = other.first;
-            last = other.last;
-        }
-
-        boolean isOf(int id, long address) {
-            return domainId == Integer.toUnsignedLong(id)
-                    && Long.compareUnsigned(first, address) <= 0
-                    && Long.compareUnsigned(address, last) <= 0;
-        }
-
-        @Override
-        protected boolean isHeldBy(PinnedLease lease) {
-            return domain != null && lease.isIn(domain, first, last);
-        }
-
-        @Override
-        protected void quiescent() {
-            Completion answer = completion;
-            completion = null;
-            domain = null;
-            if (isAway) {
-                isAway = false;
-                idleWaits.push(this);
-            }
-            if (answer != null) {
-                answer.complete(status);
-            }
-        }
     }
 
     // Reset
@@ -681,10 +577,9 @@ public final class Iommu {
             }
         });
         domains.clear();
+        recentDomain = null;
         mappings = 0;
-        for (UnmapWait wait : waits) {
-            wait.domainId = NOTHING;
-        }
+        unmaps.forget();
         guards.awaitNow(
                 new Quiescence() {
                     @Override
@@ -853,23 +748,7 @@ public final class Iommu {
                                     : "not mapped in domain 0x%x; nearest is 0x%x..0x%x"
                                             .formatted(domain.id, first, last);
                 });
-        return text[0] + lateness(domain.id, address);
-    }
-
-    /**
-     * Whether the driver has taken the address away a moment ago. What changes meanwhile may be
-     * told wrong.
-     */
-    private String lateness(int domainId, long address) {
-        int head = waitHead;
-        for (int ago = 1; ago <= BATCH; ago++) {
-            UnmapWait wait = waits[(head - ago) & (BATCH - 1)];
-            if (wait.isOf(domainId, address)) {
-                return "; the driver unmapped 0x%x..0x%x a moment ago, %d UNMAPs before"
-                        .formatted(wait.first, wait.last, ago);
-            }
-        }
-        return "";
+        return text[0] + unmaps.lateness(domain, address);
     }
 
     /**

@@ -3,9 +3,9 @@ package org.ioasis.memory;
 import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.function.Consumer;
 import java.util.function.LongSupplier;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Knows when no access that began under an old state is still running: the one waiting point for
@@ -35,17 +35,12 @@ public final class Guards {
     private final Consumer<PinnedLease> unrevocable;
     private final LeaseTable leases = new LeaseTable(LEASE_LIMIT);
     private final ArrayList<Quiescence> waiting = new ArrayList<>();
-    // An array, replaced as a whole: to go over it allocates nothing, and every UNMAP does.
-    private volatile Guard[] guards = {};
-
-    // Read at the start of every section on any thread: kept away from what the loop writes.
-    @SuppressWarnings("unused")
-    private long p0, p1, p2, p3, p4, p5, p6, p7, p8, p9, pa, pb, pc, pd, pe;
+    // A list through the guards themselves, which are padded: what is read with every UNMAP must
+    // not
+    // share a cache line with what a reader writes.
+    private volatile @Nullable Guard guards;
 
     private volatile long epoch = 1;
-
-    @SuppressWarnings("unused")
-    private long q0, q1, q2, q3, q4, q5, q6, q7, q8, q9, qa, qb, qc, qd, qe;
 
     /**
      * @param nanoClock the machine's clock, for the deadlines of leases
@@ -63,13 +58,15 @@ public final class Guards {
      * back.
      */
     public synchronized Guard open() {
-        Guard guard = new Guard(this);
-        Guard[] more = Arrays.copyOf(guards, guards.length + 1);
-        more[guards.length] = guard;
-        guards = more;
+        Guard guard = new Guard(guards);
+        guards = guard;
         return guard;
     }
 
+    /**
+     * The epoch that goes on. Who reads it and then the state sees all that was taken away before
+     * it began. Any thread.
+     */
     long epoch() {
         return epoch;
     }
@@ -130,10 +127,8 @@ public final class Guards {
             throw new IllegalStateException("waits already");
         }
         change.epoch = nextEpoch();
-        for (Guard guard : guards) {
-            while (!guard.isPast(change.epoch)) {
-                Thread.onSpinWait();
-            }
+        while (!areSectionsPast(change.epoch)) {
+            Thread.onSpinWait();
         }
         leases.takeBack(change, unrevocable);
         change.quiescent();
@@ -178,8 +173,9 @@ public final class Guards {
     }
 
     private boolean areSectionsPast(long since) {
-        for (Guard guard : guards) {
-            if (!guard.isPast(since)) {
+        long now = epoch;
+        for (Guard guard = guards; guard != null; guard = guard.next()) {
+            if (!guard.isPast(since, now)) {
                 return false;
             }
         }

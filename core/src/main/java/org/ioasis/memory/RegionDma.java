@@ -166,12 +166,14 @@ public abstract class RegionDma implements Dma {
         Arena arena = Arena.ofShared();
         PinnedLease lease = null;
         enter();
+        // Before anything is resolved: an UNMAP that came earlier has taken away what it concerns,
+        // one that comes later finds the lease older than itself.
+        long epoch = memory.guards().epoch();
         try {
             // Resolved and entered into the table in one section: an UNMAP that comes between would
-            // wait for the
-            // section first and then find the lease.
+            // wait for the section first and then find the lease.
             if (resolve(address, length, access) == Outcome.OK) {
-                lease = lease(address, access, deadlineNanos, arena);
+                lease = lease(address, access, epoch, deadlineNanos, arena);
             }
         } finally {
             leave();
@@ -183,7 +185,7 @@ public abstract class RegionDma implements Dma {
     }
 
     private @Nullable PinnedLease lease(
-            long address, Access access, long deadlineNanos, Arena arena) {
+            long address, Access access, long epoch, long deadlineNanos, Arena arena) {
         long gpa = regionFirst + offset;
         Region lent = regions.find(gpa);
         if (lent == null) {
@@ -201,7 +203,7 @@ public abstract class RegionDma implements Dma {
                         table,
                         leaseSpace(),
                         leaseOwner(),
-                        guard.since(),
+                        epoch,
                         first,
                         last,
                         memory,

@@ -101,7 +101,7 @@ class IommuConcurrencyTest {
     }
 
     /** A store in which something happens on the loop thread right after a lookup. */
-    private static final class Interrupted implements MappingStore {
+    private static final class Interrupted extends MappingStore {
         private final MappingStore store = new IntervalStore();
         private Runnable afterLookup = () -> {};
 

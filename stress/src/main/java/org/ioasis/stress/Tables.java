@@ -11,7 +11,7 @@ import org.ioasis.sys.ErrnoException;
  * test that had it is over, since jcstress keeps far fewer alive (see the strides in {@link
  * Strides}). Any thread.
  */
-class Tables implements TableMemory {
+class Tables extends TableMemory {
     private static final int TABLES = 8;
     private static final long SLICE_WORDS = TABLES * 512;
     private static final int SLICES = 3 * Strides.SIZE * Strides.COUNT;

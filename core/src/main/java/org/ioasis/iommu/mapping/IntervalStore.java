@@ -10,7 +10,7 @@ import java.util.concurrent.ConcurrentSkipListMap;
  * for changes and lookups alike; a lookup takes no lock but does allocate. Threads as {@link
  * MappingStore} says.
  */
-public final class IntervalStore implements MappingStore {
+public final class IntervalStore extends MappingStore {
     private record Mapping(long first, long last, long output, int flags) {
         boolean isContinuedBy(Mapping next) {
             return last + 1 == next.first

@@ -17,7 +17,7 @@ import java.util.Arrays;
  * each with acquire. So who sees a link sees the table behind it, cleared, and who sees a leaf sees
  * all of it. What readers may still be in goes back through {@link TablePool}.
  */
-public final class RadixStore implements MappingStore {
+public final class RadixStore extends MappingStore {
     /** Smallest granule: the flags of a leaf need the bits below. */
     public static final int GRANULE_LG2_MIN = 12;
 
@@ -28,17 +28,15 @@ public final class RadixStore implements MappingStore {
     private static final int LEVELS_MIN = 3;
     private static final int LAST_INDEX = (1 << LEVEL_LG2) - 1;
 
-    /** Answers of {@link #leafTable} that are no table. */
+    /** Answer of {@link #leafTable}. */
     private static final long NO_TABLE = 0;
-
-    private static final long UNDER_LEAF = 1;
 
     private static final long SHIFT_MASK = 63;
 
     /** Lowest tables that the writer remembers, a power of two. */
     private static final int RECENT = 64;
 
-    private static final long NOT_A_BASE = 1;
+    private static final long NOTHING = -1;
 
     private static final VarHandle ROOT;
 
@@ -54,13 +52,14 @@ public final class RadixStore implements MappingStore {
     private final TableMemory memory;
     private final int granuleLg2;
 
-    // What addresses of one lowest table differ in.
-    private final long leafTableMask;
+    private final long granuleMask;
+
+    // What addresses of one lowest table have in common lies above.
     private final int leafTableShift;
 
-    // Where the writer has found lowest tables: it mostly goes back to one of a few.
-    private final long[] recentBases = new long[RECENT];
-    private final long[] recentTables = new long[RECENT];
+    // Where the writer has found lowest tables, for it mostly goes back to one of a few: what their
+    // addresses have in common, then the table.
+    private final long[] recent = new long[2 * RECENT];
 
     private final Cursor cursor = new Cursor();
 
@@ -100,7 +99,7 @@ public final class RadixStore implements MappingStore {
         this.pool = pool;
         this.memory = pool.memory();
         this.granuleLg2 = granuleLg2;
-        this.leafTableMask = mask(granuleLg2 + LEVEL_LG2);
+        this.granuleMask = mask(granuleLg2);
         this.leafTableShift = granuleLg2 + LEVEL_LG2;
         forgetLeafTables();
     }
@@ -224,14 +223,15 @@ public final class RadixStore implements MappingStore {
     @Override
     public MapResult map(long first, long last, long output, int flags) {
         long leaf = Entry.leaf(output - first, flags);
-        if (!isInsideOneLeafTable(first, last)) {
+        int more = slotsAfter(first, last);
+        if ((first ^ last) >>> leafTableShift != 0 || more == LAST_INDEX) {
             return mapAcross(first, last, leaf);
         }
         long table = leafTable(first);
-        if (table == UNDER_LEAF) {
-            return MapResult.OVERLAPS;
-        }
         if (table == NO_TABLE) {
+            if (isUnderLeaf(first)) {
+                return MapResult.OVERLAPS;
+            }
             if (!hasTablesFor(first, last)) {
                 return MapResult.NO_MEMORY;
             }
@@ -240,7 +240,6 @@ public final class RadixStore implements MappingStore {
         }
         TableMemory memory = this.memory;
         long slot = slot(table, first, granuleLg2);
-        int more = (int) ((last - first) >>> granuleLg2);
         long taken = memory.get(slot + more);
         for (int i = 0; i < more; i++) {
             taken |= memory.get(slot + i);
@@ -437,34 +436,29 @@ public final class RadixStore implements MappingStore {
 
     @Override
     public long unmap(long first, long last) {
-        if (!isInsideOneLeafTable(first, last) || !isAligned(first, last)) {
+        int more = slotsAfter(first, last);
+        if ((first ^ last) >>> leafTableShift != 0
+                || more == LAST_INDEX
+                || ((first | ~last) & granuleMask) != 0) {
             return unmapAcross(first, last);
         }
         long table = leafTable(first);
         if (table == NO_TABLE) {
-            return 0;
-        }
-        if (table == UNDER_LEAF) {
-            return SPLITS; // the leaf is larger than the range
+            return unmapAcross(first, last);
         }
         long slot = slot(table, first, granuleLg2);
         TableMemory memory = this.memory;
-        int more = (int) ((last - first) >>> granuleLg2);
-        long entry = memory.get(slot);
-        long lastEntry = memory.get(slot + more);
-        if (isInner(entry, Entry.START) || isInner(lastEntry, Entry.END)) {
-            return SPLITS;
+        if ((memory.get(slot) & Entry.START) == 0 || (memory.get(slot + more) & Entry.END) == 0) {
+            return unmapAcross(first, last);
         }
         memory.setRelease(slot, 0);
-        int amount = TablePool.amountOf(entry);
-        for (int i = 1; i <= more; i++) {
-            amount += TablePool.amountOf(memory.get(slot + i));
-            memory.setRelease(slot + i, 0);
+        int removed = 1;
+        int amount = TablePool.amount(1, 1);
+        if (more > 0) {
+            int others = clearSlots(slot + 1, more);
+            removed += TablePool.startsIn(others);
+            amount += others;
         }
-        if (amount == 0) {
-            return 0;
-        }
-        int removed = TablePool.startsIn(amount);
         size -= removed;
         int index = pool.table(table);
         if (pool.subtract(index, amount)) {
@@ -474,8 +468,19 @@ public final class RadixStore implements MappingStore {
         return removed;
     }
 
-    private static boolean isInner(long entry, long border) {
-        return entry != 0 && (entry & border) == 0;
+    /** Clears {@code count} entries; returns what they amount to. */
+    private int clearSlots(long slot, int count) {
+        TableMemory memory = this.memory;
+        long leaves = 0;
+        long starts = 0;
+        for (int i = 0; i < count; i++) {
+            long entry = memory.get(slot + i);
+            leaves += entry & Entry.LEAF;
+            starts += entry & Entry.START;
+            memory.setRelease(slot + i, 0);
+        }
+        return TablePool.amount(
+                (int) (leaves >>> Entry.LEAF_AT), (int) (starts >>> Entry.START_AT));
     }
 
     /** The general form: checks both borders, then clears entry by entry, whole tables at once. */
@@ -776,28 +781,31 @@ public final class RadixStore implements MappingStore {
     // Words and addresses
     // --------------------------------------------------------------------------------------------
 
-    private boolean isInsideOneLeafTable(long first, long last) {
-        return Long.compareUnsigned(first ^ last, leafTableMask) <= 0
-                && last - first != leafTableMask;
-    }
-
-    /** An UNMAP need not be aligned; then it may begin or end inside of a leaf. */
-    private boolean isAligned(long first, long last) {
-        return ((first | (last + 1)) & mask(granuleLg2)) == 0;
+    /**
+     * How many more slots of a lowest table a range has than one; says nothing if it is in several.
+     */
+    private int slotsAfter(long first, long last) {
+        return (int) ((last - first) >>> granuleLg2) & LAST_INDEX;
     }
 
     private boolean isOutOfReach(long iova) {
         return root == 0 || iova >>> shift(root) > LAST_INDEX;
     }
 
-    /** The lowest table for {@code iova}, {@link #NO_TABLE} or {@link #UNDER_LEAF}. Writer only. */
+    /** The lowest table for {@code iova}, or {@link #NO_TABLE}. Writer only. */
     private long leafTable(long iova) {
-        long base = iova & ~leafTableMask;
-        int i = (int) (iova >>> leafTableShift) & (RECENT - 1);
-        return recentBases[i] == base ? recentTables[i] & Entry.TABLE_BITS : walk(iova, i);
+        long common = iova >>> leafTableShift;
+        int i = (int) common & (RECENT - 1);
+        long table = recent[2 * i] == common ? recent[2 * i + 1] : walk(iova, i);
+        return table & Entry.TABLE_BITS;
     }
 
-    private long walk(long iova, int recent) {
+    /** True if a leaf covers {@code iova}, of which there is no lowest table. Writer only. */
+    private boolean isUnderLeaf(long iova) {
+        return cursor.seekUp(iova, iova);
+    }
+
+    private long walk(long iova, int i) {
         if (isOutOfReach(iova)) {
             return NO_TABLE;
         }
@@ -805,18 +813,18 @@ public final class RadixStore implements MappingStore {
         for (int shift = shift(root); shift > granuleLg2; shift -= LEVEL_LG2) {
             long entry = memory.get(slot(table, iova, shift));
             if (!Entry.isTable(entry)) {
-                return entry == 0 ? NO_TABLE : UNDER_LEAF;
+                return NO_TABLE;
             }
             table = Entry.table(entry);
         }
-        recentBases[recent] = iova & ~leafTableMask;
-        recentTables[recent] = table;
+        recent[2 * i] = iova >>> leafTableShift;
+        recent[2 * i + 1] = table;
         return table;
     }
 
     /** Before a lowest table may be unlinked: the writer has to find out anew where they are. */
     private void forgetLeafTables() {
-        Arrays.fill(recentBases, NOT_A_BASE);
+        Arrays.fill(recent, NOTHING);
     }
 
     private static long table(long word) {

@@ -11,22 +11,22 @@ package org.ioasis.iommu.mapping;
  * constant: the compiled walk is then a few loads, without the checks of a segment that it does not
  * know. By number, and not by address, because then the compiler sees that each access is aligned.
  */
-public interface TableMemory {
+public abstract class TableMemory {
     /** Number of the first word: a multiple of 512 and not 0. */
-    long first();
+    public abstract long first();
 
     /** How many words. All are 0 at the start, and none costs memory before it is written. */
-    long size();
+    public abstract long size();
 
     /** The word; for the thread that writes the tables. */
-    long get(long word);
+    public abstract long get(long word);
 
     /** The word; later loads see what was written before it was. */
-    long getAcquire(long word);
+    public abstract long getAcquire(long word);
 
     /** Writes the word, after all that was written before. */
-    void setRelease(long word, long value);
+    public abstract void setRelease(long word, long value);
 
     /** Sets {@code count} words to 0; not seen in any order by others. */
-    void clear(long word, long count);
+    public abstract void clear(long word, long count);
 }

@@ -8,7 +8,7 @@ import java.lang.foreign.MemorySegment;
 import java.lang.invoke.VarHandle;
 
 /** Memory for tables in a segment that checks every access: a wrong number fails the test. */
-public final class SegmentTables implements TableMemory {
+public final class SegmentTables extends TableMemory {
     private static final VarHandle WORD = JAVA_LONG.varHandle();
     private static final long FIRST = TablePool.TABLE_WORDS;
 

@@ -1,0 +1,168 @@
+package org.ioasis.iommu;
+
+import java.util.ArrayDeque;
+import java.util.Arrays;
+import org.ioasis.memory.Guards;
+import org.ioasis.memory.PinnedLease;
+import org.ioasis.memory.Quiescence;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The UNMAPs of the batch that goes on, which wait together for accesses under the old state to
+ * end; and those before them, as many as there is room for, to explain faults with. Loop thread,
+ * except {@link #lateness}.
+ *
+ * <p>Most batches have nothing to wait for: what an UNMAP costs here is an entry of a ring. Only
+ * what an open section or a lease holds up is handed to the {@link Guards}.
+ */
+final class UnmapWaits {
+    /** Most that wait together, and how many are remembered. A power of two. */
+    private static final int LENGTH = 64;
+
+    private final Guards guards;
+    private final Unmapped[] ring = new Unmapped[LENGTH];
+    // The next to be used, and the first that waits.
+    private int head;
+    private int tail;
+    private boolean isInBatch;
+
+    // As many as were ever with the guards at a time, which the request queue bounds.
+    private final ArrayDeque<Held> idle = new ArrayDeque<>();
+
+    UnmapWaits(Guards guards) {
+        this.guards = guards;
+        Arrays.setAll(ring, i -> new Unmapped());
+    }
+
+    /** From here to {@link #endBatch} UNMAPs wait together. Not nested. */
+    void beginBatch() {
+        isInBatch = true;
+    }
+
+    void endBatch() {
+        isInBatch = false;
+        await();
+    }
+
+    /** True if no UNMAP of the batch waits. */
+    boolean isEmpty() {
+        return head == tail;
+    }
+
+    /** Answers OK when no access uses the range of the domain any more. */
+    void add(Domain domain, long first, long last, Completion completion) {
+        if (head - tail == LENGTH) {
+            await();
+        }
+        Unmapped unmapped = ring[head++ & (LENGTH - 1)];
+        if (unmapped.domain != domain) {
+            unmapped.domain = domain;
+        }
+        unmapped.first = first;
+        unmapped.last = last;
+        unmapped.completion = completion;
+        completion.settled(Status.OK);
+        if (!isInBatch) {
+            await();
+        }
+    }
+
+    /** As {@link #add} for a single one that no driver has asked for: not remembered. */
+    void addUndone(Domain domain, long first, long last, Status status, Completion completion) {
+        completion.settled(status);
+        hold(domain, first, last, status, completion);
+    }
+
+    private void await() {
+        int first = tail;
+        int end = head;
+        tail = end;
+        if (first == end) {
+            return;
+        }
+        boolean isQuiet = guards.isQuiet();
+        for (int i = first; i != end; i++) {
+            Unmapped unmapped = ring[i & (LENGTH - 1)];
+            Domain domain = unmapped.domain;
+            if (isQuiet || domain == null) {
+                unmapped.completion.complete(Status.OK);
+            } else {
+                hold(domain, unmapped.first, unmapped.last, Status.OK, unmapped.completion);
+            }
+        }
+    }
+
+    private void hold(Domain domain, long first, long last, Status status, Completion completion) {
+        Held next = idle.poll();
+        Held held = next == null ? new Held() : next;
+        held.domain = domain;
+        held.first = first;
+        held.last = last;
+        held.status = status;
+        held.completion = completion;
+        guards.await(held);
+    }
+
+    /** After a reset there is nothing that an access could come too late for. */
+    void forget() {
+        for (Unmapped unmapped : ring) {
+            unmapped.domain = null;
+        }
+    }
+
+    /**
+     * Whether the driver has taken the address away a moment ago, to be appended to an explanation;
+     * empty if not. Any thread: what changes meanwhile may be told wrong.
+     */
+    String lateness(Domain domain, long address) {
+        int newest = head;
+        for (int ago = 1; ago <= LENGTH; ago++) {
+            Unmapped unmapped = ring[(newest - ago) & (LENGTH - 1)];
+            if (unmapped.domain == domain && unmapped.holds(address)) {
+                return "; the driver unmapped 0x%x..0x%x a moment ago, %d UNMAPs before"
+                        .formatted(unmapped.first, unmapped.last, ago);
+            }
+        }
+        return "";
+    }
+
+    /** One of the ring, used again when it comes round. */
+    private static final class Unmapped {
+        private static final Completion NOBODY = status -> {};
+
+        private @Nullable Domain domain;
+        private long first;
+        private long last;
+        private Completion completion = NOBODY;
+
+        boolean holds(long address) {
+            return Long.compareUnsigned(first, address) <= 0
+                    && Long.compareUnsigned(address, last) <= 0;
+        }
+    }
+
+    /** One that is with the guards; used again when it is answered. */
+    private final class Held extends Quiescence {
+        private @Nullable Domain domain;
+        private long first;
+        private long last;
+        private Status status = Status.OK;
+        private @Nullable Completion completion;
+
+        @Override
+        protected boolean isHeldBy(PinnedLease lease) {
+            return domain != null && lease.isIn(domain, first, last);
+        }
+
+        @Override
+        protected void quiescent() {
+            Completion answer = completion;
+            domain = null;
+            completion = null;
+            idle.push(this);
+            if (answer != null) {
+                answer.complete(status);
+            }
+        }
+    }
+}
