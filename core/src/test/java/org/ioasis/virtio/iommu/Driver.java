@@ -19,8 +19,9 @@ import org.ioasis.iommu.EndpointProperties;
 import org.ioasis.iommu.Iommu;
 import org.ioasis.iommu.IommuOptions;
 import org.ioasis.iommu.fault.FaultQueue;
-import org.ioasis.iommu.mapping.IntervalStore;
 import org.ioasis.iommu.mapping.MappingStore;
+import org.ioasis.iommu.mapping.MappingStores;
+import org.ioasis.iommu.mapping.SegmentTables;
 import org.ioasis.memory.DirectDma;
 import org.ioasis.memory.Dma;
 import org.ioasis.memory.Guard;
@@ -56,6 +57,7 @@ final class Driver implements Interrupts {
     private static final long RING_SIZE = 0x140000;
     private static final long SIZE = 0x40000;
     private static final int SLOT = 0x400;
+    private static final long TABLE_BYTES = 1 << 20;
     private static final long FRAME =
             Virtio.F_VERSION_1 | Virtio.F_INDIRECT_DESC | Virtio.F_EVENT_IDX | Virtio.F_RING_RESET;
 
@@ -123,7 +125,13 @@ final class Driver implements Interrupts {
 
     /** With guest memory of {@code ram}. */
     Driver(IommuOptions options, long offered, Arena ram) {
-        this(options, offered, ram, guards -> IntervalStore::new);
+        this(
+                options,
+                offered,
+                ram,
+                guards ->
+                        MappingStores.forPageSizes(
+                                options.pageSizeMask(), SegmentTables.pool(TABLE_BYTES, guards)));
     }
 
     /** With mappings in {@code stores}. */

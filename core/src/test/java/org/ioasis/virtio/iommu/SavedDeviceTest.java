@@ -23,7 +23,6 @@ import org.ioasis.iommu.ReservedWindows;
 import org.ioasis.iommu.Restoration;
 import org.ioasis.iommu.mapping.MappingStores;
 import org.ioasis.iommu.mapping.SegmentTables;
-import org.ioasis.iommu.mapping.TablePool;
 import org.ioasis.memory.Access;
 import org.ioasis.memory.Dma;
 import org.ioasis.memory.Lease;
@@ -336,8 +335,7 @@ class SavedDeviceTest {
                         Arena.ofAuto(),
                         guards ->
                                 MappingStores.forPageSizes(
-                                        0x1000,
-                                        new TablePool(new SegmentTables(bytes), bytes, guards)));
+                                        0x1000, SegmentTables.pool(bytes, guards)));
         narrow.start(narrow.type.features());
         narrow.plug(1);
         narrow.plug(2);

@@ -21,7 +21,6 @@ import org.ioasis.iommu.Status;
 import org.ioasis.iommu.fault.Fault;
 import org.ioasis.iommu.mapping.MappingStores;
 import org.ioasis.iommu.mapping.SegmentTables;
-import org.ioasis.iommu.mapping.TablePool;
 import org.ioasis.memory.Access;
 import org.ioasis.memory.Dma;
 import org.ioasis.memory.Lease;
@@ -95,8 +94,7 @@ class WatchedDeviceTest {
                         Arena.ofAuto(),
                         guards ->
                                 MappingStores.forPageSizes(
-                                        OPTIONS.pageSizeMask(),
-                                        new TablePool(new SegmentTables(bytes), bytes, guards)));
+                                        OPTIONS.pageSizeMask(), SegmentTables.pool(bytes, guards)));
         driver.start(driver.type.features());
         driver.plug(1);
         driver.status(attach(1, 7, 0));
