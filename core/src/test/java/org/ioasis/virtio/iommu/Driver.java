@@ -35,6 +35,7 @@ import org.ioasis.spec.Virtio;
 import org.ioasis.spec.VirtioIommu;
 import org.ioasis.virtio.Interrupts;
 import org.ioasis.virtio.VirtioDevice;
+import org.ioasis.virtqueue.Allocation;
 import org.ioasis.virtqueue.MockDriver;
 import org.ioasis.virtqueue.MockDriver.Buffer;
 import org.ioasis.virtqueue.MockDriver.Layout;
@@ -449,5 +450,32 @@ final class Driver implements Interrupts {
     long event() {
         Used used = events.poll();
         return used == null ? -1 : used.written();
+    }
+
+    // --- what requests cost
+
+    /**
+     * Sends the requests over and over, 60 at a time, until serving them allocates nothing, as it
+     * does when all is compiled.
+     *
+     * @param writable bytes that the device may write for each
+     * @return the least that 60 of them have allocated
+     */
+    long leastAllocation(List<byte[]> each, int writable) {
+        Allocation allocation = new Allocation();
+        long asking = allocation.leastOf(300, () -> {});
+        long least = Long.MAX_VALUE;
+        for (int round = 0; round < 50_000 && least > asking; round++) {
+            for (int i = 0; i < 60; i++) {
+                send(each.get(i % each.size()), writable);
+            }
+            long before = allocation.bytes();
+            device.kick(VirtioIommu.REQUESTQ);
+            least = Math.min(least, allocation.bytes() - before);
+            for (int i = 0; i < 60; i++) {
+                requireNonNull(answer());
+            }
+        }
+        return Math.max(0, least - asking);
     }
 }
