@@ -9,6 +9,7 @@ import java.util.List;
 import org.ioasis.iommu.fault.FaultQueue;
 import org.ioasis.iommu.mapping.MappingStores;
 import org.ioasis.iommu.mapping.SegmentTables;
+import org.ioasis.iommu.mapping.TablePool;
 import org.ioasis.memory.Access;
 import org.ioasis.memory.Dma;
 import org.ioasis.memory.Guard;
@@ -42,6 +43,7 @@ final class Machine {
     final FaultQueue faults = new FaultQueue(16, 1000, clock);
     final GuestMemory memory = new GuestMemory(guards, 16);
     final Region ram = Ram.ram(RAM, RAM_SIZE);
+    final TablePool tables = SegmentTables.pool(TABLE_BYTES, guards);
     final Iommu iommu;
 
     Machine(IommuOptions options) {
@@ -50,8 +52,7 @@ final class Machine {
                         options,
                         guards,
                         faults,
-                        MappingStores.forPageSizes(
-                                options.pageSizeMask(), SegmentTables.pool(TABLE_BYTES, guards)));
+                        MappingStores.forPageSizes(options.pageSizeMask(), tables));
         memory.add(ram);
         MemorySegment bytes = requireNonNull(ram.segment());
         for (long i = 0; i < RAM_SIZE; i++) {
