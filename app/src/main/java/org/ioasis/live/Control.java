@@ -358,10 +358,10 @@ public final class Control implements AutoCloseable {
                     case "write" -> Access.WRITE;
                     default -> throw new IllegalArgumentException("read or write, not " + words[2]);
                 };
-        long first = number(words[4], -1L);
-        long second = number(words[5], -1L);
-        int length = (int) number(words[6], Volley.LENGTH_LIMIT);
-        long count = number(words[7], VOLLEY_MAX);
+        long first = Unsigned.parse(words[4]);
+        long second = Unsigned.parse(words[5]);
+        int length = (int) Unsigned.parse(words[6], Volley.LENGTH_LIMIT);
+        long count = Unsigned.parse(words[7], VOLLEY_MAX);
         if (length == 0 || count == 0) {
             throw new IllegalArgumentException("length and count must be at least 1");
         }
@@ -381,23 +381,6 @@ public final class Control implements AutoCloseable {
                                     "stride or scatter, not " + words[3]);
                 };
         return new Volley(access, aim, length, count);
-    }
-
-    /** A number up to {@code max}, unsigned. */
-    private static long number(String text, long max) {
-        try {
-            long number =
-                    text.startsWith("0x")
-                            ? Long.parseUnsignedLong(text.substring(2), 16)
-                            : Long.parseUnsignedLong(text);
-            if (Long.compareUnsigned(number, max) <= 0) {
-                return number;
-            }
-        } catch (NumberFormatException e) {
-            // As a number out of range.
-        }
-        throw new IllegalArgumentException(
-                "\"%s\" is not a number up to %s".formatted(text, Long.toUnsignedString(max)));
     }
 
     private static String text(Volley volley, Tally tally) {
