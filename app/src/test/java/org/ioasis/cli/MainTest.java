@@ -54,7 +54,8 @@ class MainTest {
                         "serve --iommu a --trace-limit 0",
                         "--trace-limit must be 1 to 1048576 MiB, not 0"),
                 arguments("compare --requests 0", "--requests must be at least 1, not 0"),
-                arguments("compare --json FOLDER/sub", "--json: FOLDER/sub is a folder"),
+                arguments(
+                        "compare --requests 1 --json FOLDER/sub", "--json: FOLDER/sub is a folder"),
                 arguments("compare --seed 0xz", "0xz is not a number of 64 bits, as 0x1f or 31"),
                 arguments("vm --json FOLDER/no/j", "--json: there is no folder for FOLDER/no/j"),
                 arguments("vm --seed 1.5", "1.5 is not a number of 64 bits, as 0x1f or 31"),
