@@ -8,10 +8,13 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HashSet;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
+import java.util.function.Predicate;
 import org.ioasis.loop.EventHandler;
 import org.ioasis.loop.EventLoop;
 import org.ioasis.loop.IdlePolicy;
@@ -308,31 +311,26 @@ public final class Control implements AutoCloseable {
 
     /** Fires; the answer comes when the volley is over. */
     private void rogue(String[] words, Connection client) {
-        List<String> names = new ArrayList<>();
-        Rogue chosen = null;
+        Map<String, Rogue> rogues = new LinkedHashMap<>();
         for (Machine machine : machines) {
             for (IommuUnit iommu : machine.iommus()) {
                 for (EndpointDevice device : iommu.devices()) {
                     if (device instanceof Rng rng && rng.rogue().isPresent()) {
-                        String full = machine.name() + "/" + rng.name();
-                        boolean isIt = words[1].equals(full) || words[1].equals("-");
-                        names.add(full);
-                        chosen = isIt ? rng.rogue().get() : chosen;
+                        rogues.put(machine.name() + "/" + rng.name(), rng.rogue().get());
                     }
                 }
             }
         }
-        if (chosen == null || (words[1].equals("-") && names.size() > 1)) {
+        if (rogues.isEmpty()) {
             client.answer(
                     new Answer(
-                            2,
-                            names.isEmpty()
-                                    ? "no device is a rogue: start the server with --rng SOCKET,rogue\n"
-                                    : "which rogue: " + String.join(", ", names) + "\n"));
+                            2, "no device is a rogue: start the server with --rng SOCKET,rogue\n"));
             return;
         }
+        Rogue chosen;
         Volley volley;
         try {
+            chosen = chosen("rogue", words[1], rogues);
             volley = volley(words);
         } catch (IllegalArgumentException e) {
             client.answer(new Answer(2, e.getMessage() + "\n"));
@@ -349,6 +347,23 @@ public final class Control implements AutoCloseable {
                             loop.execute(() -> client.answer(answer));
                             return null;
                         });
+    }
+
+    /**
+     * What {@code name} says, or the only one for {@code -}.
+     *
+     * @throws IllegalArgumentException there is none of that name, or more than one
+     */
+    private static <T> T chosen(String kind, String name, Map<String, T> candidates) {
+        T chosen =
+                name.equals("-") && candidates.size() == 1
+                        ? candidates.values().iterator().next()
+                        : candidates.get(name);
+        if (chosen == null) {
+            throw new IllegalArgumentException(
+                    "which %s: %s".formatted(kind, String.join(", ", candidates.keySet())));
+        }
+        return chosen;
     }
 
     private static Volley volley(String... words) {
@@ -403,40 +418,26 @@ public final class Control implements AutoCloseable {
     }
 
     private Answer inject(String where, String name, String value) {
+        Map<String, Predicate<Injection>> iommus = new LinkedHashMap<>();
+        for (Machine machine : machines) {
+            for (IommuUnit iommu : machine.iommus()) {
+                iommus.put(
+                        machine.name() + "/" + iommu.name(),
+                        planted -> machine.onLoop(() -> iommu.inject(planted)));
+            }
+        }
         Injection injection;
+        Predicate<Injection> plant;
         try {
             injection =
                     name.equals("none")
                             ? new Injection.None()
-                            : Injection.of(name, Long.parseLong(value));
-        } catch (NumberFormatException e) {
-            return new Answer(2, name + " needs a number\n");
+                            : Injection.of(name, Unsigned.parse(value, Long.MAX_VALUE));
+            plant = chosen("IOMMU", where, iommus);
         } catch (IllegalArgumentException e) {
             return new Answer(2, e.getMessage() + "\n");
         }
-        List<String> names = new ArrayList<>();
-        Machine machine = null;
-        IommuUnit unit = null;
-        for (Machine candidate : machines) {
-            for (IommuUnit iommu : candidate.iommus()) {
-                String full = candidate.name() + "/" + iommu.name();
-                names.add(full);
-                if (full.equals(where)) {
-                    machine = candidate;
-                    unit = iommu;
-                }
-            }
-        }
-        if (where.equals("-") && names.size() == 1) {
-            machine = machines.getFirst();
-            unit = machine.iommus().getFirst();
-        }
-        if (machine == null || unit == null) {
-            return new Answer(2, "which IOMMU: " + String.join(", ", names) + "\n");
-        }
-        IommuUnit chosen = unit;
-        boolean answers = machine.onLoop(() -> chosen.inject(injection));
-        return answers
+        return plant.test(injection)
                 ? new Answer(0, "planted: " + injection + "\n")
                 : new Answer(1, "the machine's loop does not answer\n");
     }
