@@ -370,6 +370,20 @@ class ConfigFileTest {
     }
 
     @Test
+    void limitsOfOneEndpointAreThoseOfItsIommuUnlessTheyAreGiven() throws Exception {
+        IommuOptions options =
+                read(machine("mappings_max = 9\ntables_max = 131072\n", ""))
+                        .machines()
+                        .getFirst()
+                        .iommus()
+                        .getFirst()
+                        .options();
+
+        assertThat(options.endpointMappingLimit()).isEqualTo(9);
+        assertThat(options.endpointTableLimit()).isEqualTo(131072);
+    }
+
+    @Test
     void examplesOfTheDocumentAreRight() throws Exception {
         for (String name : List.of("disk.img", "root.img", "fast.img", "data.img")) {
             Files.write(folder.resolve(name), new byte[4096]);
