@@ -106,16 +106,21 @@ abstract class AskCommand implements Callable<Integer> {
             },
             mixinStandardHelpOptions = true,
             exitCodeListHeading = "%nExit codes:%n",
-            exitCodeList = {"0:planted", "2:wrong arguments", "69:no server answers"})
+            exitCodeList = {
+                "0:planted",
+                "1:the machine does not answer",
+                "2:wrong arguments",
+                "69:no server answers"
+            })
     static final class Inject extends AskCommand {
         @Option(
                 names = "--iommu",
                 paramLabel = "MACHINE/IOMMU",
                 defaultValue = "-",
-                description = "Which one, if the server has several.")
+                description = "Which one, if the server has several; `ioasis dump` names them.")
         private String iommu = "-";
 
-        @Parameters(index = "0", paramLabel = "NAME", description = "What to plant.")
+        @Parameters(index = "0", paramLabel = "NAME", description = "What to plant: one of these.")
         private String name = "";
 
         @Parameters(
@@ -123,7 +128,7 @@ abstract class AskCommand implements Callable<Integer> {
                 paramLabel = "VALUE",
                 arity = "0..1",
                 defaultValue = "0",
-                description = "Its number.")
+                description = "Its number, as 16 or 0x10 (default: ${DEFAULT-VALUE}).")
         private String value = "0";
 
         @Override
@@ -154,7 +159,7 @@ abstract class AskCommand implements Callable<Integer> {
                 names = "--device",
                 paramLabel = "MACHINE/DEVICE",
                 defaultValue = "-",
-                description = "Which one, if the server has several.")
+                description = "Which one, if the server has several; `ioasis dump` names them.")
         private String device = "-";
 
         @Option(
@@ -183,7 +188,10 @@ abstract class AskCommand implements Callable<Integer> {
         @Parameters(index = "0", paramLabel = "read|write", description = "What it does.")
         private String access = "";
 
-        @Parameters(index = "1", paramLabel = "ADDRESS", description = "Where, as 0x10000000.")
+        @Parameters(
+                index = "1",
+                paramLabel = "ADDRESS",
+                description = "Where, as 0x10000000 or 0x0-0xffffffff.")
         private String address = "";
 
         @Override

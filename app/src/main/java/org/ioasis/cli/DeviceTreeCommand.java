@@ -18,9 +18,9 @@ import picocli.CommandLine.Option;
 @Command(
         name = "devicetree",
         description = {
-            "Write a device tree overlay that tells a guest without ACPI what is behind which IOMMU."
-                    + " The IOMMU's own function is left out of the ranges. Apply it to the VMM's own tree:"
-                    + " fdtoverlay -i base.dtb -o all.dtb FILE"
+            "Write a device tree overlay that tells a guest without ACPI what is behind which IOMMU.",
+            "The IOMMU's own function is left out of the ranges. Apply it to the VMM's own tree: fdtoverlay -i base.dtb"
+                    + " -o all.dtb FILE"
         },
         mixinStandardHelpOptions = true,
         exitCodeListHeading = "%nExit codes:%n",
@@ -52,7 +52,10 @@ final class DeviceTreeCommand implements Callable<Integer> {
     @Option(
             names = "--device",
             paramLabel = "NODE,endpoint=ID[,iommu=N]",
-            description = "A platform device behind an IOMMU; repeatable.")
+            description = {
+                "A platform device behind an IOMMU, as /soc/ethernet@3000,endpoint=0x20; repeatable. Without iommu= it is"
+                        + " the first one (0)."
+            })
     private List<String> devices = List.of();
 
     @Override

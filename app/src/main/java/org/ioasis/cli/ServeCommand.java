@@ -42,7 +42,7 @@ final class ServeCommand implements Callable<Integer> {
     @Option(
             names = "--iommu",
             paramLabel = "SOCKET",
-            description = "Without a file: where the VMM connects the IOMMU.")
+            description = "Without --config: where the VMM connects the IOMMU.")
     private @Nullable Path iommu;
 
     @Option(
@@ -60,8 +60,8 @@ final class ServeCommand implements Callable<Integer> {
             names = "--rng",
             paramLabel = "SOCKET[,endpoint=ID][,rogue]",
             description = {
-                "An entropy device behind the IOMMU; repeatable. rogue: `ioasis rogue` can make it issue accesses that"
-                        + " its driver never asked for, to test what stops them."
+                "An entropy device behind the IOMMU; repeatable. endpoint=ID: as for --blk. rogue: `ioasis rogue` can"
+                        + " make it issue accesses that its driver never asked for, to test what stops them."
             })
     private List<String> rngs = List.of();
 

@@ -29,7 +29,7 @@ final class TopologyOptions {
 
     @Option(
             names = "--iommu",
-            paramLabel = "BUS:DEV.FN",
+            paramLabel = "[SEGMENT:]BUS:DEV.FN",
             description = "An IOMMU's own function, as 00:01.0 or 0001:00:01.0; repeatable.")
     private List<String> iommus = List.of();
 

@@ -21,6 +21,7 @@ final class TraceOptions {
 
     @Option(
             names = "--trace-format",
+            paramLabel = "FORMAT",
             defaultValue = "text",
             description =
                     "${COMPLETION-CANDIDATES}; json is one object per line (default: ${DEFAULT-VALUE}).")

@@ -44,8 +44,8 @@ import picocli.CommandLine.Option;
             "0:the host's check holds and nothing went past the IOMMU",
             "1:it does not; the report says why",
             "2:wrong arguments",
-            "70:with --run, --interactive or --initrd: the guest ended without an exit status",
-            "69:something that this machine must have is missing"
+            "69:something that this machine must have is missing",
+            "70:with --run, --interactive or --initrd: the guest ended without an exit status"
         })
 final class VmCommand implements Callable<Integer> {
     private static final int MEMORY_MIN = 256;
@@ -65,6 +65,7 @@ final class VmCommand implements Callable<Integer> {
 
     @Option(
             names = "--accel",
+            paramLabel = "ACCEL",
             defaultValue = "auto",
             description = {
                 "${COMPLETION-CANDIDATES}: how to run the guest's instructions. auto tries KVM with a short boot and"
