@@ -200,7 +200,7 @@ devicetree() {
         fail "a missing bridge to be refused"
     [ ! -e none ] || fail "nothing to be written"
     run "$project/ioasis" devicetree --output none --mmio-iommu /virtio_mmio
-    [ $status -eq 2 ] && grep -q -e '--mmio-iommu: cannot be read: /virtio_mmio' err || fail "a node without an address"
+    [ $status -eq 2 ] && grep -q -e 'not --mmio-iommu /NODE@ADDRESS: /virtio_mmio' err || fail "a node without an address"
 }
 check "devicetree writes an overlay, or says what is missing" devicetree
 
