@@ -11,7 +11,7 @@ import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
-/** What the commands share that ask a running server. */
+/** What the commands share that ask a running server. Main thread. */
 abstract class AskCommand implements Callable<Integer> {
     private static final int UNAVAILABLE = 69;
 

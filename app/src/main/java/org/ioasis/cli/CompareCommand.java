@@ -14,7 +14,7 @@ import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 
-/** {@code ioasis compare}: the same requests to QEMU's virtio-iommu and to ours. */
+/** {@code ioasis compare}: the same requests to QEMU's virtio-iommu and to ours. Main thread. */
 @Command(
         name = "compare",
         description = {

@@ -14,7 +14,10 @@ import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
-/** {@code ioasis devicetree}: writes topologies for guests that boot with a device tree. */
+/**
+ * {@code ioasis devicetree}: writes topologies for guests that boot with a device tree. Main
+ * thread.
+ */
 @Command(
         name = "devicetree",
         description = {

@@ -16,7 +16,10 @@ import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
-/** {@code ioasis serve}: the devices for a VMM that somebody else starts. */
+/**
+ * {@code ioasis serve}: the devices for a VMM that somebody else starts. Main thread; the end comes
+ * on one of the JVM's.
+ */
 @Command(
         name = "serve",
         description = {

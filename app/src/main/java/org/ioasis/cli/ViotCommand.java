@@ -17,7 +17,7 @@ import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
-/** {@code ioasis viot}: writes topology tables, and says what is wrong with one. */
+/** {@code ioasis viot}: writes topology tables, and says what is wrong with one. Main thread. */
 @Command(
         name = "viot",
         description = {

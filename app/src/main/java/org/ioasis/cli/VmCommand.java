@@ -29,7 +29,10 @@ import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
-/** {@code ioasis vm}: boots a Linux guest whose disks are behind our IOMMU and verifies its I/O. */
+/**
+ * {@code ioasis vm}: boots a Linux guest whose disks are behind our IOMMU and verifies its I/O.
+ * Main thread.
+ */
 @Command(
         name = "vm",
         description = {

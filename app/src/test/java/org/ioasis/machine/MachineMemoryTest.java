@@ -54,20 +54,11 @@ final class MachineMemoryTest {
     @Test
     void aClosedMachineHoldsNoTables() throws IOException {
         long reserved = 16L << 30;
-        long before = addressSpace();
+        long before = ProcessMemory.addresses();
         try (Machine _ = machine(reserved)) {
-            assertThat(addressSpace() - before).isGreaterThanOrEqualTo(reserved);
+            assertThat(ProcessMemory.addresses() - before).isGreaterThanOrEqualTo(reserved);
         }
-        assertThat(addressSpace() - before).isLessThan(reserved / 2);
-    }
-
-    private static long addressSpace() throws IOException {
-        for (String line : Files.readAllLines(Path.of("/proc/self/status"))) {
-            if (line.startsWith("VmSize:")) {
-                return Long.parseLong(line.replaceAll("[^0-9]", "")) * 1024;
-            }
-        }
-        throw new IOException("no VmSize in /proc/self/status");
+        assertThat(ProcessMemory.addresses() - before).isLessThan(reserved / 2);
     }
 
     @Test
