@@ -2,6 +2,7 @@ package org.ioasis.cli;
 
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.concurrent.Callable;
 import org.ioasis.config.ServeConfig;
 import org.ioasis.live.ControlClient;
@@ -22,8 +23,8 @@ abstract class AskCommand implements Callable<Integer> {
             description = "The server's control socket (default: ${DEFAULT-VALUE} in this folder).")
     private Path control = Path.of(ServeConfig.CONTROL_NAME);
 
-    /** What the server is asked. */
-    abstract String question();
+    /** What the server is asked, word by word. */
+    abstract List<String> words();
 
     /** How long the answer may take. */
     int waitMillis() {
@@ -32,9 +33,16 @@ abstract class AskCommand implements Callable<Integer> {
 
     @Override
     public Integer call() {
+        List<String> words = words();
+        for (String word : words) {
+            // The server takes a line of words with spaces between.
+            if (word.isEmpty() || word.chars().anyMatch(Character::isWhitespace)) {
+                throw new UsageException("not one word: \"%s\"".formatted(word));
+            }
+        }
         ControlClient.Answer answer;
         try {
-            answer = ControlClient.ask(control, question(), waitMillis());
+            answer = ControlClient.ask(control, String.join(" ", words), waitMillis());
         } catch (ErrnoException e) {
             System.err.println(
                     e.errno() == Errno.ENOENT || e.errno() == Errno.ECONNREFUSED
@@ -67,8 +75,8 @@ abstract class AskCommand implements Callable<Integer> {
         private boolean json;
 
         @Override
-        String question() {
-            return json ? "dump json" : "dump";
+        List<String> words() {
+            return json ? List.of("dump", "json") : List.of("dump");
         }
     }
 
@@ -90,8 +98,8 @@ abstract class AskCommand implements Callable<Integer> {
         private boolean json;
 
         @Override
-        String question() {
-            return json ? "check json" : "check";
+        List<String> words() {
+            return json ? List.of("check", "json") : List.of("check");
         }
     }
 
@@ -132,8 +140,8 @@ abstract class AskCommand implements Callable<Integer> {
         private String value = "0";
 
         @Override
-        String question() {
-            return "inject %s %s %s".formatted(iommu, name, value);
+        List<String> words() {
+            return List.of("inject", iommu, name, value);
         }
     }
 
@@ -155,6 +163,8 @@ abstract class AskCommand implements Callable<Integer> {
                 "69:no server answers"
             })
     static final class Rogue extends AskCommand {
+        private static final String NO_STEP = "0";
+
         @Option(
                 names = "--device",
                 paramLabel = "MACHINE/DEVICE",
@@ -179,11 +189,11 @@ abstract class AskCommand implements Callable<Integer> {
         @Option(
                 names = "--step",
                 paramLabel = "BYTES",
-                defaultValue = "0",
+                defaultValue = NO_STEP,
                 description = {
                     "From one address to the next, if ADDRESS is a single one (default: ${DEFAULT-VALUE})."
                 })
-        private String step = "0";
+        private String step = NO_STEP;
 
         @Parameters(index = "0", paramLabel = "read|write", description = "What it does.")
         private String access = "";
@@ -195,16 +205,21 @@ abstract class AskCommand implements Callable<Integer> {
         private String address = "";
 
         @Override
-        String question() {
+        List<String> words() {
             int dash = address.indexOf('-');
-            String aim =
-                    dash < 0
-                            ? "stride %s %s".formatted(address, step)
-                            : "scatter %s %s"
-                                    .formatted(
-                                            address.substring(0, dash),
-                                            address.substring(dash + 1));
-            return "rogue %s %s %s %s %s".formatted(device, access, aim, length, count);
+            if (dash < 0) {
+                return List.of("rogue", device, access, "stride", address, step, length, count);
+            }
+            if (dash == 0 || dash == address.length() - 1) {
+                throw new UsageException(
+                        "ADDRESS must be FIRST or FIRST-LAST, not \"%s\"".formatted(address));
+            }
+            if (!step.equals(NO_STEP)) {
+                throw new UsageException("--step is for a single ADDRESS, not for " + address);
+            }
+            String first = address.substring(0, dash);
+            String last = address.substring(dash + 1);
+            return List.of("rogue", device, access, "scatter", first, last, length, count);
         }
 
         @Override

@@ -438,7 +438,11 @@ public final class Control implements AutoCloseable {
             return new Answer(2, e.getMessage() + "\n");
         }
         return plant.test(injection)
-                ? new Answer(0, "planted: " + injection + "\n")
+                ? new Answer(
+                        0,
+                        injection instanceof Injection.None
+                                ? "nothing is planted any more\n"
+                                : "planted: " + injection + "\n")
                 : new Answer(1, "the machine's loop does not answer\n");
     }
 

@@ -53,6 +53,14 @@ class MainTest {
                 arguments(
                         "serve --iommu a --trace-limit 0",
                         "--trace-limit must be 1 to 1048576 MiB, not 0"),
+                arguments(
+                        "rogue read 0x1000-",
+                        "ADDRESS must be FIRST or FIRST-LAST, not \"0x1000-\""),
+                arguments(
+                        "rogue --step 5 read 0-0xff",
+                        "--step is for a single ADDRESS, not for 0-0xff"),
+                arguments("rogue --device= read 0", "not one word: \"\""),
+                arguments("inject map_nomem\n 1", "not one word: \"map_nomem\n\""),
                 arguments("compare --requests 0", "--requests must be at least 1, not 0"),
                 arguments(
                         "compare --requests 1 --json FOLDER/sub", "--json: FOLDER/sub is a folder"),
