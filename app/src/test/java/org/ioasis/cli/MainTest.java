@@ -30,6 +30,7 @@ class MainTest {
     void files() throws IOException {
         Files.createDirectory(folder.resolve("sub"));
         Files.write(folder.resolve("binary.toml"), new byte[] {(byte) 0xff, (byte) 0xfe});
+        Files.writeString(folder.resolve("large.toml"), "#".repeat((1 << 20) + 1));
     }
 
     private Result call(String line) {
@@ -121,6 +122,9 @@ class MainTest {
                 arguments(
                         "serve --config FOLDER/binary.toml",
                         "FOLDER/binary.toml is not text in UTF-8"),
+                arguments(
+                        "serve --config FOLDER/large.toml",
+                        "FOLDER/large.toml is larger than 1 MiB"),
                 arguments("viot --check FOLDER/no", "FOLDER/no: no such file or folder"),
                 arguments(
                         "serve --iommu FOLDER/i.sock --viot FOLDER/no/t",

@@ -116,7 +116,8 @@ class LiveServerTest {
     }
 
     private ControlClient.Answer ask(String command) throws IOException {
-        return ControlClient.ask(folder.resolve("ioasis-control.sock"), command);
+        return ControlClient.ask(
+                folder.resolve("ioasis-control.sock"), command, ControlClient.WAIT_MILLIS);
     }
 
     /** The cause that is named for the disk. */
