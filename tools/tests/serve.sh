@@ -115,9 +115,10 @@ socket = "c.sock"
 socket = "c0.sock"
 file = "other.img"
 TOML
-    serve --config serve.toml
+    serve --config serve.toml --control elsewhere.sock --trace requests.log
     cat said
     [ "$(grep -c '^ready ' said)" -eq 5 ] || fail "five sockets"
+    [ -S elsewhere.sock ] && [ ! -e ioasis-control.sock ] && [ -e requests.log ] || fail "options to come before the file"
     for table in alpha.viot beta.viot; do
         run "$project/ioasis" viot --check $table
         [ $status -eq 0 ] || fail "$table to be right"
