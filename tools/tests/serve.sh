@@ -5,8 +5,6 @@ IOASIS_NO_BUILD=1
 export IOASIS_NO_BUILD
 
 server=
-trap 'stop_hard; rm -rf "$scratch"' EXIT
-
 stop_hard() {
     [ -z "$server" ] || kill -9 "$server" 2>/dev/null || :
 }
@@ -17,6 +15,8 @@ serve() { # argument...
     # A job in the background has SIGINT ignored, which a JVM leaves so.
     env --default-signal=INT "$project/ioasis" serve "$@" >said 2>complaints &
     server=$!
+    # In the test's own shell, which a failure ends: a server must not outlive it.
+    trap stop_hard EXIT
     tries=0
     # The last line is the last -device.
     until grep -q -e '-device .*[^\\]$' said; do
