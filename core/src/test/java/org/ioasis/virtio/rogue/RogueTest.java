@@ -77,19 +77,7 @@ class RogueTest {
     }
 
     private static IommuOptions withoutBootBypass() {
-        IommuOptions d = IommuOptions.DEFAULT;
-        return new IommuOptions(
-                d.pageSizeMask(),
-                d.inputFirst(),
-                d.inputLast(),
-                d.domainFirst(),
-                d.domainLast(),
-                false,
-                d.detachByEndpoint(),
-                d.identityBesideNone(),
-                d.endpointLimit(),
-                d.domainLimit(),
-                d.mappingLimit());
+        return IommuOptions.DEFAULT.withBypassAtStart(false);
     }
 
     private Dma dma(Guard guard) {
