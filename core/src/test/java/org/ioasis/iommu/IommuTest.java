@@ -410,6 +410,22 @@ class IommuTest {
         assertThat(lenient.attach(1, 7)).isEqualTo(Status.OK);
     }
 
+    @Test
+    void whatAnEndpointDoesInItsOwnIdentityRegionHoldsUpNothingOfItsDomain() {
+        Endpoint own = m.iommu.plug(11, reserving(RAM, RAM + 0xfff, Kind.IDENTITY));
+        Dma ownDma = m.dma(own);
+        m.attach(11, 7);
+        m.map(7, 0, 0xfff, RAM + 0x1000, READ);
+
+        assertThat(m.read(ownDma, RAM)).isEqualTo(byteAt(RAM));
+        assertThat(own.counts().identityBytes()).isEqualTo(1);
+        assertThat(own.counts().translatedBytes()).isZero();
+        Lease lease = m.pin(ownDma, RAM, 1);
+        assertThat(m.unmap(7, 0, -1L)).isEqualTo(Status.OK);
+        assertThat(lease.isRevoked()).isFalse();
+        lease.close();
+    }
+
     // --- DETACH
 
     @ParameterizedTest
