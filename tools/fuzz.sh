@@ -9,16 +9,18 @@ targets="request-queue event-queue config-writes save-file"
 usage="Usage: ioasis fuzz [--seconds N] [--target NAME] [--seed N]
        ioasis fuzz --coverage
 Fuzzes the virtio-iommu device beside its model with Jazzer for N seconds (60) in all. Targets: $targets;
-each in turn unless one is named. Inputs that reach something new are kept in target/fuzz/ and serve the next run. A
-finding is printed with the few steps that are needed for it and with the file to keep it by; the status is then 1.
---coverage runs the corpus alone and writes docs/fuzz-coverage.md: what it reaches of each class."
+each in turn unless one is named. --seed is that of Jazzer (by chance). Inputs that reach something new are kept in
+target/fuzz/ and serve the next run. A finding is printed with the few steps that are needed for it and with the file to
+keep it by; the status is then 1. --coverage runs the corpus alone and writes docs/fuzz-coverage.md: what it reaches of
+each class."
 
 seconds=60
 seed=
 coverage=
 is_number() {
     case $1 in
-        '' | *[!0-9]* | ??????????*) return 1 ;;
+        # A leading zero would make it octal.
+        '' | 0?* | *[!0-9]* | ??????????*) return 1 ;;
     esac
 }
 while [ $# -gt 0 ]; do
@@ -56,6 +58,12 @@ while [ $# -gt 0 ]; do
             ;;
     esac
 done
+count=$(set -- $targets && echo $#)
+# Jazzer takes 0 seconds for no end.
+if [ "$seconds" -lt "$count" ]; then
+    say "ioasis fuzz: --seconds $seconds is less than one for each of $count targets"
+    exit 2
+fi
 need_maven
 
 work=$root/target/fuzz
@@ -105,7 +113,6 @@ cp -R "$root/core/target/classes/." "$root/core/target/test-classes/." "$classes
 classpath=$classes:$(cat "$root/core/target/fuzz.classpath")
 give_lock
 
-count=$(set -- $targets && echo $#)
 found=0
 for target in $targets; do
     mkdir -p "$work/corpus/$target"

@@ -5,7 +5,7 @@
 bare_machine() {
     make_tree
     mkdir empty
-    for command in vm test mutants fuzz build format --help; do
+    for command in vm test mutants fuzz stress bench build format --help; do
         run env PATH="$here/empty" IOASIS_JDK_DIRS="$here/empty" "$tree/ioasis" $command
         expect_status 69
         expect err "no JDK 25 or newer"
@@ -18,7 +18,7 @@ check "without anything every command ends with 69 and says what to do" bare_mac
 no_tools_but_jdk() {
     make_tree
     mkdir empty
-    for command in vm test mutants fuzz build format; do
+    for command in vm test mutants fuzz stress build format; do
         run env PATH="$here/empty" "$tree/ioasis" $command
         expect_status 69
         expect err "mvn"
@@ -312,7 +312,7 @@ help_has_all_commands() {
     for option in --help -h help; do
         run "$tree/ioasis" $option
         expect_status 0
-        for command in test mutants fuzz build format; do
+        for command in test mutants fuzz stress bench build format; do
             expect out "  $command "
         done
     done

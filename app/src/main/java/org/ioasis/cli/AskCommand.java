@@ -2,6 +2,7 @@ package org.ioasis.cli;
 
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.concurrent.Callable;
 import org.ioasis.config.ServeConfig;
 import org.ioasis.live.ControlClient;
@@ -11,7 +12,7 @@ import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
-/** What the commands share that ask a running server. */
+/** What the commands share that ask a running server. Main thread. */
 abstract class AskCommand implements Callable<Integer> {
     private static final int UNAVAILABLE = 69;
 
@@ -22,8 +23,8 @@ abstract class AskCommand implements Callable<Integer> {
             description = "The server's control socket (default: ${DEFAULT-VALUE} in this folder).")
     private Path control = Path.of(ServeConfig.CONTROL_NAME);
 
-    /** What the server is asked. */
-    abstract String question();
+    /** What the server is asked, word by word. */
+    abstract List<String> words();
 
     /** How long the answer may take. */
     int waitMillis() {
@@ -32,9 +33,16 @@ abstract class AskCommand implements Callable<Integer> {
 
     @Override
     public Integer call() {
+        List<String> words = words();
+        for (String word : words) {
+            // The server takes a line of words with spaces between.
+            if (word.isEmpty() || word.chars().anyMatch(Character::isWhitespace)) {
+                throw new UsageException("not one word: \"%s\"".formatted(word));
+            }
+        }
         ControlClient.Answer answer;
         try {
-            answer = ControlClient.ask(control, question(), waitMillis());
+            answer = ControlClient.ask(control, String.join(" ", words), waitMillis());
         } catch (ErrnoException e) {
             System.err.println(
                     e.errno() == Errno.ENOENT || e.errno() == Errno.ECONNREFUSED
@@ -67,8 +75,8 @@ abstract class AskCommand implements Callable<Integer> {
         private boolean json;
 
         @Override
-        String question() {
-            return json ? "dump json" : "dump";
+        List<String> words() {
+            return json ? List.of("dump", "json") : List.of("dump");
         }
     }
 
@@ -90,8 +98,8 @@ abstract class AskCommand implements Callable<Integer> {
         private boolean json;
 
         @Override
-        String question() {
-            return json ? "check json" : "check";
+        List<String> words() {
+            return json ? List.of("check", "json") : List.of("check");
         }
     }
 
@@ -106,16 +114,21 @@ abstract class AskCommand implements Callable<Integer> {
             },
             mixinStandardHelpOptions = true,
             exitCodeListHeading = "%nExit codes:%n",
-            exitCodeList = {"0:planted", "2:wrong arguments", "69:no server answers"})
+            exitCodeList = {
+                "0:planted",
+                "1:the machine does not answer",
+                "2:wrong arguments",
+                "69:no server answers"
+            })
     static final class Inject extends AskCommand {
         @Option(
                 names = "--iommu",
                 paramLabel = "MACHINE/IOMMU",
                 defaultValue = "-",
-                description = "Which one, if the server has several.")
+                description = "Which one, if the server has several; `ioasis dump` names them.")
         private String iommu = "-";
 
-        @Parameters(index = "0", paramLabel = "NAME", description = "What to plant.")
+        @Parameters(index = "0", paramLabel = "NAME", description = "What to plant: one of these.")
         private String name = "";
 
         @Parameters(
@@ -123,12 +136,12 @@ abstract class AskCommand implements Callable<Integer> {
                 paramLabel = "VALUE",
                 arity = "0..1",
                 defaultValue = "0",
-                description = "Its number.")
+                description = "Its number, as 16 or 0x10 (default: ${DEFAULT-VALUE}).")
         private String value = "0";
 
         @Override
-        String question() {
-            return "inject %s %s %s".formatted(iommu, name, value);
+        List<String> words() {
+            return List.of("inject", iommu, name, value);
         }
     }
 
@@ -150,11 +163,13 @@ abstract class AskCommand implements Callable<Integer> {
                 "69:no server answers"
             })
     static final class Rogue extends AskCommand {
+        private static final String NO_STEP = "0";
+
         @Option(
                 names = "--device",
                 paramLabel = "MACHINE/DEVICE",
                 defaultValue = "-",
-                description = "Which one, if the server has several.")
+                description = "Which one, if the server has several; `ioasis dump` names them.")
         private String device = "-";
 
         @Option(
@@ -174,29 +189,37 @@ abstract class AskCommand implements Callable<Integer> {
         @Option(
                 names = "--step",
                 paramLabel = "BYTES",
-                defaultValue = "0",
+                defaultValue = NO_STEP,
                 description = {
                     "From one address to the next, if ADDRESS is a single one (default: ${DEFAULT-VALUE})."
                 })
-        private String step = "0";
+        private String step = NO_STEP;
 
         @Parameters(index = "0", paramLabel = "read|write", description = "What it does.")
         private String access = "";
 
-        @Parameters(index = "1", paramLabel = "ADDRESS", description = "Where, as 0x10000000.")
+        @Parameters(
+                index = "1",
+                paramLabel = "ADDRESS",
+                description = "Where, as 0x10000000 or 0x0-0xffffffff.")
         private String address = "";
 
         @Override
-        String question() {
+        List<String> words() {
             int dash = address.indexOf('-');
-            String aim =
-                    dash < 0
-                            ? "stride %s %s".formatted(address, step)
-                            : "scatter %s %s"
-                                    .formatted(
-                                            address.substring(0, dash),
-                                            address.substring(dash + 1));
-            return "rogue %s %s %s %s %s".formatted(device, access, aim, length, count);
+            if (dash < 0) {
+                return List.of("rogue", device, access, "stride", address, step, length, count);
+            }
+            if (dash == 0 || dash == address.length() - 1) {
+                throw new UsageException(
+                        "ADDRESS must be FIRST or FIRST-LAST, not \"%s\"".formatted(address));
+            }
+            if (!step.equals(NO_STEP)) {
+                throw new UsageException("--step is for a single ADDRESS, not for " + address);
+            }
+            String first = address.substring(0, dash);
+            String last = address.substring(dash + 1);
+            return List.of("rogue", device, access, "scatter", first, last, length, count);
         }
 
         @Override

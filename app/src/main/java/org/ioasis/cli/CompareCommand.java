@@ -12,12 +12,9 @@ import org.ioasis.guestkit.UnavailableException;
 import org.ioasis.run.Progress;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
-import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
-import picocli.CommandLine.ParameterException;
-import picocli.CommandLine.Spec;
 
-/** {@code ioasis compare}: the same requests to QEMU's virtio-iommu and to ours. */
+/** {@code ioasis compare}: the same requests to QEMU's virtio-iommu and to ours. Main thread. */
 @Command(
         name = "compare",
         description = {
@@ -34,8 +31,6 @@ import picocli.CommandLine.Spec;
             "69:something that this machine must have is missing"
         })
 final class CompareCommand implements Callable<Integer> {
-    @Spec private @Nullable CommandSpec spec;
-
     @Option(
             names = "--requests",
             paramLabel = "N",
@@ -46,10 +41,11 @@ final class CompareCommand implements Callable<Integer> {
     @Option(
             names = "--seed",
             paramLabel = "N",
+            converter = SeedConverter.class,
             description =
                     "Seed of the requests, as 0x1f or 31, to repeat a run (default: random). With one more request than"
                             + " an example's number, that is the last.")
-    private @Nullable String seed;
+    private @Nullable Long seed;
 
     @Option(
             names = "--json",
@@ -58,50 +54,19 @@ final class CompareCommand implements Callable<Integer> {
     private @Nullable Path json;
 
     @Override
-    public Integer call() throws InterruptedException {
+    public Integer call() throws UnavailableException, IOException, InterruptedException {
         if (requests < 1) {
-            throw refused("--requests must be at least 1, not " + requests);
+            throw new UsageException("--requests must be at least 1, not " + requests);
         }
-        long chosen;
-        try {
-            chosen = seed == null ? new SecureRandom().nextInt() & 0xffff_ffffL : number(seed);
-        } catch (NumberFormatException e) {
-            throw refused("--seed must be a number of 64 bits, as 0x1f or 31, not " + seed);
+        // Short, since every example of the table names it.
+        long chosen = seed != null ? seed : new SecureRandom().nextInt() & 0xffff_ffffL;
+        OutputFile.check("--json", json);
+        ComparisonReport found =
+                new Comparison(requests, chosen, Host.current(), Progress.standard()).run();
+        System.out.print(found.text());
+        if (json != null) {
+            Files.writeString(json, found.json());
         }
-        Path report = json;
-        if (report != null) {
-            Path folder = report.toAbsolutePath().getParent();
-            if (folder == null || !Files.isDirectory(folder)) {
-                throw refused("--json: there is no folder for " + report);
-            }
-        }
-        try {
-            ComparisonReport found =
-                    new Comparison(requests, chosen, Host.current(), Progress.standard()).run();
-            System.out.print(found.text());
-            if (report != null) {
-                Files.writeString(report, found.json());
-            }
-            return found.isOk() ? 0 : 1;
-        } catch (UnavailableException e) {
-            System.err.println("ioasis: " + e.getMessage());
-            return e.exitCode();
-        } catch (IOException e) {
-            System.err.println("ioasis: " + e.getMessage());
-            return 1;
-        }
-    }
-
-    private static long number(String text) {
-        return text.startsWith("0x")
-                ? Long.parseUnsignedLong(text, 2, text.length(), 16)
-                : Long.parseLong(text);
-    }
-
-    private ParameterException refused(String message) {
-        if (spec == null) {
-            throw new IllegalStateException("not called through the command line");
-        }
-        return new ParameterException(spec.commandLine(), message);
+        return found.isOk() ? 0 : 1;
     }
 }

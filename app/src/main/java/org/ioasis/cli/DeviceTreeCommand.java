@@ -1,6 +1,6 @@
 package org.ioasis.cli;
 
-import java.nio.file.Path;
+import java.io.IOException;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
@@ -10,21 +10,20 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.ioasis.topology.DeviceTree;
 import org.ioasis.topology.Viot;
-import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
-import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
-import picocli.CommandLine.ParameterException;
-import picocli.CommandLine.Spec;
 
-/** {@code ioasis devicetree}: writes topologies for guests that boot with a device tree. */
+/**
+ * {@code ioasis devicetree}: writes topologies for guests that boot with a device tree. Main
+ * thread.
+ */
 @Command(
         name = "devicetree",
         description = {
-            "Write a device tree overlay that tells a guest without ACPI what is behind which IOMMU."
-                    + " The IOMMU's own function is left out of the ranges. Apply it to the VMM's own tree:"
-                    + " fdtoverlay -i base.dtb -o all.dtb FILE"
+            "Write a device tree overlay that tells a guest without ACPI what is behind which IOMMU.",
+            "The IOMMU's own function is left out of the ranges. Apply it to the VMM's own tree: fdtoverlay -i base.dtb"
+                    + " -o all.dtb FILE"
         },
         mixinStandardHelpOptions = true,
         exitCodeListHeading = "%nExit codes:%n",
@@ -35,8 +34,6 @@ final class DeviceTreeCommand implements Callable<Integer> {
     private static final Pattern BRIDGE = Pattern.compile("(?:([0-9a-fA-F]{1,4})=)?(/[^,=]*)");
     private static final Pattern DEVICE =
             Pattern.compile(NODE + ",(endpoint=[^,]+)(?:,iommu=([0-9]{1,5}))?");
-
-    @Spec private @Nullable CommandSpec spec;
 
     @Mixin private TopologyOptions topology = new TopologyOptions();
 
@@ -58,22 +55,16 @@ final class DeviceTreeCommand implements Callable<Integer> {
     @Option(
             names = "--device",
             paramLabel = "NODE,endpoint=ID[,iommu=N]",
-            description = "A platform device behind an IOMMU; repeatable.")
+            description = {
+                "A platform device behind an IOMMU, as /soc/ethernet@3000,endpoint=0x20; repeatable. Without iommu= it is"
+                        + " the first one (0)."
+            })
     private List<String> devices = List.of();
 
     @Override
-    public Integer call() {
-        Path target = topology.output();
-        if (target == null) {
-            throw refused("--output FILE is needed");
-        }
-        byte[] blob;
-        try {
-            blob = overlay();
-        } catch (IllegalArgumentException e) {
-            throw refused(String.valueOf(e.getMessage()));
-        }
-        return TopologyOptions.write(target, blob);
+    public Integer call() throws IOException {
+        topology.write(this::overlay);
+        return 0;
     }
 
     private byte[] overlay() {
@@ -82,21 +73,22 @@ final class DeviceTreeCommand implements Callable<Integer> {
         List<Viot.Unit> units = new ArrayList<>(topology.iommus());
         List<Viot.Behind> behind = new ArrayList<>(topology.ranges());
         if (units.isEmpty() && mmioIommus.isEmpty()) {
-            throw new IllegalArgumentException("an --iommu or --mmio-iommu is needed");
+            throw new UsageException("an --iommu or --mmio-iommu is needed");
         }
         for (String text : bridges) {
-            Matcher matcher = match(BRIDGE, text, "--bridge");
+            Matcher matcher = match(BRIDGE, text, "--bridge [SEGMENT=]/NODE");
             int segment = matcher.group(1) == null ? 0 : Integer.parseInt(matcher.group(1), 16);
             if (bridgePlaces.put(segment, matcher.group(2)) != null) {
-                throw new IllegalArgumentException(
-                        "--bridge: PCI segment " + segment + " has two nodes");
+                throw new UsageException("--bridge: PCI segment " + segment + " has two nodes");
             }
         }
         for (String text : mmioIommus) {
-            units.add(new Viot.MmioIommu(place(devicePlaces, match(UNIT, text, "--mmio-iommu"))));
+            units.add(
+                    new Viot.MmioIommu(
+                            place(devicePlaces, match(UNIT, text, "--mmio-iommu /NODE@ADDRESS"))));
         }
         for (String text : devices) {
-            Matcher matcher = match(DEVICE, text, "--device");
+            Matcher matcher = match(DEVICE, text, "--device /NODE@ADDRESS,endpoint=ID[,iommu=N]");
             int iommu = matcher.group(4) == null ? 0 : Integer.parseInt(matcher.group(4));
             long endpoint = TopologyOptions.number("--device", matcher.group(3), "endpoint=");
             behind.add(new Viot.MmioEndpoint(iommu, place(devicePlaces, matcher), endpoint));
@@ -104,10 +96,10 @@ final class DeviceTreeCommand implements Callable<Integer> {
         return DeviceTree.overlay(units, behind, new DeviceTree.Places(bridgePlaces, devicePlaces));
     }
 
-    private static Matcher match(Pattern pattern, String text, String option) {
+    private static Matcher match(Pattern pattern, String text, String form) {
         Matcher matcher = pattern.matcher(text);
         if (!matcher.matches()) {
-            throw new IllegalArgumentException(option + ": cannot be read: " + text);
+            throw new UsageException("not %s: %s".formatted(form, text));
         }
         return matcher;
     }
@@ -117,16 +109,8 @@ final class DeviceTreeCommand implements Callable<Integer> {
         long base = Long.parseUnsignedLong(matcher.group(2), 16);
         String other = places.put(base, matcher.group(1));
         if (other != null) {
-            throw new IllegalArgumentException(
-                    other + " and " + matcher.group(1) + " are at one address");
+            throw new UsageException(other + " and " + matcher.group(1) + " are at one address");
         }
         return base;
-    }
-
-    private ParameterException refused(String message) {
-        if (spec == null) {
-            throw new IllegalStateException("not called through the command line");
-        }
-        return new ParameterException(spec.commandLine(), message);
     }
 }

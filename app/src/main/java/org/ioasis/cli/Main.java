@@ -1,11 +1,16 @@
 package org.ioasis.cli;
 
+import java.io.IOException;
+import java.nio.file.AccessDeniedException;
+import java.nio.file.NoSuchFileException;
+import org.ioasis.guestkit.UnavailableException;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.ParameterException;
 
 /**
- * The {@code ioasis} command: parses the arguments and hands over to one command class. Runs on the
- * main thread.
+ * The {@code ioasis} command: parses the arguments, hands over to one command class, and says in
+ * one place what is wrong when that cannot go on. Runs on the main thread.
  */
 @Command(
         name = "ioasis",
@@ -24,9 +29,45 @@ import picocli.CommandLine.Command;
             AskCommand.Rogue.class
         })
 public final class Main {
+    private static final int FAILED = 1;
+
     private Main() {}
 
     public static void main(String[] args) {
-        System.exit(new CommandLine(new Main()).execute(args));
+        System.exit(commandLine().execute(args));
+    }
+
+    static CommandLine commandLine() {
+        return new CommandLine(new Main())
+                .setExecutionExceptionHandler((failure, command, _) -> failed(failure, command));
+    }
+
+    /** A bug of ours goes on as an exception, which picocli prints with its stack trace. */
+    private static int failed(Exception failure, CommandLine command) throws Exception {
+        return switch (failure) {
+            case UsageException refused ->
+                    command.getParameterExceptionHandler()
+                            .handleParseException(
+                                    new ParameterException(command, refused.getMessage()),
+                                    new String[0]);
+            case UnavailableException missing -> {
+                command.getErr().println("ioasis: " + missing.getMessage());
+                yield missing.exitCode();
+            }
+            case IOException broken -> {
+                command.getErr().println("ioasis: " + inWords(broken));
+                yield FAILED;
+            }
+            default -> throw failure;
+        };
+    }
+
+    /** The message of some of these is the file's name and nothing else. */
+    private static String inWords(IOException failure) {
+        return switch (failure) {
+            case NoSuchFileException missing -> missing.getFile() + ": no such file or folder";
+            case AccessDeniedException denied -> denied.getFile() + ": permission denied";
+            default -> String.valueOf(failure.getMessage());
+        };
     }
 }

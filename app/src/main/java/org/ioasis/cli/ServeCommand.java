@@ -14,12 +14,12 @@ import org.ioasis.serve.Server;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
-import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
-import picocli.CommandLine.ParameterException;
-import picocli.CommandLine.Spec;
 
-/** {@code ioasis serve}: the devices for a VMM that somebody else starts. */
+/**
+ * {@code ioasis serve}: the devices for a VMM that somebody else starts. Main thread; the end comes
+ * on one of the JVM's.
+ */
 @Command(
         name = "serve",
         description = {
@@ -31,12 +31,10 @@ import picocli.CommandLine.Spec;
         exitCodeListHeading = "%nExit codes:%n",
         exitCodeList = {
             "0:ended by a signal",
-            "1:a socket or a file cannot be made",
+            "1:a socket or a file cannot be made, or the configuration not be read",
             "2:wrong arguments, or a configuration with mistakes"
         })
 final class ServeCommand implements Callable<Integer> {
-    @Spec private @Nullable CommandSpec spec;
-
     @Option(
             names = "--config",
             paramLabel = "FILE",
@@ -47,7 +45,7 @@ final class ServeCommand implements Callable<Integer> {
     @Option(
             names = "--iommu",
             paramLabel = "SOCKET",
-            description = "Without a file: where the VMM connects the IOMMU.")
+            description = "Without --config: where the VMM connects the IOMMU.")
     private @Nullable Path iommu;
 
     @Option(
@@ -65,8 +63,8 @@ final class ServeCommand implements Callable<Integer> {
             names = "--rng",
             paramLabel = "SOCKET[,endpoint=ID][,rogue]",
             description = {
-                "An entropy device behind the IOMMU; repeatable. rogue: `ioasis rogue` can make it issue accesses that"
-                        + " its driver never asked for, to test what stops them."
+                "An entropy device behind the IOMMU; repeatable. endpoint=ID: as for --blk. rogue: `ioasis rogue` can"
+                        + " make it issue accesses that its driver never asked for, to test what stops them."
             })
     private List<String> rngs = List.of();
 
@@ -81,7 +79,7 @@ final class ServeCommand implements Callable<Integer> {
             names = "--control",
             paramLabel = "SOCKET",
             description =
-                    "Where `ioasis dump`, `check` and `inject` ask (default: "
+                    "Where `ioasis dump`, `check`, `inject` and `rogue` ask (default: "
                             + ServeConfig.CONTROL_NAME
                             + " beside the first socket).")
     private @Nullable Path control;
@@ -97,13 +95,7 @@ final class ServeCommand implements Callable<Integer> {
             System.err.println(e.getMessage());
             return 2;
         }
-        Server server;
-        try {
-            server = Server.start(what);
-        } catch (IOException e) {
-            System.err.println("ioasis: " + e.getMessage());
-            return 1;
-        }
+        Server server = Server.start(what);
         // A signal is the way to end a server, so it is no failure: the JVM's own code for it would
         // be 128 and its number.
         Runtime.getRuntime()
@@ -133,7 +125,7 @@ final class ServeCommand implements Callable<Integer> {
         Path socket = iommu;
         if (file != null) {
             if (socket != null || !disks.isEmpty() || !rngs.isEmpty() || viot != null) {
-                throw refused(
+                throw new UsageException(
                         "--config describes everything: no --iommu, --blk, --rng or --viot with it");
             }
             ServeConfig read = ConfigFile.read(file);
@@ -143,15 +135,9 @@ final class ServeCommand implements Callable<Integer> {
                     traced == null ? read.trace() : traced);
         }
         if (socket == null) {
-            throw refused("what to serve: --config FILE, or --iommu SOCKET and --blk or --rng");
+            throw new UsageException(
+                    "what to serve: --config FILE, or --iommu SOCKET and --blk or --rng");
         }
         return FlagConfig.of(socket, disks, rngs, viot, control, traced);
-    }
-
-    private ParameterException refused(String message) {
-        if (spec == null) {
-            throw new IllegalStateException("not called through the command line");
-        }
-        return new ParameterException(spec.commandLine(), message);
     }
 }

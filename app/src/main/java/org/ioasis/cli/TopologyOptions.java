@@ -4,15 +4,17 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.function.Supplier;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import org.ioasis.live.Unsigned;
 import org.ioasis.topology.Viot;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Option;
 
 /**
  * The options of commands that write a topology: IOMMUs on PCI, what is behind them, and where it
- * is written. What cannot be read is an IllegalArgumentException that names the option. One thread.
+ * is written. Main thread.
  */
 final class TopologyOptions {
     private static final String FUNCTION =
@@ -27,7 +29,7 @@ final class TopologyOptions {
 
     @Option(
             names = "--iommu",
-            paramLabel = "BUS:DEV.FN",
+            paramLabel = "[SEGMENT:]BUS:DEV.FN",
             description = "An IOMMU's own function, as 00:01.0 or 0001:00:01.0; repeatable.")
     private List<String> iommus = List.of();
 
@@ -44,10 +46,6 @@ final class TopologyOptions {
         return output == null && iommus.isEmpty() && ranges.isEmpty();
     }
 
-    @Nullable Path output() {
-        return output;
-    }
-
     List<Viot.Iommu> iommus() {
         return iommus.stream().map(TopologyOptions::iommu).toList();
     }
@@ -56,22 +54,30 @@ final class TopologyOptions {
         return ranges.stream().map(TopologyOptions::range).toList();
     }
 
-    /** Writes the file that was asked for and says so. Returns the command's exit code. */
-    static int write(Path target, byte[] content) {
-        try {
-            Files.write(target, content);
-        } catch (IOException e) {
-            System.err.println("ioasis: cannot write " + target + ": " + e);
-            return 1;
+    /**
+     * Makes the topology, writes it where it was asked for and says so.
+     *
+     * @param topology refuses what cannot be with an IllegalArgumentException
+     */
+    void write(Supplier<byte[]> topology) throws IOException {
+        if (output == null) {
+            throw new UsageException("--output FILE is needed");
         }
-        System.out.printf("%s: %d bytes%n", target, content.length);
-        return 0;
+        OutputFile.check("--output", output);
+        byte[] content;
+        try {
+            content = topology.get();
+        } catch (IllegalArgumentException e) {
+            throw new UsageException(String.valueOf(e.getMessage()));
+        }
+        Files.write(output, content);
+        System.out.printf("%s: %d bytes%n", output, content.length);
     }
 
     private static Viot.Iommu iommu(String text) {
         Matcher matcher = ONE.matcher(text);
         if (!matcher.matches()) {
-            throw new IllegalArgumentException("--iommu: no PCI function: " + text);
+            throw new UsageException("--iommu: not [SEGMENT:]BUS:DEV.FN, as 00:01.0: " + text);
         }
         return new Viot.Iommu(segment(matcher, 1), bdf(matcher, 1));
     }
@@ -79,16 +85,14 @@ final class TopologyOptions {
     private static Viot.PciRange range(String text) {
         Matcher matcher = RANGE.matcher(text);
         if (!matcher.matches()) {
-            throw new IllegalArgumentException(
-                    "--range: not FIRST[-LAST][,endpoint=ID][,iommu=N]: " + text);
+            throw new UsageException("--range: not FIRST[-LAST][,endpoint=ID][,iommu=N]: " + text);
         }
         int first = bdf(matcher, 1);
         int last = matcher.group(6) == null ? first : bdf(matcher, 5);
         if (matcher.group(6) != null
                 && matcher.group(5) != null
                 && segment(matcher, 5) != segment(matcher, 1)) {
-            throw new IllegalArgumentException(
-                    "--range: both ends must be in one segment: " + text);
+            throw new UsageException("--range: both ends must be in one segment: " + text);
         }
         long endpoint = first;
         int iommu = 0;
@@ -102,12 +106,12 @@ final class TopologyOptions {
         return new Viot.PciRange(iommu, segment(matcher, 1), first, last, endpoint);
     }
 
-    /** The number behind {@code key}, decimal or as 0x10. */
+    /** The number of 32 bits behind {@code key}. */
     static long number(String argument, String option, String key) {
         try {
-            return Long.decode(option.substring(key.length()));
+            return Unsigned.parse(option.substring(key.length()), 0xffff_ffffL);
         } catch (NumberFormatException e) {
-            throw new IllegalArgumentException(argument + ": no number: " + option, e);
+            throw new UsageException("%s %s %s".formatted(argument, key, e.getMessage()));
         }
     }
 

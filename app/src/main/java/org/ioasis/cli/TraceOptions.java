@@ -1,19 +1,12 @@
 package org.ioasis.cli;
 
-import java.nio.file.Files;
 import java.nio.file.Path;
 import org.ioasis.live.TraceConfig;
 import org.jspecify.annotations.Nullable;
-import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
-import picocli.CommandLine.ParameterException;
-import picocli.CommandLine.Spec;
 
 /** What the commands share that can write a trace. Main thread. */
 final class TraceOptions {
-    @Spec(Spec.Target.MIXEE)
-    private @Nullable CommandSpec spec;
-
     @Option(
             names = "--trace",
             paramLabel = "FILE",
@@ -28,6 +21,7 @@ final class TraceOptions {
 
     @Option(
             names = "--trace-format",
+            paramLabel = "FORMAT",
             defaultValue = "text",
             description =
                     "${COMPLETION-CANDIDATES}; json is one object per line (default: ${DEFAULT-VALUE}).")
@@ -46,11 +40,11 @@ final class TraceOptions {
     /**
      * The trace that is wanted, or null.
      *
-     * @throws ParameterException it cannot be written so
+     * @throws UsageException it cannot be written so
      */
     @Nullable TraceConfig chosen() {
         if (limit < 1 || limit > TraceConfig.LIMIT_MIB_MAX) {
-            throw refused(
+            throw new UsageException(
                     "--trace-limit must be 1 to %d MiB, not %d"
                             .formatted(TraceConfig.LIMIT_MIB_MAX, limit));
         }
@@ -58,17 +52,7 @@ final class TraceOptions {
         if (wanted == null) {
             return null;
         }
-        Path folder = wanted.toAbsolutePath().getParent();
-        if (folder == null || !Files.isDirectory(folder)) {
-            throw refused("--trace: there is no folder for " + wanted);
-        }
+        OutputFile.check("--trace", wanted);
         return TraceConfig.of(wanted, format == Format.json, limit);
-    }
-
-    private ParameterException refused(String message) {
-        if (spec == null) {
-            throw new IllegalStateException("not called through the command line");
-        }
-        return new ParameterException(spec.commandLine(), message);
     }
 }

@@ -6,7 +6,6 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.io.StringWriter;
 import java.nio.file.Files;
-import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -16,12 +15,9 @@ import org.ioasis.topology.ViotReport;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
-import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
-import picocli.CommandLine.ParameterException;
-import picocli.CommandLine.Spec;
 
-/** {@code ioasis viot}: writes topology tables, and says what is wrong with one. */
+/** {@code ioasis viot}: writes topology tables, and says what is wrong with one. Main thread. */
 @Command(
         name = "viot",
         description = {
@@ -37,8 +33,6 @@ import picocli.CommandLine.Spec;
         })
 final class ViotCommand implements Callable<Integer> {
     private static final JsonFactory JSON = new JsonFactory();
-
-    @Spec private @Nullable CommandSpec spec;
 
     @Option(
             names = "--check",
@@ -56,25 +50,24 @@ final class ViotCommand implements Callable<Integer> {
         Path file = check;
         if (file != null) {
             if (!topology.isEmpty()) {
-                throw refused("--check reads a table; --output, --iommu and --range write one");
+                throw new UsageException(
+                        "--check reads a table; --output, --iommu and --range write one");
+            }
+            if (Files.isDirectory(file)) {
+                throw new UsageException("--check: %s is a folder".formatted(file));
             }
             return check(file);
         }
-        Path target = topology.output();
-        List<Viot.Iommu> iommus;
-        byte[] table;
-        try {
-            iommus = topology.iommus();
-            table =
-                    Viot.table(
-                            Viot.Oem.IOASIS, iommus, topology.ranges(), Viot.OwnFunction.REFUSED);
-        } catch (IllegalArgumentException e) {
-            throw refused(String.valueOf(e.getMessage()));
+        if (json) {
+            throw new UsageException("--json is for what --check finds");
         }
-        if (target == null || iommus.isEmpty()) {
-            throw refused("--check FILE, or --output FILE with --iommu and --range");
+        List<Viot.Iommu> iommus = topology.iommus();
+        if (iommus.isEmpty()) {
+            throw new UsageException("--check FILE, or --output FILE with --iommu and --range");
         }
-        return TopologyOptions.write(target, table);
+        topology.write(() ->
+                Viot.table(Viot.Oem.IOASIS, iommus, topology.ranges(), Viot.OwnFunction.REFUSED));
+        return 0;
     }
 
     private int check(Path file) throws IOException {
@@ -82,12 +75,6 @@ final class ViotCommand implements Callable<Integer> {
         // One byte more than the largest table shows that a file is larger.
         try (InputStream in = Files.newInputStream(file)) {
             bytes = in.readNBytes(ViotReport.SIZE_MAX + 1);
-        } catch (NoSuchFileException e) {
-            System.err.println("ioasis: there is no file " + file);
-            return 1;
-        } catch (IOException e) {
-            System.err.println("ioasis: cannot read " + file + ": " + e.getMessage());
-            return 1;
         }
         ViotReport report = ViotReport.of(bytes);
         System.out.print(json ? json(report) : text(file, report));
@@ -139,12 +126,5 @@ final class ViotCommand implements Callable<Integer> {
             json.writeEndObject();
         }
         return text + "\n";
-    }
-
-    private ParameterException refused(String message) {
-        if (spec == null) {
-            throw new IllegalStateException("not called through the command line");
-        }
-        return new ParameterException(spec.commandLine(), message);
     }
 }

@@ -27,12 +27,12 @@ import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.ArgGroup;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
-import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
-import picocli.CommandLine.ParameterException;
-import picocli.CommandLine.Spec;
 
-/** {@code ioasis vm}: boots a Linux guest whose disks are behind our IOMMU and verifies its I/O. */
+/**
+ * {@code ioasis vm}: boots a Linux guest whose disks are behind our IOMMU and verifies its I/O.
+ * Main thread.
+ */
 @Command(
         name = "vm",
         description = {
@@ -47,8 +47,8 @@ import picocli.CommandLine.Spec;
             "0:the host's check holds and nothing went past the IOMMU",
             "1:it does not; the report says why",
             "2:wrong arguments",
-            "70:with --run, --interactive or --initrd: the guest ended without an exit status",
-            "69:something that this machine must have is missing"
+            "69:something that this machine must have is missing",
+            "70:with --run, --interactive or --initrd: the guest ended without an exit status"
         })
 final class VmCommand implements Callable<Integer> {
     private static final int MEMORY_MIN = 256;
@@ -66,10 +66,9 @@ final class VmCommand implements Callable<Integer> {
         tcg
     }
 
-    @Spec private @Nullable CommandSpec spec;
-
     @Option(
             names = "--accel",
+            paramLabel = "ACCEL",
             defaultValue = "auto",
             description = {
                 "${COMPLETION-CANDIDATES}: how to run the guest's instructions. auto tries KVM with a short boot and"
@@ -97,7 +96,9 @@ final class VmCommand implements Callable<Integer> {
     @Option(
             names = "--seed",
             paramLabel = "N",
-            description = "Seed of the disk's content, to repeat a run (default: random).")
+            converter = SeedConverter.class,
+            description =
+                    "Seed of the disk's content, as 0x1f or 31, to repeat a run (default: random).")
     private @Nullable Long seed;
 
     @Option(
@@ -263,50 +264,40 @@ final class VmCommand implements Callable<Integer> {
     private boolean printQemu;
 
     @Override
-    public Integer call() throws IOException, InterruptedException {
+    public Integer call() throws UnavailableException, IOException, InterruptedException {
         if (memory < MEMORY_MIN || memory > MEMORY_MAX) {
-            throw refused(
+            throw new UsageException(
                     "--memory must be %d to %d MiB, not %d"
                             .formatted(MEMORY_MIN, MEMORY_MAX, memory));
         }
         if (timeout < 1) {
-            throw refused("--timeout must be at least 1 second, not " + timeout);
+            throw new UsageException("--timeout must be at least 1 second, not " + timeout);
         }
-        Path report = json;
-        if (report != null) {
-            Path folder = report.toAbsolutePath().getParent();
-            if (folder == null || !Files.isDirectory(folder)) {
-                throw refused("--json: there is no folder for " + report);
-            }
-        }
+        OutputFile.check("--json", json);
         if (processors < 1 || processors > PROCESSOR_MAX) {
-            throw refused("--cpus must be 1 to %d, not %d".formatted(PROCESSOR_MAX, processors));
+            throw new UsageException(
+                    "--cpus must be 1 to %d, not %d".formatted(PROCESSOR_MAX, processors));
         }
         if (iommus < 1 || iommus > GuestSetup.IOMMU_LIMIT) {
-            throw refused(
+            throw new UsageException(
                     "--iommus must be 1 to %d, not %d".formatted(GuestSetup.IOMMU_LIMIT, iommus));
         }
         GuestTask task = task();
         RunOptions options = options(task);
         Progress progress = Progress.standard();
-        try {
-            if (printQemu) {
-                System.out.println(GuestSetup.qemuCommand(options, task, Host.current(), progress));
-                return 0;
-            }
-            if (!(task instanceof GuestTask.Check(long _, GuestTask.Scenario chosen))) {
-                return new ShellRun(options, task, Host.current(), progress).run();
-            }
-            RunReport result = new DiskRun(options, chosen, Host.current(), progress).run();
-            System.out.print(RunReportText.of(result));
-            if (report != null) {
-                Files.writeString(report, RunReportJson.of(result));
-            }
-            return result.isOk() ? 0 : 1;
-        } catch (UnavailableException e) {
-            System.err.println("ioasis: " + e.getMessage());
-            return e.exitCode();
+        if (printQemu) {
+            System.out.println(GuestSetup.qemuCommand(options, task, Host.current(), progress));
+            return 0;
         }
+        if (!(task instanceof GuestTask.Check(long _, GuestTask.Scenario chosen))) {
+            return new ShellRun(options, task, Host.current(), progress).run();
+        }
+        RunReport result = new DiskRun(options, chosen, Host.current(), progress).run();
+        System.out.print(RunReportText.of(result));
+        if (json != null) {
+            Files.writeString(json, RunReportJson.of(result));
+        }
+        return result.isOk() ? 0 : 1;
     }
 
     private GuestTask task() {
@@ -328,10 +319,10 @@ final class VmCommand implements Callable<Integer> {
             return new GuestTask.Boot();
         }
         if (chosen.size() > 1) {
-            throw refused(String.join(" and ", chosen) + " do not go together");
+            throw new UsageException(String.join(" and ", chosen) + " do not go together");
         }
         if (json != null && !chosen.isEmpty() && !chosen.equals(List.of("--scenario"))) {
-            throw refused(
+            throw new UsageException(
                     "--json is the report of the check, which %s does not make"
                             .formatted(chosen.getFirst()));
         }
@@ -357,7 +348,7 @@ final class VmCommand implements Callable<Integer> {
     private long seedBytes(int byDefault) {
         int chosen = mebibytes != null ? mebibytes : byDefault;
         if (chosen < MEBIBYTES_MIN || chosen > MEBIBYTES_MAX) {
-            throw refused(
+            throw new UsageException(
                     "--bytes must be %d to %d MiB, not %d"
                             .formatted(MEBIBYTES_MIN, MEBIBYTES_MAX, chosen));
         }
@@ -370,12 +361,13 @@ final class VmCommand implements Callable<Integer> {
                         ? checked
                         : seedBytes(SMALL_MEBIBYTES);
         if (disks.size() > GuestSetup.OWN_DISK_LIMIT) {
-            throw refused(
+            throw new UsageException(
                     "at most %d disks have room beside ours".formatted(GuestSetup.OWN_DISK_LIMIT));
         }
         for (Path disk : disks) {
             if (!Files.isRegularFile(disk) || !Files.isReadable(disk)) {
-                throw refused("--disk: %s is not a file that can be read".formatted(disk));
+                throw new UsageException(
+                        "--disk: %s is not a file that can be read".formatted(disk));
             }
         }
         RunOptions.Builder options =
@@ -403,7 +395,7 @@ final class VmCommand implements Callable<Integer> {
         }
         if (initrd != null) {
             if (!Files.isRegularFile(initrd)) {
-                throw refused("--initrd: there is no file " + initrd);
+                throw new UsageException("--initrd: there is no file " + initrd);
             }
             options.initramfs(initrd);
         }
@@ -414,7 +406,7 @@ final class VmCommand implements Callable<Integer> {
         switch (kernel) {
             case "stable", "backports" -> {
                 if (modules != null) {
-                    throw refused(
+                    throw new UsageException(
                             "--modules belongs to a kernel of your own; %s has its modules"
                                     .formatted(kernel));
                 }
@@ -426,16 +418,9 @@ final class VmCommand implements Callable<Integer> {
                 try {
                     return new KernelChoice.Own(Kernel.at(Path.of(kernel), modules));
                 } catch (IOException e) {
-                    throw refused("--kernel: " + e.getMessage());
+                    throw new UsageException("--kernel: " + e.getMessage());
                 }
             }
         }
-    }
-
-    private ParameterException refused(String message) {
-        if (spec == null) {
-            throw new IllegalStateException("not called through the command line");
-        }
-        return new ParameterException(spec.commandLine(), message);
     }
 }

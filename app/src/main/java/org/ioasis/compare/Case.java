@@ -10,7 +10,8 @@ import java.util.Arrays;
  * One request, both answers, and the state that both devices had before it.
  *
  * <p>What QEMU's device answers follows from fewer checks than ours: the {@code lenient} methods
- * say it, so that a rule explains one pair of answers and no other.
+ * say it, so that a rule explains one pair of answers and no other. One thread: the state goes on
+ * with the next request.
  */
 record Case(Setup setup, CommonState before, Request request, Answer ours, Answer theirs) {
     private static final long MSI_FIRST = 0xfee0_0000L;

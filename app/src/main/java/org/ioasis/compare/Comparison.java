@@ -11,6 +11,7 @@ import org.ioasis.guestkit.Provisioner;
 import org.ioasis.guestkit.Qemu;
 import org.ioasis.guestkit.UnavailableException;
 import org.ioasis.loop.IdlePolicy;
+import org.ioasis.machine.IommuUnit;
 import org.ioasis.machine.Machine;
 import org.ioasis.machine.RngOptions;
 import org.ioasis.run.Progress;
@@ -92,16 +93,7 @@ public final class Comparison {
         Path dmaSocket = workspace.file("dma" + number + ".sock");
         try (Machine machine =
                 new Machine("ours", setup.ours(), IdlePolicy.EVENT_DRIVEN, iommuSocket)) {
-            RngOptions dma =
-                    new RngOptions(
-                            "dma", dmaSocket, Requests.DMA_ENDPOINT, Machine.X86_ENDPOINT, true);
-            Rogue rogue = machine.addRng(machine.iommus().getFirst(), dma).rogue().orElseThrow();
-            List<Integer> silent = new ArrayList<>(Requests.ENDPOINTS);
-            silent.remove(Integer.valueOf(Requests.DMA_ENDPOINT));
-            silent.addAll(Requests.CHIPSET);
-            for (int endpoint : silent) {
-                machine.iommus().getFirst().engine().plug(endpoint, Machine.X86_ENDPOINT);
-            }
+            Rogue rogue = plug(machine.iommus().getFirst(), machine, dmaSocket);
             machine.start();
             List<String> oursDevices =
                     List.of(
@@ -131,6 +123,21 @@ public final class Comparison {
                 }
             }
         }
+    }
+
+    /** Puts behind the IOMMU what is behind QEMU's; returns the endpoint that accesses memory. */
+    private static Rogue plug(IommuUnit iommu, Machine machine, Path dmaSocket) throws IOException {
+        for (int endpoint : Requests.ENDPOINTS) {
+            if (endpoint != Requests.DMA_ENDPOINT) {
+                iommu.engine().plug(endpoint, Machine.X86_ENDPOINT);
+            }
+        }
+        for (int endpoint : Requests.CHIPSET) {
+            iommu.engine().plug(endpoint, Machine.X86_ENDPOINT);
+        }
+        RngOptions dma =
+                new RngOptions("dma", dmaSocket, Requests.DMA_ENDPOINT, Machine.X86_ENDPOINT, true);
+        return machine.addRng(iommu, dma).rogue().orElseThrow();
     }
 
     private void tell(long done) {

@@ -41,6 +41,7 @@ sealed interface DmaEngine {
 
         private static final long READ_TO = BUFFER + 0x800;
 
+        /** After this long, by the machine's clock, the device does what it was told. */
         private static final Duration DELAY = Duration.ofMillis(100);
 
         private final QtestClient qtest;

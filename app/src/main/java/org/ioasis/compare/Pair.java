@@ -139,8 +139,7 @@ final class Pair {
         int at = 0;
         while (at < all.size()) {
             int end = Math.min(all.size(), at + Subject.BATCH);
-            int done = batch(all.subList(at, end));
-            at += done;
+            at += batch(all.subList(at, end));
         }
     }
 

@@ -6,6 +6,7 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Where an access of {@link Requests#DMA_ENDPOINT} leads, by the state that both devices are in.
+ * Immutable; any thread.
  *
  * @param isAttached the endpoint has a domain
  * @param isIdentity it reaches everything: by the bypass of its domain, or by that of the device

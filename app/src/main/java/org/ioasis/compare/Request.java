@@ -17,7 +17,7 @@ final class Request {
     /** Writable bytes at most. */
     static final int WRITABLE = 640;
 
-    /** Properties and tail of a PROBE, by the probe_size that both devices have. */
+    /** Bytes of properties in the answer to a PROBE: the probe_size that both devices have. */
     static final int PROPERTIES = 512;
 
     /** Readable and writable part each in one descriptor, or cut in two, or that in a table. */

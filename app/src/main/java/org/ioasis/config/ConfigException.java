@@ -4,7 +4,7 @@ import java.util.Comparator;
 import java.util.List;
 import java.util.stream.Collectors;
 
-/** A configuration that is not served, with everything that is wrong with it. */
+/** A configuration that is not served, with everything that is wrong with it. Any thread. */
 public final class ConfigException extends Exception {
     private static final long serialVersionUID = 1L;
 

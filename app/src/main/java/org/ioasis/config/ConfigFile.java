@@ -1,6 +1,7 @@
 package org.ioasis.config;
 
 import java.io.IOException;
+import java.nio.charset.CharacterCodingException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -46,12 +47,19 @@ public final class ConfigFile {
      * @throws IOException it cannot be read
      */
     public static ServeConfig read(Path file) throws IOException, ConfigException {
+        if (Files.isDirectory(file)) {
+            throw new IOException(file + " is a folder");
+        }
         if (Files.size(file) > SIZE_MAX) {
             throw new IOException(file + " is larger than 1 MiB");
         }
         Path parent = file.getParent();
-        return parse(
-                Files.readString(file), parent == null ? Path.of("") : parent, file.toString());
+        try {
+            return parse(
+                    Files.readString(file), parent == null ? Path.of("") : parent, file.toString());
+        } catch (CharacterCodingException e) {
+            throw new IOException(file + " is not text in UTF-8", e);
+        }
     }
 
     static ServeConfig parse(String text, Path folder, String name) throws ConfigException {

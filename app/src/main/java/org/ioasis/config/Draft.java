@@ -34,10 +34,16 @@ final class Draft {
     static final int SLOT_FIRST = 1;
 
     static final int SLOT_LAST = 30;
+
+    /** What sun_path of unix(7) has room for, without the final zero. */
     private static final int SOCKET_PATH_BYTES = 107;
+
     private static final String NAME = "[A-Za-z0-9][A-Za-z0-9._-]{0,39}";
 
-    /** What PROBE has room for. */
+    /**
+     * Properties of 24 bytes in the 512 of our probe_size, with a head of zeroes behind them
+     * (virtio 1.4, 5.13.6.7).
+     */
     private static final int REGIONS_MAX = 21;
 
     /** One machine as written. */
@@ -167,7 +173,10 @@ final class Draft {
                 devices.add(new DeviceConfig(options(device, deviceName, (int) endpoint), bdf));
             }
             if (devices.size() > iommu.options.endpointLimit()) {
-                problem(iommu.place, "more endpoints than endpoints_max");
+                problem(
+                        iommu.place,
+                        "%d endpoints are more than endpoints_max, %d"
+                                .formatted(devices.size(), iommu.options.endpointLimit()));
             }
             int slot = iommuSlots.getOrDefault(iommu, SLOT_FIRST);
             iommus.add(
@@ -222,7 +231,9 @@ final class Draft {
 
     private void checkSocket(Place place, Path socket) {
         if (socket.toString().getBytes(StandardCharsets.UTF_8).length > SOCKET_PATH_BYTES) {
-            problem(place, "socket path is longer than 107 bytes: " + socket);
+            problem(
+                    place,
+                    "socket path is longer than %d bytes: %s".formatted(SOCKET_PATH_BYTES, socket));
         }
         Path absolute = socket.toAbsolutePath().normalize();
         if (!sockets.add(absolute)) {
@@ -271,17 +282,12 @@ final class Draft {
                             .formatted(disk.isWritable ? "write" : "read", disk.file));
         }
         String serial = disk.serial;
-        if (serial != null && !isSerial(serial)) {
+        if (serial != null && !BlkSettings.isSerial(serial)) {
             problem(
                     place,
                     "serial \"%s\" is not up to %d ASCII characters"
                             .formatted(serial, VirtioBlk.ID_BYTES));
         }
-    }
-
-    private static boolean isSerial(String text) {
-        return text.length() <= VirtioBlk.ID_BYTES
-                && StandardCharsets.US_ASCII.newEncoder().canEncode(text);
     }
 
     /** What was chosen, or the name as far as it fits; empty where neither is possible. */
@@ -290,7 +296,7 @@ final class Draft {
                 disk.serial != null
                         ? disk.serial
                         : name.substring(0, Math.min(name.length(), VirtioBlk.ID_BYTES));
-        return isSerial(chosen) ? chosen : "";
+        return BlkSettings.isSerial(chosen) ? chosen : "";
     }
 
     /** The slots of a machine's root bus. */
@@ -320,7 +326,10 @@ final class Draft {
                     return slot;
                 }
             }
-            problem(place, "no slot of the root bus is free: at most %d devices".formatted(30));
+            problem(
+                    place,
+                    "no slot of the root bus is free: at most %d devices and IOMMUs"
+                            .formatted(SLOT_LAST - SLOT_FIRST + 1));
             return SLOT_FIRST;
         }
     }

@@ -13,6 +13,7 @@ import org.ioasis.config.Draft.MachineDraft;
 import org.ioasis.config.Problem.Place;
 import org.ioasis.iommu.IommuOptions;
 import org.ioasis.live.TraceConfig;
+import org.ioasis.live.Unsigned;
 import org.ioasis.machine.Machine;
 import org.ioasis.virtio.blk.BlkBlocks;
 import org.ioasis.virtio.blk.BlkErasing;
@@ -169,18 +170,11 @@ public final class FlagConfig {
                 return otherwise;
             }
             try {
-                long number =
-                        value.startsWith("0x")
-                                ? Long.parseLong(value.substring(2), 16)
-                                : Long.parseLong(value);
-                if (number >= 0 && number <= max) {
-                    return number;
-                }
+                return Unsigned.parse(value, max);
             } catch (NumberFormatException e) {
-                // As a number out of range.
+                problem("%s must be a number up to %d, not \"%s\"".formatted(key, max, value));
+                return otherwise;
             }
-            problem("%s must be a number up to %d, not \"%s\"".formatted(key, max, value));
-            return otherwise;
         }
 
         /** Reports what nobody asked for. */

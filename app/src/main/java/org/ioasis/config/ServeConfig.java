@@ -2,6 +2,7 @@ package org.ioasis.config;
 
 import java.nio.file.Path;
 import java.util.List;
+import java.util.stream.IntStream;
 import org.ioasis.iommu.IommuOptions;
 import org.ioasis.live.TraceConfig;
 import org.ioasis.machine.DeviceOptions;
@@ -42,7 +43,7 @@ public record ServeConfig(
             List<Viot.Iommu> nodes =
                     iommus.stream().map(iommu -> new Viot.Iommu(0, iommu.bdf())).toList();
             List<Viot.PciRange> ranges =
-                    java.util.stream.IntStream.range(0, iommus.size())
+                    IntStream.range(0, iommus.size())
                             .boxed()
                             .flatMap(i ->
                                     iommus.get(i).devices().stream()

@@ -7,6 +7,7 @@ import java.util.List;
 import java.util.Set;
 import java.util.TreeSet;
 import org.ioasis.config.Problem.Place;
+import org.ioasis.live.Unsigned;
 import org.jspecify.annotations.Nullable;
 import org.tomlj.TomlArray;
 import org.tomlj.TomlPosition;
@@ -173,11 +174,8 @@ final class TableReader {
     }
 
     private static @Nullable Long parse(String text) {
-        String digits = text.replace("_", "");
         try {
-            return digits.startsWith("0x")
-                    ? Long.parseUnsignedLong(digits.substring(2), 16)
-                    : Long.parseUnsignedLong(digits);
+            return Unsigned.parse(text.replace("_", ""));
         } catch (NumberFormatException e) {
             return null;
         }

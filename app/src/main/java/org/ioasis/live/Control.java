@@ -8,10 +8,13 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HashSet;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
+import java.util.function.Predicate;
 import org.ioasis.loop.EventHandler;
 import org.ioasis.loop.EventLoop;
 import org.ioasis.loop.IdlePolicy;
@@ -308,31 +311,26 @@ public final class Control implements AutoCloseable {
 
     /** Fires; the answer comes when the volley is over. */
     private void rogue(String[] words, Connection client) {
-        List<String> names = new ArrayList<>();
-        Rogue chosen = null;
+        Map<String, Rogue> rogues = new LinkedHashMap<>();
         for (Machine machine : machines) {
             for (IommuUnit iommu : machine.iommus()) {
                 for (EndpointDevice device : iommu.devices()) {
                     if (device instanceof Rng rng && rng.rogue().isPresent()) {
-                        String full = machine.name() + "/" + rng.name();
-                        boolean isIt = words[1].equals(full) || words[1].equals("-");
-                        names.add(full);
-                        chosen = isIt ? rng.rogue().get() : chosen;
+                        rogues.put(machine.name() + "/" + rng.name(), rng.rogue().get());
                     }
                 }
             }
         }
-        if (chosen == null || (words[1].equals("-") && names.size() > 1)) {
+        if (rogues.isEmpty()) {
             client.answer(
                     new Answer(
-                            2,
-                            names.isEmpty()
-                                    ? "no device is a rogue: start the server with --rng SOCKET,rogue\n"
-                                    : "which rogue: " + String.join(", ", names) + "\n"));
+                            2, "no device is a rogue: start the server with --rng SOCKET,rogue\n"));
             return;
         }
+        Rogue chosen;
         Volley volley;
         try {
+            chosen = chosen("rogue", words[1], rogues);
             volley = volley(words);
         } catch (IllegalArgumentException e) {
             client.answer(new Answer(2, e.getMessage() + "\n"));
@@ -351,6 +349,23 @@ public final class Control implements AutoCloseable {
                         });
     }
 
+    /**
+     * What {@code name} says, or the only one for {@code -}.
+     *
+     * @throws IllegalArgumentException there is none of that name, or more than one
+     */
+    private static <T> T chosen(String kind, String name, Map<String, T> candidates) {
+        T chosen =
+                name.equals("-") && candidates.size() == 1
+                        ? candidates.values().iterator().next()
+                        : candidates.get(name);
+        if (chosen == null) {
+            throw new IllegalArgumentException(
+                    "which %s: %s".formatted(kind, String.join(", ", candidates.keySet())));
+        }
+        return chosen;
+    }
+
     private static Volley volley(String... words) {
         Access access =
                 switch (words[2]) {
@@ -358,10 +373,10 @@ public final class Control implements AutoCloseable {
                     case "write" -> Access.WRITE;
                     default -> throw new IllegalArgumentException("read or write, not " + words[2]);
                 };
-        long first = number(words[4], -1L);
-        long second = number(words[5], -1L);
-        int length = (int) number(words[6], Volley.LENGTH_LIMIT);
-        long count = number(words[7], VOLLEY_MAX);
+        long first = Unsigned.parse(words[4]);
+        long second = Unsigned.parse(words[5]);
+        int length = (int) Unsigned.parse(words[6], Volley.LENGTH_LIMIT);
+        long count = Unsigned.parse(words[7], VOLLEY_MAX);
         if (length == 0 || count == 0) {
             throw new IllegalArgumentException("length and count must be at least 1");
         }
@@ -381,23 +396,6 @@ public final class Control implements AutoCloseable {
                                     "stride or scatter, not " + words[3]);
                 };
         return new Volley(access, aim, length, count);
-    }
-
-    /** A number up to {@code max}, unsigned. */
-    private static long number(String text, long max) {
-        try {
-            long number =
-                    text.startsWith("0x")
-                            ? Long.parseUnsignedLong(text.substring(2), 16)
-                            : Long.parseUnsignedLong(text);
-            if (Long.compareUnsigned(number, max) <= 0) {
-                return number;
-            }
-        } catch (NumberFormatException e) {
-            // As a number out of range.
-        }
-        throw new IllegalArgumentException(
-                "\"%s\" is not a number up to %s".formatted(text, Long.toUnsignedString(max)));
     }
 
     private static String text(Volley volley, Tally tally) {
@@ -420,41 +418,31 @@ public final class Control implements AutoCloseable {
     }
 
     private Answer inject(String where, String name, String value) {
+        Map<String, Predicate<Injection>> iommus = new LinkedHashMap<>();
+        for (Machine machine : machines) {
+            for (IommuUnit iommu : machine.iommus()) {
+                iommus.put(
+                        machine.name() + "/" + iommu.name(),
+                        planted -> machine.onLoop(() -> iommu.inject(planted)));
+            }
+        }
         Injection injection;
+        Predicate<Injection> plant;
         try {
             injection =
                     name.equals("none")
                             ? new Injection.None()
-                            : Injection.of(name, Long.parseLong(value));
-        } catch (NumberFormatException e) {
-            return new Answer(2, name + " needs a number\n");
+                            : Injection.of(name, Unsigned.parse(value, Long.MAX_VALUE));
+            plant = chosen("IOMMU", where, iommus);
         } catch (IllegalArgumentException e) {
             return new Answer(2, e.getMessage() + "\n");
         }
-        List<String> names = new ArrayList<>();
-        Machine machine = null;
-        IommuUnit unit = null;
-        for (Machine candidate : machines) {
-            for (IommuUnit iommu : candidate.iommus()) {
-                String full = candidate.name() + "/" + iommu.name();
-                names.add(full);
-                if (full.equals(where)) {
-                    machine = candidate;
-                    unit = iommu;
-                }
-            }
-        }
-        if (where.equals("-") && names.size() == 1) {
-            machine = machines.getFirst();
-            unit = machine.iommus().getFirst();
-        }
-        if (machine == null || unit == null) {
-            return new Answer(2, "which IOMMU: " + String.join(", ", names) + "\n");
-        }
-        IommuUnit chosen = unit;
-        boolean answers = machine.onLoop(() -> chosen.inject(injection));
-        return answers
-                ? new Answer(0, "planted: " + injection + "\n")
+        return plant.test(injection)
+                ? new Answer(
+                        0,
+                        injection instanceof Injection.None
+                                ? "nothing is planted any more\n"
+                                : "planted: " + injection + "\n")
                 : new Answer(1, "the machine's loop does not answer\n");
     }
 

@@ -36,15 +36,6 @@ public final class ControlClient {
     /**
      * Asks one thing.
      *
-     * @throws IOException nobody listens there, or what does is no server of ours
-     */
-    public static Answer ask(Path socket, String command) throws IOException {
-        return ask(socket, command, WAIT_MILLIS);
-    }
-
-    /**
-     * Asks one thing that may take a while.
-     *
      * @param waitMillis how long to wait for each part of the answer
      * @throws IOException nobody listens there, or what does is no server of ours
      */

@@ -19,4 +19,18 @@ public record DiskOptions(
         int endpoint,
         EndpointProperties properties,
         BlkSettings settings)
-        implements DeviceOptions {}
+        implements DeviceOptions {
+
+    /** A disk of an x86 VMM with the usual settings, whose name is its serial number. */
+    public static DiskOptions of(
+            String name, Path file, boolean isWritable, Path socket, int endpoint) {
+        return new DiskOptions(
+                name,
+                file,
+                isWritable,
+                socket,
+                endpoint,
+                Machine.X86_ENDPOINT,
+                BlkSettings.of(name));
+    }
+}

@@ -5,7 +5,7 @@ import org.ioasis.iommu.EndpointCounts;
 import org.ioasis.pci.VirtioPciFunction;
 import org.ioasis.vfiouser.VfioUserServer;
 
-/** A device behind an IOMMU, whatever its kind, with what belongs to every one. */
+/** A device behind an IOMMU, whatever its kind, with what belongs to every one. Any thread. */
 public sealed interface EndpointDevice permits Disk, Rng {
     /** What reports call it. */
     String name();
@@ -16,7 +16,7 @@ public sealed interface EndpointDevice permits Disk, Rng {
 
     VfioUserServer server();
 
-    /** What its accesses to memory came to. Any thread. */
+    /** What its accesses to memory came to. */
     default EndpointCounts accesses() {
         return endpoint().counts();
     }

@@ -154,28 +154,6 @@ public final class Machine implements AutoCloseable {
     }
 
     /**
-     * Adds a disk behind the first IOMMU. Before {@link #start}.
-     *
-     * @param name for reports, and the serial number that the guest sees
-     * @param endpointId what the IOMMU tells the disk by; the topology table must give its function
-     *     the same id
-     * @throws IOException the file cannot be opened or the socket not made
-     */
-    public Disk addDisk(String name, int endpointId, Path file, boolean isWritable, Path socket)
-            throws IOException {
-        return addDisk(
-                iommus.getFirst(),
-                new DiskOptions(
-                        name,
-                        file,
-                        isWritable,
-                        socket,
-                        endpointId,
-                        X86_ENDPOINT,
-                        BlkSettings.of(name)));
-    }
-
-    /**
      * Adds a disk behind {@code behind}. Before {@link #start}.
      *
      * @throws IllegalArgumentException the endpoint's id is taken, or there are too many

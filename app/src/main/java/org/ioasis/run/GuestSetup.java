@@ -25,7 +25,6 @@ import org.ioasis.loop.IdlePolicy;
 import org.ioasis.machine.DiskOptions;
 import org.ioasis.machine.Machine;
 import org.ioasis.topology.Viot;
-import org.ioasis.virtio.blk.BlkSettings;
 import org.ioasis.vm.Accel;
 import org.ioasis.vm.AccelChoice;
 import org.ioasis.vm.GuestEvent;
@@ -243,14 +242,12 @@ public final class GuestSetup implements AutoCloseable {
             for (Place place : places) {
                 machine.addDisk(
                         machine.iommus().get(place.iommu()),
-                        new DiskOptions(
+                        DiskOptions.of(
                                 place.name(),
                                 place.file(),
                                 place.isWritable(),
                                 place.socket(),
-                                place.bdf(),
-                                Machine.X86_ENDPOINT,
-                                BlkSettings.of(place.name())));
+                                place.bdf()));
             }
             isComplete = true;
             return machine;

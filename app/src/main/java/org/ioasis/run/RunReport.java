@@ -61,15 +61,4 @@ public record RunReport(
         }
         return sum;
     }
-
-    /** All requests of the driver. */
-    public long requestCount() {
-        long sum = unanswered;
-        for (Map<Status, Long> byStatus : requests.values()) {
-            for (long count : byStatus.values()) {
-                sum += count;
-            }
-        }
-        return sum;
-    }
 }

@@ -68,13 +68,14 @@ class CommonStateTest {
         apply(
                 Request.attach(0x20, 1, 0),
                 Request.attach(0x28, 1, 0),
-                Request.attach(0x30, 2, ATTACH_F_BYPASS),
                 Request.attach(0xf8, 3, 0),
+                Request.attach(0xfa, 2, ATTACH_F_BYPASS),
                 Request.map(1, 0x1000, 0x1fff, 0xc00000, MAP_F_READ),
                 Request.map(3, 0, -1L, 0, MAP_F_WRITE));
         CommonState other = new CommonState();
         other.apply(Request.attach(0x20, 3, 0));
         other.apply(Request.map(3, 0x5000, 0x5fff, 0, 0));
+        other.apply(Request.attach(0x30, 2, 0));
         other.apply(Request.attach(0x10028, 1, ATTACH_F_BYPASS));
 
         state.rebuild(List.of(0x10028)).forEach(other::apply);

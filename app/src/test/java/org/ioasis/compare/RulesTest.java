@@ -219,6 +219,7 @@ class RulesTest {
         assertThat(explain(request, properties, noent)).isEmpty();
         assertThat(explain(Request.probe(0x20), noent, properties)).isEmpty();
         assertThat(explain(Request.probe(0x31), noent, properties)).isEmpty();
+        assertThat(explain(Request.probe(Requests.OWN), noent, properties)).contains("D-47");
         assertThat(explain(request, noent, Answer.tail(request, S_OK, Request.PROPERTIES)))
                 .as("without the region")
                 .isEmpty();

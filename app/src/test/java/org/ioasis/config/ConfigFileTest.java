@@ -12,6 +12,7 @@ import java.util.Objects;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 import org.ioasis.config.ServeConfig.DeviceConfig;
 import org.ioasis.config.ServeConfig.IommuConfig;
 import org.ioasis.config.ServeConfig.MachineConfig;
@@ -170,6 +171,28 @@ class ConfigFileTest {
                         "resv_mem = [{subtype=\"MSI\",start=0,end=1},{subtype=\"MSI\",start=4,end=5}]")) {
             assertThat(problems(machine("", line))).as(line).hasSize(1);
         }
+    }
+
+    @Test
+    void limitsOfADeviceAndItsSocketAreMetAndNotExceeded() throws Exception {
+        assertThat(read(machine("", regions(21))).machines()).hasSize(1);
+        assertThat(problems(machine("", regions(22))))
+                .containsExactly("5:1: 22 reserved regions; PROBE has room for 21");
+
+        String name = "s".repeat(107 - folder.toString().length() - 1);
+        assertThat(read(machine("", "").replace("i.sock", name)).machines()).hasSize(1);
+        assertThat(problems(machine("", "").replace("i.sock", name + "s")))
+                .containsExactly(
+                        "2:1: socket path is longer than 107 bytes: " + folder.resolve(name + "s"));
+
+        assertThat(problems(machine("endpoints_max = 1", "[[machine.iommu.rng]]\nsocket = \"r\"")))
+                .containsExactly("2:1: 2 endpoints are more than endpoints_max, 1");
+    }
+
+    private static String regions(int count) {
+        return IntStream.range(0, count)
+                .mapToObj(i -> "{ start = %d, end = %d }".formatted(2 * i, 2 * i))
+                .collect(Collectors.joining(", ", "resv_mem = [", "]"));
     }
 
     @Test
@@ -367,6 +390,20 @@ class ConfigFileTest {
                                 false));
         assertThat(config.controlSocket()).isEqualTo(folder.resolve("c.sock"));
         assertThat(config.trace()).isEqualTo(TraceConfig.of(folder.resolve("trace.log"), true, 7));
+    }
+
+    @Test
+    void limitsOfOneEndpointAreThoseOfItsIommuUnlessTheyAreGiven() throws Exception {
+        IommuOptions options =
+                read(machine("mappings_max = 9\ntables_max = 131072\n", ""))
+                        .machines()
+                        .getFirst()
+                        .iommus()
+                        .getFirst()
+                        .options();
+
+        assertThat(options.endpointMappingLimit()).isEqualTo(9);
+        assertThat(options.endpointTableLimit()).isEqualTo(131072);
     }
 
     @Test

@@ -3,8 +3,6 @@ package org.ioasis.machine;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import java.io.IOException;
-import java.nio.file.Files;
-import java.nio.file.Path;
 import org.ioasis.iommu.Completion;
 import org.ioasis.iommu.EndpointProperties;
 import org.ioasis.iommu.Iommu;
@@ -92,18 +90,9 @@ final class TableBoundTest {
         }
     }
 
-    private static long residentBytes() throws IOException {
-        for (String line : Files.readAllLines(Path.of("/proc/self/status"))) {
-            if (line.startsWith("VmRSS:")) {
-                return Long.parseLong(line.replaceAll("[^0-9]", "")) * 1024;
-            }
-        }
-        throw new IOException("no VmRSS in /proc/self/status");
-    }
-
     @Test
     void aPageInEvery2MiBWithoutEndStaysWithinTheQuotaAndIsGivenBack() throws IOException {
-        long before = residentBytes();
+        long before = ProcessMemory.resident();
         long mapped = 0;
         while (mapPage(DOMAIN, mapped * MIB2) == Status.OK) {
             mapped++;
@@ -118,7 +107,7 @@ final class TableBoundTest {
         }
         assertThat(pool.tableBytes()).as("a refused MAP takes nothing").isEqualTo(held);
         assertThat(iommu.mappingCount()).isEqualTo(mapped);
-        assertThat(residentBytes() - before).isLessThanOrEqualTo(QUOTA + SLACK);
+        assertThat(ProcessMemory.resident() - before).isLessThanOrEqualTo(QUOTA + SLACK);
         unmap(0, -1L);
         assertThat(pool.tableBytes()).isLessThanOrEqualTo(LITTLE);
         assertThat(iommu.mappingCount()).isZero();
@@ -127,7 +116,7 @@ final class TableBoundTest {
     @Test
     void domainsWithoutEndStayWithinTheirLimitAndTheQuota() throws IOException {
         moveThrough(100_000); // until the heap is as large as garbage makes it
-        long before = residentBytes();
+        long before = ProcessMemory.resident();
         moveThrough(200_000);
         int attached = 1;
         while (attached < 1024 && attach(attached, DOMAIN + attached) == Status.OK) {
@@ -139,7 +128,7 @@ final class TableBoundTest {
         assertThat(attached).isEqualTo(512);
         assertThat(iommu.domainCount()).isEqualTo(512);
         assertThat(pool.tableBytes()).isLessThanOrEqualTo(512 * 3 * PAGE);
-        assertThat(residentBytes() - before).isLessThanOrEqualTo(QUOTA + SLACK);
+        assertThat(ProcessMemory.resident() - before).isLessThanOrEqualTo(QUOTA + SLACK);
     }
 
     /** One endpoint goes from domain to domain and leaves a mapping in each. */
@@ -155,7 +144,7 @@ final class TableBoundTest {
 
     @Test
     void mapAndUnmapAllOverTheAddressSpaceTenMillionTimesHoldsLittle() throws IOException {
-        long before = residentBytes();
+        long before = ProcessMemory.resident();
         for (long i = 0; i < 10_000_000; i++) {
             // 2^27 places of 2 MiB are all of 48 bits; an odd factor reaches every one of them.
             long first = ((i * 0x9E3779B1L) & ((1L << 27) - 1)) * MIB2;
@@ -166,6 +155,6 @@ final class TableBoundTest {
 
         assertThat(iommu.mappingCount()).isZero();
         assertThat(pool.tableBytes()).isLessThanOrEqualTo(LITTLE);
-        assertThat(residentBytes() - before).isLessThanOrEqualTo(SLACK);
+        assertThat(ProcessMemory.resident() - before).isLessThanOrEqualTo(SLACK);
     }
 }

@@ -116,7 +116,8 @@ class LiveServerTest {
     }
 
     private ControlClient.Answer ask(String command) throws IOException {
-        return ControlClient.ask(folder.resolve("ioasis-control.sock"), command);
+        return ControlClient.ask(
+                folder.resolve("ioasis-control.sock"), command, ControlClient.WAIT_MILLIS);
     }
 
     /** The cause that is named for the disk. */
@@ -148,7 +149,8 @@ class LiveServerTest {
         assertThat(ask("inject - map_nomem 0").text())
                 .isEqualTo("map_nomem must be 1 to 1000000000, not 0\n");
         assertThat(ask("inject - colour 1").text()).startsWith("colour is not one of map_nomem");
-        assertThat(ask("inject - map_nomem x").text()).isEqualTo("map_nomem needs a number\n");
+        assertThat(ask("inject - map_nomem x").text())
+                .isEqualTo("\"x\" is not a number up to 9223372036854775807\n");
         assertThat(ask("inject machine/other map_nomem 1").text())
                 .isEqualTo("which IOMMU: machine/iommu\n");
         assertThat(ask("dump").status()).isZero();
@@ -390,7 +392,7 @@ class LiveServerTest {
         start(false);
         IommuDriver iommu = startIommu();
         assertThat(iommu.attach(ENDPOINT, 1, 0)).isZero();
-        assertThat(ask("inject - map_nomem 2").text()).isEqualTo("planted: MapNoMemory[nth=2]\n");
+        assertThat(ask("inject - map_nomem 0x2").text()).isEqualTo("planted: MapNoMemory[nth=2]\n");
 
         assertThat(iommu.map(1, 0x1000, 0x1fff, 0)).isZero();
         assertThat(iommu.map(1, 0x2000, 0x2fff, 0)).isEqualTo(S_NOMEM);
@@ -410,7 +412,7 @@ class LiveServerTest {
         assertThat(ask("inject - unmap_delay_ms 300").status()).isZero();
 
         assertThat(iommu.unmap(1, 0x1000, 0x1fff)).isZero();
-        assertThat(ask("inject - none 0").status()).isZero();
+        assertThat(ask("inject - none 0").text()).isEqualTo("nothing is planted any more\n");
         assertThat(iommu.map(1, 0x1000, 0x1fff, 0)).isZero();
 
         assertThat(traced())
@@ -527,8 +529,8 @@ class LiveServerTest {
     @Test
     void rogueReachesWhatIsMappedForItAndNothingElse() throws Exception {
         server = Server.start(config(false, "rng.sock,endpoint=0x18,rogue"));
-        SocketVmm disk = startDisk();
-        SocketVmm rng = connectWithMemory("rng");
+        SocketVmm _ = startDisk();
+        SocketVmm _ = connectWithMemory("rng");
         IommuDriver iommu = startIommu();
         assertThat(iommu.attach(0x18, 1, 0)).isZero();
         assertThat(iommu.attach(ENDPOINT, 2, 0)).isZero();
@@ -556,7 +558,6 @@ class LiveServerTest {
         assertThat(ask("rogue - read stride 0x5000 0 64 1").text())
                 .contains("1 went through")
                 .containsPattern("SHA-256 of what was read: [0-9a-f]{64}\n");
-        assertThat(rng.status() + disk.status()).isPositive();
     }
 
     @Test

@@ -15,6 +15,7 @@ import org.ioasis.iommu.Iommu;
 import org.ioasis.iommu.IommuOptions;
 import org.ioasis.iommu.Status;
 import org.ioasis.iommu.fault.FaultQueue;
+import org.ioasis.iommu.mapping.MapFlags;
 import org.ioasis.iommu.mapping.MappingStores;
 import org.ioasis.iommu.mapping.TablePool;
 import org.ioasis.machine.EngineTables;
@@ -40,7 +41,7 @@ import org.ioasis.sys.Memfd;
 final class Engine implements AutoCloseable {
     private static final int ENDPOINT = 0x18;
     static final int DOMAIN = 7;
-    private static final int READ_WRITE = 3;
+    private static final int READ_WRITE = MapFlags.READ | MapFlags.WRITE;
     private static final int BATCH = 64;
     private static final long TABLE_QUOTA = 256L << 20;
     private static final long REGION_BORDER = 2L << 30;

@@ -9,7 +9,6 @@ import static java.nio.ByteOrder.LITTLE_ENDIAN;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.lang.invoke.VarHandle;
-import org.ioasis.iommu.mapping.MapFlags;
 import org.ioasis.memory.Dma;
 import org.ioasis.spec.SplitRing;
 import org.ioasis.spec.Virtio;
@@ -42,11 +41,8 @@ final class RequestQueue implements Interrupts {
     private static final long TAIL = 48;
     private static final long BLOCK_BYTES = SLOT_AREA + SLOTS * SLOT_BYTES;
 
-    private static final int UNMAP_BYTES = 28;
-    private static final int MAP_BYTES = 36;
-    private static final int TAIL_BYTES = 4;
     private static final byte NO_STATUS = (byte) 0xff;
-    private static final int READ_WRITE = MapFlags.READ | MapFlags.WRITE;
+    private static final int READ_WRITE = VirtioIommu.MAP_F_READ | VirtioIommu.MAP_F_WRITE;
 
     private static final VarHandle U16 = JAVA_SHORT.withOrder(LITTLE_ENDIAN).varHandle();
     private static final ValueLayout.OfInt U32 = JAVA_INT_UNALIGNED.withOrder(LITTLE_ENDIAN);
@@ -104,11 +100,11 @@ final class RequestQueue implements Interrupts {
     }
 
     void putUnmap(int slot, long first, long last) {
-        put(slot, VirtioIommu.T_UNMAP, first, last, 0, 0, UNMAP_BYTES);
+        put(slot, VirtioIommu.T_UNMAP, first, last, 0, 0, VirtioIommu.UNMAP_SIZE);
     }
 
     void putMap(int slot, long first, long last, long gpa) {
-        put(slot, VirtioIommu.T_MAP, first, last, gpa, READ_WRITE, MAP_BYTES);
+        put(slot, VirtioIommu.T_MAP, first, last, gpa, READ_WRITE, VirtioIommu.MAP_SIZE);
     }
 
     /** Writes a request and makes it available. */
@@ -116,15 +112,17 @@ final class RequestQueue implements Interrupts {
             int slot, int type, long first, long last, long gpa, int flags, int requestBytes) {
         long at = SLOT_AREA + slot * SLOT_BYTES;
         block.set(U32, at, type);
-        block.set(U32, at + 4, Engine.DOMAIN);
-        block.set(U64, at + 8, first);
-        block.set(U64, at + 16, last);
-        block.set(U64, at + 24, gpa); // of an UNMAP, 4 bytes that are reserved
-        block.set(U32, at + 32, flags);
+        // An UNMAP begins as a MAP does; of the rest it has the first 4 bytes, which are reserved.
+        block.set(U32, at + VirtioIommu.MAP_DOMAIN, Engine.DOMAIN);
+        block.set(U64, at + VirtioIommu.MAP_VIRT_START, first);
+        block.set(U64, at + VirtioIommu.MAP_VIRT_END, last);
+        block.set(U64, at + VirtioIommu.MAP_PHYS_START, gpa);
+        block.set(U32, at + VirtioIommu.MAP_FLAGS, flags);
         block.set(JAVA_BYTE, at + TAIL, NO_STATUS);
         int head = slot * 2;
         descriptor(head, BLOCK + at, requestBytes, SplitRing.VIRTQ_DESC_F_NEXT, head + 1);
-        descriptor(head + 1, BLOCK + at + TAIL, TAIL_BYTES, SplitRing.VIRTQ_DESC_F_WRITE, 0);
+        long tail = BLOCK + at + TAIL;
+        descriptor(head + 1, tail, VirtioIommu.TAIL_SIZE, SplitRing.VIRTQ_DESC_F_WRITE, 0);
         long entry = AVAIL + SplitRing.AVAIL_RING + (available & (SIZE - 1)) * Short.BYTES;
         U16.set(block, entry, (short) head);
         available++;

@@ -106,8 +106,7 @@ public final class Refusals {
             return "limit of %d mappings for the endpoints of domain 0x%x is reached"
                     .formatted(domain.mappingLimit(), domainId);
         }
-        boolean isHeard = domain.endpoints.stream().anyMatch(e -> e.listener() != null);
-        return status == Status.NOMEM && !isHeard
+        return status == Status.NOMEM && !domain.isListenedTo()
                 ? "the IOMMU's memory for mapping tables has no room for the tables of this mapping"
                 : NO_REASON;
     }

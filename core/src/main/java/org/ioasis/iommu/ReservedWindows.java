@@ -111,8 +111,7 @@ public final class ReservedWindows {
 
     /** The identity region that {@code iova} lies in, or null. Allocates nothing. */
     @Nullable ReservedRegion identityAt(long iova) {
-        for (int i = 0; i < regions.size(); i++) {
-            ReservedRegion region = regions.get(i);
+        for (ReservedRegion region : sorted) {
             if (region.kind() == Kind.IDENTITY && region.overlaps(iova, iova)) {
                 return region;
             }

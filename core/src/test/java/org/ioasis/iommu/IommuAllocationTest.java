@@ -9,7 +9,6 @@ import org.ioasis.iommu.fault.FaultQueue;
 import org.ioasis.iommu.mapping.MapFlags;
 import org.ioasis.iommu.mapping.MappingStores;
 import org.ioasis.iommu.mapping.SegmentTables;
-import org.ioasis.iommu.mapping.TablePool;
 import org.ioasis.memory.Access;
 import org.ioasis.memory.Dma;
 import org.ioasis.memory.Guard;
@@ -45,8 +44,7 @@ final class IommuAllocationTest {
                     Machine.STRICT,
                     guards,
                     faults,
-                    MappingStores.forPageSizes(
-                            PAGE, new TablePool(new SegmentTables(QUOTA), QUOTA, guards)));
+                    MappingStores.forPageSizes(PAGE, SegmentTables.pool(QUOTA, guards)));
     private final Endpoint endpoint = iommu.plug(1, EndpointProperties.UNLIMITED);
     private final Dma dma = iommu.dma(endpoint, memory, guard);
     private final MemorySegment bytes = MemorySegment.ofArray(new byte[3 * (int) PAGE]);
@@ -103,9 +101,11 @@ final class IommuAllocationTest {
         Guard other = guards.open();
         assertNoGarbage(() -> {
             for (int i = 0; i < TIMES; i++) {
-                iommu.map(DOMAIN, 0, PAGE - 1, 0, READ_WRITE, completion);
+                // Another table each time, so that tables wait as well.
+                long first = (i & 7L) << 21;
+                iommu.map(DOMAIN, first, first + PAGE - 1, 0, READ_WRITE, completion);
                 other.enter();
-                iommu.unmap(DOMAIN, 0, PAGE - 1, completion);
+                iommu.unmap(DOMAIN, first, first + PAGE - 1, completion);
                 other.leave();
                 guards.poll();
             }

@@ -10,10 +10,9 @@ import java.lang.foreign.MemorySegment;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicLong;
 import org.ioasis.iommu.fault.FaultQueue;
-import org.ioasis.iommu.mapping.Extent;
-import org.ioasis.iommu.mapping.IntervalStore;
-import org.ioasis.iommu.mapping.MappingStore;
-import org.ioasis.iommu.mapping.RunVisitor;
+import org.ioasis.iommu.mapping.MappingStores;
+import org.ioasis.iommu.mapping.SegmentTables;
+import org.ioasis.iommu.mapping.TablePool;
 import org.ioasis.memory.Access;
 import org.ioasis.memory.Dma;
 import org.ioasis.memory.Guards;
@@ -100,86 +99,22 @@ class IommuConcurrencyTest {
         assertThat(reply.status()).isEqualTo(Status.OK);
     }
 
-    /** A store in which something happens on the loop thread right after a lookup. */
-    private static final class Interrupted extends MappingStore {
-        private final MappingStore store = new IntervalStore();
-        private Runnable afterLookup = () -> {};
+    /** Tables in which something happens on the loop thread when they are next looked into. */
+    private static final class Interrupted extends SegmentTables {
+        private static final int SIZE = 4 << 12;
 
-        @Override
-        public long size() {
-            return store.size();
+        private Runnable atNextLook = () -> {};
+
+        Interrupted() {
+            super(SIZE);
         }
 
         @Override
-        public long tableBytes() {
-            return store.tableBytes();
-        }
-
-        @Override
-        public void limitTables(long bytes) {
-            store.limitTables(bytes);
-        }
-
-        @Override
-        public boolean overlaps(long first, long last) {
-            return store.overlaps(first, last);
-        }
-
-        @Override
-        public MapResult map(long first, long last, long output, int flags) {
-            return store.map(first, last, output, flags);
-        }
-
-        @Override
-        public long unmap(long first, long last) {
-            return store.unmap(first, last);
-        }
-
-        @Override
-        public boolean splits(long first, long last) {
-            return store.splits(first, last);
-        }
-
-        @Override
-        public long translate(long iova, long length, int flags) {
-            return UNCLEAR;
-        }
-
-        @Override
-        public boolean lookup(long iova, Extent found) {
-            boolean isMapped = store.lookup(iova, found);
-            afterLookup.run();
-            return isMapped;
-        }
-
-        @Override
-        public void extend(long iova, long length, Extent found) {
-            store.extend(iova, length, found);
-        }
-
-        @Override
-        public boolean lookupNext(long iova, Extent found) {
-            return store.lookupNext(iova, found);
-        }
-
-        @Override
-        public void runs(long first, long last, RunVisitor visitor) {
-            store.runs(first, last, visitor);
-        }
-
-        @Override
-        public void mappings(long first, long last, RunVisitor visitor) {
-            store.mappings(first, last, visitor);
-        }
-
-        @Override
-        public boolean nearest(long iova, RunVisitor visitor) {
-            return store.nearest(iova, visitor);
-        }
-
-        @Override
-        public void close() {
-            store.close();
+        public long getAcquire(long word) {
+            Runnable task = atNextLook;
+            atNextLook = () -> {};
+            task.run();
+            return super.getAcquire(word);
         }
     }
 
@@ -189,8 +124,14 @@ class IommuConcurrencyTest {
         Guards guards = new Guards(clock, lease -> {});
         GuestMemory memory = new GuestMemory(guards, 4);
         memory.add(Ram.ram(RAM, 0x1000));
-        Interrupted store = new Interrupted();
-        Iommu iommu = new Iommu(Machine.STRICT, guards, new FaultQueue(4, 4, clock), () -> store);
+        Interrupted tables = new Interrupted();
+        Iommu iommu =
+                new Iommu(
+                        Machine.STRICT,
+                        guards,
+                        new FaultQueue(4, 4, clock),
+                        MappingStores.forPageSizes(
+                                0x1000, new TablePool(tables, Interrupted.SIZE, guards)));
         Endpoint one = iommu.plug(1, EndpointProperties.UNLIMITED);
         iommu.plug(2, EndpointProperties.UNLIMITED);
         Replies replies = new Replies();
@@ -198,7 +139,7 @@ class IommuConcurrencyTest {
         iommu.attach(2, 7, false, replies.as("attach2"));
         iommu.map(7, 0, 0xfff, RAM, READ, replies.as("map"));
         Dma dma = iommu.dma(one, memory, guards.open());
-        store.afterLookup = () -> iommu.attach(1, 8, true, replies.as("move"));
+        tables.atNextLook = () -> iommu.attach(1, 8, true, replies.as("move"));
 
         Lease lease = requireNonNull(dma.pin(0, 1, Access.READ, FOREVER));
         iommu.unmap(7, 0, 0xfff, replies.as("unmap"));

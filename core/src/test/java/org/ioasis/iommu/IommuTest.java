@@ -1,5 +1,6 @@
 package org.ioasis.iommu;
 
+import static java.util.Objects.requireNonNull;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.ioasis.iommu.Machine.RAM;
@@ -407,6 +408,22 @@ class IommuTest {
         lenient.plug(1);
         lenient.attach(11, 7);
         assertThat(lenient.attach(1, 7)).isEqualTo(Status.OK);
+    }
+
+    @Test
+    void whatAnEndpointDoesInItsOwnIdentityRegionHoldsUpNothingOfItsDomain() {
+        Endpoint own = m.iommu.plug(11, reserving(RAM, RAM + 0xfff, Kind.IDENTITY));
+        Dma ownDma = m.dma(own);
+        m.attach(11, 7);
+        m.map(7, 0, 0xfff, RAM + 0x1000, READ);
+
+        assertThat(m.read(ownDma, RAM)).isEqualTo(byteAt(RAM));
+        assertThat(own.counts().identityBytes()).isEqualTo(1);
+        assertThat(own.counts().translatedBytes()).isZero();
+        Lease lease = m.pin(ownDma, RAM, 1);
+        assertThat(m.unmap(7, 0, -1L)).isEqualTo(Status.OK);
+        assertThat(lease.isRevoked()).isFalse();
+        lease.close();
     }
 
     // --- DETACH
@@ -959,6 +976,47 @@ class IommuTest {
         lease.close();
         m.guards.poll();
         assertThat(replies.all()).containsExactly("first=OK", "second=OK");
+    }
+
+    @Test
+    void aSecondUnmapOfABatchIsNotAnsweredEarlier() {
+        m.attach(1, 7);
+        m.map(7, 0, 0xfff, RAM, READ);
+        Lease lease = m.pin(dma, 0, 1);
+        Replies replies = new Replies();
+
+        m.iommu.beginBatch();
+        m.iommu.unmap(7, 0, 0xfff, replies.as("first"));
+        m.iommu.unmap(7, 0, 0xfff, replies.as("second"));
+        m.iommu.endBatch();
+
+        assertThat(replies.all()).isEmpty();
+        lease.close();
+        m.guards.poll();
+        assertThat(replies.all()).containsExactly("first=OK", "second=OK");
+    }
+
+    @Test
+    void aBatchMayHaveMoreUnmapsThanWaitTogether() {
+        m.attach(1, 7);
+        Lease lease = null;
+        Replies replies = new Replies();
+        List<String> all = new ArrayList<>();
+        m.iommu.beginBatch();
+        for (int i = 0; i < 130; i++) {
+            m.map(7, 0, 0xfff, RAM, READ);
+            if (i == 0) {
+                lease = m.pin(dma, 0, 1);
+            }
+            m.iommu.unmap(7, 0, 0xfff, replies.as("unmap " + i));
+            all.add("unmap " + i + "=OK");
+        }
+        m.iommu.endBatch();
+
+        assertThat(replies.all()).isEmpty();
+        requireNonNull(lease).close();
+        m.guards.poll();
+        assertThat(replies.all()).containsExactlyElementsOf(all);
     }
 
     @Test

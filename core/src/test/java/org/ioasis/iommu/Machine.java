@@ -7,7 +7,9 @@ import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
 import org.ioasis.iommu.fault.FaultQueue;
-import org.ioasis.iommu.mapping.IntervalStore;
+import org.ioasis.iommu.mapping.MappingStores;
+import org.ioasis.iommu.mapping.SegmentTables;
+import org.ioasis.iommu.mapping.TablePool;
 import org.ioasis.memory.Access;
 import org.ioasis.memory.Dma;
 import org.ioasis.memory.Guard;
@@ -27,6 +29,7 @@ import org.ioasis.memory.Region;
 final class Machine {
     static final long RAM = 0x100000;
     static final long RAM_SIZE = 0x40000;
+    private static final long TABLE_BYTES = 1 << 20;
     static final long FOREVER = Long.MAX_VALUE / 2;
 
     /** 4 KiB granule, strict DETACH, no bypass, small limits. */
@@ -40,10 +43,16 @@ final class Machine {
     final FaultQueue faults = new FaultQueue(16, 1000, clock);
     final GuestMemory memory = new GuestMemory(guards, 16);
     final Region ram = Ram.ram(RAM, RAM_SIZE);
+    final TablePool tables = SegmentTables.pool(TABLE_BYTES, guards);
     final Iommu iommu;
 
     Machine(IommuOptions options) {
-        iommu = new Iommu(options, guards, faults, IntervalStore::new);
+        iommu =
+                new Iommu(
+                        options,
+                        guards,
+                        faults,
+                        MappingStores.forPageSizes(options.pageSizeMask(), tables));
         memory.add(ram);
         MemorySegment bytes = requireNonNull(ram.segment());
         for (long i = 0; i < RAM_SIZE; i++) {

@@ -18,13 +18,14 @@ import org.junit.jupiter.api.Test;
 final class QuotaTest {
     private static final long PAGE = 0x1000;
     private static final long MIB2 = 1L << 21;
+    private static final long GIB = 1L << 30;
     private static final long ALL = Long.MAX_VALUE;
 
     /** The least that can be allowed. */
     private static final int TABLES = 16;
 
     private final Guards guards = new Guards(() -> 0, lease -> {});
-    private final TablePool pool = new TablePool(new SegmentTables(64 << 12), 64 << 12, guards);
+    private final TablePool pool = SegmentTables.pool(64 * PAGE, guards);
 
     private Iommu iommu(long endpointMappings, long endpointTables) {
         IommuOptions options =
@@ -136,15 +137,30 @@ final class QuotaTest {
     }
 
     @Test
+    void aDomainHasTheTablesOfAllItsEndpoints() {
+        Iommu iommu = iommu(ALL, TABLES * PAGE);
+        attach(iommu, 1, 7);
+        attach(iommu, 2, 7);
+        int mapped = 0;
+        while (mapPage(iommu, 7, mapped * MIB2) == Status.OK) {
+            mapped++;
+        }
+
+        assertThat(mapped).isEqualTo(2 * TABLES - 2);
+        assertThat(pool.tableBytes()).isEqualTo(2 * TABLES * PAGE);
+    }
+
+    @Test
     void tablesAreCountedWhereTheyAreWhateverIsMappedAndUnmapped() {
         Iommu iommu = iommu(ALL, TABLES * PAGE);
         attach(iommu, 1, 7);
         for (int turn = 0; turn < 100; turn++) {
             int mapped = 0;
-            while (mapPage(iommu, 7, (turn + mapped) * MIB2) == Status.OK) {
+            while (mapPage(iommu, 7, (mapped & 1) * GIB + (turn + mapped) * MIB2) == Status.OK) {
                 mapped++;
             }
-            assertThat(mapped).as("turn " + turn).isEqualTo(TABLES - 2);
+            // The top, one for either GiB, and one for each 2 MiB.
+            assertThat(mapped).as("turn " + turn).isEqualTo(TABLES - 3);
             Replies.One reply = new Replies.One();
             iommu.unmap(7, 0, -1L, reply);
             assertThat(reply.status()).isEqualTo(Status.OK);
@@ -169,6 +185,9 @@ final class QuotaTest {
     void limitsThatNothingFitsInAreRefused() {
         assertThatIllegalArgumentException()
                 .isThrownBy(() -> Machine.STRICT.withLimits(4096, 1, ALL))
+                .withMessageContaining("65536");
+        assertThatIllegalArgumentException()
+                .isThrownBy(() -> Machine.STRICT.withLimits(ALL, 1, 65535))
                 .withMessageContaining("65536");
         assertThatIllegalArgumentException()
                 .isThrownBy(() -> Machine.STRICT.withLimits(ALL, 0, ALL));

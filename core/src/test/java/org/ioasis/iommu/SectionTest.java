@@ -27,8 +27,7 @@ final class SectionTest {
     private static final int TABLES = 8;
 
     private final Guards guards = new Guards(() -> 0, lease -> {});
-    private final TablePool pool =
-            new TablePool(new SegmentTables(TABLES * PAGE), TABLES * PAGE, guards);
+    private final TablePool pool = SegmentTables.pool(TABLES * PAGE, guards);
     private final Iommu iommu =
             new Iommu(
                     Machine.STRICT,

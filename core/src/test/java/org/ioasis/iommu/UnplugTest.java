@@ -54,6 +54,9 @@ final class UnplugTest {
         unplug();
 
         assertThat(m.read(m.dma(other), 0)).isEqualTo(Machine.byteAt(RAM));
+        assertThat(m.iommu.domainCount()).isEqualTo(1);
+        assertThat(m.map(7, 0x1000, 0x1fff, RAM + 0x1000, READ)).isEqualTo(Status.OK);
+        assertThat(m.read(m.dma(other), 0x1000)).isEqualTo(Machine.byteAt(RAM + 0x1000));
     }
 
     @Test
@@ -90,6 +93,29 @@ final class UnplugTest {
     }
 
     @Test
+    void itWaitsForWhatItDoesByBypass() {
+        m.iommu.bypass(true);
+        Lease lease = m.pin(m.dma(endpoint), RAM, 1);
+
+        unplug();
+
+        assertThat(told).isEmpty();
+        lease.close();
+        m.guards.poll();
+        assertThat(told).containsExactly("gone");
+    }
+
+    @Test
+    void anEndpointOfAnotherIommuIsRefused() {
+        Endpoint other = new Machine(Machine.STRICT).plug(1);
+
+        assertThatThrownBy(() -> m.iommu.unplug(other, () -> {}))
+                .isInstanceOf(IllegalStateException.class)
+                .hasMessageContaining("0x1");
+        assertThat(m.iommu.endpoint(1)).isSameAs(endpoint);
+    }
+
+    @Test
     void itWaitsForALeaseUntilItsDeadline() {
         attachAndMap();
         Dma dma = m.dma(endpoint);
@@ -111,12 +137,27 @@ final class UnplugTest {
     void aResetMeanwhileDoesNotForgetIt() {
         attachAndMap();
         Lease lease = m.pin(m.dma(endpoint), 0, 1);
-        unplug();
+        m.iommu.unplug(endpoint, () -> told.add("gone, lease revoked: " + lease.isRevoked()));
         assertThat(told).isEmpty();
 
         m.iommu.reset();
         lease.close();
         m.guards.poll();
+
+        assertThat(told).containsExactly("gone, lease revoked: true");
+        assertThat(m.plug(1)).isNotNull();
+    }
+
+    @Test
+    void aResetEndsItsWaitForAListener() {
+        List<DomainListener.Answer> owed = new ArrayList<>();
+        m.iommu.listen(endpoint, new LateListener(owed));
+        m.attach(1, 7);
+        m.iommu.map(7, 0, 0xfff, RAM, READ, new Replies.One());
+        unplug();
+        assertThat(told).isEmpty();
+
+        m.iommu.reset();
 
         assertThat(told).containsExactly("gone");
         assertThat(m.plug(1)).isNotNull();
@@ -133,6 +174,7 @@ final class UnplugTest {
         unplug();
 
         assertThat(told).isEmpty();
+        assertThat(owed).as("asked one thing at a time").hasSize(1);
         owed.removeFirst().ok();
         assertThat(replies.all()).containsExactly("map=OK");
         assertThat(told).as("the listener is to give up the mapping").isEmpty();
@@ -155,54 +197,5 @@ final class UnplugTest {
         public void cleared() {
             owed.clear();
         }
-    }
-
-    // What is explained about accesses that come too late
-
-    @Test
-    void anAccessToWhatWasJustUnmappedIsToldApartFromOneThatWasNeverAllowed() {
-        attachAndMap();
-        m.map(7, 0x5000, 0x5fff, RAM, READ);
-        Dma dma = m.dma(endpoint);
-        m.unmap(7, 0, 0xfff);
-        m.unmap(7, 0x9000, 0x9fff); // removes nothing, and is not kept
-
-        m.access(dma, 0x800, Access.READ);
-        m.access(dma, 0x1000, Access.READ);
-
-        assertThat(m.faults.recent().get(0).explanation())
-                .isEqualTo(
-                        "not mapped in domain 0x7; nearest is 0x5000..0x5fff; the driver unmapped"
-                                + " 0x0..0xfff a moment ago, 1 UNMAPs before");
-        assertThat(m.faults.recent().get(1).explanation())
-                .isEqualTo("not mapped in domain 0x7; nearest is 0x5000..0x5fff");
-    }
-
-    @Test
-    void anUnmapOfLongAgoIsForgotten() {
-        attachAndMap();
-        Dma dma = m.dma(endpoint);
-        m.unmap(7, 0, 0xfff);
-        for (int i = 0; i < 64; i++) {
-            m.map(7, 0x5000, 0x5fff, RAM, READ);
-            m.unmap(7, 0x5000, 0x5fff);
-        }
-
-        m.access(dma, 0, Access.READ);
-
-        assertThat(m.faults.recent().getLast().explanation())
-                .isEqualTo("domain 0x7 has no mapping at all");
-    }
-
-    @Test
-    void anAccessAfterDetachNamesTheDomainThatIsLeft() {
-        attachAndMap();
-        Dma dma = m.dma(endpoint);
-        m.detach(1, 7);
-
-        m.access(dma, 0, Access.READ);
-
-        assertThat(m.faults.recent().getLast().explanation())
-                .contains("attached to no domain any more, it was to domain 0x7");
     }
 }

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.ioasis.spec.Virtio.F_ACCESS_PLATFORM;
 import static org.ioasis.spec.Virtio.F_EVENT_IDX;
 import static org.ioasis.spec.Virtio.F_INDIRECT_DESC;
+import static org.ioasis.spec.Virtio.F_RING_RESET;
 import static org.ioasis.spec.Virtio.F_VERSION_1;
 import static org.ioasis.spec.Virtio.STATUS_ACKNOWLEDGE;
 import static org.ioasis.spec.Virtio.STATUS_DEVICE_NEEDS_RESET;
@@ -16,13 +17,15 @@ import static org.ioasis.spec.Virtio.STATUS_FEATURES_OK;
 import java.util.ArrayList;
 import java.util.List;
 import org.ioasis.virtqueue.FlatDma;
+import org.ioasis.virtqueue.QueueState;
+import org.ioasis.virtqueue.SplitQueue.State;
 import org.junit.jupiter.api.Test;
 
 /** The device frame as a transport and a driver see it: virtio 1.4, chapter 2 and 3.1. */
 class VirtioDeviceTest {
     private static final long BASE = 0x10000;
     private static final long FRAME =
-            F_VERSION_1 | F_ACCESS_PLATFORM | F_INDIRECT_DESC | F_EVENT_IDX;
+            F_VERSION_1 | F_ACCESS_PLATFORM | F_INDIRECT_DESC | F_EVENT_IDX | F_RING_RESET;
     private static final long MANDATORY = F_VERSION_1 | F_ACCESS_PLATFORM;
     private static final long TYPE_FEATURE = 1L << 3;
 
@@ -460,5 +463,152 @@ class VirtioDeviceTest {
         assertThat(device.brokenReason()).isNull();
         device.status(0);
         assertThat(device.needsTick()).isFalse();
+    }
+
+    // --- a queue that is reset alone, 2.6.1
+
+    @Test
+    void aQueueIsResetAloneOnlyWhenItRunsAndTheFeatureIsNegotiated() {
+        run();
+        device.resetQueue(0);
+        assertThat(device.refusedWrites()).as("without the feature").isEqualTo(1);
+
+        runWithRingReset();
+        device.resetQueue(1);
+        device.resetQueue(2);
+        device.resetQueue(-1);
+        assertThat(device.refusedWrites()).as("queues that are not enabled").isEqualTo(4);
+        device.needsReset("broken");
+        device.resetQueue(0);
+        assertThat(device.refusedWrites()).as("does not run").isEqualTo(5);
+        assertThat(device.queueEnabled(0)).isTrue();
+        assertThat(type.calls).noneMatch(call -> call.startsWith("resetQueue"));
+    }
+
+    @Test
+    void aQueueThatWasResetIsEnabledAgainAndLookedAt() {
+        runWithRingReset();
+        type.calls.clear();
+
+        device.resetQueue(0);
+
+        assertThat(device.queueEnabled(0)).isFalse();
+        assertThat(device.queueSize(0)).isEqualTo(16);
+        assertThat(device.queue(0).isRunning()).isFalse();
+        place(1, 8);
+        device.enableQueue(1);
+        assertThat(device.queueEnabled(1)).as("one that was not reset").isFalse();
+        place(0, 4);
+        device.enableQueue(0);
+        assertThat(device.queue(0).isRunning()).isTrue();
+        assertThat(device.queue(0).size()).isEqualTo(4);
+        assertThat(type.calls).containsExactly("resetQueue 0", "kick 0");
+    }
+
+    private void runWithRingReset() {
+        device.status(0);
+        negotiate(MANDATORY | F_RING_RESET);
+        place(0, 8);
+        device.enableQueue(0);
+        device.status(device.status() | STATUS_DRIVER_OK);
+    }
+
+    // --- states from nobody knows where
+
+    private static final int STARTED =
+            STATUS_ACKNOWLEDGE | STATUS_DRIVER | STATUS_FEATURES_OK | STATUS_DRIVER_OK;
+    private static final QueueState RUNNING =
+            new QueueState(State.RUNNING, "", 0, 0, 0, false, List.of());
+    private static final QueueState STOPPED =
+            new QueueState(State.STOPPED, "", 0, 0, 0, false, List.of());
+    private static final DeviceState.Queue UNUSED =
+            new DeviceState.Queue(16, false, false, 0, 0, 0, STOPPED);
+
+    private static DeviceState.Queue enabled(int size, long desc, QueueState ring) {
+        return new DeviceState.Queue(size, true, false, desc, BASE, BASE, ring);
+    }
+
+    private static DeviceState state(int status, String reason, DeviceState.Queue first) {
+        return new DeviceState(status, MANDATORY, 0, false, reason, List.of(first, UNUSED));
+    }
+
+    @Test
+    void aStateThatWasSavedIsTakenOver() {
+        run();
+        DeviceState saved = device.save();
+        VirtioDevice next = new VirtioDevice(type, dma, FRAME, sink);
+        assertThat(next.refuseRestore(saved)).isNull();
+
+        next.restore(saved);
+
+        assertThat(next.save()).isEqualTo(saved);
+        assertThat(next.isRunning()).isTrue();
+        assertThat(next.queue(0).isRunning()).isTrue();
+        assertThat(next.refuseRestore(saved))
+                .isEqualTo("the device is in use: it must be new or reset");
+    }
+
+    @Test
+    void aStateThatNoDeviceCanBeInIsRefused() {
+        int features = STATUS_FEATURES_OK;
+        int broken = STARTED | STATUS_DEVICE_NEEDS_RESET;
+        DeviceState.Queue good = enabled(8, BASE, RUNNING);
+        assertThat(device.refuseRestore(state(STARTED, "", good))).isNull();
+        assertThat(device.refuseRestore(state(broken, "why", enabled(8, BASE, STOPPED)))).isNull();
+        assertThat(device.refuseRestore(state(features, "", enabled(8, BASE, STOPPED)))).isNull();
+
+        assertThat(device.refuseRestore(state(STARTED | 0x20, "", good))).isEqualTo("status 0x2f");
+        assertThat(device.refuseRestore(state(STATUS_DRIVER_OK, "", UNUSED)))
+                .isEqualTo("status 0x4");
+        assertThat(device.refuseRestore(state(STARTED, "why", good))).isEqualTo("status 0xf");
+        assertThat(device.refuseRestore(state(broken, "", good))).isEqualTo("status 0x4f");
+        for (DeviceState.Queue bad :
+                List.of(
+                        enabled(32, BASE, RUNNING),
+                        enabled(3, BASE, RUNNING),
+                        enabled(8, BASE + 1, RUNNING),
+                        enabled(8, -16L, RUNNING),
+                        enabled(8, BASE, STOPPED),
+                        enabled(
+                                8,
+                                BASE,
+                                new QueueState(State.RUNNING, "", 9, 0, 0, false, List.of())),
+                        new DeviceState.Queue(8, false, false, BASE, BASE, BASE, RUNNING))) {
+            assertThat(device.refuseRestore(state(STARTED, "", bad)))
+                    .as(bad.toString())
+                    .isEqualTo("queue 0 is in no possible state");
+        }
+        assertThat(device.refuseRestore(state(features, "", good)))
+                .isEqualTo("queue 0 is in no possible state");
+        assertThat(device.refuseRestore(state(STATUS_DRIVER, "", enabled(8, BASE, STOPPED))))
+                .isEqualTo("queue 0 is in no possible state");
+        assertThat(device.refuseRestore(withQueues(List.of(good)))).isEqualTo("1 queues");
+        assertThat(device.refuseRestore(withQueues(List.of(good, UNUSED, UNUSED))))
+                .isEqualTo("3 queues");
+        for (int generation : new int[] {-1, 256}) {
+            assertThat(
+                            device.refuseRestore(
+                                    new DeviceState(
+                                            STARTED,
+                                            MANDATORY,
+                                            generation,
+                                            false,
+                                            "",
+                                            List.of(good, UNUSED))))
+                    .isEqualTo("config generation " + generation);
+        }
+        for (long unknown : new long[] {F_VERSION_1, MANDATORY | 1L << 50}) {
+            assertThat(
+                            device.refuseRestore(
+                                    new DeviceState(
+                                            STARTED, unknown, 0, false, "", List.of(good, UNUSED))))
+                    .isEqualTo("negotiated features 0x%x".formatted(unknown));
+        }
+        assertThat(device.status()).isZero();
+        assertThat(type.calls).isEmpty();
+    }
+
+    private static DeviceState withQueues(List<DeviceState.Queue> queues) {
+        return new DeviceState(STARTED, MANDATORY, 0, false, "", queues);
     }
 }

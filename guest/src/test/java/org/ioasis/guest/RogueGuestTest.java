@@ -28,6 +28,7 @@ import org.ioasis.iommu.IommuOptions;
 import org.ioasis.iommu.Status;
 import org.ioasis.loop.IdlePolicy;
 import org.ioasis.machine.Disk;
+import org.ioasis.machine.DiskOptions;
 import org.ioasis.machine.Machine;
 import org.ioasis.machine.Rng;
 import org.ioasis.machine.RngOptions;
@@ -135,7 +136,9 @@ class RogueGuestTest {
             boolean isWritable)
             throws IOException {
         Path socket = workspace.file("disk" + slot + ".sock");
-        return machine.addDisk(name, Viot.bdf(0, slot, 0), file, isWritable, socket);
+        return machine.addDisk(
+                machine.iommus().getFirst(),
+                DiskOptions.of(name, file, isWritable, socket, Viot.bdf(0, slot, 0)));
     }
 
     private static QemuCommand command(GuestKit kit, Workspace workspace) throws IOException {

@@ -3,7 +3,6 @@ package org.ioasis.loop;
 import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.util.ArrayList;
-import java.util.List;
 import java.util.PriorityQueue;
 import java.util.concurrent.ArrayBlockingQueue;
 import java.util.concurrent.CountDownLatch;
@@ -48,7 +47,6 @@ public final class EventLoop implements AutoCloseable {
     private final AtomicBoolean wakeSent = new AtomicBoolean();
     private final ArrayBlockingQueue<Runnable> tasks = new ArrayBlockingQueue<>(TASK_LIMIT);
     private final PriorityQueue<Timer> timers = new PriorityQueue<>();
-    private final List<Pollable> pollables = new ArrayList<>();
     private final CountDownLatch finished = new CountDownLatch(1);
 
     /**
@@ -209,15 +207,6 @@ public final class EventLoop implements AutoCloseable {
         return nanoTime.getAsLong();
     }
 
-    /** Adds work that is looked for while the loop spins; has no effect with a policy of 0. */
-    public void addPollable(Pollable pollable) {
-        pollables.add(pollable);
-    }
-
-    public void removePollable(Pollable pollable) {
-        pollables.remove(pollable);
-    }
-
     /**
      * Runs {@code task} on the loop thread, after those posted before it. An exception of it is
      * logged and goes no further.
@@ -324,13 +313,9 @@ public final class EventLoop implements AutoCloseable {
     int turn(int maxWaitMillis) {
         boolean spin = idle.spinNanos() > 0;
         int timeout = timeoutMillis(maxWaitMillis);
-        if (spin && timeout != 0) {
-            boolean spinning = nanoTime.getAsLong() - lastWorkNanos < idle.spinNanos();
-            // Also before blocking: a kick that was found by polling is not told again.
-            if (poll() > 0 || spinning) {
-                timeout = 0;
-                Thread.onSpinWait();
-            }
+        if (spin && timeout != 0 && nanoTime.getAsLong() - lastWorkNanos < idle.spinNanos()) {
+            timeout = 0;
+            Thread.onSpinWait();
         }
         doing = timeout == 0 ? "looking" : "waiting";
         int ready = epoll.await(timeout);
@@ -449,22 +434,6 @@ public final class EventLoop implements AutoCloseable {
             failed("guards", t);
             return 1;
         }
-    }
-
-    private int poll() {
-        int work = 0;
-        for (int i = 0; i < pollables.size(); i++) {
-            try {
-                work += pollables.get(i).poll();
-            } catch (Throwable t) {
-                failed("pollable", t);
-                pollables.remove(i--);
-            }
-        }
-        if (work > 0) {
-            lastWorkNanos = nanoTime.getAsLong();
-        }
-        return work;
     }
 
     private void failed(String what, Throwable cause) {

@@ -3,8 +3,8 @@ package org.ioasis.loop;
 /**
  * What the loop does when there is nothing to do. Immutable; any thread.
  *
- * @param spinNanos how long after the last work the loop goes on looking (at its descriptors and at
- *     every {@link Pollable}) before it blocks; 0 blocks at once
+ * @param spinNanos how long after the last work the loop goes on looking at its descriptors before
+ *     it blocks; 0 blocks at once
  */
 public record IdlePolicy(long spinNanos) {
     /**

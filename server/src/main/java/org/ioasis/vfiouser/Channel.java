@@ -7,7 +7,8 @@ import org.ioasis.sys.Fd;
 
 /**
  * The byte stream with descriptors that a session speaks over. Results as in {@link
- * org.ioasis.sys.UnixSocket}: bytes moved, 0 at the peer's end (receive), {@code -EAGAIN}.
+ * org.ioasis.sys.UnixSocket}: bytes moved, 0 at the peer's end (receive), {@code -EAGAIN}. Loop
+ * thread.
  */
 interface Channel {
     int receive(MemorySegment buffer, long offset, int length, List<Fd> fds) throws ErrnoException;

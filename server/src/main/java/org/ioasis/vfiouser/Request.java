@@ -6,7 +6,7 @@ import java.util.Set;
 /**
  * A command of the client, its sizes and flags checked; whether it can be done is the session's to
  * find out. Data that a request refers to lies in the input buffer and is gone with the next
- * message.
+ * message. Loop thread.
  */
 sealed interface Request {
     /**

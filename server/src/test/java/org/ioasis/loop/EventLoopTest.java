@@ -102,25 +102,18 @@ class EventLoopTest {
     }
 
     @Test
-    void taskTimerAndPollableThatThrowDoNotStopTheLoop() throws Exception {
-        loop.close();
-        loop = loop(new IdlePolicy(1_000));
+    void taskAndTimerThatThrowDoNotStopTheLoop() throws Exception {
         AtomicInteger ran = new AtomicInteger();
         loop.execute(EventLoopTest::boom);
         loop.execute(ran::incrementAndGet);
         loop.schedule(0, EventLoopTest::boom);
         loop.schedule(0, ran::incrementAndGet);
-        loop.addPollable(() -> {
-            boom();
-            return 0;
-        });
 
-        loop.turn(1);
         loop.turn(1);
         loop.turn(1);
 
         assertThat(ran).hasValue(2);
-        assertThat(loop.failures()).isEqualTo(3);
+        assertThat(loop.failures()).isEqualTo(2);
     }
 
     @Test
@@ -297,39 +290,31 @@ class EventLoopTest {
     }
 
     @Test
-    void pollablesAreAskedWhileSpinningAndOnceMoreBeforeBlocking() {
+    void aLoopLooksForAWhileAfterWorkBeforeItWaits() {
         loop.close();
         loop = loop(new IdlePolicy(100));
-        AtomicInteger asked = new AtomicInteger();
-        AtomicInteger work = new AtomicInteger(1);
-        loop.addPollable(() -> {
-            asked.incrementAndGet();
-            return work.getAndSet(0);
-        });
+        clock.set(1_000);
+        loop.turn(1);
+        assertThat(loop.dump()).startsWith("loop test: waiting");
+        loop.execute(() -> {});
+        loop.turn(1);
 
-        clock.set(1_000); // long idle: the loop is about to block
-        loop.turn(-1); // finds work and does not
-        assertThat(asked).hasValue(1);
         clock.set(1_099);
-        loop.turn(-1); // 99 after the work: still spinning
-        assertThat(asked).hasValue(2);
+        loop.turn(1);
+        assertThat(loop.dump()).startsWith("loop test: looking");
         clock.set(1_100);
-        loop.turn(1); // blocks (for the test's sake a millisecond)
-        loop.turn(0);
-
-        assertThat(asked).hasValue(3);
+        loop.turn(1);
+        assertThat(loop.dump()).startsWith("loop test: waiting");
     }
 
     @Test
-    void eventDrivenLoopDoesNotAskPollables() {
-        AtomicInteger asked = new AtomicInteger();
-        Pollable pollable = asked::incrementAndGet;
-        loop.addPollable(pollable);
+    void anEventDrivenLoopWaitsAtOnce() {
+        loop.execute(() -> {});
+        loop.turn(1);
 
         loop.turn(1);
-        loop.removePollable(pollable);
 
-        assertThat(asked).hasValue(0);
+        assertThat(loop.dump()).startsWith("loop test: waiting");
     }
 
     @Test

@@ -41,12 +41,9 @@ public record BlkSettings(
     private static final int SIZE_MAX_LEAST = 4096;
 
     public BlkSettings {
-        boolean isSerial =
-                serial.length() <= VirtioBlk.ID_BYTES
-                        && StandardCharsets.US_ASCII.newEncoder().canEncode(serial);
         boolean isChunk =
                 chunkBytes > 0 && chunkBytes <= CHUNK_LIMIT && chunkBytes % blocks.size() == 0;
-        if (!isSerial
+        if (!isSerial(serial)
                 || queueCount < 1
                 || queueCount > QUEUE_LIMIT
                 || !SplitQueue.isSize(queueSizeMax, LIMIT)
@@ -88,6 +85,12 @@ public record BlkSettings(
     /** A queue of 256, and 64 requests with 256 KiB each. */
     public static BlkSettings of(String serial) {
         return new BlkSettings(serial, 256, 64, 256 << 10);
+    }
+
+    /** The text can be a serial number. */
+    public static boolean isSerial(String text) {
+        return text.length() <= VirtioBlk.ID_BYTES
+                && StandardCharsets.US_ASCII.newEncoder().canEncode(text);
     }
 
     /** The same with this serial number. */

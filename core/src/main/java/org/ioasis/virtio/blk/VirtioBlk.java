@@ -346,7 +346,6 @@ public final class VirtioBlk implements DeviceType {
         inIo[queue] = 0;
         ringAbsent[queue] = false;
         ringFaultCounted[queue] = false;
-        interrupts[queue] = false;
     }
 
     private void dropThoseOf(int queue, RequestList list) {

@@ -349,7 +349,7 @@ public final class SavedDevice {
         }
         for (RequestState request : state.requests()) {
             int size = frame.queues().get(REQUESTQ).size();
-            if (!request.isPossible(size, VirtioIommuDevice.propertiesSize())) {
+            if (!request.isPossible(size, VirtioIommuDevice.PROPERTIES_SIZE)) {
                 throw new RestoreException(
                         "a request to answer that cannot be: %s".formatted(request.type()));
             }

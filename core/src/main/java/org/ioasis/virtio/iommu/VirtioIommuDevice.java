@@ -45,7 +45,7 @@ public final class VirtioIommuDevice implements DeviceType {
     public static final int QUEUE_SIZE_MAX = 256;
 
     /** Room for 21 reserved regions and the empty property. */
-    private static final int PROPERTIES_SIZE = 512;
+    static final int PROPERTIES_SIZE = 512;
 
     private static final int BATCH = 64;
 
@@ -724,10 +724,6 @@ public final class VirtioIommuDevice implements DeviceType {
 
     Iommu iommu() {
         return iommu;
-    }
-
-    static int propertiesSize() {
-        return PROPERTIES_SIZE;
     }
 
     /**

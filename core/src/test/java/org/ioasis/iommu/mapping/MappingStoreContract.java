@@ -88,6 +88,7 @@ abstract class MappingStoreContract {
 
         assertThat(store.unmap(0x10000, 0x11fff)).isEqualTo(MappingStore.SPLITS);
 
+        assertThat(all()).containsExactly("10000..10fff->80000 f3", "11000..12fff->90000 f3");
         assertThat(store.size()).isEqualTo(2);
     }
 

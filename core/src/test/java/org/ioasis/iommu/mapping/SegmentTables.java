@@ -3,19 +3,24 @@ package org.ioasis.iommu.mapping;
 import static java.lang.foreign.ValueLayout.JAVA_BYTE;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
-import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.invoke.VarHandle;
+import org.ioasis.memory.Guards;
 
 /** Memory for tables in a segment that checks every access: a wrong number fails the test. */
-public final class SegmentTables extends TableMemory {
+public class SegmentTables extends TableMemory {
     private static final VarHandle WORD = JAVA_LONG.varHandle();
     private static final long FIRST = TablePool.TABLE_WORDS;
 
     private final MemorySegment segment;
 
     public SegmentTables(long size) {
-        segment = Arena.ofAuto().allocate(TablePool.TABLE_BYTES + size, TablePool.TABLE_BYTES);
+        segment = MemorySegment.ofArray(new long[(int) (FIRST + size / Long.BYTES)]);
+    }
+
+    /** A pool of {@code size} bytes of tables in such memory. */
+    public static TablePool pool(long size, Guards guards) {
+        return new TablePool(new SegmentTables(size), size, guards);
     }
 
     @Override

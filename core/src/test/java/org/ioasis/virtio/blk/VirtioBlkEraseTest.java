@@ -2,7 +2,7 @@ package org.ioasis.virtio.blk;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
-import static org.ioasis.spec.VirtioBlk.CONFIG_MAX_DISCARD_SEG;
+import static org.ioasis.spec.VirtioBlk.CONFIG_MAX_DISCARD_SECTORS;
 import static org.ioasis.spec.VirtioBlk.F_DISCARD;
 import static org.ioasis.spec.VirtioBlk.F_FLUSH;
 import static org.ioasis.spec.VirtioBlk.F_WRITE_ZEROES;
@@ -213,7 +213,7 @@ class VirtioBlkEraseTest {
 
         assertThat(without.device.deviceFeatures() & (F_DISCARD | F_WRITE_ZEROES))
                 .isEqualTo(F_WRITE_ZEROES);
-        assertThat(without.blk.readConfig(CONFIG_MAX_DISCARD_SEG, 4)).isZero();
+        assertThat(without.blk.readConfig(CONFIG_MAX_DISCARD_SECTORS, 4)).isZero();
         assertThat(without.erase(T_DISCARD, 5, 3, 0)).isEqualTo(S_UNSUPP);
         assertThat(without.store.content).isEqualTo(before);
         assertThat(without.erase(T_WRITE_ZEROES, 5, 3, 0)).isEqualTo(S_OK);

@@ -232,6 +232,51 @@ class VirtioBlkQueuesTest {
     }
 
     @Test
+    void whatOtherQueuesWaitForIsStillTakenWhenMemoryIsBack() {
+        BlkRig rig = four();
+        for (int q = 1; q <= 3; q++) {
+            rig.dma.trap(BlkRig.slot(q), BlkRig.slot(q), Outcome.ABSENT);
+            rig.add(q, q, T_IN, q, 512);
+        }
+        rig.expose();
+
+        rig.device.resetQueue(2);
+
+        assertThat(rig.device.needsTick()).isTrue();
+        rig.dma.clearTraps();
+        rig.device.memoryChanged();
+        rig.settle();
+        assertThat(rig.status(1)).isEqualTo(S_OK);
+        assertThat(rig.status(2)).isEqualTo(BlkRig.NO_STATUS);
+        assertThat(rig.status(3)).isEqualTo(S_OK);
+    }
+
+    @Test
+    void ringThatIsAbsentOrHasFaultedIsForgottenWithItsQueue() {
+        BlkRig rig = four();
+        long absent = rig.driver(1).availAddress();
+        long faulty = rig.driver(2).availAddress();
+        rig.dma.trap(absent, absent + 3, Outcome.ABSENT);
+        rig.dma.trap(faulty, faulty + 3, Outcome.FAULT);
+        rig.add(1, 1, T_IN, 0, 512);
+        rig.add(2, 2, T_IN, 0, 512);
+        rig.device.kick(1);
+        rig.device.kick(2);
+        assertThat(rig.device.needsTick()).isTrue();
+        assertThat(rig.blk.counters().ringFaults()).isEqualTo(1);
+
+        rig.device.resetQueue(1);
+        rig.device.resetQueue(2);
+
+        assertThat(rig.device.needsTick()).isFalse();
+        rig.enableAgain(2);
+        faulty = rig.driver(2).availAddress();
+        rig.dma.trap(faulty, faulty + 3, Outcome.FAULT);
+        rig.device.kick(2);
+        assertThat(rig.blk.counters().ringFaults()).as("one of each life").isEqualTo(2);
+    }
+
+    @Test
     void fullQueueDoesNotKeepTheOthersWaiting() {
         BlkRig rig = four();
         for (int i = 0; i < 20; i++) {

@@ -19,8 +19,9 @@ import org.ioasis.iommu.EndpointProperties;
 import org.ioasis.iommu.Iommu;
 import org.ioasis.iommu.IommuOptions;
 import org.ioasis.iommu.fault.FaultQueue;
-import org.ioasis.iommu.mapping.IntervalStore;
 import org.ioasis.iommu.mapping.MappingStore;
+import org.ioasis.iommu.mapping.MappingStores;
+import org.ioasis.iommu.mapping.SegmentTables;
 import org.ioasis.memory.DirectDma;
 import org.ioasis.memory.Dma;
 import org.ioasis.memory.Guard;
@@ -34,6 +35,7 @@ import org.ioasis.spec.Virtio;
 import org.ioasis.spec.VirtioIommu;
 import org.ioasis.virtio.Interrupts;
 import org.ioasis.virtio.VirtioDevice;
+import org.ioasis.virtqueue.Allocation;
 import org.ioasis.virtqueue.MockDriver;
 import org.ioasis.virtqueue.MockDriver.Buffer;
 import org.ioasis.virtqueue.MockDriver.Layout;
@@ -56,6 +58,7 @@ final class Driver implements Interrupts {
     private static final long RING_SIZE = 0x140000;
     private static final long SIZE = 0x40000;
     private static final int SLOT = 0x400;
+    private static final long TABLE_BYTES = 1 << 20;
     private static final long FRAME =
             Virtio.F_VERSION_1 | Virtio.F_INDIRECT_DESC | Virtio.F_EVENT_IDX | Virtio.F_RING_RESET;
 
@@ -123,7 +126,13 @@ final class Driver implements Interrupts {
 
     /** With guest memory of {@code ram}. */
     Driver(IommuOptions options, long offered, Arena ram) {
-        this(options, offered, ram, guards -> IntervalStore::new);
+        this(
+                options,
+                offered,
+                ram,
+                guards ->
+                        MappingStores.forPageSizes(
+                                options.pageSizeMask(), SegmentTables.pool(TABLE_BYTES, guards)));
     }
 
     /** With mappings in {@code stores}. */
@@ -441,5 +450,32 @@ final class Driver implements Interrupts {
     long event() {
         Used used = events.poll();
         return used == null ? -1 : used.written();
+    }
+
+    // --- what requests cost
+
+    /**
+     * Sends the requests over and over, 60 at a time, until serving them allocates nothing, as it
+     * does when all is compiled.
+     *
+     * @param writable bytes that the device may write for each
+     * @return the least that 60 of them have allocated
+     */
+    long leastAllocation(List<byte[]> each, int writable) {
+        Allocation allocation = new Allocation();
+        long asking = allocation.leastOf(300, () -> {});
+        long least = Long.MAX_VALUE;
+        for (int round = 0; round < 50_000 && least > asking; round++) {
+            for (int i = 0; i < 60; i++) {
+                send(each.get(i % each.size()), writable);
+            }
+            long before = allocation.bytes();
+            device.kick(VirtioIommu.REQUESTQ);
+            least = Math.min(least, allocation.bytes() - before);
+            for (int i = 0; i < 60; i++) {
+                requireNonNull(answer());
+            }
+        }
+        return Math.max(0, least - asking);
     }
 }

@@ -21,9 +21,9 @@ import org.ioasis.iommu.ReservedRegion;
 import org.ioasis.iommu.ReservedRegion.Kind;
 import org.ioasis.iommu.ReservedWindows;
 import org.ioasis.iommu.Restoration;
+import org.ioasis.iommu.Status;
 import org.ioasis.iommu.mapping.MappingStores;
 import org.ioasis.iommu.mapping.SegmentTables;
-import org.ioasis.iommu.mapping.TablePool;
 import org.ioasis.memory.Access;
 import org.ioasis.memory.Dma;
 import org.ioasis.memory.Lease;
@@ -31,6 +31,10 @@ import org.ioasis.memory.Outcome;
 import org.ioasis.spec.Virtio;
 import org.ioasis.virtio.iommu.DeviceModel.Setup;
 import org.ioasis.virtio.iommu.Step.Move;
+import org.ioasis.virtqueue.Chain;
+import org.ioasis.virtqueue.MockDriver.Buffer;
+import org.ioasis.virtqueue.MockDriver.Layout;
+import org.ioasis.virtqueue.Pop;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -282,6 +286,7 @@ class SavedDeviceTest {
         d.move();
 
         assertThat(d.device.brokenReason()).isEqualTo(reason);
+        assertThat(d.device.queue(REQUESTQ).brokenReason()).isEqualTo(reason);
         assertThat(d.device.isRunning()).isFalse();
         d.device.memoryChanged();
         assertThat(d.answer()).isNull();
@@ -336,8 +341,7 @@ class SavedDeviceTest {
                         Arena.ofAuto(),
                         guards ->
                                 MappingStores.forPageSizes(
-                                        0x1000,
-                                        new TablePool(new SegmentTables(bytes), bytes, guards)));
+                                        0x1000, SegmentTables.pool(bytes, guards)));
         narrow.start(narrow.type.features());
         narrow.plug(1);
         narrow.plug(2);
@@ -581,6 +585,91 @@ class SavedDeviceTest {
         assertThat(refusedDomains(domain(1, 1, 1024)).getFirst()).isEqualTo("restored");
         assertThat(refusedDomains(domain(1, 1, 1025)))
                 .containsExactly("domain 0x1: more mappings than the limit of 1024");
+    }
+
+    @Test
+    void whatTheDriverCannotHaveBroughtAboutIsRefused() {
+        Driver without = new Driver(OPTIONS, VirtioIommuDevice.FEATURES & ~F_BYPASS_CONFIG);
+        without.iommu.bypass(true);
+        byte[] bypassing = SavedDevice.save(without.device, without.type);
+        assertThat(refused(bypassing, new Driver(OPTIONS, without.type.features())))
+                .containsExactly("bypass is 1 without a feature for it");
+
+        Driver idle = new Driver(OPTIONS);
+        idle.plug(1);
+        idle.iommu.attach(1, 1, false, status -> assertThat(status).isEqualTo(Status.OK));
+        Driver other = new Driver(OPTIONS);
+        other.plug(1);
+        assertThat(refused(SavedDevice.save(idle.device, idle.type), other))
+                .containsExactly("domains or requests without a driver");
+    }
+
+    @Test
+    void chainsInFlightThatNobodyAnswersAreRefused() {
+        for (int queue : new int[] {REQUESTQ, EVENTQ}) {
+            Driver odd = Driver.started();
+            odd.addEventBuffers(1, FAULT_SIZE);
+            odd.requests.add(Layout.DIRECT, List.of(new Buffer(Driver.OUT, 64, true)));
+            odd.requests.expose();
+            odd.device.dma().enter();
+            assertThat(odd.device.queue(queue).pop(new Chain(Driver.QUEUE_SIZE)))
+                    .isEqualTo(Pop.GOT);
+            odd.device.dma().leave();
+            assertThat(refused(SavedDevice.save(odd.device, odd.type), new Driver(OPTIONS)))
+                    .containsExactly(
+                            "0 requests to answer, %d in the ring"
+                                    .formatted(queue == REQUESTQ ? 1 : 0));
+        }
+    }
+
+    @Test
+    void moreFaultsThanCanWaitAreRefused() {
+        Dma dma = plugged(1);
+        touch(dma, 0x9000, Access.WRITE);
+        byte[] saved = SavedDevice.save(d.device, d.type);
+        // The faults are the last fields: how many, and for each its reason, access, endpoint,
+        // address and count.
+        int length = 1 + "DOMAIN".length() + 1 + "WRITE".length() + 4 + 8 + 8;
+        int first = saved.length - SaveWriter.CHECKSUM - length;
+        assertThat(saved[first - 4]).isEqualTo((byte) 1);
+        Driver other = new Driver(OPTIONS);
+        other.plug(1);
+
+        int many = other.faults.capacity() + 1;
+        byte[] more = Arrays.copyOf(saved, saved.length + (many - 1) * length);
+        for (int i = 1; i < many; i++) {
+            System.arraycopy(saved, first, more, first + i * length, length);
+        }
+        more[first - 4] = (byte) many;
+        SaveWriter.seal(more);
+        assertThat(refused(more, other)).containsExactly("65 waiting faults");
+
+        saved[first + length - 8] = 0;
+        SaveWriter.seal(saved);
+        assertThat(refused(saved, other))
+                .singleElement()
+                .asString()
+                .startsWith("a fault that cannot be: ");
+    }
+
+    @Test
+    void textThatCannotBePrintedIsRefused() {
+        for (char bad : new char[] {0, '\n', 0x1b, 0x7f, 0xe9}) {
+            SaveWriter out = new SaveWriter();
+            out.text("a~ ");
+            out.text("a" + bad);
+            byte[] bytes = out.bytes();
+            bytes[bytes.length - SaveWriter.CHECKSUM - 1] = (byte) bad;
+            SaveWriter.seal(bytes);
+            assertThatThrownBy(
+                            () -> {
+                                SaveReader in = new SaveReader(bytes);
+                                assertThat(in.text()).isEqualTo("a~ ");
+                                in.text();
+                            })
+                    .isInstanceOf(RestoreException.class)
+                    .hasMessageContaining("text that cannot be printed");
+        }
     }
 
     private static List<DomainView> domain(int id, int endpoint, int mappings) {

@@ -25,8 +25,9 @@ import org.ioasis.iommu.Iommu;
 import org.ioasis.iommu.IommuOptions;
 import org.ioasis.iommu.Status;
 import org.ioasis.iommu.fault.FaultQueue;
-import org.ioasis.iommu.mapping.IntervalStore;
 import org.ioasis.iommu.mapping.MapFlags;
+import org.ioasis.iommu.mapping.MappingStores;
+import org.ioasis.iommu.mapping.SegmentTables;
 import org.ioasis.memory.Access;
 import org.ioasis.memory.Dma;
 import org.ioasis.memory.Guard;
@@ -49,11 +50,17 @@ class RogueTest {
     private static final long ALLOWED = 1 << 20;
     private static final long IOVA = 0x4000_0000L;
     private static final int CAPACITY = 64;
+    private static final long TABLE_BYTES = 1 << 20;
 
     private final HandClock clock = new HandClock();
     private final Guards guards = new Guards(clock, _ -> {});
     private final FaultQueue faults = new FaultQueue(CAPACITY, 256, clock);
-    private final Iommu iommu = new Iommu(withoutBootBypass(), guards, faults, IntervalStore::new);
+    private final Iommu iommu =
+            new Iommu(
+                    withoutBootBypass(),
+                    guards,
+                    faults,
+                    MappingStores.forPageSizes(PAGE, SegmentTables.pool(TABLE_BYTES, guards)));
     private final Endpoint endpoint = iommu.plug(ENDPOINT, EndpointProperties.UNLIMITED);
     private final GuestMemory memory = new GuestMemory(guards, 8);
     private final Region ram = Ram.ram(0, RAM);
@@ -70,19 +77,7 @@ class RogueTest {
     }
 
     private static IommuOptions withoutBootBypass() {
-        IommuOptions d = IommuOptions.DEFAULT;
-        return new IommuOptions(
-                d.pageSizeMask(),
-                d.inputFirst(),
-                d.inputLast(),
-                d.domainFirst(),
-                d.domainLast(),
-                false,
-                d.detachByEndpoint(),
-                d.identityBesideNone(),
-                d.endpointLimit(),
-                d.domainLimit(),
-                d.mappingLimit());
+        return IommuOptions.DEFAULT.withBypassAtStart(false);
     }
 
     private Dma dma(Guard guard) {

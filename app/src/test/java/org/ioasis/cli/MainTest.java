@@ -1,0 +1,155 @@
+package org.ioasis.cli;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.junit.jupiter.params.provider.Arguments.arguments;
+
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.io.StringWriter;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.List;
+import java.util.stream.Stream;
+import org.ioasis.topology.ViotReport;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/** What a user reads who gives wrong arguments, and that nothing has been done then. */
+class MainTest {
+    @TempDir private Path folder;
+
+    /** One call: FOLDER in an argument is the test's folder. */
+    private record Result(int code, String errors) {}
+
+    @BeforeEach
+    void files() throws IOException {
+        Files.createDirectory(folder.resolve("sub"));
+        Files.write(folder.resolve("binary.toml"), new byte[] {(byte) 0xff, (byte) 0xfe});
+        Files.writeString(folder.resolve("large.toml"), "#".repeat((1 << 20) + 1));
+    }
+
+    private Result call(String line) {
+        StringWriter errors = new StringWriter();
+        String[] words =
+                Arrays.stream(line.split(" ", -1))
+                        .map(word -> word.replace("FOLDER", folder.toString()))
+                        .toArray(String[]::new);
+        int code = Main.commandLine().setErr(new PrintWriter(errors, true)).execute(words);
+        return new Result(code, errors.toString().replace(folder.toString(), "FOLDER"));
+    }
+
+    private static Stream<Arguments> wrongArguments() {
+        String pci = "--output FOLDER/o --iommu 00:01.0 --bridge /pcie@10000000";
+        return Stream.of(
+                arguments("serve", "what to serve: --config FILE, or --iommu SOCKET"),
+                arguments("serve --iommu a --trace FOLDER/sub", "--trace: FOLDER/sub is a folder"),
+                arguments(
+                        "serve --iommu a --trace FOLDER/no/t",
+                        "--trace: there is no folder for FOLDER/no/t"),
+                arguments(
+                        "serve --iommu a --trace-limit 0",
+                        "--trace-limit must be 1 to 1048576 MiB, not 0"),
+                arguments(
+                        "rogue read 0x1000-",
+                        "ADDRESS must be FIRST or FIRST-LAST, not \"0x1000-\""),
+                arguments(
+                        "rogue --step 5 read 0-0xff",
+                        "--step is for a single ADDRESS, not for 0-0xff"),
+                arguments("rogue --device= read 0", "not one word: \"\""),
+                arguments("inject map_nomem\n 1", "not one word: \"map_nomem\n\""),
+                arguments("compare --requests 0", "--requests must be at least 1, not 0"),
+                arguments(
+                        "compare --requests 1 --json FOLDER/sub", "--json: FOLDER/sub is a folder"),
+                arguments("compare --seed 0xz", "0xz is not a number of 64 bits, as 0x1f or 31"),
+                arguments("vm --json FOLDER/no/j", "--json: there is no folder for FOLDER/no/j"),
+                arguments("vm --seed 1.5", "1.5 is not a number of 64 bits, as 0x1f or 31"),
+                arguments("vm --memory 3", "--memory must be 256 to 65536 MiB, not 3"),
+                arguments("viot --check FOLDER/sub", "--check: FOLDER/sub is a folder"),
+                arguments("viot --json", "--json is for what --check finds"),
+                arguments(
+                        "viot --output FOLDER/o --iommu 1",
+                        "--iommu: not [SEGMENT:]BUS:DEV.FN, as 00:01.0: 1"),
+                arguments("viot --iommu 00:01.0", "--output FILE is needed"),
+                arguments(
+                        "viot --iommu 00:01.0 --output FOLDER/no/o",
+                        "--output: there is no folder for FOLDER/no/o"),
+                arguments(
+                        "viot --output FOLDER/o --iommu 00:01.0 --range 00:02.0,endpoint=-1",
+                        "--range endpoint= \"-1\" is not a number up to 4294967295"),
+                arguments("devicetree --iommu 00:01.0", "--output FILE is needed"),
+                arguments("devicetree --output FOLDER/o", "an --iommu or --mmio-iommu is needed"),
+                arguments("devicetree " + pci + " --bridge x", "not --bridge [SEGMENT=]/NODE: x"),
+                arguments(
+                        "devicetree " + pci + " --bridge 0=/b",
+                        "--bridge: PCI segment 0 has two nodes"),
+                arguments(
+                        "devicetree " + pci + " --mmio-iommu /m",
+                        "not --mmio-iommu /NODE@ADDRESS: /m"),
+                arguments(
+                        "devicetree " + pci + " --device /d@1,endpoint=1 --device /e@1,endpoint=2",
+                        "/d@1 and /e@1 are at one address"),
+                arguments(
+                        "devicetree " + pci + " --range 00:02.0,iommu=3",
+                        "range 0000:0x0010..0x0010 is behind IOMMU 3 of 1"));
+    }
+
+    @ParameterizedTest
+    @MethodSource("wrongArguments")
+    void wrongArgumentsAreNamedWithTheUsage(String line, String reason) {
+        Result result = call(line);
+
+        assertThat(result.errors()).contains(reason).contains("Usage: ioasis ");
+        assertThat(result.code()).isEqualTo(2);
+        assertThat(folder.resolve("o")).doesNotExist();
+    }
+
+    @ParameterizedTest
+    @MethodSource
+    void filesThatCannotBeReadAreNamedInOneLine(String line, String reason) {
+        assertThat(call(line)).isEqualTo(new Result(1, "ioasis: " + reason + "\n"));
+    }
+
+    private static Stream<Arguments> filesThatCannotBeReadAreNamedInOneLine() {
+        return Stream.of(
+                arguments(
+                        "serve --config FOLDER/no.toml", "FOLDER/no.toml: no such file or folder"),
+                arguments("serve --config FOLDER/sub", "FOLDER/sub is a folder"),
+                arguments(
+                        "serve --config FOLDER/binary.toml",
+                        "FOLDER/binary.toml is not text in UTF-8"),
+                arguments(
+                        "serve --config FOLDER/large.toml",
+                        "FOLDER/large.toml is larger than 1 MiB"),
+                arguments("viot --check FOLDER/no", "FOLDER/no: no such file or folder"),
+                arguments(
+                        "serve --iommu FOLDER/i.sock --viot FOLDER/no/t",
+                        "FOLDER/no/t: no such file or folder"));
+    }
+
+    @Test
+    void aSeedIsReadAsReportsShowIt() {
+        SeedConverter converter = new SeedConverter();
+
+        assertThat(converter.convert("0xfedcba9876543210")).isEqualTo(0xfedc_ba98_7654_3210L);
+        assertThat(converter.convert("18446744073709551615")).isEqualTo(-1);
+        // No octal numbers: what begins with a zero is as decimal as anything.
+        assertThat(converter.convert("010")).isEqualTo(10);
+    }
+
+    @Test
+    void endpointsOfATableAreDecimalOrHexadecimal() throws IOException {
+        assertThat(call("viot --output FOLDER/o --iommu 00:01.0 --range 00:02.0,endpoint=010"))
+                .isEqualTo(new Result(0, ""));
+        List<ViotReport.Node> nodes =
+                ViotReport.of(Files.readAllBytes(folder.resolve("o"))).nodes();
+        assertThat(nodes)
+                .filteredOn(ViotReport.PciRange.class::isInstance)
+                .extracting(node -> ((ViotReport.PciRange) node).endpointStart())
+                .containsExactly(10L);
+    }
+}

@@ -1,0 +1,88 @@
+package org.ioasis.machine;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import org.ioasis.iommu.Completion;
+import org.ioasis.iommu.EndpointProperties;
+import org.ioasis.iommu.Iommu;
+import org.ioasis.iommu.IommuOptions;
+import org.ioasis.iommu.Status;
+import org.ioasis.iommu.mapping.MapFlags;
+import org.ioasis.loop.IdlePolicy;
+import org.ioasis.virtio.blk.BlkErasing;
+import org.ioasis.virtio.blk.BlkSettings;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** What a machine takes from its host, in memory and in files, and what it gives back. */
+final class MachineMemoryTest {
+    private static final long TABLES = 1 << 16;
+    private static final long PAGE = 4096;
+
+    @TempDir private Path folder;
+    private Status answer = Status.DEVERR;
+
+    private Machine machine(long tables) throws IOException {
+        // No endpoint has a lower limit, which would hide that of the IOMMU.
+        IommuOptions options =
+                IommuOptions.DEFAULT.withLimits(tables, 1 << 20, IommuOptions.TABLE_LIMIT);
+        return new Machine("m", options, IdlePolicy.EVENT_DRIVEN, folder.resolve("iommu.sock"));
+    }
+
+    @Test
+    void tablesOfAnIommuStayWithinItsOwnLimit() throws IOException {
+        try (Machine machine = machine(TABLES)) {
+            Iommu engine = machine.iommus().getFirst().engine();
+            Completion completion = status -> answer = status;
+            engine.plug(1, EndpointProperties.UNLIMITED);
+            engine.attach(1, 1, false, completion);
+            int mapped = 0;
+            do {
+                // One page in 2 MiB: a table of its own for each.
+                long first = (long) mapped++ << 21;
+                engine.map(1, first, first + PAGE - 1, 0, MapFlags.READ, completion);
+            } while (answer == Status.OK && mapped < 100);
+
+            assertThat(answer).isEqualTo(Status.NOMEM);
+            assertThat(engine.mappingCount()).isBetween(4L, TABLES / PAGE);
+        }
+    }
+
+    @Test
+    void aClosedMachineHoldsNoTables() throws IOException {
+        long reserved = 16L << 30;
+        long before = ProcessMemory.addresses();
+        try (Machine _ = machine(reserved)) {
+            assertThat(ProcessMemory.addresses() - before).isGreaterThanOrEqualTo(reserved);
+        }
+        assertThat(ProcessMemory.addresses() - before).isLessThan(reserved / 2);
+    }
+
+    @Test
+    void partsOfAFileAreGivenBackByAWritableDiskWithDiscardAlone() throws IOException {
+        Path file = Files.write(folder.resolve("disk.img"), new byte[4096]);
+        try (Machine machine = machine(TABLES)) {
+            assertThat(canDeallocate(machine, 1, file, true, BlkErasing.DEFAULT)).isTrue();
+            assertThat(canDeallocate(machine, 2, file, false, BlkErasing.DEFAULT)).isFalse();
+            assertThat(canDeallocate(machine, 3, file, true, BlkErasing.NO_DISCARD)).isFalse();
+        }
+    }
+
+    private boolean canDeallocate(
+            Machine machine, int endpoint, Path file, boolean isWritable, BlkErasing erasing)
+            throws IOException {
+        DiskOptions options =
+                new DiskOptions(
+                        "disk" + endpoint,
+                        file,
+                        isWritable,
+                        folder.resolve("disk" + endpoint + ".sock"),
+                        endpoint,
+                        Machine.X86_ENDPOINT,
+                        BlkSettings.of("").withErasing(erasing));
+        return machine.addDisk(machine.iommus().getFirst(), options).store().canDeallocate();
+    }
+}
