@@ -307,8 +307,8 @@ class GuardsTest {
                 Thread.onSpinWait();
             }
         }
-        memory.add(pool[0]);
         java.util.Objects.requireNonNull(pool[0].segment()).fill((byte) 1);
+        memory.add(pool[0]);
         end.set("done");
         reader.join();
 
