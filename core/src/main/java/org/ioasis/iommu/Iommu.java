@@ -364,8 +364,7 @@ public final class Iommu {
         }
         Domain domain = endpoint.domainAcquire();
         // D-30 leaves it open. Strict would be INVAL whenever the ids do not match, but Linux
-        // detaches identity domains
-        // with id 0 and warns when that fails.
+        // detaches identity domains with id 0 and warns when that fails.
         if (domain == null || (domain.id != domainId && !options.detachByEndpoint())) {
             completion.complete(Status.INVAL);
             return;

@@ -7,6 +7,9 @@ package org.ioasis.iommu.mapping;
  *
  * <p>Ranges are inclusive, unsigned and may end at 2^64-1. The caller has checked order, alignment
  * and that the output range does not wrap.
+ *
+ * <p>A class and no interface: where one kind is loaded, the compiler then calls it without asking
+ * which it is.
  */
 public abstract class MappingStore {
     /** What became of a {@link #map}. Anything but DONE has changed nothing. */
