@@ -49,6 +49,9 @@ public class ChangeBenchmarks {
 
     @Setup
     public void readTrace() {
+        if (n == 0) {
+            return; // W6 follows none
+        }
         trace = new Trace(n, n + PAIRS);
         long expected =
                 switch (n) {
