@@ -105,7 +105,7 @@ public final class Bench {
     }
 
     private void runPeers(Case one) throws IOException, InterruptedException {
-        if (arguments.peers().isEmpty()) {
+        if (arguments.peers().isEmpty() || one.peerArgument().isEmpty()) {
             return;
         }
         Path folder = Path.of(arguments.peers());

@@ -7,7 +7,7 @@ import java.util.Map;
  * One workload: how the peers are asked for it, and which benchmark of ours it is.
  *
  * @param name as in the peers' output
- * @param peerArgument that gives this line among others
+ * @param peerArgument that gives this line among others; empty if the peers have no such line
  * @param benchmark class and method of ours
  * @param parameters for it
  * @param isQuick belongs to the short run
@@ -50,6 +50,18 @@ record Case(
                     mixed("W8-hot-xlate-alone", "w8h", "hot", "translate", false),
                     mixed("W8-hot-xlate-both", "w8h", "hot", "both", false),
                     mixed("W8-hot-pair-both", "w8h", "hot", "both", false),
+                    new Case(
+                            "own-refused",
+                            "",
+                            "ChangeBenchmarks.refused",
+                            Map.of("n", "1024"),
+                            true),
+                    new Case(
+                            "own-fault",
+                            "",
+                            "TranslateBenchmarks.fault",
+                            Map.of("n", "1024"),
+                            true),
                     requests("W9-req-b1", "w9b1", "w9Requests", "1", false),
                     requests("W9-req-b64", "w9b64", "w9Requests", "64", true),
                     requests("W9-evfd-b1", "w9e1", "w9EventFd", "1", false),

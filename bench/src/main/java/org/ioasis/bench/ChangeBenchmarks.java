@@ -5,6 +5,7 @@ import static org.ioasis.bench.Workload.HUGE_BASE;
 import static org.ioasis.bench.Workload.PAGE;
 import static org.ioasis.bench.Workload.check;
 
+import org.ioasis.iommu.Status;
 import org.ioasis.memory.Access;
 import org.ioasis.memory.Dma;
 import org.ioasis.memory.Outcome;
@@ -19,8 +20,9 @@ import org.openjdk.jmh.annotations.State;
 import org.openjdk.jmh.annotations.TearDown;
 
 /**
- * The workloads that change mappings: W1, W2, the pairs of W6, and W7. A call is one repetition as
- * the peers do it; {@link Meter} says what part of it counts.
+ * The workloads that change mappings: W1, W2, the pairs of W6, and W7; and requests that change
+ * nothing, because they are refused. A call is one repetition as the peers do it; {@link Meter}
+ * says what part of it counts.
  */
 @BenchmarkMode(Mode.SingleShotTime)
 @OutputTimeUnit(java.util.concurrent.TimeUnit.MILLISECONDS)
@@ -28,6 +30,7 @@ import org.openjdk.jmh.annotations.TearDown;
 public class ChangeBenchmarks {
     private static final int PAIRS = 500_000;
     private static final int W7_CYCLES = 20;
+    private static final int REFUSALS = 200_000;
 
     /** Mappings (W1), window (W2), or nothing. */
     @Param("0")
@@ -140,6 +143,27 @@ public class ChangeBenchmarks {
                 throw new IllegalStateException("still mapped");
             }
             dma.leave();
+        }
+    }
+
+    /** Requests that are refused: MAPs of what is mapped, UNMAPs that would split a mapping. */
+    @Benchmark
+    public void refused(Meter meter) {
+        engine.renew();
+        for (long i = 0; i < n; i++) {
+            engine.map(BASE + 2 * i * PAGE, BASE + 2 * i * PAGE + 2 * PAGE - 1, 0);
+        }
+        engine.settle();
+        meter.begin();
+        boolean isRefused = true;
+        for (int i = 0; i < REFUSALS; i++) {
+            long first = BASE + (long) (i % n) * 2 * PAGE;
+            isRefused &= engine.refusedMap(first, first + PAGE - 1, 0) == Status.INVAL;
+            isRefused &= engine.refusedUnmap(first, first + PAGE - 1) == Status.RANGE;
+        }
+        meter.end(2L * REFUSALS);
+        if (!isRefused) {
+            throw new IllegalStateException("not refused");
         }
     }
 

@@ -55,6 +55,8 @@ final class Engine implements AutoCloseable {
     private final Endpoint endpoint;
     private final Request[] batch = new Request[BATCH];
     private int inBatch;
+    private Status refusal = Status.OK;
+    private final Completion refused = status -> refusal = status;
 
     Engine() {
         Arrays.setAll(batch, i -> new Request());
@@ -123,6 +125,18 @@ final class Engine implements AutoCloseable {
 
     void unmap(long first, long last) {
         iommu.unmap(DOMAIN, first, last, next());
+    }
+
+    /** What a MAP is answered that is to be refused. */
+    Status refusedMap(long first, long last, long gpa) {
+        iommu.map(DOMAIN, first, last, gpa, READ_WRITE, refused);
+        return refusal;
+    }
+
+    /** What an UNMAP is answered that is to be refused. */
+    Status refusedUnmap(long first, long last) {
+        iommu.unmap(DOMAIN, first, last, refused);
+        return refusal;
     }
 
     /**

@@ -1,6 +1,7 @@
 package org.ioasis.bench;
 
 import static org.ioasis.bench.Workload.BASE;
+import static org.ioasis.bench.Workload.PAGE;
 import static org.ioasis.bench.Workload.SEED_A;
 import static org.ioasis.bench.Workload.SEED_B;
 import static org.ioasis.bench.Workload.check;
@@ -35,6 +36,7 @@ public class TranslateBenchmarks {
     private static final int OPERATIONS = 2_000_000;
     private static final int HOT_OPERATIONS = 4_000_000;
     private static final int SCATTER_OPERATIONS = 200_000;
+    private static final int FAULTS = 200_000;
     private static final long LENGTH = 65_536;
 
     /** Mappings. */
@@ -217,6 +219,22 @@ public class TranslateBenchmarks {
                     default -> 0x23c6f2254ff27b08L;
                 };
         check(sum - OPERATIONS * engine.bias(), expected);
+    }
+
+    /** Accesses that are refused, each in a section of its own, which reports the fault. */
+    @Benchmark
+    public void fault(Meter meter) {
+        meter.begin();
+        boolean isRefused = true;
+        for (int i = 0; i < FAULTS; i++) {
+            dma.enter();
+            isRefused &= dma.resolve((long) (i & 0xff) * PAGE, 8, Access.READ) == Outcome.FAULT;
+            dma.leave();
+        }
+        meter.end(FAULTS);
+        if (!isRefused) {
+            throw new IllegalStateException("no fault");
+        }
     }
 
     private static long huge(Dma dma, long first, long size) {
