@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # Ours and the algorithms of other VMMs on the standard workloads, in one run: builds the module bench and the programs
 # of bench/peers, then starts the comparison pinned to one processor.
 set -eu

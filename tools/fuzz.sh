@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # Runs the fuzz targets of the tests (virtio/iommu/FuzzTargets.java) for a while under Jazzer: inputs are bred from the
 # corpus by what they reach, and the device must do on each what its model does.
 set -eu

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Shared by the launcher and the tools: the lock, Maven, and the build with its images. Read with ".", after
 # IOASIS_ROOT, JAVA_HOME and `set -eu` are set.
 #

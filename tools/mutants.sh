@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # Plants each bug of mutants/*.patch in a copy of the tree and passes only if the tests that the patch names fail there.
 # The format of a patch is in mutants/README.md. One copy serves all: a bug is applied, built on what is compiled
 # already, and taken out again.

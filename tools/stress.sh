@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # The litmus tests of module stress in all that jcstress can vary: compilers per thread, JVM options, processors. The
 # short form of the same tests is a part of every test run.
 set -eu

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # Every test there is: the build, the shell tests, then the tests of all modules in one Maven run. Modules run one after
 # the other and the guest's come last, so that a virtual machine never shares the processors with a build. The last
 # line is the sum over everything: "N passed, N failed, N skipped". A run of everything is also held to the budget, the

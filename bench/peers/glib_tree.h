@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The part of GLib's GTree that two peers use, declared here so that the library is enough and its headers are not
  * needed. Names and types are GLib 2's ABI. */
 #ifndef GLIB_TREE_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Peer "iovatree": the shape of QEMU's util/iova-tree: a GTree in which one
  * heap object is both key and value; no lock of its own. Own code. */
 #include "glib_tree.h"

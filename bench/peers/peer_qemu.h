@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Peer "qemu": the shape of QEMU's virtio-iommu device: a GTree per domain
  * keyed by closed intervals with an overlap comparison, two heap objects per
  * mapping (key, value), endpoint and domain trees, one recursive mutex around

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 import module org.ioasis.core;
 import module org.ioasis.server;
 import java.lang.foreign.*;

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # The example of the documents compiles against artifacts that were installed into a local Maven repository, as a user's
 # program would, and does what it says. Runs what is built; nothing is written outside the scratch folder.
 java_home=${JAVA_HOME:?is to be a JDK 25 or newer}

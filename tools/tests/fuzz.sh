@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # ./ioasis fuzz refuses what it cannot do before anything is built.
 . "$(dirname -- "$0")/lib.sh"
 

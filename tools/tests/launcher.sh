@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # The launcher: which JDK and Maven it takes, when it builds, what it leaves behind.
 . "$(dirname -- "$0")/lib.sh"
 

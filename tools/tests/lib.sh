@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # For the shell tests: read with ".". Each test is a function; `check NAME FUNCTION` runs it in a shell of its own that
 # stops at the first command that fails, and prints "ok NAME" or "not ok NAME" with what it wrote.
 #

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # The tool that plants bugs judges rightly. The Maven of these tests "runs" the one test value#isSeven: it fails unless
 # core/src/main/java/value says 7, does not build on the value "garbage", hangs the run on "hang".
 . "$(dirname -- "$0")/lib.sh"

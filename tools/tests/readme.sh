@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # Every command in the sh blocks of README.md and CONTRIBUTING.md is one that the tests know: run here, or run by the
 # test that is named here. Runs what is built.
 . "$(dirname -- "$0")/lib.sh"

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # ./ioasis serve, viot, dump, check and inject as a user calls them, on what is built: sockets, files, signals, codes.
 . "$(dirname -- "$0")/lib.sh"
 IOASIS_NO_BUILD=1

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # The test run counts rightly and does not pass by mistake.
 . "$(dirname -- "$0")/lib.sh"
 

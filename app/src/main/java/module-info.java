@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /** The command line of Ioasis: the only place where things are put together. */
 module org.ioasis.app {
     requires static transitive org.jspecify;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /** The IOMMU engine and the virtio devices on it. Knows no socket, no file descriptor, no VMM. */
 module org.ioasis.core {
     requires static transitive org.jspecify;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /** What attaches the engine to a VMM: event loop, vfio-user, virtio-pci, topology tables. */
 module org.ioasis.server {
     requires static transitive org.jspecify;

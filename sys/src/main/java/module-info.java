@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /** Linux for the rest of Ioasis: the only module that calls native code. */
 module org.ioasis.sys {
     requires static transitive org.jspecify;

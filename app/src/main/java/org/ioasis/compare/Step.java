@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.ioasis.compare;
 
 /** One thing that is done to both devices. Immutable. */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.ioasis.guestkit;
 
 /** Which kernel a guest boots. Immutable; any thread. */

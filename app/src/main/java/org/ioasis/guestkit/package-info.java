@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /**
  * What a guest needs to boot on this machine: a QEMU that speaks vfio-user, a Linux kernel, a
  * userland, and the initramfs that puts the last two together. Found on the machine, or taken from

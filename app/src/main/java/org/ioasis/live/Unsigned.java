@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.ioasis.live;
 
 /** Numbers as people write them: unsigned, of 64 bits, decimal or with 0x. Any thread. */

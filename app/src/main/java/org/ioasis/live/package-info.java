@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /**
  * Looking at running machines: their state as text or JSON, a trace, what is wrong with a device.
  */

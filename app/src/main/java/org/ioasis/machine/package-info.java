@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /**
  * One virtual machine's devices put together: loop, IOMMU, endpoints and the sockets that a VMM
  * connects to.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /**
  * The devices for VMMs that somebody else starts: machines by configuration, and what to tell QEMU.
  */

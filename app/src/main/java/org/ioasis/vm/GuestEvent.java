@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.ioasis.vm;
 
 /** What a running machine tells, line by line. Any thread. */

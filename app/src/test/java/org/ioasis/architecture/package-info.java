@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /**
  * What holds for the whole tree: the directions between packages, and documents that name what is
  * there.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.ioasis.spec;
 
 /** Virtio 1.4, 2.7: layout of split virtqueues, all fields little-endian. Offsets in bytes. */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.ioasis.spec;
 
 /** Virtio 1.4, 5.2: block device. Feature constants are masks; offsets in bytes. */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.ioasis.spec;
 
 /** Virtio over PCI (virtio 1.4, 4.1). Any thread. */

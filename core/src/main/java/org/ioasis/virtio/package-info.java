@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /**
  * The virtio device frame: status, features, queues and configuration, whatever the transport and
  * the device type.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.ioasis.virtqueue;
 
 /** What {@link SplitQueue#pop} and {@link SplitQueue#resumeKicks} found. */

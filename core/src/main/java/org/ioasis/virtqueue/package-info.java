@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /**
  * Virtqueues, device side (virtio 1.4, 2.6 and 2.7), over a {@link org.ioasis.memory.Dma}.
  *

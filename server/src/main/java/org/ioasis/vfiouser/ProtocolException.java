@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.ioasis.vfiouser;
 
 /** The client broke the protocol, or went away, so that the session cannot go on. Loop thread. */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.ioasis.iommu.fault;
 
 /** Why an access was refused (virtio 1.4, 5.13.6.10). */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /**
  * virtio-blk (virtio 1.4, 5.2): a disk for the guest, on any {@link
  * org.ioasis.virtio.blk.BlockStore}.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.ioasis.virtio.rogue;
 
 /** Which addresses a {@link Volley} goes to: a pure function of the access's number. */

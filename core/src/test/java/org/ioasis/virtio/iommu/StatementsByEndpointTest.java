@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.ioasis.virtio.iommu;
 
 /** The same with the quirk for Linux: a DETACH names the endpoint only (T3). */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.ioasis.virtio.iommu;
 
 import static java.util.Objects.requireNonNull;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.ioasis.architecture.planted.stray;
 
 /** Breaks: every package has a place in the table, and a package-info. */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.ioasis.architecture.planted.vhostuser;
 
 /** Breaks nothing; for others to use. */
