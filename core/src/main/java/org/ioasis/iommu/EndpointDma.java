@@ -6,6 +6,7 @@ import org.ioasis.iommu.fault.FaultReason;
 import org.ioasis.iommu.mapping.Extent;
 import org.ioasis.iommu.mapping.MappingStore;
 import org.ioasis.memory.Access;
+import org.ioasis.memory.Count;
 import org.ioasis.memory.Guard;
 import org.ioasis.memory.GuestMemory;
 import org.ioasis.memory.Outcome;

@@ -11,6 +11,7 @@ import org.ioasis.iommu.mapping.MappingStore;
 import org.ioasis.iommu.mapping.MappingStore.MapResult;
 import org.ioasis.iommu.mapping.RunVisitor;
 import org.ioasis.memory.Access;
+import org.ioasis.memory.Count;
 import org.ioasis.memory.Dma;
 import org.ioasis.memory.Guard;
 import org.ioasis.memory.Guards;
