@@ -67,9 +67,10 @@ final class Rules {
         MAY_USE.put("guestkit", List.of());
         MAY_USE.put("vm", List.of("guestkit"));
         MAY_USE.put("machine", all);
-        MAY_USE.put("live", plus(all, "machine"));
+        MAY_USE.put("output", List.of("sys"));
+        MAY_USE.put("live", plus(all, "machine", "output"));
         MAY_USE.put("config", plus(all, "machine", "live"));
-        MAY_USE.put("serve", plus(all, "vm", "machine", "config", "live"));
+        MAY_USE.put("serve", plus(all, "vm", "machine", "config", "live", "output"));
         MAY_USE.put("run", plus(all, "guestkit", "vm", "machine", "live"));
         // Looks at devices from outside, as a driver does; only their numbers are shared.
         MAY_USE.put("compare", plus(all, "guestkit", "vm", "machine", "run"));
@@ -84,6 +85,7 @@ final class Rules {
                         "config",
                         "live",
                         "serve",
+                        "output",
                         "compare"));
         // Measures what app puts together; nothing uses it.
         MAY_USE.put("bench", plus(all, "machine"));
