@@ -102,7 +102,7 @@ class ImageLockTest {
     void whatQemuHoldsIsRespected(boolean isWritable, String bytes, String reason)
             throws Exception {
         try (LockedFile qemu = LockedFile.open(image, false)) {
-            for (String at : bytes.split(" ")) {
+            for (String at : bytes.split(" ", -1)) {
                 assertThat(qemu.tryLock(Long.parseLong(at), Long.parseLong(at), false)).isTrue();
             }
 
