@@ -53,8 +53,8 @@ final class ServeCommand implements Callable<Integer> {
             names = "--blk",
             paramLabel = "SOCKET,file=FILE[,KEY=VALUE...]",
             description = {
-                "A disk behind the IOMMU; repeatable. endpoint=ID: if left out, its PCI function's number (0x10 for"
-                        + " 00:02.0). serial=TEXT. readonly. num_queues=N: request queues, 1 to 64. blk_size=512 or"
+                "A disk behind the IOMMU; repeatable. endpoint=ID: if left out, its PCI function's number (0x88 for"
+                        + " 00:11.0). serial=TEXT. readonly. num_queues=N: request queues, 1 to 64. blk_size=512 or"
                         + " 4096. nodiscard: the guest cannot give parts of the file back. nolock: FILE is not"
                         + " locked against other writers. A comma in a value is written twice."
             })

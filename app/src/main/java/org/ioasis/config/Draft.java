@@ -10,6 +10,8 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.stream.IntStream;
+import java.util.stream.Stream;
 import org.ioasis.config.Problem.Place;
 import org.ioasis.config.ServeConfig.DeviceConfig;
 import org.ioasis.config.ServeConfig.IommuConfig;
@@ -35,6 +37,27 @@ final class Draft {
     static final int SLOT_FIRST = 1;
 
     static final int SLOT_LAST = 30;
+
+    /**
+     * Those that a QEMU gives to devices of its own: on a pc the chipset, VGA and network in 1 to 3,
+     * on a q35 the last two in 1 and 2. With {@code -usb} a q35 uses 1a and 1d, and libvirt has a
+     * bridge in 1e.
+     */
+    private static final List<Integer> SLOTS_LAST_CHOSEN = List.of(0x1e, 0x1d, 0x1a, 3, 2, 1);
+
+    /**
+     * In which order slots are chosen. QEMU gives a device without an address the lowest that is
+     * free, so ours begin in the middle and come to the low ones from above.
+     */
+    private static final List<Integer> SLOTS =
+            Stream.concat(
+                            IntStream.concat(
+                                            IntStream.rangeClosed(0x10, 0x1c),
+                                            IntStream.iterate(0xf, s -> s >= 4, s -> s - 1))
+                                    .boxed()
+                                    .filter(slot -> !SLOTS_LAST_CHOSEN.contains(slot)),
+                            SLOTS_LAST_CHOSEN.stream())
+                    .toList();
 
     /** What sun_path of unix(7) has room for, without the final zero. */
     private static final int SOCKET_PATH_BYTES = 107;
@@ -319,7 +342,7 @@ final class Draft {
         int choose(Place place, long endpoint) {
             if (endpoint >= 0 && endpoint <= 0xff && (endpoint & 7) == 0) {
                 int slot = (int) endpoint >>> 3;
-                if (slot >= SLOT_FIRST && slot <= SLOT_LAST && taken.add(slot)) {
+                if (SLOTS.contains(slot) && !SLOTS_LAST_CHOSEN.contains(slot) && taken.add(slot)) {
                     return slot;
                 }
             }
@@ -327,7 +350,7 @@ final class Draft {
         }
 
         int next(Place place) {
-            for (int slot = SLOT_FIRST; slot <= SLOT_LAST; slot++) {
+            for (int slot : SLOTS) {
                 if (taken.add(slot)) {
                     return slot;
                 }
@@ -335,7 +358,7 @@ final class Draft {
             problem(
                     place,
                     "no slot of the root bus is free: at most %d devices and IOMMUs"
-                            .formatted(SLOT_LAST - SLOT_FIRST + 1));
+                            .formatted(SLOTS.size()));
             return SLOT_FIRST;
         }
     }

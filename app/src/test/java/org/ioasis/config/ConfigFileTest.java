@@ -280,15 +280,39 @@ class ConfigFileTest {
     }
 
     @Test
+    void slotsThatAreChosenAreThoseThatNeitherAQ35NorAPcGivesToItsOwnDevices() throws Exception {
+        // An id whose function would be the VGA's of a pc, and one whose slot is free.
+        StringBuilder text = new StringBuilder(machine("", "endpoint = 0x10"));
+        for (int i = 1; i < 23; i++) {
+            text.append(
+                    "[[machine.iommu.blk]]\nsocket = \"%d.sock\"\nfile = \"a.img\"\n".formatted(i));
+        }
+        text.append("[[machine.iommu.rng]]\nsocket = \"r.sock\"\nendpoint = 0x28\n");
+
+        IommuConfig iommu =
+                read(text.toString()).machines().getFirst().iommus().getFirst();
+
+        List<Integer> slots = new ArrayList<>(List.of(iommu.bdf() >> 3));
+        iommu.devices().forEach(device -> slots.add(device.bdf() >> 3));
+        assertThat(slots)
+                .hasSize(25)
+                .startsWith(0x10, 0x11, 0x12)
+                .endsWith(5)
+                .doesNotHaveDuplicates()
+                // Host bridge, chipset, VGA, network; USB and a bridge of a q35.
+                .doesNotContain(0, 1, 2, 3, 0x1a, 0x1d, 0x1e, 0x1f);
+    }
+
+    @Test
     void whatIsLeftOutIsAsUsual() throws Exception {
         MachineConfig machine = read(machine("", "")).machines().getFirst();
         IommuConfig iommu = machine.iommus().getFirst();
 
         assertThat(iommu.options()).isEqualTo(IommuOptions.DEFAULT);
-        assertThat(iommu.bdf()).isEqualTo(0x08);
-        assertThat(iommu.devices().getFirst().bdf()).isEqualTo(0x10);
+        assertThat(iommu.bdf()).isEqualTo(0x80);
+        assertThat(iommu.devices().getFirst().bdf()).isEqualTo(0x88);
         DiskOptions disk = (DiskOptions) iommu.devices().getFirst().options();
-        assertThat(disk.endpoint()).isEqualTo(0x10);
+        assertThat(disk.endpoint()).isEqualTo(0x88);
         assertThat(disk.properties()).isEqualTo(Machine.X86_ENDPOINT);
         assertThat(disk.settings()).isEqualTo(BlkSettings.of("disk0"));
         assertThat(machine.viot()).isEqualTo(folder.resolve("i.sock.viot"));
@@ -458,10 +482,10 @@ class ConfigFileTest {
         assertThat(report.findings()).isEmpty();
         assertThat(report.nodes())
                 .containsExactly(
-                        new ViotReport.PciIommu(0x30, 0, 0x08),
-                        new ViotReport.PciIommu(0x40, 0, 0x10),
-                        new ViotReport.PciRange(0x50, 5, 0, 0, 0x18, 0x18, 0x30),
-                        new ViotReport.PciRange(0x68, 5, 0, 0, 0x20, 0x20, 0x40));
+                        new ViotReport.PciIommu(0x30, 0, 0x80),
+                        new ViotReport.PciIommu(0x40, 0, 0x88),
+                        new ViotReport.PciRange(0x50, 5, 0, 0, 0x90, 0x90, 0x30),
+                        new ViotReport.PciRange(0x68, 5, 0, 0, 0x98, 0x98, 0x40));
     }
 
     @Test

@@ -34,7 +34,7 @@ import org.junit.jupiter.api.Test;
 
 /** A whole server over its sockets: what it answers while a VMM and a guest come, err and go. */
 class LiveServerTest {
-    private static final int ENDPOINT = 0x10;
+    private static final int ENDPOINT = 0x88;
     private static final long DISK_RINGS = 0x20000;
 
     private Path folder;
@@ -391,13 +391,13 @@ class LiveServerTest {
         String text = ask("dump").text();
 
         assertThat(text)
-                .contains("domain 0x5: granule 0x1000, 40 mappings, endpoints 0x10")
+                .contains("domain 0x5: granule 0x1000, 40 mappings, endpoints 0x88")
                 .contains("0x0..0xfff -> 0x40000 READ|WRITE")
                 .contains("0x3e000..0x3efff")
                 .doesNotContain("0x40000..0x40fff")
                 .contains("and 8 more")
                 .contains("requests: ATTACH/OK=1 MAP/OK=40 unanswered=0")
-                .contains("disk0, endpoint 0x10")
+                .contains("disk0, endpoint 0x88")
                 .contains("attached to domain 0x5");
         String json = ask("dump json").text();
         assertThat(json).contains("\"mappingCount\" : 40").contains("\"first\" : \"0x3e000\"");
@@ -439,16 +439,16 @@ class LiveServerTest {
                 .contains(" machine/iommu started, features 0x100000057\n")
                 .contains(
                         "MAP domain=0x9 virt=0x0..0xfff phys=0x0 READ|WRITE -> NOENT: there is no domain 0x9")
-                .contains("ATTACH endpoint=0x10 domain=0x1 -> OK\n")
-                .contains("ATTACH endpoint=0x10 domain=0x1 flags=0x8 -> INVAL: unknown flags 0x8\n")
+                .contains("ATTACH endpoint=0x88 domain=0x1 -> OK\n")
+                .contains("ATTACH endpoint=0x88 domain=0x1 flags=0x8 -> INVAL: unknown flags 0x8\n")
                 .contains("-> RANGE: virt_start is not aligned to the granule 0x1000\n")
                 .contains("-> INVAL: overlaps the mapping 0x20000..0x22fff\n")
                 .contains("-> INVAL: overlaps the MSI region 0xfee00000..0xfeefffff\n")
                 .contains("-> RANGE: cuts through the mapping 0x20000..0x22fff\n")
                 .contains(
-                        "fault: endpoint 0x10, READ at 0x80000: not mapped in domain 0x1;"
+                        "fault: endpoint 0x88, READ at 0x80000: not mapped in domain 0x1;"
                                 + " nearest is 0x20000..0x22fff\n")
-                .contains("event: endpoint 0x10, READ at 0x80000")
+                .contains("event: endpoint 0x88, READ at 0x80000")
                 .contains(" machine/iommu reset\n");
         assertThat(text.lines().findFirst().orElseThrow()).endsWith("Z trace begun");
         assertThat(text.lines().skip(1))
@@ -559,7 +559,7 @@ class LiveServerTest {
         assertThat(List.of(iommu.eventAddress(0), iommu.eventAddress(1), iommu.eventAddress(2)))
                 .containsExactly(0x90000L, 0x90000L, 0xa0000L);
         assertThat(traced())
-                .contains("injected: event is lost: endpoint 0x10, READ at 0x80000\n")
+                .contains("injected: event is lost: endpoint 0x88, READ at 0x80000\n")
                 .contains("injected: planted: EventsDoubled[count=1]");
     }
 
@@ -668,7 +668,7 @@ class LiveServerTest {
 
         // The device's thread does one volley after the other.
         assertThat(ask("rogue - write stride 0 1 1 1").text()).startsWith("1 writes");
-        awaitDump("rng0, endpoint 0x18", ", 300001 bypassed");
+        awaitDump("rng0, endpoint 0x90", ", 300001 bypassed");
     }
 
     private void awaitDump(String device, String text) throws Exception {
@@ -695,7 +695,7 @@ class LiveServerTest {
                             "control " + folder.resolve("ioasis-control.sock"),
                             "viot machine " + folder.resolve("iommu.sock.viot"))
                     .endsWith(
-                            "  -device '{\"driver\":\"vfio-user-pci\",\"addr\":\"2.0\",\"socket\":"
+                            "  -device '{\"driver\":\"vfio-user-pci\",\"addr\":\"11.0\",\"socket\":"
                                     + "{\"type\":\"unix\",\"path\":\""
                                     + folder.resolve("disk.sock")
                                     + "\"}}'");
