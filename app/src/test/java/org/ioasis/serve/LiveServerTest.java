@@ -77,13 +77,10 @@ class LiveServerTest {
     }
 
     private ServeConfig config(boolean isJson, String... rngs) throws Exception {
-        return FlagConfig.of(
-                folder.resolve("iommu.sock"),
-                List.of(folder.resolve("disk.sock") + ",file=" + folder.resolve("disk.img")),
-                Stream.of(rngs).map(rng -> folder.resolve(rng).toString()).toList(),
-                null,
-                null,
-                TraceConfig.of(trace, isJson, 1));
+        return FlagConfig.iommu(folder.resolve("iommu.sock"))
+.disks(List.of(folder.resolve("disk.sock") + ",file=" + folder.resolve("disk.img")))
+.rngs(Stream.of(rngs).map(rng -> folder.resolve(rng).toString()).toList())
+.trace(TraceConfig.of(trace, isJson, 1)).resolve();
     }
 
     private void start(boolean isJson) throws Exception {
@@ -183,13 +180,9 @@ class LiveServerTest {
     void serverThatCannotStartLeavesNothing() throws Exception {
         start(false);
         ServeConfig second =
-                FlagConfig.of(
-                        folder.resolve("other.sock"),
-                        List.of(),
-                        List.of(folder.resolve("disk.sock").toString()),
-                        folder.resolve("other.viot"),
-                        null,
-                        null);
+                FlagConfig.iommu(folder.resolve("other.sock"))
+.rngs(List.of(folder.resolve("disk.sock").toString()))
+.viot(folder.resolve("other.viot")).resolve();
 
         assertThatThrownBy(() -> Server.start(second))
                 .isInstanceOf(IOException.class)
@@ -240,13 +233,9 @@ class LiveServerTest {
         byte[] first = Files.readAllBytes(folder.resolve("iommu.sock.viot"));
         Path image = Files.write(folder.resolve("other.img"), new byte[512]);
         ServeConfig other =
-                FlagConfig.of(
-                        folder.resolve("other.sock"),
-                        List.of(folder.resolve("d.sock") + ",endpoint=0x99,file=" + image),
-                        List.of(),
-                        null,
-                        folder.resolve("other-control.sock"),
-                        null);
+                FlagConfig.iommu(folder.resolve("other.sock"))
+.disks(List.of(folder.resolve("d.sock") + ",endpoint=0x99,file=" + image))
+.control(folder.resolve("other-control.sock")).resolve();
         try (Server second = Server.start(other)) {
             assertThat(second.machines()).hasSize(1);
             assertThat(folder.resolve("other.sock.viot")).exists();
@@ -256,13 +245,9 @@ class LiveServerTest {
         assertThat(Files.readAllBytes(folder.resolve("iommu.sock.viot"))).isEqualTo(first);
 
         ServeConfig sameTable =
-                FlagConfig.of(
-                        folder.resolve("other.sock"),
-                        List.of(),
-                        List.of(),
-                        folder.resolve("iommu.sock.viot"),
-                        folder.resolve("other-control.sock"),
-                        null);
+                FlagConfig.iommu(folder.resolve("other.sock"))
+.viot(folder.resolve("iommu.sock.viot"))
+.control(folder.resolve("other-control.sock")).resolve();
         assertThatThrownBy(() -> Server.start(sameTable))
                 .hasMessageContaining("iommu.sock.viot is being written by this process");
         assertThat(Files.readAllBytes(folder.resolve("iommu.sock.viot"))).isEqualTo(first);
@@ -272,17 +257,13 @@ class LiveServerTest {
     void secondServerDoesNotGetAnImageThatTheFirstWritesTo() throws Exception {
         start(false);
         ServeConfig second =
-                FlagConfig.of(
-                        folder.resolve("other.sock"),
-                        List.of(
+                FlagConfig.iommu(folder.resolve("other.sock"))
+.disks(List.of(
                                 "%s,file=%s,readonly"
                                         .formatted(
                                                 folder.resolve("d.sock"),
-                                                folder.resolve("disk.img"))),
-                        List.of(),
-                        null,
-                        folder.resolve("other-control.sock"),
-                        null);
+                                                folder.resolve("disk.img"))))
+.control(folder.resolve("other-control.sock")).resolve();
 
         assertThatThrownBy(() -> Server.start(second).close())
                 .isInstanceOf(IOException.class)
@@ -351,6 +332,99 @@ class LiveServerTest {
         open.remove(disk);
         awaitText("no VMM is connected");
         assertThat(check()).isEqualTo("NO_VMM");
+    }
+
+    @Test
+    void refusedProbeAfterWhichTheDriverGivesUpIsNamedWithItsIdAndWhatToDo() throws Exception {
+        start(false);
+        startDisk();
+        IommuDriver iommu = startIommu();
+        assertThat(iommu.probe(ENDPOINT)).isZero();
+        assertThat(iommu.attach(ENDPOINT, 1, 0)).isZero();
+        // The low-pin-count bridge of a q35, as Linux 7 probes it where the table's range is wide.
+        assertThat(iommu.probe(0xf8)).isEqualTo(S_NOENT);
+        assertThat(ask("check").text()).as("harmless so far").doesNotContain("0xf8");
+        iommu.vmm().giveUp();
+
+        assertThat(ask("check").text())
+                .contains("PROBLEM machine/iommu: the guest's driver of the IOMMU has given up")
+                .contains("asked for endpoint 0xf8 (00:1f.0, if ids are the functions' numbers)")
+                .contains("--present 0xf8 (present = [0xf8] in a configuration)");
+        assertThat(ask("check json").text()).contains("\"cause\" : \"UNKNOWN_ENDPOINT\"");
+    }
+
+    @Test
+    void endpointsThatAreOnlyPresentAreAnsweredAndShownAsSuch() throws Exception {
+        server =
+                Server.start(
+                        FlagConfig.iommu(folder.resolve("iommu.sock"))
+                                .disks(
+                                        List.of(
+                                                folder.resolve("disk.sock")
+                                                        + ",file="
+                                                        + folder.resolve("disk.img")))
+                                .present(List.of("0xf8-0x107", "0x88", "7"))
+                                .resolve());
+        IommuDriver iommu = startIommu();
+
+        for (int present : List.of(0xf8, 0x107, 7, ENDPOINT)) {
+            assertThat(iommu.probe(present)).as("0x%x", present).isZero();
+            assertThat(iommu.attach(present, 1, 0)).isZero();
+        }
+        assertThat(iommu.probe(0x108)).isEqualTo(S_NOENT);
+        assertThat(ask("dump").text())
+                .contains("endpoint 0xf8, present; its accesses do not come through us, attached to domain 0x1")
+                .contains("endpoint 0xf9, present; its accesses do not come through us\n")
+                .doesNotContain("endpoint 0x88, present");
+        String json = ask("dump json").text();
+        assertIsJson(json);
+        assertThat(json).contains("\"presentCount\" : 17");
+    }
+
+    @Test
+    void aliasOfABridgeIsNamedByCheckAndServedWhereItIsDeclared() throws Exception {
+        String disk = "disk.sock,file=disk.img,endpoint=0x108";
+        server = Server.start(behindBridge(disk));
+        connectWithMemory("disk");
+        IommuDriver iommu = startIommu();
+        assertThat(iommu.attach(0x108, 1, 0)).isZero();
+        assertThat(iommu.attach(0x100, 1, 0)).isEqualTo(S_NOENT);
+        assertThat(check()).isEqualTo("UNKNOWN_ALIAS");
+        assertThat(ask("check").text())
+                .contains("attaches endpoint 0x100 too (01:00.0), the alias of the PCIe-to-PCI bridge")
+                .contains("do: add alias=0x100 to its --blk or --rng, or aliases = [0x100]")
+                .as("said once")
+                .doesNotContain("--present");
+        for (AutoCloseable one : open) {
+            one.close();
+        }
+        open.clear();
+        stop();
+
+        // Two devices behind one bridge have one alias.
+        server =
+                Server.start(
+                        behindBridge(
+                                disk + ",alias=0x100",
+                                "d2.sock,file=d2.img,endpoint=0x110,alias=0x100"));
+        startDisk();
+        IommuDriver again = startIommu();
+        for (int endpoint : List.of(0x108, 0x100, 0x110)) {
+            assertThat(again.attach(endpoint, 1, 0)).isZero();
+        }
+        assertThat(check()).isEqualTo("IDLE");
+        assertThat(ask("dump").text()).contains("endpoint 0x100, present");
+    }
+
+    private ServeConfig behindBridge(String... disks) throws Exception {
+        Files.write(folder.resolve("d2.img"), new byte[512]);
+        return FlagConfig.iommu(folder.resolve("iommu.sock"))
+                .disks(
+                        Stream.of(disks)
+                                .map(disk ->
+                                        folder + "/" + disk.replace("file=", "file=" + folder + "/"))
+                                .toList())
+                .resolve();
     }
 
     private void awaitText(String text) throws Exception {

@@ -89,7 +89,7 @@ class ServeGuestTest {
                                 + " --rng rng.sock,endpoint=0x10")) {
             List<String> words = new ArrayList<>(environment());
             words.addAll(kit.qemu().command());
-            words.addAll(List.of(machine.split(" ")));
+            words.addAll(List.of(machine.split(" ", -1)));
             words.addAll(List.of("-device", "virtio-balloon-pci", "-display", "none"));
             words.addAll(List.of("-accel", "tcg", "-S", "-qmp", "stdio"));
             // A script, for what it is to be told.
