@@ -400,6 +400,7 @@ class LiveServerTest {
         }
         open.clear();
         stop();
+        ram.segment().fill((byte) 0);
 
         // Two devices behind one bridge have one alias.
         server =
