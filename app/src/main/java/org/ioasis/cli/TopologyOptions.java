@@ -72,11 +72,7 @@ final class TopologyOptions {
             if (alias.isMissing) {
                 all.add(
                         new Viot.PciRange(
-                                alias.iommu,
-                                alias.segment,
-                                alias.bdf,
-                                alias.bdf,
-                                alias.endpoint));
+                                alias.iommu, alias.segment, alias.bdf, alias.bdf, alias.endpoint));
             }
         }
         return all;
@@ -106,7 +102,8 @@ final class TopologyOptions {
             Viot.PciRange behind =
                     named.stream()
                             .filter(range -> range.segment() == segment)
-                            .filter(range -> range.bdfFirst() <= (bdf | 0xff) && bdf <= range.bdfLast())
+                            .filter(range ->
+                                    range.bdfFirst() <= (bdf | 0xff) && bdf <= range.bdfLast())
                             .findFirst()
                             .orElseThrow(() ->
                                     new UsageException(

@@ -103,8 +103,7 @@ final class ViotCommand implements Callable<Integer> {
         report.warnings()
                 .forEach(warning ->
                         lines.add(
-                                "warning at 0x%x: %s"
-                                        .formatted(warning.offset(), warning.text())));
+                                "warning at 0x%x: %s".formatted(warning.offset(), warning.text())));
         long errors = report.findings().stream().filter(ViotReport.Finding::isError).count();
         lines.add(
                 errors == 0

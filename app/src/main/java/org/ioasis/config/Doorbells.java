@@ -14,8 +14,8 @@ import org.ioasis.topology.MsiDoorbells;
 
 /**
  * Where a machine's interrupt controller takes messages: writes of an endpoint there are interrupts
- * and are not translated, and the driver is told so (RESV_MEM of PROBE). A wrong one costs the guest
- * its interrupts: it gives the doorbell an address, and the first I/O never ends. Any thread.
+ * and are not translated, and the driver is told so (RESV_MEM of PROBE). A wrong one costs the
+ * guest its interrupts: it gives the doorbell an address, and the first I/O never ends. Any thread.
  */
 final class Doorbells {
     private Doorbells() {}

@@ -42,9 +42,9 @@ final class Draft {
     static final int SLOT_LAST = 30;
 
     /**
-     * Those that a QEMU gives to devices of its own: on a pc the chipset, VGA and network in 1 to 3,
-     * on a q35 the last two in 1 and 2. With {@code -usb} a q35 uses 1a and 1d, and libvirt has a
-     * bridge in 1e.
+     * Those that a QEMU gives to devices of its own: on a pc the chipset, VGA and network in 1 to
+     * 3, on a q35 the last two in 1 and 2. With {@code -usb} a q35 uses 1a and 1d, and libvirt has
+     * a bridge in 1e.
      */
     private static final List<Integer> SLOTS_LAST_CHOSEN = List.of(0x1e, 0x1d, 0x1a, 3, 2, 1);
 

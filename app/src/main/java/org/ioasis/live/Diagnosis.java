@@ -156,7 +156,8 @@ public record Diagnosis(List<Finding> findings) {
                         + " there, and was answered NOENT: Linux 7 gives up the whole IOMMU then, without a word",
                 "the VIOT names more than is served: let its range end before 0x%x and begin behind it, or serve with"
                                 .formatted(id)
-                        + " --present 0x%x (present = [0x%x] in a configuration)".formatted(id, id));
+                        + " --present 0x%x (present = [0x%x] in a configuration)"
+                                .formatted(id, id));
     }
 
     private static String function(long id) {

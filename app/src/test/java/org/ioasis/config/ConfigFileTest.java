@@ -296,8 +296,7 @@ class ConfigFileTest {
         }
         text.append("[[machine.iommu.rng]]\nsocket = \"r.sock\"\nendpoint = 0x28\n");
 
-        IommuConfig iommu =
-                read(text.toString()).machines().getFirst().iommus().getFirst();
+        IommuConfig iommu = read(text.toString()).machines().getFirst().iommus().getFirst();
 
         List<Integer> slots = new ArrayList<>(List.of(iommu.bdf() >> 3));
         iommu.devices().forEach(device -> slots.add(device.bdf() >> 3));
@@ -327,17 +326,65 @@ class ConfigFileTest {
     void doorbellsFollowTheMachine() throws Exception {
         for (String msi : List.of("0x08020000-0x08020fff", "virt.dtb")) {
             Files.write(folder.resolve("virt.dtb"), treeWithAGicV2m());
-            ServeConfig config = read(machine("", "").replace("[[machine]]\n", "[[machine]]\nmsi = \"%s\"\n".formatted(msi)));
+            ServeConfig config =
+                    read(
+                            machine("", "")
+                                    .replace(
+                                            "[[machine]]\n",
+                                            "[[machine]]\nmsi = \"%s\"\n".formatted(msi)));
 
-            assertThat(config.machines().getFirst().iommus().getFirst().devices().getFirst().options().properties().reserved().regions())
-                    .containsExactly(new ReservedRegion(0x802_0000L, 0x802_0fffL, ReservedRegion.Kind.MSI));
+            assertThat(
+                            config.machines()
+                                    .getFirst()
+                                    .iommus()
+                                    .getFirst()
+                                    .devices()
+                                    .getFirst()
+                                    .options()
+                                    .properties()
+                                    .reserved()
+                                    .regions())
+                    .containsExactly(
+                            new ReservedRegion(0x802_0000L, 0x802_0fffL, ReservedRegion.Kind.MSI));
         }
-        assertThat(FlagConfig.iommu(folder.resolve("i.sock")).rngs(List.of(folder + "/r.sock")).msi("none").resolve().machines().getFirst().iommus().getFirst().devices().getFirst().options().properties())
+        assertThat(
+                        FlagConfig.iommu(folder.resolve("i.sock"))
+                                .rngs(List.of(folder + "/r.sock"))
+                                .msi("none")
+                                .resolve()
+                                .machines()
+                                .getFirst()
+                                .iommus()
+                                .getFirst()
+                                .devices()
+                                .getFirst()
+                                .options()
+                                .properties())
                 .isEqualTo(EndpointProperties.UNLIMITED);
-        for (String wrong : List.of("5-4", "x-y", "there/is/none", "0x10000000000000000-1", "a.img", "two.dtb")) {
-            Files.write(folder.resolve("two.dtb"), DeviceTree.overlay(List.of(new Viot.MmioIommu(1)), List.of(), new DeviceTree.Places(Map.of(), Map.of(1L, "/a"))));
-            assertThat(problems(machine("", "").replace("[[machine]]\n", "[[machine]]\nmsi = \"%s\"\n".formatted(wrong))))
-                    .singleElement().asString().startsWith("2:1: msi: ");
+        for (String wrong :
+                List.of(
+                        "5-4",
+                        "x-y",
+                        "there/is/none",
+                        "0x10000000000000000-1",
+                        "a.img",
+                        "two.dtb")) {
+            Files.write(
+                    folder.resolve("two.dtb"),
+                    DeviceTree.overlay(
+                            List.of(new Viot.MmioIommu(1)),
+                            List.of(),
+                            new DeviceTree.Places(Map.of(), Map.of(1L, "/a"))));
+            assertThat(
+                            problems(
+                                    machine("", "")
+                                            .replace(
+                                                    "[[machine]]\n",
+                                                    "[[machine]]\nmsi = \"%s\"\n"
+                                                            .formatted(wrong))))
+                    .singleElement()
+                    .asString()
+                    .startsWith("2:1: msi: ");
         }
     }
 
@@ -352,11 +399,10 @@ class ConfigFileTest {
                 aliases = [0x100, 0x200]
                 """;
         IommuConfig iommu =
-                read(
-                                machine(
-                                                "present = [7, \"0x100-0x111\"]\nendpoints_max = 20",
-                                                "endpoint = 0x108\naliases = [0x100]\npage_size_mask = 0x11000")
-                                        + two)
+                read(machine(
+                                        "present = [7, \"0x100-0x111\"]\nendpoints_max = 20",
+                                        "endpoint = 0x108\naliases = [0x100]\npage_size_mask = 0x11000")
+                                + two)
                         .machines()
                         .getFirst()
                         .iommus()
@@ -364,8 +410,11 @@ class ConfigFileTest {
         // The alias has what its first device has; the devices' own ids are no second endpoints.
         assertThat(iommu.present())
                 .hasSize(18)
-                .startsWith(new PresentConfig(0x100, iommu.devices().getFirst().options().properties()))
-                .contains(new PresentConfig(0x200, Machine.X86_ENDPOINT), new PresentConfig(7, Machine.X86_ENDPOINT))
+                .startsWith(
+                        new PresentConfig(0x100, iommu.devices().getFirst().options().properties()))
+                .contains(
+                        new PresentConfig(0x200, Machine.X86_ENDPOINT),
+                        new PresentConfig(7, Machine.X86_ENDPOINT))
                 .extracting(PresentConfig::endpoint)
                 .doesNotHaveDuplicates()
                 .doesNotContain(0x108, 0x110);
@@ -575,13 +624,18 @@ class ConfigFileTest {
         Path odd = Files.write(folder.resolve("a,b.img"), new byte[512]);
         ServeConfig config =
                 FlagConfig.iommu(folder.resolve("i.sock"))
-.disks(List.of(
-                                folder.resolve("a.sock")
-                                        + ",file="
-                                        + odd.toString().replace(",", ",,")
-                                        + ",endpoint=0x20,serial=root,readonly,num_queues=2,"
-                                        + "blk_size=4096,nodiscard"))
-.rngs(List.of(folder.resolve("r.sock") + ",rogue", folder.resolve("s.sock") + "")).resolve();
+                        .disks(
+                                List.of(
+                                        folder.resolve("a.sock")
+                                                + ",file="
+                                                + odd.toString().replace(",", ",,")
+                                                + ",endpoint=0x20,serial=root,readonly,num_queues=2,"
+                                                + "blk_size=4096,nodiscard"))
+                        .rngs(
+                                List.of(
+                                        folder.resolve("r.sock") + ",rogue",
+                                        folder.resolve("s.sock") + ""))
+                        .resolve();
 
         List<DeviceConfig> devices = config.machines().getFirst().iommus().getFirst().devices();
         DiskOptions disk = (DiskOptions) devices.getFirst().options();
@@ -608,12 +662,17 @@ class ConfigFileTest {
                         ConfigException.class,
                         () ->
                                 FlagConfig.iommu(folder.resolve("no/i.sock"))
-.disks(List.of(
-                                                "x.sock",
-                                                "y.sock,file=a,colour=red,endpoint=q",
-                                                "z.sock,file=a,num_queues=0,blk_size=1024,readonly=1",
-                                                "z.sock,file=a,file=b,serial="))
-.rngs(List.of(",rogue=yes", "r.sock,file=a,endpoint=0x100000000")).resolve());
+                                        .disks(
+                                                List.of(
+                                                        "x.sock",
+                                                        "y.sock,file=a,colour=red,endpoint=q",
+                                                        "z.sock,file=a,num_queues=0,blk_size=1024,readonly=1",
+                                                        "z.sock,file=a,file=b,serial="))
+                                        .rngs(
+                                                List.of(
+                                                        ",rogue=yes",
+                                                        "r.sock,file=a,endpoint=0x100000000"))
+                                        .resolve());
 
         assertThat(refused.problems().stream().map(Problem::text))
                 .contains(

@@ -78,9 +78,10 @@ class LiveServerTest {
 
     private ServeConfig config(boolean isJson, String... rngs) throws Exception {
         return FlagConfig.iommu(folder.resolve("iommu.sock"))
-.disks(List.of(folder.resolve("disk.sock") + ",file=" + folder.resolve("disk.img")))
-.rngs(Stream.of(rngs).map(rng -> folder.resolve(rng).toString()).toList())
-.trace(TraceConfig.of(trace, isJson, 1)).resolve();
+                .disks(List.of(folder.resolve("disk.sock") + ",file=" + folder.resolve("disk.img")))
+                .rngs(Stream.of(rngs).map(rng -> folder.resolve(rng).toString()).toList())
+                .trace(TraceConfig.of(trace, isJson, 1))
+                .resolve();
     }
 
     private void start(boolean isJson) throws Exception {
@@ -181,8 +182,9 @@ class LiveServerTest {
         start(false);
         ServeConfig second =
                 FlagConfig.iommu(folder.resolve("other.sock"))
-.rngs(List.of(folder.resolve("disk.sock").toString()))
-.viot(folder.resolve("other.viot")).resolve();
+                        .rngs(List.of(folder.resolve("disk.sock").toString()))
+                        .viot(folder.resolve("other.viot"))
+                        .resolve();
 
         assertThatThrownBy(() -> Server.start(second))
                 .isInstanceOf(IOException.class)
@@ -234,8 +236,9 @@ class LiveServerTest {
         Path image = Files.write(folder.resolve("other.img"), new byte[512]);
         ServeConfig other =
                 FlagConfig.iommu(folder.resolve("other.sock"))
-.disks(List.of(folder.resolve("d.sock") + ",endpoint=0x99,file=" + image))
-.control(folder.resolve("other-control.sock")).resolve();
+                        .disks(List.of(folder.resolve("d.sock") + ",endpoint=0x99,file=" + image))
+                        .control(folder.resolve("other-control.sock"))
+                        .resolve();
         try (Server second = Server.start(other)) {
             assertThat(second.machines()).hasSize(1);
             assertThat(folder.resolve("other.sock.viot")).exists();
@@ -246,8 +249,9 @@ class LiveServerTest {
 
         ServeConfig sameTable =
                 FlagConfig.iommu(folder.resolve("other.sock"))
-.viot(folder.resolve("iommu.sock.viot"))
-.control(folder.resolve("other-control.sock")).resolve();
+                        .viot(folder.resolve("iommu.sock.viot"))
+                        .control(folder.resolve("other-control.sock"))
+                        .resolve();
         assertThatThrownBy(() -> Server.start(sameTable))
                 .hasMessageContaining("iommu.sock.viot is being written by this process");
         assertThat(Files.readAllBytes(folder.resolve("iommu.sock.viot"))).isEqualTo(first);
@@ -258,12 +262,14 @@ class LiveServerTest {
         start(false);
         ServeConfig second =
                 FlagConfig.iommu(folder.resolve("other.sock"))
-.disks(List.of(
-                                "%s,file=%s,readonly"
-                                        .formatted(
-                                                folder.resolve("d.sock"),
-                                                folder.resolve("disk.img"))))
-.control(folder.resolve("other-control.sock")).resolve();
+                        .disks(
+                                List.of(
+                                        "%s,file=%s,readonly"
+                                                .formatted(
+                                                        folder.resolve("d.sock"),
+                                                        folder.resolve("disk.img"))))
+                        .control(folder.resolve("other-control.sock"))
+                        .resolve();
 
         assertThatThrownBy(() -> Server.start(second).close())
                 .isInstanceOf(IOException.class)
@@ -373,7 +379,8 @@ class LiveServerTest {
         }
         assertThat(iommu.probe(0x108)).isEqualTo(S_NOENT);
         assertThat(ask("dump").text())
-                .contains("endpoint 0xf8, present; its accesses do not come through us, attached to domain 0x1")
+                .contains(
+                        "endpoint 0xf8, present; its accesses do not come through us, attached to domain 0x1")
                 .contains("endpoint 0xf9, present; its accesses do not come through us\n")
                 .doesNotContain("endpoint 0x88, present");
         String json = ask("dump json").text();
@@ -391,7 +398,8 @@ class LiveServerTest {
         assertThat(iommu.attach(0x100, 1, 0)).isEqualTo(S_NOENT);
         assertThat(check()).isEqualTo("UNKNOWN_ALIAS");
         assertThat(ask("check").text())
-                .contains("attaches endpoint 0x100 too (01:00.0), the alias of the PCIe-to-PCI bridge")
+                .contains(
+                        "attaches endpoint 0x100 too (01:00.0), the alias of the PCIe-to-PCI bridge")
                 .contains("do: add alias=0x100 to its --blk or --rng, or aliases = [0x100]")
                 .as("said once")
                 .doesNotContain("--present");
@@ -423,7 +431,9 @@ class LiveServerTest {
                 .disks(
                         Stream.of(disks)
                                 .map(disk ->
-                                        folder + "/" + disk.replace("file=", "file=" + folder + "/"))
+                                        folder
+                                                + "/"
+                                                + disk.replace("file=", "file=" + folder + "/"))
                                 .toList())
                 .resolve();
     }

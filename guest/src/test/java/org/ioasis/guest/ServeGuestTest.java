@@ -217,7 +217,8 @@ class ServeGuestTest {
         ExtraArchive.append(initrd, "lib", "attached-init");
         List<String> words = new ArrayList<>(environment());
         words.addAll(kit.qemu().command());
-        words.addAll(List.of("-machine", "q35", "-nodefaults", "-display", "none", "-serial", "stdio"));
+        words.addAll(
+                List.of("-machine", "q35", "-nodefaults", "-display", "none", "-serial", "stdio"));
         words.addAll(List.of("-accel", "tcg", "-cpu", "max,la57=off", "-no-reboot"));
         words.addAll(List.of("-kernel", kit.kernel().image().toString()));
         words.addAll(List.of("-initrd", initrd.toString(), "-append"));

@@ -134,9 +134,7 @@ public final class MsiDoorbells {
     }
 
     private long number(int offset, int cells) {
-        return cells == 2
-                ? blob.getLong(offset)
-                : Integer.toUnsignedLong(blob.getInt(offset));
+        return cells == 2 ? blob.getLong(offset) : Integer.toUnsignedLong(blob.getInt(offset));
     }
 
     private int token() {

@@ -61,7 +61,12 @@ class MsiDoorbellsTest {
                                         .cells("reg", 0xf000_0000, 0x1000, 1, 2));
         assertThat(MsiDoorbells.of(DeviceTreeBlob.of(root(small))))
                 .containsExactly(new Doorbell(0xf000_0000L, 0xf000_0fffL));
-        Node silent = new Node("").add(new Node("v2m").texts("compatible", "arm,gic-v2m-frame").cells("reg", 1, 2, 3));
+        Node silent =
+                new Node("")
+                        .add(
+                                new Node("v2m")
+                                        .texts("compatible", "arm,gic-v2m-frame")
+                                        .cells("reg", 1, 2, 3));
         assertThat(MsiDoorbells.of(DeviceTreeBlob.of(silent)))
                 .containsExactly(new Doorbell(0x1_0000_0002L, 0x1_0000_0004L));
     }
@@ -69,7 +74,8 @@ class MsiDoorbellsTest {
     @Test
     void treeWithoutAControllerOfMessagesOrWithRangesThatAreNoneHasNoDoorbell() {
         assertThat(MsiDoorbells.of(DeviceTreeBlob.of(root(new Node("memory"))))).isEmpty();
-        for (int[] reg : List.of(new int[] {0, 1, 0, 0}, new int[] {-1, -1, 0, 2}, new int[] {0, 1})) {
+        for (int[] reg :
+                List.of(new int[] {0, 1, 0, 0}, new int[] {-1, -1, 0, 2}, new int[] {0, 1})) {
             Node frame = new Node("v2m").texts("compatible", "arm,gic-v2m-frame").cells("reg", reg);
             assertThat(MsiDoorbells.of(DeviceTreeBlob.of(root(frame)))).isEmpty();
         }
