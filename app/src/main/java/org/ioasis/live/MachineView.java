@@ -28,11 +28,7 @@ import org.jspecify.annotations.Nullable;
  * @param internalFailures calls on the loop that failed, each a bug of ours
  */
 public record MachineView(
-        String name,
-        boolean answers,
-        long internalFailures,
-        String loop,
-        List<IommuView> iommus) {
+        String name, boolean answers, long internalFailures, String loop, List<IommuView> iommus) {
 
     private static final int DOMAINS_MAX = 64;
     private static final int MAPPINGS_MAX = 32;

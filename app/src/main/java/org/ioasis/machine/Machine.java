@@ -306,7 +306,8 @@ public final class Machine implements AutoCloseable {
     }
 
     /**
-     * Calls on the loop that failed: each is a bug of ours, and {@link #loopState} has the reason of the last.
+     * Calls on the loop that failed: each is a bug of ours, and {@link #loopState} has the reason
+     * of the last.
      */
     public long internalFailures() {
         return loop.failures();

@@ -500,8 +500,7 @@ class LiveServerTest {
         CountDownLatch goesOn = new CountDownLatch(1);
         Thread.ofVirtual()
                 .start(() -> {
-                    boolean _ =
-                            running.machines().getFirst().onLoop(() -> hang(hangs, goesOn));
+                    boolean _ = running.machines().getFirst().onLoop(() -> hang(hangs, goesOn));
                 });
         hangs.await();
 

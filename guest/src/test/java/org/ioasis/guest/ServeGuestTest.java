@@ -207,7 +207,8 @@ class ServeGuestTest {
             try (Command qemu = qemu(server, ALL, ServeGuestTest::behindABridge)) {
                 qemu.await("hash=none");
                 assertThat(run(1, "./ioasis check"))
-                        .contains("PROBLEM machine/disk0: the guest's driver attaches endpoint 0x100")
+                        .contains(
+                                "PROBLEM machine/disk0: the guest's driver attaches endpoint 0x100")
                         .contains("do: add alias=0x100 to its --blk");
             }
             endBy("TERM", server);
@@ -222,7 +223,8 @@ class ServeGuestTest {
     }
 
     private static List<String> behindABridge(List<String> arguments) {
-        List<String> changed = new ArrayList<>(List.of("  -device pcie-pci-bridge,id=br,addr=5 \\"));
+        List<String> changed =
+                new ArrayList<>(List.of("  -device pcie-pci-bridge,id=br,addr=5 \\"));
         arguments.forEach(line ->
                 changed.add(line.replace("\"addr\":\"11.0\"", "\"bus\":\"br\",\"addr\":\"1.0\"")));
         return withMyTable(changed);
@@ -230,7 +232,10 @@ class ServeGuestTest {
 
     private static List<String> withMyTable(List<String> arguments) {
         return arguments.stream()
-                .map(line -> line.strip().startsWith("-acpitable ") ? "  -acpitable file=my.viot \\" : line)
+                .map(line ->
+                        line.strip().startsWith("-acpitable ")
+                                ? "  -acpitable file=my.viot \\"
+                                : line)
                 .toList();
     }
 
@@ -245,7 +250,8 @@ class ServeGuestTest {
             try (Command qemu = qemu(server, ALL, ServeGuestTest::withMyTable)) {
                 qemu.await("hash=none");
                 assertThat(run(1, "./ioasis check"))
-                        .contains("PROBLEM machine/iommu: the guest's driver asked for endpoint 0xf")
+                        .contains(
+                                "PROBLEM machine/iommu: the guest's driver asked for endpoint 0xf")
                         .contains("--present 0xf");
             }
             endBy("TERM", server);
@@ -255,7 +261,8 @@ class ServeGuestTest {
                 qemu.await("hash=" + sha256(content));
                 assertThat(run(0, "./ioasis check")).contains("ok machine/disk0: translated");
                 assertThat(run(0, "./ioasis dump"))
-                        .contains("endpoint 0xf8, present; its accesses do not come through us, att");
+                        .contains(
+                                "endpoint 0xf8, present; its accesses do not come through us, att");
             }
             endBy("TERM", server);
         }
@@ -265,9 +272,11 @@ class ServeGuestTest {
     void imageHasOneWriterWhetherItIsQemuOrUs() throws Exception {
         List<String> words = new ArrayList<>(environment());
         words.addAll(kit.qemu().command());
-        words.addAll(List.of("-nodefaults", "-display", "none", "-accel", "tcg", "-S", "-qmp", "stdio"));
+        words.addAll(
+                List.of("-nodefaults", "-display", "none", "-accel", "tcg", "-S", "-qmp", "stdio"));
         words.addAll(List.of("-drive", "file=disk.img,format=raw,if=virtio"));
-        String start = words.stream().map(QemuCommand::quotedShell).collect(Collectors.joining(" "));
+        String start =
+                words.stream().map(QemuCommand::quotedShell).collect(Collectors.joining(" "));
         String serve = "./ioasis serve --iommu iommu.sock --blk disk.sock,file=disk.img";
 
         try (Command server = serve(serve)) {
@@ -276,7 +285,8 @@ class ServeGuestTest {
         }
         try (Command qemu = Command.typed(folder, start)) {
             qemu.await("QMP");
-            assertThat(run(1, serve)).containsPattern("disk.img is in use: process [0-9]+ .* writes to it");
+            assertThat(run(1, serve))
+                    .containsPattern("disk.img is in use: process [0-9]+ .* writes to it");
         }
     }
 

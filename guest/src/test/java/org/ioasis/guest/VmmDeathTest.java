@@ -95,12 +95,18 @@ class VmmDeathTest {
                             }
                         })) {
             assertThat(begun.await(LIMIT_SECONDS, TimeUnit.SECONDS))
-                    .as("the guest begins its I/O: " + qemu.report() + "\n" + MachineView.of(machine).text())
+                    .as(
+                            "the guest begins its I/O: "
+                                    + qemu.report()
+                                    + "\n"
+                                    + MachineView.of(machine).text())
                     .isTrue();
             long target = machine.accesses().translatedBytes() + bytes;
             long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(LIMIT_SECONDS);
             while (machine.accesses().translatedBytes() <= target) {
-                assertThat(System.nanoTime() - deadline).as(MachineView.of(machine).text()).isNegative();
+                assertThat(System.nanoTime() - deadline)
+                        .as(MachineView.of(machine).text())
+                        .isNegative();
                 Thread.sleep(1);
             }
 
@@ -126,7 +132,9 @@ class VmmDeathTest {
         long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(LIMIT_SECONDS);
         while (machine.iommus().getFirst().server().hasSession()
                 || machine.disks().stream().anyMatch(disk -> disk.server().hasSession())) {
-            assertThat(System.nanoTime() - deadline).as(MachineView.of(machine).text()).isNegative();
+            assertThat(System.nanoTime() - deadline)
+                    .as(MachineView.of(machine).text())
+                    .isNegative();
             Thread.sleep(1);
         }
     }
