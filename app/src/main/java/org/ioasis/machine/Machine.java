@@ -63,7 +63,6 @@ public final class Machine implements AutoCloseable {
 
     private static final int FAULT_CAPACITY = 64;
     private static final int FAULTS_PER_SECOND = 256;
-    private static final int DOMAINS_MAX = 64;
     private static final int IO_THREADS = 2;
 
     private static final long ANSWER_NANOS = 2_000_000_000L;
