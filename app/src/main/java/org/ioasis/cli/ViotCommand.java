@@ -142,7 +142,8 @@ final class ViotCommand implements Callable<Integer> {
                         .filter(one -> machine == null || one.name().equals(machine))
                         .findFirst()
                         .orElseThrow(() ->
-                                new UsageException("%s has no machine %s".formatted(file, machine)));
+                                new UsageException(
+                                        "%s has no machine %s".formatted(file, machine)));
         Map<Integer, SortedSet<Long>> served = new HashMap<>();
         for (IommuConfig iommu : chosen.iommus()) {
             SortedSet<Long> ids = new TreeSet<>();
@@ -157,8 +158,7 @@ final class ViotCommand implements Callable<Integer> {
         return Optional.of(served);
     }
 
-    private static String text(
-            Path file, ViotReport report, List<ViotReport.Finding> warnings) {
+    private static String text(Path file, ViotReport report, List<ViotReport.Finding> warnings) {
         List<String> lines = new ArrayList<>();
         report.nodes().forEach(node -> lines.add(node.text()));
         report.findings()

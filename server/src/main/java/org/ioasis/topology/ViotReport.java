@@ -195,7 +195,8 @@ public record ViotReport(List<Node> nodes, List<Finding> findings) {
                 SortedSet<Long> ids = served.get(iommu.segment << 16 | iommu.bdf);
                 String text =
                         ids == null
-                                ? "its IOMMU %s is not served".formatted(function(iommu.segment, iommu.bdf))
+                                ? "its IOMMU %s is not served"
+                                        .formatted(function(iommu.segment, iommu.bdf))
                                 : gaps(range, ids);
                 if (!text.isEmpty()) {
                     unserved.add(new Finding(range.offset, false, text));
@@ -227,7 +228,11 @@ public record ViotReport(List<Node> nodes, List<Finding> findings) {
         return count == 0
                 ? ""
                 : "no endpoint answers for %s%s: Linux 7 gives up the whole IOMMU if it finds a function there"
-                        .formatted(gaps, count > GAPS_SHOWN ? " and %d more".formatted(count - GAPS_SHOWN) : "");
+                        .formatted(
+                                gaps,
+                                count > GAPS_SHOWN
+                                        ? " and %d more".formatted(count - GAPS_SHOWN)
+                                        : "");
     }
 
     private static String gap(long first, long last) {
