@@ -511,8 +511,8 @@ class LiveServerTest {
 
         assertThat(text)
                 .startsWith("machine machine: its loop does not answer\n  loop machine: ")
-                .contains("at org.ioasis.serve.LiveServerTest.hang(");
-        assertThat(json).contains("at org.ioasis.serve.LiveServerTest.hang(");
+                .contains("org.ioasis.serve.LiveServerTest.hang(");
+        assertThat(json).contains("org.ioasis.serve.LiveServerTest.hang(");
         assertIsJson(json);
         assertThat(checked.status()).isEqualTo(1);
         assertThat(checked.text()).contains("PROBLEM machine: the machine's loop does not answer");
