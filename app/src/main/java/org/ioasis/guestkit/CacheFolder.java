@@ -22,8 +22,8 @@ import java.util.stream.Stream;
 /**
  * The folder of the user in which downloaded parts are kept between runs. A part is a folder that
  * appears under its name only when it is complete, with a marker that says what is in it. What has
- * no marker is somebody else's, since the user may name any folder, and stays. One run
- * at a time changes the folder, by a file lock; readers need none. Any thread.
+ * no marker is somebody else's, since the user may name any folder, and stays. One run at a time
+ * changes the folder, by a file lock; readers need none. Any thread.
  */
 final class CacheFolder {
     /** Parts of another layout are made anew. */
