@@ -150,6 +150,11 @@ final class SocketVmm implements AutoCloseable {
         write(COMMON_DEVICE_STATUS, 1, status() | Virtio.STATUS_DRIVER_OK);
     }
 
+    /** As Linux does when its driver's probe has failed; the device stays started. */
+    void giveUp() throws IOException {
+        write(COMMON_DEVICE_STATUS, 1, status() | Virtio.STATUS_FAILED);
+    }
+
     void kick(int q) throws IOException {
         write(NOTIFY + 4L * q, 2, q);
     }
