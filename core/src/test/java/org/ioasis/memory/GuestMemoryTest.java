@@ -162,7 +162,10 @@ class GuestMemoryTest {
         assertThat(many.find(1L << 60)).isNull();
         before = allocation.bytes();
         for (Region page : pages) {
-            if (many.find(page.gpaFirst()) != page || many.find(page.gpaLast()) != page) {
+            boolean isFound =
+                    page.equals(many.find(page.gpaFirst()))
+                            && page.equals(many.find(page.gpaLast()));
+            if (!isFound) {
                 fail("not found: " + page);
             }
         }
