@@ -22,6 +22,7 @@ public final class TaskFiles {
     private static final int AT_SYMLINK_NOFOLLOW = 0x100;
     private static final int STATX_INO = 0x100;
     private static final int SIZEOF_STATX = 256;
+    private static final int SELF = (int) ProcessHandle.current().pid();
 
     private static final MethodHandle STATX =
             Linux.link(
@@ -47,6 +48,14 @@ public final class TaskFiles {
      */
     public int look(int task, int descriptor) {
         return stat(task, descriptor, 0);
+    }
+
+    /** Looks at a file of our own. */
+    public void look(Fd own) throws ErrnoException {
+        int result = stat(SELF, own.number(), 0);
+        if (result < 0) {
+            throw new ErrnoException("statx", own.toString(), -result);
+        }
     }
 
     /** Whether the task has such a descriptor, whatever it is. */
