@@ -9,7 +9,9 @@ module org.ioasis.app {
     requires org.tomlj;
     requires org.tukaani.xz;
 
-    exports org.ioasis.compare;
+    // To those who bring a command of their own.
+    exports org.ioasis.cli to
+            org.ioasis.compare;
     exports org.ioasis.config;
     exports org.ioasis.guestkit;
     exports org.ioasis.live;
@@ -20,4 +22,6 @@ module org.ioasis.app {
 
     opens org.ioasis.cli to
             info.picocli;
+
+    uses org.ioasis.cli.Subcommand;
 }

@@ -6,7 +6,7 @@ import java.nio.file.Path;
 import org.jspecify.annotations.Nullable;
 
 /** Files that options name for what a command writes. Main thread. */
-final class OutputFile {
+public final class OutputFile {
     private OutputFile() {}
 
     /**
@@ -15,7 +15,7 @@ final class OutputFile {
      * @param option that names it
      * @param file null if the option is not there
      */
-    static void check(String option, @Nullable Path file) {
+    public static void check(String option, @Nullable Path file) {
         if (file == null) {
             return;
         }

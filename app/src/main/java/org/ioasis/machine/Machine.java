@@ -10,6 +10,7 @@ import java.util.Optional;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.TimeUnit;
+import org.ioasis.iommu.DomainView;
 import org.ioasis.iommu.Endpoint;
 import org.ioasis.iommu.EndpointCounts;
 import org.ioasis.iommu.EndpointProperties;
@@ -64,6 +65,7 @@ public final class Machine implements AutoCloseable {
 
     private static final int FAULT_CAPACITY = 64;
     private static final int FAULTS_PER_SECOND = 256;
+    private static final int DOMAINS_MAX = 64;
     private static final int IO_THREADS = 2;
 
     private static final long DUMP_NANOS = 2_000_000_000L;
@@ -363,8 +365,21 @@ public final class Machine implements AutoCloseable {
             text.append("fault: ").append(describe(fault)).append('\n');
         }
         String[] domains = {"domains: the loop does not answer\n"};
-        boolean _ = onLoop(() -> domains[0] = iommu.engine().dump());
+        boolean _ = onLoop(() -> domains[0] = domains(iommu));
         text.append(domains[0]);
+    }
+
+    private static String domains(IommuUnit iommu) {
+        StringBuilder text = new StringBuilder();
+        for (EndpointDevice device : iommu.devices()) {
+            long domain = device.endpoint().domainId();
+            text.append("endpoint 0x").append(Integer.toHexString(device.endpoint().id()));
+            text.append(domain < 0 ? ": detached\n" : ": domain 0x%x%n".formatted(domain));
+        }
+        for (DomainView domain : iommu.engine().domains(DOMAINS_MAX, 0)) {
+            text.append("domain 0x%x: %d mappings%n".formatted(domain.id(), domain.mappingCount()));
+        }
+        return text.toString();
     }
 
     private static String device(String name, VirtioPciFunction function) {

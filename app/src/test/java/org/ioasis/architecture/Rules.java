@@ -74,19 +74,10 @@ final class Rules {
         MAY_USE.put("serve", plus(all, "vm", "machine", "config", "live"));
         MAY_USE.put("run", plus(all, "guestkit", "vm", "machine", "live"));
         // Looks at devices from outside, as a driver does; only their numbers are shared.
-        MAY_USE.put("compare", plus(all, "guestkit", "vm", "machine", "run"));
         MAY_USE.put(
-                "cli",
-                plus(
-                        all,
-                        "guestkit",
-                        "vm",
-                        "machine",
-                        "run",
-                        "config",
-                        "live",
-                        "serve",
-                        "compare"));
+                "cli", plus(all, "guestkit", "vm", "machine", "run", "config", "live", "serve"));
+        // One more command, which cli finds as a service.
+        MAY_USE.put("compare", plus(all, "guestkit", "vm", "machine", "run", "cli"));
         // Measures what app puts together; nothing uses it.
         MAY_USE.put("bench", plus(all, "machine"));
         // Tries the handshakes of core between threads; nothing uses it.

@@ -63,10 +63,6 @@ class MainTest {
                         "--step is for a single ADDRESS, not for 0-0xff"),
                 arguments("rogue --device= read 0", "not one word: \"\""),
                 arguments("inject map_nomem\n 1", "not one word: \"map_nomem\n\""),
-                arguments("compare --requests 0", "--requests must be at least 1, not 0"),
-                arguments(
-                        "compare --requests 1 --json FOLDER/sub", "--json: FOLDER/sub is a folder"),
-                arguments("compare --seed 0xz", "0xz is not a number of 64 bits, as 0x1f or 31"),
                 arguments("vm --json FOLDER/no/j", "--json: there is no folder for FOLDER/no/j"),
                 arguments("vm --seed 1.5", "1.5 is not a number of 64 bits, as 0x1f or 31"),
                 arguments("vm --memory 3", "--memory must be 256 to 65536 MiB, not 3"),

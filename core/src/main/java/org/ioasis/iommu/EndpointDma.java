@@ -6,9 +6,11 @@ import org.ioasis.iommu.fault.FaultReason;
 import org.ioasis.iommu.mapping.Extent;
 import org.ioasis.iommu.mapping.MappingStore;
 import org.ioasis.memory.Access;
+import org.ioasis.memory.Count;
 import org.ioasis.memory.Guard;
 import org.ioasis.memory.GuestMemory;
 import org.ioasis.memory.Outcome;
+import org.ioasis.memory.Ranges;
 import org.ioasis.memory.RegionDma;
 import org.jspecify.annotations.Nullable;
 
@@ -126,7 +128,7 @@ final class EndpointDma extends RegionDma {
             return locate(output, length, access);
         }
         mappings.extend(address, length, found);
-        return locate(output, within(address, found.last(), length), access);
+        return locate(output, Ranges.within(address, found.last(), length), access);
     }
 
     private void count(long output) {
@@ -145,13 +147,7 @@ final class EndpointDma extends RegionDma {
         }
         inOwnRegion = true;
         identity.increment();
-        return locate(address, within(address, own.last(), length), access);
-    }
-
-    /** {@code length}, or as much of it as ends at {@code last}, which is not below address. */
-    private static long within(long address, long last, long length) {
-        long after = last - address;
-        return Long.compareUnsigned(length - 1, after) <= 0 ? length : after + 1;
+        return locate(address, Ranges.within(address, own.last(), length), access);
     }
 
     private Outcome resolveUntranslated(long address, long length, Access access) {

@@ -2,6 +2,7 @@
 package org.ioasis.iommu;
 
 import java.util.List;
+import org.ioasis.memory.Ranges;
 
 /**
  * What is particular about one endpoint. Immutable.
@@ -16,7 +17,7 @@ public record EndpointProperties(
         long pageSizeMask, long inputFirst, long inputLast, ReservedWindows reserved) {
 
     public EndpointProperties {
-        if (Long.compareUnsigned(inputLast, inputFirst) < 0) {
+        if (Ranges.isBelow(inputLast, inputFirst)) {
             throw new IllegalArgumentException(
                     "input range ends before it starts: 0x%x..0x%x"
                             .formatted(inputFirst, inputLast));

@@ -11,12 +11,14 @@ import org.ioasis.iommu.mapping.MappingStore;
 import org.ioasis.iommu.mapping.MappingStore.MapResult;
 import org.ioasis.iommu.mapping.RunVisitor;
 import org.ioasis.memory.Access;
+import org.ioasis.memory.Count;
 import org.ioasis.memory.Dma;
 import org.ioasis.memory.Guard;
 import org.ioasis.memory.Guards;
 import org.ioasis.memory.GuestMemory;
 import org.ioasis.memory.PinnedLease;
 import org.ioasis.memory.Quiescence;
+import org.ioasis.memory.Ranges;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -441,7 +443,7 @@ public final class Iommu {
         for (Endpoint endpoint : domain.endpoints) {
             DomainListener listener = endpoint.listener();
             if (listener != null) {
-                round.map(listener, first, last, output, flags);
+                boolean _ = round.map(listener, first, last, output, flags);
             }
         }
         play(
@@ -738,15 +740,14 @@ public final class Iommu {
         store.nearest(
                 address,
                 (first, last, output, flags) -> {
-                    boolean inside =
-                            Long.compareUnsigned(first, address) <= 0
-                                    && Long.compareUnsigned(address, last) <= 0;
+                    boolean inside = Ranges.holds(first, last, address);
                     text[0] =
                             inside
                                     ? "domain 0x%x maps 0x%x..0x%x without %s permission"
                                             .formatted(domain.id, first, last, access)
                                     : "not mapped in domain 0x%x; nearest is 0x%x..0x%x"
                                             .formatted(domain.id, first, last);
+                    return false;
                 });
         return text[0] + unmaps.lateness(domain, address);
     }
@@ -782,14 +783,13 @@ public final class Iommu {
     private static DomainView view(Domain domain, int mappingMax) {
         List<DomainView.MappingView> first = new ArrayList<>();
         MappingStore store = domain.store;
-        if (store != null) {
+        if (store != null && mappingMax > 0) {
             store.mappings(
                     0,
                     -1L,
                     (from, to, output, flags) -> {
-                        if (first.size() < mappingMax) {
-                            first.add(new DomainView.MappingView(from, to, output, flags));
-                        }
+                        first.add(new DomainView.MappingView(from, to, output, flags));
+                        return first.size() < mappingMax;
                     });
         }
         return new DomainView(
@@ -799,56 +799,5 @@ public final class Iommu {
                 domain.endpoints.stream().map(Endpoint::id).toList(),
                 store == null ? 0 : store.size(),
                 first);
-    }
-
-    /**
-     * All that can be seen from outside, as text, in the order of ids: attachments, domains,
-     * mappings. The same state gives the same text. Loop thread.
-     */
-    public String dump() {
-        StringBuilder out = new StringBuilder();
-        out.append("bypass=").append(isBypassing ? 1 : 0).append('\n');
-        List<Endpoint> sortedEndpoints = new ArrayList<>();
-        endpoints.forEach(sortedEndpoints::add);
-        sortedEndpoints.sort((a, b) -> Integer.compareUnsigned(a.id(), b.id()));
-        for (Endpoint endpoint : sortedEndpoints) {
-            Domain domain = endpoint.domainAcquire();
-            out.append("endpoint 0x").append(Integer.toHexString(endpoint.id()));
-            if (domain == null) {
-                out.append(": detached\n");
-            } else {
-                out.append(": domain 0x").append(Integer.toHexString(domain.id)).append('\n');
-            }
-        }
-        List<Domain> sortedDomains = new ArrayList<>();
-        domains.forEach(sortedDomains::add);
-        sortedDomains.sort((a, b) -> Integer.compareUnsigned(a.id, b.id));
-        for (Domain domain : sortedDomains) {
-            dump(domain, out);
-        }
-        return out.toString();
-    }
-
-    private static void dump(Domain domain, StringBuilder out) {
-        out.append("domain 0x").append(Integer.toHexString(domain.id)).append(": ");
-        if (domain.store == null) {
-            out.append("bypass\n");
-            return;
-        }
-        out.append("granule 0x").append(Long.toHexString(domain.granule()));
-        out.append(", ").append(domain.store.size()).append(" mappings\n");
-        domain.store.mappings(
-                0,
-                -1L,
-                (first, last, output, flags) ->
-                        out.append("  0x")
-                                .append(Long.toHexString(first))
-                                .append("..0x")
-                                .append(Long.toHexString(last))
-                                .append(" -> 0x")
-                                .append(Long.toHexString(output))
-                                .append(" flags ")
-                                .append(flags)
-                                .append('\n'));
     }
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.iommu;
 
+import org.ioasis.memory.Ranges;
+
 /**
  * How one IOMMU is built. Immutable.
  *
@@ -59,7 +61,7 @@ public record IommuOptions(
         if (pageSizeMask == 0) {
             throw new IllegalArgumentException("page_size_mask needs at least one bit");
         }
-        if (Long.compareUnsigned(inputLast, inputFirst) < 0) {
+        if (Ranges.isBelow(inputLast, inputFirst)) {
             throw new IllegalArgumentException(
                     "input range ends before it starts: 0x%x..0x%x"
                             .formatted(inputFirst, inputLast));

@@ -43,12 +43,14 @@ final class ListenerRound {
         return isOver;
     }
 
-    void map(DomainListener listener, long first, long last, long output, int flags) {
-        steps.add(new Step(listener, true, first, last, output, flags));
+    /** True, to be told of more. */
+    boolean map(DomainListener listener, long first, long last, long output, int flags) {
+        return steps.add(new Step(listener, true, first, last, output, flags));
     }
 
-    void unmap(DomainListener listener, long first, long last, long output, int flags) {
-        steps.add(new Step(listener, false, first, last, output, flags));
+    /** True, to be told of more. */
+    boolean unmap(DomainListener listener, long first, long last, long output, int flags) {
+        return steps.add(new Step(listener, false, first, last, output, flags));
     }
 
     void start(End whenEnded) {

@@ -3,6 +3,7 @@ package org.ioasis.iommu;
 
 import org.ioasis.iommu.mapping.MappingStore;
 import org.ioasis.iommu.mapping.RunVisitor;
+import org.ioasis.memory.Ranges;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -129,14 +130,14 @@ public final class Refusals {
             String[] cut = {""};
             RunVisitor visitor =
                     (from, to, output, flags) -> {
-                        boolean isInside =
-                                Long.compareUnsigned(first, from) <= 0
-                                        && Long.compareUnsigned(to, last) <= 0;
-                        if (!isInside) {
+                        if (!Ranges.covers(first, last, from, to)) {
                             cut[0] = "0x%x..0x%x".formatted(from, to);
                         }
+                        return false;
                     };
-            store.mappings(first, last, visitor);
+            // Only a mapping at an edge can reach over it.
+            store.mappings(first, first, visitor);
+            store.mappings(last, last, visitor);
             return "cuts through the mapping " + cut[0];
         }
         return NO_REASON;
@@ -148,9 +149,8 @@ public final class Refusals {
                 first,
                 last,
                 (from, to, output, flags) -> {
-                    if (found[0] == null) {
-                        found[0] = "0x%x..0x%x".formatted(from, to);
-                    }
+                    found[0] = "0x%x..0x%x".formatted(from, to);
+                    return false;
                 });
         return found[0];
     }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.iommu;
 
+import org.ioasis.memory.Ranges;
+
 /**
  * A range of IOVAs that is special for an endpoint. Immutable.
  *
@@ -22,14 +24,13 @@ public record ReservedRegion(long first, long last, Kind kind) {
     }
 
     public ReservedRegion {
-        if (Long.compareUnsigned(last, first) < 0) {
+        if (Ranges.isBelow(last, first)) {
             throw new IllegalArgumentException(
                     "reserved region ends before it starts: 0x%x..0x%x".formatted(first, last));
         }
     }
 
     boolean overlaps(long otherFirst, long otherLast) {
-        return Long.compareUnsigned(first, otherLast) <= 0
-                && Long.compareUnsigned(otherFirst, last) <= 0;
+        return Ranges.overlap(first, last, otherFirst, otherLast);
     }
 }

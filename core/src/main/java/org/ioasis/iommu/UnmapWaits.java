@@ -6,6 +6,7 @@ import java.util.Arrays;
 import org.ioasis.memory.Guards;
 import org.ioasis.memory.PinnedLease;
 import org.ioasis.memory.Quiescence;
+import org.ioasis.memory.Ranges;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -137,8 +138,7 @@ final class UnmapWaits {
         private Completion completion = NOBODY;
 
         boolean holds(long address) {
-            return Long.compareUnsigned(first, address) <= 0
-                    && Long.compareUnsigned(address, last) <= 0;
+            return Ranges.holds(first, last, address);
         }
     }
 

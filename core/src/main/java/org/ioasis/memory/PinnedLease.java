@@ -84,9 +84,7 @@ public final class PinnedLease implements Lease {
      */
     @SuppressWarnings("ReferenceEquality") // a space is an identity
     public boolean isIn(Object space, long first, long last) {
-        return this.space == space
-                && Long.compareUnsigned(this.first, last) <= 0
-                && Long.compareUnsigned(first, this.last) <= 0;
+        return this.space == space && Ranges.overlap(this.first, this.last, first, last);
     }
 
     /** True if {@code owner} (an endpoint, say) holds it. */
@@ -101,8 +99,7 @@ public final class PinnedLease implements Lease {
 
     boolean isOn(GuestMemory memory, long gpaFirst, long gpaLast) {
         return this.memory == memory
-                && Long.compareUnsigned(this.gpaFirst, gpaLast) <= 0
-                && Long.compareUnsigned(gpaFirst, this.gpaLast) <= 0;
+                && Ranges.overlap(this.gpaFirst, this.gpaLast, gpaFirst, gpaLast);
     }
 
     boolean isExpired(long nowNanos) {

@@ -22,7 +22,7 @@ public record Region(
         @Nullable Lender lender) {
 
     public Region {
-        if (Long.compareUnsigned(gpaLast, gpaFirst) < 0) {
+        if (Ranges.isBelow(gpaLast, gpaFirst)) {
             throw new IllegalArgumentException(
                     "region ends before it starts: gpa=0x%x..0x%x".formatted(gpaFirst, gpaLast));
         }
@@ -34,7 +34,6 @@ public record Region(
     }
 
     boolean overlaps(long first, long last) {
-        return Long.compareUnsigned(gpaFirst, last) <= 0
-                && Long.compareUnsigned(first, gpaLast) <= 0;
+        return Ranges.overlap(gpaFirst, gpaLast, first, last);
     }
 }

@@ -156,7 +156,7 @@ public abstract class RegionDma implements Dma {
     }
 
     private static boolean wraps(long address, long done) {
-        return Long.compareUnsigned(address + done, address) < 0;
+        return Ranges.wraps(address, done);
     }
 
     /** An access ran past 2^64-1: no address there to resolve. */

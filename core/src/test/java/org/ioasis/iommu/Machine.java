@@ -132,7 +132,7 @@ final class Machine {
 
     /** Everything that a refused request must leave alone. */
     String digest() {
-        return iommu.dump()
+        return StateText.of(iommu)
                 + "domains "
                 + iommu.domainCount()
                 + " mappings "

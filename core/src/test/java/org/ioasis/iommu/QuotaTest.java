@@ -68,12 +68,12 @@ final class QuotaTest {
         attach(iommu, 2, 8);
         assertThat(mapPage(iommu, 7, 0)).isEqualTo(Status.OK);
         assertThat(mapPage(iommu, 7, PAGE)).isEqualTo(Status.OK);
-        String before = iommu.dump();
+        String before = StateText.of(iommu);
         long tables = pool.tableBytes();
 
         assertThat(mapPage(iommu, 7, 2 * PAGE)).isEqualTo(Status.NOMEM);
 
-        assertThat(iommu.dump()).isEqualTo(before);
+        assertThat(StateText.of(iommu)).isEqualTo(before);
         assertThat(pool.tableBytes()).isEqualTo(tables);
         assertThat(iommu.refusedByLimit()).isEqualTo(1);
         assertThat(new Refusals(iommu).map(7, 2 * PAGE, 3 * PAGE - 1, 0, Status.NOMEM))
@@ -124,11 +124,11 @@ final class QuotaTest {
         for (int i = 0; i < TABLES - 2; i++) {
             assertThat(mapPage(iommu, 7, i * MIB2)).isEqualTo(Status.OK);
         }
-        String before = iommu.dump();
+        String before = StateText.of(iommu);
 
         assertThat(mapPage(iommu, 7, TABLES * MIB2)).isEqualTo(Status.NOMEM);
 
-        assertThat(iommu.dump()).isEqualTo(before);
+        assertThat(StateText.of(iommu)).isEqualTo(before);
         assertThat(pool.tableBytes()).isEqualTo(TABLES * PAGE);
         assertThat(iommu.refusedByLimit()).isEqualTo(1);
         assertThat(mapPage(iommu, 7, PAGE)).as("in a table that is there").isEqualTo(Status.OK);

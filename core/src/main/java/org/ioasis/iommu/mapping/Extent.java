@@ -2,6 +2,7 @@
 package org.ioasis.iommu.mapping;
 
 import org.ioasis.memory.Access;
+import org.ioasis.memory.Ranges;
 
 /**
  * What a lookup found: a piece of one mapping. Filled by {@link MappingStore#lookup}; reused by its
@@ -36,7 +37,7 @@ public final class Extent {
 
     /** True if it covers {@code length >= 1} bytes from {@code iova} on, which lies in it. */
     public boolean reaches(long iova, long length) {
-        return Long.compareUnsigned(length - 1, last - iova) <= 0;
+        return Ranges.isAtMost(length - 1, last - iova);
     }
 
     /** {@link MapFlags} of the mapping. */

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.iommu.mapping;
 
+import static org.ioasis.memory.Ranges.distance;
+import static org.ioasis.memory.Ranges.isAtMost;
+import static org.ioasis.memory.Ranges.isBelow;
+
 import java.util.Map;
 import java.util.concurrent.ConcurrentNavigableMap;
 import java.util.concurrent.ConcurrentSkipListMap;
@@ -45,7 +49,7 @@ public final class IntervalStore extends MappingStore {
     @Override
     public boolean overlaps(long first, long last) {
         Map.Entry<Long, Mapping> below = byFirst.floorEntry(last);
-        return below != null && Long.compareUnsigned(below.getValue().last(), first) >= 0;
+        return below != null && isAtMost(first, below.getValue().last());
     }
 
     @Override
@@ -74,9 +78,9 @@ public final class IntervalStore extends MappingStore {
         }
         Mapping mapping = entry.getValue();
         if (start == edge) { // lower border: begins before it and reaches it
-            return mapping.first() != edge && Long.compareUnsigned(mapping.last(), edge) >= 0;
+            return mapping.first() != edge && isAtMost(edge, mapping.last());
         }
-        return Long.compareUnsigned(mapping.last(), edge) > 0; // upper border: reaches past it
+        return isBelow(edge, mapping.last()); // upper border: reaches past it
     }
 
     @Override
@@ -101,7 +105,7 @@ public final class IntervalStore extends MappingStore {
     @Override
     public boolean lookup(long iova, Extent found) {
         Map.Entry<Long, Mapping> below = byFirst.floorEntry(iova);
-        if (below == null || Long.compareUnsigned(below.getValue().last(), iova) < 0) {
+        if (below == null || isBelow(below.getValue().last(), iova)) {
             return false;
         }
         Mapping mapping = below.getValue();
@@ -125,20 +129,21 @@ public final class IntervalStore extends MappingStore {
     public void runs(long first, long last, RunVisitor visitor) {
         Mapping run = null;
         for (Mapping mapping : byFirst.subMap(first, true, last, true).values()) {
-            if (Long.compareUnsigned(mapping.last(), last) > 0) {
+            if (isBelow(last, mapping.last())) {
                 break;
             }
             if (run != null && run.isContinuedBy(mapping)) {
                 run = new Mapping(run.first(), mapping.last(), run.output(), run.flags());
             } else {
-                if (run != null) {
-                    visitor.run(run.first(), run.last(), run.output(), run.flags());
+                if (run != null
+                        && !visitor.run(run.first(), run.last(), run.output(), run.flags())) {
+                    return;
                 }
                 run = mapping;
             }
         }
         if (run != null) {
-            visitor.run(run.first(), run.last(), run.output(), run.flags());
+            boolean _ = visitor.run(run.first(), run.last(), run.output(), run.flags());
         }
     }
 
@@ -147,8 +152,10 @@ public final class IntervalStore extends MappingStore {
         Long start = byFirst.floorKey(first);
         for (Mapping mapping :
                 byFirst.subMap(start == null ? first : start, true, last, true).values()) {
-            if (Long.compareUnsigned(mapping.last(), first) >= 0) {
-                visitor.run(mapping.first(), mapping.last(), mapping.output(), mapping.flags());
+            if (isAtMost(first, mapping.last())
+                    && !visitor.run(
+                            mapping.first(), mapping.last(), mapping.output(), mapping.flags())) {
+                return;
             }
         }
     }
@@ -167,15 +174,14 @@ public final class IntervalStore extends MappingStore {
         } else {
             nearest = above.getValue();
         }
-        visitor.run(nearest.first(), nearest.last(), nearest.output(), nearest.flags());
+        boolean _ = visitor.run(nearest.first(), nearest.last(), nearest.output(), nearest.flags());
         return true;
     }
 
     private static boolean isNearer(Mapping below, Mapping above, long iova) {
-        if (Long.compareUnsigned(below.last(), iova) >= 0) {
-            return true;
-        }
-        return Long.compareUnsigned(iova - below.last(), above.first() - iova) <= 0;
+        return isAtMost(
+                distance(below.first(), below.last(), iova),
+                distance(above.first(), above.last(), iova));
     }
 
     @Override

@@ -96,13 +96,13 @@ public abstract class MappingStore {
 
     /**
      * Visits the mappings that lie inside {@code first..last} in order, neighbours with equal flags
-     * and continuing output merged into one run. Loop thread.
+     * and continuing output merged into one run, until the visitor has heard enough. Loop thread.
      */
     public abstract void runs(long first, long last, RunVisitor visitor);
 
     /**
      * Visits the mappings that touch {@code first..last} in order, one by one with their exact
-     * borders. Loop thread.
+     * borders, until the visitor has heard enough. Loop thread.
      */
     public abstract void mappings(long first, long last, RunVisitor visitor);
 

@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.iommu.mapping;
 
+import static org.ioasis.memory.Ranges.covers;
+import static org.ioasis.memory.Ranges.distance;
+import static org.ioasis.memory.Ranges.isAtMost;
+import static org.ioasis.memory.Ranges.isBelow;
+
 import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
 import java.util.Arrays;
@@ -147,7 +152,7 @@ public final class RadixStore extends MappingStore {
         }
         // An entry that is nothing has no permissions either.
         boolean isPermitted = (entry & flags) == flags;
-        return isPermitted && Long.compareUnsigned(length - 1, ~iova & mask(shift)) <= 0
+        return isPermitted && isAtMost(length - 1, ~iova & mask(shift))
                 ? iova + Entry.delta(entry)
                 : UNCLEAR;
     }
@@ -381,7 +386,7 @@ public final class RadixStore extends MappingStore {
         int shift = granuleLg2;
         while (shift < top
                 && (first & mask(shift + LEVEL_LG2)) == 0
-                && Long.compareUnsigned(last - first, mask(shift + LEVEL_LG2)) >= 0) {
+                && isAtMost(mask(shift + LEVEL_LG2), last - first)) {
             shift += LEVEL_LG2;
         }
         return shift;
@@ -392,7 +397,7 @@ public final class RadixStore extends MappingStore {
         int shift = granuleLg2;
         while (shift < top
                 && (~last & mask(shift + LEVEL_LG2)) == 0
-                && Long.compareUnsigned(last - first, mask(shift + LEVEL_LG2)) >= 0) {
+                && isAtMost(mask(shift + LEVEL_LG2), last - first)) {
             shift += LEVEL_LG2;
         }
         return shift;
@@ -503,7 +508,7 @@ public final class RadixStore extends MappingStore {
             do {
                 removed += clear(table, at, shift);
                 long slotLast = at | mask(shift);
-                isOver = Long.compareUnsigned(slotLast, last) >= 0;
+                isOver = isAtMost(last, slotLast);
                 at = slotLast + 1;
             } while (!isOver
                     && index(at, shift) != 0
@@ -532,8 +537,7 @@ public final class RadixStore extends MappingStore {
     }
 
     private static boolean isCoveredInPart(long entry, long at, long last, int shift) {
-        return Entry.isTable(entry)
-                && ((at & mask(shift)) != 0 || Long.compareUnsigned(at | mask(shift), last) > 0);
+        return Entry.isTable(entry) && ((at & mask(shift)) != 0 || isBelow(last, at | mask(shift)));
     }
 
     /** Clears the entry for {@code at}, with all below it; returns how many mappings started. */
@@ -599,8 +603,7 @@ public final class RadixStore extends MappingStore {
         }
         int span = pool.shift(kept) + LEVEL_LG2;
         long inTable = span < Long.SIZE ? mask(span) : -1L;
-        return Long.compareUnsigned(keptAt & ~inTable, first) >= 0
-                && Long.compareUnsigned(keptAt | inTable, last) <= 0;
+        return covers(first, last, keptAt & ~inTable, keptAt | inTable);
     }
 
     @Override
@@ -634,10 +637,8 @@ public final class RadixStore extends MappingStore {
                 first,
                 last,
                 (start, end, output, flags) -> {
-                    if (Long.compareUnsigned(start, first) >= 0
-                            && Long.compareUnsigned(end, last) <= 0) {
-                        merger.run(start, end, output, flags);
-                    }
+                    boolean isInside = covers(first, last, start, end);
+                    return !isInside || merger.run(start, end, output, flags);
                 });
         merger.end();
     }
@@ -647,11 +648,10 @@ public final class RadixStore extends MappingStore {
         Cursor here = new Cursor();
         long at = first;
         while (here.seekUp(at, last)) {
-            long end = visit(here, visitor);
-            if (Long.compareUnsigned(end, last) >= 0) {
+            if (!visit(here, visitor) || isAtMost(last, here.last)) {
                 return;
             }
-            at = end + 1;
+            at = here.last + 1;
         }
     }
 
@@ -668,15 +668,18 @@ public final class RadixStore extends MappingStore {
         boolean isBelowNearer =
                 isBelow
                         && (!isAbove
-                                || Long.compareUnsigned(below.last, iova) >= 0
-                                || Long.compareUnsigned(iova - below.last, above.first - iova)
-                                        <= 0);
-        visit(isBelowNearer ? below : above, visitor);
+                                || isAtMost(
+                                        distance(below.first, below.last, iova),
+                                        distance(above.first, above.last, iova)));
+        boolean _ = visit(isBelowNearer ? below : above, visitor);
         return true;
     }
 
-    /** Visits the whole mapping that the leaf found belongs to; returns its last address. */
-    private long visit(Cursor leaf, RunVisitor visitor) {
+    /**
+     * Visits the whole mapping that the leaf found belongs to, and leaves the cursor at its end.
+     * False if the visitor has heard enough.
+     */
+    private boolean visit(Cursor leaf, RunVisitor visitor) {
         long delta = Entry.delta(leaf.entry);
         int flags = Entry.flags(leaf.entry);
         long end = leaf.last;
@@ -691,8 +694,8 @@ public final class RadixStore extends MappingStore {
         while (!next.has(Entry.START) && start != 0 && next.seekDown(start - 1, start - 1)) {
             start = next.first;
         }
-        visitor.run(start, end, start + delta, flags);
-        return end;
+        leaf.last = end;
+        return visitor.run(start, end, start + delta, flags);
     }
 
     /**
@@ -726,7 +729,7 @@ public final class RadixStore extends MappingStore {
                         set(found, at & ~mask(shift), slotLast);
                         return true;
                     }
-                    if (Long.compareUnsigned(slotLast, to) >= 0) {
+                    if (isAtMost(to, slotLast)) {
                         return false;
                     }
                     at = slotLast + 1;
@@ -745,7 +748,7 @@ public final class RadixStore extends MappingStore {
             if (word != 0 && at >>> shift(word) > LAST_INDEX) {
                 at = mask(shift(word) + LEVEL_LG2); // the last address that the tables reach
             }
-            while (word != 0 && Long.compareUnsigned(at, to) >= 0) {
+            while (word != 0 && isAtMost(to, at)) {
                 long table = table(word);
                 int shift = shift(word);
                 do {
@@ -760,7 +763,7 @@ public final class RadixStore extends MappingStore {
                         set(found, slotFirst, at | mask(shift));
                         return true;
                     }
-                    if (Long.compareUnsigned(slotFirst, to) <= 0) {
+                    if (isAtMost(slotFirst, to)) {
                         return false;
                     }
                     at = slotFirst - 1;

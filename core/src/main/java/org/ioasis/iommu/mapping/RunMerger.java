@@ -7,6 +7,7 @@ package org.ioasis.iommu.mapping;
  */
 final class RunMerger implements RunVisitor {
     private final RunVisitor next;
+    private boolean isEnough;
     private boolean isOpen;
     private long first;
     private long last;
@@ -18,26 +19,30 @@ final class RunMerger implements RunVisitor {
     }
 
     @Override
-    public void run(long first, long last, long output, int flags) {
+    public boolean run(long first, long last, long output, int flags) {
         if (isOpen
                 && this.last + 1 == first
                 && this.output - this.first == output - first
                 && this.flags == flags) {
             this.last = last;
-            return;
+            return true;
         }
         end();
+        if (isEnough) {
+            return false;
+        }
         isOpen = true;
         this.first = first;
         this.last = last;
         this.output = output;
         this.flags = flags;
+        return true;
     }
 
     /** Passes on the last run. */
     void end() {
         if (isOpen) {
-            next.run(first, last, output, flags);
+            isEnough = !next.run(first, last, output, flags);
             isOpen = false;
         }
     }

@@ -2,6 +2,7 @@
 package org.ioasis.virtio.iommu;
 
 import static java.lang.foreign.ValueLayout.JAVA_BYTE;
+import static org.ioasis.memory.Ranges.isBelow;
 import static org.ioasis.spec.VirtioIommu.PROBE_T_RESV_MEM;
 import static org.ioasis.spec.VirtioIommu.PROPERTY_HEAD_SIZE;
 import static org.ioasis.spec.VirtioIommu.RESV_MEM_END;
@@ -67,12 +68,12 @@ final class PropertyList {
                     new ReservedRegion(
                             region.first(), region.last(), isMsi ? Kind.MSI : Kind.RESERVED));
         }
-        if (Long.compareUnsigned(options.inputFirst(), properties.inputFirst()) < 0) {
+        if (isBelow(options.inputFirst(), properties.inputFirst())) {
             told.add(
                     new ReservedRegion(
                             options.inputFirst(), properties.inputFirst() - 1, Kind.RESERVED));
         }
-        if (Long.compareUnsigned(properties.inputLast(), options.inputLast()) < 0) {
+        if (isBelow(properties.inputLast(), options.inputLast())) {
             told.add(
                     new ReservedRegion(
                             properties.inputLast() + 1, options.inputLast(), Kind.RESERVED));
@@ -91,7 +92,7 @@ final class PropertyList {
             long next = regions.get(i + 1).first() - regions.get(i).last();
             boolean isMsi =
                     regions.get(i).kind() == Kind.MSI || regions.get(i + 1).kind() == Kind.MSI;
-            if (!isMsi && (nearest < 0 || Long.compareUnsigned(next, gap) < 0)) {
+            if (!isMsi && (nearest < 0 || isBelow(next, gap))) {
                 nearest = i;
                 gap = next;
             }

@@ -4,8 +4,8 @@ package org.ioasis.virtio.iommu;
 import java.util.EnumMap;
 import java.util.Map;
 import java.util.Objects;
-import org.ioasis.iommu.Count;
 import org.ioasis.iommu.Status;
+import org.ioasis.memory.Count;
 
 /** How many requests of each type ended how. Written by the device's thread, read by any. */
 public final class RequestCounts {

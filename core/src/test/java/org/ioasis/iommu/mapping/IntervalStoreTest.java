@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.SplittableRandom;
+import org.ioasis.memory.Ranges;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -152,7 +153,11 @@ class IntervalStoreTest {
         long[] found = {-1};
         boolean any =
                 store.nearest(
-                        base + iova, (f, l, o, flags) -> found[0] = distance(f, l, base + iova));
+                        base + iova,
+                        (f, l, o, flags) -> {
+                            found[0] = Ranges.distance(f, l, base + iova);
+                            return true;
+                        });
         int best = Integer.MAX_VALUE;
         for (Piece p : pieces(0, SPACE - 1)) {
             best = Math.min(best, Math.max(0, Math.max(p.first - iova, iova - p.last)));
@@ -161,12 +166,5 @@ class IntervalStoreTest {
         if (any) {
             assertThat(found[0]).as(at).isEqualTo(best);
         }
-    }
-
-    private static long distance(long first, long last, long iova) {
-        if (Long.compareUnsigned(iova, first) < 0) {
-            return first - iova;
-        }
-        return Long.compareUnsigned(iova, last) > 0 ? iova - last : 0;
     }
 }

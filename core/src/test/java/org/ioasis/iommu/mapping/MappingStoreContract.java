@@ -158,13 +158,25 @@ abstract class MappingStoreContract {
     }
 
     @Test
+    void visitEndsWhenTheVisitorHasHeardEnough() {
+        for (long page = 1; page <= 5; page++) {
+            store.map(page * 0x2000, page * 0x2000 + 0xfff, 0x10_0000, READ);
+        }
+
+        for (int count = 1; count <= 5; count++) {
+            assertThat(visitedUpTo(count, false)).isEqualTo(all().subList(0, count));
+            assertThat(visitedUpTo(count, true)).isEqualTo(runs(0, -1L).subList(0, count));
+        }
+    }
+
+    @Test
     void emptyStoreHasNothingAnywhere() {
         assertThat(store.unmap(0, -1L)).isZero();
         assertThat(store.overlaps(0, -1L)).isFalse();
         assertThat(store.splits(0x1000, 0x1fff)).isFalse();
         assertThat(look(0)).isEqualTo("nothing");
         assertThat(all()).isEmpty();
-        assertThat(store.nearest(0x1000, (f, l, o, flags) -> {})).isFalse();
+        assertThat(store.nearest(0x1000, (f, l, o, flags) -> true)).isFalse();
         assertThat(store.size()).isZero();
     }
 
@@ -413,6 +425,21 @@ abstract class MappingStoreContract {
     private List<String> runs(long first, long last) {
         List<String> list = new ArrayList<>();
         store.runs(first, last, (f, l, o, flags) -> list.add(text(f, l, o, flags)));
+        return list;
+    }
+
+    private List<String> visitedUpTo(int count, boolean areRuns) {
+        List<String> list = new ArrayList<>();
+        RunVisitor visitor =
+                (f, l, o, flags) -> {
+                    list.add(text(f, l, o, flags));
+                    return list.size() < count;
+                };
+        if (areRuns) {
+            store.runs(0, -1L, visitor);
+        } else {
+            store.mappings(0, -1L, visitor);
+        }
         return list;
     }
 

@@ -13,6 +13,7 @@ import java.util.random.RandomGenerator;
 import java.util.random.RandomGeneratorFactory;
 import org.ioasis.iommu.mapping.MappingStore.MapResult;
 import org.ioasis.memory.Guards;
+import org.ioasis.memory.Ranges;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -314,6 +315,7 @@ final class RadixStoreRandomTest {
                     while (last >>> top[0] > 511) {
                         top[0] += 9;
                     }
+                    return true;
                 });
         Set<String> tables = new HashSet<>();
         model.mappings(
@@ -322,6 +324,7 @@ final class RadixStoreRandomTest {
                 (first, last, output, flags) -> {
                     addTables(tables, first, first, last, (int) top[0], granuleLg2);
                     addTables(tables, last, first, last, (int) top[0], granuleLg2);
+                    return true;
                 });
         return tables.size();
     }
@@ -331,9 +334,7 @@ final class RadixStoreRandomTest {
         for (int shift = top; shift >= granuleLg2; shift -= 9) {
             tables.add(shift + ":" + (shift + 9 < 64 ? edge >>> (shift + 9) : 0));
             long inSlot = (1L << shift) - 1;
-            boolean isWhole =
-                    Long.compareUnsigned(edge & ~inSlot, first) >= 0
-                            && Long.compareUnsigned(edge | inSlot, last) <= 0;
+            boolean isWhole = Ranges.covers(first, last, edge & ~inSlot, edge | inSlot);
             if (isWhole) {
                 return;
             }
@@ -364,7 +365,7 @@ final class RadixStoreRandomTest {
         private int size;
 
         @Override
-        public void run(long first, long last, long output, int flags) {
+        public boolean run(long first, long last, long output, int flags) {
             if (size + 4 > words.length) {
                 words = Arrays.copyOf(words, words.length * 2);
             }
@@ -372,6 +373,7 @@ final class RadixStoreRandomTest {
             words[size++] = last;
             words[size++] = output;
             words[size++] = flags;
+            return true;
         }
 
         boolean isLike(Visits other) {

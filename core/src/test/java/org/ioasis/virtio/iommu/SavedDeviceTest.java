@@ -22,6 +22,7 @@ import org.ioasis.iommu.ReservedRegion;
 import org.ioasis.iommu.ReservedRegion.Kind;
 import org.ioasis.iommu.ReservedWindows;
 import org.ioasis.iommu.Restoration;
+import org.ioasis.iommu.StateText;
 import org.ioasis.iommu.Status;
 import org.ioasis.iommu.mapping.MappingStores;
 import org.ioasis.iommu.mapping.SegmentTables;
@@ -100,7 +101,7 @@ class SavedDeviceTest {
         d.kick();
         assertThat(requireNonNull(d.answer()).status()).as("MAP of the same range").isEqualTo(S_OK);
         assertThat(d.answer()).as("UNMAP waits for the lease").isNull();
-        String state = d.iommu.dump();
+        String state = StateText.of(d.iommu);
 
         d.move();
         assertThat(d.answer()).as("nothing is written before memory is there").isNull();
@@ -109,7 +110,7 @@ class SavedDeviceTest {
 
         assertThat(requireNonNull(d.answer()).status()).isEqualTo(S_OK);
         assertThat(d.answer()).isNull();
-        assertThat(d.iommu.dump()).isEqualTo(state);
+        assertThat(StateText.of(d.iommu)).isEqualTo(state);
         assertThat(d.iommu.mappingCount()).isEqualTo(1);
         assertThat(lease.isRevoked()).as("the device that was saved is as it was").isFalse();
     }
@@ -423,14 +424,14 @@ class SavedDeviceTest {
 
     private static List<String> refused(byte[] bytes, Driver into) {
         byte[] before = SavedDevice.save(into.device, into.type);
-        String state = into.iommu.dump();
+        String state = StateText.of(into.iommu);
         RestoreException refusal =
                 catchThrowableOfType(
                         RestoreException.class,
                         () -> SavedDevice.restore(bytes, into.device, into.type));
         assertThat(refusal).isNotNull();
         assertThat(SavedDevice.save(into.device, into.type)).isEqualTo(before);
-        assertThat(into.iommu.dump()).isEqualTo(state);
+        assertThat(StateText.of(into.iommu)).isEqualTo(state);
         return refusal.reasons();
     }
 

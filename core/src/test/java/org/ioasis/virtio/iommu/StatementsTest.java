@@ -25,6 +25,7 @@ import org.ioasis.iommu.IommuOptions;
 import org.ioasis.iommu.ReservedRegion;
 import org.ioasis.iommu.ReservedRegion.Kind;
 import org.ioasis.iommu.ReservedWindows;
+import org.ioasis.iommu.StateText;
 import org.ioasis.memory.Access;
 import org.ioasis.memory.Dma;
 import org.ioasis.memory.Lease;
@@ -76,9 +77,9 @@ class StatementsTest {
     }
 
     private static void refused(Driver driver, int status, byte[] request) {
-        String before = driver.iommu.dump();
+        String before = StateText.of(driver.iommu);
         assertThat(driver.status(request)).isEqualTo(status);
-        assertThat(driver.iommu.dump()).isEqualTo(before);
+        assertThat(StateText.of(driver.iommu)).isEqualTo(before);
     }
 
     private void refused(int status, byte[] request) {
@@ -668,7 +669,7 @@ class StatementsTest {
     @Tag("S-28")
     @DisplayName("D-11, D-12, S-06, S-27, S-28: types 0, 6, 7, 8 of drafts are unknown, unwritten")
     void typesOfDraftsAreUnknown() {
-        String before = d.iommu.dump();
+        String before = StateText.of(d.iommu);
         for (int type : new int[] {0, 6, 7, 8, 0x7f, 0x80, 0xff}) {
             for (int size : new int[] {HEAD_SIZE, 20, 64, 80, 128}) {
                 byte[] bytes = new byte[size];
@@ -678,7 +679,7 @@ class StatementsTest {
                 assertThat(answer.bytes()).containsOnly(0xee);
             }
         }
-        assertThat(d.iommu.dump()).isEqualTo(before);
+        assertThat(StateText.of(d.iommu)).isEqualTo(before);
         assertThat(d.device.brokenReason()).isNull();
     }
 

@@ -15,6 +15,7 @@ import org.ioasis.iommu.EndpointProperties;
 import org.ioasis.iommu.IommuOptions;
 import org.ioasis.iommu.ReservedRegion;
 import org.ioasis.iommu.ReservedWindows;
+import org.ioasis.iommu.StateText;
 import org.ioasis.memory.Dma;
 import org.ioasis.memory.Outcome;
 import org.ioasis.memory.Region;
@@ -252,14 +253,14 @@ final class StepRunner {
     /** The state is the same on the other side, and saved again it is the same bytes. */
     private void exchange() {
         requestsBefore = seen.requests + expected.size();
-        String before = driver.iommu.dump();
+        String before = StateText.of(driver.iommu);
         byte[] saved;
         try {
             saved = driver.move();
         } catch (RestoreException e) {
             throw new AssertionError(e);
         }
-        assertThat(driver.iommu.dump()).isEqualTo(before);
+        assertThat(StateText.of(driver.iommu)).isEqualTo(before);
         assertThat(SavedDevice.save(driver.device, driver.type)).isEqualTo(saved);
         endpoints.replaceAll((id, _) -> driver.dma(id));
         driver.device.memoryChanged();
@@ -310,7 +311,7 @@ final class StepRunner {
     }
 
     private void compareState() {
-        assertThat(driver.iommu.dump()).isEqualTo(model.state());
+        assertThat(StateText.of(driver.iommu)).isEqualTo(model.state());
         assertThat(driver.iommu.mappingCount()).isEqualTo(model.mappingCount());
         byte[] config = new byte[CONFIG_SIZE];
         for (int i = 0; i < CONFIG_SIZE; i++) {
@@ -328,12 +329,12 @@ final class StepRunner {
         boolean isNeeded =
                 gone.gpa() == Driver.REQUEST_RING
                         || (gone.gpa() == Driver.IN && ask.request().length > 0);
-        String before = driver.iommu.dump();
+        String before = StateText.of(driver.iommu);
         send(ask);
         driver.kick();
         if (isNeeded) {
             assertThat(driver.answer()).as("an answer without memory").isNull();
-            assertThat(driver.iommu.dump()).isEqualTo(before);
+            assertThat(StateText.of(driver.iommu)).isEqualTo(before);
             assertThat(driver.device.needsTick()).isTrue();
         }
         if (gone.isMoved()) {
@@ -410,7 +411,7 @@ final class StepRunner {
         Buffer in = new Buffer(Driver.IN, 20, false);
         Buffer out = new Buffer(Driver.OUT, 4, true);
         boolean isBroken = true;
-        String before = driver.iommu.dump();
+        String before = StateText.of(driver.iommu);
         int head =
                 driver.requests.add(
                         Layout.DIRECT,
@@ -448,7 +449,7 @@ final class StepRunner {
         }
         driver.kick();
         assertThat(driver.answer()).isNull();
-        assertThat(driver.iommu.dump()).isEqualTo(before);
+        assertThat(StateText.of(driver.iommu)).isEqualTo(before);
         assertThat(driver.device.brokenReason() != null).as("needs a reset").isEqualTo(isBroken);
         assertThat(driver.device.needsTick()).as("waits").isEqualTo(!isBroken);
         driver.kick();
@@ -466,7 +467,7 @@ final class StepRunner {
         model.reset();
         driver.turn();
         driver.guards.poll();
-        assertThat(driver.iommu.dump()).isEqualTo(model.state());
+        assertThat(StateText.of(driver.iommu)).isEqualTo(model.state());
         assertThat(driver.iommu.domainCount()).isZero();
         assertThat(driver.iommu.mappingCount()).isZero();
         assertThat(driver.guards.leaseCount()).isZero();

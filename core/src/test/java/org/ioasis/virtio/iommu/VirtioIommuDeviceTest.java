@@ -21,6 +21,7 @@ import org.ioasis.iommu.EndpointProperties;
 import org.ioasis.iommu.IommuOptions;
 import org.ioasis.iommu.ReservedRegion;
 import org.ioasis.iommu.ReservedRegion.Kind;
+import org.ioasis.iommu.StateText;
 import org.ioasis.iommu.Status;
 import org.ioasis.memory.Access;
 import org.ioasis.memory.Dma;
@@ -57,7 +58,7 @@ class VirtioIommuDeviceTest {
     }
 
     private String digest() {
-        return d.iommu.dump() + d.iommu.mappingCount();
+        return StateText.of(d.iommu) + d.iommu.mappingCount();
     }
 
     private void refused(int status, byte[] request) {

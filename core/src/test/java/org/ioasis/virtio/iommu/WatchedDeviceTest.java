@@ -18,6 +18,7 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.ArrayList;
 import java.util.List;
+import org.ioasis.iommu.StateText;
 import org.ioasis.iommu.Status;
 import org.ioasis.iommu.fault.Fault;
 import org.ioasis.iommu.mapping.MappingStores;
@@ -264,9 +265,9 @@ class WatchedDeviceTest {
         plant(new Injection.MapNoMemory(2));
 
         assertThat(d.status(map(7, 0x1000, 0x1fff, 0, RW))).isEqualTo(S_OK);
-        String before = d.iommu.dump();
+        String before = StateText.of(d.iommu);
         assertThat(d.status(map(7, 0x2000, 0x2fff, 0, RW))).isEqualTo(S_NOMEM);
-        assertThat(d.iommu.dump()).isEqualTo(before);
+        assertThat(StateText.of(d.iommu)).isEqualTo(before);
         assertThat(d.status(map(7, 0x2000, 0x2fff, 0, RW))).isEqualTo(S_OK);
         assertThat(seen)
                 .contains(

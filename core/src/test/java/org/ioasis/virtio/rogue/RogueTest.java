@@ -24,6 +24,7 @@ import org.ioasis.iommu.Endpoint;
 import org.ioasis.iommu.EndpointProperties;
 import org.ioasis.iommu.Iommu;
 import org.ioasis.iommu.IommuOptions;
+import org.ioasis.iommu.StateText;
 import org.ioasis.iommu.Status;
 import org.ioasis.iommu.fault.FaultQueue;
 import org.ioasis.iommu.mapping.MapFlags;
@@ -88,7 +89,7 @@ class RogueTest {
     private void attach() {
         assertThat(answer(done -> iommu.attach(ENDPOINT, DOMAIN, false, done)))
                 .isEqualTo(Status.OK);
-        assertThat(iommu.dump()).contains("endpoint 0x20: domain 0x1");
+        assertThat(StateText.of(iommu)).contains("endpoint 0x20: domain 0x1");
     }
 
     private void map(long iova, long gpa, long length, int flags) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-package org.ioasis.iommu;
+package org.ioasis.memory;
 
 import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-package org.ioasis.cli;
+package org.ioasis.compare;
 
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.SecureRandom;
-import java.util.concurrent.Callable;
-import org.ioasis.compare.Comparison;
-import org.ioasis.compare.ComparisonReport;
+import org.ioasis.cli.OutputFile;
+import org.ioasis.cli.SeedConverter;
+import org.ioasis.cli.Subcommand;
+import org.ioasis.cli.UsageException;
 import org.ioasis.guestkit.Host;
 import org.ioasis.guestkit.UnavailableException;
 import org.ioasis.run.Progress;
@@ -31,7 +32,7 @@ import picocli.CommandLine.Option;
             "2:wrong arguments",
             "69:something that this machine must have is missing"
         })
-final class CompareCommand implements Callable<Integer> {
+public final class CompareCommand implements Subcommand {
     @Option(
             names = "--requests",
             paramLabel = "N",
