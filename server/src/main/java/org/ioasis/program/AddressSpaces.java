@@ -21,7 +21,9 @@ final class AddressSpaces implements AutoCloseable {
 
     private final Map<Integer, AddressSpace> byProcess = new HashMap<>();
 
-    /** The memory of the process that a thread belongs to; null: gone, closed to us, or too many. */
+    /**
+     * The memory of the process that a thread belongs to; null: gone, closed to us, or too many.
+     */
     @Nullable AddressSpace of(int thread) {
         int process = processOf(thread);
         if (process < 0) {

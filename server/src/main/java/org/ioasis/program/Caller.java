@@ -86,7 +86,9 @@ public final class Caller {
         return reason;
     }
 
-    /** The memory that addresses of this call mean, also after it. Null: it is gone or closed to us. */
+    /**
+     * The memory that addresses of this call mean, also after it. Null: it is gone or closed to us.
+     */
     public @Nullable AddressSpace space() {
         return spaces.of(thread());
     }

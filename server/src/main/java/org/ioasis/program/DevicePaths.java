@@ -35,15 +35,17 @@ final class DevicePaths {
         if (length < 0) {
             return null;
         }
-        String path = new String(text.asSlice(0, length).toArray(java.lang.foreign.ValueLayout.JAVA_BYTE), ISO_8859_1);
+        String path =
+                new String(
+                        text.asSlice(0, length).toArray(java.lang.foreign.ValueLayout.JAVA_BYTE),
+                        ISO_8859_1);
         if (path.startsWith("/")) {
             return normal(path);
         }
         if (!path.equals(lastPart) && !path.endsWith("/" + lastPart)) {
             return null;
         }
-        String start =
-                "/proc/" + caller.thread() + (folder == AT_FDCWD ? "/cwd" : "/fd/" + folder);
+        String start = "/proc/" + caller.thread() + (folder == AT_FDCWD ? "/cwd" : "/fd/" + folder);
         try {
             return normal(Files.readSymbolicLink(Path.of(start)) + "/" + path);
         } catch (IOException e) {

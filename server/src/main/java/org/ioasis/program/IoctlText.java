@@ -33,26 +33,50 @@ final class IoctlText {
         add(0x80, "IOMMU_DESTROY", "size id");
         add(0x81, "IOMMU_IOAS_ALLOC", "size flags out_ioas_id");
         add(0x82, "IOMMU_IOAS_ALLOW_IOVAS", "size ioas_id num_iovas - allowed_iovas:8");
-        add(0x83, "IOMMU_IOAS_COPY", "size flags dst_ioas_id src_ioas_id length:8 dst_iova:8 src_iova:8");
-        add(0x84, "IOMMU_IOAS_IOVA_RANGES", "size ioas_id num_iovas - allowed_iovas:8 out_iova_alignment:8");
+        add(
+                0x83,
+                "IOMMU_IOAS_COPY",
+                "size flags dst_ioas_id src_ioas_id length:8 dst_iova:8 src_iova:8");
+        add(
+                0x84,
+                "IOMMU_IOAS_IOVA_RANGES",
+                "size ioas_id num_iovas - allowed_iovas:8 out_iova_alignment:8");
         add(0x85, "IOMMU_IOAS_MAP", "size flags ioas_id - user_va:8 length:8 iova:8");
         add(0x86, "IOMMU_IOAS_UNMAP", "size ioas_id iova:8 length:8");
         add(0x87, "IOMMU_OPTION", "size option_id op:2 -:2 object_id val64:8");
         add(0x88, "IOMMU_VFIO_IOAS", "size ioas_id op:2 -:2");
-        add(0x89, "IOMMU_HWPT_ALLOC",
+        add(
+                0x89,
+                "IOMMU_HWPT_ALLOC",
                 "size flags dev_id pt_id out_hwpt_id - data_type data_len data_uptr:8 fault_id");
-        add(0x8a, "IOMMU_GET_HW_INFO",
+        add(
+                0x8a,
+                "IOMMU_GET_HW_INFO",
                 "size flags dev_id data_len data_uptr:8 out_data_type out_max_pasid_log2:1 -:3 out_capabilities:8");
         add(0x8b, "IOMMU_HWPT_SET_DIRTY_TRACKING", "size flags hwpt_id -");
-        add(0x8c, "IOMMU_HWPT_GET_DIRTY_BITMAP", "size hwpt_id flags - iova:8 length:8 page_size:8 data:8");
-        add(0x8d, "IOMMU_HWPT_INVALIDATE", "size hwpt_id data_uptr:8 data_type entry_len entry_num -");
+        add(
+                0x8c,
+                "IOMMU_HWPT_GET_DIRTY_BITMAP",
+                "size hwpt_id flags - iova:8 length:8 page_size:8 data:8");
+        add(
+                0x8d,
+                "IOMMU_HWPT_INVALIDATE",
+                "size hwpt_id data_uptr:8 data_type entry_len entry_num -");
         add(0x8e, "IOMMU_FAULT_QUEUE_ALLOC", "size flags out_fault_id out_fault_fd");
         add(0x8f, "IOMMU_IOAS_MAP_FILE", "size flags ioas_id fd start:8 length:8 iova:8");
-        add(0x90, "IOMMU_VIOMMU_ALLOC", "size flags type dev_id hwpt_id out_viommu_id data_len - data_uptr:8");
+        add(
+                0x90,
+                "IOMMU_VIOMMU_ALLOC",
+                "size flags type dev_id hwpt_id out_viommu_id data_len - data_uptr:8");
         add(0x91, "IOMMU_VDEVICE_ALLOC", "size viommu_id dev_id out_vdevice_id virt_id:8");
         add(0x92, "IOMMU_IOAS_CHANGE_PROCESS", "size -");
-        add(0x93, "IOMMU_VEVENTQ_ALLOC", "size flags viommu_id type veventq_depth out_veventq_id out_veventq_fd -");
-        add(0x94, "IOMMU_HW_QUEUE_ALLOC",
+        add(
+                0x93,
+                "IOMMU_VEVENTQ_ALLOC",
+                "size flags viommu_id type veventq_depth out_veventq_id out_veventq_fd -");
+        add(
+                0x94,
+                "IOMMU_HW_QUEUE_ALLOC",
                 "size flags viommu_id type index out_hw_queue_id nesting_parent_iova:8 length:8");
         add(0xa0, "IOMMU_TEST_CMD", "size op id - :8 :8 :8");
         add(0x64, "VFIO_GET_API_VERSION", "");
@@ -144,7 +168,9 @@ final class IoctlText {
     private static void value(MemorySegment from, Field field, StringBuilder line) {
         long value =
                 switch (field.bytes()) {
-                    case 1 -> from.get(java.lang.foreign.ValueLayout.JAVA_BYTE, field.offset()) & 0xff;
+                    case 1 ->
+                            from.get(java.lang.foreign.ValueLayout.JAVA_BYTE, field.offset())
+                                    & 0xff;
                     case 2 -> from.get(JAVA_SHORT_UNALIGNED, field.offset()) & 0xffff;
                     case 4 -> Integer.toUnsignedLong(from.get(JAVA_INT_UNALIGNED, field.offset()));
                     default -> from.get(JAVA_LONG_UNALIGNED, field.offset());

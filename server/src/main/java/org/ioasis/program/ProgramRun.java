@@ -17,8 +17,7 @@ public final class ProgramRun {
     private final Thread supervisor;
     private final AtomicReference<Throwable> failed;
 
-    private ProgramRun(
-            ChildProcess child, Thread supervisor, AtomicReference<Throwable> failed) {
+    private ProgramRun(ChildProcess child, Thread supervisor, AtomicReference<Throwable> failed) {
         this.child = child;
         this.supervisor = supervisor;
         this.failed = failed;

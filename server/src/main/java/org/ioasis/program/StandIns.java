@@ -125,13 +125,12 @@ final class StandIns implements AutoCloseable {
     void drain() {
         List<StandIn> closed = new ArrayList<>();
         boolean isComplete =
-                closings.drain(
-                        watch -> {
-                            StandIn standIn = byWatch.get(watch);
-                            if (standIn != null) {
-                                closed.add(standIn);
-                            }
-                        });
+                closings.drain(watch -> {
+                    StandIn standIn = byWatch.get(watch);
+                    if (standIn != null) {
+                        closed.add(standIn);
+                    }
+                });
         closed.forEach(this::remove);
         if (!isComplete) {
             // No more than LIMIT last closes can wait at a time, so a program has opened stand-ins

@@ -176,7 +176,8 @@ final class Supervisor implements AutoCloseable {
             case LinuxCall.OPEN -> open(AT_FDCWD, call.argument(0), call.argument(1));
             case LinuxCall.OPENAT -> open(at(0), call.argument(1), call.argument(2));
             case LinuxCall.OPENAT2 -> open(at(0), call.argument(1), openHow());
-            case LinuxCall.STAT, LinuxCall.LSTAT -> stat(AT_FDCWD, call.argument(0), 0, call.argument(1));
+            case LinuxCall.STAT, LinuxCall.LSTAT ->
+                    stat(AT_FDCWD, call.argument(0), 0, call.argument(1));
             case LinuxCall.NEWFSTATAT ->
                     stat(at(0), call.argument(1), call.argument(3), call.argument(2));
             case LinuxCall.FSTAT -> statFile();
@@ -345,7 +346,8 @@ final class Supervisor implements AutoCloseable {
         for (int i = 0; i < count && caller.isWaiting(); i++) {
             long length = vectors.get(JAVA_LONG, (long) i * SIZEOF_IOVEC + 8);
             long result =
-                    transfer(file, isWrite, vectors.get(JAVA_LONG, (long) i * SIZEOF_IOVEC), length);
+                    transfer(
+                            file, isWrite, vectors.get(JAVA_LONG, (long) i * SIZEOF_IOVEC), length);
             if (result < 0) {
                 done = done == 0 ? result : done;
                 break;
@@ -366,7 +368,11 @@ final class Supervisor implements AutoCloseable {
             return;
         }
         long result =
-                file.map(call.argument(5), call.argument(1), (int) call.argument(2), (int) call.argument(3));
+                file.map(
+                        call.argument(5),
+                        call.argument(1),
+                        (int) call.argument(2),
+                        (int) call.argument(3));
         trace.mapped(caller, file, call.argument(5), call.argument(1), result);
         if (result == 0) {
             call.proceed();

@@ -11,7 +11,9 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
 
-/** A C program of the tests, compiled by the machine's own compiler: a prerequisite of these tests. */
+/**
+ * A C program of the tests, compiled by the machine's own compiler: a prerequisite of these tests.
+ */
 final class CompiledProgram {
     private final Path binary;
     private final Path output;
@@ -28,7 +30,13 @@ final class CompiledProgram {
         Process compiler;
         try {
             compiler =
-                    new ProcessBuilder("cc", "-O1", "-pthread", "-o", binary.toString(), text.toString())
+                    new ProcessBuilder(
+                                    "cc",
+                                    "-O1",
+                                    "-pthread",
+                                    "-o",
+                                    binary.toString(),
+                                    text.toString())
                             .redirectErrorStream(true)
                             .start();
         } catch (IOException e) {
@@ -44,7 +52,8 @@ final class CompiledProgram {
     /** A command that runs it with its standard output in a file of ours. */
     List<byte[]> command(String... arguments) {
         List<String> words =
-                new ArrayList<>(List.of("sh", "-c", "exec \"$0\" \"$@\" >" + output, binary.toString()));
+                new ArrayList<>(
+                        List.of("sh", "-c", "exec \"$0\" \"$@\" >" + output, binary.toString()));
         words.addAll(List.of(arguments));
         return words.stream().map(w -> w.getBytes(UTF_8)).toList();
     }

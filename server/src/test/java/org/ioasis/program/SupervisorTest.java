@@ -43,7 +43,10 @@ class SupervisorTest {
     void wrongPointersAreEfault() throws Exception {
         assertThat(run("pointers"))
                 .containsExactly(
-                        "null: EFAULT", "kernel: EFAULT", "over the end: EFAULT", "read-only: EFAULT");
+                        "null: EFAULT",
+                        "kernel: EFAULT",
+                        "over the end: EFAULT",
+                        "read-only: EFAULT");
     }
 
     @Test
@@ -81,7 +84,10 @@ class SupervisorTest {
             throws Exception {
         assertThat(run("close"))
                 .containsExactly(
-                        "open: 2", "a copy is left: 2", "a mapping is left: 2", "nothing is left: 1");
+                        "open: 2",
+                        "a copy is left: 2",
+                        "a mapping is left: 2",
+                        "nothing is left: 1");
     }
 
     @Test

@@ -37,8 +37,7 @@ public final class TaskDescriptor {
         }
     }
 
-    private static int call(String name, long number, int first, int second)
-            throws ErrnoException {
+    private static int call(String name, long number, int first, int second) throws ErrnoException {
         int result = FailureInjection.strikes() ? -Errno.EMFILE : syscall(number, first, second);
         if (result < 0) {
             throw new ErrnoException(name, first + " " + second, -result);
