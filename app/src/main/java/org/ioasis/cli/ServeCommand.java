@@ -55,8 +55,8 @@ final class ServeCommand implements Callable<Integer> {
             description = {
                 "A disk behind the IOMMU; repeatable. endpoint=ID: if left out, its PCI function's number (0x10 for"
                         + " 00:02.0). serial=TEXT. readonly. num_queues=N: request queues, 1 to 64. blk_size=512 or"
-                        + " 4096. nodiscard: the guest cannot give parts of the file back. A comma in a value is"
-                        + " written twice."
+                        + " 4096. nodiscard: the guest cannot give parts of the file back. nolock: FILE is not"
+                        + " locked against other writers. A comma in a value is written twice."
             })
     private List<String> disks = List.of();
 
@@ -73,7 +73,7 @@ final class ServeCommand implements Callable<Integer> {
             names = "--viot",
             paramLabel = "FILE",
             description =
-                    "Where to write the topology table (default: machine.viot beside the socket).")
+                    "Where to write the topology table (default: SOCKET.viot). Removed at the end.")
     private @Nullable Path viot;
 
     @Option(

@@ -2,13 +2,14 @@
 package org.ioasis.cli;
 
 import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.function.Supplier;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.ioasis.live.Unsigned;
+import org.ioasis.output.OutputFile;
+import org.ioasis.output.OutputKind;
 import org.ioasis.topology.Viot;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Option;
@@ -60,18 +61,18 @@ final class TopologyOptions {
      *
      * @param topology refuses what cannot be with an IllegalArgumentException
      */
-    void write(Supplier<byte[]> topology) throws IOException {
+    void write(OutputKind kind, Supplier<byte[]> topology) throws IOException {
         if (output == null) {
             throw new UsageException("--output FILE is needed");
         }
-        OutputFile.check("--output", output);
+        Outputs.check("--output", output, kind);
         byte[] content;
         try {
             content = topology.get();
         } catch (IllegalArgumentException e) {
             throw new UsageException(String.valueOf(e.getMessage()));
         }
-        Files.write(output, content);
+        OutputFile.write(output, kind, content);
         System.out.printf("%s: %d bytes%n", output, content.length);
     }
 

@@ -11,6 +11,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.Callable;
+import org.ioasis.output.OutputKind;
 import org.ioasis.topology.Viot;
 import org.ioasis.topology.ViotReport;
 import org.jspecify.annotations.Nullable;
@@ -66,8 +67,14 @@ final class ViotCommand implements Callable<Integer> {
         if (iommus.isEmpty()) {
             throw new UsageException("--check FILE, or --output FILE with --iommu and --range");
         }
-        topology.write(() ->
-                Viot.table(Viot.Oem.IOASIS, iommus, topology.ranges(), Viot.OwnFunction.REFUSED));
+        topology.write(
+                OutputKind.VIOT,
+                () ->
+                        Viot.table(
+                                Viot.Oem.IOASIS,
+                                iommus,
+                                topology.ranges(),
+                                Viot.OwnFunction.REFUSED));
         return 0;
     }
 

@@ -209,6 +209,7 @@ public final class ConfigFile {
         return new Kind.Blk(
                 disk.requiredPath("file"),
                 !disk.bool("readonly", false),
+                disk.bool("lock", true),
                 disk.string("serial"),
                 settings(disk));
     }

@@ -80,7 +80,12 @@ final class Draft {
     /** What only one kind of device has. */
     sealed interface Kind {
         /** A disk; its settings have no serial number yet. */
-        record Blk(Path file, boolean isWritable, @Nullable String serial, BlkSettings settings)
+        record Blk(
+                Path file,
+                boolean isWritable,
+                boolean isLocked,
+                @Nullable String serial,
+                BlkSettings settings)
                 implements Kind {}
 
         /** An entropy device. */
@@ -116,19 +121,18 @@ final class Draft {
                 problem(draft.place, "machine " + draft.name + " has no IOMMU");
                 continue;
             }
-            Path viot =
-                    draft.viot != null
-                            ? draft.viot
-                            : draft.iommus
-                                    .getFirst()
-                                    .socket
-                                    .resolveSibling(draft.name.replace('/', '_') + ".viot");
+            Path viot = draft.viot != null ? draft.viot : table(draft.iommus.getFirst().socket);
             if (!tables.add(viot.toAbsolutePath().normalize())) {
                 problem(draft.place, "two machines write their table to " + viot);
             }
             machines.add(new MachineConfig(draft.name, draft.pollNanos, viot, iommus(draft)));
         }
         return machines;
+    }
+
+    /** Beside the socket and under its name, which no other server of the folder has. */
+    private static Path table(Path socket) {
+        return socket.resolveSibling(socket.getFileName() + ".viot");
     }
 
     private List<IommuConfig> iommus(MachineDraft machine) {
@@ -213,6 +217,7 @@ final class Draft {
                             name,
                             blk.file,
                             blk.isWritable,
+                            blk.isLocked,
                             device.socket,
                             endpoint,
                             device.properties,

@@ -83,6 +83,7 @@ public final class FlagConfig {
         Path file = words.path("file");
         String serial = words.text("serial");
         boolean isWritable = !words.flag("readonly");
+        boolean isLocked = !words.flag("nolock");
         BlkSettings settings = BlkSettings.of("");
         long queues = words.number("num_queues", BlkSettings.QUEUE_LIMIT, 1);
         if (queues == 0) {
@@ -100,7 +101,7 @@ public final class FlagConfig {
         if (words.flag("nodiscard")) {
             settings = settings.withErasing(BlkErasing.NO_DISCARD);
         }
-        return file == null ? null : new Kind.Blk(file, isWritable, serial, settings);
+        return file == null ? null : new Kind.Blk(file, isWritable, isLocked, serial, settings);
     }
 
     /**

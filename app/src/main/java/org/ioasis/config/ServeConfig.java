@@ -57,7 +57,7 @@ public record ServeConfig(
                                                             Integer.toUnsignedLong(
                                                                     device.options().endpoint()))))
                             .toList();
-            return Viot.table(Viot.Oem.IOASIS, nodes, ranges, Viot.OwnFunction.REFUSED);
+            return Viot.table(Viot.Oem.SERVED, nodes, ranges, Viot.OwnFunction.REFUSED);
         }
     }
 

@@ -164,8 +164,7 @@ public final class Machine implements AutoCloseable {
      */
     public Disk addDisk(IommuUnit behind, DiskOptions options) throws IOException {
         BlkSettings settings = options.settings();
-        boolean isDiscarding = settings.erasing().discardSegments() > 0;
-        FileStore store = DiskFile.open(options.file(), options.isWritable(), isDiscarding);
+        FileStore store = DiskFile.open(options);
         boolean isAdded = false;
         try {
             Port port = new Port(behind, options);

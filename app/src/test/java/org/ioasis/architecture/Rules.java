@@ -69,15 +69,17 @@ final class Rules {
         MAY_USE.put("guestkit", List.of());
         MAY_USE.put("vm", List.of("guestkit"));
         MAY_USE.put("machine", all);
-        MAY_USE.put("live", plus(all, "machine"));
+        MAY_USE.put("output", List.of("sys"));
+        MAY_USE.put("live", plus(all, "machine", "output"));
         MAY_USE.put("config", plus(all, "machine", "live"));
-        MAY_USE.put("serve", plus(all, "vm", "machine", "config", "live"));
+        MAY_USE.put("serve", plus(all, "vm", "machine", "config", "live", "output"));
         MAY_USE.put("run", plus(all, "guestkit", "vm", "machine", "live"));
         // Looks at devices from outside, as a driver does; only their numbers are shared.
         MAY_USE.put(
-                "cli", plus(all, "guestkit", "vm", "machine", "run", "config", "live", "serve"));
+                "cli",
+                plus(all, "guestkit", "vm", "machine", "run", "config", "live", "serve", "output"));
         // One more command, which cli finds as a service.
-        MAY_USE.put("compare", plus(all, "guestkit", "vm", "machine", "run", "cli"));
+        MAY_USE.put("compare", plus(all, "guestkit", "vm", "machine", "run", "cli", "output"));
         // Measures what app puts together; nothing uses it.
         MAY_USE.put("bench", plus(all, "machine"));
         // Tries the handshakes of core between threads; nothing uses it.

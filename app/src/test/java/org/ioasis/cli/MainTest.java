@@ -67,6 +67,15 @@ class MainTest {
                 arguments("vm --seed 1.5", "1.5 is not a number of 64 bits, as 0x1f or 31"),
                 arguments("vm --memory 3", "--memory must be 256 to 65536 MiB, not 3"),
                 arguments("viot --check FOLDER/sub", "--check: FOLDER/sub is a folder"),
+                arguments(
+                        "viot --output FOLDER/binary.toml --iommu 00:01.0",
+                        "--output: FOLDER/binary.toml is there and is not a table of `ioasis viot`"),
+                arguments(
+                        "vm --json FOLDER/binary.toml",
+                        "--json: FOLDER/binary.toml is there and is not a report of `ioasis vm`"),
+                arguments(
+                        "vm --trace FOLDER/binary.toml",
+                        "--trace: FOLDER/binary.toml is there and is not a trace of Ioasis"),
                 arguments("viot --json", "--json is for what --check finds"),
                 arguments(
                         "viot --output FOLDER/o --iommu 1",

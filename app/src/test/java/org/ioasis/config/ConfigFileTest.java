@@ -230,6 +230,7 @@ class ConfigFileTest {
                         address = "00:01.0"
                         [[machine]]
                         name = "machine0"
+                        viot = "i.sock.viot"
                         [[machine.iommu]]
                         socket = "j.sock"
                         """;
@@ -290,7 +291,7 @@ class ConfigFileTest {
         assertThat(disk.endpoint()).isEqualTo(0x10);
         assertThat(disk.properties()).isEqualTo(Machine.X86_ENDPOINT);
         assertThat(disk.settings()).isEqualTo(BlkSettings.of("disk0"));
-        assertThat(machine.viot()).isEqualTo(folder.resolve("machine0.viot"));
+        assertThat(machine.viot()).isEqualTo(folder.resolve("i.sock.viot"));
         assertThat(read(machine("", "")).controlSocket())
                 .isEqualTo(folder.resolve("ioasis-control.sock"));
     }
@@ -520,7 +521,7 @@ class ConfigFileTest {
                 .contains(
                         "--blk x.sock: needs a socket and file=FILE",
                         "--blk y.sock,file=a,colour=red,endpoint=q: \"colour=red\" is not known; known"
-                                + " are endpoint=, file=, serial=, readonly, num_queues=, blk_size=,"
+                                + " are endpoint=, file=, serial=, readonly, nolock, num_queues=, blk_size=,"
                                 + " nodiscard",
                         "--blk y.sock,file=a,colour=red,endpoint=q: endpoint must be a number up to"
                                 + " 4294967295, not \"q\"",

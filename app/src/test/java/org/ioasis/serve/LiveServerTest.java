@@ -185,11 +185,8 @@ class LiveServerTest {
         ServeConfig second =
                 FlagConfig.of(
                         folder.resolve("other.sock"),
-                        List.of(
-                                folder.resolve("disk.sock")
-                                        + ",file="
-                                        + folder.resolve("disk.img")),
                         List.of(),
+                        List.of(folder.resolve("disk.sock").toString()),
                         folder.resolve("other.viot"),
                         null,
                         null);
@@ -204,13 +201,108 @@ class LiveServerTest {
                             "disk.img",
                             "disk.sock",
                             "iommu.sock",
+                            "iommu.sock.viot",
                             "ioasis-control.sock",
-                            "machine.viot",
                             "trace");
         }
         stop();
         assertThat(folder.resolve("iommu.sock")).doesNotExist();
-        assertThat(folder.resolve("machine.viot")).doesNotExist();
+        assertThat(folder.resolve("iommu.sock.viot")).doesNotExist();
+    }
+
+    @Test
+    void filesOfTheUsersThatLieInTheWayStay() throws Exception {
+        Path notes = Files.writeString(folder.resolve("machine.viot"), "mine");
+        Path table = Files.writeString(folder.resolve("iommu.sock.viot"), "mine too");
+
+        assertThatThrownBy(() -> start(false))
+                .isInstanceOf(IOException.class)
+                .hasMessageContaining("iommu.sock.viot is there and is not the table of a server");
+        assertThat(table).hasContent("mine too");
+        assertThat(folder.resolve("iommu.sock")).doesNotExist();
+        Files.delete(table);
+
+        Files.writeString(trace, "a file of mine");
+        assertThatThrownBy(() -> start(false))
+                .isInstanceOf(IOException.class)
+                .hasMessageContaining("trace is there and is not a trace of Ioasis");
+        assertThat(trace).hasContent("a file of mine");
+        Files.delete(trace);
+
+        start(false);
+        stop();
+        assertThat(notes).hasContent("mine");
+    }
+
+    @Test
+    void twoServersOfOneFolderHaveTheirOwnTables() throws Exception {
+        start(false);
+        byte[] first = Files.readAllBytes(folder.resolve("iommu.sock.viot"));
+        Path image = Files.write(folder.resolve("other.img"), new byte[512]);
+        ServeConfig other =
+                FlagConfig.of(
+                        folder.resolve("other.sock"),
+                        List.of(folder.resolve("d.sock") + ",endpoint=0x99,file=" + image),
+                        List.of(),
+                        null,
+                        folder.resolve("other-control.sock"),
+                        null);
+        try (Server second = Server.start(other)) {
+            assertThat(second.machines()).hasSize(1);
+            assertThat(folder.resolve("other.sock.viot")).exists();
+            assertThat(Files.readAllBytes(folder.resolve("iommu.sock.viot"))).isEqualTo(first);
+        }
+        assertThat(folder.resolve("other.sock.viot")).doesNotExist();
+        assertThat(Files.readAllBytes(folder.resolve("iommu.sock.viot"))).isEqualTo(first);
+
+        ServeConfig sameTable =
+                FlagConfig.of(
+                        folder.resolve("other.sock"),
+                        List.of(),
+                        List.of(),
+                        folder.resolve("iommu.sock.viot"),
+                        folder.resolve("other-control.sock"),
+                        null);
+        assertThatThrownBy(() -> Server.start(sameTable))
+                .hasMessageContaining("iommu.sock.viot is being written by this process");
+        assertThat(Files.readAllBytes(folder.resolve("iommu.sock.viot"))).isEqualTo(first);
+    }
+
+    @Test
+    void secondServerDoesNotGetAnImageThatTheFirstWritesTo() throws Exception {
+        start(false);
+        ServeConfig second =
+                FlagConfig.of(
+                        folder.resolve("other.sock"),
+                        List.of(
+                                "%s,file=%s,readonly"
+                                        .formatted(
+                                                folder.resolve("d.sock"),
+                                                folder.resolve("disk.img"))),
+                        List.of(),
+                        null,
+                        folder.resolve("other-control.sock"),
+                        null);
+
+        assertThatThrownBy(() -> Server.start(second).close())
+                .isInstanceOf(IOException.class)
+                .hasMessageContaining("disk.img is in use: this process writes to it");
+    }
+
+    @Test
+    void tableOfAServerThatWasKilledIsReplacedAndOneThatCameLaterStays() throws Exception {
+        Path table = folder.resolve("iommu.sock.viot");
+        start(false);
+        byte[] made = Files.readAllBytes(table);
+        stop();
+        Files.write(table, made);
+
+        start(false);
+        Files.delete(table);
+        Files.writeString(table, "mine");
+        stop();
+
+        assertThat(table).hasContent("mine");
     }
 
     // Why a device is not translated
@@ -358,7 +450,9 @@ class LiveServerTest {
                                 + " nearest is 0x20000..0x22fff\n")
                 .contains("event: endpoint 0x10, READ at 0x80000")
                 .contains(" machine/iommu reset\n");
-        assertThat(text.lines())
+        assertThat(text.lines().findFirst().orElseThrow()).endsWith("Z trace begun");
+        assertThat(text.lines().skip(1))
+                .isNotEmpty()
                 .allMatch(line -> line.matches("\\d{4}-\\d\\d-\\d\\dT\\S+Z machine/iommu .*"));
     }
 
@@ -599,7 +693,7 @@ class LiveServerTest {
                             "ready machine/iommu " + folder.resolve("iommu.sock"),
                             "ready machine/disk0 " + folder.resolve("disk.sock"),
                             "control " + folder.resolve("ioasis-control.sock"),
-                            "viot machine " + folder.resolve("machine.viot"))
+                            "viot machine " + folder.resolve("iommu.sock.viot"))
                     .endsWith(
                             "  -device '{\"driver\":\"vfio-user-pci\",\"addr\":\"2.0\",\"socket\":"
                                     + "{\"type\":\"unix\",\"path\":\""
@@ -608,7 +702,7 @@ class LiveServerTest {
         }
         assertThat(
                         new String(
-                                Files.readAllBytes(folder.resolve("machine.viot")),
+                                Files.readAllBytes(folder.resolve("iommu.sock.viot")),
                                 StandardCharsets.ISO_8859_1))
                 .startsWith("VIOT");
     }

@@ -28,8 +28,7 @@ import org.jspecify.annotations.Nullable;
  * <p>One thread, the machine's loop, for all methods; none is called inside a guarded section. What
  * a driver must not do is ignored and counted ({@link #refusedWrites}); nothing it writes throws.
  *
- * <p>The device has no clock. While a type waits for absent memory ({@link #waitsForMemory}) the
- * loop calls {@link #tick} now and then.
+ * <p>The device has no clock: the loop calls {@link #tick} now and then.
  */
 public final class VirtioDevice {
     /** How long memory that the driver uses may be absent before the device gives up. */
@@ -437,18 +436,19 @@ public final class VirtioDevice {
         }
     }
 
-    /** True while the device waits for absent memory, and {@link #tick} is wanted. */
+    /** True while the device waits for absent memory. */
     public boolean needsTick() {
         return waitsForMemory;
     }
 
     /**
-     * Tells the time. The wait for absent memory counts from the first tick in it; when it has
-     * lasted {@link #ABSENT_LIMIT_NANOS} the device needs a reset.
+     * Tells the time, now and then. The wait for absent memory counts from the first tick in it;
+     * when it has lasted {@link #ABSENT_LIMIT_NANOS} the device needs a reset.
      *
      * @param nowNanos of any clock that does not go back, always the same one
      */
     public void tick(long nowNanos) {
+        type.tick();
         if (!waitsForMemory) {
             return;
         }

@@ -164,7 +164,7 @@ class ServeGuestTest {
         assertThat(server.end()).as(server.output()).isZero();
         assertThat(folder.resolve("iommu.sock")).doesNotExist();
         assertThat(folder.resolve("disk.sock")).doesNotExist();
-        assertThat(folder.resolve("machine.viot")).doesNotExist();
+        assertThat(folder.resolve("iommu.sock.viot")).doesNotExist();
     }
 
     /**

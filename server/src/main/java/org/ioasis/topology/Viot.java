@@ -39,6 +39,9 @@ public final class Viot {
     public record Oem(String id, String tableId, String creator) {
         public static final Oem IOASIS = new Oem("IOASIS", "IOASVIOT", "IOAS");
 
+        /** Of a table that a server has made for as long as it runs. */
+        public static final Oem SERVED = new Oem("IOASIS", "IOASERVE", "IOAS");
+
         public Oem {
             checkText(id, OEM_ID_SIZE);
             checkText(tableId, OEM_TABLE_ID_SIZE);
