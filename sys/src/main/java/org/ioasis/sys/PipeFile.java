@@ -38,7 +38,7 @@ public final class PipeFile {
             if (result < 0) {
                 throw new ErrnoException("pipe2", "", -result);
             }
-            try (Fd reader = Fd.own(ends.getAtIndex(JAVA_INT, 0));
+            try (Fd _ = Fd.own(ends.getAtIndex(JAVA_INT, 0));
                     Fd writer = Fd.own(ends.getAtIndex(JAVA_INT, 1))) {
                 return FileBytes.reopen(writer, FileBytes.O_RDWR | O_NONBLOCK);
             }
