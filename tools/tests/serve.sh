@@ -69,7 +69,7 @@ arguments_are_words() {
     printf "printf '%%s\\\\n' \\\\\n" | cat - arguments >script
     sh script >words
     cat words
-    grep -q '^memory-backend-memfd,id=mem,size=512M,share=on$' words || fail "shared memory"
+    grep -q '^memory-backend-memfd,id=ioasis-mem,size=512M,share=on$' words || fail "shared memory"
     grep -q "^file=$PWD/iommu.sock.viot\$" words || fail "the table beside the socket"
     [ "$(grep -c '^{"driver":"vfio-user-pci","addr":"[0-9a-f]*.0","socket":{"type":"unix","path":".*"}}$' words)" -eq 2 ] ||
         fail "two devices"

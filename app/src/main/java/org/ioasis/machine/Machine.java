@@ -199,6 +199,16 @@ public final class Machine implements AutoCloseable {
         return added;
     }
 
+    /**
+     * Lets the driver know of an endpoint whose accesses do not come through us. Before {@link
+     * #start}.
+     *
+     * @throws IllegalArgumentException the endpoint's id is taken, or there are too many
+     */
+    public void addPresent(IommuUnit behind, int endpoint, EndpointProperties properties) {
+        behind.addPresent(behind.engine().plug(endpoint, properties));
+    }
+
     /** Where a device meets its IOMMU, the guest's memory and the VMM, while it is being built. */
     private final class Port {
         final Endpoint endpoint;

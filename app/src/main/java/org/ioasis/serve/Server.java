@@ -9,6 +9,7 @@ import org.ioasis.config.ServeConfig;
 import org.ioasis.config.ServeConfig.DeviceConfig;
 import org.ioasis.config.ServeConfig.IommuConfig;
 import org.ioasis.config.ServeConfig.MachineConfig;
+import org.ioasis.config.ServeConfig.PresentConfig;
 import org.ioasis.live.Control;
 import org.ioasis.live.Trace;
 import org.ioasis.live.TraceConfig;
@@ -77,6 +78,9 @@ public final class Server implements AutoCloseable {
                 unit = machine.addIommu(iommu.name(), iommu.options(), iommu.socket());
             } catch (ErrnoException e) {
                 throw explained(iommu.socket(), e);
+            }
+            for (PresentConfig present : iommu.present()) {
+                machine.addPresent(unit, present.endpoint(), present.properties());
             }
             for (DeviceConfig device : iommu.devices()) {
                 try {

@@ -55,6 +55,9 @@ final class Rules {
         MAY_USE.put("virtio.rogue", List.of("memory"));
         MAY_USE.put("virtio.iommu", List.of("virtio", "iommu", "virtqueue", "memory", "spec"));
         MAY_USE.put("sys", List.of());
+        // host: what user space programs as on a kernel; a driver behind it is found by nobody.
+        MAY_USE.put("iommufd", List.of("iommu", "memory", "spec"));
+        MAY_USE.put("iommufd.mock", List.of("iommufd", "iommu", "memory", "spec"));
         // server: a protocol knows the functions that it carries, and no other protocol.
         MAY_USE.put("loop", List.of("sys", "memory", "spec"));
         MAY_USE.put("pci", List.of("loop", "sys", "virtio", "virtqueue", "memory", "spec"));
