@@ -93,15 +93,19 @@ final class IoctlText {
     private long argument;
     private int known;
 
+    private static List<String> words(String layout) {
+        return layout.isEmpty() ? List.of() : List.of(layout.split(" ", -1));
+    }
+
     private static void add(int number, String name, String layout) {
         List<Field> fields = new ArrayList<>();
         int offset = 0;
-        for (String word : layout.isEmpty() ? new String[0] : layout.split(" ")) {
-            String[] parts = word.split(":");
-            int bytes = parts.length > 1 ? Integer.parseInt(parts[1]) : Integer.BYTES;
-            String field = parts[0].isEmpty() ? "@" + offset : parts[0];
+        for (String word : words(layout)) {
+            int colon = word.indexOf(':');
+            int bytes = colon < 0 ? Integer.BYTES : Integer.parseInt(word.substring(colon + 1));
+            String field = colon < 0 ? word : word.substring(0, colon);
             if (!field.equals("-")) {
-                fields.add(new Field(field, offset, bytes));
+                fields.add(new Field(field.isEmpty() ? "@" + offset : field, offset, bytes));
             }
             offset += bytes;
         }
