@@ -7,6 +7,7 @@ import java.io.OutputStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import org.ioasis.iommufd.OpenFile;
 import org.ioasis.sys.Errno;
 import org.jspecify.annotations.Nullable;
 
@@ -57,7 +58,7 @@ public final class CallTrace implements AutoCloseable {
     }
 
     /** Before the call: its argument is what the program gave. */
-    void beginsIoctl(Caller caller, ServedFile file, int command, long argument) {
+    void beginsIoctl(TaskCaller caller, OpenFile file, int command, long argument) {
         if (isOn()) {
             caller.forgetReason();
             begin(caller.thread()).append("ioctl(").append(file.name()).append(", ");
@@ -67,13 +68,13 @@ public final class CallTrace implements AutoCloseable {
     }
 
     /** After it: what has changed there is what the program gets. */
-    void endsIoctl(Caller caller, long result) {
+    void endsIoctl(TaskCaller caller, long result) {
         if (isOn()) {
             end(result, result < 0 ? caller.reason() : ioctl.after(caller));
         }
     }
 
-    void transferred(Caller caller, ServedFile file, boolean isWrite, long length, long result) {
+    void transferred(TaskCaller caller, OpenFile file, boolean isWrite, long length, long result) {
         if (isOn()) {
             begin(caller.thread())
                     .append(isWrite ? "write(" : "read(")
@@ -85,7 +86,7 @@ public final class CallTrace implements AutoCloseable {
         }
     }
 
-    void mapped(Caller caller, ServedFile file, long offset, long length, long result) {
+    void mapped(TaskCaller caller, OpenFile file, long offset, long length, long result) {
         if (isOn()) {
             begin(caller.thread())
                     .append("mmap(")
@@ -99,7 +100,7 @@ public final class CallTrace implements AutoCloseable {
         }
     }
 
-    void released(ServedFile file) {
+    void released(OpenFile file) {
         if (isOn()) {
             line.setLength(0);
             line.append("last close of ").append(file.name());

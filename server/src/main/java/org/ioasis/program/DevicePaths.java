@@ -30,7 +30,7 @@ final class DevicePaths {
      * @param folder descriptor that a relative path starts at, or AT_FDCWD
      * @param lastPart the only last part of a relative path that is worth to be looked at
      */
-    @Nullable String of(Caller caller, int folder, long address, String lastPart) {
+    @Nullable String of(TaskCaller caller, int folder, long address, String lastPart) {
         int length = caller.readString(address, text);
         if (length < 0) {
             return null;

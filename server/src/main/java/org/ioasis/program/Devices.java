@@ -2,7 +2,9 @@
 package org.ioasis.program;
 
 import java.util.Map;
-import java.util.function.Function;
+import org.ioasis.iommufd.Caller;
+import org.ioasis.iommufd.IommufdException;
+import org.ioasis.iommufd.OpenFile;
 import org.ioasis.sys.Errno;
 
 /** The paths at which programs find something of ours. Supervisor's thread. */
@@ -13,9 +15,14 @@ class Devices {
     /** The last part of a path of a device, so that others need no look at their folder. */
     static final String LAST_PART = "iommu";
 
-    private final Map<String, Function<Caller, ServedFile>> byPath;
+    /** What happens when a device is opened. */
+    interface Opener {
+        OpenFile open(Caller caller) throws IommufdException;
+    }
 
-    Devices(Map<String, Function<Caller, ServedFile>> byPath) {
+    private final Map<String, Opener> byPath;
+
+    Devices(Map<String, Opener> byPath) {
         this.byPath = Map.copyOf(byPath);
     }
 
@@ -35,11 +42,15 @@ class Devices {
     }
 
     /** Opens; the descriptor is the answer to the call, or the result is a negative errno. */
-    int open(Caller caller, String path, boolean isCloseOnExec) {
-        Function<Caller, ServedFile> opens = byPath.get(path);
-        if (opens == null) {
+    int open(TaskCaller caller, String path, boolean isCloseOnExec) {
+        Opener device = byPath.get(path);
+        if (device == null) {
             return -Errno.ENOENT;
         }
-        return caller.installAsAnswer(opens.apply(caller), isCloseOnExec);
+        try {
+            return caller.installAsAnswer(device.open(caller), isCloseOnExec);
+        } catch (IommufdException e) {
+            return -e.errno().number();
+        }
     }
 }

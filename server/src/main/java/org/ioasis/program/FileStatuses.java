@@ -41,7 +41,7 @@ final class FileStatuses {
     private final MemorySegment status = Arena.ofAuto().allocate(SIZEOF_STATX, 8);
 
     /** Fills the caller's struct stat. */
-    int stat(Caller caller, long address) {
+    int stat(TaskCaller caller, long address) {
         status.fill((byte) 0);
         status.set(JAVA_LONG, ST_NLINK, 1);
         status.set(JAVA_INT, ST_MODE, S_IFCHR | PERMISSIONS);
@@ -51,7 +51,7 @@ final class FileStatuses {
     }
 
     /** Fills the caller's struct statx. */
-    int statx(Caller caller, long address) {
+    int statx(TaskCaller caller, long address) {
         status.fill((byte) 0);
         status.set(JAVA_INT, 0, STATX_BASIC_STATS);
         status.set(JAVA_INT, STX_BLKSIZE, BLOCK);

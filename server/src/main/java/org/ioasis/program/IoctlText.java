@@ -113,7 +113,7 @@ final class IoctlText {
     }
 
     /** Appends command and fields as the program gave them. */
-    void before(Caller caller, int command, long address, StringBuilder line) {
+    void before(TaskCaller caller, int command, long address, StringBuilder line) {
         Command found = COMMANDS.get(command);
         current = found;
         argument = address;
@@ -150,7 +150,7 @@ final class IoctlText {
     }
 
     /** The fields that have another value now, in braces; empty if none has. */
-    String after(Caller caller) {
+    String after(TaskCaller caller) {
         Command found = current;
         if (found == null || known == 0 || caller.read(argument, after, 0, known) < 0) {
             return "";

@@ -1,16 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.program;
 
+import static java.nio.charset.StandardCharsets.ISO_8859_1;
+
+import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.IdentityHashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.ToIntFunction;
+import org.ioasis.iommufd.OpenFile;
 import org.ioasis.sys.CloseWatch;
 import org.ioasis.sys.Errno;
 import org.ioasis.sys.ErrnoException;
 import org.ioasis.sys.Fd;
 import org.ioasis.sys.FileBytes;
+import org.ioasis.sys.Mapping;
 import org.ioasis.sys.Memfd;
 import org.ioasis.sys.PipeFile;
 import org.ioasis.sys.TaskFiles;
@@ -40,26 +47,22 @@ final class StandIns implements AutoCloseable {
 
     /** One of ours, and the kernel's file for it. */
     static final class StandIn {
-        private final ServedFile file;
+        private final OpenFile file;
         private final Fd kept;
         private final Key key;
         private final int watch;
+        private final List<Mapping> windows = new ArrayList<>();
         private boolean isShownReadable;
 
-        private StandIn(ServedFile file, Fd kept, Key key, int watch) {
+        private StandIn(OpenFile file, Fd kept, Key key, int watch) {
             this.file = file;
             this.kept = kept;
             this.key = key;
             this.watch = watch;
         }
 
-        ServedFile file() {
+        OpenFile file() {
             return file;
-        }
-
-        /** Our own descriptor of the kernel's file. */
-        Fd kept() {
-            return kept;
         }
     }
 
@@ -70,6 +73,7 @@ final class StandIns implements AutoCloseable {
     private final CallTrace trace;
     private final Map<Key, StandIn> byFile = new LinkedHashMap<>();
     private final Map<Integer, StandIn> byWatch = new HashMap<>();
+    private final IdentityHashMap<OpenFile, StandIn> byOpenFile = new IdentityHashMap<>();
 
     StandIns(CloseWatch closings, TaskFiles files, CallTrace trace) {
         this.trace = trace;
@@ -92,10 +96,11 @@ final class StandIns implements AutoCloseable {
     /**
      * Hands a file of ours out.
      *
+     * @param contents what a file of form MEMORY holds
      * @param place puts the descriptor into a program's table: its number there or a negative errno
      * @return what {@code place} returned, or another negative errno; the file is released then
      */
-    int handOut(ServedFile file, java.util.function.ToIntFunction<Fd> place) {
+    int handOut(OpenFile file, String contents, ToIntFunction<Fd> place) {
         if (byFile.size() >= LIMIT) {
             file.release();
             return -Errno.ENFILE;
@@ -104,6 +109,9 @@ final class StandIns implements AutoCloseable {
         int number;
         try {
             Fd kept = kept(file);
+            if (!contents.isEmpty()) {
+                FileBytes.replace(kept, contents.getBytes(ISO_8859_1));
+            }
             try (Fd given = FileBytes.reopen(kept, FileBytes.O_RDWR | FileBytes.O_NONBLOCK)) {
                 made = add(file, kept, closings.add(given));
                 number = place.applyAsInt(given);
@@ -142,13 +150,38 @@ final class StandIns implements AutoCloseable {
     /** Lets poll(2) show what each of the files says. */
     void showEvents() {
         for (StandIn standIn : byFile.values()) {
-            if (standIn.file.form() == ServedFile.Form.EVENTS) {
+            if (standIn.file.form() == OpenFile.Form.EVENTS) {
                 boolean isReadable = standIn.file.isReadable();
                 if (isReadable != standIn.isShownReadable) {
                     standIn.isShownReadable = isReadable;
                     PipeFile.fill(standIn.kept, isReadable);
                 }
             }
+        }
+    }
+
+    /** Our own descriptor of the kernel's file for one of ours; null: it is not handed out. */
+    @Nullable Fd keptOf(OpenFile file) {
+        StandIn found = byOpenFile.get(file);
+        return found == null ? null : found.kept;
+    }
+
+    /**
+     * Bytes that a mapping of one of our devices shows.
+     *
+     * @return null: it is not handed out, or there is no memory
+     */
+    @Nullable MemorySegment window(OpenFile file, long offset, long length) {
+        StandIn found = byOpenFile.get(file);
+        if (found == null) {
+            return null;
+        }
+        try {
+            Mapping mapped = Mapping.map(found.kept, offset, length, true);
+            found.windows.add(mapped);
+            return mapped.segment();
+        } catch (ErrnoException e) {
+            return null;
         }
     }
 
@@ -170,7 +203,7 @@ final class StandIns implements AutoCloseable {
         }
     }
 
-    private static Fd kept(ServedFile file) throws ErrnoException {
+    private static Fd kept(OpenFile file) throws ErrnoException {
         return switch (file.form()) {
             case DEVICE -> Memfd.create("ioasis:" + file.name(), DEVICE_BYTES);
             case MEMORY -> Memfd.create("ioasis:" + file.name(), 0);
@@ -178,7 +211,7 @@ final class StandIns implements AutoCloseable {
         };
     }
 
-    private StandIn add(ServedFile file, Fd kept, int watch) throws ErrnoException {
+    private StandIn add(OpenFile file, Fd kept, int watch) throws ErrnoException {
         try {
             files.look(kept);
         } catch (ErrnoException e) {
@@ -188,6 +221,7 @@ final class StandIns implements AutoCloseable {
         StandIn made = new StandIn(file, kept, new Key(files.device(), files.inode()), watch);
         byFile.put(made.key, made);
         byWatch.put(watch, made);
+        byOpenFile.put(file, made);
         return made;
     }
 
@@ -197,8 +231,10 @@ final class StandIns implements AutoCloseable {
         }
         byWatch.remove(standIn.watch);
         closings.remove(standIn.watch);
+        byOpenFile.remove(standIn.file);
         standIn.kept.close();
         trace.released(standIn.file);
         standIn.file.release();
+        standIn.windows.forEach(Mapping::close);
     }
 }

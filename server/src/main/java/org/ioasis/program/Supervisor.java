@@ -5,6 +5,7 @@ import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import org.ioasis.iommufd.OpenFile;
 import org.ioasis.sys.CallFilter;
 import org.ioasis.sys.CallListener;
 import org.ioasis.sys.CloseWatch;
@@ -54,8 +55,9 @@ final class Supervisor implements AutoCloseable {
     private final Epoll epoll;
     private final CloseWatch closings;
     private final StandIns standIns;
-    private final AddressSpaces spaces = new AddressSpaces();
-    private final Caller caller;
+    private final AddressSpaces spaces;
+    private final FailNth failNth = new FailNth();
+    private final TaskCaller caller;
     private final DevicePaths paths = new DevicePaths();
     private final FileStatuses statuses = new FileStatuses();
     private final MemorySegment vectors =
@@ -80,8 +82,10 @@ final class Supervisor implements AutoCloseable {
             throw e;
         }
         epoll = opened;
-        standIns = new StandIns(closings, new TaskFiles(), trace);
-        caller = new Caller(call, standIns, spaces);
+        TaskFiles files = new TaskFiles();
+        standIns = new StandIns(closings, files, trace);
+        spaces = new AddressSpaces(files);
+        caller = new TaskCaller(call, standIns, spaces, failNth);
     }
 
     /** The calls that have to come. Everything else costs the program nothing. */
@@ -254,8 +258,8 @@ final class Supervisor implements AutoCloseable {
     }
 
     private void statFile() {
-        ServedFile file = fileOf(0);
-        if (file != null && file.form() == ServedFile.Form.DEVICE) {
+        OpenFile file = fileOf(0);
+        if (file != null && file.form() == OpenFile.Form.DEVICE) {
             call.answer(statuses.stat(caller, call.argument(1)));
         } else {
             call.proceed();
@@ -282,14 +286,14 @@ final class Supervisor implements AutoCloseable {
     private boolean isDevice(int folder, long address, long flags) {
         if ((flags & AT_EMPTY_PATH) != 0 && folder >= StandIns.FIRST && folder <= StandIns.LAST) {
             StandIns.StandIn found = standIns.find(call.thread(), folder);
-            return found != null && found.file().form() == ServedFile.Form.DEVICE;
+            return found != null && found.file().form() == OpenFile.Form.DEVICE;
         }
         String path = paths.of(caller, folder, address, Devices.LAST_PART);
         return path != null && devices.isDevice(path);
     }
 
     private void ioctl() {
-        ServedFile file = fileOf(0);
+        OpenFile file = fileOf(0);
         if (file == null) {
             call.proceed();
             return;
@@ -299,13 +303,15 @@ final class Supervisor implements AutoCloseable {
         }
         int command = (int) call.argument(1);
         trace.beginsIoctl(caller, file, command, call.argument(2));
+        failNth.begins(caller.thread());
         long result = file.ioctl(caller, command, call.argument(2));
+        failNth.ends(caller.thread());
         trace.endsIoctl(caller, result);
         call.answer(result);
     }
 
     private void transfer(boolean isWrite) {
-        ServedFile file = fileOf(0);
+        OpenFile file = fileOf(0);
         if (file == null) {
             call.proceed();
             return;
@@ -318,7 +324,7 @@ final class Supervisor implements AutoCloseable {
         call.answer(result);
     }
 
-    private long transfer(ServedFile file, boolean isWrite, long address, long length) {
+    private long transfer(OpenFile file, boolean isWrite, long address, long length) {
         // As rw_verify_area does: a length is a positive ssize_t.
         if (length < 0) {
             return -Errno.EINVAL;
@@ -328,7 +334,7 @@ final class Supervisor implements AutoCloseable {
 
     /** As the kernel does for files without vectors of their own: one after the other. */
     private void transferVector(boolean isWrite) {
-        ServedFile file = fileOf(0);
+        OpenFile file = fileOf(0);
         if (file == null) {
             call.proceed();
             return;
@@ -362,7 +368,7 @@ final class Supervisor implements AutoCloseable {
     }
 
     private void map() {
-        ServedFile file = fileOf(4);
+        OpenFile file = fileOf(4);
         if (file == null) {
             call.proceed();
             return;
@@ -403,7 +409,7 @@ final class Supervisor implements AutoCloseable {
         }
     }
 
-    private @Nullable ServedFile fileOf(int argument) {
-        return caller.file((int) call.argument(argument));
+    private @Nullable OpenFile fileOf(int argument) {
+        return caller.served((int) call.argument(argument));
     }
 }

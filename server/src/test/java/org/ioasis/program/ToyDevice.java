@@ -9,6 +9,8 @@ import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import org.ioasis.iommufd.Caller;
+import org.ioasis.iommufd.OpenFile;
 import org.ioasis.sys.Errno;
 
 /**
@@ -48,7 +50,7 @@ final class ToyDevice {
         return new Devices(Map.of("/dev/iommu", _ -> new File()));
     }
 
-    private final class File implements ServedFile {
+    private final class File implements OpenFile {
         private final int id = ++made;
         private final List<Events> events = new ArrayList<>();
 
@@ -68,47 +70,41 @@ final class ToyDevice {
 
         @Override
         public long ioctl(Caller caller, int command, long argument) {
-            switch (command) {
+            return switch (command) {
                 case ECHO -> {
                     if (caller.read(argument, word, 0, 4) < 0) {
-                        return -Errno.EFAULT;
+                        yield -Errno.EFAULT;
                     }
                     word.set(JAVA_INT, 0, word.get(JAVA_INT, 0) + 1);
-                    return caller.write(argument, word, 0, 4);
+                    yield caller.write(argument, word, 0, 4);
                 }
-                case ID -> {
-                    return id;
-                }
+                case ID -> id;
                 case EVENTS -> {
                     Events file = new Events();
                     events.add(file);
-                    return caller.install(file, true);
+                    yield caller.install(file, true);
                 }
                 case ADD -> {
                     events.getLast().waiting++;
-                    return 0;
+                    yield 0;
                 }
                 case REFUSE -> {
                     caller.refuses("the toy refuses this");
-                    return -Errno.EBUSY;
+                    yield -Errno.EBUSY;
                 }
                 case BREAK -> throw new IllegalStateException("planted");
                 case SLOW -> {
                     slowCalls++;
                     for (int i = 0; i < 200; i++) {
                         if (caller.read(argument, word, 0, 4) < 0) {
-                            return -Errno.EFAULT;
+                            yield -Errno.EFAULT;
                         }
                     }
-                    return 0;
+                    yield 0;
                 }
-                case OPEN_FILES -> {
-                    return open;
-                }
-                default -> {
-                    return -Errno.ENOTTY;
-                }
-            }
+                case OPEN_FILES -> open;
+                default -> -Errno.ENOTTY;
+            };
         }
 
         @Override
@@ -123,7 +119,7 @@ final class ToyDevice {
     }
 
     /** Each event is a number of eight bytes, counted from one. */
-    private final class Events implements ServedFile {
+    private final class Events implements OpenFile {
         private int waiting;
         private long next = 1;
 

@@ -82,6 +82,17 @@ public final class FileBytes {
         }
     }
 
+    /** Makes the bytes all that the file has. A failure leaves a part. */
+    public static void replace(Fd fd, byte[] bytes) {
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment all = arena.allocateFrom(java.lang.foreign.ValueLayout.JAVA_BYTE, bytes);
+            long written = write(fd, 0, all, 0, bytes.length);
+            Memfd.resize(fd, Math.max(written, 0));
+        } catch (ErrnoException e) {
+            // Longer than it should be; its first bytes are right.
+        }
+    }
+
     /** As above, without memory of its own for the errno. */
     static long read(
             Fd fd, long position, MemorySegment to, long offset, long length, MemorySegment errno) {
