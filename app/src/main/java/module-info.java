@@ -16,6 +16,7 @@ module org.ioasis.app {
     exports org.ioasis.guestkit;
     exports org.ioasis.live;
     exports org.ioasis.machine;
+    exports org.ioasis.output;
     exports org.ioasis.run;
     exports org.ioasis.serve;
     exports org.ioasis.vm;

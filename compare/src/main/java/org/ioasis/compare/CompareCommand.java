@@ -2,15 +2,17 @@
 package org.ioasis.compare;
 
 import java.io.IOException;
-import java.nio.file.Files;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.security.SecureRandom;
-import org.ioasis.cli.OutputFile;
+import org.ioasis.cli.Outputs;
 import org.ioasis.cli.SeedConverter;
 import org.ioasis.cli.Subcommand;
 import org.ioasis.cli.UsageException;
 import org.ioasis.guestkit.Host;
 import org.ioasis.guestkit.UnavailableException;
+import org.ioasis.output.OutputFile;
+import org.ioasis.output.OutputKind;
 import org.ioasis.run.Progress;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
@@ -69,11 +71,12 @@ public final class CompareCommand implements Subcommand {
         }
         // Short, since every example of the table names it.
         long chosen = seed != null ? seed : new SecureRandom().nextInt() & 0xffff_ffffL;
-        OutputFile.check("--json", json);
+        Outputs.check("--json", json, OutputKind.COMPARISON);
         ComparisonReport found = comparison(chosen).run();
         System.out.print(found.text());
         if (json != null) {
-            Files.writeString(json, found.json());
+            OutputFile.write(
+                    json, OutputKind.COMPARISON, found.json().getBytes(StandardCharsets.UTF_8));
         }
         return found.isOk() ? 0 : 1;
     }
