@@ -10,6 +10,7 @@ import org.ioasis.iommu.EndpointCounts;
 import org.ioasis.iommu.Iommu;
 import org.ioasis.iommu.Status;
 import org.ioasis.iommu.fault.Fault;
+import org.ioasis.iommu.mapping.Translation.Kind;
 import org.ioasis.machine.EndpointDevice;
 import org.ioasis.machine.IommuUnit;
 import org.ioasis.machine.Machine;
@@ -167,7 +168,7 @@ public record MachineView(
                 device.endpoint().wasProbed(),
                 device.endpoint().wasAttached(),
                 domain,
-                domain >= 0 && engine.isBypassDomain((int) domain),
+                device.endpoint().attachment().kind() == Kind.IDENTITY,
                 device.accesses());
     }
 

@@ -61,4 +61,12 @@ public interface DeviceType {
 
     /** As {@link #reset}, and back to the state of a new device: the machine was reset. */
     void systemReset();
+
+    /**
+     * True while the last reset is not complete: something elsewhere (a listener of the IOMMU, say)
+     * has not answered yet. The driver sees the device as not yet reset.
+     */
+    default boolean isResetting() {
+        return false;
+    }
 }
