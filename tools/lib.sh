@@ -237,10 +237,10 @@ build_locked() {
     mkdir -p "$images"
     # Sources that change while Maven runs are newer than this file.
     : >"$images/started"
-    rm -rf "$root"/app/target/modules "$root"/app/target/ioasis-app-*.jar
+    rm -rf "$root"/app/target/modules "$root"/app/target/ioasis-app-*.jar "$root"/compare/target/ioasis-compare-*.jar
     start_ticking
     status=0
-    run_maven "$root/target/build.log" package -Dmaven.test.skip=true -pl app -am || status=$?
+    run_maven "$root/target/build.log" package -Dmaven.test.skip=true -pl compare -am || status=$?
     rm -f "$root/target/unfinished"
     if [ $status -ne 0 ]; then
         say "ioasis: the build failed:"
@@ -264,7 +264,8 @@ discard_interrupted() {
 install_image() {
     name=$(date +%Y%m%dT%H%M%S).$$
     mkdir "$images/$name"
-    cp "$root"/app/target/modules/*.jar "$root"/app/target/ioasis-app-*.jar "$images/$name/"
+    cp "$root"/app/target/modules/*.jar "$root"/app/target/ioasis-app-*.jar "$root"/compare/target/ioasis-compare-*.jar \
+        "$images/$name/"
     printf '%s\n' "$name" >"$images/next"
     touch -r "$images/started" "$images/next"
     mv "$images/next" "$images/current"

@@ -26,6 +26,7 @@ class CopyFunction implements PciFunction {
     public void configWrite(int offset, int size, int value) {}
     public int vectorCount() { return 0; }
     public void vectors(VectorSink sink) {}
+    public void vectorsChanged() {}
     public void reset() { status = 0; }
     public void memoryChanged() {}
     public void tick(long nowNanos) {}

@@ -122,9 +122,10 @@ case ${FAKE_MAVEN-} in
 esac
 case " $* " in
     *" package "* | *" verify "*)
-        mkdir -p app/target/modules
+        mkdir -p app/target/modules compare/target
         : >app/target/modules/library.jar
         : >app/target/ioasis-app-1.jar
+        : >compare/target/ioasis-compare-1.jar
         ;;
 esac
 END

@@ -69,8 +69,8 @@ arguments_are_words() {
     printf "printf '%%s\\\\n' \\\\\n" | cat - arguments >script
     sh script >words
     cat words
-    grep -q '^memory-backend-memfd,id=mem,size=512M,share=on$' words || fail "shared memory"
-    grep -q "^file=$PWD/machine.viot\$" words || fail "the table beside the socket"
+    grep -q '^memory-backend-memfd,id=ioasis-mem,size=512M,share=on$' words || fail "shared memory"
+    grep -q "^file=$PWD/iommu.sock.viot\$" words || fail "the table beside the socket"
     [ "$(grep -c '^{"driver":"vfio-user-pci","addr":"[0-9a-f]*.0","socket":{"type":"unix","path":".*"}}$' words)" -eq 2 ] ||
         fail "two devices"
     stop TERM
@@ -93,6 +93,32 @@ stale_and_live() {
     [ $status -eq 0 ] && [ ! -e iommu.sock ] || fail "the stale socket to be replaced and then removed"
 }
 check "stale sockets are replaced and live ones respected" stale_and_live
+
+not_ours() {
+    disk
+    echo mine >machine.viot
+    echo mine >iommu.sock.viot
+    run "$project/ioasis" serve --iommu iommu.sock --blk disk.sock,file=disk.img
+    [ $status -eq 1 ] && grep -q 'iommu.sock.viot is there and is not' err || fail "a table that is not ours to be refused"
+    run "$project/ioasis" viot --output machine.viot --iommu 00:01.0
+    [ $status -eq 2 ] && grep -q 'machine.viot is there and is not' err || fail "a file that is no table to be refused"
+    [ "$(cat machine.viot iommu.sock.viot)" = "$(printf 'mine\nmine')" ] || fail "both to be as they were"
+    rm iommu.sock.viot
+    serve --iommu iommu.sock --blk disk.sock,file=disk.img
+    first=$server
+    run "$project/ioasis" serve --iommu i2.sock --blk d2.sock,file=disk.img --control c2.sock
+    [ $status -eq 1 ] && grep -q "disk.img is in use: process $first (java) writes to it" err || fail "a second writer to be refused"
+    cp iommu.sock.viot before
+    cp disk.img disk2.img
+    serve --iommu i2.sock --blk d2.sock,file=disk2.img --control c2.sock
+    [ -e i2.sock.viot ] || fail "a table of its own"
+    stop TERM
+    [ ! -e i2.sock.viot ] && cmp before iommu.sock.viot || fail "the first one's table to stay"
+    server=$first
+    stop TERM
+    [ ! -e iommu.sock.viot ] && [ "$(cat machine.viot)" = mine ] || fail "its own table to be removed and no other"
+}
+check "what others have made is neither replaced nor removed" not_ours
 
 config() {
     disk
@@ -120,7 +146,7 @@ TOML
     cat said
     [ "$(grep -c '^ready ' said)" -eq 5 ] || fail "five sockets"
     [ -S elsewhere.sock ] && [ ! -e ioasis-control.sock ] && [ -e requests.log ] || fail "options to come before the file"
-    for table in alpha.viot beta.viot; do
+    for table in a.sock.viot b.sock.viot; do
         run "$project/ioasis" viot --check $table
         [ $status -eq 0 ] || fail "$table to be right"
     done

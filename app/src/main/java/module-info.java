@@ -9,15 +9,20 @@ module org.ioasis.app {
     requires org.tomlj;
     requires org.tukaani.xz;
 
-    exports org.ioasis.compare;
+    // To those who bring a command of their own.
+    exports org.ioasis.cli to
+            org.ioasis.compare;
     exports org.ioasis.config;
     exports org.ioasis.guestkit;
     exports org.ioasis.live;
     exports org.ioasis.machine;
+    exports org.ioasis.output;
     exports org.ioasis.run;
     exports org.ioasis.serve;
     exports org.ioasis.vm;
 
     opens org.ioasis.cli to
             info.picocli;
+
+    uses org.ioasis.cli.Subcommand;
 }

@@ -9,6 +9,7 @@ import java.util.Map;
 import java.util.concurrent.Callable;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import org.ioasis.output.OutputKind;
 import org.ioasis.topology.DeviceTree;
 import org.ioasis.topology.Viot;
 import picocli.CommandLine.Command;
@@ -64,7 +65,7 @@ final class DeviceTreeCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws IOException {
-        topology.write(this::overlay);
+        topology.write(OutputKind.OVERLAY, this::overlay);
         return 0;
     }
 

@@ -4,6 +4,7 @@ package org.ioasis.cli;
 import java.io.IOException;
 import java.nio.file.AccessDeniedException;
 import java.nio.file.NoSuchFileException;
+import java.util.ServiceLoader;
 import org.ioasis.guestkit.UnavailableException;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
@@ -23,7 +24,6 @@ import picocli.CommandLine.ParameterException;
             ServeCommand.class,
             ViotCommand.class,
             DeviceTreeCommand.class,
-            CompareCommand.class,
             AskCommand.Dump.class,
             AskCommand.Check.class,
             AskCommand.Inject.class,
@@ -38,9 +38,11 @@ public final class Main {
         System.exit(commandLine().execute(args));
     }
 
-    static CommandLine commandLine() {
-        return new CommandLine(new Main())
-                .setExecutionExceptionHandler((failure, command, _) -> failed(failure, command));
+    /** The command with all its subcommands. */
+    public static CommandLine commandLine() {
+        CommandLine all = new CommandLine(new Main());
+        ServiceLoader.load(Subcommand.class).forEach(all::addSubcommand);
+        return all.setExecutionExceptionHandler((failure, command, _) -> failed(failure, command));
     }
 
     /** A bug of ours goes on as an exception, which picocli prints with its stack trace. */

@@ -6,7 +6,7 @@ import picocli.CommandLine.ITypeConverter;
 import picocli.CommandLine.TypeConversionException;
 
 /** Reads a seed as reports show it, or in decimal. Main thread. */
-final class SeedConverter implements ITypeConverter<Long> {
+public final class SeedConverter implements ITypeConverter<Long> {
     @Override
     public Long convert(String text) {
         try {

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.cli;
 
+import java.io.IOException;
 import java.nio.file.Path;
 import org.ioasis.live.TraceConfig;
+import org.ioasis.output.OutputKind;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Option;
 
@@ -41,9 +43,9 @@ final class TraceOptions {
     /**
      * The trace that is wanted, or null.
      *
-     * @throws UsageException it cannot be written so
+     * @throws UsageException it cannot be written so, or would replace what is no trace
      */
-    @Nullable TraceConfig chosen() {
+    @Nullable TraceConfig chosen() throws IOException {
         if (limit < 1 || limit > TraceConfig.LIMIT_MIB_MAX) {
             throw new UsageException(
                     "--trace-limit must be 1 to %d MiB, not %d"
@@ -53,7 +55,7 @@ final class TraceOptions {
         if (wanted == null) {
             return null;
         }
-        OutputFile.check("--trace", wanted);
+        Outputs.check("--trace", wanted, OutputKind.TRACE);
         return TraceConfig.of(wanted, format == Format.json, limit);
     }
 }

@@ -11,6 +11,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.Callable;
+import org.ioasis.output.OutputKind;
 import org.ioasis.topology.Viot;
 import org.ioasis.topology.ViotReport;
 import org.jspecify.annotations.Nullable;
@@ -52,7 +53,7 @@ final class ViotCommand implements Callable<Integer> {
         if (file != null) {
             if (!topology.isEmpty()) {
                 throw new UsageException(
-                        "--check reads a table; --output, --iommu and --range write one");
+                        "--check reads a table; --output, --iommu, --range and --pci-bridge write one");
             }
             if (Files.isDirectory(file)) {
                 throw new UsageException("--check: %s is a folder".formatted(file));
@@ -66,8 +67,14 @@ final class ViotCommand implements Callable<Integer> {
         if (iommus.isEmpty()) {
             throw new UsageException("--check FILE, or --output FILE with --iommu and --range");
         }
-        topology.write(() ->
-                Viot.table(Viot.Oem.IOASIS, iommus, topology.ranges(), Viot.OwnFunction.REFUSED));
+        topology.write(
+                OutputKind.VIOT,
+                () ->
+                        Viot.table(
+                                Viot.Oem.IOASIS,
+                                iommus,
+                                topology.ranges(),
+                                Viot.OwnFunction.REFUSED));
         return 0;
     }
 
@@ -93,6 +100,10 @@ final class ViotCommand implements Callable<Integer> {
                                                 finding.isError() ? "ERROR" : "note",
                                                 finding.offset(),
                                                 finding.text())));
+        report.warnings()
+                .forEach(warning ->
+                        lines.add(
+                                "warning at 0x%x: %s".formatted(warning.offset(), warning.text())));
         long errors = report.findings().stream().filter(ViotReport.Finding::isError).count();
         lines.add(
                 errors == 0
@@ -117,15 +128,23 @@ final class ViotCommand implements Callable<Integer> {
             json.writeEndArray();
             json.writeArrayFieldStart("findings");
             for (ViotReport.Finding finding : report.findings()) {
-                json.writeStartObject();
-                json.writeStringField("severity", finding.isError() ? "error" : "note");
-                json.writeNumberField("offset", finding.offset());
-                json.writeStringField("text", finding.text());
-                json.writeEndObject();
+                write(json, finding.isError() ? "error" : "note", finding);
+            }
+            for (ViotReport.Finding warning : report.warnings()) {
+                write(json, "warning", warning);
             }
             json.writeEndArray();
             json.writeEndObject();
         }
         return text + "\n";
+    }
+
+    private static void write(JsonGenerator json, String severity, ViotReport.Finding finding)
+            throws IOException {
+        json.writeStartObject();
+        json.writeStringField("severity", severity);
+        json.writeNumberField("offset", finding.offset());
+        json.writeStringField("text", finding.text());
+        json.writeEndObject();
     }
 }

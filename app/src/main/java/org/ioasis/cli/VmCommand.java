@@ -2,6 +2,7 @@
 package org.ioasis.cli;
 
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.SecureRandom;
@@ -14,6 +15,8 @@ import org.ioasis.guestkit.Kernel;
 import org.ioasis.guestkit.KernelChoice;
 import org.ioasis.guestkit.UnavailableException;
 import org.ioasis.live.TraceConfig;
+import org.ioasis.output.OutputFile;
+import org.ioasis.output.OutputKind;
 import org.ioasis.run.DiskRun;
 import org.ioasis.run.GuestSetup;
 import org.ioasis.run.Progress;
@@ -274,7 +277,7 @@ final class VmCommand implements Callable<Integer> {
         if (timeout < 1) {
             throw new UsageException("--timeout must be at least 1 second, not " + timeout);
         }
-        OutputFile.check("--json", json);
+        Outputs.check("--json", json, OutputKind.RUN_REPORT);
         if (processors < 1 || processors > PROCESSOR_MAX) {
             throw new UsageException(
                     "--cpus must be 1 to %d, not %d".formatted(PROCESSOR_MAX, processors));
@@ -296,7 +299,10 @@ final class VmCommand implements Callable<Integer> {
         RunReport result = new DiskRun(options, chosen, Host.current(), progress).run();
         System.out.print(RunReportText.of(result));
         if (json != null) {
-            Files.writeString(json, RunReportJson.of(result));
+            OutputFile.write(
+                    json,
+                    OutputKind.RUN_REPORT,
+                    RunReportJson.of(result).getBytes(StandardCharsets.UTF_8));
         }
         return result.isOk() ? 0 : 1;
     }
@@ -356,7 +362,7 @@ final class VmCommand implements Callable<Integer> {
         return (long) chosen << 20;
     }
 
-    private RunOptions options(GuestTask task) {
+    private RunOptions options(GuestTask task) throws IOException {
         long bytes =
                 task instanceof GuestTask.Check(long checked, GuestTask.Scenario _)
                         ? checked

@@ -4,6 +4,7 @@ package org.ioasis.config;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.stream.IntStream;
+import org.ioasis.iommu.EndpointProperties;
 import org.ioasis.iommu.IommuOptions;
 import org.ioasis.live.TraceConfig;
 import org.ioasis.machine.DeviceOptions;
@@ -57,7 +58,7 @@ public record ServeConfig(
                                                             Integer.toUnsignedLong(
                                                                     device.options().endpoint()))))
                             .toList();
-            return Viot.table(Viot.Oem.IOASIS, nodes, ranges, Viot.OwnFunction.REFUSED);
+            return Viot.table(Viot.Oem.SERVED, nodes, ranges, Viot.OwnFunction.REFUSED);
         }
     }
 
@@ -68,15 +69,25 @@ public record ServeConfig(
             int bdf,
             IommuOptions options,
             List<DeviceConfig> devices,
+            List<PresentConfig> present,
             List<Injection> injections) {
         public IommuConfig {
             devices = List.copyOf(devices);
+            present = List.copyOf(present);
             injections = List.copyOf(injections);
         }
     }
 
     /** One device at its place on the bus. */
     public record DeviceConfig(DeviceOptions options, int bdf) {}
+
+    /**
+     * An endpoint that is answered for and whose accesses do not come through us: a function of the
+     * VMM's that the table names, or the alias of a bridge.
+     *
+     * @param endpoint 32-bit unsigned
+     */
+    public record PresentConfig(int endpoint, EndpointProperties properties) {}
 
     /** Where the server is asked about itself. */
     public Path controlSocket() {

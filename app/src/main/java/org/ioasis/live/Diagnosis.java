@@ -32,6 +32,8 @@ public record Diagnosis(List<Finding> findings) {
         DRIVER_GAVE_UP(true),
         NOT_STARTED(true),
         IOMMU_NOT_STARTED(true),
+        UNKNOWN_ENDPOINT(true),
+        UNKNOWN_ALIAS(true),
         NOT_IN_TABLE(true),
         NEVER_ATTACHED(true),
         FAULTS(true);
@@ -103,6 +105,10 @@ public record Diagnosis(List<Finding> findings) {
                 if (unable != null) {
                     findings.add(unable);
                 }
+                Finding unknown = unknown(name, iommu);
+                if (unknown != null) {
+                    findings.add(unknown);
+                }
                 for (EndpointView endpoint : iommu.endpoints()) {
                     findings.add(endpoint(machine.name() + "/" + endpoint.name(), iommu, endpoint));
                 }
@@ -116,8 +122,8 @@ public record Diagnosis(List<Finding> findings) {
         if (unable == null) {
             unable = broken(name, iommu.device());
         }
-        if (unable == null && !iommu.device().isStarted()) {
-            boolean gaveUp = (iommu.device().status() & Virtio.STATUS_FAILED) != 0;
+        boolean gaveUp = iommu.device().hasGivenUp();
+        if (unable == null && (gaveUp || !iommu.device().isStarted())) {
             unable =
                     new Finding(
                             name,
@@ -130,6 +136,58 @@ public record Diagnosis(List<Finding> findings) {
                                     + " `ioasis serve`, and no IOMMU of its own");
         }
         return unable;
+    }
+
+    /** That the driver asked for what is not there, unless all went well in spite of it. */
+    private static @Nullable Finding unknown(String name, IommuView iommu) {
+        long id = iommu.unknownEndpoint();
+        boolean isAlias = iommu.endpoints().stream().anyMatch(one -> isAlias(id, one.id()));
+        boolean isHarmless =
+                !iommu.device().hasGivenUp()
+                        && iommu.endpoints().stream().allMatch(one -> one.domain() >= 0);
+        if (id < 0 || isAlias || isHarmless) {
+            return null;
+        }
+        return new Finding(
+                name,
+                Cause.UNKNOWN_ENDPOINT,
+                "the guest's driver asked for endpoint 0x%x (%s, if ids are the functions' numbers), which is not"
+                                .formatted(id, function(id))
+                        + " there, and was answered NOENT: Linux 7 gives up the whole IOMMU then, without a word",
+                "the VIOT names more than is served: let its range end before 0x%x and begin behind it, or serve with"
+                                .formatted(id)
+                        + " --present 0x%x (present = [0x%x] in a configuration)"
+                                .formatted(id, id));
+    }
+
+    private static String function(long id) {
+        return "%02x:%02x.%x".formatted(id >> 8, id >> 3 & 0x1f, id & 7);
+    }
+
+    /**
+     * Whether a function may be known by {@code alias} because a PCIe-to-PCI bridge stands before
+     * it: requests of the bus behind carry the number of its function 0 (PCIe-to-PCI bridge
+     * specification, 2.3).
+     */
+    private static boolean isAlias(long alias, long id) {
+        return alias >> 8 > 0 && (alias & 0xff) == 0 && alias >> 8 == id >> 8 && alias != id;
+    }
+
+    private static @Nullable Finding alias(String name, IommuView iommu, EndpointView endpoint) {
+        long alias = iommu.unknownEndpoint();
+        boolean isAtWork = endpoint.device().isStarted() && endpoint.domain() >= 0;
+        if (!isAlias(alias, endpoint.id()) || isAtWork) {
+            return null;
+        }
+        return new Finding(
+                name,
+                Cause.UNKNOWN_ALIAS,
+                "the guest's driver attaches endpoint 0x%x too (%s), the alias of the PCIe-to-PCI bridge that endpoint"
+                                .formatted(alias, function(alias))
+                        + " 0x%x is behind, and was answered NOENT: it does not use the device"
+                                .formatted(endpoint.id()),
+                "add alias=0x%x to its --blk or --rng, or aliases = [0x%x] to its part of the configuration"
+                        .formatted(alias, alias));
     }
 
     private static @Nullable Finding session(String name, ServerInfo server) {
@@ -173,6 +231,9 @@ public record Diagnosis(List<Finding> findings) {
         Finding unable = session(name, endpoint.server());
         if (unable == null) {
             unable = broken(name, endpoint.device());
+        }
+        if (unable == null) {
+            unable = alias(name, iommu, endpoint);
         }
         if (unable == null) {
             unable = start(name, endpoint.device());

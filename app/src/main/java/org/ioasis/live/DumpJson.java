@@ -14,6 +14,7 @@ import org.ioasis.iommu.fault.Fault;
 import org.ioasis.live.MachineView.DeviceView;
 import org.ioasis.live.MachineView.EndpointView;
 import org.ioasis.live.MachineView.IommuView;
+import org.ioasis.live.MachineView.PresentView;
 import org.ioasis.vfiouser.ServerInfo;
 import org.ioasis.virtio.iommu.RequestType;
 
@@ -86,6 +87,16 @@ final class DumpJson {
         json.writeArrayFieldStart("endpoints");
         for (EndpointView endpoint : iommu.endpoints()) {
             write(json, endpoint);
+        }
+        json.writeEndArray();
+        json.writeNumberField("presentCount", iommu.presentCount());
+        json.writeArrayFieldStart("present");
+        for (PresentView present : iommu.present()) {
+            json.writeStartObject();
+            json.writeNumberField("endpoint", present.id());
+            json.writeBooleanField("probed", present.wasProbed());
+            json.writeNumberField("domain", present.domain());
+            json.writeEndObject();
         }
         json.writeEndArray();
         json.writeEndObject();

@@ -12,6 +12,7 @@ import org.ioasis.iommu.mapping.MapFlags;
 import org.ioasis.live.MachineView.DeviceView;
 import org.ioasis.live.MachineView.EndpointView;
 import org.ioasis.live.MachineView.IommuView;
+import org.ioasis.live.MachineView.PresentView;
 import org.ioasis.machine.Machine;
 import org.ioasis.spec.Virtio;
 import org.ioasis.vfiouser.ServerInfo;
@@ -67,6 +68,21 @@ final class DumpText {
         }
         for (EndpointView endpoint : iommu.endpoints()) {
             append(out, endpoint);
+        }
+        for (PresentView present : iommu.present()) {
+            out.append(
+                    "    endpoint 0x%x, present; its accesses do not come through us%s%n"
+                            .formatted(
+                                    present.id(),
+                                    present.domain() < 0
+                                            ? ""
+                                            : ", attached to domain 0x%x"
+                                                    .formatted(present.domain())));
+        }
+        if (iommu.presentCount() > iommu.present().size()) {
+            out.append(
+                    "    and %d more that are present%n"
+                            .formatted(iommu.presentCount() - iommu.present().size()));
         }
     }
 

@@ -32,6 +32,7 @@ public record MachineView(
 
     private static final int DOMAINS_MAX = 64;
     private static final int MAPPINGS_MAX = 32;
+    private static final int PRESENT_MAX = 32;
 
     public MachineView {
         iommus = List.copyOf(iommus);
@@ -50,6 +51,11 @@ public record MachineView(
             return (status & Virtio.STATUS_DRIVER_OK) != 0;
         }
 
+        /** The driver may have started the device before it gave up. */
+        boolean hasGivenUp() {
+            return (status & Virtio.STATUS_FAILED) != 0;
+        }
+
         boolean has(long feature) {
             return (features & feature) != 0;
         }
@@ -61,6 +67,8 @@ public record MachineView(
      * @param domains the first of {@code domainCount}
      * @param requests how many of each type ended how; none that is 0
      * @param unknownEndpoint one that the driver asked for and that is not there, or -1
+     * @param present the first of {@code presentCount} endpoints whose accesses do not come through
+     *     us
      */
     public record IommuView(
             String name,
@@ -78,12 +86,15 @@ public record MachineView(
             long eventsDelivered,
             List<Fault> recentFaults,
             long unknownEndpoint,
-            List<EndpointView> endpoints) {
+            List<EndpointView> endpoints,
+            int presentCount,
+            List<PresentView> present) {
         public IommuView {
             domains = List.copyOf(domains);
             requests = Map.copyOf(requests);
             recentFaults = List.copyOf(recentFaults);
             endpoints = List.copyOf(endpoints);
+            present = List.copyOf(present);
         }
     }
 
@@ -104,6 +115,14 @@ public record MachineView(
             long domain,
             boolean isIdentity,
             EndpointCounts counts) {}
+
+    /**
+     * An endpoint that is only answered for.
+     *
+     * @param id {@code 0..2^32-1}
+     * @param domain that it is attached to, or -1
+     */
+    public record PresentView(long id, boolean wasProbed, long domain) {}
 
     /** Takes a view of the machine; waits for its loop, two seconds at most. Any thread. */
     public static MachineView of(Machine machine) {
@@ -143,7 +162,16 @@ public record MachineView(
                 unit.device().eventsDelivered(),
                 engine.faults().recent(),
                 unit.device().unknownEndpoint(),
-                unit.devices().stream().map(device -> view(engine, device)).toList());
+                unit.devices().stream().map(device -> view(engine, device)).toList(),
+                unit.present().size(),
+                unit.present().stream()
+                        .limit(PRESENT_MAX)
+                        .map(endpoint ->
+                                new PresentView(
+                                        Integer.toUnsignedLong(endpoint.id()),
+                                        endpoint.wasProbed(),
+                                        endpoint.domainId()))
+                        .toList());
     }
 
     private static DeviceView view(VirtioDevice device) {

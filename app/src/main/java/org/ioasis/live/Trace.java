@@ -2,12 +2,10 @@
 package org.ioasis.live;
 
 import com.fasterxml.jackson.core.JsonGenerator;
-import java.io.BufferedOutputStream;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.io.StringWriter;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.time.Instant;
 import java.time.InstantSource;
 import java.util.concurrent.ArrayBlockingQueue;
@@ -17,6 +15,8 @@ import org.ioasis.iommu.Status;
 import org.ioasis.iommu.fault.Fault;
 import org.ioasis.machine.IommuUnit;
 import org.ioasis.machine.Machine;
+import org.ioasis.output.OutputFile;
+import org.ioasis.output.OutputKind;
 import org.ioasis.virtio.iommu.IommuObserver;
 import org.ioasis.virtio.iommu.IommuRequest;
 import org.jspecify.annotations.Nullable;
@@ -44,6 +44,9 @@ public final class Trace implements AutoCloseable {
 
     /** What can be in a trace. */
     private sealed interface Entry {
+        /** The first of each file, by which it is known as a trace. */
+        record Begun() implements Entry {}
+
         /** The driver started the device. */
         record Started(long features) implements Entry {}
 
@@ -81,6 +84,7 @@ public final class Trace implements AutoCloseable {
     private final ArrayBlockingQueue<Timed> queue;
     private final AtomicLong lost = new AtomicLong();
     private final InstantSource clock;
+    private final OutputFile file;
     private final OutputStream out;
     private final boolean isJson;
     private final long limit;
@@ -94,7 +98,8 @@ public final class Trace implements AutoCloseable {
     private long leftOut;
 
     private Trace(TraceConfig config, int capacity, InstantSource clock) throws IOException {
-        out = new BufferedOutputStream(Files.newOutputStream(config.file()), 1 << 16);
+        file = OutputFile.open(config.file(), OutputKind.TRACE);
+        out = file.stream();
         isJson = config.isJson();
         limit = config.limitBytes();
         this.clock = clock;
@@ -105,7 +110,7 @@ public final class Trace implements AutoCloseable {
     /**
      * Starts a trace in a new file, or in place of an old one.
      *
-     * @throws IOException the file cannot be written
+     * @throws IOException the file cannot be written, or is there and no trace
      */
     public static Trace start(TraceConfig config) throws IOException {
         Trace trace = new Trace(config, CAPACITY, InstantSource.system());
@@ -176,7 +181,9 @@ public final class Trace implements AutoCloseable {
     }
 
     private void write() {
-        try (out) {
+        try (file;
+                out) {
+            write(new Timed(clock.instant(), SELF, new Entry.Begun()));
             while (true) {
                 Timed next = queue.poll();
                 if (next == null) {
@@ -238,6 +245,7 @@ public final class Trace implements AutoCloseable {
     private static String text(Timed timed) {
         String what =
                 switch (timed.entry) {
+                    case Entry.Begun() -> "begun";
                     case Entry.Started(long features) ->
                             "started, features 0x%x".formatted(features);
                     case Entry.Reset() -> "reset";
@@ -270,6 +278,7 @@ public final class Trace implements AutoCloseable {
             json.writeStringField("time", timed.time.toString());
             json.writeStringField("iommu", timed.who);
             switch (timed.entry) {
+                case Entry.Begun() -> json.writeStringField("kind", "begun");
                 case Entry.Started(long features) -> {
                     json.writeStringField("kind", "started");
                     json.writeStringField("features", DumpJson.hex(features));

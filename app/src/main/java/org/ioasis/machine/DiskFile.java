@@ -6,45 +6,69 @@ import java.nio.file.Path;
 import org.ioasis.sys.SparseFile;
 import org.ioasis.virtio.blk.FileStore;
 import org.ioasis.virtio.blk.HolePuncher;
+import org.jspecify.annotations.Nullable;
 
-/** Opens a disk's file so that what the guest discards goes back to the host. Any thread. */
+/**
+ * A disk's file, with what Java's own channels do not have: a lock against a second writer, and
+ * holes, so that what the guest discards goes back to the host. Any thread.
+ */
 final class DiskFile implements HolePuncher {
-    private final SparseFile file;
+    /** Null if the user wants none. */
+    private final @Nullable ImageLock lock;
 
-    private DiskFile(SparseFile file) {
-        this.file = file;
+    /** Null if nothing is ever given back. */
+    private final @Nullable SparseFile holes;
+
+    private DiskFile(@Nullable ImageLock lock, @Nullable SparseFile holes) {
+        this.lock = lock;
+        this.holes = holes;
     }
 
     /**
      * Opens it.
      *
-     * @param isDiscarding parts of it may be given back
+     * @throws IOException it cannot be opened, or another opening of it does not go with this one
      */
-    static FileStore open(Path path, boolean isWritable, boolean isDiscarding) throws IOException {
-        if (!isWritable || !isDiscarding) {
-            return FileStore.open(path, isWritable);
-        }
-        DiskFile holes = new DiskFile(SparseFile.open(path));
+    static FileStore open(DiskOptions options) throws IOException {
+        ImageLock lock =
+                options.isLocked() ? ImageLock.take(options.file(), options.isWritable()) : null;
+        SparseFile holes = null;
         boolean isOpen = false;
         try {
             // By descriptor: the name may be another file's by now.
-            FileStore store = FileStore.open(holes.file.path(), true, holes);
+            Path path = lock == null ? options.file() : lock.path();
+            boolean isDiscarding = options.settings().erasing().discardSegments() > 0;
+            if (options.isWritable() && isDiscarding) {
+                holes = SparseFile.open(path);
+                path = holes.path();
+            }
+            FileStore store = FileStore.open(path, options.isWritable(), new DiskFile(lock, holes));
             isOpen = true;
             return store;
         } finally {
             if (!isOpen) {
-                holes.close();
+                new DiskFile(lock, holes).close();
             }
         }
     }
 
     @Override
+    public boolean canPunch() {
+        return holes != null;
+    }
+
+    @Override
     public boolean punch(long position, long length) throws IOException {
-        return file.punch(position, length);
+        return holes != null && holes.punch(position, length);
     }
 
     @Override
     public void close() {
-        file.close();
+        if (holes != null) {
+            holes.close();
+        }
+        if (lock != null) {
+            lock.close();
+        }
     }
 }

@@ -9,6 +9,8 @@ import org.ioasis.virtio.blk.BlkSettings;
  * How one disk is built. Immutable.
  *
  * @param file its content
+ * @param isLocked nobody else may write to the file meanwhile, and nobody at all beside a disk that
+ *     is writable; else the user sees to that
  * @param settings what the guest sees of it; without discard, parts of the file are never given
  *     back to the host
  */
@@ -16,6 +18,7 @@ public record DiskOptions(
         String name,
         Path file,
         boolean isWritable,
+        boolean isLocked,
         Path socket,
         int endpoint,
         EndpointProperties properties,
@@ -29,6 +32,7 @@ public record DiskOptions(
                 name,
                 file,
                 isWritable,
+                true,
                 socket,
                 endpoint,
                 Machine.X86_ENDPOINT,

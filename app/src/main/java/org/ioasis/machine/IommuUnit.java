@@ -3,6 +3,7 @@ package org.ioasis.machine;
 
 import java.util.ArrayList;
 import java.util.List;
+import org.ioasis.iommu.Endpoint;
 import org.ioasis.iommu.Iommu;
 import org.ioasis.pci.VirtioPciFunction;
 import org.ioasis.vfiouser.SessionTasks;
@@ -24,6 +25,7 @@ public final class IommuUnit {
     private final VfioUserServer server;
     private final SessionTasks tasks;
     private final List<EndpointDevice> devices = new ArrayList<>();
+    private final List<Endpoint> present = new ArrayList<>();
 
     IommuUnit(
             String name,
@@ -65,9 +67,21 @@ public final class IommuUnit {
         return List.copyOf(devices);
     }
 
+    /**
+     * Endpoints that the driver may ask for and attach, and whose accesses do not come through us:
+     * functions of the VMM's, aliases of bridges.
+     */
+    public List<Endpoint> present() {
+        return List.copyOf(present);
+    }
+
     /** Plants a failure. Loop thread, or before the machine starts. */
     public void inject(Injection injection) {
         device.inject(injection, (task, nanos) -> tasks.schedule(nanos, task));
+    }
+
+    void addPresent(Endpoint endpoint) {
+        present.add(endpoint);
     }
 
     void add(EndpointDevice behind) {

@@ -165,8 +165,7 @@ public final class Machine implements AutoCloseable {
      */
     public Disk addDisk(IommuUnit behind, DiskOptions options) throws IOException {
         BlkSettings settings = options.settings();
-        boolean isDiscarding = settings.erasing().discardSegments() > 0;
-        FileStore store = DiskFile.open(options.file(), options.isWritable(), isDiscarding);
+        FileStore store = DiskFile.open(options);
         boolean isAdded = false;
         try {
             Port port = new Port(behind, options);
@@ -199,6 +198,16 @@ public final class Machine implements AutoCloseable {
         Rng added = new Rng(options.name(), port.endpoint, rng, function, server, rogue);
         behind.add(added);
         return added;
+    }
+
+    /**
+     * Lets the driver know of an endpoint whose accesses do not come through us. Before {@link
+     * #start}.
+     *
+     * @throws IllegalArgumentException the endpoint's id is taken, or there are too many
+     */
+    public void addPresent(IommuUnit behind, int endpoint, EndpointProperties properties) {
+        behind.addPresent(behind.engine().plug(endpoint, properties));
     }
 
     /** Where a device meets its IOMMU, the guest's memory and the VMM, while it is being built. */

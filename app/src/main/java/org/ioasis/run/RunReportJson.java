@@ -23,6 +23,7 @@ public final class RunReportJson {
         StringWriter text = new StringWriter();
         try (JsonGenerator json = FACTORY.createGenerator(text).useDefaultPrettyPrinter()) {
             json.writeStartObject();
+            json.writeStringField("report", "ioasis vm");
             json.writeBooleanField("ok", report.isOk());
             json.writeArrayFieldStart("problems");
             for (String problem : report.problems()) {

@@ -2,7 +2,6 @@
 package org.ioasis.serve;
 
 import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -10,6 +9,7 @@ import org.ioasis.config.ServeConfig;
 import org.ioasis.config.ServeConfig.DeviceConfig;
 import org.ioasis.config.ServeConfig.IommuConfig;
 import org.ioasis.config.ServeConfig.MachineConfig;
+import org.ioasis.config.ServeConfig.PresentConfig;
 import org.ioasis.live.Control;
 import org.ioasis.live.Trace;
 import org.ioasis.live.TraceConfig;
@@ -18,6 +18,8 @@ import org.ioasis.machine.DiskOptions;
 import org.ioasis.machine.IommuUnit;
 import org.ioasis.machine.Machine;
 import org.ioasis.machine.RngOptions;
+import org.ioasis.output.OutputFile;
+import org.ioasis.output.OutputKind;
 import org.ioasis.sys.Errno;
 import org.ioasis.sys.ErrnoException;
 import org.jspecify.annotations.Nullable;
@@ -29,7 +31,7 @@ import org.jspecify.annotations.Nullable;
 public final class Server implements AutoCloseable {
     private final ServeConfig config;
     private final List<Machine> machines = new ArrayList<>();
-    private final List<Path> files = new ArrayList<>();
+    private final List<OutputFile> tables = new ArrayList<>();
     private @Nullable Control control;
     private @Nullable Trace trace;
 
@@ -50,7 +52,7 @@ public final class Server implements AutoCloseable {
                 server.make(machine);
             }
             for (MachineConfig machine : config.machines()) {
-                server.write(machine.viot(), machine.table());
+                server.writeTable(machine);
             }
             server.control = server.control();
             server.trace = server.trace();
@@ -76,6 +78,9 @@ public final class Server implements AutoCloseable {
                 unit = machine.addIommu(iommu.name(), iommu.options(), iommu.socket());
             } catch (ErrnoException e) {
                 throw explained(iommu.socket(), e);
+            }
+            for (PresentConfig present : iommu.present()) {
+                machine.addPresent(unit, present.endpoint(), present.properties());
             }
             for (DeviceConfig device : iommu.devices()) {
                 try {
@@ -122,14 +127,16 @@ public final class Server implements AutoCloseable {
     private static IOException explained(Path socket, ErrnoException e) {
         return new IOException(
                 e.errno() == Errno.EADDRINUSE
-                        ? "somebody listens at " + socket + " already, or it is no socket"
+                        ? "somebody listens at %s already, or it is no socket; name another"
+                                .formatted(socket)
                         : "cannot serve " + socket + ": " + e.getMessage(),
                 e);
     }
 
-    private void write(Path file, byte[] content) throws IOException {
-        Files.write(file, content);
-        files.add(file);
+    private void writeTable(MachineConfig machine) throws IOException {
+        OutputFile table = OutputFile.open(machine.viot(), OutputKind.SERVED_VIOT);
+        tables.add(table);
+        table.write(machine.table());
     }
 
     /** What to say when it is ready: a line per socket, then how to attach QEMU. */
@@ -163,9 +170,11 @@ public final class Server implements AutoCloseable {
         if (written != null) {
             written.close();
         }
-        for (Path file : files) {
-            Files.deleteIfExists(file);
+        for (OutputFile table : tables) {
+            table.remove();
+            table.close();
         }
+        tables.clear();
         if (failure != null) {
             throw failure;
         }

@@ -55,6 +55,9 @@ final class Rules {
         MAY_USE.put("virtio.rogue", List.of("memory"));
         MAY_USE.put("virtio.iommu", List.of("virtio", "iommu", "virtqueue", "memory", "spec"));
         MAY_USE.put("sys", List.of());
+        // host: what user space programs as on a kernel; a driver behind it is found by nobody.
+        MAY_USE.put("iommufd", List.of("iommu", "memory", "spec"));
+        MAY_USE.put("iommufd.mock", List.of("iommufd", "iommu", "memory", "spec"));
         // server: a protocol knows the functions that it carries, and no other protocol.
         MAY_USE.put("loop", List.of("sys", "memory", "spec"));
         MAY_USE.put("pci", List.of("loop", "sys", "virtio", "virtqueue", "memory", "spec"));
@@ -67,24 +70,17 @@ final class Rules {
         MAY_USE.put("guestkit", List.of());
         MAY_USE.put("vm", List.of("guestkit"));
         MAY_USE.put("machine", all);
-        MAY_USE.put("live", plus(all, "machine"));
+        MAY_USE.put("output", List.of("sys"));
+        MAY_USE.put("live", plus(all, "machine", "output"));
         MAY_USE.put("config", plus(all, "machine", "live"));
-        MAY_USE.put("serve", plus(all, "vm", "machine", "config", "live"));
+        MAY_USE.put("serve", plus(all, "vm", "machine", "config", "live", "output"));
         MAY_USE.put("run", plus(all, "guestkit", "vm", "machine", "live"));
         // Looks at devices from outside, as a driver does; only their numbers are shared.
-        MAY_USE.put("compare", plus(all, "guestkit", "vm", "machine", "run"));
         MAY_USE.put(
                 "cli",
-                plus(
-                        all,
-                        "guestkit",
-                        "vm",
-                        "machine",
-                        "run",
-                        "config",
-                        "live",
-                        "serve",
-                        "compare"));
+                plus(all, "guestkit", "vm", "machine", "run", "config", "live", "serve", "output"));
+        // One more command, which cli finds as a service.
+        MAY_USE.put("compare", plus(all, "guestkit", "vm", "machine", "run", "cli", "output"));
         // Measures what app puts together; nothing uses it.
         MAY_USE.put("bench", plus(all, "machine"));
         // Tries the handshakes of core between threads; nothing uses it.

@@ -40,6 +40,7 @@ class TraceTest {
 
         assertThat(Files.readAllLines(file))
                 .containsExactly(
+                        TIME + "trace begun",
                         TIME + "trace 6 entries are lost: more happened than could be written",
                         TIME + "m/i PROBE endpoint=0x0 -> OK",
                         TIME + "m/i PROBE endpoint=0x1 -> OK",
@@ -62,7 +63,13 @@ class TraceTest {
             List<String> lines = Files.readAllLines(file);
             assertThat(Files.size(file)).isBetween(3500L, 4096L);
             int written = lines.size() - 2;
-            assertThat(lines.subList(0, written)).allMatch(line -> line.contains("PROBE"));
+            assertThat(lines.getFirst())
+                    .isEqualTo(
+                            isJson
+                                    ? "{\"time\":\"2026-01-02T03:04:05.000006Z\",\"iommu\":\"trace\","
+                                            + "\"kind\":\"begun\"}"
+                                    : TIME + "trace begun");
+            assertThat(lines.subList(1, written)).allMatch(line -> line.contains("PROBE"));
             assertThat(lines.subList(written, written + 2))
                     .containsExactly(
                             isJson
@@ -74,10 +81,10 @@ class TraceTest {
                             isJson
                                     ? "{\"time\":\"2026-01-02T03:04:05.000006Z\",\"iommu\":\"trace\","
                                             + "\"kind\":\"left out\",\"count\":%d}"
-                                                    .formatted(500 - written)
+                                                    .formatted(501 - written)
                                     : TIME
                                             + "trace %d entries came after the limit was reached"
-                                                    .formatted(500 - written));
+                                                    .formatted(501 - written));
         }
     }
 
@@ -112,13 +119,14 @@ class TraceTest {
             trace.close();
 
             List<String> lines = Files.readAllLines(file);
-            assertThat(lines).hasSize(10);
+            assertThat(lines).hasSize(11);
             if (isJson) {
                 assertThat(lines).allMatch(line -> line.startsWith("{\"time\":\"2026-01-02T"));
-                assertThat(lines.get(3)).contains("\"endpoint\":4294967295,\"domain\":4294967294");
+                assertThat(lines.get(4)).contains("\"endpoint\":4294967295,\"domain\":4294967294");
             } else {
                 assertThat(lines)
                         .containsExactly(
+                                TIME + "trace begun",
                                 TIME + "m/i started, features 0x1",
                                 TIME + "m/i reset",
                                 TIME

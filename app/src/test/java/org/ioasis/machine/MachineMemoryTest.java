@@ -80,6 +80,7 @@ final class MachineMemoryTest {
                         "disk" + endpoint,
                         file,
                         isWritable,
+                        false,
                         folder.resolve("disk" + endpoint + ".sock"),
                         endpoint,
                         Machine.X86_ENDPOINT,

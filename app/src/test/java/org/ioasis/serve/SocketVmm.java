@@ -14,6 +14,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import org.ioasis.spec.Pci;
 import org.ioasis.spec.Virtio;
 import org.ioasis.sys.Epoll;
 import org.ioasis.sys.Errno;
@@ -99,7 +100,11 @@ final class SocketVmm implements AutoCloseable {
     }
 
     private void write(long offset, int size, long value) throws IOException {
-        ByteBuffer payload = fields(16 + size).putLong(offset).putInt(BAR).putInt(size);
+        write(BAR, offset, size, value);
+    }
+
+    private void write(int region, long offset, int size, long value) throws IOException {
+        ByteBuffer payload = fields(16 + size).putLong(offset).putInt(region).putInt(size);
         for (int i = 0; i < size; i++) {
             payload.put((byte) (value >>> (8 * i)));
         }
@@ -111,8 +116,13 @@ final class SocketVmm implements AutoCloseable {
         return Byte.toUnsignedInt(call(VFIO_USER_REGION_READ, payload).get(16));
     }
 
-    /** Reset to FEATURES_OK. */
+    /** Enables the function; reset to FEATURES_OK. */
     void negotiate(long features) throws IOException {
+        write(
+                VFIO_PCI_CONFIG_REGION_INDEX,
+                Pci.COMMAND,
+                2,
+                Pci.COMMAND_MEMORY | Pci.COMMAND_MASTER);
         write(COMMON_DEVICE_STATUS, 1, 0);
         write(COMMON_DEVICE_STATUS, 1, Virtio.STATUS_ACKNOWLEDGE | Virtio.STATUS_DRIVER);
         write(COMMON_DRIVER_FEATURE_SELECT, 4, 0);
@@ -138,6 +148,11 @@ final class SocketVmm implements AutoCloseable {
 
     void driverOk() throws IOException {
         write(COMMON_DEVICE_STATUS, 1, status() | Virtio.STATUS_DRIVER_OK);
+    }
+
+    /** As Linux does when its driver's probe has failed; the device stays started. */
+    void giveUp() throws IOException {
+        write(COMMON_DEVICE_STATUS, 1, status() | Virtio.STATUS_FAILED);
     }
 
     void kick(int q) throws IOException {

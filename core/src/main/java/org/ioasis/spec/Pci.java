@@ -45,6 +45,8 @@ public final class Pci {
     public static final int MSIX_FLAGS_ENABLE = 0x8000;
     public static final int MSIX_FLAGS_MASKALL = 0x4000;
     public static final int MSIX_ENTRY_SIZE = 16;
+    public static final int MSIX_ENTRY_VECTOR_CTRL = 12;
+    public static final int MSIX_ENTRY_CTRL_MASKBIT = 1;
     public static final int MSIX_VECTORS_MAX = 2048;
 
     // PCI Code and ID Assignment: base class, sub-class, programming interface.

@@ -46,6 +46,9 @@ public interface DeviceType {
     /** Memory has come or gone: try again what was absent. Only while running. */
     void memoryChanged();
 
+    /** Time has passed: does what was left for want of somebody to call later. */
+    default void tick() {}
+
     /**
      * Device reset (status 0). Drops everything in flight at once: after this call nothing that
      * began before touches guest memory. Also called when the device was never started.
@@ -60,7 +63,9 @@ public interface DeviceType {
     void resetQueue(int queue);
 
     /** As {@link #reset}, and back to the state of a new device: the machine was reset. */
-    void systemReset();
+    default void systemReset() {
+        reset();
+    }
 
     /**
      * True while the last reset is not complete: something elsewhere (a listener of the IOMMU, say)

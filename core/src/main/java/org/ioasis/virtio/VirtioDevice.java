@@ -28,8 +28,7 @@ import org.jspecify.annotations.Nullable;
  * <p>One thread, the machine's loop, for all methods; none is called inside a guarded section. What
  * a driver must not do is ignored and counted ({@link #refusedWrites}); nothing it writes throws.
  *
- * <p>The device has no clock. While a type waits for absent memory ({@link #waitsForMemory}) the
- * loop calls {@link #tick} now and then.
+ * <p>The device has no clock: the loop calls {@link #tick} now and then.
  */
 public final class VirtioDevice {
     /** How long memory that the driver uses may be absent before the device gives up. */
@@ -52,6 +51,7 @@ public final class VirtioDevice {
         int size;
         boolean enabled;
         boolean wasReset;
+        boolean wasKicked;
         long desc;
         long driver;
         long device;
@@ -66,6 +66,7 @@ public final class VirtioDevice {
             size = sizeMax;
             enabled = false;
             wasReset = false;
+            wasKicked = false;
             desc = 0;
             driver = 0;
             device = 0;
@@ -86,6 +87,7 @@ public final class VirtioDevice {
     private boolean configChanged;
     private @Nullable String brokenReason;
     private long refusedWrites;
+    private boolean isSuspended;
     private boolean waitsForMemory;
     private boolean hasWaitStart;
     private long waitStartNanos;
@@ -241,9 +243,43 @@ public final class VirtioDevice {
         dma.deviceReset();
     }
 
-    /** True from DRIVER_OK until reset or {@link #needsReset}. */
-    public boolean isRunning() {
+    /** From DRIVER_OK until reset or {@link #needsReset}, suspended or not. */
+    private boolean isStarted() {
         return (status & (STATUS_DRIVER_OK | STATUS_DEVICE_NEEDS_RESET)) == STATUS_DRIVER_OK;
+    }
+
+    /**
+     * True while the device may work: from DRIVER_OK until reset or {@link #needsReset}, unless it
+     * is suspended. A type that finds it false begins no guarded section.
+     */
+    public boolean isRunning() {
+        return isStarted() && !isSuspended;
+    }
+
+    /**
+     * The transport lets the device touch no memory from now on: no section begins before {@link
+     * #resume}. Kicks are noted, and what waits for absent memory does not count its time. Stays
+     * through resets; twice is fine.
+     */
+    public void suspend() {
+        isSuspended = true;
+        waitsForMemory(false);
+    }
+
+    /** The device may touch memory again: everything is looked at. Twice is fine. */
+    public void resume() {
+        if (!isSuspended) {
+            return;
+        }
+        isSuspended = false;
+        for (int i = 0; i < queues.length; i++) {
+            if (queues[i].wasKicked) {
+                queues[i].wasKicked = false;
+                kick(i);
+            }
+        }
+        // What the type had to leave undone meanwhile, and rings whose kick came before.
+        memoryChanged();
     }
 
     /**
@@ -318,7 +354,7 @@ public final class VirtioDevice {
         QueueConfig c = queues[q];
         if (SplitQueue.isLayout(c.size, c.desc, c.driver, c.device)) {
             c.enabled = true;
-            if (isRunning()) {
+            if (isStarted()) {
                 start(c);
                 kick(q);
             }
@@ -333,7 +369,7 @@ public final class VirtioDevice {
      * memory any more. The driver may configure and enable it again. Refused without RING_RESET.
      */
     public void resetQueue(int q) {
-        if (!isRunning() || !queueEnabled(q) || (driverFeatures & F_RING_RESET) == 0) {
+        if (!isStarted() || !queueEnabled(q) || (driverFeatures & F_RING_RESET) == 0) {
             refusedWrites++;
             return;
         }
@@ -399,8 +435,12 @@ public final class VirtioDevice {
      * enabled: buffers are not touched before DRIVER_OK (2.1.2), and all queues are looked at then.
      */
     public void kick(int q) {
-        if (isRunning() && queueEnabled(q)) {
-            type.kick(q);
+        if (isStarted() && queueEnabled(q)) {
+            if (isSuspended) {
+                queues[q].wasKicked = true;
+            } else {
+                type.kick(q);
+            }
         }
     }
 
@@ -449,18 +489,19 @@ public final class VirtioDevice {
         }
     }
 
-    /** True while the device waits for absent memory, and {@link #tick} is wanted. */
+    /** True while the device waits for absent memory. */
     public boolean needsTick() {
         return waitsForMemory;
     }
 
     /**
-     * Tells the time. The wait for absent memory counts from the first tick in it; when it has
-     * lasted {@link #ABSENT_LIMIT_NANOS} the device needs a reset.
+     * Tells the time, now and then. The wait for absent memory counts from the first tick in it;
+     * when it has lasted {@link #ABSENT_LIMIT_NANOS} the device needs a reset.
      *
      * @param nowNanos of any clock that does not go back, always the same one
      */
     public void tick(long nowNanos) {
+        type.tick();
         if (!waitsForMemory) {
             return;
         }
@@ -589,7 +630,7 @@ public final class VirtioDevice {
      * guarded section.
      */
     public void interrupt(int q) {
-        if (isRunning()) {
+        if (isStarted()) {
             interrupts.queue(q);
         }
     }

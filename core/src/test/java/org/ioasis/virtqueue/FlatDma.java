@@ -7,6 +7,7 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.LongConsumer;
 import org.ioasis.memory.Access;
 import org.ioasis.memory.Dma;
 import org.ioasis.memory.Lease;
@@ -30,6 +31,7 @@ public final class FlatDma implements Dma {
     private final List<Region> regions = new ArrayList<>();
     private final List<Trap> traps = new ArrayList<>();
     private final long reachLimit;
+    private LongConsumer watcher = _ -> {};
     private boolean inSection;
     private int sections;
     private int faults;
@@ -66,6 +68,11 @@ public final class FlatDma implements Dma {
     /** From now on an access of this kind that touches {@code first..last} ends so. */
     public void trap(long first, long last, Access access, Outcome outcome) {
         traps.add(new Trap(first, last, access, outcome));
+    }
+
+    /** Is told each address that is resolved, before anything is done about it. */
+    public void watch(LongConsumer told) {
+        watcher = told;
     }
 
     /** All memory is there and allowed again. */
@@ -127,6 +134,7 @@ public final class FlatDma implements Dma {
         if (length < 1) {
             throw new IllegalArgumentException("length " + length);
         }
+        watcher.accept(address);
         // By index: iterators would be counted by tests of allocation.
         for (int i = 0; i < traps.size(); i++) {
             Trap t = traps.get(i);

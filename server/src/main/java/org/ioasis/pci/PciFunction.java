@@ -29,6 +29,9 @@ public interface PciFunction {
     /** Vectors go to {@code sink} from now on. */
     void vectors(VectorSink sink);
 
+    /** A vector has been set up: what waits for it is sent. */
+    void vectorsChanged();
+
     /** Back to the state of power-on. */
     void reset();
 

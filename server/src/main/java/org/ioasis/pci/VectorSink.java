@@ -5,8 +5,8 @@ package org.ioasis.pci;
 @FunctionalInterface
 public interface VectorSink {
     /** Nobody listens: before a session, and after it. */
-    VectorSink NONE = vector -> {};
+    VectorSink NONE = vector -> false;
 
-    /** Raises a vector; nothing happens if nobody has set it up. */
-    void trigger(int vector);
+    /** Raises a vector; false if nobody has set it up, and nothing happens. */
+    boolean trigger(int vector);
 }

@@ -14,14 +14,14 @@ import org.ioasis.virtio.VirtioDevice;
  * the common, ISR, device and notification structures, a page each. No I/O BAR, no legacy
  * interface, no INTx pin. Loop thread only.
  *
- * <p>The VMM emulates the MSI-X table and its masks; of a vector we know only its number.
+ * <p>Without COMMAND.MASTER the device touches no memory and sends no interrupt (PCI 3.0, 6.2.2):
+ * it is suspended, and its vectors are pending.
  */
 public final class VirtioPciFunction implements PciFunction, Interrupts {
     private static final int MSIX_BAR = 1;
     private static final int VIRTIO_BAR = 2;
     private static final int MSIX_BAR_SIZE = 0x1000;
     private static final int VIRTIO_BAR_SIZE = 0x4000;
-    private static final int MSIX_PBA_OFFSET = 0x800;
     private static final int STRUCTURE_SIZE = 0x1000;
     private static final int COMMON = 0x0000;
     private static final int ISR = 0x1000;
@@ -62,9 +62,8 @@ public final class VirtioPciFunction implements PciFunction, Interrupts {
     private final ConfigSpace config = new ConfigSpace();
     private final VirtioDevice device;
     private final int configSize;
-    private final int vectorCount;
+    private final MsixTable msix;
     private final int[] queueVectors;
-    private VectorSink sink = VectorSink.NONE;
     private int configVector;
     private int deviceFeatureSelect;
     private int driverFeatureSelect;
@@ -78,7 +77,7 @@ public final class VirtioPciFunction implements PciFunction, Interrupts {
      */
     public VirtioPciFunction(DeviceType type, Dma ringDma, long frameFeatures, int classCode) {
         int queues = type.queueCount();
-        if (queues < 1 || queues + 1 > MSIX_PBA_OFFSET / Pci.MSIX_ENTRY_SIZE) {
+        if (queues < 1 || queues + 1 > MsixTable.VECTORS_MAX) {
             throw new IllegalArgumentException("a function cannot have " + queues + " queues");
         }
         if (type.configSize() > STRUCTURE_SIZE) {
@@ -86,11 +85,12 @@ public final class VirtioPciFunction implements PciFunction, Interrupts {
                     "device configuration of " + type.configSize() + " bytes");
         }
         this.configSize = type.configSize();
-        this.vectorCount = queues + 1;
+        this.msix = new MsixTable(queues + 1);
         this.queueVectors = new int[queues];
         defineConfigSpace(type.id(), classCode);
         forgetDriver();
         this.device = new VirtioDevice(type, ringDma, frameFeatures, this);
+        device.suspend();
     }
 
     /** The device behind the registers: for counters, and to find out why it stopped. */
@@ -124,10 +124,10 @@ public final class VirtioPciFunction implements PciFunction, Interrupts {
 
         config.define(MSIX_CAP + Pci.CAP_LIST_ID, 1, Pci.CAP_ID_MSIX);
         config.define(MSIX_CAP + Pci.CAP_LIST_NEXT, 1, COMMON_CAP);
-        config.define(MSIX_CAP + Pci.MSIX_FLAGS, 2, vectorCount - 1);
+        config.define(MSIX_CAP + Pci.MSIX_FLAGS, 2, msix.vectorCount() - 1);
         config.allow(MSIX_CAP + Pci.MSIX_FLAGS, 2, Pci.MSIX_FLAGS_ENABLE | Pci.MSIX_FLAGS_MASKALL);
         config.define(MSIX_CAP + Pci.MSIX_TABLE, 4, MSIX_BAR);
-        config.define(MSIX_CAP + Pci.MSIX_PBA, 4, MSIX_PBA_OFFSET | MSIX_BAR);
+        config.define(MSIX_CAP + Pci.MSIX_PBA, 4, MsixTable.PENDING_OFFSET | MSIX_BAR);
 
         capability(
                 COMMON_CAP,
@@ -201,6 +201,30 @@ public final class VirtioPciFunction implements PciFunction, Interrupts {
         if (overlaps(offset, size, CFG_DATA, 4)) {
             writeThroughWindow();
         }
+        if (overlaps(offset, size, Pci.COMMAND, 2)) {
+            followCommand();
+        }
+        if (overlaps(offset, size, MSIX_CAP + Pci.MSIX_FLAGS, 2)) {
+            followMsixFlags();
+        }
+    }
+
+    private void followCommand() {
+        boolean isMaster = (config.read(Pci.COMMAND, 2) & Pci.COMMAND_MASTER) != 0;
+        msix.permit(isMaster);
+        if (isMaster) {
+            device.resume();
+        } else {
+            device.suspend();
+        }
+    }
+
+    private void followMsixFlags() {
+        int flags = config.read(MSIX_CAP + Pci.MSIX_FLAGS, 2);
+        if ((flags & Pci.MSIX_FLAGS_ENABLE) == 0) {
+            msix.forgetPending();
+        }
+        msix.maskFunction((flags & Pci.MSIX_FLAGS_MASKALL) != 0);
     }
 
     private static boolean overlaps(int offset, int size, int fieldOffset, int fieldSize) {
@@ -253,8 +277,14 @@ public final class VirtioPciFunction implements PciFunction, Interrupts {
 
     @Override
     public long barRead(int bar, long offset, int size) {
-        if (bar != VIRTIO_BAR || offset % size != 0) {
-            return 0; // of BAR 1 only the pending bits are ever asked for: the VMM holds them
+        if (offset % size != 0) {
+            return 0;
+        }
+        if (bar == MSIX_BAR) {
+            return msix.read((int) offset, size);
+        }
+        if (bar != VIRTIO_BAR) {
+            return 0;
         }
         int at = (int) offset % STRUCTURE_SIZE;
         return switch ((int) offset - at) {
@@ -267,7 +297,13 @@ public final class VirtioPciFunction implements PciFunction, Interrupts {
 
     @Override
     public void barWrite(int bar, long offset, int size, long value) {
-        if (bar != VIRTIO_BAR || offset % size != 0) {
+        if (offset % size != 0) {
+            return;
+        }
+        if (bar == MSIX_BAR) {
+            msix.write((int) offset, size, value);
+        }
+        if (bar != VIRTIO_BAR) {
             return;
         }
         int at = (int) offset % STRUCTURE_SIZE;
@@ -415,13 +451,14 @@ public final class VirtioPciFunction implements PciFunction, Interrupts {
         driverFeatureSelect = 0;
         queueSelect = 0;
         isr = 0;
+        msix.forgetPending();
         configVector = VirtioPci.VIRTIO_MSI_NO_VECTOR;
         Arrays.fill(queueVectors, VirtioPci.VIRTIO_MSI_NO_VECTOR);
     }
 
     /** 4.1.5.1.2.1: a mapping that fails is reported by reading NO_VECTOR. */
     private int validVector(int vector) {
-        return vector < vectorCount ? vector : VirtioPci.VIRTIO_MSI_NO_VECTOR;
+        return vector < msix.vectorCount() ? vector : VirtioPci.VIRTIO_MSI_NO_VECTOR;
     }
 
     private static long window(long value, int select) {
@@ -443,12 +480,17 @@ public final class VirtioPciFunction implements PciFunction, Interrupts {
 
     @Override
     public int vectorCount() {
-        return vectorCount;
+        return msix.vectorCount();
     }
 
     @Override
     public void vectors(VectorSink sink) {
-        this.sink = sink;
+        msix.sendTo(sink);
+    }
+
+    @Override
+    public void vectorsChanged() {
+        msix.sendPending();
     }
 
     @Override
@@ -467,9 +509,10 @@ public final class VirtioPciFunction implements PciFunction, Interrupts {
     }
 
     private void trigger(int vector) {
-        // The VMM holds the table and its enable bit: a vector of a disabled table goes nowhere.
+        // Not held to the enable bit: who sets a vector up has enabled it, perhaps without a write
+        // that we see.
         if (vector != VirtioPci.VIRTIO_MSI_NO_VECTOR) {
-            sink.trigger(vector);
+            msix.raise(vector);
         }
     }
 
@@ -479,6 +522,8 @@ public final class VirtioPciFunction implements PciFunction, Interrupts {
     public void reset() {
         device.systemReset();
         config.reset();
+        followCommand();
+        msix.reset();
         forgetDriver();
     }
 

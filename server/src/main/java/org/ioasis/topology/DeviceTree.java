@@ -178,7 +178,8 @@ public final class DeviceTree {
     }
 
     private static Node root(Map<String, Node> changes, Map<String, Node> fixups) {
-        Node root = new Node("");
+        // Not for the one who applies it: by this it is known as ours.
+        Node root = new Node("").texts("generator", "ioasis devicetree");
         Node local = new Node(LOCAL_FIXUPS);
         int number = 0;
         for (Map.Entry<String, Node> change : changes.entrySet()) {

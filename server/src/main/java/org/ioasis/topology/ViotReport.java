@@ -2,6 +2,7 @@
 package org.ioasis.topology;
 
 import static org.ioasis.spec.ViotLayout.*;
+import static org.ioasis.topology.Viot.function;
 
 import java.util.ArrayList;
 import java.util.Comparator;
@@ -79,6 +80,11 @@ public record ViotReport(List<Node> nodes, List<Finding> findings) {
             return segmentStart <= segmentEnd && bdfStart <= bdfEnd;
         }
 
+        /** Names functions of more than one device. */
+        boolean isWide() {
+            return isOrdered() && (segmentStart != segmentEnd || bdfStart >> 3 != bdfEnd >> 3);
+        }
+
         boolean holds(int segment, int bdf) {
             return segmentStart <= segment
                     && segment <= segmentEnd
@@ -147,6 +153,27 @@ public record ViotReport(List<Node> nodes, List<Finding> findings) {
         }
     }
 
+    /**
+     * What is no mistake of the table and may cost the guest its IOMMU: ranges over more than one
+     * device. Linux 7 asks for every function that it finds in a range, and gives up the whole
+     * IOMMU, without a word, at the first that is no endpoint of it.
+     */
+    public List<Finding> warnings() {
+        List<Finding> warnings = new ArrayList<>();
+        for (Node node : nodes) {
+            if (node instanceof PciRange range && range.isWide()) {
+                warnings.add(
+                        new Finding(
+                                range.offset,
+                                false,
+                                Viot.wide(
+                                        function(range.segmentStart, range.bdfStart),
+                                        function(range.segmentEnd, range.bdfEnd))));
+            }
+        }
+        return List.copyOf(warnings);
+    }
+
     /** Nothing wrong; perhaps something worth knowing. */
     public boolean isValid() {
         return findings.stream().noneMatch(Finding::isError);
@@ -157,10 +184,6 @@ public record ViotReport(List<Node> nodes, List<Finding> findings) {
         Reader reader = new Reader(bytes);
         reader.read();
         return reader.report();
-    }
-
-    private static String function(int segment, int bdf) {
-        return "%04x:%02x:%02x.%x".formatted(segment, bdf >>> 8, bdf >>> 3 & 0x1f, bdf & 7);
     }
 
     /** One reading. */

@@ -109,12 +109,7 @@ final class Session {
         reply = arena.allocate(Codec.MESSAGE_MAX, 8);
         output = arena.allocate(limits.outputBytes(), 8);
         vectors = new EventFd[function.vectorCount()];
-        function.vectors(vector -> {
-            EventFd eventFd = vectors[vector];
-            if (eventFd != null) {
-                eventFd.signal();
-            }
-        });
+        function.vectors(this::trigger);
     }
 
     /** Which events of the channel matter now. */
@@ -527,14 +522,14 @@ final class Session {
         switch (irqs.kind()) {
             case NONE -> {
                 for (int vector = first; vector < end; vector++) {
-                    trigger(vector);
+                    boolean _ = trigger(vector);
                 }
             }
             case BOOL -> {
                 for (int vector = first; vector < end; vector++) {
                     long at = irqs.dataOffset() + (vector - first);
                     if (irqs.data().get(ValueLayout.JAVA_BYTE, at) != 0) {
-                        trigger(vector);
+                        boolean _ = trigger(vector);
                     }
                 }
             }
@@ -552,11 +547,13 @@ final class Session {
         send(header, Codec.empty(reply, header));
     }
 
-    private void trigger(int vector) {
+    private boolean trigger(int vector) {
         EventFd eventFd = vectors[vector];
-        if (eventFd != null) {
-            eventFd.signal();
+        if (eventFd == null) {
+            return false;
         }
+        eventFd.signal();
+        return true;
     }
 
     /** Sets vectors to the message's descriptors, or to none. False has changed nothing. */
@@ -574,6 +571,7 @@ final class Session {
         }
         closeVectors(first, end);
         System.arraycopy(taken, 0, vectors, first, taken.length);
+        function.vectorsChanged();
         return true;
     }
 

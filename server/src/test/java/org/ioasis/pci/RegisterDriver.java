@@ -93,6 +93,12 @@ public final class RegisterDriver {
         bus.write(device.bar(), device.offset() + offset, size, value);
     }
 
+    /** Lets the function reach memory and send interrupts, or no longer (PCI 3.0, 6.2.2). */
+    public void master(boolean isMaster) {
+        int command = (int) bus.configRead(Pci.COMMAND, 2) & ~Pci.COMMAND_MASTER;
+        bus.configWrite(Pci.COMMAND, 2, command | (isMaster ? Pci.COMMAND_MASTER : 0));
+    }
+
     public void enableMsix() {
         int flags = (int) bus.configRead(msix + Pci.MSIX_FLAGS, 2);
         bus.configWrite(msix + Pci.MSIX_FLAGS, 2, flags | Pci.MSIX_FLAGS_ENABLE);
@@ -105,8 +111,9 @@ public final class RegisterDriver {
         return low | (common(COMMON_DEVICE_FEATURE, 4) << 32);
     }
 
-    /** Reset to FEATURES_OK (virtio 1.4, 3.1.1). */
+    /** Enables the function; reset to FEATURES_OK (virtio 1.4, 3.1.1). */
     public void negotiate(long features) {
+        master(true);
         common(COMMON_DEVICE_STATUS, 1, 0);
         common(COMMON_DEVICE_STATUS, 1, STATUS_ACKNOWLEDGE);
         common(COMMON_DEVICE_STATUS, 1, STATUS_ACKNOWLEDGE | STATUS_DRIVER);

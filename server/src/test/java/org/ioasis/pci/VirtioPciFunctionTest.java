@@ -17,6 +17,7 @@ import org.ioasis.memory.Guards;
 import org.ioasis.memory.GuestMemory;
 import org.ioasis.memory.Region;
 import org.ioasis.spec.Pci;
+import org.ioasis.virtio.VirtioDevice;
 import org.junit.jupiter.api.Test;
 
 /** Drives the function's registers as a guest does. */
@@ -29,6 +30,7 @@ class VirtioPciFunctionTest {
     private final EchoType type = new EchoType();
     private final VirtioPciFunction function = function();
     private final List<Integer> triggered = new ArrayList<>();
+    private boolean delivers = true;
     private final RegisterDriver driver = new RegisterDriver(bus(function));
 
     private VirtioPciFunction function() {
@@ -37,7 +39,7 @@ class VirtioPciFunctionTest {
         memory.add(new Region(0, ram.byteSize() - 1, ram, true, null));
         VirtioPciFunction made =
                 new VirtioPciFunction(type, new DirectDma(memory, guards.open()), FRAME, CLASS);
-        made.vectors(vector -> triggered.add(vector));
+        made.vectors(vector -> delivers && triggered.add(vector));
         return made;
     }
 
@@ -134,6 +136,224 @@ class VirtioPciFunctionTest {
 
         assertThat(driver.common(COMMON_QUEUE_ENABLE, 2)).isEqualTo(1);
         assertThat(type.queueResets).isZero();
+    }
+
+    // Bus mastering: PCI 3.0, 6.2.2.
+
+    private int used() {
+        return ram.get(ValueLayout.JAVA_SHORT, 0x3002);
+    }
+
+    @Test
+    void functionThatIsNoMasterTouchesNoMemoryAndSendsNothing() {
+        start();
+        driver.master(false);
+        offerChain();
+        MemorySegment offered = MemorySegment.ofArray(ram.toArray(ValueLayout.JAVA_BYTE));
+
+        driver.kick(0);
+        function.memoryChanged();
+        function.device().configChanged();
+
+        assertThat(ram.mismatch(offered)).as("first byte that changed").isEqualTo(-1);
+        assertThat(triggered).isEmpty();
+        assertThat(type.kicks).as("the one at DRIVER_OK").isOne();
+    }
+
+    @Test
+    void functionThatIsMasterAgainLooksAtItsQueuesAndSendsWhatItOwes() {
+        start();
+        driver.master(false);
+        offerChain();
+        driver.kick(0);
+        function.device().configChanged();
+
+        driver.master(true);
+
+        assertThat(used()).isOne();
+        assertThat(ram.get(ValueLayout.JAVA_INT, 0x5000)).isEqualTo(0x05040302);
+        assertThat(triggered).containsExactlyInAnyOrder(0, 1);
+    }
+
+    @Test
+    void queuesAreLookedAtWithoutAKickWhenTheFunctionIsMasterAgain() {
+        start();
+        driver.master(false);
+        offerChain();
+
+        driver.master(true);
+
+        assertThat(used()).isOne();
+    }
+
+    @Test
+    void deviceThatIsStartedBeforeItIsMasterBeginsWhenItIs() {
+        driver.enableMsix();
+        driver.negotiate(F_VERSION_1 | 1);
+        driver.master(false);
+        driver.enableQueue(0, 8, 1, 0x1000, 0x2000, 0x3000);
+        offerChain();
+        driver.driverOk();
+        assertThat(driver.common(COMMON_DEVICE_STATUS, 1)).isEqualTo(0xf);
+        assertThat(used()).isZero();
+
+        driver.master(true);
+
+        assertThat(used()).isOne();
+        assertThat(triggered).containsExactly(1);
+    }
+
+    @Test
+    void queueIsResetAndEnabledWhileTheFunctionIsNoMaster() {
+        driver.negotiate(F_VERSION_1 | F_RING_RESET);
+        driver.enableQueue(0, 8, 0xffff, 0x1000, 0x2000, 0x3000);
+        driver.driverOk();
+        driver.master(false);
+        driver.common(COMMON_QUEUE_SELECT, 2, 0);
+        driver.common(COMMON_QUEUE_RESET, 2, 1);
+        assertThat(type.queueResets).isOne();
+        offerChain();
+        driver.enableQueue(0, 8, 0xffff, 0x1000, 0x2000, 0x3000);
+        assertThat(driver.common(COMMON_QUEUE_ENABLE, 2)).isOne();
+        assertThat(used()).isZero();
+
+        driver.master(true);
+
+        assertThat(used()).isOne();
+    }
+
+    @Test
+    void kicksBeforeAResetAreForgotten() {
+        start();
+        driver.master(false);
+        driver.kick(0);
+        driver.common(COMMON_DEVICE_STATUS, 1, 0);
+        int kicks = type.kicks;
+
+        driver.master(true);
+
+        assertThat(type.kicks).isEqualTo(kicks);
+    }
+
+    @Test
+    void waitForAbsentMemoryDoesNotCountWhileTheFunctionIsNoMaster() {
+        start();
+        function.device().waitsForMemory(true);
+        function.tick(0);
+        driver.master(false);
+
+        function.tick(VirtioDevice.ABSENT_LIMIT_NANOS);
+
+        assertThat(function.device().brokenReason()).isNull();
+    }
+
+    // MSI-X: PCI 3.0, 6.8.2.
+
+    private static final int TABLE_BAR = 1;
+
+    private void msixFlags(int flags) {
+        function.configWrite(driver.msix + Pci.MSIX_FLAGS, 2, flags);
+    }
+
+    private long pending() {
+        return function.barRead(TABLE_BAR, 0x800, 8);
+    }
+
+    private void maskVector(int vector, boolean isMasked) {
+        long control = vector * (long) Pci.MSIX_ENTRY_SIZE + Pci.MSIX_ENTRY_VECTOR_CTRL;
+        function.barWrite(TABLE_BAR, control, 4, isMasked ? 1 : 0);
+    }
+
+    @Test
+    void vectorWithoutADescriptorIsPendingUntilOneComes() {
+        start();
+        delivers = false;
+        offerChain();
+        driver.kick(0);
+        assertThat(triggered).isEmpty();
+        assertThat(pending()).isEqualTo(0b010);
+        function.vectorsChanged();
+        assertThat(pending()).as("still none").isEqualTo(0b010);
+
+        delivers = true;
+        function.vectorsChanged();
+
+        assertThat(triggered).containsExactly(1);
+        assertThat(pending()).isZero();
+        function.vectorsChanged();
+        assertThat(triggered).as("once").hasSize(1);
+    }
+
+    @Test
+    void vectorOfAMaskedFunctionIsPendingUntilTheMaskGoes() {
+        start();
+        msixFlags(Pci.MSIX_FLAGS_ENABLE | Pci.MSIX_FLAGS_MASKALL);
+        function.device().configChanged();
+        offerChain();
+        driver.kick(0);
+        function.device().configChanged();
+        assertThat(triggered).isEmpty();
+        assertThat(pending()).isEqualTo(0b011);
+        assertThat(function.barRead(TABLE_BAR, 0x800, 1)).isEqualTo(0b011);
+        assertThat(function.barRead(TABLE_BAR, 0x804, 4)).isZero();
+
+        msixFlags(Pci.MSIX_FLAGS_ENABLE);
+
+        assertThat(triggered).as("each once").containsExactly(0, 1);
+        assertThat(pending()).isZero();
+    }
+
+    @Test
+    void maskedVectorIsPendingUntilItsOwnMaskGoes() {
+        start();
+        maskVector(1, true);
+        offerChain();
+        driver.kick(0);
+        function.device().configChanged();
+        assertThat(triggered).containsExactly(0);
+        assertThat(pending()).isEqualTo(0b010);
+        maskVector(0, false);
+        assertThat(pending()).isEqualTo(0b010);
+
+        maskVector(1, false);
+
+        assertThat(triggered).containsExactly(0, 1);
+        assertThat(pending()).isZero();
+    }
+
+    @Test
+    void pendingVectorIsForgottenWithTheDriverOrTheTable() {
+        Runnable[] ends = {
+            () -> driver.common(COMMON_DEVICE_STATUS, 1, 0), () -> msixFlags(0), function::reset
+        };
+        for (Runnable end : ends) {
+            start();
+            msixFlags(Pci.MSIX_FLAGS_ENABLE | Pci.MSIX_FLAGS_MASKALL);
+            function.device().configChanged();
+            assertThat(pending()).isOne();
+
+            end.run();
+
+            assertThat(pending()).isZero();
+        }
+        assertThat(triggered).isEmpty();
+    }
+
+    @Test
+    void tableKeepsWhatIsWrittenAndThePendingBitsDoNot() {
+        assertThat(function.barRead(TABLE_BAR, 12, 4)).as("masked after reset").isOne();
+        function.barWrite(TABLE_BAR, 0, 8, 0x1122334455667788L);
+        function.barWrite(TABLE_BAR, 8, 4, 0xfee);
+        function.barWrite(TABLE_BAR, 0x800, 8, -1);
+        function.barWrite(TABLE_BAR, 3 * 16, 4, 5);
+
+        assertThat(function.barRead(TABLE_BAR, 0, 4)).isEqualTo(0x55667788L);
+        assertThat(function.barRead(TABLE_BAR, 4, 4)).isEqualTo(0x11223344L);
+        assertThat(function.barRead(TABLE_BAR, 8, 8)).isEqualTo(0x1_0000_0feeL);
+        assertThat(function.barRead(TABLE_BAR, 3 * 16, 4)).as("no fourth entry").isZero();
+        assertThat(pending()).isZero();
+        function.reset();
+        assertThat(function.barRead(TABLE_BAR, 0, 8)).isZero();
     }
 
     // What a guest must not do.

@@ -56,7 +56,8 @@ class DeviceTreeTest {
                 .containsEntry("/__local_fixups__/fragment@0/__overlay__/iommu-map", "<4 14>")
                 .containsEntry("/__local_fixups__/fragment@1/__overlay__/iommus", "<0>")
                 .containsEntry("/__local_fixups__/fragment@2/__overlay__/iommu-map", "<4>")
-                .hasSize(15);
+                .containsEntry("/generator", "\"ioasis devicetree\"")
+                .hasSize(16);
     }
 
     @Test
@@ -93,6 +94,7 @@ class DeviceTreeTest {
     void withoutEndpointsThereIsNothingToFixUp() {
         assertThat(decoded(List.of(new MmioIommu(0x3000)), List.of(), PLACES))
                 .containsOnlyKeys(
+                        "/generator",
                         "/fragment@0/target-path",
                         "/fragment@0/__overlay__/#iommu-cells",
                         "/fragment@0/__overlay__/phandle");

@@ -195,6 +195,23 @@ class ViotReportTest {
     }
 
     @Test
+    void rangeOverMoreThanOneDeviceIsWarnedOf() {
+        assertThat(ViotReport.of(table(pciIommu(8), range(0x10, 0x10, 0x17, 48))).warnings())
+                .isEmpty();
+        assertThat(ViotReport.of(table(pciIommu(8), range(0x10, 0x17, 0x18, 48))).warnings())
+                .singleElement()
+                .satisfies(warning -> {
+                    assertThat(warning.offset()).isEqualTo(64);
+                    assertThat(warning.isError()).isFalse();
+                    assertThat(warning.text())
+                            .contains("the range 0000:00:02.7 to 0000:00:03.0 names more than one");
+                });
+        assertThat(new PciRange(0, 0, 0x10, 0x17, 0x10).warning()).isEmpty();
+        assertThat(new PciRange(0, 1, 0xf8, 0x100, 0x10).warning().orElseThrow())
+                .contains("the range 0001:00:1f.0 to 0001:01:00.0 names more than one device");
+    }
+
+    @Test
     void sameIdsBehindTwoIommusAreRight() {
         byte[] table =
                 table(

@@ -16,6 +16,7 @@ final class RecordingFunction implements PciFunction {
     static final long HOOK = 0xffc;
 
     final AtomicInteger resets = new AtomicInteger();
+    final AtomicInteger vectorChanges = new AtomicInteger();
     final AtomicInteger memoryChanges = new AtomicInteger();
     volatile Runnable hook = () -> {};
     volatile VectorSink sink = VectorSink.NONE;
@@ -62,6 +63,11 @@ final class RecordingFunction implements PciFunction {
     @Override
     public void vectors(VectorSink to) {
         sink = to;
+    }
+
+    @Override
+    public void vectorsChanged() {
+        vectorChanges.incrementAndGet();
     }
 
     @Override

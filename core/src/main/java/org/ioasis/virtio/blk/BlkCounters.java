@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.virtio.blk;
 
+import org.ioasis.virtio.WorkCounters;
+
 /**
  * What a disk has done since it was made, over all resets. Numbers of one snapshot are read one
  * after the other while the device works, so they may differ by what happens in between.
@@ -15,12 +17,7 @@ package org.ioasis.virtio.blk;
  * @param malformed chains without a byte for the status, returned with used length 0
  * @param bytesRead bytes of data copied to the guest
  * @param bytesWritten bytes of OUT requests given to the store
- * @param keptAbsent how often a request was kept because memory was absent
- * @param faults accesses to buffers that the IOMMU refused
- * @param refusals accesses to buffers in memory that refuses them, for example read-only
- * @param ringFaults how often a queue stopped because an access to a ring faulted
  * @param poolExhausted how often the device found all its requests in use
- * @param dropped requests of an earlier life whose results were thrown away
  */
 public record BlkCounters(
         Answers reads,
@@ -33,12 +30,8 @@ public record BlkCounters(
         long malformed,
         long bytesRead,
         long bytesWritten,
-        long keptAbsent,
-        long faults,
-        long refusals,
-        long ringFaults,
         long poolExhausted,
-        long dropped) {
+        WorkCounters work) {
 
     /** Requests of one type by status: OK, IOERR and UNSUPP. */
     public record Answers(long ok, long ioErrors, long unsupported) {

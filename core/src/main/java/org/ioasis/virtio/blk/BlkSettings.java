@@ -164,6 +164,11 @@ public record BlkSettings(
                 other);
     }
 
+    /** Sectors of a disk in {@code store}: whole blocks. */
+    long sectorsOf(BlockStore store) {
+        return (store.capacity() - store.capacity() % blocks.size()) / VirtioBlk.SECTOR_SIZE;
+    }
+
     /** Segments that one request may have: each has its place in the bounce buffer. */
     int discardSegments() {
         return Math.min(erasing.discardSegments(), chunkBytes / VirtioBlk.SEGMENT_SIZE);

@@ -73,7 +73,7 @@ public final class FileStore implements BlockStore, AutoCloseable {
 
     @Override
     public boolean canDeallocate() {
-        return !readOnly && !holes.equals(HolePuncher.NONE);
+        return !readOnly && holes.canPunch();
     }
 
     @Override

@@ -11,7 +11,23 @@ import java.io.IOException;
 @FunctionalInterface
 public interface HolePuncher extends Closeable {
     /** For files without holes. */
-    HolePuncher NONE = (position, length) -> false;
+    HolePuncher NONE =
+            new HolePuncher() {
+                @Override
+                public boolean canPunch() {
+                    return false;
+                }
+
+                @Override
+                public boolean punch(long position, long length) {
+                    return false;
+                }
+            };
+
+    /** False if it never does, so that the guest is not told that it may discard. */
+    default boolean canPunch() {
+        return true;
+    }
 
     /**
      * Makes {@code length >= 1} bytes from {@code position} on read as zeroes and frees their

@@ -3,15 +3,13 @@ package org.ioasis.virtio.blk;
 
 import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
-import org.ioasis.virtqueue.Chain;
-import org.jspecify.annotations.Nullable;
+import org.ioasis.virtio.Job;
 
 /**
- * One request on its way through the device; one of a fixed pool. Belongs to the device's thread,
- * except in phase IO between dispatch and completion, when it belongs to an I/O thread: the
- * executors' hand-over orders the two.
+ * One request on its way through the disk; one of a fixed pool. Belongs to the device's thread,
+ * except in phase IO, when it belongs to an I/O thread.
  */
-final class Request implements Runnable {
+final class Request extends Job<Request> implements Runnable {
     /** What has to be done next. */
     enum Phase {
         /** Read and check the header. */
@@ -22,6 +20,8 @@ final class Request implements Runnable {
         FILL,
         /** Read from, write to, erase in or flush the store. */
         IO,
+        /** See what became of that. */
+        IO_DONE,
         /** Copy the chunk that was read to guest memory. */
         DRAIN,
         /** Copy the disk's id to guest memory. */
@@ -30,29 +30,21 @@ final class Request implements Runnable {
         REPLY
     }
 
-    final Chain chain;
-
     /** The bounce buffer. */
     final MemorySegment buffer;
 
     /** The bounce buffer, for the store. */
     final ByteBuffer view;
 
-    private final VirtioBlk owner;
-
-    /** The queue that it came from and goes back to. */
-    int queue;
-
-    /** Which life of the queue (from reset to reset) this belongs to. */
-    int life;
+    private final BlockIo io;
 
     Phase phase = Phase.HEADER;
 
     /** What to do in phase IO: a request type of the spec. */
     int type;
 
-    /** Which group of {@link Counts} it counts for. */
-    int counter;
+    /** What it counts for. */
+    Counts.Answers counter;
 
     /** Byte in the store where the data begins. */
     long position;
@@ -70,32 +62,31 @@ final class Request implements Runnable {
 
     int status;
 
-    /** Was kept because memory was absent, and has not gone on since. */
-    boolean waited;
-
     /** What the I/O thread reports. */
     boolean ioOk;
 
-    /** Next in whichever list this is in: it is never in two. */
-    @Nullable Request next;
+    private final Counts.Answers others;
 
-    Request(VirtioBlk owner, Chain chain, MemorySegment buffer) {
-        this.owner = owner;
-        this.chain = chain;
+    /**
+     * @param others what it counts for as long as its type is not known
+     */
+    Request(int descriptorLimit, MemorySegment buffer, BlockIo io, Counts.Answers others) {
+        super(descriptorLimit);
         this.buffer = buffer;
         this.view = buffer.asByteBuffer();
+        this.io = io;
+        this.others = others;
+        counter = others;
     }
 
-    void begin(int life, int queue) {
-        this.life = life;
-        this.queue = queue;
+    @Override
+    protected void begin() {
         phase = Phase.HEADER;
-        counter = Counts.OTHERS;
+        counter = others;
         dataLength = 0;
         done = 0;
         chunk = 0;
         written = 0;
-        waited = false;
     }
 
     void reply(int status) {
@@ -111,6 +102,6 @@ final class Request implements Runnable {
     /** On an I/O thread: the blocking part. */
     @Override
     public void run() {
-        owner.performIo(this);
+        io.perform(this);
     }
 }

@@ -17,6 +17,7 @@ import java.util.ArrayList;
 import java.util.Deque;
 import java.util.List;
 import java.util.concurrent.Executor;
+import java.util.concurrent.RejectedExecutionException;
 import org.ioasis.spec.Virtio;
 import org.ioasis.virtio.Interrupts;
 import org.ioasis.virtio.VirtioDevice;
@@ -47,6 +48,10 @@ final class BlkRig implements Interrupts {
     final BlkSettings settings;
     final VirtioBlk blk;
     final VirtioDevice device;
+
+    /** The device's thread takes no tasks. */
+    volatile boolean refusesTasks;
+
     int queueInterrupts;
     int configInterrupts;
 
@@ -66,6 +71,9 @@ final class BlkRig implements Interrupts {
         }
         Executor later =
                 task -> {
+                    if (refusesTasks) {
+                        throw new RejectedExecutionException("full");
+                    }
                     synchronized (loop) {
                         loop.add(task);
                         loop.notifyAll();

@@ -68,7 +68,7 @@ class VirtioBlkQueuesTest {
             assertThat(rig.status(q)).isEqualTo(q == 2 ? BlkRig.NO_STATUS : S_OK);
         }
         assertThat(rig.dma.faults()).isEqualTo(1);
-        assertThat(rig.blk.counters().ringFaults()).isEqualTo(1);
+        assertThat(rig.blk.counters().work().ringFaults()).isEqualTo(1);
         assertThat(rig.device.brokenReason()).isNull();
     }
 
@@ -147,7 +147,7 @@ class VirtioBlkQueuesTest {
                 .isEqualTo(memory);
         assertThat(ring(rig, 1)).isEqualTo(ring);
         assertThat(rig.store.writes).as("a write that had not begun").isZero();
-        assertThat(rig.blk.counters().dropped()).isEqualTo(3);
+        assertThat(rig.blk.counters().work().dropped()).isEqualTo(3);
         assertThat(rig.queueInterrupts).isEqualTo(1);
         for (int i = 0; i < 3; i++) {
             assertThat(rig.status(8 + i)).isEqualTo(S_OK);
@@ -264,7 +264,7 @@ class VirtioBlkQueuesTest {
         rig.device.kick(1);
         rig.device.kick(2);
         assertThat(rig.device.needsTick()).isTrue();
-        assertThat(rig.blk.counters().ringFaults()).isEqualTo(1);
+        assertThat(rig.blk.counters().work().ringFaults()).isEqualTo(1);
 
         rig.device.resetQueue(1);
         rig.device.resetQueue(2);
@@ -274,7 +274,7 @@ class VirtioBlkQueuesTest {
         faulty = rig.driver(2).availAddress();
         rig.dma.trap(faulty, faulty + 3, Outcome.FAULT);
         rig.device.kick(2);
-        assertThat(rig.blk.counters().ringFaults()).as("one of each life").isEqualTo(2);
+        assertThat(rig.blk.counters().work().ringFaults()).as("one of each life").isEqualTo(2);
     }
 
     @Test

@@ -172,7 +172,13 @@ class VirtioBlkRandomTest {
             assertThat(out).as(at).isEmpty();
             assertThat(rig.store.content).as(at).isEqualTo(model);
             BlkCounters c = rig.blk.counters();
-            assertThat(c.faults() + c.refusals() + c.malformed() + c.ringFaults()).as(at).isZero();
+            assertThat(
+                            c.work().faults()
+                                    + c.work().refusals()
+                                    + c.malformed()
+                                    + c.work().ringFaults())
+                    .as(at)
+                    .isZero();
             assertThat(rig.device.brokenReason()).as(at).isNull();
         }
 

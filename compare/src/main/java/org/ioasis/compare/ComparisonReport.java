@@ -118,6 +118,7 @@ public record ComparisonReport(
         StringWriter text = new StringWriter();
         try (JsonGenerator json = JSON.createGenerator(text).useDefaultPrettyPrinter()) {
             json.writeStartObject();
+            json.writeStringField("report", "ioasis compare");
             json.writeBooleanField("ok", isOk());
             json.writeStringField("qemu", qemu);
             json.writeStringField("seed", "0x%x".formatted(seed));

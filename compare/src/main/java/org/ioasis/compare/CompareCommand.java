@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-package org.ioasis.cli;
+package org.ioasis.compare;
 
 import java.io.IOException;
-import java.nio.file.Files;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.security.SecureRandom;
-import java.util.concurrent.Callable;
-import org.ioasis.compare.Comparison;
-import org.ioasis.compare.ComparisonReport;
+import org.ioasis.cli.Outputs;
+import org.ioasis.cli.SeedConverter;
+import org.ioasis.cli.Subcommand;
+import org.ioasis.cli.UsageException;
 import org.ioasis.guestkit.Host;
 import org.ioasis.guestkit.UnavailableException;
+import org.ioasis.output.OutputFile;
+import org.ioasis.output.OutputKind;
 import org.ioasis.run.Progress;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
@@ -31,7 +34,7 @@ import picocli.CommandLine.Option;
             "2:wrong arguments",
             "69:something that this machine must have is missing"
         })
-final class CompareCommand implements Callable<Integer> {
+public final class CompareCommand implements Subcommand {
     @Option(
             names = "--requests",
             paramLabel = "N",
@@ -61,12 +64,13 @@ final class CompareCommand implements Callable<Integer> {
         }
         // Short, since every example of the table names it.
         long chosen = seed != null ? seed : new SecureRandom().nextInt() & 0xffff_ffffL;
-        OutputFile.check("--json", json);
+        Outputs.check("--json", json, OutputKind.COMPARISON);
         ComparisonReport found =
                 new Comparison(requests, chosen, Host.current(), Progress.standard()).run();
         System.out.print(found.text());
         if (json != null) {
-            Files.writeString(json, found.json());
+            OutputFile.write(
+                    json, OutputKind.COMPARISON, found.json().getBytes(StandardCharsets.UTF_8));
         }
         return found.isOk() ? 0 : 1;
     }

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.ioasis.output;
+
+import java.io.BufferedOutputStream;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.OutputStream;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.FileAlreadyExistsException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.nio.file.attribute.BasicFileAttributes;
+import org.ioasis.sys.ErrnoException;
+import org.ioasis.sys.LockedFile;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A file where the user wants something written, held until it is closed. It is made anew; or it
+ * takes the place of one that is empty or of the same kind, which an earlier command has written
+ * and nobody is writing now. Everything else that is there stays: a mistyped name must not cost
+ * anybody a file. What is no regular file (a terminal, a pipe, /dev/null) has nothing to lose.
+ *
+ * <p>One thread.
+ */
+public final class OutputFile implements AutoCloseable {
+    private static final int LOOKED_AT = 64 << 10;
+
+    private final Path path;
+
+    /** Null if it is no regular file. */
+    private final @Nullable LockedFile held;
+
+    private OutputFile(Path path, @Nullable LockedFile held) {
+        this.path = path;
+        this.held = held;
+    }
+
+    /**
+     * Why the file could not be opened now, for people; null if it could. Changes nothing.
+     *
+     * @throws IOException its folder or itself cannot be looked at
+     */
+    public static @Nullable String refusal(Path path, OutputKind kind) throws IOException {
+        Path folder = path.toAbsolutePath().getParent();
+        if (folder == null || !Files.isDirectory(folder)) {
+            return "there is no folder for " + path;
+        }
+        if (Files.isDirectory(path)) {
+            return path + " is a folder";
+        }
+        boolean exists = Files.exists(path);
+        if (!Files.isWritable(exists ? path : folder)) {
+            return "no permission to write " + path;
+        }
+        return exists && Files.isRegularFile(path) ? foreign(path, path, kind) : null;
+    }
+
+    /** Why the content at {@code readable} is not ours to replace, or null. */
+    private static @Nullable String foreign(Path path, Path readable, OutputKind kind)
+            throws IOException {
+        byte[] beginning;
+        try (InputStream in = Files.newInputStream(readable)) {
+            beginning = in.readNBytes(LOOKED_AT);
+        }
+        return beginning.length == 0
+                        || kind.matches(new String(beginning, StandardCharsets.ISO_8859_1))
+                ? null
+                : "%s is there and is not %s: it is not replaced; remove it or name another"
+                        .formatted(path, kind.description());
+    }
+
+    /**
+     * Opens the file, empty.
+     *
+     * @throws IOException it is somebody else's, somebody is writing it, or it cannot be made
+     */
+    public static OutputFile open(Path path, OutputKind kind) throws IOException {
+        if (Files.exists(path) && !Files.isRegularFile(path)) {
+            if (Files.isDirectory(path)) {
+                throw new IOException(path + " is a folder");
+            }
+            return new OutputFile(path, null);
+        }
+        try {
+            Files.createFile(path);
+        } catch (FileAlreadyExistsException e) {
+            // Whose it is, is looked at below and under the lock.
+        }
+        LockedFile held = LockedFile.open(path, true);
+        boolean isOpen = false;
+        try {
+            if (!lock(held)) {
+                throw new IOException(
+                        "%s is being written by %s".formatted(path, held.holder(0, 0)));
+            }
+            String foreign = foreign(path, held.path(), kind);
+            if (foreign != null) {
+                throw new IOException(foreign);
+            }
+            OutputFile file = new OutputFile(path, held);
+            if (!file.isInPlace()) {
+                throw new IOException(path + " has been replaced meanwhile");
+            }
+            isOpen = true;
+            return file;
+        } finally {
+            if (!isOpen) {
+                held.close();
+            }
+        }
+    }
+
+    private static boolean lock(LockedFile file) {
+        try {
+            return file.tryLock(0, 0, true);
+        } catch (ErrnoException e) {
+            // A file system without locks: two writers are not told apart there.
+            return true;
+        }
+    }
+
+    /** Where what is written goes; begins with the empty file. Closed by the caller. */
+    public OutputStream stream() throws IOException {
+        LockedFile file = held;
+        return new BufferedOutputStream(
+                file == null
+                        ? Files.newOutputStream(path, StandardOpenOption.WRITE)
+                        : Files.newOutputStream(
+                                file.path(),
+                                StandardOpenOption.WRITE,
+                                StandardOpenOption.TRUNCATE_EXISTING),
+                1 << 16);
+    }
+
+    /** Writes all of it. */
+    public void write(byte[] content) throws IOException {
+        try (OutputStream out = stream()) {
+            out.write(content);
+        }
+    }
+
+    /** Opens the file, writes all of it and closes it. */
+    public static void write(Path path, OutputKind kind, byte[] content) throws IOException {
+        try (OutputFile file = open(path, kind)) {
+            file.write(content);
+        }
+    }
+
+    /** Removes the file, unless another has come into its place. */
+    public void remove() throws IOException {
+        if (held != null && isInPlace()) {
+            Files.deleteIfExists(path);
+        }
+    }
+
+    private boolean isInPlace() throws IOException {
+        LockedFile file = held;
+        if (file == null || !Files.exists(path)) {
+            return false;
+        }
+        // While it is held open, its number is not given to another file.
+        Object here = Files.readAttributes(path, BasicFileAttributes.class).fileKey();
+        Object ours = Files.readAttributes(file.path(), BasicFileAttributes.class).fileKey();
+        return ours != null && ours.equals(here);
+    }
+
+    @Override
+    public void close() {
+        if (held != null) {
+            held.close();
+        }
+    }
+}

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.ioasis.output;
+
+import java.util.regex.Pattern;
+
+/**
+ * The kinds of files that Ioasis writes where the user says, each with what its content has that
+ * nobody else's would. Immutable.
+ */
+public enum OutputKind {
+    /** What passes between drivers and IOMMUs, as text or JSON. */
+    TRACE(
+            "a trace of Ioasis",
+            "\\{\"time\":\"[^\"]*\",\"iommu\":\"trace\",\"kind\":\"begun\""
+                    + "|\\d{4}-\\d\\d-\\d\\dT\\S+ trace begun"),
+    /** Of a run of {@code ioasis vm}. */
+    RUN_REPORT("a report of `ioasis vm`", "\\{\\s*\"report\"\\s*:\\s*\"ioasis vm\""),
+    /** Of {@code ioasis compare}. */
+    COMPARISON("a report of `ioasis compare`", "\\{\\s*\"report\"\\s*:\\s*\"ioasis compare\""),
+    /** By {@code ioasis viot}: signature, head, and the two names of who made it. */
+    VIOT("a table of `ioasis viot`", "VIOT.{6}IOASISIOASVIOT"),
+    /** The same by a server, which removes it at its end. */
+    SERVED_VIOT("the table of a server that was killed", "VIOT.{6}IOASISIOASERVE"),
+    /** By {@code ioasis devicetree}; its root node says so. */
+    OVERLAY("an overlay of `ioasis devicetree`", "\u00d0\r\u00fe\u00ed.*ioasis devicetree\0");
+
+    private final String description;
+    private final Pattern beginning;
+
+    OutputKind(String description, String beginning) {
+        this.description = description;
+        this.beginning = Pattern.compile(beginning, Pattern.DOTALL);
+    }
+
+    /** With its article. */
+    String description() {
+        return description;
+    }
+
+    /**
+     * Whether a file is of this kind.
+     *
+     * @param beginning its first bytes as ISO 8859-1
+     */
+    boolean matches(String beginning) {
+        return this.beginning.matcher(beginning).lookingAt();
+    }
+}

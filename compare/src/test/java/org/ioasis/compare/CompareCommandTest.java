@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.ioasis.compare;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.junit.jupiter.params.provider.Arguments.arguments;
+
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.io.StringWriter;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.stream.Stream;
+import org.ioasis.cli.Main;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/** The command as the command line finds it, and what it says to wrong arguments. */
+class CompareCommandTest {
+    @TempDir private Path folder;
+
+    private static Stream<Arguments> wrongArguments() {
+        return Stream.of(
+                arguments("--requests 0", "--requests must be at least 1, not 0"),
+                arguments("--requests 1 --json FOLDER/sub", "--json: FOLDER/sub is a folder"),
+                arguments("--seed 0xz", "0xz is not a number of 64 bits, as 0x1f or 31"));
+    }
+
+    @ParameterizedTest
+    @MethodSource("wrongArguments")
+    void wrongArgumentsAreNamedWithTheUsage(String line, String reason) throws IOException {
+        Files.createDirectory(folder.resolve("sub"));
+        StringWriter errors = new StringWriter();
+        String[] words =
+                Stream.concat(Stream.of("compare"), Arrays.stream(line.split(" ", -1)))
+                        .map(word -> word.replace("FOLDER", folder.toString()))
+                        .toArray(String[]::new);
+
+        int code = Main.commandLine().setErr(new PrintWriter(errors, true)).execute(words);
+
+        assertThat(errors.toString().replace(folder.toString(), "FOLDER"))
+                .contains(reason)
+                .contains("Usage: ioasis compare ");
+        assertThat(code).isEqualTo(2);
+    }
+
+    @Test
+    void theCommandIsAmongTheOthers() {
+        assertThat(Main.commandLine().getSubcommands()).containsKeys("vm", "serve", "compare");
+        assertThat(Main.commandLine().getUsageMessage()).contains("  compare ");
+    }
+}

@@ -1,0 +1,536 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.ioasis.virtio;
+
+import java.util.Arrays;
+import java.util.concurrent.Executor;
+import java.util.concurrent.RejectedExecutionException;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicIntegerArray;
+import java.util.concurrent.atomic.AtomicLong;
+import java.util.concurrent.atomic.AtomicReference;
+import org.ioasis.memory.Count;
+import org.ioasis.memory.Dma;
+import org.ioasis.memory.Outcome;
+import org.ioasis.virtqueue.Pop;
+import org.ioasis.virtqueue.SplitQueue;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * How every device works: takes chains from its queues in guarded sections, one of each queue in
+ * turn, gives them back together, and notifies the driver when the section is over. What it does
+ * with one chain is the subclass's part ({@link #advance}).
+ *
+ * <p>A turn is a number of sections in a row, and between them what cannot be done in one ({@link
+ * Step#OUTSIDE}). Both are bounded: a section, because an UNMAP waits for its end, and a turn,
+ * because a ring that never gets empty must not keep the loop from its other work. What is left is
+ * done in a turn of its own, for which one task waits at most.
+ *
+ * <p>Memory that is absent is no error: a job that comes to it is kept, and the device says so to
+ * its frame, which limits the time.
+ *
+ * <p>A reset, of the device or of one queue, is over at once. Jobs that are outside then belong to
+ * an earlier life of their queue ({@link #isStale}): they are dropped when they come back.
+ *
+ * <p>Device's thread for all methods, except {@link #later}, {@link #post}, {@link #isStale} and
+ * {@link #counters}, which are for any. Nothing is allocated after construction.
+ *
+ * @param <J> the device's own kind of job
+ */
+public abstract class DeviceWork<J extends Job<J>> {
+    /** What a guarded section may cost before it ends: about a byte that is copied each. */
+    public static final long SECTION_COST = 256 << 10;
+
+    /** What each look at a chain costs beside what is copied. */
+    public static final long CHAIN_COST = 1 << 10;
+
+    /** Sections in a row before the rest of the loop gets its turn. */
+    public static final int SECTION_LIMIT = 16;
+
+    private final Turn turn;
+
+    /** Jobs that are back, last one first; pushed by any thread, taken whole by the device's. */
+    private final AtomicReference<@Nullable J> returned = new AtomicReference<>();
+
+    private final JobList<J> ready = new JobList<>();
+    private final JobList<J> kept = new JobList<>();
+    private final JobList<J> leaving = new JobList<>();
+
+    private final Count keptAbsent = new Count();
+    private final Count faults = new Count();
+    private final Count refusals = new Count();
+    private final Count ringFaults = new Count();
+    private final Count dropped = new Count();
+    private final Count putOff = new Count();
+
+    // One for each queue.
+    private final boolean[] isAbsent;
+    private final boolean[] isRingFaultCounted;
+    private final boolean[] wantsInterrupt;
+    private final boolean[] isDrained;
+
+    /** Jobs outside that belong to the queue's present life. */
+    private final int[] outside;
+
+    /** Counts resets. */
+    private final AtomicIntegerArray lives;
+
+    /** Jobs outside that belong to an earlier life. */
+    private int stale;
+
+    private @Nullable VirtioDevice device;
+    private int queues;
+
+    /** Whose turn it is. */
+    private int nextQueue;
+
+    /** What is left of the section's cost. */
+    private long budget;
+
+    /** Something that waited for memory has gone on. */
+    private boolean hasMoved;
+
+    private boolean isWorking;
+
+    /** In no list, because the device has it: lost if memory vanishes under it, but for this. */
+    private @Nullable J current;
+
+    private @Nullable Thread thread;
+
+    /**
+     * @param queueCount queues of the device
+     * @param deviceThread runs tasks later on the device's thread; never at once inside {@code
+     *     execute}
+     */
+    protected DeviceWork(int queueCount, Executor deviceThread) {
+        turn = new Turn(deviceThread);
+        isAbsent = new boolean[queueCount];
+        isRingFaultCounted = new boolean[queueCount];
+        wantsInterrupt = new boolean[queueCount];
+        isDrained = new boolean[queueCount];
+        outside = new int[queueCount];
+        lives = new AtomicIntegerArray(queueCount);
+    }
+
+    /** What became of the work so far. Any thread. */
+    public final WorkCounters counters() {
+        return new WorkCounters(
+                keptAbsent.read(),
+                faults.read(),
+                refusals.read(),
+                ringFaults.read(),
+                dropped.read(),
+                putOff.read(),
+                turn.refused.get());
+    }
+
+    // --- when there is something to do
+
+    /**
+     * The driver has set DRIVER_OK.
+     *
+     * @param activeQueues how many queues are looked at, from the first one on
+     */
+    public final void start(VirtioDevice running, int activeQueues) {
+        device = running;
+        queues = activeQueues;
+        thread = null;
+    }
+
+    /** Something may be done: does it, or what of it one turn may do. */
+    public final void now() {
+        assert isDeviceThread();
+        if (turn.isOwed) {
+            turn.isOwed = false;
+        }
+        takeReturned();
+        VirtioDevice running = device;
+        if (running == null || !running.isRunning()) {
+            return;
+        }
+        isWorking = true;
+        try {
+            sections(running);
+        } finally {
+            isWorking = false;
+        }
+        for (int q = 0; q < queues; q++) {
+            if (wantsInterrupt[q]) {
+                wantsInterrupt[q] = false;
+                running.interrupt(q);
+            }
+        }
+        settle(running);
+    }
+
+    /** As {@link #now}, in a turn of its own. Any thread. */
+    public final void later() {
+        turn.post();
+    }
+
+    /** Memory has come or gone: what was kept is tried again. */
+    public final void memoryChanged() {
+        for (J job = kept.poll(); job != null; job = kept.poll()) {
+            ready.add(job);
+        }
+        now();
+    }
+
+    /** Time has passed: does what {@link #later} could not post. */
+    public final void tick() {
+        if (turn.isOwed) {
+            now();
+        }
+    }
+
+    /** Drops everything at once. */
+    public final void reset() {
+        device = null;
+        for (int q = 0; q < outside.length; q++) {
+            resetQueue(q);
+        }
+        nextQueue = 0;
+        hasMoved = false;
+    }
+
+    /** Drops everything of one queue at once. */
+    public final void resetQueue(int queue) {
+        lives.incrementAndGet(queue);
+        stale += outside[queue];
+        outside[queue] = 0;
+        isAbsent[queue] = false;
+        isRingFaultCounted[queue] = false;
+        wantsInterrupt[queue] = false;
+        drop(queue, kept);
+        drop(queue, ready);
+        drop(queue, leaving);
+        J lost = current;
+        if (lost != null && lost.queue() == queue) {
+            current = null;
+            drop(lost);
+        }
+        VirtioDevice running = device;
+        if (running != null) {
+            settle(running);
+        }
+    }
+
+    private void drop(int queue, JobList<J> list) {
+        JobList<J> others = new JobList<>();
+        for (J job = list.poll(); job != null; job = list.poll()) {
+            if (job.queue() == queue) {
+                drop(job);
+            } else {
+                others.add(job);
+            }
+        }
+        for (J job = others.poll(); job != null; job = others.poll()) {
+            list.add(job);
+        }
+    }
+
+    private void drop(J job) {
+        dropped.increment();
+        release(job);
+    }
+
+    // --- jobs that come back
+
+    /** A job that was outside can go on: in this turn, or in one of its own if there is none. */
+    public final void resume(J job) {
+        assert isDeviceThread();
+        goOn(job);
+        if (!isWorking) {
+            later();
+        }
+    }
+
+    /** A job that was outside can go on. Any thread. */
+    public final void post(J job) {
+        J before;
+        do {
+            before = returned.get();
+            job.next = before;
+        } while (!returned.compareAndSet(before, job));
+        later();
+    }
+
+    /** True if the driver that waits for the job is gone, and with it the need to do it. */
+    public final boolean isStale(J job) {
+        return job.life() != lives.get(job.queue());
+    }
+
+    // --- the subclass's part
+
+    /**
+     * A job that can take a chain of {@code queue}, or null if the device wants none of it now,
+     * because all its jobs are in use or there is nothing to answer with. Inside a guarded section.
+     */
+    protected abstract @Nullable J room(int queue);
+
+    /** A job is over, or was not needed: it can be given out again. */
+    protected abstract void release(J job);
+
+    /**
+     * Takes a job as far as it goes. Inside a guarded section; what it copies is told to {@link
+     * #spend}.
+     */
+    protected abstract Step advance(J job);
+
+    /**
+     * Some jobs have come to {@link Step#OUTSIDE}: takes them all with {@link #takeOutside}.
+     * Outside of any section.
+     */
+    protected abstract void outside();
+
+    /** So much is copied: the section ends when it has cost enough. */
+    protected final void spend(long cost) {
+        budget -= cost;
+    }
+
+    /** Counts an access to a buffer that did not succeed. */
+    protected final void count(Outcome outcome) {
+        switch (outcome) {
+            case FAULT -> faults.increment();
+            case REFUSED -> refusals.increment();
+            case OK, ABSENT -> {}
+        }
+    }
+
+    /** Takes a job that has come to {@link Step#OUTSIDE}; null if there is no more. */
+    protected final @Nullable J takeOutside() {
+        J job = leaving.poll();
+        if (job != null) {
+            outside[job.queue()]++;
+        }
+        return job;
+    }
+
+    /** Jobs outside that are stale: what they do may still happen. */
+    protected final int stale() {
+        return stale;
+    }
+
+    // --- a turn
+
+    private void takeReturned() {
+        J reversed = null;
+        J job = returned.getAndSet(null);
+        while (job != null) {
+            J following = job.next;
+            job.next = reversed;
+            reversed = job;
+            job = following;
+        }
+        while (reversed != null) {
+            J following = reversed.next;
+            goOn(reversed);
+            reversed = following;
+        }
+    }
+
+    private void goOn(J job) {
+        if (isStale(job)) {
+            stale--;
+            drop(job);
+        } else {
+            outside[job.queue()]--;
+            ready.add(job);
+        }
+    }
+
+    private void sections(VirtioDevice running) {
+        Dma dma = running.dma();
+        int sections = 0;
+        boolean hasMore;
+        do {
+            if (sections == SECTION_LIMIT) {
+                putOff.increment();
+                later();
+                return;
+            }
+            sections++;
+            budget = SECTION_COST;
+            dma.enter();
+            try {
+                hasMore = section(running);
+                publish(running);
+            } finally {
+                dma.leave();
+            }
+            if (!leaving.isEmpty()) {
+                outside();
+            }
+            // Some may have come back at once.
+            hasMore |= !ready.isEmpty();
+        } while (hasMore);
+    }
+
+    /** One guarded section; true if it has ended because of its cost. */
+    private boolean section(VirtioDevice running) {
+        // What was taken earlier first: that makes room for more.
+        for (J job = ready.poll(); job != null; job = ready.poll()) {
+            Step _ = proceed(running, job);
+            if (budget <= 0) {
+                return true;
+            }
+        }
+        Arrays.fill(isDrained, false);
+        int left = queues;
+        while (left > 0) {
+            int q = nextQueue;
+            // One chain each in turn: a full queue must not keep the others waiting.
+            nextQueue = (q + 1) % queues;
+            if (isDrained[q]) {
+                continue;
+            }
+            if (!takeOne(running, q)) {
+                isDrained[q] = true;
+                left--;
+            } else if (budget <= 0) {
+                return true;
+            }
+        }
+        return false;
+    }
+
+    /** Takes a chain of the queue as far as it goes; false if there is none to take now. */
+    private boolean takeOne(VirtioDevice running, int q) {
+        J job = room(q);
+        if (job == null) {
+            return false;
+        }
+        current = job;
+        SplitQueue queue = running.queue(q);
+        Pop pop = queue.pop(job.chain());
+        if (pop == Pop.GOT) {
+            hasMoved |= isAbsent[q];
+            isAbsent[q] = false;
+            job.begin(q, lives.get(q));
+            return proceed(running, job) != Step.PUT_BACK;
+        }
+        if (pop == Pop.EMPTY) {
+            // It may have come in between. Looked at again, and paid for: a driver could let the
+            // index flicker for as long as it likes.
+            pop = queue.resumeKicks();
+            spend(CHAIN_COST);
+        }
+        isAbsent[q] = pop == Pop.ABSENT;
+        current = null;
+        release(job);
+        return pop == Pop.GOT;
+    }
+
+    private Step proceed(VirtioDevice running, J job) {
+        current = job;
+        spend(CHAIN_COST);
+        Step step = advance(job);
+        if (job.isKept && step != Step.ABSENT) {
+            job.isKept = false;
+            hasMoved = true;
+        }
+        switch (step) {
+            case FINISHED -> {
+                running.queue(job.queue()).push(job.chain().head(), job.used());
+                release(job);
+            }
+            case OUTSIDE -> leaving.add(job);
+            case ABSENT -> {
+                job.isKept = true;
+                keptAbsent.increment();
+                kept.add(job);
+            }
+            case PUT_BACK -> {
+                running.queue(job.queue()).unpop();
+                isAbsent[job.queue()] = true;
+                keptAbsent.increment();
+                release(job);
+            }
+        }
+        current = null;
+        return step;
+    }
+
+    private void publish(VirtioDevice running) {
+        for (int q = 0; q < queues; q++) {
+            SplitQueue queue = running.queue(q);
+            // Not OK: absent is retried, the rest is seen in settle.
+            if (queue.unpublished() > 0 && queue.publish() == Outcome.OK) {
+                wantsInterrupt[q] |= queue.shouldInterrupt();
+            }
+        }
+    }
+
+    /** Tells the frame what the turn has come to. */
+    private void settle(VirtioDevice running) {
+        if (hasMoved) {
+            // The time limit is for a wait in which nothing moves.
+            running.waitsForMemory(false);
+            hasMoved = false;
+        }
+        boolean waits = !kept.isEmpty();
+        String reason = null;
+        for (int q = 0; q < queues; q++) {
+            SplitQueue queue = running.queue(q);
+            waits |= isAbsent[q] || queue.unpublished() > 0;
+            if (queue.isFaulted() && !isRingFaultCounted[q]) {
+                isRingFaultCounted[q] = true;
+                ringFaults.increment();
+            }
+            if (reason == null) {
+                reason = queue.brokenReason();
+            }
+        }
+        running.waitsForMemory(waits);
+        if (reason != null) {
+            running.needsReset(reason);
+        }
+    }
+
+    private boolean isDeviceThread() {
+        if (thread == null) {
+            thread = Thread.currentThread();
+        }
+        return Thread.currentThread().equals(thread);
+    }
+
+    /**
+     * The task that does what there is to do; it waits once at most, however often it is posted.
+     * Without that bound a driver that kicks all the time would have one more put into the loop's
+     * queue each time that work is put off, until the queue is full.
+     */
+    private final class Turn implements Runnable {
+        private final Executor deviceThread;
+        private final AtomicBoolean isWaiting = new AtomicBoolean();
+        private final AtomicLong refused = new AtomicLong();
+        private volatile boolean isOwed;
+
+        Turn(Executor deviceThread) {
+            this.deviceThread = deviceThread;
+        }
+
+        /**
+         * Any thread. Nothing is thrown if the loop takes no more: who posts may be an I/O thread
+         * or another device. The turn is owed then, and taken at the next event or {@link #tick}.
+         */
+        void post() {
+            if (!isWaiting.compareAndSet(false, true)) {
+                // In time: the flag goes down before the task looks at what there is to do.
+                return;
+            }
+            try {
+                deviceThread.execute(this);
+            } catch (RejectedExecutionException _) {
+                // Owed before the flag goes down: for those who have just found it up, too.
+                isOwed = true;
+                isWaiting.set(false);
+                refused.incrementAndGet();
+            }
+        }
+
+        @Override
+        public void run() {
+            isWaiting.set(false);
+            now();
+        }
+    }
+}

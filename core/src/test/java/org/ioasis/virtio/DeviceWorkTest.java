@@ -1,0 +1,563 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.ioasis.virtio;
+
+import static java.util.Objects.requireNonNull;
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.ioasis.spec.Virtio.F_RING_RESET;
+import static org.ioasis.spec.Virtio.F_VERSION_1;
+
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.Deque;
+import java.util.List;
+import java.util.concurrent.RejectedExecutionException;
+import java.util.function.Function;
+import org.ioasis.memory.Outcome;
+import org.ioasis.spec.SplitRing;
+import org.ioasis.virtqueue.FlatDma;
+import org.ioasis.virtqueue.MockDriver;
+import org.ioasis.virtqueue.MockDriver.Buffer;
+import org.ioasis.virtqueue.MockDriver.Layout;
+import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+
+/** How devices work, with a device that does with a chain what the test says. */
+class DeviceWorkTest implements Interrupts {
+    private static final long BASE = 0x10000;
+    private static final long DATA = 0x100_0000;
+    private static final int SIZE = 16;
+    private static final int JOBS = 4;
+
+    private static final class Item extends Job<Item> {
+        Item() {
+            super(SIZE);
+        }
+
+        @Override
+        protected void begin() {}
+    }
+
+    /** Two queues, and {@link #JOBS} jobs for both. */
+    private final class Work extends DeviceWork<Item> {
+        final JobList<Item> free = new JobList<>();
+        int jobs = JOBS;
+
+        Work() {
+            super(2, DeviceWorkTest.this::post);
+            for (int i = 0; i < JOBS; i++) {
+                free.add(new Item());
+            }
+        }
+
+        @Override
+        protected @Nullable Item room(int queue) {
+            Item job = free.poll();
+            jobs -= job == null ? 0 : 1;
+            return job;
+        }
+
+        @Override
+        protected void release(Item job) {
+            jobs++;
+            free.add(job);
+        }
+
+        @Override
+        protected Step advance(Item job) {
+            assertThat(dma.isInSection()).isTrue();
+            advanced.add(job.chain().head());
+            return script.apply(job);
+        }
+
+        @Override
+        protected void outside() {
+            assertThat(dma.isInSection()).isFalse();
+            for (Item job = takeOutside(); job != null; job = takeOutside()) {
+                out.add(job);
+                if (comesBackAtOnce) {
+                    resume(job);
+                }
+            }
+        }
+
+        void spends(long cost) {
+            spend(cost);
+        }
+
+        int staleJobs() {
+            return stale();
+        }
+    }
+
+    private final class Type implements DeviceType {
+        @Override
+        public int id() {
+            return 42;
+        }
+
+        @Override
+        public long features() {
+            return 0;
+        }
+
+        @Override
+        public int queueCount() {
+            return 2;
+        }
+
+        @Override
+        public int queueSizeMax() {
+            return SIZE;
+        }
+
+        @Override
+        public int configSize() {
+            return 0;
+        }
+
+        @Override
+        public long readConfig(int offset, int size) {
+            return 0;
+        }
+
+        @Override
+        public void writeConfig(int offset, int size, long value) {}
+
+        @Override
+        public void start(long negotiated, VirtioDevice started) {
+            work.start(started, 2);
+        }
+
+        @Override
+        public void kick(int queue) {
+            work.now();
+        }
+
+        @Override
+        public void memoryChanged() {
+            work.memoryChanged();
+        }
+
+        @Override
+        public void tick() {
+            work.tick();
+        }
+
+        @Override
+        public void reset() {
+            work.reset();
+        }
+
+        @Override
+        public void resetQueue(int queue) {
+            work.resetQueue(queue);
+        }
+    }
+
+    private final FlatDma dma = new FlatDma(BASE, 0x10000);
+    private final Deque<Runnable> loop = new ArrayDeque<>();
+    private final List<Integer> advanced = new ArrayList<>();
+    private final Deque<Item> out = new ArrayDeque<>();
+    private final Work work = new Work();
+    private final VirtioDevice device =
+            new VirtioDevice(new Type(), dma, F_VERSION_1 | F_RING_RESET, this);
+    private final MockDriver[] drivers = new MockDriver[2];
+    private Function<Item, Step> script = job -> job.finish(0);
+    private boolean comesBackAtOnce;
+    private boolean refusesTasks;
+    private int interrupts;
+
+    private void post(Runnable task) {
+        if (refusesTasks) {
+            throw new RejectedExecutionException("full");
+        }
+        loop.add(task);
+    }
+
+    @Override
+    public void queue(int queue) {
+        assertThat(dma.isInSection()).isFalse();
+        interrupts++;
+    }
+
+    @Override
+    public void config() {}
+
+    @BeforeEach
+    void bringUp() {
+        dma.addRegion(DATA, 0x10000);
+        start();
+    }
+
+    private void start() {
+        device.status(0);
+        device.status(3);
+        device.driverFeatures(device.deviceFeatures());
+        device.status(11);
+        enable(0);
+        enable(1);
+        device.status(15);
+        assertThat(device.isRunning()).isTrue();
+    }
+
+    private void enable(int q) {
+        long base = BASE + q * 0x8000L;
+        MockDriver driver =
+                new MockDriver(dma.memory(base, MockDriver.footprint(SIZE)), base, SIZE, false);
+        device.queueDesc(q, driver.descAddress());
+        device.queueDriver(q, driver.availAddress());
+        device.queueDevice(q, driver.usedAddress());
+        device.enableQueue(q);
+        drivers[q] = driver;
+    }
+
+    private int add(int q) {
+        return drivers[q].add(Layout.DIRECT, List.of(new Buffer(DATA, 64, true)));
+    }
+
+    private void addAndKick(int q, int count) {
+        for (int i = 0; i < count; i++) {
+            add(q);
+        }
+        boolean _ = drivers[q].expose();
+        device.kick(q);
+    }
+
+    private void runLoop() {
+        for (Runnable task = loop.poll(); task != null; task = loop.poll()) {
+            task.run();
+        }
+    }
+
+    private int used(int q) {
+        int count = 0;
+        while (drivers[q].poll() != null) {
+            count++;
+        }
+        return count;
+    }
+
+    // --- bounds
+
+    @Test
+    @Timeout(60)
+    void turnOfARingThatIsFedWithoutEndEndsAtTheLimitOfSections() {
+        add(0);
+        for (int slot = 0; slot < SIZE; slot++) {
+            drivers[0].availEntry(slot, 0);
+        }
+        drivers[0].availIdx(SIZE);
+        // As another processor would: whatever is taken is made available again.
+        script =
+                job -> {
+                    drivers[0].availIdx(drivers[0].usedIdx() + SIZE);
+                    work.spends(DeviceWork.SECTION_COST / 8);
+                    return job.finish(0);
+                };
+        int before = dma.sections();
+        device.kick(0);
+        assertThat(dma.sections() - before).isEqualTo(DeviceWork.SECTION_LIMIT);
+        assertThat(work.counters().putOff()).isEqualTo(1);
+        assertThat(loop).hasSize(1);
+
+        loop.remove().run();
+        assertThat(dma.sections() - before).isEqualTo(2 * DeviceWork.SECTION_LIMIT);
+        assertThat(loop).hasSize(1);
+        assertThat(device.brokenReason()).isNull();
+    }
+
+    @Test
+    void sectionEndsWhenItsCostIsSpent() {
+        List<Integer> sectionOf = new ArrayList<>();
+        script =
+                job -> {
+                    sectionOf.add(dma.sections());
+                    work.spends(DeviceWork.SECTION_COST / 2);
+                    return job.finish(0);
+                };
+        addAndKick(0, 5);
+        int first = sectionOf.getFirst();
+        // The cost of two, and of looking at them, is more than one section may have.
+        assertThat(sectionOf).containsExactly(first, first, first + 1, first + 1, first + 2);
+    }
+
+    @Test
+    void chainThatCopiesNothingCostsSomething() {
+        List<Integer> sectionOf = new ArrayList<>();
+        // Left are three chains, and the look at the other queue.
+        script =
+                job -> {
+                    if (sectionOf.isEmpty()) {
+                        work.spends(DeviceWork.SECTION_COST - 4 * DeviceWork.CHAIN_COST);
+                    }
+                    sectionOf.add(dma.sections());
+                    return job.finish(0);
+                };
+        addAndKick(0, 4);
+        int first = sectionOf.getFirst();
+        assertThat(sectionOf).containsExactly(first, first, first, first + 1);
+    }
+
+    @Test
+    @Timeout(60)
+    void indexThatFlickersKeepsNobody() {
+        // Each look at the index sees the other of two values: there is a chain, there is none.
+        long index = drivers[0].availAddress() + SplitRing.AVAIL_IDX;
+        int[] looks = {0};
+        dma.watch(address -> {
+            if (address == index) {
+                drivers[0].availIdx(looks[0]++ % 2);
+            }
+        });
+        device.kick(0);
+        assertThat(looks[0]).isGreaterThan(2);
+        assertThat(advanced).isEmpty();
+        assertThat(work.counters().putOff()).isEqualTo(1);
+        assertThat(loop).hasSize(1);
+    }
+
+    // --- the task
+
+    private void endlessly() {
+        script =
+                job -> {
+                    work.spends(DeviceWork.SECTION_COST);
+                    return Step.OUTSIDE;
+                };
+        comesBackAtOnce = true;
+    }
+
+    @Test
+    void kicksWhileATurnWaitsPostNoSecondTask() {
+        endlessly();
+        addAndKick(0, 1);
+        for (int kicks = 0; kicks < 10; kicks++) {
+            device.kick(0);
+        }
+        assertThat(loop).hasSize(1);
+        assertThat(work.counters().putOff()).isEqualTo(11);
+        loop.remove().run();
+        assertThat(loop).as("one that ran is posted again").hasSize(1);
+    }
+
+    @Test
+    void turnThatTheLoopDidNotTakeIsOwedAndTakenWithTheNextTick() {
+        endlessly();
+        refusesTasks = true;
+        addAndKick(0, 1);
+        assertThat(loop).isEmpty();
+        assertThat(work.counters().refusedPosts()).isEqualTo(1);
+
+        script = job -> job.finish(0);
+        refusesTasks = false;
+        device.tick(1);
+        assertThat(used(0)).isEqualTo(1);
+        int turns = advanced.size();
+        device.tick(2);
+        assertThat(advanced).as("nothing is owed any more").hasSize(turns);
+        work.later();
+        assertThat(loop).as("and the next one is posted").hasSize(1);
+    }
+
+    @Test
+    void jobWhosePostWasRefusedGoesOnAtTheNextEvent() {
+        script = _ -> Step.OUTSIDE;
+        addAndKick(0, 1);
+        script = job -> job.finish(0);
+        refusesTasks = true;
+        work.post(out.remove());
+        assertThat(used(0)).isZero();
+
+        device.kick(1);
+
+        assertThat(used(0)).isEqualTo(1);
+    }
+
+    // --- jobs that wait
+
+    @Test
+    void keptJobLetsOthersPassAndGoesOnWhenMemoryChanges() {
+        int first = add(0);
+        int second = add(0);
+        script = job -> job.chain().head() == first ? Step.ABSENT : job.finish(0);
+        boolean _ = drivers[0].expose();
+        device.kick(0);
+        assertThat(requireNonNull(drivers[0].poll()).head()).isEqualTo(second);
+        assertThat(device.needsTick()).isTrue();
+        device.kick(0);
+        assertThat(advanced).as("not tried at a kick").containsExactly(first, second);
+
+        script = job -> job.finish(7);
+        device.memoryChanged();
+
+        assertThat(requireNonNull(drivers[0].poll()).written()).isEqualTo(7);
+        assertThat(device.needsTick()).isFalse();
+        assertThat(work.counters().keptAbsent()).isEqualTo(1);
+    }
+
+    @Test
+    void chainThatIsPutBackHoldsUpThoseBehindItAndNoOtherQueue() {
+        int first = add(0);
+        int second = add(0);
+        int other = add(1);
+        script = job -> job.queue() == 0 ? Step.PUT_BACK : job.finish(0);
+        boolean _ = drivers[0].expose();
+        boolean _ = drivers[1].expose();
+        device.kick(0);
+        assertThat(advanced).containsExactly(first, other);
+        assertThat(device.queue(0).inFlight()).isZero();
+        assertThat(device.needsTick()).isTrue();
+
+        script = job -> job.finish(0);
+        device.memoryChanged();
+
+        assertThat(advanced).containsExactly(first, other, first, second);
+        assertThat(used(0)).isEqualTo(2);
+        assertThat(device.needsTick()).isFalse();
+    }
+
+    @Test
+    void jobThatIsBackAtOnceGoesOnInTheSameTurn() {
+        comesBackAtOnce = true;
+        script = job -> out.contains(job) ? job.finish(0) : Step.OUTSIDE;
+        addAndKick(0, 2);
+        assertThat(used(0)).isEqualTo(2);
+        assertThat(loop).isEmpty();
+        assertThat(interrupts).as("one for both").isEqualTo(1);
+    }
+
+    @Test
+    void jobThatIsBackLaterGetsATurnOfItsOwn() {
+        script = _ -> Step.OUTSIDE;
+        addAndKick(0, 3);
+        script = job -> job.finish(0);
+        assertThat(out).hasSize(3);
+        work.resume(out.remove());
+        work.resume(out.remove());
+        work.post(out.remove());
+        assertThat(used(0)).isZero();
+        assertThat(loop).hasSize(1);
+        runLoop();
+        assertThat(used(0)).isEqualTo(3);
+    }
+
+    @Test
+    void onlySoManyChainsAreTakenAsThereAreJobs() {
+        script = _ -> Step.OUTSIDE;
+        addAndKick(0, JOBS + 3);
+        assertThat(device.queue(0).inFlight()).isEqualTo(JOBS);
+        assertThat(work.jobs).isZero();
+        script = job -> job.finish(0);
+        out.forEach(work::post);
+        runLoop();
+        assertThat(used(0)).isEqualTo(JOBS + 3);
+        assertThat(work.jobs).isEqualTo(JOBS);
+    }
+
+    // --- resets
+
+    @Test
+    void jobOfAnEarlierLifeIsDroppedWhenItComesBack() {
+        script = _ -> Step.OUTSIDE;
+        addAndKick(0, 1);
+        addAndKick(1, 1);
+        Item ofQueue0 = out.remove();
+        Item ofQueue1 = out.remove();
+
+        device.resetQueue(0);
+
+        assertThat(work.isStale(ofQueue0)).isTrue();
+        assertThat(work.isStale(ofQueue1)).isFalse();
+        assertThat(work.staleJobs()).isEqualTo(1);
+        script = job -> job.finish(0);
+        work.post(ofQueue0);
+        work.post(ofQueue1);
+        runLoop();
+        assertThat(used(0)).isZero();
+        assertThat(used(1)).isEqualTo(1);
+        assertThat(work.staleJobs()).isZero();
+        assertThat(work.counters().dropped()).isEqualTo(1);
+        assertThat(work.jobs).isEqualTo(JOBS);
+    }
+
+    @Test
+    void resetDropsWhatIsKeptAndWhatIsBack() {
+        int kept = add(0);
+        script = job -> job.chain().head() == kept ? Step.ABSENT : Step.OUTSIDE;
+        addAndKick(0, 1);
+        work.resume(out.remove());
+
+        device.status(0);
+
+        assertThat(work.counters().dropped()).isEqualTo(2);
+        assertThat(work.jobs).isEqualTo(JOBS);
+        runLoop();
+        assertThat(advanced).hasSize(2);
+    }
+
+    @Test
+    void jobUnderWhichMemoryVanishesIsThereAgainAfterTheReset() {
+        for (int lives = 0; lives < 2 * JOBS; lives++) {
+            script =
+                    job -> {
+                        if (advanced.size() % 2 == 0) {
+                            throw new InternalError("a fault in a mapped file");
+                        }
+                        return Step.OUTSIDE;
+                    };
+            assertThatThrownBy(() -> addAndKick(0, 2)).isInstanceOf(InternalError.class);
+            assertThat(dma.isInSection()).isFalse();
+            device.systemReset();
+            assertThat(work.jobs).isEqualTo(JOBS);
+            start();
+        }
+        script = job -> job.finish(0);
+        addAndKick(0, 1);
+        assertThat(used(0)).isEqualTo(1);
+    }
+
+    // --- rings
+
+    @Test
+    void absentRingIsTriedAgainAndCountsAsAWait() {
+        dma.trap(drivers[0].availAddress(), drivers[0].availAddress() + 3, Outcome.ABSENT);
+        addAndKick(0, 1);
+        assertThat(device.needsTick()).isTrue();
+        dma.clearTraps();
+        device.memoryChanged();
+        assertThat(used(0)).isEqualTo(1);
+        assertThat(device.needsTick()).isFalse();
+    }
+
+    @Test
+    void absentUsedRingLosesNothing() {
+        dma.trap(drivers[0].usedAddress(), drivers[0].usedAddress() + 3, Outcome.ABSENT);
+        addAndKick(0, 2);
+        assertThat(used(0)).isZero();
+        assertThat(device.needsTick()).isTrue();
+        dma.clearTraps();
+        device.memoryChanged();
+        assertThat(used(0)).isEqualTo(2);
+        assertThat(advanced).as("done once").hasSize(2);
+    }
+
+    @Test
+    void workOfAnotherThreadIsABrokenInvariant() throws InterruptedException {
+        device.kick(0);
+        Throwable[] seen = new Throwable[1];
+        Thread other =
+                Thread.ofPlatform()
+                        .start(() -> {
+                            try {
+                                device.kick(0);
+                            } catch (AssertionError e) {
+                                seen[0] = e;
+                            }
+                        });
+        other.join();
+        assertThat(seen[0]).isInstanceOf(AssertionError.class);
+    }
+}

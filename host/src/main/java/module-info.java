@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * Object models of the host side. Knows no Linux call: files and memory of programs are handed in.
+ */
+module org.ioasis.host {
+    requires static transitive org.jspecify;
+    requires transitive org.ioasis.core;
+
+    exports org.ioasis.iommufd;
+}

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.ioasis.iommufd;
+
+import java.util.concurrent.atomic.AtomicLong;
+
+/**
+ * What a process is charged for pages that are held for it: counters only, no page is locked by
+ * them. Numbers of pages. Any thread.
+ */
+public final class LockedMemory {
+    private final AtomicLong pinned = new AtomicLong();
+    private final AtomicLong locked = new AtomicLong();
+    private final AtomicLong user;
+    private final long limitPages;
+
+    /**
+     * @param user pages charged to the user whose process it is, shared by that user's processes
+     * @param limitPages RLIMIT_MEMLOCK in pages; negative: none
+     */
+    public LockedMemory(AtomicLong user, long limitPages) {
+        this.user = user;
+        this.limitPages = limitPages;
+    }
+
+    /** Pages held: VmPin. */
+    public long pinned() {
+        return pinned.get();
+    }
+
+    /** Pages charged to the process: VmLck. */
+    public long locked() {
+        return locked.get();
+    }
+
+    /** Pages charged to the user. */
+    public long user() {
+        return user.get();
+    }
+
+    void pin(long pages) {
+        pinned.addAndGet(pages);
+    }
+
+    boolean chargeProcess(long pages) {
+        return charge(locked, pages);
+    }
+
+    boolean chargeUser(long pages) {
+        return charge(user, pages);
+    }
+
+    private boolean charge(AtomicLong account, long pages) {
+        while (true) {
+            long now = account.get();
+            if (pages > 0 && limitPages >= 0 && now + pages > limitPages) {
+                return false;
+            }
+            if (account.compareAndSet(now, now + pages)) {
+                return true;
+            }
+        }
+    }
+}
