@@ -162,7 +162,7 @@ public record MachineView(
                 unit.device().eventsDelivered(),
                 engine.faults().recent(),
                 unit.device().unknownEndpoint(),
-                unit.devices().stream().map(device -> view(engine, device)).toList(),
+                unit.devices().stream().map(device -> view(device)).toList(),
                 unit.present().size(),
                 unit.present().stream()
                         .limit(PRESENT_MAX)
@@ -186,7 +186,7 @@ public record MachineView(
         return new DeviceView(device.id(), device.status(), device.driverFeatures(), broken);
     }
 
-    private static EndpointView view(Iommu engine, EndpointDevice device) {
+    private static EndpointView view(EndpointDevice device) {
         long domain = device.endpoint().domainId();
         return new EndpointView(
                 device.name(),

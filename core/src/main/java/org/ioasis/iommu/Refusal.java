@@ -128,6 +128,7 @@ public enum Refusal {
                     "the IOMMU's memory for mapping tables has no room for the tables of this mapping");
 
     private final Status status;
+
     @SuppressWarnings("ImmutableEnumChecker") // functions of what they are given
     private final Function<Question, String> explanation;
 
