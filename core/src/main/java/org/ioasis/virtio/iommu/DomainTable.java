@@ -45,7 +45,7 @@ public final class DomainTable {
     }
 
     /** Takes over the domains of a saved state. */
-    void adopt(List<Domain> restored) {
+    public void adopt(List<Domain> restored) {
         restored.forEach(this::enter);
     }
 
