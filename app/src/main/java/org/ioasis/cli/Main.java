@@ -22,6 +22,7 @@ import picocli.CommandLine.ParameterException;
         subcommands = {
             VmCommand.class,
             ServeCommand.class,
+            HostCommand.class,
             ViotCommand.class,
             DeviceTreeCommand.class,
             AskCommand.Dump.class,
