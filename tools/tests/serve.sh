@@ -14,7 +14,7 @@ stop_hard() {
 serve() { # argument...
     : >said
     # A job in the background has SIGINT ignored, which a JVM leaves so.
-    env --default-signal=INT "$project/ioasis" serve "$@" >said 2>complaints &
+    (with_signals "$project/ioasis" serve "$@") >said 2>complaints &
     server=$!
     # In the test's own shell, which a failure ends: a server must not outlive it.
     trap stop_hard EXIT

@@ -9,6 +9,7 @@ module org.ioasis.server {
 
     exports org.ioasis.loop;
     exports org.ioasis.pci;
+    exports org.ioasis.peer;
     exports org.ioasis.program;
     exports org.ioasis.topology;
     exports org.ioasis.vfiouser;

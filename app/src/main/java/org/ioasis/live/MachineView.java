@@ -186,15 +186,8 @@ public record MachineView(
     }
 
     private static DeviceView view(VirtioDevice device) {
-        String broken = device.brokenReason();
-        for (int i = 0; i < device.queueCount() && broken == null; i++) {
-            // Not broken for the device: the driver may only have moved to another domain.
-            if (device.queueEnabled(i) && device.queue(i).isFaulted()) {
-                broken =
-                        "the ring of queue %d is at an address that the IOMMU refuses".formatted(i);
-            }
-        }
-        return new DeviceView(device.id(), device.status(), device.driverFeatures(), broken);
+        return new DeviceView(
+                device.id(), device.status(), device.driverFeatures(), device.brokenReason());
     }
 
     private static EndpointView view(Iommu engine, EndpointDevice device) {

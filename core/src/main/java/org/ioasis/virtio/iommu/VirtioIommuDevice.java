@@ -57,8 +57,6 @@ public final class VirtioIommuDevice implements DeviceType {
     public static final long FEATURES =
             F_INPUT_RANGE | F_DOMAIN_RANGE | F_MAP_UNMAP | F_PROBE | F_MMIO | F_BYPASS_CONFIG;
 
-    private static final String RING_FAULTED = "ring of the IOMMU itself faulted";
-
     private final Iommu iommu;
     private final Executor deviceThread;
     private final long offered;
@@ -470,7 +468,7 @@ public final class VirtioIommuDevice implements DeviceType {
         }
         isDriverReady |= taken > 0;
         areRequestsAbsent = isAbsent;
-        if (pop == Pop.BROKEN || pop == Pop.FAULT) {
+        if (pop == Pop.BROKEN) {
             running.needsReset(reason(queue));
         } else {
             noteAbsence(running, taken > 0);
@@ -664,8 +662,7 @@ public final class VirtioIommuDevice implements DeviceType {
     }
 
     private static String reason(SplitQueue queue) {
-        String broken = queue.brokenReason();
-        return broken == null ? RING_FAULTED : broken;
+        return requireNonNull(queue.brokenReason());
     }
 
     /**
@@ -823,10 +820,7 @@ public final class VirtioIommuDevice implements DeviceType {
         tellOfEvents();
         areEventsAbsent = isAbsent || pop == Pop.ABSENT || published == Outcome.ABSENT;
         boolean isBroken =
-                pop == Pop.BROKEN
-                        || pop == Pop.FAULT
-                        || published == Outcome.FAULT
-                        || published == Outcome.REFUSED;
+                pop == Pop.BROKEN || published == Outcome.FAULT || published == Outcome.REFUSED;
         if (isBroken) {
             running.needsReset(reason(queue));
         } else {
