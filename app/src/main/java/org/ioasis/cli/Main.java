@@ -22,7 +22,6 @@ import picocli.CommandLine.ParameterException;
         subcommands = {
             VmCommand.class,
             ServeCommand.class,
-            HostCommand.class,
             ViotCommand.class,
             DeviceTreeCommand.class,
             AskCommand.Dump.class,

@@ -78,8 +78,7 @@ public record KernelTests(Path folder, String version) {
             }
         }
         CacheFolder.Part part = there.get();
-        return new KernelTests(
-                part.folder(), part.notes().getOrDefault(VERSION_NOTE, "unknown"));
+        return new KernelTests(part.folder(), part.notes().getOrDefault(VERSION_NOTE, "unknown"));
     }
 
     private static void requirePrograms(Host host) throws UnavailableException {
@@ -192,7 +191,8 @@ public record KernelTests(Path folder, String version) {
                         "cc cannot build " + program);
             } catch (IOException e) {
                 throw new UnavailableException(
-                        e.getMessage() + "\n(on Debian the packages gcc and libc6-dev are needed)", e);
+                        e.getMessage() + "\n(on Debian the packages gcc and libc6-dev are needed)",
+                        e);
             }
         }
     }

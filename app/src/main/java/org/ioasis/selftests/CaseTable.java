@@ -62,6 +62,8 @@ final class CaseTable {
     }
 
     private static String column(String line, int from, int to) {
-        return from >= line.length() ? "" : line.substring(from, Math.min(to, line.length())).strip();
+        return from >= line.length()
+                ? ""
+                : line.substring(from, Math.min(to, line.length())).strip();
     }
 }

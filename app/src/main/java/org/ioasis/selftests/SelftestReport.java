@@ -30,19 +30,18 @@ public record SelftestReport(String version, List<Case> cases) {
     public String text() {
         StringBuilder text = new StringBuilder();
         byFixture()
-                .forEach(
-                        (fixture, all) -> {
-                            text.append("%-24s %s%n".formatted(fixture, counts(all)));
-                            for (Case each : all) {
-                                if (each.outcome() != Outcome.PASSED) {
-                                    text.append("  ")
-                                            .append(each.outcome() == Outcome.FAILED ? "FAIL " : "skip ")
-                                            .append(each.name())
-                                            .append(each.words().isEmpty() ? "" : ": " + each.words())
-                                            .append(System.lineSeparator());
-                                }
-                            }
-                        });
+                .forEach((fixture, all) -> {
+                    text.append("%-24s %s%n".formatted(fixture, counts(all)));
+                    for (Case each : all) {
+                        if (each.outcome() != Outcome.PASSED) {
+                            text.append("  ")
+                                    .append(each.outcome() == Outcome.FAILED ? "FAIL " : "skip ")
+                                    .append(each.name())
+                                    .append(each.words().isEmpty() ? "" : ": " + each.words())
+                                    .append(System.lineSeparator());
+                        }
+                    }
+                });
         text.append("%-24s %s%n".formatted("linux-source " + version, counts(cases)));
         return text.toString();
     }
@@ -50,7 +49,8 @@ public record SelftestReport(String version, List<Case> cases) {
     /** The whole as JSON. */
     public String json() {
         StringBuilder json = new StringBuilder();
-        json.append("{\n  \"version\": ").append(quoted(version));
+        json.append("{\n  \"report\": \"ioasis selftests\",\n  \"version\": ")
+                .append(quoted(version));
         for (Outcome outcome : Outcome.values()) {
             json.append(",\n  \"")
                     .append(outcome.name().toLowerCase(java.util.Locale.ROOT))

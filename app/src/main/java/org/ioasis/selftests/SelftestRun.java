@@ -48,7 +48,8 @@ public final class SelftestRun {
                 new ProcessBuilder(tests.program(program).toString(), "-l")
                         .redirectError(ProcessBuilder.Redirect.DISCARD)
                         .start();
-        List<String> names = CaseTable.names(new String(list.getInputStream().readAllBytes(), UTF_8));
+        List<String> names =
+                CaseTable.names(new String(list.getInputStream().readAllBytes(), UTF_8));
         list.waitFor();
         return names;
     }
@@ -81,10 +82,7 @@ public final class SelftestRun {
         TestLines lines = new TestLines(ended);
         ProgramRun run =
                 ProgramRun.start(
-                        command(program, arguments, output),
-                        nodes.get(),
-                        true,
-                        CallTrace.none());
+                        command(program, arguments, output), nodes.get(), true, CallTrace.none());
         CompletableFuture<ChildProcess.End> end = new CompletableFuture<>();
         Thread.ofPlatform()
                 .name("waits for " + program)

@@ -97,8 +97,7 @@ final class MockFiles extends Devices {
 
     private int openFolder(TaskCaller caller, boolean isCloseOnExec) {
         try (Fd folder =
-                FileBytes.open(
-                        debugfs().toString(), FileBytes.O_RDONLY | FileBytes.O_DIRECTORY)) {
+                FileBytes.open(debugfs().toString(), FileBytes.O_RDONLY | FileBytes.O_DIRECTORY)) {
             return caller.giveAsAnswer(folder, isCloseOnExec);
         } catch (ErrnoException e) {
             return -e.errno();
@@ -126,7 +125,9 @@ final class MockFiles extends Devices {
         }
     }
 
-    /** The kernel's own text with our accounts in it; of processes that we know none for, its own. */
+    /**
+     * The kernel's own text with our accounts in it; of processes that we know none for, its own.
+     */
     private static int openStatus(TaskCaller caller, String process, boolean isCloseOnExec) {
         int number = process.equals("self") ? caller.thread() : Integer.parseInt(process);
         LockedMemory account = caller.accountOf(number);

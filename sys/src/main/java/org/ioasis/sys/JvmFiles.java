@@ -41,8 +41,7 @@ final class JvmFiles {
                 }
             }
         } catch (IOException e) {
-            ErrnoException refusal =
-                    new ErrnoException("readlink", "/proc/self/fd", Errno.ENOENT);
+            ErrnoException refusal = new ErrnoException("readlink", "/proc/self/fd", Errno.ENOENT);
             refusal.initCause(e);
             throw refusal;
         }
