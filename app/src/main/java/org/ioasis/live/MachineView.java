@@ -13,8 +13,8 @@ import org.ioasis.iommu.fault.Fault;
 import org.ioasis.machine.EndpointDevice;
 import org.ioasis.machine.IommuUnit;
 import org.ioasis.machine.Machine;
+import org.ioasis.peer.ServedInfo;
 import org.ioasis.spec.Virtio;
-import org.ioasis.vfiouser.ServerInfo;
 import org.ioasis.virtio.VirtioDevice;
 import org.ioasis.virtio.iommu.RequestCounts;
 import org.ioasis.virtio.iommu.RequestType;
@@ -72,7 +72,7 @@ public record MachineView(
      */
     public record IommuView(
             String name,
-            ServerInfo server,
+            ServedInfo server,
             DeviceView device,
             boolean isBypassing,
             int domainCount,
@@ -108,7 +108,7 @@ public record MachineView(
     public record EndpointView(
             String name,
             long id,
-            ServerInfo server,
+            ServedInfo server,
             DeviceView device,
             boolean wasProbed,
             boolean wasAttached,

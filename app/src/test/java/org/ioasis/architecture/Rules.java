@@ -59,7 +59,7 @@ final class Rules {
         MAY_USE.put("iommufd", List.of("iommu", "memory", "spec"));
         MAY_USE.put("iommufd.mock", List.of("iommufd", "iommu", "memory", "spec"));
         // server: a protocol knows the functions that it carries, and no other protocol.
-        MAY_USE.put("loop", List.of("sys", "memory", "spec"));
+        MAY_USE.put("loop", List.of("sys"));
         MAY_USE.put("pci", List.of("loop", "sys", "virtio", "virtqueue", "memory", "spec"));
         MAY_USE.put("peer", List.of("loop", "sys", "memory", "spec"));
         MAY_USE.put("vfiouser", List.of("peer", "pci", "loop", "sys", "memory", "spec"));
