@@ -140,7 +140,7 @@ public final class Machine implements AutoCloseable {
      */
     public IommuUnit addIommu(String iommuName, IommuOptions options, Path socket)
             throws IOException {
-        EngineMemory reserved = EngineMemory.reserve(options.tableLimit());
+        EngineMemory reserved = EngineMemory.reserve(IommuOptions.TABLE_LIMIT);
         boolean isAdded = false;
         try {
             IommuUnit unit = iommu(iommuName, options, socket, reserved);
@@ -159,7 +159,7 @@ public final class Machine implements AutoCloseable {
             String iommuName, IommuOptions options, Path socket, EngineMemory reserved)
             throws IOException {
         SessionTasks tasks = new SessionTasks(loop);
-        TablePool pool = new TablePool(new EngineTables(reserved), options.tableLimit(), guards);
+        TablePool pool = new TablePool(new EngineTables(reserved), IommuOptions.TABLE_LIMIT, guards);
         Iommu engine =
                 new Iommu(
                         options,
