@@ -10,6 +10,7 @@ import org.ioasis.iommu.EndpointCounts;
 import org.ioasis.iommu.Iommu;
 import org.ioasis.iommu.Status;
 import org.ioasis.iommu.fault.Fault;
+import org.ioasis.iommu.mapping.Translation.Kind;
 import org.ioasis.machine.EndpointDevice;
 import org.ioasis.machine.IommuUnit;
 import org.ioasis.machine.Machine;
@@ -173,7 +174,7 @@ public record MachineView(
                 unit.device().eventsDelivered(),
                 engine.faults().recent(),
                 unit.device().unknownEndpoint(),
-                unit.devices().stream().map(device -> view(engine, device)).toList(),
+                unit.devices().stream().map(device -> view(device)).toList(),
                 unit.present().size(),
                 unit.present().stream()
                         .limit(PRESENT_MAX)
@@ -186,18 +187,11 @@ public record MachineView(
     }
 
     private static DeviceView view(VirtioDevice device) {
-        String broken = device.brokenReason();
-        for (int i = 0; i < device.queueCount() && broken == null; i++) {
-            // Not broken for the device: the driver may only have moved to another domain.
-            if (device.queueEnabled(i) && device.queue(i).isFaulted()) {
-                broken =
-                        "the ring of queue %d is at an address that the IOMMU refuses".formatted(i);
-            }
-        }
-        return new DeviceView(device.id(), device.status(), device.driverFeatures(), broken);
+        return new DeviceView(
+                device.id(), device.status(), device.driverFeatures(), device.brokenReason());
     }
 
-    private static EndpointView view(Iommu engine, EndpointDevice device) {
+    private static EndpointView view(EndpointDevice device) {
         long domain = device.endpoint().domainId();
         return new EndpointView(
                 device.name(),
@@ -207,7 +201,7 @@ public record MachineView(
                 device.endpoint().wasProbed(),
                 device.endpoint().wasAttached(),
                 domain,
-                domain >= 0 && engine.isBypassDomain((int) domain),
+                device.endpoint().attachment().kind() == Kind.IDENTITY,
                 device.accesses());
     }
 

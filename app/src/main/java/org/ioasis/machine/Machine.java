@@ -10,6 +10,7 @@ import java.util.Optional;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.TimeUnit;
+import org.ioasis.iommu.Attachment;
 import org.ioasis.iommu.Endpoint;
 import org.ioasis.iommu.EndpointCounts;
 import org.ioasis.iommu.EndpointProperties;
@@ -140,7 +141,7 @@ public final class Machine implements AutoCloseable {
      */
     public IommuUnit addIommu(String iommuName, IommuOptions options, Path socket)
             throws IOException {
-        EngineMemory reserved = EngineMemory.reserve(IommuOptions.TABLE_LIMIT);
+        EngineMemory reserved = EngineMemory.reserve(options.tableLimit());
         boolean isAdded = false;
         try {
             IommuUnit unit = iommu(iommuName, options, socket, reserved);
@@ -159,7 +160,7 @@ public final class Machine implements AutoCloseable {
             String iommuName, IommuOptions options, Path socket, EngineMemory reserved)
             throws IOException {
         SessionTasks tasks = new SessionTasks(loop);
-        TablePool pool = new TablePool(new EngineTables(reserved), IommuOptions.TABLE_LIMIT, guards);
+        TablePool pool = new TablePool(new EngineTables(reserved), options.tableLimit(), guards);
         Iommu engine =
                 new Iommu(
                         options,
@@ -307,6 +308,7 @@ public final class Machine implements AutoCloseable {
 
     /** Serves from now on. */
     public void start() {
+        loop.execute(guards::claim);
         loop.start();
     }
 
@@ -364,7 +366,8 @@ public final class Machine implements AutoCloseable {
     private void endSessionOf(PinnedLease lease) {
         for (IommuUnit iommu : iommus) {
             for (EndpointDevice device : iommu.devices()) {
-                if (lease.isOwnedBy(device.endpoint())) {
+                if (lease.owner() instanceof Attachment owner
+                        && owner.endpoint() == device.endpoint()) {
                     device.server()
                             .endSession(
                                     "a lease on 0x%x..0x%x could not be taken back at its deadline"

@@ -8,6 +8,7 @@ import static org.ioasis.virtio.iommu.Wire.LE64;
 
 import java.lang.foreign.MemorySegment;
 import org.ioasis.iommu.Completion;
+import org.ioasis.iommu.Refusal;
 import org.ioasis.iommu.Status;
 import org.ioasis.virtqueue.Chain;
 import org.jspecify.annotations.Nullable;
@@ -50,8 +51,8 @@ final class RequestSlot implements Completion {
     /** The answer is there, given or not. */
     boolean isComplete;
 
-    /** The answer was planted ({@link Injection}). */
-    boolean isPlanted;
+    /** Why a check has refused it, if one has. */
+    @Nullable Refusal refusal;
 
     /** Bytes after which the answer ends by a planted failure, or -1. */
     int truncatedTo = -1;
@@ -67,7 +68,7 @@ final class RequestSlot implements Completion {
         isInBatch = true;
         isComplete = false;
         settled = null;
-        isPlanted = false;
+        refusal = null;
         truncatedTo = -1;
     }
 
@@ -103,6 +104,12 @@ final class RequestSlot implements Completion {
         status = answer;
         isComplete = true;
         answered.answered(this);
+    }
+
+    @Override
+    public void refused(Refusal why) {
+        refusal = why;
+        complete(why.status());
     }
 
     @Override
