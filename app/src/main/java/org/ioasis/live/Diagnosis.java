@@ -95,9 +95,8 @@ public record Diagnosis(List<Finding> findings) {
                                 machine.name(),
                                 Cause.LOOP_STUCK,
                                 "the machine's loop does not answer",
-                                "this is a bug of Ioasis: please report the stack of the thread "
-                                        + machine.name()
-                                        + " (jstack)"));
+                                "this is a bug of Ioasis: please report what `ioasis dump` prints, the stack of"
+                                        + " the loop's thread"));
             }
             for (IommuView iommu : machine.iommus()) {
                 String name = machine.name() + "/" + iommu.name();

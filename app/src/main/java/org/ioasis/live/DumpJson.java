@@ -34,6 +34,7 @@ final class DumpJson {
                 json.writeStringField("name", machine.name());
                 json.writeBooleanField("answers", machine.answers());
                 json.writeNumberField("internalFailures", machine.internalFailures());
+                json.writeStringField("loop", machine.loop());
                 json.writeArrayFieldStart("iommus");
                 for (IommuView iommu : machine.iommus()) {
                     write(json, iommu);

@@ -33,6 +33,7 @@ final class DumpText {
                 out.append(", %d internal failures".formatted(machine.internalFailures()));
             }
             out.append('\n');
+            machine.loop().lines().forEach(line -> out.append("  ").append(line).append('\n'));
             for (IommuView iommu : machine.iommus()) {
                 append(out, iommu);
             }

@@ -25,10 +25,11 @@ import org.jspecify.annotations.Nullable;
  * A machine at one moment, taken on its loop thread. Immutable.
  *
  * @param answers false if its loop does not: then nothing else is known
+ * @param loop what the loop is doing, with its thread's stack; empty if all is well
  * @param internalFailures calls on the loop that failed, each a bug of ours
  */
 public record MachineView(
-        String name, boolean answers, long internalFailures, List<IommuView> iommus) {
+        String name, boolean answers, long internalFailures, String loop, List<IommuView> iommus) {
 
     private static final int DOMAINS_MAX = 64;
     private static final int MAPPINGS_MAX = 32;
@@ -139,8 +140,19 @@ public record MachineView(
         if (answers && !taken.isEmpty()) {
             iommus.addAll(taken.getFirst());
         }
+        boolean isKnown = answers && !taken.isEmpty();
+        long failures = machine.internalFailures();
         return new MachineView(
-                machine.name(), answers && !taken.isEmpty(), machine.internalFailures(), iommus);
+                machine.name(),
+                isKnown,
+                failures,
+                isKnown && failures == 0 ? "" : machine.loopState(),
+                iommus);
+    }
+
+    /** For people. */
+    public String text() {
+        return DumpText.of(List.of(this));
     }
 
     private static IommuView view(IommuUnit unit) {
@@ -175,15 +187,8 @@ public record MachineView(
     }
 
     private static DeviceView view(VirtioDevice device) {
-        String broken = device.brokenReason();
-        for (int i = 0; i < device.queueCount() && broken == null; i++) {
-            // Not broken for the device: the driver may only have moved to another domain.
-            if (device.queueEnabled(i) && device.queue(i).isFaulted()) {
-                broken =
-                        "the ring of queue %d is at an address that the IOMMU refuses".formatted(i);
-            }
-        }
-        return new DeviceView(device.id(), device.status(), device.driverFeatures(), broken);
+        return new DeviceView(
+                device.id(), device.status(), device.driverFeatures(), device.brokenReason());
     }
 
     private static EndpointView view(EndpointDevice device) {

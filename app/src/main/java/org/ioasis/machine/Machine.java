@@ -11,7 +11,6 @@ import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.TimeUnit;
 import org.ioasis.iommu.Attachment;
-import org.ioasis.iommu.DomainView;
 import org.ioasis.iommu.Endpoint;
 import org.ioasis.iommu.EndpointCounts;
 import org.ioasis.iommu.EndpointProperties;
@@ -42,7 +41,6 @@ import org.ioasis.virtio.DeviceType;
 import org.ioasis.virtio.blk.BlkSettings;
 import org.ioasis.virtio.blk.FileStore;
 import org.ioasis.virtio.blk.VirtioBlk;
-import org.ioasis.virtio.iommu.RequestCounts;
 import org.ioasis.virtio.iommu.RequestType;
 import org.ioasis.virtio.iommu.VirtioIommuDevice;
 import org.ioasis.virtio.rng.VirtioRng;
@@ -54,7 +52,7 @@ import org.jspecify.annotations.Nullable;
  * server on a socket of its own, all served by one event loop. Blocking file I/O goes to a small
  * pool.
  *
- * <p>Built and closed by one thread; {@link #dump} and the counters are for any.
+ * <p>Built and closed by one thread; {@link #loopState} and the counters are for any.
  */
 public final class Machine implements AutoCloseable {
     /**
@@ -66,10 +64,9 @@ public final class Machine implements AutoCloseable {
 
     private static final int FAULT_CAPACITY = 64;
     private static final int FAULTS_PER_SECOND = 256;
-    private static final int DOMAINS_MAX = 64;
     private static final int IO_THREADS = 2;
 
-    private static final long DUMP_NANOS = 2_000_000_000L;
+    private static final long ANSWER_NANOS = 2_000_000_000L;
 
     /** What an x86 VMM's devices have: the doorbell of interrupts, and nothing else. */
     public static final EndpointProperties X86_ENDPOINT =
@@ -260,7 +257,7 @@ public final class Machine implements AutoCloseable {
      * @return false if the loop does not answer within two seconds; the task may still run
      */
     public boolean onLoop(Runnable task) {
-        return loop.executeAndWait(task, DUMP_NANOS);
+        return loop.executeAndWait(task, ANSWER_NANOS);
     }
 
     /** Serves from now on. */
@@ -310,7 +307,8 @@ public final class Machine implements AutoCloseable {
     }
 
     /**
-     * Calls on the loop that failed: each is a bug of ours, and the reason stands in {@link #dump}.
+     * Calls on the loop that failed: each is a bug of ours, and {@link #loopState} has the reason
+     * of the last.
      */
     public long internalFailures() {
         return loop.failures();
@@ -333,75 +331,9 @@ public final class Machine implements AutoCloseable {
         }
     }
 
-    /**
-     * Everything that helps to see why a guest does not go on: loop, sessions, devices, domains,
-     * counters. When the loop does not answer, what can be seen from outside.
-     */
-    public String dump() {
-        StringBuilder text = new StringBuilder(loop.dump());
-        for (IommuUnit iommu : iommus) {
-            dump(iommu, text);
-        }
-        return text.toString();
-    }
-
-    private void dump(IommuUnit iommu, StringBuilder text) {
-        text.append(iommu.server().dump());
-        text.append(device(iommu.name(), iommu.function()));
-        for (EndpointDevice device : iommu.devices()) {
-            text.append(device.server().dump());
-            text.append(device(device.name(), device.function()));
-            text.append("  ").append(device.accesses()).append('\n');
-            switch (device) {
-                case Disk disk -> text.append("  ").append(disk.requests()).append('\n');
-                case Rng rng -> text.append("  ").append(rng.requests()).append('\n');
-            }
-        }
-        RequestCounts requests = iommu.device().counts();
-        text.append("requests:");
-        for (RequestType type : RequestType.values()) {
-            for (Status status : Status.values()) {
-                long count = requests.answeredWith(type, status);
-                if (count > 0) {
-                    text.append(' ')
-                            .append(type)
-                            .append('/')
-                            .append(status)
-                            .append('=')
-                            .append(count);
-                }
-            }
-        }
-        text.append(" unanswered=").append(requests.unansweredRequests()).append('\n');
-        for (Fault fault : iommu.engine().faults().recent()) {
-            text.append("fault: ").append(describe(fault)).append('\n');
-        }
-        String[] domains = {"domains: the loop does not answer\n"};
-        boolean _ = onLoop(() -> domains[0] = domains(iommu));
-        text.append(domains[0]);
-    }
-
-    private static String domains(IommuUnit iommu) {
-        StringBuilder text = new StringBuilder();
-        for (EndpointDevice device : iommu.devices()) {
-            long domain = device.endpoint().domainId();
-            text.append("endpoint 0x").append(Integer.toHexString(device.endpoint().id()));
-            text.append(domain < 0 ? ": detached\n" : ": domain 0x%x%n".formatted(domain));
-        }
-        for (DomainView domain : iommu.engine().domains(DOMAINS_MAX, 0)) {
-            text.append("domain 0x%x: %d mappings%n".formatted(domain.id(), domain.mappingCount()));
-        }
-        return text.toString();
-    }
-
-    private static String device(String name, VirtioPciFunction function) {
-        String reason = function.device().brokenReason();
-        return "  %s: status 0x%x, features 0x%x%s%n"
-                .formatted(
-                        name,
-                        function.device().status(),
-                        function.device().driverFeatures(),
-                        reason == null ? "" : ", needs reset: " + reason);
+    /** What the loop is doing, with its thread's stack, also when it does not answer. */
+    public String loopState() {
+        return loop.dump();
     }
 
     /** One line on a fault, for people. */

@@ -61,8 +61,11 @@ final class Rules {
         // server: a protocol knows the functions that it carries, and no other protocol.
         MAY_USE.put("loop", List.of("sys", "memory", "spec"));
         MAY_USE.put("pci", List.of("loop", "sys", "virtio", "virtqueue", "memory", "spec"));
-        MAY_USE.put("vfiouser", List.of("pci", "loop", "sys", "memory", "spec"));
+        MAY_USE.put("peer", List.of("loop", "sys", "memory", "spec"));
+        MAY_USE.put("vfiouser", List.of("peer", "pci", "loop", "sys", "memory", "spec"));
         MAY_USE.put("vhostuser", List.of("loop", "sys", "virtio", "virtqueue", "memory", "spec"));
+        // What answers system calls knows no guest and none of its protocols.
+        MAY_USE.put("program", List.of("sys", "iommufd"));
         MAY_USE.put("topology", List.of("iommu", "spec"));
         // app: the only place where things are put together; QEMU and the guest on one side, our
         // devices on the other, and only a run knows both.

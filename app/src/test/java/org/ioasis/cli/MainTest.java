@@ -93,6 +93,8 @@ class MainTest {
                 arguments(
                         "viot --output FOLDER/o --iommu 00:01.0 --pci-bridge 00:01.0",
                         "--pci-bridge: not [SEGMENT:]BUS, as 01: 00:01.0"),
+                arguments("viot --check FOLDER/o --machine m", "--machine is one of --config FILE"),
+                arguments("viot --config c", "--config and --machine are for what --check finds"),
                 arguments("serve --config a --msi none", "--config describes everything"),
                 arguments("devicetree --iommu 00:01.0", "--output FILE is needed"),
                 arguments("devicetree --output FOLDER/o", "an --iommu or --mmio-iommu is needed"),

@@ -16,6 +16,8 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
+import java.util.concurrent.CountDownLatch;
 import java.util.stream.Stream;
 import org.ioasis.config.FlagConfig;
 import org.ioasis.config.ServeConfig;
@@ -488,6 +490,41 @@ class LiveServerTest {
         assertThat(json).contains("\"mappingCount\" : 40").contains("\"first\" : \"0x3e000\"");
         assertIsJson(json);
         assertIsJson(ask("check json").text());
+    }
+
+    @Test
+    void loopThatDoesNotAnswerIsShownWithItsStack() throws Exception {
+        start(false);
+        Server running = Objects.requireNonNull(server);
+        CountDownLatch hangs = new CountDownLatch(1);
+        CountDownLatch goesOn = new CountDownLatch(1);
+        Thread.ofVirtual()
+                .start(() -> {
+                    boolean _ = running.machines().getFirst().onLoop(() -> hang(hangs, goesOn));
+                });
+        hangs.await();
+
+        String text = ask("dump").text();
+        String json = ask("dump json").text();
+        ControlClient.Answer checked = ask("check");
+        goesOn.countDown();
+
+        assertThat(text)
+                .startsWith("machine machine: its loop does not answer\n  loop machine: ")
+                .contains("org.ioasis.serve.LiveServerTest.hang(");
+        assertThat(json).contains("org.ioasis.serve.LiveServerTest.hang(");
+        assertIsJson(json);
+        assertThat(checked.status()).isEqualTo(1);
+        assertThat(checked.text()).contains("PROBLEM machine: the machine's loop does not answer");
+    }
+
+    private static void hang(CountDownLatch hangs, CountDownLatch goesOn) {
+        hangs.countDown();
+        try {
+            goesOn.await();
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
     }
 
     private static void assertIsJson(String text) throws IOException {

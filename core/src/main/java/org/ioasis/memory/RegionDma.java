@@ -18,7 +18,6 @@ public abstract class RegionDma implements Dma {
     private final Guard guard;
     private long offset;
     private long reach;
-    private RegionTable regions = RegionTable.EMPTY;
 
     // The region of the last access of this section, which most likely is that of the next one:
     // none has 2^64 bytes, so a length of 0 is no region.
@@ -26,6 +25,7 @@ public abstract class RegionDma implements Dma {
     private long regionFirst;
     private long regionLength;
     private int regionAccesses;
+    private @Nullable Region region;
 
     protected RegionDma(GuestMemory memory, Guard guard) {
         this.memory = memory;
@@ -35,8 +35,6 @@ public abstract class RegionDma implements Dma {
     @Override
     public void enter() {
         guard.enter();
-        // One for the section: who takes a region away waits for its end.
-        regions = memory.table();
     }
 
     @Override
@@ -46,7 +44,7 @@ public abstract class RegionDma implements Dma {
         segment = NOWHERE;
         regionLength = 0;
         reach = 0;
-        regions = RegionTable.EMPTY;
+        region = null;
     }
 
     @Override
@@ -83,14 +81,19 @@ public abstract class RegionDma implements Dma {
     }
 
     private Outcome locateElsewhere(long gpa, long length, Access access) {
-        Region found = regions.find(gpa);
+        Region found = memory.find(gpa);
         if (found == null) {
             return Outcome.ABSENT;
         }
         MemorySegment bytes = found.segment();
-        if (bytes == null || (!found.isWritable() && access == Access.WRITE)) {
+        if (bytes == null) {
+            memory.countUnreachable();
             return Outcome.REFUSED;
         }
+        if (!found.isWritable() && access == Access.WRITE) {
+            return Outcome.REFUSED;
+        }
+        region = found;
         segment = bytes;
         regionFirst = found.gpaFirst();
         regionLength = bytes.byteSize();
@@ -188,7 +191,7 @@ public abstract class RegionDma implements Dma {
     private @Nullable PinnedLease lease(
             long address, Access access, long epoch, long deadlineNanos, Arena arena) {
         long gpa = regionFirst + offset;
-        Region lent = regions.find(gpa);
+        Region lent = region;
         if (lent == null) {
             throw new IllegalStateException("nothing is resolved");
         }

@@ -93,6 +93,13 @@ public final class SplitQueue {
     /** A buffer that runs over the end of the address space. */
     public static final String BUFFER_WRAPS = "buffer wraps around the address space";
 
+    /**
+     * The IOMMU refused the access to a ring or an indirect table; it has reported the fault.
+     * Trying again would only repeat it, and a driver that is being replaced leaves such rings
+     * behind.
+     */
+    public static final String RING_FAULTED = "ring at an address that the IOMMU refuses";
+
     /** The memory under a ring cannot be accessed as rings are, for example read-only. */
     public static final String RING_REFUSED = "ring in memory that refuses the access";
 
@@ -110,9 +117,7 @@ public final class SplitQueue {
         /** Nothing: it is not enabled, or the device has not started. */
         STOPPED,
         RUNNING,
-        /** Nothing any more, because an access to a ring has faulted. */
-        FAULTED,
-        /** Nothing any more, because the driver has broken a rule. */
+        /** Nothing any more; why is {@link #brokenReason}. */
         BROKEN
     }
 
@@ -251,17 +256,12 @@ public final class SplitQueue {
         }
     }
 
-    /** True between {@link #start} and the first of stop, fault and broken. */
+    /** True from {@link #start} until {@link #stop}, or until the queue is broken. */
     public boolean isRunning() {
         return state == State.RUNNING;
     }
 
-    /** True once an access to a ring has faulted, until the next {@link #stop}. */
-    public boolean isFaulted() {
-        return state == State.FAULTED;
-    }
-
-    /** Which rule the driver broke (one of the constants of this class), or null. */
+    /** Why the queue has stopped (one of the constants of this class), or null. */
     public @Nullable String brokenReason() {
         return brokenReason;
     }
@@ -481,14 +481,11 @@ public final class SplitQueue {
      * Shows the driver all pushed chains at once.
      *
      * @return OK; ABSENT: the used ring is not there now, the chains are kept for the next call;
-     *     FAULT: the used ring has faulted and the queue has stopped; REFUSED: the queue is broken
-     *     ({@link #brokenReason})
+     *     FAULT or REFUSED: the queue is broken ({@link #brokenReason})
      */
     public Outcome publish() {
         if (state != State.RUNNING) {
-            return state == State.BROKEN
-                    ? Outcome.REFUSED
-                    : state == State.FAULTED ? Outcome.FAULT : Outcome.OK;
+            return state == State.BROKEN ? Outcome.REFUSED : Outcome.OK;
         }
         int left = unpublished();
         if (left == 0) {
@@ -636,7 +633,7 @@ public final class SplitQueue {
     /** Draws the consequence of a failed access to a ring, and returns it unchanged. */
     private Outcome ringFailed(Outcome outcome) {
         switch (outcome) {
-            case FAULT -> state = State.FAULTED;
+            case FAULT -> broken(RING_FAULTED);
             case REFUSED -> broken(RING_REFUSED);
             case OK, ABSENT -> {}
         }
@@ -650,8 +647,7 @@ public final class SplitQueue {
         }
         return switch (outcome) {
             case ABSENT -> Pop.ABSENT;
-            case FAULT -> Pop.FAULT;
-            case REFUSED -> Pop.BROKEN;
+            case FAULT, REFUSED -> Pop.BROKEN;
             case OK -> throw new IllegalStateException("nothing failed");
         };
     }
@@ -664,7 +660,6 @@ public final class SplitQueue {
 
     private Pop notRunning() {
         return switch (state) {
-            case FAULTED -> Pop.FAULT;
             case BROKEN -> Pop.BROKEN;
             case STOPPED -> Pop.EMPTY;
             case RUNNING -> throw new IllegalStateException("running");

@@ -51,10 +51,12 @@ class ServeGuestTest {
         Command.link(folder);
         new Random(3).nextBytes(content);
         Files.write(folder.resolve("disk.img"), content);
+        kit = kit(KernelChoice.Debian.STABLE);
+    }
+
+    private static GuestKit kit(KernelChoice kernel) throws Exception {
         try (Cleanup cleanup = Cleanup.atExit()) {
-            kit =
-                    new Provisioner(Host.current(), cleanup, System.out::println)
-                            .provide(KernelChoice.Debian.STABLE);
+            return new Provisioner(Host.current(), cleanup, System.out::println).provide(kernel);
         }
     }
 
@@ -187,6 +189,104 @@ class ServeGuestTest {
                                     "./ioasis rogue read 0x0-0xffffffffffffffff --length 4096 --count 1000"))
                     .contains("1000 refused by the IOMMU");
             endBy("TERM", server);
+        }
+    }
+
+    @Test
+    void diskBehindAPcieToPciBridgeNeedsItsAliasWhichCheckNames() throws Exception {
+        assertThat(
+                        run(
+                                0,
+                                "./ioasis viot --output my.viot --iommu 00:10.0 --range 01:01.0"
+                                        + " --pci-bridge 01"))
+                .contains("alias 0000:01:00.0 is endpoint 0x100: serve each device behind");
+        String serve =
+                "./ioasis serve --iommu iommu.sock --blk disk.sock,file=disk.img,endpoint=0x108";
+
+        try (Command server = serve(serve)) {
+            try (Command qemu = qemu(server, ALL, ServeGuestTest::behindABridge)) {
+                qemu.await("hash=none");
+                assertThat(run(1, "./ioasis check"))
+                        .contains(
+                                "PROBLEM machine/disk0: the guest's driver attaches endpoint 0x100")
+                        .contains("do: add alias=0x100 to its --blk");
+            }
+            endBy("TERM", server);
+        }
+        try (Command server = serve(serve + ",alias=0x100")) {
+            try (Command qemu = qemu(server, ALL, ServeGuestTest::behindABridge)) {
+                qemu.await("hash=" + sha256(content));
+                assertThat(run(0, "./ioasis check")).contains("ok machine/disk0: translated");
+            }
+            endBy("TERM", server);
+        }
+    }
+
+    private static List<String> behindABridge(List<String> arguments) {
+        List<String> changed =
+                new ArrayList<>(List.of("  -device pcie-pci-bridge,id=br,addr=5 \\"));
+        arguments.forEach(line ->
+                changed.add(line.replace("\"addr\":\"11.0\"", "\"bus\":\"br\",\"addr\":\"1.0\"")));
+        return withMyTable(changed);
+    }
+
+    private static List<String> withMyTable(List<String> arguments) {
+        return arguments.stream()
+                .map(line ->
+                        line.strip().startsWith("-acpitable ")
+                                ? "  -acpitable file=my.viot \\"
+                                : line)
+                .toList();
+    }
+
+    @Test
+    void rangeOverTheChipsetCostsLinux7ItsIommuWhichCheckNamesAndPresentMends() throws Exception {
+        kit = kit(KernelChoice.Debian.BACKPORTS);
+        assertThat(run(0, "./ioasis viot --output my.viot --iommu 00:10.0 --range 00:11.0-00:1f.7"))
+                .contains("warning: the range 0000:00:11.0 to 0000:00:1f.7 names more than one");
+        String serve = "./ioasis serve --iommu iommu.sock --blk disk.sock,file=disk.img";
+
+        try (Command server = serve(serve)) {
+            try (Command qemu = qemu(server, ALL, ServeGuestTest::withMyTable)) {
+                qemu.await("hash=none");
+                assertThat(run(1, "./ioasis check"))
+                        .contains(
+                                "PROBLEM machine/iommu: the guest's driver asked for endpoint 0xf")
+                        .contains("--present 0xf");
+            }
+            endBy("TERM", server);
+        }
+        try (Command server = serve(serve + " --present 0xf8-0xff")) {
+            try (Command qemu = qemu(server, ALL, ServeGuestTest::withMyTable)) {
+                qemu.await("hash=" + sha256(content));
+                assertThat(run(0, "./ioasis check")).contains("ok machine/disk0: translated");
+                assertThat(run(0, "./ioasis dump"))
+                        .contains(
+                                "endpoint 0xf8, present; its accesses do not come through us, att");
+            }
+            endBy("TERM", server);
+        }
+    }
+
+    @Test
+    void imageHasOneWriterWhetherItIsQemuOrUs() throws Exception {
+        List<String> words = new ArrayList<>(environment());
+        words.addAll(kit.qemu().command());
+        words.addAll(
+                List.of("-nodefaults", "-display", "none", "-accel", "tcg", "-S", "-qmp", "stdio"));
+        words.addAll(List.of("-drive", "file=disk.img,format=raw,if=virtio"));
+        String start =
+                words.stream().map(QemuCommand::quotedShell).collect(Collectors.joining(" "));
+        String serve = "./ioasis serve --iommu iommu.sock --blk disk.sock,file=disk.img";
+
+        try (Command server = serve(serve)) {
+            assertThat(run(1, start)).contains("Failed to get \"write\" lock");
+            endBy("TERM", server);
+        }
+        try (Command qemu = Command.typed(folder, start)) {
+            qemu.await("QMP");
+            assertThat(run(1, serve))
+                    .containsPattern("disk.img is in use: process [0-9]+ .* writes to it");
         }
     }
 

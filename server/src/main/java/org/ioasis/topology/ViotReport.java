@@ -11,6 +11,9 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.SortedSet;
+import java.util.StringJoiner;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Reads any Virtual I/O Translation table (ACPI 6.5, 5.2.36) and says in plain words what is wrong
@@ -25,6 +28,9 @@ public record ViotReport(List<Node> nodes, List<Finding> findings) {
     public static final int SIZE_MAX = HEADER_SIZE + 0xffff * PCI_RANGE_SIZE;
 
     private static final int FINDINGS_MAX = 100;
+
+    /** Of the gaps of one range. */
+    private static final int GAPS_SHOWN = 8;
 
     /** Overlaps are looked for by comparing each with each, among as many nodes as this. */
     private static final int COMPARED_MAX = 2048;
@@ -172,6 +178,65 @@ public record ViotReport(List<Node> nodes, List<Finding> findings) {
             }
         }
         return List.copyOf(warnings);
+    }
+
+    /**
+     * Ranges with ids that nobody would answer for, where it is known what is served: of more use
+     * than {@link #warnings}.
+     *
+     * @param served the endpoints of each IOMMU, by its function: segment and BDF in 16 bits each
+     */
+    public List<Finding> unserved(Map<Integer, ? extends SortedSet<Long>> served) {
+        List<Finding> unserved = new ArrayList<>();
+        for (Node node : nodes) {
+            if (node instanceof PciRange range
+                    && range.isOrdered()
+                    && at(range.outputNode) instanceof PciIommu iommu) {
+                SortedSet<Long> ids = served.get(iommu.segment << 16 | iommu.bdf);
+                String text =
+                        ids == null
+                                ? "its IOMMU %s is not served"
+                                        .formatted(function(iommu.segment, iommu.bdf))
+                                : gaps(range, ids);
+                if (!text.isEmpty()) {
+                    unserved.add(new Finding(range.offset, false, text));
+                }
+            }
+        }
+        return List.copyOf(unserved);
+    }
+
+    private @Nullable Node at(int offset) {
+        return nodes.stream().filter(node -> node.offset() == offset).findFirst().orElse(null);
+    }
+
+    /** Which ids of the range are not among these; empty if all are. */
+    private static String gaps(PciRange range, SortedSet<Long> ids) {
+        StringJoiner gaps = new StringJoiner(", ");
+        long from = range.endpointStart;
+        int count = 0;
+        long end = range.endpointEnd() + 1;
+        for (long id : ids.subSet(from, end)) {
+            if (id > from && count++ < GAPS_SHOWN) {
+                gaps.add(gap(from, id - 1));
+            }
+            from = id + 1;
+        }
+        if (from < end && count++ < GAPS_SHOWN) {
+            gaps.add(gap(from, end - 1));
+        }
+        return count == 0
+                ? ""
+                : "no endpoint answers for %s%s: Linux 7 gives up the whole IOMMU if it finds a function there"
+                        .formatted(
+                                gaps,
+                                count > GAPS_SHOWN
+                                        ? " and %d more".formatted(count - GAPS_SHOWN)
+                                        : "");
+    }
+
+    private static String gap(long first, long last) {
+        return first == last ? "0x%x".formatted(first) : "0x%x-0x%x".formatted(first, last);
     }
 
     /** Nothing wrong; perhaps something worth knowing. */

@@ -5,6 +5,7 @@ import java.util.concurrent.ArrayBlockingQueue;
 import java.util.concurrent.Executor;
 import java.util.concurrent.RejectedExecutionException;
 import org.ioasis.loop.EventLoop;
+import org.ioasis.peer.SharedMemory;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -68,7 +69,7 @@ public final class SessionTasks implements Executor {
             if (served == null) {
                 throw e;
             }
-            served.endSession(Session.MEMORY_GONE + e.getMessage());
+            served.endSession(SharedMemory.GONE + e.getMessage());
         }
     }
 }

@@ -10,8 +10,8 @@ import java.util.concurrent.atomic.AtomicInteger;
 import org.ioasis.loop.EventHandler;
 import org.ioasis.loop.EventLoop;
 import org.ioasis.memory.GuestMemory;
-import org.ioasis.memory.Region;
 import org.ioasis.pci.PciFunction;
+import org.ioasis.peer.MemoryView;
 import org.ioasis.sys.Epoll;
 import org.ioasis.sys.ErrnoException;
 import org.ioasis.sys.Fd;
@@ -48,7 +48,7 @@ public final class VfioUserServer implements AutoCloseable {
     private final AtomicInteger sessions = new AtomicInteger();
     private final AtomicInteger refused = new AtomicInteger();
     private volatile String lastReason = "";
-    private boolean wasMemoryUnshared;
+    private boolean wasRamUnshared;
 
     /**
      * Makes the socket and serves from now on.
@@ -118,7 +118,7 @@ public final class VfioUserServer implements AutoCloseable {
             return;
         }
         Session current = session;
-        if (current != null && current.isBusy()) {
+        if (current != null && current.takeBusy()) {
             return; // perhaps it is gone, behind what it sent: decided next turn
         }
         if (current != null && current.hasEnded()) {
@@ -256,7 +256,7 @@ public final class VfioUserServer implements AutoCloseable {
         Session ended = session;
         if (ended != null) {
             lastReason = ended.reason();
-            wasMemoryUnshared = ended.isMemoryUnshared();
+            wasRamUnshared = ended.isRamUnshared();
         }
         session = null;
         listenFor(Epoll.IN);
@@ -337,26 +337,17 @@ public final class VfioUserServer implements AutoCloseable {
     /** What the server does now and has done, for who shows it. Loop thread. */
     public ServerInfo info() {
         Session current = session;
-        int withoutDescriptor = 0;
-        long bytes = 0;
-        for (int i = 0; i < memory.regionCount(); i++) {
-            Region region = memory.region(i);
-            MemorySegment segment = region.segment();
-            if (segment == null) {
-                withoutDescriptor++;
-            } else {
-                bytes += segment.byteSize();
-            }
-        }
+        MemoryView view = MemoryView.of(memory);
         return new ServerInfo(
                 path(),
                 current != null && !current.hasEnded(),
                 sessions.get(),
                 refused.get(),
-                memory.regionCount(),
-                withoutDescriptor,
-                bytes,
-                current == null ? wasMemoryUnshared : current.isMemoryUnshared(),
+                view.regions(),
+                view.regionsWithoutDescriptor(),
+                view.sharedBytes(),
+                view.unreachableAccesses(),
+                current == null ? wasRamUnshared : current.isRamUnshared(),
                 current == null ? 0 : current.messageCount(),
                 current == null ? 0 : current.errorCount(),
                 current == null ? "none" : current.lastError(),

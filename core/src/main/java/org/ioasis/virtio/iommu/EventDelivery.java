@@ -142,7 +142,6 @@ final class EventDelivery {
         tellOfEvents();
         isAbsent = isBufferAbsent || pop == Pop.ABSENT || published == Outcome.ABSENT;
         return pop != Pop.BROKEN
-                && pop != Pop.FAULT
                 && published != Outcome.FAULT
                 && published != Outcome.REFUSED;
     }

@@ -54,8 +54,6 @@ public final class VirtioIommuDevice implements DeviceType {
     public static final long FEATURES =
             F_INPUT_RANGE | F_DOMAIN_RANGE | F_MAP_UNMAP | F_PROBE | F_MMIO | F_BYPASS_CONFIG;
 
-    private static final String RING_FAULTED = "ring of the IOMMU itself faulted";
-
     private final Iommu iommu;
     private final Executor deviceThread;
     private final long offered;
@@ -448,7 +446,7 @@ public final class VirtioIommuDevice implements DeviceType {
             events.driverIsReady();
         }
         areRequestsAbsent = isAbsent;
-        if (pop == Pop.BROKEN || pop == Pop.FAULT) {
+        if (pop == Pop.BROKEN) {
             running.needsReset(reason(queue));
         } else {
             noteAbsence(running, taken > 0);
@@ -540,8 +538,7 @@ public final class VirtioIommuDevice implements DeviceType {
     }
 
     private static String reason(SplitQueue queue) {
-        String broken = queue.brokenReason();
-        return broken == null ? RING_FAULTED : broken;
+        return requireNonNull(queue.brokenReason());
     }
 
     /**
