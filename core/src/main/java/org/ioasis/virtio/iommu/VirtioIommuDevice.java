@@ -144,7 +144,7 @@ public final class VirtioIommuDevice implements DeviceType {
     }
 
     /**
-     * How often requests stayed in the ring because as many as may be are with the engine. Any
+     * How often the ring was left alone because as many requests as may be are with the engine. Any
      * thread.
      */
     public long heldBack() {
