@@ -217,7 +217,7 @@ public record Diagnosis(List<Finding> findings) {
         return null;
     }
 
-    private static @Nullable Finding unreachable(String name, ServerInfo server) {
+    private static @Nullable Finding unreachable(String name, ServedInfo server) {
         return server.unreachableAccesses() == 0
                 ? null
                 : new Finding(
