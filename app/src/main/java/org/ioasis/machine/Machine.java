@@ -10,6 +10,7 @@ import java.util.Optional;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.TimeUnit;
+import org.ioasis.iommu.Attachment;
 import org.ioasis.iommu.Endpoint;
 import org.ioasis.iommu.EndpointCounts;
 import org.ioasis.iommu.EndpointProperties;
@@ -261,6 +262,7 @@ public final class Machine implements AutoCloseable {
 
     /** Serves from now on. */
     public void start() {
+        loop.execute(guards::claim);
         loop.start();
     }
 
@@ -318,7 +320,8 @@ public final class Machine implements AutoCloseable {
     private void endSessionOf(PinnedLease lease) {
         for (IommuUnit iommu : iommus) {
             for (EndpointDevice device : iommu.devices()) {
-                if (lease.isOwnedBy(device.endpoint())) {
+                if (lease.owner() instanceof Attachment owner
+                        && owner.endpoint() == device.endpoint()) {
                     device.server()
                             .endSession(
                                     "a lease on 0x%x..0x%x could not be taken back at its deadline"

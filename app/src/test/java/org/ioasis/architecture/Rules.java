@@ -48,7 +48,9 @@ final class Rules {
         // core: numbers, then memory; the engine knows memory and nothing of who drives it.
         MAY_USE.put("spec", List.of());
         MAY_USE.put("memory", List.of("spec"));
-        MAY_USE.put("iommu", List.of("memory", "spec"));
+        MAY_USE.put("iommu", List.of("iommu.pagetable", "memory", "spec"));
+        // Below the engine: a walker reads a guest's tables too, and needs no domain for that.
+        MAY_USE.put("iommu.pagetable", List.of("memory", "spec"));
         MAY_USE.put("virtqueue", List.of("memory", "spec"));
         MAY_USE.put("virtio", List.of("virtqueue", "memory", "spec"));
         MAY_USE.put("virtio.blk", List.of("virtio", "virtqueue", "memory", "spec"));
@@ -58,8 +60,9 @@ final class Rules {
         MAY_USE.put("virtio.iommu", List.of("virtio", "iommu", "virtqueue", "memory", "spec"));
         MAY_USE.put("sys", List.of());
         // host: what user space programs as on a kernel; a driver behind it is found by nobody.
-        MAY_USE.put("iommufd", List.of("iommu", "memory", "spec"));
-        MAY_USE.put("iommufd.mock", List.of("iommufd", "iommu", "memory", "spec"));
+        MAY_USE.put("iommufd", List.of("iommu", "iommu.pagetable", "memory", "spec"));
+        MAY_USE.put(
+                "iommufd.mock", List.of("iommufd", "iommu", "iommu.pagetable", "memory", "spec"));
         // server: a protocol knows the functions that it carries, and no other protocol.
         MAY_USE.put("loop", List.of("sys", "memory", "spec"));
         MAY_USE.put("pci", List.of("loop", "sys", "virtio", "virtqueue", "memory", "spec"));

@@ -15,6 +15,7 @@ import org.ioasis.iommu.mapping.MapFlags;
 import org.ioasis.loop.IdlePolicy;
 import org.ioasis.virtio.blk.BlkErasing;
 import org.ioasis.virtio.blk.BlkSettings;
+import org.ioasis.virtio.iommu.DomainTable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -39,12 +40,13 @@ final class MachineMemoryTest {
             Iommu engine = machine.iommus().getFirst().engine();
             Completion completion = status -> answer = status;
             engine.plug(1, EndpointProperties.UNLIMITED);
-            engine.attach(1, 1, false, completion);
+            DomainTable requests = machine.iommus().getFirst().device().domains();
+            requests.attach(1, 1, false, completion);
             int mapped = 0;
             do {
                 // One page in 2 MiB: a table of its own for each.
                 long first = (long) mapped++ << 21;
-                engine.map(1, first, first + PAGE - 1, 0, MapFlags.READ, completion);
+                requests.map(1, first, first + PAGE - 1, 0, MapFlags.READ, completion);
             } while (answer == Status.OK && mapped < 100);
 
             assertThat(answer).isEqualTo(Status.NOMEM);

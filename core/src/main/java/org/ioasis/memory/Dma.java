@@ -28,6 +28,18 @@ public interface Dma {
     void leave();
 
     /**
+     * The device has begun to work by its driver's order, as a virtio device does with DRIVER_OK.
+     * On the loop thread, like {@link #deviceReset}.
+     */
+    default void deviceStarted() {}
+
+    /**
+     * The device has been reset: nothing that it did before reaches memory any more. What its
+     * driver was told of addresses need not hold for what comes now.
+     */
+    default void deviceReset() {}
+
+    /**
      * Finds memory for the access {@code address .. address + length - 1}, {@code length >= 1}. If
      * OK, the bytes from {@code address} on are at {@link #offset()} of {@link #segment()}, as far
      * as {@link #reach()} ({@code 1..length}) says: the access may go on elsewhere from there. Only
