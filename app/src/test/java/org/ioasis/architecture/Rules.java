@@ -2,6 +2,7 @@
 package org.ioasis.architecture;
 
 import static com.tngtech.archunit.base.DescribedPredicate.not;
+import static com.tngtech.archunit.core.domain.JavaClass.Predicates.assignableTo;
 import static com.tngtech.archunit.core.domain.JavaClass.Predicates.resideInAnyPackage;
 import static com.tngtech.archunit.core.domain.properties.HasName.Predicates.name;
 import static com.tngtech.archunit.core.domain.properties.HasOwner.Predicates.With.owner;
@@ -25,6 +26,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
+import org.ioasis.memory.Dma;
 import org.jspecify.annotations.NullMarked;
 
 /**
@@ -179,6 +181,23 @@ final class Rules {
                                         JavaAccess.Predicates.target(
                                                 name("reinterpret").or(name("ofAddress")))))
                 .as("Linker, SymbolLookup and segments without a bound only in sys")
+                .allowEmptyShould(true);
+    }
+
+    /**
+     * A write that a device makes behind its Dma would be seen by nobody who tracks what is
+     * written. Segments of guest memory are for the package that holds them; benchmarks only ask
+     * where they are.
+     */
+    ArchRule guestMemoryOnlyThroughDma() {
+        return noClasses()
+                .that()
+                .resideOutsideOfPackages(base + ".memory..", base + ".bench..")
+                .should()
+                .accessTargetWhere(
+                        JavaAccess.Predicates.target(owner(assignableTo(Dma.class)))
+                                .and(JavaAccess.Predicates.target(name("segment"))))
+                .as("devices write guest memory only through their Dma")
                 .allowEmptyShould(true);
     }
 
