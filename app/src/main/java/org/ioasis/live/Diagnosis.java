@@ -8,8 +8,8 @@ import org.ioasis.live.MachineView.DeviceView;
 import org.ioasis.live.MachineView.EndpointView;
 import org.ioasis.live.MachineView.IommuView;
 import org.ioasis.machine.Machine;
+import org.ioasis.peer.ServedInfo;
 import org.ioasis.spec.Virtio;
-import org.ioasis.vfiouser.ServerInfo;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -36,6 +36,7 @@ public record Diagnosis(List<Finding> findings) {
         UNKNOWN_ALIAS(true),
         NOT_IN_TABLE(true),
         NEVER_ATTACHED(true),
+        UNREACHABLE_MEMORY(true),
         FAULTS(true);
 
         private final boolean isProblem;
@@ -174,7 +175,8 @@ public record Diagnosis(List<Finding> findings) {
 
     private static @Nullable Finding alias(String name, IommuView iommu, EndpointView endpoint) {
         long alias = iommu.unknownEndpoint();
-        boolean isAtWork = endpoint.device().isStarted() && endpoint.domain() >= 0;
+        // Linux may start the device all the same and use addresses that it never mapped.
+        boolean isAtWork = endpoint.counts().translations() > 0 && endpoint.counts().faults() == 0;
         if (!isAlias(alias, endpoint.id()) || isAtWork) {
             return null;
         }
@@ -183,13 +185,13 @@ public record Diagnosis(List<Finding> findings) {
                 Cause.UNKNOWN_ALIAS,
                 "the guest's driver attaches endpoint 0x%x too (%s), the alias of the PCIe-to-PCI bridge that endpoint"
                                 .formatted(alias, function(alias))
-                        + " 0x%x is behind, and was answered NOENT: it does not use the device"
+                        + " 0x%x is behind, and was answered NOENT: its DMA is not what it mapped"
                                 .formatted(endpoint.id()),
                 "add alias=0x%x to its --blk or --rng, or aliases = [0x%x] to its part of the configuration"
                         .formatted(alias, alias));
     }
 
-    private static @Nullable Finding session(String name, ServerInfo server) {
+    private static @Nullable Finding session(String name, ServedInfo server) {
         boolean isUnshared =
                 server.isMemoryUnshared() || (server.hasClient() && server.sharedBytes() == 0);
         if (isUnshared && (server.hasClient() || server.isMemoryUnshared())) {
@@ -215,6 +217,18 @@ public record Diagnosis(List<Finding> findings) {
         return null;
     }
 
+    private static @Nullable Finding unreachable(String name, ServedInfo server) {
+        return server.unreachableAccesses() == 0
+                ? null
+                : new Finding(
+                        name,
+                        Cause.UNREACHABLE_MEMORY,
+                        "%d accesses were refused: they led to memory that the VMM has and does not share, as that of a"
+                                        .formatted(server.unreachableAccesses())
+                                + " display",
+                        "let the driver use buffers in RAM for this device");
+    }
+
     private static @Nullable Finding broken(String name, DeviceView device) {
         return device.broken() == null
                 ? null
@@ -229,16 +243,19 @@ public record Diagnosis(List<Finding> findings) {
     private static Finding endpoint(String name, IommuView iommu, EndpointView endpoint) {
         Finding unable = session(name, endpoint.server());
         if (unable == null) {
-            unable = broken(name, endpoint.device());
+            unable = alias(name, iommu, endpoint);
         }
         if (unable == null) {
-            unable = alias(name, iommu, endpoint);
+            unable = broken(name, endpoint.device());
         }
         if (unable == null) {
             unable = start(name, endpoint.device());
         }
         if (unable == null) {
             unable = attachment(name, iommu, endpoint);
+        }
+        if (unable == null) {
+            unable = unreachable(name, endpoint.server());
         }
         if (unable == null) {
             unable = faults(name, iommu, endpoint);

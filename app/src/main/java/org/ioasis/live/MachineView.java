@@ -10,11 +10,12 @@ import org.ioasis.iommu.EndpointCounts;
 import org.ioasis.iommu.Iommu;
 import org.ioasis.iommu.Status;
 import org.ioasis.iommu.fault.Fault;
+import org.ioasis.iommu.mapping.Translation.Kind;
 import org.ioasis.machine.EndpointDevice;
 import org.ioasis.machine.IommuUnit;
 import org.ioasis.machine.Machine;
+import org.ioasis.peer.ServedInfo;
 import org.ioasis.spec.Virtio;
-import org.ioasis.vfiouser.ServerInfo;
 import org.ioasis.virtio.VirtioDevice;
 import org.ioasis.virtio.iommu.RequestCounts;
 import org.ioasis.virtio.iommu.RequestType;
@@ -72,7 +73,7 @@ public record MachineView(
      */
     public record IommuView(
             String name,
-            ServerInfo server,
+            ServedInfo server,
             DeviceView device,
             boolean isBypassing,
             int domainCount,
@@ -108,7 +109,7 @@ public record MachineView(
     public record EndpointView(
             String name,
             long id,
-            ServerInfo server,
+            ServedInfo server,
             DeviceView device,
             boolean wasProbed,
             boolean wasAttached,
@@ -173,7 +174,7 @@ public record MachineView(
                 unit.device().eventsDelivered(),
                 engine.faults().recent(),
                 unit.device().unknownEndpoint(),
-                unit.devices().stream().map(device -> view(engine, device)).toList(),
+                unit.devices().stream().map(device -> view(device)).toList(),
                 unit.present().size(),
                 unit.present().stream()
                         .limit(PRESENT_MAX)
@@ -190,7 +191,7 @@ public record MachineView(
                 device.id(), device.status(), device.driverFeatures(), device.brokenReason());
     }
 
-    private static EndpointView view(Iommu engine, EndpointDevice device) {
+    private static EndpointView view(EndpointDevice device) {
         long domain = device.endpoint().domainId();
         return new EndpointView(
                 device.name(),
@@ -200,7 +201,7 @@ public record MachineView(
                 device.endpoint().wasProbed(),
                 device.endpoint().wasAttached(),
                 domain,
-                domain >= 0 && engine.isBypassDomain((int) domain),
+                device.endpoint().attachment().kind() == Kind.IDENTITY,
                 device.accesses());
     }
 
