@@ -8,8 +8,8 @@ import org.ioasis.live.MachineView.DeviceView;
 import org.ioasis.live.MachineView.EndpointView;
 import org.ioasis.live.MachineView.IommuView;
 import org.ioasis.machine.Machine;
+import org.ioasis.peer.ServedInfo;
 import org.ioasis.spec.Virtio;
-import org.ioasis.vfiouser.ServerInfo;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -36,6 +36,7 @@ public record Diagnosis(List<Finding> findings) {
         UNKNOWN_ALIAS(true),
         NOT_IN_TABLE(true),
         NEVER_ATTACHED(true),
+        UNREACHABLE_MEMORY(true),
         FAULTS(true);
 
         private final boolean isProblem;
@@ -190,7 +191,7 @@ public record Diagnosis(List<Finding> findings) {
                         .formatted(alias, alias));
     }
 
-    private static @Nullable Finding session(String name, ServerInfo server) {
+    private static @Nullable Finding session(String name, ServedInfo server) {
         boolean isUnshared =
                 server.isMemoryUnshared() || (server.hasClient() && server.sharedBytes() == 0);
         if (isUnshared && (server.hasClient() || server.isMemoryUnshared())) {
@@ -214,6 +215,18 @@ public record Diagnosis(List<Finding> findings) {
                     "start QEMU with the -device vfio-user-pci that `ioasis serve` printed for this socket");
         }
         return null;
+    }
+
+    private static @Nullable Finding unreachable(String name, ServedInfo server) {
+        return server.unreachableAccesses() == 0
+                ? null
+                : new Finding(
+                        name,
+                        Cause.UNREACHABLE_MEMORY,
+                        "%d accesses were refused: they led to memory that the VMM has and does not share, as that of a"
+                                        .formatted(server.unreachableAccesses())
+                                + " display",
+                        "let the driver use buffers in RAM for this device");
     }
 
     private static @Nullable Finding broken(String name, DeviceView device) {
@@ -240,6 +253,9 @@ public record Diagnosis(List<Finding> findings) {
         }
         if (unable == null) {
             unable = attachment(name, iommu, endpoint);
+        }
+        if (unable == null) {
+            unable = unreachable(name, endpoint.server());
         }
         if (unable == null) {
             unable = faults(name, iommu, endpoint);

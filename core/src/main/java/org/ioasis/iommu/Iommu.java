@@ -41,6 +41,7 @@ public final class Iommu {
     private final List<Domain> domains = new ArrayList<>();
     private final List<ListenerRound> rounds = new ArrayList<>();
     private final UnmapWaits unmaps;
+    private final List<Quiescence> moves = new ArrayList<>();
     private final Count refusedByLimit = new Count();
     private Runnable settled = () -> {};
     private long mappings;
@@ -437,7 +438,7 @@ public final class Iommu {
      * that is the owner, with any PASID.
      */
     private void awaitUnused(Object owner, Runnable task) {
-        guards.await(
+        Quiescence move =
                 new Quiescence() {
                     @Override
                     protected boolean isHeldBy(PinnedLease lease) {
@@ -448,9 +449,12 @@ public final class Iommu {
 
                     @Override
                     protected void quiescent() {
+                        moves.remove(this);
                         task.run();
                     }
-                });
+                };
+        moves.add(move);
+        guards.await(move);
     }
 
     // Listeners
@@ -524,6 +528,8 @@ public final class Iommu {
             attachment.moving(attachment.listener() != null);
         });
         unmaps.forget();
+        moves.forEach(guards::cancel);
+        moves.clear();
         guards.awaitNow(
                 new Quiescence() {
                     @Override

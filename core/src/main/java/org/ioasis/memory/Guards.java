@@ -152,6 +152,20 @@ public final class Guards {
         change.quiescent();
     }
 
+    /** Gives up waiting: {@code change} will not hear. Without effect if it does not wait. */
+    public void cancel(Quiescence change) {
+        assert isOwnThread();
+        if (change.isWaiting) {
+            change.isWaiting = false;
+            waiting.remove(change);
+        }
+    }
+
+    /** How many changes wait. */
+    public int waitingCount() {
+        return waiting.size();
+    }
+
     private long nextEpoch() {
         long next = epoch + 1;
         // Who reads the new epoch sees what was cleared before it; so one fence, after it, will do.

@@ -226,7 +226,8 @@ public final class VirtioDevice {
     }
 
     private void reset() {
-        statusBeforeReset = status;
+        // Not 0 as long as the reset is not complete, whatever it was.
+        statusBeforeReset = status | STATUS_ACKNOWLEDGE;
         status = 0;
         driverFeatures = 0;
         brokenReason = null;

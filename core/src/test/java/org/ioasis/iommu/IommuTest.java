@@ -19,6 +19,7 @@ import org.ioasis.memory.Access;
 import org.ioasis.memory.Dma;
 import org.ioasis.memory.Lease;
 import org.ioasis.memory.Outcome;
+import org.ioasis.memory.StuckLease;
 import org.junit.jupiter.api.DisplayName;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -907,6 +908,27 @@ class IommuTest {
         assertThat(m.iommu.isBypassing()).isFalse();
         assertThat(m.read(dma, RAM)).isEqualTo(Outcome.FAULT);
         assertThat(m.attach(1, 7)).isEqualTo(Status.OK);
+    }
+
+    @Test
+    void resetsDoNotPileUpWhatWaitsForALeaseThatNobodyCanTakeBack() {
+        for (int i = 0; i < 10; i++) {
+            m.attach(1, 7);
+            m.map(7, 0, 0xfff, RAM, READ);
+            Domain domain = requireNonNull(m.requests.domain(7));
+            StuckLease stuck =
+                    new StuckLease(m.guards, m.memory, domain, one.attachment(), 0, 0xfff);
+            m.requests.unmap(7, 0, 0xfff, new Replies.One());
+            m.requests.detach(1, 7, new Replies.One());
+            assertThat(m.guards.waitingCount()).isEqualTo(2);
+
+            m.reset();
+
+            assertThat(m.guards.waitingCount()).as("after reset %d", i).isZero();
+            assertThat(m.unrevocable).hasSize(i + 1);
+            stuck.release();
+            stuck.lease().close();
+        }
     }
 
     @Test

@@ -45,6 +45,9 @@ final class RequestSlot implements Completion {
     /** Which life of the device the request belongs to: answers to an earlier one are dropped. */
     int life;
 
+    /** Since which reset of the device: the engine has forgotten those before it. */
+    int epoch;
+
     /** Of the batch that is being carried out, whose answers are given in its order. */
     boolean isInBatch;
 
@@ -63,8 +66,9 @@ final class RequestSlot implements Completion {
     }
 
     /** A new request is in the slot. */
-    void begin(int ofLife) {
+    void begin(int ofLife, int ofEpoch) {
         life = ofLife;
+        epoch = ofEpoch;
         isInBatch = true;
         isComplete = false;
         settled = null;

@@ -13,6 +13,7 @@ import java.util.function.ObjLongConsumer;
 import org.ioasis.iommu.Iommu;
 import org.ioasis.iommu.IommuOptions;
 import org.ioasis.iommu.Status;
+import org.ioasis.memory.Count;
 import org.ioasis.memory.Outcome;
 import org.ioasis.virtio.DeviceType;
 import org.ioasis.virtio.VirtioDevice;
@@ -37,6 +38,13 @@ public final class VirtioIommuDevice implements DeviceType {
     /** Room for 21 reserved regions and the empty property. */
     static final int PROPERTIES_SIZE = 512;
 
+    /**
+     * Most requests that are with the engine at a time, those of queues that were reset meanwhile
+     * included. A driver that resets its queue while a listener owes an answer cannot make us keep
+     * more: what is beyond stays in its ring.
+     */
+    static final int REQUEST_LIMIT = 2 * QUEUE_SIZE_MAX;
+
     private static final int BATCH = 64;
 
     /** Batches in one turn: after these other devices of the machine get theirs. */
@@ -50,6 +58,7 @@ public final class VirtioIommuDevice implements DeviceType {
     private final Executor deviceThread;
     private final long offered;
     private final RequestCounts counts = new RequestCounts();
+    private final Count heldBack = new Count();
 
     private final ArrayDeque<RequestSlot> free = new ArrayDeque<>();
     private final RequestSlot[] batch = new RequestSlot[BATCH];
@@ -75,6 +84,7 @@ public final class VirtioIommuDevice implements DeviceType {
     private long negotiated;
     private boolean isResetting;
     private int life;
+    private int epoch;
     private int slots;
     private boolean isDraining;
     private boolean isDrainScheduled;
@@ -131,6 +141,14 @@ public final class VirtioIommuDevice implements DeviceType {
     /** Requests so far, by type and answer. */
     public RequestCounts counts() {
         return counts;
+    }
+
+    /**
+     * How often the ring was left alone because as many requests as may be are with the engine. Any
+     * thread.
+     */
+    public long heldBack() {
+        return heldBack.read();
     }
 
     /** Faults that the driver was told of. Any thread. */
@@ -284,6 +302,9 @@ public final class VirtioIommuDevice implements DeviceType {
         device = null;
         events.forget();
         forgetRequests();
+        // The engine forgets them, too.
+        epoch++;
+        slots = free.size();
     }
 
     private void forgetRequests() {
@@ -297,9 +318,7 @@ public final class VirtioIommuDevice implements DeviceType {
         }
         done.clear();
         waiting.clear();
-        // What is still with the engine comes back through answered(), now or never; its slot is
-        // not counted on.
-        slots = free.size();
+        // What is still with the engine comes back through answered(), and counts until then.
     }
 
     @Override
@@ -393,6 +412,7 @@ public final class VirtioIommuDevice implements DeviceType {
             while (taken < BATCH) {
                 RequestSlot slot = freeSlot();
                 if (slot == null) {
+                    heldBack.increment();
                     break;
                 }
                 pop = queue.pop(slot.chain);
@@ -415,7 +435,7 @@ public final class VirtioIommuDevice implements DeviceType {
                     isAbsent = true;
                     break;
                 }
-                slot.begin(life);
+                slot.begin(life, epoch);
                 slot.type = outcome == Outcome.OK ? type(slot) : RequestType.UNKNOWN;
                 batch[taken++] = slot;
             }
@@ -440,7 +460,7 @@ public final class VirtioIommuDevice implements DeviceType {
 
     private @Nullable RequestSlot freeSlot() {
         RequestSlot slot = free.poll();
-        if (slot == null && slots < QUEUE_SIZE_MAX) {
+        if (slot == null && slots < REQUEST_LIMIT) {
             slots++;
             slot = new RequestSlot(QUEUE_SIZE_MAX, this::answered);
         }
@@ -449,7 +469,11 @@ public final class VirtioIommuDevice implements DeviceType {
 
     private void answered(RequestSlot slot) {
         if (slot.life != life) {
-            // The driver that asked is gone, and so is the slot from the count of this life.
+            // The queue that it came from is gone; the next one may have waited for the room.
+            if (slot.epoch == epoch) {
+                slots--;
+                scheduleDrain();
+            }
             return;
         }
         if (!waiting.isEmpty()) {
@@ -579,7 +603,7 @@ public final class VirtioIommuDevice implements DeviceType {
         }
         for (RequestState request : saved.requests()) {
             RequestSlot slot = requireNonNull(freeSlot());
-            slot.begin(life);
+            slot.begin(life, epoch);
             slot.chain.restore(request.chain(), running.dma());
             slot.type = request.type();
             slot.status = request.status();
