@@ -48,7 +48,8 @@ public final class ArmFormat extends PageTableFormat {
     public static ArmFormat stage1(int granuleLg2, int bits, int outputBits, Half half) {
         return new ArmFormat(
                 "arm-stage1-%dk-%d%s"
-                        .formatted(1 << granuleLg2 - 10, bits, half == Half.UPPER ? "-upper" : ""),
+                        .formatted(
+                                1 << (granuleLg2 - 10), bits, half == Half.UPPER ? "-upper" : ""),
                 granuleLg2,
                 bits,
                 outputBits,
@@ -60,7 +61,7 @@ public final class ArmFormat extends PageTableFormat {
     /** Stage 2 of {@code bits}, beginning as low as concatenated tables allow. */
     public static ArmFormat stage2(int granuleLg2, int bits, int outputBits) {
         return new ArmFormat(
-                "arm-stage2-%dk-%d".formatted(1 << granuleLg2 - 10, bits),
+                "arm-stage2-%dk-%d".formatted(1 << (granuleLg2 - 10), bits),
                 granuleLg2,
                 bits,
                 outputBits,
@@ -92,7 +93,7 @@ public final class ArmFormat extends PageTableFormat {
         if (level > blockLevel()) {
             return 0;
         }
-        return 1L << itemLg2(level) | 1L << itemLg2(level) + joinedLg2(level);
+        return (1L << itemLg2(level)) | (1L << (itemLg2(level) + joinedLg2(level)));
     }
 
     @Override
@@ -168,7 +169,7 @@ public final class ArmFormat extends PageTableFormat {
     public long leafEntry(long output, int level, int sizeLg2, long attributes, int item) {
         long entry =
                 output
-                        | (long) item << itemLg2(level)
+                        | ((long) item << itemLg2(level))
                         | attributes
                         | (level == 0 ? ArmTable.TABLE_OR_PAGE : ArmTable.VALID);
         return sizeLg2 == itemLg2(level) ? entry : entry | ArmTable.CONTIGUOUS;

@@ -33,7 +33,7 @@ public final class VtdSecondStageFormat extends PageTableFormat {
                 top(bits),
                 Half.LOWER);
         this.isSnooping = isSnooping;
-        if (bits != 39 && bits != 48 && bits != 57 || outputBits > VtdSecondStage.OUTPUT_BITS) {
+        if ((bits != 39 && bits != 48 && bits != 57) || outputBits > VtdSecondStage.OUTPUT_BITS) {
             throw new IllegalArgumentException(
                     "second stage from %d to %d bits".formatted(bits, outputBits));
         }
