@@ -3,9 +3,7 @@ package org.ioasis.iommufd;
 
 import org.jspecify.annotations.Nullable;
 
-/**
- * One range of IOVAs of an address space and the pages it shows. Under its context's lock.
- */
+/** One range of IOVAs of an address space and the pages it shows. Under its context's lock. */
 final class Area {
     final IoPageTable space;
     final long first;

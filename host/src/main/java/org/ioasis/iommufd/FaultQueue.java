@@ -13,8 +13,8 @@ import java.util.Deque;
 import java.util.List;
 
 /**
- * Page requests for a program: it reads groups of them and writes an answer for each. Every group is
- * answered exactly once: by the program, or, when what it came through is detached or the queue
+ * Page requests for a program: it reads groups of them and writes an answer for each. Every group
+ * is answered exactly once: by the program, or, when what it came through is detached or the queue
  * ends, by us as invalid. Under its context's lock.
  */
 public final class FaultQueue extends IommufdObject {
@@ -67,20 +67,18 @@ public final class FaultQueue extends IommufdObject {
 
     private void forget(Which which) {
         List<Entry> gone = new ArrayList<>();
-        waiting.removeIf(
-                entry -> {
-                    boolean is = which.is(entry);
-                    if (is) {
-                        gone.add(entry);
-                    }
-                    return is;
-                });
-        delivered.forEach(
-                entry -> {
-                    if (which.is(entry)) {
-                        gone.add(entry);
-                    }
-                });
+        waiting.removeIf(entry -> {
+            boolean is = which.is(entry);
+            if (is) {
+                gone.add(entry);
+            }
+            return is;
+        });
+        delivered.forEach(entry -> {
+            if (which.is(entry)) {
+                gone.add(entry);
+            }
+        });
         for (Entry entry : gone) {
             if (entry.cookie != 0) {
                 delivered.remove(entry.cookie);

@@ -39,8 +39,7 @@ public final class HwQueue extends IommufdObject {
         context.allocate();
         Access access = Access.internal(context);
         HwQueue queue =
-                new HwQueue(
-                        viommu, access, iova - offset, pages << PhysicalMemory.PAGE_LG2);
+                new HwQueue(viommu, access, iova - offset, pages << PhysicalMemory.PAGE_LG2);
         context.reserve(queue);
         boolean isBuilt = false;
         try {

@@ -3,7 +3,9 @@ package org.ioasis.iommufd;
 
 import org.jspecify.annotations.Nullable;
 
-/** A page table of an IOMMU as an object: what devices are attached to. Under its context's lock. */
+/**
+ * A page table of an IOMMU as an object: what devices are attached to. Under its context's lock.
+ */
 public abstract sealed class Hwpt extends IommufdObject permits PagingHwpt, NestedHwpt {
     private final boolean isPasidCompatible;
     private @Nullable FaultQueue faults;

@@ -186,8 +186,7 @@ final class IntervalTree<T> {
             return;
         }
         // Before the subtree: one step tells.
-        if (Long.compareUnsigned(subtreeFirst[node], gapBelow) > 0
-                && fits(subtreeFirst[node])) {
+        if (Long.compareUnsigned(subtreeFirst[node], gapBelow) > 0 && fits(subtreeFirst[node])) {
             return;
         }
         if (Long.compareUnsigned(subtreeGap[node], gapLength) < 0) {

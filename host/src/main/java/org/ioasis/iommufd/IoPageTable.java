@@ -85,7 +85,8 @@ final class IoPageTable {
         context.allocate();
         if (areas.overlaps(first, last)) {
             throw new IommufdException(
-                    Errno.EADDRINUSE, "reserved IOVAs 0x%x..0x%x are mapped".formatted(first, last));
+                    Errno.EADDRINUSE,
+                    "reserved IOVAs 0x%x..0x%x are mapped".formatted(first, last));
         }
         if (allowed.overlaps(first, last)) {
             throw new IommufdException(
@@ -99,12 +100,11 @@ final class IoPageTable {
     /** Takes back all that an owner has reserved. */
     void unreserve(Object owner) {
         List<Long> firsts = new ArrayList<>();
-        reserved.forEach(
-                node -> {
-                    if (reserved.value(node) == owner) {
-                        firsts.add(reserved.first(node));
-                    }
-                });
+        reserved.forEach(node -> {
+            if (reserved.value(node) == owner) {
+                firsts.add(reserved.first(node));
+            }
+        });
         for (long first : firsts) {
             reserved.remove(first, owner);
         }
@@ -213,8 +213,7 @@ final class IoPageTable {
     private long checkFixed(long iova, long length) throws IommufdException {
         if ((iova & (alignment - 1)) != 0) {
             throw new IommufdException(
-                    Errno.EINVAL,
-                    "IOVA 0x%x is no multiple of 0x%x".formatted(iova, alignment));
+                    Errno.EINVAL, "IOVA 0x%x is no multiple of 0x%x".formatted(iova, alignment));
         }
         long last = iova + length - 1;
         if (Long.compareUnsigned(last, iova) < 0) {
@@ -375,8 +374,7 @@ final class IoPageTable {
         for (long at = first; ; ) {
             int node = areas.overlapping(at, at);
             if (node == IntervalTree.NONE) {
-                throw new IommufdException(
-                        Errno.ENOENT, "IOVA 0x%x is not mapped".formatted(at));
+                throw new IommufdException(Errno.ENOENT, "IOVA 0x%x is not mapped".formatted(at));
             }
             if (Long.compareUnsigned(areas.last(node), last) >= 0) {
                 return;
@@ -490,8 +488,7 @@ final class IoPageTable {
     }
 
     private Area part(Area area, long first, long last, long startByte) {
-        return new Area(
-                this, first, last, area.pages, startByte, area.isReadable, area.isWritable);
+        return new Area(this, first, last, area.pages, startByte, area.isReadable, area.isWritable);
     }
 
     // Page tables and accesses
@@ -515,11 +512,7 @@ final class IoPageTable {
             }
             for (Area area : areas()) {
                 area.pages.fill(
-                        area,
-                        List.of(domain),
-                        largestLeaf(),
-                        context.batch(),
-                        context.failures());
+                        area, List.of(domain), largestLeaf(), context.batch(), context.failures());
                 done.add(area);
             }
         } catch (IommufdException e) {

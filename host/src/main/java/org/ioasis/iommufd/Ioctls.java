@@ -39,7 +39,8 @@ final class Ioctls {
     private record Entry(int size, int minimum, Handler handler) {}
 
     private final IommufdContext context;
-    private final @Nullable Entry[] entries = new @Nullable Entry[CMD_IOAS_NOIOMMU_GET_PA - CMD_BASE + 1];
+    private final @Nullable Entry[] entries =
+            new @Nullable Entry[CMD_IOAS_NOIOMMU_GET_PA - CMD_BASE + 1];
     private final MemorySegment word = Arena.ofAuto().allocate(8, 8);
 
     Ioctls(IommufdContext context) {
@@ -204,7 +205,8 @@ final class Ioctls {
         List<IovaRange> ranges = ioas.usable();
         long room = Integer.toUnsignedLong(command.getInt(IOVA_RANGES_NUM_IOVAS));
         int given = (int) Math.min(room, ranges.size());
-        MemorySegment list = Arena.ofAuto().allocate(Math.max(1, given) * (long) IOVA_RANGE_SIZE, 8);
+        MemorySegment list =
+                Arena.ofAuto().allocate(Math.max(1, given) * (long) IOVA_RANGE_SIZE, 8);
         for (int i = 0; i < given; i++) {
             list.set(JAVA_LONG, (long) i * IOVA_RANGE_SIZE, ranges.get(i).first());
             list.set(JAVA_LONG, (long) i * IOVA_RANGE_SIZE + 8, ranges.get(i).last());
@@ -379,8 +381,7 @@ final class Ioctls {
     }
 
     private void noiommuGetPhysical(UserCommand command) throws IommufdException {
-        throw new IommufdException(
-                Errno.EOPNOTSUPP, "devices without an IOMMU are not served");
+        throw new IommufdException(Errno.EOPNOTSUPP, "devices without an IOMMU are not served");
     }
 
     // Page tables and devices
@@ -407,8 +408,7 @@ final class Ioctls {
         command.respond();
     }
 
-    private Hwpt reserveHwpt(
-            UserCommand command, Device device, int flags, @Nullable UserData data)
+    private Hwpt reserveHwpt(UserCommand command, Device device, int flags, @Nullable UserData data)
             throws IommufdException {
         int id = command.getInt(HWPT_ALLOC_PT_ID);
         return switch (context.lookUp(id, IommufdObject.class)) {
@@ -536,8 +536,7 @@ final class Ioctls {
                             long to = Long.divideUnsigned(dirtyLast - first, pageSize);
                             for (long bit = from; bit <= to; bit++) {
                                 byte old = bitmap.get(JAVA_BYTE, bit >>> 3);
-                                bitmap.set(
-                                        JAVA_BYTE, bit >>> 3, (byte) (old | 1 << (bit & 7)));
+                                bitmap.set(JAVA_BYTE, bit >>> 3, (byte) (old | 1 << (bit & 7)));
                             }
                         });
         if (command.caller().write(address, bitmap, 0, bytes) != 0) {
@@ -581,11 +580,7 @@ final class Ioctls {
             throw new IommufdException(Errno.EINVAL, "no such array of entries");
         }
         return new UserArray(
-                command.caller(),
-                command.getInt(INVALIDATE_DATA_TYPE),
-                address,
-                length,
-                count);
+                command.caller(), command.getInt(INVALIDATE_DATA_TYPE), address, length, count);
     }
 
     // Events and guests
@@ -689,11 +684,7 @@ final class Ioctls {
         HwQueue queue =
                 command.made(
                         HwQueue.reserve(
-                                viommu,
-                                type,
-                                command.getInt(HW_QUEUE_ALLOC_INDEX),
-                                iova,
-                                length));
+                                viommu, type, command.getInt(HW_QUEUE_ALLOC_INDEX), iova, length));
         command.setInt(HW_QUEUE_ALLOC_OUT_HW_QUEUE_ID, queue.id());
         command.respond();
     }

@@ -126,8 +126,7 @@ public final class IommufdContext implements OpenFile {
         IommufdObject found = objects.find(id);
         if (!kind.isInstance(found)) {
             throw new IommufdException(
-                    Errno.ENOENT,
-                    "object %d is no %s".formatted(id, kind.getSimpleName()));
+                    Errno.ENOENT, "object %d is no %s".formatted(id, kind.getSimpleName()));
         }
         return kind.cast(found);
     }
@@ -259,12 +258,11 @@ public final class IommufdContext implements OpenFile {
     public void changeProcess(ProgramMemory process) throws IommufdException {
         synchronized (this) {
             Set<Pages> all = new LinkedHashSet<>();
-            objects.forEach(
-                    object -> {
-                        if (object instanceof Ioas ioas) {
-                            ioas.space().areas().forEach(area -> all.add(area.pages));
-                        }
-                    });
+            objects.forEach(object -> {
+                if (object instanceof Ioas ioas) {
+                    ioas.space().areas().forEach(area -> all.add(area.pages));
+                }
+            });
             for (Pages pages : all) {
                 if (!pages.origin().isFile()) {
                     throw new IommufdException(
@@ -320,7 +318,8 @@ public final class IommufdContext implements OpenFile {
                     "range and page size must be multiples of 0x%x".formatted(alignment));
         }
         if (!hwpt.domain().tracksDirty() || !hwpt.domain().isTrackingDirty()) {
-            throw new IommufdException(Errno.EINVAL, "the page table does not tell what is written");
+            throw new IommufdException(
+                    Errno.EINVAL, "the page table does not tell what is written");
         }
         // A kernel drops this refusal and answers with the bits of nothing.
         hwpt.ioas().space().contiguous(iova, last, (_, _, _) -> {});
@@ -449,13 +448,12 @@ public final class IommufdContext implements OpenFile {
             }
             isReleased = true;
             // Mappings have kept the file open: there are none.
-            windows.forEach(
-                    node -> {
-                        Opened window = windows.value(node);
-                        for (; window.mappings > 0; window.mappings--) {
-                            window.owner.removeUser();
-                        }
-                    });
+            windows.forEach(node -> {
+                Opened window = windows.value(node);
+                for (; window.mappings > 0; window.mappings--) {
+                    window.owner.removeUser();
+                }
+            });
             removeReference();
         }
     }

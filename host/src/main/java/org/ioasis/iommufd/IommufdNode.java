@@ -5,8 +5,8 @@ import java.util.concurrent.atomic.AtomicInteger;
 import org.jspecify.annotations.Nullable;
 
 /**
- * What stands at {@code /dev/iommu}: each open makes a context of its own; pages are held for all of
- * them together. Any thread.
+ * What stands at {@code /dev/iommu}: each open makes a context of its own; pages are held for all
+ * of them together. Any thread.
  */
 public final class IommufdNode {
     private final PhysicalMemory memory = new PhysicalMemory();

@@ -6,7 +6,15 @@ package org.ioasis.iommufd;
  * of the call that makes it has succeeded. Under its context's lock, but for the id.
  */
 public abstract sealed class IommufdObject
-        permits Ioas, Hwpt, Device, Access, FaultQueue, Viommu, Vdevice, Veventq, HwQueue,
+        permits Ioas,
+                Hwpt,
+                Device,
+                Access,
+                FaultQueue,
+                Viommu,
+                Vdevice,
+                Veventq,
+                HwQueue,
                 DriverObject {
     /** Kinds, as a look-up asks for them. */
     enum State {

@@ -6,16 +6,13 @@ import static org.ioasis.spec.Iommufd.HWPT_FAULT_ID_VALID;
 
 import org.jspecify.annotations.Nullable;
 
-/**
- * A table of a guest, behind a page table or a vIOMMU that has one. Under its context's lock.
- */
+/** A table of a guest, behind a page table or a vIOMMU that has one. Under its context's lock. */
 public final class NestedHwpt extends Hwpt {
     private final PagingHwpt parent;
     private final @Nullable Viommu viommu;
     private final NestedDomain domain;
 
-    private NestedHwpt(
-            PagingHwpt parent, @Nullable Viommu viommu, int flags, NestedDomain domain) {
+    private NestedHwpt(PagingHwpt parent, @Nullable Viommu viommu, int flags, NestedDomain domain) {
         super(parent.context(), (flags & HWPT_ALLOC_PASID) != 0);
         this.parent = parent;
         this.viommu = viommu;

@@ -141,7 +141,11 @@ final class Pages {
         // First what can be read back, then out of the page table, then given back: a device must
         // not reach a page that is no longer held.
         List<long[]> unused = new ArrayList<>();
-        unused(area.firstPage, area.lastPage(), page -> storage.toPhysical(area.iovaOf(page)), unused);
+        unused(
+                area.firstPage,
+                area.lastPage(),
+                page -> storage.toPhysical(area.iovaOf(page)),
+                unused);
         storage.unmap(area.first, area.length());
         giveBack(unused);
         charge();
@@ -435,7 +439,9 @@ final class Pages {
         return fits;
     }
 
-    /** The first half of a change of process: the new one is charged, or not and nothing changed. */
+    /**
+     * The first half of a change of process: the new one is charged, or not and nothing changed.
+     */
     boolean chargeAlso(ProgramMemory process) {
         return charge(process.locked(), charged);
     }
@@ -529,8 +535,7 @@ final class Pages {
             }
             for (int i = 0; i < next.length; i++) {
                 if (next[i] > area.firstPage) {
-                    domains.get(i)
-                            .unmap(area.first, area.lastIovaOf(next[i] - 1) - area.first + 1);
+                    domains.get(i).unmap(area.first, area.lastIovaOf(next[i] - 1) - area.first + 1);
                 }
             }
             giveBack(fresh);

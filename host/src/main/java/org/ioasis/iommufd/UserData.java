@@ -40,13 +40,12 @@ public record UserData(Caller caller, int type, long address, int length) {
         }
     }
 
-    static MemorySegment copy(
-            Caller caller, long address, int given, int minimum, int size) throws IommufdException {
+    static MemorySegment copy(Caller caller, long address, int given, int minimum, int size)
+            throws IommufdException {
         long length = Integer.toUnsignedLong(given);
         if (length < minimum) {
             throw new IommufdException(
-                    Errno.EINVAL,
-                    "data of %d bytes is shorter than %d".formatted(length, minimum));
+                    Errno.EINVAL, "data of %d bytes is shorter than %d".formatted(length, minimum));
         }
         MemorySegment copy = Arena.ofAuto().allocate(Math.max(size, 8), 8);
         if (length > size) {

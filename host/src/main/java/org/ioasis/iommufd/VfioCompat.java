@@ -15,8 +15,8 @@ import org.ioasis.spec.Iommufd;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A VFIO container of type 1 on an open {@code /dev/iommu}: its calls go to one address space. Under
- * its context's lock.
+ * A VFIO container of type 1 on an open {@code /dev/iommu}: its calls go to one address space.
+ * Under its context's lock.
  */
 final class VfioCompat {
     private final IommufdContext context;

@@ -64,9 +64,7 @@ class IntervalTreeTest {
                 Range expected =
                         list.stream()
                                 .filter(range -> range.touches(from, to))
-                                .min(
-                                        Comparator.comparing(
-                                                Range::first, Long::compareUnsigned))
+                                .min(Comparator.comparing(Range::first, Long::compareUnsigned))
                                 .orElse(null);
                 int found = tree.overlapping(from, to);
                 assertThat(tree.size()).as("seed %d step %d", seed, step).isEqualTo(list.size());

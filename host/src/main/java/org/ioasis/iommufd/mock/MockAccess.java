@@ -54,18 +54,15 @@ final class MockAccess implements OpenFile, Access.User {
     public void unmap(long iova, long length) {
         long last = length == -1 ? -1 : iova + length - 1;
         held.values()
-                .removeIf(
-                        one -> {
-                            boolean touches =
-                                    Long.compareUnsigned(one.iova, last) <= 0
-                                            && Long.compareUnsigned(
-                                                            one.iova + one.length - 1, iova)
-                                                    >= 0;
-                            if (touches && access != null) {
-                                access.unpin(one.iova, one.length);
-                            }
-                            return touches;
-                        });
+                .removeIf(one -> {
+                    boolean touches =
+                            Long.compareUnsigned(one.iova, last) <= 0
+                                    && Long.compareUnsigned(one.iova + one.length - 1, iova) >= 0;
+                    if (touches && access != null) {
+                        access.unpin(one.iova, one.length);
+                    }
+                    return touches;
+                });
     }
 
     @Override

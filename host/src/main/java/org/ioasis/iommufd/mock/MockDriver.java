@@ -16,10 +16,10 @@ import org.ioasis.iommufd.BufferFile;
 import org.ioasis.iommufd.Device;
 import org.ioasis.iommufd.Errno;
 import org.ioasis.iommufd.HwDomain;
+import org.ioasis.iommufd.Ioas;
 import org.ioasis.iommufd.IommufdContext;
 import org.ioasis.iommufd.IommufdException;
 import org.ioasis.iommufd.IommufdObject;
-import org.ioasis.iommufd.Ioas;
 import org.ioasis.iommufd.NestedHwpt;
 import org.ioasis.iommufd.OpenFile;
 import org.ioasis.iommufd.PageRun;
@@ -163,8 +163,7 @@ public final class MockDriver implements TestCommands {
         command.respond();
     }
 
-    private static void pasid(IommufdContext context, UserCommand command)
-            throws IommufdException {
+    private static void pasid(IommufdContext context, UserCommand command) throws IommufdException {
         Device device = bound(context, command);
         int pasid = command.getInt(PASID_PASID);
         int table = command.getInt(PASID_PT_ID);
@@ -272,8 +271,7 @@ public final class MockDriver implements TestCommands {
         }
     }
 
-    private static void dirty(IommufdContext context, UserCommand command)
-            throws IommufdException {
+    private static void dirty(IommufdContext context, UserCommand command) throws IommufdException {
         long iova = command.getLong(DIRTY_IOVA);
         long length = command.getLong(DIRTY_LENGTH);
         long pageSize = command.getLong(DIRTY_PAGE_SIZE);
@@ -399,8 +397,7 @@ public final class MockDriver implements TestCommands {
             IommufdContext context, UserCommand command, long address, long[] pages)
             throws IommufdException {
         for (int i = 0; i < pages.length; i++) {
-            PageRun run =
-                    command.caller().memory().pages(address + i * CPU_PAGE, CPU_PAGE, false);
+            PageRun run = command.caller().memory().pages(address + i * CPU_PAGE, CPU_PAGE, false);
             refuse(
                     run == null || addressOf(context, run) != pages[i],
                     Errno.EINVAL,

@@ -71,8 +71,7 @@ final class MockPageTable implements PagingDomain {
             int lg2 = leaf(iova + done, address + done, length - done, largestLeaf);
             for (long at = 0; at < 1L << lg2; at += IommufdTest.PAGE_SIZE) {
                 long page = (iova + done + at) >>> PAGE_LG2;
-                long[] table =
-                        tables.computeIfAbsent(page >>> TABLE_LG2, _ -> new long[MASK + 1]);
+                long[] table = tables.computeIfAbsent(page >>> TABLE_LG2, _ -> new long[MASK + 1]);
                 if (table[(int) page & MASK] != 0) {
                     throw new IllegalStateException(
                             "0x%x is mapped already".formatted(iova + done + at));
@@ -188,9 +187,7 @@ final class MockPageTable implements PagingDomain {
             long[] table = table(at);
             long word = table == null ? 0 : table[slot(at)];
             long size =
-                    word == 0
-                            ? IommufdTest.PAGE_SIZE
-                            : 1L << ((word & SIZE_MASK) >>> SIZE_SHIFT);
+                    word == 0 ? IommufdTest.PAGE_SIZE : 1L << ((word & SIZE_MASK) >>> SIZE_SHIFT);
             long leafFirst = at & -size;
             long leafLast = leafFirst + size - 1;
             if (word != 0 && takeDirty(leafFirst, leafLast, clears)) {
