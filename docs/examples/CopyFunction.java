@@ -39,8 +39,9 @@ class CopyFunction implements PciFunction {
         MemorySegment ram = Arena.ofAuto().allocate(1 << 20);
         memory.add(new Region(0, (1 << 20) - 1, ram, true, null));
         PciFunction function = new CopyFunction(iommu.dma(endpoint, memory, guards.open()));
-        iommu.attach(0x10, 1, false, status -> System.out.println("attach: " + status));
-        iommu.map(1, 0x8000_0000L, 0x8000_0fffL, 0x4000, MapFlags.READ | MapFlags.WRITE, status -> System.out.println("map: " + status));
+        PagingDomain domain = iommu.pagingDomain(1);
+        iommu.attach(endpoint.attachment(), domain, status -> System.out.println("attach: " + status));
+        domain.map(0x8000_0000L, 0x8000_0fffL, 0x4000, MapFlags.READ | MapFlags.WRITE, status -> System.out.println("map: " + status));
         ram.setString(0x4000, "hello");
         function.barWrite(0, 0, 8, 0x8000_0000L);
         function.barWrite(0, 8, 8, 0x8000_0100L); // IOVA 0x80000100 is guest-physical 0x4100

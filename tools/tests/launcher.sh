@@ -267,7 +267,10 @@ check "the lock of a process that is gone is taken over" stale_lock
 
 interrupted() { # signal, status
     make_tree
-    FAKE_MAVEN=hang "$tree/ioasis" x >one 2>&1 &
+    FAKE_MAVEN=hang
+    export FAKE_MAVEN
+    # A job in the background has SIGINT ignored; what a terminal starts has not.
+    (with_signals "$tree/ioasis" x) >one 2>&1 &
     launcher=$!
     for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30; do
         [ ! -s "$tree/maven-pid" ] || break
@@ -279,6 +282,7 @@ interrupted() { # signal, status
     wait $launcher || status=$?
     expect_status "$2"
     ! kill -0 "$maven" || fail "Maven to be gone"
+    unset FAKE_MAVEN
     # What it had half done is not built upon.
     run "$tree/ioasis" x
     expect_status 0
@@ -297,14 +301,7 @@ hung_up() {
 check "so does one whose terminal is gone" hung_up
 
 control_c() {
-    # A shell starts background commands with SIGINT ignored, and what is ignored stays so; a terminal does not.
-    env --default-signal=INT timeout --version || skip "no timeout, or no env --default-signal, on this machine"
-    make_tree
-    status=0
-    FAKE_MAVEN=hang timeout -s INT 2 env --default-signal=INT "$tree/ioasis" x >one 2>&1 || status=$?
-    maven=$(cat "$tree/maven-pid")
-    ! kill -0 "$maven" || fail "Maven to be gone"
-    [ ! -e "$tree/target/images/current" ] || fail "no image"
+    interrupted INT 130
 }
 check "Ctrl-C at build leaves no process" control_c
 

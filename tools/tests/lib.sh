@@ -6,6 +6,26 @@
 # moment what the real ones do, write down how they were called, and can fail or hang on demand.
 
 project=$(CDPATH='' cd -P -- "$(dirname -- "$0")/../.." && pwd -P)
+own_java=${JAVA_HOME-}
+
+# Runs a command in the place of this shell with SIGHUP, SIGINT and SIGTERM as a terminal leaves them. What was ignored
+# when a shell began (nohup, a job in the background) it cannot take back itself; env of coreutils 8.31 and newer can,
+# and Java can anywhere.
+with_signals() { # command...
+    if env --default-signal=HUP,INT,TERM true 2>/dev/null; then
+        exec env --default-signal=HUP,INT,TERM "$@"
+    fi
+    exec "$own_java/bin/java" --enable-native-access=ALL-UNNAMED "$project/tools/DefaultSignals.java" "$@"
+}
+
+# The tests send signals: they begin anew without those that whoever started them ignores.
+if [ -z "${IOASIS_DEFAULT_SIGNALS-}" ]; then
+    IOASIS_DEFAULT_SIGNALS=1
+    export IOASIS_DEFAULT_SIGNALS
+    with_signals sh "$0" "$@"
+fi
+unset IOASIS_DEFAULT_SIGNALS
+
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/ioasis shell.XXXXXX")
 trap 'rm -rf "$scratch"' EXIT
 trap 'exit 129' HUP
@@ -111,7 +131,7 @@ case ${FAKE_MAVEN-} in
         printf '%s\n' $$ >maven-pid
         mkdir -p app/target
         : >app/target/half.class
-        exec sleep 600
+        exec sleep 60
         ;;
     slow)
         mkdir maven-runs || exit 1

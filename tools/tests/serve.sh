@@ -14,7 +14,7 @@ stop_hard() {
 serve() { # argument...
     : >said
     # A job in the background has SIGINT ignored, which a JVM leaves so.
-    env --default-signal=INT "$project/ioasis" serve "$@" >said 2>complaints &
+    (with_signals "$project/ioasis" serve "$@") >said 2>complaints &
     server=$!
     # In the test's own shell, which a failure ends: a server must not outlive it.
     trap stop_hard EXIT
@@ -69,7 +69,7 @@ arguments_are_words() {
     printf "printf '%%s\\\\n' \\\\\n" | cat - arguments >script
     sh script >words
     cat words
-    grep -q '^memory-backend-memfd,id=mem,size=512M,share=on$' words || fail "shared memory"
+    grep -q '^memory-backend-memfd,id=ioasis-mem,size=512M,share=on$' words || fail "shared memory"
     grep -q "^file=$PWD/iommu.sock.viot\$" words || fail "the table beside the socket"
     [ "$(grep -c '^{"driver":"vfio-user-pci","addr":"[0-9a-f]*.0","socket":{"type":"unix","path":".*"}}$' words)" -eq 2 ] ||
         fail "two devices"
@@ -209,6 +209,14 @@ viot() {
     [ $status -eq 0 ] || fail "it to be right"
     run "$project/ioasis" viot --check table --json
     grep -q '"valid" : true' out || fail "JSON that says so"
+    grep -q '"severity" : "warning"' out || fail "a range over several devices to be warned of"
+    disk
+    printf '[[machine]]\n[[machine.iommu]]\nsocket = "i"\naddress = "00:01.0"\n[[machine.iommu.blk]]\nsocket = "d"\nfile = "disk.img"\nendpoint = 0x20\n' >serve.toml
+    run "$project/ioasis" viot --check table --config serve.toml
+    [ $status -eq 0 ] && grep -q 'warning at 0x40: no endpoint answers for 0x10-0x1f, 0x21-0xff: ' out ||
+        fail "the ids that nobody answers for"
+    run "$project/ioasis" viot --check table --config serve.toml --machine other
+    [ $status -eq 2 ] && grep -q 'serve.toml has no machine other' err || fail "a machine that is not there to be said"
     # The offset of the IOMMU, which the range at 0x40 names at 0x50.
     printf '\061' | dd of=table bs=1 seek=80 conv=notrunc 2>/dev/null
     run "$project/ioasis" viot --check table

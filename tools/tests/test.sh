@@ -75,13 +75,84 @@ over_budget() {
     make_project
     budget_table 64
     run "$tree/ioasis" test
-    expect_status 1
-    expect out "FAILED   budget: unit took 65 s and may take 64 s"
-    expect_sum "8 passed, 1 failed, 0 skipped"
+    expect_status 0
+    expect out "unit          64 s    65 s  over its limit"
+    expect_not out "build         90 s     0 s  over"
+    expect_sum "8 passed, 0 failed, 0 skipped"
     run "$tree/ioasis" test core
     expect_not out "budget"
 }
-check "a part over its limit fails, in a run of everything" over_budget
+check "a part over its limit is shown and does not fail" over_budget
+
+budget_asked_for() {
+    make_project
+    budget_table 64
+    run "$tree/ioasis" test --budget 1
+    expect_status 1
+    expect out "FAILED   budget: unit took 65 s and may take 1 times 64 s"
+    expect_sum "8 passed, 1 failed, 0 skipped"
+    # 65 s are just within twice 33, and not within twice 32.
+    budget_table 33
+    run "$tree/ioasis" test --budget 2
+    expect_status 0
+    budget_table 32
+    run "$tree/ioasis" test --budget 2
+    expect_status 1
+    for wrong in 0 08 x 100 ''; do
+        run "$tree/ioasis" test --budget "$wrong"
+        expect_status 2
+    done
+    run "$tree/ioasis" test --budget
+    expect_status 2
+    run "$tree/ioasis" test --budget 2 core
+    expect_status 2
+}
+check "a part over its limit times what is asked for fails, in a run of everything" budget_asked_for
+
+continuous() {
+    make_project
+    mkdir "$tree/.ci"
+    cp "$project/.ci/run" "$tree/.ci/"
+    budget_table 32
+    run "$tree/.ci/run"
+    expect_status 1
+    expect out "FAILED   budget: unit took 65 s and may take 2 times 32 s"
+}
+check "the run for every change asks for twice the limits" continuous
+
+quick() {
+    make_project
+    sed 's|</modules>|<module>guest</module><module>stress</module></modules>|' "$tree/pom.xml" | tr -s '\n' |
+        sed 's|</module><module>|</module>\n<module>|g' >pom
+    mv pom "$tree/pom.xml"
+    mkdir -p "$tree/guest/src/test/java/org/x" "$tree/stress/src/test/java/org/x"
+    printf '<project/>\n' >"$tree/guest/pom.xml"
+    printf 'class DiskRunTest {\n    @Test\n    void a() {}\n}\n' >"$tree/guest/src/test/java/org/x/DiskRunTest.java"
+    printf 'class OtherTest {\n    @Test\n    void a() {}\n}\n' >"$tree/guest/src/test/java/org/x/OtherTest.java"
+    printf 'class LitmusTest {\n    @Test\n    void a() {}\n}\n' >"$tree/stress/src/test/java/org/x/LitmusTest.java"
+    report guest org.x.DiskRunTest 1 0 0 0 ''
+    run "$tree/ioasis" test --quick
+    expect_status 0
+    # Neither the shell's nor an image.
+    expect_sum "7 passed, 0 failed, 0 skipped"
+    expect_builds 1
+    expect "$tree/maven-calls" "-Dtest=org.x.OneTest,org.x.OneTest\$*,org.x.OneTest,org.x.OneTest\$*,DiskRunTest -am -pl guest"
+    expect_not out "budget"
+    rm "$here/app-org.x.OneTest.report" "$here/guest-org.x.DiskRunTest.report"
+    run "$tree/ioasis" test --quick
+    expect_status 1
+    expect out "FAILED   app org.x.OneTest: did not run (no report)"
+    expect out "FAILED   guest DiskRunTest: did not run (no report)"
+    run "$tree/ioasis" test --quick core
+    expect_status 2
+    run "$tree/ioasis" test --quick --budget 2
+    expect_status 2
+    run "$tree/ioasis" test --help
+    expect_status 0
+    expect out "--quick"
+    expect out "--budget"
+}
+check "--quick runs the tests without a guest and one with one" quick
 
 some_fail() {
     make_project

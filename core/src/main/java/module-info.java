@@ -6,6 +6,8 @@ module org.ioasis.core {
     exports org.ioasis.iommu;
     exports org.ioasis.iommu.fault;
     exports org.ioasis.iommu.mapping;
+    exports org.ioasis.iommu.pagetable;
+    exports org.ioasis.iommu.pagetable.format;
     exports org.ioasis.memory;
     exports org.ioasis.spec;
     exports org.ioasis.virtio;

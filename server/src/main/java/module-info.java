@@ -3,11 +3,14 @@
 module org.ioasis.server {
     requires static transitive org.jspecify;
     requires transitive org.ioasis.core;
+    requires transitive org.ioasis.host;
     requires transitive org.ioasis.sys;
     requires com.fasterxml.jackson.core;
 
     exports org.ioasis.loop;
     exports org.ioasis.pci;
+    exports org.ioasis.peer;
+    exports org.ioasis.program;
     exports org.ioasis.topology;
     exports org.ioasis.vfiouser;
 }

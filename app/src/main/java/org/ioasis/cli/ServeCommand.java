@@ -53,8 +53,9 @@ final class ServeCommand implements Callable<Integer> {
             names = "--blk",
             paramLabel = "SOCKET,file=FILE[,KEY=VALUE...]",
             description = {
-                "A disk behind the IOMMU; repeatable. endpoint=ID: if left out, its PCI function's number (0x10 for"
-                        + " 00:02.0). serial=TEXT. readonly. num_queues=N: request queues, 1 to 64. blk_size=512 or"
+                "A disk behind the IOMMU; repeatable. endpoint=ID: if left out, its PCI function's number (0x88 for"
+                        + " 00:11.0). alias=ID: a second id, by which the guest knows it behind a PCIe-to-PCI bridge."
+                        + " serial=TEXT. readonly. num_queues=N: request queues, 1 to 64. blk_size=512 or"
                         + " 4096. nodiscard: the guest cannot give parts of the file back. nolock: FILE is not"
                         + " locked against other writers. A comma in a value is written twice."
             })
@@ -62,12 +63,32 @@ final class ServeCommand implements Callable<Integer> {
 
     @Option(
             names = "--rng",
-            paramLabel = "SOCKET[,endpoint=ID][,rogue]",
+            paramLabel = "SOCKET[,endpoint=ID][,alias=ID][,rogue]",
             description = {
-                "An entropy device behind the IOMMU; repeatable. endpoint=ID: as for --blk. rogue: `ioasis rogue` can"
+                "An entropy device behind the IOMMU; repeatable. endpoint=ID, alias=ID: as for --blk. rogue: `ioasis rogue` can"
                         + " make it issue accesses that its driver never asked for, to test what stops them."
             })
     private List<String> rngs = List.of();
+
+    @Option(
+            names = "--present",
+            paramLabel = "ID[-ID]",
+            description = {
+                "An endpoint that the driver may ask for and whose accesses do not come through us, because the VIOT"
+                        + " names more than is served; repeatable. Linux 7 gives up the whole IOMMU when one of its"
+                        + " table's functions is not known."
+            })
+    private List<String> present = List.of();
+
+    @Option(
+            names = "--msi",
+            paramLabel = "FIRST-LAST|none|DTB",
+            description = {
+                "Where the machine's interrupt controller takes messages (default: x86's, 0xfee00000-0xfeefffff). For a"
+                        + " virt machine of arm64 with GICv2m 0x08020000-0x08020fff, or its device tree blob, as QEMU"
+                        + " -machine dumpdtb=FILE writes it."
+            })
+    private @Nullable String msi;
 
     @Option(
             names = "--viot",
@@ -125,9 +146,10 @@ final class ServeCommand implements Callable<Integer> {
         Path file = config;
         Path socket = iommu;
         if (file != null) {
-            if (socket != null || !disks.isEmpty() || !rngs.isEmpty() || viot != null) {
+            boolean isDescribed = !disks.isEmpty() || !rngs.isEmpty() || !present.isEmpty();
+            if (socket != null || isDescribed || viot != null || msi != null) {
                 throw new UsageException(
-                        "--config describes everything: no --iommu, --blk, --rng or --viot with it");
+                        "--config describes everything: no --iommu, --blk, --rng, --present, --msi or --viot with it");
             }
             ServeConfig read = ConfigFile.read(file);
             return new ServeConfig(
@@ -139,6 +161,14 @@ final class ServeCommand implements Callable<Integer> {
             throw new UsageException(
                     "what to serve: --config FILE, or --iommu SOCKET and --blk or --rng");
         }
-        return FlagConfig.of(socket, disks, rngs, viot, control, traced);
+        return FlagConfig.iommu(socket)
+                .disks(disks)
+                .rngs(rngs)
+                .present(present)
+                .msi(msi)
+                .viot(viot)
+                .control(control)
+                .trace(traced)
+                .resolve();
     }
 }

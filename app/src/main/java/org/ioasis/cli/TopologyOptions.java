@@ -3,6 +3,7 @@ package org.ioasis.cli;
 
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.function.Supplier;
 import java.util.regex.Matcher;
@@ -22,6 +23,8 @@ final class TopologyOptions {
     private static final String FUNCTION =
             "(?:([0-9a-fA-F]{1,4}):)?([0-9a-fA-F]{1,2}):([01]?[0-9a-fA-F])\\.([0-7])";
     private static final Pattern ONE = Pattern.compile(FUNCTION);
+    private static final Pattern BUS =
+            Pattern.compile("(?:([0-9a-fA-F]{1,4}):)?([0-9a-fA-F]{1,2})");
     private static final Pattern RANGE =
             Pattern.compile(
                     FUNCTION + "(?:-" + FUNCTION + ")?((?:,endpoint=[^,]+|,iommu=[0-9]{1,5})*)");
@@ -44,16 +47,79 @@ final class TopologyOptions {
             })
     private List<String> ranges = List.of();
 
+    @Option(
+            names = "--pci-bridge",
+            paramLabel = "[SEGMENT:]BUS",
+            description = {
+                "The bus behind a PCIe-to-PCI bridge, as 01; repeatable. A guest knows what is on it as function 00.0 of"
+                        + " that bus too, and asks for that alias: it is added, and its endpoint is printed."
+            })
+    private List<String> bridges = List.of();
+
     boolean isEmpty() {
-        return output == null && iommus.isEmpty() && ranges.isEmpty();
+        return output == null && iommus.isEmpty() && ranges.isEmpty() && bridges.isEmpty();
     }
 
     List<Viot.Iommu> iommus() {
         return iommus.stream().map(TopologyOptions::iommu).toList();
     }
 
+    /** What was named, and the aliases of bridges that are in none of it. */
     List<Viot.PciRange> ranges() {
-        return ranges.stream().map(TopologyOptions::range).toList();
+        List<Viot.PciRange> all = new ArrayList<>();
+        ranges.forEach(text -> all.add(range(text)));
+        for (Alias alias : aliases(all)) {
+            if (alias.isMissing) {
+                all.add(
+                        new Viot.PciRange(
+                                alias.iommu, alias.segment, alias.bdf, alias.bdf, alias.endpoint));
+            }
+        }
+        return all;
+    }
+
+    /**
+     * Function 0 of a bus behind a PCIe-to-PCI bridge.
+     *
+     * @param isMissing no range names it
+     */
+    private record Alias(int iommu, int segment, int bdf, long endpoint, boolean isMissing) {
+        private String text() {
+            return "alias %04x:%02x:00.0 is endpoint 0x%x: serve each device behind that bridge with alias=0x%x"
+                    .formatted(segment, bdf >> 8, endpoint, endpoint);
+        }
+    }
+
+    private List<Alias> aliases(List<Viot.PciRange> named) {
+        List<Alias> aliases = new ArrayList<>();
+        for (String text : bridges) {
+            Matcher matcher = BUS.matcher(text);
+            if (!matcher.matches()) {
+                throw new UsageException("--pci-bridge: not [SEGMENT:]BUS, as 01: " + text);
+            }
+            int segment = segment(matcher, 1);
+            int bdf = Viot.bdf(Integer.parseInt(matcher.group(2), 16), 0, 0);
+            Viot.PciRange behind =
+                    named.stream()
+                            .filter(range -> range.segment() == segment)
+                            .filter(range ->
+                                    range.bdfFirst() <= (bdf | 0xff) && bdf <= range.bdfLast())
+                            .findFirst()
+                            .orElseThrow(() ->
+                                    new UsageException(
+                                            "--pci-bridge %s: no --range has a function of that bus"
+                                                    .formatted(text)));
+            // Counted on from the range, so that ids go on meaning what they do there.
+            long endpoint = behind.endpointFirst() + bdf - behind.bdfFirst();
+            aliases.add(
+                    new Alias(
+                            behind.iommu(),
+                            segment,
+                            bdf,
+                            endpoint < 0 ? bdf : endpoint,
+                            bdf < behind.bdfFirst()));
+        }
+        return aliases;
     }
 
     /**
@@ -74,6 +140,10 @@ final class TopologyOptions {
         }
         OutputFile.write(output, kind, content);
         System.out.printf("%s: %d bytes%n", output, content.length);
+        List<Viot.PciRange> named = ranges.stream().map(TopologyOptions::range).toList();
+        aliases(named).forEach(alias -> System.out.println(alias.text()));
+        named.forEach(range ->
+                range.warning().ifPresent(text -> System.err.println("ioasis: warning: " + text)));
     }
 
     private static Viot.Iommu iommu(String text) {

@@ -9,8 +9,20 @@ import java.io.StringWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.SortedSet;
+import java.util.TreeSet;
 import java.util.concurrent.Callable;
+import org.ioasis.config.ConfigException;
+import org.ioasis.config.ConfigFile;
+import org.ioasis.config.ServeConfig;
+import org.ioasis.config.ServeConfig.DeviceConfig;
+import org.ioasis.config.ServeConfig.IommuConfig;
+import org.ioasis.config.ServeConfig.MachineConfig;
+import org.ioasis.config.ServeConfig.PresentConfig;
 import org.ioasis.output.OutputKind;
 import org.ioasis.topology.Viot;
 import org.ioasis.topology.ViotReport;
@@ -42,6 +54,21 @@ final class ViotCommand implements Callable<Integer> {
             description = "Explain everything that is wrong with the table in FILE.")
     private @Nullable Path check;
 
+    @Option(
+            names = "--config",
+            paramLabel = "FILE",
+            description = {
+                "With --check: what `ioasis serve --config FILE` serves. Ids of the table that no endpoint answers for are"
+                        + " warned of."
+            })
+    private @Nullable Path config;
+
+    @Option(
+            names = "--machine",
+            paramLabel = "NAME",
+            description = "With --config: whose table it is (default: the first).")
+    private @Nullable String machine;
+
     @Option(names = "--json", description = "With --check: nodes and findings as JSON.")
     private boolean json;
 
@@ -53,12 +80,15 @@ final class ViotCommand implements Callable<Integer> {
         if (file != null) {
             if (!topology.isEmpty()) {
                 throw new UsageException(
-                        "--check reads a table; --output, --iommu and --range write one");
+                        "--check reads a table; --output, --iommu, --range and --pci-bridge write one");
             }
             if (Files.isDirectory(file)) {
                 throw new UsageException("--check: %s is a folder".formatted(file));
             }
             return check(file);
+        }
+        if (config != null || machine != null) {
+            throw new UsageException("--config and --machine are for what --check finds");
         }
         if (json) {
             throw new UsageException("--json is for what --check finds");
@@ -79,17 +109,56 @@ final class ViotCommand implements Callable<Integer> {
     }
 
     private int check(Path file) throws IOException {
+        Optional<Map<Integer, SortedSet<Long>>> served = served();
         byte[] bytes;
         // One byte more than the largest table shows that a file is larger.
         try (InputStream in = Files.newInputStream(file)) {
             bytes = in.readNBytes(ViotReport.SIZE_MAX + 1);
         }
         ViotReport report = ViotReport.of(bytes);
-        System.out.print(json ? json(report) : text(file, report));
+        List<ViotReport.Finding> warnings =
+                served.isPresent() ? report.unserved(served.get()) : report.warnings();
+        System.out.print(json ? json(report, warnings) : text(file, report, warnings));
         return report.isValid() ? 0 : 1;
     }
 
-    private static String text(Path file, ViotReport report) {
+    /** The endpoints of each IOMMU, if there is a configuration. */
+    private Optional<Map<Integer, SortedSet<Long>>> served() throws IOException {
+        Path file = config;
+        if (file == null) {
+            if (machine != null) {
+                throw new UsageException("--machine is one of --config FILE");
+            }
+            return Optional.empty();
+        }
+        ServeConfig what;
+        try {
+            what = ConfigFile.read(file);
+        } catch (ConfigException e) {
+            throw new UsageException(String.valueOf(e.getMessage()));
+        }
+        MachineConfig chosen =
+                what.machines().stream()
+                        .filter(one -> machine == null || one.name().equals(machine))
+                        .findFirst()
+                        .orElseThrow(() ->
+                                new UsageException(
+                                        "%s has no machine %s".formatted(file, machine)));
+        Map<Integer, SortedSet<Long>> served = new HashMap<>();
+        for (IommuConfig iommu : chosen.iommus()) {
+            SortedSet<Long> ids = new TreeSet<>();
+            for (DeviceConfig device : iommu.devices()) {
+                ids.add(Integer.toUnsignedLong(device.options().endpoint()));
+            }
+            for (PresentConfig present : iommu.present()) {
+                ids.add(Integer.toUnsignedLong(present.endpoint()));
+            }
+            served.put(iommu.bdf(), ids);
+        }
+        return Optional.of(served);
+    }
+
+    private static String text(Path file, ViotReport report, List<ViotReport.Finding> warnings) {
         List<String> lines = new ArrayList<>();
         report.nodes().forEach(node -> lines.add(node.text()));
         report.findings()
@@ -100,6 +169,9 @@ final class ViotCommand implements Callable<Integer> {
                                                 finding.isError() ? "ERROR" : "note",
                                                 finding.offset(),
                                                 finding.text())));
+        for (ViotReport.Finding warning : warnings) {
+            lines.add("warning at 0x%x: %s".formatted(warning.offset(), warning.text()));
+        }
         long errors = report.findings().stream().filter(ViotReport.Finding::isError).count();
         lines.add(
                 errors == 0
@@ -108,7 +180,8 @@ final class ViotCommand implements Callable<Integer> {
         return String.join("\n", lines) + "\n";
     }
 
-    private static String json(ViotReport report) throws IOException {
+    private static String json(ViotReport report, List<ViotReport.Finding> warnings)
+            throws IOException {
         StringWriter text = new StringWriter();
         try (JsonGenerator json = JSON.createGenerator(text).useDefaultPrettyPrinter()) {
             json.writeStartObject();
@@ -124,15 +197,23 @@ final class ViotCommand implements Callable<Integer> {
             json.writeEndArray();
             json.writeArrayFieldStart("findings");
             for (ViotReport.Finding finding : report.findings()) {
-                json.writeStartObject();
-                json.writeStringField("severity", finding.isError() ? "error" : "note");
-                json.writeNumberField("offset", finding.offset());
-                json.writeStringField("text", finding.text());
-                json.writeEndObject();
+                write(json, finding.isError() ? "error" : "note", finding);
+            }
+            for (ViotReport.Finding warning : warnings) {
+                write(json, "warning", warning);
             }
             json.writeEndArray();
             json.writeEndObject();
         }
         return text + "\n";
+    }
+
+    private static void write(JsonGenerator json, String severity, ViotReport.Finding finding)
+            throws IOException {
+        json.writeStartObject();
+        json.writeStringField("severity", severity);
+        json.writeNumberField("offset", finding.offset());
+        json.writeStringField("text", finding.text());
+        json.writeEndObject();
     }
 }

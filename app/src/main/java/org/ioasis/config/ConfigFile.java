@@ -11,9 +11,11 @@ import java.util.Locale;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.ioasis.config.Draft.DeviceDraft;
+import org.ioasis.config.Draft.Ids;
 import org.ioasis.config.Draft.IommuDraft;
 import org.ioasis.config.Draft.Kind;
 import org.ioasis.config.Draft.MachineDraft;
+import org.ioasis.config.Draft.Present;
 import org.ioasis.config.Problem.Place;
 import org.ioasis.iommu.EndpointProperties;
 import org.ioasis.iommu.IommuOptions;
@@ -21,6 +23,7 @@ import org.ioasis.iommu.ReservedRegion;
 import org.ioasis.iommu.ReservedWindows;
 import org.ioasis.live.TraceConfig;
 import org.ioasis.machine.Machine;
+import org.ioasis.memory.GuestMemory;
 import org.ioasis.virtio.blk.BlkBlocks;
 import org.ioasis.virtio.blk.BlkErasing;
 import org.ioasis.virtio.blk.BlkSettings;
@@ -38,6 +41,9 @@ public final class ConfigFile {
     private static final Pattern ADDRESS = Pattern.compile("00:([0-9a-f]{2})\\.0");
 
     private final List<Problem> problems = new ArrayList<>();
+
+    /** What endpoints of the present machine have unless they say otherwise. */
+    private EndpointProperties usualEndpoint = Machine.X86_ENDPOINT;
 
     private ConfigFile() {}
 
@@ -114,13 +120,32 @@ public final class ConfigFile {
     private MachineDraft machine(TableReader machine, int index) {
         String name = machine.string("name", "machine" + index);
         long pollMicros = machine.integer("poll_us", 0, 1_000_000, 0);
+        int maps =
+                (int)
+                        machine.integer(
+                                "max_dma_maps",
+                                1,
+                                GuestMemory.REGION_LIMIT,
+                                GuestMemory.REGION_LIMIT);
         Path viot = machine.path("viot");
+        usualEndpoint = usualEndpoint(machine);
         List<IommuDraft> iommus = new ArrayList<>();
         for (TableReader iommu : machine.tables("iommu")) {
             iommus.add(iommu(iommu));
         }
         machine.finish();
-        return new MachineDraft(machine.place(), name, pollMicros * 1000, viot, iommus);
+        return new MachineDraft(machine.place(), name, pollMicros * 1000, maps, viot, iommus);
+    }
+
+    /** With the doorbells of the machine's interrupt controller. */
+    private static EndpointProperties usualEndpoint(TableReader machine) {
+        String msi = machine.string("msi");
+        try {
+            return msi == null ? Machine.X86_ENDPOINT : Doorbells.endpoint(msi, machine.folder());
+        } catch (IOException e) {
+            machine.problem("msi", String.valueOf(e.getMessage()));
+            return Machine.X86_ENDPOINT;
+        }
     }
 
     private IommuDraft iommu(TableReader iommu) {
@@ -161,9 +186,11 @@ public final class ConfigFile {
         for (TableReader rng : iommu.tables("rng")) {
             devices.add(device(rng, new Kind.Rng(rng.bool("rogue", false))));
         }
+        Present present = new Present(iommu.ids("present"), usualEndpoint);
         List<Injection> injections = injections(iommu);
         iommu.finish();
-        return new IommuDraft(iommu.place(), name, socket, slot, options, devices, injections);
+        return new IommuDraft(
+                iommu.place(), name, socket, slot, options, devices, present, injections);
     }
 
     /** Bytes of mapping tables; they are used as whole tables of 4 KiB. */
@@ -198,11 +225,20 @@ public final class ConfigFile {
                         device.string("name"),
                         device.requiredPath("socket"),
                         device.unsigned("endpoint", 32, -1),
+                        aliases(device),
                         slot(device),
                         properties(device),
                         kind);
         device.finish();
         return draft;
+    }
+
+    private static List<Ids> aliases(TableReader device) {
+        List<Ids> aliases = device.ids("aliases");
+        if (aliases.stream().anyMatch(ids -> ids.first() != ids.last())) {
+            device.problem("aliases", "an alias is one id");
+        }
+        return aliases;
     }
 
     private static Kind.Blk blk(TableReader disk) {
@@ -258,7 +294,7 @@ public final class ConfigFile {
     }
 
     private EndpointProperties properties(TableReader endpoint) {
-        EndpointProperties usual = Machine.X86_ENDPOINT;
+        EndpointProperties usual = usualEndpoint;
         long mask = endpoint.unsigned("page_size_mask", 64, 0);
         Range input =
                 range(

@@ -7,16 +7,21 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.HashSet;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.stream.IntStream;
+import java.util.stream.Stream;
 import org.ioasis.config.Problem.Place;
 import org.ioasis.config.ServeConfig.DeviceConfig;
 import org.ioasis.config.ServeConfig.IommuConfig;
 import org.ioasis.config.ServeConfig.MachineConfig;
+import org.ioasis.config.ServeConfig.PresentConfig;
 import org.ioasis.iommu.EndpointProperties;
 import org.ioasis.iommu.IommuOptions;
 import org.ioasis.iommu.ReservedRegion;
+import org.ioasis.live.Unsigned;
 import org.ioasis.machine.DeviceOptions;
 import org.ioasis.machine.DiskOptions;
 import org.ioasis.machine.RngOptions;
@@ -36,8 +41,31 @@ final class Draft {
 
     static final int SLOT_LAST = 30;
 
+    /**
+     * Those that a QEMU gives to devices of its own: on a pc the chipset, VGA and network in 1 to
+     * 3, on a q35 the last two in 1 and 2. With {@code -usb} a q35 uses 1a and 1d, and libvirt has
+     * a bridge in 1e.
+     */
+    private static final List<Integer> SLOTS_LAST_CHOSEN = List.of(0x1e, 0x1d, 0x1a, 3, 2, 1);
+
+    /**
+     * In which order slots are chosen. QEMU gives a device without an address the lowest that is
+     * free, so ours begin in the middle and come to the low ones from above.
+     */
+    private static final List<Integer> SLOTS =
+            Stream.concat(
+                            IntStream.concat(
+                                            IntStream.rangeClosed(0x10, 0x1c),
+                                            IntStream.iterate(0xf, s -> s >= 4, s -> s - 1))
+                                    .boxed()
+                                    .filter(slot -> !SLOTS_LAST_CHOSEN.contains(slot)),
+                            SLOTS_LAST_CHOSEN.stream())
+                    .toList();
+
     /** What sun_path of unix(7) has room for, without the final zero. */
     private static final int SOCKET_PATH_BYTES = 107;
+
+    static final long U32_MAX = 0xffff_ffffL;
 
     private static final String NAME = "[A-Za-z0-9][A-Za-z0-9._-]{0,39}";
 
@@ -52,6 +80,7 @@ final class Draft {
             Place place,
             String name,
             long pollNanos,
+            int maxDmaMaps,
             @Nullable Path viot,
             List<IommuDraft> iommus) {}
 
@@ -63,16 +92,42 @@ final class Draft {
             int slot,
             IommuOptions options,
             List<DeviceDraft> devices,
+            Present present,
             List<Injection> injections) {}
 
     /**
+     * Endpoints whose accesses do not come through us.
+     *
+     * @param properties what all of them have; an alias has those of its device
+     */
+    record Present(List<Ids> ids, EndpointProperties properties) {}
+
+    /** Endpoint ids, both ends included, 32-bit unsigned. */
+    record Ids(long first, long last) {
+        /** One id as 16 or 0x10, or two with a dash between; null if it is neither. */
+        static @Nullable Ids parse(String text) {
+            try {
+                int dash = text.indexOf('-');
+                long first = Unsigned.parse(dash < 0 ? text : text.substring(0, dash), U32_MAX);
+                long last = dash < 0 ? first : Unsigned.parse(text.substring(dash + 1), U32_MAX);
+                return last < first ? null : new Ids(first, last);
+            } catch (NumberFormatException e) {
+                return null;
+            }
+        }
+    }
+
+    /**
      * One device behind an IOMMU as written; a slot of 0 and an endpoint of -1 are to be chosen.
+     *
+     * @param aliases ids by which a guest knows it too, because a bridge stands before it
      */
     record DeviceDraft(
             Place place,
             @Nullable String name,
             Path socket,
             long endpoint,
+            List<Ids> aliases,
             int slot,
             EndpointProperties properties,
             Kind kind) {}
@@ -125,7 +180,9 @@ final class Draft {
             if (!tables.add(viot.toAbsolutePath().normalize())) {
                 problem(draft.place, "two machines write their table to " + viot);
             }
-            machines.add(new MachineConfig(draft.name, draft.pollNanos, viot, iommus(draft)));
+            machines.add(
+                    new MachineConfig(
+                            draft.name, draft.pollNanos, draft.maxDmaMaps, viot, iommus(draft)));
         }
         return machines;
     }
@@ -141,6 +198,7 @@ final class Draft {
             slots.take(iommu.place, iommu.slot);
             for (DeviceDraft device : iommu.devices) {
                 slots.take(device.place, device.slot);
+                slots.keep(device.endpoint);
             }
         }
         // IOMMUs choose first: where a guest looks for the functions behind one, it must be known.
@@ -177,11 +235,13 @@ final class Draft {
                 }
                 devices.add(new DeviceConfig(options(device, deviceName, (int) endpoint), bdf));
             }
-            if (devices.size() > iommu.options.endpointLimit()) {
+            List<PresentConfig> present = present(iommu, endpoints);
+            int count = devices.size() + present.size();
+            if (count > iommu.options.endpointLimit()) {
                 problem(
                         iommu.place,
                         "%d endpoints are more than endpoints_max, %d"
-                                .formatted(devices.size(), iommu.options.endpointLimit()));
+                                .formatted(count, iommu.options.endpointLimit()));
             }
             int slot = iommuSlots.getOrDefault(iommu, SLOT_FIRST);
             iommus.add(
@@ -191,9 +251,42 @@ final class Draft {
                             Viot.bdf(0, slot, 0),
                             iommu.options,
                             devices,
+                            present,
                             iommu.injections));
         }
         return iommus;
+    }
+
+    /**
+     * The aliases of the devices, which those behind one bridge share, and what else is declared;
+     * ids that are a device's own are left out of a range.
+     *
+     * @param endpoints who has which id
+     */
+    private List<PresentConfig> present(IommuDraft iommu, Map<Long, String> endpoints) {
+        Map<Long, EndpointProperties> present = new LinkedHashMap<>();
+        int limit = iommu.options.endpointLimit();
+        for (DeviceDraft device : iommu.devices) {
+            for (Ids alias : device.aliases) {
+                String other = endpoints.get(alias.first);
+                if (other != null) {
+                    problem(
+                            device.place,
+                            "the alias 0x%x is the endpoint of %s".formatted(alias.first, other));
+                }
+                present.putIfAbsent(alias.first, device.properties);
+            }
+        }
+        for (Ids ids : iommu.present.ids) {
+            for (long id = ids.first; id <= ids.last && present.size() <= limit; id++) {
+                if (!endpoints.containsKey(id)) {
+                    present.putIfAbsent(id, iommu.present.properties);
+                }
+            }
+        }
+        return present.entrySet().stream()
+                .map(one -> new PresentConfig(one.getKey().intValue(), one.getValue()))
+                .toList();
     }
 
     /** Counts the devices of a machine by their kind. */
@@ -308,6 +401,7 @@ final class Draft {
     /** The slots of a machine's root bus. */
     private final class Slots {
         private final Set<Integer> taken = new HashSet<>();
+        private final Set<Integer> kept = new HashSet<>();
 
         void take(Place place, int slot) {
             if (slot != 0 && !taken.add(slot)) {
@@ -315,11 +409,18 @@ final class Draft {
             }
         }
 
+        /** Leaves a slot to whoever has its function's number as endpoint, as long as it goes. */
+        void keep(long endpoint) {
+            if (endpoint >= 0 && endpoint <= 0xff) {
+                kept.add((int) endpoint >>> 3);
+            }
+        }
+
         /** The slot whose function has the endpoint's id as its number, if it is free. */
         int choose(Place place, long endpoint) {
             if (endpoint >= 0 && endpoint <= 0xff && (endpoint & 7) == 0) {
                 int slot = (int) endpoint >>> 3;
-                if (slot >= SLOT_FIRST && slot <= SLOT_LAST && taken.add(slot)) {
+                if (SLOTS.contains(slot) && !SLOTS_LAST_CHOSEN.contains(slot) && taken.add(slot)) {
                     return slot;
                 }
             }
@@ -327,7 +428,12 @@ final class Draft {
         }
 
         int next(Place place) {
-            for (int slot = SLOT_FIRST; slot <= SLOT_LAST; slot++) {
+            for (int slot : SLOTS) {
+                if (!kept.contains(slot) && taken.add(slot)) {
+                    return slot;
+                }
+            }
+            for (int slot : SLOTS) {
                 if (taken.add(slot)) {
                     return slot;
                 }
@@ -335,8 +441,8 @@ final class Draft {
             problem(
                     place,
                     "no slot of the root bus is free: at most %d devices and IOMMUs"
-                            .formatted(SLOT_LAST - SLOT_FIRST + 1));
-            return SLOT_FIRST;
+                            .formatted(SLOTS.size()));
+            return 0;
         }
     }
 }

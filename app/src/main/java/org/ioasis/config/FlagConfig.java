@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.config;
 
+import java.io.IOException;
 import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -8,14 +9,18 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import org.ioasis.config.Draft.DeviceDraft;
+import org.ioasis.config.Draft.Ids;
 import org.ioasis.config.Draft.IommuDraft;
 import org.ioasis.config.Draft.Kind;
 import org.ioasis.config.Draft.MachineDraft;
+import org.ioasis.config.Draft.Present;
 import org.ioasis.config.Problem.Place;
+import org.ioasis.iommu.EndpointProperties;
 import org.ioasis.iommu.IommuOptions;
 import org.ioasis.live.TraceConfig;
 import org.ioasis.live.Unsigned;
 import org.ioasis.machine.Machine;
+import org.ioasis.memory.GuestMemory;
 import org.ioasis.virtio.blk.BlkBlocks;
 import org.ioasis.virtio.blk.BlkErasing;
 import org.ioasis.virtio.blk.BlkSettings;
@@ -29,45 +34,129 @@ public final class FlagConfig {
 
     private final List<Problem> problems = new ArrayList<>();
 
-    private FlagConfig() {}
+    private final Path iommu;
+    private List<String> disks = List.of();
+    private List<String> rngs = List.of();
+    private List<String> present = List.of();
+    private EndpointProperties usualEndpoint = Machine.X86_ENDPOINT;
+    private @Nullable Path viot;
+    private @Nullable Path control;
+    private @Nullable TraceConfig trace;
+
+    private FlagConfig(Path iommu) {
+        this.iommu = iommu;
+    }
+
+    /** With an IOMMU at this socket, and nothing behind it yet. */
+    public static FlagConfig iommu(Path socket) {
+        return new FlagConfig(socket);
+    }
 
     /**
-     * Reads the options.
-     *
-     * @param disks each {@code SOCKET,file=FILE} and more; a comma inside of a value is written
+     * @param options each {@code SOCKET,file=FILE} and more; a comma inside of a value is written
      *     twice
-     * @param rngs each {@code SOCKET} and more
+     */
+    public FlagConfig disks(List<String> options) {
+        disks = List.copyOf(options);
+        return this;
+    }
+
+    /**
+     * @param options each {@code SOCKET} and more
+     */
+    public FlagConfig rngs(List<String> options) {
+        rngs = List.copyOf(options);
+        return this;
+    }
+
+    /**
+     * Endpoints whose accesses do not come through us.
+     *
+     * @param options each {@code ID} or {@code ID-ID}
+     */
+    public FlagConfig present(List<String> options) {
+        present = List.copyOf(options);
+        return this;
+    }
+
+    /**
+     * The doorbells of the machine's interrupt controller.
+     *
+     * @param option {@code FIRST-LAST}, {@code none} or a device tree blob; null for those of x86
+     */
+    public FlagConfig msi(@Nullable String option) {
+        if (option != null) {
+            try {
+                usualEndpoint = Doorbells.endpoint(option, Path.of(""));
+            } catch (IOException e) {
+                problems.add(new Problem(PLACE, "--msi: " + e.getMessage()));
+            }
+        }
+        return this;
+    }
+
+    /** Where its table is written; null for the usual place. */
+    public FlagConfig viot(@Nullable Path file) {
+        viot = file;
+        return this;
+    }
+
+    /** Where the server is asked; null for the usual place. */
+    public FlagConfig control(@Nullable Path socket) {
+        control = socket;
+        return this;
+    }
+
+    /** Its trace; null for none. */
+    public FlagConfig trace(@Nullable TraceConfig wanted) {
+        trace = wanted;
+        return this;
+    }
+
+    /**
+     * Everything checked and filled in.
+     *
      * @throws ConfigException with everything that is wrong
      */
-    public static ServeConfig of(
-            Path iommu,
-            List<String> disks,
-            List<String> rngs,
-            @Nullable Path viot,
-            @Nullable Path control,
-            @Nullable TraceConfig trace)
-            throws ConfigException {
-        FlagConfig flags = new FlagConfig();
+    public ServeConfig resolve() throws ConfigException {
         List<DeviceDraft> devices = new ArrayList<>();
-        disks.forEach(text -> flags.add(devices, "--blk " + text, text, true));
-        rngs.forEach(text -> flags.add(devices, "--rng " + text, text, false));
+        disks.forEach(text -> add(devices, "--blk " + text, text, true));
+        rngs.forEach(text -> add(devices, "--rng " + text, text, false));
+        List<Ids> ids = new ArrayList<>();
+        for (String text : present) {
+            Ids parsed = Ids.parse(text);
+            if (parsed == null) {
+                problems.add(new Problem(PLACE, "--present: not ID or ID-ID: " + text));
+            } else {
+                ids.add(parsed);
+            }
+        }
         IommuDraft only =
-                new IommuDraft(PLACE, "iommu", iommu, 0, IommuOptions.DEFAULT, devices, List.of());
-        MachineDraft machine = new MachineDraft(PLACE, "machine", 0, viot, List.of(only));
+                new IommuDraft(
+                        PLACE,
+                        "iommu",
+                        iommu,
+                        0,
+                        IommuOptions.DEFAULT,
+                        devices,
+                        new Present(ids, usualEndpoint),
+                        List.of());
+        MachineDraft machine =
+                new MachineDraft(
+                        PLACE, "machine", 0, GuestMemory.REGION_LIMIT, viot, List.of(only));
         ServeConfig config =
                 new ServeConfig(
-                        new Draft(flags.problems).resolve(List.of(machine), control),
-                        control,
-                        trace);
-        if (!flags.problems.isEmpty()) {
-            throw new ConfigException("", flags.problems);
+                        new Draft(problems).resolve(List.of(machine), control), control, trace);
+        if (!problems.isEmpty()) {
+            throw new ConfigException("", problems);
         }
         return config;
     }
 
     private void add(List<DeviceDraft> devices, String option, String text, boolean isDisk) {
         Words words = new Words(option, text);
-        long endpoint = words.number("endpoint", 0xffff_ffffL, -1);
+        long endpoint = words.number("endpoint", Draft.U32_MAX, -1);
+        long alias = words.number("alias", Draft.U32_MAX, -1);
         Kind kind = isDisk ? blk(words) : new Kind.Rng(words.flag("rogue"));
         words.finish();
         Path socket = words.path("");
@@ -75,7 +164,15 @@ public final class FlagConfig {
             words.problem(isDisk ? "needs a socket and file=FILE" : "needs a socket");
         } else {
             devices.add(
-                    new DeviceDraft(PLACE, null, socket, endpoint, 0, Machine.X86_ENDPOINT, kind));
+                    new DeviceDraft(
+                            PLACE,
+                            null,
+                            socket,
+                            endpoint,
+                            alias < 0 ? List.of() : List.of(new Ids(alias, alias)),
+                            0,
+                            usualEndpoint,
+                            kind));
         }
     }
 

@@ -4,6 +4,7 @@ package org.ioasis.config;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.stream.IntStream;
+import org.ioasis.iommu.EndpointProperties;
 import org.ioasis.iommu.IommuOptions;
 import org.ioasis.live.TraceConfig;
 import org.ioasis.machine.DeviceOptions;
@@ -32,9 +33,11 @@ public record ServeConfig(
      * One virtual machine.
      *
      * @param pollNanos how long its loop goes on looking for work before it blocks
+     * @param maxDmaMaps regions of memory that a VMM may tell each of its devices of
      * @param viot where its topology table is written
      */
-    public record MachineConfig(String name, long pollNanos, Path viot, List<IommuConfig> iommus) {
+    public record MachineConfig(
+            String name, long pollNanos, int maxDmaMaps, Path viot, List<IommuConfig> iommus) {
         public MachineConfig {
             iommus = List.copyOf(iommus);
         }
@@ -68,15 +71,25 @@ public record ServeConfig(
             int bdf,
             IommuOptions options,
             List<DeviceConfig> devices,
+            List<PresentConfig> present,
             List<Injection> injections) {
         public IommuConfig {
             devices = List.copyOf(devices);
+            present = List.copyOf(present);
             injections = List.copyOf(injections);
         }
     }
 
     /** One device at its place on the bus. */
     public record DeviceConfig(DeviceOptions options, int bdf) {}
+
+    /**
+     * An endpoint that is answered for and whose accesses do not come through us: a function of the
+     * VMM's that the table names, or the alias of a bridge.
+     *
+     * @param endpoint 32-bit unsigned
+     */
+    public record PresentConfig(int endpoint, EndpointProperties properties) {}
 
     /** Where the server is asked about itself. */
     public Path controlSocket() {

@@ -7,6 +7,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
 import java.util.TreeSet;
+import org.ioasis.config.Draft.Ids;
 import org.ioasis.config.Problem.Place;
 import org.ioasis.live.Unsigned;
 import org.jspecify.annotations.Nullable;
@@ -34,6 +35,11 @@ final class TableReader {
         this.place = place;
         this.folder = folder;
         this.problems = problems;
+    }
+
+    /** What paths are relative to. */
+    Path folder() {
+        return folder;
     }
 
     Place place() {
@@ -180,6 +186,31 @@ final class TableReader {
         } catch (NumberFormatException e) {
             return null;
         }
+    }
+
+    /** Endpoint ids: an array of numbers, and of strings with a range; none if it is not there. */
+    List<Ids> ids(String key) {
+        Object value = value(key);
+        List<Ids> ids = new ArrayList<>();
+        if (value == null) {
+            return ids;
+        }
+        if (!(value instanceof TomlArray array)) {
+            problem(key, "must be an array, not " + type(value));
+            return ids;
+        }
+        for (int i = 0; i < array.size(); i++) {
+            Ids parsed = Ids.parse(String.valueOf(array.get(i)));
+            if (parsed == null) {
+                problem(
+                        key,
+                        "must hold numbers of 32 bits and ranges, as 0x10 or \"0x10-0x1f\", not "
+                                + array.get(i));
+            } else {
+                ids.add(parsed);
+            }
+        }
+        return ids;
     }
 
     /** The table of that name, or null. */

@@ -4,6 +4,7 @@ package org.ioasis.guestkit;
 import java.io.IOException;
 import java.nio.channels.FileChannel;
 import java.nio.file.Files;
+import java.nio.file.LinkOption;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
@@ -20,15 +21,16 @@ import java.util.stream.Stream;
 
 /**
  * The folder of the user in which downloaded parts are kept between runs. A part is a folder that
- * appears under its name only when it is complete, with a marker that says what is in it. One run
- * at a time changes the folder, by a file lock; readers need none. Any thread.
+ * appears under its name only when it is complete, with a marker that says what is in it. What has
+ * no marker is somebody else's, since the user may name any folder, and stays. One run at a time
+ * changes the folder, by a file lock; readers need none. Any thread.
  */
 final class CacheFolder {
     /** Parts of another layout are made anew. */
     private static final String FORMAT = "1";
 
     private static final String MARKER = "ioasis-part";
-    private static final String TEMPORARY = "tmp-";
+    private static final String TEMPORARY = ".ioasis-tmp-";
 
     /** A file lock is the JVM's, not the thread's. */
     private static final ReentrantLock IN_THIS_JVM = new ReentrantLock();
@@ -160,7 +162,11 @@ final class CacheFolder {
         return cleanup.folder(() -> Files.createTempDirectory(root, TEMPORARY));
     }
 
-    /** The part of this name, if it is complete and of this layout. */
+    /**
+     * The part of this name, if it is complete and of this layout.
+     *
+     * @throws IOException something else has its name
+     */
     Optional<Part> part(String name) throws IOException {
         Path folder = root.resolve(name);
         Map<String, String> notes = new LinkedHashMap<>();
@@ -172,6 +178,12 @@ final class CacheFolder {
                 }
             }
         } catch (NoSuchFileException absent) {
+            if (Files.exists(folder, LinkOption.NOFOLLOW_LINKS)) {
+                throw new IOException(
+                        "%s is there and Ioasis has not made it; set IOASIS_CACHE to another folder"
+                                .formatted(folder),
+                        absent);
+            }
             return Optional.empty();
         }
         return FORMAT.equals(notes.get("format"))
@@ -187,7 +199,9 @@ final class CacheFolder {
         notes.forEach((key, value) -> lines.add(key + "=" + value));
         Files.write(folder.resolve(MARKER), lines);
         Path target = root.resolve(name);
-        if (Files.exists(target)) {
+        // Refused if it is somebody else's.
+        Optional<Part> earlier = part(name);
+        if (earlier.isPresent() || Files.exists(target)) {
             // Moved aside first: nobody sees a half removed part.
             Path old = newTemporary(cleanup);
             Files.move(target, old.resolve("old"), StandardCopyOption.ATOMIC_MOVE);

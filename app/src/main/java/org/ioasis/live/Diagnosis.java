@@ -8,8 +8,8 @@ import org.ioasis.live.MachineView.DeviceView;
 import org.ioasis.live.MachineView.EndpointView;
 import org.ioasis.live.MachineView.IommuView;
 import org.ioasis.machine.Machine;
+import org.ioasis.peer.ServedInfo;
 import org.ioasis.spec.Virtio;
-import org.ioasis.vfiouser.ServerInfo;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -32,8 +32,11 @@ public record Diagnosis(List<Finding> findings) {
         DRIVER_GAVE_UP(true),
         NOT_STARTED(true),
         IOMMU_NOT_STARTED(true),
+        UNKNOWN_ENDPOINT(true),
+        UNKNOWN_ALIAS(true),
         NOT_IN_TABLE(true),
         NEVER_ATTACHED(true),
+        UNREACHABLE_MEMORY(true),
         FAULTS(true);
 
         private final boolean isProblem;
@@ -93,15 +96,18 @@ public record Diagnosis(List<Finding> findings) {
                                 machine.name(),
                                 Cause.LOOP_STUCK,
                                 "the machine's loop does not answer",
-                                "this is a bug of Ioasis: please report the stack of the thread "
-                                        + machine.name()
-                                        + " (jstack)"));
+                                "this is a bug of Ioasis: please report what `ioasis dump` prints, the stack of"
+                                        + " the loop's thread"));
             }
             for (IommuView iommu : machine.iommus()) {
                 String name = machine.name() + "/" + iommu.name();
                 Finding unable = iommu(name, iommu);
                 if (unable != null) {
                     findings.add(unable);
+                }
+                Finding unknown = unknown(name, iommu);
+                if (unknown != null) {
+                    findings.add(unknown);
                 }
                 for (EndpointView endpoint : iommu.endpoints()) {
                     findings.add(endpoint(machine.name() + "/" + endpoint.name(), iommu, endpoint));
@@ -116,8 +122,8 @@ public record Diagnosis(List<Finding> findings) {
         if (unable == null) {
             unable = broken(name, iommu.device());
         }
-        if (unable == null && !iommu.device().isStarted()) {
-            boolean gaveUp = (iommu.device().status() & Virtio.STATUS_FAILED) != 0;
+        boolean gaveUp = iommu.device().hasGivenUp();
+        if (unable == null && (gaveUp || !iommu.device().isStarted())) {
             unable =
                     new Finding(
                             name,
@@ -132,7 +138,60 @@ public record Diagnosis(List<Finding> findings) {
         return unable;
     }
 
-    private static @Nullable Finding session(String name, ServerInfo server) {
+    /** That the driver asked for what is not there, unless all went well in spite of it. */
+    private static @Nullable Finding unknown(String name, IommuView iommu) {
+        long id = iommu.unknownEndpoint();
+        boolean isAlias = iommu.endpoints().stream().anyMatch(one -> isAlias(id, one.id()));
+        boolean isHarmless =
+                !iommu.device().hasGivenUp()
+                        && iommu.endpoints().stream().allMatch(one -> one.domain() >= 0);
+        if (id < 0 || isAlias || isHarmless) {
+            return null;
+        }
+        return new Finding(
+                name,
+                Cause.UNKNOWN_ENDPOINT,
+                "the guest's driver asked for endpoint 0x%x (%s, if ids are the functions' numbers), which is not"
+                                .formatted(id, function(id))
+                        + " there, and was answered NOENT: Linux 7 gives up the whole IOMMU then, without a word",
+                "the VIOT names more than is served: let its range end before 0x%x and begin behind it, or serve with"
+                                .formatted(id)
+                        + " --present 0x%x (present = [0x%x] in a configuration)"
+                                .formatted(id, id));
+    }
+
+    private static String function(long id) {
+        return "%02x:%02x.%x".formatted(id >> 8, id >> 3 & 0x1f, id & 7);
+    }
+
+    /**
+     * Whether a function may be known by {@code alias} because a PCIe-to-PCI bridge stands before
+     * it: requests of the bus behind carry the number of its function 0 (PCIe-to-PCI bridge
+     * specification, 2.3).
+     */
+    private static boolean isAlias(long alias, long id) {
+        return alias >> 8 > 0 && (alias & 0xff) == 0 && alias >> 8 == id >> 8 && alias != id;
+    }
+
+    private static @Nullable Finding alias(String name, IommuView iommu, EndpointView endpoint) {
+        long alias = iommu.unknownEndpoint();
+        // Linux may start the device all the same and use addresses that it never mapped.
+        boolean isAtWork = endpoint.counts().translations() > 0 && endpoint.counts().faults() == 0;
+        if (!isAlias(alias, endpoint.id()) || isAtWork) {
+            return null;
+        }
+        return new Finding(
+                name,
+                Cause.UNKNOWN_ALIAS,
+                "the guest's driver attaches endpoint 0x%x too (%s), the alias of the PCIe-to-PCI bridge that endpoint"
+                                .formatted(alias, function(alias))
+                        + " 0x%x is behind, and was answered NOENT: its DMA is not what it mapped"
+                                .formatted(endpoint.id()),
+                "add alias=0x%x to its --blk or --rng, or aliases = [0x%x] to its part of the configuration"
+                        .formatted(alias, alias));
+    }
+
+    private static @Nullable Finding session(String name, ServedInfo server) {
         boolean isUnshared =
                 server.isMemoryUnshared() || (server.hasClient() && server.sharedBytes() == 0);
         if (isUnshared && (server.hasClient() || server.isMemoryUnshared())) {
@@ -158,6 +217,18 @@ public record Diagnosis(List<Finding> findings) {
         return null;
     }
 
+    private static @Nullable Finding unreachable(String name, ServedInfo server) {
+        return server.unreachableAccesses() == 0
+                ? null
+                : new Finding(
+                        name,
+                        Cause.UNREACHABLE_MEMORY,
+                        "%d accesses were refused: they led to memory that the VMM has and does not share, as that of a"
+                                        .formatted(server.unreachableAccesses())
+                                + " display",
+                        "let the driver use buffers in RAM for this device");
+    }
+
     private static @Nullable Finding broken(String name, DeviceView device) {
         return device.broken() == null
                 ? null
@@ -172,6 +243,9 @@ public record Diagnosis(List<Finding> findings) {
     private static Finding endpoint(String name, IommuView iommu, EndpointView endpoint) {
         Finding unable = session(name, endpoint.server());
         if (unable == null) {
+            unable = alias(name, iommu, endpoint);
+        }
+        if (unable == null) {
             unable = broken(name, endpoint.device());
         }
         if (unable == null) {
@@ -179,6 +253,9 @@ public record Diagnosis(List<Finding> findings) {
         }
         if (unable == null) {
             unable = attachment(name, iommu, endpoint);
+        }
+        if (unable == null) {
+            unable = unreachable(name, endpoint.server());
         }
         if (unable == null) {
             unable = faults(name, iommu, endpoint);

@@ -14,7 +14,8 @@ import org.ioasis.iommu.fault.Fault;
 import org.ioasis.live.MachineView.DeviceView;
 import org.ioasis.live.MachineView.EndpointView;
 import org.ioasis.live.MachineView.IommuView;
-import org.ioasis.vfiouser.ServerInfo;
+import org.ioasis.live.MachineView.PresentView;
+import org.ioasis.peer.ServedInfo;
 import org.ioasis.virtio.iommu.RequestType;
 
 /** Machines and findings as JSON for scripts; addresses are hexadecimal strings. Any thread. */
@@ -33,6 +34,7 @@ final class DumpJson {
                 json.writeStringField("name", machine.name());
                 json.writeBooleanField("answers", machine.answers());
                 json.writeNumberField("internalFailures", machine.internalFailures());
+                json.writeStringField("loop", machine.loop());
                 json.writeArrayFieldStart("iommus");
                 for (IommuView iommu : machine.iommus()) {
                     write(json, iommu);
@@ -88,6 +90,16 @@ final class DumpJson {
             write(json, endpoint);
         }
         json.writeEndArray();
+        json.writeNumberField("presentCount", iommu.presentCount());
+        json.writeArrayFieldStart("present");
+        for (PresentView present : iommu.present()) {
+            json.writeStartObject();
+            json.writeNumberField("endpoint", present.id());
+            json.writeBooleanField("probed", present.wasProbed());
+            json.writeNumberField("domain", present.domain());
+            json.writeEndObject();
+        }
+        json.writeEndArray();
         json.writeEndObject();
     }
 
@@ -104,7 +116,7 @@ final class DumpJson {
         return "0x%x".formatted(address);
     }
 
-    private static void write(JsonGenerator json, ServerInfo server) throws IOException {
+    private static void write(JsonGenerator json, ServedInfo server) throws IOException {
         json.writeObjectFieldStart("session");
         json.writeStringField("socket", server.socket().toString());
         json.writeBooleanField("connected", server.hasClient());
@@ -112,6 +124,7 @@ final class DumpJson {
         json.writeNumberField("refused", server.refused());
         json.writeNumberField("regions", server.regions());
         json.writeNumberField("regionsWithoutDescriptor", server.regionsWithoutDescriptor());
+        json.writeNumberField("unreachableAccesses", server.unreachableAccesses());
         json.writeNumberField("sharedBytes", server.sharedBytes());
         json.writeNumberField("messages", server.messages());
         json.writeNumberField("errors", server.errors());

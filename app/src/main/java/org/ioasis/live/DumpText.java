@@ -12,9 +12,10 @@ import org.ioasis.iommu.mapping.MapFlags;
 import org.ioasis.live.MachineView.DeviceView;
 import org.ioasis.live.MachineView.EndpointView;
 import org.ioasis.live.MachineView.IommuView;
+import org.ioasis.live.MachineView.PresentView;
 import org.ioasis.machine.Machine;
+import org.ioasis.peer.ServedInfo;
 import org.ioasis.spec.Virtio;
-import org.ioasis.vfiouser.ServerInfo;
 import org.ioasis.virtio.iommu.RequestType;
 
 /** Machines as text for people. Pure functions; any thread. */
@@ -32,6 +33,7 @@ final class DumpText {
                 out.append(", %d internal failures".formatted(machine.internalFailures()));
             }
             out.append('\n');
+            machine.loop().lines().forEach(line -> out.append("  ").append(line).append('\n'));
             for (IommuView iommu : machine.iommus()) {
                 append(out, iommu);
             }
@@ -67,6 +69,21 @@ final class DumpText {
         }
         for (EndpointView endpoint : iommu.endpoints()) {
             append(out, endpoint);
+        }
+        for (PresentView present : iommu.present()) {
+            out.append(
+                    "    endpoint 0x%x, present; its accesses do not come through us%s%n"
+                            .formatted(
+                                    present.id(),
+                                    present.domain() < 0
+                                            ? ""
+                                            : ", attached to domain 0x%x"
+                                                    .formatted(present.domain())));
+        }
+        if (iommu.presentCount() > iommu.present().size()) {
+            out.append(
+                    "    and %d more that are present%n"
+                            .formatted(iommu.presentCount() - iommu.present().size()));
         }
     }
 
@@ -133,16 +150,17 @@ final class DumpText {
                                 counts.faults()));
     }
 
-    private static String session(ServerInfo server) {
+    private static String session(ServedInfo server) {
         String now =
                 server.hasClient()
-                        ? "connected, %d messages, %d errors (last: %s), %d regions (%d without descriptor), %d MiB shared"
+                        ? "connected, %d messages, %d errors (last: %s), %d regions (%d without descriptor, %d accesses refused there), %d MiB shared"
                                 .formatted(
                                         server.messages(),
                                         server.errors(),
                                         server.lastError(),
                                         server.regions(),
                                         server.regionsWithoutDescriptor(),
+                                        server.unreachableAccesses(),
                                         server.sharedBytes() >>> 20)
                         : "no VMM connected";
         return "%s; %d so far, %d refused%s at %s"

@@ -10,11 +10,12 @@ import org.ioasis.iommu.EndpointCounts;
 import org.ioasis.iommu.Iommu;
 import org.ioasis.iommu.Status;
 import org.ioasis.iommu.fault.Fault;
+import org.ioasis.iommu.mapping.Translation.Kind;
 import org.ioasis.machine.EndpointDevice;
 import org.ioasis.machine.IommuUnit;
 import org.ioasis.machine.Machine;
+import org.ioasis.peer.ServedInfo;
 import org.ioasis.spec.Virtio;
-import org.ioasis.vfiouser.ServerInfo;
 import org.ioasis.virtio.VirtioDevice;
 import org.ioasis.virtio.iommu.RequestCounts;
 import org.ioasis.virtio.iommu.RequestType;
@@ -24,13 +25,15 @@ import org.jspecify.annotations.Nullable;
  * A machine at one moment, taken on its loop thread. Immutable.
  *
  * @param answers false if its loop does not: then nothing else is known
+ * @param loop what the loop is doing, with its thread's stack; empty if all is well
  * @param internalFailures calls on the loop that failed, each a bug of ours
  */
 public record MachineView(
-        String name, boolean answers, long internalFailures, List<IommuView> iommus) {
+        String name, boolean answers, long internalFailures, String loop, List<IommuView> iommus) {
 
     private static final int DOMAINS_MAX = 64;
     private static final int MAPPINGS_MAX = 32;
+    private static final int PRESENT_MAX = 32;
 
     public MachineView {
         iommus = List.copyOf(iommus);
@@ -49,6 +52,11 @@ public record MachineView(
             return (status & Virtio.STATUS_DRIVER_OK) != 0;
         }
 
+        /** The driver may have started the device before it gave up. */
+        boolean hasGivenUp() {
+            return (status & Virtio.STATUS_FAILED) != 0;
+        }
+
         boolean has(long feature) {
             return (features & feature) != 0;
         }
@@ -60,10 +68,12 @@ public record MachineView(
      * @param domains the first of {@code domainCount}
      * @param requests how many of each type ended how; none that is 0
      * @param unknownEndpoint one that the driver asked for and that is not there, or -1
+     * @param present the first of {@code presentCount} endpoints whose accesses do not come through
+     *     us
      */
     public record IommuView(
             String name,
-            ServerInfo server,
+            ServedInfo server,
             DeviceView device,
             boolean isBypassing,
             int domainCount,
@@ -77,12 +87,15 @@ public record MachineView(
             long eventsDelivered,
             List<Fault> recentFaults,
             long unknownEndpoint,
-            List<EndpointView> endpoints) {
+            List<EndpointView> endpoints,
+            int presentCount,
+            List<PresentView> present) {
         public IommuView {
             domains = List.copyOf(domains);
             requests = Map.copyOf(requests);
             recentFaults = List.copyOf(recentFaults);
             endpoints = List.copyOf(endpoints);
+            present = List.copyOf(present);
         }
     }
 
@@ -96,13 +109,21 @@ public record MachineView(
     public record EndpointView(
             String name,
             long id,
-            ServerInfo server,
+            ServedInfo server,
             DeviceView device,
             boolean wasProbed,
             boolean wasAttached,
             long domain,
             boolean isIdentity,
             EndpointCounts counts) {}
+
+    /**
+     * An endpoint that is only answered for.
+     *
+     * @param id {@code 0..2^32-1}
+     * @param domain that it is attached to, or -1
+     */
+    public record PresentView(long id, boolean wasProbed, long domain) {}
 
     /** Takes a view of the machine; waits for its loop, two seconds at most. Any thread. */
     public static MachineView of(Machine machine) {
@@ -119,8 +140,19 @@ public record MachineView(
         if (answers && !taken.isEmpty()) {
             iommus.addAll(taken.getFirst());
         }
+        boolean isKnown = answers && !taken.isEmpty();
+        long failures = machine.internalFailures();
         return new MachineView(
-                machine.name(), answers && !taken.isEmpty(), machine.internalFailures(), iommus);
+                machine.name(),
+                isKnown,
+                failures,
+                isKnown && failures == 0 ? "" : machine.loopState(),
+                iommus);
+    }
+
+    /** For people. */
+    public String text() {
+        return DumpText.of(List.of(this));
     }
 
     private static IommuView view(IommuUnit unit) {
@@ -142,22 +174,24 @@ public record MachineView(
                 unit.device().eventsDelivered(),
                 engine.faults().recent(),
                 unit.device().unknownEndpoint(),
-                unit.devices().stream().map(device -> view(engine, device)).toList());
+                unit.devices().stream().map(device -> view(device)).toList(),
+                unit.present().size(),
+                unit.present().stream()
+                        .limit(PRESENT_MAX)
+                        .map(endpoint ->
+                                new PresentView(
+                                        Integer.toUnsignedLong(endpoint.id()),
+                                        endpoint.wasProbed(),
+                                        endpoint.domainId()))
+                        .toList());
     }
 
     private static DeviceView view(VirtioDevice device) {
-        String broken = device.brokenReason();
-        for (int i = 0; i < device.queueCount() && broken == null; i++) {
-            // Not broken for the device: the driver may only have moved to another domain.
-            if (device.queueEnabled(i) && device.queue(i).isFaulted()) {
-                broken =
-                        "the ring of queue %d is at an address that the IOMMU refuses".formatted(i);
-            }
-        }
-        return new DeviceView(device.id(), device.status(), device.driverFeatures(), broken);
+        return new DeviceView(
+                device.id(), device.status(), device.driverFeatures(), device.brokenReason());
     }
 
-    private static EndpointView view(Iommu engine, EndpointDevice device) {
+    private static EndpointView view(EndpointDevice device) {
         long domain = device.endpoint().domainId();
         return new EndpointView(
                 device.name(),
@@ -167,7 +201,7 @@ public record MachineView(
                 device.endpoint().wasProbed(),
                 device.endpoint().wasAttached(),
                 domain,
-                domain >= 0 && engine.isBypassDomain((int) domain),
+                device.endpoint().attachment().kind() == Kind.IDENTITY,
                 device.accesses());
     }
 

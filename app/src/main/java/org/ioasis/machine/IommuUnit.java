@@ -3,10 +3,11 @@ package org.ioasis.machine;
 
 import java.util.ArrayList;
 import java.util.List;
+import org.ioasis.iommu.Endpoint;
 import org.ioasis.iommu.Iommu;
 import org.ioasis.pci.VirtioPciFunction;
-import org.ioasis.vfiouser.SessionTasks;
-import org.ioasis.vfiouser.VfioUserServer;
+import org.ioasis.peer.Served;
+import org.ioasis.peer.SessionTasks;
 import org.ioasis.virtio.iommu.Injection;
 import org.ioasis.virtio.iommu.VirtioIommuDevice;
 
@@ -21,16 +22,17 @@ public final class IommuUnit {
     private final Iommu engine;
     private final VirtioIommuDevice device;
     private final VirtioPciFunction function;
-    private final VfioUserServer server;
+    private final Served server;
     private final SessionTasks tasks;
     private final List<EndpointDevice> devices = new ArrayList<>();
+    private final List<Endpoint> present = new ArrayList<>();
 
     IommuUnit(
             String name,
             Iommu engine,
             VirtioIommuDevice device,
             VirtioPciFunction function,
-            VfioUserServer server,
+            Served server,
             SessionTasks tasks) {
         this.name = name;
         this.engine = engine;
@@ -56,7 +58,7 @@ public final class IommuUnit {
         return function;
     }
 
-    public VfioUserServer server() {
+    public Served server() {
         return server;
     }
 
@@ -65,9 +67,21 @@ public final class IommuUnit {
         return List.copyOf(devices);
     }
 
+    /**
+     * Endpoints that the driver may ask for and attach, and whose accesses do not come through us:
+     * functions of the VMM's, aliases of bridges.
+     */
+    public List<Endpoint> present() {
+        return List.copyOf(present);
+    }
+
     /** Plants a failure. Loop thread, or before the machine starts. */
     public void inject(Injection injection) {
         device.inject(injection, (task, nanos) -> tasks.schedule(nanos, task));
+    }
+
+    void addPresent(Endpoint endpoint) {
+        present.add(endpoint);
     }
 
     void add(EndpointDevice behind) {

@@ -10,7 +10,7 @@ import java.util.Optional;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.TimeUnit;
-import org.ioasis.iommu.DomainView;
+import org.ioasis.iommu.Attachment;
 import org.ioasis.iommu.Endpoint;
 import org.ioasis.iommu.EndpointCounts;
 import org.ioasis.iommu.EndpointProperties;
@@ -24,6 +24,7 @@ import org.ioasis.iommu.mapping.MappingStores;
 import org.ioasis.iommu.mapping.TablePool;
 import org.ioasis.loop.EventLoop;
 import org.ioasis.loop.IdlePolicy;
+import org.ioasis.loop.Polled;
 import org.ioasis.memory.DirectDma;
 import org.ioasis.memory.Dma;
 import org.ioasis.memory.Guard;
@@ -31,17 +32,17 @@ import org.ioasis.memory.Guards;
 import org.ioasis.memory.GuestMemory;
 import org.ioasis.memory.PinnedLease;
 import org.ioasis.pci.VirtioPciFunction;
+import org.ioasis.peer.Served;
+import org.ioasis.peer.SessionTasks;
 import org.ioasis.spec.Pci;
 import org.ioasis.spec.Virtio;
 import org.ioasis.sys.EngineMemory;
 import org.ioasis.vfiouser.SessionLimits;
-import org.ioasis.vfiouser.SessionTasks;
 import org.ioasis.vfiouser.VfioUserServer;
 import org.ioasis.virtio.DeviceType;
 import org.ioasis.virtio.blk.BlkSettings;
 import org.ioasis.virtio.blk.FileStore;
 import org.ioasis.virtio.blk.VirtioBlk;
-import org.ioasis.virtio.iommu.RequestCounts;
 import org.ioasis.virtio.iommu.RequestType;
 import org.ioasis.virtio.iommu.VirtioIommuDevice;
 import org.ioasis.virtio.rng.VirtioRng;
@@ -53,7 +54,7 @@ import org.jspecify.annotations.Nullable;
  * server on a socket of its own, all served by one event loop. Blocking file I/O goes to a small
  * pool.
  *
- * <p>Built and closed by one thread; {@link #dump} and the counters are for any.
+ * <p>Built and closed by one thread; {@link #loopState} and the counters are for any.
  */
 public final class Machine implements AutoCloseable {
     /**
@@ -65,16 +66,16 @@ public final class Machine implements AutoCloseable {
 
     private static final int FAULT_CAPACITY = 64;
     private static final int FAULTS_PER_SECOND = 256;
-    private static final int DOMAINS_MAX = 64;
     private static final int IO_THREADS = 2;
 
-    private static final long DUMP_NANOS = 2_000_000_000L;
+    private static final long ANSWER_NANOS = 2_000_000_000L;
 
     /** What an x86 VMM's devices have: the doorbell of interrupts, and nothing else. */
     public static final EndpointProperties X86_ENDPOINT =
             EndpointProperties.reserving(List.of(X86_MSI));
 
     private final String name;
+    private final SessionLimits limits;
     private final Guards guards;
     private final Guard guard;
     private final EventLoop loop;
@@ -90,10 +91,23 @@ public final class Machine implements AutoCloseable {
      * @throws IOException the loop cannot be made
      */
     public Machine(String name, IdlePolicy idle) throws IOException {
+        this(name, idle, SessionLimits.DEFAULT);
+    }
+
+    /**
+     * A machine without devices.
+     *
+     * @param limits what the VMM may make us keep for each device
+     * @throws IOException the loop cannot be made
+     */
+    public Machine(String name, IdlePolicy idle, SessionLimits limits) throws IOException {
         this.name = name;
+        this.limits = limits;
         guards = new Guards(System::nanoTime, this::endSessionOf);
         guard = guards.open();
-        loop = new EventLoop(name, guards, System::nanoTime, idle);
+        loop =
+                new EventLoop(
+                        name, Polled.of(guards::hasPending, guards::poll), System::nanoTime, idle);
         io =
                 Executors.newFixedThreadPool(
                         IO_THREADS, Thread.ofPlatform().name(name + "-io-", 0).daemon().factory());
@@ -127,9 +141,25 @@ public final class Machine implements AutoCloseable {
      */
     public IommuUnit addIommu(String iommuName, IommuOptions options, Path socket)
             throws IOException {
-        SessionTasks tasks = new SessionTasks(loop);
         EngineMemory reserved = EngineMemory.reserve(options.tableLimit());
-        tables.add(reserved);
+        boolean isAdded = false;
+        try {
+            IommuUnit unit = iommu(iommuName, options, socket, reserved);
+            iommus.add(unit);
+            tables.add(reserved);
+            isAdded = true;
+            return unit;
+        } finally {
+            if (!isAdded) {
+                reserved.close();
+            }
+        }
+    }
+
+    private IommuUnit iommu(
+            String iommuName, IommuOptions options, Path socket, EngineMemory reserved)
+            throws IOException {
+        SessionTasks tasks = new SessionTasks(loop);
         TablePool pool = new TablePool(new EngineTables(reserved), options.tableLimit(), guards);
         Iommu engine =
                 new Iommu(
@@ -138,7 +168,7 @@ public final class Machine implements AutoCloseable {
                         new FaultQueue(FAULT_CAPACITY, FAULTS_PER_SECOND, System::nanoTime),
                         MappingStores.forPageSizes(options.pageSizeMask(), pool));
         VirtioIommuDevice device = new VirtioIommuDevice(engine, tasks);
-        GuestMemory memory = new GuestMemory(guards, SessionLimits.DEFAULT.regions());
+        GuestMemory memory = new GuestMemory(guards, limits.regions());
         VirtioPciFunction function =
                 new VirtioPciFunction(
                         device,
@@ -148,12 +178,8 @@ public final class Machine implements AutoCloseable {
                                 | Virtio.F_EVENT_IDX
                                 | Virtio.F_RING_RESET,
                         Pci.CLASS_SYSTEM_IOMMU);
-        VfioUserServer server =
-                new VfioUserServer(loop, socket, function, memory, SessionLimits.DEFAULT);
-        tasks.of(server);
-        IommuUnit unit = new IommuUnit(iommuName, engine, device, function, server, tasks);
-        iommus.add(unit);
-        return unit;
+        Served server = served(socket, function, memory, tasks);
+        return new IommuUnit(iommuName, engine, device, function, server, tasks);
     }
 
     /**
@@ -170,7 +196,7 @@ public final class Machine implements AutoCloseable {
             Port port = new Port(behind, options);
             VirtioBlk blk = new VirtioBlk(store, settings, io, port.tasks);
             VirtioPciFunction function = port.function(blk, Pci.CLASS_STORAGE_SCSI);
-            VfioUserServer server = port.serve(function);
+            Served server = port.serve(function);
             Disk disk = new Disk(options.name(), port.endpoint, blk, store, function, server);
             behind.add(disk);
             disks.add(disk);
@@ -191,7 +217,7 @@ public final class Machine implements AutoCloseable {
         Port port = new Port(behind, options);
         VirtioRng rng = new VirtioRng(new SecureRandom()::nextBytes, port.tasks);
         VirtioPciFunction function = port.function(rng, Pci.CLASS_OTHER);
-        VfioUserServer server = port.serve(function);
+        Served server = port.serve(function);
         Optional<Rogue> rogue =
                 options.isRogue() ? Optional.of(new Rogue(port.dma, port.tasks)) : Optional.empty();
         Rng added = new Rng(options.name(), port.endpoint, rng, function, server, rogue);
@@ -199,15 +225,36 @@ public final class Machine implements AutoCloseable {
         return added;
     }
 
+    /**
+     * Lets the driver know of an endpoint whose accesses do not come through us. Before {@link
+     * #start}.
+     *
+     * @throws IllegalArgumentException the endpoint's id is taken, or there are too many
+     */
+    public void addPresent(IommuUnit behind, int endpoint, EndpointProperties properties) {
+        behind.addPresent(behind.engine().plug(endpoint, properties));
+    }
+
+    /** The one place that knows how VMMs reach a device. */
+    private Served served(
+            Path socket, VirtioPciFunction function, GuestMemory memory, SessionTasks tasks)
+            throws IOException {
+        Served served = new VfioUserServer(loop, socket, function, memory, limits);
+        tasks.of(served);
+        return served;
+    }
+
     /** Where a device meets its IOMMU, the guest's memory and the VMM, while it is being built. */
     private final class Port {
         final Endpoint endpoint;
         final Dma dma;
         final SessionTasks tasks = new SessionTasks(loop);
-        private final GuestMemory memory = new GuestMemory(guards, SessionLimits.DEFAULT.regions());
+        private final GuestMemory memory = new GuestMemory(guards, limits.regions());
+        private final IommuUnit behind;
         private final Path socket;
 
         Port(IommuUnit behind, DeviceOptions options) {
+            this.behind = behind;
             endpoint = behind.engine().plug(options.endpoint(), options.properties());
             dma = behind.engine().dma(endpoint, memory, guard);
             socket = options.socket();
@@ -225,11 +272,17 @@ public final class Machine implements AutoCloseable {
                     classCode);
         }
 
-        VfioUserServer serve(VirtioPciFunction function) throws IOException {
-            VfioUserServer server =
-                    new VfioUserServer(loop, socket, function, memory, SessionLimits.DEFAULT);
-            tasks.of(server);
-            return server;
+        Served serve(VirtioPciFunction function) throws IOException {
+            boolean isServed = false;
+            try {
+                Served server = served(socket, function, memory, tasks);
+                isServed = true;
+                return server;
+            } finally {
+                if (!isServed) {
+                    behind.engine().unplug(endpoint, () -> {});
+                }
+            }
         }
     }
 
@@ -246,14 +299,16 @@ public final class Machine implements AutoCloseable {
      * Runs {@code task} on the loop thread and waits for it; before the start, and after the end,
      * on the caller's.
      *
-     * @return false if the loop does not answer within two seconds; the task may still run
+     * @return false if the loop does not answer within two seconds; the task may still run. False
+     *     at once if the loop has failed
      */
     public boolean onLoop(Runnable task) {
-        return loop.executeAndWait(task, DUMP_NANOS);
+        return !loop.hasFailed() && loop.executeAndWait(task, ANSWER_NANOS);
     }
 
     /** Serves from now on. */
     public void start() {
+        loop.execute(guards::claim);
         loop.start();
     }
 
@@ -298,7 +353,8 @@ public final class Machine implements AutoCloseable {
     }
 
     /**
-     * Calls on the loop that failed: each is a bug of ours, and the reason stands in {@link #dump}.
+     * Calls on the loop that failed: each is a bug of ours, and {@link #loopState} has the reason
+     * of the last.
      */
     public long internalFailures() {
         return loop.failures();
@@ -310,7 +366,8 @@ public final class Machine implements AutoCloseable {
     private void endSessionOf(PinnedLease lease) {
         for (IommuUnit iommu : iommus) {
             for (EndpointDevice device : iommu.devices()) {
-                if (lease.isOwnedBy(device.endpoint())) {
+                if (lease.owner() instanceof Attachment owner
+                        && owner.endpoint() == device.endpoint()) {
                     device.server()
                             .endSession(
                                     "a lease on 0x%x..0x%x could not be taken back at its deadline"
@@ -320,75 +377,9 @@ public final class Machine implements AutoCloseable {
         }
     }
 
-    /**
-     * Everything that helps to see why a guest does not go on: loop, sessions, devices, domains,
-     * counters. When the loop does not answer, what can be seen from outside.
-     */
-    public String dump() {
-        StringBuilder text = new StringBuilder(loop.dump());
-        for (IommuUnit iommu : iommus) {
-            dump(iommu, text);
-        }
-        return text.toString();
-    }
-
-    private void dump(IommuUnit iommu, StringBuilder text) {
-        text.append(iommu.server().dump());
-        text.append(device(iommu.name(), iommu.function()));
-        for (EndpointDevice device : iommu.devices()) {
-            text.append(device.server().dump());
-            text.append(device(device.name(), device.function()));
-            text.append("  ").append(device.accesses()).append('\n');
-            switch (device) {
-                case Disk disk -> text.append("  ").append(disk.requests()).append('\n');
-                case Rng rng -> text.append("  ").append(rng.requests()).append('\n');
-            }
-        }
-        RequestCounts requests = iommu.device().counts();
-        text.append("requests:");
-        for (RequestType type : RequestType.values()) {
-            for (Status status : Status.values()) {
-                long count = requests.answeredWith(type, status);
-                if (count > 0) {
-                    text.append(' ')
-                            .append(type)
-                            .append('/')
-                            .append(status)
-                            .append('=')
-                            .append(count);
-                }
-            }
-        }
-        text.append(" unanswered=").append(requests.unansweredRequests()).append('\n');
-        for (Fault fault : iommu.engine().faults().recent()) {
-            text.append("fault: ").append(describe(fault)).append('\n');
-        }
-        String[] domains = {"domains: the loop does not answer\n"};
-        boolean _ = onLoop(() -> domains[0] = domains(iommu));
-        text.append(domains[0]);
-    }
-
-    private static String domains(IommuUnit iommu) {
-        StringBuilder text = new StringBuilder();
-        for (EndpointDevice device : iommu.devices()) {
-            long domain = device.endpoint().domainId();
-            text.append("endpoint 0x").append(Integer.toHexString(device.endpoint().id()));
-            text.append(domain < 0 ? ": detached\n" : ": domain 0x%x%n".formatted(domain));
-        }
-        for (DomainView domain : iommu.engine().domains(DOMAINS_MAX, 0)) {
-            text.append("domain 0x%x: %d mappings%n".formatted(domain.id(), domain.mappingCount()));
-        }
-        return text.toString();
-    }
-
-    private static String device(String name, VirtioPciFunction function) {
-        String reason = function.device().brokenReason();
-        return "  %s: status 0x%x, features 0x%x%s%n"
-                .formatted(
-                        name,
-                        function.device().status(),
-                        function.device().driverFeatures(),
-                        reason == null ? "" : ", needs reset: " + reason);
+    /** What the loop is doing, with its thread's stack, also when it does not answer. */
+    public String loopState() {
+        return loop.dump();
     }
 
     /** One line on a fault, for people. */
@@ -433,8 +424,8 @@ public final class Machine implements AutoCloseable {
             disk.store().close();
         }
         // The end of a session has dropped all domains, and nothing reaches a table but through
-        // one.
-        boolean areTablesUnused = true;
+        // one; but a loop that hangs may be in the middle of anything.
+        boolean areTablesUnused = loop.isOver();
         for (IommuUnit iommu : iommus) {
             areTablesUnused &= iommu.engine().domainCount() == 0;
         }

@@ -14,6 +14,7 @@ import org.ioasis.guestkit.Host;
 import org.ioasis.guestkit.UnavailableException;
 import org.ioasis.iommu.Status;
 import org.ioasis.iommu.fault.Fault;
+import org.ioasis.live.MachineView;
 import org.ioasis.machine.Disk;
 import org.ioasis.machine.Machine;
 import org.ioasis.virtio.iommu.RequestType;
@@ -116,7 +117,7 @@ public final class DiskRun {
                         seeded.bytes()));
         if (!problems.isEmpty()) {
             progress.say("last lines of the console:\n  " + String.join("\n  ", guest.lastLines()));
-            progress.say("state of the devices:\n" + machine.dump());
+            progress.say("state of the devices:\n" + MachineView.of(machine).text());
         }
         return new RunReport(
                 problems,

@@ -21,6 +21,7 @@ import org.ioasis.guestkit.Provisioner;
 import org.ioasis.guestkit.UnavailableException;
 import org.ioasis.iommu.EndpointCounts;
 import org.ioasis.iommu.IommuOptions;
+import org.ioasis.live.MachineView;
 import org.ioasis.live.Trace;
 import org.ioasis.loop.IdlePolicy;
 import org.ioasis.machine.DiskOptions;
@@ -410,7 +411,7 @@ public final class GuestSetup implements AutoCloseable {
                             () ->
                                     progress.say(
                                             "the guest does not end; state of the devices:\n"
-                                                    + machine.dump()
+                                                    + MachineView.of(machine).text()
                                                     + "last lines of the console:\n  "
                                                     + String.join(
                                                             "\n  ", qemu.report().lastLines())));

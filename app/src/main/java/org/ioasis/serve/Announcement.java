@@ -14,6 +14,9 @@ import org.ioasis.vm.QemuCommand;
 final class Announcement {
     private static final String MEMORY = "512M";
 
+    /** Nobody else's: many command lines have an object "mem" already. */
+    private static final String MEMORY_ID = "ioasis-mem";
+
     private Announcement() {}
 
     /** The lines, for a terminal or a script. */
@@ -33,7 +36,7 @@ final class Announcement {
         }
         for (MachineConfig machine : config.machines()) {
             lines.add(
-                    "# QEMU 10.1 or newer for %s; the size of the memory (-m and size) is yours to choose:"
+                    "# QEMU 10.1 or newer for %s, behind your own -machine q35 or pc and devices; the size of the memory (-m and size) is yours to choose:"
                             .formatted(machine.name()));
             List<String> words = arguments(machine);
             for (int i = 0; i < words.size(); i += 2) {
@@ -55,10 +58,14 @@ final class Announcement {
     /** Options of QEMU, each with its value. */
     private static List<String> arguments(MachineConfig machine) {
         List<String> words = new ArrayList<>();
-        words.addAll(List.of("-machine", "q35,memory-backend=mem", "-m", MEMORY));
+        // Without a type: QEMU puts this together with the -machine that stands there already.
+        words.addAll(List.of("-machine", "memory-backend=" + MEMORY_ID, "-m", MEMORY));
         // Shared by descriptor: a vfio-user server reads and writes it directly.
         words.addAll(
-                List.of("-object", "memory-backend-memfd,id=mem,size=" + MEMORY + ",share=on"));
+                List.of(
+                        "-object",
+                        "memory-backend-memfd,id=%s,size=%s,share=on"
+                                .formatted(MEMORY_ID, MEMORY)));
         // In a list of options a comma is written twice.
         words.addAll(
                 List.of(

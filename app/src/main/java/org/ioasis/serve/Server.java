@@ -9,6 +9,7 @@ import org.ioasis.config.ServeConfig;
 import org.ioasis.config.ServeConfig.DeviceConfig;
 import org.ioasis.config.ServeConfig.IommuConfig;
 import org.ioasis.config.ServeConfig.MachineConfig;
+import org.ioasis.config.ServeConfig.PresentConfig;
 import org.ioasis.live.Control;
 import org.ioasis.live.Trace;
 import org.ioasis.live.TraceConfig;
@@ -21,6 +22,7 @@ import org.ioasis.output.OutputFile;
 import org.ioasis.output.OutputKind;
 import org.ioasis.sys.Errno;
 import org.ioasis.sys.ErrnoException;
+import org.ioasis.vfiouser.SessionLimits;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -69,7 +71,11 @@ public final class Server implements AutoCloseable {
     }
 
     private void make(MachineConfig config) throws IOException {
-        Machine machine = new Machine(config.name(), new IdlePolicy(config.pollNanos()));
+        Machine machine =
+                new Machine(
+                        config.name(),
+                        new IdlePolicy(config.pollNanos()),
+                        SessionLimits.DEFAULT.withRegions(config.maxDmaMaps()));
         machines.add(machine);
         for (IommuConfig iommu : config.iommus()) {
             IommuUnit unit;
@@ -77,6 +83,9 @@ public final class Server implements AutoCloseable {
                 unit = machine.addIommu(iommu.name(), iommu.options(), iommu.socket());
             } catch (ErrnoException e) {
                 throw explained(iommu.socket(), e);
+            }
+            for (PresentConfig present : iommu.present()) {
+                machine.addPresent(unit, present.endpoint(), present.properties());
             }
             for (DeviceConfig device : iommu.devices()) {
                 try {

@@ -87,6 +87,15 @@ class MainTest {
                 arguments(
                         "viot --output FOLDER/o --iommu 00:01.0 --range 00:02.0,endpoint=-1",
                         "--range endpoint= \"-1\" is not a number up to 4294967295"),
+                arguments(
+                        "viot --output FOLDER/o --iommu 00:01.0 --range 00:02.0 --pci-bridge 01",
+                        "--pci-bridge 01: no --range has a function of that bus"),
+                arguments(
+                        "viot --output FOLDER/o --iommu 00:01.0 --pci-bridge 00:01.0",
+                        "--pci-bridge: not [SEGMENT:]BUS, as 01: 00:01.0"),
+                arguments("viot --check FOLDER/o --machine m", "--machine is one of --config FILE"),
+                arguments("viot --config c", "--config and --machine are for what --check finds"),
+                arguments("serve --config a --msi none", "--config describes everything"),
                 arguments("devicetree --iommu 00:01.0", "--output FILE is needed"),
                 arguments("devicetree --output FOLDER/o", "an --iommu or --mmio-iommu is needed"),
                 arguments("devicetree " + pci + " --bridge x", "not --bridge [SEGMENT=]/NODE: x"),
@@ -145,6 +154,34 @@ class MainTest {
         assertThat(converter.convert("18446744073709551615")).isEqualTo(-1);
         // No octal numbers: what begins with a zero is as decimal as anything.
         assertThat(converter.convert("010")).isEqualTo(10);
+    }
+
+    @Test
+    void aliasBehindABridgeIsAddedToTheTableAndSaid() throws IOException {
+        String line =
+                "viot --output FOLDER/o --iommu 00:01.0 --range 01:01.0-01:02.0,endpoint=0x508"
+                        + " --pci-bridge 01";
+
+        assertThat(call(line).code()).isZero();
+
+        assertThat(ranges())
+                .containsExactly(
+                        new ViotReport.PciRange(0x40, 0x508, 0, 0, 0x108, 0x110, 0x30),
+                        new ViotReport.PciRange(0x58, 0x500, 0, 0, 0x100, 0x100, 0x30));
+        // One that is in the range already is not named twice.
+        assertThat(
+                        call("viot --output FOLDER/o --iommu 00:01.0 --range 01:00.0-01:02.0"
+                                        + " --pci-bridge 01")
+                                .code())
+                .isZero();
+        assertThat(ranges())
+                .containsExactly(new ViotReport.PciRange(0x40, 0x100, 0, 0, 0x100, 0x110, 0x30));
+    }
+
+    private List<ViotReport.Node> ranges() throws IOException {
+        return ViotReport.of(Files.readAllBytes(folder.resolve("o"))).nodes().stream()
+                .filter(ViotReport.PciRange.class::isInstance)
+                .toList();
     }
 
     @Test

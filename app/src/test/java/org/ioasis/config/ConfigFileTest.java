@@ -5,10 +5,13 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.catchThrowableOfType;
 
 import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.Objects;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -17,12 +20,16 @@ import java.util.stream.IntStream;
 import org.ioasis.config.ServeConfig.DeviceConfig;
 import org.ioasis.config.ServeConfig.IommuConfig;
 import org.ioasis.config.ServeConfig.MachineConfig;
+import org.ioasis.config.ServeConfig.PresentConfig;
+import org.ioasis.iommu.EndpointProperties;
 import org.ioasis.iommu.IommuOptions;
 import org.ioasis.iommu.ReservedRegion;
 import org.ioasis.live.TraceConfig;
 import org.ioasis.machine.DiskOptions;
 import org.ioasis.machine.Machine;
 import org.ioasis.machine.RngOptions;
+import org.ioasis.topology.DeviceTree;
+import org.ioasis.topology.Viot;
 import org.ioasis.topology.ViotReport;
 import org.ioasis.virtio.blk.BlkBlocks;
 import org.ioasis.virtio.blk.BlkErasing;
@@ -72,6 +79,23 @@ class ConfigFileTest {
     }
 
     @Test
+    void limitOfDmaMapsIsReadAndBounded() throws Exception {
+        String iommu = "\n[[machine.iommu]]\nsocket = \"i.sock\"\n";
+
+        assertThat(read("[[machine]]" + iommu).machines().getFirst().maxDmaMaps())
+                .isEqualTo(65_535);
+        assertThat(
+                        read("[[machine]]\nmax_dma_maps = 64" + iommu)
+                                .machines()
+                                .getFirst()
+                                .maxDmaMaps())
+                .isEqualTo(64);
+        for (String wrong : List.of("0", "65536", "-1")) {
+            assertThat(problems("[[machine]]\nmax_dma_maps = " + wrong + iommu)).hasSize(1);
+        }
+    }
+
+    @Test
     void allProblemsAreToldAtOnceWithTheirPlaces() {
         assertThat(
                         problems(
@@ -95,7 +119,7 @@ class ConfigFileTest {
                                 + " detach_by_endpoint, domain_range, domains_max, endpoint_mappings_max,"
                                 + " endpoint_tables_max, endpoints_max, identity_beside_none,"
                                 + " inject, input_range, mappings_max, name, page_size_mask,"
-                                + " rng, socket, tables_max",
+                                + " present, rng, socket, tables_max",
                         "7:29: end: is before start (both are inclusive)",
                         "8:1: socket is missing",
                         "8:1: there is no file " + folder.resolve("missing.img"),
@@ -203,7 +227,7 @@ class ConfigFileTest {
         assertThat(problems(rng + "socket = \"r.sock\"\nrogue = 1\nfile = \"a.img\"\n"))
                 .containsExactly(
                         "11:1: rogue: must be true or false, not an integer",
-                        "12:1: file: not known here; known are address, endpoint, input_range,"
+                        "12:1: file: not known here; known are address, aliases, endpoint, input_range,"
                                 + " name, page_size_mask, resv_mem, rogue, socket");
         assertThat(problems(rng)).containsExactly("9:1: socket is missing");
         assertThat(problems(rng + "socket = \"a.sock\"\npage_size_mask = 0x2000\n"))
@@ -280,15 +304,163 @@ class ConfigFileTest {
     }
 
     @Test
+    void slotsThatAreChosenAreThoseThatNeitherAQ35NorAPcGivesToItsOwnDevices() throws Exception {
+        // An id whose function would be the VGA's of a pc, and one whose slot is free.
+        StringBuilder text = new StringBuilder(machine("", "endpoint = 0x10"));
+        for (int i = 1; i < 22; i++) {
+            text.append(
+                    "[[machine.iommu.blk]]\nsocket = \"%d.sock\"\nfile = \"a.img\"\n".formatted(i));
+        }
+        text.append("[[machine.iommu.rng]]\nsocket = \"r.sock\"\nendpoint = 0x28\n");
+
+        IommuConfig iommu = read(text.toString()).machines().getFirst().iommus().getFirst();
+
+        List<Integer> slots = new ArrayList<>(List.of(iommu.bdf() >> 3));
+        iommu.devices().forEach(device -> slots.add(device.bdf() >> 3));
+        assertThat(slots)
+                .hasSize(24)
+                .startsWith(0x10, 0x11, 0x12)
+                .endsWith(5)
+                .doesNotHaveDuplicates()
+                // Host bridge, chipset, VGA, network; USB and a bridge of a q35.
+                .doesNotContain(0, 1, 2, 3, 0x1a, 0x1d, 0x1e, 0x1f);
+    }
+
+    /** Written by the letter of the Devicetree Specification, chapter 5. */
+    private static byte[] treeWithAGicV2m() {
+        ByteBuffer tree = ByteBuffer.allocate(151);
+        tree.putInt(0xd00dfeed).putInt(151).putInt(56).putInt(136).putInt(40).putInt(17);
+        tree.putInt(16).putInt(0).putInt(15).putInt(80).position(56);
+        tree.putInt(1).putInt(0).putInt(1).put("v2m\0".getBytes(StandardCharsets.US_ASCII));
+        tree.putInt(3).putInt(18).putInt(0);
+        tree.put("arm,gic-v2m-frame\0\0\0".getBytes(StandardCharsets.US_ASCII));
+        tree.putInt(3).putInt(12).putInt(11).putInt(0).putInt(0x0802_0000).putInt(0x1000);
+        tree.putInt(2).putInt(2).putInt(9).position(136);
+        return tree.put("compatible\0reg\0".getBytes(StandardCharsets.US_ASCII)).array();
+    }
+
+    @Test
+    void doorbellsFollowTheMachine() throws Exception {
+        for (String msi : List.of("0x08020000-0x08020fff", "virt.dtb")) {
+            Files.write(folder.resolve("virt.dtb"), treeWithAGicV2m());
+            ServeConfig config =
+                    read(
+                            machine("", "")
+                                    .replace(
+                                            "[[machine]]\n",
+                                            "[[machine]]\nmsi = \"%s\"\n".formatted(msi)));
+
+            assertThat(
+                            config.machines()
+                                    .getFirst()
+                                    .iommus()
+                                    .getFirst()
+                                    .devices()
+                                    .getFirst()
+                                    .options()
+                                    .properties()
+                                    .reserved()
+                                    .regions())
+                    .containsExactly(
+                            new ReservedRegion(0x802_0000L, 0x802_0fffL, ReservedRegion.Kind.MSI));
+        }
+        assertThat(
+                        FlagConfig.iommu(folder.resolve("i.sock"))
+                                .rngs(List.of(folder + "/r.sock"))
+                                .msi("none")
+                                .resolve()
+                                .machines()
+                                .getFirst()
+                                .iommus()
+                                .getFirst()
+                                .devices()
+                                .getFirst()
+                                .options()
+                                .properties())
+                .isEqualTo(EndpointProperties.UNLIMITED);
+        for (String wrong :
+                List.of(
+                        "5-4",
+                        "x-y",
+                        "there/is/none",
+                        "0x10000000000000000-1",
+                        "a.img",
+                        "two.dtb")) {
+            Files.write(
+                    folder.resolve("two.dtb"),
+                    DeviceTree.overlay(
+                            List.of(new Viot.MmioIommu(1)),
+                            List.of(),
+                            new DeviceTree.Places(Map.of(), Map.of(1L, "/a"))));
+            assertThat(
+                            problems(
+                                    machine("", "")
+                                            .replace(
+                                                    "[[machine]]\n",
+                                                    "[[machine]]\nmsi = \"%s\"\n"
+                                                            .formatted(wrong))))
+                    .singleElement()
+                    .asString()
+                    .startsWith("2:1: msi: ");
+        }
+    }
+
+    @Test
+    void aliasesAndIdsThatArePresentAreCheckedAndCountedOnce() throws Exception {
+        String two =
+                """
+                [[machine.iommu.blk]]
+                socket = "b.sock"
+                file = "b.img"
+                endpoint = 0x110
+                aliases = [0x100, 0x200]
+                """;
+        IommuConfig iommu =
+                read(machine(
+                                        "present = [7, \"0x100-0x111\"]\nendpoints_max = 20",
+                                        "endpoint = 0x108\naliases = [0x100]\npage_size_mask = 0x11000")
+                                + two)
+                        .machines()
+                        .getFirst()
+                        .iommus()
+                        .getFirst();
+        // The alias has what its first device has; the devices' own ids are no second endpoints.
+        assertThat(iommu.present())
+                .hasSize(18)
+                .startsWith(
+                        new PresentConfig(0x100, iommu.devices().getFirst().options().properties()))
+                .contains(
+                        new PresentConfig(0x200, Machine.X86_ENDPOINT),
+                        new PresentConfig(7, Machine.X86_ENDPOINT))
+                .extracting(PresentConfig::endpoint)
+                .doesNotHaveDuplicates()
+                .doesNotContain(0x108, 0x110);
+        assertThat(problems(machine("present = [\"0-19\"]\nendpoints_max = 20", "")))
+                .singleElement()
+                .asString()
+                .contains("21 endpoints are more than endpoints_max, 20");
+        assertThat(problems(machine("", "endpoint = 0x108\naliases = [0x110]") + two))
+                .singleElement()
+                .asString()
+                .contains("the alias 0x110 is the endpoint of disk1");
+        assertThat(problems(machine("present = [\"9-8\", 0x100000000, true]", "aliases = \"5\"")))
+                .hasSize(4);
+        assertThat(problems(machine("", "aliases = [\"5-6\"]")))
+                .singleElement()
+                .asString()
+                .contains("an alias is one id");
+    }
+
+    @Test
     void whatIsLeftOutIsAsUsual() throws Exception {
         MachineConfig machine = read(machine("", "")).machines().getFirst();
         IommuConfig iommu = machine.iommus().getFirst();
 
         assertThat(iommu.options()).isEqualTo(IommuOptions.DEFAULT);
-        assertThat(iommu.bdf()).isEqualTo(0x08);
-        assertThat(iommu.devices().getFirst().bdf()).isEqualTo(0x10);
+        assertThat(iommu.bdf()).isEqualTo(0x80);
+        assertThat(iommu.devices().getFirst().bdf()).isEqualTo(0x88);
         DiskOptions disk = (DiskOptions) iommu.devices().getFirst().options();
-        assertThat(disk.endpoint()).isEqualTo(0x10);
+        assertThat(disk.endpoint()).isEqualTo(0x88);
         assertThat(disk.properties()).isEqualTo(Machine.X86_ENDPOINT);
         assertThat(disk.settings()).isEqualTo(BlkSettings.of("disk0"));
         assertThat(machine.viot()).isEqualTo(folder.resolve("i.sock.viot"));
@@ -458,28 +630,29 @@ class ConfigFileTest {
         assertThat(report.findings()).isEmpty();
         assertThat(report.nodes())
                 .containsExactly(
-                        new ViotReport.PciIommu(0x30, 0, 0x08),
-                        new ViotReport.PciIommu(0x40, 0, 0x10),
-                        new ViotReport.PciRange(0x50, 5, 0, 0, 0x18, 0x18, 0x30),
-                        new ViotReport.PciRange(0x68, 5, 0, 0, 0x20, 0x20, 0x40));
+                        new ViotReport.PciIommu(0x30, 0, 0x80),
+                        new ViotReport.PciIommu(0x40, 0, 0x88),
+                        new ViotReport.PciRange(0x50, 5, 0, 0, 0x90, 0x90, 0x30),
+                        new ViotReport.PciRange(0x68, 5, 0, 0, 0x98, 0x98, 0x40));
     }
 
     @Test
     void optionsOfTheCommandLineAreReadWithDoubledCommas() throws Exception {
         Path odd = Files.write(folder.resolve("a,b.img"), new byte[512]);
         ServeConfig config =
-                FlagConfig.of(
-                        folder.resolve("i.sock"),
-                        List.of(
-                                folder.resolve("a.sock")
-                                        + ",file="
-                                        + odd.toString().replace(",", ",,")
-                                        + ",endpoint=0x20,serial=root,readonly,num_queues=2,"
-                                        + "blk_size=4096,nodiscard"),
-                        List.of(folder.resolve("r.sock") + ",rogue", folder.resolve("s.sock") + ""),
-                        null,
-                        null,
-                        null);
+                FlagConfig.iommu(folder.resolve("i.sock"))
+                        .disks(
+                                List.of(
+                                        folder.resolve("a.sock")
+                                                + ",file="
+                                                + odd.toString().replace(",", ",,")
+                                                + ",endpoint=0x20,serial=root,readonly,num_queues=2,"
+                                                + "blk_size=4096,nodiscard"))
+                        .rngs(
+                                List.of(
+                                        folder.resolve("r.sock") + ",rogue",
+                                        folder.resolve("s.sock") + ""))
+                        .resolve();
 
         List<DeviceConfig> devices = config.machines().getFirst().iommus().getFirst().devices();
         DiskOptions disk = (DiskOptions) devices.getFirst().options();
@@ -505,23 +678,24 @@ class ConfigFileTest {
                 catchThrowableOfType(
                         ConfigException.class,
                         () ->
-                                FlagConfig.of(
-                                        folder.resolve("no/i.sock"),
-                                        List.of(
-                                                "x.sock",
-                                                "y.sock,file=a,colour=red,endpoint=q",
-                                                "z.sock,file=a,num_queues=0,blk_size=1024,readonly=1",
-                                                "z.sock,file=a,file=b,serial="),
-                                        List.of(",rogue=yes", "r.sock,file=a,endpoint=0x100000000"),
-                                        null,
-                                        null,
-                                        null));
+                                FlagConfig.iommu(folder.resolve("no/i.sock"))
+                                        .disks(
+                                                List.of(
+                                                        "x.sock",
+                                                        "y.sock,file=a,colour=red,endpoint=q",
+                                                        "z.sock,file=a,num_queues=0,blk_size=1024,readonly=1",
+                                                        "z.sock,file=a,file=b,serial="))
+                                        .rngs(
+                                                List.of(
+                                                        ",rogue=yes",
+                                                        "r.sock,file=a,endpoint=0x100000000"))
+                                        .resolve());
 
         assertThat(refused.problems().stream().map(Problem::text))
                 .contains(
                         "--blk x.sock: needs a socket and file=FILE",
                         "--blk y.sock,file=a,colour=red,endpoint=q: \"colour=red\" is not known; known"
-                                + " are endpoint=, file=, serial=, readonly, nolock, num_queues=, blk_size=,"
+                                + " are endpoint=, alias=, file=, serial=, readonly, nolock, num_queues=, blk_size=,"
                                 + " nodiscard",
                         "--blk y.sock,file=a,colour=red,endpoint=q: endpoint must be a number up to"
                                 + " 4294967295, not \"q\"",
@@ -531,10 +705,10 @@ class ConfigFileTest {
                                 + " 512 or 4096, not 1024",
                         "--blk z.sock,file=a,file=b,serial=: \"file=b\" comes after another one",
                         "--blk z.sock,file=a,file=b,serial=: serial is empty",
-                        "--rng ,rogue=yes: \"rogue=yes\" is not known; known are endpoint=, rogue",
+                        "--rng ,rogue=yes: \"rogue=yes\" is not known; known are endpoint=, alias=, rogue",
                         "--rng ,rogue=yes: needs a socket",
                         "--rng r.sock,file=a,endpoint=0x100000000: \"file=a\" is not known; known are"
-                                + " endpoint=, rogue",
+                                + " endpoint=, alias=, rogue",
                         "--rng r.sock,file=a,endpoint=0x100000000: endpoint must be a number up to"
                                 + " 4294967295, not \"0x100000000\"",
                         "there is no file a",

@@ -259,7 +259,7 @@ class ProvisionerTest {
     @Test
     void whatAKilledRunLeftIsRemovedAndAnotherLayoutIsMadeAnew() throws Exception {
         machine.debian();
-        Files.createDirectories(machine.cache().resolve("tmp-1/deep/er"));
+        Files.createDirectories(machine.cache().resolve(".ioasis-tmp-1/deep/er"));
         Files.createDirectories(machine.cache().resolve("kernel/old"));
         Files.writeString(machine.cache().resolve("kernel/ioasis-part"), "format=0\n");
 

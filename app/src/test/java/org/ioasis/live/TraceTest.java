@@ -11,6 +11,7 @@ import java.util.List;
 import org.ioasis.iommu.Status;
 import org.ioasis.iommu.fault.Fault;
 import org.ioasis.iommu.fault.FaultReason;
+import org.ioasis.iommu.mapping.Translation.Kind;
 import org.ioasis.memory.Access;
 import org.ioasis.virtio.iommu.IommuObserver;
 import org.ioasis.virtio.iommu.IommuRequest;
@@ -89,7 +90,16 @@ class TraceTest {
 
     @Test
     void everyKindOfEntryHasItsLine() throws Exception {
-        Fault fault = new Fault(FaultReason.MAPPING, 0x10, -0x1000L, Access.WRITE, "not mapped", 3);
+        Fault fault =
+                new Fault(
+                        FaultReason.MAPPING,
+                        Kind.MAPPED,
+                        0x10,
+                        -1,
+                        -0x1000L,
+                        Access.WRITE,
+                        "not mapped",
+                        3);
         for (boolean isJson : List.of(false, true)) {
             Path file = folder.resolve("trace" + isJson);
             Trace trace = Trace.idle(TraceConfig.of(file, isJson, 1), 100, CLOCK);

@@ -2,6 +2,7 @@
 package org.ioasis.machine;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.io.IOException;
 import java.nio.file.Files;
@@ -15,6 +16,7 @@ import org.ioasis.iommu.mapping.MapFlags;
 import org.ioasis.loop.IdlePolicy;
 import org.ioasis.virtio.blk.BlkErasing;
 import org.ioasis.virtio.blk.BlkSettings;
+import org.ioasis.virtio.iommu.DomainTable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -39,12 +41,13 @@ final class MachineMemoryTest {
             Iommu engine = machine.iommus().getFirst().engine();
             Completion completion = status -> answer = status;
             engine.plug(1, EndpointProperties.UNLIMITED);
-            engine.attach(1, 1, false, completion);
+            DomainTable requests = machine.iommus().getFirst().device().domains();
+            requests.attach(1, 1, false, completion);
             int mapped = 0;
             do {
                 // One page in 2 MiB: a table of its own for each.
                 long first = (long) mapped++ << 21;
-                engine.map(1, first, first + PAGE - 1, 0, MapFlags.READ, completion);
+                requests.map(1, first, first + PAGE - 1, 0, MapFlags.READ, completion);
             } while (answer == Status.OK && mapped < 100);
 
             assertThat(answer).isEqualTo(Status.NOMEM);
@@ -60,6 +63,33 @@ final class MachineMemoryTest {
             assertThat(ProcessMemory.addresses() - before).isGreaterThanOrEqualTo(reserved);
         }
         assertThat(ProcessMemory.addresses() - before).isLessThan(reserved / 2);
+    }
+
+    @Test
+    void socketThatCannotBeMadeLeavesNothingBehind() throws IOException {
+        long reserved = 16L << 30;
+        Path nowhere = folder.resolve("no-such-folder").resolve("s.sock");
+        Path file = Files.write(folder.resolve("disk.img"), new byte[4096]);
+        try (Machine machine = machine(TABLES)) {
+            long before = ProcessMemory.addresses();
+            IommuOptions options =
+                    IommuOptions.DEFAULT.withLimits(reserved, 1 << 20, IommuOptions.TABLE_LIMIT);
+            for (int i = 0; i < 4; i++) {
+                assertThatThrownBy(() -> machine.addIommu("second", options, nowhere))
+                        .isInstanceOf(IOException.class);
+            }
+            assertThat(ProcessMemory.addresses() - before).isLessThan(reserved / 2);
+            assertThat(machine.iommus()).hasSize(1);
+
+            IommuUnit unit = machine.iommus().getFirst();
+            assertThatThrownBy(() ->
+                            machine.addDisk(unit, DiskOptions.of("d", file, true, nowhere, 7)))
+                    .isInstanceOf(IOException.class);
+            assertThat(unit.engine().endpoint(7)).isNull();
+            Path somewhere = folder.resolve("disk.sock");
+            Disk disk = machine.addDisk(unit, DiskOptions.of("d", file, true, somewhere, 7));
+            assertThat(disk.endpoint().id()).isEqualTo(7);
+        }
     }
 
     @Test

@@ -16,6 +16,7 @@ import org.ioasis.iommu.mapping.TablePool;
 import org.ioasis.memory.Guards;
 import org.ioasis.sys.EngineMemory;
 import org.ioasis.sys.ErrnoException;
+import org.ioasis.virtio.iommu.DomainTable;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -35,6 +36,7 @@ final class TableBoundTest {
     private final EngineMemory memory;
     private final TablePool pool;
     private final Iommu iommu;
+    private final DomainTable requests;
     private Status answer = Status.DEVERR;
     private final Completion completion = status -> answer = status;
 
@@ -52,6 +54,7 @@ final class TableBoundTest {
                         guards,
                         new FaultQueue(4, 4, () -> 0),
                         MappingStores.forPageSizes(PAGE, pool));
+        requests = new DomainTable(iommu);
     }
 
     @BeforeEach
@@ -68,17 +71,17 @@ final class TableBoundTest {
     }
 
     private Status attach(int endpoint, int domain) {
-        iommu.attach(endpoint, domain, false, completion);
+        requests.attach(endpoint, domain, false, completion);
         return answer;
     }
 
     private Status mapPage(int domain, long first) {
-        iommu.map(domain, first, first + PAGE - 1, 0, MapFlags.READ, completion);
+        requests.map(domain, first, first + PAGE - 1, 0, MapFlags.READ, completion);
         return answer;
     }
 
     private void unmap(long first, long last) {
-        iommu.unmap(DOMAIN, first, last, completion);
+        requests.unmap(DOMAIN, first, last, completion);
         expect(answer == Status.OK, "unmap", first);
     }
 

@@ -16,6 +16,8 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
+import java.util.concurrent.CountDownLatch;
 import java.util.stream.Stream;
 import org.ioasis.config.FlagConfig;
 import org.ioasis.config.ServeConfig;
@@ -34,7 +36,7 @@ import org.junit.jupiter.api.Test;
 
 /** A whole server over its sockets: what it answers while a VMM and a guest come, err and go. */
 class LiveServerTest {
-    private static final int ENDPOINT = 0x10;
+    private static final int ENDPOINT = 0x88;
     private static final long DISK_RINGS = 0x20000;
 
     private Path folder;
@@ -77,13 +79,11 @@ class LiveServerTest {
     }
 
     private ServeConfig config(boolean isJson, String... rngs) throws Exception {
-        return FlagConfig.of(
-                folder.resolve("iommu.sock"),
-                List.of(folder.resolve("disk.sock") + ",file=" + folder.resolve("disk.img")),
-                Stream.of(rngs).map(rng -> folder.resolve(rng).toString()).toList(),
-                null,
-                null,
-                TraceConfig.of(trace, isJson, 1));
+        return FlagConfig.iommu(folder.resolve("iommu.sock"))
+                .disks(List.of(folder.resolve("disk.sock") + ",file=" + folder.resolve("disk.img")))
+                .rngs(Stream.of(rngs).map(rng -> folder.resolve(rng).toString()).toList())
+                .trace(TraceConfig.of(trace, isJson, 1))
+                .resolve();
     }
 
     private void start(boolean isJson) throws Exception {
@@ -183,13 +183,10 @@ class LiveServerTest {
     void serverThatCannotStartLeavesNothing() throws Exception {
         start(false);
         ServeConfig second =
-                FlagConfig.of(
-                        folder.resolve("other.sock"),
-                        List.of(),
-                        List.of(folder.resolve("disk.sock").toString()),
-                        folder.resolve("other.viot"),
-                        null,
-                        null);
+                FlagConfig.iommu(folder.resolve("other.sock"))
+                        .rngs(List.of(folder.resolve("disk.sock").toString()))
+                        .viot(folder.resolve("other.viot"))
+                        .resolve();
 
         assertThatThrownBy(() -> Server.start(second))
                 .isInstanceOf(IOException.class)
@@ -240,13 +237,10 @@ class LiveServerTest {
         byte[] first = Files.readAllBytes(folder.resolve("iommu.sock.viot"));
         Path image = Files.write(folder.resolve("other.img"), new byte[512]);
         ServeConfig other =
-                FlagConfig.of(
-                        folder.resolve("other.sock"),
-                        List.of(folder.resolve("d.sock") + ",endpoint=0x99,file=" + image),
-                        List.of(),
-                        null,
-                        folder.resolve("other-control.sock"),
-                        null);
+                FlagConfig.iommu(folder.resolve("other.sock"))
+                        .disks(List.of(folder.resolve("d.sock") + ",endpoint=0x99,file=" + image))
+                        .control(folder.resolve("other-control.sock"))
+                        .resolve();
         try (Server second = Server.start(other)) {
             assertThat(second.machines()).hasSize(1);
             assertThat(folder.resolve("other.sock.viot")).exists();
@@ -256,13 +250,10 @@ class LiveServerTest {
         assertThat(Files.readAllBytes(folder.resolve("iommu.sock.viot"))).isEqualTo(first);
 
         ServeConfig sameTable =
-                FlagConfig.of(
-                        folder.resolve("other.sock"),
-                        List.of(),
-                        List.of(),
-                        folder.resolve("iommu.sock.viot"),
-                        folder.resolve("other-control.sock"),
-                        null);
+                FlagConfig.iommu(folder.resolve("other.sock"))
+                        .viot(folder.resolve("iommu.sock.viot"))
+                        .control(folder.resolve("other-control.sock"))
+                        .resolve();
         assertThatThrownBy(() -> Server.start(sameTable))
                 .hasMessageContaining("iommu.sock.viot is being written by this process");
         assertThat(Files.readAllBytes(folder.resolve("iommu.sock.viot"))).isEqualTo(first);
@@ -272,17 +263,15 @@ class LiveServerTest {
     void secondServerDoesNotGetAnImageThatTheFirstWritesTo() throws Exception {
         start(false);
         ServeConfig second =
-                FlagConfig.of(
-                        folder.resolve("other.sock"),
-                        List.of(
-                                "%s,file=%s,readonly"
-                                        .formatted(
-                                                folder.resolve("d.sock"),
-                                                folder.resolve("disk.img"))),
-                        List.of(),
-                        null,
-                        folder.resolve("other-control.sock"),
-                        null);
+                FlagConfig.iommu(folder.resolve("other.sock"))
+                        .disks(
+                                List.of(
+                                        "%s,file=%s,readonly"
+                                                .formatted(
+                                                        folder.resolve("d.sock"),
+                                                        folder.resolve("disk.img"))))
+                        .control(folder.resolve("other-control.sock"))
+                        .resolve();
 
         assertThatThrownBy(() -> Server.start(second).close())
                 .isInstanceOf(IOException.class)
@@ -353,6 +342,130 @@ class LiveServerTest {
         assertThat(check()).isEqualTo("NO_VMM");
     }
 
+    @Test
+    void displayBesideSharedRamIsNotTakenForRamAndAccessesToItAreNamed() throws Exception {
+        long display = 0xfd00_0000L;
+        start(false);
+        SocketVmm disk = startDisk();
+        disk.mapDisplay(display, 0x2000);
+        IommuDriver iommu = startIommu();
+        assertThat(iommu.attach(ENDPOINT, 1, 0)).isZero();
+        assertThat(iommu.map(1, DISK_RINGS, DISK_RINGS + 0x2fff, DISK_RINGS)).isZero();
+        assertThat(iommu.map(1, 0x80000, 0x80fff, display)).isZero();
+        assertThat(iommu.map(1, 0x81000, 0x81fff, 0x81000)).isZero();
+        assertThat(check()).isEqualTo("IDLE");
+        assertThat(ask("check").status()).isZero();
+
+        disk.offer(ram, 0, DISK_RINGS, 0x80000, 16, 0x81000, 513);
+        SocketVmm.awaitUsed(ram, DISK_RINGS, 1);
+
+        assertThat(check()).isEqualTo("UNREACHABLE_MEMORY");
+        assertThat(ask("check").text()).contains("1 accesses were refused: they led to memory");
+        assertThat(ask("dump").text()).contains("(1 without descriptor, 1 accesses refused there)");
+    }
+
+    @Test
+    void refusedProbeAfterWhichTheDriverGivesUpIsNamedWithItsIdAndWhatToDo() throws Exception {
+        start(false);
+        startDisk();
+        IommuDriver iommu = startIommu();
+        assertThat(iommu.probe(ENDPOINT)).isZero();
+        assertThat(iommu.attach(ENDPOINT, 1, 0)).isZero();
+        // The low-pin-count bridge of a q35, as Linux 7 probes it where the table's range is wide.
+        assertThat(iommu.probe(0xf8)).isEqualTo(S_NOENT);
+        assertThat(ask("check").text()).as("harmless so far").doesNotContain("0xf8");
+        iommu.vmm().giveUp();
+
+        assertThat(ask("check").text())
+                .contains("PROBLEM machine/iommu: the guest's driver of the IOMMU has given up")
+                .contains("asked for endpoint 0xf8 (00:1f.0, if ids are the functions' numbers)")
+                .contains("--present 0xf8 (present = [0xf8] in a configuration)");
+        assertThat(ask("check json").text()).contains("\"cause\" : \"UNKNOWN_ENDPOINT\"");
+    }
+
+    @Test
+    void endpointsThatAreOnlyPresentAreAnsweredAndShownAsSuch() throws Exception {
+        server =
+                Server.start(
+                        FlagConfig.iommu(folder.resolve("iommu.sock"))
+                                .disks(
+                                        List.of(
+                                                folder.resolve("disk.sock")
+                                                        + ",file="
+                                                        + folder.resolve("disk.img")))
+                                .present(List.of("0xf8-0x107", "0x88", "7"))
+                                .resolve());
+        IommuDriver iommu = startIommu();
+
+        for (int present : List.of(0xf8, 0x107, 7, ENDPOINT)) {
+            assertThat(iommu.probe(present)).as("0x%x", present).isZero();
+            assertThat(iommu.attach(present, 1, 0)).isZero();
+        }
+        assertThat(iommu.probe(0x108)).isEqualTo(S_NOENT);
+        assertThat(ask("dump").text())
+                .contains(
+                        "endpoint 0xf8, present; its accesses do not come through us, attached to domain 0x1")
+                .contains("endpoint 0xf9, present; its accesses do not come through us\n")
+                .doesNotContain("endpoint 0x88, present");
+        String json = ask("dump json").text();
+        assertIsJson(json);
+        assertThat(json).contains("\"presentCount\" : 17");
+    }
+
+    @Test
+    void aliasOfABridgeIsNamedByCheckAndServedWhereItIsDeclared() throws Exception {
+        String disk = "disk.sock,file=disk.img,endpoint=0x108";
+        server = Server.start(behindBridge(disk));
+        SocketVmm vmm = startDisk();
+        IommuDriver iommu = startIommu();
+        assertThat(iommu.attach(0x108, 1, 0)).isZero();
+        assertThat(iommu.attach(0x100, 1, 0)).isEqualTo(S_NOENT);
+        assertThat(check()).isEqualTo("UNKNOWN_ALIAS");
+        // Linux uses the disk all the same, with addresses that are mapped nowhere.
+        vmm.kick(0);
+        awaitDump("disk0, endpoint 0x108", ", 1 faults");
+        assertThat(check()).isEqualTo("UNKNOWN_ALIAS");
+        assertThat(ask("check").text())
+                .contains(
+                        "attaches endpoint 0x100 too (01:00.0), the alias of the PCIe-to-PCI bridge")
+                .contains("do: add alias=0x100 to its --blk or --rng, or aliases = [0x100]")
+                .as("said once")
+                .doesNotContain("--present");
+        for (AutoCloseable one : open) {
+            one.close();
+        }
+        open.clear();
+        stop();
+        ram.segment().fill((byte) 0);
+
+        // Two devices behind one bridge have one alias.
+        server =
+                Server.start(
+                        behindBridge(
+                                disk + ",alias=0x100",
+                                "d2.sock,file=d2.img,endpoint=0x110,alias=0x100"));
+        startDisk();
+        IommuDriver again = startIommu();
+        for (int endpoint : List.of(0x108, 0x100, 0x110)) {
+            assertThat(again.attach(endpoint, 1, 0)).isZero();
+        }
+        assertThat(check()).isEqualTo("IDLE");
+        assertThat(ask("dump").text()).contains("endpoint 0x100, present");
+    }
+
+    private ServeConfig behindBridge(String... disks) throws Exception {
+        Files.write(folder.resolve("d2.img"), new byte[512]);
+        return FlagConfig.iommu(folder.resolve("iommu.sock"))
+                .disks(
+                        Stream.of(disks)
+                                .map(disk ->
+                                        folder
+                                                + "/"
+                                                + disk.replace("file=", "file=" + folder + "/"))
+                                .toList())
+                .resolve();
+    }
+
     private void awaitText(String text) throws Exception {
         for (int i = 0; i < 2000; i++) {
             if (ask("check").text().contains(text)) {
@@ -391,18 +504,53 @@ class LiveServerTest {
         String text = ask("dump").text();
 
         assertThat(text)
-                .contains("domain 0x5: granule 0x1000, 40 mappings, endpoints 0x10")
+                .contains("domain 0x5: granule 0x1000, 40 mappings, endpoints 0x88")
                 .contains("0x0..0xfff -> 0x40000 READ|WRITE")
                 .contains("0x3e000..0x3efff")
                 .doesNotContain("0x40000..0x40fff")
                 .contains("and 8 more")
                 .contains("requests: ATTACH/OK=1 MAP/OK=40 unanswered=0")
-                .contains("disk0, endpoint 0x10")
+                .contains("disk0, endpoint 0x88")
                 .contains("attached to domain 0x5");
         String json = ask("dump json").text();
         assertThat(json).contains("\"mappingCount\" : 40").contains("\"first\" : \"0x3e000\"");
         assertIsJson(json);
         assertIsJson(ask("check json").text());
+    }
+
+    @Test
+    void loopThatDoesNotAnswerIsShownWithItsStack() throws Exception {
+        start(false);
+        Server running = Objects.requireNonNull(server);
+        CountDownLatch hangs = new CountDownLatch(1);
+        CountDownLatch goesOn = new CountDownLatch(1);
+        Thread.ofVirtual()
+                .start(() -> {
+                    boolean _ = running.machines().getFirst().onLoop(() -> hang(hangs, goesOn));
+                });
+        hangs.await();
+
+        String text = ask("dump").text();
+        String json = ask("dump json").text();
+        ControlClient.Answer checked = ask("check");
+        goesOn.countDown();
+
+        assertThat(text)
+                .startsWith("machine machine: its loop does not answer\n  loop machine: ")
+                .contains("org.ioasis.serve.LiveServerTest.hang(");
+        assertThat(json).contains("org.ioasis.serve.LiveServerTest.hang(");
+        assertIsJson(json);
+        assertThat(checked.status()).isEqualTo(1);
+        assertThat(checked.text()).contains("PROBLEM machine: the machine's loop does not answer");
+    }
+
+    private static void hang(CountDownLatch hangs, CountDownLatch goesOn) {
+        hangs.countDown();
+        try {
+            goesOn.await();
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
     }
 
     private static void assertIsJson(String text) throws IOException {
@@ -439,16 +587,16 @@ class LiveServerTest {
                 .contains(" machine/iommu started, features 0x100000057\n")
                 .contains(
                         "MAP domain=0x9 virt=0x0..0xfff phys=0x0 READ|WRITE -> NOENT: there is no domain 0x9")
-                .contains("ATTACH endpoint=0x10 domain=0x1 -> OK\n")
-                .contains("ATTACH endpoint=0x10 domain=0x1 flags=0x8 -> INVAL: unknown flags 0x8\n")
+                .contains("ATTACH endpoint=0x88 domain=0x1 -> OK\n")
+                .contains("ATTACH endpoint=0x88 domain=0x1 flags=0x8 -> INVAL: unknown flags 0x8\n")
                 .contains("-> RANGE: virt_start is not aligned to the granule 0x1000\n")
                 .contains("-> INVAL: overlaps the mapping 0x20000..0x22fff\n")
                 .contains("-> INVAL: overlaps the MSI region 0xfee00000..0xfeefffff\n")
                 .contains("-> RANGE: cuts through the mapping 0x20000..0x22fff\n")
                 .contains(
-                        "fault: endpoint 0x10, READ at 0x80000: not mapped in domain 0x1;"
+                        "fault: endpoint 0x88, READ at 0x80000: not mapped in domain 0x1;"
                                 + " nearest is 0x20000..0x22fff\n")
-                .contains("event: endpoint 0x10, READ at 0x80000")
+                .contains("event: endpoint 0x88, READ at 0x80000")
                 .contains(" machine/iommu reset\n");
         assertThat(text.lines().findFirst().orElseThrow()).endsWith("Z trace begun");
         assertThat(text.lines().skip(1))
@@ -559,7 +707,7 @@ class LiveServerTest {
         assertThat(List.of(iommu.eventAddress(0), iommu.eventAddress(1), iommu.eventAddress(2)))
                 .containsExactly(0x90000L, 0x90000L, 0xa0000L);
         assertThat(traced())
-                .contains("injected: event is lost: endpoint 0x10, READ at 0x80000\n")
+                .contains("injected: event is lost: endpoint 0x88, READ at 0x80000\n")
                 .contains("injected: planted: EventsDoubled[count=1]");
     }
 
@@ -668,7 +816,7 @@ class LiveServerTest {
 
         // The device's thread does one volley after the other.
         assertThat(ask("rogue - write stride 0 1 1 1").text()).startsWith("1 writes");
-        awaitDump("rng0, endpoint 0x18", ", 300001 bypassed");
+        awaitDump("rng0, endpoint 0x90", ", 300001 bypassed");
     }
 
     private void awaitDump(String device, String text) throws Exception {
@@ -695,7 +843,7 @@ class LiveServerTest {
                             "control " + folder.resolve("ioasis-control.sock"),
                             "viot machine " + folder.resolve("iommu.sock.viot"))
                     .endsWith(
-                            "  -device '{\"driver\":\"vfio-user-pci\",\"addr\":\"2.0\",\"socket\":"
+                            "  -device '{\"driver\":\"vfio-user-pci\",\"addr\":\"11.0\",\"socket\":"
                                     + "{\"type\":\"unix\",\"path\":\""
                                     + folder.resolve("disk.sock")
                                     + "\"}}'");

@@ -33,6 +33,7 @@ import org.ioasis.sys.ErrnoException;
 import org.ioasis.sys.Fd;
 import org.ioasis.sys.Mapping;
 import org.ioasis.sys.Memfd;
+import org.ioasis.virtio.iommu.DomainTable;
 
 /**
  * Ioasis as a machine runs it: one IOMMU with one endpoint in one domain, quotas on, before 64 GiB
@@ -40,7 +41,7 @@ import org.ioasis.sys.Memfd;
  * {@link Dma} of each thread.
  */
 final class Engine implements AutoCloseable {
-    private static final int ENDPOINT = 0x18;
+    static final int ENDPOINT = 0x18;
     static final int DOMAIN = 7;
     private static final int READ_WRITE = MapFlags.READ | MapFlags.WRITE;
     private static final int BATCH = 64;
@@ -53,6 +54,7 @@ final class Engine implements AutoCloseable {
     private final Guards guards = new Guards(System::nanoTime, lease -> {});
     private final GuestMemory memory = new GuestMemory(guards, 8);
     private final Iommu iommu;
+    private final DomainTable requests;
     private final Endpoint endpoint;
     private final Request[] batch = new Request[BATCH];
     private int inBatch;
@@ -79,6 +81,7 @@ final class Engine implements AutoCloseable {
                         guards,
                         new FaultQueue(16, 16, System::nanoTime),
                         MappingStores.forPageSizes(options.pageSizeMask(), pool));
+        requests = new DomainTable(iommu);
         endpoint = iommu.plug(ENDPOINT, EndpointProperties.UNLIMITED);
         attach();
     }
@@ -109,34 +112,34 @@ final class Engine implements AutoCloseable {
     }
 
     private void attach() {
-        iommu.attach(ENDPOINT, DOMAIN, false, next());
+        requests.attach(ENDPOINT, DOMAIN, false, next());
         settle();
     }
 
     /** Drops the domain with all it maps and begins another. */
     void renew() {
-        iommu.detach(ENDPOINT, DOMAIN, next());
+        requests.detach(ENDPOINT, DOMAIN, next());
         settle();
         attach();
     }
 
     void map(long first, long last, long gpa) {
-        iommu.map(DOMAIN, first, last, gpa, READ_WRITE, next());
+        requests.map(DOMAIN, first, last, gpa, READ_WRITE, next());
     }
 
     void unmap(long first, long last) {
-        iommu.unmap(DOMAIN, first, last, next());
+        requests.unmap(DOMAIN, first, last, next());
     }
 
     /** What a MAP is answered that is to be refused. */
     Status refusedMap(long first, long last, long gpa) {
-        iommu.map(DOMAIN, first, last, gpa, READ_WRITE, refused);
+        requests.map(DOMAIN, first, last, gpa, READ_WRITE, refused);
         return refusal;
     }
 
     /** What an UNMAP is answered that is to be refused. */
     Status refusedUnmap(long first, long last) {
-        iommu.unmap(DOMAIN, first, last, refused);
+        requests.unmap(DOMAIN, first, last, refused);
         return refusal;
     }
 

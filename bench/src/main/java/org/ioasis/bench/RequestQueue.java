@@ -10,6 +10,7 @@ import static java.nio.ByteOrder.LITTLE_ENDIAN;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.lang.invoke.VarHandle;
+import org.ioasis.iommu.Status;
 import org.ioasis.memory.Dma;
 import org.ioasis.spec.SplitRing;
 import org.ioasis.spec.Virtio;
@@ -64,8 +65,18 @@ final class RequestQueue implements Interrupts {
                         task -> {
                             throw new IllegalStateException("nothing is put off");
                         });
+        type.domains()
+                .attach(
+                        Engine.ENDPOINT,
+                        Engine.DOMAIN,
+                        false,
+                        status -> {
+                            if (status != Status.OK) {
+                                throw new IllegalStateException(status.toString());
+                            }
+                        });
         device = new VirtioDevice(type, rings, Virtio.F_VERSION_1, this);
-        // Without a reset: the engine has its endpoint attached already.
+        // Without a reset: its endpoint is attached already.
         device.status(Virtio.STATUS_ACKNOWLEDGE | Virtio.STATUS_DRIVER);
         device.driverFeatures(device.deviceFeatures());
         device.status(Virtio.STATUS_FEATURES_OK);

@@ -52,6 +52,13 @@ public final class CompareCommand implements Subcommand {
     private @Nullable Long seed;
 
     @Option(
+            names = "--steps",
+            paramLabel = "SETUP:LIST",
+            description =
+                    "In the place of --requests: the steps of a seed that a failed run named, as 1:0,5-9.")
+    private @Nullable String steps;
+
+    @Option(
             names = "--json",
             paramLabel = "FILE",
             description = "Write the table to FILE as JSON too.")
@@ -65,13 +72,28 @@ public final class CompareCommand implements Subcommand {
         // Short, since every example of the table names it.
         long chosen = seed != null ? seed : new SecureRandom().nextInt() & 0xffff_ffffL;
         Outputs.check("--json", json, OutputKind.COMPARISON);
-        ComparisonReport found =
-                new Comparison(requests, chosen, Host.current(), Progress.standard()).run();
+        ComparisonReport found = comparison(chosen).run();
         System.out.print(found.text());
         if (json != null) {
             OutputFile.write(
                     json, OutputKind.COMPARISON, found.json().getBytes(StandardCharsets.UTF_8));
         }
         return found.isOk() ? 0 : 1;
+    }
+
+    private Comparison comparison(long chosen) {
+        if (steps == null) {
+            return new Comparison(requests, chosen, Host.current(), Progress.standard());
+        }
+        if (seed == null) {
+            throw new UsageException("--steps needs the --seed that it is about");
+        }
+        Selection only =
+                Selection.parse(steps)
+                        .orElseThrow(() ->
+                                new UsageException(
+                                        "--steps is SETUP:LIST with ascending numbers, as 1:0,5-9, not "
+                                                + steps));
+        return new Comparison(chosen, only, Host.current(), Progress.standard());
     }
 }

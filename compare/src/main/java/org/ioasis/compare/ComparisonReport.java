@@ -17,6 +17,7 @@ import java.util.Optional;
  * @param others resets, writes to the configuration, accesses
  * @param rebuilds how often both were brought back to one state
  * @param rows the differences: those without a reason first, then by reason
+ * @param failure the first thing that must not be, or nothing
  */
 public record ComparisonReport(
         String qemu,
@@ -25,7 +26,8 @@ public record ComparisonReport(
         long others,
         long rebuilds,
         double seconds,
-        List<Row> rows) {
+        List<Row> rows,
+        Optional<Failure> failure) {
     private static final JsonFactory JSON = new JsonFactory();
 
     /** Width of the columns with answers. */
@@ -45,9 +47,9 @@ public record ComparisonReport(
             long count,
             String example) {}
 
-    /** Every difference has a reason. */
+    /** Every difference has a reason, and both devices have gone on to the end. */
     public boolean isOk() {
-        return unexplained() == 0;
+        return unexplained() == 0 && failure.isEmpty();
     }
 
     /** Differences without a reason. */
@@ -93,6 +95,7 @@ public record ComparisonReport(
                         seconds,
                         explained(),
                         unexplained()));
+        text.append(failure.map(Failure::text).orElse(""));
         return text.append(isOk() ? "OK" : "FAILED").append('\n').toString();
     }
 
@@ -111,6 +114,21 @@ public record ComparisonReport(
     private static String capital(Explanation.Weight weight) {
         String words = weight.toString();
         return words.substring(0, 1).toUpperCase(Locale.ROOT) + words.substring(1);
+    }
+
+    private static void writeFailure(JsonGenerator json, Failure failure) throws IOException {
+        json.writeObjectFieldStart("failure");
+        json.writeNumberField("request", failure.request());
+        json.writeStringField("what", failure.what());
+        json.writeStringField("setup", failure.setup());
+        json.writeBooleanField("seenAgain", failure.wasSeenAgain());
+        json.writeArrayFieldStart("steps");
+        for (String step : failure.steps()) {
+            json.writeString(step);
+        }
+        json.writeEndArray();
+        json.writeStringField("command", failure.command());
+        json.writeEndObject();
     }
 
     /** One object, with a newline at the end. */
@@ -144,6 +162,9 @@ public record ComparisonReport(
                 json.writeEndObject();
             }
             json.writeEndArray();
+            if (failure.isPresent()) {
+                writeFailure(json, failure.get());
+            }
             json.writeEndObject();
         }
         return text + "\n";

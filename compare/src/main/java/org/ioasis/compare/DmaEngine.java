@@ -6,6 +6,7 @@ import java.time.Duration;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import org.ioasis.machine.Machine;
 import org.ioasis.memory.Access;
 import org.ioasis.virtio.rogue.Aim;
 import org.ioasis.virtio.rogue.Rogue;
@@ -15,11 +16,10 @@ import org.ioasis.virtio.rogue.Volley;
 /** An endpoint that accesses memory when it is told to. One thread. */
 sealed interface DmaEngine {
     /**
-     * Makes one access; when this returns it is over.
-     *
-     * @return an event is on its way that may not have arrived
+     * Makes one access; when this returns it is over, and the driver has been told of it if it is
+     * to be told.
      */
-    boolean access(Step.Access access) throws IOException, InterruptedException;
+    void access(Step.Access access) throws IOException, InterruptedException;
 
     /** Of the machine after a reset. */
     void enable() throws IOException;
@@ -64,14 +64,13 @@ sealed interface DmaEngine {
         }
 
         @Override
-        public boolean access(Step.Access access) throws IOException {
+        public void access(Step.Access access) throws IOException {
             long base = function.bar(0);
             qtest.write(base + SOURCE, 8, access.isWrite() ? BUFFER : access.iova());
             qtest.write(base + DESTINATION, 8, access.isWrite() ? access.iova() : READ_TO);
             qtest.write(base + COUNT, 8, access.length());
             qtest.write(base + COMMAND, 8, access.isWrite() ? RUN | TO_MEMORY : RUN);
             qtest.clockStep(DELAY);
-            return false;
         }
     }
 
@@ -83,17 +82,19 @@ sealed interface DmaEngine {
         private static final long LIMIT_SECONDS = 10;
 
         private final Rogue rogue;
+        private final Machine machine;
         private long last = System.nanoTime();
 
-        Ours(Rogue rogue) {
+        Ours(Rogue rogue, Machine machine) {
             this.rogue = rogue;
+            this.machine = machine;
         }
 
         @Override
         public void enable() {}
 
         @Override
-        public boolean access(Step.Access access) throws IOException, InterruptedException {
+        public void access(Step.Access access) throws IOException, InterruptedException {
             long wait = NANOS_BETWEEN - (System.nanoTime() - last);
             if (wait > 0) {
                 TimeUnit.NANOSECONDS.sleep(wait);
@@ -105,12 +106,15 @@ sealed interface DmaEngine {
                             access.length(),
                             1);
             try {
-                Tally tally = rogue.fire(one).get(LIMIT_SECONDS, TimeUnit.SECONDS);
-                return tally.faults() > 0;
+                Tally _ = rogue.fire(one).get(LIMIT_SECONDS, TimeUnit.SECONDS);
             } catch (ExecutionException | TimeoutException e) {
                 throw new IOException("our endpoint does not answer: " + e, e);
             } finally {
                 last = System.nanoTime();
+            }
+            // The device tells the driver in a task of its loop that was posted before this one.
+            if (!machine.onLoop(() -> {})) {
+                throw new IOException("the loop of our machine does not answer");
             }
         }
     }

@@ -45,6 +45,11 @@ final class Pair {
     /** One of them asks for a reset. */
     private boolean isBroken;
 
+    /** Index of the last step that was given to both. */
+    private int reached = -1;
+
+    private Optional<Finding> finding = Optional.empty();
+
     /**
      * @param differences where to add what differs
      * @param seed of the steps, for the examples
@@ -97,21 +102,37 @@ final class Pair {
         }
     }
 
-    /** Does the next steps; the first request among them has this number. */
-    void run(long firstNumber, List<Step> steps) throws IOException, InterruptedException {
-        number = firstNumber;
-        List<Request> waiting = new ArrayList<>();
-        for (Step step : steps) {
-            if (step instanceof Step.Ask(Request request)) {
-                waiting.add(request);
-            } else {
-                ask(waiting);
-                waiting.clear();
-                others++;
-                other(step);
+    /** The first difference without a reason, or why a device does not go on. */
+    Optional<Finding> finding() {
+        return finding;
+    }
+
+    /**
+     * Does the next steps. Returns false if a device does not go on: then nothing can be asked of
+     * this pair any more.
+     */
+    boolean run(List<Script.Numbered> steps) throws InterruptedException {
+        try {
+            List<Script.Numbered> waiting = new ArrayList<>();
+            for (Script.Numbered one : steps) {
+                if (one.step() instanceof Step.Ask) {
+                    waiting.add(one);
+                } else {
+                    ask(waiting);
+                    waiting.clear();
+                    others++;
+                    number = one.request();
+                    reached = one.index();
+                    other(one.step());
+                }
             }
+            ask(waiting);
+            return true;
+        } catch (IOException e) {
+            finding =
+                    Optional.of(new Finding(reached, number, String.valueOf(e.getMessage()), true));
+            return false;
         }
-        ask(waiting);
     }
 
     private void other(Step step) throws IOException, InterruptedException {
@@ -132,16 +153,26 @@ final class Pair {
             String kind, String a, String b, Optional<Explanation> explanation, String example) {
         String where = "request %d, seed 0x%x: %s".formatted(number, seed, example);
         differences.add(kind, a, b, explanation, where);
+        if (explanation.isEmpty() && finding.isEmpty()) {
+            String what = "%s: ours %s, QEMU's %s".formatted(kind, a, b);
+            finding = Optional.of(new Finding(reached, number, what, false));
+        }
     }
 
     // --- requests
 
-    private void ask(List<Request> all) throws IOException {
+    private void ask(List<Script.Numbered> all) throws IOException {
         int at = 0;
         while (at < all.size()) {
             int end = Math.min(all.size(), at + Subject.BATCH);
+            reached = all.get(end - 1).index();
+            number = all.get(at).request();
             at += batch(all.subList(at, end));
         }
+    }
+
+    private static Request request(Script.Numbered one) {
+        return ((Step.Ask) one.step()).request();
     }
 
     /** Sends the requests to both; a device that asks for a reset ends the list. */
@@ -164,9 +195,10 @@ final class Pair {
     }
 
     /** Returns how many of the requests count; the rest must be asked again. */
-    private int batch(List<Request> batch) throws IOException {
+    private int batch(List<Script.Numbered> batch) throws IOException {
         int done = 0;
-        for (Case one : both(batch)) {
+        for (Case one : both(batch.stream().map(Pair::request).toList())) {
+            number = batch.get(done).request();
             done++;
             boolean isEqual = one.ours().equals(one.theirs());
             Optional<Rules.Hidden> hidden = isEqual ? Rules.suspect(one) : Optional.empty();
@@ -181,7 +213,6 @@ final class Pair {
                 state.apply(one.request());
             }
             asked++;
-            number++;
             boolean isTheEnd = one.ours().isBroken() || one.theirs().isBroken();
             if (isTheEnd || hidden.isPresent() || (!isEqual && one.mayChangeState())) {
                 bringToState();
@@ -256,9 +287,8 @@ final class Pair {
         boolean isStranger = request.type() <= T_DETACH && !Requests.isThere(request.endpoint());
         if (!answer.isOk() && (!isStranger || answer.isBroken())) {
             throw new IOException(
-                    "request %d, seed 0x%x: %s cannot be brought into step: %s was answered %s%s"
-                            .formatted(
-                                    number, seed, subject.name(), request, answer, subject.said()));
+                    "%s cannot be brought into step: %s was answered %s%s"
+                            .formatted(subject.name(), request, answer, subject.said()));
         }
     }
 

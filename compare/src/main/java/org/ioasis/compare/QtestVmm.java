@@ -9,6 +9,7 @@ import java.net.UnixDomainSocketAddress;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.channels.ServerSocketChannel;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.time.Duration;
@@ -38,6 +39,7 @@ final class QtestVmm implements AutoCloseable {
     private final Process process;
     private final Arena arena;
     private final MemorySegment ram;
+    private final Path memory;
     private final Thread errorReader;
     private final Deque<String> errors = new ArrayDeque<>();
     private final QtestClient qtest;
@@ -57,7 +59,7 @@ final class QtestVmm implements AutoCloseable {
             List<String> devices)
             throws IOException {
         this.cleanup = cleanup;
-        Path memory = workspace.file(name + ".ram");
+        memory = workspace.file(name + ".ram");
         Path socket = workspace.file(name + ".qtest");
         try (FileChannel file =
                         FileChannel.open(
@@ -157,7 +159,7 @@ final class QtestVmm implements AutoCloseable {
         }
     }
 
-    /** Kills QEMU. */
+    /** Kills QEMU; its memory is gone. */
     @Override
     public void close() throws IOException {
         try {
@@ -165,6 +167,7 @@ final class QtestVmm implements AutoCloseable {
         } finally {
             end();
             arena.close();
+            Files.delete(memory);
         }
     }
 }

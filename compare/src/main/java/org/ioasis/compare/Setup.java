@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.compare;
 
+import java.util.List;
 import org.ioasis.iommu.IommuOptions;
 
 /**
@@ -11,6 +12,9 @@ import org.ioasis.iommu.IommuOptions;
  * @param detachByEndpoint our switch for Linux: a DETACH names the endpoint only
  */
 record Setup(int addressBits, boolean bypassAtStart, boolean detachByEndpoint) {
+    /** Those that are compared. */
+    static final List<Setup> ALL = List.of(new Setup(64, true, false), new Setup(39, false, true));
+
     /** Last input address. */
     long inputLast() {
         return -1L >>> (64 - addressBits);

@@ -26,6 +26,10 @@ class CompareCommandTest {
         return Stream.of(
                 arguments("--requests 0", "--requests must be at least 1, not 0"),
                 arguments("--requests 1 --json FOLDER/sub", "--json: FOLDER/sub is a folder"),
+                arguments("--steps 1:0", "--steps needs the --seed that it is about"),
+                arguments(
+                        "--seed 5 --steps 2:0",
+                        "--steps is SETUP:LIST with ascending numbers, as 1:0,5-9, not 2:0"),
                 arguments("--seed 0xz", "0xz is not a number of 64 bits, as 0x1f or 31"));
     }
 

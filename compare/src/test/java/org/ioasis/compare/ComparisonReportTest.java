@@ -3,6 +3,7 @@ package org.ioasis.compare;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import java.util.List;
 import java.util.Optional;
 import org.junit.jupiter.api.Test;
 
@@ -14,7 +15,12 @@ class ComparisonReportTest {
     private final Differences differences = new Differences();
 
     private ComparisonReport report() {
-        return new ComparisonReport("11.1.3", 0xabc, 1000, 20, 7, 1.25, differences.rows());
+        return report(Optional.empty());
+    }
+
+    private ComparisonReport report(Optional<Failure> failure) {
+        return new ComparisonReport(
+                "11.1.3", 0xabc, 1000, 20, 7, 1.25, differences.rows(), failure);
     }
 
     @Test
@@ -60,6 +66,29 @@ class ComparisonReportTest {
                 .contains("\"id\" : \"D-16\"")
                 .contains("\"weight\" : \"MUST\"")
                 .contains("\"example\" : \"request 5\"");
+    }
+
+    @Test
+    void aDeviceThatDoesNotGoOnFailsWithTheStepsThatShowIt() throws Exception {
+        Failure failure =
+                new Failure(
+                        1000,
+                        "ours: 0 of 1 requests answered",
+                        "a setup",
+                        List.of("1:0  machine reset"),
+                        true,
+                        2,
+                        "./ioasis compare --seed 0xabc --steps 1:0");
+
+        ComparisonReport report = report(Optional.of(failure));
+
+        assertThat(report.unexplained()).isZero();
+        assertThat(report.isOk()).isFalse();
+        assertThat(report.text()).endsWith(failure.text() + "FAILED\n");
+        assertThat(report.json())
+                .contains("\"ok\" : false")
+                .contains("\"steps\" : [ \"1:0  machine reset\" ]")
+                .contains("\"command\" : \"./ioasis compare --seed 0xabc --steps 1:0\"");
     }
 
     @Test

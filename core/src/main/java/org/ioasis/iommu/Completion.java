@@ -13,6 +13,11 @@ package org.ioasis.iommu;
 public interface Completion {
     void complete(Status status);
 
+    /** As {@link #complete}, for a request that a check has refused and that changed nothing. */
+    default void refused(Refusal refusal) {
+        complete(refusal.status());
+    }
+
     /**
      * The state has changed, the answer is known, and {@link #complete} follows when no access
      * under the old state is running any more: who saves the state in between has to keep the

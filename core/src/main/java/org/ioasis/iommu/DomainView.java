@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.iommu;
 
+import java.util.ArrayList;
 import java.util.List;
 
 /**
@@ -24,6 +25,27 @@ public record DomainView(
     public DomainView {
         endpoints = List.copyOf(endpoints);
         mappings = List.copyOf(mappings);
+    }
+
+    static DomainView of(Domain domain, int mappingMax) {
+        List<MappingView> first = new ArrayList<>();
+        PagingDomain paging = domain instanceof PagingDomain mapped ? mapped : null;
+        if (paging != null && mappingMax > 0) {
+            paging.mappings(
+                    0,
+                    -1L,
+                    (from, to, output, flags) -> {
+                        first.add(new MappingView(from, to, output, flags));
+                        return first.size() < mappingMax;
+                    });
+        }
+        return new DomainView(
+                Integer.toUnsignedLong(domain.id()),
+                paging == null,
+                paging == null ? 0 : paging.granule(),
+                domain.attachments().stream().map(one -> one.endpoint().id()).toList(),
+                paging == null ? 0 : paging.size(),
+                first);
     }
 
     /** One mapping; both ends inclusive, flags as in {@code MapFlags}. */

@@ -1,44 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.iommu;
 
-import java.lang.invoke.MethodHandles;
-import java.lang.invoke.VarHandle;
+import java.util.ArrayList;
 import java.util.List;
-import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A device, or a part of one, that the IOMMU tells apart by a 32-bit id. Attached and detached by
- * the loop thread; translating threads read the domain pointer inside a guarded section.
+ * A device, or a part of one, that the IOMMU tells apart by a 32-bit id. It has one address space
+ * and may have more, a PASID each. Loop thread, except where it says otherwise.
  */
 public final class Endpoint {
-    private static final VarHandle DOMAIN;
+    /** Most PASIDs of an endpoint at a time: each costs a look at every reset. */
+    public static final int PASID_LIMIT = 1 << 12;
 
-    static {
-        try {
-            DOMAIN = MethodHandles.lookup().findVarHandle(Endpoint.class, "domain", Domain.class);
-        } catch (ReflectiveOperationException e) {
-            throw new ExceptionInInitializerError(e);
-        }
-    }
-
+    private final Iommu iommu;
     private final int id;
     private final EndpointProperties properties;
-    private final List<EndpointDma> accesses = new CopyOnWriteArrayList<>();
-    private @Nullable Domain domain;
-    private @Nullable DomainListener listener;
-    private volatile boolean wasAttached;
+    private final Attachment attachment = new Attachment(this, Attachment.NO_PASID);
+    private final IdMap<Attachment> pasids = new IdMap<>();
     private boolean wasProbed;
     private volatile boolean isLeaving;
     private @Nullable Runnable whenGone;
 
-    // For explanations: the domain it was last detached from, since the last reset.
-    private volatile long leftDomain = -1;
-
-    /** A listener still owes an answer for this endpoint's move: its other requests wait. */
-    boolean isBusy;
-
-    Endpoint(int id, EndpointProperties properties) {
+    Endpoint(Iommu iommu, int id, EndpointProperties properties) {
+        this.iommu = iommu;
         this.id = id;
         this.properties = properties;
     }
@@ -52,31 +38,77 @@ public final class Endpoint {
         return properties;
     }
 
-    /** Where the endpoint is attached, as a translating thread may see it. */
-    @Nullable Domain domainAcquire() {
-        return (Domain) DOMAIN.getAcquire(this);
+    Iommu iommu() {
+        return iommu;
     }
 
-    void domainRelease(@Nullable Domain next) {
-        Domain before = domain;
-        if (before != null) {
-            leftDomain = Integer.toUnsignedLong(before.id);
+    // Address spaces
+    // --------------------------------------------------------------------------------------------
+
+    /** What it does without a PASID. Any thread. */
+    public Attachment attachment() {
+        return attachment;
+    }
+
+    /** What it does with {@code pasid}, if that was opened. */
+    public @Nullable Attachment attachment(int pasid) {
+        return pasids.get(pasid);
+    }
+
+    /**
+     * A further address space, detached; null if {@link #PASID_LIMIT} is reached.
+     * IllegalArgumentException if there is one already.
+     */
+    public @Nullable Attachment open(int pasid) {
+        if (pasid < 0 || pasids.get(pasid) != null) {
+            throw new IllegalArgumentException("PASID %d of endpoint 0x%x".formatted(pasid, id));
         }
-        DOMAIN.setRelease(this, next);
-        if (next != null) {
-            wasAttached = true;
+        if (pasids.size() == PASID_LIMIT) {
+            return null;
         }
+        Attachment opened = new Attachment(this, pasid);
+        pasids.put(pasid, opened);
+        return opened;
     }
 
-    /** The id of the domain that it was in before, or -1. Any thread. */
-    long leftDomain() {
-        return leftDomain;
+    /** Ends an address space of a PASID, which must be detached and not on its way. */
+    public void close(Attachment opened) {
+        if (pasids.get(opened.pasid()) != opened || opened.isBusy() || opened.domain() != null) {
+            throw new IllegalStateException(
+                    "PASID %d of endpoint 0x%x is attached or unknown"
+                            .formatted(opened.pasid(), id));
+        }
+        pasids.remove(opened.pasid());
     }
 
-    /** It is being unplugged, and {@code whenGone} will be asked for once. Loop thread. */
-    void leave(Runnable whenGone) {
+    /** PASIDs that are open. */
+    public int pasidCount() {
+        return pasids.size();
+    }
+
+    void forEachAttachment(Consumer<Attachment> visitor) {
+        visitor.accept(attachment);
+        pasids.forEach(visitor);
+    }
+
+    /** One that is attached or moving, or null. */
+    @Nullable Attachment someInUse() {
+        List<Attachment> used = new ArrayList<>();
+        forEachAttachment(one -> {
+            if (one.domain() != null || one.isBusy()) {
+                used.add(one);
+            }
+        });
+        return used.isEmpty() ? null : used.getFirst();
+    }
+
+    // Coming and going
+    // ------------------------------------------------------------------------------------------
+
+    /** It is being unplugged, and {@code whenGone} will be asked for once. */
+    void leave(Runnable task) {
         isLeaving = true;
-        this.whenGone = whenGone;
+        whenGone = task;
     }
 
     /** True once it is being unplugged, and for ever. Any thread. */
@@ -84,72 +116,58 @@ public final class Endpoint {
         return isLeaving;
     }
 
-    /** What is to run now that it has gone; null if that was asked before. Loop thread. */
+    /** What is to run now that it has gone; null if that was asked before. */
     @Nullable Runnable left() {
         Runnable task = whenGone;
         whenGone = null;
         return task;
     }
 
-    void forgetAttachments() {
-        DOMAIN.setRelease(this, (Domain) null);
-        wasAttached = false;
+    /** The IOMMU has been reset. */
+    void forget() {
         wasProbed = false;
-        leftDomain = -1;
+        forEachAttachment(one -> {
+            one.forget();
+            one.iommuWasReset();
+        });
     }
 
-    /** It has been attached in the past that a saved state tells of. Loop thread. */
+    // What the driver has done with it
+    // ----------------------------------------------------------------------------------
+
+    /** It has been attached in the past that a saved state tells of. */
     public void noteAttached() {
-        wasAttached = true;
+        attachment.noteAttached();
     }
 
-    /** The driver asks for its properties: it knows of the endpoint. Loop thread. */
+    /** The driver asks for its properties: it knows of the endpoint. */
     public void noteProbe() {
         wasProbed = true;
     }
 
-    /** True if the driver has asked for its properties since the last reset. Loop thread. */
+    /** True if the driver has asked for its properties since the last reset. */
     public boolean wasProbed() {
         return wasProbed;
     }
 
     /** True if it has been attached since the last reset. Any thread. */
     public boolean wasAttached() {
-        return wasAttached;
+        return attachment.wasAttached();
     }
 
-    void add(EndpointDma access) {
-        accesses.add(access);
-    }
-
-    @Nullable DomainListener listener() {
-        return listener;
-    }
-
-    void listener(@Nullable DomainListener next) {
-        listener = next;
-    }
-
-    /** What has happened to its accesses since it was added; any thread. */
+    /** What has happened to its accesses without a PASID since it was added; any thread. */
     public EndpointCounts counts() {
-        EndpointCounts sum = EndpointCounts.ZERO;
-        for (EndpointDma access : accesses) {
-            sum = sum.plus(access.counts());
-        }
-        return sum;
+        return attachment.counts();
     }
 
-    boolean isIn(int domainId) {
-        return domain != null && domain.id == domainId;
-    }
-
-    /** True if it is attached to a domain now. Loop thread. */
+    /** True if it is attached to a domain now. */
     public boolean isAttached() {
-        return domain != null;
+        return attachment.domain() != null;
     }
 
-    /** Its domain's id, {@code 0..2^32-1}, or -1 when it has none. Loop thread. */
+    /** Its domain's id, {@code 0..2^32-1}, or -1 when it has none. */
     public long domainId() {
-        return domain == null ? -1 : Integer.toUnsignedLong(domain.id);
+        Domain domain = attachment.domain();
+        return domain == null ? -1 : Integer.toUnsignedLong(domain.id());
     }
 }

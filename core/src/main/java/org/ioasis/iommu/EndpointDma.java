@@ -3,8 +3,11 @@ package org.ioasis.iommu;
 
 import java.util.function.Supplier;
 import org.ioasis.iommu.fault.FaultReason;
+import org.ioasis.iommu.mapping.Blocked;
 import org.ioasis.iommu.mapping.Extent;
 import org.ioasis.iommu.mapping.MappingStore;
+import org.ioasis.iommu.mapping.Translation;
+import org.ioasis.iommu.mapping.Translation.Kind;
 import org.ioasis.memory.Access;
 import org.ioasis.memory.Count;
 import org.ioasis.memory.Guard;
@@ -27,7 +30,7 @@ final class EndpointDma extends RegionDma {
     private static final long ONE_ABOVE = 1L << LG2_4_GIB;
 
     private final Iommu iommu;
-    private final Endpoint endpoint;
+    private final Attachment attachment;
     private final Extent extent = new Extent();
     private final Supplier<String> explanation = this::explain;
     private final Count translations = new Count();
@@ -42,10 +45,20 @@ final class EndpointDma extends RegionDma {
     // A count has one writer: this one the loop thread, which takes leases back.
     private final Count expiredLeases = new Count();
 
-    // What the endpoint was attached to when the section began; it is that to its end, since an
-    // endpoint that is moved is answered for only after it. A lease is known under it, too.
-    private @Nullable Domain domain;
+    // What addresses become in this section: chosen when it begins, and that to its end, since an
+    // endpoint that is moved is answered for only after it. The kind that is mapped is kept beside
+    // it once more, by its own type: one access in a million is of another kind, and a call that
+    // has to ask which it is costs each of them a third of its time.
+    private Translation translation = Blocked.BLOCKED;
     private @Nullable MappingStore store;
+
+    // The domain of the section, if it is in one. A lease is known under it.
+    private @Nullable Domain domain;
+
+    // The device works by its driver's order; and it did so when the IOMMU was reset, and was not
+    // reset itself since: then its addresses mean nothing here. The first is the loop thread's.
+    private boolean isStarted;
+    private volatile boolean isStale;
 
     // The section has been in an identity region of the endpoint, which no UNMAP takes away.
     private boolean inOwnRegion;
@@ -55,14 +68,15 @@ final class EndpointDma extends RegionDma {
 
     // The first fault of the section; later ones of the same section are its consequences and only
     // counted.
-    private @Nullable FaultReason faultReason;
+    private boolean hasFaulted;
+    private Kind faultKind = Kind.BLOCKED;
     private long faultAddress;
     private Access faultAccess = Access.READ;
 
-    EndpointDma(Iommu iommu, Endpoint endpoint, GuestMemory memory, Guard guard) {
+    EndpointDma(Iommu iommu, Attachment attachment, GuestMemory memory, Guard guard) {
         super(memory, guard);
         this.iommu = iommu;
-        this.endpoint = endpoint;
+        this.attachment = attachment;
     }
 
     EndpointCounts counts() {
@@ -77,12 +91,45 @@ final class EndpointDma extends RegionDma {
                 faults.read() + expiredLeases.read());
     }
 
+    // The device behind
+    // ---------------------------------------------------------------------------------------------
+
+    @Override
+    public void deviceStarted() {
+        isStarted = true;
+    }
+
+    @Override
+    public void deviceReset() {
+        isStarted = false;
+        if (isStale) {
+            isStale = false;
+            iommu.tellUnattached();
+        }
+    }
+
+    /** Loop thread. */
+    void iommuWasReset() {
+        isStale = isStarted;
+    }
+
+    /** Any thread. */
+    boolean isStale() {
+        return isStale;
+    }
+
+    // Accesses
+    // -------------------------------------------------------------------------------------------------------
+
     @Override
     public void enter() {
         super.enter();
-        Domain attached = endpoint.domainAcquire();
+        Domain attached = attachment.domainAcquire();
         domain = attached;
-        store = attached == null ? null : attached.store;
+        Translation chosen =
+                attached == null ? iommu.unattached(attachment, isStale) : attached.translation();
+        translation = chosen;
+        store = chosen instanceof MappingStore mapped ? mapped : null;
         inOwnRegion = false;
         extent.forget();
     }
@@ -91,10 +138,10 @@ final class EndpointDma extends RegionDma {
     public Outcome resolve(long address, long length, Access access) {
         MappingStore mappings = store;
         if (mappings == null) {
-            return resolveUntranslated(address, length, access);
+            return resolveOtherwise(address, length, access);
         }
         long output = mappings.translate(address, length, access.bit());
-        if (output != MappingStore.UNCLEAR) {
+        if (output != Translation.UNCLEAR) {
             count(output);
             return locate(output, length, access);
         }
@@ -106,6 +153,28 @@ final class EndpointDma extends RegionDma {
         return mappings.lookup(address, found)
                 ? resolveMapped(mappings, found, address, length, access)
                 : resolveUnmapped(address, length, access);
+    }
+
+    /** Every kind but the one that is mapped. */
+    private Outcome resolveOtherwise(long address, long length, Access access) {
+        Extent found = extent;
+        if (!translation.lookup(address, length, found) || !found.permits(access)) {
+            return fault(address, access);
+        }
+        long output = address + found.delta();
+        switch (translation.kind()) {
+            case BYPASS -> countBypassed();
+            case IDENTITY -> identity.increment();
+            case MAPPED, BLOCKED -> count(output);
+        }
+        return locate(output, Ranges.within(address, found.last(), length), access);
+    }
+
+    private void countBypassed() {
+        bypassed.increment();
+        if (attachment.wasAttached()) {
+            bypassedAfterAttach.increment();
+        }
     }
 
     @Override
@@ -120,7 +189,7 @@ final class EndpointDma extends RegionDma {
     private Outcome resolveMapped(
             MappingStore mappings, Extent found, long address, long length, Access access) {
         if (!found.permits(access)) {
-            return fault(FaultReason.MAPPING, address, access);
+            return fault(address, access);
         }
         long output = address + found.delta();
         count(output);
@@ -141,34 +210,20 @@ final class EndpointDma extends RegionDma {
      * access nothing.
      */
     private Outcome resolveUnmapped(long address, long length, Access access) {
-        ReservedRegion own = endpoint.properties().reserved().identityAt(address);
+        ReservedRegion own = attachment.endpoint().properties().reserved().identityAt(address);
         if (own == null) {
-            return fault(FaultReason.MAPPING, address, access);
+            return fault(address, access);
         }
         inOwnRegion = true;
         identity.increment();
         return locate(address, Ranges.within(address, own.last(), length), access);
     }
 
-    private Outcome resolveUntranslated(long address, long length, Access access) {
-        if (domain != null) {
-            identity.increment();
-            return locate(address, length, access);
-        }
-        if (!iommu.isBypassing() || endpoint.isLeaving()) {
-            return fault(FaultReason.DOMAIN, address, access);
-        }
-        bypassed.increment();
-        if (endpoint.wasAttached()) {
-            bypassedAfterAttach.increment();
-        }
-        return locate(address, length, access);
-    }
-
-    private Outcome fault(FaultReason reason, long address, Access access) {
+    private Outcome fault(long address, Access access) {
         faults.increment();
-        if (faultReason == null) {
-            faultReason = reason;
+        if (!hasFaulted) {
+            hasFaulted = true;
+            faultKind = translation.kind();
             faultAddress = address;
             faultAccess = access;
         }
@@ -180,23 +235,29 @@ final class EndpointDma extends RegionDma {
         super.leave();
         domain = null;
         store = null;
+        translation = Blocked.BLOCKED;
         if (translatedNow != 0) {
             translations.add(translatedNow & (ONE_ABOVE - 1));
             translationsAbove4GiB.add(translatedNow >>> LG2_4_GIB);
             translatedNow = 0;
         }
-        FaultReason reason = faultReason;
-        if (reason != null) {
-            iommu.faults().report(reason, endpoint.id(), faultAddress, faultAccess, explanation);
-            faultReason = null;
+        if (hasFaulted) {
+            hasFaulted = false;
+            report(faultKind, faultAddress, faultAccess, explanation);
         }
+    }
+
+    private void report(Kind kind, long address, Access access, Supplier<String> why) {
+        FaultReason reason = kind == Kind.BLOCKED ? FaultReason.DOMAIN : FaultReason.MAPPING;
+        int endpoint = attachment.endpoint().id();
+        iommu.faults().report(reason, kind, endpoint, attachment.pasid(), address, access, why);
     }
 
     private String explain() {
         // A section of its own: looks at mappings, and the one that faulted has ended.
         super.enter();
         try {
-            return iommu.explain(endpoint, faultAddress, faultAccess);
+            return iommu.explain(this, attachment, faultAddress, faultAccess);
         } finally {
             super.leave();
         }
@@ -204,40 +265,38 @@ final class EndpointDma extends RegionDma {
 
     @Override
     protected void copied(long length) {
-        if (store != null && !inOwnRegion) {
-            translatedBytes.add(length);
-        } else if (domain != null) {
+        if (inOwnRegion || translation.kind() == Kind.IDENTITY) {
             identityBytes.add(length);
+        } else if (domain != null) {
+            translatedBytes.add(length);
         }
     }
 
     @Override
     protected Outcome beyondTheEnd(long address, Access access) {
         // What lies past 2^64-1 is mapped nowhere; the last address that exists stands for it.
-        return fault(FaultReason.MAPPING, -1L, access);
+        return fault(-1L, access);
     }
 
     @Override
     protected Object leaseSpace() {
-        return domain == null || inOwnRegion ? endpoint : domain;
+        return domain == null || inOwnRegion ? attachment : domain;
     }
 
     @Override
     protected Object leaseOwner() {
-        return endpoint;
+        return attachment;
     }
 
     @Override
     protected void leaseExpired(long first, long last, Access access) {
         expiredLeases.increment();
-        iommu.faults()
-                .report(
-                        FaultReason.MAPPING,
-                        endpoint.id(),
-                        first,
-                        access,
-                        () ->
-                                "the endpoint held 0x%x..0x%x past the deadline of its lease"
-                                        .formatted(first, last));
+        report(
+                Kind.MAPPED,
+                first,
+                access,
+                () ->
+                        "the endpoint held 0x%x..0x%x past the deadline of its lease"
+                                .formatted(first, last));
     }
 }

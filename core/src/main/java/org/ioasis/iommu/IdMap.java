@@ -10,18 +10,18 @@ import org.jspecify.annotations.Nullable;
  *
  * @param <T> what is kept
  */
-final class IdMap<T> {
+public final class IdMap<T> {
     private int[] ids = new int[16];
     private @Nullable Object[] values = new @Nullable Object[16];
     private int size;
 
-    int size() {
+    public int size() {
         return size;
     }
 
     // Only put() writes values, and only with a T.
     @SuppressWarnings("unchecked")
-    @Nullable T get(int id) {
+    public @Nullable T get(int id) {
         for (int i = slot(id); values[i] != null; i = next(i)) {
             if (ids[i] == id) {
                 return (T) values[i];
@@ -31,7 +31,7 @@ final class IdMap<T> {
     }
 
     /** Adds what is not there yet. */
-    void put(int id, T value) {
+    public void put(int id, T value) {
         if (2 * (size + 1) > ids.length) {
             grow();
         }
@@ -44,7 +44,7 @@ final class IdMap<T> {
         size++;
     }
 
-    void remove(int id) {
+    public void remove(int id) {
         int hole = slot(id);
         while (values[hole] != null && ids[hole] != id) {
             hole = next(hole);
@@ -67,14 +67,14 @@ final class IdMap<T> {
         values[hole] = null;
     }
 
-    void clear() {
+    public void clear() {
         ids = new int[16];
         values = new @Nullable Object[16];
         size = 0;
     }
 
     @SuppressWarnings("unchecked") // as in get
-    void forEach(Consumer<T> visitor) {
+    public void forEach(Consumer<T> visitor) {
         for (Object value : values.clone()) {
             if (value != null) {
                 visitor.accept((T) value);

@@ -6,10 +6,11 @@ import java.util.List;
 import java.util.function.Consumer;
 import java.util.function.Supplier;
 import org.ioasis.iommu.fault.FaultQueue;
-import org.ioasis.iommu.mapping.MapFlags;
+import org.ioasis.iommu.mapping.Blocked;
 import org.ioasis.iommu.mapping.MappingStore;
-import org.ioasis.iommu.mapping.MappingStore.MapResult;
-import org.ioasis.iommu.mapping.RunVisitor;
+import org.ioasis.iommu.mapping.Translation;
+import org.ioasis.iommu.mapping.Translation.Kind;
+import org.ioasis.iommu.mapping.Untranslated;
 import org.ioasis.memory.Access;
 import org.ioasis.memory.Count;
 import org.ioasis.memory.Dma;
@@ -18,18 +19,18 @@ import org.ioasis.memory.Guards;
 import org.ioasis.memory.GuestMemory;
 import org.ioasis.memory.PinnedLease;
 import org.ioasis.memory.Quiescence;
-import org.ioasis.memory.Ranges;
 import org.jspecify.annotations.Nullable;
 
 /**
- * One IOMMU: its endpoints, its domains and the four requests that change them. Every request is
- * checked in one fixed order before anything changes; one that is not answered OK has changed
- * nothing. Requests belong to the machine's loop thread; translation happens on any thread through
- * the {@link Dma} that {@link #dma} makes.
+ * One IOMMU: its endpoints, its domains, and how the ones are attached to the others. It knows
+ * objects only: what a driver calls them, in which order its requests are checked and how many
+ * domains it may have is a matter of the object model on top.
  *
- * <p>A request is answered through its {@link Completion}: at once, or later when an access under
- * the old state is still running or a listener owes an answer. What waits never holds up a request
- * to another domain, and is never overtaken by one to the same domain or endpoint.
+ * <p>Changes belong to the machine's loop thread; translation happens on any thread through the
+ * {@link Dma} that {@link #dma} makes. A request is answered through its {@link Completion}: at
+ * once, or later when an access under the old state is still running or a listener owes an answer.
+ * While it does, what the request is about is {@linkplain Domain#isBusy busy} and takes no other:
+ * who asks has to wait, and hears through {@link #whenSettled} when to look again.
  */
 public final class Iommu {
     private final IommuOptions options;
@@ -37,16 +38,12 @@ public final class Iommu {
     private final FaultQueue faults;
     private final Supplier<MappingStore> stores;
     private final IdMap<Endpoint> endpoints = new IdMap<>();
-    private final IdMap<Domain> domains = new IdMap<>();
-
-    // The domain that was asked for last: requests come in runs.
-    private @Nullable Domain recentDomain;
-
+    private final List<Domain> domains = new ArrayList<>();
     private final List<ListenerRound> rounds = new ArrayList<>();
-    private ArrayList<Deferred> deferred = new ArrayList<>();
-
     private final UnmapWaits unmaps;
+    private final List<Quiescence> moves = new ArrayList<>();
     private final Count refusedByLimit = new Count();
+    private Runnable settled = () -> {};
     private long mappings;
     private volatile boolean isBypassing;
 
@@ -72,11 +69,28 @@ public final class Iommu {
         return faults;
     }
 
+    UnmapWaits unmaps() {
+        return unmaps;
+    }
+
+    /** For assertions: true on the thread that changes things. */
+    boolean isOwnThread() {
+        return guards.isOwnThread();
+    }
+
+    // Limits
+    // -------------------------------------------------------------------------------------------------------
+
     /** Mappings now, over all domains. */
     public long mappingCount() {
         return mappings;
     }
 
+    void countMappings(long more) {
+        mappings += more;
+    }
+
+    /** Domains that are there. */
     public int domainCount() {
         return domains.size();
     }
@@ -89,13 +103,88 @@ public final class Iommu {
         return refusedByLimit.read();
     }
 
+    /** Answers a request that a check has refused. */
+    public void refuse(Refusal refusal, Completion completion) {
+        if (refusal.status() == Status.NOMEM) {
+            refusedByLimit.increment();
+        }
+        completion.refused(refusal);
+    }
+
+    // Who is attached to nothing
+    // -----------------------------------------------------------------------------------
+
     /** True if unattached endpoints reach memory untranslated. Any thread. */
     public boolean isBypassing() {
         return isBypassing;
     }
 
+    /**
+     * Says whether unattached endpoints reach memory untranslated. When it returns no access under
+     * the old rule is running; leases of theirs are taken back, as at a {@link #reset}. Not inside
+     * a guarded section.
+     */
     public void bypass(boolean bypass) {
+        assert isOwnThread();
+        if (isBypassing == bypass) {
+            return;
+        }
         isBypassing = bypass;
+        tellUnattached();
+        if (!bypass) {
+            guards.awaitNow(new UnattachedAccess());
+        }
+    }
+
+    /** Tells the listeners that know another rule of what is left to who is attached to nothing. */
+    void tellUnattached() {
+        forEachAttachment(attachment -> {
+            if (attachment.isToBeTold()) {
+                ListenerRound round = round(null, null, attachment);
+                tellUnattached(attachment, round);
+                round.finish(_ -> {});
+            }
+        });
+    }
+
+    private static void tellUnattached(Attachment attachment, ListenerRound round) {
+        DomainListener listener = attachment.beginUnattached();
+        if (listener != null) {
+            round.commit(listener, null, false);
+        }
+    }
+
+    /** Everything that endpoints of this IOMMU do while they are attached to nothing. */
+    private final class UnattachedAccess extends Quiescence {
+        @Override
+        protected boolean isHeldBy(PinnedLease lease) {
+            return lease.owner() instanceof Attachment owner
+                    && isOurs(owner.endpoint())
+                    && owner.domain() == null;
+        }
+
+        @Override
+        protected void quiescent() {
+            // The caller goes on.
+        }
+    }
+
+    private boolean isOurs(Endpoint endpoint) {
+        return endpoint.iommu() == this;
+    }
+
+    /**
+     * What is left to who is attached to nothing. Any thread.
+     *
+     * @param isStale the device runs on since before a reset, with addresses that were translated
+     */
+    Translation unattached(Attachment attachment, boolean isStale) {
+        return isBypassing
+                        && !isStale
+                        && attachment.isDefault()
+                        && !attachment.endpoint().isLeaving()
+                ? Untranslated.BYPASS
+                : Blocked.BLOCKED;
     }
 
     // Endpoints
@@ -113,7 +202,7 @@ public final class Iommu {
             throw new IllegalArgumentException(
                     "limit of %d endpoints is reached".formatted(options.endpointLimit()));
         }
-        Endpoint endpoint = new Endpoint(id, properties);
+        Endpoint endpoint = new Endpoint(this, id, properties);
         endpoints.put(id, endpoint);
         return endpoint;
     }
@@ -130,19 +219,16 @@ public final class Iommu {
                     "endpoint 0x%x is not there to be unplugged".formatted(endpoint.id()));
         }
         endpoint.leave(whenGone);
-        detachToUnplug(endpoint);
+        goOnLeaving(endpoint);
     }
 
-    private void detachToUnplug(Endpoint endpoint) {
-        Domain domain = endpoint.domainAcquire();
-        // Without a domain it waits for requests about itself only.
-        int domainId = domain == null ? options.domainFirst() : domain.id;
-        if (mustWait(domain, endpoint, domainId)) {
-            defer(endpoint, domainId, () -> detachToUnplug(endpoint));
-        } else if (domain == null) {
+    /** Detaches one after the other; what a listener holds up is tried again when it answers. */
+    private void goOnLeaving(Endpoint endpoint) {
+        Attachment attachment = endpoint.someInUse();
+        if (attachment == null) {
             awaitUnused(endpoint, () -> gone(endpoint));
-        } else {
-            leave(endpoint, domain, status -> gone(endpoint));
+        } else if (!attachment.isBusy()) {
+            detach(attachment, _ -> goOnLeaving(endpoint));
         }
     }
 
@@ -154,24 +240,10 @@ public final class Iommu {
         }
     }
 
-    /** Those whose drivers may still ask for them: not what is being unplugged. */
-    private @Nullable Endpoint present(int id) {
-        Endpoint endpoint = endpoints.get(id);
-        return endpoint == null || endpoint.isLeaving() ? null : endpoint;
-    }
-
-    @Nullable Domain domain(int id) {
-        Domain recent = recentDomain;
-        if (recent != null && recent.id == id) {
-            return recent;
-        }
-        recentDomain = domains.get(id);
-        return recentDomain;
-    }
-
     /** The endpoint of that id, unless it is not there or being unplugged. */
     public @Nullable Endpoint endpoint(int id) {
-        return present(id);
+        Endpoint endpoint = endpoints.get(id);
+        return endpoint == null || endpoint.isLeaving() ? null : endpoint;
     }
 
     public void forEachEndpoint(Consumer<Endpoint> visitor) {
@@ -179,25 +251,77 @@ public final class Iommu {
     }
 
     /**
-     * The way to memory for the device that {@code endpoint} stands for.
+     * The way to memory for the device that {@code endpoint} stands for, without a PASID.
      *
      * @param memory guest memory as this device's VMM session sees it
      * @param guard of the thread that the device runs on
      */
     public Dma dma(Endpoint endpoint, GuestMemory memory, Guard guard) {
-        EndpointDma access = new EndpointDma(this, endpoint, memory, guard);
-        endpoint.add(access);
+        return dma(endpoint.attachment(), memory, guard);
+    }
+
+    /** As {@link #dma(Endpoint, GuestMemory, Guard)}, in any of its address spaces. */
+    public Dma dma(Attachment attachment, GuestMemory memory, Guard guard) {
+        EndpointDma access = new EndpointDma(this, attachment, memory, guard);
+        attachment.add(access);
         return access;
     }
 
-    /** Sets who keeps a copy of the endpoint's mappings. Only while it is detached. */
-    public void listen(Endpoint endpoint, DomainListener listener) {
-        if (endpoint.domainAcquire() != null) {
+    /**
+     * Sets who keeps a copy of what an endpoint reaches, and tells it what that is now. Only while
+     * it is detached.
+     */
+    public void listen(Attachment attachment, DomainListener listener) {
+        if (attachment.domain() != null || attachment.isBusy()) {
             throw new IllegalStateException(
                     "endpoint 0x%x is attached: a listener must be there before"
-                            .formatted(endpoint.id()));
+                            .formatted(attachment.endpoint().id()));
         }
-        endpoint.listener(listener);
+        attachment.listener(listener);
+        tellUnattached();
+    }
+
+    // Domains
+    // --------------------------------------------------------------------------------------------------------
+
+    /**
+     * A domain without mappings and endpoints.
+     *
+     * @param id what the object model calls it, 32-bit unsigned
+     */
+    public PagingDomain pagingDomain(int id) {
+        PagingDomain domain = new PagingDomain(this, id, stores.get());
+        domains.add(domain);
+        return domain;
+    }
+
+    /** A domain whose endpoints see memory as it is. */
+    public Domain identityDomain(int id) {
+        return domain(id, Untranslated.IDENTITY);
+    }
+
+    /** A domain of another kind. */
+    public Domain domain(int id, Translation translation) {
+        Domain domain = new Domain(this, id, translation);
+        domains.add(domain);
+        return domain;
+    }
+
+    /** False if it has ended already. */
+    boolean forget(Domain domain) {
+        return domains.remove(domain);
+    }
+
+    /**
+     * The domains with the lowest ids, at most {@code domainMax} of {@link #domainCount}, each with
+     * its first {@code mappingMax} mappings.
+     */
+    public List<DomainView> domains(int domainMax, int mappingMax) {
+        return domains.stream()
+                .sorted((a, b) -> Integer.compareUnsigned(a.id(), b.id()))
+                .limit(domainMax)
+                .map(domain -> DomainView.of(domain, mappingMax))
+                .toList();
     }
 
     // Batches
@@ -216,337 +340,162 @@ public final class Iommu {
         unmaps.endBatch();
     }
 
-    // ATTACH
-    // ---------------------------------------------------------------------------------------------------------
+    /** True if nothing at all waits for accesses to end. */
+    boolean isQuiet() {
+        return unmaps.isEmpty() && !guards.hasPending();
+    }
+
+    // Attaching
+    // ------------------------------------------------------------------------------------------------------
 
     /**
-     * Attaches an endpoint to a domain, which is created if there is none (virtio 1.4, 5.13.6.3).
+     * Attaches to a domain, from nothing or from another one: an access sees the old one or the new
+     * one, never neither. When it is answered no access under the old one is running.
      */
-    public void attach(int endpointId, int domainId, boolean bypass, Completion completion) {
-        Endpoint endpoint = present(endpointId);
-        if (endpoint == null) {
-            completion.complete(Status.NOENT);
-            return;
-        }
-        if (Integer.compareUnsigned(domainId, options.domainFirst()) < 0
-                || Integer.compareUnsigned(domainId, options.domainLast()) > 0) {
-            completion.complete(Status.RANGE);
-            return;
-        }
-        Domain target = domains.get(domainId);
-        if (mustWait(target, endpoint, domainId)) {
-            defer(endpoint, domainId, () -> attach(endpointId, domainId, bypass, completion));
-            return;
-        }
-        Domain old = endpoint.domainAcquire();
-        if (target != null && target.isBypass() != bypass) {
-            completion.complete(Status.INVAL);
-            return;
-        }
-        if (target != null && target == old) {
+    public void attach(Attachment attachment, Domain target, Completion completion) {
+        assert isOwnThread();
+        requireIdle(attachment, target);
+        Domain old = attachment.domain();
+        if (target == old) {
             completion.complete(Status.OK);
             return;
         }
-        boolean isNew = target == null;
-        if (target == null) {
-            target = new Domain(domainId, bypass ? null : stores.get());
-        }
-        if (!target.isCompatible(endpoint, options)) {
-            completion.complete(Status.UNSUPP);
+        Refusal refusal = target.check(attachment);
+        if (refusal != null) {
+            target.endIfUnused();
+            refuse(refusal, completion);
             return;
         }
-        boolean endsOld = old != null && old.endpoints.size() == 1;
-        if (isNew && domains.size() - (endsOld ? 1 : 0) >= options.domainLimit()) {
-            refusedByLimit.increment();
-            completion.complete(Status.NOMEM);
+        DomainListener listener = attachment.listener();
+        if (listener == null) {
+            move(attachment, target, Status.OK, completion);
             return;
         }
-        if (isNew) {
-            domains.put(domainId, target);
-        }
-        tellOfMove(endpoint, old, target, completion);
+        ListenerRound round = round(old, target, attachment);
+        listener.begin();
+        target.replay(listener);
+        round.commit(listener, null, true);
+        round.finish(status -> {
+            if (status == Status.OK) {
+                move(attachment, target, Status.OK, completion);
+                return;
+            }
+            target.endIfUnused();
+            if (round.isLost()) {
+                // The old domain cannot be had back whole, and a part of it is worse than none: the
+                // one refusal that changes something, and it says so.
+                leave(attachment, Status.DEVERR, completion);
+            } else {
+                completion.complete(status);
+            }
+        });
     }
 
-    private void tellOfMove(
-            Endpoint endpoint, @Nullable Domain old, Domain target, Completion completion) {
-        ListenerRound round = new ListenerRound();
-        DomainListener listener = endpoint.listener();
-        if (listener != null) {
-            if (old != null && old.store != null) {
-                old.store.runs(0, -1L, (f, l, o, flags) -> round.unmap(listener, f, l, o, flags));
-            }
-            if (target.store != null) {
-                target.store.runs(0, -1L, (f, l, o, flags) -> round.map(listener, f, l, o, flags));
-            }
+    /** Detaches. When it is answered the endpoint reaches nothing of the domain any more. */
+    public void detach(Attachment attachment, Completion completion) {
+        assert isOwnThread();
+        requireIdle(attachment, null);
+        if (attachment.domain() == null) {
+            throw new IllegalStateException("nothing to detach from");
         }
-        endpoint.isBusy = true;
-        play(
-                round,
-                old,
-                target,
-                status -> {
-                    endpoint.isBusy = false;
-                    if (status == Status.OK) {
-                        move(endpoint, old, target, Status.OK, completion);
-                        return;
-                    }
-                    dropIfEmpty(target);
-                    if (listener != null && round.hasLostCopy()) {
-                        // The old domain cannot be had back whole, and a part of it is worse than
-                        // none: the one refusal that changes something, and it says so.
-                        listener.cleared();
-                        move(endpoint, old, null, Status.DEVERR, completion);
-                    } else {
-                        completion.complete(status);
-                    }
-                });
+        leave(attachment, Status.OK, completion);
+    }
+
+    private static void requireIdle(Attachment attachment, @Nullable Domain target) {
+        if (attachment.isBusy() || (target != null && target.isBusy())) {
+            throw new IllegalStateException("a listener owes an answer");
+        }
+    }
+
+    private void leave(Attachment attachment, Status status, Completion completion) {
+        if (attachment.listener() == null) {
+            move(attachment, null, status, completion);
+            return;
+        }
+        ListenerRound round = round(attachment.domain(), null, attachment);
+        tellUnattached(attachment, round);
+        round.finish(_ -> move(attachment, null, status, completion));
     }
 
     private void move(
-            Endpoint endpoint,
-            @Nullable Domain old,
-            @Nullable Domain target,
-            Status status,
-            Completion completion) {
+            Attachment attachment, @Nullable Domain target, Status status, Completion completion) {
+        Domain old = attachment.domain();
         if (target != null) {
-            target.add(endpoint, options);
+            target.add(attachment);
         }
         // One store: an access sees the old domain or the new one, never neither.
-        endpoint.domainRelease(target);
+        attachment.domainRelease(target);
         if (old != null) {
-            old.remove(endpoint, options);
-            dropIfEmpty(old);
+            old.remove(attachment);
+            old.endIfUnused();
         }
         completion.settled(status);
-        awaitUnused(endpoint, () -> completion.complete(status));
+        awaitUnused(attachment, () -> completion.complete(status));
     }
 
-    /** Runs {@code task} when no access of the endpoint that has begun before is running. */
-    private void awaitUnused(Endpoint endpoint, Runnable task) {
-        guards.await(
+    /**
+     * Runs {@code task} when no access has begun before and is running; none of the endpoint, if
+     * that is the owner, with any PASID.
+     */
+    private void awaitUnused(Object owner, Runnable task) {
+        Quiescence move =
                 new Quiescence() {
                     @Override
                     protected boolean isHeldBy(PinnedLease lease) {
-                        return lease.isOwnedBy(endpoint);
+                        return lease.isOwnedBy(owner)
+                                || (lease.owner() instanceof Attachment holder
+                                        && holder.endpoint() == owner);
                     }
 
                     @Override
                     protected void quiescent() {
+                        moves.remove(this);
                         task.run();
                     }
-                });
+                };
+        moves.add(move);
+        guards.await(move);
     }
 
-    private void dropIfEmpty(Domain domain) {
-        if (domain.endpoints.isEmpty()) {
-            if (domain.store != null) {
-                mappings -= domain.store.size();
-                domain.store.close();
-            }
-            domains.remove(domain.id);
-            recentDomain = null;
-        }
+    // Listeners
+    // ------------------------------------------------------------------------------------------------------
+
+    /** True unless a listener owes an answer: then the state may still go either way. */
+    public boolean isSettled() {
+        return rounds.isEmpty();
     }
 
-    // DETACH
-    // ---------------------------------------------------------------------------------------------------------
-
-    /**
-     * Detaches an endpoint from a domain (5.13.6.4). When it is answered the endpoint reaches
-     * nothing of the domain any more; with the last endpoint the domain ends.
-     */
-    public void detach(int endpointId, int domainId, Completion completion) {
-        Endpoint endpoint = present(endpointId);
-        if (endpoint == null) {
-            completion.complete(Status.NOENT);
-            return;
-        }
-        if (mustWait(domains.get(domainId), endpoint, domainId)) {
-            defer(endpoint, domainId, () -> detach(endpointId, domainId, completion));
-            return;
-        }
-        Domain domain = endpoint.domainAcquire();
-        // D-30 leaves it open. Strict would be INVAL whenever the ids do not match, but Linux
-        // detaches identity domains with id 0 and warns when that fails.
-        if (domain == null || (domain.id != domainId && !options.detachByEndpoint())) {
-            completion.complete(Status.INVAL);
-            return;
-        }
-        leave(endpoint, domain, completion);
+    /** {@code told} runs each time a request that waited for listeners is over. */
+    public void whenSettled(Runnable told) {
+        settled = told;
     }
 
-    private void leave(Endpoint endpoint, Domain domain, Completion completion) {
-        ListenerRound round = new ListenerRound();
-        DomainListener listener = endpoint.listener();
-        if (listener != null && domain.store != null) {
-            domain.store.runs(0, -1L, (f, l, o, flags) -> round.unmap(listener, f, l, o, flags));
-        }
-        endpoint.isBusy = true;
-        play(
-                round,
-                domain,
-                null,
-                status -> {
-                    endpoint.isBusy = false;
-                    move(endpoint, domain, null, Status.OK, completion);
-                });
-    }
-
-    // MAP
-    // ------------------------------------------------------------------------------------------------------------
-
-    /**
-     * Maps {@code first..last} of a domain to {@code output} and on (5.13.6.5).
-     *
-     * @param flags {@link MapFlags}, already known to be ones that the driver may use
-     */
-    public void map(
-            int domainId, long first, long last, long output, int flags, Completion completion) {
-        Domain domain = domain(domainId);
-        if (mustWait(domain, null, domainId)) {
-            defer(null, domainId, () -> map(domainId, first, last, output, flags, completion));
-            return;
-        }
-        Status refusal = refuseMap(domain, first, last, output);
-        if (refusal != Status.OK || domain == null || domain.store == null) {
-            completion.complete(refusal);
-            return;
-        }
-        MappingStore store = domain.store;
-        MapResult result = store.map(first, last, output, flags);
-        if (result == MapResult.NO_MEMORY) {
-            refusedByLimit.increment();
-            completion.complete(Status.NOMEM);
-            return;
-        }
-        if (result == MapResult.OVERLAPS) {
-            completion.complete(Status.INVAL);
-            return;
-        }
-        mappings++;
-        if (!domain.isListenedTo()) {
-            completion.complete(Status.OK);
-            return;
-        }
-        tellOfMap(domain, store, first, last, output, flags, completion);
-    }
-
-    private void tellOfMap(
-            Domain domain,
-            MappingStore store,
-            long first,
-            long last,
-            long output,
-            int flags,
-            Completion completion) {
-        ListenerRound round = new ListenerRound();
-        for (Endpoint endpoint : domain.endpoints) {
-            DomainListener listener = endpoint.listener();
-            if (listener != null) {
-                boolean _ = round.map(listener, first, last, output, flags);
-            }
-        }
-        play(
-                round,
-                domain,
-                null,
-                status -> {
-                    if (status == Status.OK) {
-                        completion.complete(Status.OK);
-                        return;
-                    }
-                    store.unmap(first, last);
-                    mappings--;
-                    // The mapping was there for a moment: an access may have begun under it.
-                    unmaps.addUndone(domain, first, last, status, completion);
-                });
-    }
-
-    /**
-     * Everything that can be wrong with a MAP, in the one order that decides when several things
-     * are.
-     */
-    private Status refuseMap(@Nullable Domain domain, long first, long last, long output) {
-        if (domain == null) {
-            return Status.NOENT;
-        }
-        MappingStore store = domain.store;
-        if (store == null || Long.compareUnsigned(last, first) < 0) {
-            return Status.INVAL;
-        }
-        long unaligned = domain.granule() - 1;
-        long outputLast = output + (last - first);
-        if (((first | (last + 1) | output) & unaligned) != 0
-                || Long.compareUnsigned(outputLast, output) < 0
-                || Long.compareUnsigned(first, domain.inputFirst()) < 0
-                || Long.compareUnsigned(last, domain.inputLast()) > 0) {
-            return Status.RANGE;
-        }
-        if (domain.reserved().overlaps(first, last)) {
-            return Status.INVAL;
-        }
-        if (mappings >= options.mappingLimit() || store.size() >= domain.mappingLimit()) {
-            if (store.overlaps(first, last)) {
-                return Status.INVAL;
-            }
-            refusedByLimit.increment();
-            return Status.NOMEM;
-        }
-        return Status.OK;
-    }
-
-    // UNMAP
-    // ----------------------------------------------------------------------------------------------------------
-
-    /**
-     * Removes the mappings of {@code first..last} (5.13.6.6). When it is answered no access uses
-     * them any more. A new MAP of the range is legal even before that.
-     */
-    public void unmap(int domainId, long first, long last, Completion completion) {
-        Domain domain = domain(domainId);
-        if (mustWait(domain, null, domainId)) {
-            defer(null, domainId, () -> unmap(domainId, first, last, completion));
-            return;
-        }
-        if (domain == null) {
-            completion.complete(Status.NOENT);
-            return;
-        }
-        MappingStore store = domain.store;
-        if (store == null || Long.compareUnsigned(last, first) < 0) {
-            completion.complete(Status.INVAL);
-            return;
-        }
-        ListenerRound round = domain.isListenedTo() ? unmapRound(domain, store, first, last) : null;
-        long removed = store.unmap(first, last);
-        if (removed == MappingStore.SPLITS) {
-            completion.complete(Status.RANGE);
-            return;
-        }
-        mappings -= removed;
-        if (removed == 0 && unmaps.isEmpty() && !guards.hasPending()) {
-            completion.complete(Status.OK);
-        } else if (round == null) {
-            unmaps.add(domain, first, last, completion);
-        } else {
-            play(round, domain, null, status -> unmaps.add(domain, first, last, completion));
-        }
-    }
-
-    /** What listeners must hear if the range is unmapped; they do not yet. */
-    private static ListenerRound unmapRound(
-            Domain domain, MappingStore store, long first, long last) {
-        ListenerRound round = new ListenerRound();
-        if (!store.splits(first, last)) {
-            for (Endpoint endpoint : domain.endpoints) {
-                DomainListener listener = endpoint.listener();
-                if (listener != null) {
-                    store.runs(
-                            first, last, (f, l, o, flags) -> round.unmap(listener, f, l, o, flags));
-                }
-            }
-        }
+    /** A request begins to tell listeners of something: what it is about is busy until its end. */
+    ListenerRound round(
+            @Nullable Domain one, @Nullable Domain other, @Nullable Attachment attachment) {
+        ListenerRound round = new ListenerRound(this, one, other, attachment);
+        rounds.add(round);
         return round;
+    }
+
+    void roundEnded(ListenerRound round) {
+        rounds.remove(round);
+    }
+
+    void tellSettled() {
+        settled.run();
+        tellUnattached(); // who was busy when it changed
+        endpoints.forEach(endpoint -> {
+            if (endpoint.isLeaving()) {
+                goOnLeavingUnlessWaited(endpoint);
+            }
+        });
+    }
+
+    private void goOnLeavingUnlessWaited(Endpoint endpoint) {
+        if (endpoint.someInUse() != null) {
+            goOnLeaving(endpoint);
+        }
     }
 
     // Reset
@@ -554,40 +503,39 @@ public final class Iommu {
 
     /**
      * Back to no attachment, no domain, no mapping; {@code bypass} stays (virtio 1.4, 5.13.5:
-     * device reset). When it returns no access under the old state is running and leases are taken
-     * back, except one that cannot be (see {@link Guards}). Requests that still waited are answered
-     * late or never. Not inside a guarded section.
+     * device reset). When it returns no access of ours under the old state is running and leases
+     * are taken back, except one that cannot be (see {@link Guards}); {@code whenDone} runs when
+     * listeners have answered that theirs has ended, perhaps at once. Requests that still waited
+     * are answered late or never. Not inside a guarded section.
+     *
+     * <p>An endpoint whose device runs on is blocked until that device is reset or the endpoint is
+     * attached: what it does is meant for mappings that are gone, and bypass would take its
+     * addresses for those of memory.
      */
-    public void reset() {
+    public void reset(Runnable whenDone) {
+        assert isOwnThread();
         for (ListenerRound round : List.copyOf(rounds)) {
             round.cancel();
         }
         rounds.clear();
-        deferred.clear();
-        endpoints.forEach(endpoint -> {
-            boolean hadDomain = endpoint.domainAcquire() != null || endpoint.isBusy;
-            endpoint.isBusy = false;
-            endpoint.forgetAttachments();
-            DomainListener listener = endpoint.listener();
-            if (hadDomain && listener != null) {
-                listener.cleared();
-            }
-        });
-        domains.forEach(domain -> {
-            if (domain.store != null) {
-                domain.store.close();
-            }
-        });
+        endpoints.forEach(Endpoint::forget);
+        domains.forEach(Domain::endNow);
         domains.clear();
-        recentDomain = null;
         mappings = 0;
+        ListenerRound round = round(null, null, null);
+        forEachAttachment(attachment -> {
+            tellUnattached(attachment, round);
+            attachment.moving(attachment.listener() != null);
+        });
         unmaps.forget();
+        moves.forEach(guards::cancel);
+        moves.clear();
         guards.awaitNow(
                 new Quiescence() {
                     @Override
                     protected boolean isHeldBy(PinnedLease lease) {
-                        return lease.owner() instanceof Endpoint owner
-                                && endpoints.get(owner.id()) == owner;
+                        return lease.owner() instanceof Attachment owner
+                                && isOurs(owner.endpoint());
                     }
 
                     @Override
@@ -602,202 +550,64 @@ public final class Iommu {
                 gone(endpoint);
             }
         });
+        round.finish(_ -> {
+            forEachAttachment(attachment -> attachment.moving(false));
+            whenDone.run();
+        });
+    }
+
+    private void forEachAttachment(Consumer<Attachment> visitor) {
+        endpoints.forEach(endpoint -> endpoint.forEachAttachment(visitor));
     }
 
     /**
      * Machine reset: like {@link #reset}, and {@code bypass} is back at its initial value (D-08).
      */
-    public void systemReset() {
-        reset();
+    public void systemReset(Runnable whenDone) {
         isBypassing = options.bypassAtStart();
+        reset(whenDone);
     }
 
     // Restoring
     // ------------------------------------------------------------------------------------------------------
 
-    /**
-     * True unless a listener owes an answer: then the state may still go either way. Loop thread.
-     */
-    public boolean isSettled() {
-        return rounds.isEmpty() && deferred.isEmpty();
-    }
-
     MappingStore newStore() {
         return stores.get();
     }
 
-    /** Takes over checked domains of a saved state, while there are none yet. Loop thread. */
+    /** Takes over checked domains of a saved state, while there are none yet. */
     void adopt(List<Domain> restored, long mappingCount, boolean bypass) {
         for (Domain domain : restored) {
-            domains.put(domain.id, domain);
-            domain.endpoints.forEach(endpoint -> endpoint.domainRelease(domain));
+            domains.add(domain);
+            domain.attachments().forEach(attachment -> attachment.domainRelease(domain));
         }
         mappings = mappingCount;
         isBypassing = bypass;
     }
 
-    // Listeners
-    // ------------------------------------------------------------------------------------------------------
-
-    /**
-     * A request whose turn has not come: to {@code domainId}, about {@code endpoint} if not null.
-     */
-    private record Deferred(@Nullable Endpoint endpoint, int domainId, Runnable request) {
-        boolean isBefore(@Nullable Endpoint other, int otherDomainId) {
-            return domainId == otherDomainId
-                    || (endpoint != null && endpoint.isIn(otherDomainId))
-                    || (other != null && (other == endpoint || other.isIn(domainId)));
-        }
-    }
-
-    /**
-     * True if a listener still owes an answer to a request to the same domain or endpoint, or if
-     * such a request waits for its turn.
-     *
-     * @param domain the one with that id, if there is one
-     */
-    private boolean mustWait(@Nullable Domain domain, @Nullable Endpoint endpoint, int domainId) {
-        return isBusy(domain)
-                || (endpoint != null && (endpoint.isBusy || isBusy(endpoint.domainAcquire())))
-                || (!deferred.isEmpty() && isBehindDeferred(endpoint, domainId));
-    }
-
-    private boolean isBehindDeferred(@Nullable Endpoint endpoint, int domainId) {
-        for (int i = 0; i < deferred.size(); i++) {
-            if (deferred.get(i).isBefore(endpoint, domainId)) {
-                return true;
-            }
-        }
-        return false;
-    }
-
-    private void defer(@Nullable Endpoint endpoint, int domainId, Runnable request) {
-        deferred.add(new Deferred(endpoint, domainId, request));
-    }
-
-    private static boolean isBusy(@Nullable Domain domain) {
-        return domain != null && domain.isBusy;
-    }
-
-    private void play(
-            ListenerRound round,
-            @Nullable Domain one,
-            @Nullable Domain other,
-            ListenerRound.End end) {
-        busy(one, true);
-        busy(other, true);
-        rounds.add(round);
-        round.start(status -> {
-            rounds.remove(round);
-            busy(one, false);
-            busy(other, false);
-            end.ended(status);
-            retryDeferred();
-        });
-    }
-
-    private static void busy(@Nullable Domain domain, boolean isBusy) {
-        if (domain != null) {
-            domain.isBusy = isBusy;
-        }
-    }
-
-    private void retryDeferred() {
-        if (deferred.isEmpty()) {
-            return;
-        }
-        // Each finds those before it that still have to wait in the new list, and waits as well if
-        // it must not overtake them.
-        ArrayList<Deferred> now = deferred;
-        deferred = new ArrayList<>();
-        for (Deferred one : now) {
-            one.request().run();
-        }
-    }
-
-    // Diagnostics
-    // ----------------------------------------------------------------------------------------------------
+    // Explaining
+    // -----------------------------------------------------------------------------------------------------
 
     /** Why an access is refused, for people. Any thread; computed only for faults that are kept. */
-    String explain(Endpoint endpoint, long address, Access access) {
-        if (endpoint.isLeaving()) {
+    String explain(EndpointDma dma, Attachment attachment, long address, Access access) {
+        Domain domain = attachment.domainAcquire();
+        if (attachment.endpoint().isLeaving()) {
             return "the endpoint has been unplugged";
         }
-        Domain domain = endpoint.domainAcquire();
-        if (domain == null) {
-            long left = endpoint.leftDomain();
-            return left < 0
-                    ? "the endpoint is attached to no domain and bypass is 0"
-                    : "the endpoint is attached to no domain any more, it was to domain 0x%x;"
-                                    .formatted(left)
-                            + " bypass is 0";
+        if (domain != null) {
+            String late = domain.kind() == Kind.MAPPED ? unmaps.lateness(domain, address) : "";
+            return domain.translation().explain(domain.name(), address, access) + late;
         }
-        MappingStore store = domain.store;
-        if (store == null) {
-            return "the endpoint has moved to a bypass domain since";
+        if (dma.isStale()) {
+            return "the IOMMU has been reset and the device behind the endpoint has not";
         }
-        String[] text = {"domain 0x%x has no mapping at all".formatted(domain.id)};
-        store.nearest(
-                address,
-                (first, last, output, flags) -> {
-                    boolean inside = Ranges.holds(first, last, address);
-                    text[0] =
-                            inside
-                                    ? "domain 0x%x maps 0x%x..0x%x without %s permission"
-                                            .formatted(domain.id, first, last, access)
-                                    : "not mapped in domain 0x%x; nearest is 0x%x..0x%x"
-                                            .formatted(domain.id, first, last);
-                    return false;
-                });
-        return text[0] + unmaps.lateness(domain, address);
-    }
-
-    /**
-     * Visits the mappings of a domain with their exact borders; nothing if there is no such domain.
-     * Loop thread.
-     */
-    public void mappings(int domainId, RunVisitor visitor) {
-        Domain domain = domains.get(domainId);
-        if (domain != null && domain.store != null) {
-            domain.store.mappings(0, -1L, visitor);
-        }
-    }
-
-    /**
-     * The domains with the lowest ids, at most {@code domainMax} of {@link #domainCount}, each with
-     * its first {@code mappingMax} mappings. Loop thread.
-     */
-    public List<DomainView> domains(int domainMax, int mappingMax) {
-        List<Domain> sorted = new ArrayList<>();
-        domains.forEach(sorted::add);
-        sorted.sort((a, b) -> Integer.compareUnsigned(a.id, b.id));
-        return sorted.stream().limit(domainMax).map(domain -> view(domain, mappingMax)).toList();
-    }
-
-    /** True if there is such a domain and its endpoints see memory as it is. Loop thread. */
-    public boolean isBypassDomain(int domainId) {
-        Domain domain = domains.get(domainId);
-        return domain != null && domain.isBypass();
-    }
-
-    private static DomainView view(Domain domain, int mappingMax) {
-        List<DomainView.MappingView> first = new ArrayList<>();
-        MappingStore store = domain.store;
-        if (store != null && mappingMax > 0) {
-            store.mappings(
-                    0,
-                    -1L,
-                    (from, to, output, flags) -> {
-                        first.add(new DomainView.MappingView(from, to, output, flags));
-                        return first.size() < mappingMax;
-                    });
-        }
-        return new DomainView(
-                Integer.toUnsignedLong(domain.id),
-                domain.isBypass(),
-                store == null ? 0 : domain.granule(),
-                domain.endpoints.stream().map(Endpoint::id).toList(),
-                store == null ? 0 : store.size(),
-                first);
+        String left = attachment.leftDomain();
+        String now = left == null ? "no domain" : "no domain any more, it was to " + left + ";";
+        return attachment.isDefault()
+                ? "the endpoint is attached to "
+                        + now
+                        + (left == null ? " and" : "")
+                        + " bypass is 0"
+                : "its PASID %d is attached to %s".formatted(attachment.pasid(), now);
     }
 }

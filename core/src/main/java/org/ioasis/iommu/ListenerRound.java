@@ -6,142 +6,154 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
- * One request's calls to listeners: made in order, each after the answer to the one before; undone
- * in reverse order if one is refused. Loop thread.
+ * The batches that one request makes for listeners: committed side by side, and over when each is
+ * answered. Until then the domains and the attachment that it is about are busy. Loop thread.
  */
 final class ListenerRound {
-    /** Takes the end of the round: OK, or the status of the listener that refused. */
+    /** Takes the end of a round: OK, or the status of the listener that refused first. */
     interface End {
         void ended(Status status);
     }
 
-    private record Step(
-            DomainListener listener, boolean maps, long first, long last, long output, int flags) {
-        void call(boolean undo, DomainListener.Answer answer) {
-            if (maps != undo) {
-                listener.mapped(first, last, output, flags, answer);
-            } else {
-                listener.unmapped(first, last, answer);
-            }
+    private final Iommu iommu;
+    private final @Nullable Domain one;
+    private final @Nullable Domain other;
+    private final @Nullable Attachment attachment;
+    private final List<DomainListener> agreed = new ArrayList<>();
+    private @Nullable End end;
+
+    // Answers that are owed, and one for the request that still commits.
+    private int owed = 1;
+    private Status outcome = Status.OK;
+    private boolean isLost;
+    private boolean isCancelled;
+
+    ListenerRound(
+            Iommu iommu,
+            @Nullable Domain one,
+            @Nullable Domain other,
+            @Nullable Attachment attachment) {
+        this.iommu = iommu;
+        this.one = one;
+        this.other = other;
+        this.attachment = attachment;
+        busy(true);
+    }
+
+    private void busy(boolean value) {
+        if (one != null) {
+            one.busy(value);
+        }
+        if (other != null) {
+            other.busy(value);
+        }
+        if (attachment != null) {
+            attachment.moving(value);
         }
     }
 
-    private final List<Step> steps = new ArrayList<>();
-    private @Nullable End end;
-    private int next;
-    private Status outcome = Status.OK;
-    private boolean isCalling;
-    private boolean isOver;
-    private boolean hasLostCopy;
-
-    boolean isEmpty() {
-        return steps.isEmpty();
+    /**
+     * Commits the batch that was begun with a listener.
+     *
+     * @param domain whose pages it may tell to be written, or null
+     * @param mayRefuse the batch adds something
+     */
+    void commit(DomainListener listener, @Nullable PagingDomain domain, boolean mayRefuse) {
+        owed++;
+        listener.commit(new BatchAnswer(listener, domain, mayRefuse));
     }
 
-    /** True once every answer is there and {@link End} was told. */
-    boolean isOver() {
-        return isOver;
-    }
-
-    /** True, to be told of more. */
-    boolean map(DomainListener listener, long first, long last, long output, int flags) {
-        return steps.add(new Step(listener, true, first, last, output, flags));
-    }
-
-    /** True, to be told of more. */
-    boolean unmap(DomainListener listener, long first, long last, long output, int flags) {
-        return steps.add(new Step(listener, false, first, last, output, flags));
-    }
-
-    void start(End whenEnded) {
+    /** All is committed; {@code whenEnded} runs when all is answered, perhaps at once. */
+    void finish(End whenEnded) {
         end = whenEnded;
-        proceed();
+        answered();
     }
 
     /** The IOMMU was reset: answers that still come mean nothing. */
     void cancel() {
-        isOver = true;
+        isCancelled = true;
+        busy(false);
     }
 
-    /**
-     * True if a listener that had given a mapping up refused to take it back: its copy is no longer
-     * that of the domain it stays in.
-     */
-    boolean hasLostCopy() {
-        return hasLostCopy;
+    /** Who has said OK. */
+    List<DomainListener> agreed() {
+        return agreed;
     }
 
-    /** The answer to one call; a second one is a mistake of the listener, whenever it comes. */
-    private final class StepAnswer implements DomainListener.Answer {
-        private final boolean maps;
-        private final boolean undoes;
+    /** True if a listener has lost what it had. */
+    boolean isLost() {
+        return isLost;
+    }
+
+    private void answered() {
+        owed--;
+        End told = end;
+        if (owed == 0 && !isCancelled && told != null) {
+            busy(false);
+            iommu.roundEnded(this);
+            told.ended(outcome);
+            iommu.tellSettled();
+        }
+    }
+
+    /** The answer to one batch; a second one is a mistake of the listener, whenever it comes. */
+    private final class BatchAnswer implements DomainListener.Answer {
+        private final DomainListener listener;
+        private final @Nullable PagingDomain domain;
+        private final boolean mayRefuse;
         private boolean isThere;
 
-        StepAnswer(boolean maps, boolean undoes) {
-            this.maps = maps;
-            this.undoes = undoes;
+        BatchAnswer(DomainListener listener, @Nullable PagingDomain domain, boolean mayRefuse) {
+            this.listener = listener;
+            this.domain = domain;
+            this.mayRefuse = mayRefuse;
         }
 
         @Override
         public void ok() {
-            take(Status.OK);
+            take();
+            agreed.add(listener);
+            answered();
         }
 
         @Override
         public void refused(Status status) {
-            if (status == Status.OK || !maps) {
+            refuse(status, false);
+        }
+
+        @Override
+        public void lost() {
+            refuse(Status.DEVERR, true);
+        }
+
+        private void refuse(Status status, boolean hasNothingLeft) {
+            if (status == Status.OK || !mayRefuse) {
                 throw new IllegalStateException(
                         "a listener refused with " + status + " what it cannot refuse");
             }
-            take(status);
+            take();
+            isLost |= hasNothingLeft;
+            if (outcome == Status.OK) {
+                outcome = status;
+            }
+            answered();
         }
 
-        private void take(Status status) {
+        @Override
+        public void dirtied(long first, long last) {
+            if (isThere) {
+                throw new IllegalStateException("a listener told of writes after its answer");
+            }
+            if (domain != null && !isCancelled) {
+                domain.dirtied(first, last);
+            }
+        }
+
+        private void take() {
             if (isThere) {
                 throw new IllegalStateException("a listener answered twice");
             }
             isThere = true;
-            if (isOver) {
-                return;
-            }
-            if (status != Status.OK && undoes) {
-                hasLostCopy = true;
-            } else if (status != Status.OK) {
-                outcome = status;
-            }
-            // A listener that answers inside its call must not recurse once per step.
-            if (!isCalling) {
-                step();
-                proceed();
-            }
         }
-    }
-
-    private void proceed() {
-        while (!isOver) {
-            boolean undo = outcome != Status.OK;
-            if (undo ? next < 0 : next == steps.size()) {
-                isOver = true;
-                if (end == null) {
-                    throw new IllegalStateException("the round was never started");
-                }
-                end.ended(outcome);
-                return;
-            }
-            Step call = steps.get(next);
-            StepAnswer answer = new StepAnswer(call.maps() != undo, undo);
-            isCalling = true;
-            call.call(undo, answer);
-            isCalling = false;
-            if (!answer.isThere) {
-                return; // goes on when it is
-            }
-            step();
-        }
-    }
-
-    private void step() {
-        // A refused step has left nothing behind, so undoing starts with the one before it.
-        next += outcome == Status.OK ? 1 : -1;
     }
 }

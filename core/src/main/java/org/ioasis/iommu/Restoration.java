@@ -8,6 +8,8 @@ import java.util.Set;
 import org.ioasis.iommu.DomainView.MappingView;
 import org.ioasis.iommu.mapping.MapFlags;
 import org.ioasis.iommu.mapping.MappingStore;
+import org.ioasis.iommu.mapping.Untranslated;
+import org.ioasis.memory.Ranges;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -59,7 +61,10 @@ public final class Restoration {
                 || Integer.compareUnsigned(id, options.domainLast()) > 0) {
             return "its id is outside of the domain range";
         }
-        Domain domain = new Domain(id, view.isBypass() ? null : iommu.newStore());
+        Domain domain =
+                view.isBypass()
+                        ? new Domain(iommu, id, Untranslated.IDENTITY)
+                        : new PagingDomain(iommu, id, iommu.newStore());
         domains.add(domain);
         if (view.endpoints().isEmpty()) {
             return "it has no endpoint";
@@ -72,18 +77,19 @@ public final class Restoration {
                 return "endpoint 0x%x is unknown, out of order or attached twice"
                         .formatted(endpointId);
             }
-            if (endpoint.listener() != null) {
+            if (endpoint.attachment().listener() != null) {
                 return "endpoint 0x%x has a listener, which would not hear of its mappings"
                         .formatted(endpointId);
             }
-            if (!domain.isCompatible(endpoint, options)) {
+            if (domain.check(endpoint.attachment()) != null) {
                 return "endpoint 0x%x does not fit the others".formatted(endpointId);
             }
-            domain.add(endpoint, options);
+            domain.add(endpoint.attachment());
             previous = Integer.toUnsignedLong(endpointId);
         }
-        MappingStore store = domain.store;
-        return store == null ? refuseBypass(view) : addMappings(view, domain, store);
+        return domain instanceof PagingDomain paging
+                ? addMappings(view, paging)
+                : refuseBypass(view);
     }
 
     private static @Nullable String refuseBypass(DomainView view) {
@@ -92,14 +98,15 @@ public final class Restoration {
                 : "it is a bypass domain with a granule or mappings";
     }
 
-    private @Nullable String addMappings(DomainView view, Domain domain, MappingStore store) {
+    private @Nullable String addMappings(DomainView view, PagingDomain domain) {
+        MappingStore store = domain.store();
         long granule = view.granule();
         boolean isGranule =
                 view.mappings().isEmpty()
                         ? granule == domain.granule()
                         : Long.bitCount(granule) == 1
                                 && (granule & iommu.options().pageSizeMask()) != 0
-                                && Long.compareUnsigned(granule, domain.granule()) >= 0;
+                                && Ranges.isAtMost(domain.granule(), granule);
         if (!isGranule) {
             return "granule 0x%x".formatted(granule);
         }
@@ -111,8 +118,7 @@ public final class Restoration {
         store.limitTables(iommu.options().tableLimit());
         MappingView previous = null;
         for (MappingView mapping : view.mappings()) {
-            boolean isAfter =
-                    previous == null || Long.compareUnsigned(previous.last(), mapping.first()) < 0;
+            boolean isAfter = previous == null || Ranges.isBelow(previous.last(), mapping.first());
             if (!isAfter || !isMappable(domain, granule, mapping)) {
                 return "mapping 0x%x..0x%x -> 0x%x flags %d is out of order or not possible here"
                         .formatted(
@@ -127,34 +133,29 @@ public final class Restoration {
             previous = mapping;
         }
         mappings += view.mappings().size();
-        domain.restored(granule, iommu.options());
+        domain.restored(granule);
         return null;
     }
 
-    private static boolean isMappable(Domain domain, long granule, MappingView mapping) {
-        long first = mapping.first();
-        long last = mapping.last();
-        long output = mapping.output();
-        long outputLast = output + (last - first);
-        return Long.compareUnsigned(first, last) <= 0
-                && ((first | (last + 1) | output) & (granule - 1)) == 0
-                && Long.compareUnsigned(output, outputLast) <= 0
-                && Long.compareUnsigned(domain.inputFirst(), first) <= 0
-                && Long.compareUnsigned(last, domain.inputLast()) <= 0
-                && !domain.reserved().overlaps(first, last)
-                && (mapping.flags() & ~FLAGS) == 0;
+    private static boolean isMappable(PagingDomain domain, long granule, MappingView mapping) {
+        Refusal refusal =
+                domain.checkPlace(granule, mapping.first(), mapping.last(), mapping.output());
+        return refusal == null && (mapping.flags() & ~FLAGS) == 0;
     }
 
-    /** The IOMMU is as it was saved. */
-    public void commit(boolean bypass) {
+    /**
+     * The IOMMU is as it was saved. Returns its domains, for the object model that has their ids.
+     */
+    public List<Domain> commit(boolean bypass) {
         iommu.adopt(domains, mappings, bypass);
+        return List.copyOf(domains);
     }
 
     /** Nothing becomes of it: gives back what it holds. */
     public void abandon() {
         for (Domain domain : domains) {
-            if (domain.store != null) {
-                domain.store.close();
+            if (domain instanceof PagingDomain paging) {
+                paging.store().close();
             }
         }
         domains.clear();

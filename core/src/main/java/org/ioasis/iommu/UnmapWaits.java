@@ -28,8 +28,10 @@ final class UnmapWaits {
     private int tail;
     private boolean isInBatch;
 
-    // As many as were ever with the guards at a time, which the request queue bounds.
+    // As many as were ever with the guards at a time, which the request queue bounds; and those that
+    // are there now, in a list through themselves.
     private final ArrayDeque<Held> idle = new ArrayDeque<>();
+    private final Held waiting = new Held();
 
     UnmapWaits(Guards guards) {
         this.guards = guards;
@@ -102,11 +104,20 @@ final class UnmapWaits {
         held.last = last;
         held.status = status;
         held.completion = completion;
+        held.linkBehind(waiting);
         guards.await(held);
     }
 
-    /** After a reset there is nothing that an access could come too late for. */
+    /**
+     * After a reset there is nothing that an access could come too late for, and nobody to answer: a
+     * lease that nobody can take back must not keep what was asked before one reset after the other.
+     */
     void forget() {
+        while (waiting.next != waiting) {
+            Held held = waiting.next;
+            guards.cancel(held);
+            held.retire();
+        }
         for (Unmapped unmapped : ring) {
             unmapped.domain = null;
         }
@@ -149,6 +160,25 @@ final class UnmapWaits {
         private long last;
         private Status status = Status.OK;
         private @Nullable Completion completion;
+        private Held next = this;
+        private Held previous = this;
+
+        void linkBehind(Held other) {
+            previous = other;
+            next = other.next;
+            next.previous = this;
+            other.next = this;
+        }
+
+        void retire() {
+            previous.next = next;
+            next.previous = previous;
+            next = this;
+            previous = this;
+            domain = null;
+            completion = null;
+            idle.push(this);
+        }
 
         @Override
         protected boolean isHeldBy(PinnedLease lease) {
@@ -158,9 +188,7 @@ final class UnmapWaits {
         @Override
         protected void quiescent() {
             Completion answer = completion;
-            domain = null;
-            completion = null;
-            idle.push(this);
+            retire();
             if (answer != null) {
                 answer.complete(status);
             }

@@ -43,6 +43,8 @@ public final class Guards {
 
     private volatile long epoch = 1;
 
+    private volatile @Nullable Thread owner;
+
     /**
      * @param nanoClock the machine's clock, for the deadlines of leases
      * @param unrevocable told, once for each, of a lease that must be taken back and cannot be,
@@ -52,6 +54,20 @@ public final class Guards {
     public Guards(LongSupplier nanoClock, Consumer<PinnedLease> unrevocable) {
         this.nanoClock = nanoClock;
         this.unrevocable = unrevocable;
+    }
+
+    /** From now on the calling thread is the machine's loop, for {@link #isOwnThread}. */
+    public void claim() {
+        owner = Thread.currentThread();
+    }
+
+    /**
+     * For assertions of what belongs to the loop thread: true on it, and on any thread before there
+     * is one and after it has ended, when a machine is put together or taken apart.
+     */
+    public boolean isOwnThread() {
+        Thread loop = owner;
+        return loop == null || loop.equals(Thread.currentThread()) || !loop.isAlive();
     }
 
     /**
@@ -95,6 +111,7 @@ public final class Guards {
      * could come first and a stale access go unnoticed.
      */
     public void await(Quiescence change) {
+        assert isOwnThread();
         if (change.isWaiting) {
             throw new IllegalStateException("waits already");
         }
@@ -135,6 +152,20 @@ public final class Guards {
         change.quiescent();
     }
 
+    /** Gives up waiting: {@code change} will not hear. Without effect if it does not wait. */
+    public void cancel(Quiescence change) {
+        assert isOwnThread();
+        if (change.isWaiting) {
+            change.isWaiting = false;
+            waiting.remove(change);
+        }
+    }
+
+    /** How many changes wait. */
+    public int waitingCount() {
+        return waiting.size();
+    }
+
     private long nextEpoch() {
         long next = epoch + 1;
         // Who reads the new epoch sees what was cleared before it; so one fence, after it, will do.
@@ -153,6 +184,7 @@ public final class Guards {
      * many were let go.
      */
     public int poll() {
+        assert isOwnThread();
         if (waiting.isEmpty()) {
             return 0;
         }

@@ -1,18 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.memory;
 
-import java.lang.invoke.MethodHandles;
-import java.lang.invoke.VarHandle;
+import java.util.concurrent.atomic.LongAdder;
+import java.util.function.Consumer;
+import org.jspecify.annotations.Nullable;
 
 /**
- * Guest-physical memory as one device sees it: regions come and go while the device uses it. The
- * table is immutable and swapped as a whole, so that a reader sees a region or does not. Changes
- * belong to the machine's loop thread; lookups happen on any thread inside a guarded section.
+ * Guest-physical memory as one device sees it: regions come and go while the device uses it.
+ * Changes belong to the machine's loop thread; lookups happen on any thread inside a guarded
+ * section.
  *
  * <p>Each session has its own: VMMs tell each device of memory at its own moment, and take RAM away
  * and bring it back a dozen times while firmware boots.
  */
 public final class GuestMemory {
+    /** Most regions at a time that any memory may have; what VFIO allows a container. */
+    public static final int REGION_LIMIT = 65_535;
+
     /** What became of a change. Anything but DONE has changed nothing. */
     public enum Change {
         DONE,
@@ -20,88 +24,104 @@ public final class GuestMemory {
         OVERLAPS,
         /** The limit of regions is reached. */
         LIMIT,
-        /** No region is exactly this range. */
-        MISSING
-    }
-
-    private static final VarHandle TABLE;
-
-    static {
-        try {
-            TABLE =
-                    MethodHandles.lookup()
-                            .findVarHandle(GuestMemory.class, "table", RegionTable.class);
-        } catch (ReflectiveOperationException e) {
-            throw new ExceptionInInitializerError(e);
-        }
+        /** There is no region in this range. */
+        MISSING,
+        /** A region lies in this range with a part of it only. */
+        CUTS
     }
 
     private final Guards guards;
     private final int regionLimit;
-    private RegionTable table = RegionTable.EMPTY;
+    private final RegionTable table = new RegionTable();
+    private final LongAdder unreachable = new LongAdder();
 
     /**
-     * @param regionLimit most regions at a time, at most 32767; what a VMM may make us keep and
-     *     rebuild at each change
+     * @param regionLimit most regions at a time, at most {@link #REGION_LIMIT}; what a VMM may make
+     *     us keep
      */
     public GuestMemory(Guards guards, int regionLimit) {
-        if (regionLimit < 1 || regionLimit > Short.MAX_VALUE) {
+        if (regionLimit < 1 || regionLimit > REGION_LIMIT) {
             throw new IllegalArgumentException(
-                    "limit of regions must be 1..32767, not " + regionLimit);
+                    "limit of regions must be 1..%d, not %d".formatted(REGION_LIMIT, regionLimit));
         }
         this.guards = guards;
         this.regionLimit = regionLimit;
     }
 
-    RegionTable table() {
-        return (RegionTable) TABLE.getAcquire(this);
+    /** The region that holds {@code gpa}, or null. In a section: it stays usable to its end. */
+    @Nullable Region find(long gpa) {
+        return table.find(gpa);
     }
 
     Guards guards() {
         return guards;
     }
 
+    /** Counts an access to a region that is known and cannot be touched. Any thread. */
+    void countUnreachable() {
+        unreachable.increment();
+    }
+
+    /** Accesses so far that were refused because the VMM does not share that memory. Any thread. */
+    public long unreachableAccesses() {
+        return unreachable.sum();
+    }
+
+    /** How many regions there are. Any thread. */
     public int regionCount() {
         return table.size();
     }
 
-    /** The i-th region in order of address, for diagnostics and for who must undo what it added. */
-    public Region region(int i) {
-        return table.get(i);
+    /** All regions in order of address, for diagnostics. */
+    public void forEachRegion(Consumer<? super Region> visitor) {
+        table.forEach(visitor);
     }
 
     /** Adds a region; visible to accesses that start from now on. */
     public Change add(Region region) {
-        if (table.overlaps(region.gpaFirst(), region.gpaLast())) {
+        if (table.firstIn(region.gpaFirst(), region.gpaLast()) != null) {
             return Change.OVERLAPS;
         }
         if (table.size() == regionLimit) {
             return Change.LIMIT;
         }
-        TABLE.setRelease(this, table.with(region));
+        table.add(region);
         return Change.DONE;
     }
 
     /**
-     * Removes the region that is exactly {@code gpaFirst..gpaLast}. {@code whenUnused} runs on the
-     * loop thread, perhaps at once, when no access can be in it any more: then its mapping may be
-     * closed and the VMM answered.
+     * Removes the regions that lie in {@code gpaFirst..gpaLast}, each of them whole. {@code
+     * whenUnused} runs on the loop thread, perhaps at once, when no access can be in any of them:
+     * then their mappings may be closed and the VMM answered.
      */
     public Change remove(long gpaFirst, long gpaLast, Runnable whenUnused) {
-        RegionTable rest = table.without(gpaFirst, gpaLast);
-        if (rest == null) {
+        Region lowest = table.firstIn(gpaFirst, gpaLast);
+        if (lowest == null) {
             return Change.MISSING;
         }
-        TABLE.setRelease(this, rest);
+        // None overlaps another, so only those at the two ends can be cut.
+        if (isCut(lowest, gpaFirst, gpaLast)
+                || isCut(table.firstIn(gpaLast, gpaLast), gpaFirst, gpaLast)) {
+            return Change.CUTS;
+        }
+        for (Region region = lowest; region != null; region = table.firstIn(gpaFirst, gpaLast)) {
+            table.remove(region);
+        }
         guards.await(new Removal(gpaFirst, gpaLast, false, whenUnused));
         return Change.DONE;
+    }
+
+    private static boolean isCut(@Nullable Region region, long first, long last) {
+        return region != null
+                && (Long.compareUnsigned(region.gpaFirst(), first) < 0
+                        || Long.compareUnsigned(region.gpaLast(), last) > 0);
     }
 
     /**
      * Removes every region, taking back leases on them; {@code whenUnused} as with {@link #remove}.
      */
     public void clear(Runnable whenUnused) {
-        TABLE.setRelease(this, RegionTable.EMPTY);
+        table.clear();
         guards.await(new Removal(0, -1L, true, whenUnused));
     }
 

@@ -22,7 +22,7 @@ public final class PinnedLease implements Lease {
     private final Runnable late;
     private final Arena arena;
     private final MemorySegment segment;
-    private volatile boolean isRevoked;
+    private boolean isRevoked;
 
     /** That it cannot be taken back has been reported. Loop thread. */
     boolean isTold;
@@ -74,7 +74,9 @@ public final class PinnedLease implements Lease {
     }
 
     @Override
-    public boolean isRevoked() {
+    public synchronized boolean isRevoked() {
+        // A borrower that runs into the closed segment asks why, and waits here for whoever closes
+        // it right now: so what it hears is true, and true for ever.
         return isRevoked;
     }
 
@@ -121,14 +123,12 @@ public final class PinnedLease implements Lease {
             if (isClosed) {
                 return true;
             }
-            // Before the arena closes: a borrower that runs into the closed segment asks why.
-            isRevoked = true;
             try {
                 arena.close();
             } catch (IllegalStateException inUse) {
-                isRevoked = false;
                 return false;
             }
+            isRevoked = true;
             isClosed = true;
         }
         table.remove(this);

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.memory;
 
+import static java.lang.foreign.ValueLayout.JAVA_SHORT;
+
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.lang.invoke.VarHandle;
+import java.nio.ByteOrder;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -12,13 +16,13 @@ import org.jspecify.annotations.Nullable;
  * guard.
  */
 public abstract class RegionDma implements Dma {
+    private static final VarHandle U16 = JAVA_SHORT.withOrder(ByteOrder.LITTLE_ENDIAN).varHandle();
     private static final MemorySegment NOWHERE = MemorySegment.ofArray(new byte[0]);
 
     private final GuestMemory memory;
     private final Guard guard;
     private long offset;
     private long reach;
-    private RegionTable regions = RegionTable.EMPTY;
 
     // The region of the last access of this section, which most likely is that of the next one:
     // none has 2^64 bytes, so a length of 0 is no region.
@@ -26,6 +30,7 @@ public abstract class RegionDma implements Dma {
     private long regionFirst;
     private long regionLength;
     private int regionAccesses;
+    private @Nullable Region region;
 
     protected RegionDma(GuestMemory memory, Guard guard) {
         this.memory = memory;
@@ -35,8 +40,6 @@ public abstract class RegionDma implements Dma {
     @Override
     public void enter() {
         guard.enter();
-        // One for the section: who takes a region away waits for its end.
-        regions = memory.table();
     }
 
     @Override
@@ -46,7 +49,7 @@ public abstract class RegionDma implements Dma {
         segment = NOWHERE;
         regionLength = 0;
         reach = 0;
-        regions = RegionTable.EMPTY;
+        region = null;
     }
 
     @Override
@@ -83,14 +86,19 @@ public abstract class RegionDma implements Dma {
     }
 
     private Outcome locateElsewhere(long gpa, long length, Access access) {
-        Region found = regions.find(gpa);
+        Region found = memory.find(gpa);
         if (found == null) {
             return Outcome.ABSENT;
         }
         MemorySegment bytes = found.segment();
-        if (bytes == null || (!found.isWritable() && access == Access.WRITE)) {
+        if (bytes == null) {
+            memory.countUnreachable();
             return Outcome.REFUSED;
         }
+        if (!found.isWritable() && access == Access.WRITE) {
+            return Outcome.REFUSED;
+        }
+        region = found;
         segment = bytes;
         regionFirst = found.gpaFirst();
         regionLength = bytes.byteSize();
@@ -145,7 +153,7 @@ public abstract class RegionDma implements Dma {
             if (outcome != Outcome.OK) {
                 return outcome;
             }
-            MemorySegment.copy(source, sourceOffset + done, segment, offset, reach);
+            MemorySegment.copy(source, sourceOffset + done, target(), offset, reach);
             done += reach;
             if (done < length && wraps(address, done)) {
                 return beyondTheEnd(address, Access.WRITE);
@@ -153,6 +161,38 @@ public abstract class RegionDma implements Dma {
         }
         copied(length);
         return Outcome.OK;
+    }
+
+    /**
+     * The memory that was resolved, for a write: the one place that every write of a device to
+     * guest memory goes through, so that who tracks what was written has one place to look. Only a
+     * lease goes past it; it is known by its range.
+     */
+    private MemorySegment target() {
+        return segment;
+    }
+
+    @Override
+    public final boolean isShort() {
+        return reach >= Short.BYTES && ((segment.address() + offset) & 1) == 0;
+    }
+
+    @Override
+    public final int loadShort(boolean acquire) {
+        short raw =
+                acquire
+                        ? (short) U16.getAcquire(segment, offset)
+                        : (short) U16.getOpaque(segment, offset);
+        return Short.toUnsignedInt(raw);
+    }
+
+    @Override
+    public final void storeShort(int value, boolean release) {
+        if (release) {
+            U16.setRelease(target(), offset, (short) value);
+        } else {
+            U16.setOpaque(target(), offset, (short) value);
+        }
     }
 
     private static boolean wraps(long address, long done) {
@@ -188,7 +228,7 @@ public abstract class RegionDma implements Dma {
     private @Nullable PinnedLease lease(
             long address, Access access, long epoch, long deadlineNanos, Arena arena) {
         long gpa = regionFirst + offset;
-        Region lent = regions.find(gpa);
+        Region lent = region;
         if (lent == null) {
             throw new IllegalStateException("nothing is resolved");
         }

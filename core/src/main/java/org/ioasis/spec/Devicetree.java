@@ -28,6 +28,7 @@ public final class Devicetree {
     public static final int FDT_BEGIN_NODE = 1;
     public static final int FDT_END_NODE = 2;
     public static final int FDT_PROP = 3;
+    public static final int FDT_NOP = 4;
     public static final int FDT_END = 9;
 
     // What overlays are made of, as dtc writes and libfdt reads them.
@@ -35,6 +36,15 @@ public final class Devicetree {
     public static final String TARGET_PATH = "target-path";
     public static final String OVERLAY = "__overlay__";
     public static final String LOCAL_FIXUPS = "__local_fixups__";
+
+    // 2.3, and the bindings of controllers that take messages (Linux: interrupt-controller/
+    // arm,gic.yaml and arm,gic-v3.yaml).
+    public static final String COMPATIBLE = "compatible";
+    public static final String REG = "reg";
+    public static final String ADDRESS_CELLS = "#address-cells";
+    public static final String SIZE_CELLS = "#size-cells";
+    public static final String GIC_V2M = "arm,gic-v2m-frame";
+    public static final String GIC_V3_ITS = "arm,gic-v3-its";
 
     // 2.3.3 and the bindings of IOMMUs and their masters (Linux: iommu/iommu.txt,
     // pci/pci-iommu.txt).

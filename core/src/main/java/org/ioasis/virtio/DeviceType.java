@@ -66,4 +66,12 @@ public interface DeviceType {
     default void systemReset() {
         reset();
     }
+
+    /**
+     * True while the last reset is not complete: something elsewhere (a listener of the IOMMU, say)
+     * has not answered yet. The driver sees the device as not yet reset.
+     */
+    default boolean isResetting() {
+        return false;
+    }
 }

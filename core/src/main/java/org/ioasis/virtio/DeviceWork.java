@@ -64,7 +64,6 @@ public abstract class DeviceWork<J extends Job<J>> {
 
     // One for each queue.
     private final boolean[] isAbsent;
-    private final boolean[] isRingFaultCounted;
     private final boolean[] wantsInterrupt;
     private final boolean[] isDrained;
 
@@ -104,7 +103,6 @@ public abstract class DeviceWork<J extends Job<J>> {
     protected DeviceWork(int queueCount, Executor deviceThread) {
         turn = new Turn(deviceThread);
         isAbsent = new boolean[queueCount];
-        isRingFaultCounted = new boolean[queueCount];
         wantsInterrupt = new boolean[queueCount];
         isDrained = new boolean[queueCount];
         outside = new int[queueCount];
@@ -198,7 +196,6 @@ public abstract class DeviceWork<J extends Job<J>> {
         stale += outside[queue];
         outside[queue] = 0;
         isAbsent[queue] = false;
-        isRingFaultCounted[queue] = false;
         wantsInterrupt[queue] = false;
         drop(queue, kept);
         drop(queue, ready);
@@ -472,16 +469,15 @@ public abstract class DeviceWork<J extends Job<J>> {
         for (int q = 0; q < queues; q++) {
             SplitQueue queue = running.queue(q);
             waits |= isAbsent[q] || queue.unpublished() > 0;
-            if (queue.isFaulted() && !isRingFaultCounted[q]) {
-                isRingFaultCounted[q] = true;
-                ringFaults.increment();
-            }
             if (reason == null) {
                 reason = queue.brokenReason();
             }
         }
         running.waitsForMemory(waits);
         if (reason != null) {
+            if (reason.equals(SplitQueue.RING_FAULTED)) {
+                ringFaults.increment();
+            }
             running.needsReset(reason);
         }
     }

@@ -81,6 +81,7 @@ public final class VirtioDevice {
     private final QueueConfig[] queues;
 
     private int status;
+    private int statusBeforeReset;
     private long driverFeatures;
     private int configGeneration;
     private boolean configChanged;
@@ -160,9 +161,12 @@ public final class VirtioDevice {
 
     // --- status, 2.1
 
-    /** The device status field. */
+    /**
+     * The device status field: 0 when a reset is complete, which a driver waits for (2.4.2,
+     * 4.1.4.3.2).
+     */
     public int status() {
-        return status;
+        return type.isResetting() ? statusBeforeReset : status;
     }
 
     /**
@@ -172,9 +176,14 @@ public final class VirtioDevice {
      * starts the device. Bits that are not the driver's are ignored.
      */
     public void status(int value) {
+        if (type.isResetting()) {
+            refusedWrites++;
+            return;
+        }
         if (value == 0) {
             reset();
             type.reset();
+            dma.deviceReset();
             return;
         }
         int added = value & DRIVER_STATUS_BITS & ~status;
@@ -202,6 +211,7 @@ public final class VirtioDevice {
                 start(q);
             }
         }
+        dma.deviceStarted();
         type.start(driverFeatures, this);
         // Buffers may have been made available, and kicked for, before DRIVER_OK.
         for (int i = 0; i < queues.length; i++) {
@@ -216,6 +226,8 @@ public final class VirtioDevice {
     }
 
     private void reset() {
+        // Not 0 as long as the reset is not complete, whatever it was.
+        statusBeforeReset = status | STATUS_ACKNOWLEDGE;
         status = 0;
         driverFeatures = 0;
         brokenReason = null;
@@ -229,6 +241,7 @@ public final class VirtioDevice {
     public void systemReset() {
         reset();
         type.systemReset();
+        dma.deviceReset();
     }
 
     /** From DRIVER_OK until reset or {@link #needsReset}, suspended or not. */

@@ -16,15 +16,8 @@ public enum Pop {
     ABSENT,
 
     /**
-     * The IOMMU refused the access to a ring or an indirect table; it has reported the fault. The
-     * queue has stopped until reset: trying again would only repeat the fault, and a driver that is
-     * being replaced leaves such rings behind.
-     */
-    FAULT,
-
-    /**
-     * The driver broke the rules of the ring; {@link SplitQueue#brokenReason} says which. The queue
-     * has stopped and the device needs a reset.
+     * The driver broke the rules of the ring, or put it where the IOMMU refuses the access; {@link
+     * SplitQueue#brokenReason} says which. The queue has stopped and the device needs a reset.
      */
     BROKEN
 }

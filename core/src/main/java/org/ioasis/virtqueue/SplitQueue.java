@@ -3,7 +3,6 @@ package org.ioasis.virtqueue;
 
 import static java.lang.foreign.ValueLayout.JAVA_INT_UNALIGNED;
 import static java.lang.foreign.ValueLayout.JAVA_LONG_UNALIGNED;
-import static java.lang.foreign.ValueLayout.JAVA_SHORT;
 import static java.lang.foreign.ValueLayout.JAVA_SHORT_UNALIGNED;
 import static java.nio.ByteOrder.LITTLE_ENDIAN;
 import static org.ioasis.spec.SplitRing.AVAIL_ALIGN;
@@ -93,13 +92,19 @@ public final class SplitQueue {
     /** A buffer that runs over the end of the address space. */
     public static final String BUFFER_WRAPS = "buffer wraps around the address space";
 
+    /**
+     * The IOMMU refused the access to a ring or an indirect table; it has reported the fault.
+     * Trying again would only repeat it, and a driver that is being replaced leaves such rings
+     * behind.
+     */
+    public static final String RING_FAULTED = "ring at an address that the IOMMU refuses";
+
     /** The memory under a ring cannot be accessed as rings are, for example read-only. */
     public static final String RING_REFUSED = "ring in memory that refuses the access";
 
     /** The memory under a ring index is not aligned as 2.7 asks. */
     public static final String RING_MISALIGNED = "ring index in misaligned memory";
 
-    private static final VarHandle U16 = JAVA_SHORT.withOrder(LITTLE_ENDIAN).varHandle();
     private static final ValueLayout.OfShort LE16 = JAVA_SHORT_UNALIGNED.withOrder(LITTLE_ENDIAN);
     private static final ValueLayout.OfInt LE32 = JAVA_INT_UNALIGNED.withOrder(LITTLE_ENDIAN);
     private static final ValueLayout.OfLong LE64 = JAVA_LONG_UNALIGNED.withOrder(LITTLE_ENDIAN);
@@ -110,9 +115,7 @@ public final class SplitQueue {
         /** Nothing: it is not enabled, or the device has not started. */
         STOPPED,
         RUNNING,
-        /** Nothing any more, because an access to a ring has faulted. */
-        FAULTED,
-        /** Nothing any more, because the driver has broken a rule. */
+        /** Nothing any more; why is {@link #brokenReason}. */
         BROKEN
     }
 
@@ -251,17 +254,12 @@ public final class SplitQueue {
         }
     }
 
-    /** True between {@link #start} and the first of stop, fault and broken. */
+    /** True from {@link #start} until {@link #stop}, or until the queue is broken. */
     public boolean isRunning() {
         return state == State.RUNNING;
     }
 
-    /** True once an access to a ring has faulted, until the next {@link #stop}. */
-    public boolean isFaulted() {
-        return state == State.FAULTED;
-    }
-
-    /** Which rule the driver broke (one of the constants of this class), or null. */
+    /** Why the queue has stopped (one of the constants of this class), or null. */
     public @Nullable String brokenReason() {
         return brokenReason;
     }
@@ -481,14 +479,11 @@ public final class SplitQueue {
      * Shows the driver all pushed chains at once.
      *
      * @return OK; ABSENT: the used ring is not there now, the chains are kept for the next call;
-     *     FAULT: the used ring has faulted and the queue has stopped; REFUSED: the queue is broken
-     *     ({@link #brokenReason})
+     *     FAULT or REFUSED: the queue is broken ({@link #brokenReason})
      */
     public Outcome publish() {
         if (state != State.RUNNING) {
-            return state == State.BROKEN
-                    ? Outcome.REFUSED
-                    : state == State.FAULTED ? Outcome.FAULT : Outcome.OK;
+            return state == State.BROKEN ? Outcome.REFUSED : Outcome.OK;
         }
         int left = unpublished();
         if (left == 0) {
@@ -596,15 +591,11 @@ public final class SplitQueue {
         if (outcome != Outcome.OK) {
             return ringFailed(outcome);
         }
-        if (!isAtomic()) {
+        if (!dma.isShort()) {
             broken(RING_MISALIGNED);
             return Outcome.REFUSED;
         }
-        short raw =
-                acquire
-                        ? (short) U16.getAcquire(dma.segment(), dma.offset())
-                        : (short) U16.getOpaque(dma.segment(), dma.offset());
-        value = Short.toUnsignedInt(raw);
+        value = dma.loadShort(acquire);
         return Outcome.OK;
     }
 
@@ -613,30 +604,18 @@ public final class SplitQueue {
         if (outcome != Outcome.OK) {
             return ringFailed(outcome);
         }
-        if (!isAtomic()) {
+        if (!dma.isShort()) {
             broken(RING_MISALIGNED);
             return Outcome.REFUSED;
         }
-        if (release) {
-            U16.setRelease(dma.segment(), dma.offset(), (short) number);
-        } else {
-            U16.setOpaque(dma.segment(), dma.offset(), (short) number);
-        }
+        dma.storeShort(number, release);
         return Outcome.OK;
-    }
-
-    /**
-     * Whether the two bytes that were resolved can be one access: an IOMMU with a granule of one
-     * byte can put an even address on an odd one, or tear it apart.
-     */
-    private boolean isAtomic() {
-        return dma.reach() >= Short.BYTES && ((dma.segment().address() + dma.offset()) & 1) == 0;
     }
 
     /** Draws the consequence of a failed access to a ring, and returns it unchanged. */
     private Outcome ringFailed(Outcome outcome) {
         switch (outcome) {
-            case FAULT -> state = State.FAULTED;
+            case FAULT -> broken(RING_FAULTED);
             case REFUSED -> broken(RING_REFUSED);
             case OK, ABSENT -> {}
         }
@@ -650,8 +629,7 @@ public final class SplitQueue {
         }
         return switch (outcome) {
             case ABSENT -> Pop.ABSENT;
-            case FAULT -> Pop.FAULT;
-            case REFUSED -> Pop.BROKEN;
+            case FAULT, REFUSED -> Pop.BROKEN;
             case OK -> throw new IllegalStateException("nothing failed");
         };
     }
@@ -664,7 +642,6 @@ public final class SplitQueue {
 
     private Pop notRunning() {
         return switch (state) {
-            case FAULTED -> Pop.FAULT;
             case BROKEN -> Pop.BROKEN;
             case STOPPED -> Pop.EMPTY;
             case RUNNING -> throw new IllegalStateException("running");

@@ -17,6 +17,7 @@ import org.ioasis.memory.Guards;
 import org.ioasis.memory.GuestMemory;
 import org.ioasis.memory.Outcome;
 import org.ioasis.memory.Ram;
+import org.ioasis.virtio.iommu.DomainTable;
 import org.ioasis.virtqueue.Allocation;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -46,6 +47,7 @@ final class IommuAllocationTest {
                     guards,
                     faults,
                     MappingStores.forPageSizes(PAGE, SegmentTables.pool(QUOTA, guards)));
+    private final DomainTable requests = new DomainTable(iommu);
     private final Endpoint endpoint = iommu.plug(1, EndpointProperties.UNLIMITED);
     private final Dma dma = iommu.dma(endpoint, memory, guard);
     private final MemorySegment bytes = MemorySegment.ofArray(new byte[3 * (int) PAGE]);
@@ -58,8 +60,8 @@ final class IommuAllocationTest {
             answers.put(status, new long[1]);
         }
         memory.add(Ram.ram(0, RAM_SIZE));
-        iommu.attach(1, DOMAIN, false, completion);
-        iommu.attach(1, DOMAIN, false, completion);
+        requests.attach(1, DOMAIN, false, completion);
+        requests.attach(1, DOMAIN, false, completion);
     }
 
     private void assertNoGarbage(Runnable round) {
@@ -75,8 +77,8 @@ final class IommuAllocationTest {
         assertNoGarbage(() -> {
             for (int i = 0; i < TIMES; i++) {
                 long first = (i & 63L) << 21;
-                iommu.map(DOMAIN, first, first + 3 * PAGE - 1, 0, READ_WRITE, completion);
-                iommu.unmap(DOMAIN, first, first + 3 * PAGE - 1, completion);
+                requests.map(DOMAIN, first, first + 3 * PAGE - 1, 0, READ_WRITE, completion);
+                requests.unmap(DOMAIN, first, first + 3 * PAGE - 1, completion);
             }
         });
         assertThat(answered(Status.OK)).isEqualTo(2L * TIMES * ATTEMPTS + 2);
@@ -88,8 +90,8 @@ final class IommuAllocationTest {
             for (int i = 0; i < TIMES; i += 100) {
                 iommu.beginBatch();
                 for (int j = 0; j < 100; j++) {
-                    iommu.map(DOMAIN, 0, PAGE - 1, 0, READ_WRITE, completion);
-                    iommu.unmap(DOMAIN, 0, PAGE - 1, completion);
+                    requests.map(DOMAIN, 0, PAGE - 1, 0, READ_WRITE, completion);
+                    requests.unmap(DOMAIN, 0, PAGE - 1, completion);
                 }
                 iommu.endBatch();
             }
@@ -104,9 +106,9 @@ final class IommuAllocationTest {
             for (int i = 0; i < TIMES; i++) {
                 // Another table each time, so that tables wait as well.
                 long first = (i & 7L) << 21;
-                iommu.map(DOMAIN, first, first + PAGE - 1, 0, READ_WRITE, completion);
+                requests.map(DOMAIN, first, first + PAGE - 1, 0, READ_WRITE, completion);
                 other.enter();
-                iommu.unmap(DOMAIN, first, first + PAGE - 1, completion);
+                requests.unmap(DOMAIN, first, first + PAGE - 1, completion);
                 other.leave();
                 guards.poll();
             }
@@ -116,18 +118,18 @@ final class IommuAllocationTest {
 
     @Test
     void refusedRequestsMakeNoGarbage() {
-        iommu.map(DOMAIN, 0, 2 * PAGE - 1, 0, READ_WRITE, completion);
+        requests.map(DOMAIN, 0, 2 * PAGE - 1, 0, READ_WRITE, completion);
         assertNoGarbage(() -> {
             for (int i = 0; i < TIMES; i++) {
-                iommu.map(DOMAIN, PAGE, 3 * PAGE - 1, 0, READ_WRITE, completion); // overlaps
-                iommu.map(DOMAIN, 1, PAGE, 0, READ_WRITE, completion); // misaligned
-                iommu.map(DOMAIN, PAGE, 0, 0, READ_WRITE, completion); // ends before it starts
-                iommu.map(9, 0, PAGE - 1, 0, READ_WRITE, completion); // no such domain
-                iommu.unmap(DOMAIN, PAGE, 2 * PAGE - 1, completion); // splits
-                iommu.unmap(9, 0, PAGE - 1, completion); // no such domain
-                iommu.attach(2, DOMAIN, false, completion); // no such endpoint
-                iommu.attach(1, DOMAIN, true, completion); // another kind of domain
-                iommu.detach(1, 9, completion); // not attached to it
+                requests.map(DOMAIN, PAGE, 3 * PAGE - 1, 0, READ_WRITE, completion); // overlaps
+                requests.map(DOMAIN, 1, PAGE, 0, READ_WRITE, completion); // misaligned
+                requests.map(DOMAIN, PAGE, 0, 0, READ_WRITE, completion); // ends before it starts
+                requests.map(9, 0, PAGE - 1, 0, READ_WRITE, completion); // no such domain
+                requests.unmap(DOMAIN, PAGE, 2 * PAGE - 1, completion); // splits
+                requests.unmap(9, 0, PAGE - 1, completion); // no such domain
+                requests.attach(2, DOMAIN, false, completion); // no such endpoint
+                requests.attach(1, DOMAIN, true, completion); // another kind of domain
+                requests.detach(1, 9, completion); // not attached to it
             }
         });
         long times = (long) TIMES * ATTEMPTS;
@@ -139,12 +141,12 @@ final class IommuAllocationTest {
     @Test
     void refusalsAtALimitMakeNoGarbage() {
         for (int i = 0; i < Machine.STRICT.mappingLimit(); i++) {
-            iommu.map(DOMAIN, i * PAGE, i * PAGE + PAGE - 1, 0, READ_WRITE, completion);
+            requests.map(DOMAIN, i * PAGE, i * PAGE + PAGE - 1, 0, READ_WRITE, completion);
         }
         long beyond = Machine.STRICT.mappingLimit() * PAGE;
         assertNoGarbage(() -> {
             for (int i = 0; i < TIMES; i++) {
-                iommu.map(DOMAIN, beyond, beyond + PAGE - 1, 0, READ_WRITE, completion);
+                requests.map(DOMAIN, beyond, beyond + PAGE - 1, 0, READ_WRITE, completion);
             }
         });
         assertThat(answered(Status.NOMEM)).isEqualTo((long) TIMES * ATTEMPTS);
@@ -152,9 +154,9 @@ final class IommuAllocationTest {
 
     @Test
     void translationMakesNoGarbage() {
-        iommu.map(DOMAIN, 0, PAGE - 1, 0x20000, READ_WRITE, completion);
-        iommu.map(DOMAIN, PAGE, 2 * PAGE - 1, 0x10000, READ_WRITE, completion);
-        iommu.map(DOMAIN, 2 * PAGE, 4 * PAGE - 1, 0x30000, READ_WRITE, completion);
+        requests.map(DOMAIN, 0, PAGE - 1, 0x20000, READ_WRITE, completion);
+        requests.map(DOMAIN, PAGE, 2 * PAGE - 1, 0x10000, READ_WRITE, completion);
+        requests.map(DOMAIN, 2 * PAGE, 4 * PAGE - 1, 0x30000, READ_WRITE, completion);
         long[] good = new long[1];
         assertNoGarbage(() -> {
             for (int i = 0; i < TIMES; i++) {
@@ -171,7 +173,7 @@ final class IommuAllocationTest {
 
     @Test
     void faultsMakeNoGarbage() {
-        iommu.map(DOMAIN, 0, PAGE - 1, 0, MapFlags.READ, completion);
+        requests.map(DOMAIN, 0, PAGE - 1, 0, MapFlags.READ, completion);
         long[] refused = new long[1];
         assertNoGarbage(() -> {
             for (int i = 0; i < TIMES; i++) {

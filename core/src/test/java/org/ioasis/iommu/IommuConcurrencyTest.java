@@ -22,6 +22,7 @@ import org.ioasis.memory.HandClock;
 import org.ioasis.memory.Lease;
 import org.ioasis.memory.Outcome;
 import org.ioasis.memory.Ram;
+import org.ioasis.virtio.iommu.DomainTable;
 import org.junit.jupiter.api.DisplayName;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -68,15 +69,15 @@ class IommuConcurrencyTest {
             long offset = (i % PAGES) * 0x1000L;
             MemorySegment page = ram.asSlice(offset, 0x1000);
             page.fill((byte) (1 + i % 100));
-            await(m, done -> m.iommu.attach(1, 7, false, done));
-            await(m, done -> m.iommu.map(7, 0x5000, 0x5fff, RAM + offset, READ, done));
+            await(m, done -> m.requests.attach(1, 7, false, done));
+            await(m, done -> m.requests.map(7, 0x5000, 0x5fff, RAM + offset, READ, done));
             if (i % 2 == 0) {
-                await(m, done -> m.iommu.unmap(7, 0x5000, 0x5fff, done));
+                await(m, done -> m.requests.unmap(7, 0x5000, 0x5fff, done));
                 page.fill((byte) -1);
             } else {
-                await(m, done -> m.iommu.detach(1, 7, done));
+                await(m, done -> m.requests.detach(1, 7, done));
                 page.fill((byte) -1);
-                await(m, done -> m.iommu.unmap(7, 0x5000, 0x5fff, done));
+                await(m, done -> m.requests.unmap(7, 0x5000, 0x5fff, done));
             }
         }
         isOver.set(true);
@@ -133,17 +134,18 @@ class IommuConcurrencyTest {
                         new FaultQueue(4, 4, clock),
                         MappingStores.forPageSizes(
                                 0x1000, new TablePool(tables, Interrupted.SIZE, guards)));
+        DomainTable requests = new DomainTable(iommu);
         Endpoint one = iommu.plug(1, EndpointProperties.UNLIMITED);
         iommu.plug(2, EndpointProperties.UNLIMITED);
         Replies replies = new Replies();
-        iommu.attach(1, 7, false, replies.as("attach1"));
-        iommu.attach(2, 7, false, replies.as("attach2"));
-        iommu.map(7, 0, 0xfff, RAM, READ, replies.as("map"));
+        requests.attach(1, 7, false, replies.as("attach1"));
+        requests.attach(2, 7, false, replies.as("attach2"));
+        requests.map(7, 0, 0xfff, RAM, READ, replies.as("map"));
         Dma dma = iommu.dma(one, memory, guards.open());
-        tables.atNextLook = () -> iommu.attach(1, 8, true, replies.as("move"));
+        tables.atNextLook = () -> requests.attach(1, 8, true, replies.as("move"));
 
         Lease lease = requireNonNull(dma.pin(0, 1, Access.READ, FOREVER));
-        iommu.unmap(7, 0, 0xfff, replies.as("unmap"));
+        requests.unmap(7, 0, 0xfff, replies.as("unmap"));
         guards.poll();
 
         assertThat(replies.all()).containsExactly("attach1=OK", "attach2=OK", "map=OK");

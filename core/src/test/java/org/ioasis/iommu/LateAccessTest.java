@@ -49,7 +49,7 @@ final class LateAccessTest {
     void anUnmapThatHadToWaitIsRememberedToo() {
         Guard reader = m.guards.open();
         reader.enter();
-        m.iommu.unmap(7, 0, 0xfff, new Replies.One());
+        m.requests.unmap(7, 0, 0xfff, new Replies.One());
         reader.leave();
         m.guards.poll();
 
@@ -91,7 +91,7 @@ final class LateAccessTest {
         m.unmap(7, 0, 0xfff);
         m.detach(1, 7);
 
-        m.iommu.reset();
+        m.reset();
 
         assertThat(explained(dma, 0))
                 .isEqualTo("the endpoint is attached to no domain and bypass is 0");

@@ -9,6 +9,7 @@ import org.ioasis.iommu.mapping.MappingStores;
 import org.ioasis.iommu.mapping.SegmentTables;
 import org.ioasis.iommu.mapping.TablePool;
 import org.ioasis.memory.Guards;
+import org.ioasis.virtio.iommu.DomainTable;
 import org.junit.jupiter.api.Test;
 
 /** Looking at an IOMMU costs as much as what is shown, however many mappings there are. */
@@ -48,10 +49,11 @@ class LookCostTest {
                     guards,
                     new FaultQueue(1, 1, () -> 0),
                     MappingStores.forPageSizes(PAGE, new TablePool(tables, BYTES, guards)));
+    private final DomainTable requests = new DomainTable(iommu);
 
     LookCostTest() {
         iommu.plug(1, EndpointProperties.UNLIMITED);
-        iommu.attach(1, 7, false, status -> {});
+        requests.attach(1, 7, false, status -> {});
         for (long i = 0; i < MAPPINGS; i++) {
             map(i * PAGE, i * PAGE + PAGE - 1);
         }
@@ -60,17 +62,23 @@ class LookCostTest {
     }
 
     private void map(long first, long last) {
-        iommu.map(7, first, last, (first ^ PAGE) * 2, READ, status -> {});
+        requests.map(7, first, last, (first ^ PAGE) * 2, READ, status -> {});
     }
 
     @Test
     void reasonOfARefusedRequestIsFoundWithoutAWalkOverAllMappings() {
-        Refusals refusals = new Refusals(iommu);
+        Domain domain = requests.domain(7);
+        long middle = (MAPPINGS + 1) * PAGE - 1;
+        Replies.One map = new Replies.One();
+        Replies.One unmap = new Replies.One();
         tables.loads = 0;
 
-        assertThat(refusals.map(7, 0, (1L << 40) - 1, 0, Status.INVAL))
+        requests.map(7, 0, (1L << 40) - 1, 0, READ, map);
+        requests.unmap(7, 0, middle, unmap);
+
+        assertThat(map.why(iommu, domain, 0, (1L << 40) - 1))
                 .isEqualTo("overlaps the mapping 0x0..0xfff");
-        assertThat(refusals.unmap(7, 0, (MAPPINGS + 1) * PAGE - 1))
+        assertThat(unmap.why(iommu, domain, 0, middle))
                 .isEqualTo("cuts through the mapping 0x4e20000..0x4e21fff");
         assertThat(tables.loads).isPositive().isLessThan(200);
     }

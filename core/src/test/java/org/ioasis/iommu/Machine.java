@@ -22,6 +22,7 @@ import org.ioasis.memory.Outcome;
 import org.ioasis.memory.PinnedLease;
 import org.ioasis.memory.Ram;
 import org.ioasis.memory.Region;
+import org.ioasis.virtio.iommu.DomainTable;
 
 /**
  * An IOMMU with guest memory for tests: RAM at {@link #RAM}, whose bytes tell their address. One
@@ -47,6 +48,9 @@ final class Machine {
     final TablePool tables = SegmentTables.pool(TABLE_BYTES, guards);
     final Iommu iommu;
 
+    /** What tests ask for by numbers, as a driver does. */
+    final DomainTable requests;
+
     Machine(IommuOptions options) {
         iommu =
                 new Iommu(
@@ -54,6 +58,7 @@ final class Machine {
                         guards,
                         faults,
                         MappingStores.forPageSizes(options.pageSizeMask(), tables));
+        requests = new DomainTable(iommu);
         memory.add(ram);
         MemorySegment bytes = requireNonNull(ram.segment());
         for (long i = 0; i < RAM_SIZE; i++) {
@@ -83,26 +88,36 @@ final class Machine {
 
     Status attach(int endpoint, int domain, boolean bypass) {
         Replies.One reply = new Replies.One();
-        iommu.attach(endpoint, domain, bypass, reply);
+        requests.attach(endpoint, domain, bypass, reply);
         return reply.status();
     }
 
     Status detach(int endpoint, int domain) {
         Replies.One reply = new Replies.One();
-        iommu.detach(endpoint, domain, reply);
+        requests.detach(endpoint, domain, reply);
         return reply.status();
     }
 
     Status map(int domain, long first, long last, long output, int flags) {
         Replies.One reply = new Replies.One();
-        iommu.map(domain, first, last, output, flags, reply);
+        requests.map(domain, first, last, output, flags, reply);
         return reply.status();
     }
 
     Status unmap(int domain, long first, long last) {
         Replies.One reply = new Replies.One();
-        iommu.unmap(domain, first, last, reply);
+        requests.unmap(domain, first, last, reply);
         return reply.status();
+    }
+
+    void reset() {
+        requests.forget();
+        iommu.reset(() -> {});
+    }
+
+    void systemReset() {
+        requests.forget();
+        iommu.systemReset(() -> {});
     }
 
     Outcome access(Dma dma, long iova, Access access) {

@@ -10,6 +10,7 @@ import org.ioasis.iommu.mapping.MappingStores;
 import org.ioasis.iommu.mapping.SegmentTables;
 import org.ioasis.iommu.mapping.TablePool;
 import org.ioasis.memory.Guards;
+import org.ioasis.virtio.iommu.DomainTable;
 import org.junit.jupiter.api.Test;
 
 /**
@@ -26,6 +27,7 @@ final class QuotaTest {
     private static final int TABLES = 16;
 
     private final Guards guards = new Guards(() -> 0, lease -> {});
+    private DomainTable requests = new DomainTable(new Machine(Machine.STRICT).iommu);
     private final TablePool pool = SegmentTables.pool(64 * PAGE, guards);
 
     private Iommu iommu(long endpointMappings, long endpointTables) {
@@ -40,110 +42,113 @@ final class QuotaTest {
         for (int id = 1; id <= 3; id++) {
             iommu.plug(id, EndpointProperties.UNLIMITED);
         }
+        requests = new DomainTable(iommu);
         return iommu;
     }
 
-    private static Status attach(Iommu iommu, int endpoint, int domain) {
+    private Status attach(int endpoint, int domain) {
         Replies.One reply = new Replies.One();
-        iommu.attach(endpoint, domain, false, reply);
+        requests.attach(endpoint, domain, false, reply);
         return reply.status();
     }
 
-    private static Status mapPage(Iommu iommu, int domain, long first) {
+    private Status mapPage(int domain, long first) {
         Replies.One reply = new Replies.One();
-        iommu.map(domain, first, first + PAGE - 1, 0, READ, reply);
+        requests.map(domain, first, first + PAGE - 1, 0, READ, reply);
         return reply.status();
     }
 
-    private static Status unmapPage(Iommu iommu, int domain, long first) {
+    private Status unmapPage(int domain, long first) {
         Replies.One reply = new Replies.One();
-        iommu.unmap(domain, first, first + PAGE - 1, reply);
+        requests.unmap(domain, first, first + PAGE - 1, reply);
         return reply.status();
     }
 
     @Test
     void anEndpointThatHasUsedItsMappingsLeavesOthersTheirs() {
         Iommu iommu = iommu(2, ALL);
-        attach(iommu, 1, 7);
-        attach(iommu, 2, 8);
-        assertThat(mapPage(iommu, 7, 0)).isEqualTo(Status.OK);
-        assertThat(mapPage(iommu, 7, PAGE)).isEqualTo(Status.OK);
+        attach(1, 7);
+        attach(2, 8);
+        assertThat(mapPage(7, 0)).isEqualTo(Status.OK);
+        assertThat(mapPage(7, PAGE)).isEqualTo(Status.OK);
         String before = StateText.of(iommu);
         long tables = pool.tableBytes();
 
-        assertThat(mapPage(iommu, 7, 2 * PAGE)).isEqualTo(Status.NOMEM);
+        assertThat(mapPage(7, 2 * PAGE)).isEqualTo(Status.NOMEM);
 
         assertThat(StateText.of(iommu)).isEqualTo(before);
         assertThat(pool.tableBytes()).isEqualTo(tables);
         assertThat(iommu.refusedByLimit()).isEqualTo(1);
-        assertThat(new Refusals(iommu).map(7, 2 * PAGE, 3 * PAGE - 1, 0, Status.NOMEM))
+        Replies.One reply = new Replies.One();
+        requests.map(7, 2 * PAGE, 3 * PAGE - 1, 0, READ, reply);
+        assertThat(reply.why(iommu, requests.domain(7), 2 * PAGE, 3 * PAGE - 1))
                 .isEqualTo("limit of 2 mappings for the endpoints of domain 0x7 is reached");
-        assertThat(mapPage(iommu, 8, 0)).isEqualTo(Status.OK);
-        assertThat(unmapPage(iommu, 7, 0)).isEqualTo(Status.OK);
-        assertThat(mapPage(iommu, 7, 2 * PAGE)).isEqualTo(Status.OK);
+        assertThat(mapPage(8, 0)).isEqualTo(Status.OK);
+        assertThat(unmapPage(7, 0)).isEqualTo(Status.OK);
+        assertThat(mapPage(7, 2 * PAGE)).isEqualTo(Status.OK);
     }
 
     @Test
     void anOverlapIsSaidBeforeTheLimit() {
         Iommu iommu = iommu(1, ALL);
-        attach(iommu, 1, 7);
-        mapPage(iommu, 7, 0);
+        attach(1, 7);
+        mapPage(7, 0);
 
-        assertThat(mapPage(iommu, 7, 0)).isEqualTo(Status.INVAL);
+        assertThat(mapPage(7, 0)).isEqualTo(Status.INVAL);
         assertThat(iommu.refusedByLimit()).isZero();
     }
 
     @Test
     void aDomainHasTheMappingsOfAllItsEndpointsAndKeepsWhatIsThereWhenOneLeaves() {
         Iommu iommu = iommu(2, ALL);
-        attach(iommu, 1, 7);
-        attach(iommu, 2, 7);
+        attach(1, 7);
+        attach(2, 7);
         for (int i = 0; i < 4; i++) {
-            assertThat(mapPage(iommu, 7, i * PAGE)).isEqualTo(Status.OK);
+            assertThat(mapPage(7, i * PAGE)).isEqualTo(Status.OK);
         }
-        assertThat(mapPage(iommu, 7, 4 * PAGE)).isEqualTo(Status.NOMEM);
+        assertThat(mapPage(7, 4 * PAGE)).isEqualTo(Status.NOMEM);
 
         Replies.One reply = new Replies.One();
-        iommu.detach(2, 7, reply);
+        requests.detach(2, 7, reply);
 
         assertThat(reply.status()).isEqualTo(Status.OK);
         assertThat(iommu.mappingCount()).isEqualTo(4);
-        unmapPage(iommu, 7, 0);
-        unmapPage(iommu, 7, PAGE);
-        assertThat(mapPage(iommu, 7, 0)).isEqualTo(Status.NOMEM);
-        unmapPage(iommu, 7, 2 * PAGE);
-        assertThat(mapPage(iommu, 7, 0)).isEqualTo(Status.OK);
+        unmapPage(7, 0);
+        unmapPage(7, PAGE);
+        assertThat(mapPage(7, 0)).isEqualTo(Status.NOMEM);
+        unmapPage(7, 2 * PAGE);
+        assertThat(mapPage(7, 0)).isEqualTo(Status.OK);
     }
 
     @Test
     void anEndpointThatHasUsedItsTablesLeavesOthersTheirs() {
         Iommu iommu = iommu(ALL, TABLES * PAGE);
-        attach(iommu, 1, 7);
-        attach(iommu, 2, 8);
+        attach(1, 7);
+        attach(2, 8);
         // The top, one for a GiB, and one for each 2 MiB.
         for (int i = 0; i < TABLES - 2; i++) {
-            assertThat(mapPage(iommu, 7, i * MIB2)).isEqualTo(Status.OK);
+            assertThat(mapPage(7, i * MIB2)).isEqualTo(Status.OK);
         }
         String before = StateText.of(iommu);
 
-        assertThat(mapPage(iommu, 7, TABLES * MIB2)).isEqualTo(Status.NOMEM);
+        assertThat(mapPage(7, TABLES * MIB2)).isEqualTo(Status.NOMEM);
 
         assertThat(StateText.of(iommu)).isEqualTo(before);
         assertThat(pool.tableBytes()).isEqualTo(TABLES * PAGE);
         assertThat(iommu.refusedByLimit()).isEqualTo(1);
-        assertThat(mapPage(iommu, 7, PAGE)).as("in a table that is there").isEqualTo(Status.OK);
-        assertThat(mapPage(iommu, 8, 0)).isEqualTo(Status.OK);
-        assertThat(unmapPage(iommu, 7, MIB2)).isEqualTo(Status.OK);
-        assertThat(mapPage(iommu, 7, TABLES * MIB2)).isEqualTo(Status.OK);
+        assertThat(mapPage(7, PAGE)).as("in a table that is there").isEqualTo(Status.OK);
+        assertThat(mapPage(8, 0)).isEqualTo(Status.OK);
+        assertThat(unmapPage(7, MIB2)).isEqualTo(Status.OK);
+        assertThat(mapPage(7, TABLES * MIB2)).isEqualTo(Status.OK);
     }
 
     @Test
     void aDomainHasTheTablesOfAllItsEndpoints() {
-        Iommu iommu = iommu(ALL, TABLES * PAGE);
-        attach(iommu, 1, 7);
-        attach(iommu, 2, 7);
+        Iommu _ = iommu(ALL, TABLES * PAGE);
+        attach(1, 7);
+        attach(2, 7);
         int mapped = 0;
-        while (mapPage(iommu, 7, mapped * MIB2) == Status.OK) {
+        while (mapPage(7, mapped * MIB2) == Status.OK) {
             mapped++;
         }
 
@@ -153,28 +158,28 @@ final class QuotaTest {
 
     @Test
     void tablesAreCountedWhereTheyAreWhateverIsMappedAndUnmapped() {
-        Iommu iommu = iommu(ALL, TABLES * PAGE);
-        attach(iommu, 1, 7);
+        Iommu _ = iommu(ALL, TABLES * PAGE);
+        attach(1, 7);
         for (int turn = 0; turn < 100; turn++) {
             int mapped = 0;
-            while (mapPage(iommu, 7, (mapped & 1) * GIB + (turn + mapped) * MIB2) == Status.OK) {
+            while (mapPage(7, (mapped & 1) * GIB + (turn + mapped) * MIB2) == Status.OK) {
                 mapped++;
             }
             // The top, one for either GiB, and one for each 2 MiB.
             assertThat(mapped).as("turn " + turn).isEqualTo(TABLES - 3);
             Replies.One reply = new Replies.One();
-            iommu.unmap(7, 0, -1L, reply);
+            requests.unmap(7, 0, -1L, reply);
             assertThat(reply.status()).isEqualTo(Status.OK);
         }
     }
 
     @Test
     void allEndpointsTogetherStayWithinTheTablesOfAll() {
-        Iommu iommu = iommu(ALL, ALL);
-        attach(iommu, 1, 7);
-        attach(iommu, 2, 8);
+        Iommu _ = iommu(ALL, ALL);
+        attach(1, 7);
+        attach(2, 8);
         int mapped = 0;
-        while (mapPage(iommu, 7 + (mapped & 1), mapped * MIB2) == Status.OK) {
+        while (mapPage(7 + (mapped & 1), mapped * MIB2) == Status.OK) {
             mapped++;
         }
 

@@ -78,7 +78,7 @@ final class RestorationTest {
         assertThat(restoration.prepare(List.of(pages(1, 2, PAGE, MAPPING_LIMIT), bypass))).isNull();
         assertThat(m.iommu.domainCount()).isZero();
 
-        restoration.commit(true);
+        m.requests.adopt(restoration.commit(true));
 
         assertThat(m.iommu.domains(9, 1000)).containsExactly(pages(1, 2, PAGE, 100), bypass);
         assertThat(m.iommu.isBypassing()).isTrue();
@@ -187,7 +187,7 @@ final class RestorationTest {
                                                 1, false, LARGE, List.of(1), 1, List.of(mapping)))))
                 .isNull();
 
-        restoration.commit(false);
+        m.requests.adopt(restoration.commit(false));
 
         assertThat(m.map(1, 4 * LARGE, 4 * LARGE + PAGE - 1, 0, READ)).isEqualTo(Status.RANGE);
         assertThat(m.unmap(1, 0, -1L)).isEqualTo(Status.OK);

@@ -18,6 +18,7 @@ import org.ioasis.memory.GuestMemory;
 import org.ioasis.memory.Outcome;
 import org.ioasis.memory.Ram;
 import org.ioasis.memory.Region;
+import org.ioasis.virtio.iommu.DomainTable;
 import org.junit.jupiter.api.Test;
 
 /** What an access remembers to make its next step cheap must not outlive its guarded section. */
@@ -35,6 +36,7 @@ final class SectionTest {
                     guards,
                     new FaultQueue(4, 4, () -> 0),
                     MappingStores.forPageSizes(PAGE, pool));
+    private final DomainTable requests = new DomainTable(iommu);
     private final GuestMemory memory = new GuestMemory(guards, 4);
     private final Completion ok = status -> assertThat(status).isEqualTo(Status.OK);
 
@@ -59,11 +61,11 @@ final class SectionTest {
         add(Ram.ram(2 * RAM, PAGE), 3);
         Endpoint one = iommu.plug(1, EndpointProperties.UNLIMITED);
         iommu.plug(2, EndpointProperties.UNLIMITED);
-        iommu.attach(1, 7, false, ok);
-        iommu.attach(2, 8, false, ok);
+        requests.attach(1, 7, false, ok);
+        requests.attach(2, 8, false, ok);
         Dma dma = iommu.dma(one, memory, guards.open());
-        iommu.map(7, 0, PAGE - 1, RAM + PAGE, READ, ok);
-        iommu.map(7, PAGE, 2 * PAGE - 1, RAM, READ, ok);
+        requests.map(7, 0, PAGE - 1, RAM + PAGE, READ, ok);
+        requests.map(7, PAGE, 2 * PAGE - 1, RAM, READ, ok);
         // This access stops at a page's end, and its next step would be the page behind.
         dma.enter();
         assertThat(dma.resolve(PAGE - 8, 16, Access.READ)).isEqualTo(Outcome.OK);
@@ -72,15 +74,15 @@ final class SectionTest {
 
         // Domain 7 keeps its tables until domain 8 has some to keep, which then gets them, and puts
         // a mapping of a second page into each.
-        iommu.unmap(7, 0, 2 * PAGE - 1, ok);
-        iommu.map(8, 0, PAGE - 1, 2 * RAM, READ, ok);
-        iommu.unmap(8, 0, PAGE - 1, ok);
+        requests.unmap(7, 0, 2 * PAGE - 1, ok);
+        requests.map(8, 0, PAGE - 1, 2 * RAM, READ, ok);
+        requests.unmap(8, 0, PAGE - 1, ok);
         for (long at = PAGE; at < 4 * MIB2; at += MIB2) {
-            iommu.map(8, at, at + PAGE - 1, 2 * RAM, READ, ok);
+            requests.map(8, at, at + PAGE - 1, 2 * RAM, READ, ok);
         }
         assertThat(pool.tableBytes()).isEqualTo(6 * PAGE);
         // One large leaf in domain 7 over memory in two regions.
-        iommu.map(7, 0, MIB2 - 1, RAM, READ, ok);
+        requests.map(7, 0, MIB2 - 1, RAM, READ, ok);
 
         assertThat(readAcross(dma, PAGE)).isEqualTo("OK 1 2");
     }

@@ -9,6 +9,7 @@ import static org.ioasis.iommu.mapping.MapFlags.READ;
 
 import java.util.ArrayList;
 import java.util.List;
+import org.ioasis.iommu.mapping.Translation.Kind;
 import org.ioasis.memory.Access;
 import org.ioasis.memory.Dma;
 import org.ioasis.memory.Guard;
@@ -141,7 +142,7 @@ final class UnplugTest {
         m.iommu.unplug(endpoint, () -> told.add("gone, lease revoked: " + lease.isRevoked()));
         assertThat(told).isEmpty();
 
-        m.iommu.reset();
+        m.reset();
         lease.close();
         m.guards.poll();
 
@@ -152,13 +153,13 @@ final class UnplugTest {
     @Test
     void aResetEndsItsWaitForAListener() {
         List<DomainListener.Answer> owed = new ArrayList<>();
-        m.iommu.listen(endpoint, new LateListener(owed));
+        m.iommu.listen(endpoint.attachment(), new LateListener(owed));
         m.attach(1, 7);
-        m.iommu.map(7, 0, 0xfff, RAM, READ, new Replies.One());
+        m.requests.map(7, 0, 0xfff, RAM, READ, new Replies.One());
         unplug();
         assertThat(told).isEmpty();
 
-        m.iommu.reset();
+        m.reset();
 
         assertThat(told).containsExactly("gone");
         assertThat(m.plug(1)).isNotNull();
@@ -167,10 +168,10 @@ final class UnplugTest {
     @Test
     void itTakesItsTurnBehindAListenersAnswer() {
         List<DomainListener.Answer> owed = new ArrayList<>();
-        m.iommu.listen(endpoint, new LateListener(owed));
+        m.iommu.listen(endpoint.attachment(), new LateListener(owed));
         m.attach(1, 7);
         Replies replies = new Replies();
-        m.iommu.map(7, 0, 0xfff, RAM, READ, replies.as("map"));
+        m.requests.map(7, 0, 0xfff, RAM, READ, replies.as("map"));
 
         unplug();
 
@@ -183,20 +184,36 @@ final class UnplugTest {
         assertThat(told).containsExactly("gone");
     }
 
-    private record LateListener(List<DomainListener.Answer> owed) implements DomainListener {
-        @Override
-        public void mapped(long first, long last, long output, int flags, Answer answer) {
-            owed.add(answer);
+    /** Owes an answer from its first mapping on. */
+    private static final class LateListener implements DomainListener {
+        private final List<Answer> owed;
+        private boolean isLate;
+
+        LateListener(List<Answer> owed) {
+            this.owed = owed;
         }
 
         @Override
-        public void unmapped(long first, long last, Answer answer) {
-            owed.add(answer);
+        public void begin() {}
+
+        @Override
+        public void translation(Kind kind) {}
+
+        @Override
+        public void mapped(long first, long last, long output, int flags) {
+            isLate = true;
         }
 
         @Override
-        public void cleared() {
-            owed.clear();
+        public void unmapped(long first, long last) {}
+
+        @Override
+        public void commit(Answer answer) {
+            if (isLate) {
+                owed.add(answer);
+            } else {
+                answer.ok();
+            }
         }
     }
 }

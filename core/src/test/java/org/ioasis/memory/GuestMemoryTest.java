@@ -3,11 +3,14 @@ package org.ioasis.memory;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.fail;
 
+import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.SplittableRandom;
 import org.ioasis.memory.GuestMemory.Change;
+import org.ioasis.virtqueue.Allocation;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.DisplayName;
 import org.junit.jupiter.api.Tag;
@@ -22,7 +25,13 @@ class GuestMemoryTest {
     private final GuestMemory memory = new GuestMemory(guards, 8);
 
     private @Nullable Region find(long gpa) {
-        return memory.table().find(gpa);
+        return memory.find(gpa);
+    }
+
+    private List<Region> regions() {
+        List<Region> regions = new ArrayList<>();
+        memory.forEachRegion(regions::add);
+        return regions;
     }
 
     @Test
@@ -42,8 +51,7 @@ class GuestMemoryTest {
         assertThat(memory.add(Ram.rom(0, 1L << 40))).isEqualTo(Change.OVERLAPS);
         assertThat(memory.add(Ram.rom(0x10800, 1))).isEqualTo(Change.OVERLAPS);
 
-        assertThat(memory.regionCount()).isEqualTo(1);
-        assertThat(memory.region(0)).isSameAs(there);
+        assertThat(regions()).containsExactly(there);
         assertThat(find(0xffff)).isNull();
         assertThat(find(0x12000)).isNull();
     }
@@ -71,22 +79,122 @@ class GuestMemoryTest {
     }
 
     @Test
-    void onlyTheExactRegionIsRemoved() {
+    void removalThatWouldCutARegionIsRefusedAndChangesNothing() {
+        Region low = Ram.ram(0x10000, 0x2000);
+        Region high = Ram.ram(0x20000, 0x2000);
+        memory.add(low);
+        memory.add(high);
+        long[][] cuts = {
+            {0x10000, 0x10fff},
+            {0x11000, 0x11fff},
+            {0x10800, 0x117ff},
+            {0xf000, 0x11ffe},
+            {0x10000, 0x20fff},
+            {0x11000, 0x21fff},
+            {0, 0x20000},
+            {0x11fff, -1L}
+        };
+        for (long[] cut : cuts) {
+            assertThat(memory.remove(cut[0], cut[1], () -> fail("removed")))
+                    .as("0x%x..0x%x", cut[0], cut[1])
+                    .isEqualTo(Change.CUTS);
+        }
+
+        assertThat(regions()).containsExactly(low, high);
+        assertThat(find(0x10000)).isSameAs(low);
+        assertThat(find(0x21fff)).isSameAs(high);
+    }
+
+    @Test
+    void removalWhereNothingIsIsMissing() {
         memory.add(Ram.ram(0x10000, 0x2000));
+
+        assertThat(memory.remove(0, 0xffff, () -> fail("removed"))).isEqualTo(Change.MISSING);
+        assertThat(memory.remove(0x12000, -1L, () -> fail("removed"))).isEqualTo(Change.MISSING);
+
+        assertThat(memory.regionCount()).isOne();
+    }
+
+    @Test
+    void removalTakesEveryRegionThatLiesWholeInIt() {
+        Region below = Ram.ram(0, 0x1000);
+        Region above = Ram.ram(4 * MIB_2, 0x1000);
+        memory.add(below);
+        memory.add(above);
+        memory.add(Ram.ram(0x1000, 0x1000));
+        memory.add(Ram.ram(MIB_2 - 0x1000, 0x2000));
+        memory.add(Ram.ram(2 * MIB_2, MIB_2));
         List<String> unused = new ArrayList<>();
 
-        assertThat(memory.remove(0x10000, 0x10fff, () -> unused.add("part")))
-                .isEqualTo(Change.MISSING);
-        assertThat(memory.remove(0x11000, 0x11fff, () -> unused.add("end")))
-                .isEqualTo(Change.MISSING);
-        assertThat(memory.remove(0, -1L, () -> unused.add("all"))).isEqualTo(Change.MISSING);
-
-        assertThat(unused).isEmpty();
-        assertThat(memory.regionCount()).isEqualTo(1);
-        assertThat(memory.remove(0x10000, 0x11fff, () -> unused.add("exact")))
+        assertThat(memory.remove(0x1000, 4 * MIB_2 - 1, () -> unused.add("three")))
                 .isEqualTo(Change.DONE);
-        assertThat(unused).containsExactly("exact");
-        assertThat(find(0x10000)).isNull();
+
+        assertThat(unused).containsExactly("three");
+        assertThat(regions()).containsExactly(below, above);
+        for (long gpa : new long[] {0x1000, MIB_2 - 1, MIB_2, 2 * MIB_2, 3 * MIB_2 - 1}) {
+            assertThat(find(gpa)).as("0x%x", gpa).isNull();
+        }
+        assertThat(memory.remove(0, -1L, () -> unused.add("all"))).isEqualTo(Change.DONE);
+        assertThat(unused).containsExactly("three", "all");
+        assertThat(regions()).isEmpty();
+    }
+
+    @Test
+    void asManyRegionsAsThereMayBeCostNoMoreEachThanAFew() {
+        GuestMemory many = new GuestMemory(guards, GuestMemory.REGION_LIMIT);
+        Allocation allocation = new Allocation();
+        List<Region> pages = new ArrayList<>();
+        for (int i = 0; i < GuestMemory.REGION_LIMIT; i++) {
+            // In no order that a list would like, over 256 MiB and, one in four, far above.
+            long page = (i * 40_504L) % GuestMemory.REGION_LIMIT;
+            pages.add(Ram.rom((i % 4 == 0 ? 1L << 50 : 0) + page * 0x1000, 0x1000));
+        }
+
+        long before = allocation.bytes();
+        for (Region page : pages) {
+            assertThatAdded(many, page);
+        }
+        long perRegion = (allocation.bytes() - before) / pages.size();
+
+        assertThat(perRegion).isLessThan(2048);
+        assertThat(many.regionCount()).isEqualTo(GuestMemory.REGION_LIMIT);
+        assertThat(many.add(Ram.rom(1L << 60, 0x1000))).isEqualTo(Change.LIMIT);
+        assertThat(many.find(1L << 60)).isNull();
+        before = allocation.bytes();
+        for (Region page : pages) {
+            boolean isFound =
+                    page.equals(many.find(page.gpaFirst()))
+                            && page.equals(many.find(page.gpaLast()));
+            if (!isFound) {
+                fail("not found: " + page);
+            }
+        }
+        assertThat(allocation.bytes() - before).as("lookups").isLessThan(4096);
+        assertThat(many.remove(0, -1L, () -> {})).isEqualTo(Change.DONE);
+        assertThat(many.regionCount()).isZero();
+    }
+
+    private static void assertThatAdded(GuestMemory memory, Region region) {
+        if (memory.add(region) != Change.DONE) {
+            fail("not added: " + region);
+        }
+    }
+
+    @Test
+    void accessToARegionWithoutADescriptorIsRefusedAndCounted() {
+        memory.add(new Region(0x1000, 0x1fff, null, true, null));
+        memory.add(Ram.readOnly(0x2000, 0x1000));
+        DirectDma dma = new DirectDma(memory, guards.open());
+        MemorySegment bytes = MemorySegment.ofArray(new byte[16]);
+
+        dma.enter();
+        assertThat(dma.write(0x1000, bytes, 0, 16)).isEqualTo(Outcome.REFUSED);
+        assertThat(dma.read(0x1ff8, bytes, 0, 8)).isEqualTo(Outcome.REFUSED);
+        assertThat(dma.read(0x2000, bytes, 0, 16)).isEqualTo(Outcome.OK);
+        assertThat(dma.write(0x2000, bytes, 0, 16)).isEqualTo(Outcome.REFUSED);
+        dma.leave();
+
+        assertThat(memory.unreachableAccesses()).isEqualTo(2);
     }
 
     @Test
@@ -153,8 +261,7 @@ class GuestMemoryTest {
         assertThat(find(0)).isNull();
         assertThat(find(Long.MAX_VALUE)).isSameAs(beforeSignBit);
         assertThat(find(Long.MIN_VALUE)).isSameAs(afterSignBit);
-        assertThat(memory.region(0)).isSameAs(beforeSignBit);
-        assertThat(memory.region(2)).isSameAs(last);
+        assertThat(regions()).containsExactly(beforeSignBit, afterSignBit, last);
     }
 
     @Test
@@ -181,7 +288,7 @@ class GuestMemoryTest {
     void limitsOutsideTheIndexAreRefused() {
         assertThatThrownBy(() -> new GuestMemory(guards, 0))
                 .isInstanceOf(IllegalArgumentException.class);
-        assertThatThrownBy(() -> new GuestMemory(guards, 32768))
+        assertThatThrownBy(() -> new GuestMemory(guards, 65536))
                 .isInstanceOf(IllegalArgumentException.class);
     }
 
@@ -207,6 +314,7 @@ class GuestMemoryTest {
         for (int round = 0; round < 300; round++) {
             GuestMemory many = new GuestMemory(guards, 64);
             List<Region> model = new ArrayList<>();
+            List<Region> removed = new ArrayList<>();
             for (int i = 0; i < 60; i++) {
                 long first = bases[random.nextInt(bases.length)] + random.nextLong(8 * MIB_2);
                 long size = 1 + random.nextLong(random.nextBoolean() ? 0x3000 : 4 * MIB_2);
@@ -221,6 +329,19 @@ class GuestMemoryTest {
                         .isEqualTo(overlaps ? Change.OVERLAPS : Change.DONE);
                 if (!overlaps) {
                     model.add(region);
+                }
+                if (random.nextInt(4) == 0 && !model.isEmpty()) {
+                    Region gone = model.remove(random.nextInt(model.size()));
+                    assertThat(many.remove(gone.gpaFirst(), gone.gpaLast(), () -> {}))
+                            .as("seed %d round %d", seed, round)
+                            .isEqualTo(Change.DONE);
+                    removed.add(gone);
+                }
+            }
+            for (Region gone : removed) {
+                long gpa = gone.gpaFirst();
+                if (model.stream().noneMatch(r -> r.overlaps(gpa, gpa))) {
+                    assertThat(many.find(gpa)).as("seed %d round %d", seed, round).isNull();
                 }
             }
             for (Region region : model) {
@@ -237,7 +358,7 @@ class GuestMemoryTest {
                         }) {
                     Region expected =
                             model.stream().filter(r -> r.overlaps(gpa, gpa)).findAny().orElse(null);
-                    assertThat(many.table().find(gpa))
+                    assertThat(many.find(gpa))
                             .as("seed %d round %d gpa 0x%x", seed, round, gpa)
                             .isSameAs(expected);
                 }

@@ -12,6 +12,8 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.Executors;
 import org.junit.jupiter.api.Test;
 
@@ -224,7 +226,7 @@ class LeaseTest {
         Guards strict = new Guards(clock, unrevocable::add);
         GuestMemory held = new GuestMemory(strict, 8);
         held.add(Ram.ram(0x10000, 0x1000));
-        StuckLease stuck = new StuckLease(strict, held);
+        StuckLease stuck = new StuckLease(strict, held, held, this, 0x10000, 0x1000f);
         held.remove(0x10000, 0x10fff, () -> removed.add("held"));
 
         clock.advance(10);
@@ -232,19 +234,46 @@ class LeaseTest {
         strict.poll();
         strict.poll();
 
-        assertThat(unrevocable).containsExactly(stuck.lease);
+        assertThat(unrevocable).containsExactly(stuck.lease());
         assertThat(removed).isEmpty();
-        assertThat(stuck.lease.isRevoked()).isFalse();
+        assertThat(stuck.lease().isRevoked()).isFalse();
         assertThat(strict.hasPending()).isTrue();
         stuck.release();
-        stuck.lease.close();
+        stuck.lease().close();
         strict.poll();
         assertThat(removed).containsExactly("held");
     }
 
     @Test
+    void whatWasSaidToBeRevokedIsNotTakenBack() throws InterruptedException {
+        StuckLease stuck = new StuckLease(guards, memory, memory, this, 0x10000, 0x1000f);
+        AtomicBoolean isOver = new AtomicBoolean();
+        AtomicInteger wasRevoked = new AtomicInteger();
+        Thread borrower =
+                Thread.ofPlatform()
+                        .start(() -> {
+                            while (!isOver.get()) {
+                                if (stuck.lease().isRevoked()) {
+                                    wasRevoked.incrementAndGet();
+                                }
+                            }
+                        });
+
+        for (int i = 0; i < 100_000; i++) {
+            assertThat(stuck.lease().takeBack(false)).isFalse();
+        }
+        isOver.set(true);
+        borrower.join();
+
+        assertThat(wasRevoked).hasValue(0);
+        stuck.release();
+        assertThat(stuck.lease().takeBack(false)).isTrue();
+        assertThat(stuck.lease().isRevoked()).isTrue();
+    }
+
+    @Test
     void aResetDoesNotWaitForWhatASystemCallHolds() {
-        StuckLease stuck = new StuckLease(guards, memory);
+        StuckLease stuck = new StuckLease(guards, memory, memory, this, 0x10000, 0x1000f);
         Lease other = pin(0x20000, 1, FOREVER);
 
         guards.awaitNow(
@@ -261,60 +290,11 @@ class LeaseTest {
                 });
 
         assertThat(removed).containsExactly("reset");
-        assertThat(unrevocable).containsExactly(stuck.lease);
+        assertThat(unrevocable).containsExactly(stuck.lease());
         assertThat(other.isRevoked()).isTrue();
         assertThat(guards.hasPending()).isFalse();
         stuck.release();
-        stuck.lease.close();
+        stuck.lease().close();
         assertThat(guards.leaseCount()).isZero();
-    }
-
-    /** A lease whose arena refuses to close, as it does while a system call uses its memory. */
-    private static final class StuckLease {
-        private boolean isReleased;
-        private final PinnedLease lease;
-
-        StuckLease(Guards guards, GuestMemory memory) {
-            Arena real = Arena.ofShared();
-            Arena stuck =
-                    new Arena() {
-                        @Override
-                        public MemorySegment allocate(long byteSize, long byteAlignment) {
-                            return real.allocate(byteSize, byteAlignment);
-                        }
-
-                        @Override
-                        public MemorySegment.Scope scope() {
-                            return real.scope();
-                        }
-
-                        @Override
-                        public void close() {
-                            if (!isReleased) {
-                                throw new IllegalStateException("session is acquired by 1 clients");
-                            }
-                            real.close();
-                        }
-                    };
-            lease =
-                    new PinnedLease(
-                            guards.leases(),
-                            memory,
-                            this,
-                            guards.epoch(),
-                            0x10000,
-                            0x1000f,
-                            memory,
-                            0x10000,
-                            0,
-                            () -> {},
-                            stuck,
-                            stuck.allocate(16));
-            guards.leases().add(lease);
-        }
-
-        void release() {
-            isReleased = true;
-        }
     }
 }

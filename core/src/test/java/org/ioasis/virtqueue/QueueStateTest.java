@@ -43,12 +43,11 @@ final class QueueStateTest {
     @Test
     void aQueueThatDoesNotRunHasNothing() {
         assertThat(isPossible(State.STOPPED, "", 0, 0, 0)).isTrue();
-        assertThat(isPossible(State.FAULTED, "", 0, 0, 0)).isTrue();
         assertThat(isPossible(State.BROKEN, "why", 0, 0, 0)).isTrue();
 
         assertThat(isPossible(State.BROKEN, "", 0, 0, 0)).isFalse();
         assertThat(isPossible(State.STOPPED, "why", 0, 0, 0)).isFalse();
-        assertThat(isPossible(State.FAULTED, "", 1, 1, 1)).isFalse();
+        assertThat(isPossible(State.BROKEN, "why", 1, 1, 1)).isFalse();
         assertThat(isPossible(State.STOPPED, "", 1, 1, 0, 0)).isFalse();
     }
 

@@ -288,19 +288,18 @@ class SplitQueueHostileTest {
         for (long ring : rings) {
             start(true);
             dma.trap(ring, ring + 15, Outcome.FAULT);
-            assertThat(pop()).isEqualTo(Pop.FAULT);
+            assertThat(pop()).isEqualTo(Pop.BROKEN);
             dma.clearTraps();
             int faults = dma.faults();
-            assertThat(queue.isFaulted()).isTrue();
-            assertThat(queue.brokenReason()).isNull();
-            assertThat(pop()).isEqualTo(Pop.FAULT);
+            assertThat(queue.brokenReason()).isEqualTo(SplitQueue.RING_FAULTED);
+            assertThat(pop()).isEqualTo(Pop.BROKEN);
             dma.enter();
-            assertThat(queue.resumeKicks()).isEqualTo(Pop.FAULT);
-            assertThat(queue.publish()).isEqualTo(Outcome.FAULT);
+            assertThat(queue.resumeKicks()).isEqualTo(Pop.BROKEN);
+            assertThat(queue.publish()).isEqualTo(Outcome.REFUSED);
             dma.leave();
             assertThat(dma.faults()).isEqualTo(faults);
             queue.stop();
-            assertThat(queue.isFaulted()).isFalse();
+            assertThat(queue.brokenReason()).isNull();
         }
     }
 

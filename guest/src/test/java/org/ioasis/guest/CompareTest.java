@@ -9,6 +9,7 @@ import java.util.Map;
 import org.ioasis.compare.Comparison;
 import org.ioasis.compare.ComparisonReport;
 import org.ioasis.compare.Explanation;
+import org.ioasis.compare.Selection;
 import org.ioasis.guestkit.Host;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -29,6 +30,23 @@ class CompareTest {
                         "D-05", "D-11", "D-16", "D-18", "D-21", "D-23", "D-30", "D-32", "D-39",
                         "D-47", "D-58", "P-01", "P-02", "P-03", "P-09", "S-26", "S-30", "T3", "T5");
         assertThat(report.rebuilds()).isPositive();
+    }
+
+    /** With bypass off at the start, and before the driver has asked for anything. */
+    @Test
+    void anAccessBeforeTheFirstRequestIsToldToTheDriver() throws Exception {
+        Selection access = Selection.parse("1:0").orElseThrow();
+
+        ComparisonReport report = new Comparison(5, access, Host.current(), Cells.progress()).run();
+
+        assertThat(report.isOk()).as(report.text()).isTrue();
+        assertThat(report.requests()).isZero();
+        assertThat(report.rows())
+                .filteredOn(row -> row.kind().startsWith("DMA "))
+                .extracting(ComparisonReport.Row::ours)
+                .singleElement()
+                .asString()
+                .startsWith("fault DOMAIN ");
     }
 
     @Test

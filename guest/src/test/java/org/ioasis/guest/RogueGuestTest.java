@@ -27,6 +27,7 @@ import org.ioasis.guestkit.KernelChoice;
 import org.ioasis.guestkit.Provisioner;
 import org.ioasis.iommu.IommuOptions;
 import org.ioasis.iommu.Status;
+import org.ioasis.live.MachineView;
 import org.ioasis.loop.IdlePolicy;
 import org.ioasis.machine.Disk;
 import org.ioasis.machine.DiskOptions;
@@ -110,7 +111,12 @@ class RogueGuestTest {
                             control,
                             "stop".getBytes(StandardCharsets.US_ASCII),
                             StandardOpenOption.WRITE);
-                    assertThat(qemu.await(PATIENCE, () -> System.out.println(machine.dump())))
+                    assertThat(
+                                    qemu.await(
+                                            PATIENCE,
+                                            () ->
+                                                    System.out.println(
+                                                            MachineView.of(machine).text())))
                             .isEqualTo(new QemuProcess.End.Exited(0));
                     assertThat(qemu.report().failure()).as(text()).isEmpty();
                     assertThat(qemu.report().isFinished()).as(text()).isTrue();
@@ -182,7 +188,8 @@ class RogueGuestTest {
 
     private static void assertIsTranslated(Machine machine, Rng rogue, Disk target) {
         assertThat(machine.requests(RequestType.ATTACH, Status.OK)).isPositive();
-        assertThat(machine.dump()).containsPattern("endpoint 0x28: domain 0x");
+        assertThat(MachineView.of(machine).text())
+                .containsPattern("endpoint 0x28\n(?:      .*\n)*?      attached to domain 0x");
         assertThat(rogue.requests().bytes()).as("bytes for the guest").isPositive();
         assertThat(rogue.accesses().translations()).isPositive();
         assertThat(target.accesses().bypassedAfterAttach()).isZero();

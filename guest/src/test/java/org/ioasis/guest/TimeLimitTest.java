@@ -19,8 +19,8 @@ class TimeLimitTest {
             assertThat(code).as(command.output()).isEqualTo(1);
             assertThat(command.output())
                     .contains("the guest does not end; state of the devices:")
-                    .contains("loop machine:")
-                    .contains("endpoint 0x10:")
+                    .contains("machine machine\n  iommu iommu0\n")
+                    .contains("endpoint 0x10\n")
                     .contains("PROBLEM: the guest did not end within 1 s");
         }
     }

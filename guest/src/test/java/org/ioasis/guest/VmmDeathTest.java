@@ -13,6 +13,7 @@ import java.util.stream.Stream;
 import org.ioasis.guestkit.Cleanup;
 import org.ioasis.guestkit.Host;
 import org.ioasis.iommu.Iommu;
+import org.ioasis.live.MachineView;
 import org.ioasis.machine.Machine;
 import org.ioasis.run.GuestSetup;
 import org.ioasis.vm.GuestEvent;
@@ -71,7 +72,7 @@ class VmmDeathTest {
                 assertThat(mappedOnLoop(machine)).as("after death " + i).isEqualTo("0 in 0");
             }
 
-            assertThat(machine.internalFailures()).as(machine.dump()).isZero();
+            assertThat(machine.internalFailures()).as(MachineView.of(machine).text()).isZero();
             assertThat(machine.faults()).isZero();
             assertThat(machine.iommus().getFirst().server().sessionCount()).isEqualTo(DEATHS);
             verify(setup, cleanup);
@@ -94,12 +95,18 @@ class VmmDeathTest {
                             }
                         })) {
             assertThat(begun.await(LIMIT_SECONDS, TimeUnit.SECONDS))
-                    .as("the guest begins its I/O: " + qemu.report() + "\n" + machine.dump())
+                    .as(
+                            "the guest begins its I/O: "
+                                    + qemu.report()
+                                    + "\n"
+                                    + MachineView.of(machine).text())
                     .isTrue();
             long target = machine.accesses().translatedBytes() + bytes;
             long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(LIMIT_SECONDS);
             while (machine.accesses().translatedBytes() <= target) {
-                assertThat(System.nanoTime() - deadline).as(machine.dump()).isNegative();
+                assertThat(System.nanoTime() - deadline)
+                        .as(MachineView.of(machine).text())
+                        .isNegative();
                 Thread.sleep(1);
             }
 
@@ -125,7 +132,9 @@ class VmmDeathTest {
         long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(LIMIT_SECONDS);
         while (machine.iommus().getFirst().server().hasSession()
                 || machine.disks().stream().anyMatch(disk -> disk.server().hasSession())) {
-            assertThat(System.nanoTime() - deadline).as(machine.dump()).isNegative();
+            assertThat(System.nanoTime() - deadline)
+                    .as(MachineView.of(machine).text())
+                    .isNegative();
             Thread.sleep(1);
         }
     }
@@ -139,7 +148,7 @@ class VmmDeathTest {
                         cleanup,
                         event -> {})) {
             assertThat(qemu.await(Duration.ofSeconds(LIMIT_SECONDS), () -> {}))
-                    .as(qemu.report() + "\n" + setup.machine().dump())
+                    .as(qemu.report() + "\n" + MachineView.of(setup.machine()).text())
                     .isEqualTo(new QemuProcess.End.Exited(0));
             assertThat(qemu.report().isFinished()).as(qemu.report().toString()).isTrue();
         }

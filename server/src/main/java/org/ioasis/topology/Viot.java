@@ -8,6 +8,7 @@ import java.lang.foreign.ValueLayout;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.util.List;
+import java.util.Optional;
 
 /**
  * Writes the Virtual I/O Translation table: virtio-iommu devices on PCI or at an address, and the
@@ -145,6 +146,16 @@ public final class Viot {
             return endpointFirst + bdfLast - bdfFirst;
         }
 
+        /**
+         * Why it may be too wide, for people; empty if it names functions of one device only. See
+         * {@link ViotReport#warnings}.
+         */
+        public Optional<String> warning() {
+            return bdfFirst >> 3 == bdfLast >> 3
+                    ? Optional.empty()
+                    : Optional.of(wide(function(segment, bdfFirst), function(segment, bdfLast)));
+        }
+
         boolean holds(Iommu other) {
             return other.segment == segment && bdfFirst <= other.bdf && other.bdf <= bdfLast;
         }
@@ -159,6 +170,18 @@ public final class Viot {
     public enum OwnFunction {
         REFUSED,
         ALLOWED
+    }
+
+    /** Segment, bus, device and function as people write them. */
+    static String function(int segment, int bdf) {
+        return "%04x:%02x:%02x.%x".formatted(segment, bdf >> 8, bdf >> 3 & 0x1f, bdf & 7);
+    }
+
+    static String wide(String first, String last) {
+        return "the range %s to %s names more than one device: every function that the guest finds in it must be"
+                        .formatted(first, last)
+                + " an endpoint, or Linux 7 gives up the whole IOMMU without a word; name what is there, or declare"
+                + " the others (serve --present)";
     }
 
     /** Bus, device and function as one number. */

@@ -2,6 +2,7 @@
 package org.ioasis.topology;
 
 import static org.ioasis.spec.ViotLayout.*;
+import static org.ioasis.topology.Viot.function;
 
 import java.util.ArrayList;
 import java.util.Comparator;
@@ -10,6 +11,9 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.SortedSet;
+import java.util.StringJoiner;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Reads any Virtual I/O Translation table (ACPI 6.5, 5.2.36) and says in plain words what is wrong
@@ -24,6 +28,9 @@ public record ViotReport(List<Node> nodes, List<Finding> findings) {
     public static final int SIZE_MAX = HEADER_SIZE + 0xffff * PCI_RANGE_SIZE;
 
     private static final int FINDINGS_MAX = 100;
+
+    /** Of the gaps of one range. */
+    private static final int GAPS_SHOWN = 8;
 
     /** Overlaps are looked for by comparing each with each, among as many nodes as this. */
     private static final int COMPARED_MAX = 2048;
@@ -77,6 +84,11 @@ public record ViotReport(List<Node> nodes, List<Finding> findings) {
 
         boolean isOrdered() {
             return segmentStart <= segmentEnd && bdfStart <= bdfEnd;
+        }
+
+        /** Names functions of more than one device. */
+        boolean isWide() {
+            return isOrdered() && (segmentStart != segmentEnd || bdfStart >> 3 != bdfEnd >> 3);
         }
 
         boolean holds(int segment, int bdf) {
@@ -147,6 +159,86 @@ public record ViotReport(List<Node> nodes, List<Finding> findings) {
         }
     }
 
+    /**
+     * What is no mistake of the table and may cost the guest its IOMMU: ranges over more than one
+     * device. Linux 7 asks for every function that it finds in a range, and gives up the whole
+     * IOMMU, without a word, at the first that is no endpoint of it.
+     */
+    public List<Finding> warnings() {
+        List<Finding> warnings = new ArrayList<>();
+        for (Node node : nodes) {
+            if (node instanceof PciRange range && range.isWide()) {
+                warnings.add(
+                        new Finding(
+                                range.offset,
+                                false,
+                                Viot.wide(
+                                        function(range.segmentStart, range.bdfStart),
+                                        function(range.segmentEnd, range.bdfEnd))));
+            }
+        }
+        return List.copyOf(warnings);
+    }
+
+    /**
+     * Ranges with ids that nobody would answer for, where it is known what is served: of more use
+     * than {@link #warnings}.
+     *
+     * @param served the endpoints of each IOMMU, by its function: segment and BDF in 16 bits each
+     */
+    public List<Finding> unserved(Map<Integer, ? extends SortedSet<Long>> served) {
+        List<Finding> unserved = new ArrayList<>();
+        for (Node node : nodes) {
+            if (node instanceof PciRange range
+                    && range.isOrdered()
+                    && at(range.outputNode) instanceof PciIommu iommu) {
+                SortedSet<Long> ids = served.get(iommu.segment << 16 | iommu.bdf);
+                String text =
+                        ids == null
+                                ? "its IOMMU %s is not served"
+                                        .formatted(function(iommu.segment, iommu.bdf))
+                                : gaps(range, ids);
+                if (!text.isEmpty()) {
+                    unserved.add(new Finding(range.offset, false, text));
+                }
+            }
+        }
+        return List.copyOf(unserved);
+    }
+
+    private @Nullable Node at(int offset) {
+        return nodes.stream().filter(node -> node.offset() == offset).findFirst().orElse(null);
+    }
+
+    /** Which ids of the range are not among these; empty if all are. */
+    private static String gaps(PciRange range, SortedSet<Long> ids) {
+        StringJoiner gaps = new StringJoiner(", ");
+        long from = range.endpointStart;
+        int count = 0;
+        long end = range.endpointEnd() + 1;
+        for (long id : ids.subSet(from, end)) {
+            if (id > from && count++ < GAPS_SHOWN) {
+                gaps.add(gap(from, id - 1));
+            }
+            from = id + 1;
+        }
+        if (from < end && count++ < GAPS_SHOWN) {
+            gaps.add(gap(from, end - 1));
+        }
+        return count == 0
+                ? ""
+                : "no endpoint answers for %s%s: Linux 7 gives up the whole IOMMU if it finds a function there"
+                        .formatted(
+                                gaps,
+                                count > GAPS_SHOWN
+                                        ? " and %d more".formatted(count - GAPS_SHOWN)
+                                        : "");
+    }
+
+    private static String gap(long first, long last) {
+        return first == last ? "0x%x".formatted(first) : "0x%x-0x%x".formatted(first, last);
+    }
+
     /** Nothing wrong; perhaps something worth knowing. */
     public boolean isValid() {
         return findings.stream().noneMatch(Finding::isError);
@@ -157,10 +249,6 @@ public record ViotReport(List<Node> nodes, List<Finding> findings) {
         Reader reader = new Reader(bytes);
         reader.read();
         return reader.report();
-    }
-
-    private static String function(int segment, int bdf) {
-        return "%04x:%02x:%02x.%x".formatted(segment, bdf >>> 8, bdf >>> 3 & 0x1f, bdf & 7);
     }
 
     /** One reading. */

@@ -1,23 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.vfiouser;
 
+import org.ioasis.memory.GuestMemory;
+
 /**
  * What one client may make us keep. Immutable; any thread.
  *
- * @param regions DMA regions at a time; what is announced as max_dma_maps. No more than the guest
- *     memory takes
+ * @param regions DMA regions at a time; what is announced as max_dma_maps
  * @param bytes address space of the mapped DMA regions together, in bytes
  * @param outputBytes replies that the client has not read yet; a client that lets more pile up is
  *     not coming back for them, and its session ends
  */
 public record SessionLimits(int regions, long bytes, int outputBytes) {
-    /** 1024 regions, 16 TiB, 64 KiB. */
-    public static final SessionLimits DEFAULT = new SessionLimits(1024, 1L << 44, 64 << 10);
+    /** As many regions as VFIO allows, 16 TiB, 64 KiB. */
+    public static final SessionLimits DEFAULT =
+            new SessionLimits(GuestMemory.REGION_LIMIT, 1L << 44, 64 << 10);
+
+    /** These with another limit of regions. */
+    public SessionLimits withRegions(int limit) {
+        return new SessionLimits(limit, bytes, outputBytes);
+    }
 
     public SessionLimits {
-        if (regions < 1 || bytes < Codec.PAGE_SIZE || outputBytes < Codec.MESSAGE_MAX) {
+        if (regions < 1
+                || regions > GuestMemory.REGION_LIMIT
+                || bytes < Codec.PAGE_SIZE
+                || outputBytes < Codec.MESSAGE_MAX) {
             throw new IllegalArgumentException(
-                    "limits too small: %d regions, %d bytes, %d bytes of output"
+                    "limits out of bounds: %d regions, %d bytes, %d bytes of output"
                             .formatted(regions, bytes, outputBytes));
         }
     }

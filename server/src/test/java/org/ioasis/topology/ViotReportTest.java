@@ -2,12 +2,16 @@
 package org.ioasis.topology;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.tuple;
 
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
 import java.util.Random;
+import java.util.SortedSet;
+import java.util.TreeSet;
 import java.util.function.Consumer;
 import org.ioasis.topology.Viot.Iommu;
 import org.ioasis.topology.Viot.Oem;
@@ -192,6 +196,64 @@ class ViotReportTest {
                 table(iommu, mmioEndpoint(1, 0x1000, 48), mmioEndpoint(2, 0x1000, 48)),
                 88,
                 "stands at 0x40 already");
+    }
+
+    @Test
+    void rangeOverMoreThanOneDeviceIsWarnedOf() {
+        assertThat(ViotReport.of(table(pciIommu(8), range(0x10, 0x10, 0x17, 48))).warnings())
+                .isEmpty();
+        assertThat(ViotReport.of(table(pciIommu(8), range(0x10, 0x17, 0x18, 48))).warnings())
+                .singleElement()
+                .satisfies(warning -> {
+                    assertThat(warning.offset()).isEqualTo(64);
+                    assertThat(warning.isError()).isFalse();
+                    assertThat(warning.text())
+                            .contains("the range 0000:00:02.7 to 0000:00:03.0 names more than one");
+                });
+        assertThat(new PciRange(0, 0, 0x10, 0x17, 0x10).warning()).isEmpty();
+        assertThat(new PciRange(0, 1, 0xf8, 0x100, 0x10).warning().orElseThrow())
+                .contains("the range 0001:00:1f.0 to 0001:01:00.0 names more than one device");
+    }
+
+    @Test
+    void idsThatNobodyAnswersForAreNamedWhereItIsKnownWhatIsServed() {
+        ViotReport report =
+                ViotReport.of(
+                        table(
+                                pciIommu(8),
+                                range(0x10, 0x10, 0x1f, 48),
+                                mmioIommu(0xfeb0_0000L),
+                                pciIommu(9),
+                                range(0x500, 0x20, 0x20, 104)));
+
+        assertThat(report.unserved(Map.of(8, new TreeSet<>(List.of(0xfL, 0x10L, 0x12L, 0x20L)))))
+                .extracting(ViotReport.Finding::offset, ViotReport.Finding::text)
+                .containsExactly(
+                        tuple(
+                                64,
+                                "no endpoint answers for 0x11, 0x13-0x1f: Linux 7 gives up the whole IOMMU"
+                                        + " if it finds a function there"),
+                        tuple(120, "its IOMMU 0000:00:01.1 is not served"));
+        SortedSet<Long> all = new TreeSet<>();
+        SortedSet<Long> odd = new TreeSet<>();
+        for (long id = 0x10; id <= 0x1f; id++) {
+            all.add(id);
+            if (id % 2 != 0) {
+                odd.add(id);
+            }
+        }
+        SortedSet<Long> one = new TreeSet<>(List.of(0x500L));
+        assertThat(report.unserved(Map.of(8, all, 9, one))).isEmpty();
+        assertThat(report.unserved(Map.of(8, odd, 9, one)))
+                .singleElement()
+                .extracting(ViotReport.Finding::text)
+                .asString()
+                .contains("for 0x10, 0x12, 0x14, 0x16, 0x18, 0x1a, 0x1c, 0x1e: Linux");
+        odd.removeIf(id -> id != 0x11);
+        assertThat(report.unserved(Map.of(8, new TreeSet<Long>(), 9, odd)))
+                .extracting(ViotReport.Finding::text)
+                .allMatch(text -> text.contains("no endpoint answers for 0x"))
+                .hasSize(2);
     }
 
     @Test

@@ -11,11 +11,13 @@ import org.ioasis.iommu.Endpoint;
 import org.ioasis.iommu.EndpointProperties;
 import org.ioasis.iommu.Iommu;
 import org.ioasis.iommu.IommuOptions;
+import org.ioasis.iommu.PagingDomain;
 import org.ioasis.iommu.Status;
 import org.ioasis.iommu.fault.FaultQueue;
 import org.ioasis.iommu.mapping.MapFlags;
 import org.ioasis.iommu.mapping.MappingStores;
 import org.ioasis.iommu.mapping.TablePool;
+import org.ioasis.iommu.mapping.Translation.Kind;
 import org.ioasis.memory.Access;
 import org.ioasis.memory.Dma;
 import org.ioasis.memory.Guards;
@@ -37,7 +39,6 @@ import org.openjdk.jcstress.infra.results.ZZ_Result;
  */
 public abstract class EngineLitmus {
     private static final int ENDPOINT = 1;
-    private static final int DOMAIN = 7;
     private static final long IOVA = 0x5000;
     private static final long LAST = 0x5fff;
     private static final long RAM = 0x10_0000;
@@ -60,6 +61,8 @@ public abstract class EngineLitmus {
     private final Guards guards = new Guards(() -> 0, lease -> {});
     private final GuestMemory memory = new GuestMemory(guards, 1);
     private final Iommu iommu;
+    private final Endpoint endpoint;
+    private final PagingDomain domain;
     private final Dma dma;
 
     @SuppressWarnings("unused") // by the handles
@@ -76,13 +79,15 @@ public abstract class EngineLitmus {
                         guards,
                         new FaultQueue(1, 1, () -> 0),
                         MappingStores.forPageSizes(OPTIONS.pageSizeMask(), pool));
-        Endpoint endpoint = iommu.plug(ENDPOINT, EndpointProperties.UNLIMITED);
+        endpoint = iommu.plug(ENDPOINT, EndpointProperties.UNLIMITED);
         if (isHeard) {
-            iommu.listen(endpoint, new Listener());
+            iommu.listen(endpoint.attachment(), new Listener());
         }
         memory.add(new Region(RAM, RAM + 0xfff, PAGE, true, null));
         dma = iommu.dma(endpoint, memory, guards.open());
-        iommu.attach(ENDPOINT, DOMAIN, false, EngineLitmus::mustBeOk);
+        domain = iommu.pagingDomain(1);
+        iommu.attach(endpoint.attachment(), domain, EngineLitmus::mustBeOk);
+        heard = false; // the listener has heard of the attach
     }
 
     private static void mustBeOk(Status status) {
@@ -98,20 +103,21 @@ public abstract class EngineLitmus {
 
     private final class Listener implements DomainListener {
         @Override
-        public void mapped(long first, long last, long output, int flags, Answer answer) {
-            HEARD.setRelease(EngineLitmus.this, true);
-            answer.ok();
-        }
+        public void begin() {}
 
         @Override
-        public void unmapped(long first, long last, Answer answer) {
-            HEARD.setRelease(EngineLitmus.this, true);
-            answer.ok();
-        }
+        public void translation(Kind kind) {}
 
         @Override
-        public void cleared() {
-            throw new IllegalStateException("nobody resets");
+        public void mapped(long first, long last, long output, int flags) {}
+
+        @Override
+        public void unmapped(long first, long last) {}
+
+        @Override
+        public void commit(Answer answer) {
+            HEARD.setRelease(EngineLitmus.this, true);
+            answer.ok();
         }
     }
 
@@ -129,23 +135,23 @@ public abstract class EngineLitmus {
     }
 
     final void map() {
-        iommu.map(DOMAIN, IOVA, LAST, RAM, MapFlags.READ, this::answer);
+        domain.map(IOVA, LAST, RAM, MapFlags.READ, this::answer);
     }
 
     final void unmap() {
-        iommu.unmap(DOMAIN, IOVA, LAST, this::answer);
+        domain.unmap(IOVA, LAST, this::answer);
         settle();
     }
 
     final void unmapInBatch() {
         iommu.beginBatch();
-        iommu.unmap(DOMAIN, IOVA, LAST, this::answer);
+        domain.unmap(IOVA, LAST, this::answer);
         iommu.endBatch();
         settle();
     }
 
     final void detach() {
-        iommu.detach(ENDPOINT, DOMAIN, this::answer);
+        iommu.detach(endpoint.attachment(), this::answer);
         settle();
     }
 

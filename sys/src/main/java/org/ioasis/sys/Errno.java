@@ -7,9 +7,12 @@ import java.util.Map;
 public final class Errno {
     public static final int EPERM = 1;
     public static final int ENOENT = 2;
+    public static final int ESRCH = 3;
     public static final int EINTR = 4;
     public static final int EIO = 5;
     public static final int ENXIO = 6;
+    public static final int E2BIG = 7;
+    public static final int ENOEXEC = 8;
     public static final int EBADF = 9;
     public static final int EAGAIN = 11;
     public static final int ENOMEM = 12;
@@ -23,10 +26,13 @@ public final class Errno {
     public static final int EINVAL = 22;
     public static final int ENFILE = 23;
     public static final int EMFILE = 24;
+    public static final int ENOTTY = 25;
     public static final int ENOSPC = 28;
+    public static final int ESPIPE = 29;
     public static final int EROFS = 30;
     public static final int EPIPE = 32;
     public static final int ERANGE = 34;
+    public static final int EDEADLK = 35;
     public static final int ENAMETOOLONG = 36;
     public static final int ENOSYS = 38;
     public static final int ELOOP = 40;
@@ -48,9 +54,12 @@ public final class Errno {
             Map.ofEntries(
                     Map.entry(EPERM, "EPERM"),
                     Map.entry(ENOENT, "ENOENT"),
+                    Map.entry(ESRCH, "ESRCH"),
                     Map.entry(EINTR, "EINTR"),
                     Map.entry(EIO, "EIO"),
                     Map.entry(ENXIO, "ENXIO"),
+                    Map.entry(E2BIG, "E2BIG"),
+                    Map.entry(ENOEXEC, "ENOEXEC"),
                     Map.entry(EBADF, "EBADF"),
                     Map.entry(EAGAIN, "EAGAIN"),
                     Map.entry(ENOMEM, "ENOMEM"),
@@ -64,10 +73,13 @@ public final class Errno {
                     Map.entry(EINVAL, "EINVAL"),
                     Map.entry(ENFILE, "ENFILE"),
                     Map.entry(EMFILE, "EMFILE"),
+                    Map.entry(ENOTTY, "ENOTTY"),
                     Map.entry(ENOSPC, "ENOSPC"),
+                    Map.entry(ESPIPE, "ESPIPE"),
                     Map.entry(EROFS, "EROFS"),
                     Map.entry(EPIPE, "EPIPE"),
                     Map.entry(ERANGE, "ERANGE"),
+                    Map.entry(EDEADLK, "EDEADLK"),
                     Map.entry(ENAMETOOLONG, "ENAMETOOLONG"),
                     Map.entry(ENOSYS, "ENOSYS"),
                     Map.entry(ELOOP, "ELOOP"),

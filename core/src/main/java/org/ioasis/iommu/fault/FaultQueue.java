@@ -10,6 +10,7 @@ import java.util.List;
 import java.util.function.Consumer;
 import java.util.function.LongSupplier;
 import java.util.function.Supplier;
+import org.ioasis.iommu.mapping.Translation.Kind;
 import org.ioasis.memory.Access;
 import org.jspecify.annotations.Nullable;
 
@@ -26,30 +27,32 @@ public final class FaultQueue {
     private static final int RECENT = 16;
 
     private static final class Entry {
-        final FaultReason reason;
-        final int endpoint;
-        final long address;
-        final Access access;
-        final String explanation;
-        long count = 1;
+        final Fault first;
+        long count;
 
-        Entry(FaultReason reason, int endpoint, long address, Access access, String explanation) {
-            this.reason = reason;
-            this.endpoint = endpoint;
-            this.address = address;
-            this.access = access;
-            this.explanation = explanation;
+        Entry(Fault first) {
+            this.first = first;
+            count = first.count();
         }
 
         Fault fault() {
-            return new Fault(reason, endpoint, address, access, explanation, count);
+            return new Fault(
+                    first.reason(),
+                    first.kind(),
+                    first.endpoint(),
+                    first.pasid(),
+                    first.address(),
+                    first.access(),
+                    first.explanation(),
+                    count);
         }
 
-        boolean isLike(FaultReason reason, int endpoint, long address, Access access) {
-            return this.endpoint == endpoint
-                    && this.address >>> PAGE_LG2 == address >>> PAGE_LG2
-                    && this.access == access
-                    && this.reason == reason;
+        boolean isLike(FaultReason reason, int endpoint, int pasid, long address, Access access) {
+            return first.endpoint() == endpoint
+                    && first.pasid() == pasid
+                    && first.address() >>> PAGE_LG2 == address >>> PAGE_LG2
+                    && first.access() == access
+                    && first.reason() == reason;
         }
     }
 
@@ -104,7 +107,9 @@ public final class FaultQueue {
      */
     public void report(
             FaultReason reason,
+            Kind kind,
             int endpoint,
+            int pasid,
             long address,
             Access access,
             Supplier<String> explanation) {
@@ -113,7 +118,7 @@ public final class FaultQueue {
             reported++;
             for (int i = 0; i < size; i++) {
                 Entry other = waiting(i);
-                if (other.isLike(reason, endpoint, address, access)) {
+                if (other.isLike(reason, endpoint, pasid, address, access)) {
                     other.count++;
                     return;
                 }
@@ -124,14 +129,15 @@ public final class FaultQueue {
                 return;
             }
             tokens--;
-            entry = new Entry(reason, endpoint, address, access, explanation.get());
+            String why = explanation.get();
+            entry = new Entry(new Fault(reason, kind, endpoint, pasid, address, access, why, 1));
             waiting[(oldest + size) % waiting.length] = entry;
             size++;
             isEmpty = false;
         }
         Consumer<Fault> watcher = kept;
         if (watcher != null) {
-            watcher.accept(new Fault(reason, endpoint, address, access, entry.explanation, 1));
+            watcher.accept(entry.first);
         }
         Runnable told = arrival;
         if (told != null) {
@@ -197,15 +203,7 @@ public final class FaultQueue {
     public synchronized void restore(List<Fault> saved) {
         clear();
         for (Fault fault : saved) {
-            Entry entry =
-                    new Entry(
-                            fault.reason(),
-                            fault.endpoint(),
-                            fault.address(),
-                            fault.access(),
-                            fault.explanation());
-            entry.count = fault.count();
-            waiting[(oldest + size) % waiting.length] = entry;
+            waiting[(oldest + size) % waiting.length] = new Entry(fault);
             size++;
         }
         isEmpty = size == 0;

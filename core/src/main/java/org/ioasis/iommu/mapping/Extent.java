@@ -5,7 +5,7 @@ import org.ioasis.memory.Access;
 import org.ioasis.memory.Ranges;
 
 /**
- * What a lookup found: a piece of one mapping. Filled by {@link MappingStore#lookup}; reused by its
+ * What a lookup found: a piece of one mapping. Filled by {@link Translation#lookup}; reused by its
  * owner, so that a translation allocates nothing. One thread.
  */
 public final class Extent {
@@ -23,6 +23,17 @@ public final class Extent {
     public void forget() {
         last = -1;
         slot = -1; // the end of a table, after which nothing comes
+    }
+
+    /**
+     * For a translation that finds it elsewhere than in a table of ours.
+     *
+     * @param mapFlags {@link MapFlags}
+     */
+    public void set(long lastAddress, long outputMinusIova, int mapFlags) {
+        last = lastAddress;
+        delta = outputMinusIova;
+        flags = mapFlags;
     }
 
     /** Last address, inclusive, up to which {@link #delta} and {@link #flags} hold. */

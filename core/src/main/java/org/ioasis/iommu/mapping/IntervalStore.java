@@ -109,20 +109,8 @@ public final class IntervalStore extends MappingStore {
             return false;
         }
         Mapping mapping = below.getValue();
-        found.last = mapping.last();
-        found.delta = mapping.output() - mapping.first();
-        found.flags = mapping.flags();
+        found.set(mapping.last(), mapping.output() - mapping.first(), mapping.flags());
         return true;
-    }
-
-    @Override
-    public void extend(long iova, long length, Extent found) {
-        // What is found is the whole mapping.
-    }
-
-    @Override
-    public boolean lookupNext(long iova, Extent found) {
-        return false;
     }
 
     @Override

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.iommu.mapping;
 
+import org.ioasis.memory.Access;
+import org.ioasis.memory.Ranges;
+
 /**
  * The mappings of one domain. One thread (the machine's loop) changes it; any number of threads
  * look up meanwhile without a lock. Per address a lookup sees either nothing or one complete
@@ -8,11 +11,8 @@ package org.ioasis.iommu.mapping;
  *
  * <p>Ranges are inclusive, unsigned and may end at 2^64-1. The caller has checked order, alignment
  * and that the output range does not wrap.
- *
- * <p>A class and no interface: where one kind is loaded, the compiler then calls it without asking
- * which it is.
  */
-public abstract class MappingStore {
+public abstract class MappingStore extends Translation {
     /** What became of a {@link #map}. Anything but DONE has changed nothing. */
     public enum MapResult {
         DONE,
@@ -24,6 +24,10 @@ public abstract class MappingStore {
 
     /** Answer of {@link #unmap}: the range cuts through a mapping. */
     public static final long SPLITS = -1;
+
+    protected MappingStore() {
+        super(Kind.MAPPED);
+    }
 
     /** Number of mappings. Loop thread. */
     public abstract long size();
@@ -52,48 +56,6 @@ public abstract class MappingStore {
     /** True if {@link #unmap} would answer {@link #SPLITS}. Loop thread. */
     public abstract boolean splits(long first, long last);
 
-    /** Answer of {@link #translate}: look closer. */
-    public static final long UNCLEAR = -1;
-
-    /**
-     * The common case in one step: the output address of an access of {@code length >= 1} bytes
-     * that needs the permissions {@code flags}, if all of it is permitted and lies where one look
-     * can tell; else {@link #UNCLEAR}, and a {@link #lookup} says more. Any thread, inside a
-     * guarded section.
-     */
-    public abstract long translate(long iova, long length, int flags);
-
-    /**
-     * Finds what {@code iova} is mapped to. False if to nothing. What is found may reach less far
-     * than the mapping, but covers {@code length >= 1} bytes if a few steps can find so many. Any
-     * thread, inside a guarded section.
-     */
-    public boolean lookup(long iova, long length, Extent found) {
-        if (!lookup(iova, found)) {
-            return false;
-        }
-        if (!found.reaches(iova, length)) {
-            extend(iova, length, found);
-        }
-        return true;
-    }
-
-    /** As {@link #lookup(long, long, Extent)} for one byte. */
-    public abstract boolean lookup(long iova, Extent found);
-
-    /**
-     * Makes what a lookup of {@code iova} has just found reach further, if a few steps can tell
-     * that {@code length} bytes are mapped alike. In the section of the lookup.
-     */
-    public abstract void extend(long iova, long length, Extent found);
-
-    /**
-     * As {@link #lookup(long, Extent)}, for {@code iova} right after {@code found}, which was
-     * filled in the same guarded section, or {@linkplain Extent#forget forgotten}. False, and
-     * {@code found} untouched, says only that a lookup must tell.
-     */
-    public abstract boolean lookupNext(long iova, Extent found);
-
     /**
      * Visits the mappings that lie inside {@code first..last} in order, neighbours with equal flags
      * and continuing output merged into one run, until the visitor has heard enough. Loop thread.
@@ -112,6 +74,24 @@ public abstract class MappingStore {
      * guarded section; what changes meanwhile may make the answer inexact.
      */
     public abstract boolean nearest(long iova, RunVisitor visitor);
+
+    @Override
+    public final String explain(String name, long iova, Access access) {
+        String[] text = {name + " has no mapping at all"};
+        boolean _ =
+                nearest(
+                        iova,
+                        (first, last, output, flags) -> {
+                            text[0] =
+                                    Ranges.holds(first, last, iova)
+                                            ? "%s maps 0x%x..0x%x without %s permission"
+                                                    .formatted(name, first, last, access)
+                                            : "not mapped in %s; nearest is 0x%x..0x%x"
+                                                    .formatted(name, first, last);
+                            return false;
+                        });
+        return text[0];
+    }
 
     /**
      * Gives back all memory when no lookup can be in it any more. The domain has ended: nobody

@@ -11,7 +11,7 @@ package org.ioasis.iommu.mapping;
  * <p>An access by method, and not by a segment, lets the implementation keep its segment in a
  * constant: the compiled walk is then a few loads, without the checks of a segment that it does not
  * know. By number, and not by address, because then the compiler sees that each access is aligned.
- * A class and no interface, for the reason that {@link MappingStore} gives.
+ * A class and no interface, for the reason that {@link Translation} gives.
  */
 public abstract class TableMemory {
     /** Number of the first word: a multiple of 512 and not 0. */

@@ -1,18 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.virtio.iommu;
 
+import java.util.function.Consumer;
 import java.util.function.ObjLongConsumer;
 import org.ioasis.iommu.Completion;
+import org.ioasis.iommu.Refusal;
 import org.ioasis.iommu.Status;
+import org.ioasis.iommu.fault.Fault;
+import org.ioasis.iommu.fault.FaultQueue;
 
 /**
- * What is planted in one device and has not happened yet. A device has none unless somebody asked
- * for one. Device's thread.
+ * What is planted in one device and has not happened yet: nothing, unless somebody asked for it.
+ * Device's thread.
  */
 final class Injections {
     private static final long NANOS_PER_MILLI = 1_000_000;
 
-    private final ObjLongConsumer<Runnable> later;
+    private final Consumer<String> told;
+    private ObjLongConsumer<Runnable> later = (task, nanos) -> task.run();
     private long mapsUntilNoMemory;
     private long unmapDelayMillis;
     private long eventsToDrop;
@@ -20,14 +25,20 @@ final class Injections {
     private int probeBytes = -1;
 
     /**
-     * @param later runs a task on the device's thread when so many nanoseconds have passed
+     * @param told hears what has happened
      */
-    Injections(ObjLongConsumer<Runnable> later) {
-        this.later = later;
+    Injections(Consumer<String> told) {
+        this.told = told;
     }
 
-    /** Adds one; one of the same kind before it is replaced. */
-    void plant(Injection injection) {
+    /**
+     * Adds one; one of the same kind before it is replaced.
+     *
+     * @param timer runs a task on the device's thread when so many nanoseconds have passed
+     */
+    void plant(Injection injection, ObjLongConsumer<Runnable> timer) {
+        later = timer;
+        told.accept("planted: " + injection);
         switch (injection) {
             case Injection.MapNoMemory(long nth) -> mapsUntilNoMemory = nth;
             case Injection.UnmapDelay(long millis) -> unmapDelayMillis = millis;
@@ -44,32 +55,29 @@ final class Injections {
         }
     }
 
-    /** True if nothing is left to happen. */
-    boolean isEmpty() {
-        return mapsUntilNoMemory == 0
-                && unmapDelayMillis == 0
-                && eventsToDrop == 0
-                && eventsToDouble == 0
-                && probeBytes < 0;
-    }
-
     /** True if this MAP is the one to fail. */
     boolean failsMap() {
         return mapsUntilNoMemory > 0 && --mapsUntilNoMemory == 0;
     }
 
-    long unmapDelayMillis() {
-        return unmapDelayMillis;
-    }
-
-    /** Answers as {@code slot} would, but later. */
-    Completion delayed(RequestSlot slot) {
+    /** Who answers this UNMAP: the slot itself, or the same later. */
+    Completion ofUnmap(RequestSlot slot) {
+        if (unmapDelayMillis == 0) {
+            return slot;
+        }
         long nanos = unmapDelayMillis * NANOS_PER_MILLI;
+        told.accept("UNMAP is answered %d ms late".formatted(unmapDelayMillis));
         return new Completion() {
             @Override
             public void complete(Status status) {
                 slot.settled(status);
                 later.accept(() -> slot.complete(status), nanos);
+            }
+
+            @Override
+            public void refused(Refusal refusal) {
+                slot.settled(refusal.status());
+                later.accept(() -> slot.refused(refusal), nanos);
             }
 
             @Override
@@ -79,9 +87,17 @@ final class Injections {
         };
     }
 
-    /** True if the next event is to be lost. */
-    boolean dropsEvent() {
-        return eventsToDrop > 0 && eventsToDrop-- > 0;
+    /** Takes the oldest faults away that are to be lost. */
+    void dropEvents(FaultQueue faults) {
+        while (eventsToDrop > 0 && !faults.isEmpty()) {
+            Fault lost = faults.poll();
+            eventsToDrop--;
+            if (lost != null) {
+                told.accept(
+                        "event is lost: endpoint 0x%x, %s at 0x%x"
+                                .formatted(lost.endpoint(), lost.access(), lost.address()));
+            }
+        }
     }
 
     /** True if the event just delivered is to come once more. */
@@ -93,6 +109,9 @@ final class Injections {
     int truncatesProbe() {
         int bytes = probeBytes;
         probeBytes = -1;
+        if (bytes >= 0) {
+            told.accept("answer to PROBE ends after %d bytes".formatted(bytes));
+        }
         return bytes;
     }
 }

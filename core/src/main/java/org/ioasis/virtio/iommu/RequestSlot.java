@@ -8,6 +8,7 @@ import static org.ioasis.virtio.iommu.Wire.LE64;
 
 import java.lang.foreign.MemorySegment;
 import org.ioasis.iommu.Completion;
+import org.ioasis.iommu.Refusal;
 import org.ioasis.iommu.Status;
 import org.ioasis.virtqueue.Chain;
 import org.jspecify.annotations.Nullable;
@@ -44,14 +45,17 @@ final class RequestSlot implements Completion {
     /** Which life of the device the request belongs to: answers to an earlier one are dropped. */
     int life;
 
+    /** Since which reset of the device: the engine has forgotten those before it. */
+    int epoch;
+
     /** Of the batch that is being carried out, whose answers are given in its order. */
     boolean isInBatch;
 
     /** The answer is there, given or not. */
     boolean isComplete;
 
-    /** The answer was planted ({@link Injection}). */
-    boolean isPlanted;
+    /** Why a check has refused it, if one has. */
+    @Nullable Refusal refusal;
 
     /** Bytes after which the answer ends by a planted failure, or -1. */
     int truncatedTo = -1;
@@ -62,12 +66,13 @@ final class RequestSlot implements Completion {
     }
 
     /** A new request is in the slot. */
-    void begin(int ofLife) {
+    void begin(int ofLife, int ofEpoch) {
         life = ofLife;
+        epoch = ofEpoch;
         isInBatch = true;
         isComplete = false;
         settled = null;
-        isPlanted = false;
+        refusal = null;
         truncatedTo = -1;
     }
 
@@ -103,6 +108,12 @@ final class RequestSlot implements Completion {
         status = answer;
         isComplete = true;
         answered.answered(this);
+    }
+
+    @Override
+    public void refused(Refusal why) {
+        refusal = why;
+        complete(why.status());
     }
 
     @Override

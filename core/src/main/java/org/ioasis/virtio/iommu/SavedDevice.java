@@ -13,6 +13,7 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import org.ioasis.iommu.Attachment;
 import org.ioasis.iommu.DomainView;
 import org.ioasis.iommu.DomainView.MappingView;
 import org.ioasis.iommu.Endpoint;
@@ -24,6 +25,7 @@ import org.ioasis.iommu.Restoration;
 import org.ioasis.iommu.Status;
 import org.ioasis.iommu.fault.Fault;
 import org.ioasis.iommu.fault.FaultReason;
+import org.ioasis.iommu.mapping.Translation.Kind;
 import org.ioasis.memory.Access;
 import org.ioasis.spec.Virtio;
 import org.ioasis.virtio.DeviceState;
@@ -76,7 +78,7 @@ public final class SavedDevice {
      */
     public static byte[] save(VirtioDevice device, VirtioIommuDevice type) {
         Iommu iommu = type.iommu();
-        if (!iommu.isSettled()) {
+        if (!type.domains().isSettled()) {
             throw new IllegalStateException("a listener owes the IOMMU an answer");
         }
         SaveWriter out = new SaveWriter();
@@ -273,7 +275,7 @@ public final class SavedDevice {
             throw new RestoreException(problem);
         }
         device.restore(content.frame());
-        restoration.commit(content.isBypassing());
+        type.domains().adopt(restoration.commit(content.isBypassing()));
         for (History history : content.histories()) {
             Endpoint endpoint = iommu.endpoint(history.endpoint());
             if (endpoint != null && history.wasAttached()) {
@@ -408,9 +410,7 @@ public final class SavedDevice {
         }
         List<Fault> faults = new ArrayList<>();
         for (int left = in.count(22); left > 0; left--) {
-            FaultReason reason = in.one(FaultReason.values());
-            Access access = in.one(Access.values());
-            faults.add(new Fault(reason, in.i32(), in.i64(), access, EXPLANATION, in.i64()));
+            faults.add(readFault(in));
         }
         in.end();
         return new Content(frame, type, isBypassing, histories, domains, faults);
@@ -471,6 +471,24 @@ public final class SavedDevice {
                             type, status, endpoint, new ChainState(head, readable, pieces)));
         }
         return new TypeState(isReady, kicks, unknown, requests);
+    }
+
+    /** What refused it follows from the reason, and a driver of virtio has no PASIDs. */
+    private static Fault readFault(SaveReader in) throws RestoreException {
+        FaultReason reason = in.one(FaultReason.values());
+        Access access = in.one(Access.values());
+        Kind kind = reason == FaultReason.DOMAIN ? Kind.BLOCKED : Kind.MAPPED;
+        int endpoint = in.i32();
+        long address = in.i64();
+        return new Fault(
+                reason,
+                kind,
+                endpoint,
+                Attachment.NO_PASID,
+                address,
+                access,
+                EXPLANATION,
+                in.i64());
     }
 
     private static DomainView readDomain(SaveReader in) throws RestoreException {

@@ -1,32 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.virtio.iommu;
 
-import static java.lang.foreign.ValueLayout.JAVA_BYTE;
 import static java.util.Objects.requireNonNull;
 import static org.ioasis.spec.VirtioIommu.*;
-import static org.ioasis.virtio.iommu.Wire.LE32;
-import static org.ioasis.virtio.iommu.Wire.LE64;
 
-import java.lang.foreign.MemorySegment;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.Executor;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.ObjLongConsumer;
-import org.ioasis.iommu.Completion;
-import org.ioasis.iommu.Endpoint;
 import org.ioasis.iommu.Iommu;
 import org.ioasis.iommu.IommuOptions;
 import org.ioasis.iommu.Status;
-import org.ioasis.iommu.fault.Fault;
-import org.ioasis.iommu.fault.FaultReason;
-import org.ioasis.memory.Access;
 import org.ioasis.memory.Count;
 import org.ioasis.memory.Outcome;
 import org.ioasis.virtio.DeviceType;
 import org.ioasis.virtio.VirtioDevice;
-import org.ioasis.virtqueue.Chain;
 import org.ioasis.virtqueue.Pop;
 import org.ioasis.virtqueue.SplitQueue;
 import org.jspecify.annotations.Nullable;
@@ -48,6 +38,13 @@ public final class VirtioIommuDevice implements DeviceType {
     /** Room for 21 reserved regions and the empty property. */
     static final int PROPERTIES_SIZE = 512;
 
+    /**
+     * Most requests that are with the engine at a time, those of queues that were reset meanwhile
+     * included. A driver that resets its queue while a listener owes an answer cannot make us keep
+     * more: what is beyond stays in its ring.
+     */
+    static final int REQUEST_LIMIT = 2 * QUEUE_SIZE_MAX;
+
     private static final int BATCH = 64;
 
     /** Batches in one turn: after these other devices of the machine get theirs. */
@@ -57,14 +54,11 @@ public final class VirtioIommuDevice implements DeviceType {
     public static final long FEATURES =
             F_INPUT_RANGE | F_DOMAIN_RANGE | F_MAP_UNMAP | F_PROBE | F_MMIO | F_BYPASS_CONFIG;
 
-    private static final String RING_FAULTED = "ring of the IOMMU itself faulted";
-
     private final Iommu iommu;
     private final Executor deviceThread;
     private final long offered;
     private final RequestCounts counts = new RequestCounts();
-    private final Count smallEventBuffers = new Count();
-    private final Count eventsDelivered = new Count();
+    private final Count heldBack = new Count();
 
     private final ArrayDeque<RequestSlot> free = new ArrayDeque<>();
     private final RequestSlot[] batch = new RequestSlot[BATCH];
@@ -73,36 +67,31 @@ public final class VirtioIommuDevice implements DeviceType {
     /** Requests whose answer did not come at once. Few, and mostly none. */
     private final List<RequestSlot> waiting = new ArrayList<>();
 
-    private final MemorySegment answer =
-            MemorySegment.ofArray(new byte[PROPERTIES_SIZE + TAIL_SIZE]);
-    private final MemorySegment event = MemorySegment.ofArray(new byte[FAULT_SIZE]);
+    private final AnswerWriter answers;
     private final Runnable drainTask = this::drainScheduled;
     private final Runnable deliverTask = this::deliverScheduled;
     private final AtomicBoolean isDeliveryScheduled = new AtomicBoolean();
 
-    private final Chain eventChain = new Chain(QUEUE_SIZE_MAX);
-
     // Nobody watches and nothing is planted unless somebody asked for it; then both cost a look at
     // a field.
     private @Nullable IommuObserver observer;
-    private @Nullable Injections injections;
-    private final AnswerReasons reasons;
-    private @Nullable List<Fault> told;
+    private final Injections injections = new Injections(this::injected);
+    private final DomainTable domains;
+    private final RequestExecution execution;
+    private final EventDelivery events;
 
     private @Nullable VirtioDevice device;
     private long negotiated;
+    private boolean isResetting;
     private int life;
+    private int epoch;
     private int slots;
     private boolean isDraining;
     private boolean isDrainScheduled;
-    private boolean isDriverReady;
-    private int eventKicks;
-    private long unknownEndpoint = -1;
 
     // What waits for absent memory: each is renewed by the next try.
     private boolean areRequestsAbsent;
     private boolean areAnswersAbsent;
-    private boolean areEventsAbsent;
 
     /**
      * @param deviceThread runs tasks on the device's thread, later
@@ -135,7 +124,10 @@ public final class VirtioIommuDevice implements DeviceType {
         this.deviceThread = deviceThread;
         this.offered = offered;
         withdrawBypass();
-        reasons = new AnswerReasons(iommu);
+        domains = new DomainTable(iommu);
+        answers = new AnswerWriter(iommu);
+        execution = new RequestExecution(iommu, domains, offered, injections);
+        events = new EventDelivery(iommu.faults(), injections);
         iommu.faults().onArrival(this::faultArrived);
     }
 
@@ -151,14 +143,22 @@ public final class VirtioIommuDevice implements DeviceType {
         return counts;
     }
 
+    /**
+     * How often the ring was left alone because as many requests as may be are with the engine. Any
+     * thread.
+     */
+    public long heldBack() {
+        return heldBack.read();
+    }
+
     /** Faults that the driver was told of. Any thread. */
     public long eventsDelivered() {
-        return eventsDelivered.read();
+        return events.delivered();
     }
 
     /** Event buffers given back because no fault report fits in. Any thread. */
     public long smallEventBuffers() {
-        return smallEventBuffers.read();
+        return events.smallBuffers();
     }
 
     /**
@@ -166,6 +166,7 @@ public final class VirtioIommuDevice implements DeviceType {
      */
     public void observe(@Nullable IommuObserver watcher) {
         observer = watcher;
+        events.observe(watcher);
         iommu.faults().onKept(watcher == null ? null : watcher::refusedAccess);
     }
 
@@ -175,10 +176,7 @@ public final class VirtioIommuDevice implements DeviceType {
      * @param later runs a task on the device's thread when so many nanoseconds have passed
      */
     public void inject(Injection injection, ObjLongConsumer<Runnable> later) {
-        Injections planted = injections == null ? new Injections(later) : injections;
-        planted.plant(injection);
-        injections = planted.isEmpty() ? null : planted;
-        injected("planted: " + injection);
+        injections.plant(injection, later);
     }
 
     private void injected(String what) {
@@ -193,7 +191,7 @@ public final class VirtioIommuDevice implements DeviceType {
      * that is not there, the last one; -1 if there was none. Device's thread.
      */
     public long unknownEndpoint() {
-        return unknownEndpoint;
+        return execution.unknownEndpoint();
     }
 
     // What the frame asks
@@ -226,40 +224,7 @@ public final class VirtioIommuDevice implements DeviceType {
 
     @Override
     public long readConfig(int offset, int size) {
-        long value = 0;
-        for (int i = size - 1; i >= 0; i--) {
-            value = value << 8 | configByte(offset + i);
-        }
-        return value;
-    }
-
-    private long configByte(int offset) {
-        IommuOptions options = iommu.options();
-        long field;
-        int start;
-        if (offset < CONFIG_INPUT_START) {
-            field = options.pageSizeMask();
-            start = CONFIG_PAGE_SIZE_MASK;
-        } else if (offset < CONFIG_INPUT_END) {
-            field = options.inputFirst();
-            start = CONFIG_INPUT_START;
-        } else if (offset < CONFIG_DOMAIN_START) {
-            field = options.inputLast();
-            start = CONFIG_INPUT_END;
-        } else if (offset < CONFIG_DOMAIN_END) {
-            field = options.domainFirst();
-            start = CONFIG_DOMAIN_START;
-        } else if (offset < CONFIG_PROBE_SIZE) {
-            field = options.domainLast();
-            start = CONFIG_DOMAIN_END;
-        } else if (offset < CONFIG_BYPASS) {
-            field = (offered & F_PROBE) != 0 ? PROPERTIES_SIZE : 0;
-            start = CONFIG_PROBE_SIZE;
-        } else {
-            field = (offered & F_BYPASS_CONFIG) != 0 && iommu.isBypassing() ? 1 : 0;
-            start = CONFIG_BYPASS;
-        }
-        return field >>> (8 * (offset - start)) & 0xff;
+        return ConfigFields.read(offset, size, iommu, offered);
     }
 
     @Override
@@ -278,8 +243,8 @@ public final class VirtioIommuDevice implements DeviceType {
     public void start(long features, VirtioDevice running) {
         negotiated = features;
         device = running;
-        isDriverReady = false;
-        eventKicks = 0;
+        execution.start(features);
+        events.start();
         if ((features & F_BYPASS) != 0) {
             iommu.bypass(true);
         }
@@ -293,14 +258,25 @@ public final class VirtioIommuDevice implements DeviceType {
     public void reset() {
         forget();
         withdrawBypass();
-        iommu.reset();
+        isResetting = true;
+        iommu.reset(this::resetIsDone);
     }
 
     @Override
     public void systemReset() {
         forget();
-        iommu.systemReset();
+        isResetting = true;
+        iommu.systemReset(this::resetIsDone);
         withdrawBypass();
+    }
+
+    private void resetIsDone() {
+        isResetting = false;
+    }
+
+    @Override
+    public boolean isResetting() {
+        return isResetting;
     }
 
     @Override
@@ -308,7 +284,7 @@ public final class VirtioIommuDevice implements DeviceType {
         if (queue == REQUESTQ) {
             forgetRequests();
         } else {
-            areEventsAbsent = false;
+            events.forget();
         }
         VirtioDevice running = device;
         if (running != null) {
@@ -321,10 +297,14 @@ public final class VirtioIommuDevice implements DeviceType {
         if (watcher != null && device != null) {
             watcher.reset();
         }
-        unknownEndpoint = -1;
+        execution.forget();
+        domains.forget();
         device = null;
-        areEventsAbsent = false;
+        events.forget();
         forgetRequests();
+        // The engine forgets them, too.
+        epoch++;
+        slots = free.size();
     }
 
     private void forgetRequests() {
@@ -338,9 +318,7 @@ public final class VirtioIommuDevice implements DeviceType {
         }
         done.clear();
         waiting.clear();
-        // What is still with the engine comes back through answered(), now or never; its slot is
-        // not counted on.
-        slots = free.size();
+        // What is still with the engine comes back through answered(), and counts until then.
     }
 
     @Override
@@ -348,12 +326,7 @@ public final class VirtioIommuDevice implements DeviceType {
         if (queue == REQUESTQ) {
             drain();
         } else {
-            // The first one comes from the frame at DRIVER_OK. Linux fills the queue after
-            // DRIVER_OK, without a kick, and
-            // crashes on an event that comes before it is done: so only its own kick, or a request,
-            // shows that it is.
-            eventKicks++;
-            isDriverReady |= eventKicks > 1;
+            events.kicked();
             deliver();
         }
     }
@@ -392,7 +365,7 @@ public final class VirtioIommuDevice implements DeviceType {
         iommu.beginBatch();
         try {
             for (int i = 0; i < taken; i++) {
-                execute(batch[i]);
+                execution.execute(batch[i]);
             }
         } finally {
             iommu.endBatch();
@@ -439,6 +412,7 @@ public final class VirtioIommuDevice implements DeviceType {
             while (taken < BATCH) {
                 RequestSlot slot = freeSlot();
                 if (slot == null) {
+                    heldBack.increment();
                     break;
                 }
                 pop = queue.pop(slot.chain);
@@ -461,16 +435,18 @@ public final class VirtioIommuDevice implements DeviceType {
                     isAbsent = true;
                     break;
                 }
-                slot.begin(life);
+                slot.begin(life, epoch);
                 slot.type = outcome == Outcome.OK ? type(slot) : RequestType.UNKNOWN;
                 batch[taken++] = slot;
             }
         } finally {
             running.dma().leave();
         }
-        isDriverReady |= taken > 0;
+        if (taken > 0) {
+            events.driverIsReady();
+        }
         areRequestsAbsent = isAbsent;
-        if (pop == Pop.BROKEN || pop == Pop.FAULT) {
+        if (pop == Pop.BROKEN) {
             running.needsReset(reason(queue));
         } else {
             noteAbsence(running, taken > 0);
@@ -484,121 +460,20 @@ public final class VirtioIommuDevice implements DeviceType {
 
     private @Nullable RequestSlot freeSlot() {
         RequestSlot slot = free.poll();
-        if (slot == null && slots < QUEUE_SIZE_MAX) {
+        if (slot == null && slots < REQUEST_LIMIT) {
             slots++;
             slot = new RequestSlot(QUEUE_SIZE_MAX, this::answered);
         }
         return slot;
     }
 
-    private void execute(RequestSlot slot) {
-        // Unknown types (D-11, D-12), PROBE where it is not offered (D-48), and what is too short
-        // to hold its type's fields or a tail (P-02).
-        if (slot.type == RequestType.UNKNOWN
-                || (slot.type == RequestType.PROBE && (offered & F_PROBE) == 0)
-                || !slot.holds(slot.type.readableSize)
-                || slot.chain.writableLength() < TAIL_SIZE) {
-            slot.giveBack();
-            return;
-        }
-        switch (slot.type) {
-            case ATTACH -> attach(slot);
-            case DETACH -> iommu.detach(slot.le32(DETACH_ENDPOINT), slot.le32(DETACH_DOMAIN), slot);
-            case MAP -> map(slot);
-            case UNMAP -> unmap(slot);
-            case PROBE -> probe(slot);
-            case UNKNOWN -> slot.giveBack();
-        }
-    }
-
-    private void attach(RequestSlot slot) {
-        // ATTACH_F_BYPASS is a flag like any unknown one unless its feature is negotiated (P-12).
-        int known = (negotiated & F_BYPASS_CONFIG) != 0 ? ATTACH_F_BYPASS : 0;
-        int flags = slot.le32(ATTACH_FLAGS);
-        if (slot.le32(ATTACH_RESERVED) != 0 || (flags & ~known) != 0) {
-            slot.complete(Status.INVAL);
-            return;
-        }
-        noteEndpoint(slot.le32(ATTACH_ENDPOINT));
-        boolean bypass = (flags & ATTACH_F_BYPASS) != 0;
-        iommu.attach(slot.le32(ATTACH_ENDPOINT), slot.le32(ATTACH_DOMAIN), bypass, slot);
-    }
-
-    private void noteEndpoint(int endpoint) {
-        if (iommu.endpoint(endpoint) == null) {
-            unknownEndpoint = Integer.toUnsignedLong(endpoint);
-        }
-    }
-
-    private void map(RequestSlot slot) {
-        if ((negotiated & F_MAP_UNMAP) == 0) {
-            slot.complete(Status.UNSUPP);
-            return;
-        }
-        int known = MAP_F_READ | MAP_F_WRITE | ((negotiated & F_MMIO) != 0 ? MAP_F_MMIO : 0);
-        int flags = slot.le32(MAP_FLAGS);
-        if ((flags & ~known) != 0) {
-            slot.complete(Status.INVAL);
-            return;
-        }
-        if (injections != null && injections.failsMap()) {
-            slot.isPlanted = true;
-            slot.complete(Status.NOMEM);
-            return;
-        }
-        // The engine's flags have the wire's values.
-        iommu.map(
-                slot.le32(MAP_DOMAIN),
-                slot.le64(MAP_VIRT_START),
-                slot.le64(MAP_VIRT_END),
-                slot.le64(MAP_PHYS_START),
-                flags,
-                slot);
-    }
-
-    private void unmap(RequestSlot slot) {
-        if ((negotiated & F_MAP_UNMAP) == 0) {
-            slot.complete(Status.UNSUPP);
-        } else if (slot.le32(UNMAP_RESERVED) != 0) {
-            slot.complete(Status.INVAL); // D-39; and nothing is removed, which D-40 leaves open
-        } else {
-            iommu.unmap(
-                    slot.le32(UNMAP_DOMAIN),
-                    slot.le64(UNMAP_VIRT_START),
-                    slot.le64(UNMAP_VIRT_END),
-                    completion(slot));
-        }
-    }
-
-    private Completion completion(RequestSlot slot) {
-        if (injections == null || injections.unmapDelayMillis() == 0) {
-            return slot;
-        }
-        injected("UNMAP is answered %d ms late".formatted(injections.unmapDelayMillis()));
-        return injections.delayed(slot);
-    }
-
-    private void probe(RequestSlot slot) {
-        slot.endpoint = slot.le32(PROBE_ENDPOINT);
-        noteEndpoint(slot.endpoint);
-        Endpoint endpoint = iommu.endpoint(slot.endpoint);
-        if (slot.chain.writableLength() < PROPERTIES_SIZE + TAIL_SIZE) {
-            slot.complete(Status.INVAL); // D-53
-        } else if (endpoint == null) {
-            slot.complete(Status.NOENT);
-        } else {
-            endpoint.noteProbe();
-            slot.truncatedTo = injections == null ? -1 : injections.truncatesProbe();
-            slot.complete(Status.OK);
-            if (slot.truncatedTo >= 0) {
-                injected("answer to PROBE ends after %d bytes".formatted(slot.truncatedTo));
-            }
-        }
-    }
-
     private void answered(RequestSlot slot) {
         if (slot.life != life) {
-            // The driver that asked is gone, and so is the slot from the count of this life.
+            // The queue that it came from is gone; the next one may have waited for the room.
+            if (slot.epoch == epoch) {
+                slots--;
+                scheduleDrain();
+            }
             return;
         }
         if (!waiting.isEmpty()) {
@@ -610,8 +485,7 @@ public final class VirtioIommuDevice implements DeviceType {
         IommuObserver watcher = observer;
         if (watcher != null) {
             IommuRequest request = IommuRequest.of(slot);
-            watcher.answered(
-                    request, slot.status, reasons.of(slot, request, slot.status, negotiated));
+            watcher.answered(request, slot.status, execution.reason(slot, request));
         }
         if (!isDraining) {
             // Not at once: more answers may be due in this turn, and requests that are taken now
@@ -638,8 +512,8 @@ public final class VirtioIommuDevice implements DeviceType {
         try {
             while (!done.isEmpty() && !isAbsent) {
                 RequestSlot slot = done.getFirst();
-                long written = writeAnswer(slot);
-                isAbsent = written == ABSENT;
+                long written = answers.write(slot);
+                isAbsent = written == AnswerWriter.ABSENT;
                 if (!isAbsent) {
                     queue.push(slot.chain.head(), written);
                     done.removeFirst();
@@ -664,8 +538,7 @@ public final class VirtioIommuDevice implements DeviceType {
     }
 
     private static String reason(SplitQueue queue) {
-        String broken = queue.brokenReason();
-        return broken == null ? RING_FAULTED : broken;
+        return requireNonNull(queue.brokenReason());
     }
 
     /**
@@ -675,40 +548,7 @@ public final class VirtioIommuDevice implements DeviceType {
         if (hasMoved) {
             running.waitsForMemory(false);
         }
-        running.waitsForMemory(areRequestsAbsent || areAnswersAbsent || areEventsAbsent);
-    }
-
-    private static final long ABSENT = -1;
-
-    /** Writes properties and tail; returns the used length, or {@link #ABSENT}. */
-    private long writeAnswer(RequestSlot slot) {
-        Status status = slot.status;
-        if (status == null) {
-            return 0;
-        }
-        int tail = 0;
-        if (slot.type == RequestType.PROBE) {
-            // The tail follows probe_size bytes of properties; in a buffer too small for them it is
-            // the end.
-            tail = (int) Math.min(slot.chain.writableLength() - TAIL_SIZE, PROPERTIES_SIZE);
-            Endpoint endpoint = iommu.endpoint(slot.endpoint);
-            if (status == Status.OK && endpoint != null) {
-                PropertyList.write(endpoint.properties(), iommu.options(), answer, tail);
-            } else {
-                answer.fill((byte) 0);
-            }
-        }
-        answer.set(LE32, tail, Wire.status(status)); // the reserved bytes above it are zero (D-14)
-        long length = (long) tail + TAIL_SIZE;
-        if (slot.truncatedTo >= 0) {
-            length = Math.min(length, slot.truncatedTo);
-        }
-        Outcome outcome = slot.chain.copyOut(0, answer, 0, length);
-        return switch (outcome) {
-            case OK -> length;
-            case ABSENT -> ABSENT;
-            case FAULT, REFUSED -> 0;
-        };
+        running.waitsForMemory(areRequestsAbsent || areAnswersAbsent || events.isAbsent());
     }
 
     private void count(RequestSlot slot) {
@@ -727,9 +567,14 @@ public final class VirtioIommuDevice implements DeviceType {
         return iommu;
     }
 
+    /** What the driver's numbers mean. Device's thread. */
+    public DomainTable domains() {
+        return domains;
+    }
+
     /**
      * What is to be saved of the device beside its frame and its engine. Not inside a call of this
-     * class, and only while the engine {@linkplain Iommu#isSettled is settled}.
+     * class, and only while the engine {@linkplain DomainTable#isSettled is settled}.
      */
     TypeState save() {
         List<RequestState> requests = new ArrayList<>();
@@ -739,7 +584,8 @@ public final class VirtioIommuDevice implements DeviceType {
             done.forEach(slot -> requests.add(request(slot, slot.status)));
             waiting.forEach(slot -> requests.add(request(slot, requireNonNull(slot.settled))));
         }
-        return new TypeState(isDriverReady, Math.min(eventKicks, 2), unknownEndpoint, requests);
+        return new TypeState(
+                events.isDriverReady(), events.kicks(), execution.unknownEndpoint(), requests);
     }
 
     private static RequestState request(RequestSlot slot, @Nullable Status status) {
@@ -749,16 +595,15 @@ public final class VirtioIommuDevice implements DeviceType {
 
     /** Takes over what was saved and checked. After the frame and the engine. */
     void restore(TypeState saved) {
-        isDriverReady = saved.isDriverReady();
-        eventKicks = saved.eventKicks();
-        unknownEndpoint = saved.unknownEndpoint();
+        events.restore(saved.isDriverReady(), saved.eventKicks());
+        execution.restore(saved.unknownEndpoint());
         VirtioDevice running = device;
         if (running == null) {
             return;
         }
         for (RequestState request : saved.requests()) {
             RequestSlot slot = requireNonNull(freeSlot());
-            slot.begin(life);
+            slot.begin(life, epoch);
             slot.chain.restore(request.chain(), running.dma());
             slot.type = request.type();
             slot.status = request.status();
@@ -783,132 +628,15 @@ public final class VirtioIommuDevice implements DeviceType {
         deliver();
     }
 
-    /**
-     * Gives waiting faults to the driver as far as it has put buffers there; the rest waits (P-07).
-     */
     private void deliver() {
         VirtioDevice running = device;
-        if (running == null || !isDriverReady || !running.isRunning()) {
+        if (running == null || !running.isRunning()) {
             return;
         }
-        SplitQueue queue = running.queue(EVENTQ);
-        if (injections != null) {
-            dropEvents(injections);
-        }
-        if (iommu.faults().isEmpty() && queue.unpublished() == 0) {
-            return;
-        }
-        Pop pop = Pop.GOT;
-        boolean isAbsent = false;
-        Outcome published = Outcome.OK;
-        boolean interrupt = false;
-        running.dma().enter();
-        try {
-            while (pop == Pop.GOT && !isAbsent && !iommu.faults().isEmpty()) {
-                pop = queue.pop(eventChain);
-                if (pop == Pop.EMPTY) {
-                    pop = queue.resumeKicks();
-                } else if (pop == Pop.GOT) {
-                    isAbsent = !deliverInto(eventChain, queue);
-                }
-            }
-            published = queue.publish();
-            interrupt = published == Outcome.OK && queue.shouldInterrupt();
-        } finally {
-            running.dma().leave();
-        }
-        if (interrupt) {
-            running.interrupt(EVENTQ);
-        }
-        tellOfEvents();
-        areEventsAbsent = isAbsent || pop == Pop.ABSENT || published == Outcome.ABSENT;
-        boolean isBroken =
-                pop == Pop.BROKEN
-                        || pop == Pop.FAULT
-                        || published == Outcome.FAULT
-                        || published == Outcome.REFUSED;
-        if (isBroken) {
-            running.needsReset(reason(queue));
-        } else {
+        if (events.deliver(running)) {
             noteAbsence(running, false);
+        } else {
+            running.needsReset(reason(running.queue(EVENTQ)));
         }
-    }
-
-    private void dropEvents(Injections planted) {
-        while (!iommu.faults().isEmpty() && planted.dropsEvent()) {
-            Fault lost = iommu.faults().poll();
-            if (lost != null) {
-                injected(
-                        "event is lost: endpoint 0x%x, %s at 0x%x"
-                                .formatted(lost.endpoint(), lost.access(), lost.address()));
-            }
-        }
-    }
-
-    /** Tells who watches what the section before has delivered. */
-    private void tellOfEvents() {
-        List<Fault> events = told;
-        IommuObserver watcher = observer;
-        if (events != null && watcher != null) {
-            events.forEach(watcher::delivered);
-        }
-        told = null;
-    }
-
-    /**
-     * Writes the oldest fault into the buffer just popped. False if the buffer is absent and was
-     * put back.
-     */
-    private boolean deliverInto(Chain chain, SplitQueue queue) {
-        if (chain.writableLength() < FAULT_SIZE) {
-            // Never spread over several buffers (D-64); an older, shorter format does not exist.
-            queue.push(chain.head(), 0);
-            smallEventBuffers.increment();
-            return true;
-        }
-        Fault fault = iommu.faults().peek();
-        if (fault == null) {
-            queue.unpop();
-            return true;
-        }
-        encode(fault);
-        Outcome outcome = chain.copyOut(0, event, 0, FAULT_SIZE);
-        if (outcome == Outcome.ABSENT) {
-            queue.unpop();
-            return false;
-        }
-        if (outcome == Outcome.OK) {
-            if (injections == null || !injections.doublesEvent()) {
-                iommu.faults().poll();
-            }
-            eventsDelivered.increment();
-            if (observer != null) {
-                noteEvent(fault);
-            }
-        }
-        queue.push(chain.head(), outcome == Outcome.OK ? FAULT_SIZE : 0);
-        return true;
-    }
-
-    /** For {@link #tellOfEvents}: nobody is told inside of a guarded section. */
-    private void noteEvent(Fault fault) {
-        List<Fault> events = told;
-        if (events == null) {
-            events = new ArrayList<>();
-            told = events;
-        }
-        events.add(fault);
-    }
-
-    private void encode(Fault fault) {
-        event.fill((byte) 0);
-        event.set(
-                JAVA_BYTE,
-                FAULT_REASON,
-                (byte) (fault.reason() == FaultReason.DOMAIN ? FAULT_R_DOMAIN : FAULT_R_MAPPING));
-        int access = fault.access() == Access.WRITE ? FAULT_F_WRITE : FAULT_F_READ;
-        event.set(LE32, FAULT_FLAGS, access | FAULT_F_ADDRESS);
-        event.set(LE32, FAULT_ENDPOINT, fault.endpoint());
-        event.set(LE64, FAULT_ADDRESS, fault.address());
     }
 }

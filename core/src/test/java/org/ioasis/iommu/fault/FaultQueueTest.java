@@ -7,6 +7,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.function.Supplier;
+import org.ioasis.iommu.mapping.Translation.Kind;
 import org.ioasis.memory.Access;
 import org.ioasis.memory.HandClock;
 import org.ioasis.virtqueue.Allocation;
@@ -21,7 +22,9 @@ class FaultQueueTest {
     private void report(int endpoint, long address, Access access) {
         queue.report(
                 FaultReason.MAPPING,
+                Kind.MAPPED,
                 endpoint,
+                -1,
                 address,
                 access,
                 () -> {
@@ -46,11 +49,29 @@ class FaultQueueTest {
         report(2, 0x2000, Access.WRITE);
 
         assertThat(queue.peek())
-                .isEqualTo(new Fault(FaultReason.MAPPING, 1, 0x1000, Access.READ, "why 4096", 1));
+                .isEqualTo(
+                        new Fault(
+                                FaultReason.MAPPING,
+                                Kind.MAPPED,
+                                1,
+                                -1,
+                                0x1000,
+                                Access.READ,
+                                "why 4096",
+                                1));
         assertThat(queue.poll()).isEqualTo(queue.recent().getFirst());
         assertThat(queue.isEmpty()).isFalse();
         assertThat(queue.poll())
-                .isEqualTo(new Fault(FaultReason.MAPPING, 2, 0x2000, Access.WRITE, "why 8192", 1));
+                .isEqualTo(
+                        new Fault(
+                                FaultReason.MAPPING,
+                                Kind.MAPPED,
+                                2,
+                                -1,
+                                0x2000,
+                                Access.WRITE,
+                                "why 8192",
+                                1));
         assertThat(queue.isEmpty()).isTrue();
     }
 
@@ -72,7 +93,7 @@ class FaultQueueTest {
     @Test
     void reasonsAreNotMixed() {
         report(1, 0x1000, Access.READ);
-        queue.report(FaultReason.DOMAIN, 1, 0x1000, Access.READ, () -> "");
+        queue.report(FaultReason.DOMAIN, Kind.BLOCKED, 1, -1, 0x1000, Access.READ, () -> "");
 
         assertThat(queue.recent()).hasSize(2);
     }
@@ -184,8 +205,22 @@ class FaultQueueTest {
                 () -> {
                     for (int i = 0; i < 10_000; i++) {
                         long address = 0x100000 + i * 0x1000L;
-                        queue.report(FaultReason.MAPPING, 1, address, Access.READ, explanation);
-                        queue.report(FaultReason.MAPPING, 1, 0x1000, Access.READ, explanation);
+                        queue.report(
+                                FaultReason.MAPPING,
+                                Kind.MAPPED,
+                                1,
+                                -1,
+                                address,
+                                Access.READ,
+                                explanation);
+                        queue.report(
+                                FaultReason.MAPPING,
+                                Kind.MAPPED,
+                                1,
+                                -1,
+                                0x1000,
+                                Access.READ,
+                                explanation);
                     }
                 };
 

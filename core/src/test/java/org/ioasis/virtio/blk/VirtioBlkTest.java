@@ -478,6 +478,29 @@ class VirtioBlkTest {
         assertThat(rig.status(1)).isEqualTo(S_OK);
     }
 
+    // --- a device that may do no DMA (COMMAND.MASTER)
+
+    @Test
+    void readThatComesBackWhileTheDeviceIsSuspendedWritesNoByteUntilItGoesOn() {
+        rig.data(0, 512).fill((byte) 0x11);
+        rig.add(0, T_IN, 3, 512);
+        rig.expose();
+        byte[] before = rig.dma.memory(BlkRig.slot(0), BlkRig.SLOT).toArray(JAVA_BYTE);
+
+        rig.device.suspend();
+        rig.settle();
+
+        assertThat(rig.store.reads).as("the I/O itself is over").isEqualTo(1);
+        assertThat(rig.dma.memory(BlkRig.slot(0), BlkRig.SLOT).toArray(JAVA_BYTE))
+                .isEqualTo(before);
+        assertThat(rig.driver().poll()).isNull();
+        rig.device.resume();
+        rig.settle();
+        assertThat(rig.status(0)).isEqualTo(S_OK);
+        assertThat(rig.dataBytes(0, 512))
+                .isEqualTo(Arrays.copyOfRange(rig.store.content, 3 * 512, 4 * 512));
+    }
+
     // --- absent memory
 
     @Test
@@ -605,7 +628,7 @@ class VirtioBlkTest {
     }
 
     @Test
-    void aFaultOnARingStopsTheQueueUntilReset() {
+    void aFaultOnARingNeedsAResetAndTellsTheDriver() {
         long avail = rig.driver().availAddress();
         rig.add(0, T_IN, 0, 512);
         assertThat(rig.driver().expose()).isTrue();
@@ -616,6 +639,8 @@ class VirtioBlkTest {
         }
         assertThat(rig.dma.faults()).isEqualTo(1);
         assertThat(rig.blk.counters().work().ringFaults()).isEqualTo(1);
+        assertThat(rig.device.brokenReason()).isEqualTo(SplitQueue.RING_FAULTED);
+        assertThat(rig.configInterrupts).isEqualTo(1);
         assertThat(rig.device.needsTick()).isFalse();
         rig.dma.clearTraps();
         rig.device.kick(0);

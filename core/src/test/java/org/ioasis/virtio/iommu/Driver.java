@@ -179,9 +179,7 @@ final class Driver implements Interrupts {
      */
     void exchange(IommuOptions options, long offered) {
         List<Region> present = new ArrayList<>();
-        for (int i = 0; i < memory.regionCount(); i++) {
-            present.add(memory.region(i));
-        }
+        memory.forEachRegion(present::add);
         Map<Integer, EndpointProperties> endpoints = new HashMap<>();
         iommu.forEachEndpoint(each -> endpoints.put(each.id(), each.properties()));
         tasks.clear();

@@ -26,6 +26,7 @@ import org.ioasis.iommu.StateText;
 import org.ioasis.iommu.Status;
 import org.ioasis.iommu.mapping.MappingStores;
 import org.ioasis.iommu.mapping.SegmentTables;
+import org.ioasis.iommu.mapping.Translation;
 import org.ioasis.memory.Access;
 import org.ioasis.memory.Dma;
 import org.ioasis.memory.Lease;
@@ -386,7 +387,7 @@ class SavedDeviceTest {
     @Test
     void aSaveWhileAListenerOwesAnAnswerIsNotMade() {
         d.plug(1);
-        d.iommu.listen(requireNonNull(d.iommu.endpoint(1)), new Silent());
+        d.iommu.listen(requireNonNull(d.iommu.endpoint(1)).attachment(), new Silent());
         d.status(Driver.attach(1, 1, 0));
         d.send(Driver.map(1, 0, 0xfff, DMA, RW), TAIL_SIZE);
         d.kick();
@@ -395,15 +396,32 @@ class SavedDeviceTest {
                 .hasMessage("a listener owes the IOMMU an answer");
     }
 
+    /** Owes an answer to every MAP. */
     private static final class Silent implements DomainListener {
-        @Override
-        public void mapped(long first, long last, long output, int flags, Answer answer) {}
+        private boolean hasMapped;
 
         @Override
-        public void unmapped(long first, long last, Answer answer) {}
+        public void begin() {
+            hasMapped = false;
+        }
 
         @Override
-        public void cleared() {}
+        public void translation(Translation.Kind kind) {}
+
+        @Override
+        public void mapped(long first, long last, long output, int flags) {
+            hasMapped = true;
+        }
+
+        @Override
+        public void unmapped(long first, long last) {}
+
+        @Override
+        public void commit(Answer answer) {
+            if (!hasMapped) {
+                answer.ok();
+            }
+        }
     }
 
     // --- refusals
@@ -516,7 +534,7 @@ class SavedDeviceTest {
     void anEndpointWithAListenerIsNotGivenMappingsBehindItsBack() {
         byte[] saved = rich();
         Driver other = like(OPTIONS, VirtioIommuDevice.FEATURES);
-        other.iommu.listen(requireNonNull(other.iommu.endpoint(1)), new Silent());
+        other.iommu.listen(requireNonNull(other.iommu.endpoint(1)).attachment(), new Silent());
         assertThat(refused(saved, other))
                 .containsExactly(
                         "domain 0x1: endpoint 0x1 has a listener,"
@@ -599,7 +617,7 @@ class SavedDeviceTest {
 
         Driver idle = new Driver(OPTIONS);
         idle.plug(1);
-        idle.iommu.attach(1, 1, false, status -> assertThat(status).isEqualTo(Status.OK));
+        idle.type.domains().attach(1, 1, false, status -> assertThat(status).isEqualTo(Status.OK));
         Driver other = new Driver(OPTIONS);
         other.plug(1);
         assertThat(refused(SavedDevice.save(idle.device, idle.type), other))

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-package org.ioasis.vfiouser;
+package org.ioasis.peer;
 
 import java.nio.file.Path;
 
 /**
- * A server at one moment. Immutable.
+ * A device that is offered to VMMs, at one moment. Immutable.
  *
  * @param hasClient a VMM is connected
  * @param sessions clients served so far, the present one included
@@ -12,14 +12,16 @@ import java.nio.file.Path;
  * @param regions ranges of guest memory that the client has told of
  * @param regionsWithoutDescriptor those of them that we cannot reach, such as ROM
  * @param sharedBytes size of the others
- * @param isMemoryUnshared the present client, or else the last one, has writable memory that it
- *     does not share with us
+ * @param unreachableAccesses accesses so far that were refused because they met a region without a
+ *     descriptor
+ * @param isMemoryUnshared the present client, or else the last one, does not share the guest's RAM
+ *     with us: more of what is writable has no descriptor than has one
  * @param messages handled for the present client
  * @param errors of them answered with an error
  * @param lastError why the last of those was, or {@code none}
  * @param lastEnd why the last session ended; empty before the first end
  */
-public record ServerInfo(
+public record ServedInfo(
         Path socket,
         boolean hasClient,
         int sessions,
@@ -27,6 +29,7 @@ public record ServerInfo(
         int regions,
         int regionsWithoutDescriptor,
         long sharedBytes,
+        long unreachableAccesses,
         boolean isMemoryUnshared,
         long messages,
         long errors,

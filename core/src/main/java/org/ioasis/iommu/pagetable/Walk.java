@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.ioasis.iommu.pagetable;
+
+import org.ioasis.memory.Outcome;
+
+/**
+ * The answer of a walk, used again for the next one. One thread.
+ *
+ * <p>Of a fault it says the level and the address of the entry; the stage is known to who walks
+ * several.
+ */
+public final class Walk {
+    final Cell cell = new Cell();
+    WalkFault fault = WalkFault.NONE;
+    Outcome tableOutcome = Outcome.OK;
+    int level;
+    long entryAddress;
+    long entry;
+    long output;
+    int pageLg2;
+    int rights;
+
+    public WalkFault fault() {
+        return fault;
+    }
+
+    /** What became of the access to an entry, if {@link #fault} is TABLE. */
+    public Outcome tableOutcome() {
+        return tableOutcome;
+    }
+
+    /** Level of the last entry that was looked at. */
+    public int level() {
+        return level;
+    }
+
+    /** Where that entry is. */
+    public long entryAddress() {
+        return entryAddress;
+    }
+
+    /** That entry, if it was read. */
+    public long entry() {
+        return entry;
+    }
+
+    /** What the address is translated to. */
+    public long output() {
+        return output;
+    }
+
+    /** Size of the page around it. */
+    public int pageLg2() {
+        return pageLg2;
+    }
+
+    /** What all levels together allow. */
+    public int rights() {
+        return rights;
+    }
+
+    boolean fail(WalkFault fault) {
+        this.fault = fault;
+        return false;
+    }
+
+    boolean fail(Outcome outcome) {
+        this.tableOutcome = outcome;
+        return fail(WalkFault.TABLE);
+    }
+}

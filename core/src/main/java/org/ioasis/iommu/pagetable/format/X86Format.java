@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.ioasis.iommu.pagetable.format;
+
+import org.ioasis.iommu.pagetable.Bits;
+import org.ioasis.iommu.pagetable.EntryKind;
+import org.ioasis.iommu.pagetable.Half;
+import org.ioasis.iommu.pagetable.PageTableFormat;
+import org.ioasis.iommu.pagetable.Rights;
+import org.ioasis.spec.X86Table;
+
+/**
+ * The table of x86-64 with four or five levels: first stage of VT-d (9.7 of its specification) and
+ * guest translation of AMD (2.2.6). Any thread.
+ *
+ * <p>A page can always be read. Nothing forbids execution in tables that are made here: whether
+ * that bit is reserved is the choice of a PASID entry.
+ */
+public final class X86Format extends PageTableFormat {
+    private static final int TABLE_LG2 = 12;
+    private static final int INDEX_LG2 = 9;
+
+    /** Addresses of fewer bits would have no level 2. */
+    private static final int BITS_MIN = 31;
+
+    private static final int BITS_MAX = 57;
+
+    /**
+     * @param bits of an address, the sign bit included; up to 48 with four levels
+     * @param isSignExtended as VT-d and CPUs have it; AMD's first PASID counts from 0 on
+     * @param outputBits that the host has; more in an entry are reserved bits
+     */
+    public X86Format(int bits, boolean isSignExtended, int outputBits) {
+        super(
+                "x86-64-" + bits + (isSignExtended ? "-signed" : ""),
+                X86Table.PAGE_LG2,
+                TABLE_LG2,
+                bits,
+                outputBits,
+                top(bits),
+                top(bits),
+                isSignExtended ? Half.BOTH : Half.LOWER);
+        if (bits < BITS_MIN || bits > BITS_MAX || outputBits > X86Table.OUTPUT_BITS) {
+            throw new IllegalArgumentException(
+                    "x86-64 table from %d to %d bits".formatted(bits, outputBits));
+        }
+    }
+
+    private static int top(int bits) {
+        return (bits - BITS_MIN) / INDEX_LG2 + 2;
+    }
+
+    @Override
+    public long pageSizes(int level) {
+        return level <= X86Table.LARGEST_PAGE_LEVEL ? 1L << itemLg2(level) : 0;
+    }
+
+    @Override
+    public EntryKind kind(long entry, int level) {
+        if ((entry & X86Table.PRESENT) == 0) {
+            return EntryKind.EMPTY;
+        }
+        boolean isLeaf = level == 0 || (entry & X86Table.PAGE_SIZE) != 0;
+        long reserved = X86Table.ADDRESS_MASK & ~Bits.mask(outputBits());
+        if (isLeaf && level > 0) {
+            if (level > X86Table.LARGEST_PAGE_LEVEL) {
+                return EntryKind.INVALID;
+            }
+            reserved |= X86Table.ADDRESS_MASK & Bits.mask(itemLg2(level)) & ~X86Table.LARGE_PAT;
+        }
+        if ((entry & reserved) != 0) {
+            return EntryKind.INVALID;
+        }
+        return isLeaf ? EntryKind.LEAF : EntryKind.TABLE;
+    }
+
+    @Override
+    public long table(long entry, int level) {
+        return entry & X86Table.ADDRESS_MASK;
+    }
+
+    @Override
+    public int leafLg2(long entry, int level) {
+        return itemLg2(level);
+    }
+
+    @Override
+    public long output(long entry, int level) {
+        return entry & X86Table.ADDRESS_MASK & ~Bits.mask(itemLg2(level));
+    }
+
+    @Override
+    public int rights(long entry, int level) {
+        return Rights.READ
+                | ((entry & X86Table.WRITE) == 0 ? 0 : Rights.WRITE)
+                | ((entry & X86Table.USER) == 0 ? 0 : Rights.USER)
+                | ((entry & X86Table.EXECUTE_DISABLE) == 0 ? Rights.EXECUTE : 0);
+    }
+
+    @Override
+    public long tableEntry(long address, int level) {
+        return X86Table.PRESENT | X86Table.WRITE | X86Table.USER | X86Table.ACCESSED | address;
+    }
+
+    @Override
+    public long leafEntry(long output, int level, int sizeLg2, long attributes, int item) {
+        return X86Table.PRESENT | output | attributes | (level == 0 ? 0 : X86Table.PAGE_SIZE);
+    }
+
+    @Override
+    public long attributes(int rights) {
+        long attributes = X86Table.USER | X86Table.ACCESSED;
+        // Who writes need not be asked to mark it: hardware may lack the way to do so.
+        return (rights & Rights.WRITE) == 0
+                ? attributes
+                : attributes | X86Table.WRITE | X86Table.DIRTY;
+    }
+
+    @Override
+    public long attributesOf(long entry, int level) {
+        return entry
+                & (X86Table.WRITE
+                        | X86Table.USER
+                        | X86Table.ACCESSED
+                        | X86Table.DIRTY
+                        | X86Table.EXECUTE_DISABLE);
+    }
+
+    @Override
+    public long marked(long entry, EntryKind kind, boolean isWrite) {
+        return entry | X86Table.ACCESSED | (isWrite ? X86Table.DIRTY : 0);
+    }
+
+    @Override
+    public boolean tracksDirty() {
+        return false;
+    }
+
+    @Override
+    public boolean isDirty(long entry) {
+        return (entry & X86Table.DIRTY) != 0;
+    }
+
+    @Override
+    public long clean(long entry) {
+        return entry & ~X86Table.DIRTY;
+    }
+}

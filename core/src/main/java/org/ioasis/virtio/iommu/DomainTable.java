@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.ioasis.virtio.iommu;
+
+import java.util.ArrayList;
+import java.util.List;
+import org.ioasis.iommu.Attachment;
+import org.ioasis.iommu.Completion;
+import org.ioasis.iommu.Domain;
+import org.ioasis.iommu.Endpoint;
+import org.ioasis.iommu.IdMap;
+import org.ioasis.iommu.Iommu;
+import org.ioasis.iommu.IommuOptions;
+import org.ioasis.iommu.PagingDomain;
+import org.ioasis.iommu.Refusal;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The object model of virtio-iommu over an engine (virtio 1.4, 5.13.6): domains that a driver names
+ * by numbers, that begin with the first ATTACH and end with the last endpoint, and its four
+ * requests to them. A request that must wait for a listener's answer is kept here, behind those to
+ * the same domain or endpoint that came before, and never holds up one to others. Loop thread.
+ */
+public final class DomainTable {
+    private final Iommu iommu;
+    private final IdMap<Domain> domains = new IdMap<>();
+
+    // The domain that was asked for last: requests come in runs.
+    private @Nullable Domain recent;
+
+    private ArrayList<Deferred> deferred = new ArrayList<>();
+
+    public DomainTable(Iommu iommu) {
+        this.iommu = iommu;
+        iommu.whenSettled(this::retryDeferred);
+    }
+
+    /** The domain of that id, if something is attached to it. */
+    public @Nullable Domain domain(int id) {
+        Domain found = recent;
+        if (found != null && found.id() == id) {
+            return found;
+        }
+        recent = domains.get(id);
+        return recent;
+    }
+
+    /** Takes over the domains of a saved state. */
+    public void adopt(List<Domain> restored) {
+        restored.forEach(this::enter);
+    }
+
+    private void enter(Domain domain) {
+        domains.put(domain.id(), domain);
+        domain.onUnused(this::end);
+    }
+
+    private void end(Domain domain) {
+        domains.remove(domain.id());
+        recent = null;
+        domain.close();
+    }
+
+    /** The engine is being reset: nothing is there any more, and nothing waits. */
+    public void forget() {
+        deferred.clear();
+        domains.clear();
+        recent = null;
+    }
+
+    /** True unless a listener owes an answer: then the state may still go either way. */
+    boolean isSettled() {
+        return deferred.isEmpty() && iommu.isSettled();
+    }
+
+    // Requests
+    // -------------------------------------------------------------------------------------------------------
+
+    /** ATTACH (5.13.6.3): the domain is made if there is none. */
+    public void attach(int endpointId, int domainId, boolean bypass, Completion completion) {
+        Endpoint endpoint = iommu.endpoint(endpointId);
+        if (endpoint == null) {
+            iommu.refuse(Refusal.NO_ENDPOINT, completion);
+            return;
+        }
+        IommuOptions options = iommu.options();
+        if (Integer.compareUnsigned(domainId, options.domainFirst()) < 0
+                || Integer.compareUnsigned(domainId, options.domainLast()) > 0) {
+            iommu.refuse(Refusal.DOMAIN_OUT_OF_RANGE, completion);
+            return;
+        }
+        Attachment attachment = endpoint.attachment();
+        Domain target = domains.get(domainId);
+        if (mustWait(target, attachment, domainId)) {
+            defer(attachment, domainId, () -> attach(endpointId, domainId, bypass, completion));
+        } else if (target == null) {
+            attachToNew(attachment, domainId, bypass, completion);
+        } else if (target instanceof PagingDomain == bypass) {
+            iommu.refuse(Refusal.OTHER_KIND, completion);
+        } else {
+            iommu.attach(attachment, target, completion);
+        }
+    }
+
+    private void attachToNew(
+            Attachment attachment, int domainId, boolean bypass, Completion completion) {
+        Domain target = bypass ? iommu.identityDomain(domainId) : iommu.pagingDomain(domainId);
+        Refusal refusal = target.check(attachment);
+        Domain old = attachment.domain();
+        boolean endsOld = old != null && old.attachments().size() == 1;
+        if (refusal == null
+                && domains.size() - (endsOld ? 1 : 0) >= iommu.options().domainLimit()) {
+            refusal = Refusal.DOMAIN_LIMIT;
+        }
+        if (refusal != null) {
+            target.close();
+            iommu.refuse(refusal, completion);
+            return;
+        }
+        enter(target);
+        iommu.attach(attachment, target, completion);
+    }
+
+    /** DETACH (5.13.6.4). */
+    public void detach(int endpointId, int domainId, Completion completion) {
+        Endpoint endpoint = iommu.endpoint(endpointId);
+        if (endpoint == null) {
+            iommu.refuse(Refusal.NO_ENDPOINT, completion);
+            return;
+        }
+        Attachment attachment = endpoint.attachment();
+        if (mustWait(domains.get(domainId), attachment, domainId)) {
+            defer(attachment, domainId, () -> detach(endpointId, domainId, completion));
+            return;
+        }
+        Domain domain = attachment.domain();
+        if (domain == null) {
+            iommu.refuse(Refusal.NOT_ATTACHED, completion);
+        } else if (domain.id() != domainId && !iommu.options().detachByEndpoint()) {
+            // D-30 leaves it open. Strict would be INVAL whenever the ids do not match, but Linux
+            // detaches identity domains with id 0 and warns when that fails.
+            iommu.refuse(Refusal.OTHER_DOMAIN, completion);
+        } else {
+            iommu.detach(attachment, completion);
+        }
+    }
+
+    /**
+     * MAP (5.13.6.5).
+     *
+     * @param flags already known to be ones that the driver may use
+     */
+    public void map(
+            int domainId, long first, long last, long output, int flags, Completion completion) {
+        Domain domain = domain(domainId);
+        if (mustWait(domain, null, domainId)) {
+            defer(null, domainId, () -> map(domainId, first, last, output, flags, completion));
+        } else if (domain instanceof PagingDomain paging) {
+            paging.map(first, last, output, flags, completion);
+        } else {
+            iommu.refuse(domain == null ? Refusal.NO_DOMAIN : Refusal.NO_MAPPINGS, completion);
+        }
+    }
+
+    /** UNMAP (5.13.6.6). */
+    public void unmap(int domainId, long first, long last, Completion completion) {
+        Domain domain = domain(domainId);
+        if (mustWait(domain, null, domainId)) {
+            defer(null, domainId, () -> unmap(domainId, first, last, completion));
+        } else if (domain instanceof PagingDomain paging) {
+            paging.unmap(first, last, completion);
+        } else {
+            iommu.refuse(domain == null ? Refusal.NO_DOMAIN : Refusal.NO_MAPPINGS, completion);
+        }
+    }
+
+    // Whose turn has not come
+    // --------------------------------------------------------------------------------------
+
+    /** A request to {@code domainId}, about {@code attachment} if not null. */
+    private record Deferred(@Nullable Attachment attachment, int domainId, Runnable request) {
+        boolean isBefore(@Nullable Attachment other, int otherDomainId) {
+            return domainId == otherDomainId
+                    || (attachment != null && isIn(attachment, otherDomainId))
+                    || (other != null && (other == attachment || isIn(other, domainId)));
+        }
+
+        private static boolean isIn(Attachment attachment, int id) {
+            Domain domain = attachment.domain();
+            return domain != null && domain.id() == id;
+        }
+    }
+
+    /**
+     * True if a listener still owes an answer to a request to the same domain or endpoint, or if
+     * such a request waits for its turn.
+     *
+     * @param domain the one with that id, if there is one
+     */
+    private boolean mustWait(
+            @Nullable Domain domain, @Nullable Attachment attachment, int domainId) {
+        return (domain != null && domain.isBusy())
+                || (attachment != null && attachment.isBusy())
+                || (!deferred.isEmpty() && isBehindDeferred(attachment, domainId));
+    }
+
+    private boolean isBehindDeferred(@Nullable Attachment attachment, int domainId) {
+        for (int i = 0; i < deferred.size(); i++) {
+            if (deferred.get(i).isBefore(attachment, domainId)) {
+                return true;
+            }
+        }
+        return false;
+    }
+
+    private void defer(@Nullable Attachment attachment, int domainId, Runnable request) {
+        deferred.add(new Deferred(attachment, domainId, request));
+    }
+
+    private void retryDeferred() {
+        if (deferred.isEmpty()) {
+            return;
+        }
+        // Each finds those before it that still have to wait in the new list, and waits as well if
+        // it must not overtake them.
+        ArrayList<Deferred> now = deferred;
+        deferred = new ArrayList<>();
+        for (Deferred one : now) {
+            one.request().run();
+        }
+    }
+}

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.ioasis.peer;
+
+import java.util.Collection;
+import java.util.List;
+import java.util.Map;
+import java.util.SortedMap;
+import java.util.TreeMap;
+import org.ioasis.memory.GuestMemory;
+import org.ioasis.memory.Region;
+import org.ioasis.sys.Errno;
+import org.ioasis.sys.ErrnoException;
+import org.ioasis.sys.Fd;
+import org.ioasis.sys.Mapping;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The guest memory that one peer tells us of and shares with us: maps what it sends descriptors
+ * for, within limits, and gives everything back. Whatever the transport; one object for each
+ * session. Loop thread only.
+ *
+ * <p>A region without a descriptor is known and cannot be reached: ROM, the memory of a display, or
+ * RAM that the peer does not share.
+ */
+public final class SharedMemory {
+    /** Beginning of why a session ends whose peer has truncated the memory it gave us. */
+    public static final String GONE = "client's memory cannot be accessed: ";
+
+    /** Why something is not done, in the words of errno and of people. Nothing has changed. */
+    public record Refusal(int errno, String why) {}
+
+    private final GuestMemory memory;
+    private final int regionLimit;
+    private final long byteLimit;
+
+    /** By first address, unsigned. */
+    private final TreeMap<Long, Mapping> mappings = new TreeMap<>(Long::compareUnsigned);
+
+    private long mappedBytes;
+
+    /**
+     * @param memory belongs to this peer alone, until {@link #removeAll} is over
+     * @param regionLimit most regions at a time, no more than {@code memory} takes
+     * @param byteLimit address space of what is mapped, in bytes
+     */
+    public SharedMemory(GuestMemory memory, int regionLimit, long byteLimit) {
+        this.memory = memory;
+        this.regionLimit = regionLimit;
+        this.byteLimit = byteLimit;
+    }
+
+    /**
+     * Adds the region {@code first..last}.
+     *
+     * @param fd what to map, from {@code offset} on; stays the caller's. Null: it cannot be reached
+     * @return null if that is done
+     */
+    public @Nullable Refusal add(
+            long first, long last, @Nullable Fd fd, long offset, boolean isWritable) {
+        if (memory.regionCount() >= regionLimit) {
+            return new Refusal(Errno.ENOSPC, "limit of memory regions");
+        }
+        if (fd == null) {
+            return added(new Region(first, last, null, isWritable, null));
+        }
+        long size = last - first + 1;
+        if (size <= 0) {
+            return new Refusal(Errno.EINVAL, "memory region is longer than any file");
+        }
+        if (size > byteLimit - mappedBytes) {
+            return new Refusal(Errno.ENOSPC, "limit of mapped bytes");
+        }
+        Mapping mapping;
+        try {
+            mapping = Mapping.map(fd, offset, size, isWritable);
+        } catch (ErrnoException e) {
+            return new Refusal(e.errno(), "memory cannot be mapped");
+        }
+        Refusal refusal =
+                added(new Region(first, last, mapping.segment(), isWritable, mapping::lend));
+        if (refusal != null) {
+            mapping.close();
+            return refusal;
+        }
+        mappings.put(first, mapping);
+        mappedBytes += size;
+        return null;
+    }
+
+    private @Nullable Refusal added(Region region) {
+        return switch (memory.add(region)) {
+            case DONE -> null;
+            case OVERLAPS -> new Refusal(Errno.EEXIST, "memory region overlaps another");
+            case LIMIT -> new Refusal(Errno.ENOSPC, "limit of memory regions");
+            case MISSING, CUTS -> throw new IllegalStateException("what is added is not there yet");
+        };
+    }
+
+    /**
+     * Removes the regions that lie whole in {@code first..last}.
+     *
+     * @param whenGone runs when no access is in any of them and they are unmapped, perhaps at once
+     * @return null if that is done or begun
+     */
+    public @Nullable Refusal remove(long first, long last, Runnable whenGone) {
+        SortedMap<Long, Mapping> range = mappings.subMap(first, true, last, true);
+        // Mapped until no access is in them, and perhaps beyond the peer's end.
+        Map<Long, Mapping> removed = new TreeMap<>(range);
+        range.clear();
+        GuestMemory.Change change =
+                memory.remove(
+                        first,
+                        last,
+                        () -> {
+                            unmap(removed.values());
+                            whenGone.run();
+                        });
+        if (change == GuestMemory.Change.DONE) {
+            return null;
+        }
+        mappings.putAll(removed);
+        return change == GuestMemory.Change.CUTS
+                ? new Refusal(Errno.EINVAL, "a memory region would be cut")
+                : new Refusal(Errno.ENOENT, "no memory region is there");
+    }
+
+    /** Removes everything, and takes back what is lent; as {@link #remove}. Twice is fine. */
+    public void removeAll(Runnable whenGone) {
+        List<Mapping> removed = List.copyOf(mappings.values());
+        mappings.clear();
+        memory.clear(() -> {
+            unmap(removed);
+            whenGone.run();
+        });
+    }
+
+    private void unmap(Collection<Mapping> removed) {
+        for (Mapping mapping : removed) {
+            mappedBytes -= mapping.segment().byteSize();
+            mapping.close();
+        }
+    }
+
+    /** What there is now, for who shows it. */
+    public MemoryView view() {
+        return MemoryView.of(memory);
+    }
+}

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.ioasis.program;
+
+import java.io.IOException;
+import java.nio.file.DirectoryStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.HashMap;
+import java.util.Map;
+import java.util.concurrent.atomic.AtomicLong;
+import org.ioasis.iommufd.LockedMemory;
+import org.ioasis.sys.ErrnoException;
+import org.ioasis.sys.Fd;
+import org.ioasis.sys.ProcessMemory;
+import org.ioasis.sys.SharedFile;
+import org.ioasis.sys.TaskDescriptor;
+import org.ioasis.sys.TaskFiles;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The memories of a program's processes, each known once, and what they share. Supervisor's thread.
+ */
+final class AddressSpaces implements AutoCloseable {
+    /** Processes whose memory is known at a time: each costs us a descriptor. */
+    static final int LIMIT = 1024;
+
+    /** Shared pages that are remembered though nobody holds them. */
+    static final int SHARED_LIMIT = 1024;
+
+    private static final String TGID = "Tgid:";
+    private static final String LOCKED_LIMIT = "Max locked memory";
+    private static final long PAGE = 4096;
+
+    private final TaskFiles files;
+    private final Map<Integer, AddressSpace> byProcess = new HashMap<>();
+    private final Map<MappedRange.FileKey, SharedPages> shared = new HashMap<>();
+
+    /** Pages charged to the user: all of a program's processes are one user's. */
+    private final AtomicLong user = new AtomicLong();
+
+    AddressSpaces(TaskFiles files) {
+        this.files = files;
+    }
+
+    /**
+     * The memory of the process that a thread belongs to; null: gone, closed to us, or too many.
+     */
+    @Nullable AddressSpace of(int thread) {
+        int process = processOf(thread);
+        return process < 0 ? null : ofProcess(process);
+    }
+
+    private @Nullable AddressSpace ofProcess(int process) {
+        AddressSpace known = byProcess.get(process);
+        if (known != null && !known.isGone()) {
+            return known;
+        }
+        byProcess.remove(process);
+        if (byProcess.size() >= LIMIT) {
+            byProcess.values().removeIf(AddressSpace::isGone);
+            if (byProcess.size() >= LIMIT) {
+                return null;
+            }
+        }
+        try {
+            AddressSpace opened =
+                    new AddressSpace(
+                            ProcessMemory.open(process),
+                            this,
+                            new LockedMemory(user, limitPages(process)));
+            byProcess.put(process, opened);
+            return opened;
+        } catch (ErrnoException e) {
+            return null;
+        }
+    }
+
+    /** What a process that we know is charged for; null if it has never called. */
+    @Nullable AddressSpace known(int process) {
+        return byProcess.get(process);
+    }
+
+    /** The pages of a file or of anonymous shared memory. */
+    SharedPages shared(MappedRange.FileKey key) {
+        if (shared.size() >= SHARED_LIMIT && !shared.containsKey(key)) {
+            // Whoever still has one of these finds it equal to the next that is made.
+            shared.values().removeIf(pages -> !pages.isHeld());
+        }
+        return shared.computeIfAbsent(key, SharedPages::new);
+    }
+
+    /** The pages behind a descriptor, which becomes ours. */
+    SharedPages shared(Fd descriptor) throws ErrnoException {
+        files.look(descriptor);
+        // As /proc/PID/maps writes a device: the kernel's own numbers, in hexadecimal.
+        SharedPages pages =
+                shared(
+                        new MappedRange.FileKey(
+                                "%02x:%02x".formatted(files.device() >>> 32, (int) files.device()),
+                                files.inode()));
+        pages.reachBy(descriptor);
+        return pages;
+    }
+
+    /** A descriptor of our own for a task's open file; null: it has none, or we may not. */
+    @Nullable Fd duplicate(int thread, int descriptor) {
+        int process = processOf(thread);
+        if (process < 0) {
+            return null;
+        }
+        try {
+            return TaskDescriptor.duplicate(process, descriptor);
+        } catch (ErrnoException e) {
+            return null;
+        }
+    }
+
+    /** One of a process's own descriptors of a file; null if it has none any more. */
+    @Nullable Fd descriptorOf(int process, MappedRange.FileKey key) {
+        try (DirectoryStream<Path> all =
+                Files.newDirectoryStream(Path.of("/proc/" + process + "/fd"))) {
+            for (Path entry : all) {
+                int number = Integer.parseInt(entry.getFileName().toString());
+                if (files.look(process, number) == 0 && files.inode() == key.inode()) {
+                    Fd found = TaskDescriptor.duplicate(process, number);
+                    if (SharedFile.isMemory(found)) {
+                        return found;
+                    }
+                    found.close();
+                }
+            }
+        } catch (IOException e) {
+            // Gone, or closed to us.
+        }
+        return null;
+    }
+
+    @Override
+    public void close() {
+        byProcess.values().forEach(AddressSpace::close);
+        byProcess.clear();
+        shared.values().forEach(SharedPages::close);
+        shared.clear();
+    }
+
+    private static long limitPages(int process) {
+        try {
+            for (String line : Files.readAllLines(Path.of("/proc/" + process + "/limits"))) {
+                if (line.startsWith(LOCKED_LIMIT)) {
+                    String soft = line.substring(LOCKED_LIMIT.length()).strip();
+                    int end = soft.indexOf(' ');
+                    return soft.startsWith("unlimited")
+                            ? -1
+                            : Long.parseUnsignedLong(soft, 0, end, 10) / PAGE;
+                }
+            }
+        } catch (IOException e) {
+            // Gone; it is charged for nothing any more.
+        }
+        return 0;
+    }
+
+    private static int processOf(int thread) {
+        try {
+            for (String line : Files.readAllLines(Path.of("/proc/" + thread + "/status"))) {
+                if (line.startsWith(TGID)) {
+                    return Integer.parseInt(line.substring(TGID.length()).strip());
+                }
+            }
+        } catch (IOException e) {
+            // The task is gone; whoever asks finds that there is no memory.
+        }
+        return -1;
+    }
+}

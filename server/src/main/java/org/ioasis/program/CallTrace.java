@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.ioasis.program;
+
+import java.io.IOException;
+import java.io.OutputStream;
+import java.nio.charset.StandardCharsets;
+import org.ioasis.iommufd.OpenFile;
+import org.ioasis.sys.Errno;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A line for each call that was answered here: who called, the call with its fields, what it
+ * returned, and for a refusal the rule that refused it, which no other tracer can know.
+ * Supervisor's thread; {@link #close} after it.
+ */
+public final class CallTrace implements AutoCloseable {
+    /** By its first line a file is known as a trace of ours. */
+    public static final String HEADER = "ioasis host: thread, call, answer";
+
+    /** Where a trace ends, so that a program that calls without end does not fill the disk. */
+    static final long LIMIT_BYTES = 1L << 30;
+
+    private final @Nullable OutputStream out;
+    private final long limitBytes;
+    private long written;
+    private long leftOut;
+    private final StringBuilder line = new StringBuilder();
+    private final IoctlText ioctl = new IoctlText();
+
+    private CallTrace(@Nullable OutputStream out, long limitBytes) {
+        this.out = out;
+        this.limitBytes = limitBytes;
+    }
+
+    /** One that writes nothing and costs nothing. */
+    public static CallTrace none() {
+        return new CallTrace(null, 0);
+    }
+
+    /** Writes to a stream, which is closed with it; begins with {@link #HEADER}. */
+    public static CallTrace to(OutputStream out) throws IOException {
+        out.write((HEADER + "\n").getBytes(StandardCharsets.UTF_8));
+        out.flush();
+        return to(out, LIMIT_BYTES);
+    }
+
+    static CallTrace to(OutputStream out, long limitBytes) {
+        return new CallTrace(out, limitBytes);
+    }
+
+    boolean isOn() {
+        return out != null;
+    }
+
+    void opened(int thread, String path, int result) {
+        if (isOn() && result != Devices.KERNEL_HAS_IT) {
+            begin(thread).append("open(").append(path).append(')');
+            end(result, null);
+        }
+    }
+
+    /** Before the call: its argument is what the program gave. */
+    void beginsIoctl(TaskCaller caller, OpenFile file, int command, long argument) {
+        if (isOn()) {
+            caller.forgetReason();
+            begin(caller.thread()).append("ioctl(").append(file.name()).append(", ");
+            ioctl.before(caller, command, argument, line);
+            line.append(')');
+        }
+    }
+
+    /** After it: what has changed there is what the program gets. */
+    void endsIoctl(TaskCaller caller, long result) {
+        if (isOn()) {
+            end(result, result < 0 ? caller.reason() : ioctl.after(caller));
+        }
+    }
+
+    void transferred(TaskCaller caller, OpenFile file, boolean isWrite, long length, long result) {
+        if (isOn()) {
+            begin(caller.thread())
+                    .append(isWrite ? "write(" : "read(")
+                    .append(file.name())
+                    .append(", ")
+                    .append(length)
+                    .append(')');
+            end(result, null);
+        }
+    }
+
+    void mapped(TaskCaller caller, OpenFile file, long offset, long length, long result) {
+        if (isOn()) {
+            begin(caller.thread())
+                    .append("mmap(")
+                    .append(file.name())
+                    .append(", offset=0x")
+                    .append(Long.toHexString(offset))
+                    .append(", length=")
+                    .append(length)
+                    .append(')');
+            end(result, null);
+        }
+    }
+
+    void released(OpenFile file) {
+        if (isOn()) {
+            line.setLength(0);
+            line.append("last close of ").append(file.name());
+            write();
+        }
+    }
+
+    /** Says what was left out, if anything was. */
+    @Override
+    public void close() throws IOException {
+        if (out != null) {
+            if (leftOut > 0) {
+                out.write(
+                        ("the trace has reached its limit; calls left out: " + leftOut + "\n")
+                                .getBytes(StandardCharsets.UTF_8));
+            }
+            out.close();
+        }
+    }
+
+    private StringBuilder begin(int thread) {
+        line.setLength(0);
+        return line.append(thread).append(' ');
+    }
+
+    private void end(long result, @Nullable String words) {
+        line.append(" = ");
+        if (result < 0 && result >= -4095) {
+            line.append("-1 ").append(Errno.name((int) -result));
+        } else {
+            line.append(result);
+        }
+        if (words != null && !words.isEmpty()) {
+            line.append(result < 0 ? ": " : " ").append(words);
+        }
+        write();
+    }
+
+    private void write() {
+        OutputStream to = out;
+        if (to == null) {
+            return;
+        }
+        byte[] bytes = line.append('\n').toString().getBytes(StandardCharsets.UTF_8);
+        if (written + bytes.length > limitBytes) {
+            leftOut++;
+            return;
+        }
+        written += bytes.length;
+        try {
+            to.write(bytes);
+            // At once: the next call may be the last that the program makes.
+            to.flush();
+        } catch (IOException e) {
+            // The disk is full; the program goes on.
+            leftOut++;
+        }
+    }
+}

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.ioasis.program;
+
+import static java.lang.foreign.ValueLayout.JAVA_INT_UNALIGNED;
+import static java.lang.foreign.ValueLayout.JAVA_LONG_UNALIGNED;
+import static java.lang.foreign.ValueLayout.JAVA_SHORT_UNALIGNED;
+
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The argument of an ioctl in words: names of commands and of the fields of their structures
+ * (linux/iommufd.h, linux/vfio.h). For people only: the call itself reads its argument on its own,
+ * and the program may have changed it in between. Supervisor's thread.
+ */
+final class IoctlText {
+    private static final int BYTES_MAX = 64;
+
+    /** A field: name, offset and bytes. */
+    private record Field(String name, int offset, int bytes) {}
+
+    private record Command(String name, List<Field> fields) {}
+
+    private static final Map<Integer, Command> COMMANDS = new TreeMap<>();
+
+    static {
+        // Fields follow each other as the C structure's do: 4 bytes unless said otherwise.
+        add(0x80, "IOMMU_DESTROY", "size id");
+        add(0x81, "IOMMU_IOAS_ALLOC", "size flags out_ioas_id");
+        add(0x82, "IOMMU_IOAS_ALLOW_IOVAS", "size ioas_id num_iovas - allowed_iovas:8");
+        add(
+                0x83,
+                "IOMMU_IOAS_COPY",
+                "size flags dst_ioas_id src_ioas_id length:8 dst_iova:8 src_iova:8");
+        add(
+                0x84,
+                "IOMMU_IOAS_IOVA_RANGES",
+                "size ioas_id num_iovas - allowed_iovas:8 out_iova_alignment:8");
+        add(0x85, "IOMMU_IOAS_MAP", "size flags ioas_id - user_va:8 length:8 iova:8");
+        add(0x86, "IOMMU_IOAS_UNMAP", "size ioas_id iova:8 length:8");
+        add(0x87, "IOMMU_OPTION", "size option_id op:2 -:2 object_id val64:8");
+        add(0x88, "IOMMU_VFIO_IOAS", "size ioas_id op:2 -:2");
+        add(
+                0x89,
+                "IOMMU_HWPT_ALLOC",
+                "size flags dev_id pt_id out_hwpt_id - data_type data_len data_uptr:8 fault_id");
+        add(
+                0x8a,
+                "IOMMU_GET_HW_INFO",
+                "size flags dev_id data_len data_uptr:8 out_data_type out_max_pasid_log2:1 -:3 out_capabilities:8");
+        add(0x8b, "IOMMU_HWPT_SET_DIRTY_TRACKING", "size flags hwpt_id -");
+        add(
+                0x8c,
+                "IOMMU_HWPT_GET_DIRTY_BITMAP",
+                "size hwpt_id flags - iova:8 length:8 page_size:8 data:8");
+        add(
+                0x8d,
+                "IOMMU_HWPT_INVALIDATE",
+                "size hwpt_id data_uptr:8 data_type entry_len entry_num -");
+        add(0x8e, "IOMMU_FAULT_QUEUE_ALLOC", "size flags out_fault_id out_fault_fd");
+        add(0x8f, "IOMMU_IOAS_MAP_FILE", "size flags ioas_id fd start:8 length:8 iova:8");
+        add(
+                0x90,
+                "IOMMU_VIOMMU_ALLOC",
+                "size flags type dev_id hwpt_id out_viommu_id data_len - data_uptr:8");
+        add(0x91, "IOMMU_VDEVICE_ALLOC", "size viommu_id dev_id out_vdevice_id virt_id:8");
+        add(0x92, "IOMMU_IOAS_CHANGE_PROCESS", "size -");
+        add(
+                0x93,
+                "IOMMU_VEVENTQ_ALLOC",
+                "size flags viommu_id type veventq_depth out_veventq_id out_veventq_fd -");
+        add(
+                0x94,
+                "IOMMU_HW_QUEUE_ALLOC",
+                "size flags viommu_id type index out_hw_queue_id nesting_parent_iova:8 length:8");
+        add(0xa0, "IOMMU_TEST_CMD", "size op id - :8 :8 :8");
+        add(0x64, "VFIO_GET_API_VERSION", "");
+        add(0x65, "VFIO_CHECK_EXTENSION", "");
+        add(0x66, "VFIO_SET_IOMMU", "");
+        add(0x70, "VFIO_IOMMU_GET_INFO", "argsz flags iova_pgsizes:8 cap_offset");
+        add(0x71, "VFIO_IOMMU_MAP_DMA", "argsz flags vaddr:8 iova:8 size:8");
+        add(0x72, "VFIO_IOMMU_UNMAP_DMA", "argsz flags iova:8 size:8");
+    }
+
+    private final MemorySegment before = Arena.ofAuto().allocate(BYTES_MAX);
+    private final MemorySegment after = Arena.ofAuto().allocate(BYTES_MAX);
+    private @Nullable Command current;
+    private long argument;
+    private int known;
+
+    private static List<String> words(String layout) {
+        return layout.isEmpty() ? List.of() : List.of(layout.split(" ", -1));
+    }
+
+    private static void add(int number, String name, String layout) {
+        List<Field> fields = new ArrayList<>();
+        int offset = 0;
+        for (String word : words(layout)) {
+            int colon = word.indexOf(':');
+            int bytes = colon < 0 ? Integer.BYTES : Integer.parseInt(word.substring(colon + 1));
+            String field = colon < 0 ? word : word.substring(0, colon);
+            if (!field.equals("-")) {
+                fields.add(new Field(field.isEmpty() ? "@" + offset : field, offset, bytes));
+            }
+            offset += bytes;
+        }
+        COMMANDS.put(0x3b00 | number, new Command(name, fields));
+    }
+
+    /** Appends command and fields as the program gave them. */
+    void before(TaskCaller caller, int command, long address, StringBuilder line) {
+        Command found = COMMANDS.get(command);
+        current = found;
+        argument = address;
+        known = 0;
+        if (found == null) {
+            line.append("0x").append(Integer.toHexString(command));
+            return;
+        }
+        line.append(found.name());
+        List<Field> fields = found.fields();
+        if (fields.isEmpty()) {
+            line.append(", ").append(address);
+            return;
+        }
+        if (caller.read(address, before, 0, Integer.BYTES) < 0) {
+            line.append(", 0x").append(Long.toHexString(address));
+            return;
+        }
+        int size = before.get(JAVA_INT_UNALIGNED, 0);
+        Field last = fields.getLast();
+        int whole = Math.min(last.offset() + last.bytes(), BYTES_MAX);
+        int length = size < 0 || size > whole ? whole : Math.max(size, Integer.BYTES);
+        known = caller.read(address, before, 0, length) < 0 ? Integer.BYTES : length;
+        line.append(", {");
+        String gap = "";
+        for (Field field : fields) {
+            if (field.offset() + field.bytes() <= known) {
+                line.append(gap).append(field.name()).append('=');
+                value(before, field, line);
+                gap = " ";
+            }
+        }
+        line.append('}');
+    }
+
+    /** The fields that have another value now, in braces; empty if none has. */
+    String after(TaskCaller caller) {
+        Command found = current;
+        if (found == null || known == 0 || caller.read(argument, after, 0, known) < 0) {
+            return "";
+        }
+        StringBuilder changed = new StringBuilder();
+        for (Field field : found.fields()) {
+            int end = field.offset() + field.bytes();
+            if (end <= known
+                    && MemorySegment.mismatch(
+                                    before, field.offset(), end, after, field.offset(), end)
+                            >= 0) {
+                changed.append(changed.isEmpty() ? "{" : " ").append(field.name()).append('=');
+                value(after, field, changed);
+            }
+        }
+        return changed.isEmpty() ? "" : changed.append('}').toString();
+    }
+
+    private static void value(MemorySegment from, Field field, StringBuilder line) {
+        long value =
+                switch (field.bytes()) {
+                    case 1 ->
+                            from.get(java.lang.foreign.ValueLayout.JAVA_BYTE, field.offset())
+                                    & 0xff;
+                    case 2 -> from.get(JAVA_SHORT_UNALIGNED, field.offset()) & 0xffff;
+                    case 4 -> Integer.toUnsignedLong(from.get(JAVA_INT_UNALIGNED, field.offset()));
+                    default -> from.get(JAVA_LONG_UNALIGNED, field.offset());
+                };
+        if (Long.compareUnsigned(value, 0xffff) > 0) {
+            line.append("0x").append(Long.toHexString(value));
+        } else {
+            line.append(value);
+        }
+    }
+}

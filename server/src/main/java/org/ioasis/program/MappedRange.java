@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.ioasis.program;
+
+import java.io.BufferedReader;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A line of {@code /proc/PID/maps}: what a process has at some addresses. Any thread.
+ *
+ * @param last inclusive
+ * @param offset of the file at first
+ * @param device of the file, as the line has it
+ */
+record MappedRange(
+        long first,
+        long last,
+        boolean isReadable,
+        boolean isWritable,
+        boolean isShared,
+        long offset,
+        String device,
+        long inode,
+        String path) {
+
+    /** Identity of a file that is mapped, whatever its name. */
+    record FileKey(String device, long inode) {}
+
+    /** The range with an address; null if nothing is mapped there or the process is gone. */
+    static @Nullable MappedRange at(int process, long address) {
+        // Names of files may be no text in any encoding.
+        try (BufferedReader lines =
+                Files.newBufferedReader(
+                        Path.of("/proc/" + process + "/maps"), StandardCharsets.ISO_8859_1)) {
+            for (String line = lines.readLine(); line != null; line = lines.readLine()) {
+                int dash = line.indexOf('-');
+                int space = line.indexOf(' ');
+                long end = Long.parseUnsignedLong(line, dash + 1, space, 16);
+                if (Long.compareUnsigned(address, end - 1) <= 0) {
+                    long first = Long.parseUnsignedLong(line, 0, dash, 16);
+                    return Long.compareUnsigned(address, first) < 0
+                            ? null
+                            : parse(line, first, end - 1, space + 1);
+                }
+            }
+        } catch (IOException e) {
+            // The process is gone, or we may not look.
+        }
+        return null;
+    }
+
+    private static MappedRange parse(String line, long first, long last, int at) {
+        int afterModes = line.indexOf(' ', at);
+        int afterOffset = line.indexOf(' ', afterModes + 1);
+        int afterDevice = line.indexOf(' ', afterOffset + 1);
+        int afterInode = line.indexOf(' ', afterDevice + 1);
+        int inodeEnd = afterInode < 0 ? line.length() : afterInode;
+        return new MappedRange(
+                first,
+                last,
+                line.charAt(at) == 'r',
+                line.charAt(at + 1) == 'w',
+                line.charAt(at + 3) == 's',
+                Long.parseUnsignedLong(line, afterModes + 1, afterOffset, 16),
+                line.substring(afterOffset + 1, afterDevice),
+                Long.parseUnsignedLong(line, afterDevice + 1, inodeEnd, 10),
+                line.substring(inodeEnd).strip());
+    }
+
+    FileKey key() {
+        return new FileKey(device, inode);
+    }
+
+    /** Pages of the kernel's own that nobody can hold. */
+    boolean isSpecial() {
+        return path.startsWith("[v");
+    }
+
+    /** Where in the file an address is. */
+    long offsetOf(long address) {
+        return offset + (address - first);
+    }
+
+    /** Whether a piece of the file is mapped here. */
+    boolean hasOffset(long from, long length) {
+        return from >= offset
+                && length - 1 <= last - first
+                && from - offset <= last - first - (length - 1);
+    }
+
+    /** Where that piece is. */
+    long addressOf(long from) {
+        return first + (from - offset);
+    }
+}
