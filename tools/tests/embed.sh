@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# The example of the documents compiles against artifacts that were installed into a local Maven repository, as a user's
+# Each example of the documents compiles against artifacts that were installed into a local Maven repository, as a user's
 # program would, and does what it says. Runs what is built; nothing is written outside the scratch folder.
 java_home=${JAVA_HOME:?is to be a JDK 25 or newer}
 maven_args=${MAVEN_ARGS-}
@@ -42,16 +42,16 @@ for name in sys core server; do
 done
 
 # Compiles one file as a module of its own, so that only what is exported can be used.
-compile() { # source
+compile() { # source, module that it uses
     mkdir classes source
     # Packages without a name are for the unnamed module: the example gets one here.
     sed '1i package example;' "$1" >"source/${1##*/}"
-    printf 'module example { requires org.ioasis.server; }\n' >source/module-info.java
+    printf 'module example { requires %s; }\n' "$2" >source/module-info.java
     "$java_home/bin/javac" --release 25 --module-path "$module_path" -d classes source/*.java
 }
 
 example_works() {
-    compile "$example"
+    compile "$example" org.ioasis.server
     run "$java_home/bin/java" --module-path "$module_path:classes" --enable-native-access=org.ioasis.sys \
         --illegal-native-access=deny -m example/example.CopyFunction
     expect_status 0
@@ -63,9 +63,21 @@ example_works() {
 }
 check "the example compiles on exported packages and its DMA is translated" example_works
 
+first_works() {
+    compile "$project/docs/examples/FirstDma.java" org.ioasis.core
+    run "$java_home/bin/java" --module-path "$module_path:classes" -m example/example.FirstDma
+    expect_status 0
+    expect out "attach: OK"
+    expect out "map: OK"
+    expect out "read: OK hello"
+    expect out "write: FAULT"
+    expect out "address=32768"
+}
+check "the first example needs the engine alone" first_works
+
 hidden_is_hidden() {
     sed 's/IntervalStore::new/org.ioasis.iommu.Domain::new/' "$example" >CopyFunction.java
-    if compile "$here/CopyFunction.java" 2>err; then
+    if compile "$here/CopyFunction.java" org.ioasis.server 2>err; then
         fail "what is not public to be out of reach"
     fi
     expect err "Domain is not public"

@@ -36,6 +36,7 @@ public record Diagnosis(List<Finding> findings) {
         UNKNOWN_ALIAS(true),
         NOT_IN_TABLE(true),
         NEVER_ATTACHED(true),
+        UNREACHABLE_MEMORY(true),
         FAULTS(true);
 
         private final boolean isProblem;
@@ -216,6 +217,18 @@ public record Diagnosis(List<Finding> findings) {
         return null;
     }
 
+    private static @Nullable Finding unreachable(String name, ServerInfo server) {
+        return server.unreachableAccesses() == 0
+                ? null
+                : new Finding(
+                        name,
+                        Cause.UNREACHABLE_MEMORY,
+                        "%d accesses were refused: they led to memory that the VMM has and does not share, as that of a"
+                                        .formatted(server.unreachableAccesses())
+                                + " display",
+                        "let the driver use buffers in RAM for this device");
+    }
+
     private static @Nullable Finding broken(String name, DeviceView device) {
         return device.broken() == null
                 ? null
@@ -240,6 +253,9 @@ public record Diagnosis(List<Finding> findings) {
         }
         if (unable == null) {
             unable = attachment(name, iommu, endpoint);
+        }
+        if (unable == null) {
+            unable = unreachable(name, endpoint.server());
         }
         if (unable == null) {
             unable = faults(name, iommu, endpoint);

@@ -124,6 +124,7 @@ final class DumpJson {
         json.writeNumberField("refused", server.refused());
         json.writeNumberField("regions", server.regions());
         json.writeNumberField("regionsWithoutDescriptor", server.regionsWithoutDescriptor());
+        json.writeNumberField("unreachableAccesses", server.unreachableAccesses());
         json.writeNumberField("sharedBytes", server.sharedBytes());
         json.writeNumberField("messages", server.messages());
         json.writeNumberField("errors", server.errors());

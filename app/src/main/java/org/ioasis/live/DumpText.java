@@ -153,13 +153,14 @@ final class DumpText {
     private static String session(ServerInfo server) {
         String now =
                 server.hasClient()
-                        ? "connected, %d messages, %d errors (last: %s), %d regions (%d without descriptor), %d MiB shared"
+                        ? "connected, %d messages, %d errors (last: %s), %d regions (%d without descriptor, %d accesses refused there), %d MiB shared"
                                 .formatted(
                                         server.messages(),
                                         server.errors(),
                                         server.lastError(),
                                         server.regions(),
                                         server.regionsWithoutDescriptor(),
+                                        server.unreachableAccesses(),
                                         server.sharedBytes() >>> 20)
                         : "no VMM connected";
         return "%s; %d so far, %d refused%s at %s"

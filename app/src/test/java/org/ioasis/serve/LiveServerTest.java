@@ -343,6 +343,28 @@ class LiveServerTest {
     }
 
     @Test
+    void displayBesideSharedRamIsNotTakenForRamAndAccessesToItAreNamed() throws Exception {
+        long display = 0xfd00_0000L;
+        start(false);
+        SocketVmm disk = startDisk();
+        disk.mapDisplay(display, 0x2000);
+        IommuDriver iommu = startIommu();
+        assertThat(iommu.attach(ENDPOINT, 1, 0)).isZero();
+        assertThat(iommu.map(1, DISK_RINGS, DISK_RINGS + 0x2fff, DISK_RINGS)).isZero();
+        assertThat(iommu.map(1, 0x80000, 0x80fff, display)).isZero();
+        assertThat(iommu.map(1, 0x81000, 0x81fff, 0x81000)).isZero();
+        assertThat(check()).isEqualTo("IDLE");
+        assertThat(ask("check").status()).isZero();
+
+        disk.offer(ram, 0, DISK_RINGS, 0x80000, 16, 0x81000, 513);
+        SocketVmm.awaitUsed(ram, DISK_RINGS, 1);
+
+        assertThat(check()).isEqualTo("UNREACHABLE_MEMORY");
+        assertThat(ask("check").text()).contains("1 accesses were refused: they led to memory");
+        assertThat(ask("dump").text()).contains("(1 without descriptor, 1 accesses refused there)");
+    }
+
+    @Test
     void refusedProbeAfterWhichTheDriverGivesUpIsNamedWithItsIdAndWhatToDo() throws Exception {
         start(false);
         startDisk();

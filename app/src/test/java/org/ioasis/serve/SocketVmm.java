@@ -99,6 +99,18 @@ final class SocketVmm implements AutoCloseable {
                 ram);
     }
 
+    /** Tells of the memory of a display: writable, and not shared. */
+    void mapDisplay(long at, long size) throws IOException {
+        call(
+                VFIO_USER_DMA_MAP,
+                fields(DMA_MAP_SIZE)
+                        .putInt(DMA_MAP_SIZE)
+                        .putInt(VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE)
+                        .putLong(0)
+                        .putLong(at)
+                        .putLong(size));
+    }
+
     private void write(long offset, int size, long value) throws IOException {
         write(BAR, offset, size, value);
     }

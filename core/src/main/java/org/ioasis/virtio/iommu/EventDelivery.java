@@ -141,9 +141,7 @@ final class EventDelivery {
         }
         tellOfEvents();
         isAbsent = isBufferAbsent || pop == Pop.ABSENT || published == Outcome.ABSENT;
-        return pop != Pop.BROKEN
-                && published != Outcome.FAULT
-                && published != Outcome.REFUSED;
+        return pop != Pop.BROKEN && published != Outcome.FAULT && published != Outcome.REFUSED;
     }
 
     /**
