@@ -282,7 +282,10 @@ final class EndpointDma extends RegionDma {
         String left = attachment.leftDomain();
         String now = left == null ? "no domain" : "no domain any more, it was to " + left + ";";
         return attachment.isDefault()
-                ? "the endpoint is attached to " + now + (left == null ? " and" : "") + " bypass is 0"
+                ? "the endpoint is attached to "
+                        + now
+                        + (left == null ? " and" : "")
+                        + " bypass is 0"
                 : "its PASID %d is attached to %s".formatted(attachment.pasid(), now);
     }
 

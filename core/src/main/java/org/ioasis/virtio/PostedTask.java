@@ -28,8 +28,8 @@ public final class PostedTask implements Runnable {
     }
 
     /**
-     * Nothing is thrown if the loop takes no more: who posts may be an I/O thread or another device.
-     * The task is owed then, and done at the next event.
+     * Nothing is thrown if the loop takes no more: who posts may be an I/O thread or another
+     * device. The task is owed then, and done at the next event.
      */
     public void post() {
         if (!isWaiting.compareAndSet(false, true)) {
