@@ -61,6 +61,17 @@ class ArchitectureTest {
     }
 
     @Test
+    void devicesWriteGuestMemoryOnlyThroughTheirDma() {
+        RULES.guestMemoryOnlyThroughDma().check(production);
+    }
+
+    @Test
+    void writeBehindADmaIsFound() {
+        assertFinds(
+                PLANTED_RULES.guestMemoryOnlyThroughDma(), "planted.virtio.blk.WritesBehindDma");
+    }
+
+    @Test
     void engineDoesNoInputAndOutput() {
         RULES.engineWithoutInputAndOutput().check(production);
     }

@@ -58,7 +58,30 @@ public interface Dma {
     }
 
     /**
-     * Where the last successful {@link #resolve} ended up. Bounded: holds nothing but one region of
+     * Whether the two bytes that the last successful {@link #resolve} found can be one access: an
+     * IOMMU with a granule of one byte can put an even address on an odd one, or tear it apart.
+     */
+    boolean isShort();
+
+    /**
+     * Reads the 16-bit number (little-endian, {@code 0..65535}) that the last {@link #resolve} for
+     * READ found, in one access. Only where {@link #isShort}.
+     *
+     * @param acquire later accesses stay behind it; otherwise opaque
+     */
+    int loadShort(boolean acquire);
+
+    /**
+     * Writes the 16-bit number that the last {@link #resolve} for WRITE found, in one access. Only
+     * where {@link #isShort}.
+     *
+     * @param release earlier accesses stay before it; otherwise opaque
+     */
+    void storeShort(int value, boolean release);
+
+    /**
+     * Where the last successful {@link #resolve} ended up, to be looked at: what is written goes
+     * through {@link #write} and {@link #storeShort}. Bounded: holds nothing but one region of
      * guest memory.
      */
     MemorySegment segment();

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.memory;
 
+import static java.lang.foreign.ValueLayout.JAVA_SHORT;
+
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.lang.invoke.VarHandle;
+import java.nio.ByteOrder;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -12,6 +16,7 @@ import org.jspecify.annotations.Nullable;
  * guard.
  */
 public abstract class RegionDma implements Dma {
+    private static final VarHandle U16 = JAVA_SHORT.withOrder(ByteOrder.LITTLE_ENDIAN).varHandle();
     private static final MemorySegment NOWHERE = MemorySegment.ofArray(new byte[0]);
 
     private final GuestMemory memory;
@@ -148,7 +153,7 @@ public abstract class RegionDma implements Dma {
             if (outcome != Outcome.OK) {
                 return outcome;
             }
-            MemorySegment.copy(source, sourceOffset + done, segment, offset, reach);
+            MemorySegment.copy(source, sourceOffset + done, target(), offset, reach);
             done += reach;
             if (done < length && wraps(address, done)) {
                 return beyondTheEnd(address, Access.WRITE);
@@ -156,6 +161,38 @@ public abstract class RegionDma implements Dma {
         }
         copied(length);
         return Outcome.OK;
+    }
+
+    /**
+     * The memory that was resolved, for a write: the one place that every write of a device to
+     * guest memory goes through, so that who tracks what was written has one place to look. Only a
+     * lease goes past it; it is known by its range.
+     */
+    private MemorySegment target() {
+        return segment;
+    }
+
+    @Override
+    public final boolean isShort() {
+        return reach >= Short.BYTES && ((segment.address() + offset) & 1) == 0;
+    }
+
+    @Override
+    public final int loadShort(boolean acquire) {
+        short raw =
+                acquire
+                        ? (short) U16.getAcquire(segment, offset)
+                        : (short) U16.getOpaque(segment, offset);
+        return Short.toUnsignedInt(raw);
+    }
+
+    @Override
+    public final void storeShort(int value, boolean release) {
+        if (release) {
+            U16.setRelease(target(), offset, (short) value);
+        } else {
+            U16.setOpaque(target(), offset, (short) value);
+        }
     }
 
     private static boolean wraps(long address, long done) {

@@ -3,7 +3,6 @@ package org.ioasis.virtqueue;
 
 import static java.lang.foreign.ValueLayout.JAVA_INT_UNALIGNED;
 import static java.lang.foreign.ValueLayout.JAVA_LONG_UNALIGNED;
-import static java.lang.foreign.ValueLayout.JAVA_SHORT;
 import static java.lang.foreign.ValueLayout.JAVA_SHORT_UNALIGNED;
 import static java.nio.ByteOrder.LITTLE_ENDIAN;
 import static org.ioasis.spec.SplitRing.AVAIL_ALIGN;
@@ -106,7 +105,6 @@ public final class SplitQueue {
     /** The memory under a ring index is not aligned as 2.7 asks. */
     public static final String RING_MISALIGNED = "ring index in misaligned memory";
 
-    private static final VarHandle U16 = JAVA_SHORT.withOrder(LITTLE_ENDIAN).varHandle();
     private static final ValueLayout.OfShort LE16 = JAVA_SHORT_UNALIGNED.withOrder(LITTLE_ENDIAN);
     private static final ValueLayout.OfInt LE32 = JAVA_INT_UNALIGNED.withOrder(LITTLE_ENDIAN);
     private static final ValueLayout.OfLong LE64 = JAVA_LONG_UNALIGNED.withOrder(LITTLE_ENDIAN);
@@ -593,15 +591,11 @@ public final class SplitQueue {
         if (outcome != Outcome.OK) {
             return ringFailed(outcome);
         }
-        if (!isAtomic()) {
+        if (!dma.isShort()) {
             broken(RING_MISALIGNED);
             return Outcome.REFUSED;
         }
-        short raw =
-                acquire
-                        ? (short) U16.getAcquire(dma.segment(), dma.offset())
-                        : (short) U16.getOpaque(dma.segment(), dma.offset());
-        value = Short.toUnsignedInt(raw);
+        value = dma.loadShort(acquire);
         return Outcome.OK;
     }
 
@@ -610,24 +604,12 @@ public final class SplitQueue {
         if (outcome != Outcome.OK) {
             return ringFailed(outcome);
         }
-        if (!isAtomic()) {
+        if (!dma.isShort()) {
             broken(RING_MISALIGNED);
             return Outcome.REFUSED;
         }
-        if (release) {
-            U16.setRelease(dma.segment(), dma.offset(), (short) number);
-        } else {
-            U16.setOpaque(dma.segment(), dma.offset(), (short) number);
-        }
+        dma.storeShort(number, release);
         return Outcome.OK;
-    }
-
-    /**
-     * Whether the two bytes that were resolved can be one access: an IOMMU with a granule of one
-     * byte can put an even address on an odd one, or tear it apart.
-     */
-    private boolean isAtomic() {
-        return dma.reach() >= Short.BYTES && ((dma.segment().address() + dma.offset()) & 1) == 0;
     }
 
     /** Draws the consequence of a failed access to a ring, and returns it unchanged. */

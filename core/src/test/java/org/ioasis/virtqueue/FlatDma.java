@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.virtqueue;
 
+import static java.lang.foreign.ValueLayout.JAVA_SHORT;
 import static java.util.Objects.requireNonNull;
 
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.lang.invoke.VarHandle;
+import java.nio.ByteOrder;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.function.LongConsumer;
@@ -27,6 +30,8 @@ public final class FlatDma implements Dma {
     }
 
     private record Trap(long first, long last, @Nullable Access access, Outcome outcome) {}
+
+    private static final VarHandle U16 = JAVA_SHORT.withOrder(ByteOrder.LITTLE_ENDIAN).varHandle();
 
     private final List<Region> regions = new ArrayList<>();
     private final List<Trap> traps = new ArrayList<>();
@@ -182,6 +187,21 @@ public final class FlatDma implements Dma {
     @Override
     public long reach() {
         return reach;
+    }
+
+    @Override
+    public boolean isShort() {
+        return reach >= Short.BYTES && ((segment().address() + offset) & 1) == 0;
+    }
+
+    @Override
+    public int loadShort(boolean acquire) {
+        return Short.toUnsignedInt((short) U16.getAcquire(segment(), offset));
+    }
+
+    @Override
+    public void storeShort(int value, boolean release) {
+        U16.setRelease(segment(), offset, (short) value);
     }
 
     @Override
