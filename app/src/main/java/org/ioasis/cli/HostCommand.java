@@ -80,9 +80,10 @@ final class HostCommand implements Callable<Integer> {
         Outputs.check("--trace", trace, OutputKind.CALLS);
         Path file = trace;
         try (OutputFile held = file == null ? null : OutputFile.open(file, OutputKind.CALLS);
-                CallTrace written =
-                        held == null ? CallTrace.none() : CallTrace.to(held.stream())) {
-            ProgramRun program = ProgramRun.start(bytes(), isMock ? mockNode() : new IommufdNode(), isMock, written);
+                CallTrace written = held == null ? CallTrace.none() : CallTrace.to(held.stream())) {
+            ProgramRun program =
+                    ProgramRun.start(
+                            bytes(), isMock ? mockNode() : new IommufdNode(), isMock, written);
             SignalForwarder.forwardTo(program);
             return switch (program.await()) {
                 case ChildProcess.End.Exit(int code) -> code;
@@ -109,8 +110,7 @@ final class HostCommand implements Callable<Integer> {
                     "programs are served on x86-64 only; this machine is " + host.architecture());
         }
         String name = command.getFirst();
-        Optional<Path> file =
-                name.contains("/") ? Optional.of(Path.of(name)) : host.program(name);
+        Optional<Path> file = name.contains("/") ? Optional.of(Path.of(name)) : host.program(name);
         if (file.isPresent() && Files.isRegularFile(file.get()) && Files.isReadable(file.get())) {
             try (InputStream in = Files.newInputStream(file.get())) {
                 if (java.util.Arrays.equals(in.readNBytes(ELF_32.length), ELF_32)) {

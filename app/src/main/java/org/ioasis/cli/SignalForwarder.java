@@ -36,7 +36,9 @@ final class SignalForwarder {
                                 if (method.getName().equals("handle")) {
                                     forward(
                                             program,
-                                            (int) signal.getMethod("getNumber").invoke(arguments[0]));
+                                            (int)
+                                                    signal.getMethod("getNumber")
+                                                            .invoke(arguments[0]));
                                 }
                                 return null;
                             });
