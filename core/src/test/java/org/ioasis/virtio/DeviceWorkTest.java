@@ -192,13 +192,13 @@ class DeviceWorkTest implements Interrupts {
     }
 
     private void start() {
-        device.status(0);
-        device.status(3);
-        device.driverFeatures(device.deviceFeatures());
-        device.status(11);
+        device.writeStatus(0);
+        device.writeStatus(3);
+        device.writeDriverFeatures(device.deviceFeatures());
+        device.writeStatus(11);
         enable(0);
         enable(1);
-        device.status(15);
+        device.writeStatus(15);
         assertThat(device.isRunning()).isTrue();
     }
 
@@ -206,9 +206,9 @@ class DeviceWorkTest implements Interrupts {
         long base = BASE + q * 0x8000L;
         MockDriver driver =
                 new MockDriver(dma.memory(base, MockDriver.footprint(SIZE)), base, SIZE, false);
-        device.queueDesc(q, driver.descAddress());
-        device.queueDriver(q, driver.availAddress());
-        device.queueDevice(q, driver.usedAddress());
+        device.writeQueueDesc(q, driver.descAddress());
+        device.writeQueueDriver(q, driver.availAddress());
+        device.writeQueueDevice(q, driver.usedAddress());
         device.enableQueue(q);
         drivers[q] = driver;
     }
@@ -489,7 +489,7 @@ class DeviceWorkTest implements Interrupts {
         addAndKick(0, 1);
         work.resume(out.remove());
 
-        device.status(0);
+        device.writeStatus(0);
 
         assertThat(work.counters().dropped()).isEqualTo(2);
         assertThat(work.jobs).isEqualTo(JOBS);
