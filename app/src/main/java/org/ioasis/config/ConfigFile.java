@@ -23,6 +23,7 @@ import org.ioasis.iommu.ReservedRegion;
 import org.ioasis.iommu.ReservedWindows;
 import org.ioasis.live.TraceConfig;
 import org.ioasis.machine.Machine;
+import org.ioasis.memory.GuestMemory;
 import org.ioasis.virtio.blk.BlkBlocks;
 import org.ioasis.virtio.blk.BlkErasing;
 import org.ioasis.virtio.blk.BlkSettings;
@@ -119,6 +120,13 @@ public final class ConfigFile {
     private MachineDraft machine(TableReader machine, int index) {
         String name = machine.string("name", "machine" + index);
         long pollMicros = machine.integer("poll_us", 0, 1_000_000, 0);
+        int maps =
+                (int)
+                        machine.integer(
+                                "max_dma_maps",
+                                1,
+                                GuestMemory.REGION_LIMIT,
+                                GuestMemory.REGION_LIMIT);
         Path viot = machine.path("viot");
         usualEndpoint = usualEndpoint(machine);
         List<IommuDraft> iommus = new ArrayList<>();
@@ -126,7 +134,7 @@ public final class ConfigFile {
             iommus.add(iommu(iommu));
         }
         machine.finish();
-        return new MachineDraft(machine.place(), name, pollMicros * 1000, viot, iommus);
+        return new MachineDraft(machine.place(), name, pollMicros * 1000, maps, viot, iommus);
     }
 
     /** With the doorbells of the machine's interrupt controller. */

@@ -80,6 +80,7 @@ final class Draft {
             Place place,
             String name,
             long pollNanos,
+            int maxDmaMaps,
             @Nullable Path viot,
             List<IommuDraft> iommus) {}
 
@@ -179,7 +180,9 @@ final class Draft {
             if (!tables.add(viot.toAbsolutePath().normalize())) {
                 problem(draft.place, "two machines write their table to " + viot);
             }
-            machines.add(new MachineConfig(draft.name, draft.pollNanos, viot, iommus(draft)));
+            machines.add(
+                    new MachineConfig(
+                            draft.name, draft.pollNanos, draft.maxDmaMaps, viot, iommus(draft)));
         }
         return machines;
     }

@@ -20,6 +20,7 @@ import org.ioasis.iommu.IommuOptions;
 import org.ioasis.live.TraceConfig;
 import org.ioasis.live.Unsigned;
 import org.ioasis.machine.Machine;
+import org.ioasis.memory.GuestMemory;
 import org.ioasis.virtio.blk.BlkBlocks;
 import org.ioasis.virtio.blk.BlkErasing;
 import org.ioasis.virtio.blk.BlkSettings;
@@ -140,7 +141,9 @@ public final class FlagConfig {
                         devices,
                         new Present(ids, usualEndpoint),
                         List.of());
-        MachineDraft machine = new MachineDraft(PLACE, "machine", 0, viot, List.of(only));
+        MachineDraft machine =
+                new MachineDraft(
+                        PLACE, "machine", 0, GuestMemory.REGION_LIMIT, viot, List.of(only));
         ServeConfig config =
                 new ServeConfig(
                         new Draft(problems).resolve(List.of(machine), control), control, trace);

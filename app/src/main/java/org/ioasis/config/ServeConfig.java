@@ -33,9 +33,11 @@ public record ServeConfig(
      * One virtual machine.
      *
      * @param pollNanos how long its loop goes on looking for work before it blocks
+     * @param maxDmaMaps regions of memory that a VMM may tell each of its devices of
      * @param viot where its topology table is written
      */
-    public record MachineConfig(String name, long pollNanos, Path viot, List<IommuConfig> iommus) {
+    public record MachineConfig(
+            String name, long pollNanos, int maxDmaMaps, Path viot, List<IommuConfig> iommus) {
         public MachineConfig {
             iommus = List.copyOf(iommus);
         }

@@ -16,15 +16,16 @@ import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.function.Predicate;
+import org.ioasis.loop.Acceptor;
 import org.ioasis.loop.EventHandler;
 import org.ioasis.loop.EventLoop;
 import org.ioasis.loop.IdlePolicy;
+import org.ioasis.loop.Polled;
 import org.ioasis.machine.EndpointDevice;
 import org.ioasis.machine.IommuUnit;
 import org.ioasis.machine.Machine;
 import org.ioasis.machine.Rng;
 import org.ioasis.memory.Access;
-import org.ioasis.memory.Guards;
 import org.ioasis.sys.Epoll;
 import org.ioasis.sys.Errno;
 import org.ioasis.sys.ErrnoException;
@@ -55,7 +56,7 @@ import org.jspecify.annotations.Nullable;
  * <p>Numbers are unsigned, of 64 bits, decimal or with 0x. A volley of a rogue is answered when it
  * is over, and goes on without the client that asked for it.
  */
-public final class Control implements AutoCloseable {
+public final class Control implements AutoCloseable, Acceptor.Clients {
     /** Longest command. */
     static final int LINE_MAX = 1024;
 
@@ -71,14 +72,14 @@ public final class Control implements AutoCloseable {
     private static final long IDLE_NANOS = 10_000_000_000L;
 
     private final List<Machine> machines;
-    private final UnixListener listener;
+    private final Acceptor acceptor;
     private final EventLoop loop;
     private final Set<Connection> connections = new HashSet<>();
 
     private Control(List<Machine> machines, UnixListener listener, EventLoop loop) {
         this.machines = List.copyOf(machines);
-        this.listener = listener;
         this.loop = loop;
+        acceptor = new Acceptor(loop, listener, this);
     }
 
     /**
@@ -92,26 +93,9 @@ public final class Control implements AutoCloseable {
         try {
             EventLoop loop =
                     new EventLoop(
-                            "control",
-                            new Guards(System::nanoTime, lease -> {}),
-                            System::nanoTime,
-                            IdlePolicy.EVENT_DRIVEN);
+                            "control", Polled.NOTHING, System::nanoTime, IdlePolicy.EVENT_DRIVEN);
             Control control = new Control(machines, listener, loop);
-            EventLoop.Registration _ =
-                    loop.register(
-                            listener.fd(),
-                            Epoll.IN,
-                            new EventHandler() {
-                                @Override
-                                public void ready(int events) {
-                                    control.accept();
-                                }
-
-                                @Override
-                                public void failed(Throwable cause) {
-                                    // The loop has logged it; the machines go on without.
-                                }
-                            });
+            control.acceptor.listen();
             loop.start();
             isStarted = true;
             return control;
@@ -122,13 +106,9 @@ public final class Control implements AutoCloseable {
         }
     }
 
-    private void accept() {
-        UnixSocket socket;
-        try {
-            socket = listener.accept();
-        } catch (ErrnoException e) {
-            return; // out of descriptors; the client tries again
-        }
+    @Override
+    public void arrived() {
+        UnixSocket socket = acceptor.next();
         if (socket == null) {
             return;
         }
@@ -139,6 +119,11 @@ public final class Control implements AutoCloseable {
         Connection connection = new Connection(socket);
         connections.add(connection);
         connection.begin();
+    }
+
+    @Override
+    public void failed(Throwable cause) {
+        // The loop has logged it; the machines go on without.
     }
 
     /** One client: one line from it, one answer to it. */
@@ -452,6 +437,6 @@ public final class Control implements AutoCloseable {
     public void close() {
         loop.close();
         List.copyOf(connections).forEach(Connection::end);
-        listener.close();
+        acceptor.close();
     }
 }

@@ -8,8 +8,8 @@ import org.ioasis.live.MachineView.DeviceView;
 import org.ioasis.live.MachineView.EndpointView;
 import org.ioasis.live.MachineView.IommuView;
 import org.ioasis.machine.Machine;
+import org.ioasis.peer.ServedInfo;
 import org.ioasis.spec.Virtio;
-import org.ioasis.vfiouser.ServerInfo;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -191,7 +191,7 @@ public record Diagnosis(List<Finding> findings) {
                         .formatted(alias, alias));
     }
 
-    private static @Nullable Finding session(String name, ServerInfo server) {
+    private static @Nullable Finding session(String name, ServedInfo server) {
         boolean isUnshared =
                 server.isMemoryUnshared() || (server.hasClient() && server.sharedBytes() == 0);
         if (isUnshared && (server.hasClient() || server.isMemoryUnshared())) {
@@ -217,7 +217,7 @@ public record Diagnosis(List<Finding> findings) {
         return null;
     }
 
-    private static @Nullable Finding unreachable(String name, ServerInfo server) {
+    private static @Nullable Finding unreachable(String name, ServedInfo server) {
         return server.unreachableAccesses() == 0
                 ? null
                 : new Finding(

@@ -15,7 +15,7 @@ import org.ioasis.live.MachineView.DeviceView;
 import org.ioasis.live.MachineView.EndpointView;
 import org.ioasis.live.MachineView.IommuView;
 import org.ioasis.live.MachineView.PresentView;
-import org.ioasis.vfiouser.ServerInfo;
+import org.ioasis.peer.ServedInfo;
 import org.ioasis.virtio.iommu.RequestType;
 
 /** Machines and findings as JSON for scripts; addresses are hexadecimal strings. Any thread. */
@@ -116,7 +116,7 @@ final class DumpJson {
         return "0x%x".formatted(address);
     }
 
-    private static void write(JsonGenerator json, ServerInfo server) throws IOException {
+    private static void write(JsonGenerator json, ServedInfo server) throws IOException {
         json.writeObjectFieldStart("session");
         json.writeStringField("socket", server.socket().toString());
         json.writeBooleanField("connected", server.hasClient());

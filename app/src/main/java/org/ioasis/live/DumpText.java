@@ -14,8 +14,8 @@ import org.ioasis.live.MachineView.EndpointView;
 import org.ioasis.live.MachineView.IommuView;
 import org.ioasis.live.MachineView.PresentView;
 import org.ioasis.machine.Machine;
+import org.ioasis.peer.ServedInfo;
 import org.ioasis.spec.Virtio;
-import org.ioasis.vfiouser.ServerInfo;
 import org.ioasis.virtio.iommu.RequestType;
 
 /** Machines as text for people. Pure functions; any thread. */
@@ -150,7 +150,7 @@ final class DumpText {
                                 counts.faults()));
     }
 
-    private static String session(ServerInfo server) {
+    private static String session(ServedInfo server) {
         String now =
                 server.hasClient()
                         ? "connected, %d messages, %d errors (last: %s), %d regions (%d without descriptor, %d accesses refused there), %d MiB shared"

@@ -14,8 +14,8 @@ import org.ioasis.iommu.mapping.Translation.Kind;
 import org.ioasis.machine.EndpointDevice;
 import org.ioasis.machine.IommuUnit;
 import org.ioasis.machine.Machine;
+import org.ioasis.peer.ServedInfo;
 import org.ioasis.spec.Virtio;
-import org.ioasis.vfiouser.ServerInfo;
 import org.ioasis.virtio.VirtioDevice;
 import org.ioasis.virtio.iommu.RequestCounts;
 import org.ioasis.virtio.iommu.RequestType;
@@ -73,7 +73,7 @@ public record MachineView(
      */
     public record IommuView(
             String name,
-            ServerInfo server,
+            ServedInfo server,
             DeviceView device,
             boolean isBypassing,
             int domainCount,
@@ -109,7 +109,7 @@ public record MachineView(
     public record EndpointView(
             String name,
             long id,
-            ServerInfo server,
+            ServedInfo server,
             DeviceView device,
             boolean wasProbed,
             boolean wasAttached,

@@ -3,7 +3,7 @@ package org.ioasis.machine;
 
 import org.ioasis.iommu.Endpoint;
 import org.ioasis.pci.VirtioPciFunction;
-import org.ioasis.vfiouser.VfioUserServer;
+import org.ioasis.peer.Served;
 import org.ioasis.virtio.blk.BlkCounters;
 import org.ioasis.virtio.blk.FileStore;
 import org.ioasis.virtio.blk.VirtioBlk;
@@ -20,7 +20,7 @@ public record Disk(
         VirtioBlk blk,
         FileStore store,
         VirtioPciFunction function,
-        VfioUserServer server)
+        Served server)
         implements EndpointDevice {
 
     public BlkCounters requests() {

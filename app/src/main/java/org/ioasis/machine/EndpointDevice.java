@@ -4,7 +4,7 @@ package org.ioasis.machine;
 import org.ioasis.iommu.Endpoint;
 import org.ioasis.iommu.EndpointCounts;
 import org.ioasis.pci.VirtioPciFunction;
-import org.ioasis.vfiouser.VfioUserServer;
+import org.ioasis.peer.Served;
 
 /** A device behind an IOMMU, whatever its kind, with what belongs to every one. Any thread. */
 public sealed interface EndpointDevice permits Disk, Rng {
@@ -15,7 +15,7 @@ public sealed interface EndpointDevice permits Disk, Rng {
 
     VirtioPciFunction function();
 
-    VfioUserServer server();
+    Served server();
 
     /** What its accesses to memory came to. */
     default EndpointCounts accesses() {

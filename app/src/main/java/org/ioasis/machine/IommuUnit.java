@@ -6,8 +6,8 @@ import java.util.List;
 import org.ioasis.iommu.Endpoint;
 import org.ioasis.iommu.Iommu;
 import org.ioasis.pci.VirtioPciFunction;
-import org.ioasis.vfiouser.SessionTasks;
-import org.ioasis.vfiouser.VfioUserServer;
+import org.ioasis.peer.Served;
+import org.ioasis.peer.SessionTasks;
 import org.ioasis.virtio.iommu.Injection;
 import org.ioasis.virtio.iommu.VirtioIommuDevice;
 
@@ -22,7 +22,7 @@ public final class IommuUnit {
     private final Iommu engine;
     private final VirtioIommuDevice device;
     private final VirtioPciFunction function;
-    private final VfioUserServer server;
+    private final Served server;
     private final SessionTasks tasks;
     private final List<EndpointDevice> devices = new ArrayList<>();
     private final List<Endpoint> present = new ArrayList<>();
@@ -32,7 +32,7 @@ public final class IommuUnit {
             Iommu engine,
             VirtioIommuDevice device,
             VirtioPciFunction function,
-            VfioUserServer server,
+            Served server,
             SessionTasks tasks) {
         this.name = name;
         this.engine = engine;
@@ -58,7 +58,7 @@ public final class IommuUnit {
         return function;
     }
 
-    public VfioUserServer server() {
+    public Served server() {
         return server;
     }
 

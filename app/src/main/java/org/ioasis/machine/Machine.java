@@ -24,6 +24,7 @@ import org.ioasis.iommu.mapping.MappingStores;
 import org.ioasis.iommu.mapping.TablePool;
 import org.ioasis.loop.EventLoop;
 import org.ioasis.loop.IdlePolicy;
+import org.ioasis.loop.Polled;
 import org.ioasis.memory.DirectDma;
 import org.ioasis.memory.Dma;
 import org.ioasis.memory.Guard;
@@ -31,11 +32,12 @@ import org.ioasis.memory.Guards;
 import org.ioasis.memory.GuestMemory;
 import org.ioasis.memory.PinnedLease;
 import org.ioasis.pci.VirtioPciFunction;
+import org.ioasis.peer.Served;
+import org.ioasis.peer.SessionTasks;
 import org.ioasis.spec.Pci;
 import org.ioasis.spec.Virtio;
 import org.ioasis.sys.EngineMemory;
 import org.ioasis.vfiouser.SessionLimits;
-import org.ioasis.vfiouser.SessionTasks;
 import org.ioasis.vfiouser.VfioUserServer;
 import org.ioasis.virtio.DeviceType;
 import org.ioasis.virtio.blk.BlkSettings;
@@ -73,6 +75,7 @@ public final class Machine implements AutoCloseable {
             EndpointProperties.reserving(List.of(X86_MSI));
 
     private final String name;
+    private final SessionLimits limits;
     private final Guards guards;
     private final Guard guard;
     private final EventLoop loop;
@@ -88,10 +91,23 @@ public final class Machine implements AutoCloseable {
      * @throws IOException the loop cannot be made
      */
     public Machine(String name, IdlePolicy idle) throws IOException {
+        this(name, idle, SessionLimits.DEFAULT);
+    }
+
+    /**
+     * A machine without devices.
+     *
+     * @param limits what the VMM may make us keep for each device
+     * @throws IOException the loop cannot be made
+     */
+    public Machine(String name, IdlePolicy idle, SessionLimits limits) throws IOException {
         this.name = name;
+        this.limits = limits;
         guards = new Guards(System::nanoTime, this::endSessionOf);
         guard = guards.open();
-        loop = new EventLoop(name, guards, System::nanoTime, idle);
+        loop =
+                new EventLoop(
+                        name, Polled.of(guards::hasPending, guards::poll), System::nanoTime, idle);
         io =
                 Executors.newFixedThreadPool(
                         IO_THREADS, Thread.ofPlatform().name(name + "-io-", 0).daemon().factory());
@@ -125,9 +141,25 @@ public final class Machine implements AutoCloseable {
      */
     public IommuUnit addIommu(String iommuName, IommuOptions options, Path socket)
             throws IOException {
-        SessionTasks tasks = new SessionTasks(loop);
         EngineMemory reserved = EngineMemory.reserve(options.tableLimit());
-        tables.add(reserved);
+        boolean isAdded = false;
+        try {
+            IommuUnit unit = iommu(iommuName, options, socket, reserved);
+            iommus.add(unit);
+            tables.add(reserved);
+            isAdded = true;
+            return unit;
+        } finally {
+            if (!isAdded) {
+                reserved.close();
+            }
+        }
+    }
+
+    private IommuUnit iommu(
+            String iommuName, IommuOptions options, Path socket, EngineMemory reserved)
+            throws IOException {
+        SessionTasks tasks = new SessionTasks(loop);
         TablePool pool = new TablePool(new EngineTables(reserved), options.tableLimit(), guards);
         Iommu engine =
                 new Iommu(
@@ -136,7 +168,7 @@ public final class Machine implements AutoCloseable {
                         new FaultQueue(FAULT_CAPACITY, FAULTS_PER_SECOND, System::nanoTime),
                         MappingStores.forPageSizes(options.pageSizeMask(), pool));
         VirtioIommuDevice device = new VirtioIommuDevice(engine, tasks);
-        GuestMemory memory = new GuestMemory(guards, SessionLimits.DEFAULT.regions());
+        GuestMemory memory = new GuestMemory(guards, limits.regions());
         VirtioPciFunction function =
                 new VirtioPciFunction(
                         device,
@@ -146,12 +178,8 @@ public final class Machine implements AutoCloseable {
                                 | Virtio.F_EVENT_IDX
                                 | Virtio.F_RING_RESET,
                         Pci.CLASS_SYSTEM_IOMMU);
-        VfioUserServer server =
-                new VfioUserServer(loop, socket, function, memory, SessionLimits.DEFAULT);
-        tasks.of(server);
-        IommuUnit unit = new IommuUnit(iommuName, engine, device, function, server, tasks);
-        iommus.add(unit);
-        return unit;
+        Served server = served(socket, function, memory, tasks);
+        return new IommuUnit(iommuName, engine, device, function, server, tasks);
     }
 
     /**
@@ -168,7 +196,7 @@ public final class Machine implements AutoCloseable {
             Port port = new Port(behind, options);
             VirtioBlk blk = new VirtioBlk(store, settings, io, port.tasks);
             VirtioPciFunction function = port.function(blk, Pci.CLASS_STORAGE_SCSI);
-            VfioUserServer server = port.serve(function);
+            Served server = port.serve(function);
             Disk disk = new Disk(options.name(), port.endpoint, blk, store, function, server);
             behind.add(disk);
             disks.add(disk);
@@ -189,7 +217,7 @@ public final class Machine implements AutoCloseable {
         Port port = new Port(behind, options);
         VirtioRng rng = new VirtioRng(new SecureRandom()::nextBytes, port.tasks);
         VirtioPciFunction function = port.function(rng, Pci.CLASS_OTHER);
-        VfioUserServer server = port.serve(function);
+        Served server = port.serve(function);
         Optional<Rogue> rogue =
                 options.isRogue() ? Optional.of(new Rogue(port.dma, port.tasks)) : Optional.empty();
         Rng added = new Rng(options.name(), port.endpoint, rng, function, server, rogue);
@@ -207,15 +235,26 @@ public final class Machine implements AutoCloseable {
         behind.addPresent(behind.engine().plug(endpoint, properties));
     }
 
+    /** The one place that knows how VMMs reach a device. */
+    private Served served(
+            Path socket, VirtioPciFunction function, GuestMemory memory, SessionTasks tasks)
+            throws IOException {
+        Served served = new VfioUserServer(loop, socket, function, memory, limits);
+        tasks.of(served);
+        return served;
+    }
+
     /** Where a device meets its IOMMU, the guest's memory and the VMM, while it is being built. */
     private final class Port {
         final Endpoint endpoint;
         final Dma dma;
         final SessionTasks tasks = new SessionTasks(loop);
-        private final GuestMemory memory = new GuestMemory(guards, SessionLimits.DEFAULT.regions());
+        private final GuestMemory memory = new GuestMemory(guards, limits.regions());
+        private final IommuUnit behind;
         private final Path socket;
 
         Port(IommuUnit behind, DeviceOptions options) {
+            this.behind = behind;
             endpoint = behind.engine().plug(options.endpoint(), options.properties());
             dma = behind.engine().dma(endpoint, memory, guard);
             socket = options.socket();
@@ -233,11 +272,17 @@ public final class Machine implements AutoCloseable {
                     classCode);
         }
 
-        VfioUserServer serve(VirtioPciFunction function) throws IOException {
-            VfioUserServer server =
-                    new VfioUserServer(loop, socket, function, memory, SessionLimits.DEFAULT);
-            tasks.of(server);
-            return server;
+        Served serve(VirtioPciFunction function) throws IOException {
+            boolean isServed = false;
+            try {
+                Served server = served(socket, function, memory, tasks);
+                isServed = true;
+                return server;
+            } finally {
+                if (!isServed) {
+                    behind.engine().unplug(endpoint, () -> {});
+                }
+            }
         }
     }
 
@@ -254,10 +299,11 @@ public final class Machine implements AutoCloseable {
      * Runs {@code task} on the loop thread and waits for it; before the start, and after the end,
      * on the caller's.
      *
-     * @return false if the loop does not answer within two seconds; the task may still run
+     * @return false if the loop does not answer within two seconds; the task may still run. False
+     *     at once if the loop has failed
      */
     public boolean onLoop(Runnable task) {
-        return loop.executeAndWait(task, ANSWER_NANOS);
+        return !loop.hasFailed() && loop.executeAndWait(task, ANSWER_NANOS);
     }
 
     /** Serves from now on. */
@@ -378,8 +424,8 @@ public final class Machine implements AutoCloseable {
             disk.store().close();
         }
         // The end of a session has dropped all domains, and nothing reaches a table but through
-        // one.
-        boolean areTablesUnused = true;
+        // one; but a loop that hangs may be in the middle of anything.
+        boolean areTablesUnused = loop.isOver();
         for (IommuUnit iommu : iommus) {
             areTablesUnused &= iommu.engine().domainCount() == 0;
         }

@@ -4,7 +4,7 @@ package org.ioasis.machine;
 import java.util.Optional;
 import org.ioasis.iommu.Endpoint;
 import org.ioasis.pci.VirtioPciFunction;
-import org.ioasis.vfiouser.VfioUserServer;
+import org.ioasis.peer.Served;
 import org.ioasis.virtio.rng.RngCounters;
 import org.ioasis.virtio.rng.VirtioRng;
 import org.ioasis.virtio.rogue.Rogue;
@@ -22,7 +22,7 @@ public record Rng(
         Endpoint endpoint,
         VirtioRng rng,
         VirtioPciFunction function,
-        VfioUserServer server,
+        Served server,
         Optional<Rogue> rogue)
         implements EndpointDevice {
 

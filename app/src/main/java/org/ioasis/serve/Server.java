@@ -22,6 +22,7 @@ import org.ioasis.output.OutputFile;
 import org.ioasis.output.OutputKind;
 import org.ioasis.sys.Errno;
 import org.ioasis.sys.ErrnoException;
+import org.ioasis.vfiouser.SessionLimits;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -70,7 +71,11 @@ public final class Server implements AutoCloseable {
     }
 
     private void make(MachineConfig config) throws IOException {
-        Machine machine = new Machine(config.name(), new IdlePolicy(config.pollNanos()));
+        Machine machine =
+                new Machine(
+                        config.name(),
+                        new IdlePolicy(config.pollNanos()),
+                        SessionLimits.DEFAULT.withRegions(config.maxDmaMaps()));
         machines.add(machine);
         for (IommuConfig iommu : config.iommus()) {
             IommuUnit unit;

@@ -79,6 +79,23 @@ class ConfigFileTest {
     }
 
     @Test
+    void limitOfDmaMapsIsReadAndBounded() throws Exception {
+        String iommu = "\n[[machine.iommu]]\nsocket = \"i.sock\"\n";
+
+        assertThat(read("[[machine]]" + iommu).machines().getFirst().maxDmaMaps())
+                .isEqualTo(65_535);
+        assertThat(
+                        read("[[machine]]\nmax_dma_maps = 64" + iommu)
+                                .machines()
+                                .getFirst()
+                                .maxDmaMaps())
+                .isEqualTo(64);
+        for (String wrong : List.of("0", "65536", "-1")) {
+            assertThat(problems("[[machine]]\nmax_dma_maps = " + wrong + iommu)).hasSize(1);
+        }
+    }
+
+    @Test
     void allProblemsAreToldAtOnceWithTheirPlaces() {
         assertThat(
                         problems(

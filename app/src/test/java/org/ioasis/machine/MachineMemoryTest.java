@@ -2,6 +2,7 @@
 package org.ioasis.machine;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.io.IOException;
 import java.nio.file.Files;
@@ -62,6 +63,33 @@ final class MachineMemoryTest {
             assertThat(ProcessMemory.addresses() - before).isGreaterThanOrEqualTo(reserved);
         }
         assertThat(ProcessMemory.addresses() - before).isLessThan(reserved / 2);
+    }
+
+    @Test
+    void socketThatCannotBeMadeLeavesNothingBehind() throws IOException {
+        long reserved = 16L << 30;
+        Path nowhere = folder.resolve("no-such-folder").resolve("s.sock");
+        Path file = Files.write(folder.resolve("disk.img"), new byte[4096]);
+        try (Machine machine = machine(TABLES)) {
+            long before = ProcessMemory.addresses();
+            IommuOptions options =
+                    IommuOptions.DEFAULT.withLimits(reserved, 1 << 20, IommuOptions.TABLE_LIMIT);
+            for (int i = 0; i < 4; i++) {
+                assertThatThrownBy(() -> machine.addIommu("second", options, nowhere))
+                        .isInstanceOf(IOException.class);
+            }
+            assertThat(ProcessMemory.addresses() - before).isLessThan(reserved / 2);
+            assertThat(machine.iommus()).hasSize(1);
+
+            IommuUnit unit = machine.iommus().getFirst();
+            assertThatThrownBy(() ->
+                            machine.addDisk(unit, DiskOptions.of("d", file, true, nowhere, 7)))
+                    .isInstanceOf(IOException.class);
+            assertThat(unit.engine().endpoint(7)).isNull();
+            Path somewhere = folder.resolve("disk.sock");
+            Disk disk = machine.addDisk(unit, DiskOptions.of("d", file, true, somewhere, 7));
+            assertThat(disk.endpoint().id()).isEqualTo(7);
+        }
     }
 
     @Test

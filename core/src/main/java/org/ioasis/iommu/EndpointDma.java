@@ -257,10 +257,36 @@ final class EndpointDma extends RegionDma {
         // A section of its own: looks at mappings, and the one that faulted has ended.
         super.enter();
         try {
-            return iommu.explain(this, attachment, faultAddress, faultAccess);
+            return explain(faultAddress, faultAccess);
         } finally {
             super.leave();
         }
+    }
+
+    /** Why an access is refused, for people. */
+    private String explain(long address, Access access) {
+        Domain attached = attachment.domainAcquire();
+        if (attachment.endpoint().isLeaving()) {
+            return "the endpoint has been unplugged";
+        }
+        if (attached != null) {
+            String late =
+                    attached.kind() == Kind.MAPPED
+                            ? iommu.unmaps().lateness(attached, address)
+                            : "";
+            return attached.translation().explain(attached.name(), address, access) + late;
+        }
+        if (isStale) {
+            return "the IOMMU has been reset and the device behind the endpoint has not";
+        }
+        String left = attachment.leftDomain();
+        String now = left == null ? "no domain" : "no domain any more, it was to " + left + ";";
+        return attachment.isDefault()
+                ? "the endpoint is attached to "
+                        + now
+                        + (left == null ? " and" : "")
+                        + " bypass is 0"
+                : "its PASID %d is attached to %s".formatted(attachment.pasid(), now);
     }
 
     @Override

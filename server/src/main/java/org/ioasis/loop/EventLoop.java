@@ -12,7 +12,6 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.LongSupplier;
-import org.ioasis.memory.Guards;
 import org.ioasis.sys.Epoll;
 import org.ioasis.sys.ErrnoException;
 import org.ioasis.sys.EventFd;
@@ -20,8 +19,8 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * One platform thread with one epoll that serves all sessions and devices of a machine:
- * descriptors, tasks from other threads, timers, and the guards' waiting point. Each turn: wait,
- * descriptors, tasks, timers, guards.
+ * descriptors, tasks from other threads, timers, and what must be polled. Each turn: wait,
+ * descriptors, tasks, timers, polled.
  *
  * <p>{@link #execute}, {@link #executeAndWait}, {@link #dump}, {@link #start} and {@link #close}
  * are for any thread. Everything else belongs to the loop thread (or, before {@link #start}, to the
@@ -36,11 +35,11 @@ public final class EventLoop implements AutoCloseable {
 
     private static final System.Logger LOG = System.getLogger("org.ioasis.loop");
     private static final long WAKE_TOKEN = -1;
-    private static final int GUARD_WAIT_MILLIS = 1;
+    private static final int POLL_MILLIS = 1;
     private static final long CLOSE_SECONDS = 5;
 
     private final String name;
-    private final Guards guards;
+    private final Polled polled;
     private final LongSupplier nanoTime;
     private final IdlePolicy idle;
     private final Epoll epoll;
@@ -62,6 +61,7 @@ public final class EventLoop implements AutoCloseable {
     private volatile @Nullable Thread thread;
     private volatile boolean stopping;
     private volatile boolean released;
+    private volatile boolean hasFailed;
 
     // Counters: written by the loop thread, read by anyone for the dump.
     private final AtomicLong turns = new AtomicLong();
@@ -75,13 +75,13 @@ public final class EventLoop implements AutoCloseable {
 
     /**
      * @param name the thread's name
-     * @param guards the machine's waiting point, looked at each turn
+     * @param polled looked at each turn
      * @param nanoTime the clock of timers and of spinning
      */
-    public EventLoop(String name, Guards guards, LongSupplier nanoTime, IdlePolicy idle)
+    public EventLoop(String name, Polled polled, LongSupplier nanoTime, IdlePolicy idle)
             throws ErrnoException {
         this.name = name;
-        this.guards = guards;
+        this.polled = polled;
         this.nanoTime = nanoTime;
         this.idle = idle;
         this.epoll = Epoll.create();
@@ -145,11 +145,10 @@ public final class EventLoop implements AutoCloseable {
     }
 
     /** Something to do at a later time. Loop thread. */
-    public static final class Timer implements Comparable<Timer> {
+    public final class Timer implements Comparable<Timer> {
         private final long deadlineNanos;
         private final long sequence;
         private final Runnable task;
-        private boolean isCancelled;
 
         private Timer(long deadlineNanos, long sequence, Runnable task) {
             this.deadlineNanos = deadlineNanos;
@@ -157,9 +156,12 @@ public final class EventLoop implements AutoCloseable {
             this.task = task;
         }
 
-        /** Has no effect on a timer that has run. */
+        /**
+         * Has no effect on a timer that has run. What the task holds is let go at once and not at
+         * the deadline.
+         */
         public void cancel() {
-            isCancelled = true;
+            timers.remove(this);
         }
 
         @Override
@@ -301,9 +303,37 @@ public final class EventLoop implements AutoCloseable {
                 turn(-1);
             }
             doing = "ended";
+        } catch (Throwable t) {
+            fail(t);
         } finally {
             release();
             finished.countDown();
+        }
+    }
+
+    /**
+     * The loop itself is broken, not something that it serves. Whatever it serves must end, or its
+     * peers would wait for ever for a process that lives on.
+     */
+    private void fail(Throwable cause) {
+        doing = "failed";
+        hasFailed = true;
+        stopping = true;
+        failed("the loop itself", cause);
+        for (int slot = 0; slot < slots.size(); slot++) {
+            Registration registration = slots.get(slot);
+            if (registration != null) {
+                end(registration, cause);
+            }
+        }
+    }
+
+    private void end(Registration registration, Throwable cause) {
+        registration.cancel();
+        try {
+            registration.handler.failed(cause);
+        } catch (Throwable again) {
+            failed("end of handler", again);
         }
     }
 
@@ -326,7 +356,7 @@ public final class EventLoop implements AutoCloseable {
         }
         work += runTasks();
         work += runTimers();
-        work += pollGuards();
+        work += poll();
         if (spin && work > 0) {
             lastWorkNanos = nanoTime.getAsLong();
         }
@@ -339,8 +369,8 @@ public final class EventLoop implements AutoCloseable {
             return 0;
         }
         long timeout = maxWaitMillis < 0 ? Integer.MAX_VALUE : maxWaitMillis;
-        if (guards.hasPending()) {
-            timeout = Math.min(timeout, GUARD_WAIT_MILLIS);
+        if (polled.hasPending()) {
+            timeout = Math.min(timeout, POLL_MILLIS);
         }
         Timer next = timers.peek();
         if (next != null) {
@@ -368,12 +398,7 @@ public final class EventLoop implements AutoCloseable {
             registration.handler.ready(ready);
         } catch (Throwable t) {
             failed("handler of fd " + registration.fd, t);
-            registration.cancel();
-            try {
-                registration.handler.failed(t);
-            } catch (Throwable again) {
-                failed("end of handler", again);
-            }
+            end(registration, t);
         }
         return 1;
     }
@@ -411,28 +436,26 @@ public final class EventLoop implements AutoCloseable {
                 return work;
             }
             timers.remove();
-            if (!next.isCancelled) {
-                doing = "running a timer";
-                count(timersRun);
-                work++;
-                try {
-                    next.task.run();
-                } catch (Throwable t) {
-                    failed("timer", t);
-                }
+            doing = "running a timer";
+            count(timersRun);
+            work++;
+            try {
+                next.task.run();
+            } catch (Throwable t) {
+                failed("timer", t);
             }
         }
     }
 
-    private int pollGuards() {
-        if (!guards.hasPending()) {
+    private int poll() {
+        if (!polled.hasPending()) {
             return 0;
         }
-        doing = "looking at guards";
+        doing = "polling";
         try {
-            return guards.poll();
+            return polled.poll();
         } catch (Throwable t) {
-            failed("guards", t);
+            failed("what is polled", t);
             return 1;
         }
     }
@@ -478,6 +501,19 @@ public final class EventLoop implements AutoCloseable {
         }
     }
 
+    /**
+     * True if the loop has ended because of a failure of its own; what it served has been ended
+     * with it. Any thread.
+     */
+    public boolean hasFailed() {
+        return hasFailed;
+    }
+
+    /** True if nothing runs on the loop any more, or never has. Any thread. */
+    public boolean isOver() {
+        return thread == null || finished.getCount() == 0;
+    }
+
     /** Calls that failed since the start: handlers, tasks, timers. */
     public long failures() {
         return failures.get();
@@ -490,8 +526,9 @@ public final class EventLoop implements AutoCloseable {
         text.append(" (fd ").append(servingFd).append(")\n");
         text.append("  turns ").append(turns).append(", events ").append(events);
         text.append(", tasks ").append(tasksRun).append(" run and ").append(tasks.size());
-        text.append(" waiting, timers ").append(timersRun).append(" run\n");
-        text.append("  guards ").append(guards.hasPending() ? "pending" : "quiet");
+        text.append(" waiting, timers ").append(timersRun).append(" run and ");
+        text.append(timers.size()).append(" waiting\n");
+        text.append("  waits ").append(polled.hasPending() ? "pending" : "quiet");
         text.append(", failures ").append(failures).append(", last: ").append(lastFailure);
         text.append('\n');
         Thread owner = thread;

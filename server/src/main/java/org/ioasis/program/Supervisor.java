@@ -154,6 +154,7 @@ final class Supervisor implements AutoCloseable {
     public void close() {
         standIns.close();
         spaces.close();
+        devices.close();
         closings.close();
         epoll.close();
         call.close();

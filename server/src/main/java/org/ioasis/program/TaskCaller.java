@@ -5,6 +5,7 @@ import java.lang.foreign.MemorySegment;
 import org.ioasis.iommufd.Caller;
 import org.ioasis.iommufd.FailureInjector;
 import org.ioasis.iommufd.IommufdException;
+import org.ioasis.iommufd.LockedMemory;
 import org.ioasis.iommufd.OpenFile;
 import org.ioasis.iommufd.ProgramFile;
 import org.ioasis.iommufd.ProgramMemory;
@@ -117,6 +118,20 @@ final class TaskCaller implements Caller {
      */
     int installContents(OpenFile file, String contents, boolean isCloseOnExec) {
         return standIns.handOut(file, contents, fd -> call.giveAsAnswer(fd, -1, isCloseOnExec));
+    }
+
+    /** Hands out the file by which a task asks for failures, as the answer. */
+    int openFailNth(int task, boolean isCloseOnExec) {
+        OpenFile file = failNth.file(task);
+        int result = installContents(file, "0\n", isCloseOnExec);
+        failNth.handedOut(file, standIns);
+        return result;
+    }
+
+    /** What a process is charged for; null if it never had pages held. */
+    @Nullable LockedMemory accountOf(int process) {
+        AddressSpace known = spaces.known(process);
+        return known == null ? null : known.locked();
     }
 
     /** Gives a descriptor of ours away as the answer, under the lowest number. */

@@ -16,6 +16,11 @@ public record SessionLimits(int regions, long bytes, int outputBytes) {
     public static final SessionLimits DEFAULT =
             new SessionLimits(GuestMemory.REGION_LIMIT, 1L << 44, 64 << 10);
 
+    /** These with another limit of regions. */
+    public SessionLimits withRegions(int limit) {
+        return new SessionLimits(limit, bytes, outputBytes);
+    }
+
     public SessionLimits {
         if (regions < 1
                 || regions > GuestMemory.REGION_LIMIT

@@ -7,12 +7,14 @@ import java.util.List;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
+import org.ioasis.loop.Acceptor;
 import org.ioasis.loop.EventHandler;
 import org.ioasis.loop.EventLoop;
 import org.ioasis.memory.GuestMemory;
 import org.ioasis.pci.PciFunction;
 import org.ioasis.peer.MemoryView;
-import org.ioasis.sys.Epoll;
+import org.ioasis.peer.Served;
+import org.ioasis.peer.ServedInfo;
 import org.ioasis.sys.ErrnoException;
 import org.ioasis.sys.Fd;
 import org.ioasis.sys.UnixListener;
@@ -26,18 +28,16 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>Made and closed by any thread; works on the loop's.
  */
-public final class VfioUserServer implements AutoCloseable {
+public final class VfioUserServer implements Served, Acceptor.Clients {
     private static final long TICK_NANOS = 500_000_000L;
-    private static final long ACCEPT_RETRY_NANOS = 100_000_000L;
     private static final long CLOSE_NANOS = 5_000_000_000L;
 
     private final EventLoop loop;
     private final PciFunction function;
     private final GuestMemory memory;
     private final SessionLimits limits;
-    private final UnixListener listener;
+    private final Acceptor acceptor;
     private final CountDownLatch closed = new CountDownLatch(1);
-    private EventLoop.@Nullable Registration listening;
     private EventLoop.@Nullable Registration connected;
     private EventLoop.@Nullable Timer timer;
 
@@ -68,21 +68,21 @@ public final class VfioUserServer implements AutoCloseable {
         this.function = function;
         this.memory = memory;
         this.limits = limits;
-        this.listener = UnixListener.bind(socket);
+        this.acceptor = new Acceptor(loop, UnixListener.bind(socket), this);
         boolean isServed = false;
         try {
             loop.execute(this::listen);
             isServed = true;
         } finally {
             if (!isServed) {
-                listener.close();
+                acceptor.close();
             }
         }
     }
 
-    /** Where clients connect. */
+    @Override
     public Path path() {
-        return listener.path();
+        return acceptor.path();
     }
 
     private void listen() {
@@ -90,51 +90,23 @@ public final class VfioUserServer implements AutoCloseable {
             return;
         }
         try {
-            listening =
-                    loop.register(
-                            listener.fd(),
-                            Epoll.IN,
-                            new EventHandler() {
-                                @Override
-                                public void ready(int events) {
-                                    // After the descriptors of this turn: when the next client
-                                    // comes, we may not have seen yet that the last one is gone.
-                                    loop.execute(VfioUserServer.this::accept);
-                                }
-
-                                @Override
-                                public void failed(Throwable cause) {
-                                    listening = null;
-                                    lastReason = "listener failed: " + cause;
-                                }
-                            });
+            acceptor.listen();
         } catch (ErrnoException e) {
             throw new IllegalStateException("cannot wait for clients at " + path(), e);
         }
     }
 
-    private void accept() {
-        if (isClosing) {
-            return;
-        }
+    @Override
+    public void arrived() {
         Session current = session;
         if (current != null && current.takeBusy()) {
             return; // perhaps it is gone, behind what it sent: decided next turn
         }
         if (current != null && current.hasEnded()) {
-            listenFor(0); // its memory is in use: the next client waits in the queue
+            acceptor.pause(); // its memory is in use: the next client waits in the queue
             return;
         }
-        UnixSocket socket;
-        try {
-            socket = listener.accept();
-        } catch (ErrnoException e) {
-            // Out of descriptors: the client stays in the queue, and so would its event.
-            lastReason = "cannot accept: " + e.getMessage();
-            listenFor(0);
-            loop.schedule(loop.nanoTime() + ACCEPT_RETRY_NANOS, () -> listenFor(Epoll.IN));
-            return;
-        }
+        UnixSocket socket = acceptor.next();
         if (socket == null) {
             return;
         }
@@ -144,6 +116,11 @@ public final class VfioUserServer implements AutoCloseable {
             return;
         }
         begin(socket);
+    }
+
+    @Override
+    public void failed(Throwable cause) {
+        lastReason = "listener failed: " + cause;
     }
 
     private void begin(UnixSocket socket) {
@@ -245,13 +222,6 @@ public final class VfioUserServer implements AutoCloseable {
         }
     }
 
-    private void listenFor(int events) {
-        EventLoop.Registration registration = listening;
-        if (registration != null) {
-            registration.events(events);
-        }
-    }
-
     private void released() {
         Session ended = session;
         if (ended != null) {
@@ -259,16 +229,13 @@ public final class VfioUserServer implements AutoCloseable {
             wasRamUnshared = ended.isRamUnshared();
         }
         session = null;
-        listenFor(Epoll.IN);
+        acceptor.resume();
         if (isClosing) {
             closed.countDown();
         }
     }
 
-    /**
-     * Ends the session with the present client, if there is one: for who finds out elsewhere that
-     * it cannot go on, such as a lease that cannot be taken back. Loop thread.
-     */
+    @Override
     public void endSession(String why) {
         Session current = session;
         if (current != null) {
@@ -281,7 +248,7 @@ public final class VfioUserServer implements AutoCloseable {
         return lastReason;
     }
 
-    /** Clients served so far, the present one included. Any thread. */
+    @Override
     public int sessionCount() {
         return sessions.get();
     }
@@ -291,7 +258,7 @@ public final class VfioUserServer implements AutoCloseable {
         return refused.get();
     }
 
-    /** True while a client is served, or its memory is still in use. Any thread. */
+    @Override
     public boolean hasSession() {
         return session != null;
     }
@@ -316,12 +283,7 @@ public final class VfioUserServer implements AutoCloseable {
             return;
         }
         isClosing = true;
-        EventLoop.Registration registration = listening;
-        if (registration != null) {
-            registration.cancel();
-            listening = null;
-        }
-        listener.close();
+        acceptor.close();
         EventLoop.Timer last = timer;
         if (last != null) {
             last.cancel();
@@ -334,11 +296,11 @@ public final class VfioUserServer implements AutoCloseable {
         }
     }
 
-    /** What the server does now and has done, for who shows it. Loop thread. */
-    public ServerInfo info() {
+    @Override
+    public ServedInfo info() {
         Session current = session;
         MemoryView view = MemoryView.of(memory);
-        return new ServerInfo(
+        return new ServedInfo(
                 path(),
                 current != null && !current.hasEnded(),
                 sessions.get(),
@@ -354,12 +316,12 @@ public final class VfioUserServer implements AutoCloseable {
                 lastReason);
     }
 
-    /** What the server does now and has done; any thread. */
+    @Override
     public String dump() {
         Session current = session;
         return "vfio-user %s: %d sessions, %d refused, %d regions, %s\n  last end: %s\n"
                 .formatted(
-                        listener.path(),
+                        path(),
                         sessions.get(),
                         refused.get(),
                         memory.regionCount(),

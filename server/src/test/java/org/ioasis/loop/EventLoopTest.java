@@ -10,6 +10,7 @@ import java.util.List;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
 import org.ioasis.memory.DirectDma;
@@ -31,7 +32,8 @@ class EventLoopTest {
 
     private EventLoop loop(IdlePolicy idle) {
         try {
-            return new EventLoop("test", guards, clock::get, idle);
+            return new EventLoop(
+                    "test", Polled.of(guards::hasPending, guards::poll), clock::get, idle);
         } catch (ErrnoException e) {
             throw new IllegalStateException(e);
         }
@@ -161,6 +163,69 @@ class EventLoopTest {
         loop.turn(0);
 
         assertThat(third.ready).isZero();
+    }
+
+    @Test
+    void loopThatFailsItselfEndsWhatItServesAndSaysSo() throws Exception {
+        AtomicBoolean isBroken = new AtomicBoolean();
+        loop.close();
+        loop =
+                new EventLoop(
+                        "broken",
+                        Polled.NOTHING,
+                        () -> {
+                            if (isBroken.get()) {
+                                throw new IllegalStateException("the clock is gone");
+                            }
+                            return 0;
+                        },
+                        IdlePolicy.EVENT_DRIVEN);
+        CountDownLatch isTold = new CountDownLatch(2);
+        for (int i = 0; i < 2; i++) {
+            EventLoop.Registration _ =
+                    loop.register(
+                            eventFd().fd(),
+                            Epoll.IN,
+                            new EventHandler() {
+                                @Override
+                                public void ready(int events) {}
+
+                                @Override
+                                public void failed(Throwable cause) {
+                                    isTold.countDown();
+                                    throw new IllegalStateException("and this one, too", cause);
+                                }
+                            });
+        }
+        EventLoop.Timer _ = loop.schedule(Long.MAX_VALUE, () -> {});
+        loop.start();
+        assertThat(loop.executeAndWait(() -> {}, 10_000_000_000L)).isTrue();
+        assertThat(loop.hasFailed()).isFalse();
+
+        loop.execute(() -> isBroken.set(true));
+
+        assertThat(isTold.await(10, TimeUnit.SECONDS)).isTrue();
+        loop.close();
+        assertThat(loop.hasFailed()).isTrue();
+        assertThat(loop.isOver()).isTrue();
+        assertThat(loop.failures()).as("itself and both ends").isEqualTo(3);
+        assertThat(loop.dump()).contains("broken: failed");
+        assertThatThrownBy(() -> loop.execute(() -> {}))
+                .isInstanceOf(RejectedExecutionException.class);
+    }
+
+    @Test
+    void cancelledTimerHoldsNothing() {
+        EventLoop.Timer far = loop.schedule(Long.MAX_VALUE, () -> {});
+        EventLoop.Timer other = loop.schedule(Long.MAX_VALUE, () -> {});
+        assertThat(loop.dump()).contains("timers 0 run and 2 waiting");
+
+        far.cancel();
+        far.cancel();
+
+        assertThat(loop.dump()).contains("timers 0 run and 1 waiting");
+        other.cancel();
+        assertThat(loop.dump()).contains("timers 0 run and 0 waiting");
     }
 
     private void register(EventFd source, EventHandler handler) {

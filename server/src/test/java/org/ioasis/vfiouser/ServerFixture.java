@@ -8,6 +8,7 @@ import java.util.function.BooleanSupplier;
 import java.util.function.Function;
 import org.ioasis.loop.EventLoop;
 import org.ioasis.loop.IdlePolicy;
+import org.ioasis.loop.Polled;
 import org.ioasis.memory.Guards;
 import org.ioasis.memory.GuestMemory;
 import org.ioasis.pci.PciFunction;
@@ -30,7 +31,12 @@ final class ServerFixture<F extends PciFunction> implements AutoCloseable {
         guards = new Guards(System::nanoTime, lease -> {});
         memory = new GuestMemory(guards, limits.regions());
         function = maker.apply(new GuestMemoryAndGuards(memory, guards));
-        loop = new EventLoop("test-loop", guards, System::nanoTime, idle);
+        loop =
+                new EventLoop(
+                        "test-loop",
+                        Polled.of(guards::hasPending, guards::poll),
+                        System::nanoTime,
+                        idle);
         server = new VfioUserServer(loop, folder.resolve("f.sock"), function, memory, limits);
         loop.start();
     }

@@ -7,6 +7,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
+import org.ioasis.peer.SessionTasks;
 import org.junit.jupiter.api.Test;
 
 /** Tasks of a device on the loop: in order, and inside the error boundary of its session. */

@@ -30,6 +30,7 @@ import org.ioasis.memory.Access;
 import org.ioasis.memory.DirectDma;
 import org.ioasis.memory.Guard;
 import org.ioasis.memory.Outcome;
+import org.ioasis.peer.ServedInfo;
 import org.ioasis.sys.Errno;
 import org.ioasis.sys.ErrnoException;
 import org.ioasis.sys.EventFd;
@@ -572,8 +573,8 @@ class VfioUserServerTest {
         assertThat(info().regionsWithoutDescriptor()).isZero();
     }
 
-    private ServerInfo info() {
-        ServerInfo[] info = new ServerInfo[1];
+    private ServedInfo info() {
+        ServedInfo[] info = new ServedInfo[1];
         assertThat(
                         fixture.loop.executeAndWait(
                                 () -> info[0] = fixture.server.info(),

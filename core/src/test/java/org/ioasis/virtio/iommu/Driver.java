@@ -14,6 +14,7 @@ import java.util.Collection;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.RejectedExecutionException;
 import java.util.function.Function;
 import java.util.function.Supplier;
 import org.ioasis.iommu.EndpointProperties;
@@ -93,7 +94,7 @@ final class Driver implements Interrupts {
     final HandClock clock = new HandClock();
     final List<PinnedLease> unrevocable = new ArrayList<>();
     final Map<Long, Region> regions = new HashMap<>();
-    final ArrayDeque<Runnable> tasks = new ArrayDeque<>();
+    final Tasks tasks = new Tasks();
 
     // The device and its machine, which move() exchanges for others.
     Guards guards;
@@ -159,9 +160,23 @@ final class Driver implements Interrupts {
         memory = new GuestMemory(guards, 32);
         faults = new FaultQueue(64, 1000, clock);
         iommu = new Iommu(options, guards, faults, stores.apply(guards));
-        type = new VirtioIommuDevice(iommu, tasks::add, offered);
+        type = new VirtioIommuDevice(iommu, tasks::post, offered);
         device = new VirtioDevice(type, new DirectDma(memory, guard), FRAME, this);
         present.forEach(memory::add);
+    }
+
+    /** The loop's queue. */
+    static final class Tasks extends ArrayDeque<Runnable> {
+        private static final long serialVersionUID = 1;
+
+        boolean isFull;
+
+        void post(Runnable task) {
+            if (isFull) {
+                throw new RejectedExecutionException("full");
+            }
+            add(task);
+        }
     }
 
     /**

@@ -947,4 +947,22 @@ class VirtioIommuDeviceTest {
 
         assertThat(d.leastAllocation(requests, TAIL_SIZE)).as("bytes for 60 requests").isZero();
     }
+
+    // --- a loop that takes no more
+
+    @Test
+    void anEventThatTheLoopHadNoRoomForComesAtTheNextKick() {
+        d.addEventBuffers(4, FAULT_SIZE);
+        d.kickEvents();
+        d.tasks.isFull = true;
+        assertThat(access(dma, 0x5000, Access.READ)).isEqualTo(Outcome.FAULT);
+        assertThat(d.type.eventsDelivered()).isZero();
+        d.tasks.isFull = false;
+
+        d.kickEvents();
+        assertThat(d.type.eventsDelivered()).isEqualTo(1);
+        assertThat(access(dma, 0x6000, Access.READ)).isEqualTo(Outcome.FAULT);
+        d.turn();
+        assertThat(d.type.eventsDelivered()).as("the next one is posted again").isEqualTo(2);
+    }
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-package org.ioasis.vfiouser;
+package org.ioasis.peer;
 
 import java.nio.file.Path;
 
 /**
- * A server at one moment. Immutable.
+ * A device that is offered to VMMs, at one moment. Immutable.
  *
  * @param hasClient a VMM is connected
  * @param sessions clients served so far, the present one included
@@ -21,7 +21,7 @@ import java.nio.file.Path;
  * @param lastError why the last of those was, or {@code none}
  * @param lastEnd why the last session ended; empty before the first end
  */
-public record ServerInfo(
+public record ServedInfo(
         Path socket,
         boolean hasClient,
         int sessions,

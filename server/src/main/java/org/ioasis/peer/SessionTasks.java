@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-package org.ioasis.vfiouser;
+package org.ioasis.peer;
 
 import java.util.concurrent.ArrayBlockingQueue;
 import java.util.concurrent.Executor;
 import java.util.concurrent.RejectedExecutionException;
 import org.ioasis.loop.EventLoop;
-import org.ioasis.peer.SharedMemory;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -25,15 +24,15 @@ public final class SessionTasks implements Executor {
     private final EventLoop loop;
     private final ArrayBlockingQueue<Runnable> tasks = new ArrayBlockingQueue<>(LIMIT);
     private final Runnable runNext = this::runNext;
-    private @Nullable VfioUserServer server;
+    private @Nullable Served served;
 
     public SessionTasks(EventLoop loop) {
         this.loop = loop;
     }
 
     /** Whose session a failing task ends. Before the loop starts, or on it. */
-    public void of(VfioUserServer served) {
-        server = served;
+    public void of(Served owner) {
+        served = owner;
     }
 
     /**
@@ -65,11 +64,11 @@ public final class SessionTasks implements Executor {
         try {
             task.run();
         } catch (InternalError e) {
-            VfioUserServer served = server;
-            if (served == null) {
+            Served owner = served;
+            if (owner == null) {
                 throw e;
             }
-            served.endSession(SharedMemory.GONE + e.getMessage());
+            owner.endSession(SharedMemory.GONE + e.getMessage());
         }
     }
 }
