@@ -422,7 +422,7 @@ public abstract class DeviceWork<J extends Job<J>> {
         }
         switch (step) {
             case FINISHED -> {
-                running.queue(job.queue()).push(job.chain().head(), job.used());
+                running.queue(job.queue()).push(job.chain(), job.used());
                 release(job);
             }
             case OUTSIDE -> leaving.add(job);

@@ -478,7 +478,7 @@ public final class VirtioIommuDevice implements DeviceType {
                 long written = answers.write(slot);
                 isAbsent = written == AnswerWriter.ABSENT;
                 if (!isAbsent) {
-                    queue.push(slot.chain.head(), written);
+                    queue.push(slot.chain, written);
                     done.removeFirst();
                     counts.count(slot.type, slot.status);
                     slots.giveBack(slot);

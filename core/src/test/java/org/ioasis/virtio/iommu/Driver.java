@@ -250,19 +250,19 @@ final class Driver implements Interrupts {
     }
 
     void start(long typeFeatures, boolean eventIdx) {
-        device.status(Virtio.STATUS_ACKNOWLEDGE);
-        device.status(Virtio.STATUS_ACKNOWLEDGE | Virtio.STATUS_DRIVER);
-        device.driverFeatures(
+        device.writeStatus(Virtio.STATUS_ACKNOWLEDGE);
+        device.writeStatus(Virtio.STATUS_ACKNOWLEDGE | Virtio.STATUS_DRIVER);
+        device.writeDriverFeatures(
                 typeFeatures
                         | Virtio.F_VERSION_1
                         | Virtio.F_INDIRECT_DESC
                         | (eventIdx ? Virtio.F_EVENT_IDX : 0));
-        device.status(device.status() | Virtio.STATUS_FEATURES_OK);
+        device.writeStatus(device.status() | Virtio.STATUS_FEATURES_OK);
         requests = new MockDriver(requestRing, REQUEST_RING, QUEUE_SIZE, eventIdx);
         events = new MockDriver(eventRing, EVENT_RING, QUEUE_SIZE, eventIdx);
         enable(VirtioIommu.REQUESTQ, requests);
         enable(VirtioIommu.EVENTQ, events);
-        device.status(device.status() | Virtio.STATUS_DRIVER_OK);
+        device.writeStatus(device.status() | Virtio.STATUS_DRIVER_OK);
         if (!device.isRunning()) {
             throw new AssertionError("status " + device.status());
         }
@@ -281,10 +281,10 @@ final class Driver implements Interrupts {
     }
 
     private void enable(int q, MockDriver driver) {
-        device.queueSize(q, QUEUE_SIZE);
-        device.queueDesc(q, driver.descAddress());
-        device.queueDriver(q, driver.availAddress());
-        device.queueDevice(q, driver.usedAddress());
+        device.writeQueueSize(q, QUEUE_SIZE);
+        device.writeQueueDesc(q, driver.descAddress());
+        device.writeQueueDriver(q, driver.availAddress());
+        device.writeQueueDevice(q, driver.usedAddress());
         device.enableQueue(q);
     }
 
