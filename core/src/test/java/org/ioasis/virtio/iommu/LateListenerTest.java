@@ -16,7 +16,10 @@ import org.ioasis.iommu.mapping.Translation.Kind;
 import org.ioasis.spec.Virtio;
 import org.junit.jupiter.api.Test;
 
-/** A device behind which a listener takes its time: what is kept meanwhile, and when a reset is done. */
+/**
+ * A device behind which a listener takes its time: what is kept meanwhile, and when a reset is
+ * done.
+ */
 class LateListenerTest {
     private static final int RW = MAP_F_READ | MAP_F_WRITE;
     private static final int BATCH = 64;
@@ -103,7 +106,7 @@ class LateListenerTest {
             late.isLate = true;
             sendMaps(BATCH);
             late.isLate = false;
-            d.device.status(0);
+            d.device.writeStatus(0);
             d.start(d.type.features() | Virtio.F_RING_RESET);
             assertThat(d.status(attach(1, 7, 0))).isEqualTo(S_OK);
         }
@@ -113,10 +116,10 @@ class LateListenerTest {
 
     @Test
     void theDriverSeesAResetWhenTheListenerHasAnsweredIt() {
-        d.device.status(0);
+        d.device.writeStatus(0);
 
         assertThat(d.device.status()).isNotZero();
-        d.device.status(Virtio.STATUS_ACKNOWLEDGE | Virtio.STATUS_DRIVER);
+        d.device.writeStatus(Virtio.STATUS_ACKNOWLEDGE | Virtio.STATUS_DRIVER);
         assertThat(d.device.refusedWrites()).isEqualTo(1);
         assertThat(late.owed).hasSize(1);
         late.isLate = false;
