@@ -28,7 +28,8 @@ final class UnmapWaits {
     private int tail;
     private boolean isInBatch;
 
-    // As many as were ever with the guards at a time, which the request queue bounds; and those that
+    // As many as were ever with the guards at a time, which the request queue bounds; and those
+    // that
     // are there now, in a list through themselves.
     private final ArrayDeque<Held> idle = new ArrayDeque<>();
     private final Held waiting = new Held();
@@ -109,8 +110,9 @@ final class UnmapWaits {
     }
 
     /**
-     * After a reset there is nothing that an access could come too late for, and nobody to answer: a
-     * lease that nobody can take back must not keep what was asked before one reset after the other.
+     * After a reset there is nothing that an access could come too late for, and nobody to answer:
+     * a lease that nobody can take back must not keep what was asked before one reset after the
+     * other.
      */
     void forget() {
         while (waiting.next != waiting) {

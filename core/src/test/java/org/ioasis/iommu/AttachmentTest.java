@@ -139,7 +139,6 @@ class AttachmentTest {
         attached(pasid, 8, RAM);
 
         assertThatThrownBy(() -> endpoint.close(pasid)).isInstanceOf(IllegalStateException.class);
-        assertThatThrownBy(() -> endpoint.open(PASID))
-                .isInstanceOf(IllegalArgumentException.class);
+        assertThatThrownBy(() -> endpoint.open(PASID)).isInstanceOf(IllegalArgumentException.class);
     }
 }

@@ -18,7 +18,9 @@ import org.ioasis.memory.Lease;
 import org.ioasis.memory.Outcome;
 import org.junit.jupiter.api.Test;
 
-/** What is left to who is attached to nothing, when the rule changes and when the IOMMU is reset. */
+/**
+ * What is left to who is attached to nothing, when the rule changes and when the IOMMU is reset.
+ */
 class BypassTest {
     private final Machine m = new Machine(Machine.STRICT.withBypassAtStart(true));
     private final Endpoint one = m.plug(1);

@@ -16,7 +16,10 @@ import org.ioasis.iommu.mapping.Translation.Kind;
 import org.ioasis.spec.Virtio;
 import org.junit.jupiter.api.Test;
 
-/** A device behind which a listener takes its time: what is kept meanwhile, and when a reset is done. */
+/**
+ * A device behind which a listener takes its time: what is kept meanwhile, and when a reset is
+ * done.
+ */
 class LateListenerTest {
     private static final int RW = MAP_F_READ | MAP_F_WRITE;
     private static final int BATCH = 64;
