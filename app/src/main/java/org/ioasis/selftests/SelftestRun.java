@@ -46,7 +46,7 @@ public final class SelftestRun {
     public List<String> names(String program) throws IOException, InterruptedException {
         Process list =
                 new ProcessBuilder(tests.program(program).toString(), "-l")
-                        .redirectError(ProcessBuilder.Redirect.DISCARD)
+                        .redirectErrorStream(true)
                         .start();
         List<String> names =
                 CaseTable.names(new String(list.getInputStream().readAllBytes(), UTF_8));

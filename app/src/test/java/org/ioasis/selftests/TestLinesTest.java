@@ -63,6 +63,30 @@ class TestLinesTest {
     }
 
     @Test
+    void caseThatGotNoHugePagesFromTheKernelIsSkippedByThatName() {
+        TestLines lines = new TestLines(_ -> {});
+        """
+        #  RUN           ioas.access ...
+        # iommufd.c:1166:access:Expected MAP_FAILED (18446744073709551615) != buf (18446744073709551615)
+        # access: Test terminated by assertion
+        #          FAIL  ioas.access
+        not ok 1 ioas.access
+        #  RUN           dirty.huge.set ...
+        iommufd: iommufd.c:2163: dirty_setup: Assertion `vrc == self->buffer' failed.
+        # set: Test terminated by assertion
+        #          FAIL  dirty.huge.set
+        not ok 2 dirty.huge.set
+        """
+                .lines()
+                .forEach(lines::accept);
+
+        assertThat(lines.cases())
+                .containsExactly(
+                        new Case("ioas.access", Outcome.SKIPPED, TestLines.NEEDS_HUGE_PAGES),
+                        new Case("dirty.huge.set", Outcome.SKIPPED, TestLines.NEEDS_HUGE_PAGES));
+    }
+
+    @Test
     void lineThatIsNotWrittenToItsEndWaits() throws Exception {
         Path file = Files.createFile(folder.resolve("output"));
         TestLines lines = new TestLines(_ -> {});

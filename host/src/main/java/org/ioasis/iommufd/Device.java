@@ -33,14 +33,8 @@ public final class Device extends IommufdObject {
                     Errno.EBUSY, "a device of the same group belongs to another context");
         }
         Device device = new Device(context, hardware, context.group(hardware.group()));
-        try {
-            context.allocate();
-            context.reserve(device);
-        } catch (IommufdException e) {
-            hardware.group().release();
-            throw e;
-        }
         device.group.members++;
+        context.reserve(device);
         device.addUser();
         context.finish(device);
         return device;

@@ -87,10 +87,18 @@ public final class IommufdContext implements OpenFile {
 
     // Objects
 
-    /** Gives a new object an id; nobody finds it before {@link #finish}. */
+    /**
+     * Gives a new object an id; nobody finds it before {@link #finish}. One that gets none gives
+     * back what it has already.
+     */
     void reserve(IommufdObject object) throws IommufdException {
-        allocate();
-        objects.reserve(object);
+        try {
+            allocate();
+            objects.reserve(object);
+        } catch (IommufdException e) {
+            object.destroy();
+            throw e;
+        }
     }
 
     void finish(IommufdObject object) {

@@ -209,6 +209,78 @@ final class MockHost {
         return result == 0 ? struct.getInt(Iommufd.HWPT_ALLOC_OUT_HWPT_ID) : (int) result;
     }
 
+    private int made(TestProgram.Struct struct, int number, int out) {
+        long result = struct.call(file, number);
+        return result == 0 ? struct.getInt(out) : (int) result;
+    }
+
+    int viommu(int device, int parent) {
+        return made(
+                program.struct(Iommufd.VIOMMU_ALLOC_SIZE)
+                        .with(Iommufd.VIOMMU_ALLOC_TYPE, IommufdTest.VIOMMU_TYPE_SELFTEST)
+                        .with(Iommufd.VIOMMU_ALLOC_DEV_ID, device)
+                        .with(Iommufd.VIOMMU_ALLOC_HWPT_ID, parent),
+                Iommufd.CMD_VIOMMU_ALLOC,
+                Iommufd.VIOMMU_ALLOC_OUT_VIOMMU_ID);
+    }
+
+    int vdevice(int viommu, int device, long virtualId) {
+        return made(
+                program.struct(Iommufd.VDEVICE_ALLOC_SIZE)
+                        .with(Iommufd.VDEVICE_ALLOC_VIOMMU_ID, viommu)
+                        .with(Iommufd.VDEVICE_ALLOC_DEV_ID, device)
+                        .with(Iommufd.VDEVICE_ALLOC_VIRT_ID, virtualId),
+                Iommufd.CMD_VDEVICE_ALLOC,
+                Iommufd.VDEVICE_ALLOC_OUT_VDEVICE_ID);
+    }
+
+    int hwQueue(int viommu, int index, long iova, long length) {
+        return made(
+                program.struct(Iommufd.HW_QUEUE_ALLOC_SIZE)
+                        .with(Iommufd.HW_QUEUE_ALLOC_VIOMMU_ID, viommu)
+                        .with(Iommufd.HW_QUEUE_ALLOC_TYPE, IommufdTest.HW_QUEUE_TYPE_SELFTEST)
+                        .with(Iommufd.HW_QUEUE_ALLOC_INDEX, index)
+                        .with(Iommufd.HW_QUEUE_ALLOC_NESTING_PARENT_IOVA, iova)
+                        .with(Iommufd.HW_QUEUE_ALLOC_LENGTH, length),
+                Iommufd.CMD_HW_QUEUE_ALLOC,
+                Iommufd.HW_QUEUE_ALLOC_OUT_HW_QUEUE_ID);
+    }
+
+    /** The id; its descriptor is closed. */
+    int veventq(int viommu, int depth) {
+        TestProgram.Struct struct =
+                program.struct(Iommufd.VEVENTQ_ALLOC_SIZE)
+                        .with(Iommufd.VEVENTQ_ALLOC_VIOMMU_ID, viommu)
+                        .with(Iommufd.VEVENTQ_ALLOC_TYPE, IommufdTest.VEVENTQ_TYPE_SELFTEST)
+                        .with(Iommufd.VEVENTQ_ALLOC_DEPTH, depth);
+        int id = made(struct, Iommufd.CMD_VEVENTQ_ALLOC, Iommufd.VEVENTQ_ALLOC_OUT_VEVENTQ_ID);
+        if (id > 0) {
+            program.close(struct.getInt(Iommufd.VEVENTQ_ALLOC_OUT_VEVENTQ_FD));
+        }
+        return id;
+    }
+
+    /** A table of a guest; all entries of its cache are 7. */
+    int nested(int device, int parent, int flags, int faultQueue) {
+        long data = program.mmap(PAGE);
+        program.memoryAt(data).bytes().set(java.lang.foreign.ValueLayout.JAVA_INT, 0, 7);
+        return made(
+                hwptStruct(device, parent, flags)
+                        .with(Iommufd.HWPT_ALLOC_DATA_TYPE, IommufdTest.HWPT_DATA_SELFTEST)
+                        .with(Iommufd.HWPT_ALLOC_DATA_LEN, IommufdTest.HWPT_SELFTEST_SIZE)
+                        .with(Iommufd.HWPT_ALLOC_DATA_UPTR, data)
+                        .with(Iommufd.HWPT_ALLOC_FAULT_ID, faultQueue),
+                Iommufd.CMD_HWPT_ALLOC,
+                Iommufd.HWPT_ALLOC_OUT_HWPT_ID);
+    }
+
+    long pasid(int op, int stdev, int pasid, int pt) {
+        return test(op, stdev)
+                .with(IommufdTest.PASID_PASID, pasid)
+                .with(IommufdTest.PASID_PT_ID, pt)
+                .call(file, TEST);
+    }
+
     /** All that a test has made must go with its files. */
     void closeAll() {
         file.release();

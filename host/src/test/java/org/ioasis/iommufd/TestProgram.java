@@ -7,6 +7,7 @@ import static java.lang.foreign.ValueLayout.JAVA_LONG;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
 import java.util.concurrent.atomic.AtomicLong;
@@ -95,6 +96,29 @@ final class TestProgram implements Caller, ProgramMemory {
     /** Fresh memory, writable. */
     long mmap(long length) {
         return mmap(new Memory(length), 0, length, true);
+    }
+
+    /** Maps every second page of a file, side by side. */
+    long mmapScattered(Memory memory, int pages) {
+        long address = nextAddress;
+        nextAddress += ((long) pages * PAGE + (1L << 22) - 1) & -(1L << 22);
+        for (int i = 0; i < pages; i++) {
+            long at = address + i * PAGE;
+            mappings.put(at, new Mapping(at + PAGE - 1, memory, 2L * i * PAGE, true));
+        }
+        return address;
+    }
+
+    /** A field of the structure of the last call. */
+    int peek(int offset) {
+        return memoryAt(scratch).bytes.get(JAVA_INT, offset);
+    }
+
+    /** Closes all descriptors of files of ours. */
+    void closeAll() {
+        for (int descriptor : List.copyOf(served.keySet())) {
+            close(descriptor);
+        }
     }
 
     /** Takes away the end of a mapping that begins here, or all of it. */

@@ -58,6 +58,11 @@ final class MockFiles extends Devices {
     }
 
     @Override
+    boolean isForTests() {
+        return true;
+    }
+
+    @Override
     boolean isFolder(String path) {
         return path.equals(DEBUGFS);
     }
