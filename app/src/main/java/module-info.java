@@ -6,6 +6,7 @@ module org.ioasis.app {
     requires transitive org.ioasis.server;
     requires com.fasterxml.jackson.core;
     requires info.picocli;
+    requires jdk.unsupported;
     requires org.tomlj;
     requires org.tukaani.xz;
 
@@ -21,6 +22,7 @@ module org.ioasis.app {
     exports org.ioasis.machine;
     exports org.ioasis.output;
     exports org.ioasis.run;
+    exports org.ioasis.selftests;
     exports org.ioasis.serve;
     exports org.ioasis.vm;
 

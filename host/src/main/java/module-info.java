@@ -7,4 +7,5 @@ module org.ioasis.host {
     requires transitive org.ioasis.core;
 
     exports org.ioasis.iommufd;
+    exports org.ioasis.iommufd.mock;
 }

@@ -22,6 +22,8 @@ import picocli.CommandLine.ParameterException;
         subcommands = {
             VmCommand.class,
             ServeCommand.class,
+            HostCommand.class,
+            SelftestsCommand.class,
             ViotCommand.class,
             DeviceTreeCommand.class,
             AskCommand.Dump.class,

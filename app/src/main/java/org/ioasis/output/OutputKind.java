@@ -15,6 +15,10 @@ public enum OutputKind {
                     + "|\\d{4}-\\d\\d-\\d\\dT\\S+ trace begun"),
     /** Of a run of {@code ioasis vm}. */
     RUN_REPORT("a report of `ioasis vm`", "\\{\\s*\"report\"\\s*:\\s*\"ioasis vm\""),
+    /** Calls of a program, by {@code ioasis host}. */
+    CALLS("a trace of `ioasis host`", "ioasis host: thread, call, answer\n"),
+    /** Of a run of {@code ioasis selftests}. */
+    SELFTESTS("a report of `ioasis selftests`", "\\{\\s*\"report\"\\s*:\\s*\"ioasis selftests\""),
     /** Of {@code ioasis compare}. */
     COMPARISON("a report of `ioasis compare`", "\\{\\s*\"report\"\\s*:\\s*\"ioasis compare\""),
     /** By {@code ioasis viot}: signature, head, and the two names of who made it. */

@@ -87,6 +87,8 @@ final class Rules {
         MAY_USE.put("serve", plus(all, "vm", "machine", "config", "live", "output"));
         MAY_USE.put("run", plus(all, "guestkit", "vm", "machine", "kind", "live"));
         // Looks at devices from outside, as a driver does; only their numbers are shared.
+        // Runs programs that were made elsewhere; knows none of our devices.
+        MAY_USE.put("selftests", List.of("guestkit", "program", "iommufd", "sys"));
         MAY_USE.put(
                 "cli",
                 plus(
@@ -95,6 +97,7 @@ final class Rules {
                         "vm",
                         "machine",
                         "kind",
+                        "selftests",
                         "run",
                         "config",
                         "live",

@@ -11,6 +11,8 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
+import org.ioasis.program.CallTrace;
+import org.ioasis.selftests.SelftestReport;
 import org.ioasis.topology.DeviceTree;
 import org.ioasis.topology.Viot;
 import org.junit.jupiter.api.BeforeEach;
@@ -46,6 +48,11 @@ class OutputFileTest {
                     "2026-01-02T03:04:05.000006Z trace begun\n".getBytes(StandardCharsets.US_ASCII);
             case RUN_REPORT ->
                     "{\n  \"report\" : \"ioasis vm\",\n".getBytes(StandardCharsets.US_ASCII);
+            case CALLS ->
+                    (CallTrace.HEADER + "\n12 open(/dev/iommu) = 700\n")
+                            .getBytes(StandardCharsets.US_ASCII);
+            case SELFTESTS ->
+                    new SelftestReport("7.3", List.of()).json().getBytes(StandardCharsets.US_ASCII);
             case COMPARISON ->
                     "{\n  \"report\" : \"ioasis compare\",\n".getBytes(StandardCharsets.US_ASCII);
             case VIOT -> viot(Viot.Oem.IOASIS);

@@ -77,15 +77,15 @@ final class RequestQueue implements Interrupts {
                         });
         device = new VirtioDevice(type, rings, Virtio.F_VERSION_1, this);
         // Without a reset: its endpoint is attached already.
-        device.status(Virtio.STATUS_ACKNOWLEDGE | Virtio.STATUS_DRIVER);
-        device.driverFeatures(device.deviceFeatures());
-        device.status(Virtio.STATUS_FEATURES_OK);
-        device.queueSize(VirtioIommu.REQUESTQ, SIZE);
-        device.queueDesc(VirtioIommu.REQUESTQ, BLOCK + DESC);
-        device.queueDriver(VirtioIommu.REQUESTQ, BLOCK + AVAIL);
-        device.queueDevice(VirtioIommu.REQUESTQ, BLOCK + USED);
+        device.writeStatus(Virtio.STATUS_ACKNOWLEDGE | Virtio.STATUS_DRIVER);
+        device.writeDriverFeatures(device.deviceFeatures());
+        device.writeStatus(Virtio.STATUS_FEATURES_OK);
+        device.writeQueueSize(VirtioIommu.REQUESTQ, SIZE);
+        device.writeQueueDesc(VirtioIommu.REQUESTQ, BLOCK + DESC);
+        device.writeQueueDriver(VirtioIommu.REQUESTQ, BLOCK + AVAIL);
+        device.writeQueueDevice(VirtioIommu.REQUESTQ, BLOCK + USED);
         device.enableQueue(VirtioIommu.REQUESTQ);
-        device.status(STATUS_RUNNING);
+        device.writeStatus(STATUS_RUNNING);
         if (!device.isRunning() || !device.queueEnabled(VirtioIommu.REQUESTQ)) {
             throw new IllegalStateException("the device does not run");
         }

@@ -9,9 +9,7 @@ import org.ioasis.iommu.fault.FaultQueue;
 import org.ioasis.iommu.mapping.Blocked;
 import org.ioasis.iommu.mapping.MappingStore;
 import org.ioasis.iommu.mapping.Translation;
-import org.ioasis.iommu.mapping.Translation.Kind;
 import org.ioasis.iommu.mapping.Untranslated;
-import org.ioasis.memory.Access;
 import org.ioasis.memory.Count;
 import org.ioasis.memory.Dma;
 import org.ioasis.memory.Guard;
@@ -583,31 +581,5 @@ public final class Iommu {
         }
         mappings = mappingCount;
         isBypassing = bypass;
-    }
-
-    // Explaining
-    // -----------------------------------------------------------------------------------------------------
-
-    /** Why an access is refused, for people. Any thread; computed only for faults that are kept. */
-    String explain(EndpointDma dma, Attachment attachment, long address, Access access) {
-        Domain domain = attachment.domainAcquire();
-        if (attachment.endpoint().isLeaving()) {
-            return "the endpoint has been unplugged";
-        }
-        if (domain != null) {
-            String late = domain.kind() == Kind.MAPPED ? unmaps.lateness(domain, address) : "";
-            return domain.translation().explain(domain.name(), address, access) + late;
-        }
-        if (dma.isStale()) {
-            return "the IOMMU has been reset and the device behind the endpoint has not";
-        }
-        String left = attachment.leftDomain();
-        String now = left == null ? "no domain" : "no domain any more, it was to " + left + ";";
-        return attachment.isDefault()
-                ? "the endpoint is attached to "
-                        + now
-                        + (left == null ? " and" : "")
-                        + " bypass is 0"
-                : "its PASID %d is attached to %s".formatted(attachment.pasid(), now);
     }
 }

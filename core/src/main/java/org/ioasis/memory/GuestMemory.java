@@ -79,6 +79,7 @@ public final class GuestMemory {
 
     /** Adds a region; visible to accesses that start from now on. */
     public Change add(Region region) {
+        assert guards.isOwnThread();
         if (table.firstIn(region.gpaFirst(), region.gpaLast()) != null) {
             return Change.OVERLAPS;
         }
@@ -95,6 +96,7 @@ public final class GuestMemory {
      * then their mappings may be closed and the VMM answered.
      */
     public Change remove(long gpaFirst, long gpaLast, Runnable whenUnused) {
+        assert guards.isOwnThread();
         Region lowest = table.firstIn(gpaFirst, gpaLast);
         if (lowest == null) {
             return Change.MISSING;
@@ -121,6 +123,7 @@ public final class GuestMemory {
      * Removes every region, taking back leases on them; {@code whenUnused} as with {@link #remove}.
      */
     public void clear(Runnable whenUnused) {
+        assert guards.isOwnThread();
         table.clear();
         guards.await(new Removal(0, -1L, true, whenUnused));
     }

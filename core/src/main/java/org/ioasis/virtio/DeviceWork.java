@@ -3,10 +3,7 @@ package org.ioasis.virtio;
 
 import java.util.Arrays;
 import java.util.concurrent.Executor;
-import java.util.concurrent.RejectedExecutionException;
-import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicIntegerArray;
-import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.atomic.AtomicReference;
 import org.ioasis.memory.Count;
 import org.ioasis.memory.Dma;
@@ -46,7 +43,7 @@ public abstract class DeviceWork<J extends Job<J>> {
     /** Sections in a row before the rest of the loop gets its turn. */
     public static final int SECTION_LIMIT = 16;
 
-    private final Turn turn;
+    private final PostedTask turn;
 
     /** Jobs that are back, last one first; pushed by any thread, taken whole by the device's. */
     private final AtomicReference<@Nullable J> returned = new AtomicReference<>();
@@ -101,7 +98,7 @@ public abstract class DeviceWork<J extends Job<J>> {
      *     execute}
      */
     protected DeviceWork(int queueCount, Executor deviceThread) {
-        turn = new Turn(deviceThread);
+        turn = new PostedTask(deviceThread, this::now);
         isAbsent = new boolean[queueCount];
         wantsInterrupt = new boolean[queueCount];
         isDrained = new boolean[queueCount];
@@ -118,7 +115,7 @@ public abstract class DeviceWork<J extends Job<J>> {
                 ringFaults.read(),
                 dropped.read(),
                 putOff.read(),
-                turn.refused.get());
+                turn.refused());
     }
 
     // --- when there is something to do
@@ -137,9 +134,7 @@ public abstract class DeviceWork<J extends Job<J>> {
     /** Something may be done: does it, or what of it one turn may do. */
     public final void now() {
         assert isDeviceThread();
-        if (turn.isOwed) {
-            turn.isOwed = false;
-        }
+        boolean _ = turn.takeOwed(); // it is done now
         takeReturned();
         VirtioDevice running = device;
         if (running == null || !running.isRunning()) {
@@ -175,7 +170,7 @@ public abstract class DeviceWork<J extends Job<J>> {
 
     /** Time has passed: does what {@link #later} could not post. */
     public final void tick() {
-        if (turn.isOwed) {
+        if (turn.takeOwed()) {
             now();
         }
     }
@@ -427,7 +422,7 @@ public abstract class DeviceWork<J extends Job<J>> {
         }
         switch (step) {
             case FINISHED -> {
-                running.queue(job.queue()).push(job.chain().head(), job.used());
+                running.queue(job.queue()).push(job.chain(), job.used());
                 release(job);
             }
             case OUTSIDE -> leaving.add(job);
@@ -487,46 +482,5 @@ public abstract class DeviceWork<J extends Job<J>> {
             thread = Thread.currentThread();
         }
         return Thread.currentThread().equals(thread);
-    }
-
-    /**
-     * The task that does what there is to do; it waits once at most, however often it is posted.
-     * Without that bound a driver that kicks all the time would have one more put into the loop's
-     * queue each time that work is put off, until the queue is full.
-     */
-    private final class Turn implements Runnable {
-        private final Executor deviceThread;
-        private final AtomicBoolean isWaiting = new AtomicBoolean();
-        private final AtomicLong refused = new AtomicLong();
-        private volatile boolean isOwed;
-
-        Turn(Executor deviceThread) {
-            this.deviceThread = deviceThread;
-        }
-
-        /**
-         * Any thread. Nothing is thrown if the loop takes no more: who posts may be an I/O thread
-         * or another device. The turn is owed then, and taken at the next event or {@link #tick}.
-         */
-        void post() {
-            if (!isWaiting.compareAndSet(false, true)) {
-                // In time: the flag goes down before the task looks at what there is to do.
-                return;
-            }
-            try {
-                deviceThread.execute(this);
-            } catch (RejectedExecutionException _) {
-                // Owed before the flag goes down: for those who have just found it up, too.
-                isOwed = true;
-                isWaiting.set(false);
-                refused.incrementAndGet();
-            }
-        }
-
-        @Override
-        public void run() {
-            isWaiting.set(false);
-            now();
-        }
     }
 }

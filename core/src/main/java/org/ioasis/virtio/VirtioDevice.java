@@ -146,7 +146,7 @@ public final class VirtioDevice {
     }
 
     /** The driver accepts features. Refused once FEATURES_OK is set; checked at FEATURES_OK. */
-    public void driverFeatures(long value) {
+    public void writeDriverFeatures(long value) {
         if ((status & STATUS_FEATURES_OK) != 0) {
             refusedWrites++;
             return;
@@ -175,7 +175,7 @@ public final class VirtioDevice {
      * sticks with an acceptable set of features (2.2.2), DRIVER_OK only with FEATURES_OK, and it
      * starts the device. Bits that are not the driver's are ignored.
      */
-    public void status(int value) {
+    public void writeStatus(int value) {
         if (type.isResetting()) {
             refusedWrites++;
             return;
@@ -329,7 +329,7 @@ public final class VirtioDevice {
     }
 
     /** Sets the size: a power of two up to the largest, before the queue is enabled. */
-    public void queueSize(int q, int value) {
+    public void writeQueueSize(int q, int value) {
         if (isConfigurable(q) && SplitQueue.isSize(value, queueSizeMax)) {
             queues[q].size = value;
         } else {
@@ -385,7 +385,7 @@ public final class VirtioDevice {
     }
 
     /** Sets the address of the descriptor area, before the queue is enabled. */
-    public void queueDesc(int q, long address) {
+    public void writeQueueDesc(int q, long address) {
         if (isConfigurable(q)) {
             queues[q].desc = address;
         } else {
@@ -399,7 +399,7 @@ public final class VirtioDevice {
     }
 
     /** Sets the address of the driver area, before the queue is enabled. */
-    public void queueDriver(int q, long address) {
+    public void writeQueueDriver(int q, long address) {
         if (isConfigurable(q)) {
             queues[q].driver = address;
         } else {
@@ -413,7 +413,7 @@ public final class VirtioDevice {
     }
 
     /** Sets the address of the device area, before the queue is enabled. */
-    public void queueDevice(int q, long address) {
+    public void writeQueueDevice(int q, long address) {
         if (isConfigurable(q)) {
             queues[q].device = address;
         } else {

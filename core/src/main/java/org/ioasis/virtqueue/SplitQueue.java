@@ -454,18 +454,18 @@ public final class SplitQueue {
      * Hands a chain back. The driver sees it after {@link #publish}. Without effect when the queue
      * no longer runs.
      *
-     * @param head {@link Chain#head()}
+     * @param chain as {@link #pop} filled it
      * @param written bytes written to the chain, counted from the start of its writable part
      *     without a gap (2.7.8.2); {@code 0..2^32-1}
      */
-    public void push(int head, long written) {
+    public void push(Chain chain, long written) {
         if (state != State.RUNNING) {
             return;
         }
         if (inFlight() == 0) {
             throw new IllegalStateException("pushed more chains than were popped");
         }
-        addUsed(head, (int) written);
+        addUsed(chain.head(), (int) written);
     }
 
     private void addUsed(int head, int written) {

@@ -121,28 +121,28 @@ class VirtioDeviceTest {
     private final VirtioDevice device = new VirtioDevice(type, dma, FRAME, sink);
 
     private void negotiate(long features) {
-        device.status(STATUS_ACKNOWLEDGE);
-        device.status(STATUS_ACKNOWLEDGE | STATUS_DRIVER);
-        device.driverFeatures(features);
-        device.status(STATUS_ACKNOWLEDGE | STATUS_DRIVER | STATUS_FEATURES_OK);
+        device.writeStatus(STATUS_ACKNOWLEDGE);
+        device.writeStatus(STATUS_ACKNOWLEDGE | STATUS_DRIVER);
+        device.writeDriverFeatures(features);
+        device.writeStatus(STATUS_ACKNOWLEDGE | STATUS_DRIVER | STATUS_FEATURES_OK);
     }
 
     private void place(int q, int size) {
-        device.queueSize(q, size);
-        device.queueDesc(q, BASE + 0x1000L * q);
-        device.queueDriver(q, BASE + 0x1000L * q + 0x400);
-        device.queueDevice(q, BASE + 0x1000L * q + 0x800);
+        device.writeQueueSize(q, size);
+        device.writeQueueDesc(q, BASE + 0x1000L * q);
+        device.writeQueueDriver(q, BASE + 0x1000L * q + 0x400);
+        device.writeQueueDevice(q, BASE + 0x1000L * q + 0x800);
     }
 
     private void run() {
         negotiate(MANDATORY | TYPE_FEATURE);
         place(0, 8);
         device.enableQueue(0);
-        device.status(device.status() | STATUS_DRIVER_OK);
+        device.writeStatus(device.status() | STATUS_DRIVER_OK);
     }
 
     private boolean featuresStick(long features) {
-        device.status(0);
+        device.writeStatus(0);
         negotiate(features);
         return (device.status() & STATUS_FEATURES_OK) != 0;
     }
@@ -167,8 +167,8 @@ class VirtioDeviceTest {
     @Test
     void accessPlatformIsNotAskedForWhereItIsNotOffered() {
         VirtioDevice plain = new VirtioDevice(type, dma, F_VERSION_1, sink);
-        plain.driverFeatures(F_VERSION_1);
-        plain.status(STATUS_FEATURES_OK);
+        plain.writeDriverFeatures(F_VERSION_1);
+        plain.writeStatus(STATUS_FEATURES_OK);
         assertThat(plain.status()).isEqualTo(STATUS_FEATURES_OK);
     }
 
@@ -183,7 +183,7 @@ class VirtioDeviceTest {
     @Test
     void featuresAreFixedOnceNegotiated() {
         negotiate(MANDATORY);
-        device.driverFeatures(MANDATORY | TYPE_FEATURE);
+        device.writeDriverFeatures(MANDATORY | TYPE_FEATURE);
         assertThat(device.driverFeatures()).isEqualTo(MANDATORY);
         assertThat(device.refusedWrites()).isEqualTo(1);
     }
@@ -201,26 +201,26 @@ class VirtioDeviceTest {
 
     @Test
     void driverOkWithoutFeaturesOkDoesNotStart() {
-        device.status(STATUS_ACKNOWLEDGE | STATUS_DRIVER | STATUS_DRIVER_OK);
+        device.writeStatus(STATUS_ACKNOWLEDGE | STATUS_DRIVER | STATUS_DRIVER_OK);
         assertThat(device.status()).isEqualTo(STATUS_ACKNOWLEDGE | STATUS_DRIVER);
         assertThat(type.calls).isEmpty();
     }
 
     @Test
     void driverOkTogetherWithFeaturesOkStartsOnlyIfTheFeaturesStick() {
-        device.status(STATUS_FEATURES_OK | STATUS_DRIVER_OK);
+        device.writeStatus(STATUS_FEATURES_OK | STATUS_DRIVER_OK);
         assertThat(device.status()).isZero();
-        device.driverFeatures(MANDATORY);
-        device.status(STATUS_FEATURES_OK | STATUS_DRIVER_OK);
+        device.writeDriverFeatures(MANDATORY);
+        device.writeStatus(STATUS_FEATURES_OK | STATUS_DRIVER_OK);
         assertThat(device.isRunning()).isTrue();
     }
 
     @Test
     void bitsAreNeverClearedOneByOneAndForeignOnesAreIgnored() {
-        device.status(STATUS_ACKNOWLEDGE | STATUS_DRIVER);
-        device.status(STATUS_DRIVER | STATUS_DEVICE_NEEDS_RESET | 0x30 | 0x100);
+        device.writeStatus(STATUS_ACKNOWLEDGE | STATUS_DRIVER);
+        device.writeStatus(STATUS_DRIVER | STATUS_DEVICE_NEEDS_RESET | 0x30 | 0x100);
         assertThat(device.status()).isEqualTo(STATUS_ACKNOWLEDGE | STATUS_DRIVER);
-        device.status(STATUS_FAILED);
+        device.writeStatus(STATUS_FAILED);
         assertThat(device.status()).isEqualTo(STATUS_ACKNOWLEDGE | STATUS_DRIVER | STATUS_FAILED);
     }
 
@@ -231,8 +231,8 @@ class VirtioDeviceTest {
         device.enableQueue(1);
         device.kick(1);
         assertThat(type.calls).as("kick before DRIVER_OK").isEmpty();
-        device.status(device.status() | STATUS_DRIVER_OK);
-        device.status(device.status() | STATUS_DRIVER_OK);
+        device.writeStatus(device.status() | STATUS_DRIVER_OK);
+        device.writeStatus(device.status() | STATUS_DRIVER_OK);
         assertThat(type.calls)
                 .containsExactly("start " + Long.toHexString(MANDATORY | TYPE_FEATURE), "kick 1");
         assertThat(device.queue(1).isRunning()).isTrue();
@@ -257,11 +257,11 @@ class VirtioDeviceTest {
     void queueSizesThatAreNotLegalAreRefused() {
         negotiate(MANDATORY);
         for (int size : new int[] {0, 3, 17, 32, 65535, -1}) {
-            device.queueSize(0, size);
+            device.writeQueueSize(0, size);
             assertThat(device.queueSize(0)).isEqualTo(16);
         }
         assertThat(device.refusedWrites()).isEqualTo(6);
-        device.queueSize(0, 4);
+        device.writeQueueSize(0, 4);
         assertThat(device.queueSize(0)).isEqualTo(4);
     }
 
@@ -287,10 +287,10 @@ class VirtioDeviceTest {
         place(0, 8);
         device.enableQueue(0);
         assertThat(device.queueEnabled(0)).isTrue();
-        device.queueSize(0, 4);
-        device.queueDesc(0, 0);
-        device.queueDriver(0, 0);
-        device.queueDevice(0, 0);
+        device.writeQueueSize(0, 4);
+        device.writeQueueDesc(0, 0);
+        device.writeQueueDriver(0, 0);
+        device.writeQueueDevice(0, 0);
         device.enableQueue(0);
         assertThat(device.queueSize(0)).isEqualTo(8);
         assertThat(device.queueDesc(0)).isEqualTo(BASE);
@@ -303,21 +303,21 @@ class VirtioDeviceTest {
     void misalignedRingsAreNotEnabled() {
         negotiate(MANDATORY);
         place(0, 8);
-        device.queueDesc(0, BASE + 8);
+        device.writeQueueDesc(0, BASE + 8);
         device.enableQueue(0);
         assertThat(device.queueEnabled(0)).isFalse();
-        device.queueDesc(0, BASE);
-        device.queueDriver(0, BASE + 0x401);
+        device.writeQueueDesc(0, BASE);
+        device.writeQueueDriver(0, BASE + 0x401);
         device.enableQueue(0);
         assertThat(device.queueEnabled(0)).isFalse();
-        device.queueDriver(0, BASE + 0x400);
-        device.queueDevice(0, BASE + 0x802);
+        device.writeQueueDriver(0, BASE + 0x400);
+        device.writeQueueDevice(0, BASE + 0x802);
         device.enableQueue(0);
         assertThat(device.queueEnabled(0)).isFalse();
-        device.queueDevice(0, -4L);
+        device.writeQueueDevice(0, -4L);
         device.enableQueue(0);
         assertThat(device.queueEnabled(0)).isFalse();
-        device.queueDevice(0, BASE + 0x800);
+        device.writeQueueDevice(0, BASE + 0x800);
         device.enableQueue(0);
         assertThat(device.queueEnabled(0)).isTrue();
     }
@@ -339,7 +339,7 @@ class VirtioDeviceTest {
         run();
         device.needsReset("test");
         type.calls.clear();
-        device.status(0);
+        device.writeStatus(0);
         assertThat(type.calls).containsExactly("reset");
         assertThat(device.status()).isZero();
         assertThat(device.driverFeatures()).isZero();
@@ -386,7 +386,7 @@ class VirtioDeviceTest {
         negotiate(MANDATORY);
         device.needsReset("early");
         assertThat(interrupts).isEmpty();
-        device.status(device.status() | STATUS_DRIVER_OK);
+        device.writeStatus(device.status() | STATUS_DRIVER_OK);
         assertThat(device.isRunning()).isFalse();
         assertThat(type.calls).isEmpty();
     }
@@ -462,7 +462,7 @@ class VirtioDeviceTest {
         device.tick(VirtioDevice.ABSENT_LIMIT_NANOS);
         device.tick(2 * VirtioDevice.ABSENT_LIMIT_NANOS - 1);
         assertThat(device.brokenReason()).isNull();
-        device.status(0);
+        device.writeStatus(0);
         assertThat(device.needsTick()).isFalse();
     }
 
@@ -507,11 +507,11 @@ class VirtioDeviceTest {
     }
 
     private void runWithRingReset() {
-        device.status(0);
+        device.writeStatus(0);
         negotiate(MANDATORY | F_RING_RESET);
         place(0, 8);
         device.enableQueue(0);
-        device.status(device.status() | STATUS_DRIVER_OK);
+        device.writeStatus(device.status() | STATUS_DRIVER_OK);
     }
 
     // --- states from nobody knows where

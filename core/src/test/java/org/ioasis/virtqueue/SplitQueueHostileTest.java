@@ -332,7 +332,7 @@ class SplitQueueHostileTest {
         driver.add(Layout.DIRECT, List.of(new Buffer(DATA, 1, false)));
         driver.expose();
         assertThat(pop()).isEqualTo(Pop.GOT);
-        queue.push(chain.head(), 77);
+        queue.push(chain, 77);
         dma.trap(driver.usedAddress(), driver.usedAddress() + 3, Outcome.ABSENT);
         dma.enter();
         assertThat(queue.publish()).isEqualTo(Outcome.ABSENT);
@@ -353,7 +353,7 @@ class SplitQueueHostileTest {
         driver.add(Layout.DIRECT, List.of(new Buffer(DATA, 1, false)));
         driver.expose();
         assertThat(pop()).isEqualTo(Pop.GOT);
-        queue.push(chain.head(), 0);
+        queue.push(chain, 0);
         dma.trap(driver.usedAddress(), DATA, Access.WRITE, Outcome.REFUSED);
         dma.enter();
         assertThat(queue.publish()).isEqualTo(Outcome.REFUSED);
@@ -442,7 +442,7 @@ class SplitQueueHostileTest {
 
     @Test
     void pushingWhatWasNotPoppedIsOurOwnMistake() {
-        assertThatThrownBy(() -> queue.push(0, 0)).isInstanceOf(IllegalStateException.class);
+        assertThatThrownBy(() -> queue.push(chain, 0)).isInstanceOf(IllegalStateException.class);
         assertThatThrownBy(queue::unpop).isInstanceOf(IllegalStateException.class);
     }
 }

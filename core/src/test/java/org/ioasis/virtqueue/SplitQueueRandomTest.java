@@ -128,7 +128,7 @@ class SplitQueueRandomTest {
                 long written = chain.writableLength();
                 copy.asSlice(0, written).fill((byte) (chain.head() + 1));
                 assertThat(chain.copyOut(0, copy, 0, written)).as(at).isEqualTo(Outcome.OK);
-                queue.push(chain.head(), written);
+                queue.push(chain, written);
                 spare.add(chain);
             }
             if (random.nextInt(2) == 0 || step >= 4000) {

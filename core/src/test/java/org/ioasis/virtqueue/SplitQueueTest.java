@@ -68,7 +68,7 @@ class SplitQueueTest {
             driver.add(Layout.DIRECT, one());
             driver.expose();
             assertThat(pop()).isEqualTo(Pop.GOT);
-            queue.push(chain.head(), 0);
+            queue.push(chain, 0);
             publish();
             assertThat(driver.poll()).isNotNull();
         }
@@ -94,10 +94,13 @@ class SplitQueueTest {
         int a = driver.add(Layout.DIRECT, one());
         int b = driver.add(Layout.DIRECT, one());
         driver.expose();
-        pop();
-        pop();
-        queue.push(b, 5);
-        queue.push(a, 0xffff_ffffL);
+        Chain first = new Chain(SIZE);
+        dma.enter();
+        assertThat(queue.pop(first)).isEqualTo(Pop.GOT);
+        dma.leave();
+        assertThat(pop()).isEqualTo(Pop.GOT);
+        queue.push(chain, 5);
+        queue.push(first, 0xffff_ffffL);
         assertThat(driver.poll()).isNull();
         assertThat(publish()).isTrue();
         assertThat(driver.poll()).isEqualTo(new Used(b, 5));
@@ -111,7 +114,7 @@ class SplitQueueTest {
         driver.add(Layout.DIRECT, one());
         driver.expose();
         pop();
-        queue.push(chain.head(), 0);
+        queue.push(chain, 0);
         assertThat(publish()).isTrue();
         assertThat(publish()).isFalse();
     }
@@ -123,7 +126,7 @@ class SplitQueueTest {
         driver.add(Layout.DIRECT, one());
         driver.expose();
         pop();
-        queue.push(chain.head(), 0);
+        queue.push(chain, 0);
         assertThat(publish()).isFalse();
     }
 
@@ -176,7 +179,7 @@ class SplitQueueTest {
             assertThat(data.get(ValueLayout.JAVA_BYTE, 50)).isEqualTo((byte) 20);
             assertThat(data.get(ValueLayout.JAVA_BYTE, 51)).isEqualTo((byte) 21);
             assertThat(data.get(ValueLayout.JAVA_BYTE, 52)).isEqualTo((byte) 52);
-            queue.push(chain.head(), 3);
+            queue.push(chain, 3);
             publish();
             assertThat(driver.poll()).isNotNull();
         }
@@ -228,7 +231,7 @@ class SplitQueueTest {
             driver.add(Layout.DIRECT, one());
             driver.expose();
             pop();
-            queue.push(chain.head(), 0);
+            queue.push(chain, 0);
             interrupts[i] = publish();
         }
         assertThat(interrupts).containsExactly(false, false, true, false, false);
@@ -244,7 +247,7 @@ class SplitQueueTest {
         driver.expose();
         for (int i = 0; i < 5; i++) {
             pop();
-            queue.push(chain.head(), 0);
+            queue.push(chain, 0);
         }
         assertThat(publish()).isTrue();
     }
@@ -277,7 +280,7 @@ class SplitQueueTest {
             driver.add(Layout.DIRECT, one());
             kicks[i] = driver.expose();
             assertThat(pop()).isEqualTo(Pop.GOT);
-            queue.push(chain.head(), i);
+            queue.push(chain, i);
             interrupts[i] = publish();
             assertThat(driver.poll()).isEqualTo(new Used(chain.head(), i));
             if (i == 1) {
@@ -300,7 +303,7 @@ class SplitQueueTest {
         driver.expose();
         for (int i = 0; i < SIZE; i++) {
             assertThat(pop()).isEqualTo(Pop.GOT);
-            queue.push(chain.head(), i);
+            queue.push(chain, i);
         }
         assertThat(pop()).isEqualTo(Pop.EMPTY);
         publish();
@@ -317,7 +320,7 @@ class SplitQueueTest {
         driver.expose();
         pop();
         queue.stop();
-        queue.push(chain.head(), 1);
+        queue.push(chain, 1);
         dma.enter();
         assertThat(queue.publish()).isEqualTo(Outcome.OK);
         dma.leave();
@@ -353,7 +356,7 @@ class SplitQueueTest {
             queue.unpop();
             queue.resumeKicks();
             queue.pop(chain);
-            queue.push(chain.head(), 0);
+            queue.push(chain, 0);
             queue.publish();
             queue.shouldInterrupt();
             dma.leave();

@@ -107,7 +107,7 @@ class SplitQueueThreadsTest {
             boolean interrupt = false;
             if (pop == Pop.GOT) {
                 served++;
-                queue.push(chain.head(), chain.writableLength());
+                queue.push(chain, chain.writableLength());
                 assertThat(queue.publish()).isEqualTo(Outcome.OK);
                 interrupt = queue.shouldInterrupt();
             } else {

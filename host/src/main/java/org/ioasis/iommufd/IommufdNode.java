@@ -1,15 +1,81 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.iommufd;
 
-/** What stands at {@code /dev/iommu}: each open makes a context of its own. Any thread. */
-public interface IommufdNode {
-    /**
-     * Opens.
-     *
-     * @throws IommufdException ENOMEM
-     */
-    OpenFile open(Caller caller) throws IommufdException;
+import java.util.concurrent.atomic.AtomicInteger;
+import org.jspecify.annotations.Nullable;
 
-    /** Contexts that are open, for those who check that nothing was left. */
-    int openContexts();
+/**
+ * What stands at {@code /dev/iommu}: each open makes a context of its own; pages are held for all
+ * of them together. Any thread.
+ */
+public final class IommufdNode {
+    private final PhysicalMemory memory = new PhysicalMemory();
+    private final AtomicInteger contexts = new AtomicInteger();
+    private final @Nullable TestCommands commands;
+    private volatile int temporaryMemory = PageBatch.DEFAULT_LIMIT;
+
+    /** A node whose devices come from embedders only. */
+    public IommufdNode() {
+        this(null);
+    }
+
+    /**
+     * @param commands what its ioctl of tests does; null: it has none
+     */
+    public IommufdNode(@Nullable TestCommands commands) {
+        this.commands = commands;
+    }
+
+    /** Opens it. */
+    public OpenFile open(Caller caller) throws IommufdException {
+        caller.failures().allocate();
+        return openContext();
+    }
+
+    /** Opens it without a program. */
+    public IommufdContext openContext() {
+        contexts.incrementAndGet();
+        return new IommufdContext(this);
+    }
+
+    void closed() {
+        contexts.decrementAndGet();
+    }
+
+    PhysicalMemory memory() {
+        return memory;
+    }
+
+    @Nullable TestCommands commands() {
+        return commands;
+    }
+
+    /** Contexts that are open. */
+    public int openContexts() {
+        return contexts.get();
+    }
+
+    /** Pages that are held, each counted as often as it is held. */
+    public long heldPages() {
+        return memory.held();
+    }
+
+    /** How often a page is held. */
+    public int holds(PageSource source, long offset) {
+        return memory.count(source, offset);
+    }
+
+    /** The address that a held page has in page tables; -1: it is not held. */
+    public long addressOf(PageSource source, long offset) {
+        return memory.find(source, offset);
+    }
+
+    /** The most memory that one filling of page tables takes for a while, in bytes. */
+    public void temporaryMemory(int bytes) {
+        temporaryMemory = bytes;
+    }
+
+    int temporaryMemory() {
+        return temporaryMemory;
+    }
 }

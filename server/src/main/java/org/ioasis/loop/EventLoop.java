@@ -123,6 +123,7 @@ public final class EventLoop implements AutoCloseable {
 
         /** Changes the events waited for; HUP and ERR are always reported. */
         public void events(int wanted) {
+            assert isOwnThread();
             if (isActive && this.wanted != wanted) {
                 epoll.modify(fd, wanted, token);
                 this.wanted = wanted;
@@ -134,6 +135,7 @@ public final class EventLoop implements AutoCloseable {
          * even one that was already fetched.
          */
         public void cancel() {
+            assert isOwnThread();
             if (isActive) {
                 isActive = false;
                 slots.set(slot, null);
@@ -161,6 +163,7 @@ public final class EventLoop implements AutoCloseable {
          * the deadline.
          */
         public void cancel() {
+            assert isOwnThread();
             timers.remove(this);
         }
 
@@ -184,6 +187,7 @@ public final class EventLoop implements AutoCloseable {
 
     /** Watches {@code fd} until the registration is cancelled. The caller keeps the descriptor. */
     public Registration register(int fd, int wanted, EventHandler handler) throws ErrnoException {
+        assert isOwnThread();
         int slot = slots.indexOf(null);
         if (slot < 0) {
             slot = slots.size();
@@ -200,6 +204,7 @@ public final class EventLoop implements AutoCloseable {
      * Runs {@code task} at the first turn at or after {@code deadlineNanos} of the loop's clock.
      */
     public Timer schedule(long deadlineNanos, Runnable task) {
+        assert isOwnThread();
         Timer timer = new Timer(deadlineNanos, timerSequence++, task);
         timers.add(timer);
         return timer;
@@ -257,6 +262,11 @@ public final class EventLoop implements AutoCloseable {
     /** True on the loop's own thread. */
     public boolean isLoopThread() {
         return Thread.currentThread().equals(thread);
+    }
+
+    /** The loop's, or any while there is none. */
+    private boolean isOwnThread() {
+        return isOver() || isLoopThread();
     }
 
     private static boolean awaitUninterruptibly(CountDownLatch latch, long timeoutNanos) {

@@ -392,7 +392,7 @@ public final class VirtioPciFunction implements PciFunction, Interrupts {
             case DRIVER_SELECT -> driverFeatureSelect = (int) value;
             case DRIVER_FEATURE -> {
                 if (driverFeatureSelect == 0 || driverFeatureSelect == 1) {
-                    device.driverFeatures(
+                    device.writeDriverFeatures(
                             withWindow(device.driverFeatures(), driverFeatureSelect, value));
                 }
             }
@@ -409,7 +409,7 @@ public final class VirtioPciFunction implements PciFunction, Interrupts {
 
     private void writeQueue(int queue, int at, int size, long value) {
         switch (field(at, size)) {
-            case QUEUE_SIZE -> device.queueSize(queue, (int) value & 0xffff);
+            case QUEUE_SIZE -> device.writeQueueSize(queue, (int) value & 0xffff);
             case QUEUE_VECTOR -> queueVectors[queue] = validVector((int) value & 0xffff);
             case QUEUE_ENABLE -> {
                 // 4.1.4.3.2: a driver must not write 0; nothing happens if it does.
@@ -423,23 +423,24 @@ public final class VirtioPciFunction implements PciFunction, Interrupts {
                     device.resetQueue(queue);
                 }
             }
-            case DESC_LOW -> device.queueDesc(queue, withWindow(device.queueDesc(queue), 0, value));
+            case DESC_LOW ->
+                    device.writeQueueDesc(queue, withWindow(device.queueDesc(queue), 0, value));
             case DESC_HIGH ->
-                    device.queueDesc(queue, withWindow(device.queueDesc(queue), 1, value));
+                    device.writeQueueDesc(queue, withWindow(device.queueDesc(queue), 1, value));
             case DRIVER_LOW ->
-                    device.queueDriver(queue, withWindow(device.queueDriver(queue), 0, value));
+                    device.writeQueueDriver(queue, withWindow(device.queueDriver(queue), 0, value));
             case DRIVER_HIGH ->
-                    device.queueDriver(queue, withWindow(device.queueDriver(queue), 1, value));
+                    device.writeQueueDriver(queue, withWindow(device.queueDriver(queue), 1, value));
             case DEVICE_LOW ->
-                    device.queueDevice(queue, withWindow(device.queueDevice(queue), 0, value));
+                    device.writeQueueDevice(queue, withWindow(device.queueDevice(queue), 0, value));
             case DEVICE_HIGH ->
-                    device.queueDevice(queue, withWindow(device.queueDevice(queue), 1, value));
+                    device.writeQueueDevice(queue, withWindow(device.queueDevice(queue), 1, value));
             default -> {}
         }
     }
 
     private void writeStatus(int value) {
-        device.status(value);
+        device.writeStatus(value);
         if (value == 0) {
             forgetDriver();
         }

@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.program;
 
-import java.io.BufferedOutputStream;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
-import java.nio.file.Path;
 import org.ioasis.iommufd.OpenFile;
 import org.ioasis.sys.Errno;
 import org.jspecify.annotations.Nullable;
@@ -17,6 +14,9 @@ import org.jspecify.annotations.Nullable;
  * Supervisor's thread; {@link #close} after it.
  */
 public final class CallTrace implements AutoCloseable {
+    /** By its first line a file is known as a trace of ours. */
+    public static final String HEADER = "ioasis host: thread, call, answer";
+
     /** Where a trace ends, so that a program that calls without end does not fill the disk. */
     static final long LIMIT_BYTES = 1L << 30;
 
@@ -37,9 +37,11 @@ public final class CallTrace implements AutoCloseable {
         return new CallTrace(null, 0);
     }
 
-    /** Writes to a file, which is made anew. */
-    public static CallTrace to(Path file) throws IOException {
-        return to(new BufferedOutputStream(Files.newOutputStream(file)), LIMIT_BYTES);
+    /** Writes to a stream, which is closed with it; begins with {@link #HEADER}. */
+    public static CallTrace to(OutputStream out) throws IOException {
+        out.write((HEADER + "\n").getBytes(StandardCharsets.UTF_8));
+        out.flush();
+        return to(out, LIMIT_BYTES);
     }
 
     static CallTrace to(OutputStream out, long limitBytes) {

@@ -41,6 +41,14 @@ class Devices {
         return byPath.containsKey(path);
     }
 
+    /** Whether programs are tests of the kernel, which expect more of it than others do. */
+    boolean isForTests() {
+        return false;
+    }
+
+    /** Nobody opens anything any more. */
+    void close() {}
+
     /** Opens; the descriptor is the answer to the call, or the result is a negative errno. */
     int open(TaskCaller caller, String path, boolean isCloseOnExec) {
         Opener device = byPath.get(path);

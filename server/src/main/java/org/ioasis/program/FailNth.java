@@ -58,8 +58,9 @@ final class FailNth {
 
     /** What a file that was handed out is filled by. */
     void handedOut(OpenFile file, StandIns standIns) {
-        if (file instanceof TaskFile made) {
-            made.bytes = standIns.keptOf(file);
+        Fd bytes = standIns.keptOf(file);
+        if (bytes != null && file instanceof TaskFile made) {
+            made.bytes = bytes;
             byTask.put(made.task, made);
         }
     }

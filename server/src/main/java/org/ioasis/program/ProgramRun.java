@@ -2,7 +2,9 @@
 package org.ioasis.program;
 
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.atomic.AtomicReference;
+import org.ioasis.iommufd.IommufdNode;
 import org.ioasis.sys.CallListener;
 import org.ioasis.sys.ChildProcess;
 import org.ioasis.sys.ErrnoException;
@@ -24,9 +26,23 @@ public final class ProgramRun {
     }
 
     /**
-     * Starts a program.
+     * Starts a program for which there is {@code /dev/iommu}.
      *
      * @param command file and arguments, as bytes
+     * @param isForTests with what a kernel that is built for tests has beside the device
+     * @throws ErrnoException it cannot be started; {@link ErrnoException#call} is {@code seccomp}
+     *     if the kernel or a sandbox does not allow the mechanism
+     */
+    public static ProgramRun start(
+            List<byte[]> command, IommufdNode node, boolean isForTests, CallTrace trace)
+            throws ErrnoException, InterruptedException {
+        Map<String, Devices.Opener> devices = Map.of("/dev/iommu", node::open);
+        return start(command, isForTests ? new MockFiles(devices) : new Devices(devices), trace);
+    }
+
+    /**
+     * The same with devices of any kind.
+     *
      * @throws ErrnoException it cannot be started; {@link ErrnoException#call} is {@code seccomp}
      *     if the kernel or a sandbox does not allow the mechanism
      */
@@ -78,6 +94,7 @@ public final class ProgramRun {
             // Whoever waits for the program hears the same.
             return;
         }
+        // A listener that nobody serves is closed, and the program's calls fail: it ends by itself.
         try (Supervisor serving = new Supervisor(listener, devices, trace)) {
             serving.run();
         } catch (ErrnoException | RuntimeException | Error e) {

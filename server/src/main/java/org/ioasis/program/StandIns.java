@@ -234,7 +234,13 @@ final class StandIns implements AutoCloseable {
         byOpenFile.remove(standIn.file);
         standIn.kept.close();
         trace.released(standIn.file);
-        standIn.file.release();
+        try {
+            standIn.file.release();
+        } catch (RuntimeException e) {
+            // A bug of ours costs this file, and no other program's nor the rest of this one's.
+            System.err.println("ioasis: last close of " + standIn.file.name());
+            e.printStackTrace();
+        }
         standIn.windows.forEach(Mapping::close);
     }
 }

@@ -85,7 +85,7 @@ final class Supervisor implements AutoCloseable {
         TaskFiles files = new TaskFiles();
         standIns = new StandIns(closings, files, trace);
         spaces = new AddressSpaces(files);
-        caller = new TaskCaller(call, standIns, spaces, failNth);
+        caller = new TaskCaller(call, standIns, spaces, failNth, devices.isForTests());
     }
 
     /** The calls that have to come. Everything else costs the program nothing. */
@@ -154,6 +154,7 @@ final class Supervisor implements AutoCloseable {
     public void close() {
         standIns.close();
         spaces.close();
+        devices.close();
         closings.close();
         epoll.close();
         call.close();
@@ -222,7 +223,9 @@ final class Supervisor implements AutoCloseable {
         } else if (!caller.isWaiting()) {
             return;
         } else {
+            failNth.begins(caller.thread());
             result = devices.open(caller, path, (flags & O_CLOEXEC) != 0);
+            failNth.ends(caller.thread());
         }
         trace.opened(caller.thread(), path, result);
         if (!call.isAnswered()) {
@@ -319,7 +322,9 @@ final class Supervisor implements AutoCloseable {
         if (!caller.isWaiting()) {
             return;
         }
+        failNth.begins(caller.thread());
         long result = transfer(file, isWrite, call.argument(1), call.argument(2));
+        failNth.ends(caller.thread());
         trace.transferred(caller, file, isWrite, call.argument(2), result);
         call.answer(result);
     }

@@ -5,6 +5,7 @@ import java.lang.foreign.MemorySegment;
 import org.ioasis.iommufd.Caller;
 import org.ioasis.iommufd.FailureInjector;
 import org.ioasis.iommufd.IommufdException;
+import org.ioasis.iommufd.LockedMemory;
 import org.ioasis.iommufd.OpenFile;
 import org.ioasis.iommufd.ProgramFile;
 import org.ioasis.iommufd.ProgramMemory;
@@ -31,9 +32,16 @@ final class TaskCaller implements Caller {
     private final RemoteMemory memory = new RemoteMemory();
     private final AddressSpaces spaces;
     private final FailNth failNth;
+    private final boolean isForTests;
     private String reason = "";
 
-    TaskCaller(CallListener call, StandIns standIns, AddressSpaces spaces, FailNth failNth) {
+    TaskCaller(
+            CallListener call,
+            StandIns standIns,
+            AddressSpaces spaces,
+            FailNth failNth,
+            boolean isForTests) {
+        this.isForTests = isForTests;
         this.call = call;
         this.standIns = standIns;
         this.spaces = spaces;
@@ -119,6 +127,20 @@ final class TaskCaller implements Caller {
         return standIns.handOut(file, contents, fd -> call.giveAsAnswer(fd, -1, isCloseOnExec));
     }
 
+    /** Hands out the file by which a task asks for failures, as the answer. */
+    int openFailNth(int task, boolean isCloseOnExec) {
+        OpenFile file = failNth.file(task);
+        int result = installContents(file, "0\n", isCloseOnExec);
+        failNth.handedOut(file, standIns);
+        return result;
+    }
+
+    /** What a process is charged for; null if it never had pages held. */
+    @Nullable LockedMemory accountOf(int process) {
+        AddressSpace known = spaces.known(process);
+        return known == null ? null : known.locked();
+    }
+
     /** Gives a descriptor of ours away as the answer, under the lowest number. */
     int giveAsAnswer(Fd fd, boolean isCloseOnExec) {
         return call.giveAsAnswer(fd, -1, isCloseOnExec);
@@ -134,9 +156,13 @@ final class TaskCaller implements Caller {
         return Capabilities.has(thread(), Capabilities.CAP_IPC_LOCK);
     }
 
+    /**
+     * The kernel's tests want to be root for this. The limits are counters of ours, so that nothing
+     * real is raised.
+     */
     @Override
     public boolean mayRaiseLimits() {
-        return Capabilities.has(thread(), Capabilities.CAP_SYS_RESOURCE);
+        return isForTests || Capabilities.has(thread(), Capabilities.CAP_SYS_RESOURCE);
     }
 
     @Override

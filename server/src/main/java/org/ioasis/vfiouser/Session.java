@@ -3,6 +3,7 @@ package org.ioasis.vfiouser;
 
 import java.lang.foreign.ValueLayout;
 import java.util.List;
+import java.util.function.Consumer;
 import org.ioasis.memory.Count;
 import org.ioasis.memory.GuestMemory;
 import org.ioasis.pci.PciFunction;
@@ -44,6 +45,7 @@ final class Session {
     private final MessageStream stream;
     private final PciFunction function;
     private final SessionLimits limits;
+    private final Consumer<String> limitReached;
     private final Runnable interestChanged;
     private final Runnable released;
     private final SharedMemory memory;
@@ -64,6 +66,7 @@ final class Session {
 
     /**
      * @param memory the function's guest memory; this session's alone
+     * @param limitReached told of what the client wanted beyond a limit
      * @param interestChanged runs when {@link #interest} has changed outside {@link #ready}
      * @param released runs once, after the end, when the client's memory is no longer in use and
      *     everything it gave us is closed
@@ -73,11 +76,13 @@ final class Session {
             PciFunction function,
             GuestMemory memory,
             SessionLimits limits,
+            Consumer<String> limitReached,
             Runnable interestChanged,
             Runnable released) {
         this.stream = new MessageStream(channel, limits.outputBytes());
         this.function = function;
         this.limits = limits;
+        this.limitReached = limitReached;
         this.interestChanged = interestChanged;
         this.released = released;
         this.memory = new SharedMemory(memory, limits.regions(), limits.bytes());
@@ -236,6 +241,9 @@ final class Session {
                         map.offset(),
                         map.isWritable());
         if (refusal != null) {
+            if (refusal.errno() == Errno.ENOSPC) {
+                limitReached.accept(refusal.why());
+            }
             refuse(header, refusal.errno(), refusal.why());
             return;
         }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.vfiouser;
 
+import java.lang.System.Logger.Level;
 import java.lang.foreign.MemorySegment;
 import java.nio.file.Path;
 import java.util.List;
@@ -12,6 +13,7 @@ import org.ioasis.loop.EventHandler;
 import org.ioasis.loop.EventLoop;
 import org.ioasis.memory.GuestMemory;
 import org.ioasis.pci.PciFunction;
+import org.ioasis.peer.Journal;
 import org.ioasis.peer.MemoryView;
 import org.ioasis.peer.Served;
 import org.ioasis.peer.ServedInfo;
@@ -29,6 +31,7 @@ import org.jspecify.annotations.Nullable;
  * <p>Made and closed by any thread; works on the loop's.
  */
 public final class VfioUserServer implements Served, Acceptor.Clients {
+    private static final System.Logger LOG = System.getLogger("org.ioasis.vfiouser");
     private static final long TICK_NANOS = 500_000_000L;
     private static final long CLOSE_NANOS = 5_000_000_000L;
 
@@ -36,6 +39,7 @@ public final class VfioUserServer implements Served, Acceptor.Clients {
     private final PciFunction function;
     private final GuestMemory memory;
     private final SessionLimits limits;
+    private final Journal journal;
     private final Acceptor acceptor;
     private final CountDownLatch closed = new CountDownLatch(1);
     private EventLoop.@Nullable Registration connected;
@@ -68,6 +72,7 @@ public final class VfioUserServer implements Served, Acceptor.Clients {
         this.function = function;
         this.memory = memory;
         this.limits = limits;
+        this.journal = new Journal(LOG, loop::nanoTime);
         this.acceptor = new Acceptor(loop, UnixListener.bind(socket), this);
         boolean isServed = false;
         try {
@@ -125,12 +130,14 @@ public final class VfioUserServer implements Served, Acceptor.Clients {
 
     private void begin(UnixSocket socket) {
         sessions.incrementAndGet();
+        journal.say(Level.DEBUG, () -> path() + ": a session begins");
         Session begun =
                 new Session(
                         new SocketChannel(socket),
                         function,
                         memory,
                         limits,
+                        why -> journal.say(Level.WARNING, () -> path() + ": refused: " + why),
                         this::updateSession,
                         this::released);
         session = begun;
@@ -226,6 +233,7 @@ public final class VfioUserServer implements Served, Acceptor.Clients {
         Session ended = session;
         if (ended != null) {
             lastReason = ended.reason();
+            journal.say(Level.DEBUG, () -> path() + ": the session has ended: " + lastReason);
             wasRamUnshared = ended.isRamUnshared();
         }
         session = null;

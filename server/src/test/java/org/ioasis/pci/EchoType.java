@@ -92,7 +92,7 @@ public final class EchoType implements DeviceType {
                     }
                     n = chain.copyOut(0, bounce, 0, n) == Outcome.OK ? n : 0;
                 }
-                queue.push(chain.head(), n);
+                queue.push(chain, n);
             }
             queue.publish();
             interrupt = queue.shouldInterrupt();

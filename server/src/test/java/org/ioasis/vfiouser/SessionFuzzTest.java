@@ -188,6 +188,7 @@ class SessionFuzzTest {
                                 function,
                                 memory,
                                 limits,
+                                _ -> {},
                                 () -> {},
                                 released::incrementAndGet);
                 int turns = 0;
@@ -228,6 +229,7 @@ class SessionFuzzTest {
                                 new RecordingFunction(),
                                 memory,
                                 SessionLimits.DEFAULT,
+                                _ -> {},
                                 () -> {},
                                 released::incrementAndGet);
                 while (!session.hasEnded()) {

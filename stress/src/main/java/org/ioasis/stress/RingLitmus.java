@@ -46,6 +46,7 @@ public abstract class RingLitmus {
     // On the heap: millions of these are made. Of longs, because rings must be aligned.
     private final MemorySegment ring = MemorySegment.ofArray(new long[WORDS]);
     final Dma dma;
+    private final Chain chain = new Chain(SIZE);
     final SplitQueue queue;
 
     RingLitmus(boolean eventIdx) {
@@ -79,7 +80,7 @@ public abstract class RingLitmus {
     final void takeChain() {
         makeAvailable();
         dma.enter();
-        if (queue.pop(new Chain(SIZE)) != Pop.GOT) {
+        if (queue.pop(chain) != Pop.GOT) {
             throw new IllegalStateException("no chain");
         }
         dma.leave();
@@ -88,7 +89,7 @@ public abstract class RingLitmus {
     /** The device hands the chain back. True if it interrupts. */
     final boolean handBack() {
         dma.enter();
-        queue.push(0, 0);
+        queue.push(chain, 0);
         if (queue.publish() != OK) {
             throw new IllegalStateException("not published");
         }

@@ -93,6 +93,7 @@ public final class FilteredProgram {
         }
         FilteredProgram program = new FilteredProgram(filter, command);
         program.prepare();
+        JvmFiles.keepFromPrograms();
         program.thread.start();
         return program;
     }

@@ -39,6 +39,11 @@ public final class Signals {
 
     private Signals() {}
 
+    /** Whether the signal was ignored when this process began, as nohup(1) arranges it. */
+    public static boolean wasIgnored(int number) {
+        return (IGNORED_AT_START >>> (number - 1) & 1) != 0;
+    }
+
     /** From now on the signal has no effect on this process. */
     public static void ignore(int number) {
         set(number, SIG_IGN);
@@ -67,7 +72,7 @@ public final class Signals {
      */
     static void keepIgnored(MemorySegment set) {
         for (int i = 0; i < STANDARD_SIGNALS; i++) {
-            if ((IGNORED_AT_START >>> i & 1) != 0) {
+            if (wasIgnored(i + 1)) {
                 byte bits = set.get(JAVA_BYTE, i / 8);
                 set.set(JAVA_BYTE, i / 8, (byte) (bits & ~(1 << i % 8)));
             }

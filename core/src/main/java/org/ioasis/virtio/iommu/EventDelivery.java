@@ -151,7 +151,7 @@ final class EventDelivery {
     private boolean deliverInto(SplitQueue queue) {
         if (chain.writableLength() < FAULT_SIZE) {
             // Never spread over several buffers (D-64); an older, shorter format does not exist.
-            queue.push(chain.head(), 0);
+            queue.push(chain, 0);
             smallBuffers.increment();
             return true;
         }
@@ -175,7 +175,7 @@ final class EventDelivery {
                 noteEvent(fault);
             }
         }
-        queue.push(chain.head(), outcome == Outcome.OK ? FAULT_SIZE : 0);
+        queue.push(chain, outcome == Outcome.OK ? FAULT_SIZE : 0);
         return true;
     }
 

@@ -6,6 +6,7 @@ import java.util.Map;
 import java.util.Objects;
 import org.ioasis.iommu.Status;
 import org.ioasis.memory.Count;
+import org.jspecify.annotations.Nullable;
 
 /** How many requests of each type ended how. Written by the device's thread, read by any. */
 public final class RequestCounts {
@@ -22,21 +23,20 @@ public final class RequestCounts {
         }
     }
 
-    private Count count(RequestType type, Status status) {
+    private Count counter(RequestType type, Status status) {
         return Objects.requireNonNull(Objects.requireNonNull(answered.get(type)).get(status));
     }
 
-    void answered(RequestType type, Status status) {
-        count(type, status).increment();
-    }
-
-    void unanswered() {
-        unanswered.increment();
+    /**
+     * @param status null if it went back unwritten
+     */
+    void count(RequestType type, @Nullable Status status) {
+        (status == null ? unanswered : counter(type, status)).increment();
     }
 
     /** Requests of {@code type} that were answered with {@code status}. */
     public long answeredWith(RequestType type, Status status) {
-        return count(type, status).read();
+        return counter(type, status).read();
     }
 
     /** Requests of {@code type}, whatever the answer. */

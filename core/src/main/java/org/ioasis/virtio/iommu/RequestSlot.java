@@ -10,6 +10,7 @@ import java.lang.foreign.MemorySegment;
 import org.ioasis.iommu.Completion;
 import org.ioasis.iommu.Refusal;
 import org.ioasis.iommu.Status;
+import org.ioasis.spec.VirtioIommu;
 import org.ioasis.virtqueue.Chain;
 import org.jspecify.annotations.Nullable;
 
@@ -89,6 +90,11 @@ final class RequestSlot implements Completion {
     /** True if the readable part has {@code size} bytes. */
     boolean holds(int size) {
         return copied >= size;
+    }
+
+    /** What its first byte says, as far as it was copied. */
+    RequestType typeOfHead() {
+        return holds(VirtioIommu.HEAD_SIZE) ? RequestType.of(u8(0)) : RequestType.UNKNOWN;
     }
 
     int u8(int offset) {

@@ -8,14 +8,13 @@ import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.Executor;
-import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.ObjLongConsumer;
 import org.ioasis.iommu.Iommu;
 import org.ioasis.iommu.IommuOptions;
 import org.ioasis.iommu.Status;
-import org.ioasis.memory.Count;
 import org.ioasis.memory.Outcome;
 import org.ioasis.virtio.DeviceType;
+import org.ioasis.virtio.PostedTask;
 import org.ioasis.virtio.VirtioDevice;
 import org.ioasis.virtqueue.Pop;
 import org.ioasis.virtqueue.SplitQueue;
@@ -55,12 +54,10 @@ public final class VirtioIommuDevice implements DeviceType {
             F_INPUT_RANGE | F_DOMAIN_RANGE | F_MAP_UNMAP | F_PROBE | F_MMIO | F_BYPASS_CONFIG;
 
     private final Iommu iommu;
-    private final Executor deviceThread;
     private final long offered;
     private final RequestCounts counts = new RequestCounts();
-    private final Count heldBack = new Count();
 
-    private final ArrayDeque<RequestSlot> free = new ArrayDeque<>();
+    private final SlotPool slots = new SlotPool(this::answered);
     private final RequestSlot[] batch = new RequestSlot[BATCH];
     private final ArrayDeque<RequestSlot> done = new ArrayDeque<>();
 
@@ -68,9 +65,8 @@ public final class VirtioIommuDevice implements DeviceType {
     private final List<RequestSlot> waiting = new ArrayList<>();
 
     private final AnswerWriter answers;
-    private final Runnable drainTask = this::drainScheduled;
-    private final Runnable deliverTask = this::deliverScheduled;
-    private final AtomicBoolean isDeliveryScheduled = new AtomicBoolean();
+    private final PostedTask drainTask;
+    private final PostedTask deliverTask;
 
     // Nobody watches and nothing is planted unless somebody asked for it; then both cost a look at
     // a field.
@@ -83,11 +79,7 @@ public final class VirtioIommuDevice implements DeviceType {
     private @Nullable VirtioDevice device;
     private long negotiated;
     private boolean isResetting;
-    private int life;
-    private int epoch;
-    private int slots;
     private boolean isDraining;
-    private boolean isDrainScheduled;
 
     // What waits for absent memory: each is renewed by the next try.
     private boolean areRequestsAbsent;
@@ -121,14 +113,15 @@ public final class VirtioIommuDevice implements DeviceType {
             throw new IllegalArgumentException("features 0x" + Long.toHexString(offered));
         }
         this.iommu = iommu;
-        this.deviceThread = deviceThread;
+        drainTask = new PostedTask(deviceThread, this::drain);
+        deliverTask = new PostedTask(deviceThread, this::deliver);
         this.offered = offered;
         withdrawBypass();
         domains = new DomainTable(iommu);
         answers = new AnswerWriter(iommu);
         execution = new RequestExecution(iommu, domains, offered, injections);
         events = new EventDelivery(iommu.faults(), injections);
-        iommu.faults().onArrival(this::faultArrived);
+        iommu.faults().onArrival(deliverTask::post);
     }
 
     /** Without BYPASS_CONFIG nobody bypasses before a driver has accepted the old feature. */
@@ -148,7 +141,7 @@ public final class VirtioIommuDevice implements DeviceType {
      * thread.
      */
     public long heldBack() {
-        return heldBack.read();
+        return slots.heldBack();
     }
 
     /** Faults that the driver was told of. Any thread. */
@@ -302,31 +295,30 @@ public final class VirtioIommuDevice implements DeviceType {
         device = null;
         events.forget();
         forgetRequests();
-        // The engine forgets them, too.
-        epoch++;
-        slots = free.size();
+        slots.forgetDevice();
     }
 
     private void forgetRequests() {
-        life++;
+        slots.forgetQueue();
         // Also after a turn that ended in the middle, because the VMM had truncated its memory.
         isDraining = false;
         areRequestsAbsent = false;
         areAnswersAbsent = false;
-        for (RequestSlot slot : done) {
-            free.push(slot);
-        }
+        done.forEach(slots::giveBack);
         done.clear();
         waiting.clear();
-        // What is still with the engine comes back through answered(), and counts until then.
     }
 
     @Override
     public void kick(int queue) {
-        if (queue == REQUESTQ) {
+        if (queue == EVENTQ) {
+            events.kicked();
+        }
+        // A drain delivers as well.
+        boolean isOwed = drainTask.takeOwed() | deliverTask.takeOwed();
+        if (queue == REQUESTQ || isOwed) {
             drain();
         } else {
-            events.kicked();
             deliver();
         }
     }
@@ -354,7 +346,7 @@ public final class VirtioIommuDevice implements DeviceType {
         }
         isDraining = false;
         if (taken == BATCH) {
-            scheduleDrain();
+            drainTask.post();
         }
         // A request shows that the driver is ready for events, and the driver may have put buffers
         // there without a kick.
@@ -389,18 +381,6 @@ public final class VirtioIommuDevice implements DeviceType {
         }
     }
 
-    private void scheduleDrain() {
-        if (!isDrainScheduled) {
-            isDrainScheduled = true;
-            deviceThread.execute(drainTask);
-        }
-    }
-
-    private void drainScheduled() {
-        isDrainScheduled = false;
-        drain();
-    }
-
     /** Takes and copies up to a batch of requests in one guarded section. */
     private int take(VirtioDevice running) {
         SplitQueue queue = running.queue(REQUESTQ);
@@ -410,33 +390,31 @@ public final class VirtioIommuDevice implements DeviceType {
         running.dma().enter();
         try {
             while (taken < BATCH) {
-                RequestSlot slot = freeSlot();
+                RequestSlot slot = slots.take();
                 if (slot == null) {
-                    heldBack.increment();
                     break;
                 }
                 pop = queue.pop(slot.chain);
                 if (pop == Pop.EMPTY) {
                     pop = queue.resumeKicks();
                     if (pop == Pop.GOT) {
-                        free.push(slot);
+                        slots.giveBack(slot);
                         continue;
                     }
                 }
                 if (pop != Pop.GOT) {
-                    free.push(slot);
+                    slots.giveBack(slot);
                     isAbsent = pop == Pop.ABSENT;
                     break;
                 }
                 Outcome outcome = slot.chain.copyIn(0, slot.request(), 0, slot.copyLength());
                 if (outcome == Outcome.ABSENT) {
                     queue.unpop();
-                    free.push(slot);
+                    slots.giveBack(slot);
                     isAbsent = true;
                     break;
                 }
-                slot.begin(life, epoch);
-                slot.type = outcome == Outcome.OK ? type(slot) : RequestType.UNKNOWN;
+                slot.type = outcome == Outcome.OK ? slot.typeOfHead() : RequestType.UNKNOWN;
                 batch[taken++] = slot;
             }
         } finally {
@@ -454,25 +432,10 @@ public final class VirtioIommuDevice implements DeviceType {
         return taken;
     }
 
-    private static RequestType type(RequestSlot slot) {
-        return slot.holds(HEAD_SIZE) ? RequestType.of(slot.u8(0)) : RequestType.UNKNOWN;
-    }
-
-    private @Nullable RequestSlot freeSlot() {
-        RequestSlot slot = free.poll();
-        if (slot == null && slots < REQUEST_LIMIT) {
-            slots++;
-            slot = new RequestSlot(QUEUE_SIZE_MAX, this::answered);
-        }
-        return slot;
-    }
-
     private void answered(RequestSlot slot) {
-        if (slot.life != life) {
-            // The queue that it came from is gone; the next one may have waited for the room.
-            if (slot.epoch == epoch) {
-                slots--;
-                scheduleDrain();
+        if (!slots.isOfThisQueue(slot)) {
+            if (slots.makesRoom(slot)) {
+                drainTask.post(); // the queue of now may have waited for it
             }
             return;
         }
@@ -491,7 +454,7 @@ public final class VirtioIommuDevice implements DeviceType {
             // Not at once: more answers may be due in this turn, and requests that are taken now
             // would overtake those which the engine has kept waiting. Requests may also have
             // waited for this slot.
-            scheduleDrain();
+            drainTask.post();
         }
     }
 
@@ -515,10 +478,10 @@ public final class VirtioIommuDevice implements DeviceType {
                 long written = answers.write(slot);
                 isAbsent = written == AnswerWriter.ABSENT;
                 if (!isAbsent) {
-                    queue.push(slot.chain.head(), written);
+                    queue.push(slot.chain, written);
                     done.removeFirst();
-                    count(slot);
-                    free.push(slot);
+                    counts.count(slot.type, slot.status);
+                    slots.giveBack(slot);
                 }
             }
             published = queue.publish();
@@ -549,15 +512,6 @@ public final class VirtioIommuDevice implements DeviceType {
             running.waitsForMemory(false);
         }
         running.waitsForMemory(areRequestsAbsent || areAnswersAbsent || events.isAbsent());
-    }
-
-    private void count(RequestSlot slot) {
-        Status status = slot.status;
-        if (status == null) {
-            counts.unanswered();
-        } else {
-            counts.answered(slot.type, status);
-        }
     }
 
     // Saving and restoring
@@ -602,8 +556,7 @@ public final class VirtioIommuDevice implements DeviceType {
             return;
         }
         for (RequestState request : saved.requests()) {
-            RequestSlot slot = requireNonNull(freeSlot());
-            slot.begin(life, epoch);
+            RequestSlot slot = requireNonNull(slots.take());
             slot.chain.restore(request.chain(), running.dma());
             slot.type = request.type();
             slot.status = request.status();
@@ -615,18 +568,6 @@ public final class VirtioIommuDevice implements DeviceType {
 
     // Event queue
     // ----------------------------------------------------------------------------------------------------
-
-    /** Any thread. */
-    private void faultArrived() {
-        if (isDeliveryScheduled.compareAndSet(false, true)) {
-            deviceThread.execute(deliverTask);
-        }
-    }
-
-    private void deliverScheduled() {
-        isDeliveryScheduled.set(false);
-        deliver();
-    }
 
     private void deliver() {
         VirtioDevice running = device;

@@ -114,16 +114,16 @@ final class BlkRig implements Interrupts {
 
     /** Resets and brings the device up, as a driver does. */
     void start(long features) {
-        device.status(0);
-        device.status(3);
-        device.driverFeatures(features);
-        device.status(11);
+        device.writeStatus(0);
+        device.writeStatus(3);
+        device.writeDriverFeatures(features);
+        device.writeStatus(11);
         drivers.clear();
         for (int q = 0; q < settings.queueCount(); q++) {
             // In pages of their own, which may be absent by themselves.
             drivers.add(enable(q, BASE + q * ringBytes(), features));
         }
-        device.status(15);
+        device.writeStatus(15);
         assertThat(device.isRunning()).isTrue();
     }
 
@@ -136,9 +136,9 @@ final class BlkRig implements Interrupts {
         boolean eventIdx = (features & Virtio.F_EVENT_IDX) != 0;
         MockDriver driver =
                 new MockDriver(dma.memory(base, MockDriver.footprint(size)), base, size, eventIdx);
-        device.queueDesc(q, driver.descAddress());
-        device.queueDriver(q, driver.availAddress());
-        device.queueDevice(q, driver.usedAddress());
+        device.writeQueueDesc(q, driver.descAddress());
+        device.writeQueueDriver(q, driver.availAddress());
+        device.writeQueueDevice(q, driver.usedAddress());
         device.enableQueue(q);
         return driver;
     }

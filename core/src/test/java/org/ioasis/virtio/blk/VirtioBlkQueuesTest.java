@@ -287,15 +287,15 @@ class VirtioBlkQueuesTest {
     @Test
     void queueThatIsNotEnabledIsPassedOver() {
         BlkRig rig = four();
-        rig.device.status(0);
-        rig.device.status(3);
-        rig.device.driverFeatures(rig.device.deviceFeatures());
-        rig.device.status(11);
-        rig.device.queueDesc(2, rig.driver(2).descAddress());
-        rig.device.queueDriver(2, rig.driver(2).availAddress());
-        rig.device.queueDevice(2, rig.driver(2).usedAddress());
+        rig.device.writeStatus(0);
+        rig.device.writeStatus(3);
+        rig.device.writeDriverFeatures(rig.device.deviceFeatures());
+        rig.device.writeStatus(11);
+        rig.device.writeQueueDesc(2, rig.driver(2).descAddress());
+        rig.device.writeQueueDriver(2, rig.driver(2).availAddress());
+        rig.device.writeQueueDevice(2, rig.driver(2).usedAddress());
         rig.device.enableQueue(2);
-        rig.device.status(15);
+        rig.device.writeStatus(15);
         rig.add(2, 0, T_IN, 0, 512);
         rig.expose();
         rig.settle();

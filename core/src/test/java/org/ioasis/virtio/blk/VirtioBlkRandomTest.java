@@ -226,7 +226,7 @@ class VirtioBlkRandomTest {
         /** A reset in the middle: writes that were not answered may have happened or not. */
         private void reset(boolean threads) {
             rig.dma.clearTraps();
-            rig.device.status(0);
+            rig.device.writeStatus(0);
             List<Sent> lost = new ArrayList<>(out.values());
             out.clear();
             start();

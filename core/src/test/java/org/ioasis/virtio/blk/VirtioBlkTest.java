@@ -667,7 +667,7 @@ class VirtioBlkTest {
             some.add(rig.io.remove());
         }
         some.forEach(Runnable::run);
-        rig.device.status(0);
+        rig.device.writeStatus(0);
         int writes = rig.store.writes;
         rig.settle();
         assertThat(rig.dma.memory(BlkRig.DATA, 20L * BlkRig.SLOT).toArray(JAVA_BYTE))

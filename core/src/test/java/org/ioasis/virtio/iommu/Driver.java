@@ -14,6 +14,7 @@ import java.util.Collection;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.RejectedExecutionException;
 import java.util.function.Function;
 import java.util.function.Supplier;
 import org.ioasis.iommu.EndpointProperties;
@@ -93,7 +94,7 @@ final class Driver implements Interrupts {
     final HandClock clock = new HandClock();
     final List<PinnedLease> unrevocable = new ArrayList<>();
     final Map<Long, Region> regions = new HashMap<>();
-    final ArrayDeque<Runnable> tasks = new ArrayDeque<>();
+    final Tasks tasks = new Tasks();
 
     // The device and its machine, which move() exchanges for others.
     Guards guards;
@@ -159,9 +160,23 @@ final class Driver implements Interrupts {
         memory = new GuestMemory(guards, 32);
         faults = new FaultQueue(64, 1000, clock);
         iommu = new Iommu(options, guards, faults, stores.apply(guards));
-        type = new VirtioIommuDevice(iommu, tasks::add, offered);
+        type = new VirtioIommuDevice(iommu, tasks::post, offered);
         device = new VirtioDevice(type, new DirectDma(memory, guard), FRAME, this);
         present.forEach(memory::add);
+    }
+
+    /** The loop's queue. */
+    static final class Tasks extends ArrayDeque<Runnable> {
+        private static final long serialVersionUID = 1;
+
+        boolean isFull;
+
+        void post(Runnable task) {
+            if (isFull) {
+                throw new RejectedExecutionException("full");
+            }
+            add(task);
+        }
     }
 
     /**
@@ -235,19 +250,19 @@ final class Driver implements Interrupts {
     }
 
     void start(long typeFeatures, boolean eventIdx) {
-        device.status(Virtio.STATUS_ACKNOWLEDGE);
-        device.status(Virtio.STATUS_ACKNOWLEDGE | Virtio.STATUS_DRIVER);
-        device.driverFeatures(
+        device.writeStatus(Virtio.STATUS_ACKNOWLEDGE);
+        device.writeStatus(Virtio.STATUS_ACKNOWLEDGE | Virtio.STATUS_DRIVER);
+        device.writeDriverFeatures(
                 typeFeatures
                         | Virtio.F_VERSION_1
                         | Virtio.F_INDIRECT_DESC
                         | (eventIdx ? Virtio.F_EVENT_IDX : 0));
-        device.status(device.status() | Virtio.STATUS_FEATURES_OK);
+        device.writeStatus(device.status() | Virtio.STATUS_FEATURES_OK);
         requests = new MockDriver(requestRing, REQUEST_RING, QUEUE_SIZE, eventIdx);
         events = new MockDriver(eventRing, EVENT_RING, QUEUE_SIZE, eventIdx);
         enable(VirtioIommu.REQUESTQ, requests);
         enable(VirtioIommu.EVENTQ, events);
-        device.status(device.status() | Virtio.STATUS_DRIVER_OK);
+        device.writeStatus(device.status() | Virtio.STATUS_DRIVER_OK);
         if (!device.isRunning()) {
             throw new AssertionError("status " + device.status());
         }
@@ -266,10 +281,10 @@ final class Driver implements Interrupts {
     }
 
     private void enable(int q, MockDriver driver) {
-        device.queueSize(q, QUEUE_SIZE);
-        device.queueDesc(q, driver.descAddress());
-        device.queueDriver(q, driver.availAddress());
-        device.queueDevice(q, driver.usedAddress());
+        device.writeQueueSize(q, QUEUE_SIZE);
+        device.writeQueueDesc(q, driver.descAddress());
+        device.writeQueueDriver(q, driver.availAddress());
+        device.writeQueueDevice(q, driver.usedAddress());
         device.enableQueue(q);
     }
 

@@ -137,7 +137,7 @@ public final class FuzzTargets {
             assertThat(SavedDevice.save(driver.device, driver.type)).isEqualTo(file);
             driver.device.memoryChanged();
             driver.turn();
-            driver.device.status(0);
+            driver.device.writeStatus(0);
             assertThat(driver.iommu.domainCount()).isZero();
             assertThat(driver.iommu.mappingCount()).isZero();
             assertThat(driver.faults.isEmpty()).isTrue();

@@ -106,7 +106,7 @@ class LateListenerTest {
             late.isLate = true;
             sendMaps(BATCH);
             late.isLate = false;
-            d.device.status(0);
+            d.device.writeStatus(0);
             d.start(d.type.features() | Virtio.F_RING_RESET);
             assertThat(d.status(attach(1, 7, 0))).isEqualTo(S_OK);
         }
@@ -116,10 +116,10 @@ class LateListenerTest {
 
     @Test
     void theDriverSeesAResetWhenTheListenerHasAnsweredIt() {
-        d.device.status(0);
+        d.device.writeStatus(0);
 
         assertThat(d.device.status()).isNotZero();
-        d.device.status(Virtio.STATUS_ACKNOWLEDGE | Virtio.STATUS_DRIVER);
+        d.device.writeStatus(Virtio.STATUS_ACKNOWLEDGE | Virtio.STATUS_DRIVER);
         assertThat(d.device.refusedWrites()).isEqualTo(1);
         assertThat(late.owed).hasSize(1);
         late.isLate = false;

@@ -253,12 +253,12 @@ class SavedDeviceTest {
     void aDriverThatIsHalfWayThroughItsStartGoesOn() throws RestoreException {
         Driver half = new Driver(OPTIONS);
         half.plug(1);
-        half.device.status(Virtio.STATUS_ACKNOWLEDGE);
-        half.device.status(Virtio.STATUS_ACKNOWLEDGE | Virtio.STATUS_DRIVER);
-        half.device.driverFeatures(half.device.deviceFeatures());
-        half.device.status(half.device.status() | Virtio.STATUS_FEATURES_OK);
-        half.device.queueSize(REQUESTQ, 64);
-        half.device.queueDesc(REQUESTQ, 0x1000);
+        half.device.writeStatus(Virtio.STATUS_ACKNOWLEDGE);
+        half.device.writeStatus(Virtio.STATUS_ACKNOWLEDGE | Virtio.STATUS_DRIVER);
+        half.device.writeDriverFeatures(half.device.deviceFeatures());
+        half.device.writeStatus(half.device.status() | Virtio.STATUS_FEATURES_OK);
+        half.device.writeQueueSize(REQUESTQ, 64);
+        half.device.writeQueueDesc(REQUESTQ, 0x1000);
         half.device.configChanged();
 
         half.move();
@@ -273,7 +273,7 @@ class SavedDeviceTest {
         assertThat(half.device.queueDesc(REQUESTQ)).isEqualTo(0x1000);
         half.device.readConfig(CONFIG_BYPASS, 1);
         assertThat(half.device.configGeneration()).as("the change is still to be seen").isOne();
-        half.device.status(0);
+        half.device.writeStatus(0);
         half.start(half.type.features());
         assertThat(half.status(Driver.attach(1, 1, 0))).isEqualTo(S_OK);
     }
@@ -293,7 +293,7 @@ class SavedDeviceTest {
         assertThat(d.device.isRunning()).isFalse();
         d.device.memoryChanged();
         assertThat(d.answer()).isNull();
-        d.device.status(0);
+        d.device.writeStatus(0);
         d.start(d.type.features());
         assertThat(d.status(Driver.attach(1, 1, 0))).isEqualTo(S_OK);
     }

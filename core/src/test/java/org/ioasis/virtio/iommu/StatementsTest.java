@@ -149,7 +149,7 @@ class StatementsTest {
         assertThat(access(oldDma, DMA, Access.READ)).isEqualTo(Outcome.FAULT);
         assertThat(old.status(detach(1, 7))).isEqualTo(S_OK);
         assertThat(access(oldDma, DMA, Access.READ)).isEqualTo(Outcome.OK);
-        old.device.status(0);
+        old.device.writeStatus(0);
         assertThat(access(oldDma, DMA, Access.READ)).isEqualTo(Outcome.FAULT);
         old.start(F_MAP_UNMAP);
         assertThat(access(oldDma, DMA, Access.READ)).isEqualTo(Outcome.FAULT);

@@ -227,7 +227,7 @@ final class StepRunner {
             driver.device.systemReset();
             model.systemReset();
         } else {
-            driver.device.status(0);
+            driver.device.writeStatus(0);
             model.reset();
         }
         driver.turn();
@@ -463,7 +463,7 @@ final class StepRunner {
     /** After a reset nothing is left of all that was. */
     Seen finish() {
         flush();
-        driver.device.status(0);
+        driver.device.writeStatus(0);
         model.reset();
         driver.turn();
         driver.guards.poll();

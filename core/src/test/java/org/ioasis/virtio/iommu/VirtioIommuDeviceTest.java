@@ -140,7 +140,7 @@ class VirtioIommuDeviceTest {
         d.device.writeConfig(CONFIG_BYPASS, 1, 1);
         assertThat(d.device.readConfig(CONFIG_BYPASS, 1)).isEqualTo(1);
 
-        d.device.status(0);
+        d.device.writeStatus(0);
         assertThat(d.device.readConfig(CONFIG_BYPASS, 1)).isEqualTo(1);
         d.device.systemReset();
         assertThat(d.device.readConfig(CONFIG_BYPASS, 1)).isZero();
@@ -537,7 +537,7 @@ class VirtioIommuDeviceTest {
         d.kick();
         assertThat(d.answer()).isNull();
 
-        d.device.status(0);
+        d.device.writeStatus(0);
         d.guards.poll();
         d.turn();
 
@@ -561,7 +561,7 @@ class VirtioIommuDeviceTest {
                 d.send(unmap(7, 0, 0xfff), TAIL_SIZE);
             }
             d.kick();
-            d.device.status(0);
+            d.device.writeStatus(0);
             d.guards.poll();
             d.turn();
             d.start(d.type.features());
@@ -615,7 +615,7 @@ class VirtioIommuDeviceTest {
         d.kick();
         d.device.memoryChanged();
         assertThat(d.configInterrupts).isEqualTo(1);
-        d.device.status(0);
+        d.device.writeStatus(0);
         d.start(d.type.features());
         assertThat(d.status(attach(1, 7, 0))).isEqualTo(S_OK);
     }
@@ -797,7 +797,7 @@ class VirtioIommuDeviceTest {
     @Test
     void readinessDoesNotOutliveAReset() {
         d.status(attach(1, 7, 0));
-        d.device.status(0);
+        d.device.writeStatus(0);
         d.start(d.type.features());
         d.addEventBuffers(4, FAULT_SIZE);
 
@@ -927,7 +927,7 @@ class VirtioIommuDeviceTest {
     void faultsOfAnEarlierLifeAreForgotten() {
         d.status(attach(1, 7, 0));
         fault(0x1000);
-        d.device.status(0);
+        d.device.writeStatus(0);
         d.start(d.type.features());
         d.addEventBuffers(4, FAULT_SIZE);
 
@@ -946,5 +946,23 @@ class VirtioIommuDeviceTest {
         List<byte[]> requests = List.of(map(7, 0, 9, DMA, RW), attach(99, 7, 0), detach(2, 7));
 
         assertThat(d.leastAllocation(requests, TAIL_SIZE)).as("bytes for 60 requests").isZero();
+    }
+
+    // --- a loop that takes no more
+
+    @Test
+    void anEventThatTheLoopHadNoRoomForComesAtTheNextKick() {
+        d.addEventBuffers(4, FAULT_SIZE);
+        d.kickEvents();
+        d.tasks.isFull = true;
+        assertThat(access(dma, 0x5000, Access.READ)).isEqualTo(Outcome.FAULT);
+        assertThat(d.type.eventsDelivered()).isZero();
+        d.tasks.isFull = false;
+
+        d.kickEvents();
+        assertThat(d.type.eventsDelivered()).isEqualTo(1);
+        assertThat(access(dma, 0x6000, Access.READ)).isEqualTo(Outcome.FAULT);
+        d.turn();
+        assertThat(d.type.eventsDelivered()).as("the next one is posted again").isEqualTo(2);
     }
 }

@@ -229,8 +229,8 @@ class WatchedDeviceTest {
         d.guards.poll();
         d.turn();
         access(0x5000);
-        d.device.status(0);
-        d.device.status(0);
+        d.device.writeStatus(0);
+        d.device.writeStatus(0);
         d.start(d.type.features());
 
         assertThat(seen.subList(2, seen.size()))
@@ -251,7 +251,7 @@ class WatchedDeviceTest {
         d.status(attach(1, 7, 0));
         access(0x5000);
         plant(new Injection.MapNoMemory(5));
-        d.device.status(0);
+        d.device.writeStatus(0);
 
         assertThat(seen).isEmpty();
     }
@@ -303,7 +303,7 @@ class WatchedDeviceTest {
         d.send(unmap(7, 0x1000, 0x1fff), TAIL_SIZE);
         d.kick();
 
-        d.device.status(0);
+        d.device.writeStatus(0);
         d.start(d.type.features());
         later.getFirst().run();
         d.turn();

@@ -71,20 +71,20 @@ class VirtioRngTest implements Interrupts {
     }
 
     private void start() {
-        device.status(0);
-        device.status(3);
-        device.driverFeatures(device.deviceFeatures());
-        device.status(11);
+        device.writeStatus(0);
+        device.writeStatus(3);
+        device.writeDriverFeatures(device.deviceFeatures());
+        device.writeStatus(11);
         driver = enable();
-        device.status(15);
+        device.writeStatus(15);
     }
 
     private MockDriver enable() {
         MockDriver enabled =
                 new MockDriver(dma.memory(BASE, MockDriver.footprint(64)), BASE, 64, true);
-        device.queueDesc(0, enabled.descAddress());
-        device.queueDriver(0, enabled.availAddress());
-        device.queueDevice(0, enabled.usedAddress());
+        device.writeQueueDesc(0, enabled.descAddress());
+        device.writeQueueDriver(0, enabled.availAddress());
+        device.writeQueueDevice(0, enabled.usedAddress());
         device.enableQueue(0);
         return enabled;
     }
@@ -303,7 +303,7 @@ class VirtioRngTest implements Interrupts {
         }
         expose();
         assertThat(loop).hasSize(1);
-        device.status(0);
+        device.writeStatus(0);
         byte[] before = bytes(DATA, 40 * 0x1000);
         turns();
         assertThat(bytes(DATA, 40 * 0x1000)).isEqualTo(before);

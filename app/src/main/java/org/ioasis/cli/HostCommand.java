@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.ioasis.cli;
+
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.charset.Charset;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Optional;
+import java.util.concurrent.Callable;
+import org.ioasis.guestkit.Host;
+import org.ioasis.guestkit.UnavailableException;
+import org.ioasis.iommufd.IommufdNode;
+import org.ioasis.iommufd.mock.MockDriver;
+import org.ioasis.output.OutputFile;
+import org.ioasis.output.OutputKind;
+import org.ioasis.program.CallTrace;
+import org.ioasis.program.ProgramRun;
+import org.ioasis.sys.ChildProcess;
+import org.ioasis.sys.Errno;
+import org.ioasis.sys.ErrnoException;
+import org.ioasis.sys.Signals;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+
+/** {@code ioasis host}: a program for which /dev/iommu exists. Main thread. */
+@Command(
+        name = "host",
+        description = {
+            "Run a program for which /dev/iommu exists, and all that it starts.",
+            "The program is not changed, and needs no rights; its system calls on the device are answered here. Its"
+                    + " standard input and output, its signals and its exit status are its own; the command ends when"
+                    + " the last of its processes has."
+        },
+        customSynopsis = "ioasis host [--mock] [--trace FILE] -- PROGRAM [ARG...]",
+        mixinStandardHelpOptions = true,
+        exitCodeListHeading = "%nExit codes:%n",
+        exitCodeList = {
+            "...:that of the program; a signal that killed it ends this command too",
+            "2:wrong arguments",
+            "69:this machine cannot run the program so; the message says why",
+            "126:PROGRAM cannot be executed",
+            "127:there is no PROGRAM"
+        })
+final class HostCommand implements Callable<Integer> {
+    private static final int NOT_EXECUTABLE = 126;
+    private static final int NOT_FOUND = 127;
+    private static final int SIGNAL_CODE = 128;
+
+    /** EI_CLASS behind the magic of an ELF file: 1 is a 32-bit program. */
+    private static final byte[] ELF_32 = {0x7f, 'E', 'L', 'F', 1};
+
+    @Option(
+            names = "--mock",
+            description =
+                    "With the mock devices, test commands and injected failures of the kernel's test module, for"
+                            + " programs that test iommufd.")
+    private boolean isMock;
+
+    @Option(
+            names = "--trace",
+            paramLabel = "FILE",
+            description =
+                    "Write each call with its fields and its answer to FILE, and for a refusal the rule that"
+                            + " refused it.")
+    private @Nullable Path trace;
+
+    @Parameters(
+            paramLabel = "PROGRAM",
+            arity = "1..*",
+            description = "The program, looked for on the PATH, and its arguments.")
+    private List<String> command = List.of();
+
+    @Override
+    public Integer call() throws UnavailableException, IOException, InterruptedException {
+        refuseWhatCannotBeServed(Host.current());
+        Outputs.check("--trace", trace, OutputKind.CALLS);
+        Path file = trace;
+        try (OutputFile held = file == null ? null : OutputFile.open(file, OutputKind.CALLS);
+                CallTrace written = held == null ? CallTrace.none() : CallTrace.to(held.stream())) {
+            ProgramRun program =
+                    ProgramRun.start(
+                            bytes(), isMock ? mockNode() : new IommufdNode(), isMock, written);
+            SignalForwarder.forwardTo(program);
+            return switch (program.await()) {
+                case ChildProcess.End.Exit(int code) -> code;
+                case ChildProcess.End.Signal(int number) -> {
+                    written.close();
+                    System.out.flush();
+                    Signals.die(number);
+                    yield SIGNAL_CODE + number;
+                }
+            };
+        } catch (ErrnoException e) {
+            return refused(e);
+        }
+    }
+
+    /** What tests of the kernel find. */
+    static IommufdNode mockNode() {
+        return new IommufdNode(new MockDriver());
+    }
+
+    private void refuseWhatCannotBeServed(Host host) throws UnavailableException, IOException {
+        if (!host.architecture().equals("amd64")) {
+            throw new UnavailableException(
+                    "programs are served on x86-64 only; this machine is " + host.architecture());
+        }
+        String name = command.getFirst();
+        Optional<Path> file = name.contains("/") ? Optional.of(Path.of(name)) : host.program(name);
+        if (file.isPresent() && Files.isRegularFile(file.get()) && Files.isReadable(file.get())) {
+            try (InputStream in = Files.newInputStream(file.get())) {
+                if (java.util.Arrays.equals(in.readNBytes(ELF_32.length), ELF_32)) {
+                    throw new UnavailableException(
+                            name
+                                    + " is a 32-bit program: its system calls have other numbers and"
+                                    + " structures, and are not served");
+                }
+            }
+        }
+    }
+
+    private static int refused(ErrnoException failure) throws UnavailableException, ErrnoException {
+        switch (failure.call()) {
+            case "seccomp" ->
+                    throw new UnavailableException(
+                            "this kernel, or the sandbox that this runs in, does not let a process answer"
+                                    + " the system calls of another (seccomp user notification, Linux 5.19 or"
+                                    + " newer; EBUSY: somebody else answers ours already): "
+                                    + failure.getMessage(),
+                            failure);
+            case "posix_spawnp" -> {
+                System.err.println("ioasis: " + failure.getMessage());
+                return failure.errno() == Errno.ENOENT ? NOT_FOUND : NOT_EXECUTABLE;
+            }
+            default -> throw failure;
+        }
+    }
+
+    /** As Java has decoded them; what is no text in the user's encoding is lost. */
+    private List<byte[]> bytes() {
+        Charset encoding = Charset.forName(System.getProperty("sun.jnu.encoding", "UTF-8"));
+        return command.stream().map(word -> word.getBytes(encoding)).toList();
+    }
+}

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.ioasis.cli;
+
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.concurrent.Callable;
+import org.ioasis.guestkit.Cleanup;
+import org.ioasis.guestkit.Host;
+import org.ioasis.guestkit.KernelTests;
+import org.ioasis.guestkit.UnavailableException;
+import org.ioasis.output.OutputFile;
+import org.ioasis.output.OutputKind;
+import org.ioasis.run.Progress;
+import org.ioasis.selftests.SelftestReport;
+import org.ioasis.selftests.SelftestRun;
+import org.ioasis.selftests.TestLines;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+
+/** {@code ioasis selftests}: the kernel's tests of iommufd on our host model. Main thread. */
+@Command(
+        name = "selftests",
+        description = {
+            "Run the Linux kernel's own tests of iommufd, unmodified, under `ioasis host --mock`, and print fixture by"
+                    + " fixture what passed (docs/selftests.md).",
+            "Their sources come from Debian's source package of the kernel into the user's cache folder, where cc builds"
+                    + " them, the first time."
+        },
+        mixinStandardHelpOptions = true,
+        exitCodeListHeading = "%nExit codes:%n",
+        exitCodeList = {
+            "0:no case failed",
+            "1:some case failed",
+            "2:wrong arguments",
+            "69:something that this machine must have is missing"
+        })
+final class SelftestsCommand implements Callable<Integer> {
+    @Option(names = "--list", description = "Print the names of the cases and run none.")
+    private boolean isList;
+
+    @Option(
+            names = "--case",
+            paramLabel = "NAME",
+            description = "Only the cases whose name has this in it: fixture.variant.test.")
+    private String only = "";
+
+    @Option(
+            names = "--json",
+            paramLabel = "FILE",
+            description = "Write each case and its outcome to FILE as JSON too.")
+    private @Nullable Path json;
+
+    @Override
+    public Integer call() throws UnavailableException, IOException, InterruptedException {
+        Outputs.check("--json", json, OutputKind.SELFTESTS);
+        Progress progress = Progress.standard();
+        try (Cleanup cleanup = Cleanup.atExit()) {
+            KernelTests tests = KernelTests.provide(Host.current(), cleanup, progress::say);
+            Path folder = cleanup.folder(() -> Files.createTempDirectory("ioasis-selftests"));
+            SelftestRun run = new SelftestRun(tests, HostCommand::mockNode, folder);
+            if (isList) {
+                for (String program : KernelTests.PROGRAMS) {
+                    run.names(program).forEach(System.out::println);
+                }
+                return 0;
+            }
+            SelftestReport report = run.run(only, SelftestsCommand::told);
+            System.out.print(report.text());
+            if (json != null) {
+                OutputFile.write(
+                        json, OutputKind.SELFTESTS, report.json().getBytes(StandardCharsets.UTF_8));
+            }
+            return report.isOk() ? 0 : 1;
+        }
+    }
+
+    private static void told(TestLines.Case ended) {
+        if (ended.outcome() == TestLines.Outcome.FAILED) {
+            System.err.println("ioasis: failed: " + ended.name());
+        }
+    }
+}

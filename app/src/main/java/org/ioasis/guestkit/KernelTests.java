@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.ioasis.guestkit;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.function.Consumer;
+import java.util.regex.Pattern;
+import java.util.stream.Stream;
+
+/**
+ * The kernel's own tests of iommufd: their sources as Debian packages them, built by this machine's
+ * compiler in the user's cache folder, where a second run finds them. Nothing of them is changed.
+ *
+ * @param folder where the programs are
+ * @param version of the kernel's source package
+ */
+public record KernelTests(Path folder, String version) {
+    /** The programs, in the order in which they are run. */
+    public static final List<String> PROGRAMS = List.of("iommufd", "iommufd_fail_nth");
+
+    private static final String PART = "kernel-tests";
+    private static final String VERSION_NOTE = "version";
+    private static final String SOURCE_PACKAGE = "linux-source";
+    private static final Pattern VERSIONED_SOURCE = Pattern.compile("linux-source-[0-9.]+");
+
+    /** The kernel's interface for programs, of the same version as the tests. */
+    private static final String HEADERS_PACKAGE = "linux-libc-dev";
+
+    /** A library that the tests take rights away with; linked in, so that it need not be here. */
+    private static final String LIBRARY_PACKAGE = "libcap-dev";
+
+    private static final String LIBRARY = "usr/lib/x86_64-linux-gnu/libcap.a";
+    private static final String TESTS = "tools/testing/selftests";
+
+    /** What of the kernel's tree the tests are made of. */
+    private static final List<String> PIECES =
+            List.of(
+                    "*/" + TESTS + "/iommu",
+                    "*/" + TESTS + "/*.h",
+                    "*/" + TESTS + "/kselftest",
+                    "*/tools/include",
+                    "*/drivers/iommu/iommufd/iommufd_test.h");
+
+    private static final Duration BUILD_LIMIT = Duration.ofMinutes(10);
+    private static final long MIB = 1L << 20;
+    private static final long SPACE_NEEDED = 600 * MIB;
+
+    /** A program of the tests. */
+    public Path program(String name) {
+        return folder.resolve(name);
+    }
+
+    /**
+     * Finds them in the cache, or fetches and builds them.
+     *
+     * @throws UnavailableException when this machine cannot have them; the message says what to do
+     */
+    public static KernelTests provide(Host host, Cleanup cleanup, Consumer<String> progress)
+            throws UnavailableException, IOException, InterruptedException {
+        CacheFolder cache = CacheFolder.open(host);
+        cache.sweep(cleanup);
+        Optional<CacheFolder.Part> there = cache.part(PART);
+        if (there.isEmpty()) {
+            requirePrograms(host);
+            try (CacheFolder.Lock _ = cache.lock(progress)) {
+                // Another run may have done it while we waited for the lock.
+                there = cache.part(PART);
+                if (there.isEmpty()) {
+                    there = Optional.of(make(host, cleanup, progress, cache));
+                }
+            }
+        }
+        CacheFolder.Part part = there.get();
+        return new KernelTests(part.folder(), part.notes().getOrDefault(VERSION_NOTE, "unknown"));
+    }
+
+    private static void requirePrograms(Host host) throws UnavailableException {
+        Map<String, String> packages = new LinkedHashMap<>();
+        packages.put("cc", "gcc and libc6-dev");
+        packages.put("tar", "tar");
+        packages.put("xz", "xz-utils");
+        for (Map.Entry<String, String> each : packages.entrySet()) {
+            if (host.program(each.getKey()).isEmpty()) {
+                throw new UnavailableException(
+                        "the kernel's tests are built from source, and there is no %s on the PATH; install it (on Debian: %s)"
+                                .formatted(each.getKey(), each.getValue()));
+            }
+        }
+    }
+
+    private static CacheFolder.Part make(
+            Host host, Cleanup cleanup, Consumer<String> progress, CacheFolder cache)
+            throws UnavailableException, IOException, InterruptedException {
+        long space = Files.getFileStore(cache.root()).getUsableSpace();
+        if (space < SPACE_NEEDED) {
+            throw new UnavailableException(
+                    "%s has %d MiB of free space, but %d MiB are needed; set IOASIS_CACHE to another folder"
+                            .formatted(cache.root(), space / MIB, SPACE_NEEDED / MIB));
+        }
+        progress.accept("getting the kernel's tests from Debian into " + cache.root());
+        Path state = cache.newTemporary(cleanup);
+        Path made = cache.newTemporary(cleanup);
+        try {
+            DebianArchive archive = DebianArchive.open(host, cleanup, progress, state, true);
+            String source =
+                    archive.dependencies(SOURCE_PACKAGE, DebianArchive.BACKPORTS).stream()
+                            .filter(name -> VERSIONED_SOURCE.matcher(name).matches())
+                            .findFirst()
+                            .orElseThrow(() ->
+                                    new UnavailableException(
+                                            "Debian's " + SOURCE_PACKAGE + " names no source"));
+            Path packages = Files.createDirectory(made.resolve("packages"));
+            Map<String, String> versions =
+                    archive.unpack(
+                            archive.download(
+                                    List.of(source, HEADERS_PACKAGE, LIBRARY_PACKAGE),
+                                    DebianArchive.BACKPORTS),
+                            packages);
+            unpackSources(host, cleanup, progress, packages, made);
+            build(host, cleanup, progress, packages, made);
+            Map<String, String> notes = new LinkedHashMap<>();
+            notes.put(VERSION_NOTE, versions.getOrDefault(source, "unknown"));
+            versions.forEach((name, version) -> notes.put("package." + name, version));
+            return cache.publish(made, PART, notes, cleanup);
+        } catch (UnavailableException e) {
+            throw new UnavailableException(
+                    "no tests of the kernel: "
+                            + e.getMessage()
+                            + "\nTheir sources come from Debian packages: install apt (apt-get, dpkg), and set"
+                            + " IOASIS_DEBIAN_MIRROR to the address of a Debian mirror.",
+                    e);
+        } finally {
+            cleanup.delete(made);
+            cleanup.delete(state);
+        }
+    }
+
+    private static void unpackSources(
+            Host host, Cleanup cleanup, Consumer<String> progress, Path packages, Path made)
+            throws IOException, InterruptedException {
+        progress.accept("unpacking the sources");
+        Path archive;
+        try (Stream<Path> all = Files.list(packages.resolve("usr/src"))) {
+            archive =
+                    all.filter(file -> file.toString().endsWith(".tar.xz"))
+                            .findFirst()
+                            .orElseThrow(() -> new IOException("the package has no sources"));
+        }
+        List<String> command = new ArrayList<>();
+        command.addAll(List.of("tar", "-xJf", archive.toString(), "-C", made.toString()));
+        command.addAll(List.of("--strip-components=1", "--wildcards"));
+        command.addAll(PIECES);
+        run(host, cleanup, command, made, "tar cannot unpack the kernel's sources");
+        Files.delete(archive);
+    }
+
+    private static void build(
+            Host host, Cleanup cleanup, Consumer<String> progress, Path packages, Path made)
+            throws UnavailableException, IOException, InterruptedException {
+        Path tests = made.resolve(TESTS + "/iommu");
+        for (String program : PROGRAMS) {
+            progress.accept("building " + program);
+            try {
+                run(
+                        host,
+                        cleanup,
+                        List.of(
+                                "cc",
+                                "-std=gnu11",
+                                "-D_GNU_SOURCE=",
+                                "-O2",
+                                "-w",
+                                "-isystem",
+                                packages.resolve("usr/include").toString(),
+                                "-isystem",
+                                packages.resolve("usr/include/x86_64-linux-gnu").toString(),
+                                "-I" + made.resolve("tools/include"),
+                                "-I" + made.resolve(TESTS),
+                                "-o",
+                                made.resolve(program).toString(),
+                                program + ".c",
+                                packages.resolve(LIBRARY).toString()),
+                        tests,
+                        "cc cannot build " + program);
+            } catch (IOException e) {
+                throw new UnavailableException(
+                        e.getMessage() + "\n(on Debian the packages gcc and libc6-dev are needed)",
+                        e);
+            }
+        }
+    }
+
+    private static void run(
+            Host host, Cleanup cleanup, List<String> command, Path in, String failure)
+            throws IOException, InterruptedException {
+        List<String> words = new ArrayList<>(command);
+        words.set(0, host.program(words.getFirst()).map(Path::toString).orElse(words.getFirst()));
+        Tool.Result result =
+                Tool.run(cleanup, words, host.childEnvironment(), in, BUILD_LIMIT, line -> {});
+        if (!result.isSuccess()) {
+            throw new IOException(failure + ":\n" + result.explanation());
+        }
+    }
+}

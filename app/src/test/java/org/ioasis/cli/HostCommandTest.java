@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.ioasis.cli;
+
+import static java.nio.charset.StandardCharsets.UTF_8;
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+
+/**
+ * {@code ioasis host} as a process of its own, on the example of the documents and on the machine's
+ * programs. Needs a C compiler, as the README says of the tests.
+ */
+@Timeout(120)
+class HostCommandTest {
+    @TempDir static Path folder;
+    private static Path example;
+
+    private record Result(int code, String out, String err) {}
+
+    @BeforeAll
+    static void compile() throws Exception {
+        Path source = Path.of("../docs/examples/ioas.c");
+        assertThat(Files.readAllLines(source)).hasSizeLessThanOrEqualTo(30);
+        example = folder.resolve("ioas");
+        Result compiled =
+                execute(List.of("cc", "-Wall", "-o", example.toString(), source.toString()));
+        assertThat(compiled).isEqualTo(new Result(0, "", ""));
+    }
+
+    @Test
+    void exampleMapsAPageAndTheTraceSaysWhichRuleRefusedTheSecond() throws Exception {
+        Path trace = folder.resolve("calls.trace");
+
+        Result result = host("--trace", trace.toString(), "--", example.toString());
+
+        assertThat(result.code()).isZero();
+        assertThat(result.out())
+                .isEqualTo("usable: 0x0 to 0xffffffffffffffff\nthe same again: File exists\n");
+        assertThat(Files.readString(trace))
+                .contains("IOMMU_IOAS_ALLOC, {size=12 flags=0 out_ioas_id=0}) = 0 {out_ioas_id=1}")
+                .contains("= -1 EEXIST: ")
+                .endsWith("last close of /dev/iommu\n");
+    }
+
+    @Test
+    void programWithoutUsHasNoDevice() throws Exception {
+        assertThat(execute(List.of(example.toString())).code()).isEqualTo(1);
+    }
+
+    @Test
+    void statusOutputAndSignalsAreThePrograms() throws Exception {
+        assertThat(host("--", "sh", "-c", "echo out; echo err >&2; exit 42"))
+                .isEqualTo(new Result(42, "out\n", "err\n"));
+        // As Java shows a process that a signal has ended.
+        assertThat(host("--", "sh", "-c", "kill -KILL $$").code()).isEqualTo(128 + 9);
+        assertThat(host("--", "sh", "-c", "kill -SEGV $$").code()).isEqualTo(128 + 11);
+    }
+
+    @Test
+    void signalThatWeGetIsForwarded() throws Exception {
+        Process host =
+                new ProcessBuilder(
+                                command(
+                                        "--",
+                                        "sh",
+                                        "-c",
+                                        "trap 'echo told; exit 5' TERM; echo ready; while :; do sleep 0.05; done"))
+                        .redirectErrorStream(true)
+                        .start();
+        try (var lines = host.inputReader(UTF_8)) {
+            assertThat(lines.readLine()).isEqualTo("ready");
+            // The program runs a moment before its signals are forwarded: ask until it hears.
+            String said = null;
+            while (host.isAlive() && !lines.ready()) {
+                host.toHandle().destroy();
+                host.waitFor(100, java.util.concurrent.TimeUnit.MILLISECONDS);
+            }
+            said = lines.readLine();
+            assertThat(said).isEqualTo("told");
+        }
+        assertThat(host.waitFor()).isEqualTo(5);
+    }
+
+    @Test
+    void whatCannotBeServedIsSaidAtTheStart() throws Exception {
+        Path small = folder.resolve("small");
+        byte[] header = new byte[64];
+        byte[] magic = {0x7f, 'E', 'L', 'F', 1};
+        System.arraycopy(magic, 0, header, 0, magic.length);
+        Files.write(small, header);
+
+        Result refused = host("--", small.toString());
+
+        assertThat(refused.code()).isEqualTo(69);
+        assertThat(refused.err()).contains("32-bit program");
+        assertThat(host("--", "ioasis-no-such-program").code()).isEqualTo(127);
+        Path plain = Files.createFile(folder.resolve("plain"));
+        assertThat(host("--", plain.toString()).code()).isEqualTo(126);
+    }
+
+    @Test
+    void programInheritsNothingOfTheJvms() throws Exception {
+        Result listed = host("--", "sh", "-c", "ls -l /proc/$$/fd");
+
+        assertThat(listed.code()).isZero();
+        assertThat(listed.out())
+                .contains("->")
+                .doesNotContain(".jar")
+                .doesNotContain("lib/modules");
+    }
+
+    private static Result host(String... arguments) throws Exception {
+        return execute(command(arguments));
+    }
+
+    private static List<String> command(String... arguments) {
+        List<String> words =
+                new ArrayList<>(
+                        List.of(
+                                Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                                "--class-path",
+                                String.join(
+                                        java.io.File.pathSeparator,
+                                        System.getProperty("jdk.module.path", ""),
+                                        System.getProperty("java.class.path", "")),
+                                "--enable-native-access=ALL-UNNAMED",
+                                "org.ioasis.cli.Main",
+                                "host"));
+        words.addAll(Arrays.asList(arguments));
+        return words;
+    }
+
+    private static Result execute(List<String> words) throws IOException, InterruptedException {
+        Path out = folder.resolve("stdout");
+        Path err = folder.resolve("stderr");
+        int code =
+                new ProcessBuilder(words)
+                        .redirectOutput(out.toFile())
+                        .redirectError(err.toFile())
+                        .start()
+                        .waitFor();
+        return new Result(code, Files.readString(out), Files.readString(err));
+    }
+}

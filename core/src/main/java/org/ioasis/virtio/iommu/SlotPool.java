@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.ioasis.virtio.iommu;
+
+import java.util.ArrayDeque;
+import org.ioasis.memory.Count;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The slots of one device: made when they are needed, used again, and never more than {@link
+ * VirtioIommuDevice#REQUEST_LIMIT}. A slot that is with the engine when its queue is reset counts
+ * until the engine answers it; when the device is reset the engine forgets all. Device's thread;
+ * {@link #heldBack} any.
+ */
+final class SlotPool {
+    private final RequestSlot.Answered answered;
+    private final ArrayDeque<RequestSlot> free = new ArrayDeque<>();
+    private final Count heldBack = new Count();
+    private int slots;
+
+    // Which queue, counted by its resets, and which life of the device.
+    private int life;
+    private int epoch;
+
+    SlotPool(RequestSlot.Answered answered) {
+        this.answered = answered;
+    }
+
+    /** How often there was none. Any thread. */
+    long heldBack() {
+        return heldBack.read();
+    }
+
+    /** One for a new request; null if the limit is reached. */
+    @Nullable RequestSlot take() {
+        RequestSlot slot = free.poll();
+        if (slot == null) {
+            if (slots == VirtioIommuDevice.REQUEST_LIMIT) {
+                heldBack.increment();
+                return null;
+            }
+            slots++;
+            slot = new RequestSlot(VirtioIommuDevice.QUEUE_SIZE_MAX, answered);
+        }
+        slot.begin(life, epoch);
+        return slot;
+    }
+
+    void giveBack(RequestSlot slot) {
+        free.push(slot);
+    }
+
+    /** True if its queue is still the one that it came from. */
+    boolean isOfThisQueue(RequestSlot slot) {
+        return slot.life == life;
+    }
+
+    /** The engine has answered one of a queue that is gone. True if that makes room. */
+    boolean makesRoom(RequestSlot late) {
+        if (late.epoch != epoch) {
+            return false;
+        }
+        slots--;
+        return true;
+    }
+
+    /** The queue is reset. */
+    void forgetQueue() {
+        life++;
+    }
+
+    /** The device is reset. */
+    void forgetDevice() {
+        epoch++;
+        slots = free.size();
+    }
+}

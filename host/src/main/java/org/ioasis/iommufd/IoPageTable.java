@@ -1,0 +1,593 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.ioasis.iommufd;
+
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * The IOVAs of one address space: what is mapped (areas), what may never be (reserved), what the
+ * program has promised to keep to (allowed), and the page tables that all show the same. Under its
+ * context's lock.
+ */
+final class IoPageTable {
+    /** The most that an automatic IOVA is aligned to: a huge page of x86-64. */
+    private static final long HUGE_PAGE = 1L << 21;
+
+    /** How often accesses are asked to let go of an area. */
+    private static final int UNMAP_TRIES = 100;
+
+    private static final long NOWHERE = -1;
+
+    /** A piece of pages that is to be mapped. */
+    record Piece(Pages pages, long startByte, long length) {}
+
+    /** Told of the areas of a range, in order, with the part that is in it. */
+    interface AreaVisitor {
+        void visit(Area area, long first, long last) throws IommufdException;
+    }
+
+    private final IommufdContext context;
+    private final List<PagingDomain> domains = new ArrayList<>();
+    private final List<Access> accesses = new ArrayList<>();
+    private final IntervalTree<Area> areas = new IntervalTree<>();
+    private IntervalTree<IovaRange> allowed = new IntervalTree<>();
+    private final IntervalTree<Object> reserved = new IntervalTree<>();
+    private long alignment = 1;
+    private boolean isWithoutLargePages;
+
+    IoPageTable(IommufdContext context) {
+        this.context = context;
+    }
+
+    /** What IOVAs, lengths and beginnings of pages must be multiples of; a power of two. */
+    long alignment() {
+        return alignment;
+    }
+
+    boolean isWithoutLargePages() {
+        return isWithoutLargePages;
+    }
+
+    List<PagingDomain> domains() {
+        return domains;
+    }
+
+    /** Areas now. */
+    int size() {
+        return areas.size();
+    }
+
+    /** Whether nothing is mapped in a range. */
+    boolean isEmpty(long first, long last) {
+        return !areas.overlaps(first, last);
+    }
+
+    /** Each area, in order. */
+    List<Area> areas() {
+        List<Area> all = new ArrayList<>(areas.size());
+        for (long at = 0; ; ) {
+            int node = areas.overlapping(at, -1);
+            if (node == IntervalTree.NONE) {
+                return all;
+            }
+            all.add(areas.value(node));
+            at = areas.last(node) + 1;
+            if (at == 0) {
+                return all;
+            }
+        }
+    }
+
+    // Reserved and allowed IOVAs
+
+    /** Nothing may be mapped here any more; intervals of owners may overlap. */
+    void reserve(long first, long last, Object owner) throws IommufdException {
+        context.allocate();
+        if (areas.overlaps(first, last)) {
+            throw new IommufdException(
+                    Errno.EADDRINUSE,
+                    "reserved IOVAs 0x%x..0x%x are mapped".formatted(first, last));
+        }
+        if (allowed.overlaps(first, last)) {
+            throw new IommufdException(
+                    Errno.EADDRINUSE,
+                    "reserved IOVAs 0x%x..0x%x are among those the program was allowed"
+                            .formatted(first, last));
+        }
+        reserved.insert(first, last, owner);
+    }
+
+    /** Takes back all that an owner has reserved. */
+    void unreserve(Object owner) {
+        List<Long> firsts = new ArrayList<>();
+        reserved.forEach(node -> {
+            if (reserved.value(node) == owner) {
+                firsts.add(reserved.first(node));
+            }
+        });
+        for (long first : firsts) {
+            reserved.remove(first, owner);
+        }
+    }
+
+    /** The holes between reserved IOVAs, over all numbers. */
+    List<IovaRange> usable() {
+        List<IovaRange> holes = new ArrayList<>();
+        long at = 0;
+        while (true) {
+            int node = reserved.overlapping(at, -1);
+            if (node == IntervalTree.NONE) {
+                holes.add(new IovaRange(at, -1));
+                return holes;
+            }
+            if (Long.compareUnsigned(reserved.first(node), at) > 0) {
+                holes.add(new IovaRange(at, reserved.first(node) - 1));
+            }
+            at = reserved.last(node) + 1;
+            if (at == 0) {
+                return holes;
+            }
+        }
+    }
+
+    /** Replaces the whole list; empty: no restriction. */
+    void allow(List<IovaRange> ranges) throws IommufdException {
+        IntervalTree<IovaRange> fresh = new IntervalTree<>();
+        for (IovaRange range : ranges) {
+            if (Long.compareUnsigned(range.first(), range.last()) >= 0) {
+                throw new IommufdException(
+                        Errno.EINVAL,
+                        "an allowed range must begin below its last IOVA: 0x%x..0x%x"
+                                .formatted(range.first(), range.last()));
+            }
+            if (fresh.overlaps(range.first(), range.last())) {
+                throw new IommufdException(Errno.EINVAL, "allowed ranges overlap each other");
+            }
+            context.allocate();
+            fresh.insert(range.first(), range.last(), range);
+        }
+        for (IovaRange range : ranges) {
+            if (reserved.overlaps(range.first(), range.last())) {
+                throw new IommufdException(
+                        Errno.EADDRINUSE,
+                        "allowed IOVAs 0x%x..0x%x reach into reserved ones"
+                                .formatted(range.first(), range.last()));
+            }
+        }
+        allowed = fresh;
+    }
+
+    // Mapping
+
+    /**
+     * Maps pieces side by side into all page tables, or nothing.
+     *
+     * @param fixed the IOVA, if it is {@code isFixed}
+     * @return the IOVA
+     */
+    long map(
+            List<Piece> pieces,
+            long length,
+            boolean isFixed,
+            long fixed,
+            boolean isReadable,
+            boolean isWritable)
+            throws IommufdException {
+        Piece head = pieces.getFirst();
+        long iova =
+                isFixed
+                        ? checkFixed(fixed, length)
+                        : automatic(head.pages().originFirst() + head.startByte(), length);
+        for (Piece piece : pieces) {
+            checkPiece(iova, piece, isWritable);
+            context.allocate();
+        }
+        List<Area> fresh = new ArrayList<>();
+        long at = iova;
+        for (Piece piece : pieces) {
+            Area area =
+                    new Area(
+                            this,
+                            at,
+                            at + piece.length() - 1,
+                            piece.pages(),
+                            piece.startByte(),
+                            isReadable,
+                            isWritable);
+            areas.insert(area.first, area.last, area);
+            piece.pages().use(area);
+            fresh.add(area);
+            at += piece.length();
+        }
+        try {
+            for (Area area : fresh) {
+                fill(area, domains);
+            }
+        } catch (IommufdException e) {
+            fresh.forEach(this::remove);
+            throw e;
+        }
+        return iova;
+    }
+
+    private long checkFixed(long iova, long length) throws IommufdException {
+        if ((iova & (alignment - 1)) != 0) {
+            throw new IommufdException(
+                    Errno.EINVAL, "IOVA 0x%x is no multiple of 0x%x".formatted(iova, alignment));
+        }
+        long last = iova + length - 1;
+        if (Long.compareUnsigned(last, iova) < 0) {
+            throw new IommufdException(Errno.EOVERFLOW, "the range goes past the last IOVA");
+        }
+        if (reserved.overlaps(iova, last)) {
+            throw new IommufdException(Errno.EINVAL, "the range reaches into reserved IOVAs");
+        }
+        if (areas.overlaps(iova, last)) {
+            throw new IommufdException(Errno.EEXIST, "something is mapped there");
+        }
+        return iova;
+    }
+
+    private void checkPiece(long iova, Piece piece, boolean isWritable) throws IommufdException {
+        if (isWritable && !piece.pages().isWritable()) {
+            throw new IommufdException(
+                    Errno.EPERM, "the pages were mapped for reading and may not be written");
+        }
+        if ((iova & (alignment - 1)) != 0
+                || (piece.length() & (alignment - 1)) != 0
+                || (piece.startByte() & (PhysicalMemory.PAGE - 1) & (alignment - 1)) != 0) {
+            throw new IommufdException(
+                    Errno.EINVAL,
+                    "IOVA, length and beginning must be multiples of 0x%x".formatted(alignment));
+        }
+    }
+
+    /** First fit from below, where the address space's large pages can be used. */
+    private long automatic(long address, long length) throws IommufdException {
+        if (length == 0 || Long.compareUnsigned(length, Long.MAX_VALUE) >= 0) {
+            throw new IommufdException(Errno.EOVERFLOW, "the length is too large");
+        }
+        long pageOffset = address & (PhysicalMemory.PAGE - 1);
+        long align = roundUp(length);
+        if (address != 0) {
+            align = Math.min(align, Long.lowestOneBit(address) & Long.MAX_VALUE);
+        }
+        align = Math.min(align, isWithoutLargePages ? PhysicalMemory.PAGE : HUGE_PAGE);
+        if (align == 0) {
+            align = 1;
+        }
+        if (Long.compareUnsigned(align, alignment) < 0) {
+            throw new IommufdException(
+                    Errno.EINVAL,
+                    "address and length allow multiples of 0x%x, and 0x%x is needed"
+                            .formatted(align, alignment));
+        }
+        long lowest = PhysicalMemory.PAGE;
+        long highest = -1 - PhysicalMemory.PAGE;
+        long found = NOWHERE;
+        if (allowed.isEmpty()) {
+            found = room(lowest, highest, length, align, pageOffset);
+        } else {
+            for (long at = lowest; found == NOWHERE; ) {
+                int node = allowed.overlapping(at, highest);
+                if (node == IntervalTree.NONE) {
+                    break;
+                }
+                found =
+                        room(
+                                max(at, allowed.first(node)),
+                                min(highest, allowed.last(node)),
+                                length,
+                                align,
+                                pageOffset);
+                at = allowed.last(node) + 1;
+                if (at == 0) {
+                    break;
+                }
+            }
+        }
+        if (found == NOWHERE) {
+            throw new IommufdException(Errno.ENOSPC, "no free IOVAs are left for this length");
+        }
+        return found;
+    }
+
+    /** The lowest IOVA in a span that is free. */
+    private long room(long first, long last, long length, long align, long pageOffset) {
+        long at = first;
+        while (Long.compareUnsigned(at, last) <= 0) {
+            long start = areas.gap(at, length);
+            if (areas.isFull() || Long.compareUnsigned(start, last) > 0) {
+                return NOWHERE;
+            }
+            long gapLast = min(areas.gapLast(), last);
+            while (true) {
+                long candidate = ((start + align - 1) & -align) | pageOffset;
+                if (Long.compareUnsigned(candidate, start) < 0) {
+                    return NOWHERE;
+                }
+                if (Long.compareUnsigned(candidate, gapLast) > 0
+                        || Long.compareUnsigned(gapLast - candidate, length - 1) < 0) {
+                    break;
+                }
+                int node = reserved.overlapping(candidate, candidate + length - 1);
+                if (node == IntervalTree.NONE) {
+                    return candidate;
+                }
+                start = reserved.last(node) + 1;
+                if (start == 0) {
+                    return NOWHERE;
+                }
+            }
+            at = gapLast + 1;
+            if (at == 0) {
+                return NOWHERE;
+            }
+        }
+        return NOWHERE;
+    }
+
+    private static long roundUp(long length) {
+        long highest = Long.highestOneBit(length);
+        return highest == length ? length : highest << 1 == Long.MIN_VALUE ? highest : highest << 1;
+    }
+
+    private static long max(long a, long b) {
+        return Long.compareUnsigned(a, b) >= 0 ? a : b;
+    }
+
+    private static long min(long a, long b) {
+        return Long.compareUnsigned(a, b) <= 0 ? a : b;
+    }
+
+    private void fill(Area area, List<PagingDomain> into) throws IommufdException {
+        if (!into.isEmpty()) {
+            area.pages.fill(area, into, largestLeaf(), context.batch(), context.failures());
+        }
+    }
+
+    private long largestLeaf() {
+        return isWithoutLargePages ? PhysicalMemory.PAGE : Long.MIN_VALUE;
+    }
+
+    // Looking
+
+    /**
+     * Visits areas that hold all of a range, one behind the other.
+     *
+     * @throws IommufdException ENOENT if an IOVA of the range is not mapped, before any is visited
+     */
+    void contiguous(long first, long last, AreaVisitor visitor) throws IommufdException {
+        check(first, last);
+        for (long at = first; ; ) {
+            Area area = areas.value(areas.overlapping(at, at));
+            long end = min(area.last, last);
+            visitor.visit(area, at, end);
+            if (end == last) {
+                return;
+            }
+            at = end + 1;
+        }
+    }
+
+    private void check(long first, long last) throws IommufdException {
+        for (long at = first; ; ) {
+            int node = areas.overlapping(at, at);
+            if (node == IntervalTree.NONE) {
+                throw new IommufdException(Errno.ENOENT, "IOVA 0x%x is not mapped".formatted(at));
+            }
+            if (Long.compareUnsigned(areas.last(node), last) >= 0) {
+                return;
+            }
+            at = areas.last(node) + 1;
+        }
+    }
+
+    // Unmapping
+
+    /**
+     * Unmaps the areas of a range; those before one that refuses stay unmapped.
+     *
+     * @return bytes
+     * @throws IommufdException ENOENT: nothing is there, or an area is cut; EBUSY: it is locked;
+     *     EDEADLK: an access does not let go
+     */
+    long unmap(long first, long last) throws IommufdException {
+        long unmapped = 0;
+        int tries = 0;
+        while (true) {
+            int node = areas.overlapping(first, last);
+            if (node == IntervalTree.NONE) {
+                break;
+            }
+            Area area = areas.value(node);
+            if (Long.compareUnsigned(area.first, first) < 0
+                    || Long.compareUnsigned(area.last, last) > 0) {
+                throw new IommufdException(
+                        Errno.ENOENT,
+                        "the range cuts the mapping 0x%x..0x%x".formatted(area.first, area.last));
+            }
+            if (area.locks > 0) {
+                throw new IommufdException(
+                        Errno.EBUSY,
+                        "hardware uses the mapping 0x%x..0x%x".formatted(area.first, area.last));
+            }
+            if (area.accesses > 0) {
+                if (tries++ == UNMAP_TRIES) {
+                    throw new IommufdException(
+                            Errno.EDEADLK, "an access does not let go of the pages");
+                }
+                notifyUnmap(area);
+                continue;
+            }
+            tries = 0;
+            unmapped += area.length();
+            remove(area);
+        }
+        if (unmapped == 0) {
+            throw new IommufdException(Errno.ENOENT, "nothing is mapped in the range");
+        }
+        return unmapped;
+    }
+
+    /** Unmaps everything; that may be nothing. */
+    long unmapAll() throws IommufdException {
+        return areas.isEmpty() ? 0 : unmap(0, -1);
+    }
+
+    private void notifyUnmap(Area area) {
+        area.isLeaving = true;
+        try {
+            for (Access access : List.copyOf(accesses)) {
+                access.unmapped(area.first, area.length());
+            }
+        } finally {
+            area.isLeaving = false;
+        }
+    }
+
+    private void remove(Area area) {
+        area.pages.unfillAll(area, domains);
+        areas.remove(area.first, area);
+        area.pages.leave(area);
+    }
+
+    /** Takes an area out of all page tables; it stays mapped for whoever looks. */
+    void unfill(Area area) {
+        area.pages.unfillAll(area, domains);
+    }
+
+    /** Makes mappings end and begin at these IOVAs, where one goes through it. */
+    void cut(long... iovas) throws IommufdException {
+        for (long iova : iovas) {
+            int node = areas.overlapping(iova, iova);
+            if (iova != 0 && node != IntervalTree.NONE && areas.first(node) != iova) {
+                cut(areas.value(node), iova);
+            }
+        }
+    }
+
+    private void cut(Area area, long iova) throws IommufdException {
+        if (!isWithoutLargePages) {
+            throw new IommufdException(Errno.EINVAL, "large pages of a mapping cannot be cut");
+        }
+        if (area.accesses > 0 || area.locks > 0) {
+            throw new IommufdException(Errno.EINVAL, "a mapping that is accessed cannot be cut");
+        }
+        long startByte = area.startByte() + (iova - area.first);
+        if ((startByte & (PhysicalMemory.PAGE - 1)) != 0 || (iova & (alignment - 1)) != 0) {
+            throw new IommufdException(Errno.EINVAL, "mappings are cut between pages");
+        }
+        context.allocate();
+        Area low = part(area, area.first, iova - 1, area.startByte());
+        Area high = part(area, iova, area.last, startByte);
+        areas.remove(area.first, area);
+        areas.insert(low.first, low.last, low);
+        areas.insert(high.first, high.last, high);
+        area.pages.split(area, low, high);
+    }
+
+    private Area part(Area area, long first, long last, long startByte) {
+        return new Area(this, first, last, area.pages, startByte, area.isReadable, area.isWritable);
+    }
+
+    // Page tables and accesses
+
+    /** One more page table shows all that is mapped. */
+    void add(PagingDomain domain) throws IommufdException {
+        long needed = Long.lowestOneBit(domain.pageSizes());
+        if (Long.compareUnsigned(needed, PhysicalMemory.PAGE) > 0) {
+            throw new IommufdException(
+                    Errno.EINVAL, "the smallest leaf of the page table is larger than a page");
+        }
+        checkAlignment(max(alignment, needed));
+        context.allocate();
+        List<Area> done = new ArrayList<>();
+        try {
+            if (domain.apertureFirst() != 0) {
+                reserve(0, domain.apertureFirst() - 1, domain);
+            }
+            if (domain.apertureLast() != -1) {
+                reserve(domain.apertureLast() + 1, -1, domain);
+            }
+            for (Area area : areas()) {
+                area.pages.fill(
+                        area, List.of(domain), largestLeaf(), context.batch(), context.failures());
+                done.add(area);
+            }
+        } catch (IommufdException e) {
+            for (Area area : done) {
+                area.pages.unfill(area, domain, domains);
+            }
+            unreserve(domain);
+            throw e;
+        }
+        domains.add(domain);
+        alignment = max(alignment, needed);
+    }
+
+    /** A page table goes; what it was storage of another one takes, if there is one. */
+    void remove(PagingDomain domain) {
+        domains.remove(domain);
+        for (Area area : areas()) {
+            area.pages.unfill(area, domain, domains);
+        }
+        unreserve(domain);
+        alignment = neededAlignment();
+    }
+
+    void add(Access access) throws IommufdException {
+        checkAlignment(max(alignment, access.alignment()));
+        accesses.add(access);
+        alignment = neededAlignment();
+    }
+
+    void remove(Access access) {
+        accesses.remove(access);
+        alignment = neededAlignment();
+    }
+
+    /** Leaves are single pages from now on. */
+    void disableLargePages() throws IommufdException {
+        if (isWithoutLargePages) {
+            return;
+        }
+        if (!domains.isEmpty() && !areas.isEmpty()) {
+            throw new IommufdException(
+                    Errno.EINVAL, "page tables have mappings with large pages already");
+        }
+        checkAlignment(max(alignment, PhysicalMemory.PAGE));
+        isWithoutLargePages = true;
+        alignment = neededAlignment();
+    }
+
+    void enableLargePages() {
+        isWithoutLargePages = false;
+        alignment = neededAlignment();
+    }
+
+    private long neededAlignment() {
+        long needed = isWithoutLargePages ? PhysicalMemory.PAGE : 1;
+        for (PagingDomain domain : domains) {
+            needed = max(needed, Long.lowestOneBit(domain.pageSizes()));
+        }
+        for (Access access : accesses) {
+            needed = max(needed, access.alignment());
+        }
+        return needed;
+    }
+
+    private void checkAlignment(long needed) throws IommufdException {
+        if (Long.compareUnsigned(needed, alignment) <= 0) {
+            return;
+        }
+        for (Area area : areas()) {
+            if (((area.first | area.length() | area.pageOffset) & (needed - 1)) != 0) {
+                throw new IommufdException(
+                        Errno.EADDRINUSE,
+                        "the mapping 0x%x..0x%x is no multiple of 0x%x"
+                                .formatted(area.first, area.last, needed));
+            }
+        }
+    }
+}

@@ -1,0 +1,545 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.ioasis.iommufd;
+
+import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The pages of one mapping and of all its copies: each is held once, however many areas, page
+ * tables and accesses use it. Where the address of a held page stands, in this order: with the
+ * accesses, if one holds it; in the page table that an area names as its storage; nowhere, and then
+ * it is not held and comes from its origin. Under its context's lock.
+ */
+final class Pages {
+    /** What an access holds: users that hold the very same range share it. */
+    private static final class Held {
+        private int users;
+    }
+
+    private final PhysicalMemory memory;
+    private final PageOrigin origin;
+    private final boolean isWritable;
+    private Owner owner;
+    private final Accounting accounting;
+    private final IntervalTree<Area> filled = new IntervalTree<>();
+    private final IntervalTree<Held> accessed = new IntervalTree<>();
+    private final PageNumbers kept = new PageNumbers();
+    private final List<Area> areas = new ArrayList<>();
+    private long held;
+    private long charged;
+    private boolean isRevoked;
+
+    Pages(
+            PhysicalMemory memory,
+            PageOrigin origin,
+            boolean isWritable,
+            Owner owner,
+            Accounting accounting) {
+        this.memory = memory;
+        this.origin = origin;
+        this.isWritable = isWritable;
+        this.owner = owner;
+        this.accounting = accounting;
+        if (origin instanceof PageOrigin.Buffer buffer) {
+            buffer.buffer().add(this);
+        }
+    }
+
+    boolean isWritable() {
+        return isWritable;
+    }
+
+    PageOrigin origin() {
+        return origin;
+    }
+
+    /** Pages that are held. */
+    long held() {
+        return held;
+    }
+
+    /** An area shows them; the first one comes with the mapping. */
+    void use(Area area) {
+        areas.add(area);
+    }
+
+    /** The area is gone; the last one takes all of it. */
+    void leave(Area area) {
+        areas.remove(area);
+        if (areas.isEmpty()) {
+            if (held != 0) {
+                throw new IllegalStateException(held + " pages are held for nobody");
+            }
+            if (origin instanceof PageOrigin.Buffer buffer) {
+                buffer.buffer().remove(this);
+            }
+            origin.close();
+        }
+    }
+
+    /**
+     * Maps an area into page tables that do not have it; all of them, or none and nothing is held.
+     *
+     * @param largestLeaf see {@link PagingDomain#map}
+     */
+    void fill(
+            Area area,
+            List<PagingDomain> domains,
+            long largestLeaf,
+            PageBatch batch,
+            FailureInjector failures)
+            throws IommufdException {
+        if (isRevoked) {
+            return;
+        }
+        Filling filling = new Filling(area, domains, largestLeaf, batch, failures);
+        try {
+            filling.run();
+            charge(failures);
+        } catch (IommufdException e) {
+            filling.undo();
+            charge();
+            throw e;
+        }
+        if (area.storage == null) {
+            area.storage = domains.getFirst();
+            filled.insert(area.firstPage, area.lastPage(), area);
+        }
+    }
+
+    /** Takes an area out of a page table; {@code others} have it too. */
+    void unfill(Area area, PagingDomain domain, List<PagingDomain> others) {
+        if (area.storage == null) {
+            return;
+        }
+        if (area.storage == domain) {
+            if (others.isEmpty()) {
+                unfillAll(area, List.of(domain));
+                return;
+            }
+            area.storage = others.getFirst();
+        }
+        domain.unmap(area.first, area.length());
+    }
+
+    /** Takes an area out of all page tables that have it and gives back what nobody needs now. */
+    void unfillAll(Area area, List<PagingDomain> domains) {
+        PagingDomain storage = area.storage;
+        if (storage == null) {
+            return;
+        }
+        for (PagingDomain domain : domains) {
+            if (domain != storage) {
+                domain.unmap(area.first, area.length());
+            }
+        }
+        filled.remove(area.firstPage, area);
+        area.storage = null;
+        // First what can be read back, then out of the page table, then given back: a device must
+        // not reach a page that is no longer held.
+        List<long[]> unused = new ArrayList<>();
+        unused(
+                area.firstPage,
+                area.lastPage(),
+                page -> storage.toPhysical(area.iovaOf(page)),
+                unused);
+        storage.unmap(area.first, area.length());
+        giveBack(unused);
+        charge();
+    }
+
+    /** One area becomes two, which together are what it was. */
+    void split(Area area, Area low, Area high) {
+        areas.remove(area);
+        areas.add(low);
+        areas.add(high);
+        if (area.storage != null) {
+            filled.remove(area.firstPage, area);
+            for (Area half : List.of(low, high)) {
+                half.storage = area.storage;
+                filled.insert(half.firstPage, half.lastPage(), half);
+            }
+        }
+    }
+
+    /** Where its first page begins in its origin, as the rules of alignment look at it. */
+    long originFirst() {
+        return origin.first();
+    }
+
+    /** Memory of a device is taken away: out of every page table. */
+    void revoke() {
+        for (Area area : areas) {
+            area.space.unfill(area);
+        }
+        isRevoked = true;
+    }
+
+    private interface AddressOf {
+        long of(long page);
+    }
+
+    /** Runs of pages that no area's storage and no access has. */
+    private void unused(long first, long last, AddressOf address, List<long[]> into) {
+        for (long page = first; page <= last; ) {
+            int access = accessed.overlapping(page, last);
+            int area = filled.overlapping(page, last);
+            long spanLast = last;
+            if (access != IntervalTree.NONE) {
+                if (accessed.first(access) <= page) {
+                    page = accessed.last(access) + 1;
+                    continue;
+                }
+                spanLast = accessed.first(access) - 1;
+            }
+            if (area != IntervalTree.NONE) {
+                if (filled.first(area) <= page) {
+                    page = filled.last(area) + 1;
+                    continue;
+                }
+                spanLast = Math.min(spanLast, filled.first(area) - 1);
+            }
+            for (; page <= spanLast; page++) {
+                long at = address.of(page) & -PhysicalMemory.PAGE;
+                long[] end = into.isEmpty() ? null : into.getLast();
+                if (end != null && end[0] + (end[1] << PhysicalMemory.PAGE_LG2) == at) {
+                    end[1]++;
+                } else {
+                    into.add(new long[] {at, 1});
+                }
+            }
+        }
+    }
+
+    private void giveBack(List<long[]> runs) {
+        for (long[] run : runs) {
+            memory.release(run[0], run[1]);
+            held -= run[1];
+        }
+    }
+
+    /** Holds a range for an access; {@link #address} tells where its pages are. */
+    void hold(long first, long last, boolean isWrite, PageBatch batch, FailureInjector failures)
+            throws IommufdException {
+        if (isWrite && !isWritable) {
+            throw new IommufdException(Errno.EPERM, "the mapping's pages may not be written");
+        }
+        Held same = find(first, last);
+        if (same != null) {
+            same.users++;
+            return;
+        }
+        failures.allocate();
+        long page = first;
+        try {
+            while (page <= last) {
+                batch.clear();
+                read(page, last, batch, failures);
+                for (int run = 0; run < batch.runs(); run++) {
+                    for (int i = 0; i < batch.pages(run); i++, page++) {
+                        if (!kept.contains(page)) {
+                            kept.put(
+                                    page,
+                                    batch.address(run) + ((long) i << PhysicalMemory.PAGE_LG2));
+                        }
+                    }
+                }
+            }
+            charge(failures);
+        } catch (IommufdException e) {
+            drop(first, page - 1);
+            charge();
+            throw e;
+        }
+        Held fresh = new Held();
+        fresh.users = 1;
+        accessed.insert(first, last, fresh);
+    }
+
+    /** An access that held exactly this range no longer does. */
+    void unhold(long first, long last) {
+        Held same = find(first, last);
+        if (same == null) {
+            throw new IllegalStateException("pages %d..%d are not held".formatted(first, last));
+        }
+        if (--same.users == 0) {
+            accessed.remove(first, same);
+            drop(first, last);
+            charge();
+        }
+    }
+
+    /** Takes from the accesses' storage what no access has, and gives back what no area has. */
+    private void drop(long first, long last) {
+        List<long[]> unused = new ArrayList<>();
+        unused(first, last, kept::get, unused);
+        for (long page = first; page <= last; page++) {
+            if (kept.contains(page) && !accessed.overlaps(page, page)) {
+                kept.remove(page);
+            }
+        }
+        giveBack(unused);
+    }
+
+    private @Nullable Held find(long first, long last) {
+        int node = accessed.find(first, last);
+        return node == IntervalTree.NONE ? null : accessed.value(node);
+    }
+
+    /** Where a held page is, or -1. */
+    long address(long page) {
+        if (kept.contains(page)) {
+            return kept.get(page);
+        }
+        int area = filled.overlapping(page, page);
+        if (area == IntervalTree.NONE) {
+            return -1;
+        }
+        Area found = filled.value(area);
+        PagingDomain storage = found.storage;
+        return storage == null ? -1 : storage.toPhysical(found.iovaOf(page)) & -PhysicalMemory.PAGE;
+    }
+
+    /** Copies bytes of one page, held or not: 0 or a negative errno. */
+    int copy(long page, long offset, MemorySegment buffer, long at, long length, boolean isWrite) {
+        long address = address(page);
+        if (address >= 0) {
+            return isWrite
+                    ? memory.write(address + offset, buffer, at, length)
+                    : memory.read(address + offset, buffer, at, length);
+        }
+        PageRun run = isRevoked ? null : origin.run(page, 1, isWrite);
+        if (run == null) {
+            return -Errno.EFAULT.number();
+        }
+        return isWrite
+                ? run.source().write(run.offset() + offset, buffer, at, length)
+                : run.source().read(run.offset() + offset, buffer, at, length);
+    }
+
+    /**
+     * Fills a batch from a page on, as far as it goes; what nobody holds is held, and is the
+     * batch's until it is somebody's.
+     */
+    private void read(long page, long last, PageBatch batch, FailureInjector failures)
+            throws IommufdException {
+        while (page <= last) {
+            if (kept.contains(page)) {
+                if (!batch.add(kept.get(page), 1, false)) {
+                    return;
+                }
+                page++;
+                continue;
+            }
+            int node = filled.overlapping(page, last);
+            if (node != IntervalTree.NONE && filled.first(node) <= page) {
+                if (!batch.add(address(page), 1, false)) {
+                    return;
+                }
+                page++;
+                continue;
+            }
+            long holeLast = node == IntervalTree.NONE ? last : filled.first(node) - 1;
+            int access = accessed.overlapping(page, holeLast);
+            if (access != IntervalTree.NONE) {
+                holeLast = Math.min(holeLast, accessed.first(access) - 1);
+            }
+            long done = takeFresh(page, holeLast, batch, failures);
+            if (done == 0) {
+                return;
+            }
+            page += done;
+        }
+    }
+
+    /** Holds pages that lie side by side; how many, or 0 if the batch has no room. */
+    private long takeFresh(long page, long last, PageBatch batch, FailureInjector failures)
+            throws IommufdException {
+        if (failures.fails()) {
+            giveBackFresh(batch);
+            throw new IommufdException(Errno.EFAULT, "injected failure of holding pages");
+        }
+        PageRun run = origin.run(page, last - page + 1, isWritable);
+        if (run == null) {
+            giveBackFresh(batch);
+            throw new IommufdException(
+                    Errno.EFAULT,
+                    isWritable
+                            ? "no memory of the program that it may write is there"
+                            : "no memory of the program is there");
+        }
+        long pages =
+                Math.min(
+                        Math.max(1, run.length() >>> PhysicalMemory.PAGE_LG2),
+                        Math.min(last - page + 1, PhysicalMemory.pagesInBlock(run.offset())));
+        long address = memory.hold(run.source(), run.offset(), pages);
+        if (address < 0) {
+            giveBackFresh(batch);
+            throw new IommufdException(Errno.ENOMEM, "no number is free for the pages");
+        }
+        if (!batch.add(address, (int) pages, true)) {
+            memory.release(address, pages);
+            return 0;
+        }
+        held += pages;
+        return pages;
+    }
+
+    private void giveBackFresh(PageBatch batch) {
+        for (int run = 0; run < batch.runs(); run++) {
+            if (batch.isFresh(run)) {
+                memory.release(batch.address(run), batch.pages(run));
+                held -= batch.pages(run);
+            }
+        }
+        batch.clear();
+    }
+
+    /** Charges what is held now; what is given back is never refused. */
+    private void charge() {
+        if (held > charged) {
+            throw new IllegalStateException("what was held was not charged");
+        }
+        tryCharge(held - charged);
+    }
+
+    private void charge(FailureInjector failures) throws IommufdException {
+        if (held != charged
+                && ((held > charged && failures.fails()) || !tryCharge(held - charged))) {
+            throw new IommufdException(Errno.ENOMEM, "the limit of locked memory is reached");
+        }
+    }
+
+    private boolean tryCharge(long pages) {
+        if (!origin.mayBePinned()) {
+            // Memory of a device is nobody's locked memory.
+            charged += pages;
+            return true;
+        }
+        if (!charge(owner.memory().locked(), pages)) {
+            return false;
+        }
+        charged += pages;
+        return true;
+    }
+
+    private boolean charge(LockedMemory account, long pages) {
+        boolean fits =
+                switch (accounting) {
+                    case NONE -> true;
+                    case USER -> account.chargeUser(pages);
+                    case PROCESS -> account.chargeProcess(pages);
+                };
+        if (fits) {
+            account.pin(pages);
+        }
+        return fits;
+    }
+
+    /**
+     * The first half of a change of process: the new one is charged, or not and nothing changed.
+     */
+    boolean chargeAlso(ProgramMemory process) {
+        return charge(process.locked(), charged);
+    }
+
+    /** Takes back {@link #chargeAlso}. */
+    void unchargeAlso(ProgramMemory process) {
+        charge(process.locked(), -charged);
+    }
+
+    /** The second half: the process before is no longer charged. */
+    void moveTo(ProgramMemory process) {
+        charge(owner.memory().locked(), -charged);
+        owner = new Owner(process, owner.mayLock());
+    }
+
+    /** One filling of page tables with an area. */
+    private final class Filling {
+        private final Area area;
+        private final List<PagingDomain> domains;
+        private final long largestLeaf;
+        private final PageBatch batch;
+        private final FailureInjector failures;
+
+        /** For each page table the first page that it does not have. */
+        private final long[] next;
+
+        /** The first page that is in no batch yet, and where the present batch begins. */
+        private long batchFirst;
+
+        Filling(
+                Area area,
+                List<PagingDomain> domains,
+                long largestLeaf,
+                PageBatch batch,
+                FailureInjector failures) {
+            this.area = area;
+            this.domains = domains;
+            this.largestLeaf = largestLeaf;
+            this.batch = batch;
+            this.failures = failures;
+            next = new long[domains.size()];
+            Arrays.fill(next, area.firstPage);
+            batchFirst = area.firstPage;
+            batch.clear();
+        }
+
+        void run() throws IommufdException {
+            long last = area.lastPage();
+            failures.allocate();
+            while (batchFirst <= last) {
+                batch.clear();
+                read(batchFirst, last, batch, failures);
+                for (int i = 0; i < next.length; i++) {
+                    mapBatch(i);
+                }
+                batchFirst += batch.total();
+                batch.clear();
+            }
+        }
+
+        private void mapBatch(int index) throws IommufdException {
+            for (int run = 0; run < batch.runs(); run++) {
+                long page = next[index];
+                long lastPage = page + batch.pages(run) - 1;
+                long iova = area.iovaOf(page);
+                long offset = page == area.firstPage ? area.pageOffset : 0;
+                domains.get(index)
+                        .map(
+                                iova,
+                                batch.address(run) + offset,
+                                area.lastIovaOf(lastPage) - iova + 1,
+                                area.isReadable,
+                                area.isWritable,
+                                largestLeaf,
+                                failures);
+                next[index] = lastPage + 1;
+            }
+        }
+
+        /** Out of every page table again, and what was held for it is given back. */
+        void undo() {
+            List<long[]> fresh = new ArrayList<>();
+            long inFirst = Math.min(next[0], batchFirst);
+            if (inFirst > area.firstPage) {
+                PagingDomain one = domains.getFirst();
+                unused(
+                        area.firstPage,
+                        inFirst - 1,
+                        page -> one.toPhysical(area.iovaOf(page)),
+                        fresh);
+            }
+            for (int i = 0; i < next.length; i++) {
+                if (next[i] > area.firstPage) {
+                    domains.get(i).unmap(area.first, area.lastIovaOf(next[i] - 1) - area.first + 1);
+                }
+            }
+            giveBack(fresh);
+            giveBackFresh(batch);
+        }
+    }
+}

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.ioasis.iommufd;
+
+/** A driver's part of a vIOMMU. Under its context's lock. */
+public interface ViommuDriver {
+    /** Makes a table of the guest, behind the vIOMMU. */
+    NestedDomain nested(int flags, UserData data) throws IommufdException;
+
+    /** Forgets what caches hold, entry by entry, as {@link NestedDomain#invalidate}. */
+    void invalidate(UserArray entries) throws IommufdException;
+
+    /** Whether it has hardware queues of this type. */
+    boolean hasQueue(int type);
+
+    /**
+     * Starts a hardware queue.
+     *
+     * @param physical where its memory begins
+     */
+    void startQueue(HwQueue queue, int index, long physical) throws IommufdException;
+
+    /** Ends one that was started. */
+    void stopQueue(HwQueue queue);
+
+    /** A device is known to the guest by an id. */
+    default void added(Vdevice device) throws IommufdException {}
+
+    /** It is not any more. */
+    default void removed(Vdevice device) {}
+
+    void free();
+}

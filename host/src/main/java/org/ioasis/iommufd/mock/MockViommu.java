@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.ioasis.iommufd.mock;
+
+import static java.lang.foreign.ValueLayout.JAVA_INT;
+import static java.lang.foreign.ValueLayout.JAVA_LONG;
+import static org.ioasis.spec.Iommufd.HWPT_ALLOC_PASID;
+
+import java.lang.foreign.MemorySegment;
+import org.ioasis.iommufd.Errno;
+import org.ioasis.iommufd.HwQueue;
+import org.ioasis.iommufd.IommufdException;
+import org.ioasis.iommufd.NestedDomain;
+import org.ioasis.iommufd.UserArray;
+import org.ioasis.iommufd.UserData;
+import org.ioasis.iommufd.Vdevice;
+import org.ioasis.iommufd.Viommu;
+import org.ioasis.iommufd.ViommuDriver;
+import org.ioasis.spec.IommufdTest;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A vIOMMU that says back what it was told, shows it in memory that a program maps, and has two
+ * queues that are started in order. Under its context's lock.
+ */
+final class MockViommu implements ViommuDriver {
+    private static final long WINDOW = 8192;
+
+    private final Viommu viommu;
+    private final @Nullable HwQueue[] queues = new @Nullable HwQueue[IommufdTest.HW_QUEUE_MAX];
+    private long window;
+
+    MockViommu(Viommu viommu, @Nullable UserData data) throws IommufdException {
+        this.viommu = viommu;
+        if (data != null) {
+            answer(data);
+        }
+    }
+
+    private void answer(UserData data) throws IommufdException {
+        MemorySegment given =
+                data.read(
+                        IommufdTest.VIOMMU_TYPE_SELFTEST,
+                        IommufdTest.VIOMMU_MIN,
+                        IommufdTest.VIOMMU_SIZE);
+        int told = given.get(JAVA_INT, IommufdTest.VIOMMU_IN_DATA);
+        window = viommu.openWindow(WINDOW);
+        MemorySegment shown = data.caller().window(viommu.file(), window, WINDOW);
+        if (shown != null) {
+            shown.set(JAVA_INT, 0, told);
+        }
+        given.set(JAVA_INT, IommufdTest.VIOMMU_OUT_DATA, told);
+        given.set(JAVA_LONG, IommufdTest.VIOMMU_OUT_MMAP_OFFSET, window);
+        given.set(JAVA_LONG, IommufdTest.VIOMMU_OUT_MMAP_LENGTH, WINDOW);
+        try {
+            data.write(given);
+        } catch (IommufdException e) {
+            free();
+            throw e;
+        }
+    }
+
+    @Override
+    public NestedDomain nested(int flags, UserData data) throws IommufdException {
+        if ((flags & ~HWPT_ALLOC_PASID) != 0) {
+            throw new IommufdException(Errno.EOPNOTSUPP, "unknown flag of a guest's table");
+        }
+        return new MockNested(data, this);
+    }
+
+    @Override
+    public void invalidate(UserArray entries) throws IommufdException {
+        if (entries.type() != IommufdTest.VIOMMU_INVALIDATE_DATA_SELFTEST
+                || (entries.count() != 0
+                        && entries.entryLength() != IommufdTest.VIOMMU_INVALIDATE_SIZE)) {
+            throw new IommufdException(Errno.EINVAL, "the entries are not the mock's");
+        }
+        for (int i = 0; i < entries.count(); i++) {
+            MemorySegment entry =
+                    entries.read(
+                            i,
+                            IommufdTest.VIOMMU_INVALIDATE_SIZE,
+                            IommufdTest.VIOMMU_INVALIDATE_SIZE);
+            invalidate(
+                    entry.get(JAVA_INT, IommufdTest.VIOMMU_INVALIDATE_FLAGS),
+                    entry.get(JAVA_INT, IommufdTest.VIOMMU_INVALIDATE_VDEV_ID),
+                    entry.get(JAVA_INT, IommufdTest.VIOMMU_INVALIDATE_CACHE_ID));
+            entries.advance();
+        }
+    }
+
+    private void invalidate(int flags, int virtualId, int cache) throws IommufdException {
+        MockNested.check(new int[IommufdTest.DEV_CACHE_NUM], flags, cache);
+        Vdevice vdevice = viommu.device(Integer.toUnsignedLong(virtualId));
+        if (vdevice == null || !(vdevice.device().hardware() instanceof MockDevice device)) {
+            throw new IommufdException(
+                    Errno.EINVAL, "the guest has no device 0x%x".formatted(virtualId));
+        }
+        MockNested.forget(device.cache(), flags, cache);
+    }
+
+    @Override
+    public boolean hasQueue(int type) {
+        return type == IommufdTest.HW_QUEUE_TYPE_SELFTEST;
+    }
+
+    @Override
+    public void startQueue(HwQueue queue, int index, long physical) throws IommufdException {
+        if (Integer.compareUnsigned(index, queues.length) >= 0) {
+            throw new IommufdException(Errno.EINVAL, "there is no queue " + index);
+        }
+        if (queues[index] != null) {
+            throw new IommufdException(Errno.EEXIST, "queue %d is started".formatted(index));
+        }
+        if (index > 0) {
+            HwQueue before = queues[index - 1];
+            if (before == null) {
+                throw new IommufdException(Errno.EIO, "queues are started in order");
+            }
+            before.depend();
+        }
+        queues[index] = queue;
+    }
+
+    @Override
+    public void stopQueue(HwQueue queue) {
+        for (int i = 0; i < queues.length; i++) {
+            if (queues[i] == queue) {
+                queues[i] = null;
+                HwQueue before = i > 0 ? queues[i - 1] : null;
+                if (before != null) {
+                    before.undepend();
+                }
+            }
+        }
+    }
+
+    @Override
+    public void added(Vdevice vdevice) {
+        if (vdevice.device().hardware() instanceof MockDevice device) {
+            device.named(vdevice);
+        }
+    }
+
+    @Override
+    public void removed(Vdevice vdevice) {
+        if (vdevice.device().hardware() instanceof MockDevice device) {
+            device.named(null);
+        }
+    }
+
+    @Override
+    public void free() {
+        if (window != 0) {
+            viommu.closeWindow(window);
+            window = 0;
+        }
+    }
+}

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.ioasis.iommufd;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.List;
+import java.util.Random;
+import org.junit.jupiter.api.Test;
+
+/** The tree finds what a list that is searched from one end finds. */
+class IntervalTreeTest {
+    private record Range(long first, long last) {
+        boolean touches(long from, long to) {
+            return Long.compareUnsigned(first, to) <= 0 && Long.compareUnsigned(last, from) >= 0;
+        }
+    }
+
+    @Test
+    void aRangeMayReachTheLastNumber() {
+        IntervalTree<String> tree = new IntervalTree<>();
+        tree.insert(-16, -1, "end");
+
+        assertThat(tree.value(tree.overlapping(-1, -1))).isEqualTo("end");
+        assertThat(tree.overlaps(0, -17)).isFalse();
+        assertThat(tree.gap(-8, 1)).isZero();
+        assertThat(tree.isFull()).isTrue();
+    }
+
+    @Test
+    void equalRangesAreKeptApartByTheirValue() {
+        IntervalTree<String> tree = new IntervalTree<>();
+        String one = "one";
+        String two = "two";
+        tree.insert(5, 9, one);
+        tree.insert(5, 9, two);
+        tree.remove(5, one);
+
+        assertThat(tree.size()).isEqualTo(1);
+        assertThat(tree.value(tree.overlapping(0, 100))).isEqualTo("two");
+    }
+
+    @Test
+    void overlapsAndOrderAreThoseOfAList() {
+        for (int seed = 1; seed <= 30; seed++) {
+            Random random = new Random(seed);
+            IntervalTree<Range> tree = new IntervalTree<>();
+            List<Range> list = new ArrayList<>();
+            for (int step = 0; step < 600; step++) {
+                if (random.nextInt(3) == 0 && !list.isEmpty()) {
+                    Range gone = list.remove(random.nextInt(list.size()));
+                    tree.remove(gone.first(), gone);
+                } else {
+                    long first = number(random);
+                    long last = first + random.nextInt(64);
+                    Range range =
+                            new Range(first, Long.compareUnsigned(last, first) < 0 ? -1 : last);
+                    list.add(range);
+                    tree.insert(range.first(), range.last(), range);
+                }
+                long from = number(random);
+                long to = Long.compareUnsigned(from + 40, from) > 0 ? from + 40 : -1;
+                Range expected =
+                        list.stream()
+                                .filter(range -> range.touches(from, to))
+                                .min(Comparator.comparing(Range::first, Long::compareUnsigned))
+                                .orElse(null);
+                int found = tree.overlapping(from, to);
+                assertThat(tree.size()).as("seed %d step %d", seed, step).isEqualTo(list.size());
+                if (expected == null) {
+                    assertThat(found).isEqualTo(IntervalTree.NONE);
+                } else {
+                    assertThat(tree.first(found))
+                            .as("seed %d step %d", seed, step)
+                            .isEqualTo(expected.first());
+                }
+            }
+        }
+    }
+
+    private static long number(Random random) {
+        long near = random.nextInt(1000);
+        return random.nextBoolean() ? near : near - 1100;
+    }
+
+    @Test
+    void theFirstGapIsThatOfASearchFromTheBeginning() {
+        int found = 0;
+        for (int seed = 1; seed <= 60; seed++) {
+            Random random = new Random(seed);
+            IntervalTree<String> tree = new IntervalTree<>();
+            boolean[] taken = new boolean[400];
+            for (int i = 0; i < 60; i++) {
+                int first = random.nextInt(390);
+                int last = Math.min(399, first + random.nextInt(8));
+                boolean isFree = true;
+                for (int at = first; at <= last; at++) {
+                    isFree &= !taken[at];
+                }
+                if (isFree) {
+                    tree.insert(first, last, "x");
+                    for (int at = first; at <= last; at++) {
+                        taken[at] = true;
+                    }
+                }
+                int from = random.nextInt(400);
+                int length = 1 + random.nextInt(12);
+                long gap = tree.gap(from, length);
+                int expected = from;
+                while (!isFree(taken, expected, length)) {
+                    expected++;
+                }
+                assertThat(gap).as("seed %d i %d", seed, i).isEqualTo(expected);
+                found++;
+            }
+        }
+        assertThat(found).isEqualTo(3600);
+    }
+
+    private static boolean isFree(boolean[] taken, int first, int length) {
+        for (int at = first; at < first + length; at++) {
+            if (at < taken.length && taken[at]) {
+                return false;
+            }
+        }
+        return true;
+    }
+}

@@ -1,0 +1,339 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.ioasis.iommufd;
+
+import static java.lang.foreign.ValueLayout.JAVA_INT;
+import static java.lang.foreign.ValueLayout.JAVA_LONG;
+
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import java.util.concurrent.atomic.AtomicLong;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A program with memory and descriptors, as a supervisor shows one: its memory is made of files
+ * that it has mapped. One thread.
+ */
+final class TestProgram implements Caller, ProgramMemory {
+    static final long PAGE = 4096;
+
+    /** A file whose pages are what they hold, in any process. */
+    static final class Memory implements PageSource {
+        private final MemorySegment bytes;
+        private int holds;
+
+        Memory(long length) {
+            bytes = Arena.ofAuto().allocate(length, 8);
+        }
+
+        MemorySegment bytes() {
+            return bytes;
+        }
+
+        /** Whether somebody has asked that it stays. */
+        boolean isHeld() {
+            return holds > 0;
+        }
+
+        @Override
+        public void hold() {
+            holds++;
+        }
+
+        @Override
+        public void release() {
+            holds--;
+        }
+
+        @Override
+        public int read(long offset, MemorySegment to, long at, long length) {
+            MemorySegment.copy(bytes, offset, to, at, length);
+            return 0;
+        }
+
+        @Override
+        public int write(long offset, MemorySegment from, long at, long length) {
+            MemorySegment.copy(from, at, bytes, offset, length);
+            return 0;
+        }
+    }
+
+    private record Mapping(long last, Memory memory, long offset, boolean isWritable) {}
+
+    private final TreeMap<Long, Mapping> mappings = new TreeMap<>();
+    private final Map<Integer, OpenFile> served = new HashMap<>();
+    private final Map<Integer, Memory> files = new HashMap<>();
+    private final FailureInjector failures = new FailureInjector();
+    private final LockedMemory locked;
+    private final long scratch;
+    private long nextAddress = 1L << 30;
+    private int nextDescriptor = 3;
+    private int openFiles;
+    boolean isGone;
+    boolean mayLock;
+    String rule = "";
+
+    TestProgram() {
+        this(-1);
+    }
+
+    TestProgram(long limitPages) {
+        locked = new LockedMemory(new AtomicLong(), limitPages);
+        scratch = mmap(new Memory(PAGE), 0, PAGE, true);
+    }
+
+    /** Maps a file somewhere, aligned to 2 MiB. */
+    long mmap(Memory memory, long offset, long length, boolean isWritable) {
+        long address = nextAddress;
+        nextAddress += (length + (1L << 22) - 1) & -(1L << 22);
+        mappings.put(address, new Mapping(address + length - 1, memory, offset, isWritable));
+        return address;
+    }
+
+    /** Fresh memory, writable. */
+    long mmap(long length) {
+        return mmap(new Memory(length), 0, length, true);
+    }
+
+    /** Maps every second page of a file, side by side. */
+    long mmapScattered(Memory memory, int pages) {
+        long address = nextAddress;
+        nextAddress += ((long) pages * PAGE + (1L << 22) - 1) & -(1L << 22);
+        for (int i = 0; i < pages; i++) {
+            long at = address + i * PAGE;
+            mappings.put(at, new Mapping(at + PAGE - 1, memory, 2L * i * PAGE, true));
+        }
+        return address;
+    }
+
+    /** A field of the structure of the last call. */
+    int peek(int offset) {
+        return memoryAt(scratch).bytes.get(JAVA_INT, offset);
+    }
+
+    /** Closes all descriptors of files of ours. */
+    void closeAll() {
+        for (int descriptor : List.copyOf(served.keySet())) {
+            close(descriptor);
+        }
+    }
+
+    /** Takes away the end of a mapping that begins here, or all of it. */
+    void munmapFrom(long address, long from) {
+        Mapping old = mappings.remove(address);
+        if (old != null && from > address) {
+            mappings.put(address, new Mapping(from - 1, old.memory, old.offset, old.isWritable));
+        }
+    }
+
+    /** The memory that an address is in. */
+    Memory memoryAt(long address) {
+        return mapping(address).memory;
+    }
+
+    /** A descriptor of a file. */
+    int open(Memory memory) {
+        files.put(nextDescriptor, memory);
+        return nextDescriptor++;
+    }
+
+    int open(OpenFile file) {
+        served.put(nextDescriptor, file);
+        return nextDescriptor++;
+    }
+
+    OpenFile file(int descriptor, Class<? extends OpenFile> kind) {
+        return kind.cast(served.get(descriptor));
+    }
+
+    void close(int descriptor) {
+        OpenFile file = served.remove(descriptor);
+        if (file != null) {
+            file.release();
+        }
+    }
+
+    /** Files that are kept open for mappings. */
+    int openFiles() {
+        return openFiles;
+    }
+
+    /** A structure in the program's memory, to be given to an ioctl. */
+    Struct struct(int size) {
+        Memory memory = memoryAt(scratch);
+        memory.bytes.fill((byte) 0);
+        memory.bytes.set(JAVA_INT, 0, size);
+        return new Struct(memory.bytes);
+    }
+
+    final class Struct {
+        private final MemorySegment bytes;
+
+        Struct(MemorySegment bytes) {
+            this.bytes = bytes;
+        }
+
+        Struct with(int offset, int value) {
+            bytes.set(JAVA_INT, offset, value);
+            return this;
+        }
+
+        Struct with(int offset, long value) {
+            bytes.set(JAVA_LONG, offset, value);
+            return this;
+        }
+
+        int getInt(int offset) {
+            return bytes.get(JAVA_INT, offset);
+        }
+
+        long getLong(int offset) {
+            return bytes.get(JAVA_LONG, offset);
+        }
+
+        /** What the ioctl returns. */
+        long call(OpenFile file, int number) {
+            return file.ioctl(TestProgram.this, ';' << 8 | number, scratch);
+        }
+    }
+
+    private @Nullable Mapping find(long address) {
+        Map.Entry<Long, Mapping> entry = mappings.floorEntry(address);
+        return entry == null || entry.getValue().last < address ? null : entry.getValue();
+    }
+
+    private Mapping mapping(long address) {
+        Mapping found = find(address);
+        if (found == null) {
+            throw new AssertionError("nothing is mapped at 0x%x".formatted(address));
+        }
+        return found;
+    }
+
+    private long offset(long address) {
+        return mapping(address).offset + address - mappings.floorKey(address);
+    }
+
+    @Override
+    public ProgramMemory memory() {
+        return this;
+    }
+
+    @Override
+    public int read(long address, MemorySegment to, long offset, long length) {
+        return transfer(address, to, offset, length, false);
+    }
+
+    @Override
+    public int write(long address, MemorySegment from, long offset, long length) {
+        return transfer(address, from, offset, length, true);
+    }
+
+    private int transfer(
+            long address, MemorySegment buffer, long at, long length, boolean isWrite) {
+        for (long done = 0; done < length; ) {
+            Mapping mapping = find(address + done);
+            if (mapping == null) {
+                return -Errno.EFAULT.number();
+            }
+            long bytes = Math.min(length - done, mapping.last - (address + done) + 1);
+            if (isWrite) {
+                mapping.memory.write(offset(address + done), buffer, at + done, bytes);
+            } else {
+                mapping.memory.read(offset(address + done), buffer, at + done, bytes);
+            }
+            done += bytes;
+        }
+        return 0;
+    }
+
+    @Override
+    public @Nullable PageRun pages(long address, long length, boolean isWrite) {
+        Mapping mapping = find(address);
+        if (isGone || mapping == null || (isWrite && !mapping.isWritable)) {
+            return null;
+        }
+        return new PageRun(
+                mapping.memory, offset(address), Math.min(length, mapping.last - address + 1));
+    }
+
+    @Override
+    public boolean isGone() {
+        return isGone;
+    }
+
+    @Override
+    public LockedMemory locked() {
+        return locked;
+    }
+
+    @Override
+    public @Nullable OpenFile served(int descriptor) {
+        return served.get(descriptor);
+    }
+
+    @Override
+    public @Nullable ProgramFile file(int descriptor) {
+        Memory memory = files.get(descriptor);
+        if (memory == null) {
+            return null;
+        }
+        openFiles++;
+        return new ProgramFile() {
+            @Override
+            public PageSource source() {
+                return memory;
+            }
+
+            @Override
+            public long size() {
+                return memory.bytes.byteSize();
+            }
+
+            @Override
+            public boolean isWritable() {
+                return true;
+            }
+
+            @Override
+            public void close() {
+                openFiles--;
+            }
+        };
+    }
+
+    @Override
+    public int install(OpenFile file, boolean isCloseOnExec) {
+        return open(file);
+    }
+
+    @Override
+    public MemorySegment window(OpenFile file, long offset, long length) {
+        return windows.computeIfAbsent(offset, _ -> Arena.ofAuto().allocate(length, 8));
+    }
+
+    private final Map<Long, MemorySegment> windows = new HashMap<>();
+
+    @Override
+    public boolean mayLock() {
+        return mayLock;
+    }
+
+    @Override
+    public boolean mayRaiseLimits() {
+        return true;
+    }
+
+    @Override
+    public FailureInjector failures() {
+        return failures;
+    }
+
+    @Override
+    public void refuses(String why) {
+        rule = why;
+    }
+}
