@@ -79,22 +79,22 @@ class VirtioNetTest implements Interrupts {
     }
 
     private void start() {
-        device.status(0);
-        device.status(3);
-        device.driverFeatures(device.deviceFeatures());
-        device.status(11);
+        device.writeStatus(0);
+        device.writeStatus(3);
+        device.writeDriverFeatures(device.deviceFeatures());
+        device.writeStatus(11);
         for (int q = 0; q < 2; q++) {
             enable(q);
         }
-        device.status(15);
+        device.writeStatus(15);
     }
 
     private void enable(int q) {
         long base = BASE + q * RING;
         drivers[q] = new MockDriver(dma.memory(base, MockDriver.footprint(SIZE)), base, SIZE, true);
-        device.queueDesc(q, drivers[q].descAddress());
-        device.queueDriver(q, drivers[q].availAddress());
-        device.queueDevice(q, drivers[q].usedAddress());
+        device.writeQueueDesc(q, drivers[q].descAddress());
+        device.writeQueueDriver(q, drivers[q].availAddress());
+        device.writeQueueDevice(q, drivers[q].usedAddress());
         device.enableQueue(q);
     }
 
@@ -378,7 +378,7 @@ class VirtioNetTest implements Interrupts {
     @Test
     void whatCameBeforeAResetIsNotSeenAfterItAndNothingIsKeptForNobody() {
         arrive(frame(1, 60));
-        device.status(0);
+        device.writeStatus(0);
         assertThat(arrive(frame(2, 60))).isFalse();
         assertThat(net.counters().overrun()).isEqualTo(1);
         start();
