@@ -97,6 +97,7 @@ public abstract class DeviceWork<J extends Job<J>> {
      * @param deviceThread runs tasks later on the device's thread; never at once inside {@code
      *     execute}
      */
+    @SuppressWarnings("this-escape") // the task is run by a later event, and now() is final
     protected DeviceWork(int queueCount, Executor deviceThread) {
         turn = new PostedTask(deviceThread, this::now);
         isAbsent = new boolean[queueCount];

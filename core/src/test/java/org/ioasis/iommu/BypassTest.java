@@ -95,7 +95,7 @@ class BypassTest {
 
         assertThat(m.iommu.isBypassing()).isTrue();
         for (int i = 0; i < 16; i++) {
-            assertThat(write(RAM + i * 0x100)).isEqualTo(Outcome.FAULT);
+            assertThat(write(RAM + i * 0x100L)).isEqualTo(Outcome.FAULT);
         }
         assertThat(m.faults.recent().getLast().explanation())
                 .isEqualTo("the IOMMU has been reset and the device behind the endpoint has not");

@@ -315,8 +315,9 @@ public final class VirtioIommuDevice implements DeviceType {
             events.kicked();
         }
         // A drain delivers as well.
-        boolean isOwed = drainTask.takeOwed() | deliverTask.takeOwed();
-        if (queue == REQUESTQ || isOwed) {
+        boolean isDrainOwed = drainTask.takeOwed();
+        boolean isDeliveryOwed = deliverTask.takeOwed();
+        if (queue == REQUESTQ || isDrainOwed || isDeliveryOwed) {
             drain();
         } else {
             deliver();

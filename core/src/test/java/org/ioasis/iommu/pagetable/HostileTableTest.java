@@ -3,6 +3,7 @@ package org.ioasis.iommu.pagetable;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import java.util.EnumMap;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -118,7 +119,7 @@ class HostileTableTest {
                         return Outcome.OK;
                     }
                 };
-        int[] seen = new int[WalkFault.values().length];
+        Map<WalkFault, Integer> seen = new EnumMap<>(WalkFault.class);
         int most = (format.firstTop() + 1) * Walker.MARK_TRIES;
         long reach = Bits.mask(format.reachLg2(format.firstTop()));
         for (int i = 0; i < 20_000; i++) {
@@ -138,9 +139,9 @@ class HostileTableTest {
             if (isDone) {
                 assertThat(Bits.fits(walk.output(), format.outputBits())).isTrue();
             }
-            seen[walk.fault().ordinal()]++;
+            seen.merge(walk.fault(), 1, Integer::sum);
         }
-        assertThat(seen[WalkFault.TABLE.ordinal()]).isPositive();
+        assertThat(seen).containsKey(WalkFault.TABLE);
     }
 
     @Test

@@ -8,6 +8,8 @@ import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.NavigableMap;
+import java.util.Objects;
 import java.util.Random;
 import java.util.TreeMap;
 import java.util.concurrent.atomic.AtomicReference;
@@ -115,7 +117,7 @@ class PageTableTest {
         int bytes = 1 << 20;
         TableFixture t = new TableFixture(new X86Format(48, true, 52), bytes);
         for (int i = 0; i < 512; i++) {
-            t.mapped((long) i * PAGE, PAGE, (long) (2 * i) * PAGE);
+            t.mapped((long) i * PAGE, PAGE, 2L * i * PAGE);
         }
         t.walks(0);
         long leafTable = t.walk.entryAddress();
@@ -127,7 +129,7 @@ class PageTableTest {
         assertThat(t.walks(0)).isFalse();
         for (int i = 0; i < 512; i++) {
             t.arena.load(leafTable + i * 8L, cell);
-            assertThat(cell.word()).isEqualTo((long) (2 * i) * PAGE | 0x67);
+            assertThat(cell.word()).isEqualTo(2L * i * PAGE | 0x67);
         }
         t.gather.release(t.arena);
         t.isGivenBackWhole();
@@ -216,7 +218,7 @@ class PageTableTest {
         int refused = 0;
         for (int i = 0; i < 4000; i++) {
             long from = random.nextLong(space);
-            long length = 1 + (random.nextLong(1L << random.nextInt(12)));
+            long length = 1 + random.nextLong(1L << random.nextInt(12));
             boolean isLarge = random.nextInt(8) == 0;
             if (isLarge) {
                 from &= -512;
@@ -255,7 +257,7 @@ class PageTableTest {
                     split++;
                 } else {
                     for (long page : within(model, first, last)) {
-                        bytes += model.remove(page).last() - page + 1;
+                        bytes += Objects.requireNonNull(model.remove(page)).last() - page + 1;
                     }
                 }
                 assertThat(t.gather.bytes()).as("seed %d", seed).isEqualTo(bytes);
@@ -273,7 +275,7 @@ class PageTableTest {
         t.isGivenBackWhole();
     }
 
-    private static List<Long> within(TreeMap<Long, Page> model, long first, long last) {
+    private static List<Long> within(NavigableMap<Long, Page> model, long first, long last) {
         List<Long> pages = new ArrayList<>(model.subMap(first, true, last, true).keySet());
         Map.Entry<Long, Page> before = model.lowerEntry(first);
         if (before != null && before.getValue().last() >= first) {
@@ -284,7 +286,7 @@ class PageTableTest {
 
     /** Which pages a range is cut into is worked out anew, by trying every size. */
     private static void add(
-            TableFixture t, TreeMap<Long, Page> model, long first, long last, long output) {
+            TableFixture t, Map<Long, Page> model, long first, long last, long output) {
         long at = first;
         while (at <= last && at >= first) {
             int size = 0;
@@ -301,7 +303,7 @@ class PageTableTest {
         }
     }
 
-    private static void agrees(TableFixture t, TreeMap<Long, Page> model, long seed) {
+    private static void agrees(TableFixture t, Map<Long, Page> model, long seed) {
         TreeMap<Long, Page> found = new TreeMap<>();
         t.table.leaves(
                 t.start(),
@@ -347,8 +349,8 @@ class PageTableTest {
         List<Gather> waiting = new ArrayList<>();
         Random random = new Random(11);
         for (int i = 0; i < 1500; i++) {
-            long from = 1 + random.nextInt(pages - 1);
-            long length = 1 + random.nextInt((int) (pages - from));
+            long from = 1L + random.nextInt(pages - 1);
+            long length = 1L + random.nextInt((int) (pages - from));
             Gather gather = new Gather();
             long first = start + from * page;
             long last = start + (from + length) * page - 1;
