@@ -269,7 +269,9 @@ class RogueTest {
         assertThat(faults.isEmpty()).as("the rate is spent until time passes").isTrue();
         clock.advance(1_000_000_000L);
         shoot(new Volley(Access.WRITE, new Aim.Stride(0, PAGE), 1, 1000));
-        assertThat(faults.recent()).as("16 that were polled, and what waits").hasSize(16 + CAPACITY);
+        assertThat(faults.recent())
+                .as("16 that were polled, and what waits")
+                .hasSize(16 + CAPACITY);
         assertThat(faults.isEmpty()).isFalse();
     }
 
