@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.iommufd;
 
+import static java.lang.foreign.ValueLayout.JAVA_INT;
+import static java.lang.foreign.ValueLayout.JAVA_LONG;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.ioasis.iommufd.MockHost.APERTURE;
 import static org.ioasis.iommufd.MockHost.PAGE;
 import static org.ioasis.iommufd.MockHost.error;
 
+import java.lang.foreign.MemorySegment;
 import org.ioasis.spec.Iommufd;
 import org.ioasis.spec.IommufdTest;
 import org.junit.jupiter.api.AfterEach;
@@ -157,5 +160,41 @@ class IoctlsTest {
         assertThat(host.node.openContexts()).isEqualTo(1);
         host.program.close(descriptor);
         assertThat(host.node.openContexts()).isZero();
+    }
+
+    @Test
+    void atTheLimitOfAllowedRangesTheListIsRefused() {
+        int ioas = host.ioas();
+        long list = host.program.mmap(2 << 20);
+        MemorySegment bytes = host.program.memoryAt(list).bytes();
+        for (long i = 0; i <= 65536; i++) {
+            bytes.set(JAVA_LONG, i * 16, i * 2 * PAGE);
+            bytes.set(JAVA_LONG, i * 16 + 8, i * 2 * PAGE + PAGE - 1);
+        }
+        assertThat(allow(ioas, list, 65536)).isZero();
+        assertThat(allow(ioas, list, 65537)).isEqualTo(error(Errno.ENOMEM));
+    }
+
+    private long allow(int ioas, long list, int count) {
+        return host.program
+                .struct(Iommufd.ALLOW_IOVAS_SIZE)
+                .with(Iommufd.ALLOW_IOVAS_IOAS_ID, ioas)
+                .with(Iommufd.ALLOW_IOVAS_NUM_IOVAS, count)
+                .with(Iommufd.ALLOW_IOVAS_ALLOWED_IOVAS, list)
+                .call(host.file, Iommufd.CMD_IOAS_ALLOW_IOVAS);
+    }
+
+    @Test
+    void aTailIsLookedAtUpToItsLimit() {
+        int limit = 1 << 20;
+        long address = host.program.mmap(limit + PAGE);
+        MemorySegment bytes = host.program.memoryAt(address).bytes();
+        bytes.set(JAVA_INT, Iommufd.DESTROY_ID, 99);
+        int command = ';' << 8 | Iommufd.CMD_DESTROY;
+        bytes.set(JAVA_INT, 0, Iommufd.DESTROY_SIZE + limit);
+        assertThat(host.file.ioctl(host.program, command, address))
+                .isEqualTo(error(Errno.ENOENT));
+        bytes.set(JAVA_INT, 0, Iommufd.DESTROY_SIZE + limit + 1);
+        assertThat(host.file.ioctl(host.program, command, address)).isEqualTo(error(Errno.E2BIG));
     }
 }
