@@ -15,6 +15,9 @@ module org.ioasis.app {
             org.ioasis.compare;
     exports org.ioasis.config;
     exports org.ioasis.guestkit;
+    exports org.ioasis.kind;
+    exports org.ioasis.kind.blk;
+    exports org.ioasis.kind.rng;
     exports org.ioasis.live;
     exports org.ioasis.machine;
     exports org.ioasis.output;

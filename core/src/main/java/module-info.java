@@ -13,6 +13,7 @@ module org.ioasis.core {
     exports org.ioasis.virtio;
     exports org.ioasis.virtio.blk;
     exports org.ioasis.virtio.iommu;
+    exports org.ioasis.virtio.net;
     exports org.ioasis.virtio.rng;
     exports org.ioasis.virtio.rogue;
     exports org.ioasis.virtqueue;

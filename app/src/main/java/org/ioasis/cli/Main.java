@@ -43,6 +43,7 @@ public final class Main {
     /** The command with all its subcommands. */
     public static CommandLine commandLine() {
         CommandLine all = new CommandLine(new Main());
+        ServeCommand.addKinds(all.getSubcommands().get("serve").getCommandSpec());
         ServiceLoader.load(Subcommand.class).forEach(all::addSubcommand);
         return all.setExecutionExceptionHandler((failure, command, _) -> failed(failure, command));
     }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.cli;
 
+import static java.util.stream.Collectors.joining;
+
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
@@ -10,12 +12,17 @@ import org.ioasis.config.ConfigException;
 import org.ioasis.config.ConfigFile;
 import org.ioasis.config.FlagConfig;
 import org.ioasis.config.ServeConfig;
+import org.ioasis.kind.Kinds;
 import org.ioasis.live.TraceConfig;
+import org.ioasis.machine.DeviceKind;
 import org.ioasis.serve.Server;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Model.OptionSpec;
 import picocli.CommandLine.Option;
+import picocli.CommandLine.Spec;
 
 /**
  * {@code ioasis serve}: the devices for a VMM that somebody else starts. Main thread; the end comes
@@ -36,6 +43,8 @@ import picocli.CommandLine.Option;
             "2:wrong arguments, or a configuration with mistakes"
         })
 final class ServeCommand implements Callable<Integer> {
+    @Spec private CommandSpec spec;
+
     @Option(
             names = "--config",
             paramLabel = "FILE",
@@ -48,27 +57,6 @@ final class ServeCommand implements Callable<Integer> {
             paramLabel = "SOCKET",
             description = "Without --config: where the VMM connects the IOMMU.")
     private @Nullable Path iommu;
-
-    @Option(
-            names = "--blk",
-            paramLabel = "SOCKET,file=FILE[,KEY=VALUE...]",
-            description = {
-                "A disk behind the IOMMU; repeatable. endpoint=ID: if left out, its PCI function's number (0x88 for"
-                        + " 00:11.0). alias=ID: a second id, by which the guest knows it behind a PCIe-to-PCI bridge."
-                        + " serial=TEXT. readonly. num_queues=N: request queues, 1 to 64. blk_size=512 or"
-                        + " 4096. nodiscard: the guest cannot give parts of the file back. nolock: FILE is not"
-                        + " locked against other writers. A comma in a value is written twice."
-            })
-    private List<String> disks = List.of();
-
-    @Option(
-            names = "--rng",
-            paramLabel = "SOCKET[,endpoint=ID][,alias=ID][,rogue]",
-            description = {
-                "An entropy device behind the IOMMU; repeatable. endpoint=ID, alias=ID: as for --blk. rogue: `ioasis rogue` can"
-                        + " make it issue accesses that its driver never asked for, to test what stops them."
-            })
-    private List<String> rngs = List.of();
 
     @Option(
             names = "--present",
@@ -146,10 +134,14 @@ final class ServeCommand implements Callable<Integer> {
         Path file = config;
         Path socket = iommu;
         if (file != null) {
-            boolean isDescribed = !disks.isEmpty() || !rngs.isEmpty() || !present.isEmpty();
+            boolean isDescribed = !present.isEmpty();
+            for (DeviceKind kind : Kinds.ALL) {
+                isDescribed |= !devices(kind).isEmpty();
+            }
             if (socket != null || isDescribed || viot != null || msi != null) {
                 throw new UsageException(
-                        "--config describes everything: no --iommu, --blk, --rng, --present, --msi or --viot with it");
+                        "--config describes everything: no --iommu, %s, --present, --msi or --viot with it"
+                                .formatted(options(", ")));
             }
             ServeConfig read = ConfigFile.read(file);
             return new ServeConfig(
@@ -159,16 +151,38 @@ final class ServeCommand implements Callable<Integer> {
         }
         if (socket == null) {
             throw new UsageException(
-                    "what to serve: --config FILE, or --iommu SOCKET and --blk or --rng");
+                    "what to serve: --config FILE, or --iommu SOCKET and " + options(" or "));
         }
-        return FlagConfig.iommu(socket)
-                .disks(disks)
-                .rngs(rngs)
-                .present(present)
-                .msi(msi)
-                .viot(viot)
-                .control(control)
-                .trace(traced)
-                .resolve();
+        FlagConfig flags = FlagConfig.iommu(socket);
+        Kinds.ALL.forEach(kind -> flags.devices(kind, devices(kind)));
+        return flags.present(present).msi(msi).viot(viot).control(control).trace(traced).resolve();
+    }
+
+    /** An option for each kind of device. */
+    static void addKinds(CommandSpec serve) {
+        for (DeviceKind kind : Kinds.ALL) {
+            serve.addOption(
+                    OptionSpec.builder(option(kind))
+                            .paramLabel(kind.optionLabel())
+                            .description(kind.optionHelp().toArray(new String[0]))
+                            .type(List.class)
+                            .auxiliaryTypes(String.class)
+                            .arity("1")
+                            .build());
+        }
+    }
+
+    private static String option(DeviceKind kind) {
+        return "--" + kind.key();
+    }
+
+    private static String options(String between) {
+        return Kinds.ALL.stream().map(ServeCommand::option).collect(joining(between));
+    }
+
+    /** What was given for the devices of one kind. */
+    private List<String> devices(DeviceKind kind) {
+        List<String> given = spec.findOption(option(kind)).getValue();
+        return given == null ? List.of() : given;
     }
 }

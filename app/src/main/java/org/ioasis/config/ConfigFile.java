@@ -13,7 +13,6 @@ import java.util.regex.Pattern;
 import org.ioasis.config.Draft.DeviceDraft;
 import org.ioasis.config.Draft.Ids;
 import org.ioasis.config.Draft.IommuDraft;
-import org.ioasis.config.Draft.Kind;
 import org.ioasis.config.Draft.MachineDraft;
 import org.ioasis.config.Draft.Present;
 import org.ioasis.config.Problem.Place;
@@ -21,12 +20,11 @@ import org.ioasis.iommu.EndpointProperties;
 import org.ioasis.iommu.IommuOptions;
 import org.ioasis.iommu.ReservedRegion;
 import org.ioasis.iommu.ReservedWindows;
+import org.ioasis.kind.Kinds;
 import org.ioasis.live.TraceConfig;
+import org.ioasis.machine.DeviceKind;
 import org.ioasis.machine.Machine;
 import org.ioasis.memory.GuestMemory;
-import org.ioasis.virtio.blk.BlkBlocks;
-import org.ioasis.virtio.blk.BlkErasing;
-import org.ioasis.virtio.blk.BlkSettings;
 import org.ioasis.virtio.iommu.Injection;
 import org.jspecify.annotations.Nullable;
 import org.tomlj.Toml;
@@ -150,7 +148,7 @@ public final class ConfigFile {
 
     private IommuDraft iommu(TableReader iommu) {
         String name = iommu.string("name");
-        Path socket = iommu.requiredPath("socket");
+        Path socket = iommu.requiredPathOrFolder("socket");
         int slot = slot(iommu);
         IommuOptions usual = IommuOptions.DEFAULT;
         long mask = iommu.unsigned("page_size_mask", 64, usual.pageSizeMask());
@@ -180,11 +178,10 @@ public final class ConfigFile {
                         iommu.integer("endpoint_mappings_max", 1, 1L << 32, mappings),
                         tableBytes(iommu, "endpoint_tables_max", tables));
         List<DeviceDraft> devices = new ArrayList<>();
-        for (TableReader disk : iommu.tables("blk")) {
-            devices.add(device(disk, blk(disk)));
-        }
-        for (TableReader rng : iommu.tables("rng")) {
-            devices.add(device(rng, new Kind.Rng(rng.bool("rogue", false))));
+        for (DeviceKind kind : Kinds.ALL) {
+            for (TableReader device : iommu.tables(kind.key())) {
+                addDevice(devices, device, kind);
+            }
         }
         Present present = new Present(iommu.ids("present"), usualEndpoint);
         List<Injection> injections = injections(iommu);
@@ -218,19 +215,28 @@ public final class ConfigFile {
         return injections;
     }
 
-    private DeviceDraft device(TableReader device, Kind kind) {
-        DeviceDraft draft =
-                new DeviceDraft(
-                        device.place(),
-                        device.string("name"),
-                        device.requiredPath("socket"),
-                        device.unsigned("endpoint", 32, -1),
-                        aliases(device),
-                        slot(device),
-                        properties(device),
-                        kind);
+    private void addDevice(List<DeviceDraft> devices, TableReader device, DeviceKind kind) {
+        DeviceKind.Described described = kind.read(device);
+        String name = device.string("name");
+        Path socket = device.requiredPathOrFolder("socket");
+        long endpoint = device.unsigned("endpoint", 32, -1);
+        List<Ids> aliases = aliases(device);
+        int slot = slot(device);
+        EndpointProperties properties = properties(device);
         device.finish();
-        return draft;
+        if (described != null) {
+            devices.add(
+                    new DeviceDraft(
+                            device.place(),
+                            name,
+                            socket,
+                            endpoint,
+                            aliases,
+                            slot,
+                            properties,
+                            kind,
+                            described));
+        }
     }
 
     private static List<Ids> aliases(TableReader device) {
@@ -239,58 +245,6 @@ public final class ConfigFile {
             device.problem("aliases", "an alias is one id");
         }
         return aliases;
-    }
-
-    private static Kind.Blk blk(TableReader disk) {
-        return new Kind.Blk(
-                disk.requiredPath("file"),
-                !disk.bool("readonly", false),
-                disk.bool("lock", true),
-                disk.string("serial"),
-                settings(disk));
-    }
-
-    private static BlkSettings settings(TableReader disk) {
-        BlkSettings usual = BlkSettings.of("");
-        int queueSize = (int) disk.integer("queue_size", 4, 1024, usual.queueSizeMax());
-        if (Integer.bitCount(queueSize) != 1) {
-            disk.problem("queue_size", "must be a power of two, not " + queueSize);
-            queueSize = usual.queueSizeMax();
-        }
-        int segMax = (int) disk.integer("seg_max", 1, queueSize - 2, queueSize - 2);
-        int sizeMax = (int) disk.integer("size_max", 4096, Integer.MAX_VALUE, usual.sizeMax());
-        return new BlkSettings(
-                usual.serial(),
-                (int) disk.integer("num_queues", 1, BlkSettings.QUEUE_LIMIT, usual.queueCount()),
-                queueSize,
-                usual.requestLimit(),
-                usual.chunkBytes(),
-                segMax,
-                sizeMax,
-                blocks(disk),
-                disk.bool("discard", true) ? usual.erasing() : BlkErasing.NO_DISCARD);
-    }
-
-    private static BlkBlocks blocks(TableReader disk) {
-        BlkBlocks blocks = BlkBlocks.OF_512;
-        long size = disk.unsigned("blk_size", 32, blocks.size());
-        if (size == BlkBlocks.OF_4096.size()) {
-            blocks = BlkBlocks.OF_4096;
-        } else if (size != blocks.size()) {
-            disk.problem("blk_size", "must be 512 or 4096, not " + size);
-        }
-        TableReader topology = disk.table("topology");
-        if (topology == null) {
-            return blocks;
-        }
-        BlkBlocks shaped =
-                new BlkBlocks(
-                        blocks.size(),
-                        (int) topology.integer("physical_block_exp", 0, 8, 0),
-                        (int) topology.integer("min_io_size", 1, 0xffff, 1),
-                        (int) topology.integer("opt_io_size", 0, Integer.MAX_VALUE, 0));
-        topology.finish();
-        return shaped;
     }
 
     private EndpointProperties properties(TableReader endpoint) {

@@ -22,12 +22,8 @@ import org.ioasis.iommu.EndpointProperties;
 import org.ioasis.iommu.IommuOptions;
 import org.ioasis.iommu.ReservedRegion;
 import org.ioasis.live.Unsigned;
-import org.ioasis.machine.DeviceOptions;
-import org.ioasis.machine.DiskOptions;
-import org.ioasis.machine.RngOptions;
-import org.ioasis.spec.VirtioBlk;
+import org.ioasis.machine.DeviceKind;
 import org.ioasis.topology.Viot;
-import org.ioasis.virtio.blk.BlkSettings;
 import org.ioasis.virtio.iommu.Injection;
 import org.jspecify.annotations.Nullable;
 
@@ -130,22 +126,8 @@ final class Draft {
             List<Ids> aliases,
             int slot,
             EndpointProperties properties,
-            Kind kind) {}
-
-    /** What only one kind of device has. */
-    sealed interface Kind {
-        /** A disk; its settings have no serial number yet. */
-        record Blk(
-                Path file,
-                boolean isWritable,
-                boolean isLocked,
-                @Nullable String serial,
-                BlkSettings settings)
-                implements Kind {}
-
-        /** An entropy device. */
-        record Rng(boolean isRogue) implements Kind {}
-    }
+            DeviceKind kind,
+            DeviceKind.Described described) {}
 
     private final List<Problem> problems;
     private final Set<Path> sockets = new HashSet<>();
@@ -208,7 +190,7 @@ final class Draft {
         }
         Set<String> names = new HashSet<>();
         List<IommuConfig> iommus = new ArrayList<>();
-        Numbers numbers = new Numbers();
+        Map<DeviceKind, Integer> numbers = new HashMap<>();
         for (IommuDraft iommu : machine.iommus) {
             String name = iommu.name != null ? iommu.name : "iommu" + iommus.size();
             checkName(iommu.place, name, names);
@@ -216,7 +198,8 @@ final class Draft {
             Map<Long, String> endpoints = new HashMap<>();
             List<DeviceConfig> devices = new ArrayList<>();
             for (DeviceDraft device : iommu.devices) {
-                String usual = numbers.nameOf(device.kind);
+                int number = numbers.merge(device.kind, 1, Integer::sum) - 1;
+                String usual = device.kind.usualName() + number;
                 String deviceName = device.name != null ? device.name : usual;
                 checkName(device.place, deviceName, names);
                 check(device, iommu.options);
@@ -233,7 +216,10 @@ final class Draft {
                             "%s and %s have the same endpoint 0x%x behind %s"
                                     .formatted(other, deviceName, endpoint, name));
                 }
-                devices.add(new DeviceConfig(options(device, deviceName, (int) endpoint), bdf));
+                DeviceKind.Place place =
+                        new DeviceKind.Place(
+                                deviceName, device.socket, (int) endpoint, device.properties);
+                devices.add(new DeviceConfig(device.described.at(place), bdf));
             }
             List<PresentConfig> present = present(iommu, endpoints);
             int count = devices.size() + present.size();
@@ -289,37 +275,6 @@ final class Draft {
                 .toList();
     }
 
-    /** Counts the devices of a machine by their kind. */
-    private static final class Numbers {
-        private int disks;
-        private int rngs;
-
-        /** The name of the next of that kind, unless it has another. */
-        String nameOf(Kind kind) {
-            return switch (kind) {
-                case Kind.Blk _ -> "disk" + disks++;
-                case Kind.Rng _ -> "rng" + rngs++;
-            };
-        }
-    }
-
-    private static DeviceOptions options(DeviceDraft device, String name, int endpoint) {
-        return switch (device.kind) {
-            case Kind.Blk blk ->
-                    new DiskOptions(
-                            name,
-                            blk.file,
-                            blk.isWritable,
-                            blk.isLocked,
-                            device.socket,
-                            endpoint,
-                            device.properties,
-                            blk.settings.withSerial(serial(blk, name)));
-            case Kind.Rng rng ->
-                    new RngOptions(name, device.socket, endpoint, device.properties, rng.isRogue);
-        };
-    }
-
     private void checkName(Place place, String name, Set<String> names) {
         if (!name.matches(NAME)) {
             problem(place, "\"" + name + "\" is not a name: " + NAME);
@@ -346,9 +301,7 @@ final class Draft {
 
     private void check(DeviceDraft device, IommuOptions options) {
         checkSocket(device.place, device.socket);
-        if (device.kind instanceof Kind.Blk blk) {
-            check(device.place, blk);
-        }
+        device.described.check(text -> problem(device.place, text));
         long mask = device.properties.pageSizeMask();
         if (mask != 0 && (mask & options.pageSizeMask()) == 0) {
             problem(
@@ -366,36 +319,6 @@ final class Draft {
         if (regions.stream().filter(r -> r.kind() == ReservedRegion.Kind.MSI).count() > 1) {
             problem(device.place, "more than one MSI region");
         }
-    }
-
-    private void check(Place place, Kind.Blk disk) {
-        if (!Files.exists(disk.file)) {
-            problem(place, "there is no file " + disk.file);
-        } else if (Files.isDirectory(disk.file)) {
-            problem(place, disk.file + " is a folder");
-        } else if (!Files.isReadable(disk.file)
-                || (disk.isWritable && !Files.isWritable(disk.file))) {
-            problem(
-                    place,
-                    "no permission to %s %s"
-                            .formatted(disk.isWritable ? "write" : "read", disk.file));
-        }
-        String serial = disk.serial;
-        if (serial != null && !BlkSettings.isSerial(serial)) {
-            problem(
-                    place,
-                    "serial \"%s\" is not up to %d ASCII characters"
-                            .formatted(serial, VirtioBlk.ID_BYTES));
-        }
-    }
-
-    /** What was chosen, or the name as far as it fits; empty where neither is possible. */
-    private static String serial(Kind.Blk disk, String name) {
-        String chosen =
-                disk.serial != null
-                        ? disk.serial
-                        : name.substring(0, Math.min(name.length(), VirtioBlk.ID_BYTES));
-        return BlkSettings.isSerial(chosen) ? chosen : "";
     }
 
     /** The slots of a machine's root bus. */

@@ -11,7 +11,6 @@ import java.util.Map;
 import org.ioasis.config.Draft.DeviceDraft;
 import org.ioasis.config.Draft.Ids;
 import org.ioasis.config.Draft.IommuDraft;
-import org.ioasis.config.Draft.Kind;
 import org.ioasis.config.Draft.MachineDraft;
 import org.ioasis.config.Draft.Present;
 import org.ioasis.config.Problem.Place;
@@ -19,11 +18,10 @@ import org.ioasis.iommu.EndpointProperties;
 import org.ioasis.iommu.IommuOptions;
 import org.ioasis.live.TraceConfig;
 import org.ioasis.live.Unsigned;
+import org.ioasis.machine.DeviceKeys;
+import org.ioasis.machine.DeviceKind;
 import org.ioasis.machine.Machine;
 import org.ioasis.memory.GuestMemory;
-import org.ioasis.virtio.blk.BlkBlocks;
-import org.ioasis.virtio.blk.BlkErasing;
-import org.ioasis.virtio.blk.BlkSettings;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -35,8 +33,7 @@ public final class FlagConfig {
     private final List<Problem> problems = new ArrayList<>();
 
     private final Path iommu;
-    private List<String> disks = List.of();
-    private List<String> rngs = List.of();
+    private final Map<DeviceKind, List<String>> devices = new LinkedHashMap<>();
     private List<String> present = List.of();
     private EndpointProperties usualEndpoint = Machine.X86_ENDPOINT;
     private @Nullable Path viot;
@@ -53,19 +50,13 @@ public final class FlagConfig {
     }
 
     /**
-     * @param options each {@code SOCKET,file=FILE} and more; a comma inside of a value is written
-     *     twice
+     * Devices of one kind; kinds come in the order of these calls.
+     *
+     * @param options each {@code SOCKET}, then {@code KEY=VALUE} and {@code KEY}; a comma inside of
+     *     a value is written twice
      */
-    public FlagConfig disks(List<String> options) {
-        disks = List.copyOf(options);
-        return this;
-    }
-
-    /**
-     * @param options each {@code SOCKET} and more
-     */
-    public FlagConfig rngs(List<String> options) {
-        rngs = List.copyOf(options);
+    public FlagConfig devices(DeviceKind kind, List<String> options) {
+        devices.put(kind, List.copyOf(options));
         return this;
     }
 
@@ -119,9 +110,8 @@ public final class FlagConfig {
      * @throws ConfigException with everything that is wrong
      */
     public ServeConfig resolve() throws ConfigException {
-        List<DeviceDraft> devices = new ArrayList<>();
-        disks.forEach(text -> add(devices, "--blk " + text, text, true));
-        rngs.forEach(text -> add(devices, "--rng " + text, text, false));
+        List<DeviceDraft> drafts = new ArrayList<>();
+        devices.forEach((kind, options) -> options.forEach(text -> add(drafts, kind, text)));
         List<Ids> ids = new ArrayList<>();
         for (String text : present) {
             Ids parsed = Ids.parse(text);
@@ -138,7 +128,7 @@ public final class FlagConfig {
                         iommu,
                         0,
                         IommuOptions.DEFAULT,
-                        devices,
+                        drafts,
                         new Present(ids, usualEndpoint),
                         List.of());
         MachineDraft machine =
@@ -153,17 +143,17 @@ public final class FlagConfig {
         return config;
     }
 
-    private void add(List<DeviceDraft> devices, String option, String text, boolean isDisk) {
-        Words words = new Words(option, text);
-        long endpoint = words.number("endpoint", Draft.U32_MAX, -1);
-        long alias = words.number("alias", Draft.U32_MAX, -1);
-        Kind kind = isDisk ? blk(words) : new Kind.Rng(words.flag("rogue"));
+    private void add(List<DeviceDraft> drafts, DeviceKind kind, String text) {
+        Words words = new Words("--" + kind.key() + " " + text, text);
+        long endpoint = words.integer("endpoint", 0, Draft.U32_MAX, -1);
+        long alias = words.integer("alias", 0, Draft.U32_MAX, -1);
+        DeviceKind.Described described = kind.read(words);
         words.finish();
         Path socket = words.path("");
-        if (socket == null || kind == null) {
-            words.problem(isDisk ? "needs a socket and file=FILE" : "needs a socket");
-        } else {
-            devices.add(
+        if (socket == null) {
+            words.problem("needs a socket");
+        } else if (described != null) {
+            drafts.add(
                     new DeviceDraft(
                             PLACE,
                             null,
@@ -172,40 +162,16 @@ public final class FlagConfig {
                             alias < 0 ? List.of() : List.of(new Ids(alias, alias)),
                             0,
                             usualEndpoint,
-                            kind));
+                            kind,
+                            described));
         }
-    }
-
-    private static Kind.@Nullable Blk blk(Words words) {
-        Path file = words.path("file");
-        String serial = words.text("serial");
-        boolean isWritable = !words.flag("readonly");
-        boolean isLocked = !words.flag("nolock");
-        BlkSettings settings = BlkSettings.of("");
-        long queues = words.number("num_queues", BlkSettings.QUEUE_LIMIT, 1);
-        if (queues == 0) {
-            words.problem("num_queues must be at least 1");
-        } else {
-            settings = settings.withQueues((int) queues);
-        }
-        long blockSize =
-                words.number("blk_size", BlkBlocks.OF_4096.size(), BlkBlocks.OF_512.size());
-        if (blockSize == BlkBlocks.OF_4096.size()) {
-            settings = settings.withBlocks(BlkBlocks.OF_4096);
-        } else if (blockSize != BlkBlocks.OF_512.size()) {
-            words.problem("blk_size must be 512 or 4096, not " + blockSize);
-        }
-        if (words.flag("nodiscard")) {
-            settings = settings.withErasing(BlkErasing.NO_DISCARD);
-        }
-        return file == null ? null : new Kind.Blk(file, isWritable, isLocked, serial, settings);
     }
 
     /**
      * The parts of one option: its first, whose key is empty, then {@code KEY=VALUE} or {@code
      * KEY}. What is asked for is known; {@link #finish} reports the others.
      */
-    private final class Words {
+    private final class Words implements DeviceKeys {
         private final String option;
         private final Map<String, String> values = new LinkedHashMap<>();
         private final List<String> known = new ArrayList<>();
@@ -229,8 +195,13 @@ public final class FlagConfig {
             problems.add(new Problem(PLACE, option + ": " + text));
         }
 
-        /** The value of {@code key}, or null. */
-        @Nullable String text(String key) {
+        @Override
+        public void problem(String key, String text) {
+            problem(key + " " + text);
+        }
+
+        @Override
+        public @Nullable String string(String key) {
             String word = values.get(key);
             if (!key.isEmpty()) {
                 known.add(key + "=");
@@ -247,13 +218,31 @@ public final class FlagConfig {
             return value;
         }
 
-        boolean flag(String key) {
-            known.add(key);
-            return values.remove(key, key);
+        @Override
+        public boolean bool(String key, boolean otherwise) {
+            String word = otherwise ? "no" + key : key;
+            known.add(word);
+            return values.remove(word, word) != otherwise;
         }
 
-        @Nullable Path path(String key) {
-            String value = text(key);
+        @Override
+        public @Nullable Path requiredPath(String key) {
+            if (!values.containsKey(key)) {
+                known.add(key + "=");
+                problem("needs " + key + "=");
+                return null;
+            }
+            return path(key);
+        }
+
+        @Override
+        public @Nullable DeviceKeys table(String key) {
+            return null;
+        }
+
+        @Override
+        public @Nullable Path path(String key) {
+            String value = string(key);
             try {
                 return value == null ? null : Path.of(value);
             } catch (InvalidPathException e) {
@@ -262,22 +251,26 @@ public final class FlagConfig {
             }
         }
 
-        /** A number of 0 to {@code max}. */
-        long number(String key, long max, long otherwise) {
-            String value = text(key);
+        @Override
+        public long integer(String key, long min, long max, long otherwise) {
+            String value = string(key);
             if (value == null) {
                 return otherwise;
             }
             try {
-                return Unsigned.parse(value, max);
-            } catch (NumberFormatException e) {
-                problem("%s must be a number up to %d, not \"%s\"".formatted(key, max, value));
-                return otherwise;
+                long number = Unsigned.parse(value, max);
+                if (number >= min) {
+                    return number;
+                }
+            } catch (NumberFormatException _) {
+                // Told below.
             }
+            problem(key, "must be a number of %d to %d, not \"%s\"".formatted(min, max, value));
+            return otherwise;
         }
 
-        /** Reports what nobody asked for. */
-        void finish() {
+        @Override
+        public void finish() {
             values.forEach((key, word) -> {
                 if (!key.isEmpty()) {
                     problem(

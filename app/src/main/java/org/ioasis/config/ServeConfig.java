@@ -81,7 +81,7 @@ public record ServeConfig(
     }
 
     /** One device at its place on the bus. */
-    public record DeviceConfig(DeviceOptions options, int bdf) {}
+    public record DeviceConfig(DeviceOptions<?> options, int bdf) {}
 
     /**
      * An endpoint that is answered for and whose accesses do not come through us: a function of the

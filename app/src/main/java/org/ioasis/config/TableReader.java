@@ -10,6 +10,7 @@ import java.util.TreeSet;
 import org.ioasis.config.Draft.Ids;
 import org.ioasis.config.Problem.Place;
 import org.ioasis.live.Unsigned;
+import org.ioasis.machine.DeviceKeys;
 import org.jspecify.annotations.Nullable;
 import org.tomlj.TomlArray;
 import org.tomlj.TomlPosition;
@@ -20,7 +21,7 @@ import org.tomlj.TomlTable;
  * reports the others. What is wrong is noted with its place and read as if it were not there. One
  * thread.
  */
-final class TableReader {
+final class TableReader implements DeviceKeys {
     private final TomlTable table;
     private final Place place;
     private final Path folder;
@@ -51,7 +52,8 @@ final class TableReader {
         return position == null ? place : new Place(position.line(), position.column());
     }
 
-    void problem(String key, String text) {
+    @Override
+    public void problem(String key, String text) {
         problems.add(new Problem(place(key), key + ": " + text));
     }
 
@@ -61,7 +63,8 @@ final class TableReader {
     }
 
     /** Reports the keys that nobody asked for. */
-    void finish() {
+    @Override
+    public void finish() {
         for (String key : table.keySet()) {
             if (!known.contains(key)) {
                 problem(key, "not known here; known are " + String.join(", ", known));
@@ -81,7 +84,8 @@ final class TableReader {
         };
     }
 
-    @Nullable String string(String key) {
+    @Override
+    public @Nullable String string(String key) {
         Object value = value(key);
         if (value == null || value instanceof String) {
             return (String) value;
@@ -95,7 +99,8 @@ final class TableReader {
         return value == null ? otherwise : value;
     }
 
-    @Nullable Path path(String key) {
+    @Override
+    public @Nullable Path path(String key) {
         String value = string(key);
         if (value == null) {
             return null;
@@ -112,18 +117,24 @@ final class TableReader {
         return null;
     }
 
-    /** A path that must be there; a problem and {@code folder} if it is not. */
-    Path requiredPath(String key) {
+    @Override
+    public @Nullable Path requiredPath(String key) {
         if (table.get(List.of(key)) == null) {
             known.add(key);
             problems.add(new Problem(place, key + " is missing"));
-            return folder;
+            return null;
         }
-        Path path = path(key);
+        return path(key);
+    }
+
+    /** As {@link #requiredPath}, but the folder in place of null. */
+    Path requiredPathOrFolder(String key) {
+        Path path = requiredPath(key);
         return path == null ? folder : path;
     }
 
-    boolean bool(String key, boolean otherwise) {
+    @Override
+    public boolean bool(String key, boolean otherwise) {
         Object value = value(key);
         if (value == null) {
             return otherwise;
@@ -136,7 +147,8 @@ final class TableReader {
     }
 
     /** An integer {@code min..max}, signed. */
-    long integer(String key, long min, long max, long otherwise) {
+    @Override
+    public long integer(String key, long min, long max, long otherwise) {
         Object value = value(key);
         if (value == null) {
             return otherwise;
@@ -214,7 +226,8 @@ final class TableReader {
     }
 
     /** The table of that name, or null. */
-    @Nullable TableReader table(String key) {
+    @Override
+    public @Nullable TableReader table(String key) {
         Object value = value(key);
         if (value == null) {
             return null;

@@ -24,7 +24,6 @@ import org.ioasis.loop.Polled;
 import org.ioasis.machine.EndpointDevice;
 import org.ioasis.machine.IommuUnit;
 import org.ioasis.machine.Machine;
-import org.ioasis.machine.Rng;
 import org.ioasis.memory.Access;
 import org.ioasis.sys.Epoll;
 import org.ioasis.sys.Errno;
@@ -301,9 +300,9 @@ public final class Control implements AutoCloseable, Acceptor.Clients {
         for (Machine machine : machines) {
             for (IommuUnit iommu : machine.iommus()) {
                 for (EndpointDevice device : iommu.devices()) {
-                    if (device instanceof Rng rng && rng.rogue().isPresent()) {
-                        rogues.put(machine.name() + "/" + rng.name(), rng.rogue().get());
-                    }
+                    device.rogue()
+                            .ifPresent(rogue ->
+                                    rogues.put(machine.name() + "/" + device.name(), rogue));
                 }
             }
         }

@@ -148,6 +148,9 @@ final class DumpText {
                                 counts.bypassed(),
                                 counts.bypassedAfterAttach(),
                                 counts.faults()));
+        StringJoiner work = new StringJoiner(", ");
+        endpoint.work().forEach((name, count) -> work.add(name + " " + count));
+        out.append("      work: ").append(work).append('\n');
     }
 
     private static String session(ServedInfo server) {

@@ -105,6 +105,7 @@ public record MachineView(
      * @param id of the endpoint, {@code 0..2^32-1}
      * @param domain that it is attached to, or -1
      * @param isIdentity that is a bypass domain
+     * @param work what the device has done, by the name of what is counted
      */
     public record EndpointView(
             String name,
@@ -115,7 +116,8 @@ public record MachineView(
             boolean wasAttached,
             long domain,
             boolean isIdentity,
-            EndpointCounts counts) {}
+            EndpointCounts counts,
+            Map<String, Long> work) {}
 
     /**
      * An endpoint that is only answered for.
@@ -202,7 +204,8 @@ public record MachineView(
                 device.endpoint().wasAttached(),
                 domain,
                 device.endpoint().attachment().kind() == Kind.IDENTITY,
-                device.accesses());
+                device.accesses(),
+                device.work());
     }
 
     private static Map<RequestType, Map<Status, Long>> requests(RequestCounts counts) {

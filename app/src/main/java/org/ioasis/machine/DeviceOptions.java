@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.machine;
 
+import java.io.IOException;
 import java.nio.file.Path;
 import org.ioasis.iommu.EndpointProperties;
 
-/** How one device behind an IOMMU is built, whatever its kind. Immutable. */
-public sealed interface DeviceOptions permits DiskOptions, RngOptions {
+/**
+ * How one device behind an IOMMU is built, whatever its kind. Immutable.
+ *
+ * @param <D> what it is then
+ */
+public interface DeviceOptions<D extends EndpointDevice> {
     /** What reports call it. */
     String name();
 
@@ -19,4 +24,11 @@ public sealed interface DeviceOptions permits DiskOptions, RngOptions {
     int endpoint();
 
     EndpointProperties properties();
+
+    /**
+     * Builds it. Nothing is left of what this class has opened if that fails.
+     *
+     * @throws IOException something on the host cannot be opened or made
+     */
+    D build(DevicePort port) throws IOException;
 }

@@ -3,10 +3,9 @@ package org.ioasis.machine;
 
 import java.io.IOException;
 import java.nio.file.Path;
-import java.security.SecureRandom;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Optional;
+import java.util.concurrent.Executor;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.TimeUnit;
@@ -40,14 +39,8 @@ import org.ioasis.sys.EngineMemory;
 import org.ioasis.vfiouser.SessionLimits;
 import org.ioasis.vfiouser.VfioUserServer;
 import org.ioasis.virtio.DeviceType;
-import org.ioasis.virtio.blk.BlkSettings;
-import org.ioasis.virtio.blk.FileStore;
-import org.ioasis.virtio.blk.VirtioBlk;
 import org.ioasis.virtio.iommu.RequestType;
 import org.ioasis.virtio.iommu.VirtioIommuDevice;
-import org.ioasis.virtio.rng.VirtioRng;
-import org.ioasis.virtio.rogue.Rogue;
-import org.jspecify.annotations.Nullable;
 
 /**
  * The devices of one virtual machine: its IOMMUs and what is behind each, every one a vfio-user
@@ -81,7 +74,6 @@ public final class Machine implements AutoCloseable {
     private final EventLoop loop;
     private final ExecutorService io;
     private final List<IommuUnit> iommus = new ArrayList<>();
-    private final List<Disk> disks = new ArrayList<>();
     private final List<EngineMemory> tables = new ArrayList<>();
 
     /**
@@ -183,46 +175,25 @@ public final class Machine implements AutoCloseable {
     }
 
     /**
-     * Adds a disk behind {@code behind}. Before {@link #start}.
+     * Adds a device behind {@code behind}. Before {@link #start}.
      *
      * @throws IllegalArgumentException the endpoint's id is taken, or there are too many
-     * @throws IOException the file cannot be opened or the socket not made
+     * @throws IOException something of the host's cannot be opened, or the socket not made
      */
-    public Disk addDisk(IommuUnit behind, DiskOptions options) throws IOException {
-        BlkSettings settings = options.settings();
-        FileStore store = DiskFile.open(options);
+    public <D extends EndpointDevice> D add(IommuUnit behind, DeviceOptions<D> options)
+            throws IOException {
+        Port port = new Port(behind, options);
         boolean isAdded = false;
         try {
-            Port port = new Port(behind, options);
-            VirtioBlk blk = new VirtioBlk(store, settings, io, port.tasks);
-            VirtioPciFunction function = port.function(blk, Pci.CLASS_STORAGE_SCSI);
-            Served server = port.serve(function);
-            Disk disk = new Disk(options.name(), port.endpoint, blk, store, function, server);
-            behind.add(disk);
-            disks.add(disk);
+            D device = options.build(port);
+            behind.add(device);
             isAdded = true;
-            return disk;
+            return device;
         } finally {
             if (!isAdded) {
-                store.close();
+                behind.engine().unplug(port.endpoint, () -> {});
             }
         }
-    }
-
-    /**
-     * Adds an entropy device with the host's random bytes. Before {@link #start}; errors as for
-     * {@link #addDisk(IommuUnit, DiskOptions)}.
-     */
-    public Rng addRng(IommuUnit behind, RngOptions options) throws IOException {
-        Port port = new Port(behind, options);
-        VirtioRng rng = new VirtioRng(new SecureRandom()::nextBytes, port.tasks);
-        VirtioPciFunction function = port.function(rng, Pci.CLASS_OTHER);
-        Served server = port.serve(function);
-        Optional<Rogue> rogue =
-                options.isRogue() ? Optional.of(new Rogue(port.dma, port.tasks)) : Optional.empty();
-        Rng added = new Rng(options.name(), port.endpoint, rng, function, server, rogue);
-        behind.add(added);
-        return added;
     }
 
     /**
@@ -244,23 +215,46 @@ public final class Machine implements AutoCloseable {
         return served;
     }
 
-    /** Where a device meets its IOMMU, the guest's memory and the VMM, while it is being built. */
-    private final class Port {
-        final Endpoint endpoint;
-        final Dma dma;
-        final SessionTasks tasks = new SessionTasks(loop);
+    private final class Port implements DevicePort {
+        private final Endpoint endpoint;
+        private final Dma dma;
+        private final SessionTasks tasks = new SessionTasks(loop);
         private final GuestMemory memory = new GuestMemory(guards, limits.regions());
-        private final IommuUnit behind;
         private final Path socket;
 
-        Port(IommuUnit behind, DeviceOptions options) {
-            this.behind = behind;
+        Port(IommuUnit behind, DeviceOptions<?> options) {
             endpoint = behind.engine().plug(options.endpoint(), options.properties());
             dma = behind.engine().dma(endpoint, memory, guard);
             socket = options.socket();
         }
 
-        VirtioPciFunction function(DeviceType type, int classCode) {
+        @Override
+        public Endpoint endpoint() {
+            return endpoint;
+        }
+
+        @Override
+        public Dma dma() {
+            return dma;
+        }
+
+        @Override
+        public Executor tasks() {
+            return tasks;
+        }
+
+        @Override
+        public Executor io() {
+            return io;
+        }
+
+        @Override
+        public EventLoop loop() {
+            return loop;
+        }
+
+        @Override
+        public VirtioPciFunction function(DeviceType type, int classCode) {
             return new VirtioPciFunction(
                     type,
                     dma,
@@ -272,17 +266,9 @@ public final class Machine implements AutoCloseable {
                     classCode);
         }
 
-        Served serve(VirtioPciFunction function) throws IOException {
-            boolean isServed = false;
-            try {
-                Served server = served(socket, function, memory, tasks);
-                isServed = true;
-                return server;
-            } finally {
-                if (!isServed) {
-                    behind.engine().unplug(endpoint, () -> {});
-                }
-            }
+        @Override
+        public Served serve(VirtioPciFunction function) throws IOException {
+            return served(socket, function, memory, tasks);
         }
     }
 
@@ -312,8 +298,13 @@ public final class Machine implements AutoCloseable {
         loop.start();
     }
 
-    public List<Disk> disks() {
-        return List.copyOf(disks);
+    /** Its devices of one kind, in the order of adding to each IOMMU. */
+    public <D extends EndpointDevice> List<D> devices(Class<D> kind) {
+        return iommus.stream()
+                .flatMap(iommu -> iommu.devices().stream())
+                .filter(kind::isInstance)
+                .map(kind::cast)
+                .toList();
     }
 
     /** How many requests to all IOMMUs were of this type and ended so. */
@@ -420,8 +411,10 @@ public final class Machine implements AutoCloseable {
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
         }
-        for (Disk disk : disks) {
-            disk.store().close();
+        for (IommuUnit iommu : iommus) {
+            for (EndpointDevice device : iommu.devices()) {
+                device.close();
+            }
         }
         // The end of a session has dropped all domains, and nothing reaches a table but through
         // one; but a loop that hangs may be in the middle of anything.
@@ -434,15 +427,5 @@ public final class Machine implements AutoCloseable {
                 reserved.close();
             }
         }
-    }
-
-    /** The disk with this name, or null. */
-    public @Nullable Disk disk(String name) {
-        for (Disk disk : disks) {
-            if (disk.name().equals(name)) {
-                return disk;
-            }
-        }
-        return null;
     }
 }

@@ -14,8 +14,8 @@ import org.ioasis.guestkit.Host;
 import org.ioasis.guestkit.UnavailableException;
 import org.ioasis.iommu.Status;
 import org.ioasis.iommu.fault.Fault;
+import org.ioasis.kind.blk.Disk;
 import org.ioasis.live.MachineView;
-import org.ioasis.machine.Disk;
 import org.ioasis.machine.Machine;
 import org.ioasis.virtio.iommu.RequestType;
 import org.ioasis.vm.GuestEvent;
@@ -103,7 +103,7 @@ public final class DiskRun {
         problems.addAll(
                 Verdict.problems(
                         guest,
-                        machine.disks(),
+                        machine.devices(Disk.class),
                         new Verdict.Findings(
                                 setup.hash(),
                                 scenario.checks(),
@@ -143,7 +143,7 @@ public final class DiskRun {
                         GuestTask.FS_SERIAL, "fs",
                         GuestTask.RESULT_SERIAL, "result");
         List<RunReport.DiskReport> reports = new ArrayList<>();
-        for (Disk disk : machine.disks()) {
+        for (Disk disk : machine.devices(Disk.class)) {
             String role = roles.getOrDefault(disk.name(), disk.name());
             GuestReport.Disk seen =
                     guest.disks().getOrDefault(role, new GuestReport.Disk("", "none", "", ""));

@@ -21,10 +21,10 @@ import org.ioasis.guestkit.Provisioner;
 import org.ioasis.guestkit.UnavailableException;
 import org.ioasis.iommu.EndpointCounts;
 import org.ioasis.iommu.IommuOptions;
+import org.ioasis.kind.blk.DiskOptions;
 import org.ioasis.live.MachineView;
 import org.ioasis.live.Trace;
 import org.ioasis.loop.IdlePolicy;
-import org.ioasis.machine.DiskOptions;
 import org.ioasis.machine.Machine;
 import org.ioasis.topology.Viot;
 import org.ioasis.vm.Accel;
@@ -242,7 +242,7 @@ public final class GuestSetup implements AutoCloseable {
                 machine.addIommu("iommu" + i, iommuOptions, iommuSocket(workspace, i));
             }
             for (Place place : places) {
-                machine.addDisk(
+                machine.add(
                         machine.iommus().get(place.iommu()),
                         DiskOptions.of(
                                 place.name(),

@@ -6,7 +6,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
 import org.ioasis.iommu.EndpointCounts;
-import org.ioasis.machine.Disk;
+import org.ioasis.kind.blk.Disk;
 import org.ioasis.vm.GuestReport;
 import org.ioasis.vm.SeededDisk;
 

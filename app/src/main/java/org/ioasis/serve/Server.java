@@ -14,10 +14,8 @@ import org.ioasis.live.Control;
 import org.ioasis.live.Trace;
 import org.ioasis.live.TraceConfig;
 import org.ioasis.loop.IdlePolicy;
-import org.ioasis.machine.DiskOptions;
 import org.ioasis.machine.IommuUnit;
 import org.ioasis.machine.Machine;
-import org.ioasis.machine.RngOptions;
 import org.ioasis.output.OutputFile;
 import org.ioasis.output.OutputKind;
 import org.ioasis.sys.Errno;
@@ -89,10 +87,7 @@ public final class Server implements AutoCloseable {
             }
             for (DeviceConfig device : iommu.devices()) {
                 try {
-                    switch (device.options()) {
-                        case DiskOptions disk -> machine.addDisk(unit, disk);
-                        case RngOptions rng -> machine.addRng(unit, rng);
-                    }
+                    machine.add(unit, device.options());
                 } catch (ErrnoException e) {
                     throw explained(device.options().socket(), e);
                 }

@@ -54,6 +54,7 @@ final class Rules {
         MAY_USE.put("virtqueue", List.of("memory", "spec"));
         MAY_USE.put("virtio", List.of("virtqueue", "memory", "spec"));
         MAY_USE.put("virtio.blk", List.of("virtio", "virtqueue", "memory", "spec"));
+        MAY_USE.put("virtio.net", List.of("virtio", "virtqueue", "memory", "spec"));
         MAY_USE.put("virtio.rng", List.of("virtio", "virtqueue", "memory", "spec"));
         // The misbehaving device has nothing but the way to memory that any device has.
         MAY_USE.put("virtio.rogue", List.of("memory"));
@@ -78,11 +79,13 @@ final class Rules {
         MAY_USE.put("guestkit", List.of());
         MAY_USE.put("vm", List.of("guestkit"));
         MAY_USE.put("machine", all);
+        // Machines know that there are kinds, and none of them; so does whoever goes by the list.
+        MAY_USE.put("kind", plus(all, "machine"));
         MAY_USE.put("output", List.of("sys"));
         MAY_USE.put("live", plus(all, "machine", "output"));
-        MAY_USE.put("config", plus(all, "machine", "live"));
+        MAY_USE.put("config", plus(all, "machine", "kind", "live"));
         MAY_USE.put("serve", plus(all, "vm", "machine", "config", "live", "output"));
-        MAY_USE.put("run", plus(all, "guestkit", "vm", "machine", "live"));
+        MAY_USE.put("run", plus(all, "guestkit", "vm", "machine", "kind", "live"));
         // Looks at devices from outside, as a driver does; only their numbers are shared.
         // Runs programs that were made elsewhere; knows none of our devices.
         MAY_USE.put("selftests", List.of("guestkit", "program", "iommufd", "sys"));
@@ -93,6 +96,7 @@ final class Rules {
                         "guestkit",
                         "vm",
                         "machine",
+                        "kind",
                         "selftests",
                         "run",
                         "config",
@@ -100,7 +104,8 @@ final class Rules {
                         "serve",
                         "output"));
         // One more command, which cli finds as a service.
-        MAY_USE.put("compare", plus(all, "guestkit", "vm", "machine", "run", "cli", "output"));
+        MAY_USE.put(
+                "compare", plus(all, "guestkit", "vm", "machine", "kind", "run", "cli", "output"));
         // Measures what app puts together; nothing uses it.
         MAY_USE.put("bench", plus(all, "machine"));
         // Tries the handshakes of core between threads; nothing uses it.

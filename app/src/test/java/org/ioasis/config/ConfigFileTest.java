@@ -24,10 +24,13 @@ import org.ioasis.config.ServeConfig.PresentConfig;
 import org.ioasis.iommu.EndpointProperties;
 import org.ioasis.iommu.IommuOptions;
 import org.ioasis.iommu.ReservedRegion;
+import org.ioasis.kind.blk.BlkKind;
+import org.ioasis.kind.blk.DiskOptions;
+import org.ioasis.kind.rng.RngKind;
+import org.ioasis.kind.rng.RngOptions;
 import org.ioasis.live.TraceConfig;
-import org.ioasis.machine.DiskOptions;
+import org.ioasis.machine.DeviceKind;
 import org.ioasis.machine.Machine;
-import org.ioasis.machine.RngOptions;
 import org.ioasis.topology.DeviceTree;
 import org.ioasis.topology.Viot;
 import org.ioasis.topology.ViotReport;
@@ -41,6 +44,9 @@ import org.junit.jupiter.api.io.TempDir;
 
 /** Configurations with mistakes, then good ones. */
 class ConfigFileTest {
+    private static final DeviceKind BLK = new BlkKind();
+    private static final DeviceKind RNG = new RngKind();
+
     @TempDir Path folder;
 
     @BeforeEach
@@ -366,7 +372,7 @@ class ConfigFileTest {
         }
         assertThat(
                         FlagConfig.iommu(folder.resolve("i.sock"))
-                                .rngs(List.of(folder + "/r.sock"))
+                                .devices(RNG, List.of(folder + "/r.sock"))
                                 .msi("none")
                                 .resolve()
                                 .machines()
@@ -641,14 +647,16 @@ class ConfigFileTest {
         Path odd = Files.write(folder.resolve("a,b.img"), new byte[512]);
         ServeConfig config =
                 FlagConfig.iommu(folder.resolve("i.sock"))
-                        .disks(
+                        .devices(
+                                BLK,
                                 List.of(
                                         folder.resolve("a.sock")
                                                 + ",file="
                                                 + odd.toString().replace(",", ",,")
                                                 + ",endpoint=0x20,serial=root,readonly,num_queues=2,"
                                                 + "blk_size=4096,nodiscard"))
-                        .rngs(
+                        .devices(
+                                RNG,
                                 List.of(
                                         folder.resolve("r.sock") + ",rogue",
                                         folder.resolve("s.sock") + ""))
@@ -679,13 +687,15 @@ class ConfigFileTest {
                         ConfigException.class,
                         () ->
                                 FlagConfig.iommu(folder.resolve("no/i.sock"))
-                                        .disks(
+                                        .devices(
+                                                BLK,
                                                 List.of(
                                                         "x.sock",
                                                         "y.sock,file=a,colour=red,endpoint=q",
                                                         "z.sock,file=a,num_queues=0,blk_size=1024,readonly=1",
                                                         "z.sock,file=a,file=b,serial="))
-                                        .rngs(
+                                        .devices(
+                                                RNG,
                                                 List.of(
                                                         ",rogue=yes",
                                                         "r.sock,file=a,endpoint=0x100000000"))
@@ -693,14 +703,14 @@ class ConfigFileTest {
 
         assertThat(refused.problems().stream().map(Problem::text))
                 .contains(
-                        "--blk x.sock: needs a socket and file=FILE",
+                        "--blk x.sock: needs file=",
                         "--blk y.sock,file=a,colour=red,endpoint=q: \"colour=red\" is not known; known"
-                                + " are endpoint=, alias=, file=, serial=, readonly, nolock, num_queues=, blk_size=,"
-                                + " nodiscard",
-                        "--blk y.sock,file=a,colour=red,endpoint=q: endpoint must be a number up to"
-                                + " 4294967295, not \"q\"",
+                                + " are endpoint=, alias=, file=, serial=, readonly, nolock, queue_size=,"
+                                + " seg_max=, size_max=, num_queues=, blk_size=, nodiscard",
+                        "--blk y.sock,file=a,colour=red,endpoint=q: endpoint must be a number of 0"
+                                + " to 4294967295, not \"q\"",
                         "--blk z.sock,file=a,num_queues=0,blk_size=1024,readonly=1: num_queues must be"
-                                + " at least 1",
+                                + " a number of 1 to 64, not \"0\"",
                         "--blk z.sock,file=a,num_queues=0,blk_size=1024,readonly=1: blk_size must be"
                                 + " 512 or 4096, not 1024",
                         "--blk z.sock,file=a,file=b,serial=: \"file=b\" comes after another one",
@@ -709,8 +719,8 @@ class ConfigFileTest {
                         "--rng ,rogue=yes: needs a socket",
                         "--rng r.sock,file=a,endpoint=0x100000000: \"file=a\" is not known; known are"
                                 + " endpoint=, alias=, rogue",
-                        "--rng r.sock,file=a,endpoint=0x100000000: endpoint must be a number up to"
-                                + " 4294967295, not \"0x100000000\"",
+                        "--rng r.sock,file=a,endpoint=0x100000000: endpoint must be a number of 0"
+                                + " to 4294967295, not \"0x100000000\"",
                         "there is no file a",
                         "there is no folder for the socket " + folder.resolve("no/i.sock"));
     }

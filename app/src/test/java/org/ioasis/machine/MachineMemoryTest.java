@@ -13,6 +13,8 @@ import org.ioasis.iommu.Iommu;
 import org.ioasis.iommu.IommuOptions;
 import org.ioasis.iommu.Status;
 import org.ioasis.iommu.mapping.MapFlags;
+import org.ioasis.kind.blk.Disk;
+import org.ioasis.kind.blk.DiskOptions;
 import org.ioasis.loop.IdlePolicy;
 import org.ioasis.virtio.blk.BlkErasing;
 import org.ioasis.virtio.blk.BlkSettings;
@@ -82,12 +84,11 @@ final class MachineMemoryTest {
             assertThat(machine.iommus()).hasSize(1);
 
             IommuUnit unit = machine.iommus().getFirst();
-            assertThatThrownBy(() ->
-                            machine.addDisk(unit, DiskOptions.of("d", file, true, nowhere, 7)))
+            assertThatThrownBy(() -> machine.add(unit, DiskOptions.of("d", file, true, nowhere, 7)))
                     .isInstanceOf(IOException.class);
             assertThat(unit.engine().endpoint(7)).isNull();
             Path somewhere = folder.resolve("disk.sock");
-            Disk disk = machine.addDisk(unit, DiskOptions.of("d", file, true, somewhere, 7));
+            Disk disk = machine.add(unit, DiskOptions.of("d", file, true, somewhere, 7));
             assertThat(disk.endpoint().id()).isEqualTo(7);
         }
     }
@@ -115,6 +116,6 @@ final class MachineMemoryTest {
                         endpoint,
                         Machine.X86_ENDPOINT,
                         BlkSettings.of("").withErasing(erasing));
-        return machine.addDisk(machine.iommus().getFirst(), options).store().canDeallocate();
+        return machine.add(machine.iommus().getFirst(), options).store().canDeallocate();
     }
 }

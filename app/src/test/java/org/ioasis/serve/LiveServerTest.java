@@ -21,8 +21,11 @@ import java.util.concurrent.CountDownLatch;
 import java.util.stream.Stream;
 import org.ioasis.config.FlagConfig;
 import org.ioasis.config.ServeConfig;
+import org.ioasis.kind.blk.BlkKind;
+import org.ioasis.kind.rng.RngKind;
 import org.ioasis.live.ControlClient;
 import org.ioasis.live.TraceConfig;
+import org.ioasis.machine.DeviceKind;
 import org.ioasis.spec.Virtio;
 import org.ioasis.sys.Fd;
 import org.ioasis.sys.Mapping;
@@ -36,6 +39,9 @@ import org.junit.jupiter.api.Test;
 
 /** A whole server over its sockets: what it answers while a VMM and a guest come, err and go. */
 class LiveServerTest {
+    private static final DeviceKind BLK = new BlkKind();
+    private static final DeviceKind RNG = new RngKind();
+
     private static final int ENDPOINT = 0x88;
     private static final long DISK_RINGS = 0x20000;
 
@@ -80,8 +86,13 @@ class LiveServerTest {
 
     private ServeConfig config(boolean isJson, String... rngs) throws Exception {
         return FlagConfig.iommu(folder.resolve("iommu.sock"))
-                .disks(List.of(folder.resolve("disk.sock") + ",file=" + folder.resolve("disk.img")))
-                .rngs(Stream.of(rngs).map(rng -> folder.resolve(rng).toString()).toList())
+                .devices(
+                        BLK,
+                        List.of(
+                                folder.resolve("disk.sock")
+                                        + ",file="
+                                        + folder.resolve("disk.img")))
+                .devices(RNG, Stream.of(rngs).map(rng -> folder.resolve(rng).toString()).toList())
                 .trace(TraceConfig.of(trace, isJson, 1))
                 .resolve();
     }
@@ -184,7 +195,7 @@ class LiveServerTest {
         start(false);
         ServeConfig second =
                 FlagConfig.iommu(folder.resolve("other.sock"))
-                        .rngs(List.of(folder.resolve("disk.sock").toString()))
+                        .devices(RNG, List.of(folder.resolve("disk.sock").toString()))
                         .viot(folder.resolve("other.viot"))
                         .resolve();
 
@@ -238,7 +249,9 @@ class LiveServerTest {
         Path image = Files.write(folder.resolve("other.img"), new byte[512]);
         ServeConfig other =
                 FlagConfig.iommu(folder.resolve("other.sock"))
-                        .disks(List.of(folder.resolve("d.sock") + ",endpoint=0x99,file=" + image))
+                        .devices(
+                                BLK,
+                                List.of(folder.resolve("d.sock") + ",endpoint=0x99,file=" + image))
                         .control(folder.resolve("other-control.sock"))
                         .resolve();
         try (Server second = Server.start(other)) {
@@ -264,7 +277,8 @@ class LiveServerTest {
         start(false);
         ServeConfig second =
                 FlagConfig.iommu(folder.resolve("other.sock"))
-                        .disks(
+                        .devices(
+                                BLK,
                                 List.of(
                                         "%s,file=%s,readonly"
                                                 .formatted(
@@ -388,7 +402,8 @@ class LiveServerTest {
         server =
                 Server.start(
                         FlagConfig.iommu(folder.resolve("iommu.sock"))
-                                .disks(
+                                .devices(
+                                        BLK,
                                         List.of(
                                                 folder.resolve("disk.sock")
                                                         + ",file="
@@ -456,7 +471,8 @@ class LiveServerTest {
     private ServeConfig behindBridge(String... disks) throws Exception {
         Files.write(folder.resolve("d2.img"), new byte[512]);
         return FlagConfig.iommu(folder.resolve("iommu.sock"))
-                .disks(
+                .devices(
+                        BLK,
                         Stream.of(disks)
                                 .map(disk ->
                                         folder

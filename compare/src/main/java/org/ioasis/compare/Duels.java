@@ -9,10 +9,10 @@ import java.util.List;
 import org.ioasis.guestkit.Cleanup;
 import org.ioasis.guestkit.Host;
 import org.ioasis.guestkit.Qemu;
+import org.ioasis.kind.rng.RngOptions;
 import org.ioasis.loop.IdlePolicy;
 import org.ioasis.machine.IommuUnit;
 import org.ioasis.machine.Machine;
-import org.ioasis.machine.RngOptions;
 import org.ioasis.virtio.rogue.Rogue;
 import org.ioasis.vm.QemuCommand;
 import org.ioasis.vm.Workspace;
@@ -96,6 +96,6 @@ final class Duels {
         }
         RngOptions dma =
                 new RngOptions("dma", dmaSocket, Requests.DMA_ENDPOINT, Machine.X86_ENDPOINT, true);
-        return machine.addRng(iommu, dma).rogue().orElseThrow();
+        return machine.add(iommu, dma).rogue().orElseThrow();
     }
 }

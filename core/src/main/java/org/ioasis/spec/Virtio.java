@@ -42,6 +42,9 @@ public final class Virtio {
     /** One queue can be reset. 2.6.1. */
     public static final long F_RING_RESET = 1L << 40;
 
+    /** Device id of a network device. 5. */
+    public static final int DEVICE_ID_NETWORK = 1;
+
     /** Device id of a block device. 5. */
     public static final int DEVICE_ID_BLOCK = 2;
 

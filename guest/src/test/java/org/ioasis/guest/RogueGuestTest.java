@@ -27,13 +27,13 @@ import org.ioasis.guestkit.KernelChoice;
 import org.ioasis.guestkit.Provisioner;
 import org.ioasis.iommu.IommuOptions;
 import org.ioasis.iommu.Status;
+import org.ioasis.kind.blk.Disk;
+import org.ioasis.kind.blk.DiskOptions;
+import org.ioasis.kind.rng.Rng;
+import org.ioasis.kind.rng.RngOptions;
 import org.ioasis.live.MachineView;
 import org.ioasis.loop.IdlePolicy;
-import org.ioasis.machine.Disk;
-import org.ioasis.machine.DiskOptions;
 import org.ioasis.machine.Machine;
-import org.ioasis.machine.Rng;
-import org.ioasis.machine.RngOptions;
 import org.ioasis.memory.Access;
 import org.ioasis.topology.Viot;
 import org.ioasis.virtio.iommu.RequestType;
@@ -90,7 +90,7 @@ class RogueGuestTest {
                 Path control = workspace.emptyDisk("control.img", 4096);
                 Disk unused = disk(machine, workspace, 4, "control", control, false);
                 Rng rogue =
-                        machine.addRng(
+                        machine.add(
                                 machine.iommus().getFirst(),
                                 new RngOptions(
                                         "rng",
@@ -143,7 +143,7 @@ class RogueGuestTest {
             boolean isWritable)
             throws IOException {
         Path socket = workspace.file("disk" + slot + ".sock");
-        return machine.addDisk(
+        return machine.add(
                 machine.iommus().getFirst(),
                 DiskOptions.of(name, file, isWritable, socket, Viot.bdf(0, slot, 0)));
     }

@@ -13,6 +13,7 @@ import java.util.stream.Stream;
 import org.ioasis.guestkit.Cleanup;
 import org.ioasis.guestkit.Host;
 import org.ioasis.iommu.Iommu;
+import org.ioasis.kind.blk.Disk;
 import org.ioasis.live.MachineView;
 import org.ioasis.machine.Machine;
 import org.ioasis.run.GuestSetup;
@@ -131,7 +132,8 @@ class VmmDeathTest {
     private static void awaitNoSession(Machine machine) throws InterruptedException {
         long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(LIMIT_SECONDS);
         while (machine.iommus().getFirst().server().hasSession()
-                || machine.disks().stream().anyMatch(disk -> disk.server().hasSession())) {
+                || machine.devices(Disk.class).stream()
+                        .anyMatch(disk -> disk.server().hasSession())) {
             assertThat(System.nanoTime() - deadline)
                     .as(MachineView.of(machine).text())
                     .isNegative();

@@ -423,7 +423,8 @@ public final class VirtioPciFunction implements PciFunction, Interrupts {
                     device.resetQueue(queue);
                 }
             }
-            case DESC_LOW -> device.writeQueueDesc(queue, withWindow(device.queueDesc(queue), 0, value));
+            case DESC_LOW ->
+                    device.writeQueueDesc(queue, withWindow(device.queueDesc(queue), 0, value));
             case DESC_HIGH ->
                     device.writeQueueDesc(queue, withWindow(device.queueDesc(queue), 1, value));
             case DRIVER_LOW ->

@@ -38,9 +38,8 @@ public final class Bits {
      * first} until the range ends or a larger one fits.
      */
     public static long pageCount(long sizes, long first, long last, long output, int pageLg2) {
-        long pages =
-                (last - first >>> pageLg2)
-                        + ((last - first & mask(pageLg2)) == mask(pageLg2) ? 1 : 0);
+        long length = last - first;
+        long pages = (length >>> pageLg2) + ((length & mask(pageLg2)) == mask(pageLg2) ? 1 : 0);
         long larger = sizes & ~mask(pageLg2 + 1);
         if (pageLg2 == Long.SIZE - 1 || larger == 0) {
             return pages;
@@ -52,8 +51,8 @@ public final class Bits {
         boolean fits =
                 (first & mask(next)) != 0
                         && ((first ^ output) & mask(next)) == 0
-                        && Long.compareUnsigned(last - first, before) > 0
-                        && Long.compareUnsigned(last - first - before - 1, mask(next)) >= 0;
+                        && Long.compareUnsigned(length, before) > 0
+                        && Long.compareUnsigned(length - before - 1, mask(next)) >= 0;
         return fits ? (before >>> pageLg2) + 1 : pages;
     }
 }

@@ -142,8 +142,8 @@ final class Builder {
             if (best != Bits.NONE) {
                 pieceLast = runLast(level, at, last, out, best);
                 int itemLg2 = format.itemLg2(level);
-                int inPage = (1 << best - itemLg2) - 1;
-                int items = (int) (pieceLast - at >>> itemLg2) + 1;
+                int inPage = (1 << (best - itemLg2)) - 1;
+                int items = (int) ((pieceLast - at) >>> itemLg2) + 1;
                 for (int i = 0; i < items; i++) {
                     long page = out + ((long) (i & ~inPage) << itemLg2);
                     arena.setRelease(

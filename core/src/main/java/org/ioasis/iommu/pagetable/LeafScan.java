@@ -45,7 +45,7 @@ final class LeafScan {
                 last,
                 (entryAt, level, at, entry) -> {
                     int pageLg2 = format.leafLg2(entry, level);
-                    int items = 1 << pageLg2 - format.itemLg2(level);
+                    int items = 1 << (pageLg2 - format.itemLg2(level));
                     boolean isDirty = false;
                     // Written if any item of the page says so.
                     for (int i = 0; i < items; i++) {

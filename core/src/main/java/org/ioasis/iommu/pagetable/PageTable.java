@@ -224,7 +224,7 @@ public final class PageTable {
         if (!isOrdered(first, last)) {
             return PageTableStatus.RANGE;
         }
-        if (((first | last + 1) & Bits.mask(format.pageLg2())) != 0) {
+        if (((first | (last + 1)) & Bits.mask(format.pageLg2())) != 0) {
             return PageTableStatus.MISFIT;
         }
         return PageTableStatus.OK;

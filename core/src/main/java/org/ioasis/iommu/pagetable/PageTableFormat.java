@@ -121,7 +121,8 @@ public abstract class PageTableFormat {
     /** The address that {@code offset} is the selecting part of. */
     public final long iova(long offset) {
         boolean isUpper =
-                half == Half.UPPER || half == Half.BOTH && (offset >>> (inputBits - 1) & 1) != 0;
+                half == Half.UPPER
+                        || (half == Half.BOTH && ((offset >>> (inputBits - 1)) & 1) != 0);
         return isUpper ? offset | ~Bits.mask(inputBits) : offset;
     }
 

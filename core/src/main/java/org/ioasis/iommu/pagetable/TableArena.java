@@ -93,7 +93,7 @@ public final class TableArena implements TableAccess {
     }
 
     private boolean contains(long at) {
-        return Long.compareUnsigned(at - address, size) < 0 && (at & Long.BYTES - 1) == 0;
+        return Long.compareUnsigned(at - address, size) < 0 && (at & (Long.BYTES - 1)) == 0;
     }
 
     /** The word; for the thread that owns the tables. */
@@ -113,7 +113,7 @@ public final class TableArena implements TableAccess {
 
     /** True if {@code count} more tables can be taken now. */
     boolean has(long count, int sizeLg2) {
-        if (count > limit - held >>> sizeLg2) {
+        if (count > (limit - held) >>> sizeLg2) {
             return false;
         }
         // Below the limit room can still be missing: free tables of other sizes stay what they are.
@@ -124,7 +124,7 @@ public final class TableArena implements TableAccess {
 
     private static long align(long unit, int sizeLg2) {
         long mask = Bits.mask(sizeLg2 - UNIT_LG2);
-        return unit + mask & ~mask;
+        return (unit + mask) & ~mask;
     }
 
     /** A table without entries. The caller has asked {@link #has}. */
@@ -177,6 +177,6 @@ public final class TableArena implements TableAccess {
     }
 
     private int unit(long table) {
-        return (int) (table - address >>> UNIT_LG2);
+        return (int) ((table - address) >>> UNIT_LG2);
     }
 }

@@ -51,7 +51,7 @@ final class Unmapper {
             if (kind == EntryKind.LEAF) {
                 int pageLg2 = format.leafLg2(entry, level);
                 pieceLast = at | Bits.mask(pageLg2);
-                int items = 1 << pageLg2 - itemLg2;
+                int items = 1 << (pageLg2 - itemLg2);
                 for (int i = 0; i < items; i++) {
                     arena.setRelease(entryAt + (long) i * Long.BYTES, 0);
                 }
@@ -89,7 +89,7 @@ final class Unmapper {
     /** Gathers a table that nothing leads to any more, with all below it. */
     private void gatherTree(long table, int level, long first, Gather gather) {
         int itemLg2 = format.itemLg2(level);
-        int entries = 1 << format.tableLg2() - 3;
+        int entries = 1 << (format.tableLg2() - 3);
         int i = 0;
         while (i < entries) {
             long entry = arena.get(table + (long) i * Long.BYTES);
@@ -99,7 +99,7 @@ final class Unmapper {
             if (kind == EntryKind.LEAF) {
                 int pageLg2 = format.leafLg2(entry, level);
                 gather.removed(format.iova(at), format.iova(at | Bits.mask(pageLg2)));
-                i += (1 << pageLg2 - itemLg2) - 1;
+                i += (1 << (pageLg2 - itemLg2)) - 1;
             } else if (kind == EntryKind.TABLE) {
                 gatherTree(format.table(entry, level), level - 1, at, gather);
             }

@@ -71,7 +71,7 @@ public final class Walker {
             if (kind == EntryKind.LEAF) {
                 int pageLg2 = format.leafLg2(entry, level);
                 walk.pageLg2 = pageLg2;
-                walk.output = format.output(entry, level) | offset & Bits.mask(pageLg2);
+                walk.output = format.output(entry, level) | (offset & Bits.mask(pageLg2));
                 walk.rights = allowed;
                 if (!Bits.fits(walk.output, format.outputBits())) {
                     return walk.fail(WalkFault.ADDRESS_SIZE);

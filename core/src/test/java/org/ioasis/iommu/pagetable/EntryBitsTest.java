@@ -4,6 +4,8 @@ package org.ioasis.iommu.pagetable;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import org.ioasis.iommu.pagetable.format.Amdv1Format;
+import org.ioasis.iommu.pagetable.format.ArmFormat;
+import org.ioasis.iommu.pagetable.format.VtdSecondStageFormat;
 import org.ioasis.iommu.pagetable.format.X86Format;
 import org.junit.jupiter.api.Test;
 
@@ -104,5 +106,64 @@ class EntryBitsTest {
         assertThat(narrow.kind(0x7f_ffff_f001L, 0)).isEqualTo(EntryKind.LEAF);
         assertThat(narrow.kind(0x80_0000_0001L, 0)).isEqualTo(EntryKind.INVALID);
         assertThat(narrow.kind(0x80_0000_0001L, 2)).isEqualTo(EntryKind.INVALID);
+    }
+
+    @Test
+    void vtdEntriesArePresentIfTheyCanBeReadOrWritten() {
+        PageTableFormat vtd = new VtdSecondStageFormat(48, 46, false);
+        assertThat(vtd.tableEntry(0x1234_5000L, 3)).isEqualTo(0x1234_5003L);
+        assertThat(leaf(vtd, 0x1234_5000L, 0, 12, READ)).isEqualTo(0x1234_5001L);
+        assertThat(leaf(vtd, 0x20_0000L, 1, 21, READ | WRITE)).isEqualTo(0x20_0083L);
+        PageTableFormat snooping = new VtdSecondStageFormat(48, 46, true);
+        assertThat(leaf(snooping, 0x4000_0000L, 2, 30, WRITE)).isEqualTo(0x4000_0882L);
+        assertThat(vtd.attributes(0)).isEqualTo(PageTableFormat.NO_ATTRIBUTES);
+        assertThat(vtd.kind(0x1234_5080L, 1)).isEqualTo(EntryKind.EMPTY);
+        assertThat(vtd.kind(0x20_1081L, 1)).as("no PAT here").isEqualTo(EntryKind.INVALID);
+        assertThat(vtd.kind(0x83, 3)).isEqualTo(EntryKind.INVALID);
+        assertThat(vtd.kind(0x3fff_ffff_f001L, 0)).isEqualTo(EntryKind.LEAF);
+        assertThat(vtd.kind(0x4000_0000_0001L, 0)).isEqualTo(EntryKind.INVALID);
+        assertThat(vtd.marked(0x1003, EntryKind.LEAF, true)).isEqualTo(0x1303);
+    }
+
+    @Test
+    void armStage1PagesBeginCleanAndReadOnlyUntilWritten() {
+        PageTableFormat arm = ArmFormat.stage1(12, 48, 48, Half.LOWER);
+        int data = READ | WRITE;
+        assertThat(arm.tableEntry(0x1234_5000L, 3)).isEqualTo(0x1234_5003L);
+        // XN 54, DBM 51, nG 11, AF 10, SH 9:8 inner, AP[2] 7, AttrIndx 1, page
+        assertThat(leaf(arm, 0x1234_5000L, 0, 12, data)).isEqualTo(0x0048_0000_1234_5f87L);
+        assertThat(leaf(arm, 0x1234_5000L, 0, 12, READ)).isEqualTo(0x0040_0000_1234_5f87L);
+        // A block ends in 01, and is for the user with AP[1].
+        assertThat(leaf(arm, 0x20_0000L, 1, 21, Rights.ALL)).isEqualTo(0x0008_0000_0020_0fc5L);
+        long attributes = arm.attributes(READ);
+        // The third of sixteen contiguous pages: bit 52, its own part of the output.
+        long third = arm.leafEntry(0x1_0000L, 0, 16, attributes, 2);
+        assertThat(third).isEqualTo(0x0050_0000_0001_2f87L);
+        assertThat(arm.output(third, 0)).isEqualTo(0x1_0000L);
+        long written = arm.marked(0x0048_0000_1234_5f87L, EntryKind.LEAF, true);
+        assertThat(written).isEqualTo(0x0048_0000_1234_5f07L);
+        assertThat(arm.isDirty(written)).isTrue();
+        assertThat(arm.isDirty(0x0048_0000_1234_5f87L)).isFalse();
+        assertThat(arm.isDirty(0x0000_0000_1234_5f07L)).as("without DBM").isFalse();
+        assertThat(arm.kind(0x1234_5f05L, 0)).as("no block").isEqualTo(EntryKind.INVALID);
+        assertThat(arm.kind(0x1, 3)).as("no block of 512 GiB").isEqualTo(EntryKind.INVALID);
+        assertThat(arm.rights(0x7000_0000_0000_0003L, 1)).isEqualTo(READ);
+    }
+
+    @Test
+    void armStage2HasItsOwnRightsAndTablesSideBySide() {
+        PageTableFormat arm = ArmFormat.stage2(12, 40, 40);
+        // XN 54, DBM 51, AF, SH inner, S2AP read, MemAttr 1111, page
+        assertThat(leaf(arm, 0x5000, 0, 12, READ | WRITE)).isEqualTo(0x0048_0000_0000_577fL);
+        assertThat(leaf(arm, 0x5000, 0, 12, READ)).isEqualTo(0x0040_0000_0000_577fL);
+        assertThat(arm.marked(0x0048_0000_0000_577fL, EntryKind.LEAF, true))
+                .isEqualTo(0x0048_0000_0000_57ffL);
+        // 40 bits begin at ARM's level 1, with two tables; 43 bits with sixteen.
+        assertThat(arm.firstTop()).isEqualTo(2);
+        assertThat(arm.topLg2(2)).isEqualTo(13);
+        PageTableFormat sixteen = ArmFormat.stage2(12, 43, 43);
+        assertThat(sixteen.firstTop()).isEqualTo(2);
+        assertThat(sixteen.topLg2(2)).isEqualTo(16);
+        assertThat(ArmFormat.stage2(12, 44, 44).firstTop()).isEqualTo(3);
     }
 }

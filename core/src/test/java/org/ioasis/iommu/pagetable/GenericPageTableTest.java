@@ -542,6 +542,10 @@ class GenericPageTableTest {
     void aRangeAcrossABoundaryOfSizesIsMappedWhole(PageTableFormat format) {
         TableFixture t = new TableFixture(format);
         long first = t.start() + 0xfef8_0000L;
+        if (format.pageLg2() > 12) {
+            assertThat(t.map(first, 0x2_0000, 0x20_8b95_d000L)).isEqualTo(PageTableStatus.MISFIT);
+            return;
+        }
         t.mapped(first, 0x2_0000, 0x20_8b95_d000L);
         for (long at = 0; at < 0x2_0000; at += t.page()) {
             t.leadsTo(first + at, 0x20_8b95_d000L + at);
@@ -570,7 +574,17 @@ class GenericPageTableTest {
             assertThat(t.leafCount(1L << 21)).isEqualTo(17);
             assertThat(t.leafCount(1L << 30)).isEqualTo(3);
         } else {
-            assertThat(t.leafCount()).isLessThan(20);
+            int pages = 0;
+            for (long at = 0; at < length; pages++) {
+                int best = 0;
+                for (int lg2 : sizesOf(t.table.pageSizes())) {
+                    if ((first + at) % (1L << lg2) == 0 && length - at >= 1L << lg2) {
+                        best = lg2;
+                    }
+                }
+                at += 1L << best;
+            }
+            assertThat(t.leafCount()).isEqualTo(pages);
         }
         for (long at = 0; at < length; at += 1L << 20) {
             t.leadsTo(t.start() + first + at, first + at);

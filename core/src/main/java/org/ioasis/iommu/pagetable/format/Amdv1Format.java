@@ -135,7 +135,7 @@ public final class Amdv1Format extends PageTableFormat {
 
     @Override
     public long output(long entry, int level) {
-        return (entry & Amdv1Table.ADDRESS_MASK) >>> addressShift
+        return ((entry & Amdv1Table.ADDRESS_MASK) >>> addressShift)
                 & ~Bits.mask(leafLg2(entry, level));
     }
 
@@ -150,22 +150,22 @@ public final class Amdv1Format extends PageTableFormat {
     @Override
     public long tableEntry(long address, int level) {
         return Amdv1Table.PRESENT
-                | (long) level << Amdv1Table.NEXT_LEVEL_AT
-                | address << addressShift
+                | ((long) level << Amdv1Table.NEXT_LEVEL_AT)
+                | (address << addressShift)
                 | Amdv1Table.READ
                 | Amdv1Table.WRITE;
     }
 
     @Override
     public long leafEntry(long output, int level, int sizeLg2, long attributes, int item) {
-        long entry = Amdv1Table.PRESENT | output << addressShift | attributes;
+        long entry = Amdv1Table.PRESENT | (output << addressShift) | attributes;
         if (sizeLg2 == itemLg2(level)) {
             return entry;
         }
         long ones = Bits.mask(sizeLg2 - pageLg2() - 1);
         return entry
-                | (long) Amdv1Table.NEXT_LEVEL_SIZED << Amdv1Table.NEXT_LEVEL_AT
-                | ones << Amdv1Table.ADDRESS_AT;
+                | ((long) Amdv1Table.NEXT_LEVEL_SIZED << Amdv1Table.NEXT_LEVEL_AT)
+                | (ones << Amdv1Table.ADDRESS_AT);
     }
 
     @Override

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-package org.ioasis.machine;
+package org.ioasis.kind.blk;
 
 import java.io.IOException;
 import java.nio.file.Path;

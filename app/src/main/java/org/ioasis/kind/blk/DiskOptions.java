@@ -1,9 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-package org.ioasis.machine;
+package org.ioasis.kind.blk;
 
+import java.io.IOException;
 import java.nio.file.Path;
 import org.ioasis.iommu.EndpointProperties;
+import org.ioasis.machine.DeviceOptions;
+import org.ioasis.machine.DevicePort;
+import org.ioasis.machine.Machine;
+import org.ioasis.pci.VirtioPciFunction;
+import org.ioasis.spec.Pci;
 import org.ioasis.virtio.blk.BlkSettings;
+import org.ioasis.virtio.blk.FileStore;
+import org.ioasis.virtio.blk.VirtioBlk;
 
 /**
  * How one disk is built. Immutable.
@@ -23,7 +31,7 @@ public record DiskOptions(
         int endpoint,
         EndpointProperties properties,
         BlkSettings settings)
-        implements DeviceOptions {
+        implements DeviceOptions<Disk> {
 
     /** A disk of an x86 VMM with the usual settings, whose name is its serial number. */
     public static DiskOptions of(
@@ -37,5 +45,22 @@ public record DiskOptions(
                 endpoint,
                 Machine.X86_ENDPOINT,
                 BlkSettings.of(name));
+    }
+
+    @Override
+    public Disk build(DevicePort port) throws IOException {
+        FileStore store = DiskFile.open(this);
+        boolean isBuilt = false;
+        try {
+            VirtioBlk blk = new VirtioBlk(store, settings, port.io(), port.tasks());
+            VirtioPciFunction function = port.function(blk, Pci.CLASS_STORAGE_SCSI);
+            Disk disk = new Disk(name, port.endpoint(), blk, store, function, port.serve(function));
+            isBuilt = true;
+            return disk;
+        } finally {
+            if (!isBuilt) {
+                store.close();
+            }
+        }
     }
 }

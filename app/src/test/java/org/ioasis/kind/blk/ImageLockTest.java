@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-package org.ioasis.machine;
+package org.ioasis.kind.blk;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
@@ -9,6 +9,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import org.ioasis.iommu.IommuOptions;
 import org.ioasis.loop.IdlePolicy;
+import org.ioasis.machine.Machine;
 import org.ioasis.sys.LockedFile;
 import org.ioasis.virtio.blk.BlkErasing;
 import org.ioasis.virtio.blk.BlkSettings;
@@ -58,18 +59,18 @@ class ImageLockTest {
     void twoDisksOfOneMachineDoNotShareAnImageThatOneOfThemWrites(boolean first, boolean second)
             throws Exception {
         try (Machine machine = machine()) {
-            Disk disk = machine.addDisk(machine.iommus().getFirst(), disk(1, first, true));
+            Disk disk = machine.add(machine.iommus().getFirst(), disk(1, first, true));
             assertThat(disk.store().isReadOnly()).isEqualTo(!first);
 
-            assertThatThrownBy(() ->
-                            machine.addDisk(machine.iommus().getFirst(), disk(2, second, true)))
+            assertThatThrownBy(
+                            () -> machine.add(machine.iommus().getFirst(), disk(2, second, true)))
                     .isInstanceOf(IOException.class)
                     .hasMessageContaining(image + " is in use: this process ");
-            assertThat(machine.disks()).hasSize(1);
+            assertThat(machine.devices(Disk.class)).hasSize(1);
             assertThat(folder.resolve("disk2.sock")).doesNotExist();
             // Whoever says so may.
             assertThat(
-                            machine.addDisk(machine.iommus().getFirst(), disk(2, second, false))
+                            machine.add(machine.iommus().getFirst(), disk(2, second, false))
                                     .store()
                                     .capacity())
                     .isEqualTo(4096);
@@ -79,13 +80,13 @@ class ImageLockTest {
     @Test
     void readersAreBesideReadersAndAnImageIsFreeWhenItsMachineHasEnded() throws Exception {
         try (Machine machine = machine()) {
-            machine.addDisk(machine.iommus().getFirst(), disk(1, false, true));
-            machine.addDisk(machine.iommus().getFirst(), disk(2, false, true));
-            assertThat(machine.disks()).hasSize(2);
+            machine.add(machine.iommus().getFirst(), disk(1, false, true));
+            machine.add(machine.iommus().getFirst(), disk(2, false, true));
+            assertThat(machine.devices(Disk.class)).hasSize(2);
         }
         try (Machine machine = machine()) {
-            machine.addDisk(machine.iommus().getFirst(), disk(1, true, true));
-            assertThat(machine.disks()).hasSize(1);
+            machine.add(machine.iommus().getFirst(), disk(1, true, true));
+            assertThat(machine.devices(Disk.class)).hasSize(1);
         }
     }
 

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-package org.ioasis.machine;
+package org.ioasis.kind.rng;
 
+import java.util.LinkedHashMap;
+import java.util.Map;
 import java.util.Optional;
 import org.ioasis.iommu.Endpoint;
+import org.ioasis.machine.EndpointDevice;
 import org.ioasis.pci.VirtioPciFunction;
 import org.ioasis.peer.Served;
 import org.ioasis.virtio.rng.RngCounters;
@@ -10,8 +13,7 @@ import org.ioasis.virtio.rng.VirtioRng;
 import org.ioasis.virtio.rogue.Rogue;
 
 /**
- * An entropy device behind the IOMMU, with everything that belongs to it. Made by {@link Machine};
- * counters from any thread.
+ * An entropy device behind the IOMMU, with everything that belongs to it. Counters from any thread.
  *
  * @param name what reports call it
  * @param rogue what makes it issue accesses that its driver never asked for, for tests of an IOMMU
@@ -28,5 +30,15 @@ public record Rng(
 
     public RngCounters requests() {
         return rng.counters();
+    }
+
+    @Override
+    public Map<String, Long> work() {
+        RngCounters counters = requests();
+        Map<String, Long> work = new LinkedHashMap<>();
+        work.put("requests", counters.requests());
+        work.put("bytes", counters.bytes());
+        work.put("malformed", counters.malformed());
+        return work;
     }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-package org.ioasis.machine;
+package org.ioasis.kind.blk;
 
 import static org.ioasis.spec.ImageLocks.CONSISTENT_READ;
 import static org.ioasis.spec.ImageLocks.PERM_BASE;
