@@ -103,8 +103,8 @@ class DevicesTest {
         assertThat(faults.call(host.file, Iommufd.CMD_FAULT_QUEUE_ALLOC)).isZero();
         int id = faults.getInt(Iommufd.FAULT_ALLOC_OUT_FAULT_ID);
         int descriptor = faults.getInt(Iommufd.FAULT_ALLOC_OUT_FAULT_FD);
-        OpenFile file = host.program.file(descriptor, OpenFile.class);
-        FaultQueue queue = ((IommufdContext) host.file).lookUp(id, FaultQueue.class);
+        OpenFile file = host.program.ours(descriptor);
+        FaultQueue queue = host.find(id, FaultQueue.class);
         int nested = host.nested(bound.device(), parent, Iommufd.HWPT_FAULT_ID_VALID, id);
         assertThat(host.replace(bound.stdev(), nested)).isZero();
         assertThat(host.destroy(id)).isEqualTo(error(Errno.EBUSY));
@@ -149,7 +149,7 @@ class DevicesTest {
         TestProgram.Struct faults = host.program.struct(Iommufd.FAULT_ALLOC_SIZE);
         assertThat(faults.call(host.file, Iommufd.CMD_FAULT_QUEUE_ALLOC)).isZero();
         int id = faults.getInt(Iommufd.FAULT_ALLOC_OUT_FAULT_ID);
-        FaultQueue queue = ((IommufdContext) host.file).lookUp(id, FaultQueue.class);
+        FaultQueue queue = host.find(id, FaultQueue.class);
         int nested = host.nested(bound.device(), parent, Iommufd.HWPT_FAULT_ID_VALID, id);
         assertThat(host.replace(bound.stdev(), nested)).isZero();
         for (int i = 0; i < FaultQueue.GROUPS_MAX; i++) {
@@ -164,7 +164,7 @@ class DevicesTest {
     @Test
     void atTheLimitOfWaitingRequestsOneIsDroppedAndCounted() {
         MockHost.Bound bound = host.mockDomain(ioas);
-        Device device = ((IommufdContext) host.file).lookUp(bound.device(), Device.class);
+        Device device = host.find(bound.device(), Device.class);
         for (int i = 0; i < PageRequests.WAITING_MAX; i++) {
             device.requests().report(0, 0, i, 1, 0);
         }
@@ -185,12 +185,9 @@ class DevicesTest {
                         .with(Iommufd.VEVENTQ_ALLOC_TYPE, IommufdTest.VEVENTQ_TYPE_SELFTEST)
                         .with(Iommufd.VEVENTQ_ALLOC_DEPTH, 2);
         assertThat(struct.call(host.file, Iommufd.CMD_VEVENTQ_ALLOC)).isZero();
-        OpenFile file =
-                host.program.file(
-                        struct.getInt(Iommufd.VEVENTQ_ALLOC_OUT_VEVENTQ_FD), OpenFile.class);
+        OpenFile file = host.program.ours(struct.getInt(Iommufd.VEVENTQ_ALLOC_OUT_VEVENTQ_FD));
         Veventq queue =
-                ((IommufdContext) host.file)
-                        .lookUp(struct.getInt(Iommufd.VEVENTQ_ALLOC_OUT_VEVENTQ_ID), Veventq.class);
+                host.find(struct.getInt(Iommufd.VEVENTQ_ALLOC_OUT_VEVENTQ_ID), Veventq.class);
         for (int i = 0; i < 4; i++) {
             queue.report(new byte[] {(byte) i, 0, 0, 0});
         }
@@ -230,7 +227,7 @@ class DevicesTest {
     void compatVersionOneCutsMappingsAndVersionTwoDoesNot() {
         host.mockDomain(ioas);
         IommufdContext context = (IommufdContext) host.file;
-        context.compat().ioas(context.lookUp(ioas, Ioas.class));
+        context.compat().ioas(host.find(ioas, Ioas.class));
         long memory = host.program.mmap(16 * PAGE);
         assertThat(host.file.ioctl(host.program, 0x3b66, 3)).isZero();
         assertThat(host.mapFixed(ioas, memory, 16 * PAGE, APERTURE)).isZero();

@@ -33,6 +33,15 @@ final class MockHost {
         }
     }
 
+    /** The object itself. */
+    <T extends IommufdObject> T find(int id, Class<T> kind) {
+        try {
+            return ((IommufdContext) file).find(id, kind);
+        } catch (IommufdException e) {
+            throw new AssertionError(e);
+        }
+    }
+
     static long error(Errno errno) {
         return -errno.number();
     }

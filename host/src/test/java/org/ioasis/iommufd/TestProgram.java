@@ -149,8 +149,13 @@ final class TestProgram implements Caller, ProgramMemory {
         return nextDescriptor++;
     }
 
-    OpenFile file(int descriptor, Class<? extends OpenFile> kind) {
-        return kind.cast(served.get(descriptor));
+    /** The file of ours behind a descriptor. */
+    OpenFile ours(int descriptor) {
+        OpenFile found = served.get(descriptor);
+        if (found == null) {
+            throw new AssertionError(descriptor + " is not open");
+        }
+        return found;
     }
 
     void close(int descriptor) {
