@@ -47,7 +47,8 @@ final class EndpointDma extends RegionDma {
 
     // What addresses become in this section: chosen when it begins, and that to its end, since an
     // endpoint that is moved is answered for only after it. The kind that is mapped is kept beside
-    // it once more, by its own type: it is the common one, and its access should be no call that has
+    // it once more, by its own type: it is the common one, and its access should be no call that
+    // has
     // to ask which kind it is.
     private Translation translation = Blocked.BLOCKED;
     private @Nullable MappingStore store;
