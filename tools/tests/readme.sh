@@ -43,6 +43,12 @@ try() { # word...
             shift
             knows_options "$@"
             ;;
+        # HostCommandTest compiles and runs the example; only the options are checked here.
+        'cc -o ioas docs/examples/ioas.c') [ -r "$project/docs/examples/ioas.c" ] ;;
+        './ioasis host '* | './ioasis selftests')
+            shift
+            knows_options "$@"
+            ;;
         # Run by ServeGuestTest with a guest, and by serve.sh without one; here only the options are checked.
         './ioasis serve '* | './ioasis viot '* | './ioasis devicetree '* | './ioasis dump' | './ioasis dump '* | './ioasis check' | './ioasis inject '*)
             shift

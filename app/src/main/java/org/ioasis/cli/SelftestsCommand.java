@@ -53,9 +53,16 @@ final class SelftestsCommand implements Callable<Integer> {
             description = "Write each case and its outcome to FILE as JSON too.")
     private @Nullable Path json;
 
+    @Option(
+            names = "--document",
+            paramLabel = "FILE",
+            description = "Write them to FILE as a document too, as docs/selftests.md is.")
+    private @Nullable Path document;
+
     @Override
     public Integer call() throws UnavailableException, IOException, InterruptedException {
         Outputs.check("--json", json, OutputKind.SELFTESTS);
+        Outputs.check("--document", document, OutputKind.SELFTESTS_DOCUMENT);
         Progress progress = Progress.standard();
         try (Cleanup cleanup = Cleanup.atExit()) {
             KernelTests tests = KernelTests.provide(Host.current(), cleanup, progress::say);
@@ -72,6 +79,12 @@ final class SelftestsCommand implements Callable<Integer> {
             if (json != null) {
                 OutputFile.write(
                         json, OutputKind.SELFTESTS, report.json().getBytes(StandardCharsets.UTF_8));
+            }
+            if (document != null) {
+                OutputFile.write(
+                        document,
+                        OutputKind.SELFTESTS_DOCUMENT,
+                        report.document().getBytes(StandardCharsets.UTF_8));
             }
             return report.isOk() ? 0 : 1;
         }

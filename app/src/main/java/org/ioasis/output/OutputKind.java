@@ -19,6 +19,10 @@ public enum OutputKind {
     CALLS("a trace of `ioasis host`", "ioasis host: thread, call, answer\n"),
     /** Of a run of {@code ioasis selftests}. */
     SELFTESTS("a report of `ioasis selftests`", "\\{\\s*\"report\"\\s*:\\s*\"ioasis selftests\""),
+    /** The same as a document. */
+    SELFTESTS_DOCUMENT(
+            "a document of `ioasis selftests`",
+            "# The kernel's selftests of iommufd, unmodified\n"),
     /** Of {@code ioasis compare}. */
     COMPARISON("a report of `ioasis compare`", "\\{\\s*\"report\"\\s*:\\s*\"ioasis compare\""),
     /** By {@code ioasis viot}: signature, head, and the two names of who made it. */

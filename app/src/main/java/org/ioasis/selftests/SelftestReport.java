@@ -73,6 +73,40 @@ public record SelftestReport(String version, List<Case> cases) {
         return json.append("\n  ]\n}\n").toString();
     }
 
+    /** The whole as a document: docs/selftests.md is one. */
+    public String document() {
+        StringBuilder text = new StringBuilder();
+        text.append(
+                """
+                # The kernel's selftests of iommufd, unmodified
+
+                Written by `./ioasis selftests --document FILE`: the test programs `iommufd` and `iommufd_fail_nth` from
+                Debian's source package of Linux (linux-source %s), built as they are and run under `ioasis host --mock`.
+
+                %s.
+
+                A case that is skipped skips itself (the variant has no vIOMMU), or asks the kernel for huge pages, which a
+                machine has to set aside (`vm.nr_hugepages`, 256 of 2 MiB are enough); it never comes to us then.
+                """
+                        .formatted(version, counts(cases).strip()));
+        byFixture()
+                .forEach((fixture, all) -> {
+                    text.append("\n## %s\n\n%s.\n\n".formatted(fixture, counts(all).strip()));
+                    text.append("| case | result | why not |\n|---|---|---|\n");
+                    for (Case each : all) {
+                        text.append(
+                                "| %s | %s | %s |\n"
+                                        .formatted(
+                                                each.name(),
+                                                each.outcome()
+                                                        .name()
+                                                        .toLowerCase(java.util.Locale.ROOT),
+                                                each.words().replace("|", "\\|")));
+                    }
+                });
+        return text.toString();
+    }
+
     private Map<String, List<Case>> byFixture() {
         Map<String, List<Case>> fixtures = new LinkedHashMap<>();
         for (Case each : cases) {

@@ -53,6 +53,10 @@ class OutputFileTest {
                             .getBytes(StandardCharsets.US_ASCII);
             case SELFTESTS ->
                     new SelftestReport("7.3", List.of()).json().getBytes(StandardCharsets.US_ASCII);
+            case SELFTESTS_DOCUMENT ->
+                    new SelftestReport("7.3", List.of())
+                            .document()
+                            .getBytes(StandardCharsets.US_ASCII);
             case COMPARISON ->
                     "{\n  \"report\" : \"ioasis compare\",\n".getBytes(StandardCharsets.US_ASCII);
             case VIOT -> viot(Viot.Oem.IOASIS);

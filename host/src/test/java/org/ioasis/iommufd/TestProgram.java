@@ -74,6 +74,10 @@ final class TestProgram implements Caller, ProgramMemory {
     private int openFiles;
     boolean isGone;
     boolean mayLock;
+
+    /** Nothing can be written to it. */
+    boolean isDeaf;
+
     String rule = "";
 
     TestProgram() {
@@ -229,7 +233,7 @@ final class TestProgram implements Caller, ProgramMemory {
 
     @Override
     public int write(long address, MemorySegment from, long offset, long length) {
-        return transfer(address, from, offset, length, true);
+        return isDeaf ? -Errno.EFAULT.number() : transfer(address, from, offset, length, true);
     }
 
     private int transfer(

@@ -38,8 +38,17 @@ final class AddressSpaces implements AutoCloseable {
     /** Pages charged to the user: all of a program's processes are one user's. */
     private final AtomicLong user = new AtomicLong();
 
+    private final int limit;
+    private final int sharedLimit;
+
     AddressSpaces(TaskFiles files) {
+        this(files, LIMIT, SHARED_LIMIT);
+    }
+
+    AddressSpaces(TaskFiles files, int limit, int sharedLimit) {
         this.files = files;
+        this.limit = limit;
+        this.sharedLimit = sharedLimit;
     }
 
     /**
@@ -56,9 +65,9 @@ final class AddressSpaces implements AutoCloseable {
             return known;
         }
         byProcess.remove(process);
-        if (byProcess.size() >= LIMIT) {
+        if (byProcess.size() >= limit) {
             byProcess.values().removeIf(AddressSpace::isGone);
-            if (byProcess.size() >= LIMIT) {
+            if (byProcess.size() >= limit) {
                 return null;
             }
         }
@@ -82,7 +91,7 @@ final class AddressSpaces implements AutoCloseable {
 
     /** The pages of a file or of anonymous shared memory. */
     SharedPages shared(MappedRange.FileKey key) {
-        if (shared.size() >= SHARED_LIMIT && !shared.containsKey(key)) {
+        if (shared.size() >= sharedLimit && !shared.containsKey(key)) {
             // Whoever still has one of these finds it equal to the next that is made.
             shared.values().removeIf(pages -> !pages.isHeld());
         }

@@ -49,6 +49,11 @@ final class CompiledProgram {
         }
     }
 
+    /** Where it is. */
+    Path path() {
+        return binary;
+    }
+
     /** A command that runs it with its standard output in a file of ours. */
     List<byte[]> command(String... arguments) {
         List<String> words =

@@ -171,6 +171,13 @@ class SupervisorTest {
     }
 
     @Test
+    void allProcessesTogetherHaveNoMoreFilesThanTheLimit() throws Exception {
+        assertThat(run("crowd"))
+                .containsExactly(
+                        "refused by the sum: ENFILE", "opened: " + StandIns.LIMIT, "open again: 1");
+    }
+
+    @Test
     void signalDoesNotMakeTheProgramRepeatACall() throws Exception {
         assertThat(run("interrupted")).containsExactly("failed: 0");
         assertThat(device.slowCalls()).isEqualTo(500);

@@ -269,6 +269,35 @@ static void do_flood(void)
 	printf("opened until %s: %d\n", strerrorname_np(errno), n);
 }
 
+static void do_crowd(void)
+{
+	enum { CHILDREN = 15 };
+	volatile int *opened = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	pid_t pids[CHILDREN];
+	int sum = 0;
+	for (int i = 0; i < CHILDREN; i++) {
+		pids[i] = fork();
+		if (!pids[i]) {
+			int n = 0;
+			while (open("/dev/iommu", O_RDWR) >= 0)
+				n++;
+			opened[i] = n + 1;
+			for (;;)
+				pause();
+		}
+		while (!opened[i])
+			usleep(1000);
+		sum += opened[i] - 1;
+	}
+	said("refused by the sum", open("/dev/iommu", O_RDWR));
+	for (int i = 0; i < CHILDREN; i++) {
+		kill(pids[i], SIGKILL);
+		waitpid(pids[i], NULL, 0);
+	}
+	said("opened", sum);
+	said("open again", open("/dev/iommu", O_RDWR) >= 700);
+}
+
 static void nothing(int number)
 {
 	(void)number;
@@ -293,7 +322,7 @@ int main(int argc, char **argv)
 		{ "open", do_open }, { "echo", do_echo }, { "pointers", do_pointers }, { "unknown", do_unknown }, { "io", do_io },
 		{ "dup", do_dup }, { "close", do_close }, { "fork", do_fork }, { "children", do_children }, { "exec", do_exec },
 		{ "stat", do_stat }, { "events", do_events }, { "broken", do_broken }, { "changing", do_changing },
-		{ "closing", do_closing }, { "killed", do_killed }, { "flood", do_flood }, { "interrupted", do_interrupted },
+		{ "closing", do_closing }, { "killed", do_killed }, { "flood", do_flood }, { "crowd", do_crowd }, { "interrupted", do_interrupted },
 	};
 	if (argc == 3 && !strcmp(argv[1], "use")) {
 		uint32_t x = 7;

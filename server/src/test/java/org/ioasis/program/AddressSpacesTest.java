@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.ioasis.program;
+
+import static java.lang.foreign.ValueLayout.JAVA_BYTE;
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.io.BufferedReader;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import org.ioasis.iommufd.PageRun;
+import org.ioasis.sys.Errno;
+import org.ioasis.sys.TaskFiles;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+
+/** The memory of other processes: which page is which, and what is left of it when they end. */
+@Timeout(60)
+class AddressSpacesTest {
+    private static final long PAGE = 4096;
+
+    @TempDir static Path folder;
+    private static CompiledProgram program;
+
+    private final List<Process> started = new ArrayList<>();
+    private final AddressSpaces spaces = new AddressSpaces(new TaskFiles(), 2, 2);
+    private final MemorySegment bytes = Arena.ofAuto().allocate(PAGE);
+
+    /** A process that says where it has a private page, a shared one and a read-only one. */
+    private record Memory(Process process, int pid, long own, long shared, long constant) {}
+
+    @BeforeAll
+    static void compile() throws Exception {
+        program = new CompiledProgram(folder, "memory.c");
+    }
+
+    @BeforeEach
+    void nothingIsKnown() {
+        assertThat(spaces.known(1)).isNull();
+    }
+
+    @AfterEach
+    void end() {
+        started.forEach(Process::destroyForcibly);
+        spaces.close();
+    }
+
+    @Test
+    void privatePagesAreToldByProcessAndAddress() throws Exception {
+        Memory one = start();
+        AddressSpace space = spaces.of(one.pid());
+
+        PageRun whole = space.pages(one.own(), 2 * PAGE, true);
+        PageRun second = space.pages(one.own() + PAGE, PAGE, true);
+
+        assertThat(whole).isEqualTo(new PageRun(second.source(), one.own(), 2 * PAGE));
+        assertThat(second.offset()).isEqualTo(one.own() + PAGE);
+        assertThat(whole.source().read(one.own(), bytes, 0, 4)).isZero();
+        assertThat(bytes.get(JAVA_BYTE, 0)).isEqualTo((byte) 'p');
+        bytes.set(JAVA_BYTE, 0, (byte) 'q');
+        assertThat(whole.source().write(one.own(), bytes, 0, 1)).isZero();
+        assertThat(space.read(one.own(), bytes, 0, 1)).isZero();
+        assertThat(bytes.get(JAVA_BYTE, 0)).isEqualTo((byte) 'q');
+    }
+
+    @Test
+    void pagesThatTheProgramMayNotWriteAreNotGivenForWriting() throws Exception {
+        Memory one = start();
+        AddressSpace space = spaces.of(one.pid());
+
+        assertThat(space.pages(one.constant(), PAGE, false)).isNotNull();
+        assertThat(space.pages(one.constant(), PAGE, true)).isNull();
+        assertThat(space.pages(0x1000, PAGE, false)).isNull();
+        assertThat(space.pages(-PAGE, PAGE, false)).isNull();
+        assertThat(space.write(one.constant(), bytes, 0, 1)).isEqualTo(-Errno.EFAULT);
+    }
+
+    @Test
+    void sharedPagesAreTheSameInParentAndChildAndOutliveBothWhenHeld() throws Exception {
+        Memory parent = start();
+        int child = Integer.parseInt(parent.process().inputReader().readLine());
+        PageRun inParent = spaces.of(parent.pid()).pages(parent.shared(), PAGE, true);
+        PageRun inChild = spaces.of(child).pages(parent.shared(), PAGE, true);
+
+        assertThat(inChild).isEqualTo(inParent);
+        inParent.source().hold();
+        parent.process().destroyForcibly().waitFor();
+        assertThat(spaces.of(parent.pid())).isNull();
+        assertThat(inParent.source().read(inParent.offset(), bytes, 0, 1)).isZero();
+        assertThat(bytes.get(JAVA_BYTE, 0)).isEqualTo((byte) 's');
+        inParent.source().release();
+    }
+
+    @Test
+    void memoryOfAProcessThatHasEndedIsGone() throws Exception {
+        Memory one = start();
+        AddressSpace space = spaces.of(one.pid());
+        PageRun run = space.pages(one.own(), PAGE, true);
+
+        one.process().destroyForcibly().waitFor();
+
+        assertThat(space.isGone()).isTrue();
+        assertThat(space.pages(one.own(), PAGE, true)).isNull();
+        assertThat(run.source().read(run.offset(), bytes, 0, 1)).isEqualTo(-Errno.EFAULT);
+        assertThat(run.source().write(run.offset(), bytes, 0, 1)).isEqualTo(-Errno.EFAULT);
+    }
+
+    @Test
+    void processesBeyondTheLimitAreNotKnownUntilOneHasEnded() throws Exception {
+        Memory first = start();
+        Memory second = start();
+        Memory third = start();
+
+        assertThat(spaces.of(first.pid())).isSameAs(spaces.of(first.pid())).isNotNull();
+        assertThat(spaces.of(second.pid())).isNotNull();
+        assertThat(spaces.of(third.pid())).isNull();
+        first.process().destroyForcibly().waitFor();
+        assertThat(spaces.of(third.pid())).isNotNull();
+    }
+
+    @Test
+    void sharedPagesThatNobodyHoldsAreForgottenAtTheLimit() {
+        SharedPages held = spaces.shared(new MappedRange.FileKey("00:01", 1));
+        SharedPages loose = spaces.shared(new MappedRange.FileKey("00:01", 2));
+        held.hold();
+
+        SharedPages third = spaces.shared(new MappedRange.FileKey("00:01", 3));
+
+        assertThat(third).isNotEqualTo(loose);
+        assertThat(spaces.shared(new MappedRange.FileKey("00:01", 1))).isSameAs(held);
+        assertThat(spaces.shared(new MappedRange.FileKey("00:01", 2)))
+                .isEqualTo(loose)
+                .isNotSameAs(loose);
+    }
+
+    private Memory start() throws Exception {
+        Process process = new ProcessBuilder(program.path().toString()).start();
+        started.add(process);
+        BufferedReader lines = process.inputReader();
+        return new Memory(
+                process,
+                (int) process.pid(),
+                Long.parseLong(lines.readLine()),
+                Long.parseLong(lines.readLine()),
+                Long.parseLong(lines.readLine()));
+    }
+}
