@@ -78,25 +78,26 @@ final class HostCommand implements Callable<Integer> {
     public Integer call() throws UnavailableException, IOException, InterruptedException {
         refuseWhatCannotBeServed(Host.current());
         Outputs.check("--trace", trace, OutputKind.CALLS);
+        ChildProcess.End end;
         Path file = trace;
         try (OutputFile held = file == null ? null : OutputFile.open(file, OutputKind.CALLS);
-                CallTrace written = held == null ? CallTrace.none() : CallTrace.to(held.stream())) {
-            ProgramRun program =
-                    ProgramRun.start(
-                            bytes(), isMock ? mockNode() : new IommufdNode(), isMock, written);
+                CallTrace written =
+                        held == null ? CallTrace.none() : CallTrace.to(held.stream())) {
+            IommufdNode node = isMock ? mockNode() : new IommufdNode();
+            ProgramRun program = ProgramRun.start(bytes(), node, isMock, written);
             SignalForwarder.forwardTo(program);
-            return switch (program.await()) {
-                case ChildProcess.End.Exit(int code) -> code;
-                case ChildProcess.End.Signal(int number) -> {
-                    written.close();
-                    System.out.flush();
-                    Signals.die(number);
-                    yield SIGNAL_CODE + number;
-                }
-            };
+            end = program.await();
         } catch (ErrnoException e) {
             return refused(e);
         }
+        return switch (end) {
+            case ChildProcess.End.Exit(int code) -> code;
+            case ChildProcess.End.Signal(int number) -> {
+                System.out.flush();
+                Signals.die(number);
+                yield SIGNAL_CODE + number;
+            }
+        };
     }
 
     /** What tests of the kernel find. */

@@ -124,7 +124,7 @@ class ConfigFileTest {
                         "6:3: pagesize: not known here; known are address, blk, bypass,"
                                 + " detach_by_endpoint, domain_range, domains_max, endpoint_mappings_max,"
                                 + " endpoint_tables_max, endpoints_max, identity_beside_none,"
-                                + " inject, input_range, mappings_max, name, page_size_mask,"
+                                + " inject, input_range, mappings_max, name, net, page_size_mask,"
                                 + " present, rng, socket, tables_max",
                         "7:29: end: is before start (both are inclusive)",
                         "8:1: socket is missing",
@@ -224,6 +224,24 @@ class ConfigFileTest {
         return IntStream.range(0, count)
                 .mapToObj(i -> "{ start = %d, end = %d }".formatted(2 * i, 2 * i))
                 .collect(Collectors.joining(", ", "resv_mem = [", "]"));
+    }
+
+    @Test
+    void networkDeviceNeedsWhoCarriesItsFramesAndHasAnAddressOfItsOwn() throws Exception {
+        String net = machine("", "") + "[[machine.iommu.net]]\nsocket = \"n.sock\"\n";
+
+        assertThat(read(net + "stream = \"p.sock\"\n").machines().getFirst().iommus())
+                .singleElement()
+                .satisfies(iommu -> {
+                    assertThat(iommu.devices().getLast().options().name()).isEqualTo("net0");
+                    assertThat(iommu.devices().getLast().options().toString())
+                            .contains("p.sock", "mac=" + (0x5254_0000_0000L | 0x90), "mtu=1500");
+                });
+        assertThat(problems(net)).containsExactly("9:1: stream is missing");
+        assertThat(problems(net + "stream = \"p\"\nmac = \"01:00:5e:00:00:01\"\nmtu = 67\n"))
+                .containsExactly(
+                        "12:1: mac: must be the address of one station, as 52:54:00:12:34:56",
+                        "13:1: mtu: must be 68 to 9000, not 67");
     }
 
     @Test

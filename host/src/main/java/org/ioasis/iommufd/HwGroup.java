@@ -13,7 +13,7 @@ public final class HwGroup {
 
     /** One more device of the group is the owner's; false: it is another's. */
     synchronized boolean claim(Object by) {
-        if (claims > 0 && owner != by) {
+        if (claims > 0 && !by.equals(owner)) {
             return false;
         }
         owner = by;

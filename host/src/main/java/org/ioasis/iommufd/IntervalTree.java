@@ -146,7 +146,6 @@ final class IntervalTree<T> {
      * @return where; the end of the gap is {@link #gapLast}
      */
     long gap(long from, long length) {
-        gapFrom = from;
         gapLength = length;
         gapBelow = from;
         gapFound = false;
@@ -169,7 +168,6 @@ final class IntervalTree<T> {
         return !gapFound && wrapped;
     }
 
-    private long gapFrom;
     private long gapLength;
     private long gapBelow;
     private long gapStart;
@@ -246,6 +244,8 @@ final class IntervalTree<T> {
         return NONE;
     }
 
+    // The very value: equal ones may stand beside it.
+    @SuppressWarnings("ReferenceEquality")
     private int remove(int node, long rangeFirst, T rangeValue) {
         if (node == NONE) {
             return NONE;

@@ -101,7 +101,7 @@ final class IoPageTable {
     void unreserve(Object owner) {
         List<Long> firsts = new ArrayList<>();
         reserved.forEach(node -> {
-            if (reserved.value(node) == owner) {
+            if (reserved.value(node).equals(owner)) {
                 firsts.add(reserved.first(node));
             }
         });

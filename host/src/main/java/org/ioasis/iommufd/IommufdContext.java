@@ -36,7 +36,7 @@ public final class IommufdContext implements OpenFile {
     private final Map<HwGroup, DeviceGroup> groups = new HashMap<>();
     private final IntervalTree<Opened> windows = new IntervalTree<>();
     private final FailureInjector unarmed = new FailureInjector();
-    private final VfioCompat compat = new VfioCompat(this);
+    private final VfioCompat compat = new VfioCompat();
     private final Ioctls ioctls = new Ioctls(this);
     private FailureInjector failures = unarmed;
     private Accounting accounting = Accounting.USER;

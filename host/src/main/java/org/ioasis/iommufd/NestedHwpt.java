@@ -38,7 +38,7 @@ public final class NestedHwpt extends Hwpt {
     static NestedHwpt reserve(Viommu viommu, Device device, int flags, @Nullable UserData data)
             throws IommufdException {
         UserData given = check(flags, data);
-        if (device.hardware().iommu() != viommu.iommu()) {
+        if (!device.hardware().iommu().equals(viommu.iommu())) {
             throw new IommufdException(Errno.EINVAL, "the device is behind another IOMMU");
         }
         viommu.context().allocate();

@@ -115,7 +115,7 @@ final class Pages {
         if (area.storage == null) {
             return;
         }
-        if (area.storage == domain) {
+        if (domain.equals(area.storage)) {
             if (others.isEmpty()) {
                 unfillAll(area, List.of(domain));
                 return;
@@ -132,7 +132,7 @@ final class Pages {
             return;
         }
         for (PagingDomain domain : domains) {
-            if (domain != storage) {
+            if (!domain.equals(storage)) {
                 domain.unmap(area.first, area.length());
             }
         }

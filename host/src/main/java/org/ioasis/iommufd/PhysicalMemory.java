@@ -34,7 +34,7 @@ final class PhysicalMemory {
     private static final class Block {
         private final Key key;
         private final int number;
-        private final int @Nullable [][] counts = new int[LEAVES][];
+        private final int[] @Nullable [] counts = new int[LEAVES][];
         private long held;
 
         Block(Key key, int number) {

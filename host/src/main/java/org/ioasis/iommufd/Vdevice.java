@@ -22,7 +22,7 @@ public final class Vdevice extends IommufdObject {
 
     /** Makes one, reserved. */
     static Vdevice reserve(Viommu viommu, Device device, long virtualId) throws IommufdException {
-        if (viommu.iommu() != device.hardware().iommu()) {
+        if (!viommu.iommu().equals(device.hardware().iommu())) {
             throw new IommufdException(Errno.EINVAL, "the device is behind another IOMMU");
         }
         if (device.vdevice() != null) {

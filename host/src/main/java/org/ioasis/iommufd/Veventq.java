@@ -19,7 +19,15 @@ import java.util.Deque;
  * context's lock.
  */
 public final class Veventq extends IommufdObject {
-    private record Event(int sequence, byte[] data) {}
+    private static final class Event {
+        private final int sequence;
+        private final byte[] data;
+
+        Event(int sequence, byte[] data) {
+            this.sequence = sequence;
+            this.data = data;
+        }
+    }
 
     private final Viommu viommu;
     private final int type;

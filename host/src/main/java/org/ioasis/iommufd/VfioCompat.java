@@ -19,12 +19,7 @@ import org.jspecify.annotations.Nullable;
  * Under its context's lock.
  */
 final class VfioCompat {
-    private final IommufdContext context;
     private @Nullable Ioas ioas;
-
-    VfioCompat(IommufdContext context) {
-        this.context = context;
-    }
 
     /** The address space of the container. */
     Ioas ioas() throws IommufdException {
@@ -177,7 +172,7 @@ final class VfioCompat {
         info.set(JAVA_INT, INFO_SIZE + CAP_DMA_AVAIL_AVAIL, -1);
         capability(info, second, CAP_IOVA_RANGE, 0);
         info.set(JAVA_INT_UNALIGNED, second + CAP_IOVA_RANGE_NR, ranges.size());
-        long at = second + CAP_IOVA_RANGE_RANGES;
+        long at = (long) second + CAP_IOVA_RANGE_RANGES;
         for (IovaRange range : ranges) {
             info.set(JAVA_LONG_UNALIGNED, at, range.first());
             info.set(JAVA_LONG_UNALIGNED, at + 8, range.last());

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.iommufd;
 
+import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import org.ioasis.iommufd.mock.MockDriver;
@@ -27,6 +28,15 @@ final class MockHost {
     OpenFile open() {
         try {
             return node.open(program);
+        } catch (IommufdException e) {
+            throw new AssertionError(e);
+        }
+    }
+
+    /** The object itself. */
+    <T extends IommufdObject> T find(int id, Class<T> kind) {
+        try {
+            return ((IommufdContext) file).find(id, kind);
         } catch (IommufdException e) {
             throw new AssertionError(e);
         }
@@ -263,7 +273,7 @@ final class MockHost {
     /** A table of a guest; all entries of its cache are 7. */
     int nested(int device, int parent, int flags, int faultQueue) {
         long data = program.mmap(PAGE);
-        program.memoryAt(data).bytes().set(java.lang.foreign.ValueLayout.JAVA_INT, 0, 7);
+        program.memoryAt(data).bytes().set(JAVA_INT, 0, 7);
         return made(
                 hwptStruct(device, parent, flags)
                         .with(Iommufd.HWPT_ALLOC_DATA_TYPE, IommufdTest.HWPT_DATA_SELFTEST)

@@ -74,6 +74,10 @@ final class TestProgram implements Caller, ProgramMemory {
     private int openFiles;
     boolean isGone;
     boolean mayLock;
+
+    /** Nothing can be written to it. */
+    boolean isDeaf;
+
     String rule = "";
 
     TestProgram() {
@@ -145,8 +149,13 @@ final class TestProgram implements Caller, ProgramMemory {
         return nextDescriptor++;
     }
 
-    OpenFile file(int descriptor, Class<? extends OpenFile> kind) {
-        return kind.cast(served.get(descriptor));
+    /** The file of ours behind a descriptor. */
+    OpenFile ours(int descriptor) {
+        OpenFile found = served.get(descriptor);
+        if (found == null) {
+            throw new AssertionError(descriptor + " is not open");
+        }
+        return found;
     }
 
     void close(int descriptor) {
@@ -229,7 +238,7 @@ final class TestProgram implements Caller, ProgramMemory {
 
     @Override
     public int write(long address, MemorySegment from, long offset, long length) {
-        return transfer(address, from, offset, length, true);
+        return isDeaf ? -Errno.EFAULT.number() : transfer(address, from, offset, length, true);
     }
 
     private int transfer(

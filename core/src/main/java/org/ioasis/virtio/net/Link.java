@@ -5,7 +5,7 @@ import java.lang.foreign.MemorySegment;
 
 /**
  * What is at the other end of a {@link VirtioNet}. Called on the device's thread, outside guarded
- * sections; must not block. Frames for the guest come by {@link VirtioNet#receive}.
+ * sections; must not block. Frames for the guest come by {@link Station#receive}.
  */
 @FunctionalInterface
 public interface Link {
@@ -17,7 +17,7 @@ public interface Link {
         /** Nobody will ever get it. */
         LOST,
 
-        /** There is no room now: {@link VirtioNet#writable} is called when there is. */
+        /** There is no room now: {@link Station#writable} is called when there is. */
         FULL
     }
 

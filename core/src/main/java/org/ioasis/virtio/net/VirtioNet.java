@@ -24,7 +24,7 @@ import org.jspecify.annotations.Nullable;
  * methods run on the device's thread, except {@link #counters} (any thread). What becomes of a
  * frame is in {@link NetRequests}.
  */
-public final class VirtioNet implements DeviceType {
+public final class VirtioNet implements DeviceType, Station {
     /** Frames that wait in each direction, for the link or for a buffer. */
     public static final int FRAME_LIMIT = 256;
 
@@ -55,12 +55,7 @@ public final class VirtioNet implements DeviceType {
 
     // --- what the link calls
 
-    /**
-     * A frame for the guest has come. It is copied at once and goes to the guest in a turn of its
-     * own.
-     *
-     * @return false if it was dropped, which is counted
-     */
+    @Override
     public boolean receive(MemorySegment from, long offset, int length) {
         if (device == null) {
             work.miss();
@@ -71,12 +66,12 @@ public final class VirtioNet implements DeviceType {
         return isTaken;
     }
 
-    /** The link has room again for what it had none for. */
+    @Override
     public void writable() {
         work.sendHeld();
     }
 
-    /** The link has come or gone (5.1.4). */
+    @Override
     public void link(boolean isUp) {
         if (isUp != isLinkUp) {
             isLinkUp = isUp;

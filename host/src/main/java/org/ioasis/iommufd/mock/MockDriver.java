@@ -11,6 +11,7 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.util.Objects;
 import org.ioasis.iommufd.Access;
 import org.ioasis.iommufd.BufferFile;
 import org.ioasis.iommufd.Device;
@@ -197,7 +198,10 @@ public final class MockDriver implements TestCommands {
                     case null, default -> null;
                 };
         refuse(id != 0 && expected == null, Errno.ENOENT, "no such page table");
-        refuse(attached != expected, Errno.EINVAL, "the PASID has another page table");
+        refuse(
+                !Objects.equals(attached, expected),
+                Errno.EINVAL,
+                "the PASID has another page table");
     }
 
     private static MockDevice mock(Device device) throws IommufdException {
