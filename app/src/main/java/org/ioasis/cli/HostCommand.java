@@ -81,8 +81,7 @@ final class HostCommand implements Callable<Integer> {
         ChildProcess.End end;
         Path file = trace;
         try (OutputFile held = file == null ? null : OutputFile.open(file, OutputKind.CALLS);
-                CallTrace written =
-                        held == null ? CallTrace.none() : CallTrace.to(held.stream())) {
+                CallTrace written = held == null ? CallTrace.none() : CallTrace.to(held.stream())) {
             IommufdNode node = isMock ? mockNode() : new IommufdNode();
             ProgramRun program = ProgramRun.start(bytes(), node, isMock, written);
             SignalForwarder.forwardTo(program);
@@ -125,7 +124,7 @@ final class HostCommand implements Callable<Integer> {
     }
 
     private static int refused(ErrnoException failure) throws UnavailableException, ErrnoException {
-        switch (failure.call()) {
+        return switch (failure.call()) {
             case "seccomp" ->
                     throw new UnavailableException(
                             "this kernel, or the sandbox that this runs in, does not let a process answer"
@@ -135,10 +134,10 @@ final class HostCommand implements Callable<Integer> {
                             failure);
             case "posix_spawnp" -> {
                 System.err.println("ioasis: " + failure.getMessage());
-                return failure.errno() == Errno.ENOENT ? NOT_FOUND : NOT_EXECUTABLE;
+                yield failure.errno() == Errno.ENOENT ? NOT_FOUND : NOT_EXECUTABLE;
             }
             default -> throw failure;
-        }
+        };
     }
 
     /** As Java has decoded them; what is no text in the user's encoding is lost. */

@@ -4,6 +4,7 @@ package org.ioasis.cli;
 import java.io.IOException;
 import java.nio.file.AccessDeniedException;
 import java.nio.file.NoSuchFileException;
+import java.util.Objects;
 import java.util.ServiceLoader;
 import org.ioasis.guestkit.UnavailableException;
 import picocli.CommandLine;
@@ -43,7 +44,8 @@ public final class Main {
     /** The command with all its subcommands. */
     public static CommandLine commandLine() {
         CommandLine all = new CommandLine(new Main());
-        ServeCommand.addKinds(all.getSubcommands().get("serve").getCommandSpec());
+        ServeCommand.addKinds(
+                Objects.requireNonNull(all.getSubcommands().get("serve")).getCommandSpec());
         ServiceLoader.load(Subcommand.class).forEach(all::addSubcommand);
         return all.setExecutionExceptionHandler((failure, command, _) -> failed(failure, command));
     }

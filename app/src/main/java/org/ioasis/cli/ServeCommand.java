@@ -43,7 +43,9 @@ import picocli.CommandLine.Spec;
             "2:wrong arguments, or a configuration with mistakes"
         })
 final class ServeCommand implements Callable<Integer> {
-    @Spec private CommandSpec spec;
+    @SuppressWarnings("NullAway.Init") // picocli sets it before the command is called
+    @Spec
+    private CommandSpec spec;
 
     @Option(
             names = "--config",

@@ -79,13 +79,11 @@ class HostCommandTest {
         try (var lines = host.inputReader(UTF_8)) {
             assertThat(lines.readLine()).isEqualTo("ready");
             // The program runs a moment before its signals are forwarded: ask until it hears.
-            String said = null;
             while (host.isAlive() && !lines.ready()) {
                 host.toHandle().destroy();
                 host.waitFor(100, java.util.concurrent.TimeUnit.MILLISECONDS);
             }
-            said = lines.readLine();
-            assertThat(said).isEqualTo("told");
+            assertThat(lines.readLine()).isEqualTo("told");
         }
         assertThat(host.waitFor()).isEqualTo(5);
     }

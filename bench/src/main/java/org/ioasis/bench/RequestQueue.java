@@ -135,7 +135,7 @@ final class RequestQueue implements Interrupts {
         descriptor(head, BLOCK + at, requestBytes, SplitRing.VIRTQ_DESC_F_NEXT, head + 1);
         long tail = BLOCK + at + TAIL;
         descriptor(head + 1, tail, VirtioIommu.TAIL_SIZE, SplitRing.VIRTQ_DESC_F_WRITE, 0);
-        long entry = AVAIL + SplitRing.AVAIL_RING + (available & (SIZE - 1)) * Short.BYTES;
+        long entry = AVAIL + SplitRing.AVAIL_RING + (available & (SIZE - 1)) * (long) Short.BYTES;
         U16.set(block, entry, (short) head);
         available++;
         U16.setRelease(block, AVAIL + SplitRing.AVAIL_IDX, (short) available);

@@ -10,6 +10,7 @@ import java.lang.foreign.MemorySegment;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
 import org.ioasis.iommufd.PageRun;
 import org.ioasis.sys.Errno;
 import org.ioasis.sys.TaskFiles;
@@ -35,6 +36,16 @@ class AddressSpacesTest {
     /** A process that says where it has a private page, a shared one and a read-only one. */
     private record Memory(Process process, int pid, long own, long shared, long constant) {}
 
+    /** The memory of a process that is known to run. */
+    private AddressSpace space(int process) {
+        return Objects.requireNonNull(spaces.of(process));
+    }
+
+    /** Pages that are known to be there, for writing. */
+    private static PageRun pages(AddressSpace space, long address, long length) {
+        return Objects.requireNonNull(space.pages(address, length, true));
+    }
+
     @BeforeAll
     static void compile() throws Exception {
         program = new CompiledProgram(folder, "memory.c");
@@ -54,10 +65,10 @@ class AddressSpacesTest {
     @Test
     void privatePagesAreToldByProcessAndAddress() throws Exception {
         Memory one = start();
-        AddressSpace space = spaces.of(one.pid());
+        AddressSpace space = space(one.pid());
 
-        PageRun whole = space.pages(one.own(), 2 * PAGE, true);
-        PageRun second = space.pages(one.own() + PAGE, PAGE, true);
+        PageRun whole = pages(space, one.own(), 2 * PAGE);
+        PageRun second = pages(space, one.own() + PAGE, PAGE);
 
         assertThat(whole).isEqualTo(new PageRun(second.source(), one.own(), 2 * PAGE));
         assertThat(second.offset()).isEqualTo(one.own() + PAGE);
@@ -72,7 +83,7 @@ class AddressSpacesTest {
     @Test
     void pagesThatTheProgramMayNotWriteAreNotGivenForWriting() throws Exception {
         Memory one = start();
-        AddressSpace space = spaces.of(one.pid());
+        AddressSpace space = space(one.pid());
 
         assertThat(space.pages(one.constant(), PAGE, false)).isNotNull();
         assertThat(space.pages(one.constant(), PAGE, true)).isNull();
@@ -85,8 +96,8 @@ class AddressSpacesTest {
     void sharedPagesAreTheSameInParentAndChildAndOutliveBothWhenHeld() throws Exception {
         Memory parent = start();
         int child = Integer.parseInt(parent.process().inputReader().readLine());
-        PageRun inParent = spaces.of(parent.pid()).pages(parent.shared(), PAGE, true);
-        PageRun inChild = spaces.of(child).pages(parent.shared(), PAGE, true);
+        PageRun inParent = pages(space(parent.pid()), parent.shared(), PAGE);
+        PageRun inChild = pages(space(child), parent.shared(), PAGE);
 
         assertThat(inChild).isEqualTo(inParent);
         inParent.source().hold();
@@ -100,8 +111,8 @@ class AddressSpacesTest {
     @Test
     void memoryOfAProcessThatHasEndedIsGone() throws Exception {
         Memory one = start();
-        AddressSpace space = spaces.of(one.pid());
-        PageRun run = space.pages(one.own(), PAGE, true);
+        AddressSpace space = space(one.pid());
+        PageRun run = pages(space, one.own(), PAGE);
 
         one.process().destroyForcibly().waitFor();
 
