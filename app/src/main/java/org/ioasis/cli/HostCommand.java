@@ -81,8 +81,7 @@ final class HostCommand implements Callable<Integer> {
         ChildProcess.End end;
         Path file = trace;
         try (OutputFile held = file == null ? null : OutputFile.open(file, OutputKind.CALLS);
-                CallTrace written =
-                        held == null ? CallTrace.none() : CallTrace.to(held.stream())) {
+                CallTrace written = held == null ? CallTrace.none() : CallTrace.to(held.stream())) {
             IommufdNode node = isMock ? mockNode() : new IommufdNode();
             ProgramRun program = ProgramRun.start(bytes(), node, isMock, written);
             SignalForwarder.forwardTo(program);

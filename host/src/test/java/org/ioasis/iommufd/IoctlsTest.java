@@ -192,8 +192,7 @@ class IoctlsTest {
         bytes.set(JAVA_INT, Iommufd.DESTROY_ID, 99);
         int command = ';' << 8 | Iommufd.CMD_DESTROY;
         bytes.set(JAVA_INT, 0, Iommufd.DESTROY_SIZE + limit);
-        assertThat(host.file.ioctl(host.program, command, address))
-                .isEqualTo(error(Errno.ENOENT));
+        assertThat(host.file.ioctl(host.program, command, address)).isEqualTo(error(Errno.ENOENT));
         bytes.set(JAVA_INT, 0, Iommufd.DESTROY_SIZE + limit + 1);
         assertThat(host.file.ioctl(host.program, command, address)).isEqualTo(error(Errno.E2BIG));
     }

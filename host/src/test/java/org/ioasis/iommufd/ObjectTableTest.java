@@ -50,8 +50,7 @@ class ObjectTableTest {
         }
         assertThatThrownBy(this::reserved)
                 .isInstanceOfSatisfying(
-                        IommufdException.class,
-                        e -> assertThat(e.errno()).isEqualTo(Errno.ENOMEM));
+                        IommufdException.class, e -> assertThat(e.errno()).isEqualTo(Errno.ENOMEM));
         assertThat(table.size()).isEqualTo(ObjectTable.LIMIT - 1);
         table.remove(last, false);
         assertThat(reserved().id()).isEqualTo(ObjectTable.LIMIT - 1);
