@@ -71,7 +71,7 @@ public final class NetKind implements DeviceKind {
 
         @Override
         public NicOptions at(Place place) {
-            long address = mac >= 0 ? mac : LOCAL_MAC | place.endpoint() & ENDPOINT_BITS;
+            long address = mac >= 0 ? mac : LOCAL_MAC | (place.endpoint() & ENDPOINT_BITS);
             return new NicOptions(
                     place.name(),
                     place.socket(),
