@@ -47,6 +47,8 @@ class NetGuestTest {
 
     private final List<String> seen = Collections.synchronizedList(new ArrayList<>());
 
+    /** Closes by hand too: what came over is judged when nothing runs any more. */
+    @SuppressWarnings("try")
     @Test
     void guestAndHostExchangeDataThatIsWholeBothWaysAndTranslated() throws Exception {
         byte[] down = new byte[BYTES];
