@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.cli;
 
+import static java.util.Objects.requireNonNull;
+
 import java.io.IOException;
 import java.nio.file.AccessDeniedException;
 import java.nio.file.NoSuchFileException;
-import java.util.Objects;
 import java.util.ServiceLoader;
 import org.ioasis.guestkit.UnavailableException;
 import picocli.CommandLine;
@@ -44,8 +45,8 @@ public final class Main {
     /** The command with all its subcommands. */
     public static CommandLine commandLine() {
         CommandLine all = new CommandLine(new Main());
-        ServeCommand.addKinds(
-                Objects.requireNonNull(all.getSubcommands().get("serve")).getCommandSpec());
+        CommandLine serve = requireNonNull(all.getSubcommands().get(ServeCommand.NAME));
+        ServeCommand.addKinds(serve.getCommandSpec());
         ServiceLoader.load(Subcommand.class).forEach(all::addSubcommand);
         return all.setExecutionExceptionHandler((failure, command, _) -> failed(failure, command));
     }

@@ -29,7 +29,7 @@ import picocli.CommandLine.Spec;
  * on one of the JVM's.
  */
 @Command(
-        name = "serve",
+        name = ServeCommand.NAME,
         description = {
             "Serve an IOMMU and the devices behind it to a VMM that is started elsewhere.",
             "Prints a line per socket when it is ready, then the arguments for QEMU. Ends on SIGTERM or SIGINT and"
@@ -43,7 +43,10 @@ import picocli.CommandLine.Spec;
             "2:wrong arguments, or a configuration with mistakes"
         })
 final class ServeCommand implements Callable<Integer> {
-    @SuppressWarnings("NullAway.Init") // picocli sets it before the command is called
+    static final String NAME = "serve";
+
+    /** Set by picocli before anything is called. */
+    @SuppressWarnings("NullAway.Init")
     @Spec
     private CommandSpec spec;
 

@@ -2,6 +2,7 @@
 package org.ioasis.kind.net;
 
 import static java.lang.foreign.ValueLayout.JAVA_BYTE;
+import static java.util.Objects.requireNonNull;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import java.io.ByteArrayOutputStream;
@@ -118,9 +119,7 @@ class StreamLinkTest implements Station {
     }
 
     private <T> T next(BlockingQueue<T> queue) throws InterruptedException {
-        T next = queue.poll(20, TimeUnit.SECONDS);
-        assertThat(next).isNotNull();
-        return next;
+        return requireNonNull(queue.poll(20, TimeUnit.SECONDS));
     }
 
     @ParameterizedTest
