@@ -8,7 +8,6 @@ class CopyFunction implements PciFunction {
     private final Dma dma; // the only way to memory: what the IOMMU refuses is not reached
     private final MemorySegment buffer = MemorySegment.ofArray(new byte[64]);
     private long source, status;
-
     CopyFunction(Dma dma) { this.dma = dma; }
 
     public void barWrite(int bar, long offset, int size, long value) {
@@ -19,7 +18,6 @@ class CopyFunction implements PciFunction {
             status = (read == Outcome.OK ? dma.write(value, buffer, 0, 64) : read).ordinal();
         } finally { dma.leave(); }
     }
-
     public long barRead(int bar, long offset, int size) { return status; }
     public long barSize(int bar) { return bar == 0 ? 4096 : 0; }
     public int configRead(int offset, int size) { return offset == 0 ? 0x1234_1af4 : 0; }

@@ -23,7 +23,7 @@ install() { # POM, file, option...
 
 installs() {
     install "$project/pom.xml" "$project/pom.xml" -Dpackaging=pom
-    for name in sys core server; do
+    for name in sys core host server; do
         install "$project/$name/pom.xml" "$image/ioasis-$name-$version.jar"
         [ -s "$repository/org/ioasis/ioasis-$name/$version/ioasis-$name-$version.jar" ] || fail "the jar of $name"
         [ -s "$repository/org/ioasis/ioasis-$name/$version/ioasis-$name-$version.pom" ] || fail "the POM of $name"
@@ -37,7 +37,7 @@ module_path=
 for jar in "$image"/jackson-core-*.jar "$image"/jspecify-*.jar; do
     module_path=$module_path:$jar
 done
-for name in sys core server; do
+for name in sys core host server; do
     module_path=$module_path:$repository/org/ioasis/ioasis-$name/$version
 done
 
@@ -76,11 +76,11 @@ first_works() {
 check "the first example needs the engine alone" first_works
 
 hidden_is_hidden() {
-    sed 's/IntervalStore::new/org.ioasis.iommu.Domain::new/' "$example" >CopyFunction.java
+    sed 's/IntervalStore::new/org.ioasis.iommu.UnmapWaits::new/' "$example" >CopyFunction.java
     if compile "$here/CopyFunction.java" org.ioasis.server 2>err; then
         fail "what is not public to be out of reach"
     fi
-    expect err "Domain is not public"
+    expect err "UnmapWaits is not public"
 }
 check "what is not public cannot be used" hidden_is_hidden
 

@@ -99,7 +99,7 @@ class DevicesTest {
     void aPageRequestIsAnsweredOnceByTheProgramOrWhenItsTableIsDetached() {
         MockHost.Bound bound = host.mockDomain(ioas);
         int parent = host.hwpt(bound.device(), ioas, Iommufd.HWPT_ALLOC_NEST_PARENT);
-        TestProgram.Struct faults = host.program.struct(Iommufd.FAULT_ALLOC_SIZE);
+        ProgramStub.Struct faults = host.program.struct(Iommufd.FAULT_ALLOC_SIZE);
         assertThat(faults.call(host.file, Iommufd.CMD_FAULT_QUEUE_ALLOC)).isZero();
         int id = faults.getInt(Iommufd.FAULT_ALLOC_OUT_FAULT_ID);
         int descriptor = faults.getInt(Iommufd.FAULT_ALLOC_OUT_FAULT_FD);
@@ -146,7 +146,7 @@ class DevicesTest {
     void atTheLimitOfGroupsAPageRequestIsAnsweredAsInvalid() {
         MockHost.Bound bound = host.mockDomain(ioas);
         int parent = host.hwpt(bound.device(), ioas, Iommufd.HWPT_ALLOC_NEST_PARENT);
-        TestProgram.Struct faults = host.program.struct(Iommufd.FAULT_ALLOC_SIZE);
+        ProgramStub.Struct faults = host.program.struct(Iommufd.FAULT_ALLOC_SIZE);
         assertThat(faults.call(host.file, Iommufd.CMD_FAULT_QUEUE_ALLOC)).isZero();
         int id = faults.getInt(Iommufd.FAULT_ALLOC_OUT_FAULT_ID);
         FaultQueue queue = host.find(id, FaultQueue.class);
@@ -178,7 +178,7 @@ class DevicesTest {
         MockHost.Bound bound = host.mockDomain(ioas);
         int parent = host.hwpt(bound.device(), ioas, Iommufd.HWPT_ALLOC_NEST_PARENT);
         int viommu = host.viommu(bound.device(), parent);
-        TestProgram.Struct struct =
+        ProgramStub.Struct struct =
                 host.program
                         .struct(Iommufd.VEVENTQ_ALLOC_SIZE)
                         .with(Iommufd.VEVENTQ_ALLOC_VIOMMU_ID, viommu)
@@ -245,7 +245,7 @@ class DevicesTest {
     }
 
     private long compatUnmap(long iova, long size) {
-        TestProgram.Struct struct = host.program.struct(24).with(8, iova).with(16, size);
+        ProgramStub.Struct struct = host.program.struct(24).with(8, iova).with(16, size);
         long result = struct.call(host.file, 0x72);
         return result == 0 ? struct.getLong(16) : result;
     }
@@ -254,9 +254,9 @@ class DevicesTest {
     void changeProcessMovesWhatFilesAreChargedForOrNothing() throws IommufdException {
         host.mockDomain(ioas);
         IommufdContext context = (IommufdContext) host.file;
-        int descriptor = host.program.open(new TestProgram.Memory(4 * PAGE));
+        int descriptor = host.program.open(new ProgramStub.Memory(4 * PAGE));
         assertThat(host.mapFile(ioas, descriptor, 0, 3 * PAGE)).isPositive();
-        TestProgram poor = new TestProgram(2);
+        ProgramStub poor = new ProgramStub(2);
         IommufdException refusal = null;
         try {
             context.changeProcess(poor);
@@ -266,7 +266,7 @@ class DevicesTest {
         assertThat(refusal).isNotNull();
         assertThat(poor.locked().pinned()).isZero();
         assertThat(host.program.locked().pinned()).isEqualTo(3);
-        TestProgram rich = new TestProgram(3);
+        ProgramStub rich = new ProgramStub(3);
         context.changeProcess(rich);
         assertThat(rich.locked().pinned()).isEqualTo(3);
         assertThat(rich.locked().user()).isEqualTo(3);

@@ -43,7 +43,7 @@ class FailNthTest {
     }
 
     private static int ioas(MockHost host) {
-        TestProgram.Struct struct = host.program.struct(Iommufd.IOAS_ALLOC_SIZE);
+        ProgramStub.Struct struct = host.program.struct(Iommufd.IOAS_ALLOC_SIZE);
         return struct.call(host.file, Iommufd.CMD_IOAS_ALLOC) == 0
                 ? struct.getInt(Iommufd.IOAS_ALLOC_OUT_IOAS_ID)
                 : -1;
@@ -101,7 +101,7 @@ class FailNthTest {
 
     /** Memory of which no two neighbouring pages lie side by side. */
     private static long scattered(MockHost host) {
-        TestProgram.Memory memory = new TestProgram.Memory(128 * PAGE);
+        ProgramStub.Memory memory = new ProgramStub.Memory(128 * PAGE);
         return host.program.mmapScattered(memory, 64);
     }
 
@@ -185,7 +185,7 @@ class FailNthTest {
         if (queue < 0) {
             return false;
         }
-        TestProgram.Struct faults = host.program.struct(Iommufd.FAULT_ALLOC_SIZE);
+        ProgramStub.Struct faults = host.program.struct(Iommufd.FAULT_ALLOC_SIZE);
         if (!ok(faults.call(host.file, Iommufd.CMD_FAULT_QUEUE_ALLOC))) {
             return false;
         }

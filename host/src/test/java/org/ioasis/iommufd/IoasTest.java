@@ -106,7 +106,7 @@ class IoasTest {
     private long ranges(int room, List<IovaRange> into) {
         into.clear();
         long list = host.program.mmap(PAGE);
-        TestProgram.Struct struct =
+        ProgramStub.Struct struct =
                 host.program
                         .struct(Iommufd.IOVA_RANGES_SIZE)
                         .with(Iommufd.IOVA_RANGES_IOAS_ID, ioas)
@@ -184,7 +184,7 @@ class IoasTest {
 
     @Test
     void theLimitOfLockedMemoryIsReachedByOnePageTooMany() throws IommufdException {
-        TestProgram poor = new TestProgram(4);
+        ProgramStub poor = new ProgramStub(4);
         IommufdContext context = host.node.openContext();
         Ioas space = context.allocateIoas();
         HoldsAll access = new HoldsAll(context, space);
@@ -390,7 +390,7 @@ class IoasTest {
 
     @Test
     void aMappedFileStaysOpenUntilItIsUnmapped() {
-        TestProgram.Memory memory = new TestProgram.Memory(4 * PAGE);
+        ProgramStub.Memory memory = new ProgramStub.Memory(4 * PAGE);
         int descriptor = host.program.open(memory);
         host.mockDomain(ioas);
         assertThat(host.mapFile(ioas, descriptor, 0, 5 * PAGE)).isEqualTo(error(Errno.EINVAL));

@@ -28,7 +28,7 @@ class IoctlsTest {
         assertThat(host.destroy(0)).isEqualTo(error(Errno.ENOENT));
         assertThat(host.file.ioctl(host.program, ';' << 8 | Iommufd.CMD_DESTROY, 0))
                 .isEqualTo(error(Errno.EFAULT));
-        TestProgram.Struct any = host.program.struct(8);
+        ProgramStub.Struct any = host.program.struct(8);
         assertThat(any.call(host.file, Iommufd.CMD_BASE - 1)).isEqualTo(error(Errno.ENOTTY));
         assertThat(any.call(host.file, 0x96)).isEqualTo(error(Errno.ENOTTY));
         // The number of one of ours with a size encoded is no command of ours.
@@ -146,7 +146,7 @@ class IoctlsTest {
         MockHost.Bound bound = host.mockDomain(ioas);
         int parent = host.hwpt(bound.device(), ioas, Iommufd.HWPT_ALLOC_NEST_PARENT);
         int viommu = host.viommu(bound.device(), parent);
-        TestProgram.Struct struct =
+        ProgramStub.Struct struct =
                 host.program
                         .struct(Iommufd.VEVENTQ_ALLOC_SIZE)
                         .with(Iommufd.VEVENTQ_ALLOC_VIOMMU_ID, viommu)

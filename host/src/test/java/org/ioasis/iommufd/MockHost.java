@@ -12,12 +12,12 @@ import org.ioasis.spec.IommufdTest;
 final class MockHost {
     static final int READ_WRITE = Iommufd.MAP_READABLE | Iommufd.MAP_WRITEABLE;
     static final int TEST = 0xa0;
-    static final long PAGE = TestProgram.PAGE;
+    static final long PAGE = ProgramStub.PAGE;
     static final long APERTURE = IommufdTest.APERTURE_START;
 
     record Bound(int stdev, int hwpt, int device) {}
 
-    final TestProgram program = new TestProgram();
+    final ProgramStub program = new ProgramStub();
     final IommufdNode node = new IommufdNode(new MockDriver());
     final OpenFile file;
 
@@ -52,7 +52,7 @@ final class MockHost {
     }
 
     int ioas() {
-        TestProgram.Struct struct = program.struct(Iommufd.IOAS_ALLOC_SIZE);
+        ProgramStub.Struct struct = program.struct(Iommufd.IOAS_ALLOC_SIZE);
         ok(struct.call(file, Iommufd.CMD_IOAS_ALLOC), program.rule);
         return struct.getInt(Iommufd.IOAS_ALLOC_OUT_IOAS_ID);
     }
@@ -65,7 +65,7 @@ final class MockHost {
 
     /** The IOVA, or the negative errno. */
     long map(int ioas, long address, long length) {
-        TestProgram.Struct struct =
+        ProgramStub.Struct struct =
                 program.struct(Iommufd.MAP_SIZE)
                         .with(Iommufd.MAP_FLAGS, READ_WRITE)
                         .with(Iommufd.MAP_IOAS_ID, ioas)
@@ -90,7 +90,7 @@ final class MockHost {
     }
 
     long mapFile(int ioas, int descriptor, long start, long length) {
-        TestProgram.Struct struct =
+        ProgramStub.Struct struct =
                 program.struct(Iommufd.MAP_FILE_SIZE)
                         .with(Iommufd.MAP_FILE_FLAGS, READ_WRITE)
                         .with(Iommufd.MAP_FILE_IOAS_ID, ioas)
@@ -103,7 +103,7 @@ final class MockHost {
 
     /** Bytes, or the negative errno. */
     long unmap(int ioas, long iova, long length) {
-        TestProgram.Struct struct =
+        ProgramStub.Struct struct =
                 program.struct(Iommufd.UNMAP_SIZE)
                         .with(Iommufd.UNMAP_IOAS_ID, ioas)
                         .with(Iommufd.UNMAP_IOVA, iova)
@@ -123,7 +123,7 @@ final class MockHost {
                 .call(file, Iommufd.CMD_IOAS_COPY);
     }
 
-    TestProgram.Struct test(int op, int id) {
+    ProgramStub.Struct test(int op, int id) {
         return program.struct(IommufdTest.SIZE).with(IommufdTest.OP, op).with(IommufdTest.ID, id);
     }
 
@@ -138,7 +138,7 @@ final class MockHost {
     }
 
     Bound mockDomain(int pt, int flags) {
-        TestProgram.Struct struct =
+        ProgramStub.Struct struct =
                 test(IommufdTest.OP_MOCK_DOMAIN_FLAGS, pt)
                         .with(IommufdTest.MOCK_DOMAIN_DEV_FLAGS, flags);
         ok(struct.call(file, TEST), program.rule);
@@ -172,7 +172,7 @@ final class MockHost {
 
     /** The descriptor, or the negative errno. */
     int access(int ioas, boolean holdsPages) {
-        TestProgram.Struct struct =
+        ProgramStub.Struct struct =
                 test(IommufdTest.OP_CREATE_ACCESS, ioas)
                         .with(IommufdTest.CREATE_ACCESS_FLAGS, holdsPages ? 1 : 0);
         long result = struct.call(file, TEST);
@@ -181,7 +181,7 @@ final class MockHost {
 
     /** The number of what is held, or the negative errno. */
     int hold(int access, long iova, long length, long address) {
-        TestProgram.Struct struct =
+        ProgramStub.Struct struct =
                 test(IommufdTest.OP_ACCESS_PAGES, access)
                         .with(IommufdTest.ACCESS_PAGES_IOVA, iova)
                         .with(IommufdTest.ACCESS_PAGES_LENGTH, length)
@@ -205,7 +205,7 @@ final class MockHost {
                 .call(file, TEST);
     }
 
-    TestProgram.Struct hwptStruct(int device, int pt, int flags) {
+    ProgramStub.Struct hwptStruct(int device, int pt, int flags) {
         return program.struct(Iommufd.HWPT_ALLOC_SIZE)
                 .with(Iommufd.HWPT_ALLOC_FLAGS, flags)
                 .with(Iommufd.HWPT_ALLOC_DEV_ID, device)
@@ -214,12 +214,12 @@ final class MockHost {
 
     /** The id, or the negative errno. */
     int hwpt(int device, int pt, int flags) {
-        TestProgram.Struct struct = hwptStruct(device, pt, flags);
+        ProgramStub.Struct struct = hwptStruct(device, pt, flags);
         long result = struct.call(file, Iommufd.CMD_HWPT_ALLOC);
         return result == 0 ? struct.getInt(Iommufd.HWPT_ALLOC_OUT_HWPT_ID) : (int) result;
     }
 
-    private int made(TestProgram.Struct struct, int number, int out) {
+    private int made(ProgramStub.Struct struct, int number, int out) {
         long result = struct.call(file, number);
         return result == 0 ? struct.getInt(out) : (int) result;
     }
@@ -258,7 +258,7 @@ final class MockHost {
 
     /** The id; its descriptor is closed. */
     int veventq(int viommu, int depth) {
-        TestProgram.Struct struct =
+        ProgramStub.Struct struct =
                 program.struct(Iommufd.VEVENTQ_ALLOC_SIZE)
                         .with(Iommufd.VEVENTQ_ALLOC_VIOMMU_ID, viommu)
                         .with(Iommufd.VEVENTQ_ALLOC_TYPE, IommufdTest.VEVENTQ_TYPE_SELFTEST)

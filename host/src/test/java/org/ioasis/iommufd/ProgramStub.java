@@ -17,7 +17,7 @@ import org.jspecify.annotations.Nullable;
  * A program with memory and descriptors, as a supervisor shows one: its memory is made of files
  * that it has mapped. One thread.
  */
-final class TestProgram implements Caller, ProgramMemory {
+final class ProgramStub implements Caller, ProgramMemory {
     static final long PAGE = 4096;
 
     /** A file whose pages are what they hold, in any process. */
@@ -80,11 +80,11 @@ final class TestProgram implements Caller, ProgramMemory {
 
     String rule = "";
 
-    TestProgram() {
+    ProgramStub() {
         this(-1);
     }
 
-    TestProgram(long limitPages) {
+    ProgramStub(long limitPages) {
         locked = new LockedMemory(new AtomicLong(), limitPages);
         scratch = mmap(new Memory(PAGE), 0, PAGE, true);
     }
@@ -205,7 +205,7 @@ final class TestProgram implements Caller, ProgramMemory {
 
         /** What the ioctl returns. */
         long call(OpenFile file, int number) {
-            return file.ioctl(TestProgram.this, ';' << 8 | number, scratch);
+            return file.ioctl(ProgramStub.this, ';' << 8 | number, scratch);
         }
     }
 
