@@ -3,6 +3,7 @@
 module org.ioasis.app {
     requires static transitive org.jspecify;
     requires transitive org.ioasis.core;
+    requires org.ioasis.host;
     requires transitive org.ioasis.server;
     requires com.fasterxml.jackson.core;
     requires info.picocli;

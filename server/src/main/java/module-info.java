@@ -3,7 +3,7 @@
 module org.ioasis.server {
     requires static transitive org.jspecify;
     requires transitive org.ioasis.core;
-    requires transitive org.ioasis.host;
+    requires org.ioasis.host;
     requires transitive org.ioasis.sys;
     requires com.fasterxml.jackson.core;
 

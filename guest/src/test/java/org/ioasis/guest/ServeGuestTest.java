@@ -205,8 +205,8 @@ class ServeGuestTest {
 
         try (Command server = serve(serve)) {
             try (Command qemu = qemu(server, ALL, ServeGuestTest::behindABridge)) {
-                // Linux goes on without the domain that it was refused, up to the first ring that it
-                // shows to the disk: how far the guest comes then is its own affair.
+                // Linux goes on without the domain that it was refused, up to the first ring that
+                // it shows to the disk: how far the guest comes then is its own affair.
                 qemu.await("page fault from EP 264");
                 awaitCheck(
                         "./ioasis check",

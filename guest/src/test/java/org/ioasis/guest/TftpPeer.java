@@ -137,11 +137,11 @@ final class TftpPeer implements Closeable {
 
     private byte @Nullable [] tftp(ByteBuffer in) {
         int operation = in.getShort();
-        switch (operation) {
+        return switch (operation) {
             case 1, 2 -> {
                 isWriting = operation == 2;
                 expected = 1;
-                return ("\0\6blksize\0" + BLOCK + "\0").getBytes(StandardCharsets.US_ASCII);
+                yield ("\0\6blksize\0" + BLOCK + "\0").getBytes(StandardCharsets.US_ASCII);
             }
             case 3 -> {
                 int block = in.getShort() & 0xffff;
@@ -150,13 +150,11 @@ final class TftpPeer implements Closeable {
                     written.update(in);
                     expected++;
                 }
-                return ByteBuffer.allocate(4).putShort((short) 4).putShort((short) block).array();
+                yield ByteBuffer.allocate(4).putShort((short) 4).putShort((short) block).array();
             }
-            case 4 -> {
-                return isWriting ? null : data(in.getShort() & 0xffff);
-            }
+            case 4 -> isWriting ? null : data(in.getShort() & 0xffff);
             default -> throw new IllegalStateException("TFTP operation " + operation);
-        }
+        };
     }
 
     /** The block after the acknowledged one; null after the last. */
@@ -166,7 +164,7 @@ final class TftpPeer implements Closeable {
             return null;
         }
         int length = Math.min(BLOCK, content.length - from);
-        readBytes = from + length;
+        readBytes = (long) from + length;
         return ByteBuffer.allocate(4 + length)
                 .putShort((short) 3)
                 .putShort((short) (acknowledged + 1))
