@@ -48,15 +48,36 @@ public record QemuCommand(
      * @param secondSerial socket that the second serial port connects to
      * @param control socket on which QEMU waits for commands (QMP)
      * @param rootPort device number of a PCI Express root port with nothing behind it; 0 for none
+     * @param more further words, such as those for devices of QEMU's own
      */
     public record Extras(
             boolean isRebooting,
             boolean isFirmwareKeptOff,
             Optional<Path> secondSerial,
             Optional<Path> control,
-            int rootPort) {
+            int rootPort,
+            List<String> more) {
         public static final Extras NONE =
                 new Extras(false, false, Optional.empty(), Optional.empty(), 0);
+
+        public Extras {
+            more = List.copyOf(more);
+        }
+
+        public Extras(
+                boolean isRebooting,
+                boolean isFirmwareKeptOff,
+                Optional<Path> secondSerial,
+                Optional<Path> control,
+                int rootPort) {
+            this(
+                    isRebooting,
+                    isFirmwareKeptOff,
+                    secondSerial,
+                    control,
+                    rootPort,
+                    List.of());
+        }
     }
 
     /** The root port's name, for whoever plugs something in. */
@@ -142,6 +163,7 @@ public record QemuCommand(
         for (Function function : functions) {
             add(words, "-device", function.json());
         }
+        words.addAll(extras.more());
         return words;
     }
 

@@ -93,6 +93,33 @@ class QemuCommandTest {
     }
 
     @Test
+    void measurementHasOneDiskAndItsCommandIsInTheInitramfs() {
+        GuestTask measure = new GuestTask.Measure("fio --version");
+
+        assertThat(measure.commandLine(INITRAMFS.modules(), 0, List.of()))
+                .contains("ioasis.run=command ")
+                .endsWith("ioasis.seed=ioasis-seed")
+                .doesNotContain("ioasis.fs=", "ioasis.result=");
+        assertThat(measure.commandFile()).contains("fio --version");
+        assertThat(measure.reboots()).isFalse();
+    }
+
+    @Test
+    void wordsForDevicesOfQemusOwnStandLast() {
+        QemuCommand.Extras own =
+                new QemuCommand.Extras(
+                        false,
+                        false,
+                        Optional.empty(),
+                        Optional.empty(),
+                        0,
+                        List.of("-device", "virtio-iommu-pci,addr=1"));
+
+        assertThat(command(Accel.TCG, "/w/disk", own).words())
+                .endsWith("-device", "virtio-iommu-pci,addr=1");
+    }
+
+    @Test
     void taskThatRebootsMayRebootAndOneWithItsOwnInitramfsIsNotQuiet() {
         GuestTask reboot = new GuestTask.Check(1024, GuestTask.Scenario.REBOOT);
 
