@@ -111,6 +111,10 @@ public final class BenchCommand implements Subcommand {
                 description = "Write all figures to FILE too.")
         private @Nullable Path json;
 
+        /** Given by the launcher. */
+        @Option(names = "--launcher", paramLabel = "FILE", hidden = true)
+        private @Nullable Path launcher;
+
         @Override
         public Integer call() throws UnavailableException, IOException, InterruptedException {
             atLeastOne("--rounds", rounds);
@@ -125,9 +129,14 @@ public final class BenchCommand implements Subcommand {
                             chosen("--mode", modes, GuestBench.Mode.values()),
                             chosen("--subject", subjects, GuestBench.Subject.values()),
                             Optional.ofNullable(pollMicros));
+            Path server = launcher;
+            if (server == null) {
+                throw new UnavailableException(
+                        "the server is started by the launcher: call this as ./ioasis bench guest");
+            }
             Outputs.check("--json", json, OutputKind.GUEST_BENCH);
             GuestBenchReport report =
-                    GuestBench.run(options, Host.current(), Progress.standard());
+                    GuestBench.run(options, server, Host.current(), Progress.standard());
             System.out.print(report.table());
             if (json != null) {
                 OutputFile.write(

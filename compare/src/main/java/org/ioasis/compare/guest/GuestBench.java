@@ -96,13 +96,16 @@ final class GuestBench {
     }
 
     private final Options options;
+    private final Path launcher;
     private final Host host;
     private final Progress progress;
     private final Cleanup cleanup;
     private String seedHash = "";
 
-    private GuestBench(Options options, Host host, Progress progress, Cleanup cleanup) {
+    private GuestBench(
+            Options options, Path launcher, Host host, Progress progress, Cleanup cleanup) {
         this.options = options;
+        this.launcher = launcher;
         this.host = host;
         this.progress = progress;
         this.cleanup = cleanup;
@@ -111,13 +114,14 @@ final class GuestBench {
     /**
      * Measures.
      *
+     * @param launcher what starts a server
      * @throws UnavailableException this machine lacks something; the message says what to do
      * @throws IOException a guest does not end well, or its data is not what it should be
      */
-    static GuestBenchReport run(Options options, Host host, Progress progress)
+    static GuestBenchReport run(Options options, Path launcher, Host host, Progress progress)
             throws UnavailableException, IOException, InterruptedException {
         try (Cleanup cleanup = Cleanup.atExit()) {
-            return new GuestBench(options, host, progress, cleanup).run();
+            return new GuestBench(options, launcher, host, progress, cleanup).run();
         }
     }
 
@@ -139,7 +143,6 @@ final class GuestBench {
     }
 
     private GuestBenchReport run() throws UnavailableException, IOException, InterruptedException {
-        String root = ServerProcess.root(host);
         Provisioner provisioner = new Provisioner(host, cleanup, progress::say);
         GuestKit kit = provisioner.provide(KernelChoice.Debian.STABLE);
         GuestProgram fio = provisioner.provideFio();
@@ -171,7 +174,7 @@ final class GuestBench {
                 for (Mode mode : options.modes()) {
                     for (Subject subject : options.subjects()) {
                         Map<String, GuestFigure> figures =
-                                boot(subject, mode, kit, accel, task, initramfs, workspace, root);
+                                boot(subject, mode, kit, accel, task, initramfs, workspace);
                         report.add(mode, subject, figures);
                         progress.say(
                                 "round %d, %s, %s: %s"
@@ -194,8 +197,7 @@ final class GuestBench {
             Accel accel,
             GuestTask task,
             Initramfs initramfs,
-            Workspace workspace,
-            String root)
+            Workspace workspace)
             throws IOException, InterruptedException {
         Path disk = workspace.file("disk.img");
         Path output = workspace.file("output.sock");
@@ -214,18 +216,15 @@ final class GuestBench {
             case QEMU -> own.addAll(ownDevices(disk));
         }
         QemuCommand command =
-                new QemuCommand(
-                        kit.qemu(),
-                        accel,
-                        MEMORY_MIB,
-                        options.processors(),
-                        kit.kernel().image(),
-                        initramfs.file(),
-                        task.commandLine(initramfs.modules(), 0, mode.parameters()),
-                        tables,
-                        functions,
-                        new QemuCommand.Extras(
-                                false, false, Optional.of(output), Optional.empty(), 0, own));
+                QemuCommand.builder(kit.qemu(), accel, kit.kernel().image(), initramfs.file())
+                        .memoryMiB(MEMORY_MIB)
+                        .processors(options.processors())
+                        .commandLine(task.commandLine(initramfs.modules(), 0, mode.parameters()))
+                        .acpiTables(tables)
+                        .functions(functions)
+                        .secondSerial(output)
+                        .more(own)
+                        .build();
         Duration limit =
                 Duration.ofSeconds(
                         BOOT_SECONDS
@@ -237,7 +236,7 @@ final class GuestBench {
         Path control = workspace.file("control.sock");
         Path config = workspace.file("serve.toml");
         Files.writeString(config, config(control, table, iommuSocket, diskSocket, disk));
-        try (ServerProcess server = new ServerProcess(host, cleanup, root, config, control)) {
+        try (ServerProcess server = new ServerProcess(host, cleanup, launcher, config, control)) {
             return new GuestBoot(this, server).run(command, output, limit);
         }
     }

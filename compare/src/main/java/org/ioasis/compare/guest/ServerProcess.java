@@ -11,7 +11,6 @@ import java.util.concurrent.TimeUnit;
 import org.ioasis.guestkit.BoundedLines;
 import org.ioasis.guestkit.Cleanup;
 import org.ioasis.guestkit.Host;
-import org.ioasis.guestkit.UnavailableException;
 import org.ioasis.live.ControlClient;
 
 /**
@@ -33,18 +32,18 @@ final class ServerProcess implements AutoCloseable {
     private final Deque<String> lastLines = new ArrayDeque<>();
 
     /**
-     * @param root of the tree that has the launcher
+     * @param launcher of Ioasis
      * @param config of the server
      * @param control the socket that the configuration names
      */
-    ServerProcess(Host host, Cleanup cleanup, String root, Path config, Path control)
+    ServerProcess(Host host, Cleanup cleanup, Path launcher, Path config, Path control)
             throws IOException, InterruptedException {
         this.cleanup = cleanup;
         this.control = control;
         ProcessBuilder builder =
                 new ProcessBuilder(
                                 List.of(
-                                        Path.of(root, "ioasis").toString(),
+                                        launcher.toString(),
                                         "serve",
                                         "--config",
                                         config.toString()))
@@ -60,16 +59,6 @@ final class ServerProcess implements AutoCloseable {
             close();
             throw new IOException("the server does not start:\n  " + said());
         }
-    }
-
-    /** The folder of the tree, which the launcher names. */
-    static String root(Host host) throws UnavailableException {
-        String root = host.variable("IOASIS_ROOT");
-        if (root == null) {
-            throw new UnavailableException(
-                    "the server is started by the launcher: call this as ./ioasis bench guest");
-        }
-        return root;
     }
 
     private void read() {
