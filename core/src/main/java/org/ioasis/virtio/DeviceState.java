@@ -6,8 +6,9 @@ import static org.ioasis.spec.Virtio.STATUS_DRIVER_OK;
 import static org.ioasis.spec.Virtio.STATUS_FEATURES_OK;
 
 import java.util.List;
-import org.ioasis.virtqueue.QueueState;
-import org.ioasis.virtqueue.SplitQueue;
+import org.ioasis.virtqueue.DeviceQueue;
+import org.ioasis.virtqueue.RingFormat;
+import org.ioasis.virtqueue.RingState;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -35,20 +36,26 @@ public record DeviceState(
             long desc,
             long driver,
             long device,
-            QueueState ring) {
+            RingState ring) {
         /**
          * Whether a queue can have been saved like this.
          *
+         * @param format of its ring
          * @param hasFeatures features are negotiated
          * @param isStarted DRIVER_OK is set
          * @param isBroken the device needs a reset
          */
-        boolean isPossible(int sizeMax, boolean hasFeatures, boolean isStarted, boolean isBroken) {
-            boolean isRinging = ring.state() != SplitQueue.State.STOPPED;
-            return SplitQueue.isSize(size, sizeMax)
+        boolean isPossible(
+                RingFormat format,
+                int sizeMax,
+                boolean hasFeatures,
+                boolean isStarted,
+                boolean isBroken) {
+            boolean isRinging = ring.state() != DeviceQueue.State.STOPPED;
+            return format.isSize(size, sizeMax)
                     && ring.isPossible(size)
                     && (!isEnabled
-                            || (hasFeatures && SplitQueue.isLayout(size, desc, driver, device)))
+                            || (hasFeatures && format.isLayout(size, desc, driver, device)))
                     && (!isRinging || (isEnabled && isStarted))
                     && (isRinging || !isEnabled || !isStarted || isBroken);
         }
@@ -62,7 +69,7 @@ public record DeviceState(
      * Why no device with so many queues can have been in this state, or null. Whether a device
      * would have accepted the features is for that device to say.
      */
-    @Nullable String problem(int queueCount, int queueSizeMax) {
+    @Nullable String problem(RingFormat format, int queueCount, int queueSizeMax) {
         boolean isBroken = (status & STATUS_DEVICE_NEEDS_RESET) != 0;
         boolean hasFeatures = (status & STATUS_FEATURES_OK) != 0;
         boolean isStarted = (status & STATUS_DRIVER_OK) != 0;
@@ -78,7 +85,8 @@ public record DeviceState(
             return "%d queues".formatted(queues.size());
         }
         for (int i = 0; i < queueCount; i++) {
-            if (!queues.get(i).isPossible(queueSizeMax, hasFeatures, isStarted, isBroken)) {
+            Queue queue = queues.get(i);
+            if (!queue.isPossible(format, queueSizeMax, hasFeatures, isStarted, isBroken)) {
                 return "queue %d is in no possible state".formatted(i);
             }
         }

@@ -1,11 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.virtio;
 
-import org.ioasis.virtqueue.SplitQueue;
+import static java.util.Objects.requireNonNull;
+
+import java.util.EnumMap;
+import java.util.Map;
+import org.ioasis.memory.Dma;
+import org.ioasis.virtqueue.DeviceQueue;
+import org.ioasis.virtqueue.RingFormat;
 
 /** A queue as its driver has set it up (virtio 1.4, 4.1.4.3), with its ring. Device's thread. */
 final class QueueConfig {
-    final SplitQueue ring;
+    /** One for each format: none is made when a driver starts the device. */
+    private final Map<RingFormat, DeviceQueue> rings = new EnumMap<>(RingFormat.class);
+
+    private DeviceQueue ring;
     private final int sizeMax;
     int size;
     boolean isEnabled;
@@ -20,10 +29,18 @@ final class QueueConfig {
     long driver;
     long device;
 
-    QueueConfig(SplitQueue ring, int sizeMax) {
-        this.ring = ring;
+    QueueConfig(Dma dma, int sizeMax) {
         this.sizeMax = sizeMax;
         size = sizeMax;
+        for (RingFormat format : RingFormat.values()) {
+            rings.put(format, format.newQueue(dma, sizeMax));
+        }
+        ring = requireNonNull(rings.get(RingFormat.SPLIT));
+    }
+
+    /** In the format in which it was started last. */
+    DeviceQueue ring() {
+        return ring;
     }
 
     /** Stops the ring; as after a reset of the device. */
@@ -38,13 +55,14 @@ final class QueueConfig {
         device = 0;
     }
 
-    void start(boolean hasIndirect, boolean hasEventIdx) {
+    void start(RingFormat format, boolean hasIndirect, boolean hasEventIdx) {
+        ring = requireNonNull(rings.get(format));
         ring.start(size, desc, driver, device, hasIndirect, hasEventIdx);
     }
 
     /** True if what the driver has written can be enabled. */
-    boolean isLayout() {
-        return SplitQueue.isLayout(size, desc, driver, device);
+    boolean isLayout(RingFormat format) {
+        return format.isLayout(size, desc, driver, device);
     }
 
     DeviceState.Queue save() {
@@ -52,15 +70,16 @@ final class QueueConfig {
     }
 
     /** Takes over what was saved, {@linkplain DeviceState.Queue#isPossible possible} as it is. */
-    void restore(DeviceState.Queue saved, boolean hasIndirect, boolean hasEventIdx) {
+    void restore(
+            DeviceState.Queue saved, RingFormat format, boolean hasIndirect, boolean hasEventIdx) {
         size = saved.size();
         isEnabled = saved.isEnabled();
         wasReset = saved.wasReset();
         desc = saved.desc();
         driver = saved.driver();
         device = saved.device();
-        if (saved.ring().state() != SplitQueue.State.STOPPED) {
-            start(hasIndirect, hasEventIdx);
+        if (saved.ring().state() != DeviceQueue.State.STOPPED) {
+            start(format, hasIndirect, hasEventIdx);
             ring.restore(saved.ring());
         }
     }

@@ -17,7 +17,8 @@ import static org.ioasis.spec.Virtio.STATUS_FEATURES_OK;
 import java.util.ArrayList;
 import java.util.List;
 import org.ioasis.memory.Dma;
-import org.ioasis.virtqueue.SplitQueue;
+import org.ioasis.virtqueue.DeviceQueue;
+import org.ioasis.virtqueue.RingFormat;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -90,7 +91,7 @@ public final class VirtioDevice {
         queueSizeMax = type.queueSizeMax();
         queues = new QueueConfig[type.queueCount()];
         for (int i = 0; i < queues.length; i++) {
-            queues[i] = new QueueConfig(new SplitQueue(ringDma, queueSizeMax), queueSizeMax);
+            queues[i] = new QueueConfig(ringDma, queueSizeMax);
         }
     }
 
@@ -197,7 +198,12 @@ public final class VirtioDevice {
     }
 
     private void start(QueueConfig q) {
-        q.start(hasNegotiated(F_INDIRECT_DESC), hasNegotiated(F_EVENT_IDX));
+        q.start(format(), hasNegotiated(F_INDIRECT_DESC), hasNegotiated(F_EVENT_IDX));
+    }
+
+    /** How rings lie in memory (2.6): RING_PACKED, which would say otherwise, is not offered. */
+    private RingFormat format() {
+        return RingFormat.SPLIT;
     }
 
     private void startWork() {
@@ -311,7 +317,7 @@ public final class VirtioDevice {
 
     /** Sets the size: a power of two up to the largest, before the queue is enabled. */
     public void writeQueueSize(int q, int value) {
-        if (isConfigurable(q) && SplitQueue.isSize(value, queueSizeMax)) {
+        if (isConfigurable(q) && format().isSize(value, queueSizeMax)) {
             queues[q].size = value;
         } else {
             refusedWrites++;
@@ -334,7 +340,7 @@ public final class VirtioDevice {
             return;
         }
         QueueConfig c = queues[q];
-        if (c.isLayout()) {
+        if (c.isLayout(format())) {
             c.isEnabled = true;
             if (isStarted()) {
                 start(c);
@@ -515,7 +521,7 @@ public final class VirtioDevice {
         if (status != 0 || driverFeatures != 0) {
             return "the device is in use: it must be new or reset";
         }
-        String problem = saved.problem(queues.length, queueSizeMax);
+        String problem = saved.problem(format(), queues.length, queueSizeMax);
         if (problem != null) {
             return problem;
         }
@@ -539,6 +545,7 @@ public final class VirtioDevice {
         for (int i = 0; i < queues.length; i++) {
             queues[i].restore(
                     saved.queues().get(i),
+                    format(),
                     hasNegotiated(F_INDIRECT_DESC),
                     hasNegotiated(F_EVENT_IDX));
         }
@@ -555,12 +562,12 @@ public final class VirtioDevice {
     }
 
     /** Queue {@code q}, which is running if the driver has enabled it. */
-    public SplitQueue queue(int q) {
-        return queues[q].ring;
+    public DeviceQueue queue(int q) {
+        return queues[q].ring();
     }
 
     /**
-     * Notifies the driver of used buffers: {@link SplitQueue#shouldInterrupt} said so. Outside a
+     * Notifies the driver of used buffers: {@link DeviceQueue#shouldInterrupt} said so. Outside a
      * guarded section.
      */
     public void interrupt(int q) {
