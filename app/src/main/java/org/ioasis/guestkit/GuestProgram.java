@@ -75,8 +75,7 @@ public record GuestProgram(SequencedMap<String, Path> files) {
     /** Some packages keep their libraries in a folder of their own. */
     private static String searchPath(Path libraries) throws IOException {
         try (Stream<Path> below = Files.list(libraries)) {
-            return Stream.concat(
-                            Stream.of(libraries), below.filter(Files::isDirectory).sorted())
+            return Stream.concat(Stream.of(libraries), below.filter(Files::isDirectory).sorted())
                     .map(Path::toString)
                     .collect(Collectors.joining(":"));
         }

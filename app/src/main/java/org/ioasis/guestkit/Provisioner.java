@@ -312,7 +312,10 @@ public final class Provisioner {
             throws UnavailableException, IOException, InterruptedException {
         Path folder = cache.newTemporary(cleanup);
         try {
-            List<Path> files = new ArrayList<>(archive.downloadWithDependencies(QEMU_PACKAGE, DebianArchive.BACKPORTS));
+            List<Path> files =
+                    new ArrayList<>(
+                            archive.downloadWithDependencies(
+                                    QEMU_PACKAGE, DebianArchive.BACKPORTS));
             Map<String, String> versions = archive.unpack(files, folder);
             List<String> command = Qemu.unpackedCommand(folder);
             Map<String, String> environment = Qemu.unpackedEnvironment(folder);
@@ -334,8 +337,7 @@ public final class Provisioner {
             throws UnavailableException, IOException, InterruptedException {
         Path folder = cache.newTemporary(cleanup);
         try {
-            List<Path> files =
-                    archive.downloadWithDependencies(FIO_PACKAGE, DebianArchive.RELEASE);
+            List<Path> files = archive.downloadWithDependencies(FIO_PACKAGE, DebianArchive.RELEASE);
             Map<String, String> versions = archive.unpack(files, folder);
             // Refused now, if a library is missing, and not at every later use.
             GuestProgram _ = GuestProgram.below(folder, FIO, host, cleanup);

@@ -32,10 +32,8 @@ class GuestProgramTest {
 
     @Test
     void libraryThatIsNotThereIsNamed() {
-        assertThatThrownBy(
-                        () ->
-                                GuestProgram.libraries(
-                                        List.of("\tlibrados.so.2 => not found"), PROGRAM))
+        assertThatThrownBy(() ->
+                        GuestProgram.libraries(List.of("\tlibrados.so.2 => not found"), PROGRAM))
                 .isInstanceOf(IOException.class)
                 .hasMessage("/u/usr/bin/fio needs librados.so.2");
     }

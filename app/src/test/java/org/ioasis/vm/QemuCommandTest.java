@@ -108,8 +108,7 @@ class QemuCommandTest {
                         .more(List.of("-device", "virtio-iommu-pci,addr=1"))
                         .build();
 
-        assertThat(own.words())
-                .endsWith("-device", "virtio-iommu-pci,addr=1");
+        assertThat(own.words()).endsWith("-device", "virtio-iommu-pci,addr=1");
     }
 
     @Test

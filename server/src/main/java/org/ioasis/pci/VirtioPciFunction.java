@@ -2,8 +2,8 @@
 package org.ioasis.pci;
 
 import java.util.Arrays;
-import org.ioasis.memory.Dma;
 import org.ioasis.memory.Count;
+import org.ioasis.memory.Dma;
 import org.ioasis.spec.Pci;
 import org.ioasis.spec.VirtioPci;
 import org.ioasis.virtio.DeviceType;

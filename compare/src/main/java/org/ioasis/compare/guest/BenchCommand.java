@@ -61,8 +61,7 @@ public final class BenchCommand implements Subcommand {
                 names = "--rounds",
                 paramLabel = "N",
                 defaultValue = "5",
-                description =
-                        "Boots of each; medians are printed (default: ${DEFAULT-VALUE}).")
+                description = "Boots of each; medians are printed (default: ${DEFAULT-VALUE}).")
         private int rounds = 5;
 
         @Option(
@@ -183,10 +182,7 @@ public final class BenchCommand implements Subcommand {
                                 .orElseThrow(() ->
                                         new UsageException(
                                                 "%s is %s, not %s"
-                                                        .formatted(
-                                                                option,
-                                                                names(all),
-                                                                name))));
+                                                        .formatted(option, names(all), name))));
             }
             return chosen;
         }

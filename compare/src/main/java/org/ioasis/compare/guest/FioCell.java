@@ -41,7 +41,8 @@ record FioCell(String name, String pattern, int blockBytes, int depth) {
     private static final String FIELDS = "5,6,8,9,47,49,50";
 
     private static final Pattern RESULT =
-            Pattern.compile("(\\d+);(\\d{1,12});(\\d{1,9});(\\d{1,9});(\\d{1,12});(\\d{1,9});(\\d{1,9})");
+            Pattern.compile(
+                    "(\\d+);(\\d{1,12});(\\d{1,9});(\\d{1,9});(\\d{1,12});(\\d{1,9});(\\d{1,9})");
 
     /** Part of the disk that is never written: the host knows what it holds. */
     static final int SEEDED_MIB = 32;

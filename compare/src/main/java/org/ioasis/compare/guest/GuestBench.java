@@ -254,22 +254,21 @@ final class GuestBench {
     }
 
     /** As a user would write it: everything else is the server's default. */
-    private String config(
-            Path control, Path table, Path iommuSocket, Path diskSocket, Path disk) {
+    private String config(Path control, Path table, Path iommuSocket, Path diskSocket, Path disk) {
         return """
-                control = "%s"
-                [[machine]]
-                viot = "%s"
-                %s
-                [[machine.iommu]]
-                socket = "%s"
-                address = "00:%02x.0"
-                [[machine.iommu.blk]]
-                socket = "%s"
-                file = "%s"
-                address = "00:%02x.0"
-                serial = "%s"
-                """
+        control = "%s"
+        [[machine]]
+        viot = "%s"
+        %s
+        [[machine.iommu]]
+        socket = "%s"
+        address = "00:%02x.0"
+        [[machine.iommu.blk]]
+        socket = "%s"
+        file = "%s"
+        address = "00:%02x.0"
+        serial = "%s"
+        """
                 .formatted(
                         control,
                         table,

@@ -113,16 +113,18 @@ final class GuestBenchReport {
     /** A row for each cell, and what it comes to. */
     String table() {
         StringBuilder out = new StringBuilder();
-        out.append("QEMU %s, Linux %s, %s, %d vCPU; %d rounds of %d s a cell%n"
-                .formatted(
-                        qemu,
-                        kernel,
-                        accel,
-                        options.processors(),
-                        options.rounds(),
-                        options.seconds()));
-        out.append("%-12s%12s%16s%12s%16s%8s".formatted(
-                "I/O/s", "QEMU", "(range)", "Ioasis", "(range)", "ratio"));
+        out.append(
+                "QEMU %s, Linux %s, %s, %d vCPU; %d rounds of %d s a cell%n"
+                        .formatted(
+                                qemu,
+                                kernel,
+                                accel,
+                                options.processors(),
+                                options.rounds(),
+                                options.seconds()));
+        out.append(
+                "%-12s%12s%16s%12s%16s%8s"
+                        .formatted("I/O/s", "QEMU", "(range)", "Ioasis", "(range)", "ratio"));
         COUNTS.forEach(count -> out.append("%11s".formatted(count)));
         out.append("%11s%11s%n".formatted("CPU s/GiB", "QEMU's"));
         for (Mode mode : options.modes()) {

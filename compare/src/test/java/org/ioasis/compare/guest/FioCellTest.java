@@ -43,15 +43,15 @@ class FioCellTest {
     void writesLeaveAloneWhatTheHostKnows() {
         String script = FioCell.script(FioCell.ALL, 2);
 
-        assertThat(script.lines().filter(line -> line.contains("--offset="))).isNotEmpty()
+        assertThat(script.lines().filter(line -> line.contains("--offset=")))
+                .isNotEmpty()
                 .allSatisfy(line -> assertThat(line).contains("--offset=32m"));
         assertThat(FioCell.ALL)
                 .filteredOn(FioCell::writes)
                 .isNotEmpty()
-                .allSatisfy(
-                        cell ->
-                                assertThat(script)
-                                        .contains("\ncell " + cell.name() + " --rw=" + cell.pattern()));
+                .allSatisfy(cell ->
+                        assertThat(script)
+                                .contains("\ncell " + cell.name() + " --rw=" + cell.pattern()));
     }
 
     @Test
