@@ -7,7 +7,6 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
-import java.util.Optional;
 import java.util.concurrent.Executors;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.ScheduledFuture;
@@ -25,8 +24,10 @@ import org.ioasis.kind.blk.DiskOptions;
 import org.ioasis.live.MachineView;
 import org.ioasis.live.Trace;
 import org.ioasis.loop.IdlePolicy;
+import org.ioasis.machine.DevicePlace;
 import org.ioasis.machine.Machine;
 import org.ioasis.topology.Viot;
+import org.ioasis.virtio.blk.BlkSettings;
 import org.ioasis.vm.Accel;
 import org.ioasis.vm.AccelChoice;
 import org.ioasis.vm.GuestEvent;
@@ -234,7 +235,8 @@ public final class GuestSetup implements AutoCloseable {
 
     private static Machine machine(RunOptions options, Workspace workspace, List<Place> places)
             throws IOException {
-        IommuOptions iommuOptions = IommuOptions.DEFAULT.withBypassAtStart(options.isBypassing());
+        IommuOptions iommuOptions =
+                IommuOptions.builder().bypassAtStart(options.isBypassing()).build();
         Machine machine = new Machine("machine", IdlePolicy.EVENT_DRIVEN);
         boolean isComplete = false;
         try {
@@ -244,12 +246,12 @@ public final class GuestSetup implements AutoCloseable {
             for (Place place : places) {
                 machine.add(
                         machine.iommus().get(place.iommu()),
-                        DiskOptions.of(
-                                place.name(),
-                                place.file(),
-                                place.isWritable(),
-                                place.socket(),
-                                place.bdf()));
+                        DiskOptions.builder(
+                                        DevicePlace.of(place.name(), place.socket(), place.bdf()),
+                                        place.file())
+                                .writable(place.isWritable())
+                                .settings(BlkSettings.builder().serial(place.name()).build())
+                                .build());
             }
             isComplete = true;
             return machine;
@@ -316,24 +318,24 @@ public final class GuestSetup implements AutoCloseable {
         Files.write(viot, Viot.table(Viot.Oem.IOASIS, iommus, ranges, Viot.OwnFunction.REFUSED));
         List<String> parameters = new ArrayList<>(options.translation().parameters());
         parameters.addAll(options.append());
-        return new QemuCommand(
-                kit.qemu(),
-                accel,
-                options.memoryMiB(),
-                options.processors(),
-                kit.kernel().image(),
-                initramfs.file(),
-                task.commandLine(initramfs.modules(), options.disks().size(), parameters),
-                List.of(viot),
-                functions,
-                new QemuCommand.Extras(
-                        task.reboots(),
-                        !options.isBypassing(),
-                        task.commandFile().map(_ -> workspace.file(OUTPUT_SOCKET)),
-                        task.hotplugs()
-                                ? Optional.of(workspace.file(CONTROL_SOCKET))
-                                : Optional.empty(),
-                        task.hotplugs() ? PORT_SLOT : 0));
+        QemuCommand.Builder command =
+                QemuCommand.builder(kit.qemu(), accel, kit.kernel().image(), initramfs.file())
+                        .memoryMiB(options.memoryMiB())
+                        .processors(options.processors())
+                        .commandLine(
+                                task.commandLine(
+                                        initramfs.modules(), options.disks().size(), parameters))
+                        .acpiTables(List.of(viot))
+                        .functions(functions)
+                        .rebooting(task.reboots())
+                        .firmwareKeptOff(!options.isBypassing());
+        if (task.commandFile().isPresent()) {
+            command.secondSerial(workspace.file(OUTPUT_SOCKET));
+        }
+        if (task.hotplugs()) {
+            command.control(workspace.file(CONTROL_SOCKET)).rootPort(PORT_SLOT);
+        }
+        return command.build();
     }
 
     public Machine machine() {

@@ -25,8 +25,10 @@ import org.ioasis.kind.net.Nic;
 import org.ioasis.kind.net.NicOptions;
 import org.ioasis.live.MachineView;
 import org.ioasis.loop.IdlePolicy;
+import org.ioasis.machine.DevicePlace;
 import org.ioasis.machine.Machine;
 import org.ioasis.topology.Viot;
+import org.ioasis.virtio.blk.BlkSettings;
 import org.ioasis.virtio.net.NetSettings;
 import org.ioasis.vm.Accel;
 import org.ioasis.vm.QemuCommand;
@@ -72,16 +74,18 @@ class NetGuestTest {
                 var _ =
                         machine.add(
                                 machine.iommus().getFirst(),
-                                DiskOptions.of(
-                                        "up", image, false, workspace.file("disk.sock"), DISK));
+                                DiskOptions.builder(
+                                                DevicePlace.of(
+                                                        "up", workspace.file("disk.sock"), DISK),
+                                                image)
+                                        .writable(false)
+                                        .settings(BlkSettings.builder().serial("up").build())
+                                        .build());
                 Nic nic =
                         machine.add(
                                 machine.iommus().getFirst(),
                                 new NicOptions(
-                                        "net0",
-                                        workspace.file("net.sock"),
-                                        NIC,
-                                        Machine.X86_ENDPOINT,
+                                        DevicePlace.of("net0", workspace.file("net.sock"), NIC),
                                         workspace.file("peer.sock"),
                                         new NetSettings(0x5254_0000_0702L, 9000)));
                 machine.start();
@@ -135,21 +139,17 @@ class NetGuestTest {
                                 new Viot.PciRange(0, 0, DISK, DISK, DISK),
                                 new Viot.PciRange(0, 0, NIC, NIC, NIC)),
                         Viot.OwnFunction.REFUSED));
-        return new QemuCommand(
-                kit.qemu(),
-                Accel.TCG,
-                512,
-                1,
-                kit.kernel().image(),
-                initramfs.file(),
-                "console=ttyS0 quiet panic=-1 printk.devkmsg=on printk.time=1 rdinit=/net-init"
-                        + " ioasis.modules="
-                        + String.join(",", initramfs.modules()),
-                List.of(viot),
-                List.of(
-                        new QemuCommand.Function(1, 0, workspace.file("iommu.sock")),
-                        new QemuCommand.Function(2, 0, workspace.file("disk.sock")),
-                        new QemuCommand.Function(3, 0, workspace.file("net.sock"))),
-                QemuCommand.Extras.NONE);
+        return QemuCommand.builder(kit.qemu(), Accel.TCG, kit.kernel().image(), initramfs.file())
+                .commandLine(
+                        "console=ttyS0 quiet panic=-1 printk.devkmsg=on printk.time=1 rdinit=/net-init"
+                                + " ioasis.modules="
+                                + String.join(",", initramfs.modules()))
+                .acpiTables(List.of(viot))
+                .functions(
+                        List.of(
+                                new QemuCommand.Function(1, 0, workspace.file("iommu.sock")),
+                                new QemuCommand.Function(2, 0, workspace.file("disk.sock")),
+                                new QemuCommand.Function(3, 0, workspace.file("net.sock"))))
+                .build();
     }
 }
