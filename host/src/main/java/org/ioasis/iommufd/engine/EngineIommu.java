@@ -51,7 +51,7 @@ public final class EngineIommu {
             Guards guards,
             FaultQueue faults,
             Supplier<MappingStore> stores) {
-        this.options = options.withBypassAtStart(false);
+        this.options = options.toBuilder().bypassAtStart(false).build();
         this.guards = guards;
         iommu = new Iommu(this.options, guards, faults, stores);
         memory = new GuestMemory(guards, GuestMemory.REGION_LIMIT);
@@ -93,7 +93,10 @@ public final class EngineIommu {
         return memory;
     }
 
-    EngineDomain domain() {
+    EngineDomain domain() throws IommufdException {
+        if (iommu.domainCount() == options.domainLimit()) {
+            throw new IommufdException(Errno.ENOMEM, "the IOMMU has as many domains as it may");
+        }
         return new EngineDomain(this, iommu.pagingDomain(++domains));
     }
 

@@ -277,8 +277,8 @@ class EngineIommuTest {
     }
 
     @Test
-    void atTheEnginesLimitOfMappingsNothingOfAMapIsLeft() throws IommufdException {
-        IommuOptions few = new IommuOptions(0x1000, 0, -1L, 0, -1, true, true, false, 4, 4, 3);
+    void atTheEnginesLimitsNothingOfACallIsLeft() throws IommufdException {
+        IommuOptions few = IommuOptions.builder().domainLimit(2).mappingLimit(3).build();
         IommufdNode small = new IommufdNode();
         EngineIommu limited =
                 new EngineIommu(
@@ -292,6 +292,13 @@ class EngineIommuTest {
         ioas.useLargePages(false);
         Device device = opened.bind(limited.plug(1, EndpointProperties.UNLIMITED));
         device.attach(ioas.id(), NO_PASID);
+        Ioas empty = opened.allocateIoas();
+        PagingHwpt last = opened.allocateHwpt(device, empty, 0);
+        int objects = opened.objects();
+        refused(Errno.ENOMEM, () -> opened.allocateHwpt(device, empty, 0));
+        assertThat(opened.objects()).isEqualTo(objects);
+        assertThat(limited.iommu().domainCount()).isEqualTo(2);
+        opened.destroy(last.id());
         refused(Errno.ENOMEM, () -> ioas.map(owner, ADDRESS, 4 * PAGE, RW, 0));
         assertThat(limited.iommu().mappingCount()).isZero();
         assertThat(small.heldPages()).isZero();
