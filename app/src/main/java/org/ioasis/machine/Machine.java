@@ -182,7 +182,7 @@ public final class Machine implements AutoCloseable {
      */
     public <D extends EndpointDevice> D add(IommuUnit behind, DeviceOptions<D> options)
             throws IOException {
-        Port port = new Port(behind, options);
+        Port port = new Port(behind, options.place());
         boolean isAdded = false;
         try {
             D device = options.build(port);
@@ -222,10 +222,10 @@ public final class Machine implements AutoCloseable {
         private final GuestMemory memory = new GuestMemory(guards, limits.regions());
         private final Path socket;
 
-        Port(IommuUnit behind, DeviceOptions<?> options) {
-            endpoint = behind.engine().plug(options.endpoint(), options.properties());
+        Port(IommuUnit behind, DevicePlace place) {
+            endpoint = behind.engine().plug(place.endpoint(), place.properties());
             dma = behind.engine().dma(endpoint, memory, guard);
-            socket = options.socket();
+            socket = place.socket();
         }
 
         @Override

@@ -9,8 +9,9 @@ import java.util.List;
 import org.ioasis.kind.blk.DiskOptions;
 import org.ioasis.kind.net.NicOptions;
 import org.ioasis.machine.DeviceOptions;
-import org.ioasis.machine.Machine;
+import org.ioasis.machine.DevicePlace;
 import org.ioasis.topology.Viot;
+import org.ioasis.virtio.blk.BlkSettings;
 import org.ioasis.virtio.net.NetSettings;
 import org.ioasis.vm.GuestTask;
 import org.ioasis.vm.Workspace;
@@ -43,11 +44,11 @@ public final class GuestDevices {
     /** Where a device is: its function's number is its endpoint. */
     record Place(int iommu, DeviceOptions<?> device) {
         int bdf() {
-            return device.endpoint();
+            return device.place().endpoint();
         }
 
         Path socket() {
-            return device.socket();
+            return device.place().socket();
         }
     }
 
@@ -141,15 +142,17 @@ public final class GuestDevices {
             Path file,
             boolean isWritable,
             int bdf) {
-        return new Place(0, DiskOptions.of(name, file, isWritable, workspace.file(socket), bdf));
+        return new Place(
+                0,
+                DiskOptions.builder(DevicePlace.of(name, workspace.file(socket), bdf), file)
+                        .writable(isWritable)
+                        .settings(BlkSettings.builder().serial(name).build())
+                        .build());
     }
 
     private static NicOptions net(Workspace workspace) {
         return new NicOptions(
-                NET,
-                workspace.file("net.sock"),
-                Viot.bdf(0, SECOND_SLOT, 0),
-                Machine.X86_ENDPOINT,
+                DevicePlace.of(NET, workspace.file("net.sock"), Viot.bdf(0, SECOND_SLOT, 0)),
                 netSocket(workspace),
                 new NetSettings(NET_MAC, GuestTask.NET_MTU));
     }

@@ -7,7 +7,6 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
-import java.util.Optional;
 import java.util.concurrent.Executors;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.ScheduledFuture;
@@ -201,7 +200,8 @@ public final class GuestSetup implements AutoCloseable {
     private static Machine machine(
             RunOptions options, Workspace workspace, List<GuestDevices.Place> places)
             throws IOException {
-        IommuOptions iommuOptions = IommuOptions.DEFAULT.withBypassAtStart(options.isBypassing());
+        IommuOptions iommuOptions =
+                IommuOptions.builder().bypassAtStart(options.isBypassing()).build();
         Machine machine = new Machine("machine", IdlePolicy.EVENT_DRIVEN);
         boolean isComplete = false;
         try {
@@ -276,24 +276,24 @@ public final class GuestSetup implements AutoCloseable {
         Files.write(viot, Viot.table(Viot.Oem.IOASIS, iommus, ranges, Viot.OwnFunction.REFUSED));
         List<String> parameters = new ArrayList<>(options.translation().parameters());
         parameters.addAll(options.append());
-        return new QemuCommand(
-                kit.qemu(),
-                accel,
-                options.memoryMiB(),
-                options.processors(),
-                kit.kernel().image(),
-                initramfs.file(),
-                task.commandLine(initramfs.modules(), options.disks().size(), parameters),
-                List.of(viot),
-                functions,
-                new QemuCommand.Extras(
-                        task.reboots(),
-                        !options.isBypassing(),
-                        task.commandFile().map(_ -> workspace.file(OUTPUT_SOCKET)),
-                        task.hotplugs()
-                                ? Optional.of(workspace.file(CONTROL_SOCKET))
-                                : Optional.empty(),
-                        task.hotplugs() ? PORT_SLOT : 0));
+        QemuCommand.Builder command =
+                QemuCommand.builder(kit.qemu(), accel, kit.kernel().image(), initramfs.file())
+                        .memoryMiB(options.memoryMiB())
+                        .processors(options.processors())
+                        .commandLine(
+                                task.commandLine(
+                                        initramfs.modules(), options.disks().size(), parameters))
+                        .acpiTables(List.of(viot))
+                        .functions(functions)
+                        .rebooting(task.reboots())
+                        .firmwareKeptOff(!options.isBypassing());
+        if (task.commandFile().isPresent()) {
+            command.secondSerial(workspace.file(OUTPUT_SOCKET));
+        }
+        if (task.hotplugs()) {
+            command.control(workspace.file(CONTROL_SOCKET)).rootPort(PORT_SLOT);
+        }
+        return command.build();
     }
 
     public Machine machine() {

@@ -231,6 +231,30 @@ final class Rules {
                 .allowEmptyShould(true);
     }
 
+    /** A constructor with many arguments of a kind is read wrongly sooner or later. */
+    ArchRule buildersAlone() {
+        return noClasses()
+                .that()
+                .resideInAPackage(base + "..")
+                .should()
+                .callConstructorWhere(
+                        DescribedPredicate.describe(
+                                "of a class that has a builder, not from that",
+                                call ->
+                                        hasOtherBuilder(
+                                                call.getTargetOwner(), call.getOriginOwner())))
+                .as("what has a builder is made by it alone")
+                .allowEmptyShould(true);
+    }
+
+    private boolean hasOtherBuilder(JavaClass made, JavaClass maker) {
+        String builder = made.getName() + "$Builder";
+        return made.getName().startsWith(base + ".")
+                && made.getPackage().getClasses().stream()
+                        .anyMatch(type -> type.getName().equals(builder))
+                && !maker.getName().equals(builder);
+    }
+
     /** Without the annotation NullAway would not look at the package at all. */
     ArchRule everyPackageIsNullMarked() {
         return classes()
