@@ -63,6 +63,7 @@ public final class ShellRun {
                         case GuestTask.Shell _, GuestTask.Boot _ -> bootOnTerminal(setup, cleanup);
                         case GuestTask.Hello _,
                                 GuestTask.Check _,
+                                GuestTask.Net _,
                                 GuestTask.Churn _,
                                 GuestTask.Measure _ ->
                                 setup.boot(setup::tell, null);
