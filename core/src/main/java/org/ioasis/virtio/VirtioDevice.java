@@ -54,6 +54,7 @@ public final class VirtioDevice {
     private final long deviceFeatures;
     private final int queueSizeMax;
     private final QueueConfig[] queues;
+    private final RingWatch watch;
     private final MemoryWait memoryWait = new MemoryWait(ABSENT_LIMIT_NANOS);
 
     private int status;
@@ -93,6 +94,7 @@ public final class VirtioDevice {
         for (int i = 0; i < queues.length; i++) {
             queues[i] = new QueueConfig(ringDma, queueSizeMax);
         }
+        watch = new RingWatch(this, ringDma, queues);
     }
 
     // --- what a transport needs to know of the type
@@ -218,6 +220,7 @@ public final class VirtioDevice {
         driverFeatures = 0;
         brokenReason = null;
         waitsForMemory(false);
+        watch.forgetAll();
         for (QueueConfig q : queues) {
             q.reset();
         }
@@ -251,6 +254,7 @@ public final class VirtioDevice {
      */
     public void suspend() {
         isSuspended = true;
+        watch.forgetAll();
         waitsForMemory(false);
     }
 
@@ -361,6 +365,7 @@ public final class VirtioDevice {
             refusedWrites++;
             return;
         }
+        watch.forget(q);
         queues[q].reset();
         queues[q].wasReset = true;
         work.resetQueue(q);
@@ -431,6 +436,11 @@ public final class VirtioDevice {
                 work.kick(q);
             }
         }
+    }
+
+    /** Which of its rings are looked at. */
+    public RingWatch watch() {
+        return watch;
     }
 
     // --- configuration, 2.5

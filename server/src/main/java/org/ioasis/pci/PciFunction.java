@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.pci;
 
+import java.util.function.BooleanSupplier;
+
 /**
  * A PCI function as whoever stands for its bus sees it: configuration space, BARs, vectors, reset.
  * Lives as long as the machine; sessions with a VMM come and go on it. Loop thread only.
@@ -31,6 +33,28 @@ public interface PciFunction {
 
     /** A vector has been set up: what waits for it is sent. */
     void vectorsChanged();
+
+    /**
+     * Asked at each kick of the guest's: true if whoever answers looks at the rings from now on, by
+     * {@link #look}, until {@link #rest}. A function without rings never asks.
+     */
+    default void watcher(BooleanSupplier watcher) {}
+
+    /**
+     * Looks for work in the rings that are looked at, and does it. True if there was some. Has no
+     * other consequence.
+     */
+    default boolean look() {
+        return false;
+    }
+
+    /**
+     * Nobody looks any more: the guest kicks again, and what has come before that is done. True if
+     * there was something.
+     */
+    default boolean rest() {
+        return false;
+    }
 
     /** Back to the state of power-on. */
     void reset();
