@@ -62,6 +62,9 @@ public final class EventLoop implements AutoCloseable {
     /** Rings that are looked at: few, those of devices that are in use. */
     private final ArrayList<Rings> watched = new ArrayList<>();
 
+    /** Whose ring was looked at last. */
+    private @Nullable Rings lookedAt;
+
     /** It may sleep: who posts a task has to wake it. */
     private volatile boolean isAsleep;
 
@@ -376,12 +379,7 @@ public final class EventLoop implements AutoCloseable {
     int turn(int maxWaitMillis) {
         int timeout = timeoutMillis(maxWaitMillis);
         if (timeout != 0 && !watched.isEmpty()) {
-            if (look()) {
-                timeout = 0;
-            } else {
-                rest();
-                timeout = timeoutMillis(maxWaitMillis);
-            }
+            timeout = looks() ? 0 : timeoutMillis(maxWaitMillis);
         }
         int ready = await(timeout);
         int work = 0;
@@ -476,18 +474,15 @@ public final class EventLoop implements AutoCloseable {
         return true;
     }
 
+    /** One look at each, and what is found is done. True if there was something. */
     private boolean lookOnce() {
         boolean hasFound = false;
         for (int i = 0; i < watched.size(); i++) {
             Rings rings = watched.get(i);
-            try {
-                if (rings.look()) {
-                    count(finds);
-                    hasFound = true;
-                }
-            } catch (Throwable t) {
-                failed("look at rings", t);
-                watched.remove(i--);
+            lookedAt = rings;
+            if (rings.look()) {
+                count(finds);
+                hasFound = true;
             }
         }
         return hasFound;
@@ -496,16 +491,45 @@ public final class EventLoop implements AutoCloseable {
     /** Everything that is looked at is kicked for again, and was looked at after that. */
     private void rest() {
         count(rests);
-        for (int i = 0; i < watched.size(); i++) {
-            try {
-                if (watched.get(i).rest()) {
-                    lastWorkNanos = nanoTime.getAsLong();
-                }
-            } catch (Throwable t) {
-                failed("end of looking at rings", t);
+        // From behind, and first taken out: one that throws is not asked again.
+        while (!watched.isEmpty()) {
+            Rings rings = watched.removeLast();
+            lookedAt = rings;
+            if (rings.rest()) {
+                lastWorkNanos = nanoTime.getAsLong();
             }
         }
-        watched.clear();
+    }
+
+    /**
+     * {@link #look}, and {@link #rest} if that is over. True if the loop is not to wait. What is
+     * thrown is caught around all of it and not around one device: the JVM may raise an error of an
+     * access after the call that made it.
+     */
+    private boolean looks() {
+        try {
+            if (look()) {
+                return true;
+            }
+            rest();
+            return false;
+        } catch (Throwable t) {
+            Rings guilty = lookedAt;
+            if (!(t instanceof InternalError)) {
+                failed("look at rings", t);
+            }
+            if (guilty != null) {
+                watched.remove(guilty);
+                try {
+                    guilty.failed(t);
+                } catch (Throwable again) {
+                    failed("end of what has rings", again);
+                }
+            }
+            return true;
+        } finally {
+            lookedAt = null;
+        }
     }
 
     private int timeoutMillis(int maxWaitMillis) {

@@ -199,32 +199,24 @@ public final class VfioUserServer implements Served, Acceptor.Clients {
         }
     }
 
-    /** The function's rings. A look that meets memory which the VMM has truncated ends the session. */
+    /** The function's, inside the error boundary of its session. */
     private final class SessionRings implements Rings {
         @Override
         public boolean look() {
-            try {
-                return function.look();
-            } catch (InternalError e) {
-                endSession(SharedMemory.GONE + e.getMessage());
-                return true;
-            } catch (RuntimeException | AssertionError e) {
-                endSession("internal error: " + e);
-                throw e;
-            }
+            return function.look();
         }
 
         @Override
         public boolean rest() {
-            try {
-                return function.rest();
-            } catch (InternalError e) {
-                endSession(SharedMemory.GONE + e.getMessage());
-                return true;
-            } catch (RuntimeException | AssertionError e) {
-                endSession("internal error: " + e);
-                throw e;
-            }
+            return function.rest();
+        }
+
+        @Override
+        public void failed(Throwable cause) {
+            endSession(
+                    cause instanceof InternalError
+                            ? SharedMemory.GONE + cause.getMessage()
+                            : "internal error: " + cause);
         }
     }
 
