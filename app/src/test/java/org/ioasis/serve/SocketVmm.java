@@ -111,6 +111,11 @@ final class SocketVmm implements AutoCloseable {
                         .putLong(size));
     }
 
+    /** Resets the function, as when the machine is reset. */
+    void reset() throws IOException {
+        call(VFIO_USER_DEVICE_RESET, fields(0));
+    }
+
     private void write(long offset, int size, long value) throws IOException {
         write(BAR, offset, size, value);
     }

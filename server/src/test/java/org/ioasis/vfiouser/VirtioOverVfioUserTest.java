@@ -3,6 +3,7 @@ package org.ioasis.vfiouser;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.ioasis.spec.VfioUser.*;
+import static org.ioasis.spec.Virtio.STATUS_DEVICE_NEEDS_RESET;
 import static org.ioasis.spec.VirtioPci.COMMON_CONFIG_MSIX_VECTOR;
 import static org.ioasis.spec.VirtioPci.COMMON_DEVICE_STATUS;
 
@@ -21,6 +22,7 @@ import org.ioasis.sys.EventFd;
 import org.ioasis.sys.Fd;
 import org.ioasis.sys.Mapping;
 import org.ioasis.sys.Memfd;
+import org.ioasis.virtqueue.BrokenReason;
 import org.junit.jupiter.api.Test;
 
 /** A virtio device from the socket to its used ring: what a VMM and a guest driver do together. */
@@ -97,6 +99,32 @@ class VirtioOverVfioUserTest {
             assertThat(fixture.loop.failures()).isZero();
         }
         assertThat(Resources.now()).isEqualTo(before);
+    }
+
+    @Test
+    void deviceThatNeedsAResetIsInTheLogWithItsSocketAndTheReason() throws Exception {
+        try (ServerFixture<VirtioPciFunction> fixture = fixture();
+                Fd ram = Memfd.create("ioasis-ram", RAM);
+                MockVfioUserClient client = fixture.ready()) {
+            assertThat(client.map(0, RAM, 0, RW, ram).isError()).isFalse();
+            RegisterDriver driver = new RegisterDriver(new SocketBus(client));
+            for (int i = 0; i < 2; i++) {
+                driver.negotiate(Virtio.F_VERSION_1);
+                driver.enableQueue(0, 8, 0xffff, 0x1000, 0x2000, 0x3000);
+                driver.driverOk();
+                // An index that no driver of a ring of 8 can have come to.
+                try (Mapping guest = Mapping.map(ram, 0, RAM, true)) {
+                    guest.segment().set(ValueLayout.JAVA_SHORT, 0x2002, (short) 99);
+                }
+                driver.kick(0);
+                assertThat(driver.common(COMMON_DEVICE_STATUS, 1) & STATUS_DEVICE_NEEDS_RESET)
+                        .isNotZero();
+            }
+            String line =
+                    "WARNING %s: the device needs a reset: %s"
+                            .formatted(fixture.server.path(), BrokenReason.AVAIL_TOO_FAR);
+            assertThat(fixture.log.lines()).as("once each time").containsExactly(line, line);
+        }
     }
 
     private static void boot(MockVfioUserClient client, Fd ram, MemorySegment guest)
