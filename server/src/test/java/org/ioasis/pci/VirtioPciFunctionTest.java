@@ -639,11 +639,11 @@ class VirtioPciFunctionTest {
         function.memoryChanged();
         start();
         offerChain();
-        assertThat(used()).as("nobody has kicked").isZero();
+        assertThat(ring.usedCount()).as("nobody has kicked").isZero();
 
         function.memoryChanged();
 
-        assertThat(used()).isOne();
+        assertThat(ring.usedCount()).isOne();
     }
 
     @Test
