@@ -83,6 +83,28 @@ order_of_jdks() {
 }
 check "IOASIS_JAVA_HOME, then JAVA_HOME, then javac on the PATH" order_of_jdks
 
+# What a program that prints its environment prints: started by the launcher in Java's place, and by nobody.
+expect_own_environment() { # NAME=VALUE...
+    run env "$@" "$tree/ioasis" host -- env
+    expect_status 0
+    mv out passed
+    env "$@" "$here/jdk/bin/java" >own
+    diff own passed || fail "the environment as it was"
+    [ -s own ] || fail "an environment"
+}
+
+environment_is_the_callers() {
+    make_tree
+    printf '#!/bin/sh\nenv | LC_ALL=C sort\n' >"$here/jdk/bin/java"
+    make_jdk "$here/old" 24
+    unset JAVA_HOME
+    expect_own_environment IOASIS_JAVA_HOME="$here/jdk"
+    expect_own_environment IOASIS_JAVA_HOME="$here/jdk" JAVA_HOME="$here/old" IOASIS_ROOT=mine
+    expect_own_environment IOASIS_JDK_DIRS="$here/jdk" JAVA_HOME= name=n root="it's \"\$HOME\" \\ and \`two\`
+lines" image=i java_home=j self=s found=f exported=e rest=r version=v
+}
+check "the program in Java's place sees the caller's environment and nothing of the launcher's" environment_is_the_callers
+
 unfit_maven() {
     make_tree
     make_maven "$here/bin" 3.6.3

@@ -57,7 +57,8 @@ final class HostCommand implements Callable<Integer> {
             names = "--mock",
             description =
                     "With the mock devices, test commands and injected failures of the kernel's test module, for"
-                            + " programs that test iommufd.")
+                            + " programs that test iommufd. Any of them may raise limits, which"
+                            + " takes CAP_SYS_RESOURCE otherwise.")
     private boolean isMock;
 
     @Option(

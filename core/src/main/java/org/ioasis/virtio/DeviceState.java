@@ -2,7 +2,7 @@
 package org.ioasis.virtio;
 
 import java.util.List;
-import org.ioasis.virtqueue.QueueState;
+import org.ioasis.virtqueue.RingState;
 
 /**
  * What a virtio device knows whatever its type is, for saved states. Immutable.
@@ -29,7 +29,7 @@ public record DeviceState(
             long desc,
             long driver,
             long device,
-            QueueState ring) {}
+            RingState ring) {}
 
     public DeviceState {
         queues = List.copyOf(queues);

@@ -8,8 +8,9 @@ import java.util.concurrent.atomic.AtomicReference;
 import org.ioasis.memory.Count;
 import org.ioasis.memory.Dma;
 import org.ioasis.memory.Outcome;
+import org.ioasis.virtqueue.BrokenReason;
+import org.ioasis.virtqueue.DeviceQueue;
 import org.ioasis.virtqueue.Pop;
-import org.ioasis.virtqueue.SplitQueue;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -393,7 +394,7 @@ public abstract class DeviceWork<J extends Job<J>> {
             return false;
         }
         current = job;
-        SplitQueue queue = running.queue(q);
+        DeviceQueue queue = running.queue(q);
         Pop pop = queue.pop(job.chain());
         if (pop == Pop.GOT) {
             hasMoved |= isAbsent[q];
@@ -445,7 +446,7 @@ public abstract class DeviceWork<J extends Job<J>> {
 
     private void publish(VirtioDevice running) {
         for (int q = 0; q < queues; q++) {
-            SplitQueue queue = running.queue(q);
+            DeviceQueue queue = running.queue(q);
             // Not OK: absent is retried, the rest is seen in settle.
             if (queue.unpublished() > 0 && queue.publish() == Outcome.OK) {
                 wantsInterrupt[q] |= queue.shouldInterrupt();
@@ -463,7 +464,7 @@ public abstract class DeviceWork<J extends Job<J>> {
         boolean waits = !kept.isEmpty();
         String reason = null;
         for (int q = 0; q < queues; q++) {
-            SplitQueue queue = running.queue(q);
+            DeviceQueue queue = running.queue(q);
             waits |= isAbsent[q] || queue.unpublished() > 0;
             if (reason == null) {
                 reason = queue.brokenReason();
@@ -471,7 +472,7 @@ public abstract class DeviceWork<J extends Job<J>> {
         }
         running.waitsForMemory(waits);
         if (reason != null) {
-            if (reason.equals(SplitQueue.RING_FAULTED)) {
+            if (reason.equals(BrokenReason.RING_FAULTED)) {
                 ringFaults.increment();
             }
             running.needsReset(reason);

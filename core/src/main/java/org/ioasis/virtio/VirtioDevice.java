@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.virtio;
 
+import static java.util.Objects.requireNonNull;
 import static org.ioasis.spec.Virtio.DEVICE_TYPE_FEATURES;
 import static org.ioasis.spec.Virtio.F_ACCESS_PLATFORM;
 import static org.ioasis.spec.Virtio.F_EVENT_IDX;
@@ -15,9 +16,13 @@ import static org.ioasis.spec.Virtio.STATUS_FAILED;
 import static org.ioasis.spec.Virtio.STATUS_FEATURES_OK;
 
 import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.EnumMap;
 import java.util.List;
+import java.util.Map;
 import org.ioasis.memory.Dma;
-import org.ioasis.virtqueue.SplitQueue;
+import org.ioasis.virtqueue.DeviceQueue;
+import org.ioasis.virtqueue.RingFormat;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -46,8 +51,8 @@ public final class VirtioDevice {
                     | STATUS_FEATURES_OK
                     | STATUS_FAILED;
 
+    /** A queue as the driver sets it up. */
     private static final class QueueConfig {
-        final SplitQueue queue;
         int size;
         boolean enabled;
         boolean wasReset;
@@ -56,13 +61,11 @@ public final class VirtioDevice {
         long driver;
         long device;
 
-        QueueConfig(SplitQueue queue, int size) {
-            this.queue = queue;
+        QueueConfig(int size) {
             this.size = size;
         }
 
         void reset(int sizeMax) {
-            queue.stop();
             size = sizeMax;
             enabled = false;
             wasReset = false;
@@ -79,6 +82,12 @@ public final class VirtioDevice {
     private final long deviceFeatures;
     private final int queueSizeMax;
     private final QueueConfig[] queues;
+
+    /** The queues' rings in each format: none is made when a driver starts the device. */
+    private final Map<RingFormat, DeviceQueue[]> ringsOf = new EnumMap<>(RingFormat.class);
+
+    /** Those in the format of the driver that started the device last. */
+    private DeviceQueue[] rings;
 
     private int status;
     private int statusBeforeReset;
@@ -117,8 +126,14 @@ public final class VirtioDevice {
         queueSizeMax = type.queueSizeMax();
         queues = new QueueConfig[type.queueCount()];
         for (int i = 0; i < queues.length; i++) {
-            queues[i] = new QueueConfig(new SplitQueue(ringDma, queueSizeMax), queueSizeMax);
+            queues[i] = new QueueConfig(queueSizeMax);
         }
+        for (RingFormat format : RingFormat.values()) {
+            DeviceQueue[] made = new DeviceQueue[queues.length];
+            Arrays.setAll(made, _ -> format.newQueue(ringDma, queueSizeMax));
+            ringsOf.put(format, made);
+        }
+        rings = ringsOf(format());
     }
 
     // --- what a transport needs to know of the type
@@ -206,9 +221,10 @@ public final class VirtioDevice {
     }
 
     private void start() {
-        for (QueueConfig q : queues) {
-            if (q.enabled) {
-                start(q);
+        rings = ringsOf(format());
+        for (int q = 0; q < queues.length; q++) {
+            if (queues[q].enabled) {
+                startRing(q);
             }
         }
         dma.deviceStarted();
@@ -219,10 +235,20 @@ public final class VirtioDevice {
         }
     }
 
-    private void start(QueueConfig q) {
+    /** How rings lie in memory (2.6): RING_PACKED, which would say otherwise, is not offered. */
+    private RingFormat format() {
+        return RingFormat.SPLIT;
+    }
+
+    private DeviceQueue[] ringsOf(RingFormat format) {
+        return requireNonNull(ringsOf.get(format));
+    }
+
+    private void startRing(int q) {
+        QueueConfig c = queues[q];
         boolean indirect = (driverFeatures & F_INDIRECT_DESC) != 0;
         boolean eventIdx = (driverFeatures & F_EVENT_IDX) != 0;
-        q.queue.start(q.size, q.desc, q.driver, q.device, indirect, eventIdx);
+        rings[q].start(c.size, c.desc, c.driver, c.device, indirect, eventIdx);
     }
 
     private void reset() {
@@ -232,9 +258,14 @@ public final class VirtioDevice {
         driverFeatures = 0;
         brokenReason = null;
         waitsForMemory(false);
-        for (QueueConfig q : queues) {
-            q.reset(queueSizeMax);
+        for (int q = 0; q < queues.length; q++) {
+            resetRing(q);
         }
+    }
+
+    private void resetRing(int q) {
+        rings[q].stop();
+        queues[q].reset(queueSizeMax);
     }
 
     /** The machine was reset, or the session ended: a device reset, and the type is as new. */
@@ -330,7 +361,7 @@ public final class VirtioDevice {
 
     /** Sets the size: a power of two up to the largest, before the queue is enabled. */
     public void writeQueueSize(int q, int value) {
-        if (isConfigurable(q) && SplitQueue.isSize(value, queueSizeMax)) {
+        if (isConfigurable(q) && format().isSize(value, queueSizeMax)) {
             queues[q].size = value;
         } else {
             refusedWrites++;
@@ -353,10 +384,10 @@ public final class VirtioDevice {
             return;
         }
         QueueConfig c = queues[q];
-        if (SplitQueue.isLayout(c.size, c.desc, c.driver, c.device)) {
+        if (format().isLayout(c.size, c.desc, c.driver, c.device)) {
             c.enabled = true;
             if (isStarted()) {
-                start(c);
+                startRing(q);
                 kick(q);
             }
         } else {
@@ -374,7 +405,7 @@ public final class VirtioDevice {
             refusedWrites++;
             return;
         }
-        queues[q].reset(queueSizeMax);
+        resetRing(q);
         queues[q].wasReset = true;
         type.resetQueue(q);
     }
@@ -519,7 +550,8 @@ public final class VirtioDevice {
     /** What is to be saved of the device beside what its type knows. Counters are not. */
     public DeviceState save() {
         List<DeviceState.Queue> saved = new ArrayList<>();
-        for (QueueConfig q : queues) {
+        for (int i = 0; i < queues.length; i++) {
+            QueueConfig q = queues[i];
             saved.add(
                     new DeviceState.Queue(
                             q.size,
@@ -528,7 +560,7 @@ public final class VirtioDevice {
                             q.desc,
                             q.driver,
                             q.device,
-                            q.queue.save()));
+                            rings[i].save()));
         }
         return new DeviceState(
                 status,
@@ -567,14 +599,17 @@ public final class VirtioDevice {
         }
         for (int i = 0; i < queues.length; i++) {
             DeviceState.Queue q = saved.queues().get(i);
-            boolean isRinging = q.ring().state() != SplitQueue.State.STOPPED;
+            boolean isRinging = q.ring().state() != DeviceQueue.State.STOPPED;
             boolean isPossible =
-                    SplitQueue.isSize(q.size(), queueSizeMax)
+                    format().isSize(q.size(), queueSizeMax)
                             && q.ring().isPossible(q.size())
                             && (!q.isEnabled()
                                     || (hasFeatures
-                                            && SplitQueue.isLayout(
-                                                    q.size(), q.desc(), q.driver(), q.device())))
+                                            && format().isLayout(
+                                                            q.size(),
+                                                            q.desc(),
+                                                            q.driver(),
+                                                            q.device())))
                             && (!isRinging || (q.isEnabled() && isStarted))
                             && (isRinging || !q.isEnabled() || !isStarted || isBroken);
             if (!isPossible) {
@@ -595,6 +630,7 @@ public final class VirtioDevice {
         configGeneration = saved.configGeneration();
         configChanged = saved.hasConfigChanged();
         brokenReason = saved.brokenReason().isEmpty() ? null : saved.brokenReason();
+        rings = ringsOf(format());
         for (int i = 0; i < queues.length; i++) {
             DeviceState.Queue from = saved.queues().get(i);
             QueueConfig q = queues[i];
@@ -604,9 +640,9 @@ public final class VirtioDevice {
             q.desc = from.desc();
             q.driver = from.driver();
             q.device = from.device();
-            if (from.ring().state() != SplitQueue.State.STOPPED) {
-                start(q);
-                q.queue.restore(from.ring());
+            if (from.ring().state() != DeviceQueue.State.STOPPED) {
+                startRing(i);
+                rings[i].restore(from.ring());
             }
         }
         if ((status & STATUS_DRIVER_OK) != 0) {
@@ -622,12 +658,12 @@ public final class VirtioDevice {
     }
 
     /** Queue {@code q}, which is running if the driver has enabled it. */
-    public SplitQueue queue(int q) {
-        return queues[q].queue;
+    public DeviceQueue queue(int q) {
+        return rings[q];
     }
 
     /**
-     * Notifies the driver of used buffers: {@link SplitQueue#shouldInterrupt} said so. Outside a
+     * Notifies the driver of used buffers: {@link DeviceQueue#shouldInterrupt} said so. Outside a
      * guarded section.
      */
     public void interrupt(int q) {

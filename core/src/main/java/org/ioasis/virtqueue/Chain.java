@@ -2,6 +2,7 @@
 package org.ioasis.virtqueue;
 
 import static java.util.Objects.requireNonNull;
+import static org.ioasis.spec.SplitRing.CHAIN_BYTES_MAX;
 
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
@@ -18,7 +19,7 @@ import org.jspecify.annotations.Nullable;
  * descriptor ends (virtio 1.4, 2.7.4.1).
  *
  * <p>Holds arrays for the longest chain and is meant to be reused; filled by {@link
- * SplitQueue#pop}. Contents are addresses, not memory, so a chain may be kept over sections. One
+ * DeviceQueue#pop}. Contents are addresses, not memory, so a chain may be kept over sections. One
  * thread.
  */
 public final class Chain {
@@ -147,15 +148,28 @@ public final class Chain {
         return addresses.length;
     }
 
-    boolean hasWritable() {
-        return count > readableCount;
+    /** Appends a descriptor that the driver has written; returns which rule it breaks, or null. */
+    @Nullable String append(long address, long length, boolean writable) {
+        if (!writable && count > readableCount) {
+            return BrokenReason.READABLE_AFTER_WRITABLE;
+        }
+        if (wraps(address, length)) {
+            return BrokenReason.BUFFER_WRAPS;
+        }
+        // No overflow: at most 32768 lengths below 2^32 each.
+        if (readableLength + writableLength + length > CHAIN_BYTES_MAX) {
+            return BrokenReason.TOTAL_TOO_LONG;
+        }
+        add(address, length, writable);
+        return null;
     }
 
-    long totalLength() {
-        return readableLength + writableLength;
+    /** True if a buffer runs over the end of the address space. */
+    static boolean wraps(long address, long length) {
+        return length > 0 && Long.compareUnsigned(address, address + length - 1) > 0;
     }
 
-    void add(long address, long length, boolean writable) {
+    private void add(long address, long length, boolean writable) {
         addresses[count] = address;
         lengths[count] = length;
         count++;

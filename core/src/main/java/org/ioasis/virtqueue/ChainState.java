@@ -23,7 +23,7 @@ public record ChainState(int head, int readableCount, List<Piece> pieces) {
     public boolean isPossible(int size) {
         long total = 0;
         for (Piece piece : pieces) {
-            if (SplitQueue.wraps(piece.address(), piece.length())) {
+            if (Chain.wraps(piece.address(), piece.length())) {
                 return false;
             }
             total += piece.length();

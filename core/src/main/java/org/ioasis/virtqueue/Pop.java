@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.virtqueue;
 
-/** What {@link SplitQueue#pop} and {@link SplitQueue#resumeKicks} found. */
+/** What {@link DeviceQueue#pop} and {@link DeviceQueue#resumeKicks} found. */
 public enum Pop {
     /** A chain was taken from the ring, or can be. */
     GOT,
@@ -17,7 +17,7 @@ public enum Pop {
 
     /**
      * The driver broke the rules of the ring, or put it where the IOMMU refuses the access; {@link
-     * SplitQueue#brokenReason} says which. The queue has stopped and the device needs a reset.
+     * DeviceQueue#brokenReason} says which. The queue has stopped and the device needs a reset.
      */
     BROKEN
 }

@@ -17,9 +17,9 @@ import static org.ioasis.spec.Virtio.STATUS_FEATURES_OK;
 
 import java.util.ArrayList;
 import java.util.List;
+import org.ioasis.virtqueue.DeviceQueue.State;
 import org.ioasis.virtqueue.FlatDma;
-import org.ioasis.virtqueue.QueueState;
-import org.ioasis.virtqueue.SplitQueue.State;
+import org.ioasis.virtqueue.SplitState;
 import org.junit.jupiter.api.Test;
 
 /** The device frame as a transport and a driver see it: virtio 1.4, chapter 2 and 3.1. */
@@ -518,14 +518,14 @@ class VirtioDeviceTest {
 
     private static final int STARTED =
             STATUS_ACKNOWLEDGE | STATUS_DRIVER | STATUS_FEATURES_OK | STATUS_DRIVER_OK;
-    private static final QueueState RUNNING =
-            new QueueState(State.RUNNING, "", 0, 0, 0, false, List.of());
-    private static final QueueState STOPPED =
-            new QueueState(State.STOPPED, "", 0, 0, 0, false, List.of());
+    private static final SplitState RUNNING =
+            new SplitState(State.RUNNING, "", 0, 0, 0, false, List.of());
+    private static final SplitState STOPPED =
+            new SplitState(State.STOPPED, "", 0, 0, 0, false, List.of());
     private static final DeviceState.Queue UNUSED =
             new DeviceState.Queue(16, false, false, 0, 0, 0, STOPPED);
 
-    private static DeviceState.Queue enabled(int size, long desc, QueueState ring) {
+    private static DeviceState.Queue enabled(int size, long desc, SplitState ring) {
         return new DeviceState.Queue(size, true, false, desc, BASE, BASE, ring);
     }
 
@@ -573,7 +573,7 @@ class VirtioDeviceTest {
                         enabled(
                                 8,
                                 BASE,
-                                new QueueState(State.RUNNING, "", 9, 0, 0, false, List.of())),
+                                new SplitState(State.RUNNING, "", 9, 0, 0, false, List.of())),
                         new DeviceState.Queue(8, false, false, BASE, BASE, BASE, RUNNING))) {
             assertThat(device.refuseRestore(state(STARTED, "", bad)))
                     .as(bad.toString())

@@ -24,7 +24,7 @@ class SplitQueueHostileTest {
     private final FlatDma dma = new FlatDma(BASE, 0x10000);
     private final MockDriver driver =
             new MockDriver(dma.memory(BASE, MockDriver.footprint(SIZE)), BASE, SIZE, false);
-    private final SplitQueue queue = new SplitQueue(dma, SIZE);
+    private final DeviceQueue queue = RingFormat.SPLIT.newQueue(dma, SIZE);
     private final Chain chain = new Chain(SIZE);
 
     SplitQueueHostileTest() {
@@ -69,7 +69,7 @@ class SplitQueueHostileTest {
     @Test
     void availIndexFurtherAheadThanTheQueueIsLongIsBroken() {
         driver.availIdx(SIZE + 1);
-        expectBrokenRing(SplitQueue.AVAIL_TOO_FAR);
+        expectBrokenRing(BrokenReason.AVAIL_TOO_FAR);
     }
 
     @Test
@@ -92,7 +92,7 @@ class SplitQueueHostileTest {
         }
         driver.availIdx(SIZE + 1);
         assertThat(pop()).isEqualTo(Pop.BROKEN);
-        assertThat(queue.brokenReason()).isEqualTo(SplitQueue.AVAIL_TOO_FAR);
+        assertThat(queue.brokenReason()).isEqualTo(BrokenReason.AVAIL_TOO_FAR);
     }
 
     @Test
@@ -103,33 +103,33 @@ class SplitQueueHostileTest {
         assertThat(pop()).isEqualTo(Pop.GOT);
         driver.availIdx(1);
         assertThat(pop()).isEqualTo(Pop.BROKEN);
-        assertThat(queue.brokenReason()).isEqualTo(SplitQueue.AVAIL_BACKWARDS);
+        assertThat(queue.brokenReason()).isEqualTo(BrokenReason.AVAIL_BACKWARDS);
     }
 
     @Test
     void headOutOfRangeIsBroken() {
         driver.availEntry(0, SIZE);
         driver.availIdx(1);
-        expectBrokenRing(SplitQueue.INDEX_OUT_OF_RANGE);
+        expectBrokenRing(BrokenReason.INDEX_OUT_OF_RANGE);
     }
 
     @Test
     void nextOutOfRangeIsBroken() {
         driver.desc(0, DATA, 1, VIRTQ_DESC_F_NEXT, SIZE);
-        expectBroken(SplitQueue.INDEX_OUT_OF_RANGE);
+        expectBroken(BrokenReason.INDEX_OUT_OF_RANGE);
     }
 
     @Test
     void aDescriptorThatIsItsOwnNextIsBroken() {
         driver.desc(0, DATA, 1, VIRTQ_DESC_F_NEXT, 0);
-        expectBroken(SplitQueue.CHAIN_TOO_LONG);
+        expectBroken(BrokenReason.CHAIN_TOO_LONG);
     }
 
     @Test
     void aLoopOfEmptyDescriptorsIsBroken() {
         driver.desc(0, DATA, 0, VIRTQ_DESC_F_NEXT, 1);
         driver.desc(1, DATA, 0, VIRTQ_DESC_F_NEXT, 0);
-        expectBroken(SplitQueue.CHAIN_TOO_LONG);
+        expectBroken(BrokenReason.CHAIN_TOO_LONG);
     }
 
     @Test
@@ -146,14 +146,14 @@ class SplitQueueHostileTest {
     void readableAfterWritableIsBroken() {
         driver.desc(0, DATA, 1, VIRTQ_DESC_F_NEXT | VIRTQ_DESC_F_WRITE, 1);
         driver.desc(1, DATA, 1, 0, 0);
-        expectBroken(SplitQueue.READABLE_AFTER_WRITABLE);
+        expectBroken(BrokenReason.READABLE_AFTER_WRITABLE);
     }
 
     @Test
     void readableAfterAnEmptyWritableIsBrokenToo() {
         driver.desc(0, DATA, 0, VIRTQ_DESC_F_NEXT | VIRTQ_DESC_F_WRITE, 1);
         driver.desc(1, DATA, 1, 0, 0);
-        expectBroken(SplitQueue.READABLE_AFTER_WRITABLE);
+        expectBroken(BrokenReason.READABLE_AFTER_WRITABLE);
     }
 
     @Test
@@ -161,51 +161,51 @@ class SplitQueueHostileTest {
         start(false);
         driver.descAt(driver.tableAddress(0), DATA, 1, 0, 0);
         driver.desc(0, driver.tableAddress(0), 16, VIRTQ_DESC_F_INDIRECT, 0);
-        expectBroken(SplitQueue.INDIRECT_NOT_NEGOTIATED);
+        expectBroken(BrokenReason.INDIRECT_NOT_NEGOTIATED);
     }
 
     @Test
     void indirectWithNextIsBroken() {
         driver.descAt(driver.tableAddress(0), DATA, 1, 0, 0);
         driver.desc(0, driver.tableAddress(0), 16, VIRTQ_DESC_F_INDIRECT | VIRTQ_DESC_F_NEXT, 1);
-        expectBroken(SplitQueue.INDIRECT_WITH_NEXT);
+        expectBroken(BrokenReason.INDIRECT_WITH_NEXT);
     }
 
     @Test
     void indirectInAnIndirectTableIsBroken() {
         driver.descAt(driver.tableAddress(0), driver.tableAddress(1), 16, VIRTQ_DESC_F_INDIRECT, 0);
         driver.desc(0, driver.tableAddress(0), 16, VIRTQ_DESC_F_INDIRECT, 0);
-        expectBroken(SplitQueue.INDIRECT_IN_INDIRECT);
+        expectBroken(BrokenReason.INDIRECT_IN_INDIRECT);
     }
 
     @Test
     void anEmptyIndirectTableIsBroken() {
         driver.desc(0, driver.tableAddress(0), 0, VIRTQ_DESC_F_INDIRECT, 0);
-        expectBroken(SplitQueue.INDIRECT_LENGTH);
+        expectBroken(BrokenReason.INDIRECT_LENGTH);
     }
 
     @Test
     void anIndirectTableWithHalfADescriptorIsBroken() {
         driver.desc(0, driver.tableAddress(0), 24, VIRTQ_DESC_F_INDIRECT, 0);
-        expectBroken(SplitQueue.INDIRECT_LENGTH);
+        expectBroken(BrokenReason.INDIRECT_LENGTH);
     }
 
     @Test
     void anIndirectTableLongerThanTheQueueIsBroken() {
         driver.desc(0, driver.tableAddress(0), 16L * (SIZE + 1), VIRTQ_DESC_F_INDIRECT, 0);
-        expectBroken(SplitQueue.INDIRECT_LENGTH);
+        expectBroken(BrokenReason.INDIRECT_LENGTH);
     }
 
     @Test
     void anIndirectTableOfFourGibibytesIsBroken() {
         driver.desc(0, driver.tableAddress(0), 0xffff_fff0L, VIRTQ_DESC_F_INDIRECT, 0);
-        expectBroken(SplitQueue.INDIRECT_LENGTH);
+        expectBroken(BrokenReason.INDIRECT_LENGTH);
     }
 
     @Test
     void anIndirectTableThatWrapsIsBroken() {
         driver.desc(0, -16L, 32, VIRTQ_DESC_F_INDIRECT, 0);
-        expectBroken(SplitQueue.BUFFER_WRAPS);
+        expectBroken(BrokenReason.BUFFER_WRAPS);
     }
 
     @Test
@@ -213,7 +213,7 @@ class SplitQueueHostileTest {
         driver.descAt(driver.tableAddress(0), DATA, 1, VIRTQ_DESC_F_NEXT, 1);
         driver.descAt(driver.tableAddress(0) + 16, DATA, 1, 0, 0);
         driver.desc(0, driver.tableAddress(0), 16, VIRTQ_DESC_F_INDIRECT, 0);
-        expectBroken(SplitQueue.INDEX_OUT_OF_RANGE);
+        expectBroken(BrokenReason.INDEX_OUT_OF_RANGE);
     }
 
     @Test
@@ -221,7 +221,7 @@ class SplitQueueHostileTest {
         driver.descAt(driver.tableAddress(0), DATA, 1, VIRTQ_DESC_F_NEXT, 1);
         driver.descAt(driver.tableAddress(0) + 16, DATA, 1, VIRTQ_DESC_F_NEXT, 0);
         driver.desc(0, driver.tableAddress(0), 32, VIRTQ_DESC_F_INDIRECT, 0);
-        expectBroken(SplitQueue.CHAIN_TOO_LONG);
+        expectBroken(BrokenReason.CHAIN_TOO_LONG);
     }
 
     @Test
@@ -236,7 +236,7 @@ class SplitQueueHostileTest {
                     i + 1);
         }
         driver.desc(1, driver.tableAddress(0), 16L * SIZE, VIRTQ_DESC_F_INDIRECT, 0);
-        expectBroken(SplitQueue.CHAIN_TOO_LONG);
+        expectBroken(BrokenReason.CHAIN_TOO_LONG);
     }
 
     @Test
@@ -244,7 +244,7 @@ class SplitQueueHostileTest {
         driver.desc(0, 0, 0x8000_0000L, VIRTQ_DESC_F_NEXT, 1);
         driver.desc(1, 0, 0x8000_0000L, VIRTQ_DESC_F_NEXT | VIRTQ_DESC_F_WRITE, 2);
         driver.desc(2, 0, 1, VIRTQ_DESC_F_WRITE, 0);
-        expectBroken(SplitQueue.TOTAL_TOO_LONG);
+        expectBroken(BrokenReason.TOTAL_TOO_LONG);
     }
 
     @Test
@@ -259,7 +259,7 @@ class SplitQueueHostileTest {
     @Test
     void aBufferThatWrapsIsBroken() {
         driver.desc(0, -1L, 2, 0, 0);
-        expectBroken(SplitQueue.BUFFER_WRAPS);
+        expectBroken(BrokenReason.BUFFER_WRAPS);
     }
 
     @Test
@@ -291,7 +291,7 @@ class SplitQueueHostileTest {
             assertThat(pop()).isEqualTo(Pop.BROKEN);
             dma.clearTraps();
             int faults = dma.faults();
-            assertThat(queue.brokenReason()).isEqualTo(SplitQueue.RING_FAULTED);
+            assertThat(queue.brokenReason()).isEqualTo(BrokenReason.RING_FAULTED);
             assertThat(pop()).isEqualTo(Pop.BROKEN);
             dma.enter();
             assertThat(queue.resumeKicks()).isEqualTo(Pop.BROKEN);
@@ -359,53 +359,53 @@ class SplitQueueHostileTest {
         assertThat(queue.publish()).isEqualTo(Outcome.REFUSED);
         assertThat(queue.publish()).isEqualTo(Outcome.REFUSED);
         dma.leave();
-        assertThat(queue.brokenReason()).isEqualTo(SplitQueue.RING_REFUSED);
+        assertThat(queue.brokenReason()).isEqualTo(BrokenReason.RING_REFUSED);
     }
 
     @Test
     void aRingIndexTornByTheGranuleIsBroken() {
         FlatDma bytewise = new FlatDma(BASE, 0x10000, 1);
-        SplitQueue q = new SplitQueue(bytewise, SIZE);
+        DeviceQueue q = RingFormat.SPLIT.newQueue(bytewise, SIZE);
         q.start(SIZE, BASE, BASE + 0x100, BASE + 0x200, false, false);
         bytewise.enter();
         assertThat(q.pop(chain)).isEqualTo(Pop.BROKEN);
         bytewise.leave();
-        assertThat(q.brokenReason()).isEqualTo(SplitQueue.RING_MISALIGNED);
+        assertThat(q.brokenReason()).isEqualTo(BrokenReason.RING_MISALIGNED);
     }
 
     @Test
     void aRingIndexInMisalignedMemoryIsBroken() {
         FlatDma odd = new FlatDma(BASE - 1, 0x10000);
-        SplitQueue q = new SplitQueue(odd, SIZE);
+        DeviceQueue q = RingFormat.SPLIT.newQueue(odd, SIZE);
         q.start(SIZE, BASE, BASE + 0x100, BASE + 0x200, false, false);
         odd.enter();
         assertThat(q.pop(chain)).isEqualTo(Pop.BROKEN);
         odd.leave();
-        assertThat(q.brokenReason()).isEqualTo(SplitQueue.RING_MISALIGNED);
+        assertThat(q.brokenReason()).isEqualTo(BrokenReason.RING_MISALIGNED);
     }
 
     @Test
     void layoutsThatAreMisalignedOrWrapAreRefused() {
-        assertThat(SplitQueue.isLayout(8, 0x1000, 0x2000, 0x3000)).isTrue();
-        assertThat(SplitQueue.isLayout(8, 0x1008, 0x2000, 0x3000)).isFalse();
-        assertThat(SplitQueue.isLayout(8, 0x1000, 0x2001, 0x3000)).isFalse();
-        assertThat(SplitQueue.isLayout(8, 0x1000, 0x2000, 0x3002)).isFalse();
-        assertThat(SplitQueue.isLayout(8, -128L, 0x2000, 0x3000)).isTrue();
-        assertThat(SplitQueue.isLayout(8, -112L, 0x2000, 0x3000)).isFalse();
-        assertThat(SplitQueue.isLayout(8, 0x1000, -20L, 0x3000)).isFalse();
-        assertThat(SplitQueue.isLayout(8, 0x1000, -22L, 0x3000)).isTrue();
-        assertThat(SplitQueue.isLayout(8, 0x1000, 0x2000, -68L)).isFalse();
+        assertThat(RingFormat.SPLIT.isLayout(8, 0x1000, 0x2000, 0x3000)).isTrue();
+        assertThat(RingFormat.SPLIT.isLayout(8, 0x1008, 0x2000, 0x3000)).isFalse();
+        assertThat(RingFormat.SPLIT.isLayout(8, 0x1000, 0x2001, 0x3000)).isFalse();
+        assertThat(RingFormat.SPLIT.isLayout(8, 0x1000, 0x2000, 0x3002)).isFalse();
+        assertThat(RingFormat.SPLIT.isLayout(8, -128L, 0x2000, 0x3000)).isTrue();
+        assertThat(RingFormat.SPLIT.isLayout(8, -112L, 0x2000, 0x3000)).isFalse();
+        assertThat(RingFormat.SPLIT.isLayout(8, 0x1000, -20L, 0x3000)).isFalse();
+        assertThat(RingFormat.SPLIT.isLayout(8, 0x1000, -22L, 0x3000)).isTrue();
+        assertThat(RingFormat.SPLIT.isLayout(8, 0x1000, 0x2000, -68L)).isFalse();
     }
 
     @Test
     void sizesThatAreNoPowerOfTwoOrTooLargeAreRefused() {
-        assertThat(SplitQueue.isSize(0, 8)).isFalse();
-        assertThat(SplitQueue.isSize(-8, 8)).isFalse();
-        assertThat(SplitQueue.isSize(6, 8)).isFalse();
-        assertThat(SplitQueue.isSize(16, 8)).isFalse();
-        assertThat(SplitQueue.isSize(1, 8)).isTrue();
-        assertThat(SplitQueue.isSize(8, 8)).isTrue();
-        assertThatThrownBy(() -> new SplitQueue(dma, 65536))
+        assertThat(RingFormat.SPLIT.isSize(0, 8)).isFalse();
+        assertThat(RingFormat.SPLIT.isSize(-8, 8)).isFalse();
+        assertThat(RingFormat.SPLIT.isSize(6, 8)).isFalse();
+        assertThat(RingFormat.SPLIT.isSize(16, 8)).isFalse();
+        assertThat(RingFormat.SPLIT.isSize(1, 8)).isTrue();
+        assertThat(RingFormat.SPLIT.isSize(8, 8)).isTrue();
+        assertThatThrownBy(() -> RingFormat.SPLIT.newQueue(dma, 65536))
                 .isInstanceOf(IllegalArgumentException.class);
         assertThatThrownBy(() -> queue.start(16, 0, 0, 0, true, true))
                 .isInstanceOf(IllegalArgumentException.class);

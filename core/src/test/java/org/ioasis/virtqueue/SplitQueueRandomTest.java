@@ -61,7 +61,7 @@ class SplitQueueRandomTest {
         dma.addRegion(DATA, (long) SLOT * size);
         MockDriver driver =
                 new MockDriver(dma.memory(BASE, MockDriver.footprint(size)), BASE, size, eventIdx);
-        SplitQueue queue = new SplitQueue(dma, 256);
+        DeviceQueue queue = RingFormat.SPLIT.newQueue(dma, 256);
         queue.start(
                 size,
                 driver.descAddress(),

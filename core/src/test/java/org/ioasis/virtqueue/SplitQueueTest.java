@@ -20,7 +20,7 @@ class SplitQueueTest {
     private static final long DATA = BASE + 0x8000;
 
     private final FlatDma dma = new FlatDma(BASE, 0x10000);
-    private final SplitQueue queue = new SplitQueue(dma, SIZE);
+    private final DeviceQueue queue = RingFormat.SPLIT.newQueue(dma, SIZE);
     private final Chain chain = new Chain(SIZE);
 
     private MockDriver start(boolean eventIdx) {

@@ -43,7 +43,7 @@ class SplitQueueThreadsTest {
         FlatDma dma = new FlatDma(BASE, 0x10000);
         MockDriver driver =
                 new MockDriver(dma.memory(BASE, MockDriver.footprint(SIZE)), BASE, SIZE, eventIdx);
-        SplitQueue queue = new SplitQueue(dma, SIZE);
+        DeviceQueue queue = RingFormat.SPLIT.newQueue(dma, SIZE);
         queue.start(
                 SIZE,
                 driver.descAddress(),
@@ -98,7 +98,7 @@ class SplitQueueThreadsTest {
         assertThat(failure.get()).isNull();
     }
 
-    private void serve(FlatDma dma, SplitQueue queue) throws InterruptedException {
+    private void serve(FlatDma dma, DeviceQueue queue) throws InterruptedException {
         Chain chain = new Chain(SIZE);
         int served = 0;
         while (served < CHAINS) {

@@ -20,7 +20,7 @@ final class Area {
     final boolean isWritable;
 
     /** The page table that the pages can be read back from; null: no page table has them. */
-    @Nullable PagingDomain storage;
+    @Nullable HwPagingDomain storage;
 
     /** Accesses that hold pages of it. */
     int accesses;

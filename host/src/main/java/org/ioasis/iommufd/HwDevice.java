@@ -46,10 +46,10 @@ public interface HwDevice {
      *
      * @param flags HWPT_ALLOC_ flags
      */
-    PagingDomain paging(int flags, @Nullable UserData data) throws IommufdException;
+    HwPagingDomain paging(int flags, @Nullable UserData data) throws IommufdException;
 
     /** Makes a table of a guest behind a page table. */
-    NestedDomain nested(PagingDomain parent, int flags, UserData data) throws IommufdException;
+    NestedDomain nested(HwPagingDomain parent, int flags, UserData data) throws IommufdException;
 
     /**
      * What its IOMMU says of itself.
@@ -65,7 +65,7 @@ public interface HwDevice {
      * @return null: no such type
      */
     @Nullable ViommuDriver viommu(
-            Viommu viommu, int type, PagingDomain parent, @Nullable UserData data)
+            Viommu viommu, int type, HwPagingDomain parent, @Nullable UserData data)
             throws IommufdException;
 
     /** Whether {@link #viommu} knows the type. */

@@ -27,7 +27,7 @@ final class IoPageTable {
     }
 
     private final IommufdContext context;
-    private final List<PagingDomain> domains = new ArrayList<>();
+    private final List<HwPagingDomain> domains = new ArrayList<>();
     private final List<Access> accesses = new ArrayList<>();
     private final IntervalTree<Area> areas = new IntervalTree<>();
     private IntervalTree<IovaRange> allowed = new IntervalTree<>();
@@ -48,7 +48,7 @@ final class IoPageTable {
         return isWithoutLargePages;
     }
 
-    List<PagingDomain> domains() {
+    List<HwPagingDomain> domains() {
         return domains;
     }
 
@@ -340,14 +340,10 @@ final class IoPageTable {
         return Long.compareUnsigned(a, b) <= 0 ? a : b;
     }
 
-    private void fill(Area area, List<PagingDomain> into) throws IommufdException {
+    private void fill(Area area, List<HwPagingDomain> into) throws IommufdException {
         if (!into.isEmpty()) {
-            area.pages.fill(area, into, largestLeaf(), context.batch(), context.failures());
+            area.pages.fill(area, into, isWithoutLargePages, context.batch(), context.failures());
         }
-    }
-
-    private long largestLeaf() {
-        return isWithoutLargePages ? PhysicalMemory.PAGE : Long.MIN_VALUE;
     }
 
     // Looking
@@ -494,7 +490,7 @@ final class IoPageTable {
     // Page tables and accesses
 
     /** One more page table shows all that is mapped. */
-    void add(PagingDomain domain) throws IommufdException {
+    void add(HwPagingDomain domain) throws IommufdException {
         long needed = Long.lowestOneBit(domain.pageSizes());
         if (Long.compareUnsigned(needed, PhysicalMemory.PAGE) > 0) {
             throw new IommufdException(
@@ -512,7 +508,11 @@ final class IoPageTable {
             }
             for (Area area : areas()) {
                 area.pages.fill(
-                        area, List.of(domain), largestLeaf(), context.batch(), context.failures());
+                        area,
+                        List.of(domain),
+                        isWithoutLargePages,
+                        context.batch(),
+                        context.failures());
                 done.add(area);
             }
         } catch (IommufdException e) {
@@ -527,7 +527,7 @@ final class IoPageTable {
     }
 
     /** A page table goes; what it was storage of another one takes, if there is one. */
-    void remove(PagingDomain domain) {
+    void remove(HwPagingDomain domain) {
         domains.remove(domain);
         for (Area area : areas()) {
             area.pages.unfill(area, domain, domains);
@@ -568,7 +568,7 @@ final class IoPageTable {
 
     private long neededAlignment() {
         long needed = isWithoutLargePages ? PhysicalMemory.PAGE : 1;
-        for (PagingDomain domain : domains) {
+        for (HwPagingDomain domain : domains) {
             needed = max(needed, Long.lowestOneBit(domain.pageSizes()));
         }
         for (Access access : accesses) {

@@ -293,7 +293,7 @@ public final class IommufdContext implements OpenFile {
     /** Starts or ends telling what devices write; what was written before is forgotten. */
     public void trackDirty(PagingHwpt hwpt, boolean isEnabled) throws IommufdException {
         synchronized (this) {
-            PagingDomain domain = hwpt.domain();
+            HwPagingDomain domain = hwpt.domain();
             if (!domain.tracksDirty()) {
                 throw new IommufdException(
                         Errno.EOPNOTSUPP, "the page table was not made to tell what is written");

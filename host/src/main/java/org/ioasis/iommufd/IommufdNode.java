@@ -10,6 +10,7 @@ import org.jspecify.annotations.Nullable;
  */
 public final class IommufdNode {
     private final PhysicalMemory memory = new PhysicalMemory();
+    private final TableBudget tables;
     private final AtomicInteger contexts = new AtomicInteger();
     private final @Nullable TestCommands commands;
     private volatile int temporaryMemory = PageBatch.DEFAULT_LIMIT;
@@ -23,7 +24,15 @@ public final class IommufdNode {
      * @param commands what its ioctl of tests does; null: it has none
      */
     public IommufdNode(@Nullable TestCommands commands) {
+        this(commands, TableBudget.LIMIT);
+    }
+
+    /**
+     * @param tableLimit most bytes of page tables of all contexts together
+     */
+    public IommufdNode(@Nullable TestCommands commands, long tableLimit) {
         this.commands = commands;
+        tables = new TableBudget(tableLimit);
     }
 
     /** Opens it. */
@@ -44,6 +53,11 @@ public final class IommufdNode {
 
     PhysicalMemory memory() {
         return memory;
+    }
+
+    /** Memory of page tables. */
+    public TableBudget tables() {
+        return tables;
     }
 
     @Nullable TestCommands commands() {

@@ -83,19 +83,19 @@ final class Pages {
     /**
      * Maps an area into page tables that do not have it; all of them, or none and nothing is held.
      *
-     * @param largestLeaf see {@link PagingDomain#map}
+     * @param isByPage each page is a mapping of its own, which can be unmapped without the others
      */
     void fill(
             Area area,
-            List<PagingDomain> domains,
-            long largestLeaf,
+            List<HwPagingDomain> domains,
+            boolean isByPage,
             PageBatch batch,
             FailureInjector failures)
             throws IommufdException {
         if (isRevoked) {
             return;
         }
-        Filling filling = new Filling(area, domains, largestLeaf, batch, failures);
+        Filling filling = new Filling(area, domains, isByPage, batch, failures);
         try {
             filling.run();
             charge(failures);
@@ -111,7 +111,7 @@ final class Pages {
     }
 
     /** Takes an area out of a page table; {@code others} have it too. */
-    void unfill(Area area, PagingDomain domain, List<PagingDomain> others) {
+    void unfill(Area area, HwPagingDomain domain, List<HwPagingDomain> others) {
         if (area.storage == null) {
             return;
         }
@@ -126,12 +126,12 @@ final class Pages {
     }
 
     /** Takes an area out of all page tables that have it and gives back what nobody needs now. */
-    void unfillAll(Area area, List<PagingDomain> domains) {
-        PagingDomain storage = area.storage;
+    void unfillAll(Area area, List<HwPagingDomain> domains) {
+        HwPagingDomain storage = area.storage;
         if (storage == null) {
             return;
         }
-        for (PagingDomain domain : domains) {
+        for (HwPagingDomain domain : domains) {
             if (!domain.equals(storage)) {
                 domain.unmap(area.first, area.length());
             }
@@ -299,7 +299,7 @@ final class Pages {
             return -1;
         }
         Area found = filled.value(area);
-        PagingDomain storage = found.storage;
+        HwPagingDomain storage = found.storage;
         return storage == null ? -1 : storage.toPhysical(found.iovaOf(page)) & -PhysicalMemory.PAGE;
     }
 
@@ -460,8 +460,8 @@ final class Pages {
     /** One filling of page tables with an area. */
     private final class Filling {
         private final Area area;
-        private final List<PagingDomain> domains;
-        private final long largestLeaf;
+        private final List<HwPagingDomain> domains;
+        private final boolean isByPage;
         private final PageBatch batch;
         private final FailureInjector failures;
 
@@ -473,13 +473,13 @@ final class Pages {
 
         Filling(
                 Area area,
-                List<PagingDomain> domains,
-                long largestLeaf,
+                List<HwPagingDomain> domains,
+                boolean isByPage,
                 PageBatch batch,
                 FailureInjector failures) {
             this.area = area;
             this.domains = domains;
-            this.largestLeaf = largestLeaf;
+            this.isByPage = isByPage;
             this.batch = batch;
             this.failures = failures;
             next = new long[domains.size()];
@@ -504,21 +504,27 @@ final class Pages {
 
         private void mapBatch(int index) throws IommufdException {
             for (int run = 0; run < batch.runs(); run++) {
-                long page = next[index];
-                long lastPage = page + batch.pages(run) - 1;
-                long iova = area.iovaOf(page);
-                long offset = page == area.firstPage ? area.pageOffset : 0;
-                domains.get(index)
-                        .map(
-                                iova,
-                                batch.address(run) + offset,
-                                area.lastIovaOf(lastPage) - iova + 1,
-                                area.isReadable,
-                                area.isWritable,
-                                largestLeaf,
-                                failures);
-                next[index] = lastPage + 1;
+                long first = next[index];
+                long end = first + batch.pages(run);
+                long step = isByPage ? 1 : batch.pages(run);
+                for (long page = first; page < end; page += step) {
+                    long address = batch.address(run) + ((page - first) << PhysicalMemory.PAGE_LG2);
+                    map(domains.get(index), page, page + step - 1, address);
+                    next[index] = page + step;
+                }
             }
+        }
+
+        private void map(HwPagingDomain domain, long page, long lastPage, long address)
+                throws IommufdException {
+            long iova = area.iovaOf(page);
+            domain.map(
+                    iova,
+                    address + (page == area.firstPage ? area.pageOffset : 0),
+                    area.lastIovaOf(lastPage) - iova + 1,
+                    area.isReadable,
+                    area.isWritable,
+                    failures);
         }
 
         /** Out of every page table again, and what was held for it is given back. */
@@ -526,7 +532,7 @@ final class Pages {
             List<long[]> fresh = new ArrayList<>();
             long inFirst = Math.min(next[0], batchFirst);
             if (inFirst > area.firstPage) {
-                PagingDomain one = domains.getFirst();
+                HwPagingDomain one = domains.getFirst();
                 unused(
                         area.firstPage,
                         inFirst - 1,

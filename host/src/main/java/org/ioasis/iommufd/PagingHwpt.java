@@ -17,14 +17,14 @@ public final class PagingHwpt extends Hwpt {
                     | HWPT_ALLOC_PASID;
 
     private final Ioas ioas;
-    private final PagingDomain domain;
+    private final HwPagingDomain domain;
     private final boolean isAutomatic;
     private final boolean isNestParent;
     private final boolean enforcesCoherency;
     private boolean isInSpace;
 
     private PagingHwpt(
-            Ioas ioas, Device device, int flags, boolean isAutomatic, PagingDomain domain) {
+            Ioas ioas, Device device, int flags, boolean isAutomatic, HwPagingDomain domain) {
         super(ioas.context(), (flags & HWPT_ALLOC_PASID) != 0);
         this.ioas = ioas;
         this.domain = domain;
@@ -55,7 +55,7 @@ public final class PagingHwpt extends Hwpt {
                     Errno.EOPNOTSUPP, "a nesting parent has no page requests of its own");
         }
         ioas.context().allocate();
-        PagingDomain domain = device.hardware().paging(flags & ~HWPT_FAULT_ID_VALID, data);
+        HwPagingDomain domain = device.hardware().paging(flags & ~HWPT_FAULT_ID_VALID, data);
         PagingHwpt hwpt = new PagingHwpt(ioas, device, flags, isAutomatic, domain);
         ioas.context().reserve(hwpt);
         return hwpt;
@@ -86,7 +86,7 @@ public final class PagingHwpt extends Hwpt {
     }
 
     @Override
-    public PagingDomain domain() {
+    public HwPagingDomain domain() {
         return domain;
     }
 

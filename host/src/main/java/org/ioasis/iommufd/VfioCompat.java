@@ -194,7 +194,7 @@ final class VfioCompat {
     /** What all page tables have; smaller ones than a page of the CPU are not told of. */
     private static long pageSizes(IoPageTable space) {
         long sizes = -1;
-        for (PagingDomain domain : space.domains()) {
+        for (HwPagingDomain domain : space.domains()) {
             sizes &= domain.pageSizes();
         }
         if ((sizes & (PhysicalMemory.PAGE - 1)) != 0) {

@@ -18,10 +18,15 @@ final class MockHost {
     record Bound(int stdev, int hwpt, int device) {}
 
     final ProgramStub program = new ProgramStub();
-    final IommufdNode node = new IommufdNode(new MockDriver());
+    final IommufdNode node;
     final OpenFile file;
 
     MockHost() {
+        this(new IommufdNode(new MockDriver()));
+    }
+
+    MockHost(IommufdNode node) {
+        this.node = node;
         file = open();
     }
 
@@ -296,6 +301,7 @@ final class MockHost {
         file.release();
         assertThat(node.openContexts()).as("open contexts").isZero();
         assertThat(node.heldPages()).as("held pages").isZero();
+        assertThat(node.tables().held()).as("memory of page tables").isZero();
         assertThat(program.locked().pinned()).as("pinned").isZero();
         assertThat(program.locked().user()).as("charged to the user").isZero();
         assertThat(program.locked().locked()).as("charged to the process").isZero();

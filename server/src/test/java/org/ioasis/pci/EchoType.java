@@ -8,8 +8,8 @@ import org.ioasis.memory.Outcome;
 import org.ioasis.virtio.DeviceType;
 import org.ioasis.virtio.VirtioDevice;
 import org.ioasis.virtqueue.Chain;
+import org.ioasis.virtqueue.DeviceQueue;
 import org.ioasis.virtqueue.Pop;
-import org.ioasis.virtqueue.SplitQueue;
 import org.jspecify.annotations.Nullable;
 
 /** A device with two queues that writes into each chain what it reads from it, plus one. */
@@ -79,7 +79,7 @@ public final class EchoType implements DeviceType {
         if (running == null) {
             return;
         }
-        SplitQueue queue = running.queue(index);
+        DeviceQueue queue = running.queue(index);
         boolean interrupt = false;
         running.dma().enter();
         try {

@@ -16,8 +16,9 @@ import org.ioasis.memory.GuestMemory;
 import org.ioasis.memory.Region;
 import org.ioasis.spec.SplitRing;
 import org.ioasis.virtqueue.Chain;
+import org.ioasis.virtqueue.DeviceQueue;
 import org.ioasis.virtqueue.Pop;
-import org.ioasis.virtqueue.SplitQueue;
+import org.ioasis.virtqueue.RingFormat;
 import org.openjdk.jcstress.annotations.Actor;
 import org.openjdk.jcstress.annotations.Expect;
 import org.openjdk.jcstress.annotations.JCStressMeta;
@@ -47,14 +48,14 @@ public abstract class RingLitmus {
     private final MemorySegment ring = MemorySegment.ofArray(new long[WORDS]);
     final Dma dma;
     private final Chain chain = new Chain(SIZE);
-    final SplitQueue queue;
+    final DeviceQueue queue;
 
     RingLitmus(boolean eventIdx) {
         Guards guards = new Guards(() -> 0, lease -> {});
         GuestMemory memory = new GuestMemory(guards, 1);
         memory.add(new Region(0, ring.byteSize() - 1, ring, true, null));
         dma = new DirectDma(memory, guards.open());
-        queue = new SplitQueue(dma, SIZE);
+        queue = RingFormat.SPLIT.newQueue(dma, SIZE);
         put(SplitRing.AVAIL_FLAGS + AVAIL, SplitRing.VIRTQ_AVAIL_F_NO_INTERRUPT);
         put(AVAIL + SplitRing.usedEvent(SIZE), NEVER);
         put(USED + SplitRing.availEvent(SIZE), NEVER);

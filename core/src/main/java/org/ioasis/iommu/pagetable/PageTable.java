@@ -31,10 +31,10 @@ public final class PageTable {
     private final LeafScan scan;
     private long root;
 
-    private PageTable(PageTableFormat format, TableArena arena) {
+    private PageTable(PageTableFormat format, TableArena arena, long wanted) {
         this.format = format;
         this.arena = arena;
-        this.sizes = sizes(format);
+        this.sizes = sizes(format) & wanted;
         this.builder = new Builder(format, arena, sizes);
         this.unmapper = new Unmapper(format, arena);
         this.scan = new LeafScan(format, arena);
@@ -42,7 +42,20 @@ public final class PageTable {
 
     /** A table without pages, which takes its top table from {@code arena}. */
     public static PageTable create(PageTableFormat format, TableArena arena) {
-        PageTable table = new PageTable(format, arena);
+        return create(format, arena, -1L);
+    }
+
+    /**
+     * The same with pages of some sizes only.
+     *
+     * @param sizes a bit for each; the smallest page of the format is one of them
+     */
+    public static PageTable create(PageTableFormat format, TableArena arena, long sizes) {
+        if ((sizes >>> format.pageLg2() & 1) == 0) {
+            throw new IllegalArgumentException(
+                    "%s without its smallest page: 0x%x".formatted(format, sizes));
+        }
+        PageTable table = new PageTable(format, arena, sizes);
         table.root = Root.of(arena.take(format.topLg2(format.firstTop())), format.firstTop());
         return table;
     }

@@ -7,13 +7,15 @@ import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
 import java.nio.ByteOrder;
 import java.util.Arrays;
+import java.util.function.LongFunction;
 import org.ioasis.memory.Outcome;
+import org.jspecify.annotations.Nullable;
 
 /**
- * The engine's own tables, in a segment that is handed in: hands them out up to a limit and takes
- * them back. What is known about a table lies beside it, so that nothing is written into one that a
- * reader may still be in. The thread that owns the tables, except {@link #load}, {@link #exchange}
- * and {@link #heldBytes}: any.
+ * The engine's own tables, in memory that is handed in, at once or piece by piece: hands them out
+ * up to a limit and takes them back. What is known about a table lies beside it, so that nothing is
+ * written into one that a reader may still be in. The thread that owns the tables, except {@link
+ * #load}, {@link #exchange} and {@link #heldBytes}: any.
  */
 public final class TableArena implements TableAccess {
     private static final int UNIT_LG2 = 12;
@@ -31,10 +33,18 @@ public final class TableArena implements TableAccess {
         }
     }
 
-    private final MemorySegment segment;
+    /** One piece has all addresses. */
+    private static final int WHOLE_LG2 = 62;
+
+    private final LongFunction<@Nullable MemorySegment> memory;
+    private final int pieceLg2;
     private final long address;
     private final long size;
     private final long limit;
+    // A reader knows the address of a table from an entry that was published after the piece was
+    // put here, and after the array was replaced by a longer one.
+    private @Nullable MemorySegment[] pieces = new @Nullable MemorySegment[1];
+    private int pieceCount;
     // Live entries of the table that begins in a unit; grows with what was handed out.
     private int[] live = new int[16];
     // Units of free tables, by size.
@@ -51,9 +61,35 @@ public final class TableArena implements TableAccess {
      * @param limitBytes most bytes of tables at a time, those that wait for their readers included
      */
     public TableArena(MemorySegment segment, long address, long limitBytes) {
-        this.segment = segment;
+        this(_ -> null, WHOLE_LG2, segment.byteSize(), address, limitBytes);
+        pieces[0] = segment;
+        pieceCount = 1;
+    }
+
+    /**
+     * Takes its memory when it needs it.
+     *
+     * @param memory gives a piece of so many bytes, zeroed and aligned to 8; null: there is no more
+     * @param pieceLg2 bytes of a piece: no table of the formats is larger
+     */
+    public TableArena(
+            LongFunction<@Nullable MemorySegment> memory,
+            int pieceLg2,
+            long address,
+            long limitBytes) {
+        this(memory, pieceLg2, limitBytes, address, limitBytes);
+    }
+
+    private TableArena(
+            LongFunction<@Nullable MemorySegment> memory,
+            int pieceLg2,
+            long bytes,
+            long address,
+            long limitBytes) {
+        this.memory = memory;
+        this.pieceLg2 = pieceLg2;
         this.address = address;
-        this.size = segment.byteSize() >>> UNIT_LG2 << UNIT_LG2;
+        this.size = bytes >>> UNIT_LG2 << UNIT_LG2;
         this.limit = limitBytes;
         if (address == 0 || (address & Bits.mask(UNIT_LG2 + SIZES - 2)) != 0) {
             throw new IllegalArgumentException("tables start at 0x%x".formatted(address));
@@ -79,7 +115,7 @@ public final class TableArena implements TableAccess {
         if (!contains(at)) {
             return Outcome.REFUSED;
         }
-        into.set((long) WORD.getAcquire(segment, at - address));
+        into.set((long) WORD.getAcquire(piece(at), inPiece(at)));
         return Outcome.OK;
     }
 
@@ -88,30 +124,47 @@ public final class TableArena implements TableAccess {
         if (!contains(at)) {
             return Outcome.REFUSED;
         }
-        witness.set((long) WORD.compareAndExchange(segment, at - address, expected, word));
+        witness.set((long) WORD.compareAndExchange(piece(at), inPiece(at), expected, word));
         return Outcome.OK;
     }
 
     private boolean contains(long at) {
-        return Long.compareUnsigned(at - address, size) < 0 && (at & (Long.BYTES - 1)) == 0;
+        long piece = (at - address) >>> pieceLg2;
+        @Nullable MemorySegment[] known = pieces;
+        return Long.compareUnsigned(at - address, size) < 0
+                && piece < known.length
+                && known[(int) piece] != null
+                && (at & (Long.BYTES - 1)) == 0;
+    }
+
+    private MemorySegment piece(long at) {
+        MemorySegment piece = pieces[(int) ((at - address) >>> pieceLg2)];
+        if (piece == null) {
+            throw new IllegalStateException("no table is at 0x%x".formatted(at));
+        }
+        return piece;
+    }
+
+    private long inPiece(long at) {
+        return (at - address) & Bits.mask(pieceLg2);
     }
 
     /** The word; for the thread that owns the tables. */
     long get(long at) {
-        return (long) WORD.getOpaque(segment, at - address);
+        return (long) WORD.getOpaque(piece(at), inPiece(at));
     }
 
     /** Publishes an entry, after all that was written before. */
     void setRelease(long at, long word) {
-        WORD.setRelease(segment, at - address, word);
+        WORD.setRelease(piece(at), inPiece(at), word);
     }
 
     /** True if the entry was {@code expected} and is {@code word} now. */
     boolean compareAndSet(long at, long expected, long word) {
-        return WORD.compareAndSet(segment, at - address, expected, word);
+        return WORD.compareAndSet(piece(at), inPiece(at), expected, word);
     }
 
-    /** True if {@code count} more tables can be taken now. */
+    /** True if {@code count} more tables can be taken now: their memory is there. */
     boolean has(long count, int sizeLg2) {
         if (count > (limit - held) >>> sizeLg2) {
             return false;
@@ -119,7 +172,25 @@ public final class TableArena implements TableAccess {
         // Below the limit room can still be missing: free tables of other sizes stay what they are.
         int kind = sizeLg2 - UNIT_LG2;
         long more = Math.max(0, count - freeCount[kind]);
-        return more == 0 || align(fresh, sizeLg2) + (more << kind) <= size >>> UNIT_LG2;
+        long end = align(fresh, sizeLg2) + (more << kind);
+        return more == 0 || (end <= size >>> UNIT_LG2 && reaches(end << UNIT_LG2));
+    }
+
+    /** Takes pieces until so many bytes are there. */
+    private boolean reaches(long bytes) {
+        while ((long) pieceCount << pieceLg2 < bytes) {
+            MemorySegment piece = memory.apply(1L << pieceLg2);
+            if (piece == null) {
+                return false;
+            }
+            @Nullable MemorySegment[] known = pieces;
+            if (pieceCount == known.length) {
+                known = Arrays.copyOf(known, 2 * pieceCount);
+            }
+            known[pieceCount++] = piece;
+            pieces = known;
+        }
+        return true;
     }
 
     private static long align(long unit, int sizeLg2) {
@@ -133,7 +204,8 @@ public final class TableArena implements TableAccess {
         int unit;
         if (freeCount[kind] > 0) {
             unit = free[kind][--freeCount[kind]];
-            segment.asSlice((long) unit << UNIT_LG2, 1L << sizeLg2).fill((byte) 0);
+            long table = address + ((long) unit << UNIT_LG2);
+            piece(table).asSlice(inPiece(table), 1L << sizeLg2).fill((byte) 0);
         } else {
             unit = (int) align(fresh, sizeLg2);
             while (fresh < unit) {

@@ -3,7 +3,7 @@ package org.ioasis.virtio.blk;
 
 import java.nio.charset.StandardCharsets;
 import org.ioasis.spec.VirtioBlk;
-import org.ioasis.virtqueue.SplitQueue;
+import org.ioasis.virtqueue.RingFormat;
 
 /**
  * What can be chosen for a disk. Its bounce buffers take {@code requestLimit * chunkBytes} of
@@ -47,7 +47,7 @@ public record BlkSettings(
         if (!isSerial(serial)
                 || queueCount < 1
                 || queueCount > QUEUE_LIMIT
-                || !SplitQueue.isSize(queueSizeMax, LIMIT)
+                || !RingFormat.SPLIT.isSize(queueSizeMax, LIMIT)
                 || queueSizeMax < 4
                 || requestLimit < 1
                 || requestLimit > LIMIT

@@ -17,8 +17,8 @@ import org.ioasis.memory.Count;
 import org.ioasis.memory.Outcome;
 import org.ioasis.virtio.VirtioDevice;
 import org.ioasis.virtqueue.Chain;
+import org.ioasis.virtqueue.DeviceQueue;
 import org.ioasis.virtqueue.Pop;
-import org.ioasis.virtqueue.SplitQueue;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -112,7 +112,7 @@ final class EventDelivery {
         if (!isDriverReady) {
             return true;
         }
-        SplitQueue queue = running.queue(EVENTQ);
+        DeviceQueue queue = running.queue(EVENTQ);
         injections.dropEvents(faults);
         if (faults.isEmpty() && queue.unpublished() == 0) {
             return true;
@@ -148,7 +148,7 @@ final class EventDelivery {
      * Writes the oldest fault into the buffer just popped. False if the buffer is absent and was
      * put back.
      */
-    private boolean deliverInto(SplitQueue queue) {
+    private boolean deliverInto(DeviceQueue queue) {
         if (chain.writableLength() < FAULT_SIZE) {
             // Never spread over several buffers (D-64); an older, shorter format does not exist.
             queue.push(chain, 0);

@@ -31,8 +31,9 @@ import org.ioasis.spec.Virtio;
 import org.ioasis.virtio.DeviceState;
 import org.ioasis.virtio.VirtioDevice;
 import org.ioasis.virtqueue.ChainState;
-import org.ioasis.virtqueue.QueueState;
-import org.ioasis.virtqueue.SplitQueue;
+import org.ioasis.virtqueue.DeviceQueue;
+import org.ioasis.virtqueue.RingState;
+import org.ioasis.virtqueue.SplitState;
 
 /**
  * Saves a whole virtio-iommu device in the middle of its work, and restores it into a new one:
@@ -198,15 +199,22 @@ public final class SavedDevice {
         }
     }
 
-    private static void write(SaveWriter out, QueueState ring) {
+    /** The format is not written: it follows from the negotiated features. */
+    private static void write(SaveWriter out, RingState ring) {
         out.text(ring.state().name());
         out.text(ring.brokenReason());
+        switch (ring) {
+            case SplitState split -> write(out, split);
+        }
+    }
+
+    private static void write(SaveWriter out, SplitState ring) {
         out.u16(ring.poppedIdx());
         out.u16(ring.pushedIdx());
         out.u16(ring.publishedIdx());
         out.bit(ring.areKicksSuppressed());
         out.i32(ring.unpublished().size());
-        for (QueueState.UsedElement element : ring.unpublished()) {
+        for (SplitState.UsedElement element : ring.unpublished()) {
             out.u16(element.head());
             out.i32(element.written());
         }
@@ -342,8 +350,8 @@ public final class SavedDevice {
                 || state.unknownEndpoint() > 0xffff_ffffL) {
             throw new RestoreException("impossible counts of kicks or endpoints");
         }
-        QueueState requests = frame.queues().get(REQUESTQ).ring();
-        boolean isAnswering = isRunning && requests.state() == SplitQueue.State.RUNNING;
+        RingState requests = frame.queues().get(REQUESTQ).ring();
+        boolean isAnswering = isRunning && requests.state() == DeviceQueue.State.RUNNING;
         if (state.requests().size() != (isAnswering ? requests.inFlight() : 0)
                 || frame.queues().get(EVENTQ).ring().inFlight() != 0) {
             throw new RestoreException(
@@ -436,18 +444,18 @@ public final class SavedDevice {
         return new DeviceState(status, features, generation, hasChanged, reason, queues);
     }
 
-    private static QueueState readRing(SaveReader in) throws RestoreException {
-        SplitQueue.State state = in.one(SplitQueue.State.values());
+    private static RingState readRing(SaveReader in) throws RestoreException {
+        DeviceQueue.State state = in.one(DeviceQueue.State.values());
         String reason = in.text();
         int popped = in.u16();
         int pushed = in.u16();
         int published = in.u16();
         boolean suppressed = in.bit();
-        List<QueueState.UsedElement> unpublished = new ArrayList<>();
+        List<SplitState.UsedElement> unpublished = new ArrayList<>();
         for (int left = in.count(6); left > 0; left--) {
-            unpublished.add(new QueueState.UsedElement(in.u16(), in.i32()));
+            unpublished.add(new SplitState.UsedElement(in.u16(), in.i32()));
         }
-        return new QueueState(state, reason, popped, pushed, published, suppressed, unpublished);
+        return new SplitState(state, reason, popped, pushed, published, suppressed, unpublished);
     }
 
     private static TypeState readType(SaveReader in) throws RestoreException {

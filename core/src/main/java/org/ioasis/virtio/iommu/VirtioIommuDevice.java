@@ -16,8 +16,8 @@ import org.ioasis.memory.Outcome;
 import org.ioasis.virtio.DeviceType;
 import org.ioasis.virtio.PostedTask;
 import org.ioasis.virtio.VirtioDevice;
+import org.ioasis.virtqueue.DeviceQueue;
 import org.ioasis.virtqueue.Pop;
-import org.ioasis.virtqueue.SplitQueue;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -384,7 +384,7 @@ public final class VirtioIommuDevice implements DeviceType {
 
     /** Takes and copies up to a batch of requests in one guarded section. */
     private int take(VirtioDevice running) {
-        SplitQueue queue = running.queue(REQUESTQ);
+        DeviceQueue queue = running.queue(REQUESTQ);
         int taken = 0;
         Pop pop = Pop.EMPTY;
         boolean isAbsent = false;
@@ -465,7 +465,7 @@ public final class VirtioIommuDevice implements DeviceType {
         if (running == null || !running.isRunning()) {
             return;
         }
-        SplitQueue queue = running.queue(REQUESTQ);
+        DeviceQueue queue = running.queue(REQUESTQ);
         if (done.isEmpty() && queue.unpublished() == 0) {
             return;
         }
@@ -501,7 +501,7 @@ public final class VirtioIommuDevice implements DeviceType {
         }
     }
 
-    private static String reason(SplitQueue queue) {
+    private static String reason(DeviceQueue queue) {
         return requireNonNull(queue.brokenReason());
     }
 

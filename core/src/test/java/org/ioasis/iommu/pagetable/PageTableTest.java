@@ -200,6 +200,73 @@ class PageTableTest {
                 .isInstanceOf(IllegalArgumentException.class);
     }
 
+    @Test
+    void memoryOfTablesComesPieceByPieceAndWhereItEndsNothingIsChanged() {
+        int pieceLg2 = 14;
+        List<Long> asked = new ArrayList<>();
+        TableArena arena =
+                new TableArena(
+                        bytes -> {
+                            asked.add(bytes);
+                            return asked.size() > 3
+                                    ? null
+                                    : MemorySegment.ofArray(new long[(int) bytes / Long.BYTES]);
+                        },
+                        pieceLg2,
+                        TableFixture.ADDRESS,
+                        1 << 20);
+        PageTableFormat format = new X86Format(48, true, 52);
+        assertThat(PageTable.fits(format, arena)).isTrue();
+        PageTable table = PageTable.create(format, arena);
+        assertThat(asked).containsExactly(1L << pieceLg2);
+        Gather gather = new Gather();
+        Walk walk = new Walk();
+        Cell cell = new Cell();
+        assertThat(arena.load(TableFixture.ADDRESS + (1 << pieceLg2), cell))
+                .as("a piece that is not there yet")
+                .isEqualTo(Outcome.REFUSED);
+        // Twelve tables in three pieces: the top one, and three more for each of three places.
+        int mapped = 0;
+        PageTableStatus status = PageTableStatus.OK;
+        while (status == PageTableStatus.OK) {
+            long first = (long) mapped << 39;
+            status = table.map(first, first + PAGE - 1, mapped * PAGE, Rights.READ, gather);
+            mapped += status == PageTableStatus.OK ? 1 : 0;
+        }
+        assertThat(status).isEqualTo(PageTableStatus.NO_MEMORY);
+        assertThat(mapped).isEqualTo(3);
+        assertThat(asked).hasSize(4);
+        for (int i = 0; i < mapped; i++) {
+            assertThat(table.walk((long) i << 39, Rights.READ, false, walk)).isTrue();
+            assertThat(walk.output()).isEqualTo((long) i * PAGE);
+        }
+        assertThat(table.unmap(0, PAGE - 1, gather)).isEqualTo(PageTableStatus.OK);
+        gather.release(arena);
+        long last = 3L << 39;
+        assertThat(table.map(last, last + PAGE - 1, 0, Rights.READ, gather))
+                .as("tables that were given back are used again")
+                .isEqualTo(PageTableStatus.OK);
+    }
+
+    @Test
+    void aTableMakesNoPagesOfSizesThatItWasNotToHave() {
+        TableFixture t = new TableFixture(new X86Format(48, true, 52));
+        assertThatThrownBy(() -> PageTable.create(t.format, t.arena, 1L << 21))
+                .isInstanceOf(IllegalArgumentException.class);
+        PageTable table = PageTable.create(t.format, t.arena, 1L << 12 | 1L << 30);
+        assertThat(table.pageSizes()).isEqualTo(1L << 12 | 1L << 30);
+        assertThat(table.map(0, (1L << 21) - 1, 0, Rights.READ, t.gather))
+                .isEqualTo(PageTableStatus.OK);
+        int[] leaves = new int[1];
+        assertThat(
+                        table.leaves(
+                                0,
+                                (1L << 21) - 1,
+                                (_, sizeLg2, _, _, _) -> sizeLg2 == 12 && ++leaves[0] > 0))
+                .isTrue();
+        assertThat(leaves[0]).isEqualTo(512);
+    }
+
     /** Pages by their first address, each with the output and last address: the plain model. */
     private record Page(long last, long output) {}
 

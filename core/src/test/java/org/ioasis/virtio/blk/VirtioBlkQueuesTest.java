@@ -18,9 +18,9 @@ import static org.ioasis.spec.VirtioBlk.T_WRITE_ZEROES;
 import java.util.Arrays;
 import org.ioasis.memory.Outcome;
 import org.ioasis.spec.SplitRing;
+import org.ioasis.virtqueue.BrokenReason;
 import org.ioasis.virtqueue.MockDriver;
 import org.ioasis.virtqueue.MockDriver.Used;
-import org.ioasis.virtqueue.SplitQueue;
 import org.junit.jupiter.api.Test;
 
 /** Several queues (virtio 1.4, 5.2.2), and what a disk says of its blocks and segments (5.2.4). */
@@ -59,7 +59,7 @@ class VirtioBlkQueuesTest {
         long avail = rig.driver(2).availAddress();
         rig.dma.trap(avail, avail + SplitRing.availBytes(64) - 1, Outcome.FAULT);
         rig.device.kick(0);
-        assertThat(rig.device.brokenReason()).isEqualTo(SplitQueue.RING_FAULTED);
+        assertThat(rig.device.brokenReason()).isEqualTo(BrokenReason.RING_FAULTED);
         assertThat(rig.configInterrupts).isEqualTo(1);
         assertThat(rig.dma.faults()).isEqualTo(1);
         assertThat(rig.blk.counters().work().ringFaults()).isEqualTo(1);
@@ -93,7 +93,7 @@ class VirtioBlkQueuesTest {
         BlkRig rig = four();
         rig.driver(3).availIdx(65);
         rig.device.kick(3);
-        assertThat(rig.device.brokenReason()).isEqualTo(SplitQueue.AVAIL_TOO_FAR);
+        assertThat(rig.device.brokenReason()).isEqualTo(BrokenReason.AVAIL_TOO_FAR);
         rig.start();
         assertThat(rig.request(T_IN, 0, 512)).isEqualTo(S_OK);
     }

@@ -24,10 +24,10 @@ import org.ioasis.memory.Outcome;
 import org.ioasis.spec.SplitRing;
 import org.ioasis.virtio.VirtioDevice;
 import org.ioasis.virtqueue.Allocation;
+import org.ioasis.virtqueue.BrokenReason;
 import org.ioasis.virtqueue.MockDriver.Buffer;
 import org.ioasis.virtqueue.MockDriver.Layout;
 import org.ioasis.virtqueue.MockDriver.Used;
-import org.ioasis.virtqueue.SplitQueue;
 import org.junit.jupiter.api.Test;
 
 /** The block device request by request: virtio 1.4, 5.2. */
@@ -198,7 +198,7 @@ class VirtioBlkTest {
     void aBrokenRingNeedsAReset() {
         rig.driver().availIdx(65);
         rig.device.kick(0);
-        assertThat(rig.device.brokenReason()).isEqualTo(SplitQueue.AVAIL_TOO_FAR);
+        assertThat(rig.device.brokenReason()).isEqualTo(BrokenReason.AVAIL_TOO_FAR);
         assertThat(rig.configInterrupts).isEqualTo(1);
         rig.start();
         assertThat(rig.request(T_IN, 0, 512)).isEqualTo(S_OK);
@@ -639,7 +639,7 @@ class VirtioBlkTest {
         }
         assertThat(rig.dma.faults()).isEqualTo(1);
         assertThat(rig.blk.counters().work().ringFaults()).isEqualTo(1);
-        assertThat(rig.device.brokenReason()).isEqualTo(SplitQueue.RING_FAULTED);
+        assertThat(rig.device.brokenReason()).isEqualTo(BrokenReason.RING_FAULTED);
         assertThat(rig.configInterrupts).isEqualTo(1);
         assertThat(rig.device.needsTick()).isFalse();
         rig.dma.clearTraps();

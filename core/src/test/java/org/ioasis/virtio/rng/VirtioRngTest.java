@@ -17,12 +17,12 @@ import org.ioasis.virtio.DeviceWork;
 import org.ioasis.virtio.Interrupts;
 import org.ioasis.virtio.VirtioDevice;
 import org.ioasis.virtqueue.Allocation;
+import org.ioasis.virtqueue.BrokenReason;
 import org.ioasis.virtqueue.FlatDma;
 import org.ioasis.virtqueue.MockDriver;
 import org.ioasis.virtqueue.MockDriver.Buffer;
 import org.ioasis.virtqueue.MockDriver.Layout;
 import org.ioasis.virtqueue.MockDriver.Used;
-import org.ioasis.virtqueue.SplitQueue;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 
@@ -203,7 +203,7 @@ class VirtioRngTest implements Interrupts {
     void brokenRingAndFaultingRingNeedAReset() {
         driver.availIdx(65);
         device.kick(0);
-        assertThat(device.brokenReason()).isEqualTo(SplitQueue.AVAIL_TOO_FAR);
+        assertThat(device.brokenReason()).isEqualTo(BrokenReason.AVAIL_TOO_FAR);
 
         start();
         dma.trap(driver.availAddress(), driver.availAddress() + 3, Outcome.FAULT);
@@ -212,7 +212,7 @@ class VirtioRngTest implements Interrupts {
         }
         assertThat(dma.faults()).isEqualTo(1);
         assertThat(rng.counters().work().ringFaults()).isEqualTo(1);
-        assertThat(device.brokenReason()).isEqualTo(SplitQueue.RING_FAULTED);
+        assertThat(device.brokenReason()).isEqualTo(BrokenReason.RING_FAULTED);
 
         dma.clearTraps();
         start();

@@ -14,15 +14,18 @@ import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import org.ioasis.iommu.pagetable.format.Amdv1Format;
 import org.ioasis.iommufd.Errno;
 import org.ioasis.iommufd.HwDevice;
 import org.ioasis.iommufd.HwDomain;
 import org.ioasis.iommufd.HwGroup;
 import org.ioasis.iommufd.HwInfo;
+import org.ioasis.iommufd.HwPagingDomain;
 import org.ioasis.iommufd.IommufdException;
+import org.ioasis.iommufd.IommufdNode;
 import org.ioasis.iommufd.IovaRange;
 import org.ioasis.iommufd.NestedDomain;
-import org.ioasis.iommufd.PagingDomain;
+import org.ioasis.iommufd.TableDomain;
 import org.ioasis.iommufd.UserData;
 import org.ioasis.iommufd.Vdevice;
 import org.ioasis.iommufd.Viommu;
@@ -33,6 +36,7 @@ import org.jspecify.annotations.Nullable;
 /** A device that remembers what was done to it. Under the lock of its context. */
 final class MockDevice implements HwDevice {
     private final MockDriver driver;
+    private final IommufdNode node;
     private final int flags;
     private final HwGroup group = new HwGroup();
     private final int[] cache = new int[IommufdTest.DEV_CACHE_NUM];
@@ -41,8 +45,9 @@ final class MockDevice implements HwDevice {
     private boolean failsNext;
     private int responses;
 
-    MockDevice(MockDriver driver, int flags) {
+    MockDevice(MockDriver driver, IommufdNode node, int flags) {
         this.driver = driver;
+        this.node = node;
         this.flags = flags;
         Arrays.fill(cache, IommufdTest.DEV_CACHE_DEFAULT);
     }
@@ -110,7 +115,7 @@ final class MockDevice implements HwDevice {
 
     @Override
     public void attach(HwDomain domain, int pasid) throws IommufdException {
-        if (domain instanceof MockPageTable table && table.tracksDirty() && !tracksDirty()) {
+        if (domain instanceof HwPagingDomain table && table.tracksDirty() && !tracksDirty()) {
             throw new IommufdException(
                     Errno.EINVAL, "the table tells what is written, and the device cannot");
         }
@@ -137,7 +142,7 @@ final class MockDevice implements HwDevice {
     }
 
     @Override
-    public PagingDomain paging(int wanted, @Nullable UserData data) throws IommufdException {
+    public HwPagingDomain paging(int wanted, @Nullable UserData data) throws IommufdException {
         if ((wanted & ~(HWPT_ALLOC_NEST_PARENT | HWPT_ALLOC_DIRTY_TRACKING | HWPT_ALLOC_PASID))
                 != 0) {
             throw new IommufdException(Errno.EOPNOTSUPP, "unknown flag of a page table");
@@ -154,12 +159,19 @@ final class MockDevice implements HwDevice {
         if (kind != IommufdTest.IOMMUPT_DEFAULT && kind != IommufdTest.IOMMUPT_HUGE) {
             throw new IommufdException(Errno.EOPNOTSUPP, "no page table of kind " + kind);
         }
-        return new MockPageTable(
-                (wanted & HWPT_ALLOC_DIRTY_TRACKING) != 0, kind == IommufdTest.IOMMUPT_HUGE);
+        return new TableDomain(
+                Amdv1Format.mock(),
+                kind == IommufdTest.IOMMUPT_HUGE
+                        ? IommufdTest.PAGE_SIZE | IommufdTest.HUGE_PAGE_SIZE
+                        : -IommufdTest.PAGE_SIZE,
+                IommufdTest.APERTURE_START,
+                IommufdTest.APERTURE_LAST,
+                (wanted & HWPT_ALLOC_DIRTY_TRACKING) != 0,
+                node);
     }
 
     @Override
-    public NestedDomain nested(PagingDomain parent, int wanted, UserData data)
+    public NestedDomain nested(HwPagingDomain parent, int wanted, UserData data)
             throws IommufdException {
         return new MockNested(data, null);
     }
@@ -179,7 +191,7 @@ final class MockDevice implements HwDevice {
 
     @Override
     public ViommuDriver viommu(
-            Viommu viommu, int type, PagingDomain parent, @Nullable UserData data)
+            Viommu viommu, int type, HwPagingDomain parent, @Nullable UserData data)
             throws IommufdException {
         return new MockViommu(viommu, data);
     }

@@ -26,6 +26,7 @@ import org.ioasis.iommufd.OpenFile;
 import org.ioasis.iommufd.PageRun;
 import org.ioasis.iommufd.PagingHwpt;
 import org.ioasis.iommufd.RevocableBuffer;
+import org.ioasis.iommufd.TableDomain;
 import org.ioasis.iommufd.TestCommands;
 import org.ioasis.iommufd.UserCommand;
 import org.ioasis.iommufd.Vdevice;
@@ -127,7 +128,7 @@ public final class MockDriver implements TestCommands {
     private void mockDomain(IommufdContext context, UserCommand command, int flags)
             throws IommufdException {
         refuse((flags & ~(DEVICE_NO_DIRTY | DEVICE_PASID)) != 0, Errno.EINVAL, "unknown flag");
-        Device device = context.bind(new MockDevice(this, flags));
+        Device device = context.bind(new MockDevice(this, context.node(), flags));
         MockBinding binding = new MockBinding(context, device);
         boolean isBound = false;
         try {
@@ -211,9 +212,9 @@ public final class MockDriver implements TestCommands {
         throw new IommufdException(Errno.EINVAL, "the device is no mock");
     }
 
-    private static MockPageTable table(IommufdContext context, UserCommand command)
+    private static TableDomain table(IommufdContext context, UserCommand command)
             throws IommufdException {
-        if (find(context, command, ID, PagingHwpt.class).domain() instanceof MockPageTable table) {
+        if (find(context, command, ID, PagingHwpt.class).domain() instanceof TableDomain table) {
             return table;
         }
         throw new IommufdException(Errno.EINVAL, "the page table is no mock's");
@@ -231,16 +232,14 @@ public final class MockDriver implements TestCommands {
                         || Long.compareUnsigned(iova + length, iova) < 0,
                 Errno.EINVAL,
                 "no whole pages of the mock");
-        MockPageTable table = table(context, command);
+        TableDomain table = table(context, command);
         for (long done = 0; Long.compareUnsigned(done, length) < 0; done += PAGE_SIZE) {
             long inPage = (address + done) & (CPU_PAGE - 1);
             PageRun run = command.caller().memory().pages(address + done - inPage, CPU_PAGE, false);
             refuse(run == null, Errno.EFAULT, "no memory is there");
             long expected = run == null ? -1 : addressOf(context, run);
             refuse(
-                    !table.isMapped(iova + done)
-                            || expected < 0
-                            || table.toPhysical(iova + done) != expected + inPage,
+                    expected < 0 || table.lookUp(iova + done) != expected + inPage,
                     Errno.EINVAL,
                     "0x%x is mapped to another page".formatted(iova + done));
         }
@@ -292,7 +291,7 @@ public final class MockDriver implements TestCommands {
         long bytes = (bits + Byte.SIZE - 1) / Byte.SIZE;
         refuse(bytes > BITMAP_MAX, Errno.ENOMEM, "the bitmap is too large");
         MemorySegment bitmap = Arena.ofAuto().allocate(bytes);
-        MockPageTable table = table(context, command);
+        TableDomain table = table(context, command);
         refuse(!table.isTrackingDirty(), Errno.EINVAL, "nobody wants to know what is written");
         refuse(
                 command.caller().read(bitmapAt, bitmap, 0, bytes) != 0,
@@ -301,7 +300,7 @@ public final class MockDriver implements TestCommands {
         long marked = 0;
         for (long bit = 0; bit < bits; bit++) {
             if ((bitmap.get(JAVA_BYTE, bit >>> 3) >>> (bit & 7) & 1) != 0
-                    && table.markDirty(iova + bit * pageSize)) {
+                    && table.write(iova + bit * pageSize)) {
                 marked++;
             }
         }

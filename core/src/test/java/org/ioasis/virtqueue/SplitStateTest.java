@@ -7,19 +7,19 @@ import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
 import org.ioasis.virtqueue.ChainState.Piece;
-import org.ioasis.virtqueue.QueueState.UsedElement;
-import org.ioasis.virtqueue.SplitQueue.State;
+import org.ioasis.virtqueue.DeviceQueue.State;
+import org.ioasis.virtqueue.SplitState.UsedElement;
 import org.junit.jupiter.api.Test;
 
 /** Saved queues and chains from nobody knows where: which of them a queue can have been. */
-final class QueueStateTest {
+final class SplitStateTest {
     private static final int SIZE = 4;
 
     private static boolean isPossible(
             State state, String reason, int popped, int pushed, int published, int... heads) {
         List<UsedElement> elements =
                 Arrays.stream(heads).mapToObj(h -> new UsedElement(h, 1)).toList();
-        return new QueueState(state, reason, popped, pushed, published, false, elements)
+        return new SplitState(state, reason, popped, pushed, published, false, elements)
                 .isPossible(SIZE);
     }
 

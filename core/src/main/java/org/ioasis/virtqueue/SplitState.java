@@ -2,41 +2,54 @@
 package org.ioasis.virtqueue;
 
 import java.util.List;
-import org.ioasis.virtqueue.SplitQueue.State;
+import org.ioasis.virtqueue.DeviceQueue.State;
 
 /**
- * What a split queue knows beside its size and its addresses, for saved states. Immutable. Only a
- * running queue has indices and elements.
+ * Where a split queue is. Only a running queue has indices and elements; they are free-running, and
+ * may come from anywhere.
  *
- * @param brokenReason which rule the driver broke, empty if it did not
+ * @param poppedIdx of the available ring: the next chain that is taken
+ * @param pushedIdx of the used ring: the next chain that is given back
+ * @param publishedIdx of the used ring: what the driver was shown
  * @param unpublished chains that were given back and that the driver has not been shown, oldest
  *     first
  */
-public record QueueState(
+public record SplitState(
         State state,
         String brokenReason,
         int poppedIdx,
         int pushedIdx,
         int publishedIdx,
         boolean areKicksSuppressed,
-        List<UsedElement> unpublished) {
+        List<UsedElement> unpublished)
+        implements RingState {
     /** An element of the used ring. */
     public record UsedElement(int head, int written) {}
 
-    public QueueState {
+    public SplitState {
         unpublished = List.copyOf(unpublished);
     }
 
-    static QueueState notRunning(State state, String brokenReason) {
-        return new QueueState(state, brokenReason, 0, 0, 0, false, List.of());
+    /**
+     * Running, at an index that somebody has kept who knows no more than that: what was taken there
+     * has been given back, and the driver was shown it.
+     *
+     * @param index {@code 0..65535}, of both rings
+     */
+    public static SplitState at(int index) {
+        return new SplitState(State.RUNNING, "", index, index, index, false, List.of());
     }
 
-    /** Chains that were popped and not given back. */
+    static SplitState notRunning(State state, String brokenReason) {
+        return new SplitState(state, brokenReason, 0, 0, 0, false, List.of());
+    }
+
+    @Override
     public int inFlight() {
         return SplitQueue.distance(pushedIdx, poppedIdx);
     }
 
-    /** True if a queue of {@code size} entries can be in this state. */
+    @Override
     public boolean isPossible(int size) {
         if (brokenReason.isEmpty() == (state == State.BROKEN)) {
             return false;
