@@ -40,7 +40,9 @@ public class HostBenchmarks {
     private static final int LOOKUPS = 20_000_000;
     private static final int OBJECTS = 1024;
 
-    /** {@code map}, {@code copy}, {@code auto}, {@code insert}, {@code access} or {@code lookup}. */
+    /**
+     * {@code map}, {@code copy}, {@code auto}, {@code insert}, {@code access} or {@code lookup}.
+     */
     @Param("map")
     public String what = "";
 
@@ -101,9 +103,7 @@ public class HostBenchmarks {
     @TearDown(Level.Trial)
     public void empty() {
         long mappings = what.equals("access") ? 4096 : n;
-        if (!what.equals("access")) {
-            host.close(domains == 0 ? 0 : mappings * (length / PAGE));
-        }
+        host.close(domains == 0 ? 0 : mappings * (length / PAGE));
     }
 
     /** Unmaps one of the mappings and maps it again. */

@@ -80,8 +80,7 @@ final class HostDevice implements HwDevice {
 
     @Override
     public HwPagingDomain paging(int flags, @Nullable UserData data) throws IommufdException {
-        return new TableDomain(
-                FORMAT, FORMAT_SIZES, APERTURE_FIRST, APERTURE_LAST, false, node);
+        return new TableDomain(FORMAT, FORMAT_SIZES, APERTURE_FIRST, APERTURE_LAST, false, node);
     }
 
     @Override

@@ -7,8 +7,11 @@ import static org.ioasis.spec.Iommufd.MAP_WRITEABLE;
 
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.concurrent.atomic.AtomicLong;
 import org.ioasis.iommufd.Access;
+import org.ioasis.iommufd.Device;
 import org.ioasis.iommufd.Ioas;
 import org.ioasis.iommufd.IommufdContext;
 import org.ioasis.iommufd.IommufdException;
@@ -36,6 +39,9 @@ final class HostModel {
     private final Program program = new Program();
     private final Owner owner = new Owner(program, false);
     private final IommufdContext context = node.openContext();
+    private final List<Device> devices = new ArrayList<>();
+    private final List<Access> accesses = new ArrayList<>();
+    private final List<Integer> tables = new ArrayList<>();
 
     IommufdContext context() {
         return context;
@@ -46,12 +52,9 @@ final class HostModel {
         try {
             Ioas ioas = context.allocateIoas();
             for (int i = 0; i < domains; i++) {
-                context.bind(new HostDevice(node)).attach(ioas.id(), 0);
-                if (i + 1 < domains) {
-                    // Each device has a table of its own.
-                    context.allocateHwpt(context.bind(new HostDevice(node)), ioas, 0);
-                    i++;
-                }
+                Device device = context.bind(new HostDevice(node));
+                devices.add(device);
+                tables.add(context.allocateHwpt(device, ioas, 0).id());
             }
             return ioas;
         } catch (IommufdException e) {
@@ -62,6 +65,7 @@ final class HostModel {
     Access access(Ioas ioas) {
         try {
             Access access = context.access((_, _) -> {}, false);
+            accesses.add(access);
             access.attach(ioas);
             return access;
         } catch (IommufdException e) {
@@ -108,6 +112,15 @@ final class HostModel {
         if (node.heldPages() != held) {
             throw new IllegalStateException(node.heldPages() + " pages are held");
         }
+        try {
+            for (int table : tables) {
+                context.destroy(table);
+            }
+        } catch (IommufdException e) {
+            throw new IllegalStateException(e);
+        }
+        accesses.forEach(Access::close);
+        devices.forEach(Device::unbind);
         context.release();
     }
 

@@ -129,7 +129,8 @@ class IntervalTreeTest {
             for (int step = 0; step < 40_000; step++) {
                 long first = 16L * random.nextInt(20_000);
                 Range there = model.get(first);
-                // Grows for three quarters of the steps, in order at first, then shrinks to nothing.
+                // Grows for three quarters of the steps, in order at first, then shrinks to
+                // nothing.
                 if (step < 30_000 && there == null) {
                     first = step < 5_000 ? 16L * step : first;
                     Range range = new Range(first, first + random.nextInt(16));
