@@ -38,7 +38,7 @@ final class AnswerWriter {
         if (slot.type == RequestType.PROBE) {
             // The tail follows probe_size bytes of properties; in a buffer too small for them it is
             // the end.
-            tail = (int) Math.min(slot.chain.writableLength() - TAIL_SIZE, PROPERTIES_SIZE);
+            tail = (int) Math.min(slot.chain().writableLength() - TAIL_SIZE, PROPERTIES_SIZE);
             Endpoint endpoint = iommu.endpoint(slot.endpoint);
             if (status == Status.OK && endpoint != null) {
                 PropertyList.write(endpoint.properties(), iommu.options(), answer, tail);
@@ -51,7 +51,7 @@ final class AnswerWriter {
         if (slot.truncatedTo >= 0) {
             length = Math.min(length, slot.truncatedTo);
         }
-        Outcome outcome = slot.chain.copyOut(0, answer, 0, length);
+        Outcome outcome = slot.chain().copyOut(0, answer, 0, length);
         return switch (outcome) {
             case OK -> length;
             case ABSENT -> ABSENT;
