@@ -148,7 +148,7 @@ final class ViotCommand implements Callable<Integer> {
         for (IommuConfig iommu : chosen.iommus()) {
             SortedSet<Long> ids = new TreeSet<>();
             for (DeviceConfig device : iommu.devices()) {
-                ids.add(Integer.toUnsignedLong(device.options().endpoint()));
+                ids.add(Integer.toUnsignedLong(device.options().place().endpoint()));
             }
             for (PresentConfig present : iommu.present()) {
                 ids.add(Integer.toUnsignedLong(present.endpoint()));

@@ -162,21 +162,27 @@ public final class ConfigFile {
         long mappings = iommu.integer("mappings_max", 1, 1L << 32, usual.mappingLimit());
         long tables = tableBytes(iommu, "tables_max", usual.tableLimit());
         IommuOptions options =
-                new IommuOptions(
-                        mask,
-                        input.start,
-                        input.end,
-                        (int) domain.start,
-                        (int) domain.end,
-                        iommu.bool("bypass", usual.bypassAtStart()),
-                        iommu.bool("detach_by_endpoint", usual.detachByEndpoint()),
-                        iommu.bool("identity_beside_none", usual.identityBesideNone()),
-                        (int) iommu.integer("endpoints_max", 1, 1 << 20, usual.endpointLimit()),
-                        (int) iommu.integer("domains_max", 1, 1 << 20, usual.domainLimit()),
-                        mappings,
-                        tables,
-                        iommu.integer("endpoint_mappings_max", 1, 1L << 32, mappings),
-                        tableBytes(iommu, "endpoint_tables_max", tables));
+                IommuOptions.builder()
+                        .pageSizeMask(mask)
+                        .inputRange(input.start, input.end)
+                        .domainRange((int) domain.start, (int) domain.end)
+                        .bypassAtStart(iommu.bool("bypass", usual.bypassAtStart()))
+                        .detachByEndpoint(
+                                iommu.bool("detach_by_endpoint", usual.detachByEndpoint()))
+                        .identityBesideNone(
+                                iommu.bool("identity_beside_none", usual.identityBesideNone()))
+                        .endpointLimit(
+                                (int)
+                                        iommu.integer(
+                                                "endpoints_max", 1, 1 << 20, usual.endpointLimit()))
+                        .domainLimit(
+                                (int) iommu.integer("domains_max", 1, 1 << 20, usual.domainLimit()))
+                        .mappingLimit(mappings)
+                        .tableLimit(tables)
+                        .endpointMappingLimit(
+                                iommu.integer("endpoint_mappings_max", 1, 1L << 32, mappings))
+                        .endpointTableLimit(tableBytes(iommu, "endpoint_tables_max", tables))
+                        .build();
         List<DeviceDraft> devices = new ArrayList<>();
         for (DeviceKind kind : Kinds.ALL) {
             for (TableReader device : iommu.tables(kind.key())) {

@@ -23,6 +23,7 @@ import org.ioasis.iommu.IommuOptions;
 import org.ioasis.iommu.ReservedRegion;
 import org.ioasis.live.Unsigned;
 import org.ioasis.machine.DeviceKind;
+import org.ioasis.machine.DevicePlace;
 import org.ioasis.topology.Viot;
 import org.ioasis.virtio.iommu.Injection;
 import org.jspecify.annotations.Nullable;
@@ -216,8 +217,8 @@ final class Draft {
                             "%s and %s have the same endpoint 0x%x behind %s"
                                     .formatted(other, deviceName, endpoint, name));
                 }
-                DeviceKind.Place place =
-                        new DeviceKind.Place(
+                DevicePlace place =
+                        new DevicePlace(
                                 deviceName, device.socket, (int) endpoint, device.properties);
                 devices.add(new DeviceConfig(device.described.at(place), bdf));
             }

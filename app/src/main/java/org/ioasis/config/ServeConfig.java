@@ -58,7 +58,9 @@ public record ServeConfig(
                                                             device.bdf(),
                                                             device.bdf(),
                                                             Integer.toUnsignedLong(
-                                                                    device.options().endpoint()))))
+                                                                    device.options()
+                                                                            .place()
+                                                                            .endpoint()))))
                             .toList();
             return Viot.table(Viot.Oem.SERVED, nodes, ranges, Viot.OwnFunction.REFUSED);
         }

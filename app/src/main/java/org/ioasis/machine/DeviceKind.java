@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.machine;
 
-import java.nio.file.Path;
 import java.util.List;
 import java.util.function.Consumer;
-import org.ioasis.iommu.EndpointProperties;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -38,15 +36,6 @@ public interface DeviceKind {
         void check(Consumer<String> problem);
 
         /** How it is built there. */
-        DeviceOptions<?> at(Place place);
+        DeviceOptions<?> at(DevicePlace place);
     }
-
-    /**
-     * What a device is given, whatever its kind.
-     *
-     * @param name what reports call it
-     * @param socket where the VMM connects it
-     * @param endpoint what the IOMMU tells it by, 32-bit unsigned
-     */
-    record Place(String name, Path socket, int endpoint, EndpointProperties properties) {}
 }

@@ -23,6 +23,7 @@ import org.ioasis.iommu.mapping.MappingStores;
 import org.ioasis.iommu.mapping.TablePool;
 import org.ioasis.loop.EventLoop;
 import org.ioasis.loop.IdlePolicy;
+import org.ioasis.loop.LoopCounts;
 import org.ioasis.loop.Polled;
 import org.ioasis.memory.DirectDma;
 import org.ioasis.memory.Dma;
@@ -182,7 +183,7 @@ public final class Machine implements AutoCloseable {
      */
     public <D extends EndpointDevice> D add(IommuUnit behind, DeviceOptions<D> options)
             throws IOException {
-        Port port = new Port(behind, options);
+        Port port = new Port(behind, options.place());
         boolean isAdded = false;
         try {
             D device = options.build(port);
@@ -222,10 +223,10 @@ public final class Machine implements AutoCloseable {
         private final GuestMemory memory = new GuestMemory(guards, limits.regions());
         private final Path socket;
 
-        Port(IommuUnit behind, DeviceOptions<?> options) {
-            endpoint = behind.engine().plug(options.endpoint(), options.properties());
+        Port(IommuUnit behind, DevicePlace place) {
+            endpoint = behind.engine().plug(place.endpoint(), place.properties());
             dma = behind.engine().dma(endpoint, memory, guard);
-            socket = options.socket();
+            socket = place.socket();
         }
 
         @Override
@@ -366,6 +367,11 @@ public final class Machine implements AutoCloseable {
                 }
             }
         }
+    }
+
+    /** What the loop has done so far. */
+    public LoopCounts loopCounts() {
+        return loop.counts();
     }
 
     /** What the loop is doing, with its thread's stack, also when it does not answer. */

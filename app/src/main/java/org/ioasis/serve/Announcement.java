@@ -26,7 +26,11 @@ final class Announcement {
             for (IommuConfig iommu : machine.iommus()) {
                 lines.add(ready(machine, iommu.name(), iommu.socket()));
                 for (DeviceConfig device : iommu.devices()) {
-                    lines.add(ready(machine, device.options().name(), device.options().socket()));
+                    lines.add(
+                            ready(
+                                    machine,
+                                    device.options().place().name(),
+                                    device.options().place().socket()));
                 }
             }
         }
@@ -74,7 +78,7 @@ final class Announcement {
         for (IommuConfig iommu : machine.iommus()) {
             add(words, iommu.bdf(), iommu.socket());
             for (DeviceConfig device : iommu.devices()) {
-                add(words, device.bdf(), device.options().socket());
+                add(words, device.bdf(), device.options().place().socket());
             }
         }
         return words;

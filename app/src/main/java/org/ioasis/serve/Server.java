@@ -73,7 +73,7 @@ public final class Server implements AutoCloseable {
                 new Machine(
                         config.name(),
                         new IdlePolicy(config.pollNanos()),
-                        SessionLimits.DEFAULT.withRegions(config.maxDmaMaps()));
+                        SessionLimits.ofRegions(config.maxDmaMaps()));
         machines.add(machine);
         for (IommuConfig iommu : config.iommus()) {
             IommuUnit unit;
@@ -89,7 +89,7 @@ public final class Server implements AutoCloseable {
                 try {
                     machine.add(unit, device.options());
                 } catch (ErrnoException e) {
-                    throw explained(device.options().socket(), e);
+                    throw explained(device.options().place().socket(), e);
                 }
             }
         }

@@ -108,17 +108,10 @@ public final class AccelChoice {
         Initramfs initramfs =
                 Initramfs.write(workspace.file("hello"), kit, List.of(), hello.commandFile());
         QemuCommand command =
-                new QemuCommand(
-                        kit.qemu(),
-                        Accel.KVM,
-                        BOOT_MEMORY_MIB,
-                        1,
-                        kit.kernel().image(),
-                        initramfs.file(),
-                        hello.commandLine(initramfs.modules(), 0, List.of()),
-                        List.of(),
-                        List.of(),
-                        QemuCommand.Extras.NONE);
+                QemuCommand.builder(kit.qemu(), Accel.KVM, kit.kernel().image(), initramfs.file())
+                        .memoryMiB(BOOT_MEMORY_MIB)
+                        .commandLine(hello.commandLine(initramfs.modules(), 0, List.of()))
+                        .build();
         AtomicReference<QemuProcess> started = new AtomicReference<>();
         AtomicReference<String> gaveUp = new AtomicReference<>("");
         try (QemuProcess qemu =

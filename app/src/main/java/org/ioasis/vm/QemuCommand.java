@@ -18,7 +18,12 @@ import org.ioasis.guestkit.Qemu;
  * @param commandLine of the kernel
  * @param acpiTables files with one complete table each, such as the VIOT
  * @param functions what is served by us; QEMU connects to each socket while it starts
- * @param extras what only some runs need
+ * @param isRebooting the guest may reboot; else its reboot ends QEMU
+ * @param isFirmwareKeptOff the firmware does not touch the disks
+ * @param secondSerial socket that the second serial port connects to
+ * @param control socket on which QEMU waits for commands (QMP)
+ * @param rootPort device number of a PCI Express root port with nothing behind it; 0 for none
+ * @param more further words, such as those for devices of QEMU's own
  */
 public record QemuCommand(
         Qemu qemu,
@@ -30,7 +35,12 @@ public record QemuCommand(
         String commandLine,
         List<Path> acpiTables,
         List<Function> functions,
-        Extras extras) {
+        boolean isRebooting,
+        boolean isFirmwareKeptOff,
+        Optional<Path> secondSerial,
+        Optional<Path> control,
+        int rootPort,
+        List<String> more) {
 
     /**
      * The best processor that TCG can play, without three features that make it slower. la57: one
@@ -39,25 +49,6 @@ public record QemuCommand(
      * 3.2 s with them and 1.3 s without).
      */
     private static final String TCG_PROCESSOR = "max,la57=off,erms=off,fsrm=off";
-
-    /**
-     * What only some runs need.
-     *
-     * @param isRebooting the guest may reboot; else its reboot ends QEMU
-     * @param isFirmwareKeptOff the firmware does not touch the disks
-     * @param secondSerial socket that the second serial port connects to
-     * @param control socket on which QEMU waits for commands (QMP)
-     * @param rootPort device number of a PCI Express root port with nothing behind it; 0 for none
-     */
-    public record Extras(
-            boolean isRebooting,
-            boolean isFirmwareKeptOff,
-            Optional<Path> secondSerial,
-            Optional<Path> control,
-            int rootPort) {
-        public static final Extras NONE =
-                new Extras(false, false, Optional.empty(), Optional.empty(), 0);
-    }
 
     /** The root port's name, for whoever plugs something in. */
     static final String ROOT_PORT = "rp0";
@@ -86,8 +77,117 @@ public record QemuCommand(
     public QemuCommand {
         acpiTables = List.copyOf(acpiTables);
         functions = List.copyOf(functions);
+        more = List.copyOf(more);
         if (memoryMiB <= 0 || processors <= 0) {
             throw new IllegalArgumentException("memory and processors must be positive");
+        }
+    }
+
+    /**
+     * A command piece by piece, beginning with one processor, 512 MiB, and nothing that only some
+     * runs need.
+     */
+    public static Builder builder(Qemu qemu, Accel accel, Path kernel, Path initramfs) {
+        return new Builder(qemu, accel, kernel, initramfs);
+    }
+
+    /** A command piece by piece. One thread. */
+    public static final class Builder {
+        private final Qemu qemu;
+        private final Accel accel;
+        private final Path kernel;
+        private final Path initramfs;
+        private int memoryMiB = 512;
+        private int processors = 1;
+        private String commandLine = "";
+        private List<Path> acpiTables = List.of();
+        private List<Function> functions = List.of();
+        private boolean isRebooting;
+        private boolean isFirmwareKeptOff;
+        private Optional<Path> secondSerial = Optional.empty();
+        private Optional<Path> control = Optional.empty();
+        private int rootPort;
+        private List<String> more = List.of();
+
+        private Builder(Qemu qemu, Accel accel, Path kernel, Path initramfs) {
+            this.qemu = qemu;
+            this.accel = accel;
+            this.kernel = kernel;
+            this.initramfs = initramfs;
+        }
+
+        public Builder memoryMiB(int value) {
+            memoryMiB = value;
+            return this;
+        }
+
+        public Builder processors(int value) {
+            processors = value;
+            return this;
+        }
+
+        public Builder commandLine(String value) {
+            commandLine = value;
+            return this;
+        }
+
+        public Builder acpiTables(List<Path> value) {
+            acpiTables = value;
+            return this;
+        }
+
+        public Builder functions(List<Function> value) {
+            functions = value;
+            return this;
+        }
+
+        public Builder rebooting(boolean value) {
+            isRebooting = value;
+            return this;
+        }
+
+        public Builder firmwareKeptOff(boolean value) {
+            isFirmwareKeptOff = value;
+            return this;
+        }
+
+        public Builder secondSerial(Path value) {
+            secondSerial = Optional.of(value);
+            return this;
+        }
+
+        public Builder control(Path value) {
+            control = Optional.of(value);
+            return this;
+        }
+
+        public Builder rootPort(int device) {
+            rootPort = device;
+            return this;
+        }
+
+        public Builder more(List<String> words) {
+            more = words;
+            return this;
+        }
+
+        public QemuCommand build() {
+            return new QemuCommand(
+                    qemu,
+                    accel,
+                    memoryMiB,
+                    processors,
+                    kernel,
+                    initramfs,
+                    commandLine,
+                    acpiTables,
+                    functions,
+                    isRebooting,
+                    isFirmwareKeptOff,
+                    secondSerial,
+                    control,
+                    rootPort,
+                    more);
         }
     }
 
@@ -99,18 +199,18 @@ public record QemuCommand(
         add(words, "-display", "none");
         add(words, "-monitor", "none");
         add(words, "-serial", "stdio");
-        if (extras.secondSerial().isPresent()) {
-            String socket = doubledCommas(extras.secondSerial().get());
+        if (secondSerial.isPresent()) {
+            String socket = doubledCommas(secondSerial.get());
             add(words, "-chardev", "socket,id=output,path=" + socket, "-serial", "chardev:output");
         }
-        if (extras.control().isPresent()) {
-            String socket = doubledCommas(extras.control().get());
+        if (control.isPresent()) {
+            String socket = doubledCommas(control.get());
             add(words, "-qmp", "unix:" + socket + ",server=on,wait=off");
         }
-        if (!extras.isRebooting()) {
+        if (!isRebooting) {
             add(words, "-no-reboot");
         }
-        if (extras.isFirmwareKeptOff()) {
+        if (isFirmwareKeptOff) {
             // SeaBIOS drives only disks that are named for booting then, and none is.
             add(words, "-boot", "strict=on");
         }
@@ -135,13 +235,14 @@ public record QemuCommand(
         for (Path table : acpiTables) {
             add(words, "-acpitable", "file=" + doubledCommas(table));
         }
-        if (extras.rootPort() != 0) {
-            String address = Integer.toHexString(extras.rootPort());
+        if (rootPort != 0) {
+            String address = Integer.toHexString(rootPort);
             add(words, "-device", "pcie-root-port,id=" + ROOT_PORT + ",chassis=1,addr=" + address);
         }
         for (Function function : functions) {
             add(words, "-device", function.json());
         }
+        words.addAll(more);
         return words;
     }
 

@@ -77,6 +77,16 @@ class ArchitectureTest {
     }
 
     @Test
+    void whatHasABuilderIsMadeByItAlone() {
+        RULES.buildersAlone().check(production);
+    }
+
+    @Test
+    void constructorBesideABuilderIsFound() {
+        assertFinds(PLANTED_RULES.buildersAlone(), "planted.spec.PassesBuilder");
+    }
+
+    @Test
     void everyPackageIsNullMarked() {
         RULES.everyPackageIsNullMarked().check(production);
     }

@@ -103,9 +103,10 @@ final class Rules {
                         "live",
                         "serve",
                         "output"));
-        // One more command, which cli finds as a service.
+        // More commands, which cli finds as services.
         MAY_USE.put(
-                "compare", plus(all, "guestkit", "vm", "machine", "kind", "run", "cli", "output"));
+                "compare",
+                plus(all, "guestkit", "vm", "machine", "kind", "run", "cli", "output", "live"));
         // Measures what app puts together; nothing uses it.
         MAY_USE.put("bench", plus(all, "machine"));
         // Tries the handshakes of core between threads; nothing uses it.
@@ -229,6 +230,30 @@ final class Rules {
                         "java.io..", "java.net..", "java.nio.channels..", "java.nio.file..")
                 .as("the engine does no input and output")
                 .allowEmptyShould(true);
+    }
+
+    /** A constructor with many arguments of a kind is read wrongly sooner or later. */
+    ArchRule buildersAlone() {
+        return noClasses()
+                .that()
+                .resideInAPackage(base + "..")
+                .should()
+                .callConstructorWhere(
+                        DescribedPredicate.describe(
+                                "of a class that has a builder, not from that",
+                                call ->
+                                        hasOtherBuilder(
+                                                call.getTargetOwner(), call.getOriginOwner())))
+                .as("what has a builder is made by it alone")
+                .allowEmptyShould(true);
+    }
+
+    private boolean hasOtherBuilder(JavaClass made, JavaClass maker) {
+        String builder = made.getName() + "$Builder";
+        return made.getName().startsWith(base + ".")
+                && made.getPackage().getClasses().stream()
+                        .anyMatch(type -> type.getName().equals(builder))
+                && !maker.getName().equals(builder);
     }
 
     /** Without the annotation NullAway would not look at the package at all. */

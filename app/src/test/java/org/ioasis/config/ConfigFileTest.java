@@ -30,6 +30,7 @@ import org.ioasis.kind.rng.RngKind;
 import org.ioasis.kind.rng.RngOptions;
 import org.ioasis.live.TraceConfig;
 import org.ioasis.machine.DeviceKind;
+import org.ioasis.machine.DevicePlace;
 import org.ioasis.machine.Machine;
 import org.ioasis.topology.DeviceTree;
 import org.ioasis.topology.Viot;
@@ -233,7 +234,8 @@ class ConfigFileTest {
         assertThat(read(net + "stream = \"p.sock\"\n").machines().getFirst().iommus())
                 .singleElement()
                 .satisfies(iommu -> {
-                    assertThat(iommu.devices().getLast().options().name()).isEqualTo("net0");
+                    assertThat(iommu.devices().getLast().options().place().name())
+                            .isEqualTo("net0");
                     assertThat(iommu.devices().getLast().options().toString())
                             .contains("p.sock", "mac=" + (0x5254_0000_0000L | 0x90), "mtu=1500");
                 });
@@ -382,6 +384,7 @@ class ConfigFileTest {
                                     .devices()
                                     .getFirst()
                                     .options()
+                                    .place()
                                     .properties()
                                     .reserved()
                                     .regions())
@@ -400,6 +403,7 @@ class ConfigFileTest {
                                 .devices()
                                 .getFirst()
                                 .options()
+                                .place()
                                 .properties())
                 .isEqualTo(EndpointProperties.UNLIMITED);
         for (String wrong :
@@ -452,7 +456,8 @@ class ConfigFileTest {
         assertThat(iommu.present())
                 .hasSize(18)
                 .startsWith(
-                        new PresentConfig(0x100, iommu.devices().getFirst().options().properties()))
+                        new PresentConfig(
+                                0x100, iommu.devices().getFirst().options().place().properties()))
                 .contains(
                         new PresentConfig(0x200, Machine.X86_ENDPOINT),
                         new PresentConfig(7, Machine.X86_ENDPOINT))
@@ -484,9 +489,9 @@ class ConfigFileTest {
         assertThat(iommu.bdf()).isEqualTo(0x80);
         assertThat(iommu.devices().getFirst().bdf()).isEqualTo(0x88);
         DiskOptions disk = (DiskOptions) iommu.devices().getFirst().options();
-        assertThat(disk.endpoint()).isEqualTo(0x88);
-        assertThat(disk.properties()).isEqualTo(Machine.X86_ENDPOINT);
-        assertThat(disk.settings()).isEqualTo(BlkSettings.of("disk0"));
+        assertThat(disk.place().endpoint()).isEqualTo(0x88);
+        assertThat(disk.place().properties()).isEqualTo(Machine.X86_ENDPOINT);
+        assertThat(disk.settings()).isEqualTo(BlkSettings.builder().serial("disk0").build());
         assertThat(machine.viot()).isEqualTo(folder.resolve("i.sock.viot"));
         assertThat(read(machine("", "")).controlSocket())
                 .isEqualTo(folder.resolve("ioasis-control.sock"));
@@ -550,41 +555,52 @@ class ConfigFileTest {
         assertThat(iommu.bdf()).isEqualTo(0xf0);
         assertThat(iommu.options())
                 .isEqualTo(
-                        new IommuOptions(0x11000, 0x1000, -1L, 1, 64, false, false, true, 7, 8, 9)
-                                .withLimits(131072, 5, 65536));
+                        IommuOptions.builder()
+                                .pageSizeMask(0x11000)
+                                .inputRange(0x1000, -1L)
+                                .domainRange(1, 64)
+                                .bypassAtStart(false)
+                                .detachByEndpoint(false)
+                                .identityBesideNone(true)
+                                .endpointLimit(7)
+                                .domainLimit(8)
+                                .mappingLimit(9)
+                                .tableLimit(131072)
+                                .endpointMappingLimit(5)
+                                .endpointTableLimit(65536)
+                                .build());
         DiskOptions disk = (DiskOptions) iommu.devices().getFirst().options();
-        assertThat(disk.name()).isEqualTo("root");
+        assertThat(disk.place().name()).isEqualTo("root");
         assertThat(disk.settings())
                 .isEqualTo(
-                        new BlkSettings(
-                                "S1",
-                                4,
-                                128,
-                                64,
-                                256 << 10,
-                                20,
-                                8192,
-                                new BlkBlocks(4096, 3, 8, 64),
-                                BlkErasing.NO_DISCARD));
+                        BlkSettings.builder()
+                                .serial("S1")
+                                .queueCount(4)
+                                .queueSizeMax(128)
+                                .segMax(20)
+                                .sizeMax(8192)
+                                .blocks(new BlkBlocks(4096, 3, 8, 64))
+                                .erasing(BlkErasing.NO_DISCARD)
+                                .build());
         assertThat(disk.isWritable()).isFalse();
-        assertThat(disk.endpoint()).isEqualTo(-1);
-        assertThat(disk.properties().pageSizeMask()).isEqualTo(0x10000);
-        assertThat(disk.properties().inputLast()).isEqualTo(0xffff_ffffL);
-        assertThat(disk.properties().reserved().regions())
+        assertThat(disk.place().endpoint()).isEqualTo(-1);
+        assertThat(disk.place().properties().pageSizeMask()).isEqualTo(0x10000);
+        assertThat(disk.place().properties().inputLast()).isEqualTo(0xffff_ffffL);
+        assertThat(disk.place().properties().reserved().regions())
                 .containsExactly(new ReservedRegion(0, 0xfff, ReservedRegion.Kind.RESERVED));
         RngOptions rogue = (RngOptions) iommu.devices().get(1).options();
-        assertThat(rogue.name()).isEqualTo("entropy");
+        assertThat(rogue.place().name()).isEqualTo("entropy");
         assertThat(rogue.isRogue()).isTrue();
-        assertThat(rogue.endpoint()).isEqualTo(0x28);
-        assertThat(rogue.properties().inputLast()).isEqualTo(0xffffL);
+        assertThat(rogue.place().endpoint()).isEqualTo(0x28);
+        assertThat(rogue.place().properties().inputLast()).isEqualTo(0xffffL);
         assertThat(iommu.devices().get(1).bdf()).isEqualTo(0x28);
         assertThat(iommu.devices().get(2).options())
                 .isEqualTo(
                         new RngOptions(
-                                "rng1",
-                                folder.resolve("s.sock"),
-                                iommu.devices().get(2).bdf(),
-                                Machine.X86_ENDPOINT,
+                                DevicePlace.of(
+                                        "rng1",
+                                        folder.resolve("s.sock"),
+                                        iommu.devices().get(2).bdf()),
                                 false));
         assertThat(config.controlSocket()).isEqualTo(folder.resolve("c.sock"));
         assertThat(config.trace()).isEqualTo(TraceConfig.of(folder.resolve("trace.log"), true, 7));
@@ -683,18 +699,20 @@ class ConfigFileTest {
         List<DeviceConfig> devices = config.machines().getFirst().iommus().getFirst().devices();
         DiskOptions disk = (DiskOptions) devices.getFirst().options();
         assertThat(disk.file()).isEqualTo(odd);
-        assertThat(disk.endpoint()).isEqualTo(0x20);
+        assertThat(disk.place().endpoint()).isEqualTo(0x20);
         assertThat(devices.getFirst().bdf()).isEqualTo(0x20);
         assertThat(disk.isWritable()).isFalse();
         assertThat(disk.settings())
                 .isEqualTo(
-                        BlkSettings.of("root")
-                                .withQueues(2)
-                                .withBlocks(BlkBlocks.OF_4096)
-                                .withErasing(BlkErasing.NO_DISCARD));
+                        BlkSettings.builder()
+                                .serial("root")
+                                .queueCount(2)
+                                .blocks(BlkBlocks.OF_4096)
+                                .erasing(BlkErasing.NO_DISCARD)
+                                .build());
         assertThat(devices.stream().skip(1).map(d -> ((RngOptions) d.options()).isRogue()))
                 .containsExactly(true, false);
-        assertThat(devices.stream().map(d -> d.options().name()))
+        assertThat(devices.stream().map(d -> d.options().place().name()))
                 .containsExactly("disk0", "rng0", "rng1");
     }
 

@@ -33,7 +33,11 @@ final class MachineMemoryTest {
     private Machine machine(long tables) throws IOException {
         // No endpoint has a lower limit, which would hide that of the IOMMU.
         IommuOptions options =
-                IommuOptions.DEFAULT.withLimits(tables, 1 << 20, IommuOptions.TABLE_LIMIT);
+                IommuOptions.builder()
+                        .tableLimit(tables)
+                        .endpointMappingLimit(1 << 20)
+                        .endpointTableLimit(IommuOptions.TABLE_LIMIT)
+                        .build();
         return new Machine("m", options, IdlePolicy.EVENT_DRIVEN, folder.resolve("iommu.sock"));
     }
 
@@ -75,7 +79,11 @@ final class MachineMemoryTest {
         try (Machine machine = machine(TABLES)) {
             long before = ProcessMemory.addresses();
             IommuOptions options =
-                    IommuOptions.DEFAULT.withLimits(reserved, 1 << 20, IommuOptions.TABLE_LIMIT);
+                    IommuOptions.builder()
+                            .tableLimit(reserved)
+                            .endpointMappingLimit(1 << 20)
+                            .endpointTableLimit(IommuOptions.TABLE_LIMIT)
+                            .build();
             for (int i = 0; i < 4; i++) {
                 assertThatThrownBy(() -> machine.addIommu("second", options, nowhere))
                         .isInstanceOf(IOException.class);
@@ -84,11 +92,11 @@ final class MachineMemoryTest {
             assertThat(machine.iommus()).hasSize(1);
 
             IommuUnit unit = machine.iommus().getFirst();
-            assertThatThrownBy(() -> machine.add(unit, DiskOptions.of("d", file, true, nowhere, 7)))
+            assertThatThrownBy(() -> machine.add(unit, disk(file, nowhere)))
                     .isInstanceOf(IOException.class);
             assertThat(unit.engine().endpoint(7)).isNull();
             Path somewhere = folder.resolve("disk.sock");
-            Disk disk = machine.add(unit, DiskOptions.of("d", file, true, somewhere, 7));
+            Disk disk = machine.add(unit, disk(file, somewhere));
             assertThat(disk.endpoint().id()).isEqualTo(7);
         }
     }
@@ -103,19 +111,24 @@ final class MachineMemoryTest {
         }
     }
 
+    private static DiskOptions disk(Path file, Path socket) {
+        return DiskOptions.builder(DevicePlace.of("d", socket, 7), file).build();
+    }
+
     private boolean canDeallocate(
             Machine machine, int endpoint, Path file, boolean isWritable, BlkErasing erasing)
             throws IOException {
         DiskOptions options =
-                new DiskOptions(
-                        "disk" + endpoint,
-                        file,
-                        isWritable,
-                        false,
-                        folder.resolve("disk" + endpoint + ".sock"),
-                        endpoint,
-                        Machine.X86_ENDPOINT,
-                        BlkSettings.of("").withErasing(erasing));
+                DiskOptions.builder(
+                                DevicePlace.of(
+                                        "disk" + endpoint,
+                                        folder.resolve("disk" + endpoint + ".sock"),
+                                        endpoint),
+                                file)
+                        .writable(isWritable)
+                        .locked(false)
+                        .settings(BlkSettings.builder().erasing(erasing).build())
+                        .build();
         return machine.add(machine.iommus().getFirst(), options).store().canDeallocate();
     }
 }

@@ -46,8 +46,16 @@ final class TableBoundTest {
         guards.open();
         pool = new TablePool(new EngineTables(memory), QUOTA, guards);
         IommuOptions options =
-                new IommuOptions(PAGE, 0, -1L, 0, -1, false, false, false, 1024, 512, 1L << 32)
-                        .withLimits(QUOTA, 1L << 32, QUOTA);
+                IommuOptions.builder()
+                        .bypassAtStart(false)
+                        .detachByEndpoint(false)
+                        .endpointLimit(1024)
+                        .domainLimit(512)
+                        .mappingLimit(1L << 32)
+                        .tableLimit(QUOTA)
+                        .endpointMappingLimit(1L << 32)
+                        .endpointTableLimit(QUOTA)
+                        .build();
         iommu =
                 new Iommu(
                         options,

@@ -64,17 +64,14 @@ class MachineTest {
 
     private QemuProcess start(String script) throws IOException {
         QemuCommand command =
-                new QemuCommand(
-                        kit(script).qemu(),
-                        Accel.TCG,
-                        64,
-                        1,
-                        folder.resolve("vmlinuz"),
-                        folder.resolve("initrd"),
-                        "quiet",
-                        List.of(),
-                        List.of(),
-                        QemuCommand.Extras.NONE);
+                QemuCommand.builder(
+                                kit(script).qemu(),
+                                Accel.TCG,
+                                folder.resolve("vmlinuz"),
+                                folder.resolve("initrd"))
+                        .memoryMiB(64)
+                        .commandLine("quiet")
+                        .build();
         return QemuProcess.start(command, host, cleanup, events::add);
     }
 
@@ -110,17 +107,14 @@ class MachineTest {
     void qemuThatWritesWithoutEndFillsNoMemoryAndCanBeKilled() throws Exception {
         CountDownLatch enough = new CountDownLatch(50_000);
         QemuCommand command =
-                new QemuCommand(
-                        kit("exec yes 'some line' 2>/dev/null").qemu(),
-                        Accel.TCG,
-                        64,
-                        1,
-                        folder.resolve("vmlinuz"),
-                        folder.resolve("initrd"),
-                        "quiet",
-                        List.of(),
-                        List.of(),
-                        QemuCommand.Extras.NONE);
+                QemuCommand.builder(
+                                kit("exec yes 'some line' 2>/dev/null").qemu(),
+                                Accel.TCG,
+                                folder.resolve("vmlinuz"),
+                                folder.resolve("initrd"))
+                        .memoryMiB(64)
+                        .commandLine("quiet")
+                        .build();
         QemuProcess qemu = QemuProcess.start(command, host, cleanup, event -> enough.countDown());
         enough.await();
 

@@ -8,7 +8,6 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
-import java.util.Optional;
 import org.ioasis.guestkit.Initramfs;
 import org.ioasis.guestkit.Qemu;
 import org.junit.jupiter.api.Test;
@@ -20,26 +19,24 @@ class QemuCommandTest {
     private static final GuestTask CHECK = new GuestTask.Check(1024, GuestTask.Scenario.PLAIN);
 
     private static QemuCommand command(Accel accel, String socket) {
-        return command(accel, socket, QemuCommand.Extras.NONE);
+        return builder(accel, socket).build();
     }
 
-    private static QemuCommand command(Accel accel, String socket, QemuCommand.Extras extras) {
-        return new QemuCommand(
-                new Qemu(
-                        List.of("/c/ld.so", "/c/qemu", "-L", "/c/data"),
-                        Map.of("QEMU_MODULE_DIR", "/c/it's here"),
-                        "11.1.3"),
-                accel,
-                512,
-                1,
-                Path.of("/c/vmlinuz"),
-                INITRAMFS.file(),
-                CHECK.commandLine(INITRAMFS.modules(), 0, List.of("iommu.strict=1")),
-                List.of(Path.of("/w/a,b.viot")),
-                List.of(
-                        new QemuCommand.Function(1, 0, Path.of("/w/iommu")),
-                        new QemuCommand.Function(31, 7, Path.of(socket))),
-                extras);
+    private static QemuCommand.Builder builder(Accel accel, String socket) {
+        return QemuCommand.builder(
+                        new Qemu(
+                                List.of("/c/ld.so", "/c/qemu", "-L", "/c/data"),
+                                Map.of("QEMU_MODULE_DIR", "/c/it's here"),
+                                "11.1.3"),
+                        accel,
+                        Path.of("/c/vmlinuz"),
+                        INITRAMFS.file())
+                .commandLine(CHECK.commandLine(INITRAMFS.modules(), 0, List.of("iommu.strict=1")))
+                .acpiTables(List.of(Path.of("/w/a,b.viot")))
+                .functions(
+                        List.of(
+                                new QemuCommand.Function(1, 0, Path.of("/w/iommu")),
+                                new QemuCommand.Function(31, 7, Path.of(socket))));
     }
 
     @Test
@@ -93,6 +90,28 @@ class QemuCommandTest {
     }
 
     @Test
+    void measurementHasOneDiskAndItsCommandIsInTheInitramfs() {
+        GuestTask measure = new GuestTask.Measure("fio --version");
+
+        assertThat(measure.commandLine(INITRAMFS.modules(), 0, List.of()))
+                .contains("ioasis.run=command ")
+                .endsWith("ioasis.seed=ioasis-seed")
+                .doesNotContain("ioasis.fs=", "ioasis.result=");
+        assertThat(measure.commandFile()).contains("fio --version");
+        assertThat(measure.reboots()).isFalse();
+    }
+
+    @Test
+    void wordsForDevicesOfQemusOwnStandLast() {
+        QemuCommand own =
+                builder(Accel.TCG, "/w/disk")
+                        .more(List.of("-device", "virtio-iommu-pci,addr=1"))
+                        .build();
+
+        assertThat(own.words()).endsWith("-device", "virtio-iommu-pci,addr=1");
+    }
+
+    @Test
     void taskThatRebootsMayRebootAndOneWithItsOwnInitramfsIsNotQuiet() {
         GuestTask reboot = new GuestTask.Check(1024, GuestTask.Scenario.REBOOT);
 
@@ -107,15 +126,16 @@ class QemuCommandTest {
 
     @Test
     void extrasAreThereOnlyWhenAsked() {
-        QemuCommand.Extras all =
-                new QemuCommand.Extras(
-                        true,
-                        true,
-                        Optional.of(Path.of("/w/o,ut")),
-                        Optional.of(Path.of("/w/q,mp")),
-                        0x1e);
+        QemuCommand all =
+                builder(Accel.TCG, "/w/disk")
+                        .rebooting(true)
+                        .firmwareKeptOff(true)
+                        .secondSerial(Path.of("/w/o,ut"))
+                        .control(Path.of("/w/q,mp"))
+                        .rootPort(0x1e)
+                        .build();
 
-        assertThat(command(Accel.TCG, "/w/disk", all).words())
+        assertThat(all.words())
                 .containsSequence("-chardev", "socket,id=output,path=/w/o,,ut")
                 .containsSequence("-serial", "stdio")
                 .containsSequence("-serial", "chardev:output")

@@ -87,20 +87,8 @@ final class Engine implements AutoCloseable {
     }
 
     private static IommuOptions options() {
-        IommuOptions usual = IommuOptions.DEFAULT;
         // The largest workload has 2^20 mappings beside those of others.
-        return new IommuOptions(
-                usual.pageSizeMask(),
-                usual.inputFirst(),
-                usual.inputLast(),
-                usual.domainFirst(),
-                usual.domainLast(),
-                false,
-                usual.detachByEndpoint(),
-                usual.identityBesideNone(),
-                usual.endpointLimit(),
-                usual.domainLimit(),
-                1L << 22);
+        return IommuOptions.builder().bypassAtStart(false).mappingLimit(1L << 22).build();
     }
 
     private void add(long gpaFirst, long gpaLast) {

@@ -11,6 +11,7 @@ import org.ioasis.guestkit.Host;
 import org.ioasis.guestkit.Qemu;
 import org.ioasis.kind.rng.RngOptions;
 import org.ioasis.loop.IdlePolicy;
+import org.ioasis.machine.DevicePlace;
 import org.ioasis.machine.IommuUnit;
 import org.ioasis.machine.Machine;
 import org.ioasis.virtio.rogue.Rogue;
@@ -95,7 +96,7 @@ final class Duels {
             iommu.engine().plug(endpoint, Machine.X86_ENDPOINT);
         }
         RngOptions dma =
-                new RngOptions("dma", dmaSocket, Requests.DMA_ENDPOINT, Machine.X86_ENDPOINT, true);
+                new RngOptions(DevicePlace.of("dma", dmaSocket, Requests.DMA_ENDPOINT), true);
         return machine.add(iommu, dma).rogue().orElseThrow();
     }
 }

@@ -21,19 +21,11 @@ record Setup(int addressBits, boolean bypassAtStart, boolean detachByEndpoint) {
     }
 
     IommuOptions ours() {
-        IommuOptions options = IommuOptions.DEFAULT;
-        return new IommuOptions(
-                options.pageSizeMask(),
-                0,
-                inputLast(),
-                0,
-                -1,
-                bypassAtStart,
-                detachByEndpoint,
-                options.identityBesideNone(),
-                options.endpointLimit(),
-                options.domainLimit(),
-                options.mappingLimit());
+        return IommuOptions.builder()
+                .inputRange(0, inputLast())
+                .bypassAtStart(bypassAtStart)
+                .detachByEndpoint(detachByEndpoint)
+                .build();
     }
 
     /** QEMU's device as a value of {@code -device}. */

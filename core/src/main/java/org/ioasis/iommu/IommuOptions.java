@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.iommu;
 
+import java.util.OptionalLong;
 import org.ioasis.memory.Ranges;
 
 /**
@@ -54,8 +55,7 @@ public record IommuOptions(
     /**
      * 4 KiB granule, 64-bit addresses, boot bypass, and limits that a large guest stays well below.
      */
-    public static final IommuOptions DEFAULT =
-            new IommuOptions(0x1000, 0, -1L, 0, -1, true, true, false, 1 << 16, 1 << 12, 1L << 20);
+    public static final IommuOptions DEFAULT = builder().build();
 
     public IommuOptions {
         if (pageSizeMask == 0) {
@@ -81,71 +81,126 @@ public record IommuOptions(
         }
     }
 
-    /** With the usual bytes of tables, and no limits of a single endpoint but the common ones. */
-    public IommuOptions(
-            long pageSizeMask,
-            long inputFirst,
-            long inputLast,
-            int domainFirst,
-            int domainLast,
-            boolean bypassAtStart,
-            boolean detachByEndpoint,
-            boolean identityBesideNone,
-            int endpointLimit,
-            int domainLimit,
-            long mappingLimit) {
-        this(
-                pageSizeMask,
-                inputFirst,
-                inputLast,
-                domainFirst,
-                domainLast,
-                bypassAtStart,
-                detachByEndpoint,
-                identityBesideNone,
-                endpointLimit,
-                domainLimit,
-                mappingLimit,
-                TABLE_LIMIT,
-                mappingLimit,
-                TABLE_LIMIT);
+    /** Options one by one, beginning with {@link #DEFAULT}. */
+    public static Builder builder() {
+        return new Builder();
     }
 
-    /** The same with another {@code bypass} at the start. */
-    public IommuOptions withBypassAtStart(boolean value) {
-        return new IommuOptions(
-                pageSizeMask,
-                inputFirst,
-                inputLast,
-                domainFirst,
-                domainLast,
-                value,
-                detachByEndpoint,
-                identityBesideNone,
-                endpointLimit,
-                domainLimit,
-                mappingLimit,
-                tableLimit,
-                endpointMappingLimit,
-                endpointTableLimit);
+    /** Options one by one, beginning with these. */
+    public Builder toBuilder() {
+        return builder()
+                .pageSizeMask(pageSizeMask)
+                .inputRange(inputFirst, inputLast)
+                .domainRange(domainFirst, domainLast)
+                .bypassAtStart(bypassAtStart)
+                .detachByEndpoint(detachByEndpoint)
+                .identityBesideNone(identityBesideNone)
+                .endpointLimit(endpointLimit)
+                .domainLimit(domainLimit)
+                .mappingLimit(mappingLimit)
+                .tableLimit(tableLimit)
+                .endpointMappingLimit(endpointMappingLimit)
+                .endpointTableLimit(endpointTableLimit);
     }
 
-    /** The same with other limits of tables, and other limits of a single endpoint. */
-    public IommuOptions withLimits(long tables, long endpointMappings, long endpointTables) {
-        return new IommuOptions(
-                pageSizeMask,
-                inputFirst,
-                inputLast,
-                domainFirst,
-                domainLast,
-                bypassAtStart,
-                detachByEndpoint,
-                identityBesideNone,
-                endpointLimit,
-                domainLimit,
-                mappingLimit,
-                tables,
-                endpointMappings,
-                endpointTables);
+    /** Options one by one. One thread. */
+    public static final class Builder {
+        private long pageSizeMask = 0x1000;
+        private long inputFirst;
+        private long inputLast = -1L;
+        private int domainFirst;
+        private int domainLast = -1;
+        private boolean bypassAtStart = true;
+        private boolean detachByEndpoint = true;
+        private boolean identityBesideNone;
+        private int endpointLimit = 1 << 16;
+        private int domainLimit = 1 << 12;
+        private long mappingLimit = 1L << 20;
+        private long tableLimit = TABLE_LIMIT;
+        private OptionalLong endpointMappingLimit = OptionalLong.empty();
+        private long endpointTableLimit = TABLE_LIMIT;
+
+        private Builder() {}
+
+        public Builder pageSizeMask(long value) {
+            pageSizeMask = value;
+            return this;
+        }
+
+        public Builder inputRange(long first, long last) {
+            inputFirst = first;
+            inputLast = last;
+            return this;
+        }
+
+        public Builder domainRange(int first, int last) {
+            domainFirst = first;
+            domainLast = last;
+            return this;
+        }
+
+        public Builder bypassAtStart(boolean value) {
+            bypassAtStart = value;
+            return this;
+        }
+
+        public Builder detachByEndpoint(boolean value) {
+            detachByEndpoint = value;
+            return this;
+        }
+
+        public Builder identityBesideNone(boolean value) {
+            identityBesideNone = value;
+            return this;
+        }
+
+        public Builder endpointLimit(int value) {
+            endpointLimit = value;
+            return this;
+        }
+
+        public Builder domainLimit(int value) {
+            domainLimit = value;
+            return this;
+        }
+
+        public Builder mappingLimit(long value) {
+            mappingLimit = value;
+            return this;
+        }
+
+        public Builder tableLimit(long value) {
+            tableLimit = value;
+            return this;
+        }
+
+        /** As many as over all domains unless it is called. */
+        public Builder endpointMappingLimit(long value) {
+            endpointMappingLimit = OptionalLong.of(value);
+            return this;
+        }
+
+        public Builder endpointTableLimit(long value) {
+            endpointTableLimit = value;
+            return this;
+        }
+
+        public IommuOptions build() {
+            return new IommuOptions(
+                    pageSizeMask,
+                    inputFirst,
+                    inputLast,
+                    domainFirst,
+                    domainLast,
+                    bypassAtStart,
+                    detachByEndpoint,
+                    identityBesideNone,
+                    endpointLimit,
+                    domainLimit,
+                    mappingLimit,
+                    tableLimit,
+                    endpointMappingLimit.orElse(mappingLimit),
+                    endpointTableLimit);
+        }
     }
 }

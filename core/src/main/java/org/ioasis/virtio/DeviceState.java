@@ -1,8 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.virtio;
 
+import static org.ioasis.spec.Virtio.STATUS_DEVICE_NEEDS_RESET;
+import static org.ioasis.spec.Virtio.STATUS_DRIVER_OK;
+import static org.ioasis.spec.Virtio.STATUS_FEATURES_OK;
+
 import java.util.List;
+import org.ioasis.virtqueue.DeviceQueue;
+import org.ioasis.virtqueue.RingFormat;
 import org.ioasis.virtqueue.RingState;
+import org.jspecify.annotations.Nullable;
 
 /**
  * What a virtio device knows whatever its type is, for saved states. Immutable.
@@ -29,9 +36,59 @@ public record DeviceState(
             long desc,
             long driver,
             long device,
-            RingState ring) {}
+            RingState ring) {
+        /**
+         * Whether a queue can have been saved like this.
+         *
+         * @param format of its ring
+         * @param hasFeatures features are negotiated
+         * @param isStarted DRIVER_OK is set
+         * @param isBroken the device needs a reset
+         */
+        boolean isPossible(
+                RingFormat format,
+                int sizeMax,
+                boolean hasFeatures,
+                boolean isStarted,
+                boolean isBroken) {
+            boolean isRinging = ring.state() != DeviceQueue.State.STOPPED;
+            return format.isSize(size, sizeMax)
+                    && ring.isPossible(size)
+                    && (!isEnabled || (hasFeatures && format.isLayout(size, desc, driver, device)))
+                    && (!isRinging || (isEnabled && isStarted))
+                    && (isRinging || !isEnabled || !isStarted || isBroken);
+        }
+    }
 
     public DeviceState {
         queues = List.copyOf(queues);
+    }
+
+    /**
+     * Why no device with so many queues can have been in this state, or null. Whether a device
+     * would have accepted the features is for that device to say.
+     */
+    @Nullable String problem(RingFormat format, int queueCount, int queueSizeMax) {
+        boolean isBroken = (status & STATUS_DEVICE_NEEDS_RESET) != 0;
+        boolean hasFeatures = (status & STATUS_FEATURES_OK) != 0;
+        boolean isStarted = (status & STATUS_DRIVER_OK) != 0;
+        if ((status & ~(VirtioDevice.DRIVER_STATUS_BITS | STATUS_DEVICE_NEEDS_RESET)) != 0
+                || (isStarted && !hasFeatures)
+                || isBroken == brokenReason.isEmpty()) {
+            return "status 0x%x".formatted(status);
+        }
+        if (configGeneration < 0 || configGeneration > 0xff) {
+            return "config generation %d".formatted(configGeneration);
+        }
+        if (queues.size() != queueCount) {
+            return "%d queues".formatted(queues.size());
+        }
+        for (int i = 0; i < queueCount; i++) {
+            Queue queue = queues.get(i);
+            if (!queue.isPossible(format, queueSizeMax, hasFeatures, isStarted, isBroken)) {
+                return "queue %d is in no possible state".formatted(i);
+            }
+        }
+        return null;
     }
 }

@@ -32,35 +32,37 @@ public interface DeviceType {
     /** Writes configuration; what is not writable is left as it is. Arguments as for reading. */
     void writeConfig(int offset, int size, long value);
 
+    /** What it does with its queues: always the same one. The frame starts it and stops it. */
+    DeviceWork<?> work();
+
     /**
-     * The driver has set DRIVER_OK and the queues that it enabled are running. A {@link #kick} for
-     * each of them follows, so buffers made available earlier need no kick of their own.
+     * How many queues are looked at, from the first one on.
      *
      * @param negotiated all features that both sides accepted
      */
-    void start(long negotiated, VirtioDevice device);
-
-    /** Buffers may be available; also when there are none. Only for running queues. */
-    void kick(int queue);
-
-    /** Memory has come or gone: try again what was absent. Only while running. */
-    void memoryChanged();
-
-    /** Time has passed: does what was left for want of somebody to call later. */
-    default void tick() {}
+    default int activeQueues(long negotiated) {
+        return queueCount();
+    }
 
     /**
-     * Device reset (status 0). Drops everything in flight at once: after this call nothing that
-     * began before touches guest memory. Also called when the device was never started.
+     * The driver has set DRIVER_OK, the queues that it enabled are running, and the work is about
+     * to begin.
+     *
+     * @param negotiated all features that both sides accepted
      */
-    void reset();
+    default void start(long negotiated, VirtioDevice device) {}
 
     /**
-     * The driver resets one queue, which has stopped already (virtio 1.4, 2.6.1). Drops what the
-     * queue has in flight at once, as {@link #reset} does for all, and nothing else. A {@link
-     * #kick} follows when the driver enables the queue again.
+     * Device reset (status 0): the work has dropped everything. Forgets what else there is of the
+     * driver. Also called when the device was never started.
      */
-    void resetQueue(int queue);
+    default void reset() {}
+
+    /**
+     * The driver resets one queue (virtio 1.4, 2.6.1), which has stopped, and whose work is
+     * dropped.
+     */
+    default void resetQueue(int queue) {}
 
     /** As {@link #reset}, and back to the state of a new device: the machine was reset. */
     default void systemReset() {

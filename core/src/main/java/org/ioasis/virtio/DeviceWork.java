@@ -5,6 +5,7 @@ import java.util.Arrays;
 import java.util.concurrent.Executor;
 import java.util.concurrent.atomic.AtomicIntegerArray;
 import java.util.concurrent.atomic.AtomicReference;
+import java.util.function.Consumer;
 import org.ioasis.memory.Count;
 import org.ioasis.memory.Dma;
 import org.ioasis.memory.Outcome;
@@ -123,19 +124,27 @@ public abstract class DeviceWork<J extends Job<J>> {
     // --- when there is something to do
 
     /**
-     * The driver has set DRIVER_OK.
+     * The driver has set DRIVER_OK. A {@link #kick} for each queue follows, so that buffers made
+     * available earlier need no kick of their own.
      *
      * @param activeQueues how many queues are looked at, from the first one on
      */
-    public final void start(VirtioDevice running, int activeQueues) {
+    final void start(VirtioDevice running, int activeQueues) {
         device = running;
         queues = activeQueues;
         thread = null;
     }
 
+    /** Buffers may be available; also when there are none. Only for running queues. */
+    final void kick(int queue) {
+        kicked(queue);
+        now();
+    }
+
     /** Something may be done: does it, or what of it one turn may do. */
-    public final void now() {
+    final void now() {
         assert isDeviceThread();
+        assert !isWorking : "a turn within a turn";
         boolean _ = turn.takeOwed(); // it is done now
         takeReturned();
         VirtioDevice running = device;
@@ -163,7 +172,7 @@ public abstract class DeviceWork<J extends Job<J>> {
     }
 
     /** Memory has come or gone: what was kept is tried again. */
-    public final void memoryChanged() {
+    final void memoryChanged() {
         for (J job = kept.poll(); job != null; job = kept.poll()) {
             ready.add(job);
         }
@@ -171,14 +180,14 @@ public abstract class DeviceWork<J extends Job<J>> {
     }
 
     /** Time has passed: does what {@link #later} could not post. */
-    public final void tick() {
+    final void tick() {
         if (turn.takeOwed()) {
             now();
         }
     }
 
-    /** Drops everything at once. */
-    public final void reset() {
+    /** Drops everything at once: after this call nothing that began before touches guest memory. */
+    final void reset() {
         device = null;
         for (int q = 0; q < outside.length; q++) {
             resetQueue(q);
@@ -188,7 +197,7 @@ public abstract class DeviceWork<J extends Job<J>> {
     }
 
     /** Drops everything of one queue at once. */
-    public final void resetQueue(int queue) {
+    final void resetQueue(int queue) {
         lives.incrementAndGet(queue);
         stale += outside[queue];
         outside[queue] = 0;
@@ -232,8 +241,11 @@ public abstract class DeviceWork<J extends Job<J>> {
     /** A job that was outside can go on: in this turn, or in one of its own if there is none. */
     public final void resume(J job) {
         assert isDeviceThread();
+        // A stale one has nothing to do in this turn, but the room that it leaves may be waited
+        // for.
+        boolean isOver = isStale(job);
         goOn(job);
-        if (!isWorking) {
+        if (isOver || !isWorking) {
             later();
         }
     }
@@ -271,10 +283,26 @@ public abstract class DeviceWork<J extends Job<J>> {
     protected abstract Step advance(J job);
 
     /**
-     * Some jobs have come to {@link Step#OUTSIDE}: takes them all with {@link #takeOutside}.
-     * Outside of any section.
+     * A section has ended: takes all jobs that have come to {@link Step#OUTSIDE} in it, with {@link
+     * #takeOutside}, if there are any.
      */
     protected abstract void outside();
+
+    /** The driver has kicked the queue, or has started the device; a turn follows. */
+    protected void kicked(int queue) {}
+
+    /** Visits the jobs that are neither outside nor back in the ring. Between turns. */
+    protected final void forEachPending(Consumer<? super J> visitor) {
+        takeReturned();
+        kept.forEach(visitor);
+        ready.forEach(visitor);
+    }
+
+    /** Goes on with a job of a saved state at the next turn; after the start. */
+    protected final void adopt(J job, int queue) {
+        job.begin(queue, lives.get(queue));
+        ready.add(job);
+    }
 
     /** So much is copied: the section ends when it has cost enough. */
     protected final void spend(long cost) {
@@ -351,9 +379,7 @@ public abstract class DeviceWork<J extends Job<J>> {
             } finally {
                 dma.leave();
             }
-            if (!leaving.isEmpty()) {
-                outside();
-            }
+            outside();
             // Some may have come back at once.
             hasMore |= !ready.isEmpty();
         } while (hasMore);
@@ -397,10 +423,15 @@ public abstract class DeviceWork<J extends Job<J>> {
         DeviceQueue queue = running.queue(q);
         Pop pop = queue.pop(job.chain());
         if (pop == Pop.GOT) {
-            hasMoved |= isAbsent[q];
+            boolean wasAbsent = isAbsent[q];
             isAbsent[q] = false;
             job.begin(q, lives.get(q));
-            return proceed(running, job) != Step.PUT_BACK;
+            if (proceed(running, job) == Step.PUT_BACK) {
+                // Nothing has moved: kicks do not make the wait longer.
+                return false;
+            }
+            hasMoved |= wasAbsent;
+            return true;
         }
         if (pop == Pop.EMPTY) {
             // It may have come in between. Looked at again, and paid for: a driver could let the

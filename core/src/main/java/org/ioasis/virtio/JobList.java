@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.virtio;
 
+import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
 /** Jobs, first in, first out; a job is in one list at a time. One thread. */
@@ -21,6 +22,13 @@ public final class JobList<J extends Job<J>> {
             before.next = job;
         }
         last = job;
+    }
+
+    /** Visits them in order. */
+    public void forEach(Consumer<? super J> visitor) {
+        for (J job = first; job != null; job = job.next) {
+            visitor.accept(job);
+        }
     }
 
     /** Takes the first one out; null if there is none. */

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.virtio;
 
-import static java.util.Objects.requireNonNull;
 import static org.ioasis.spec.Virtio.DEVICE_TYPE_FEATURES;
 import static org.ioasis.spec.Virtio.F_ACCESS_PLATFORM;
 import static org.ioasis.spec.Virtio.F_EVENT_IDX;
@@ -16,10 +15,7 @@ import static org.ioasis.spec.Virtio.STATUS_FAILED;
 import static org.ioasis.spec.Virtio.STATUS_FEATURES_OK;
 
 import java.util.ArrayList;
-import java.util.Arrays;
-import java.util.EnumMap;
 import java.util.List;
-import java.util.Map;
 import org.ioasis.memory.Dma;
 import org.ioasis.virtqueue.DeviceQueue;
 import org.ioasis.virtqueue.RingFormat;
@@ -44,50 +40,21 @@ public final class VirtioDevice {
 
     private static final long FRAME_FEATURES =
             F_INDIRECT_DESC | F_EVENT_IDX | F_VERSION_1 | F_ACCESS_PLATFORM | F_RING_RESET;
-    private static final int DRIVER_STATUS_BITS =
+    static final int DRIVER_STATUS_BITS =
             STATUS_ACKNOWLEDGE
                     | STATUS_DRIVER
                     | STATUS_DRIVER_OK
                     | STATUS_FEATURES_OK
                     | STATUS_FAILED;
 
-    /** A queue as the driver sets it up. */
-    private static final class QueueConfig {
-        int size;
-        boolean enabled;
-        boolean wasReset;
-        boolean wasKicked;
-        long desc;
-        long driver;
-        long device;
-
-        QueueConfig(int size) {
-            this.size = size;
-        }
-
-        void reset(int sizeMax) {
-            size = sizeMax;
-            enabled = false;
-            wasReset = false;
-            wasKicked = false;
-            desc = 0;
-            driver = 0;
-            device = 0;
-        }
-    }
-
     private final DeviceType type;
+    private final DeviceWork<?> work;
     private final Dma dma;
     private final Interrupts interrupts;
     private final long deviceFeatures;
     private final int queueSizeMax;
     private final QueueConfig[] queues;
-
-    /** The queues' rings in each format: none is made when a driver starts the device. */
-    private final Map<RingFormat, DeviceQueue[]> ringsOf = new EnumMap<>(RingFormat.class);
-
-    /** Those in the format of the driver that started the device last. */
-    private DeviceQueue[] rings;
+    private final MemoryWait memoryWait = new MemoryWait(ABSENT_LIMIT_NANOS);
 
     private int status;
     private int statusBeforeReset;
@@ -97,9 +64,6 @@ public final class VirtioDevice {
     private @Nullable String brokenReason;
     private long refusedWrites;
     private boolean isSuspended;
-    private boolean waitsForMemory;
-    private boolean hasWaitStart;
-    private long waitStartNanos;
 
     /**
      * A device after reset.
@@ -120,20 +84,15 @@ public final class VirtioDevice {
                     "device type features 0x" + Long.toHexString(type.features()));
         }
         this.type = type;
+        work = type.work();
         this.dma = ringDma;
         this.interrupts = interrupts;
         deviceFeatures = type.features() | frameFeatures;
         queueSizeMax = type.queueSizeMax();
         queues = new QueueConfig[type.queueCount()];
         for (int i = 0; i < queues.length; i++) {
-            queues[i] = new QueueConfig(queueSizeMax);
+            queues[i] = new QueueConfig(ringDma, queueSizeMax);
         }
-        for (RingFormat format : RingFormat.values()) {
-            DeviceQueue[] made = new DeviceQueue[queues.length];
-            Arrays.setAll(made, _ -> format.newQueue(ringDma, queueSizeMax));
-            ringsOf.put(format, made);
-        }
-        rings = ringsOf(format());
     }
 
     // --- what a transport needs to know of the type
@@ -167,6 +126,10 @@ public final class VirtioDevice {
             return;
         }
         driverFeatures = value;
+    }
+
+    private boolean hasNegotiated(long feature) {
+        return (driverFeatures & feature) != 0;
     }
 
     private boolean areAcceptable(long features) {
@@ -221,18 +184,21 @@ public final class VirtioDevice {
     }
 
     private void start() {
-        rings = ringsOf(format());
-        for (int q = 0; q < queues.length; q++) {
-            if (queues[q].enabled) {
-                startRing(q);
+        for (QueueConfig q : queues) {
+            if (q.isEnabled) {
+                start(q);
             }
         }
         dma.deviceStarted();
-        type.start(driverFeatures, this);
+        startWork();
         // Buffers may have been made available, and kicked for, before DRIVER_OK.
         for (int i = 0; i < queues.length; i++) {
             kick(i);
         }
+    }
+
+    private void start(QueueConfig q) {
+        q.start(format(), hasNegotiated(F_INDIRECT_DESC), hasNegotiated(F_EVENT_IDX));
     }
 
     /** How rings lie in memory (2.6): RING_PACKED, which would say otherwise, is not offered. */
@@ -240,15 +206,9 @@ public final class VirtioDevice {
         return RingFormat.SPLIT;
     }
 
-    private DeviceQueue[] ringsOf(RingFormat format) {
-        return requireNonNull(ringsOf.get(format));
-    }
-
-    private void startRing(int q) {
-        QueueConfig c = queues[q];
-        boolean indirect = (driverFeatures & F_INDIRECT_DESC) != 0;
-        boolean eventIdx = (driverFeatures & F_EVENT_IDX) != 0;
-        rings[q].start(c.size, c.desc, c.driver, c.device, indirect, eventIdx);
+    private void startWork() {
+        type.start(driverFeatures, this);
+        work.start(this, type.activeQueues(driverFeatures));
     }
 
     private void reset() {
@@ -258,14 +218,10 @@ public final class VirtioDevice {
         driverFeatures = 0;
         brokenReason = null;
         waitsForMemory(false);
-        for (int q = 0; q < queues.length; q++) {
-            resetRing(q);
+        for (QueueConfig q : queues) {
+            q.reset();
         }
-    }
-
-    private void resetRing(int q) {
-        rings[q].stop();
-        queues[q].reset(queueSizeMax);
+        work.reset();
     }
 
     /** The machine was reset, or the session ended: a device reset, and the type is as new. */
@@ -370,7 +326,7 @@ public final class VirtioDevice {
 
     /** True if the driver has enabled queue {@code q}. */
     public boolean queueEnabled(int q) {
-        return isQueue(q) && queues[q].enabled;
+        return isQueue(q) && queues[q].isEnabled;
     }
 
     /**
@@ -384,10 +340,10 @@ public final class VirtioDevice {
             return;
         }
         QueueConfig c = queues[q];
-        if (format().isLayout(c.size, c.desc, c.driver, c.device)) {
-            c.enabled = true;
+        if (c.isLayout(format())) {
+            c.isEnabled = true;
             if (isStarted()) {
-                startRing(q);
+                start(c);
                 kick(q);
             }
         } else {
@@ -401,12 +357,13 @@ public final class VirtioDevice {
      * memory any more. The driver may configure and enable it again. Refused without RING_RESET.
      */
     public void resetQueue(int q) {
-        if (!isStarted() || !queueEnabled(q) || (driverFeatures & F_RING_RESET) == 0) {
+        if (!isStarted() || !queueEnabled(q) || !hasNegotiated(F_RING_RESET)) {
             refusedWrites++;
             return;
         }
-        resetRing(q);
+        queues[q].reset();
         queues[q].wasReset = true;
+        work.resetQueue(q);
         type.resetQueue(q);
     }
 
@@ -458,7 +415,7 @@ public final class VirtioDevice {
 
     private boolean isConfigurable(int q) {
         return isQueue(q)
-                && !queues[q].enabled
+                && !queues[q].isEnabled
                 && ((status & STATUS_DRIVER_OK) == 0 || queues[q].wasReset);
     }
 
@@ -471,7 +428,7 @@ public final class VirtioDevice {
             if (isSuspended) {
                 queues[q].wasKicked = true;
             } else {
-                type.kick(q);
+                work.kick(q);
             }
         }
     }
@@ -517,13 +474,13 @@ public final class VirtioDevice {
     /** Guest memory, or how the device sees it, has changed: what was absent may be there. */
     public void memoryChanged() {
         if (isRunning()) {
-            type.memoryChanged();
+            work.memoryChanged();
         }
     }
 
     /** True while the device waits for absent memory. */
     public boolean needsTick() {
-        return waitsForMemory;
+        return memoryWait.isWaiting();
     }
 
     /**
@@ -533,14 +490,8 @@ public final class VirtioDevice {
      * @param nowNanos of any clock that does not go back, always the same one
      */
     public void tick(long nowNanos) {
-        type.tick();
-        if (!waitsForMemory) {
-            return;
-        }
-        if (!hasWaitStart) {
-            hasWaitStart = true;
-            waitStartNanos = nowNanos;
-        } else if (nowNanos - waitStartNanos >= ABSENT_LIMIT_NANOS) {
+        work.tick();
+        if (memoryWait.isOver(nowNanos)) {
             needsReset(ABSENT_TOO_LONG);
         }
     }
@@ -550,17 +501,8 @@ public final class VirtioDevice {
     /** What is to be saved of the device beside what its type knows. Counters are not. */
     public DeviceState save() {
         List<DeviceState.Queue> saved = new ArrayList<>();
-        for (int i = 0; i < queues.length; i++) {
-            QueueConfig q = queues[i];
-            saved.add(
-                    new DeviceState.Queue(
-                            q.size,
-                            q.enabled,
-                            q.wasReset,
-                            q.desc,
-                            q.driver,
-                            q.device,
-                            rings[i].save()));
+        for (QueueConfig q : queues) {
+            saved.add(q.save());
         }
         return new DeviceState(
                 status,
@@ -579,42 +521,12 @@ public final class VirtioDevice {
         if (status != 0 || driverFeatures != 0) {
             return "the device is in use: it must be new or reset";
         }
-        int bits = saved.status();
-        boolean isBroken = (bits & STATUS_DEVICE_NEEDS_RESET) != 0;
-        boolean hasFeatures = (bits & STATUS_FEATURES_OK) != 0;
-        boolean isStarted = (bits & STATUS_DRIVER_OK) != 0;
-        if ((bits & ~(DRIVER_STATUS_BITS | STATUS_DEVICE_NEEDS_RESET)) != 0
-                || (isStarted && !hasFeatures)
-                || isBroken == saved.brokenReason().isEmpty()) {
-            return "status 0x%x".formatted(bits);
+        String problem = saved.problem(format(), queues.length, queueSizeMax);
+        if (problem != null) {
+            return problem;
         }
-        if (hasFeatures && !areAcceptable(saved.driverFeatures())) {
+        if ((saved.status() & STATUS_FEATURES_OK) != 0 && !areAcceptable(saved.driverFeatures())) {
             return "negotiated features 0x%x".formatted(saved.driverFeatures());
-        }
-        if (saved.configGeneration() < 0 || saved.configGeneration() > 0xff) {
-            return "config generation %d".formatted(saved.configGeneration());
-        }
-        if (saved.queues().size() != queues.length) {
-            return "%d queues".formatted(saved.queues().size());
-        }
-        for (int i = 0; i < queues.length; i++) {
-            DeviceState.Queue q = saved.queues().get(i);
-            boolean isRinging = q.ring().state() != DeviceQueue.State.STOPPED;
-            boolean isPossible =
-                    format().isSize(q.size(), queueSizeMax)
-                            && q.ring().isPossible(q.size())
-                            && (!q.isEnabled()
-                                    || (hasFeatures
-                                            && format().isLayout(
-                                                            q.size(),
-                                                            q.desc(),
-                                                            q.driver(),
-                                                            q.device())))
-                            && (!isRinging || (q.isEnabled() && isStarted))
-                            && (isRinging || !q.isEnabled() || !isStarted || isBroken);
-            if (!isPossible) {
-                return "queue %d is in no possible state".formatted(i);
-            }
         }
         return null;
     }
@@ -630,23 +542,15 @@ public final class VirtioDevice {
         configGeneration = saved.configGeneration();
         configChanged = saved.hasConfigChanged();
         brokenReason = saved.brokenReason().isEmpty() ? null : saved.brokenReason();
-        rings = ringsOf(format());
         for (int i = 0; i < queues.length; i++) {
-            DeviceState.Queue from = saved.queues().get(i);
-            QueueConfig q = queues[i];
-            q.size = from.size();
-            q.enabled = from.isEnabled();
-            q.wasReset = from.wasReset();
-            q.desc = from.desc();
-            q.driver = from.driver();
-            q.device = from.device();
-            if (from.ring().state() != DeviceQueue.State.STOPPED) {
-                startRing(i);
-                rings[i].restore(from.ring());
-            }
+            queues[i].restore(
+                    saved.queues().get(i),
+                    format(),
+                    hasNegotiated(F_INDIRECT_DESC),
+                    hasNegotiated(F_EVENT_IDX));
         }
         if ((status & STATUS_DRIVER_OK) != 0) {
-            type.start(driverFeatures, this);
+            startWork();
         }
     }
 
@@ -659,7 +563,7 @@ public final class VirtioDevice {
 
     /** Queue {@code q}, which is running if the driver has enabled it. */
     public DeviceQueue queue(int q) {
-        return rings[q];
+        return queues[q].ring();
     }
 
     /**
@@ -685,9 +589,6 @@ public final class VirtioDevice {
      * does not start the wait anew; say false in between when something has moved.
      */
     public void waitsForMemory(boolean waits) {
-        waitsForMemory = waits && isRunning();
-        if (!waitsForMemory) {
-            hasWaitStart = false;
-        }
+        memoryWait.waits(waits && isRunning());
     }
 }

@@ -22,7 +22,7 @@ import org.junit.jupiter.api.Test;
  * What is left to who is attached to nothing, when the rule changes and when the IOMMU is reset.
  */
 class BypassTest {
-    private final Machine m = new Machine(Machine.STRICT.withBypassAtStart(true));
+    private final Machine m = new Machine(Machine.STRICT.toBuilder().bypassAtStart(true).build());
     private final Endpoint one = m.plug(1);
     private final Dma dma = m.dma(one);
 

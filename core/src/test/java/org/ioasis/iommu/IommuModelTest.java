@@ -204,18 +204,14 @@ class IommuModelTest {
         SplittableRandom random = new SplittableRandom(seed);
         Machine m =
                 new Machine(
-                        new IommuOptions(
-                                granule,
-                                0,
-                                -1L,
-                                1,
-                                DOMAINS,
-                                false,
-                                byEndpoint,
-                                false,
-                                ENDPOINTS,
-                                DOMAIN_LIMIT,
-                                MAPPING_LIMIT));
+                        Machine.strict()
+                                .pageSizeMask(granule)
+                                .domainRange(1, DOMAINS)
+                                .detachByEndpoint(byEndpoint)
+                                .endpointLimit(ENDPOINTS)
+                                .domainLimit(DOMAIN_LIMIT)
+                                .mappingLimit(MAPPING_LIMIT)
+                                .build());
         Dma[] dmas = new Dma[ENDPOINTS + 1];
         for (int i = 1; i <= ENDPOINTS; i++) {
             dmas[i] = m.dma(m.plug(i));

@@ -190,8 +190,12 @@ class IommuTest {
     void attachOutsideTheDomainRangeIsRange() {
         Machine narrow =
                 new Machine(
-                        new IommuOptions(
-                                0x1000, 0, -1L, 5, 0x80000001, false, false, false, 4, 4, 4));
+                        Machine.strict()
+                                .domainRange(5, 0x80000001)
+                                .endpointLimit(4)
+                                .domainLimit(4)
+                                .mappingLimit(4)
+                                .build());
         narrow.plug(1);
         String before = narrow.digest();
 
@@ -283,7 +287,13 @@ class IommuTest {
     @DisplayName("D-26: no common page size")
     void attachWithoutACommonPageSizeIsUnsupp() {
         Machine big =
-                new Machine(new IommuOptions(0x11000, 0, -1L, 0, -1, false, false, false, 4, 4, 4));
+                new Machine(
+                        Machine.strict()
+                                .pageSizeMask(0x11000)
+                                .endpointLimit(4)
+                                .domainLimit(4)
+                                .mappingLimit(4)
+                                .build());
         big.iommu.plug(1, properties(0x1000, 0, -1L));
         big.iommu.plug(2, properties(0x10000, 0, -1L));
         big.iommu.plug(3, properties(0x2000, 0, -1L));
@@ -303,7 +313,13 @@ class IommuTest {
     @DisplayName("D-25, D-26: the granule stands while there are mappings")
     void theGranuleOfLiveMappingsStands() {
         Machine big =
-                new Machine(new IommuOptions(0x11000, 0, -1L, 0, -1, false, false, false, 4, 4, 4));
+                new Machine(
+                        Machine.strict()
+                                .pageSizeMask(0x11000)
+                                .endpointLimit(4)
+                                .domainLimit(4)
+                                .mappingLimit(4)
+                                .build());
         big.iommu.plug(1, properties(0, 0, -1L));
         big.iommu.plug(2, properties(0x10000, 0, -1L));
         big.iommu.plug(3, properties(0, 0, -1L));
@@ -404,8 +420,7 @@ class IommuTest {
         m.attach(1, 8);
         refused(Status.UNSUPP, () -> m.attach(11, 8));
 
-        Machine lenient =
-                new Machine(new IommuOptions(0x1000, 0, -1L, 0, -1, false, false, true, 16, 8, 64));
+        Machine lenient = new Machine(Machine.strict().identityBesideNone(true).build());
         lenient.iommu.plug(11, reserving(0x8000, 0x8fff, Kind.IDENTITY));
         lenient.plug(1);
         lenient.attach(11, 7);
@@ -452,8 +467,7 @@ class IommuTest {
     }
 
     private static Machine quirk(boolean byEndpoint) {
-        return new Machine(
-                new IommuOptions(0x1000, 0, -1L, 0, -1, false, byEndpoint, false, 16, 8, 64));
+        return new Machine(Machine.strict().detachByEndpoint(byEndpoint).build());
     }
 
     @Test
@@ -606,8 +620,12 @@ class IommuTest {
     void mapOutsideTheInputRangeIsRange() {
         Machine narrow =
                 new Machine(
-                        new IommuOptions(
-                                0x1000, 0x10000, 0xffffffffL, 0, -1, false, false, false, 4, 4, 4));
+                        Machine.strict()
+                                .inputRange(0x10000, 0xffffffffL)
+                                .endpointLimit(4)
+                                .domainLimit(4)
+                                .mappingLimit(4)
+                                .build());
         narrow.plug(1);
         narrow.attach(1, 7);
         String before = narrow.digest();
@@ -709,18 +727,12 @@ class IommuTest {
         // Reserved and mapped lie outside or inside the input range, as the case needs.
         Machine t5 =
                 new Machine(
-                        new IommuOptions(
-                                0x1000,
-                                0,
-                                0xfffff,
-                                0,
-                                -1,
-                                false,
-                                false,
-                                false,
-                                4,
-                                4,
-                                quota ? 1 : 8));
+                        Machine.strict()
+                                .inputRange(0, 0xfffff)
+                                .endpointLimit(4)
+                                .domainLimit(4)
+                                .mappingLimit(quota ? 1 : 8)
+                                .build());
         t5.iommu.plug(1, reserving(0x10000, 0x10fff, Kind.RESERVED));
         t5.plug(2);
         t5.attach(1, 7);
@@ -876,7 +888,14 @@ class IommuTest {
     void optionsThatMakeNoSenseAreRefused() {
         assertThatThrownBy(() -> Machine.granule(0)).isInstanceOf(IllegalArgumentException.class);
         assertThatThrownBy(() -> properties(0, 1, 0)).isInstanceOf(IllegalArgumentException.class);
-        assertThatThrownBy(() -> new IommuOptions(1, 0, -1L, -1, 0, false, false, false, 1, 1, 1))
+        assertThatThrownBy(() ->
+                        Machine.strict()
+                                .pageSizeMask(1)
+                                .domainRange(-1, 0)
+                                .endpointLimit(1)
+                                .domainLimit(1)
+                                .mappingLimit(1)
+                                .build())
                 .isInstanceOf(IllegalArgumentException.class);
     }
 

@@ -42,7 +42,7 @@ class LookCostTest {
     private final Counted tables = new Counted();
     private final Guards guards = new Guards(() -> 0, lease -> {});
     private final IommuOptions options =
-            new IommuOptions(PAGE, 0, -1L, 0, -1, false, false, false, 4, 4, MAPPINGS + 1);
+            Machine.strict().endpointLimit(4).domainLimit(4).mappingLimit(MAPPINGS + 1).build();
     private final Iommu iommu =
             new Iommu(
                     options,

@@ -35,8 +35,7 @@ final class Machine {
     static final long FOREVER = Long.MAX_VALUE / 2;
 
     /** 4 KiB granule, strict DETACH, no bypass, small limits. */
-    static final IommuOptions STRICT =
-            new IommuOptions(0x1000, 0, -1L, 0, -1, false, false, false, 16, 8, 64);
+    static final IommuOptions STRICT = strict().build();
 
     final HandClock clock = new HandClock();
     final List<PinnedLease> unrevocable = new ArrayList<>();
@@ -70,8 +69,18 @@ final class Machine {
         return (byte) (gpa * 31 + (gpa >>> 8) * 7 + (gpa >>> 16));
     }
 
+    /** {@link #STRICT}, to be changed. */
+    static IommuOptions.Builder strict() {
+        return IommuOptions.builder()
+                .bypassAtStart(false)
+                .detachByEndpoint(false)
+                .endpointLimit(16)
+                .domainLimit(8)
+                .mappingLimit(64);
+    }
+
     static IommuOptions granule(long granule) {
-        return new IommuOptions(granule, 0, -1L, 0, -1, false, false, false, 16, 8, 64);
+        return strict().pageSizeMask(granule).build();
     }
 
     Endpoint plug(int id) {

@@ -32,7 +32,11 @@ final class QuotaTest {
 
     private Iommu iommu(long endpointMappings, long endpointTables) {
         IommuOptions options =
-                Machine.STRICT.withLimits(pool.quotaBytes(), endpointMappings, endpointTables);
+                Machine.STRICT.toBuilder()
+                        .tableLimit(pool.quotaBytes())
+                        .endpointMappingLimit(endpointMappings)
+                        .endpointTableLimit(endpointTables)
+                        .build();
         Iommu iommu =
                 new Iommu(
                         options,
@@ -190,12 +194,27 @@ final class QuotaTest {
     @Test
     void limitsThatNothingFitsInAreRefused() {
         assertThatIllegalArgumentException()
-                .isThrownBy(() -> Machine.STRICT.withLimits(4096, 1, ALL))
+                .isThrownBy(() ->
+                        Machine.STRICT.toBuilder()
+                                .tableLimit(4096)
+                                .endpointMappingLimit(1)
+                                .endpointTableLimit(ALL)
+                                .build())
                 .withMessageContaining("65536");
         assertThatIllegalArgumentException()
-                .isThrownBy(() -> Machine.STRICT.withLimits(ALL, 1, 65535))
+                .isThrownBy(() ->
+                        Machine.STRICT.toBuilder()
+                                .tableLimit(ALL)
+                                .endpointMappingLimit(1)
+                                .endpointTableLimit(65535)
+                                .build())
                 .withMessageContaining("65536");
         assertThatIllegalArgumentException()
-                .isThrownBy(() -> Machine.STRICT.withLimits(ALL, 0, ALL));
+                .isThrownBy(() ->
+                        Machine.STRICT.toBuilder()
+                                .tableLimit(ALL)
+                                .endpointMappingLimit(0)
+                                .endpointTableLimit(ALL)
+                                .build());
     }
 }

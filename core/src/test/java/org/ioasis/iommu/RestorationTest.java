@@ -20,18 +20,13 @@ final class RestorationTest {
 
     /** Pages of two sizes. */
     private static final IommuOptions OPTIONS =
-            new IommuOptions(
-                    PAGE | LARGE,
-                    PAGE,
-                    0xffff_ffffL,
-                    1,
-                    DOMAIN_LAST,
-                    false,
-                    false,
-                    false,
-                    16,
-                    4,
-                    MAPPING_LIMIT);
+            Machine.strict()
+                    .pageSizeMask(PAGE | LARGE)
+                    .inputRange(PAGE, 0xffff_ffffL)
+                    .domainRange(1, DOMAIN_LAST)
+                    .domainLimit(4)
+                    .mappingLimit(MAPPING_LIMIT)
+                    .build();
 
     private final Machine m = new Machine(OPTIONS);
 
@@ -167,7 +162,13 @@ final class RestorationTest {
         assertThat(prepared(pages(1, 1, PAGE, 60), pages(2, 2, PAGE, 41)))
                 .isEqualTo("domain 0x2: more mappings than the limit of 100");
         // Each in a table of its own.
-        Machine small = new Machine(OPTIONS.withLimits(1 << 16, MAPPING_LIMIT, 1 << 16));
+        Machine small =
+                new Machine(
+                        OPTIONS.toBuilder()
+                                .tableLimit(1 << 16)
+                                .endpointMappingLimit(MAPPING_LIMIT)
+                                .endpointTableLimit(1 << 16)
+                                .build());
         small.plug(1);
         Restoration restoration = new Restoration(small.iommu);
         assertThat(restoration.prepare(List.of(pages(1, 1, 1 << 21, 20))))

@@ -80,6 +80,7 @@ class DeviceWorkTest implements Interrupts {
                     resume(job);
                 }
             }
+            afterSection.run();
         }
 
         void spends(long cost) {
@@ -126,33 +127,8 @@ class DeviceWorkTest implements Interrupts {
         public void writeConfig(int offset, int size, long value) {}
 
         @Override
-        public void start(long negotiated, VirtioDevice started) {
-            work.start(started, 2);
-        }
-
-        @Override
-        public void kick(int queue) {
-            work.now();
-        }
-
-        @Override
-        public void memoryChanged() {
-            work.memoryChanged();
-        }
-
-        @Override
-        public void tick() {
-            work.tick();
-        }
-
-        @Override
-        public void reset() {
-            work.reset();
-        }
-
-        @Override
-        public void resetQueue(int queue) {
-            work.resetQueue(queue);
+        public DeviceWork<?> work() {
+            return work;
         }
     }
 
@@ -166,6 +142,7 @@ class DeviceWorkTest implements Interrupts {
     private final MockDriver[] drivers = new MockDriver[2];
     private Function<Item, Step> script = job -> job.finish(0);
     private boolean comesBackAtOnce;
+    private Runnable afterSection = () -> {};
     private boolean refusesTasks;
     private int interrupts;
 
@@ -419,6 +396,22 @@ class DeviceWorkTest implements Interrupts {
     }
 
     @Test
+    void kicksDoNotMakeTheWaitOfAChainThatIsPutBackLonger() {
+        script = _ -> Step.PUT_BACK;
+        addAndKick(0, 1);
+        device.tick(0);
+        device.tick(VirtioDevice.ABSENT_LIMIT_NANOS - 1);
+
+        device.kick(0);
+        device.kick(0);
+
+        assertThat(advanced).as("looked at each time").hasSize(3);
+        assertThat(device.brokenReason()).isNull();
+        device.tick(VirtioDevice.ABSENT_LIMIT_NANOS);
+        assertThat(device.brokenReason()).isEqualTo(VirtioDevice.ABSENT_TOO_LONG);
+    }
+
+    @Test
     void jobThatIsBackAtOnceGoesOnInTheSameTurn() {
         comesBackAtOnce = true;
         script = job -> out.contains(job) ? job.finish(0) : Step.OUTSIDE;
@@ -480,6 +473,26 @@ class DeviceWorkTest implements Interrupts {
         assertThat(work.staleJobs()).isZero();
         assertThat(work.counters().dropped()).isEqualTo(1);
         assertThat(work.jobs).isEqualTo(JOBS);
+    }
+
+    @Test
+    void roomThatAStaleJobLeavesInTheMiddleOfATurnIsUsedInTheNext() {
+        script = _ -> Step.OUTSIDE;
+        addAndKick(0, JOBS - 1);
+        device.resetQueue(0);
+        Item stale = out.remove();
+        afterSection =
+                () -> {
+                    afterSection = () -> {};
+                    work.resume(stale);
+                };
+        advanced.clear();
+
+        addAndKick(1, 2);
+
+        assertThat(advanced).as("there was one job left").hasSize(1);
+        runLoop();
+        assertThat(advanced).hasSize(2);
     }
 
     @Test

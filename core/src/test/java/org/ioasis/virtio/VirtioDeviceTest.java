@@ -33,6 +33,7 @@ class VirtioDeviceTest {
     /** A device type that does nothing and writes down what it is told. */
     private static final class Recorder implements DeviceType {
         final List<String> calls = new ArrayList<>();
+        final IdleWork work = new IdleWork(2, queue -> calls.add("kick " + queue));
         long features = TYPE_FEATURE;
         long config = 0x8877665544332211L;
 
@@ -73,18 +74,13 @@ class VirtioDeviceTest {
         }
 
         @Override
+        public DeviceWork<?> work() {
+            return work;
+        }
+
+        @Override
         public void start(long negotiated, VirtioDevice device) {
             calls.add("start " + Long.toHexString(negotiated));
-        }
-
-        @Override
-        public void kick(int queue) {
-            calls.add("kick " + queue);
-        }
-
-        @Override
-        public void memoryChanged() {
-            calls.add("memory");
         }
 
         @Override

@@ -33,9 +33,11 @@ import org.ioasis.kind.rng.Rng;
 import org.ioasis.kind.rng.RngOptions;
 import org.ioasis.live.MachineView;
 import org.ioasis.loop.IdlePolicy;
+import org.ioasis.machine.DevicePlace;
 import org.ioasis.machine.Machine;
 import org.ioasis.memory.Access;
 import org.ioasis.topology.Viot;
+import org.ioasis.virtio.blk.BlkSettings;
 import org.ioasis.virtio.iommu.RequestType;
 import org.ioasis.virtio.rogue.Aim;
 import org.ioasis.virtio.rogue.Tally;
@@ -93,10 +95,8 @@ class RogueGuestTest {
                         machine.add(
                                 machine.iommus().getFirst(),
                                 new RngOptions(
-                                        "rng",
-                                        workspace.file("disk5.sock"),
-                                        ENDPOINT,
-                                        Machine.X86_ENDPOINT,
+                                        DevicePlace.of(
+                                                "rng", workspace.file("disk5.sock"), ENDPOINT),
                                         true));
                 machine.start();
                 try (QemuProcess qemu =
@@ -145,7 +145,10 @@ class RogueGuestTest {
         Path socket = workspace.file("disk" + slot + ".sock");
         return machine.add(
                 machine.iommus().getFirst(),
-                DiskOptions.of(name, file, isWritable, socket, Viot.bdf(0, slot, 0)));
+                DiskOptions.builder(DevicePlace.of(name, socket, Viot.bdf(0, slot, 0)), file)
+                        .writable(isWritable)
+                        .settings(BlkSettings.builder().serial(name).build())
+                        .build());
     }
 
     private static QemuCommand command(GuestKit kit, Workspace workspace) throws IOException {
@@ -173,17 +176,11 @@ class RogueGuestTest {
                 "console=ttyS0 quiet panic=-1 printk.devkmsg=on printk.time=1 rdinit=/rogue-init"
                         + " memmap=16M$0x10000000 ioasis.modules="
                         + String.join(",", initramfs.modules());
-        return new QemuCommand(
-                kit.qemu(),
-                Accel.TCG,
-                512,
-                1,
-                kit.kernel().image(),
-                initramfs.file(),
-                commandLine,
-                List.of(viot),
-                functions,
-                QemuCommand.Extras.NONE);
+        return QemuCommand.builder(kit.qemu(), Accel.TCG, kit.kernel().image(), initramfs.file())
+                .commandLine(commandLine)
+                .acpiTables(List.of(viot))
+                .functions(functions)
+                .build();
     }
 
     private static void assertIsTranslated(Machine machine, Rng rogue, Disk target) {

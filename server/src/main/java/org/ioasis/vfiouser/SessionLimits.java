@@ -16,9 +16,9 @@ public record SessionLimits(int regions, long bytes, int outputBytes) {
     public static final SessionLimits DEFAULT =
             new SessionLimits(GuestMemory.REGION_LIMIT, 1L << 44, 64 << 10);
 
-    /** These with another limit of regions. */
-    public SessionLimits withRegions(int limit) {
-        return new SessionLimits(limit, bytes, outputBytes);
+    /** The usual limits with another one of regions. */
+    public static SessionLimits ofRegions(int limit) {
+        return new SessionLimits(limit, DEFAULT.bytes, DEFAULT.outputBytes);
     }
 
     public SessionLimits {

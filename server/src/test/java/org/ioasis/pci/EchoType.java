@@ -6,25 +6,21 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import org.ioasis.memory.Outcome;
 import org.ioasis.virtio.DeviceType;
-import org.ioasis.virtio.VirtioDevice;
+import org.ioasis.virtio.DeviceWork;
+import org.ioasis.virtio.Job;
+import org.ioasis.virtio.Step;
 import org.ioasis.virtqueue.Chain;
-import org.ioasis.virtqueue.DeviceQueue;
-import org.ioasis.virtqueue.Pop;
-import org.jspecify.annotations.Nullable;
 
 /** A device with two queues that writes into each chain what it reads from it, plus one. */
 public final class EchoType implements DeviceType {
     static final int CONFIG_SIZE = 12;
 
     private final MemorySegment config = Arena.ofAuto().allocate(CONFIG_SIZE);
-    private final MemorySegment bounce = Arena.ofAuto().allocate(64);
-    private final Chain chain = new Chain(8);
-    private @Nullable VirtioDevice device;
+    private final EchoWork work = new EchoWork();
     int resets;
     int queueResets;
     int systemResets;
     int kicks;
-    int memoryChanges;
 
     @Override
     public int id() {
@@ -68,46 +64,8 @@ public final class EchoType implements DeviceType {
     }
 
     @Override
-    public void start(long negotiated, VirtioDevice started) {
-        device = started;
-    }
-
-    @Override
-    public void kick(int index) {
-        kicks++;
-        VirtioDevice running = device;
-        if (running == null) {
-            return;
-        }
-        DeviceQueue queue = running.queue(index);
-        boolean interrupt = false;
-        running.dma().enter();
-        try {
-            while (queue.pop(chain) == Pop.GOT) {
-                long n = Math.min(chain.readableLength(), chain.writableLength());
-                if (chain.copyIn(0, bounce, 0, n) == Outcome.OK) {
-                    for (long i = 0; i < n; i++) {
-                        byte b = bounce.get(ValueLayout.JAVA_BYTE, i);
-                        bounce.set(ValueLayout.JAVA_BYTE, i, (byte) (b + 1));
-                    }
-                    n = chain.copyOut(0, bounce, 0, n) == Outcome.OK ? n : 0;
-                }
-                queue.push(chain, n);
-            }
-            queue.publish();
-            interrupt = queue.shouldInterrupt();
-        } finally {
-            running.dma().leave();
-        }
-        if (interrupt) {
-            running.interrupt(index);
-        }
-    }
-
-    @Override
-    public void memoryChanged() {
-        memoryChanges++;
-        kick(0);
+    public DeviceWork<?> work() {
+        return work;
     }
 
     @Override
@@ -118,13 +76,64 @@ public final class EchoType implements DeviceType {
     @Override
     public void reset() {
         resets++;
-        device = null;
     }
 
     @Override
     public void systemReset() {
         systemResets++;
-        device = null;
         config.fill((byte) 0);
+    }
+
+    private static final class Echo extends Job<Echo> {
+        Echo() {
+            super(8);
+        }
+
+        @Override
+        protected void begin() {}
+    }
+
+    private final class EchoWork extends DeviceWork<Echo> {
+        private final MemorySegment bounce = Arena.ofAuto().allocate(64);
+        private final Echo echo = new Echo();
+
+        EchoWork() {
+            super(2, Runnable::run);
+        }
+
+        @Override
+        protected void kicked(int queue) {
+            kicks++;
+        }
+
+        @Override
+        protected Echo room(int queue) {
+            return echo;
+        }
+
+        @Override
+        protected void release(Echo job) {}
+
+        @Override
+        protected Step advance(Echo job) {
+            Chain chain = job.chain();
+            long n = Math.min(chain.readableLength(), chain.writableLength());
+            Outcome outcome = chain.copyIn(0, bounce, 0, n);
+            if (outcome == Outcome.OK) {
+                for (long i = 0; i < n; i++) {
+                    byte b = bounce.get(ValueLayout.JAVA_BYTE, i);
+                    bounce.set(ValueLayout.JAVA_BYTE, i, (byte) (b + 1));
+                }
+                outcome = chain.copyOut(0, bounce, 0, n);
+            }
+            return switch (outcome) {
+                case OK -> job.finish(n);
+                case ABSENT -> Step.PUT_BACK;
+                case FAULT, REFUSED -> job.finish(0);
+            };
+        }
+
+        @Override
+        protected void outside() {}
     }
 }

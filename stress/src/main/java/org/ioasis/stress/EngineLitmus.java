@@ -43,7 +43,7 @@ public abstract class EngineLitmus {
     private static final long LAST = 0x5fff;
     private static final long RAM = 0x10_0000;
     private static final MemorySegment PAGE = MemorySegment.ofArray(new long[512]);
-    private static final IommuOptions OPTIONS = IommuOptions.DEFAULT.withBypassAtStart(false);
+    private static final IommuOptions OPTIONS = IommuOptions.builder().bypassAtStart(false).build();
 
     private static final VarHandle ANSWERED;
     private static final VarHandle HEARD;

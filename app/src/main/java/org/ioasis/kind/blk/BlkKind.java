@@ -7,6 +7,7 @@ import java.util.List;
 import java.util.function.Consumer;
 import org.ioasis.machine.DeviceKeys;
 import org.ioasis.machine.DeviceKind;
+import org.ioasis.machine.DevicePlace;
 import org.ioasis.spec.VirtioBlk;
 import org.ioasis.virtio.blk.BlkBlocks;
 import org.ioasis.virtio.blk.BlkErasing;
@@ -51,7 +52,7 @@ public final class BlkKind implements DeviceKind {
     }
 
     private static BlkSettings settings(DeviceKeys keys) {
-        BlkSettings usual = BlkSettings.of("");
+        BlkSettings usual = BlkSettings.builder().build();
         int queueSize = (int) keys.integer("queue_size", 4, 1024, usual.queueSizeMax());
         if (Integer.bitCount(queueSize) != 1) {
             keys.problem("queue_size", "must be a power of two, not " + queueSize);
@@ -59,16 +60,20 @@ public final class BlkKind implements DeviceKind {
         }
         int segMax = (int) keys.integer("seg_max", 1, queueSize - 2, queueSize - 2);
         int sizeMax = (int) keys.integer("size_max", 4096, Integer.MAX_VALUE, usual.sizeMax());
-        return new BlkSettings(
-                usual.serial(),
-                (int) keys.integer("num_queues", 1, BlkSettings.QUEUE_LIMIT, usual.queueCount()),
-                queueSize,
-                usual.requestLimit(),
-                usual.chunkBytes(),
-                segMax,
-                sizeMax,
-                blocks(keys),
-                keys.bool("discard", true) ? usual.erasing() : BlkErasing.NO_DISCARD);
+        return usual.toBuilder()
+                .queueCount(
+                        (int)
+                                keys.integer(
+                                        "num_queues",
+                                        1,
+                                        BlkSettings.QUEUE_LIMIT,
+                                        usual.queueCount()))
+                .queueSizeMax(queueSize)
+                .segMax(segMax)
+                .sizeMax(sizeMax)
+                .blocks(blocks(keys))
+                .erasing(keys.bool("discard", true) ? usual.erasing() : BlkErasing.NO_DISCARD)
+                .build();
     }
 
     private static BlkBlocks blocks(DeviceKeys keys) {
@@ -124,16 +129,12 @@ public final class BlkKind implements DeviceKind {
         }
 
         @Override
-        public DiskOptions at(Place place) {
-            return new DiskOptions(
-                    place.name(),
-                    file,
-                    isWritable,
-                    isLocked,
-                    place.socket(),
-                    place.endpoint(),
-                    place.properties(),
-                    settings.withSerial(serialFor(place.name())));
+        public DiskOptions at(DevicePlace place) {
+            return DiskOptions.builder(place, file)
+                    .writable(isWritable)
+                    .locked(isLocked)
+                    .settings(settings.toBuilder().serial(serialFor(place.name())).build())
+                    .build();
         }
 
         /** What was chosen, or the name as far as it fits; empty where neither is possible. */

@@ -3,10 +3,9 @@ package org.ioasis.kind.blk;
 
 import java.io.IOException;
 import java.nio.file.Path;
-import org.ioasis.iommu.EndpointProperties;
 import org.ioasis.machine.DeviceOptions;
+import org.ioasis.machine.DevicePlace;
 import org.ioasis.machine.DevicePort;
-import org.ioasis.machine.Machine;
 import org.ioasis.pci.VirtioPciFunction;
 import org.ioasis.spec.Pci;
 import org.ioasis.virtio.blk.BlkSettings;
@@ -23,29 +22,8 @@ import org.ioasis.virtio.blk.VirtioBlk;
  *     back to the host
  */
 public record DiskOptions(
-        String name,
-        Path file,
-        boolean isWritable,
-        boolean isLocked,
-        Path socket,
-        int endpoint,
-        EndpointProperties properties,
-        BlkSettings settings)
+        DevicePlace place, Path file, boolean isWritable, boolean isLocked, BlkSettings settings)
         implements DeviceOptions<Disk> {
-
-    /** A disk of an x86 VMM with the usual settings, whose name is its serial number. */
-    public static DiskOptions of(
-            String name, Path file, boolean isWritable, Path socket, int endpoint) {
-        return new DiskOptions(
-                name,
-                file,
-                isWritable,
-                true,
-                socket,
-                endpoint,
-                Machine.X86_ENDPOINT,
-                BlkSettings.of(name));
-    }
 
     @Override
     public Disk build(DevicePort port) throws IOException {
@@ -54,13 +32,61 @@ public record DiskOptions(
         try {
             VirtioBlk blk = new VirtioBlk(store, settings, port.io(), port.tasks());
             VirtioPciFunction function = port.function(blk, Pci.CLASS_STORAGE_SCSI);
-            Disk disk = new Disk(name, port.endpoint(), blk, store, function, port.serve(function));
+            Disk disk =
+                    new Disk(
+                            place.name(),
+                            port.endpoint(),
+                            blk,
+                            store,
+                            function,
+                            port.serve(function));
             isBuilt = true;
             return disk;
         } finally {
             if (!isBuilt) {
                 store.close();
             }
+        }
+    }
+
+    /**
+     * Options one by one, beginning with a disk that is written to and locked, and has no serial
+     * number.
+     */
+    public static Builder builder(DevicePlace place, Path file) {
+        return new Builder(place, file);
+    }
+
+    /** Options one by one. One thread. */
+    public static final class Builder {
+        private final DevicePlace place;
+        private final Path file;
+        private boolean isWritable = true;
+        private boolean isLocked = true;
+        private BlkSettings settings = BlkSettings.builder().build();
+
+        private Builder(DevicePlace place, Path file) {
+            this.place = place;
+            this.file = file;
+        }
+
+        public Builder writable(boolean value) {
+            isWritable = value;
+            return this;
+        }
+
+        public Builder locked(boolean value) {
+            isLocked = value;
+            return this;
+        }
+
+        public Builder settings(BlkSettings value) {
+            settings = value;
+            return this;
+        }
+
+        public DiskOptions build() {
+            return new DiskOptions(place, file, isWritable, isLocked, settings);
         }
     }
 }

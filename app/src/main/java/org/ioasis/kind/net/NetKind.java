@@ -7,6 +7,7 @@ import java.util.function.Consumer;
 import java.util.regex.Pattern;
 import org.ioasis.machine.DeviceKeys;
 import org.ioasis.machine.DeviceKind;
+import org.ioasis.machine.DevicePlace;
 import org.ioasis.virtio.net.NetSettings;
 import org.jspecify.annotations.Nullable;
 
@@ -70,15 +71,9 @@ public final class NetKind implements DeviceKind {
         public void check(Consumer<String> problem) {}
 
         @Override
-        public NicOptions at(Place place) {
+        public NicOptions at(DevicePlace place) {
             long address = mac >= 0 ? mac : LOCAL_MAC | (place.endpoint() & ENDPOINT_BITS);
-            return new NicOptions(
-                    place.name(),
-                    place.socket(),
-                    place.endpoint(),
-                    place.properties(),
-                    stream,
-                    new NetSettings(address, mtu));
+            return new NicOptions(place, stream, new NetSettings(address, mtu));
         }
     }
 }

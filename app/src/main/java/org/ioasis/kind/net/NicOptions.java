@@ -3,8 +3,8 @@ package org.ioasis.kind.net;
 
 import java.io.IOException;
 import java.nio.file.Path;
-import org.ioasis.iommu.EndpointProperties;
 import org.ioasis.machine.DeviceOptions;
+import org.ioasis.machine.DevicePlace;
 import org.ioasis.machine.DevicePort;
 import org.ioasis.pci.VirtioPciFunction;
 import org.ioasis.spec.Pci;
@@ -18,13 +18,7 @@ import org.ioasis.virtio.net.VirtioNet;
  * @param stream socket of who carries its frames: passt, or a QEMU's {@code -netdev stream}
  * @param settings what the guest sees of it
  */
-public record NicOptions(
-        String name,
-        Path socket,
-        int endpoint,
-        EndpointProperties properties,
-        Path stream,
-        NetSettings settings)
+public record NicOptions(DevicePlace place, Path stream, NetSettings settings)
         implements DeviceOptions<Nic> {
 
     @Override
@@ -34,7 +28,14 @@ public record NicOptions(
         try {
             VirtioNet net = new VirtioNet(settings, link, port.tasks());
             VirtioPciFunction function = port.function(net, Pci.CLASS_NETWORK_ETHERNET);
-            Nic nic = new Nic(name, port.endpoint(), net, link, function, port.serve(function));
+            Nic nic =
+                    new Nic(
+                            place.name(),
+                            port.endpoint(),
+                            net,
+                            link,
+                            function,
+                            port.serve(function));
             link.begin(port.loop(), net);
             isBuilt = true;
             return nic;

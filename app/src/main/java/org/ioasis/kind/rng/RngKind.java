@@ -5,6 +5,7 @@ import java.util.List;
 import java.util.function.Consumer;
 import org.ioasis.machine.DeviceKeys;
 import org.ioasis.machine.DeviceKind;
+import org.ioasis.machine.DevicePlace;
 
 /** Entropy devices. */
 public final class RngKind implements DeviceKind {
@@ -40,9 +41,8 @@ public final class RngKind implements DeviceKind {
         public void check(Consumer<String> problem) {}
 
         @Override
-        public RngOptions at(Place place) {
-            return new RngOptions(
-                    place.name(), place.socket(), place.endpoint(), place.properties(), isRogue);
+        public RngOptions at(DevicePlace place) {
+            return new RngOptions(place, isRogue);
         }
     }
 }

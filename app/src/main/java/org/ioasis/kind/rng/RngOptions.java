@@ -2,11 +2,10 @@
 package org.ioasis.kind.rng;
 
 import java.io.IOException;
-import java.nio.file.Path;
 import java.security.SecureRandom;
 import java.util.Optional;
-import org.ioasis.iommu.EndpointProperties;
 import org.ioasis.machine.DeviceOptions;
+import org.ioasis.machine.DevicePlace;
 import org.ioasis.machine.DevicePort;
 import org.ioasis.pci.VirtioPciFunction;
 import org.ioasis.spec.Pci;
@@ -18,9 +17,7 @@ import org.ioasis.virtio.rogue.Rogue;
  *
  * @param isRogue it can be made to issue accesses that its driver never asked for
  */
-public record RngOptions(
-        String name, Path socket, int endpoint, EndpointProperties properties, boolean isRogue)
-        implements DeviceOptions<Rng> {
+public record RngOptions(DevicePlace place, boolean isRogue) implements DeviceOptions<Rng> {
 
     @Override
     public Rng build(DevicePort port) throws IOException {
@@ -28,6 +25,6 @@ public record RngOptions(
         VirtioPciFunction function = port.function(rng, Pci.CLASS_OTHER);
         Optional<Rogue> rogue =
                 isRogue ? Optional.of(new Rogue(port.dma(), port.tasks())) : Optional.empty();
-        return new Rng(name, port.endpoint(), rng, function, port.serve(function), rogue);
+        return new Rng(place.name(), port.endpoint(), rng, function, port.serve(function), rogue);
     }
 }

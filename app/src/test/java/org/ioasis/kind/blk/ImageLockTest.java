@@ -9,6 +9,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import org.ioasis.iommu.IommuOptions;
 import org.ioasis.loop.IdlePolicy;
+import org.ioasis.machine.DevicePlace;
 import org.ioasis.machine.Machine;
 import org.ioasis.sys.LockedFile;
 import org.ioasis.virtio.blk.BlkErasing;
@@ -38,15 +39,13 @@ class ImageLockTest {
     }
 
     private DiskOptions disk(int endpoint, boolean isWritable, boolean isLocked) {
-        return new DiskOptions(
-                "disk" + endpoint,
-                image,
-                isWritable,
-                isLocked,
-                folder.resolve("disk" + endpoint + ".sock"),
-                endpoint,
-                Machine.X86_ENDPOINT,
-                BlkSettings.of("").withErasing(BlkErasing.NO_DISCARD));
+        String name = "disk" + endpoint;
+        return DiskOptions.builder(
+                        DevicePlace.of(name, folder.resolve(name + ".sock"), endpoint), image)
+                .writable(isWritable)
+                .locked(isLocked)
+                .settings(BlkSettings.builder().erasing(BlkErasing.NO_DISCARD).build())
+                .build();
     }
 
     private Machine machine() throws IOException {

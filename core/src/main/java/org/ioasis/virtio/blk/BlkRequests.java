@@ -8,7 +8,6 @@ import static java.nio.ByteOrder.LITTLE_ENDIAN;
 import static org.ioasis.spec.VirtioBlk.F_BLK_SIZE;
 import static org.ioasis.spec.VirtioBlk.F_DISCARD;
 import static org.ioasis.spec.VirtioBlk.F_FLUSH;
-import static org.ioasis.spec.VirtioBlk.F_MQ;
 import static org.ioasis.spec.VirtioBlk.F_WRITE_ZEROES;
 import static org.ioasis.spec.VirtioBlk.ID_BYTES;
 import static org.ioasis.spec.VirtioBlk.REQ_HEADER_SIZE;
@@ -37,7 +36,6 @@ import org.ioasis.memory.Outcome;
 import org.ioasis.virtio.DeviceWork;
 import org.ioasis.virtio.JobList;
 import org.ioasis.virtio.Step;
-import org.ioasis.virtio.VirtioDevice;
 import org.ioasis.virtio.blk.Request.Phase;
 import org.jspecify.annotations.Nullable;
 
@@ -97,13 +95,12 @@ final class BlkRequests extends DeviceWork<Request> {
         return counts.read(counters());
     }
 
-    void start(long features, VirtioDevice device) {
+    /** What driver and device have agreed upon, before the work begins. */
+    void negotiated(long features) {
         negotiated = features;
         blockIo.writeThrough((features & F_FLUSH) == 0);
         // Who has not seen the block size goes by sectors (5.2.5).
         blockSectors = (features & F_BLK_SIZE) != 0 ? settings.blocks().sectors() : 1;
-        // All queues with MQ negotiated, one without (5.2.2).
-        start(device, (features & F_MQ) != 0 ? settings.queueCount() : 1);
     }
 
     @Override

@@ -2,6 +2,7 @@
 package org.ioasis.virtio.blk;
 
 import java.nio.charset.StandardCharsets;
+import java.util.OptionalInt;
 import org.ioasis.spec.VirtioBlk;
 import org.ioasis.virtqueue.RingFormat;
 
@@ -69,99 +70,10 @@ public record BlkSettings(
         }
     }
 
-    /** One queue, blocks of 512 bytes, and all the segments that the queue has room for. */
-    public BlkSettings(String serial, int queueSizeMax, int requestLimit, int chunkBytes) {
-        this(
-                serial,
-                1,
-                queueSizeMax,
-                requestLimit,
-                chunkBytes,
-                queueSizeMax - 2,
-                0,
-                BlkBlocks.OF_512,
-                BlkErasing.DEFAULT);
-    }
-
-    /** A queue of 256, and 64 requests with 256 KiB each. */
-    public static BlkSettings of(String serial) {
-        return new BlkSettings(serial, 256, 64, 256 << 10);
-    }
-
     /** The text can be a serial number. */
     public static boolean isSerial(String text) {
         return text.length() <= VirtioBlk.ID_BYTES
                 && StandardCharsets.US_ASCII.newEncoder().canEncode(text);
-    }
-
-    /** The same with this serial number. */
-    public BlkSettings withSerial(String other) {
-        return new BlkSettings(
-                other,
-                queueCount,
-                queueSizeMax,
-                requestLimit,
-                chunkBytes,
-                segMax,
-                sizeMax,
-                blocks,
-                erasing);
-    }
-
-    /** The same with so many queues. */
-    public BlkSettings withQueues(int count) {
-        return new BlkSettings(
-                serial,
-                count,
-                queueSizeMax,
-                requestLimit,
-                chunkBytes,
-                segMax,
-                sizeMax,
-                blocks,
-                erasing);
-    }
-
-    /** The same with these limits on the shape of requests. */
-    public BlkSettings withSegments(int segments, int bytes) {
-        return new BlkSettings(
-                serial,
-                queueCount,
-                queueSizeMax,
-                requestLimit,
-                chunkBytes,
-                segments,
-                bytes,
-                blocks,
-                erasing);
-    }
-
-    /** The same with these blocks. */
-    public BlkSettings withBlocks(BlkBlocks other) {
-        return new BlkSettings(
-                serial,
-                queueCount,
-                queueSizeMax,
-                requestLimit,
-                chunkBytes,
-                segMax,
-                sizeMax,
-                other,
-                erasing);
-    }
-
-    /** The same with these limits of discard and write zeroes. */
-    public BlkSettings withErasing(BlkErasing other) {
-        return new BlkSettings(
-                serial,
-                queueCount,
-                queueSizeMax,
-                requestLimit,
-                chunkBytes,
-                segMax,
-                sizeMax,
-                blocks,
-                other);
     }
 
     /** Sectors of a disk in {@code store}: whole blocks. */
@@ -176,5 +88,101 @@ public record BlkSettings(
 
     int zeroesSegments() {
         return Math.min(erasing.zeroesSegments(), chunkBytes / VirtioBlk.SEGMENT_SIZE);
+    }
+
+    /**
+     * Settings one by one, beginning with no serial number, one queue of 256, blocks of 512 bytes,
+     * and 64 requests with 256 KiB each.
+     */
+    public static Builder builder() {
+        return new Builder();
+    }
+
+    /** Settings one by one, beginning with these. */
+    public Builder toBuilder() {
+        return builder()
+                .serial(serial)
+                .queueCount(queueCount)
+                .queueSizeMax(queueSizeMax)
+                .requestLimit(requestLimit)
+                .chunkBytes(chunkBytes)
+                .segMax(segMax)
+                .sizeMax(sizeMax)
+                .blocks(blocks)
+                .erasing(erasing);
+    }
+
+    /** Settings one by one. One thread. */
+    public static final class Builder {
+        private String serial = "";
+        private int queueCount = 1;
+        private int queueSizeMax = 256;
+        private int requestLimit = 64;
+        private int chunkBytes = 256 << 10;
+        private OptionalInt segMax = OptionalInt.empty();
+        private int sizeMax;
+        private BlkBlocks blocks = BlkBlocks.OF_512;
+        private BlkErasing erasing = BlkErasing.DEFAULT;
+
+        private Builder() {}
+
+        public Builder serial(String value) {
+            serial = value;
+            return this;
+        }
+
+        public Builder queueCount(int value) {
+            queueCount = value;
+            return this;
+        }
+
+        public Builder queueSizeMax(int value) {
+            queueSizeMax = value;
+            return this;
+        }
+
+        public Builder requestLimit(int value) {
+            requestLimit = value;
+            return this;
+        }
+
+        public Builder chunkBytes(int value) {
+            chunkBytes = value;
+            return this;
+        }
+
+        /** All that a queue has room for unless it is called. */
+        public Builder segMax(int value) {
+            segMax = OptionalInt.of(value);
+            return this;
+        }
+
+        public Builder sizeMax(int value) {
+            sizeMax = value;
+            return this;
+        }
+
+        public Builder blocks(BlkBlocks value) {
+            blocks = value;
+            return this;
+        }
+
+        public Builder erasing(BlkErasing value) {
+            erasing = value;
+            return this;
+        }
+
+        public BlkSettings build() {
+            return new BlkSettings(
+                    serial,
+                    queueCount,
+                    queueSizeMax,
+                    requestLimit,
+                    chunkBytes,
+                    segMax.orElse(queueSizeMax - 2),
+                    sizeMax,
+                    blocks,
+                    erasing);
+        }
     }
 }

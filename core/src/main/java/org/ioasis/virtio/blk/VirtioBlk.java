@@ -2,10 +2,12 @@
 package org.ioasis.virtio.blk;
 
 import static org.ioasis.spec.VirtioBlk.CONFIG_SIZE;
+import static org.ioasis.spec.VirtioBlk.F_MQ;
 
 import java.util.concurrent.Executor;
 import org.ioasis.spec.Virtio;
 import org.ioasis.virtio.DeviceType;
+import org.ioasis.virtio.DeviceWork;
 import org.ioasis.virtio.VirtioDevice;
 
 /**
@@ -78,32 +80,18 @@ public final class VirtioBlk implements DeviceType {
     public void writeConfig(int offset, int size, long value) {}
 
     @Override
+    public DeviceWork<?> work() {
+        return work;
+    }
+
+    /** All queues with MQ negotiated, one without (5.2.2). */
+    @Override
+    public int activeQueues(long negotiated) {
+        return (negotiated & F_MQ) != 0 ? settings.queueCount() : 1;
+    }
+
+    @Override
     public void start(long negotiated, VirtioDevice device) {
-        work.start(negotiated, device);
-    }
-
-    @Override
-    public void kick(int queue) {
-        work.now();
-    }
-
-    @Override
-    public void memoryChanged() {
-        work.memoryChanged();
-    }
-
-    @Override
-    public void tick() {
-        work.tick();
-    }
-
-    @Override
-    public void reset() {
-        work.reset();
-    }
-
-    @Override
-    public void resetQueue(int queue) {
-        work.resetQueue(queue);
+        work.negotiated(negotiated);
     }
 }

@@ -5,6 +5,7 @@ import static org.ioasis.spec.VirtioIommu.TAIL_SIZE;
 import static org.ioasis.virtio.iommu.VirtioIommuDevice.PROPERTIES_SIZE;
 import static org.ioasis.virtio.iommu.Wire.LE32;
 
+import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import org.ioasis.iommu.Endpoint;
 import org.ioasis.iommu.Iommu;
@@ -21,7 +22,7 @@ final class AnswerWriter {
 
     private final Iommu iommu;
     private final MemorySegment answer =
-            MemorySegment.ofArray(new byte[PROPERTIES_SIZE + TAIL_SIZE]);
+            Arena.ofAuto().allocate(PROPERTIES_SIZE + TAIL_SIZE, Long.BYTES);
 
     AnswerWriter(Iommu iommu) {
         this.iommu = iommu;
@@ -37,7 +38,7 @@ final class AnswerWriter {
         if (slot.type == RequestType.PROBE) {
             // The tail follows probe_size bytes of properties; in a buffer too small for them it is
             // the end.
-            tail = (int) Math.min(slot.chain.writableLength() - TAIL_SIZE, PROPERTIES_SIZE);
+            tail = (int) Math.min(slot.chain().writableLength() - TAIL_SIZE, PROPERTIES_SIZE);
             Endpoint endpoint = iommu.endpoint(slot.endpoint);
             if (status == Status.OK && endpoint != null) {
                 PropertyList.write(endpoint.properties(), iommu.options(), answer, tail);
@@ -50,7 +51,7 @@ final class AnswerWriter {
         if (slot.truncatedTo >= 0) {
             length = Math.min(length, slot.truncatedTo);
         }
-        Outcome outcome = slot.chain.copyOut(0, answer, 0, length);
+        Outcome outcome = slot.chain().copyOut(0, answer, 0, length);
         return switch (outcome) {
             case OK -> length;
             case ABSENT -> ABSENT;

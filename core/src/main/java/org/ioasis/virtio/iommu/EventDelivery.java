@@ -2,6 +2,7 @@
 package org.ioasis.virtio.iommu;
 
 import static java.lang.foreign.ValueLayout.JAVA_BYTE;
+import static java.util.Objects.requireNonNull;
 import static org.ioasis.spec.VirtioIommu.*;
 import static org.ioasis.virtio.iommu.Wire.LE32;
 import static org.ioasis.virtio.iommu.Wire.LE64;
@@ -15,10 +16,7 @@ import org.ioasis.iommu.fault.FaultReason;
 import org.ioasis.memory.Access;
 import org.ioasis.memory.Count;
 import org.ioasis.memory.Outcome;
-import org.ioasis.virtio.VirtioDevice;
-import org.ioasis.virtqueue.Chain;
-import org.ioasis.virtqueue.DeviceQueue;
-import org.ioasis.virtqueue.Pop;
+import org.ioasis.virtio.Step;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -31,13 +29,11 @@ final class EventDelivery {
     private final Count smallBuffers = new Count();
     private final Count delivered = new Count();
     private final MemorySegment event = MemorySegment.ofArray(new byte[FAULT_SIZE]);
-    private final Chain chain = new Chain(VirtioIommuDevice.QUEUE_SIZE_MAX);
 
     private @Nullable IommuObserver observer;
     private @Nullable List<Fault> told;
     private boolean isDriverReady;
     private int kicks;
-    private boolean isAbsent;
 
     EventDelivery(FaultQueue faults, Injections injections) {
         this.faults = faults;
@@ -62,16 +58,6 @@ final class EventDelivery {
     void start() {
         isDriverReady = false;
         kicks = 0;
-    }
-
-    /** The queue is gone, or the device. */
-    void forget() {
-        isAbsent = false;
-    }
-
-    /** True while it waits for memory that is absent; renewed by the next try. */
-    boolean isAbsent() {
-        return isAbsent;
     }
 
     boolean isDriverReady() {
@@ -105,81 +91,44 @@ final class EventDelivery {
     }
 
     /**
-     * Gives waiting faults to the driver as far as it has put buffers there; the rest waits (P-07).
-     * Returns whether the queue could be used.
+     * True if there is a fault to tell and a driver that is ready for it. As far as there are
+     * buffers; the rest waits (P-07).
      */
-    boolean deliver(VirtioDevice running) {
+    boolean isDue() {
         if (!isDriverReady) {
-            return true;
-        }
-        DeviceQueue queue = running.queue(EVENTQ);
-        injections.dropEvents(faults);
-        if (faults.isEmpty() && queue.unpublished() == 0) {
-            return true;
-        }
-        Pop pop = Pop.GOT;
-        boolean isBufferAbsent = false;
-        Outcome published;
-        boolean interrupt;
-        running.dma().enter();
-        try {
-            while (pop == Pop.GOT && !isBufferAbsent && !faults.isEmpty()) {
-                pop = queue.pop(chain);
-                if (pop == Pop.EMPTY) {
-                    pop = queue.resumeKicks();
-                } else if (pop == Pop.GOT) {
-                    isBufferAbsent = !deliverInto(queue);
-                }
-            }
-            published = queue.publish();
-            interrupt = published == Outcome.OK && queue.shouldInterrupt();
-        } finally {
-            running.dma().leave();
-        }
-        if (interrupt) {
-            running.interrupt(EVENTQ);
-        }
-        tellOfEvents();
-        isAbsent = isBufferAbsent || pop == Pop.ABSENT || published == Outcome.ABSENT;
-        return pop != Pop.BROKEN && published != Outcome.FAULT && published != Outcome.REFUSED;
-    }
-
-    /**
-     * Writes the oldest fault into the buffer just popped. False if the buffer is absent and was
-     * put back.
-     */
-    private boolean deliverInto(DeviceQueue queue) {
-        if (chain.writableLength() < FAULT_SIZE) {
-            // Never spread over several buffers (D-64); an older, shorter format does not exist.
-            queue.push(chain, 0);
-            smallBuffers.increment();
-            return true;
-        }
-        Fault fault = faults.peek();
-        if (fault == null) {
-            queue.unpop();
-            return true;
-        }
-        encode(fault);
-        Outcome outcome = chain.copyOut(0, event, 0, FAULT_SIZE);
-        if (outcome == Outcome.ABSENT) {
-            queue.unpop();
             return false;
         }
-        if (outcome == Outcome.OK) {
-            if (!injections.doublesEvent()) {
-                faults.poll();
-            }
-            delivered.increment();
-            if (observer != null) {
-                noteEvent(fault);
-            }
-        }
-        queue.push(chain, outcome == Outcome.OK ? FAULT_SIZE : 0);
-        return true;
+        injections.dropEvents(faults);
+        return !faults.isEmpty();
     }
 
-    /** For {@link #tellOfEvents}: nobody is told inside of a guarded section. */
+    /** Writes the oldest fault into the buffer just taken. Inside a guarded section. */
+    Step fill(RequestSlot buffer) {
+        if (buffer.chain().writableLength() < FAULT_SIZE) {
+            // Never spread over several buffers (D-64); an older, shorter format does not exist.
+            smallBuffers.increment();
+            return buffer.finish(0);
+        }
+        Fault fault = requireNonNull(faults.peek());
+        encode(fault);
+        Outcome outcome = buffer.chain().copyOut(0, event, 0, FAULT_SIZE);
+        if (outcome == Outcome.ABSENT) {
+            return Step.PUT_BACK;
+        }
+        if (outcome != Outcome.OK) {
+            return buffer.finish(0);
+        }
+        if (!injections.doublesEvent()) {
+            faults.poll();
+        }
+        delivered.increment();
+        if (observer != null) {
+            noteEvent(fault);
+        }
+        return buffer.finish(FAULT_SIZE);
+    }
+
+    /** For {@link #tell}: nobody is told inside of a guarded section. */
     private void noteEvent(Fault fault) {
         List<Fault> events = told;
         if (events == null) {
@@ -189,8 +138,9 @@ final class EventDelivery {
         events.add(fault);
     }
 
-    /** Tells who watches what the section before has delivered. */
-    private void tellOfEvents() {
+    /** Tells who watches what the section before has delivered, and what was lost in it. */
+    void tell() {
+        injections.tellOfLost();
         List<Fault> events = told;
         IommuObserver watcher = observer;
         if (events != null && watcher != null) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.virtio.iommu;
 
+import java.util.ArrayDeque;
 import java.util.function.Consumer;
 import java.util.function.ObjLongConsumer;
 import org.ioasis.iommu.Completion;
@@ -17,6 +18,7 @@ final class Injections {
     private static final long NANOS_PER_MILLI = 1_000_000;
 
     private final Consumer<String> told;
+    private final ArrayDeque<Fault> lost = new ArrayDeque<>();
     private ObjLongConsumer<Runnable> later = (task, nanos) -> task.run();
     private long mapsUntilNoMemory;
     private long unmapDelayMillis;
@@ -87,16 +89,24 @@ final class Injections {
         };
     }
 
-    /** Takes the oldest faults away that are to be lost. */
+    /** Takes the oldest faults away that are to be lost. Inside a guarded section. */
     void dropEvents(FaultQueue faults) {
-        while (eventsToDrop > 0 && !faults.isEmpty()) {
-            Fault lost = faults.poll();
-            eventsToDrop--;
-            if (lost != null) {
-                told.accept(
-                        "event is lost: endpoint 0x%x, %s at 0x%x"
-                                .formatted(lost.endpoint(), lost.access(), lost.address()));
+        while (eventsToDrop > 0) {
+            Fault dropped = faults.poll();
+            if (dropped == null) {
+                return;
             }
+            eventsToDrop--;
+            lost.add(dropped);
+        }
+    }
+
+    /** Tells of what was lost: nobody is told inside of a guarded section. */
+    void tellOfLost() {
+        for (Fault fault = lost.poll(); fault != null; fault = lost.poll()) {
+            told.accept(
+                    "event is lost: endpoint 0x%x, %s at 0x%x"
+                            .formatted(fault.endpoint(), fault.access(), fault.address()));
         }
     }
 

@@ -155,7 +155,7 @@ public sealed interface IommuRequest {
     private static Unknown unknown(RequestSlot slot) {
         return new Unknown(
                 slot.holds(1) ? slot.u8(0) : -1,
-                slot.chain.readableLength(),
-                slot.chain.writableLength());
+                slot.chain().readableLength(),
+                slot.chain().writableLength());
     }
 }

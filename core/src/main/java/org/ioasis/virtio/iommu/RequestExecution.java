@@ -53,7 +53,7 @@ final class RequestExecution {
         if (slot.type == RequestType.UNKNOWN
                 || isProbeWithoutFeature(slot)
                 || !slot.holds(slot.type.readableSize)
-                || slot.chain.writableLength() < TAIL_SIZE) {
+                || slot.chain().writableLength() < TAIL_SIZE) {
             slot.giveBack();
             return;
         }
@@ -145,7 +145,7 @@ final class RequestExecution {
         slot.endpoint = slot.le32(PROBE_ENDPOINT);
         noteEndpoint(slot.endpoint);
         Endpoint endpoint = iommu.endpoint(slot.endpoint);
-        if (slot.chain.writableLength() < VirtioIommuDevice.PROPERTIES_SIZE + TAIL_SIZE) {
+        if (slot.chain().writableLength() < VirtioIommuDevice.PROPERTIES_SIZE + TAIL_SIZE) {
             slot.refused(Refusal.SMALL_BUFFER); // D-53
         } else if (endpoint == null) {
             slot.refused(Refusal.NO_ENDPOINT);
@@ -168,7 +168,7 @@ final class RequestExecution {
         if (slot.status != null) {
             return "refused by a listener";
         }
-        if (slot.chain.writableLength() < TAIL_SIZE) {
+        if (slot.chain().writableLength() < TAIL_SIZE) {
             return "no room for an answer";
         }
         if (isProbeWithoutFeature(slot)) {

@@ -6,29 +6,34 @@ import static org.ioasis.spec.VirtioIommu.PROBE_SIZE;
 import static org.ioasis.virtio.iommu.Wire.LE32;
 import static org.ioasis.virtio.iommu.Wire.LE64;
 
+import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import org.ioasis.iommu.Completion;
 import org.ioasis.iommu.Refusal;
 import org.ioasis.iommu.Status;
+import org.ioasis.memory.Dma;
 import org.ioasis.spec.VirtioIommu;
-import org.ioasis.virtqueue.Chain;
+import org.ioasis.virtio.Job;
 import org.jspecify.annotations.Nullable;
 
 /**
  * One request in flight: its copy, its buffers and, later, its answer. Pooled, so that a request
  * allocates nothing. Device's thread.
  */
-final class RequestSlot implements Completion {
+final class RequestSlot extends Job<RequestSlot> implements Completion {
     /** Takes slots whose answer is there. */
     interface Answered {
         void answered(RequestSlot slot);
     }
 
     private final Answered answered;
-    final Chain chain;
 
-    /** The device-readable part, copied once and only then looked at. */
-    private final MemorySegment request = MemorySegment.ofArray(new byte[PROBE_SIZE]);
+    /**
+     * The device-readable part, copied once and only then looked at. Outside of the heap, as guest
+     * memory is: what is copied from and to is of one kind then, and the copy has nothing to
+     * choose.
+     */
+    private final MemorySegment request = Arena.ofAuto().allocate(PROBE_SIZE, Long.BYTES);
 
     private int copied;
 
@@ -42,9 +47,6 @@ final class RequestSlot implements Completion {
 
     /** Whom to PROBE. */
     int endpoint;
-
-    /** Which life of the device the request belongs to: answers to an earlier one are dropped. */
-    int life;
 
     /** Since which reset of the device: the engine has forgotten those before it. */
     int epoch;
@@ -62,15 +64,12 @@ final class RequestSlot implements Completion {
     int truncatedTo = -1;
 
     RequestSlot(int descriptorLimit, Answered answered) {
-        chain = new Chain(descriptorLimit);
+        super(descriptorLimit);
         this.answered = answered;
     }
 
-    /** A new request is in the slot. */
-    void begin(int ofLife, int ofEpoch) {
-        life = ofLife;
-        epoch = ofEpoch;
-        isInBatch = true;
+    @Override
+    protected void begin() {
         isComplete = false;
         settled = null;
         refusal = null;
@@ -83,7 +82,7 @@ final class RequestSlot implements Completion {
     }
 
     int copyLength() {
-        copied = (int) Math.min(chain.readableLength(), PROBE_SIZE);
+        copied = (int) Math.min(chain().readableLength(), PROBE_SIZE);
         return copied;
     }
 
@@ -125,6 +124,21 @@ final class RequestSlot implements Completion {
     @Override
     public void settled(Status answer) {
         settled = answer;
+    }
+
+    /** What is to be saved of it, when all that is open is when it is answered. */
+    RequestState save() {
+        int whom = type == RequestType.PROBE ? endpoint : 0;
+        return new RequestState(type, isComplete ? status : settled, whom, chain().save());
+    }
+
+    /** Becomes a request that was saved, with its answer. */
+    void restore(RequestState saved, Dma dma) {
+        chain().restore(saved.chain(), dma);
+        type = saved.type();
+        status = saved.status();
+        endpoint = saved.endpoint();
+        isComplete = true;
     }
 
     /** To be given back unwritten, with used length 0. */

@@ -17,8 +17,7 @@ final class SlotPool {
     private final Count heldBack = new Count();
     private int slots;
 
-    // Which queue, counted by its resets, and which life of the device.
-    private int life;
+    // Resets of the device.
     private int epoch;
 
     SlotPool(RequestSlot.Answered answered) {
@@ -41,31 +40,15 @@ final class SlotPool {
             slots++;
             slot = new RequestSlot(VirtioIommuDevice.QUEUE_SIZE_MAX, answered);
         }
-        slot.begin(life, epoch);
+        slot.epoch = epoch;
         return slot;
     }
 
     void giveBack(RequestSlot slot) {
-        free.push(slot);
-    }
-
-    /** True if its queue is still the one that it came from. */
-    boolean isOfThisQueue(RequestSlot slot) {
-        return slot.life == life;
-    }
-
-    /** The engine has answered one of a queue that is gone. True if that makes room. */
-    boolean makesRoom(RequestSlot late) {
-        if (late.epoch != epoch) {
-            return false;
+        // The engine may still answer one of before, late: it has no place any more.
+        if (slot.epoch == epoch) {
+            free.push(slot);
         }
-        slots--;
-        return true;
-    }
-
-    /** The queue is reset. */
-    void forgetQueue() {
-        life++;
     }
 
     /** The device is reset. */

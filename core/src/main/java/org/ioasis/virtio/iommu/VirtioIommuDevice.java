@@ -1,34 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.virtio.iommu;
 
-import static java.util.Objects.requireNonNull;
 import static org.ioasis.spec.VirtioIommu.*;
 
-import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.Executor;
 import java.util.function.ObjLongConsumer;
 import org.ioasis.iommu.Iommu;
 import org.ioasis.iommu.IommuOptions;
-import org.ioasis.iommu.Status;
-import org.ioasis.memory.Outcome;
 import org.ioasis.virtio.DeviceType;
-import org.ioasis.virtio.PostedTask;
+import org.ioasis.virtio.DeviceWork;
 import org.ioasis.virtio.VirtioDevice;
-import org.ioasis.virtqueue.DeviceQueue;
-import org.ioasis.virtqueue.Pop;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The virtio-iommu device (virtio 1.4, 5.13): takes requests from the request queue, has the engine
- * carry them out, and writes faults to the event queue. What the driver may do is checked here as
- * far as it is about the wire; the rest is the engine's.
+ * The virtio-iommu device (virtio 1.4, 5.13): its features, its configuration and its resets. What
+ * it does with its queues is in {@link IommuWork}: the engine carries requests out, and faults go
+ * to the event queue.
  *
- * <p>Device's thread for everything; the engine may report a fault from any thread. Requests are
- * taken in batches: copied in one guarded section, carried out outside of it (an UNMAP waits for
- * sections to end), answered together in another one with one publication and one interrupt. An
- * UNMAP that must wait does not hold up those behind it.
+ * <p>Device's thread for everything, but what says any; the engine may report a fault from any.
  */
 public final class VirtioIommuDevice implements DeviceType {
     /** Largest queue: Linux asks for no more, and each entry in flight keeps a slot. */
@@ -44,10 +35,8 @@ public final class VirtioIommuDevice implements DeviceType {
      */
     static final int REQUEST_LIMIT = 2 * QUEUE_SIZE_MAX;
 
-    private static final int BATCH = 64;
-
-    /** Batches in one turn: after these other devices of the machine get theirs. */
-    private static final int BATCHES_A_TURN = 8;
+    /** The request queue and the event queue (5.13.2). */
+    static final int QUEUES = 2;
 
     /** What is offered unless it is said otherwise. */
     public static final long FEATURES =
@@ -55,18 +44,6 @@ public final class VirtioIommuDevice implements DeviceType {
 
     private final Iommu iommu;
     private final long offered;
-    private final RequestCounts counts = new RequestCounts();
-
-    private final SlotPool slots = new SlotPool(this::answered);
-    private final RequestSlot[] batch = new RequestSlot[BATCH];
-    private final ArrayDeque<RequestSlot> done = new ArrayDeque<>();
-
-    /** Requests whose answer did not come at once. Few, and mostly none. */
-    private final List<RequestSlot> waiting = new ArrayList<>();
-
-    private final AnswerWriter answers;
-    private final PostedTask drainTask;
-    private final PostedTask deliverTask;
 
     // Nobody watches and nothing is planted unless somebody asked for it; then both cost a look at
     // a field.
@@ -75,15 +52,11 @@ public final class VirtioIommuDevice implements DeviceType {
     private final DomainTable domains;
     private final RequestExecution execution;
     private final EventDelivery events;
+    private final IommuWork work;
 
     private @Nullable VirtioDevice device;
     private long negotiated;
     private boolean isResetting;
-    private boolean isDraining;
-
-    // What waits for absent memory: each is renewed by the next try.
-    private boolean areRequestsAbsent;
-    private boolean areAnswersAbsent;
 
     /**
      * @param deviceThread runs tasks on the device's thread, later
@@ -113,15 +86,13 @@ public final class VirtioIommuDevice implements DeviceType {
             throw new IllegalArgumentException("features 0x" + Long.toHexString(offered));
         }
         this.iommu = iommu;
-        drainTask = new PostedTask(deviceThread, this::drain);
-        deliverTask = new PostedTask(deviceThread, this::deliver);
         this.offered = offered;
         withdrawBypass();
         domains = new DomainTable(iommu);
-        answers = new AnswerWriter(iommu);
         execution = new RequestExecution(iommu, domains, offered, injections);
         events = new EventDelivery(iommu.faults(), injections);
-        iommu.faults().onArrival(deliverTask::post);
+        work = new IommuWork(iommu, execution, events, deviceThread);
+        iommu.faults().onArrival(work::later);
     }
 
     /** Without BYPASS_CONFIG nobody bypasses before a driver has accepted the old feature. */
@@ -133,7 +104,7 @@ public final class VirtioIommuDevice implements DeviceType {
 
     /** Requests so far, by type and answer. */
     public RequestCounts counts() {
-        return counts;
+        return work.counts();
     }
 
     /**
@@ -141,7 +112,7 @@ public final class VirtioIommuDevice implements DeviceType {
      * thread.
      */
     public long heldBack() {
-        return slots.heldBack();
+        return work.heldBack();
     }
 
     /** Faults that the driver was told of. Any thread. */
@@ -159,6 +130,7 @@ public final class VirtioIommuDevice implements DeviceType {
      */
     public void observe(@Nullable IommuObserver watcher) {
         observer = watcher;
+        work.observe(watcher);
         events.observe(watcher);
         iommu.faults().onKept(watcher == null ? null : watcher::refusedAccess);
     }
@@ -202,7 +174,7 @@ public final class VirtioIommuDevice implements DeviceType {
 
     @Override
     public int queueCount() {
-        return 2;
+        return QUEUES;
     }
 
     @Override
@@ -230,6 +202,11 @@ public final class VirtioIommuDevice implements DeviceType {
         if (offset == CONFIG_BYPASS && mayWrite && bypass <= 1) {
             iommu.bypass(bypass == 1);
         }
+    }
+
+    @Override
+    public DeviceWork<?> work() {
+        return work;
     }
 
     @Override
@@ -275,13 +252,7 @@ public final class VirtioIommuDevice implements DeviceType {
     @Override
     public void resetQueue(int queue) {
         if (queue == REQUESTQ) {
-            forgetRequests();
-        } else {
-            events.forget();
-        }
-        VirtioDevice running = device;
-        if (running != null) {
-            noteAbsence(running, false);
+            work.forgetRequests();
         }
     }
 
@@ -293,226 +264,7 @@ public final class VirtioIommuDevice implements DeviceType {
         execution.forget();
         domains.forget();
         device = null;
-        events.forget();
-        forgetRequests();
-        slots.forgetDevice();
-    }
-
-    private void forgetRequests() {
-        slots.forgetQueue();
-        // Also after a turn that ended in the middle, because the VMM had truncated its memory.
-        isDraining = false;
-        areRequestsAbsent = false;
-        areAnswersAbsent = false;
-        done.forEach(slots::giveBack);
-        done.clear();
-        waiting.clear();
-    }
-
-    @Override
-    public void kick(int queue) {
-        if (queue == EVENTQ) {
-            events.kicked();
-        }
-        // A drain delivers as well.
-        boolean isDrainOwed = drainTask.takeOwed();
-        boolean isDeliveryOwed = deliverTask.takeOwed();
-        if (queue == REQUESTQ || isDrainOwed || isDeliveryOwed) {
-            drain();
-        } else {
-            deliver();
-        }
-    }
-
-    @Override
-    public void memoryChanged() {
-        answer();
-        drain();
-    }
-
-    // Request queue
-    // --------------------------------------------------------------------------------------------------
-
-    private void drain() {
-        VirtioDevice running = device;
-        if (running == null || isDraining || !running.isRunning()) {
-            return;
-        }
-        isDraining = true;
-        int taken = BATCH;
-        for (int i = 0; i < BATCHES_A_TURN && taken == BATCH && running.isRunning(); i++) {
-            taken = take(running);
-            executeBatch(taken);
-            answer();
-        }
-        isDraining = false;
-        if (taken == BATCH) {
-            drainTask.post();
-        }
-        // A request shows that the driver is ready for events, and the driver may have put buffers
-        // there without a kick.
-        deliver();
-    }
-
-    private void executeBatch(int taken) {
-        iommu.beginBatch();
-        try {
-            for (int i = 0; i < taken; i++) {
-                execution.execute(batch[i]);
-            }
-        } finally {
-            iommu.endBatch();
-        }
-        for (int i = 0; i < taken; i++) {
-            RequestSlot slot = batch[i];
-            slot.isInBatch = false;
-            if (slot.isComplete) {
-                done.add(slot);
-            } else {
-                waits(slot);
-            }
-        }
-    }
-
-    private void waits(RequestSlot slot) {
-        waiting.add(slot);
-        IommuObserver watcher = observer;
-        if (watcher != null) {
-            watcher.waits(IommuRequest.of(slot));
-        }
-    }
-
-    /** Takes and copies up to a batch of requests in one guarded section. */
-    private int take(VirtioDevice running) {
-        DeviceQueue queue = running.queue(REQUESTQ);
-        int taken = 0;
-        Pop pop = Pop.EMPTY;
-        boolean isAbsent = false;
-        running.dma().enter();
-        try {
-            while (taken < BATCH) {
-                RequestSlot slot = slots.take();
-                if (slot == null) {
-                    break;
-                }
-                pop = queue.pop(slot.chain);
-                if (pop == Pop.EMPTY) {
-                    pop = queue.resumeKicks();
-                    if (pop == Pop.GOT) {
-                        slots.giveBack(slot);
-                        continue;
-                    }
-                }
-                if (pop != Pop.GOT) {
-                    slots.giveBack(slot);
-                    isAbsent = pop == Pop.ABSENT;
-                    break;
-                }
-                Outcome outcome = slot.chain.copyIn(0, slot.request(), 0, slot.copyLength());
-                if (outcome == Outcome.ABSENT) {
-                    queue.unpop();
-                    slots.giveBack(slot);
-                    isAbsent = true;
-                    break;
-                }
-                slot.type = outcome == Outcome.OK ? slot.typeOfHead() : RequestType.UNKNOWN;
-                batch[taken++] = slot;
-            }
-        } finally {
-            running.dma().leave();
-        }
-        if (taken > 0) {
-            events.driverIsReady();
-        }
-        areRequestsAbsent = isAbsent;
-        if (pop == Pop.BROKEN) {
-            running.needsReset(reason(queue));
-        } else {
-            noteAbsence(running, taken > 0);
-        }
-        return taken;
-    }
-
-    private void answered(RequestSlot slot) {
-        if (!slots.isOfThisQueue(slot)) {
-            if (slots.makesRoom(slot)) {
-                drainTask.post(); // the queue of now may have waited for it
-            }
-            return;
-        }
-        if (!waiting.isEmpty()) {
-            waiting.remove(slot);
-        }
-        if (!slot.isInBatch) {
-            done.add(slot);
-        }
-        IommuObserver watcher = observer;
-        if (watcher != null) {
-            IommuRequest request = IommuRequest.of(slot);
-            watcher.answered(request, slot.status, execution.reason(slot, request));
-        }
-        if (!isDraining) {
-            // Not at once: more answers may be due in this turn, and requests that are taken now
-            // would overtake those which the engine has kept waiting. Requests may also have
-            // waited for this slot.
-            drainTask.post();
-        }
-    }
-
-    /** Writes the answers that are there, shows them to the driver at once, and tells it once. */
-    private void answer() {
-        VirtioDevice running = device;
-        if (running == null || !running.isRunning()) {
-            return;
-        }
-        DeviceQueue queue = running.queue(REQUESTQ);
-        if (done.isEmpty() && queue.unpublished() == 0) {
-            return;
-        }
-        boolean isAbsent = false;
-        boolean interrupt;
-        Outcome published;
-        running.dma().enter();
-        try {
-            while (!done.isEmpty() && !isAbsent) {
-                RequestSlot slot = done.getFirst();
-                long written = answers.write(slot);
-                isAbsent = written == AnswerWriter.ABSENT;
-                if (!isAbsent) {
-                    queue.push(slot.chain, written);
-                    done.removeFirst();
-                    counts.count(slot.type, slot.status);
-                    slots.giveBack(slot);
-                }
-            }
-            published = queue.publish();
-            interrupt = published == Outcome.OK && queue.shouldInterrupt();
-        } finally {
-            running.dma().leave();
-        }
-        if (interrupt) {
-            running.interrupt(REQUESTQ);
-        }
-        areAnswersAbsent = isAbsent || published == Outcome.ABSENT;
-        if (published == Outcome.FAULT || published == Outcome.REFUSED) {
-            running.needsReset(reason(queue));
-        } else {
-            noteAbsence(running, !areAnswersAbsent);
-        }
-    }
-
-    private static String reason(DeviceQueue queue) {
-        return requireNonNull(queue.brokenReason());
-    }
-
-    /**
-     * Tells the frame whether something waits for memory; {@code hasMoved} starts the wait anew.
-     */
-    private void noteAbsence(VirtioDevice running, boolean hasMoved) {
-        if (hasMoved) {
-            running.waitsForMemory(false);
-        }
-        running.waitsForMemory(areRequestsAbsent || areAnswersAbsent || events.isAbsent());
+        work.forgetDevice();
     }
 
     // Saving and restoring
@@ -536,16 +288,10 @@ public final class VirtioIommuDevice implements DeviceType {
         VirtioDevice running = device;
         // A device that is broken answers nothing any more.
         if (running != null && running.queue(REQUESTQ).isRunning() && running.isRunning()) {
-            done.forEach(slot -> requests.add(request(slot, slot.status)));
-            waiting.forEach(slot -> requests.add(request(slot, requireNonNull(slot.settled))));
+            work.forEachRequest(slot -> requests.add(slot.save()));
         }
         return new TypeState(
                 events.isDriverReady(), events.kicks(), execution.unknownEndpoint(), requests);
-    }
-
-    private static RequestState request(RequestSlot slot, @Nullable Status status) {
-        int endpoint = slot.type == RequestType.PROBE ? slot.endpoint : 0;
-        return new RequestState(slot.type, status, endpoint, slot.chain.save());
     }
 
     /** Takes over what was saved and checked. After the frame and the engine. */
@@ -557,28 +303,7 @@ public final class VirtioIommuDevice implements DeviceType {
             return;
         }
         for (RequestState request : saved.requests()) {
-            RequestSlot slot = requireNonNull(slots.take());
-            slot.chain.restore(request.chain(), running.dma());
-            slot.type = request.type();
-            slot.status = request.status();
-            slot.endpoint = request.endpoint();
-            slot.isComplete = true;
-            done.add(slot);
-        }
-    }
-
-    // Event queue
-    // ----------------------------------------------------------------------------------------------------
-
-    private void deliver() {
-        VirtioDevice running = device;
-        if (running == null || !running.isRunning()) {
-            return;
-        }
-        if (events.deliver(running)) {
-            noteAbsence(running, false);
-        } else {
-            running.needsReset(reason(running.queue(EVENTQ)));
+            work.restore(request, running.dma());
         }
     }
 }

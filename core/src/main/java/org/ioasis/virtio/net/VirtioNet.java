@@ -16,6 +16,7 @@ import java.lang.foreign.MemorySegment;
 import java.util.concurrent.Executor;
 import org.ioasis.spec.Virtio;
 import org.ioasis.virtio.DeviceType;
+import org.ioasis.virtio.DeviceWork;
 import org.ioasis.virtio.VirtioDevice;
 import org.jspecify.annotations.Nullable;
 
@@ -135,37 +136,24 @@ public final class VirtioNet implements DeviceType, Station {
     public void writeConfig(int offset, int size, long value) {}
 
     @Override
+    public DeviceWork<?> work() {
+        return work;
+    }
+
+    @Override
     public void start(long negotiated, VirtioDevice running) {
         device = running;
-        work.start(running, QUEUES);
-    }
-
-    @Override
-    public void kick(int queue) {
-        work.now();
-    }
-
-    @Override
-    public void memoryChanged() {
-        work.memoryChanged();
-    }
-
-    @Override
-    public void tick() {
-        work.tick();
     }
 
     @Override
     public void reset() {
         device = null;
-        work.reset();
         work.forgetArrived();
         work.forgetHeld();
     }
 
     @Override
     public void resetQueue(int queue) {
-        work.resetQueue(queue);
         if (queue == TRANSMITQ) {
             work.forgetHeld();
         }

@@ -4,7 +4,7 @@ package org.ioasis.virtio.rng;
 import java.util.concurrent.Executor;
 import org.ioasis.spec.Virtio;
 import org.ioasis.virtio.DeviceType;
-import org.ioasis.virtio.VirtioDevice;
+import org.ioasis.virtio.DeviceWork;
 
 /**
  * A virtio entropy device (virtio 1.4, 5.4): fills writable buffers with random bytes, each byte
@@ -68,32 +68,7 @@ public final class VirtioRng implements DeviceType {
     public void writeConfig(int offset, int size, long value) {}
 
     @Override
-    public void start(long negotiated, VirtioDevice device) {
-        work.start(device, 1);
-    }
-
-    @Override
-    public void kick(int queue) {
-        work.now();
-    }
-
-    @Override
-    public void memoryChanged() {
-        work.memoryChanged();
-    }
-
-    @Override
-    public void tick() {
-        work.tick();
-    }
-
-    @Override
-    public void reset() {
-        work.reset();
-    }
-
-    @Override
-    public void resetQueue(int queue) {
-        work.resetQueue(queue);
+    public DeviceWork<?> work() {
+        return work;
     }
 }

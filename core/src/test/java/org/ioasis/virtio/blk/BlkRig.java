@@ -83,8 +83,13 @@ final class BlkRig implements Interrupts {
         device = new VirtioDevice(blk, dma, FEATURES, this);
     }
 
+    /** A queue of 64, and eight requests with 4 KiB each. */
+    static BlkSettings.Builder settings() {
+        return BlkSettings.builder().queueSizeMax(64).requestLimit(8).chunkBytes(4096);
+    }
+
     static BlkRig small() {
-        BlkRig rig = new BlkRig(new BlkSettings("disk", 64, 8, 4096), 64 * 512, false);
+        BlkRig rig = new BlkRig(settings().serial("disk").build(), 64 * 512, false);
         rig.start();
         return rig;
     }

@@ -27,7 +27,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 class VirtioBlkEraseTest {
     private static final int SECTORS = 256;
     private static final BlkSettings SETTINGS =
-            new BlkSettings("disk", 64, 8, 4096).withErasing(new BlkErasing(4, 64, 2, 32));
+            BlkRig.settings().serial("disk").erasing(new BlkErasing(4, 64, 2, 32)).build();
 
     private final BlkRig rig = rig(SETTINGS, false);
     private final byte[] before = rig.store.content.clone();
@@ -207,7 +207,7 @@ class VirtioBlkEraseTest {
     @Test
     void discardThatIsNotOfferedIsUnknownAndWriteZeroesIsNot() {
         BlkSettings settings =
-                new BlkSettings("disk", 64, 8, 4096).withErasing(BlkErasing.NO_DISCARD);
+                BlkRig.settings().serial("disk").erasing(BlkErasing.NO_DISCARD).build();
         BlkRig without = new BlkRig(settings, 64 * 512, false);
         without.start();
         byte[] before = without.store.content.clone();
@@ -271,7 +271,15 @@ class VirtioBlkEraseTest {
     @Test
     void smallBounceBufferOffersFewerSegments() {
         BlkErasing many = new BlkErasing(256, 8, 256, 8);
-        BlkRig small = rig(new BlkSettings("", 64, 1, 512).withErasing(many), false);
+        BlkRig small =
+                rig(
+                        BlkSettings.builder()
+                                .queueSizeMax(64)
+                                .requestLimit(1)
+                                .chunkBytes(512)
+                                .erasing(many)
+                                .build(),
+                        false);
         assertThat(small.device.readConfig(40, 4)).isEqualTo(32);
         for (int i = 0; i < 33; i++) {
             small.segment(0, i, 0, 1, 0);

@@ -25,7 +25,7 @@ import org.junit.jupiter.api.Test;
 
 /** Several queues (virtio 1.4, 5.2.2), and what a disk says of its blocks and segments (5.2.4). */
 class VirtioBlkQueuesTest {
-    private static final BlkSettings FOUR = new BlkSettings("disk", 64, 8, 4096).withQueues(4);
+    private static final BlkSettings FOUR = BlkRig.settings().serial("disk").queueCount(4).build();
 
     private static BlkRig rig(BlkSettings settings, int capacity) {
         BlkRig made = new BlkRig(settings, capacity, false);
@@ -316,7 +316,7 @@ class VirtioBlkQueuesTest {
 
     @Test
     void requestsThatAreNotAlignedToTheBlocksAreRefused() {
-        BlkRig rig = rig(FOUR.withBlocks(BlkBlocks.OF_4096), 64 * 4096);
+        BlkRig rig = rig(FOUR.toBuilder().blocks(BlkBlocks.OF_4096).build(), 64 * 4096);
         byte[] before = rig.store.content.clone();
         for (int type : new int[] {T_IN, T_OUT}) {
             assertThat(rig.request(type, 1, 4096)).isEqualTo(S_IOERR);
@@ -337,7 +337,7 @@ class VirtioBlkQueuesTest {
 
     @Test
     void driverThatHasNotSeenTheBlockSizeGoesBySectors() {
-        BlkRig rig = rig(FOUR.withBlocks(BlkBlocks.OF_4096), 64 * 4096);
+        BlkRig rig = rig(FOUR.toBuilder().blocks(BlkBlocks.OF_4096).build(), 64 * 4096);
         rig.start(rig.device.deviceFeatures() & ~F_BLK_SIZE);
         assertThat(rig.request(T_IN, 3, 512)).isEqualTo(S_OK);
         assertThat(rig.dataBytes(0, 512))
@@ -346,7 +346,7 @@ class VirtioBlkQueuesTest {
 
     @Test
     void capacityIsWholeBlocks() {
-        BlkRig rig = rig(FOUR.withBlocks(BlkBlocks.OF_4096), 3 * 4096 + 3584);
+        BlkRig rig = rig(FOUR.toBuilder().blocks(BlkBlocks.OF_4096).build(), 3 * 4096 + 3584);
         assertThat(rig.device.readConfig(0, 8)).isEqualTo(24);
         assertThat(rig.request(T_IN, 24, 4096)).isEqualTo(S_IOERR);
         assertThat(rig.request(T_IN, 16, 4096)).isEqualTo(S_OK);
@@ -356,7 +356,11 @@ class VirtioBlkQueuesTest {
     void configurationHasBlocksTopologyAndSegments() {
         BlkRig rig =
                 rig(
-                        FOUR.withBlocks(new BlkBlocks(4096, 3, 16, 256)).withSegments(10, 65536),
+                        FOUR.toBuilder()
+                                .blocks(new BlkBlocks(4096, 3, 16, 256))
+                                .segMax(10)
+                                .sizeMax(65536)
+                                .build(),
                         64 * 4096);
         assertThat(rig.device.deviceFeatures() & F_TOPOLOGY).isNotZero();
         assertThat(rig.device.deviceFeatures() & F_SIZE_MAX).isNotZero();
@@ -383,13 +387,15 @@ class VirtioBlkQueuesTest {
 
     @Test
     void settingsOutOfRangeAreOurOwnMistake() {
-        assertThatThrownBy(() -> FOUR.withQueues(0)).isInstanceOf(IllegalArgumentException.class);
-        assertThatThrownBy(() -> FOUR.withQueues(65)).isInstanceOf(IllegalArgumentException.class);
-        assertThatThrownBy(() -> FOUR.withSegments(0, 0))
+        assertThatThrownBy(() -> FOUR.toBuilder().queueCount(0).build())
                 .isInstanceOf(IllegalArgumentException.class);
-        assertThatThrownBy(() -> FOUR.withSegments(63, 0))
+        assertThatThrownBy(() -> FOUR.toBuilder().queueCount(65).build())
                 .isInstanceOf(IllegalArgumentException.class);
-        assertThatThrownBy(() -> FOUR.withSegments(1, 4095))
+        assertThatThrownBy(() -> FOUR.toBuilder().segMax(0).build())
+                .isInstanceOf(IllegalArgumentException.class);
+        assertThatThrownBy(() -> FOUR.toBuilder().segMax(63).build())
+                .isInstanceOf(IllegalArgumentException.class);
+        assertThatThrownBy(() -> FOUR.toBuilder().sizeMax(4095).build())
                 .isInstanceOf(IllegalArgumentException.class);
         assertThatThrownBy(() -> new BlkBlocks(1024, 0, 1, 0))
                 .isInstanceOf(IllegalArgumentException.class);
@@ -397,8 +403,9 @@ class VirtioBlkQueuesTest {
                 .isInstanceOf(IllegalArgumentException.class);
         assertThatThrownBy(() -> new BlkBlocks(512, 0, 0, 0))
                 .isInstanceOf(IllegalArgumentException.class);
-        BlkSettings small = new BlkSettings("", 64, 8, 512);
-        assertThatThrownBy(() -> small.withBlocks(BlkBlocks.OF_4096))
+        BlkSettings small =
+                BlkSettings.builder().queueSizeMax(64).requestLimit(8).chunkBytes(512).build();
+        assertThatThrownBy(() -> small.toBuilder().blocks(BlkBlocks.OF_4096).build())
                 .isInstanceOf(IllegalArgumentException.class);
     }
 }

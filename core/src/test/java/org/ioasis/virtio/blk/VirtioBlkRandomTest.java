@@ -118,7 +118,13 @@ class VirtioBlkRandomTest {
             int chunk = 512 * random.nextInt(1, 10);
             rig =
                     new BlkRig(
-                            new BlkSettings("random", 64, requests, chunk).withQueues(QUEUES),
+                            BlkSettings.builder()
+                                    .serial("random")
+                                    .queueSizeMax(64)
+                                    .requestLimit(requests)
+                                    .chunkBytes(chunk)
+                                    .queueCount(QUEUES)
+                                    .build(),
                             SECTORS * 512,
                             false,
                             executor);

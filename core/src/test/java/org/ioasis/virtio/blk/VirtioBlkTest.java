@@ -70,7 +70,7 @@ class VirtioBlkTest {
 
     @Test
     void writesToAReadOnlyDiskAreRefused() {
-        BlkRig readOnly = new BlkRig(new BlkSettings("ro", 64, 8, 4096), SECTORS * 512, true);
+        BlkRig readOnly = new BlkRig(BlkRig.settings().serial("ro").build(), SECTORS * 512, true);
         readOnly.start();
         assertThat(readOnly.device.deviceFeatures() & F_RO).isNotZero();
         assertThat(rig.device.deviceFeatures() & F_RO).isZero();
@@ -179,7 +179,7 @@ class VirtioBlkTest {
     void whatTheIoExecutorRejectsIsAnError() {
         BlkRig full =
                 new BlkRig(
-                        new BlkSettings("", 64, 8, 4096),
+                        BlkRig.settings().build(),
                         4096,
                         false,
                         _ -> {
@@ -356,19 +356,56 @@ class VirtioBlkTest {
 
     @Test
     void settingsOutOfRangeAreOurOwnMistake() {
-        assertThatThrownBy(() -> new BlkSettings("123456789012345678901", 64, 8, 512))
+        assertThatThrownBy(() ->
+                        BlkSettings.builder()
+                                .serial("123456789012345678901")
+                                .queueSizeMax(64)
+                                .requestLimit(8)
+                                .chunkBytes(512)
+                                .build())
                 .isInstanceOf(IllegalArgumentException.class);
-        assertThatThrownBy(() -> new BlkSettings("\u00e4", 64, 8, 512))
+        assertThatThrownBy(() ->
+                        BlkSettings.builder()
+                                .serial("\u00e4")
+                                .queueSizeMax(64)
+                                .requestLimit(8)
+                                .chunkBytes(512)
+                                .build())
                 .isInstanceOf(IllegalArgumentException.class);
-        assertThatThrownBy(() -> new BlkSettings("", 2048, 8, 512))
+        assertThatThrownBy(() ->
+                        BlkSettings.builder()
+                                .queueSizeMax(2048)
+                                .requestLimit(8)
+                                .chunkBytes(512)
+                                .build())
                 .isInstanceOf(IllegalArgumentException.class);
-        assertThatThrownBy(() -> new BlkSettings("", 2, 8, 512))
+        assertThatThrownBy(() ->
+                        BlkSettings.builder()
+                                .queueSizeMax(2)
+                                .requestLimit(8)
+                                .chunkBytes(512)
+                                .build())
                 .isInstanceOf(IllegalArgumentException.class);
-        assertThatThrownBy(() -> new BlkSettings("", 64, 0, 512))
+        assertThatThrownBy(() ->
+                        BlkSettings.builder()
+                                .queueSizeMax(64)
+                                .requestLimit(0)
+                                .chunkBytes(512)
+                                .build())
                 .isInstanceOf(IllegalArgumentException.class);
-        assertThatThrownBy(() -> new BlkSettings("", 64, 8, 100))
+        assertThatThrownBy(() ->
+                        BlkSettings.builder()
+                                .queueSizeMax(64)
+                                .requestLimit(8)
+                                .chunkBytes(100)
+                                .build())
                 .isInstanceOf(IllegalArgumentException.class);
-        assertThatThrownBy(() -> new BlkSettings("", 64, 8, 2 << 20))
+        assertThatThrownBy(() ->
+                        BlkSettings.builder()
+                                .queueSizeMax(64)
+                                .requestLimit(8)
+                                .chunkBytes(2 << 20)
+                                .build())
                 .isInstanceOf(IllegalArgumentException.class);
     }
 
@@ -406,7 +443,8 @@ class VirtioBlkTest {
 
     @Test
     void oneSectionDoesNotCopyWithoutBound() {
-        BlkRig large = new BlkRig(new BlkSettings("", 256, 64, 32 << 10), 1 << 20, false);
+        BlkRig large =
+                new BlkRig(BlkSettings.builder().chunkBytes(32 << 10).build(), 1 << 20, false);
         large.start();
         for (int i = 0; i < 64; i++) {
             large.add(i, T_OUT, 0, 31 << 10);
@@ -421,7 +459,7 @@ class VirtioBlkTest {
      * a turn.
      */
     private static BlkRig withMoreThanATurn() {
-        BlkRig rig = new BlkRig(new BlkSettings("", 256, 64, 256 << 10), 1 << 20, false);
+        BlkRig rig = new BlkRig(BlkSettings.builder().build(), 1 << 20, false);
         rig.start();
         rig.header(0, T_OUT, 0);
         List<Buffer> buffers =

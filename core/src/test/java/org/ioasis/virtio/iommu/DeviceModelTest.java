@@ -254,7 +254,11 @@ class DeviceModelTest {
     void everyFunctionOfABusIsAttachedInOneDrain() {
         Driver driver =
                 Driver.started(
-                        new IommuOptions(0x1000, 0, -1L, 0, -1, true, true, false, 256, 256, 1024));
+                        IommuOptions.builder()
+                                .endpointLimit(256)
+                                .domainLimit(256)
+                                .mappingLimit(1024)
+                                .build());
         for (int function = 0; function < 256; function++) {
             driver.plug(0x10000 + function);
             driver.send(

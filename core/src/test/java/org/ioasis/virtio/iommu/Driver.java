@@ -66,7 +66,13 @@ final class Driver implements Interrupts {
 
     /** Small limits, strict DETACH, no bypass. */
     static final IommuOptions OPTIONS =
-            new IommuOptions(0x1000, 0, -1L, 0, -1, false, false, false, 16, 8, 1024);
+            IommuOptions.builder()
+                    .bypassAtStart(false)
+                    .detachByEndpoint(false)
+                    .endpointLimit(16)
+                    .domainLimit(8)
+                    .mappingLimit(1024)
+                    .build();
 
     /** What came back: used length and the whole writable buffer. */
     static final class Answer {
@@ -242,7 +248,7 @@ final class Driver implements Interrupts {
 
     /** {@link #OPTIONS} with either setting of the quirk for Linux (T3). */
     static IommuOptions options(boolean detachByEndpoint) {
-        return new IommuOptions(0x1000, 0, -1L, 0, -1, false, detachByEndpoint, false, 16, 8, 1024);
+        return OPTIONS.toBuilder().detachByEndpoint(detachByEndpoint).build();
     }
 
     void start(long typeFeatures) {

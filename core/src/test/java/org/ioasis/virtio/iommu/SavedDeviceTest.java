@@ -339,7 +339,11 @@ class SavedDeviceTest {
         int bytes = 1 << 20;
         Driver narrow =
                 new Driver(
-                        OPTIONS.withLimits(bytes, 3, 1 << 16),
+                        OPTIONS.toBuilder()
+                                .tableLimit(bytes)
+                                .endpointMappingLimit(3)
+                                .endpointTableLimit(1 << 16)
+                                .build(),
                         VirtioIommuDevice.FEATURES,
                         Arena.ofAuto(),
                         guards ->
@@ -490,7 +494,7 @@ class SavedDeviceTest {
                         "limit of domains is 8 in the file, here it is 4",
                         "limit of mappings is 1024 in the file, here it is 512",
                         "limit of mappings of an endpoint is 1024 in the file, here it is 512");
-        assertThat(refused(saved, like(OPTIONS.withBypassAtStart(true), all)))
+        assertThat(refused(saved, like(OPTIONS.toBuilder().bypassAtStart(true).build(), all)))
                 .containsExactly("bypass at start is false in the file, here it is true");
         assertThat(refused(saved, like(Driver.options(true), all)))
                 .containsExactly("detach by endpoint is false in the file, here it is true");
@@ -498,8 +502,16 @@ class SavedDeviceTest {
 
     private static IommuOptions options(
             long mask, long inputLast, int domainLast, int domains, long mappings) {
-        return new IommuOptions(
-                mask, 0, inputLast, 0, domainLast, false, false, false, 16, domains, mappings);
+        return IommuOptions.builder()
+                .pageSizeMask(mask)
+                .inputRange(0, inputLast)
+                .domainRange(0, domainLast)
+                .bypassAtStart(false)
+                .detachByEndpoint(false)
+                .endpointLimit(16)
+                .domainLimit(domains)
+                .mappingLimit(mappings)
+                .build();
     }
 
     @Test

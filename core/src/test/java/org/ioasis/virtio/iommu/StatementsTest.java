@@ -53,18 +53,15 @@ class StatementsTest {
     private final Dma dma = d.plug(1);
 
     private IommuOptions options(long granule, long inputFirst, long inputLast, int limit) {
-        return new IommuOptions(
-                granule,
-                inputFirst,
-                inputLast,
-                0,
-                -1,
-                false,
-                isDetachingByEndpoint(),
-                false,
-                16,
-                8,
-                limit);
+        return IommuOptions.builder()
+                .pageSizeMask(granule)
+                .inputRange(inputFirst, inputLast)
+                .bypassAtStart(false)
+                .detachByEndpoint(isDetachingByEndpoint())
+                .endpointLimit(16)
+                .domainLimit(8)
+                .mappingLimit(limit)
+                .build();
     }
 
     private static Outcome access(Dma dma, long iova, Access access) {
@@ -133,7 +130,12 @@ class StatementsTest {
     void oldBypassHoldsWhileItIsNegotiated() {
         Driver old =
                 new Driver(
-                        new IommuOptions(0x1000, 0, -1L, 0, -1, true, false, false, 16, 8, 64),
+                        IommuOptions.builder()
+                                .detachByEndpoint(false)
+                                .endpointLimit(16)
+                                .domainLimit(8)
+                                .mappingLimit(64)
+                                .build(),
                         F_MAP_UNMAP | F_INPUT_RANGE | F_DOMAIN_RANGE | F_BYPASS);
         Dma oldDma = old.plug(1);
         assertThat(access(oldDma, DMA, Access.READ)).isEqualTo(Outcome.FAULT);
@@ -301,18 +303,14 @@ class StatementsTest {
     void domainsOutsideTheirRangeAreRange() {
         Driver narrow =
                 Driver.started(
-                        new IommuOptions(
-                                0x1000,
-                                0,
-                                -1L,
-                                5,
-                                9,
-                                false,
-                                isDetachingByEndpoint(),
-                                false,
-                                16,
-                                8,
-                                64));
+                        IommuOptions.builder()
+                                .domainRange(5, 9)
+                                .bypassAtStart(false)
+                                .detachByEndpoint(isDetachingByEndpoint())
+                                .endpointLimit(16)
+                                .domainLimit(8)
+                                .mappingLimit(64)
+                                .build());
         narrow.plug(1);
 
         refused(narrow, S_RANGE, attach(1, 4, 0));
@@ -598,18 +596,14 @@ class StatementsTest {
 
         Driver lenient =
                 Driver.started(
-                        new IommuOptions(
-                                0x1000,
-                                0,
-                                -1L,
-                                0,
-                                -1,
-                                false,
-                                isDetachingByEndpoint(),
-                                true,
-                                16,
-                                8,
-                                64));
+                        IommuOptions.builder()
+                                .bypassAtStart(false)
+                                .detachByEndpoint(isDetachingByEndpoint())
+                                .identityBesideNone(true)
+                                .endpointLimit(16)
+                                .domainLimit(8)
+                                .mappingLimit(64)
+                                .build());
         Dma none = lenient.plug(1);
         Dma own = lenient.plug(2, reserving(DMA, DMA + 0xfff, Kind.IDENTITY));
         assertThat(lenient.status(attach(2, 8, 0))).isEqualTo(S_OK);

@@ -76,18 +76,16 @@ final class StepRunner {
     /** A device as {@code setup} says, that nobody has started. */
     static Driver driver(Setup setup, Arena ram) {
         IommuOptions options =
-                new IommuOptions(
-                        setup.mask(),
-                        setup.inputFirst(),
-                        setup.inputLast(),
-                        setup.domainFirst(),
-                        setup.domainLast(),
-                        setup.bypassAtStart(),
-                        setup.detachByEndpoint(),
-                        false,
-                        16,
-                        setup.domainLimit(),
-                        setup.mappingLimit());
+                IommuOptions.builder()
+                        .pageSizeMask(setup.mask())
+                        .inputRange(setup.inputFirst(), setup.inputLast())
+                        .domainRange(setup.domainFirst(), setup.domainLast())
+                        .bypassAtStart(setup.bypassAtStart())
+                        .detachByEndpoint(setup.detachByEndpoint())
+                        .endpointLimit(16)
+                        .domainLimit(setup.domainLimit())
+                        .mappingLimit(setup.mappingLimit())
+                        .build();
         Driver driver = new Driver(options, setup.offered(), ram);
         setup.endpoints().forEach((id, one) -> driver.iommu.plug(id, properties(one)));
         return driver;

@@ -101,18 +101,14 @@ class VirtioIommuDeviceTest {
     void configurationShowsTheOptions() {
         Driver odd =
                 new Driver(
-                        new IommuOptions(
-                                0x201000,
-                                0x1122334455667000L,
-                                0xfedcba9876543fffL,
-                                3,
-                                0x89abcdef,
-                                true,
-                                true,
-                                false,
-                                16,
-                                8,
-                                64));
+                        IommuOptions.builder()
+                                .pageSizeMask(0x201000)
+                                .inputRange(0x1122334455667000L, 0xfedcba9876543fffL)
+                                .domainRange(3, 0x89abcdef)
+                                .endpointLimit(16)
+                                .domainLimit(8)
+                                .mappingLimit(64)
+                                .build());
         VirtioDevice device = odd.device;
 
         assertThat(device.readConfig(CONFIG_PAGE_SIZE_MASK, 8)).isEqualTo(0x201000);
@@ -180,7 +176,13 @@ class VirtioIommuDeviceTest {
     @DisplayName("P-11, P-12: without BYPASS_CONFIG bypass still holds, and its flag is unknown")
     void withoutBypassConfigTheFlagIsUnknown() {
         Driver old =
-                new Driver(new IommuOptions(0x1000, 0, -1L, 0, -1, true, false, false, 16, 8, 64));
+                new Driver(
+                        IommuOptions.builder()
+                                .detachByEndpoint(false)
+                                .endpointLimit(16)
+                                .domainLimit(8)
+                                .mappingLimit(64)
+                                .build());
         Dma oldDma = old.plug(1);
         old.start(F_MAP_UNMAP);
 

@@ -81,7 +81,7 @@ class RogueTest {
     }
 
     private static IommuOptions withoutBootBypass() {
-        return IommuOptions.DEFAULT.withBypassAtStart(false);
+        return IommuOptions.builder().bypassAtStart(false).build();
     }
 
     private Dma dma(Guard guard) {

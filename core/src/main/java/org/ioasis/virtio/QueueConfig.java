@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.ioasis.virtio;
+
+import static java.util.Objects.requireNonNull;
+
+import java.util.EnumMap;
+import java.util.Map;
+import org.ioasis.memory.Dma;
+import org.ioasis.virtqueue.DeviceQueue;
+import org.ioasis.virtqueue.RingFormat;
+
+/** A queue as its driver has set it up (virtio 1.4, 4.1.4.3), with its ring. Device's thread. */
+final class QueueConfig {
+    /** One for each format: none is made when a driver starts the device. */
+    private final Map<RingFormat, DeviceQueue> rings = new EnumMap<>(RingFormat.class);
+
+    private DeviceQueue ring;
+    private final int sizeMax;
+    int size;
+    boolean isEnabled;
+
+    /** It was reset alone and may be set up again while the device runs. */
+    boolean wasReset;
+
+    /** A kick has come while the device was suspended. */
+    boolean wasKicked;
+
+    long desc;
+    long driver;
+    long device;
+
+    QueueConfig(Dma dma, int sizeMax) {
+        this.sizeMax = sizeMax;
+        size = sizeMax;
+        for (RingFormat format : RingFormat.values()) {
+            rings.put(format, format.newQueue(dma, sizeMax));
+        }
+        ring = requireNonNull(rings.get(RingFormat.SPLIT));
+    }
+
+    /** In the format in which it was started last. */
+    DeviceQueue ring() {
+        return ring;
+    }
+
+    /** Stops the ring; as after a reset of the device. */
+    void reset() {
+        ring.stop();
+        size = sizeMax;
+        isEnabled = false;
+        wasReset = false;
+        wasKicked = false;
+        desc = 0;
+        driver = 0;
+        device = 0;
+    }
+
+    void start(RingFormat format, boolean hasIndirect, boolean hasEventIdx) {
+        ring = requireNonNull(rings.get(format));
+        ring.start(size, desc, driver, device, hasIndirect, hasEventIdx);
+    }
+
+    /** True if what the driver has written can be enabled. */
+    boolean isLayout(RingFormat format) {
+        return format.isLayout(size, desc, driver, device);
+    }
+
+    DeviceState.Queue save() {
+        return new DeviceState.Queue(size, isEnabled, wasReset, desc, driver, device, ring.save());
+    }
+
+    /** Takes over what was saved, {@linkplain DeviceState.Queue#isPossible possible} as it is. */
+    void restore(
+            DeviceState.Queue saved, RingFormat format, boolean hasIndirect, boolean hasEventIdx) {
+        size = saved.size();
+        isEnabled = saved.isEnabled();
+        wasReset = saved.wasReset();
+        desc = saved.desc();
+        driver = saved.driver();
+        device = saved.device();
+        if (saved.ring().state() != DeviceQueue.State.STOPPED) {
+            start(format, hasIndirect, hasEventIdx);
+            ring.restore(saved.ring());
+        }
+    }
+}

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.ioasis.virtio.iommu;
+
+import static org.ioasis.spec.VirtioIommu.EVENTQ;
+import static org.ioasis.spec.VirtioIommu.REQUESTQ;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.Executor;
+import java.util.function.Consumer;
+import org.ioasis.iommu.Iommu;
+import org.ioasis.memory.Dma;
+import org.ioasis.memory.Outcome;
+import org.ioasis.virtio.DeviceWork;
+import org.ioasis.virtio.Step;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * What the device does with its two queues (virtio 1.4, 5.13.6). A request is copied in a guarded
+ * section and carried out outside of it, since an UNMAP waits for sections to end; those of one
+ * section are carried out together, and their answers written in the next one. One that must wait
+ * does not hold up those behind it. A buffer of the event queue is taken when there is a fault to
+ * put in. Device's thread.
+ */
+final class IommuWork extends DeviceWork<RequestSlot> {
+    /** Requests of one section. */
+    private static final int BATCH = 64;
+
+    /** So that a section takes no more than a batch: the engine's part counts for the turn too. */
+    private static final long ENGINE_COST = SECTION_COST / BATCH - CHAIN_COST;
+
+    private final Iommu iommu;
+    private final RequestExecution execution;
+    private final EventDelivery events;
+    private final AnswerWriter answers;
+    private final RequestCounts counts = new RequestCounts();
+    private final SlotPool slots = new SlotPool(this::answered);
+    private final RequestSlot[] batch = new RequestSlot[BATCH];
+
+    /** Requests whose answer did not come at once. Few, and mostly none. */
+    private final List<RequestSlot> waiting = new ArrayList<>();
+
+    /** Takes the buffers of the event queue, one at a time. */
+    private final RequestSlot eventBuffer =
+            new RequestSlot(VirtioIommuDevice.QUEUE_SIZE_MAX, _ -> {});
+
+    // Nobody watches unless somebody asked for it; then it costs a look at a field.
+    private @Nullable IommuObserver observer;
+
+    IommuWork(
+            Iommu iommu, RequestExecution execution, EventDelivery events, Executor deviceThread) {
+        super(VirtioIommuDevice.QUEUES, deviceThread);
+        this.iommu = iommu;
+        this.execution = execution;
+        this.events = events;
+        answers = new AnswerWriter(iommu);
+    }
+
+    void observe(@Nullable IommuObserver watcher) {
+        observer = watcher;
+    }
+
+    /** Requests so far. Any thread. */
+    RequestCounts counts() {
+        return counts;
+    }
+
+    /** How often there was no slot for a request. Any thread. */
+    long heldBack() {
+        return slots.heldBack();
+    }
+
+    // Resets
+    // ------------------------------------------------------------------------------------------------------------
+
+    /** The request queue is reset: what is with the engine is not this driver's any more. */
+    void forgetRequests() {
+        waiting.clear();
+    }
+
+    /** The device is reset: the engine forgets all that is with it. */
+    void forgetDevice() {
+        waiting.clear();
+        slots.forgetDevice();
+    }
+
+    // Chains
+    // ------------------------------------------------------------------------------------------------------------
+
+    @Override
+    protected void kicked(int queue) {
+        if (queue == EVENTQ) {
+            events.kicked();
+        }
+    }
+
+    @Override
+    protected @Nullable RequestSlot room(int queue) {
+        if (queue == REQUESTQ) {
+            return slots.take();
+        }
+        return events.isDue() ? eventBuffer : null;
+    }
+
+    @Override
+    protected void release(RequestSlot slot) {
+        if (slot != eventBuffer) {
+            slots.giveBack(slot);
+        }
+    }
+
+    @Override
+    protected Step advance(RequestSlot slot) {
+        if (slot == eventBuffer) {
+            return events.fill(slot);
+        }
+        return slot.isComplete ? answer(slot) : copy(slot);
+    }
+
+    private Step copy(RequestSlot slot) {
+        spend(ENGINE_COST);
+        Outcome outcome = slot.chain().copyIn(0, slot.request(), 0, slot.copyLength());
+        if (outcome == Outcome.ABSENT) {
+            return Step.PUT_BACK;
+        }
+        count(outcome);
+        slot.type = outcome == Outcome.OK ? slot.typeOfHead() : RequestType.UNKNOWN;
+        // The driver may have put buffers for events there without a kick.
+        events.driverIsReady();
+        return Step.OUTSIDE;
+    }
+
+    private Step answer(RequestSlot slot) {
+        long written = answers.write(slot);
+        if (written == AnswerWriter.ABSENT) {
+            return Step.ABSENT;
+        }
+        counts.count(slot.type, slot.status);
+        return slot.finish(written);
+    }
+
+    // Outside of sections
+    // -----------------------------------------------------------------------------------------------
+
+    @Override
+    protected void outside() {
+        events.tell();
+        for (int taken = takeBatch(); taken > 0; taken = takeBatch()) {
+            execute(taken);
+        }
+    }
+
+    private int takeBatch() {
+        int taken = 0;
+        while (taken < BATCH) {
+            RequestSlot slot = takeOutside();
+            if (slot == null) {
+                break;
+            }
+            slot.isInBatch = true;
+            batch[taken++] = slot;
+        }
+        return taken;
+    }
+
+    private void execute(int taken) {
+        iommu.beginBatch();
+        try {
+            for (int i = 0; i < taken; i++) {
+                execution.execute(batch[i]);
+            }
+        } finally {
+            iommu.endBatch();
+        }
+        for (int i = 0; i < taken; i++) {
+            RequestSlot slot = batch[i];
+            slot.isInBatch = false;
+            if (slot.isComplete) {
+                resume(slot);
+            } else {
+                waits(slot);
+            }
+        }
+    }
+
+    private void waits(RequestSlot slot) {
+        waiting.add(slot);
+        IommuObserver watcher = observer;
+        if (watcher != null) {
+            watcher.waits(IommuRequest.of(slot));
+        }
+    }
+
+    /** The engine has answered: later the answer is written, in the order of the batch. */
+    private void answered(RequestSlot slot) {
+        if (!isStale(slot)) {
+            if (!waiting.isEmpty()) {
+                waiting.remove(slot);
+            }
+            IommuObserver watcher = observer;
+            if (watcher != null) {
+                IommuRequest request = IommuRequest.of(slot);
+                watcher.answered(request, slot.status, execution.reason(slot, request));
+            }
+        }
+        if (!slot.isInBatch) {
+            resume(slot);
+        }
+    }
+
+    // Saving and restoring
+    // ----------------------------------------------------------------------------------------------
+
+    /** Visits the requests that are answered, then those that wait for the engine. */
+    void forEachRequest(Consumer<RequestSlot> visitor) {
+        forEachPending(visitor);
+        waiting.forEach(visitor);
+    }
+
+    /** Takes over a request of a saved state, with its answer. */
+    void restore(RequestState saved, Dma dma) {
+        RequestSlot slot = slots.take();
+        if (slot == null) {
+            throw new IllegalStateException("more requests than a queue holds");
+        }
+        adopt(slot, REQUESTQ);
+        slot.restore(saved, dma);
+    }
+}
