@@ -2,7 +2,6 @@
 package org.ioasis.cli;
 
 import java.io.IOException;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.SecureRandom;
@@ -15,10 +14,11 @@ import org.ioasis.guestkit.Kernel;
 import org.ioasis.guestkit.KernelChoice;
 import org.ioasis.guestkit.UnavailableException;
 import org.ioasis.live.TraceConfig;
-import org.ioasis.output.OutputFile;
 import org.ioasis.output.OutputKind;
 import org.ioasis.run.DiskRun;
+import org.ioasis.run.GuestDevices;
 import org.ioasis.run.GuestSetup;
+import org.ioasis.run.NetRun;
 import org.ioasis.run.Progress;
 import org.ioasis.run.RunOptions;
 import org.ioasis.run.RunReport;
@@ -41,7 +41,8 @@ import picocli.CommandLine.Option;
         name = "vm",
         description = {
             "Boot an unmodified Linux guest with three disks behind the IOMMU, let it make a file system, copy 256 MiB"
-                    + " through it, and check the result from the host's side; or let it run what you want.",
+                    + " through it, and check the result from the host's side; or let it exchange data with the"
+                    + " host over a network device behind the IOMMU; or let it run what you want.",
             "QEMU 10.1 or newer is taken from the PATH; it, a kernel and busybox are otherwise fetched from Debian"
                     + " into the user's cache folder."
         },
@@ -97,19 +98,18 @@ final class VmCommand implements Callable<Integer> {
             })
     private int timeout = 600;
 
-    @Option(
-            names = "--seed",
-            paramLabel = "N",
-            converter = SeedConverter.class,
-            description =
-                    "Seed of the disk's content, as 0x1f or 31, to repeat a run (default: random).")
-    private @Nullable Long seed;
+    @Mixin private final SeedOption seed = new SeedOption();
+
+    @Mixin private final JsonOption json = new JsonOption();
 
     @Option(
-            names = "--json",
-            paramLabel = "FILE",
-            description = "Write the report to FILE as JSON too (fields: docs/vm-report.md).")
-    private @Nullable Path json;
+            names = "--net",
+            description = {
+                "Instead of the check of disks: the guest and its host exchange 256 MiB each way, both ways at once,"
+                        + " through a network device behind the IOMMU, and each side hashes what it gets. The"
+                        + " network is between them alone."
+            })
+    private boolean isNet;
 
     @Option(
             names = "--run",
@@ -142,7 +142,7 @@ final class VmCommand implements Callable<Integer> {
             paramLabel = "DIR",
             description = {
                 "The modules of your own kernel: what modules_install made, or the tree it was built in. Not needed if"
-                        + " virtio_iommu, virtio_blk, virtio_pci and ext4 are built in."
+                        + " virtio_iommu, virtio_blk, virtio_pci and ext4 (with --net virtio_net) are built in."
             })
     private @Nullable Path modules;
 
@@ -236,7 +236,8 @@ final class VmCommand implements Callable<Integer> {
             names = "--bytes",
             paramLabel = "MIB",
             description = {
-                "Size of the seeded disk in MiB, 4 to 65536 (default: 256, with --run, --interactive or --initrd 32)."
+                "Size of the seeded disk in MiB, 4 to 65536, and with --net what goes each way (default: 256, with --run,"
+                        + " --interactive or --initrd 32)."
             })
     private @Nullable Integer mebibytes;
 
@@ -277,7 +278,7 @@ final class VmCommand implements Callable<Integer> {
         if (timeout < 1) {
             throw new UsageException("--timeout must be at least 1 second, not " + timeout);
         }
-        Outputs.check("--json", json, OutputKind.RUN_REPORT);
+        json.check(OutputKind.RUN_REPORT);
         if (processors < 1 || processors > PROCESSOR_MAX) {
             throw new UsageException(
                     "--cpus must be 1 to %d, not %d".formatted(PROCESSOR_MAX, processors));
@@ -293,17 +294,17 @@ final class VmCommand implements Callable<Integer> {
             System.out.println(GuestSetup.qemuCommand(options, task, Host.current(), progress));
             return 0;
         }
-        if (!(task instanceof GuestTask.Check(long _, GuestTask.Scenario chosen))) {
-            return new ShellRun(options, task, Host.current(), progress).run();
+        RunReport result;
+        switch (task) {
+            case GuestTask.Check(long _, GuestTask.Scenario chosen) ->
+                    result = new DiskRun(options, chosen, Host.current(), progress).run();
+            case GuestTask.Net _ -> result = new NetRun(options, Host.current(), progress).run();
+            default -> {
+                return new ShellRun(options, task, Host.current(), progress).run();
+            }
         }
-        RunReport result = new DiskRun(options, chosen, Host.current(), progress).run();
         System.out.print(RunReportText.of(result));
-        if (json != null) {
-            OutputFile.write(
-                    json,
-                    OutputKind.RUN_REPORT,
-                    RunReportJson.of(result).getBytes(StandardCharsets.UTF_8));
-        }
+        json.write(OutputKind.RUN_REPORT, RunReportJson.of(result));
         return result.isOk() ? 0 : 1;
     }
 
@@ -318,6 +319,9 @@ final class VmCommand implements Callable<Integer> {
         if (initrd != null) {
             chosen.add("--initrd");
         }
+        if (isNet) {
+            chosen.add("--net");
+        }
         if (scenario != ScenarioOption.plain) {
             chosen.add("--scenario");
         }
@@ -328,7 +332,7 @@ final class VmCommand implements Callable<Integer> {
         if (chosen.size() > 1) {
             throw new UsageException(String.join(" and ", chosen) + " do not go together");
         }
-        if (json != null && !chosen.isEmpty() && !chosen.equals(List.of("--scenario"))) {
+        if (json.isGiven() && (command != null || isInteractive || initrd != null)) {
             throw new UsageException(
                     "--json is the report of the check, which %s does not make"
                             .formatted(chosen.getFirst()));
@@ -338,6 +342,9 @@ final class VmCommand implements Callable<Integer> {
         }
         if (isInteractive) {
             return new GuestTask.Shell();
+        }
+        if (isNet) {
+            return new GuestTask.Net(seedBytes(DEFAULT_MEBIBYTES));
         }
         return initrd != null
                 ? new GuestTask.Boot()
@@ -364,12 +371,15 @@ final class VmCommand implements Callable<Integer> {
 
     private RunOptions options(GuestTask task) throws IOException {
         long bytes =
-                task instanceof GuestTask.Check(long checked, GuestTask.Scenario _)
-                        ? checked
-                        : seedBytes(SMALL_MEBIBYTES);
-        if (disks.size() > GuestSetup.OWN_DISK_LIMIT) {
+                switch (task) {
+                    case GuestTask.Check(long checked, GuestTask.Scenario _) -> checked;
+                    case GuestTask.Net(long exchanged) -> exchanged;
+                    default -> seedBytes(SMALL_MEBIBYTES);
+                };
+        if (disks.size() > GuestDevices.OWN_DISK_LIMIT) {
             throw new UsageException(
-                    "at most %d disks have room beside ours".formatted(GuestSetup.OWN_DISK_LIMIT));
+                    "at most %d disks have room beside ours"
+                            .formatted(GuestDevices.OWN_DISK_LIMIT));
         }
         for (Path disk : disks) {
             if (!Files.isRegularFile(disk) || !Files.isReadable(disk)) {
@@ -378,7 +388,7 @@ final class VmCommand implements Callable<Integer> {
             }
         }
         RunOptions.Builder options =
-                RunOptions.builder(seed != null ? seed : new SecureRandom().nextLong())
+                RunOptions.builder(seed.or(new SecureRandom()::nextLong))
                         .memoryMiB(memory)
                         .processors(processors)
                         .limit(Duration.ofSeconds(timeout))

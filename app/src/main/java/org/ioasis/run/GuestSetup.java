@@ -20,14 +20,11 @@ import org.ioasis.guestkit.Provisioner;
 import org.ioasis.guestkit.UnavailableException;
 import org.ioasis.iommu.EndpointCounts;
 import org.ioasis.iommu.IommuOptions;
-import org.ioasis.kind.blk.DiskOptions;
 import org.ioasis.live.MachineView;
 import org.ioasis.live.Trace;
 import org.ioasis.loop.IdlePolicy;
-import org.ioasis.machine.DevicePlace;
 import org.ioasis.machine.Machine;
 import org.ioasis.topology.Viot;
-import org.ioasis.virtio.blk.BlkSettings;
 import org.ioasis.vm.Accel;
 import org.ioasis.vm.AccelChoice;
 import org.ioasis.vm.GuestEvent;
@@ -42,36 +39,25 @@ import org.ioasis.vm.Workspace;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A guest that could start now: kernel, initramfs and QEMU's command, the disks, and our devices,
- * which serve. Three disks of ours and those of the user's are behind the IOMMU. One thread; blocks
- * while the guest runs.
+ * A guest that could start now: kernel, initramfs and QEMU's command, and our devices, which serve;
+ * which they are says {@link GuestDevices}. One thread; blocks while the guest runs.
  */
 public final class GuestSetup implements AutoCloseable {
-    /** Slots on the root bus. Behind the IOMMU are exactly the disks' functions. */
+    /** Slots on the root bus. Behind the IOMMU are exactly the devices of {@link GuestDevices}. */
     private static final int IOMMU_SLOT = 1;
 
-    private static final int FIRST_DISK_SLOT = 2;
-
     /** Of the second IOMMU, if there are two. */
-    private static final int SECOND_IOMMU_SLOT = 0x1d;
+    static final int SECOND_IOMMU_SLOT = 0x1d;
 
     /** Of the root port with the bus for what is plugged in. */
     private static final int PORT_SLOT = 0x1e;
 
-    private static final int PLUGGED_BDF = Viot.bdf(1, 0, 0);
     private static final List<Integer> IOMMU_SLOTS = List.of(IOMMU_SLOT, SECOND_IOMMU_SLOT);
     private static final String CONTROL_SOCKET = "qmp.sock";
     private static final String OUTPUT_SOCKET = "output.sock";
-    private static final String RESULT_FILE = "result.img";
     private static final long MIB = 1L << 20;
 
-    /** The file system needs room for its own tables beside the file. */
-    private static final long FS_OVERHEAD = 64 * MIB;
-
     private static final long STATUS_MILLIS = 500;
-
-    /** As many disks of the user's as there are slots between our disks and the second IOMMU. */
-    public static final int OWN_DISK_LIMIT = SECOND_IOMMU_SLOT - FIRST_DISK_SLOT - 3;
 
     /** As many IOMMUs as there are slots for them. */
     public static final int IOMMU_LIMIT = IOMMU_SLOTS.size();
@@ -94,14 +80,11 @@ public final class GuestSetup implements AutoCloseable {
     private final Accel accel;
     private final SeededDisk seeded;
     private final String hash;
+    private final @Nullable NetPeer peer;
     private final Machine machine;
     private final @Nullable Trace trace;
-    private final List<Place> places;
+    private final List<GuestDevices.Place> places;
     private final QemuCommand command;
-
-    /** A disk's place: what the guest and the reports call it, where it is and what is in it. */
-    private record Place(
-            String name, int iommu, int bdf, Path socket, Path file, boolean isWritable) {}
 
     private GuestSetup(
             RunOptions options,
@@ -120,18 +103,33 @@ public final class GuestSetup implements AutoCloseable {
         this.workspace = workspace;
         accel = accel(options, kit, host, cleanup, progress, workspace);
         seeded = new SeededDisk(options.seed(), options.seedBytes());
-        Path seedFile = workspace.file("seed.img");
         progress.say(
                 "seeding a disk of %d MiB (seed 0x%016x)"
                         .formatted(seeded.bytes() / MIB, seeded.seed()));
-        hash = seeded.write(seedFile);
-        Path fsFile = workspace.emptyDisk("fs.img", seeded.bytes() + FS_OVERHEAD);
-        workspace.emptyDisk(RESULT_FILE, seeded.bytes());
-        places = places(options, task, workspace, seedFile, fsFile);
+        hash = seeded.write(GuestDevices.seedFile(workspace));
+        GuestDevices.emptyDisks(task, workspace, seeded.bytes());
+        places = GuestDevices.places(options, task, workspace);
         command = command(options, task, kit, workspace, accel, places);
-        machine = machine(options, workspace, places);
-        trace = trace(options, machine);
+        peer =
+                task instanceof GuestTask.Net(long bytes)
+                        ? new NetPeer(GuestDevices.netSocket(workspace), fetched(bytes))
+                        : null;
+        boolean isMade = false;
+        try {
+            machine = machine(options, workspace, places);
+            trace = trace(options, machine);
+            isMade = true;
+        } finally {
+            if (!isMade && peer != null) {
+                peer.close();
+            }
+        }
         machine.start();
+    }
+
+    /** What the guest gets over its network: not what it sends, in any part. */
+    private SeededDisk fetched(long bytes) {
+        return new SeededDisk(~seeded.seed(), bytes);
     }
 
     /**
@@ -145,7 +143,10 @@ public final class GuestSetup implements AutoCloseable {
             throws UnavailableException, IOException, InterruptedException {
         GuestKit kit = new Provisioner(host, cleanup, progress::say).provide(options.kernel());
         Workspace workspace =
-                Workspace.create(host, cleanup, 3 * options.seedBytes() + FS_OVERHEAD + 64 * MIB);
+                Workspace.create(
+                        host,
+                        cleanup,
+                        GuestDevices.diskBytes(task, options.seedBytes()) + 64 * MIB);
         boolean isComplete = false;
         try {
             GuestSetup setup =
@@ -170,9 +171,14 @@ public final class GuestSetup implements AutoCloseable {
             GuestKit kit = new Provisioner(host, cleanup, progress::say).provide(options.kernel());
             try (Workspace workspace = Workspace.create(host, cleanup, 64 * MIB)) {
                 Accel accel = accel(options, kit, host, cleanup, progress, workspace);
-                Path none = workspace.file("none");
-                List<Place> places = places(options, task, workspace, none, none);
-                return command(options, task, kit, workspace, accel, places).printable();
+                return command(
+                                options,
+                                task,
+                                kit,
+                                workspace,
+                                accel,
+                                GuestDevices.places(options, task, workspace))
+                        .printable();
             }
         }
     }
@@ -191,49 +197,8 @@ public final class GuestSetup implements AutoCloseable {
         return new AccelChoice(host, cleanup, progress::say).choose(kit, workspace);
     }
 
-    private static List<Place> places(
-            RunOptions options, GuestTask task, Workspace workspace, Path seed, Path fs) {
-        List<Place> places = new ArrayList<>();
-        int result = task.hotplugs() ? PLUGGED_BDF : Viot.bdf(0, FIRST_DISK_SLOT + 2, 0);
-        places.add(
-                new Place(
-                        GuestTask.SEED_SERIAL,
-                        0,
-                        Viot.bdf(0, FIRST_DISK_SLOT, 0),
-                        workspace.file("seed.sock"),
-                        seed,
-                        false));
-        places.add(
-                new Place(
-                        GuestTask.FS_SERIAL,
-                        options.iommus() - 1,
-                        Viot.bdf(0, FIRST_DISK_SLOT + 1, 0),
-                        workspace.file("fs.sock"),
-                        fs,
-                        true));
-        places.add(
-                new Place(
-                        GuestTask.RESULT_SERIAL,
-                        0,
-                        result,
-                        workspace.file("result.sock"),
-                        workspace.file(RESULT_FILE),
-                        true));
-        for (int i = 0; i < options.disks().size(); i++) {
-            Path file = options.disks().get(i);
-            places.add(
-                    new Place(
-                            GuestTask.OWN_SERIAL + (i + 1),
-                            0,
-                            Viot.bdf(0, FIRST_DISK_SLOT + 3 + i, 0),
-                            workspace.file("own" + (i + 1) + ".sock"),
-                            file,
-                            Files.isWritable(file)));
-        }
-        return places;
-    }
-
-    private static Machine machine(RunOptions options, Workspace workspace, List<Place> places)
+    private static Machine machine(
+            RunOptions options, Workspace workspace, List<GuestDevices.Place> places)
             throws IOException {
         IommuOptions iommuOptions =
                 IommuOptions.builder().bypassAtStart(options.isBypassing()).build();
@@ -243,15 +208,8 @@ public final class GuestSetup implements AutoCloseable {
             for (int i = 0; i < options.iommus(); i++) {
                 machine.addIommu("iommu" + i, iommuOptions, iommuSocket(workspace, i));
             }
-            for (Place place : places) {
-                machine.add(
-                        machine.iommus().get(place.iommu()),
-                        DiskOptions.builder(
-                                        DevicePlace.of(place.name(), place.socket(), place.bdf()),
-                                        place.file())
-                                .writable(place.isWritable())
-                                .settings(BlkSettings.builder().serial(place.name()).build())
-                                .build());
+            for (GuestDevices.Place place : places) {
+                var _ = machine.add(machine.iommus().get(place.iommu()), place.device());
             }
             isComplete = true;
             return machine;
@@ -289,7 +247,7 @@ public final class GuestSetup implements AutoCloseable {
             GuestKit kit,
             Workspace workspace,
             Accel accel,
-            List<Place> places)
+            List<GuestDevices.Place> places)
             throws IOException {
         Initramfs initramfs =
                 options.initramfs().isPresent()
@@ -297,7 +255,7 @@ public final class GuestSetup implements AutoCloseable {
                         : Initramfs.write(
                                 workspace.file("initramfs"),
                                 kit,
-                                GuestTask.DRIVERS,
+                                task.drivers(),
                                 task.commandFile());
         List<QemuCommand.Function> functions = new ArrayList<>();
         List<Viot.PciRange> ranges = new ArrayList<>();
@@ -307,10 +265,10 @@ public final class GuestSetup implements AutoCloseable {
             functions.add(new QemuCommand.Function(slot, 0, iommuSocket(workspace, i)));
             iommus.add(new Viot.Iommu(0, Viot.bdf(0, slot, 0)));
         }
-        for (Place place : places) {
+        for (GuestDevices.Place place : places) {
             // Endpoint and address are the same number.
             ranges.add(new Viot.PciRange(place.iommu(), 0, place.bdf(), place.bdf(), place.bdf()));
-            if (place.bdf() != PLUGGED_BDF) {
+            if (place.bdf() != GuestDevices.PLUGGED_BDF) {
                 functions.add(new QemuCommand.Function(place.bdf() >> 3, 0, place.socket()));
             }
         }
@@ -364,7 +322,21 @@ public final class GuestSetup implements AutoCloseable {
 
     /** What the guest copies the seeded disk to. */
     public Path resultFile() {
-        return workspace.file(RESULT_FILE);
+        return GuestDevices.resultFile(workspace);
+    }
+
+    /** The host's end of the guest's network, for the task that has one. */
+    NetPeer peer() {
+        NetPeer running = peer;
+        if (running == null) {
+            throw new IllegalStateException("no network in this run");
+        }
+        return running;
+    }
+
+    /** SHA-256 of what the guest gets over its network, in hexadecimal. */
+    String fetchedHash() {
+        return fetched(seeded.bytes()).hash();
     }
 
     /** Where the second serial port connects, for a task that has output. */
@@ -402,7 +374,7 @@ public final class GuestSetup implements AutoCloseable {
             if (terminal == null) {
                 ScheduledFuture<?> _ =
                         ticker.scheduleAtFixedRate(
-                                () -> progress.status(status(machine)),
+                                () -> progress.status(status()),
                                 STATUS_MILLIS,
                                 STATUS_MILLIS,
                                 TimeUnit.MILLISECONDS);
@@ -458,11 +430,20 @@ public final class GuestSetup implements AutoCloseable {
         }
     }
 
-    private static String status(Machine machine) {
+    private String status() {
         EndpointCounts accesses = machine.accesses();
+        String exchanged =
+                peer == null
+                        ? ""
+                        : String.format(
+                                Locale.ROOT,
+                                "%,d MiB down, %,d MiB up, ",
+                                peer.down() / MIB,
+                                peer.up() / MIB);
         return String.format(
                 Locale.ROOT,
-                "%,d requests, %,d translations, %,d MiB translated, %d faults",
+                "%s%,d requests, %,d translations, %,d MiB translated, %d faults",
+                exchanged,
                 machine.requests(),
                 accesses.translations(),
                 accesses.translatedBytes() / MIB,
@@ -475,6 +456,9 @@ public final class GuestSetup implements AutoCloseable {
         try {
             machine.close();
         } finally {
+            if (peer != null) {
+                peer.close();
+            }
             if (trace != null) {
                 trace.close();
             }

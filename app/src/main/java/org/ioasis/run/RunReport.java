@@ -7,6 +7,7 @@ import java.util.Optional;
 import org.ioasis.iommu.EndpointCounts;
 import org.ioasis.iommu.Status;
 import org.ioasis.virtio.iommu.RequestType;
+import org.ioasis.virtio.net.NetCounters;
 
 /**
  * What a run came to. Immutable; any thread.
@@ -14,11 +15,13 @@ import org.ioasis.virtio.iommu.RequestType;
  * @param problems why the run is not good, in the order of importance; empty if it is
  * @param kernel the guest's kernel release
  * @param driver bound to the IOMMU, by PCI address
- * @param disks in the order of their endpoints
+ * @param devices in the order of their functions
  * @param requests by type and answer; only those that happened
  * @param unanswered requests given back unwritten
  * @param faults accesses that the IOMMU refused
- * @param bytesVerified bytes of the result disk that were compared and found equal
+ * @param bytesVerified bytes of the result disk that were compared and found equal; with a network,
+ *     those that went over it either way and whose hash was right
+ * @param network what went over the guest's network, if it has one
  * @param steps what the guest did, in seconds of its clock
  * @param seconds from the start of the command to the verdict
  */
@@ -28,25 +31,39 @@ public record RunReport(
         Map<String, String> driver,
         String accel,
         long seed,
-        List<DiskReport> disks,
+        List<DeviceReport> devices,
         Map<RequestType, Map<Status, Long>> requests,
         long unanswered,
         long faults,
         long bytesVerified,
+        Optional<NetworkReport> network,
         Map<String, Double> steps,
         double seconds) {
 
-    /** A disk as guest and host saw it. */
-    public record DiskReport(
+    /**
+     * A device as guest and host saw it.
+     *
+     * @param kind "disk" or "net"
+     */
+    public record DeviceReport(
+            String kind,
             String name,
             String pci,
             String iommuGroup,
             String domainType,
             EndpointCounts accesses) {}
 
+    /**
+     * What went over a guest's network: down is what the guest got, up is what it sent.
+     *
+     * @param frames what the device counted
+     */
+    public record NetworkReport(
+            long downBytes, long upBytes, NetCounters frames, double exchangeSeconds) {}
+
     public RunReport {
         problems = List.copyOf(problems);
-        disks = List.copyOf(disks);
+        devices = List.copyOf(devices);
     }
 
     /** True if the host's check holds and nothing went past the IOMMU. */
@@ -57,8 +74,8 @@ public record RunReport(
     /** Sum over all endpoints. */
     public EndpointCounts accesses() {
         EndpointCounts sum = EndpointCounts.ZERO;
-        for (DiskReport disk : disks) {
-            sum = sum.plus(disk.accesses());
+        for (DeviceReport device : devices) {
+            sum = sum.plus(device.accesses());
         }
         return sum;
     }

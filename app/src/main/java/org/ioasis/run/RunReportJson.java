@@ -35,13 +35,13 @@ public final class RunReportJson {
             json.writeStringField(
                     "driver", report.driver().values().stream().findFirst().orElse(""));
             json.writeObjectFieldStart("iommuGroup");
-            for (RunReport.DiskReport disk : report.disks()) {
-                json.writeStringField(disk.name(), disk.iommuGroup());
+            for (RunReport.DeviceReport device : report.devices()) {
+                json.writeStringField(device.name(), device.iommuGroup());
             }
             json.writeEndObject();
             json.writeObjectFieldStart("domainType");
-            for (RunReport.DiskReport disk : report.disks()) {
-                json.writeStringField(disk.name(), disk.domainType());
+            for (RunReport.DeviceReport device : report.devices()) {
+                json.writeStringField(device.name(), device.domainType());
             }
             json.writeEndObject();
             writeRequests(json, report);
@@ -53,6 +53,9 @@ public final class RunReportJson {
             json.writeNumberField("bytesIdentity", report.accesses().identityBytes());
             writeBypassed(json, report);
             json.writeNumberField("bytesVerified", report.bytesVerified());
+            if (report.network().isPresent()) {
+                writeNetwork(json, report.network().get());
+            }
             json.writeNumberField("faults", report.faults());
             json.writeStringField("seed", "0x%016x".formatted(report.seed()));
             json.writeObjectFieldStart("steps");
@@ -79,11 +82,24 @@ public final class RunReportJson {
         json.writeEndObject();
     }
 
+    private static void writeNetwork(JsonGenerator json, RunReport.NetworkReport network)
+            throws IOException {
+        json.writeObjectFieldStart("network");
+        json.writeNumberField("bytesDown", network.downBytes());
+        json.writeNumberField("bytesUp", network.upBytes());
+        json.writeNumberField("framesReceived", network.frames().received());
+        json.writeNumberField("framesSent", network.frames().sent());
+        json.writeNumberField("overrun", network.frames().overrun());
+        json.writeNumberField("lost", network.frames().lost());
+        json.writeNumberField("seconds", network.exchangeSeconds());
+        json.writeEndObject();
+    }
+
     private static void writeBypassed(JsonGenerator json, RunReport report) throws IOException {
         json.writeObjectFieldStart("bypassed");
-        for (RunReport.DiskReport disk : report.disks()) {
-            EndpointCounts accesses = disk.accesses();
-            json.writeObjectFieldStart(disk.name());
+        for (RunReport.DeviceReport device : report.devices()) {
+            EndpointCounts accesses = device.accesses();
+            json.writeObjectFieldStart(device.name());
             json.writeNumberField("total", accesses.bypassed());
             json.writeNumberField("afterAttach", accesses.bypassedAfterAttach());
             json.writeEndObject();

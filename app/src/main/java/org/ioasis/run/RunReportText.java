@@ -6,6 +6,7 @@ import java.util.Map;
 import org.ioasis.iommu.EndpointCounts;
 import org.ioasis.iommu.Status;
 import org.ioasis.virtio.iommu.RequestType;
+import org.ioasis.virtio.net.NetCounters;
 
 /** A report for people. Pure functions; any thread. */
 public final class RunReportText {
@@ -18,17 +19,19 @@ public final class RunReportText {
         StringBuilder text = new StringBuilder();
         row(text, "kernel", report.kernel().orElse("unknown") + ", " + report.accel());
         report.driver().forEach((pci, driver) -> row(text, "IOMMU", pci + ", driver " + driver));
-        for (RunReport.DiskReport disk : report.disks()) {
-            EndpointCounts accesses = disk.accesses();
+        for (RunReport.DeviceReport device : report.devices()) {
+            EndpointCounts accesses = device.accesses();
             row(
                     text,
-                    "disk " + disk.name(),
+                    device.kind().equals(device.name())
+                            ? device.name()
+                            : device.kind() + " " + device.name(),
                     String.format(
                             Locale.ROOT,
                             "%s, group %s (%s), %,d translations, %,d MiB%s, bypassed %,d (%,d after ATTACH)",
-                            disk.pci(),
-                            disk.iommuGroup(),
-                            disk.domainType(),
+                            device.pci(),
+                            device.iommuGroup(),
+                            device.domainType(),
                             accesses.translations(),
                             accesses.translatedBytes() / MIB,
                             identity(accesses),
@@ -64,6 +67,7 @@ public final class RunReportText {
                                         name,
                                         seconds)));
         row(text, "guest", steps.toString());
+        report.network().ifPresent(network -> row(text, "network", network(network)));
         row(
                 text,
                 "verified",
@@ -77,6 +81,21 @@ public final class RunReportText {
             text.append("PROBLEM: ").append(problem).append('\n');
         }
         return text.append(report.isOk() ? "OK" : "FAILED").append('\n').toString();
+    }
+
+    private static String network(RunReport.NetworkReport network) {
+        NetCounters frames = network.frames();
+        return String.format(
+                Locale.ROOT,
+                "%,d bytes down in %,d frames, %,d bytes up in %,d frames, %,d dropped, %.1f MiB/s",
+                network.downBytes(),
+                frames.received(),
+                network.upBytes(),
+                frames.sent(),
+                frames.overrun() + frames.lost(),
+                (network.downBytes() + network.upBytes())
+                        / (double) MIB
+                        / Math.max(1e-6, network.exchangeSeconds()));
     }
 
     /** Only where there is something to tell: it is the exception. */

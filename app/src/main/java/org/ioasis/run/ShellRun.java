@@ -61,7 +61,11 @@ public final class ShellRun {
                     switch (task) {
                         case GuestTask.Run _ -> bootWithOutput(setup);
                         case GuestTask.Shell _, GuestTask.Boot _ -> bootOnTerminal(setup, cleanup);
-                        case GuestTask.Hello _, GuestTask.Check _, GuestTask.Churn _ ->
+                        case GuestTask.Hello _,
+                                GuestTask.Check _,
+                                GuestTask.Net _,
+                                GuestTask.Churn _,
+                                GuestTask.Measure _ ->
                                 setup.boot(setup::tell, null);
                     };
             setup.machine().close();

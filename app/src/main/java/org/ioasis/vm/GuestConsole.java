@@ -32,7 +32,7 @@ final class GuestConsole {
     private static final String MARK = "ioasis: ";
 
     private static final String PCI = "[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\\.[0-7]";
-    private static final Map<String, Pattern> DISK_FACTS =
+    private static final Map<String, Pattern> DEVICE_FACTS =
             Map.of(
                     "pci", Pattern.compile(PCI),
                     "group", Pattern.compile("none|\\d{1,6}"),
@@ -40,8 +40,10 @@ final class GuestConsole {
                     "reserved",
                             Pattern.compile(
                                     "(?:0x[0-9a-f]{16}-0x[0-9a-f]{16}-[a-z-]{1,24};){0,16}"));
-    private static final Pattern DISK_KEY =
-            Pattern.compile("disk\\.(seed|fs|result|own[1-9][0-9]?)\\.(pci|group|type|reserved)");
+    private static final String DISK_PREFIX = "disk.";
+    private static final Pattern DEVICE_KEY =
+            Pattern.compile(
+                    "(disk\\.(?:seed|fs|result|own[1-9][0-9]?)|net)\\.(pci|group|type|reserved)");
     private static final Pattern IOMMU = Pattern.compile("(" + PCI + ") ([A-Za-z0-9_-]{1,32})");
     private static final Pattern KERNEL = Pattern.compile("[A-Za-z0-9._+~-]{1,64}");
     private static final Pattern STEP = Pattern.compile("[a-z]{1,16}");
@@ -132,8 +134,8 @@ final class GuestConsole {
             case "kernel" -> fact(key, value, KERNEL);
             case "status" -> fact(key, value, CODE);
             default -> {
-                Matcher disk = DISK_KEY.matcher(key);
-                Pattern pattern = disk.matches() ? DISK_FACTS.get(disk.group(2)) : null;
+                Matcher device = DEVICE_KEY.matcher(key);
+                Pattern pattern = device.matches() ? DEVICE_FACTS.get(device.group(2)) : null;
                 yield pattern == null ? null : fact(key, value, pattern);
             }
         };
@@ -166,15 +168,15 @@ final class GuestConsole {
                     new GuestReport.Step(
                             step.name(), step.micros(), Math.max(0, end - step.micros())));
         }
-        Map<String, GuestReport.Disk> disks = new LinkedHashMap<>();
+        Map<String, GuestReport.Device> devices = new LinkedHashMap<>();
         for (String key : facts.keySet()) {
-            Matcher disk = DISK_KEY.matcher(key);
-            if (disk.matches() && disk.group(2).equals("pci")) {
-                String role = disk.group(1);
-                String prefix = "disk." + role + ".";
-                disks.put(
-                        role,
-                        new GuestReport.Disk(
+            Matcher device = DEVICE_KEY.matcher(key);
+            if (device.matches() && device.group(2).equals("pci")) {
+                String prefix = device.group(1) + ".";
+                String role = device.group(1);
+                devices.put(
+                        role.startsWith(DISK_PREFIX) ? role.substring(DISK_PREFIX.length()) : role,
+                        new GuestReport.Device(
                                 facts.getOrDefault(prefix + "pci", ""),
                                 facts.getOrDefault(prefix + "group", ""),
                                 facts.getOrDefault(prefix + "type", ""),
@@ -184,7 +186,7 @@ final class GuestConsole {
         return new GuestReport(
                 Optional.ofNullable(facts.get("kernel")),
                 iommus,
-                disks,
+                devices,
                 timed,
                 hashes,
                 Optional.ofNullable(facts.get("status")).map(Integer::valueOf),

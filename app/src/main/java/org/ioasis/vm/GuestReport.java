@@ -11,7 +11,8 @@ import java.util.Optional;
  *
  * @param kernel release, if the guest came that far
  * @param iommus drivers by PCI address; "none" where no driver was bound
- * @param disks facts by role: "seed", "fs", "result", and "own1", "own2" … for the user's
+ * @param devices facts by role: "seed", "fs", "result", "own1", "own2" … for the user's disks, and
+ *     "net"
  * @param steps in the order in which they began
  * @param hashes of the file, SHA-256 in hexadecimal, one for each check
  * @param status exit status of the command or shell that it ran
@@ -23,7 +24,7 @@ import java.util.Optional;
 public record GuestReport(
         Optional<String> kernel,
         Map<String, String> iommus,
-        Map<String, Disk> disks,
+        Map<String, Device> devices,
         List<Step> steps,
         List<String> hashes,
         Optional<Integer> status,
@@ -33,21 +34,21 @@ public record GuestReport(
         List<String> lastLines) {
 
     /**
-     * How Linux sees a disk; an empty text where it did not say.
+     * How Linux sees a device of ours; an empty text where it did not say.
      *
      * @param pci address, as in 0000:00:02.0
      * @param group number of the IOMMU group, or "none"
      * @param type of the group's domain: DMA, DMA-FQ, identity
      * @param reserved regions, "FIRST-LAST-KIND;" each
      */
-    public record Disk(String pci, String group, String type, String reserved) {}
+    public record Device(String pci, String group, String type, String reserved) {}
 
     /** A step, and how long it took by the guest's clock; the last one has no end if it failed. */
     public record Step(String name, long beginMicros, long micros) {}
 
     public GuestReport {
         iommus = Map.copyOf(iommus);
-        disks = Map.copyOf(disks);
+        devices = Map.copyOf(devices);
         steps = List.copyOf(steps);
         hashes = List.copyOf(hashes);
         lastLines = List.copyOf(lastLines);

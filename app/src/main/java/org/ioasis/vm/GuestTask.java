@@ -26,8 +26,17 @@ public sealed interface GuestTask {
     /** The user's own disks have this and their number, from 1 on, as serial number. */
     String OWN_SERIAL = "ioasis-own";
 
-    /** Drivers for all but {@link Hello}; which of them are modules is the kernel's affair. */
-    List<String> DRIVERS = List.of("virtio_iommu", "virtio_blk", "ext4");
+    /** The guest's address where it has a network, which is of 24 bits. */
+    String NET_ADDRESS = "10.7.0.2";
+
+    /** Who is with it there. */
+    String NET_PEER = "10.7.0.1";
+
+    /** Most bytes of a packet there. */
+    int NET_MTU = 65_535;
+
+    /** Bytes of a block of TFTP (RFC 2348) there. */
+    int NET_BLOCK = 65_464;
 
     /** What happens to the guest between a first check and a second one. */
     enum Scenario {
@@ -63,11 +72,20 @@ public sealed interface GuestTask {
      */
     record Check(long seedBytes, Scenario scenario) implements GuestTask {}
 
+    /**
+     * Fetch {@code bytes} over the network and hash them, and send the seed disk, which has as
+     * many, both at once.
+     */
+    record Net(long bytes) implements GuestTask {}
+
     /** Copy the seed disk to the result disk again and again, without end. */
     record Churn() implements GuestTask {}
 
     /** Run a command of the user's with its output on the second serial port. */
     record Run(String command) implements GuestTask {}
+
+    /** The same with one disk only, that of the serial number {@link #SEED_SERIAL}. */
+    record Measure(String command) implements GuestTask {}
 
     /** Run a shell on the console. */
     record Shell() implements GuestTask {}
@@ -75,9 +93,18 @@ public sealed interface GuestTask {
     /** Whatever the user's own initramfs does. */
     record Boot() implements GuestTask {}
 
+    /** Drivers that it needs; which of them are modules is the kernel's affair. */
+    default List<String> drivers() {
+        return List.of("virtio_iommu", "virtio_blk", this instanceof Net ? "virtio_net" : "ext4");
+    }
+
     /** What is to be run in the guest's shell, for the initramfs. */
     default Optional<String> commandFile() {
-        return this instanceof Run(String command) ? Optional.of(command) : Optional.empty();
+        return switch (this) {
+            case Run(String command) -> Optional.of(command);
+            case Measure(String command) -> Optional.of(command);
+            case Hello _, Check _, Churn _, Net _, Shell _, Boot _ -> Optional.empty();
+        };
     }
 
     /**
@@ -108,8 +135,19 @@ public sealed interface GuestTask {
                 words.add("ioasis.bytes=" + seedBytes);
                 words.add("ioasis.scenario=" + scenario.name().toLowerCase(Locale.ROOT));
             }
+            case Net(long _) -> {
+                addDisks(words, "net", modules, ownDisks);
+                words.add(
+                        "ioasis.net=%s,%s,%d,%d"
+                                .formatted(NET_ADDRESS, NET_PEER, NET_MTU, NET_BLOCK));
+            }
             case Churn() -> addDisks(words, "churn", modules, ownDisks);
             case Run(String _) -> addDisks(words, "command", modules, ownDisks);
+            case Measure(String _) -> {
+                words.add("ioasis.run=command");
+                words.add("ioasis.modules=" + String.join(",", modules));
+                words.add("ioasis.seed=" + SEED_SERIAL);
+            }
             case Shell() -> addDisks(words, "shell", modules, ownDisks);
         }
         words.addAll(more);

@@ -67,6 +67,30 @@ public record SeededDisk(long seed, long bytes) {
         return HexFormat.of().formatHex(digest.digest());
     }
 
+    /**
+     * Fills {@code to} with what the disk has from {@code offset} on, or as much as there is.
+     *
+     * @param offset a multiple of 8, {@code 0..bytes}
+     * @param to has room for a multiple of 8
+     */
+    public void read(long offset, ByteBuffer to) {
+        long end = Math.min(bytes, offset + to.remaining());
+        for (long at = offset; at < end; at += Long.BYTES) {
+            to.putLong(Long.reverseBytes(word(at)));
+        }
+    }
+
+    /** SHA-256 of the disk, in hexadecimal. */
+    public String hash() {
+        MessageDigest digest = sha256();
+        ByteBuffer chunk = newChunk();
+        for (long offset = 0; offset < bytes; offset += chunk.limit()) {
+            fill(chunk, offset);
+            digest.update(chunk.duplicate());
+        }
+        return HexFormat.of().formatHex(digest.digest());
+    }
+
     /** Compares a copy, which must have exactly this size; empty when it is equal. */
     public Optional<Difference> compare(Path copy) throws IOException {
         ByteBuffer expected = newChunk();
@@ -101,11 +125,14 @@ public record SeededDisk(long seed, long bytes) {
     /** Makes the chunk the part of the disk that starts at {@code offset}, ready to be read. */
     private void fill(ByteBuffer chunk, long offset) {
         chunk.clear().limit((int) Math.min(CHUNK, bytes - offset));
-        long index = offset / Long.BYTES;
         for (int at = 0; at < chunk.limit(); at += Long.BYTES) {
-            index++;
-            chunk.putLong(at, mix(seed + index * GOLDEN_GAMMA));
+            chunk.putLong(at, word(offset + at));
         }
+    }
+
+    /** The word at {@code offset}, a multiple of 8. */
+    private long word(long offset) {
+        return mix(seed + (offset / Long.BYTES + 1) * GOLDEN_GAMMA);
     }
 
     private static long mix(long z) {

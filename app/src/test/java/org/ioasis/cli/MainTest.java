@@ -65,6 +65,9 @@ class MainTest {
                 arguments("inject map_nomem\n 1", "not one word: \"map_nomem\n\""),
                 arguments("vm --json FOLDER/no/j", "--json: there is no folder for FOLDER/no/j"),
                 arguments("vm --seed 1.5", "1.5 is not a number of 64 bits, as 0x1f or 31"),
+                arguments("vm --net --run x", "--run and --net do not go together"),
+                arguments("vm --net --scenario rescan", "--net and --scenario do not go together"),
+                arguments("vm --net --bytes 3", "--bytes must be 4 to 65536 MiB, not 3"),
                 arguments("vm --memory 3", "--memory must be 256 to 65536 MiB, not 3"),
                 arguments("viot --check FOLDER/sub", "--check: FOLDER/sub is a folder"),
                 arguments(

@@ -37,6 +37,8 @@ class GuestConsoleTest {
                 "ioasis: status=-1",
                 "ioasis: status=1000",
                 "ioasis: disk.own0.pci=0000:00:01.0",
+                "ioasis: disk.net.pci=0000:00:01.0",
+                "ioasis: net.seed.pci=0000:00:01.0",
                 "ioasis: disk.own100.pci=0000:00:01.0",
                 "[    1.0] ioasis: step=copy",
                 "text before ioasis: step=copy",
@@ -51,7 +53,7 @@ class GuestConsoleTest {
         assertThat(report.hashes()).isEmpty();
         assertThat(report.steps()).isEmpty();
         assertThat(report.iommus()).isEmpty();
-        assertThat(report.disks()).isEmpty();
+        assertThat(report.devices()).isEmpty();
         assertThat(report.failure()).isEmpty();
         assertThat(report.isFinished()).isFalse();
     }
@@ -83,12 +85,13 @@ class GuestConsoleTest {
     }
 
     @Test
-    void exitStatusAndDisksOfTheUserAreUnderstood() {
+    void exitStatusDisksOfTheUserAndTheNetworkAreUnderstood() {
         console.accept("ioasis: disk.own12.pci=0000:00:05.0");
         console.accept("ioasis: status=255");
+        console.accept("ioasis: net.pci=0000:00:03.0");
 
         assertThat(console.report().status()).contains(255);
-        assertThat(console.report().disks()).containsOnlyKeys("own12");
+        assertThat(console.report().devices()).containsOnlyKeys("own12", "net");
     }
 
     @Test
@@ -156,11 +159,11 @@ class GuestConsoleTest {
                         new GuestEvent.Finished(9_250_000));
         GuestReport report = console.report();
         assertThat(report.kernel()).contains("6.12.107+deb13-cloud-amd64");
-        assertThat(report.disks())
+        assertThat(report.devices())
                 .isEqualTo(
                         Map.of(
                                 "seed",
-                                new GuestReport.Disk(
+                                new GuestReport.Device(
                                         "0000:00:04.0",
                                         "0",
                                         "DMA-FQ",

@@ -42,7 +42,7 @@ class DiskRunTest {
         assertThat(report.faults()).isZero();
         assertThat(report.unanswered()).isZero();
         Set<String> groups = new HashSet<>();
-        for (RunReport.DiskReport disk : report.disks()) {
+        for (RunReport.DeviceReport disk : report.devices()) {
             groups.add(disk.iommuGroup());
             assertThat(disk.domainType()).as(disk.name()).isEqualTo("DMA-FQ");
             assertThat(disk.accesses().translatedBytes())

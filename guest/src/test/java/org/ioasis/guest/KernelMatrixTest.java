@@ -30,7 +30,7 @@ class KernelMatrixTest {
                         GuestTask.Scenario.PLAIN);
 
         assertThat(Cells.series(report)).isGreaterThanOrEqualTo(leastSeries);
-        assertThat(report.disks())
+        assertThat(report.devices())
                 .allSatisfy(disk -> {
                     assertThat(disk.domainType()).isEqualTo(type);
                     assertThat(disk.accesses().translatedBytes())
@@ -52,7 +52,7 @@ class KernelMatrixTest {
                         GuestTask.Scenario.PLAIN);
 
         assertThat(Cells.series(report)).isGreaterThanOrEqualTo(leastSeries);
-        assertThat(report.disks())
+        assertThat(report.devices())
                 .allSatisfy(disk -> {
                     assertThat(disk.domainType()).isEqualTo("identity");
                     EndpointCounts accesses = disk.accesses();

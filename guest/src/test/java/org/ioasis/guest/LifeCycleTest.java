@@ -52,7 +52,7 @@ class LifeCycleTest {
     void diskThatIsPluggedInBehindARootPortIsTranslated() throws Exception {
         RunReport report = Cells.run(Cells.options(23).build(), GuestTask.Scenario.HOTPLUG);
 
-        RunReport.DiskReport result = report.disks().getLast();
+        RunReport.DeviceReport result = report.devices().getLast();
         assertThat(result.name()).isEqualTo("result");
         assertThat(result.pci()).isEqualTo("0000:01:00.0");
         assertThat(result.accesses().translatedBytes()).isGreaterThanOrEqualTo(Cells.BYTES);

@@ -75,7 +75,7 @@ class MachineShapesTest {
         // Of both IOMMUs together.
         assertThat(report.requests().getOrDefault(RequestType.ATTACH, Map.of()))
                 .containsExactly(Map.entry(Status.OK, 3L));
-        assertThat(report.disks())
+        assertThat(report.devices())
                 .allSatisfy(disk ->
                         assertThat(disk.accesses().translatedBytes())
                                 .as(disk.name())

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.ioasis.run;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import org.ioasis.kind.blk.DiskOptions;
+import org.ioasis.kind.net.NicOptions;
+import org.ioasis.machine.DeviceOptions;
+import org.ioasis.machine.DevicePlace;
+import org.ioasis.topology.Viot;
+import org.ioasis.virtio.blk.BlkSettings;
+import org.ioasis.virtio.net.NetSettings;
+import org.ioasis.vm.GuestTask;
+import org.ioasis.vm.Workspace;
+
+/**
+ * What a run's guest has behind the IOMMUs: three disks, or a disk and a network, and the user's
+ * own disks; where each is, and the files that belong to them. Any thread; no state.
+ */
+public final class GuestDevices {
+    /** What reports call the network device. */
+    static final String NET = "net";
+
+    /** Of what is plugged in behind the root port. */
+    static final int PLUGGED_BDF = Viot.bdf(1, 0, 0);
+
+    // Slots of the root bus.
+    private static final int SEED_SLOT = 2;
+    private static final int SECOND_SLOT = 3;
+    private static final int RESULT_SLOT = 4;
+    private static final int FIRST_OWN_SLOT = 5;
+
+    /** As many disks of the user's as there are slots between our devices and the second IOMMU. */
+    public static final int OWN_DISK_LIMIT = GuestSetup.SECOND_IOMMU_SLOT - FIRST_OWN_SLOT;
+
+    private static final long NET_MAC = 0x5254_0000_0702L;
+
+    /** The file system needs room for its own tables beside the file. */
+    private static final long FS_OVERHEAD = 64L << 20;
+
+    /** Where a device is: its function's number is its endpoint. */
+    record Place(int iommu, DeviceOptions<?> device) {
+        int bdf() {
+            return device.place().endpoint();
+        }
+
+        Path socket() {
+            return device.place().socket();
+        }
+    }
+
+    private GuestDevices() {}
+
+    static Path seedFile(Workspace workspace) {
+        return workspace.file("seed.img");
+    }
+
+    private static Path fsFile(Workspace workspace) {
+        return workspace.file("fs.img");
+    }
+
+    static Path resultFile(Workspace workspace) {
+        return workspace.file("result.img");
+    }
+
+    /** Where the host's end of the guest's network listens. */
+    static Path netSocket(Workspace workspace) {
+        return workspace.file("net-peer.sock");
+    }
+
+    /** What the disks' files take at most. */
+    static long diskBytes(GuestTask task, long seedBytes) {
+        return task instanceof GuestTask.Net ? seedBytes : 3 * seedBytes + FS_OVERHEAD;
+    }
+
+    /** Makes the disks that the guest writes to. */
+    static void emptyDisks(GuestTask task, Workspace workspace, long seedBytes) throws IOException {
+        if (!(task instanceof GuestTask.Net)) {
+            Path _ = workspace.emptyDisk(name(fsFile(workspace)), seedBytes + FS_OVERHEAD);
+            Path _ = workspace.emptyDisk(name(resultFile(workspace)), seedBytes);
+        }
+    }
+
+    private static String name(Path file) {
+        return String.valueOf(file.getFileName());
+    }
+
+    /** All devices, in the order of their functions but for one that is plugged in. */
+    static List<Place> places(RunOptions options, GuestTask task, Workspace workspace) {
+        List<Place> places = new ArrayList<>();
+        places.add(
+                disk(
+                        workspace,
+                        GuestTask.SEED_SERIAL,
+                        "seed.sock",
+                        seedFile(workspace),
+                        false,
+                        Viot.bdf(0, SEED_SLOT, 0)));
+        int last = options.iommus() - 1;
+        if (task instanceof GuestTask.Net) {
+            places.add(new Place(last, net(workspace)));
+        } else {
+            Place fs =
+                    disk(
+                            workspace,
+                            GuestTask.FS_SERIAL,
+                            "fs.sock",
+                            fsFile(workspace),
+                            true,
+                            Viot.bdf(0, SECOND_SLOT, 0));
+            places.add(new Place(last, fs.device()));
+            places.add(
+                    disk(
+                            workspace,
+                            GuestTask.RESULT_SERIAL,
+                            "result.sock",
+                            resultFile(workspace),
+                            true,
+                            task.hotplugs() ? PLUGGED_BDF : Viot.bdf(0, RESULT_SLOT, 0)));
+        }
+        for (int i = 0; i < options.disks().size(); i++) {
+            Path file = options.disks().get(i);
+            places.add(
+                    disk(
+                            workspace,
+                            GuestTask.OWN_SERIAL + (i + 1),
+                            "own" + (i + 1) + ".sock",
+                            file,
+                            Files.isWritable(file),
+                            Viot.bdf(0, FIRST_OWN_SLOT + i, 0)));
+        }
+        return places;
+    }
+
+    private static Place disk(
+            Workspace workspace,
+            String name,
+            String socket,
+            Path file,
+            boolean isWritable,
+            int bdf) {
+        return new Place(
+                0,
+                DiskOptions.builder(DevicePlace.of(name, workspace.file(socket), bdf), file)
+                        .writable(isWritable)
+                        .settings(BlkSettings.builder().serial(name).build())
+                        .build());
+    }
+
+    private static NicOptions net(Workspace workspace) {
+        return new NicOptions(
+                DevicePlace.of(NET, workspace.file("net.sock"), Viot.bdf(0, SECOND_SLOT, 0)),
+                netSocket(workspace),
+                new NetSettings(NET_MAC, GuestTask.NET_MTU));
+    }
+}
