@@ -319,6 +319,8 @@ public final class VfioUserServer implements Served, Acceptor.Clients {
                 view.unreachableAccesses(),
                 current == null ? wasRamUnshared : current.isRamUnshared(),
                 current == null ? 0 : current.messageCount(),
+                current == null ? 0 : current.receiveCount(),
+                current == null ? 0 : current.sendCount(),
                 current == null ? 0 : current.errorCount(),
                 current == null ? "none" : current.lastError(),
                 lastReason);
