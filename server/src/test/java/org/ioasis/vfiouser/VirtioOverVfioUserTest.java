@@ -15,6 +15,7 @@ import org.ioasis.pci.EchoType;
 import org.ioasis.pci.RegisterDriver;
 import org.ioasis.pci.VirtioPciFunction;
 import org.ioasis.spec.Pci;
+import org.ioasis.spec.SplitRing;
 import org.ioasis.spec.Virtio;
 import org.ioasis.sys.Epoll;
 import org.ioasis.sys.ErrnoException;
@@ -106,17 +107,22 @@ class VirtioOverVfioUserTest {
     void deviceThatNeedsAResetIsInTheLogWithItsSocketAndTheReason() throws Exception {
         try (ServerFixture<VirtioPciFunction> fixture = fixture();
                 Fd ram = Memfd.create("ioasis-ram", RAM);
+                Mapping guest = Mapping.map(ram, 0, RAM, true);
                 MockVfioUserClient client = fixture.ready()) {
             assertThat(client.map(0, RAM, 0, RW, ram).isError()).isFalse();
             RegisterDriver driver = new RegisterDriver(new SocketBus(client));
+            MemorySegment memory = guest.segment().asSlice(0x1000, SplitDriver.bytes(8));
             for (int i = 0; i < 2; i++) {
+                SplitDriver ring = new SplitDriver(memory, 0x1000, 8, false);
                 driver.negotiate(Virtio.F_VERSION_1);
-                driver.enableQueue(0, 8, 0xffff, 0x1000, 0x2000, 0x3000);
+                driver.enableQueue(0, 0xffff, ring);
                 driver.driverOk();
                 // An index that no driver of a ring of 8 can have come to.
-                try (Mapping guest = Mapping.map(ram, 0, RAM, true)) {
-                    guest.segment().set(ValueLayout.JAVA_SHORT, 0x2002, (short) 99);
-                }
+                guest.segment()
+                        .set(
+                                ValueLayout.JAVA_SHORT,
+                                ring.availAddress() + SplitRing.AVAIL_IDX,
+                                (short) 99);
                 driver.kick(0);
                 assertThat(driver.common(COMMON_DEVICE_STATUS, 1) & STATUS_DEVICE_NEEDS_RESET)
                         .isNotZero();
