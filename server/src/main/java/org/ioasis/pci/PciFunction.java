@@ -2,6 +2,7 @@
 package org.ioasis.pci;
 
 import java.util.function.BooleanSupplier;
+import java.util.function.Consumer;
 
 /**
  * A PCI function as whoever stands for its bus sees it: configuration space, BARs, vectors, reset.
@@ -27,6 +28,9 @@ public interface PciFunction {
 
     /** Entries of the MSI-X table. */
     int vectorCount();
+
+    /** What an operator should know of the function goes to {@code sink}, a line each. */
+    default void reports(Consumer<String> sink) {}
 
     /** Vectors go to {@code sink} from now on. */
     void vectors(VectorSink sink);
