@@ -461,6 +461,29 @@ class EventLoopTest {
     }
 
     @Test
+    void taskPostedWhileTheLoopIsAboutToSleepKeepsItAwake() throws Exception {
+        loop.close();
+        AtomicBoolean isDue = new AtomicBoolean(true);
+        AtomicInteger ran = new AtomicInteger();
+        // What is asked last before the loop says that it sleeps.
+        Polled postsLate =
+                Polled.of(
+                        () -> {
+                            if (isDue.getAndSet(false)) {
+                                loop.execute(ran::incrementAndGet);
+                            }
+                            return false;
+                        },
+                        () -> 0);
+        loop = new EventLoop("late", postsLate, clock::get, IdlePolicy.EVENT_DRIVEN);
+
+        loop.turn(2_000);
+
+        assertThat(ran).hasValue(1);
+        assertThat(loop.counts().sleeps()).isZero();
+    }
+
+    @Test
     void lookThatThrowsIsCountedAndTheOthersGoOn() {
         loopThatLooks();
         FakeRings broken = new FakeRings();
