@@ -8,7 +8,6 @@ import static org.ioasis.spec.VfioUser.VFIO_PCI_CONFIG_REGION_INDEX;
 
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
-import java.lang.invoke.VarHandle;
 import java.nio.channels.FileChannel;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
@@ -19,12 +18,12 @@ import org.ioasis.pci.RegisterDriver;
 import org.ioasis.pci.VirtioPciFunction;
 import org.ioasis.peer.SharedMemory;
 import org.ioasis.spec.Pci;
-import org.ioasis.spec.SplitRing;
 import org.ioasis.spec.Virtio;
 import org.ioasis.sys.ErrnoException;
 import org.ioasis.sys.Fd;
 import org.ioasis.sys.Mapping;
 import org.ioasis.sys.Memfd;
+import org.ioasis.virtqueue.SplitDriver;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -37,12 +36,8 @@ class RingLooksOverVfioUserTest {
     private static final int RW = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE;
     private static final long RAM = 1 << 20;
     private static final int SIZE = 8;
-    private static final long DESC = 0x1000;
-    private static final long AVAIL = 0x2000;
-    private static final long USED = 0x3000;
+    private static final long RINGS = 0x1000;
     private static final long PATIENCE_NANOS = MockVfioUserClient.WAIT_MILLIS * 1_000_000L;
-
-    private static final VarHandle U16 = ValueLayout.JAVA_SHORT.varHandle();
 
     private static ServerFixture<VirtioPciFunction> fixture(long lookNanos) throws Exception {
         return new ServerFixture<>(
@@ -56,51 +51,37 @@ class RingLooksOverVfioUserTest {
                                 Pci.CLASS_STORAGE_SCSI));
     }
 
-    /** A guest that has one chain out at a time, and works with or without EVENT_IDX. */
+    /** A guest that has one chain out at a time. */
     private static final class Guest {
-        private final MockVfioUserClient client;
         private final MemorySegment ram;
-        private final boolean hasEventIdx;
+        private final SplitDriver ring;
         private final RegisterDriver driver;
         int chains;
         int kicks;
 
         Guest(MockVfioUserClient client, MemorySegment ram, boolean hasEventIdx) throws Exception {
-            this.client = client;
             this.ram = ram;
-            this.hasEventIdx = hasEventIdx;
+            ring =
+                    new SplitDriver(
+                            ram.asSlice(RINGS, SplitDriver.bytes(SIZE)), RINGS, SIZE, hasEventIdx);
             driver = new RegisterDriver(new SocketBus(client));
             assertThat(client.reset().isError()).isFalse();
             driver.enableMsix();
             driver.negotiate(Virtio.F_VERSION_1 | (hasEventIdx ? Virtio.F_EVENT_IDX : 0));
-            driver.enableQueue(1, SIZE, 1, DESC, AVAIL, USED);
+            driver.enableQueue(1, 1, ring);
             driver.driverOk();
-            ram.set(ValueLayout.JAVA_LONG, DESC, 0x4000);
-            ram.set(ValueLayout.JAVA_INT, DESC + 8, 4);
-            ram.set(ValueLayout.JAVA_INT, DESC + 12, 0x00010001);
-            ram.set(ValueLayout.JAVA_LONG, DESC + 16, 0x5000);
-            ram.set(ValueLayout.JAVA_INT, DESC + 24, 4);
-            ram.set(ValueLayout.JAVA_INT, DESC + 28, 2);
-        }
-
-        private int u16(long at) {
-            return Short.toUnsignedInt((short) U16.getAcquire(ram, at));
         }
 
         /** Makes a chain available, and kicks if it is asked to. */
-        void offer() throws ErrnoException {
+        void offer() {
             ram.set(ValueLayout.JAVA_INT, 0x4000, chains);
-            int next = (chains + 1) & 0xffff;
-            U16.setRelease(ram, AVAIL + SplitRing.AVAIL_IDX, (short) next);
-            VarHandle.fullFence();
-            boolean isAsked =
-                    hasEventIdx
-                            ? u16(USED + SplitRing.availEvent(SIZE)) == (chains & 0xffff)
-                            : (u16(USED + SplitRing.USED_FLAGS)
-                                            & SplitRing.VIRTQ_USED_F_NO_NOTIFY)
-                                    == 0;
+            int _ = ring.begin();
+            ring.readable(0x4000, 4);
+            ring.writable(0x5000, 4);
+            ring.offer();
+            ring.expose();
             chains++;
-            if (isAsked) {
+            if (ring.shouldKick()) {
                 kicks++;
                 driver.kick(1);
             }
@@ -109,7 +90,7 @@ class RingLooksOverVfioUserTest {
         /** Waits for it, as Linux's driver of an IOMMU does, and looks at the data. */
         void await() {
             long deadline = System.nanoTime() + PATIENCE_NANOS;
-            while (u16(USED + SplitRing.USED_IDX) != (chains & 0xffff)) {
+            while (ring.take() == SplitDriver.NONE) {
                 if (System.nanoTime() - deadline > 0) {
                     throw new AssertionError(
                             "chain %d does not come back; %d kicks".formatted(chains, kicks));
@@ -119,7 +100,7 @@ class RingLooksOverVfioUserTest {
             assertThat(ram.get(ValueLayout.JAVA_BYTE, 0x5000)).isEqualTo((byte) chains);
         }
 
-        void run(int count) throws ErrnoException {
+        void run(int count) {
             for (int i = 0; i < count; i++) {
                 offer();
                 await();
