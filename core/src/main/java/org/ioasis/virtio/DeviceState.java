@@ -54,8 +54,7 @@ public record DeviceState(
             boolean isRinging = ring.state() != DeviceQueue.State.STOPPED;
             return format.isSize(size, sizeMax)
                     && ring.isPossible(size)
-                    && (!isEnabled
-                            || (hasFeatures && format.isLayout(size, desc, driver, device)))
+                    && (!isEnabled || (hasFeatures && format.isLayout(size, desc, driver, device)))
                     && (!isRinging || (isEnabled && isStarted))
                     && (isRinging || !isEnabled || !isStarted || isBroken);
         }
