@@ -20,6 +20,9 @@ final class FuzzCoverage {
     private static final Set<String> PACKAGES =
             Set.of("iommu", "iommu/fault", "virtqueue", "virtio", "virtio/iommu");
 
+    /** The driver stands in front of them. */
+    private static final String DRIVER = "SplitDriver.java";
+
     private static final String ROOT = "org/ioasis/";
 
     public static void main(String[] arguments) throws IOException {
@@ -31,7 +34,7 @@ final class FuzzCoverage {
         List<ISourceFileCoverage> files = new ArrayList<>();
         for (ISourceFileCoverage file : classes.getSourceFiles()) {
             boolean isBehind = PACKAGES.contains(file.getPackageName().replaceFirst(ROOT, ""));
-            if (isBehind && file.getLineCounter().getCoveredCount() > 0) {
+            if (isBehind && !file.getName().equals(DRIVER) && file.getLineCounter().getCoveredCount() > 0) {
                 files.add(file);
             }
         }

@@ -75,6 +75,17 @@ first_works() {
 }
 check "the first example needs the engine alone" first_works
 
+two_devices_work() {
+    compile "$project/docs/examples/TwoDevices.java" org.ioasis.host
+    run "$java_home/bin/java" --module-path "$module_path:classes" -m example/example.TwoDevices
+    expect_status 0
+    expect out "camera: OK"
+    expect out "encoder: OK picture"
+    expect out "replaced: FAULT"
+    expect out "held: 16 pages, unmapped: 65536"
+}
+check "two devices share an address space until one is replaced to another" two_devices_work
+
 hidden_is_hidden() {
     sed 's/IntervalStore::new/org.ioasis.iommu.UnmapWaits::new/' "$example" >CopyFunction.java
     if compile "$here/CopyFunction.java" org.ioasis.server 2>err; then
@@ -84,9 +95,11 @@ hidden_is_hidden() {
 }
 check "what is not public cannot be used" hidden_is_hidden
 
-is_short() {
-    [ "$(wc -l <"$example")" -le 50 ] || fail "at most 50 lines"
+are_short() {
+    for file in "$project"/docs/examples/*.java; do
+        [ "$(wc -l <"$file")" -le 50 ] || fail "${file##*/} to have at most 50 lines"
+    done
 }
-check "the example has at most 50 lines" is_short
+check "the examples have at most 50 lines" are_short
 
 finish

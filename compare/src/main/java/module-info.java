@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/** QEMU's own virtio-iommu beside ours: the command {@code ioasis compare}. */
+/**
+ * QEMU's own virtio-iommu beside ours: the commands {@code ioasis compare}, by qtest, and {@code
+ * ioasis bench guest}, in a guest.
+ */
 module org.ioasis.compare {
     requires static transitive org.jspecify;
     requires transitive org.ioasis.app;
@@ -10,7 +13,10 @@ module org.ioasis.compare {
 
     opens org.ioasis.compare to
             info.picocli;
+    opens org.ioasis.compare.guest to
+            info.picocli;
 
     provides org.ioasis.cli.Subcommand with
-            org.ioasis.compare.CompareCommand;
+            org.ioasis.compare.CompareCommand,
+            org.ioasis.compare.guest.BenchCommand;
 }

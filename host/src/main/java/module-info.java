@@ -7,5 +7,6 @@ module org.ioasis.host {
     requires transitive org.ioasis.core;
 
     exports org.ioasis.iommufd;
+    exports org.ioasis.iommufd.engine;
     exports org.ioasis.iommufd.mock;
 }

@@ -249,8 +249,8 @@ final class DebianArchive {
         return files;
     }
 
-    /** Downloads a package of backports and all that it needs, as if nothing were installed. */
-    List<Path> downloadWithDependencies(String name)
+    /** Downloads a package and all that it needs, as if nothing were installed. */
+    List<Path> downloadWithDependencies(String name, String release)
             throws UnavailableException, IOException, InterruptedException {
         Tool.Result result =
                 apt(
@@ -261,7 +261,7 @@ final class DebianArchive {
                                 "-y",
                                 "--download-only",
                                 "-t",
-                                BACKPORTS,
+                                release,
                                 "install",
                                 name),
                         folder,

@@ -27,6 +27,12 @@ public final class Provisioner {
     private static final String KERNEL_PART = "kernel";
 
     private static final String BACKPORTS_PART = "kernel-backports";
+
+    /** A part of its own: it is large, and few need it. */
+    private static final String FIO_PART = "fio";
+
+    private static final String FIO_PACKAGE = "fio";
+    private static final String FIO = "usr/bin/fio";
     private static final String QEMU_PACKAGE = "qemu-system-x86";
 
     /** Stands for the newest kernel that Debian built for virtual machines. */
@@ -91,6 +97,18 @@ public final class Provisioner {
         refuseOtherArchitectures();
         Qemu installed = installedQemu();
         return installed != null ? installed : cachedQemu(filled(Set.of(QEMU_PART)));
+    }
+
+    /**
+     * Returns fio, which makes and measures I/O, to be run in a guest.
+     *
+     * @throws UnavailableException when this machine cannot have it; the message says what to do
+     */
+    public GuestProgram provideFio()
+            throws UnavailableException, IOException, InterruptedException {
+        refuseOtherArchitectures();
+        Path folder = filled(Set.of(FIO_PART)).part(FIO_PART).orElseThrow().folder();
+        return GuestProgram.below(folder, FIO, host, cleanup);
     }
 
     private void refuseOtherArchitectures() throws UnavailableException {
@@ -173,10 +191,13 @@ public final class Provisioner {
                             .formatted(cache.root(), space / MIB, SPACE_NEEDED / MIB));
         }
         boolean needsKernel = parts.contains(KERNEL_PART);
+        boolean needsFio = parts.contains(FIO_PART);
         String wanted =
-                needsQemu && needsKernel
-                        ? "QEMU and a guest kernel"
-                        : needsQemu ? "QEMU" : "a guest kernel";
+                needsFio
+                        ? "fio"
+                        : needsQemu && needsKernel
+                                ? "QEMU and a guest kernel"
+                                : needsQemu ? "QEMU" : "a guest kernel";
         progress.accept("getting " + wanted + " from Debian into " + cache.root());
         Path state = cache.newTemporary(cleanup);
         try {
@@ -191,13 +212,18 @@ public final class Provisioner {
             if (needsQemu) {
                 fetchQemu(cache, archive);
             }
+            if (needsFio) {
+                fetchFio(cache, archive);
+            }
         } catch (UnavailableException e) {
             throw new UnavailableException(
-                    (needsQemu && needsKernel
-                                    ? "no QEMU, kernel and busybox for the guest: "
-                                    : needsQemu
-                                            ? "no QEMU: "
-                                            : "no kernel and busybox for the guest: ")
+                    (needsFio
+                                    ? "no fio for the guest: "
+                                    : needsQemu && needsKernel
+                                            ? "no QEMU, kernel and busybox for the guest: "
+                                            : needsQemu
+                                                    ? "no QEMU: "
+                                                    : "no kernel and busybox for the guest: ")
                             + e.getMessage()
                             + "\n"
                             + advice(needsQemu),
@@ -286,7 +312,10 @@ public final class Provisioner {
             throws UnavailableException, IOException, InterruptedException {
         Path folder = cache.newTemporary(cleanup);
         try {
-            List<Path> files = new ArrayList<>(archive.downloadWithDependencies(QEMU_PACKAGE));
+            List<Path> files =
+                    new ArrayList<>(
+                            archive.downloadWithDependencies(
+                                    QEMU_PACKAGE, DebianArchive.BACKPORTS));
             Map<String, String> versions = archive.unpack(files, folder);
             List<String> command = Qemu.unpackedCommand(folder);
             Map<String, String> environment = Qemu.unpackedEnvironment(folder);
@@ -299,6 +328,22 @@ public final class Provisioner {
                         throw new UnavailableException(
                                 "Debian's QEMU cannot be used: it " + reason);
             }
+        } finally {
+            cleanup.delete(folder);
+        }
+    }
+
+    private void fetchFio(CacheFolder cache, DebianArchive archive)
+            throws UnavailableException, IOException, InterruptedException {
+        Path folder = cache.newTemporary(cleanup);
+        try {
+            List<Path> files = archive.downloadWithDependencies(FIO_PACKAGE, DebianArchive.RELEASE);
+            Map<String, String> versions = archive.unpack(files, folder);
+            // Refused now, if a library is missing, and not at every later use.
+            GuestProgram _ = GuestProgram.below(folder, FIO, host, cleanup);
+            String version = versions.getOrDefault(FIO_PACKAGE, "unknown");
+            cache.publish(folder, FIO_PART, notes(version, versions), cleanup);
+            progress.accept("fio " + version + " is ready");
         } finally {
             cleanup.delete(folder);
         }

@@ -15,6 +15,7 @@ import org.ioasis.live.MachineView.DeviceView;
 import org.ioasis.live.MachineView.EndpointView;
 import org.ioasis.live.MachineView.IommuView;
 import org.ioasis.live.MachineView.PresentView;
+import org.ioasis.loop.LoopCounts;
 import org.ioasis.peer.ServedInfo;
 import org.ioasis.virtio.iommu.RequestType;
 
@@ -35,6 +36,7 @@ final class DumpJson {
                 json.writeBooleanField("answers", machine.answers());
                 json.writeNumberField("internalFailures", machine.internalFailures());
                 json.writeStringField("loop", machine.loop());
+                write(json, machine.counts());
                 json.writeArrayFieldStart("iommus");
                 for (IommuView iommu : machine.iommus()) {
                     write(json, iommu);
@@ -46,6 +48,18 @@ final class DumpJson {
             json.writeEndObject();
         }
         return text + "\n";
+    }
+
+    private static void write(JsonGenerator json, LoopCounts counts) throws IOException {
+        json.writeObjectFieldStart("loopCounts");
+        json.writeNumberField("turns", counts.turns());
+        json.writeNumberField("waits", counts.waits());
+        json.writeNumberField("sleeps", counts.sleeps());
+        json.writeNumberField("events", counts.events());
+        json.writeNumberField("tasks", counts.tasks());
+        json.writeNumberField("signals", counts.signals());
+        json.writeNumberField("timers", counts.timers());
+        json.writeEndObject();
     }
 
     private static void write(JsonGenerator json, IommuView iommu) throws IOException {
@@ -127,6 +141,8 @@ final class DumpJson {
         json.writeNumberField("unreachableAccesses", server.unreachableAccesses());
         json.writeNumberField("sharedBytes", server.sharedBytes());
         json.writeNumberField("messages", server.messages());
+        json.writeNumberField("receives", server.receives());
+        json.writeNumberField("sends", server.sends());
         json.writeNumberField("errors", server.errors());
         json.writeStringField("lastError", server.lastError());
         json.writeStringField("lastEnd", server.lastEnd());
@@ -139,6 +155,8 @@ final class DumpJson {
         json.writeNumberField("status", device.status());
         json.writeStringField("features", hex(device.features()));
         json.writeStringField("needsReset", device.broken());
+        json.writeNumberField("kicks", device.kicks());
+        json.writeNumberField("interrupts", device.interrupts());
         json.writeEndObject();
     }
 

@@ -11,9 +11,11 @@ import org.ioasis.iommu.Iommu;
 import org.ioasis.iommu.Status;
 import org.ioasis.iommu.fault.Fault;
 import org.ioasis.iommu.mapping.Translation.Kind;
+import org.ioasis.loop.LoopCounts;
 import org.ioasis.machine.EndpointDevice;
 import org.ioasis.machine.IommuUnit;
 import org.ioasis.machine.Machine;
+import org.ioasis.pci.VirtioPciFunction;
 import org.ioasis.peer.ServedInfo;
 import org.ioasis.spec.Virtio;
 import org.ioasis.virtio.VirtioDevice;
@@ -27,9 +29,15 @@ import org.jspecify.annotations.Nullable;
  * @param answers false if its loop does not: then nothing else is known
  * @param loop what the loop is doing, with its thread's stack; empty if all is well
  * @param internalFailures calls on the loop that failed, each a bug of ours
+ * @param counts what the loop has done so far
  */
 public record MachineView(
-        String name, boolean answers, long internalFailures, String loop, List<IommuView> iommus) {
+        String name,
+        boolean answers,
+        long internalFailures,
+        String loop,
+        LoopCounts counts,
+        List<IommuView> iommus) {
 
     private static final int DOMAINS_MAX = 64;
     private static final int MAPPINGS_MAX = 32;
@@ -46,8 +54,16 @@ public record MachineView(
      * @param status its status field
      * @param features what the driver has accepted
      * @param broken why it stands until it is reset, or null
+     * @param kicks of the driver
+     * @param interrupts to it
      */
-    public record DeviceView(int id, int status, long features, @Nullable String broken) {
+    public record DeviceView(
+            int id,
+            int status,
+            long features,
+            @Nullable String broken,
+            long kicks,
+            long interrupts) {
         boolean isStarted() {
             return (status & Virtio.STATUS_DRIVER_OK) != 0;
         }
@@ -153,6 +169,7 @@ public record MachineView(
                 isKnown,
                 failures,
                 isKnown && failures == 0 ? "" : machine.loopState(),
+                machine.loopCounts(),
                 iommus);
     }
 
@@ -167,7 +184,7 @@ public record MachineView(
         return new IommuView(
                 unit.name(),
                 unit.server().info(),
-                view(unit.function().device()),
+                view(unit.function()),
                 engine.isBypassing(),
                 engine.domainCount(),
                 engine.mappingCount(),
@@ -192,9 +209,15 @@ public record MachineView(
                         .toList());
     }
 
-    private static DeviceView view(VirtioDevice device) {
+    private static DeviceView view(VirtioPciFunction function) {
+        VirtioDevice device = function.device();
         return new DeviceView(
-                device.id(), device.status(), device.driverFeatures(), device.brokenReason());
+                device.id(),
+                device.status(),
+                device.driverFeatures(),
+                device.brokenReason(),
+                function.kicks(),
+                function.interrupts());
     }
 
     private static EndpointView view(EndpointDevice device) {
@@ -203,7 +226,7 @@ public record MachineView(
                 device.name(),
                 Integer.toUnsignedLong(device.endpoint().id()),
                 device.server().info(),
-                view(device.function().device()),
+                view(device.function()),
                 device.endpoint().wasProbed(),
                 device.endpoint().wasAttached(),
                 domain,

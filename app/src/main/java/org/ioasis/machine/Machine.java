@@ -23,6 +23,7 @@ import org.ioasis.iommu.mapping.MappingStores;
 import org.ioasis.iommu.mapping.TablePool;
 import org.ioasis.loop.EventLoop;
 import org.ioasis.loop.IdlePolicy;
+import org.ioasis.loop.LoopCounts;
 import org.ioasis.loop.Polled;
 import org.ioasis.memory.DirectDma;
 import org.ioasis.memory.Dma;
@@ -366,6 +367,11 @@ public final class Machine implements AutoCloseable {
                 }
             }
         }
+    }
+
+    /** What the loop has done so far. */
+    public LoopCounts loopCounts() {
+        return loop.counts();
     }
 
     /** What the loop is doing, with its thread's stack, also when it does not answer. */

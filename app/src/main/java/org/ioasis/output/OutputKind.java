@@ -25,6 +25,9 @@ public enum OutputKind {
             "# The kernel's selftests of iommufd, unmodified\n"),
     /** Of {@code ioasis compare}. */
     COMPARISON("a report of `ioasis compare`", "\\{\\s*\"report\"\\s*:\\s*\"ioasis compare\""),
+    /** Of {@code ioasis bench guest}. */
+    GUEST_BENCH(
+            "a report of `ioasis bench guest`", "\\{\\s*\"report\"\\s*:\\s*\"ioasis bench guest\""),
     /** By {@code ioasis viot}: signature, head, and the two names of who made it. */
     VIOT("a table of `ioasis viot`", "VIOT.{6}IOASISIOASVIOT"),
     /** The same by a server, which removes it at its end. */

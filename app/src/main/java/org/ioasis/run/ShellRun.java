@@ -64,7 +64,8 @@ public final class ShellRun {
                         case GuestTask.Hello _,
                                 GuestTask.Check _,
                                 GuestTask.Net _,
-                                GuestTask.Churn _ ->
+                                GuestTask.Churn _,
+                                GuestTask.Measure _ ->
                                 setup.boot(setup::tell, null);
                     };
             setup.machine().close();

@@ -84,6 +84,9 @@ public sealed interface GuestTask {
     /** Run a command of the user's with its output on the second serial port. */
     record Run(String command) implements GuestTask {}
 
+    /** The same with one disk only, that of the serial number {@link #SEED_SERIAL}. */
+    record Measure(String command) implements GuestTask {}
+
     /** Run a shell on the console. */
     record Shell() implements GuestTask {}
 
@@ -97,7 +100,11 @@ public sealed interface GuestTask {
 
     /** What is to be run in the guest's shell, for the initramfs. */
     default Optional<String> commandFile() {
-        return this instanceof Run(String command) ? Optional.of(command) : Optional.empty();
+        return switch (this) {
+            case Run(String command) -> Optional.of(command);
+            case Measure(String command) -> Optional.of(command);
+            case Hello _, Check _, Churn _, Net _, Shell _, Boot _ -> Optional.empty();
+        };
     }
 
     /**
@@ -136,6 +143,11 @@ public sealed interface GuestTask {
             }
             case Churn() -> addDisks(words, "churn", modules, ownDisks);
             case Run(String _) -> addDisks(words, "command", modules, ownDisks);
+            case Measure(String _) -> {
+                words.add("ioasis.run=command");
+                words.add("ioasis.modules=" + String.join(",", modules));
+                words.add("ioasis.seed=" + SEED_SERIAL);
+            }
             case Shell() -> addDisks(words, "shell", modules, ownDisks);
         }
         words.addAll(more);

@@ -23,6 +23,7 @@ import org.ioasis.guestkit.Qemu;
  * @param secondSerial socket that the second serial port connects to
  * @param control socket on which QEMU waits for commands (QMP)
  * @param rootPort device number of a PCI Express root port with nothing behind it; 0 for none
+ * @param more further words, such as those for devices of QEMU's own
  */
 public record QemuCommand(
         Qemu qemu,
@@ -38,7 +39,8 @@ public record QemuCommand(
         boolean isFirmwareKeptOff,
         Optional<Path> secondSerial,
         Optional<Path> control,
-        int rootPort) {
+        int rootPort,
+        List<String> more) {
 
     /**
      * The best processor that TCG can play, without three features that make it slower. la57: one
@@ -75,6 +77,7 @@ public record QemuCommand(
     public QemuCommand {
         acpiTables = List.copyOf(acpiTables);
         functions = List.copyOf(functions);
+        more = List.copyOf(more);
         if (memoryMiB <= 0 || processors <= 0) {
             throw new IllegalArgumentException("memory and processors must be positive");
         }
@@ -104,6 +107,7 @@ public record QemuCommand(
         private Optional<Path> secondSerial = Optional.empty();
         private Optional<Path> control = Optional.empty();
         private int rootPort;
+        private List<String> more = List.of();
 
         private Builder(Qemu qemu, Accel accel, Path kernel, Path initramfs) {
             this.qemu = qemu;
@@ -162,6 +166,11 @@ public record QemuCommand(
             return this;
         }
 
+        public Builder more(List<String> words) {
+            more = words;
+            return this;
+        }
+
         public QemuCommand build() {
             return new QemuCommand(
                     qemu,
@@ -177,7 +186,8 @@ public record QemuCommand(
                     isFirmwareKeptOff,
                     secondSerial,
                     control,
-                    rootPort);
+                    rootPort,
+                    more);
         }
     }
 
@@ -232,6 +242,7 @@ public record QemuCommand(
         for (Function function : functions) {
             add(words, "-device", function.json());
         }
+        words.addAll(more);
         return words;
     }
 

@@ -146,6 +146,11 @@ public final class QemuProcess implements AutoCloseable {
         process.destroyForcibly();
     }
 
+    /** Its number, for whoever looks at what it costs. */
+    public long pid() {
+        return process.pid();
+    }
+
     /** What the guest has said so far. */
     public GuestReport report() {
         return console.report();

@@ -103,9 +103,10 @@ final class Rules {
                         "live",
                         "serve",
                         "output"));
-        // One more command, which cli finds as a service.
+        // More commands, which cli finds as services.
         MAY_USE.put(
-                "compare", plus(all, "guestkit", "vm", "machine", "kind", "run", "cli", "output"));
+                "compare",
+                plus(all, "guestkit", "vm", "machine", "kind", "run", "cli", "output", "live"));
         // Measures what app puts together; nothing uses it.
         MAY_USE.put("bench", plus(all, "machine"));
         // Tries the handshakes of core between threads; nothing uses it.

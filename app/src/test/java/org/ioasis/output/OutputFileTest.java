@@ -59,6 +59,9 @@ class OutputFileTest {
                             .getBytes(StandardCharsets.US_ASCII);
             case COMPARISON ->
                     "{\n  \"report\" : \"ioasis compare\",\n".getBytes(StandardCharsets.US_ASCII);
+            case GUEST_BENCH ->
+                    "{\n  \"report\" : \"ioasis bench guest\",\n"
+                            .getBytes(StandardCharsets.US_ASCII);
             case VIOT -> viot(Viot.Oem.IOASIS);
             case SERVED_VIOT -> viot(Viot.Oem.SERVED);
             case OVERLAY ->

@@ -42,8 +42,8 @@ final class IommuDriver {
                         | F_MAP_UNMAP
                         | F_PROBE
                         | F_BYPASS_CONFIG);
-        vmm.queue(REQUESTQ, REQUESTS);
-        vmm.queue(EVENTQ, EVENTS);
+        vmm.queue(REQUESTQ, ram, REQUESTS);
+        vmm.queue(EVENTQ, ram, EVENTS);
         vmm.driverOk();
     }
 
@@ -57,7 +57,7 @@ final class IommuDriver {
 
     /** Sends what is in the request buffer; does not wait. */
     private void send(int readable, int writable) throws Exception {
-        vmm.offer(ram, REQUESTQ, REQUESTS, REQUEST, readable, ANSWER, writable);
+        vmm.offer(REQUESTQ, REQUEST, readable, ANSWER, writable);
         requests++;
     }
 
@@ -67,8 +67,8 @@ final class IommuDriver {
     }
 
     private int await(int writable) throws InterruptedException {
-        SocketVmm.awaitUsed(ram, REQUESTS, requests);
-        return SocketVmm.usedLength(ram, REQUESTS, requests - 1) < writable
+        vmm.awaitUsed(REQUESTQ, requests);
+        return vmm.usedLength(REQUESTQ) < writable
                 ? NO_ANSWER
                 : memory.get(ValueLayout.JAVA_BYTE, ANSWER + writable - TAIL_SIZE);
     }
@@ -111,17 +111,17 @@ final class IommuDriver {
     }
 
     /** Used length of the last request. */
-    int usedLength() {
-        return SocketVmm.usedLength(ram, REQUESTS, requests - 1);
+    long usedLength() {
+        return vmm.usedLength(REQUESTQ);
     }
 
     /** Gives the device a buffer for an event. */
     void offerEvent() throws Exception {
-        vmm.offer(ram, EVENTQ, EVENTS, 0, 0, EVENT + 32L * (events++ % 8), FAULT_SIZE);
+        vmm.offer(EVENTQ, 0, 0, EVENT + 32L * (events++ % 8), FAULT_SIZE);
     }
 
     void awaitEvents(int count) throws InterruptedException {
-        SocketVmm.awaitUsed(ram, EVENTS, count);
+        vmm.awaitUsed(EVENTQ, count);
     }
 
     /** Address that the i-th event names. */

@@ -122,7 +122,7 @@ class LiveServerTest {
     private SocketVmm startDisk() throws Exception {
         SocketVmm disk = connectWithMemory("disk");
         disk.negotiate(Virtio.F_VERSION_1 | Virtio.F_ACCESS_PLATFORM);
-        disk.queue(0, DISK_RINGS);
+        disk.queue(0, ram, DISK_RINGS);
         disk.driverOk();
         return disk;
     }
@@ -322,7 +322,7 @@ class LiveServerTest {
         disk.negotiate(Virtio.F_VERSION_1);
         assertThat(check()).isEqualTo("NO_ACCESS_PLATFORM");
         disk.negotiate(Virtio.F_VERSION_1 | Virtio.F_ACCESS_PLATFORM);
-        disk.queue(0, DISK_RINGS);
+        disk.queue(0, ram, DISK_RINGS);
         assertThat(check()).isEqualTo("NOT_STARTED");
         disk.driverOk();
         assertThat(check()).isEqualTo("IOMMU_NOT_STARTED");
@@ -341,8 +341,8 @@ class LiveServerTest {
         disk.kick(0);
         assertThat(check()).isEqualTo("TRANSLATED");
         // A request whose buffers are mapped nowhere: refused, and the ring goes on.
-        disk.offer(ram, 0, DISK_RINGS, 0x80000, 16, 0x81000, 513);
-        SocketVmm.awaitUsed(ram, DISK_RINGS, 1);
+        disk.offer(0, 0x80000, 16, 0x81000, 513);
+        disk.awaitUsed(0, 1);
         assertThat(check()).isEqualTo("FAULTS");
         assertThat(ask("check").text()).contains("READ at 0x80000: not mapped in domain 0x2");
         // Now the ring itself.
@@ -370,8 +370,8 @@ class LiveServerTest {
         assertThat(check()).isEqualTo("IDLE");
         assertThat(ask("check").status()).isZero();
 
-        disk.offer(ram, 0, DISK_RINGS, 0x80000, 16, 0x81000, 513);
-        SocketVmm.awaitUsed(ram, DISK_RINGS, 1);
+        disk.offer(0, 0x80000, 16, 0x81000, 513);
+        disk.awaitUsed(0, 1);
 
         assertThat(check()).isEqualTo("UNREACHABLE_MEMORY");
         assertThat(ask("check").text()).contains("1 accesses were refused: they led to memory");
@@ -594,7 +594,7 @@ class LiveServerTest {
         assertThat(iommu.map(1, 0xfee00000L, 0xfee00fffL, 0)).isEqualTo(S_INVAL);
         assertThat(iommu.unmap(1, DISK_RINGS, DISK_RINGS + 0xfff)).isEqualTo(S_RANGE);
         iommu.offerEvent();
-        disk.offer(ram, 0, DISK_RINGS, 0x80000, 16, 0x81000, 513);
+        disk.offer(0, 0x80000, 16, 0x81000, 513);
         iommu.awaitEvents(1);
 
         String text = traced();
@@ -711,13 +711,13 @@ class LiveServerTest {
             iommu.offerEvent();
         }
         assertThat(ask("inject - drop_events 1").status()).isZero();
-        disk.offer(ram, 0, DISK_RINGS, 0x80000, 16, 0x81000, 513);
-        SocketVmm.awaitUsed(ram, DISK_RINGS, 1);
+        disk.offer(0, 0x80000, 16, 0x81000, 513);
+        disk.awaitUsed(0, 1);
         assertThat(iommu.probe(ENDPOINT)).isZero();
         assertThat(ask("inject - double_events 1").status()).isZero();
-        disk.offer(ram, 0, DISK_RINGS, 0x90000, 16, 0x91000, 513);
+        disk.offer(0, 0x90000, 16, 0x91000, 513);
         iommu.awaitEvents(2);
-        disk.offer(ram, 0, DISK_RINGS, 0xa0000, 16, 0xa1000, 513);
+        disk.offer(0, 0xa0000, 16, 0xa1000, 513);
         iommu.awaitEvents(3);
 
         assertThat(List.of(iommu.eventAddress(0), iommu.eventAddress(1), iommu.eventAddress(2)))

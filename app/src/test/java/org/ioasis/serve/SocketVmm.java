@@ -15,12 +15,14 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import org.ioasis.spec.Pci;
+import org.ioasis.spec.SplitRing;
 import org.ioasis.spec.Virtio;
 import org.ioasis.sys.Epoll;
 import org.ioasis.sys.Errno;
 import org.ioasis.sys.Fd;
 import org.ioasis.sys.Mapping;
 import org.ioasis.sys.UnixSocket;
+import org.ioasis.virtqueue.SplitDriver;
 
 /**
  * VMM and guest driver in one, for one device at its socket: speaks vfio-user, shares a megabyte of
@@ -37,7 +39,11 @@ final class SocketVmm implements AutoCloseable {
     private final UnixSocket socket;
     private final Epoll epoll;
     private final MemorySegment buffer = Arena.ofAuto().allocate(1 << 16);
-    private final int[] availIndex = new int[2];
+    private final SplitDriver[] queues = new SplitDriver[2];
+
+    /** Chains that have come back, of each queue. */
+    private final int[] back = new int[2];
+
     private int id = 1;
 
     SocketVmm(Path path) throws IOException {
@@ -111,6 +117,11 @@ final class SocketVmm implements AutoCloseable {
                         .putLong(size));
     }
 
+    /** Resets the function, as when the machine is reset. */
+    void reset() throws IOException {
+        call(VFIO_USER_DEVICE_RESET, fields(0));
+    }
+
     private void write(long offset, int size, long value) throws IOException {
         write(BAR, offset, size, value);
     }
@@ -144,18 +155,26 @@ final class SocketVmm implements AutoCloseable {
         write(COMMON_DEVICE_STATUS, 1, status() | Virtio.STATUS_FEATURES_OK);
     }
 
-    /** Enables queue {@code q} with its rings at {@code at}, a page each. */
-    void queue(int q, long at) throws IOException {
+    /** Enables queue {@code q} with its rings at {@code at} of the memory. */
+    void queue(int q, Mapping ram, long at) throws IOException {
+        queue(q, ram, at, at);
+    }
+
+    /** The same with rings that the device finds at {@code address}. */
+    void queue(int q, Mapping ram, long at, long address) throws IOException {
+        MemorySegment rings = ram.segment().asSlice(at, SplitDriver.bytes(QUEUE_SIZE));
+        SplitDriver queue = new SplitDriver(rings, address, QUEUE_SIZE, false);
         write(COMMON_QUEUE_SELECT, 2, q);
         write(COMMON_QUEUE_SIZE, 2, QUEUE_SIZE);
-        write(COMMON_QUEUE_DESC, 4, at);
+        write(COMMON_QUEUE_DESC, 4, queue.descAddress());
         write(COMMON_QUEUE_DESC + 4, 4, 0);
-        write(COMMON_QUEUE_DRIVER, 4, at + 0x1000);
+        write(COMMON_QUEUE_DRIVER, 4, queue.availAddress());
         write(COMMON_QUEUE_DRIVER + 4, 4, 0);
-        write(COMMON_QUEUE_DEVICE, 4, at + 0x2000);
+        write(COMMON_QUEUE_DEVICE, 4, queue.usedAddress());
         write(COMMON_QUEUE_DEVICE + 4, 4, 0);
         write(COMMON_QUEUE_ENABLE, 2, 1);
-        availIndex[q] = 0;
+        queues[q] = queue;
+        back[q] = 0;
     }
 
     void driverOk() throws IOException {
@@ -175,58 +194,43 @@ final class SocketVmm implements AutoCloseable {
         write(DEVICE + offset, size, value);
     }
 
-    /**
-     * Offers a chain of a readable and a writable buffer (either of size 0 is left out) and kicks;
-     * the rings are at {@code at} of the memory.
-     */
-    void offer(Mapping ram, int q, long at, long in, int inSize, long out, int outSize)
-            throws IOException {
-        MemorySegment memory = ram.segment();
-        int head = availIndex[q] % (QUEUE_SIZE / 2) * 2;
-        boolean both = inSize > 0 && outSize > 0;
-        int n = head;
+    /** Offers a chain of a readable and a writable buffer (of size 0: none), and kicks. */
+    void offer(int q, long in, int inSize, long out, int outSize) throws IOException {
+        SplitDriver queue = queues[q];
+        int _ = queue.begin();
         if (inSize > 0) {
-            descriptor(memory, at, n++, in, inSize, both ? 1 : 0, head + 1);
+            queue.readable(in, inSize);
         }
         if (outSize > 0) {
-            descriptor(memory, at, n, out, outSize, 2, 0);
+            queue.writable(out, outSize);
         }
-        memory.set(
-                ValueLayout.JAVA_SHORT,
-                at + 0x1004 + 2L * (availIndex[q] % QUEUE_SIZE),
-                (short) head);
-        availIndex[q]++;
-        memory.set(ValueLayout.JAVA_SHORT, at + 0x1002, (short) availIndex[q]);
+        queue.offer();
+        queue.expose();
         kick(q);
     }
 
-    private static void descriptor(
-            MemorySegment memory, long at, int n, long address, int size, int flags, int next) {
-        memory.set(ValueLayout.JAVA_LONG, at + 16L * n, address);
-        memory.set(ValueLayout.JAVA_INT, at + 16L * n + 8, size);
-        memory.set(ValueLayout.JAVA_SHORT, at + 16L * n + 12, (short) flags);
-        memory.set(ValueLayout.JAVA_SHORT, at + 16L * n + 14, (short) next);
+    /** Where the device finds how many chains there are. */
+    long availIndex(int q) {
+        return queues[q].availAddress() + SplitRing.AVAIL_IDX;
     }
 
-    /** How many chains the device has given back. */
-    static int used(Mapping ram, long at) {
-        return Short.toUnsignedInt(ram.segment().get(ValueLayout.JAVA_SHORT, at + 0x2002));
-    }
-
-    /** Used length of the i-th chain given back. */
-    static int usedLength(Mapping ram, long at, int i) {
-        return ram.segment().get(ValueLayout.JAVA_INT, at + 0x2008 + 8L * (i % QUEUE_SIZE));
+    /** Used length of the chain that came back last. */
+    long usedLength(int q) {
+        return queues[q].written();
     }
 
     /** Waits until {@code count} chains have come back. */
-    static void awaitUsed(Mapping ram, long at, int count) throws InterruptedException {
+    void awaitUsed(int q, int count) throws InterruptedException {
         long deadline = System.nanoTime() + WAIT_MILLIS * 1_000_000L;
-        while (used(ram, at) != count) {
-            if (System.nanoTime() - deadline > 0) {
+        while (back[q] < count) {
+            if (queues[q].take() != SplitDriver.NONE) {
+                back[q]++;
+            } else if (System.nanoTime() - deadline > 0) {
                 throw new IllegalStateException(
-                        "%d of %d chains came back".formatted(used(ram, at), count));
+                        "%d of %d chains came back".formatted(back[q], count));
+            } else {
+                Thread.sleep(1);
             }
-            Thread.sleep(1);
         }
     }
 

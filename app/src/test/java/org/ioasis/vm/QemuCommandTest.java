@@ -90,6 +90,28 @@ class QemuCommandTest {
     }
 
     @Test
+    void measurementHasOneDiskAndItsCommandIsInTheInitramfs() {
+        GuestTask measure = new GuestTask.Measure("fio --version");
+
+        assertThat(measure.commandLine(INITRAMFS.modules(), 0, List.of()))
+                .contains("ioasis.run=command ")
+                .endsWith("ioasis.seed=ioasis-seed")
+                .doesNotContain("ioasis.fs=", "ioasis.result=");
+        assertThat(measure.commandFile()).contains("fio --version");
+        assertThat(measure.reboots()).isFalse();
+    }
+
+    @Test
+    void wordsForDevicesOfQemusOwnStandLast() {
+        QemuCommand own =
+                builder(Accel.TCG, "/w/disk")
+                        .more(List.of("-device", "virtio-iommu-pci,addr=1"))
+                        .build();
+
+        assertThat(own.words()).endsWith("-device", "virtio-iommu-pci,addr=1");
+    }
+
+    @Test
     void taskThatRebootsMayRebootAndOneWithItsOwnInitramfsIsNotQuiet() {
         GuestTask reboot = new GuestTask.Check(1024, GuestTask.Scenario.REBOOT);
 

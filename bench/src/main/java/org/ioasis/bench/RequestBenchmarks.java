@@ -53,7 +53,8 @@ public class RequestBenchmarks {
         RequestQueue queue = new RequestQueue(engine, rings);
         int waiting = 0;
         for (int i = 0; i < WINDOW; i++) {
-            queue.putMap(waiting++, trace.first[i], trace.last[i], trace.gpa[i]);
+            waiting++;
+            queue.putMap(trace.first[i], trace.last[i], trace.gpa[i]);
             if (waiting == BATCH_MAX) {
                 queue.serve();
                 waiting -= queue.reap();
@@ -63,11 +64,11 @@ public class RequestBenchmarks {
     }
 
     /** Puts the two requests of step {@code i} of the trace, the UNMAP if {@code half} is 0. */
-    private void put(RequestQueue queue, int slot, int i, int half) {
+    private void put(RequestQueue queue, int i, int half) {
         if (half == 0) {
-            queue.putUnmap(slot, trace.first[i - WINDOW], trace.last[i - WINDOW]);
+            queue.putUnmap(trace.first[i - WINDOW], trace.last[i - WINDOW]);
         } else {
-            queue.putMap(slot, trace.first[i], trace.last[i], trace.gpa[i]);
+            queue.putMap(trace.first[i], trace.last[i], trace.gpa[i]);
         }
     }
 
@@ -78,7 +79,8 @@ public class RequestBenchmarks {
         int waiting = 0;
         for (int i = WINDOW; i < WINDOW + PAIRS; i++) {
             for (int half = 0; half < 2; half++) {
-                put(queue, waiting++, i, half);
+                put(queue, i, half);
+                waiting++;
                 if (waiting == batch) {
                     queue.serve();
                     waiting -= queue.reap();
@@ -122,7 +124,8 @@ public class RequestBenchmarks {
             int waiting = 0;
             for (int i = WINDOW; i < WINDOW + pairs; i++) {
                 for (int half = 0; half < 2; half++) {
-                    put(queue, waiting++, i, half);
+                    put(queue, i, half);
+                    waiting++;
                     if (waiting == batch || (half == 1 && i == WINDOW + pairs - 1)) {
                         kick.signal();
                         await(called, call);

@@ -4,20 +4,18 @@ package org.ioasis.bench;
 import static java.lang.foreign.ValueLayout.JAVA_BYTE;
 import static java.lang.foreign.ValueLayout.JAVA_INT_UNALIGNED;
 import static java.lang.foreign.ValueLayout.JAVA_LONG_UNALIGNED;
-import static java.lang.foreign.ValueLayout.JAVA_SHORT;
 import static java.nio.ByteOrder.LITTLE_ENDIAN;
 
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
-import java.lang.invoke.VarHandle;
 import org.ioasis.iommu.Status;
 import org.ioasis.memory.Dma;
-import org.ioasis.spec.SplitRing;
 import org.ioasis.spec.Virtio;
 import org.ioasis.spec.VirtioIommu;
 import org.ioasis.virtio.Interrupts;
 import org.ioasis.virtio.VirtioDevice;
 import org.ioasis.virtio.iommu.VirtioIommuDevice;
+import org.ioasis.virtqueue.SplitDriver;
 
 /**
  * W9: our virtio-iommu device on the engine, and a driver that keeps its requests in one block of
@@ -26,7 +24,6 @@ import org.ioasis.virtio.iommu.VirtioIommuDevice;
  */
 final class RequestQueue implements Interrupts {
     private static final int SIZE = 256;
-    private static final int SLOTS = SIZE / 2;
     private static final int STATUS_RUNNING =
             Virtio.STATUS_ACKNOWLEDGE
                     | Virtio.STATUS_DRIVER
@@ -35,30 +32,25 @@ final class RequestQueue implements Interrupts {
 
     // Where the block lies in guest memory, and what lies where in it.
     private static final long BLOCK = 0x1000_0000;
-    private static final long DESC = 0;
-    private static final long AVAIL = SplitRing.descBytes(SIZE);
-    private static final long USED = AVAIL + 1024;
-    private static final long SLOT_AREA = USED + 3072;
+    private static final long SLOT_AREA = 8192;
     private static final long SLOT_BYTES = 64;
     private static final long TAIL = 48;
-    private static final long BLOCK_BYTES = SLOT_AREA + SLOTS * SLOT_BYTES;
+    private static final long BLOCK_BYTES = SLOT_AREA + SIZE * SLOT_BYTES;
 
     private static final byte NO_STATUS = (byte) 0xff;
     private static final int READ_WRITE = VirtioIommu.MAP_F_READ | VirtioIommu.MAP_F_WRITE;
 
-    private static final VarHandle U16 = JAVA_SHORT.withOrder(LITTLE_ENDIAN).varHandle();
     private static final ValueLayout.OfInt U32 = JAVA_INT_UNALIGNED.withOrder(LITTLE_ENDIAN);
     private static final ValueLayout.OfLong U64 = JAVA_LONG_UNALIGNED.withOrder(LITTLE_ENDIAN);
 
     private final MemorySegment block;
+    private final SplitDriver driver;
     private final VirtioDevice device;
     private int interrupts;
-    private int available;
-    private int reaped;
 
     RequestQueue(Engine engine, Dma rings) {
         block = engine.ram(BLOCK, BLOCK_BYTES);
-        block.fill((byte) 0);
+        driver = new SplitDriver(block, BLOCK, SIZE, false);
         VirtioIommuDevice type =
                 new VirtioIommuDevice(
                         engine.iommu(),
@@ -81,9 +73,9 @@ final class RequestQueue implements Interrupts {
         device.writeDriverFeatures(device.deviceFeatures());
         device.writeStatus(Virtio.STATUS_FEATURES_OK);
         device.writeQueueSize(VirtioIommu.REQUESTQ, SIZE);
-        device.writeQueueDesc(VirtioIommu.REQUESTQ, BLOCK + DESC);
-        device.writeQueueDriver(VirtioIommu.REQUESTQ, BLOCK + AVAIL);
-        device.writeQueueDevice(VirtioIommu.REQUESTQ, BLOCK + USED);
+        device.writeQueueDesc(VirtioIommu.REQUESTQ, driver.descAddress());
+        device.writeQueueDriver(VirtioIommu.REQUESTQ, driver.availAddress());
+        device.writeQueueDevice(VirtioIommu.REQUESTQ, driver.usedAddress());
         device.enableQueue(VirtioIommu.REQUESTQ);
         device.writeStatus(STATUS_RUNNING);
         if (!device.isRunning() || !device.queueEnabled(VirtioIommu.REQUESTQ)) {
@@ -111,18 +103,17 @@ final class RequestQueue implements Interrupts {
         device.kick(VirtioIommu.REQUESTQ);
     }
 
-    void putUnmap(int slot, long first, long last) {
-        put(slot, VirtioIommu.T_UNMAP, first, last, 0, 0, VirtioIommu.UNMAP_SIZE);
+    void putUnmap(long first, long last) {
+        put(VirtioIommu.T_UNMAP, first, last, 0, 0, VirtioIommu.UNMAP_SIZE);
     }
 
-    void putMap(int slot, long first, long last, long gpa) {
-        put(slot, VirtioIommu.T_MAP, first, last, gpa, READ_WRITE, VirtioIommu.MAP_SIZE);
+    void putMap(long first, long last, long gpa) {
+        put(VirtioIommu.T_MAP, first, last, gpa, READ_WRITE, VirtioIommu.MAP_SIZE);
     }
 
     /** Writes a request and makes it available. */
-    private void put(
-            int slot, int type, long first, long last, long gpa, int flags, int requestBytes) {
-        long at = SLOT_AREA + slot * SLOT_BYTES;
+    private void put(int type, long first, long last, long gpa, int flags, int requestBytes) {
+        long at = slot(driver.begin());
         block.set(U32, at, type);
         // An UNMAP begins as a MAP does; of the rest it has the first 4 bytes, which are reserved.
         block.set(U32, at + VirtioIommu.MAP_DOMAIN, Engine.DOMAIN);
@@ -131,38 +122,26 @@ final class RequestQueue implements Interrupts {
         block.set(U64, at + VirtioIommu.MAP_PHYS_START, gpa);
         block.set(U32, at + VirtioIommu.MAP_FLAGS, flags);
         block.set(JAVA_BYTE, at + TAIL, NO_STATUS);
-        int head = slot * 2;
-        descriptor(head, BLOCK + at, requestBytes, SplitRing.VIRTQ_DESC_F_NEXT, head + 1);
-        long tail = BLOCK + at + TAIL;
-        descriptor(head + 1, tail, VirtioIommu.TAIL_SIZE, SplitRing.VIRTQ_DESC_F_WRITE, 0);
-        long entry = AVAIL + SplitRing.AVAIL_RING + (available & (SIZE - 1)) * (long) Short.BYTES;
-        U16.set(block, entry, (short) head);
-        available++;
-        U16.setRelease(block, AVAIL + SplitRing.AVAIL_IDX, (short) available);
+        driver.readable(BLOCK + at, requestBytes);
+        driver.writable(BLOCK + at + TAIL, VirtioIommu.TAIL_SIZE);
+        driver.offer();
+        driver.expose();
     }
 
-    private void descriptor(int index, long address, int length, int flags, int next) {
-        long at = DESC + (long) index * SplitRing.DESC_SIZE;
-        block.set(U64, at + SplitRing.DESC_ADDR, address);
-        block.set(U32, at + SplitRing.DESC_LEN, length);
-        U16.set(block, at + SplitRing.DESC_FLAGS, (short) flags);
-        U16.set(block, at + SplitRing.DESC_NEXT, (short) next);
+    /** Where a chain's request lies: each descriptor has room for one. */
+    private static long slot(int head) {
+        return SLOT_AREA + head * SLOT_BYTES;
     }
 
     /** Takes back what is used; each answer must be OK. Returns how many they were. */
     int reap() {
-        int used = Short.toUnsignedInt((short) U16.getAcquire(block, USED + SplitRing.USED_IDX));
-        int count = (used - reaped) & 0xffff;
-        for (int i = 0; i < count; i++, reaped++) {
-            long element =
-                    USED
-                            + SplitRing.USED_RING
-                            + (long) (reaped & (SIZE - 1)) * SplitRing.USED_ELEM_SIZE;
-            int slot = block.get(U32, element + SplitRing.USED_ELEM_ID) / 2;
-            byte status = block.get(JAVA_BYTE, SLOT_AREA + slot * SLOT_BYTES + TAIL);
+        int count = 0;
+        for (int head = driver.take(); head != SplitDriver.NONE; head = driver.take()) {
+            byte status = block.get(JAVA_BYTE, slot(head) + TAIL);
             if (status != VirtioIommu.S_OK) {
                 throw new IllegalStateException("answered with status " + status);
             }
+            count++;
         }
         return count;
     }

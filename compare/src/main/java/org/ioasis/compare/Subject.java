@@ -10,6 +10,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.locks.LockSupport;
+import org.ioasis.virtqueue.SplitDriver;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -17,8 +18,10 @@ import org.jspecify.annotations.Nullable;
  * with it and can see of it. One thread.
  */
 final class Subject implements AutoCloseable {
+    private static final int QUEUE_SIZE = 256;
+
     /** Requests in the queue at a time: each may need so many descriptors. */
-    static final int BATCH = Ring.SIZE / Request.BUFFERS;
+    static final int BATCH = QUEUE_SIZE / Request.BUFFERS;
 
     /** The IOMMU's place on the bus, 00:01.0. */
     private static final int BDF = 0x08;
@@ -67,8 +70,13 @@ final class Subject implements AutoCloseable {
     private final MemorySegment ram;
     private final PciDevice function;
     private final VirtioPciDriver driver;
-    private final Ring requests;
-    private final Ring events;
+
+    /** In which slot of memory the request of a chain lies, in which buffer its event. */
+    private final int[] slotOf = new int[QUEUE_SIZE];
+
+    private final int[] bufferOf = new int[QUEUE_SIZE];
+    private SplitDriver requests;
+    private SplitDriver events;
     private List<Request> sent = List.of();
 
     /**
@@ -82,8 +90,16 @@ final class Subject implements AutoCloseable {
         ram = vmm.ram();
         function = new PciDevice(vmm.qtest(), BDF);
         driver = new VirtioPciDriver(vmm.qtest(), function);
-        requests = new Ring(ram, REQUEST_RING);
-        events = new Ring(ram, EVENT_RING);
+        requests = queue(REQUEST_RING);
+        events = queue(EVENT_RING);
+    }
+
+    /** An empty queue, for whose chains no interrupt is asked. */
+    private SplitDriver queue(long at) {
+        MemorySegment rings = ram.asSlice(at, SplitDriver.bytes(QUEUE_SIZE));
+        SplitDriver queue = new SplitDriver(rings, at, QUEUE_SIZE, false);
+        queue.suppressInterrupts();
+        return queue;
     }
 
     String name() {
@@ -104,6 +120,8 @@ final class Subject implements AutoCloseable {
 
     /** Resets the device and starts it with these features. */
     void start(long features) throws IOException {
+        requests = queue(REQUEST_RING);
+        events = queue(EVENT_RING);
         driver.start(features, List.of(requests, events));
         for (int i = 0; i < EVENT_BUFFERS; i++) {
             offerEvent(i);
@@ -157,25 +175,28 @@ final class Subject implements AutoCloseable {
         long at = SLOTS + slot * SLOT;
         MemorySegment.copy(request.bytes(), 0, ram, ValueLayout.JAVA_BYTE, at, request.length());
         ram.asSlice(at + SLOT_WRITABLE, request.writable()).fill(Answer.UNTOUCHED);
-        boolean isCut = request.layout() == Request.Layout.CUT;
-        List<Ring.Buffer> buffers = new ArrayList<>(Request.BUFFERS);
-        pieces(buffers, at, request.length(), isCut, false);
-        pieces(buffers, at + SLOT_WRITABLE, request.writable(), isCut, true);
+        slotOf[requests.begin()] = slot;
         if (request.layout() == Request.Layout.INDIRECT) {
-            requests.addIndirect(slot * Request.BUFFERS, at + SLOT_TABLE, buffers);
-        } else {
-            requests.add(slot * Request.BUFFERS, buffers);
+            long table = at + SLOT_TABLE;
+            requests.intoTable(ram.asSlice(table, SLOT_WRITABLE - SLOT_TABLE), table);
         }
+        boolean isCut = request.layout() == Request.Layout.CUT;
+        pieces(at, request.length(), isCut, false);
+        pieces(at + SLOT_WRITABLE, request.writable(), isCut, true);
+        requests.offer();
     }
 
-    private static void pieces(
-            List<Ring.Buffer> buffers, long at, int length, boolean isCut, boolean isWritable) {
+    private void pieces(long at, int length, boolean isCut, boolean isWritable) {
         int first = isCut ? length / 2 : length;
-        if (first > 0) {
-            buffers.add(new Ring.Buffer(at, first, isWritable));
-        }
-        if (length > first) {
-            buffers.add(new Ring.Buffer(at + first, length - first, isWritable));
+        piece(at, first, isWritable);
+        piece(at + first, length - first, isWritable);
+    }
+
+    private void piece(long at, int length, boolean isWritable) {
+        if (length > 0 && isWritable) {
+            requests.writable(at, length);
+        } else if (length > 0) {
+            requests.readable(at, length);
         }
     }
 
@@ -187,11 +208,7 @@ final class Subject implements AutoCloseable {
         await();
         @Nullable Answer[] answers = new @Nullable Answer[sent.size()];
         while (requests.usedCount() > 0) {
-            long used = requests.take();
-            int slot = (int) (used >>> 32) / Request.BUFFERS;
-            if (slot >= sent.size() || answers[slot] != null) {
-                throw new IOException(name + ": gives back a chain that it does not have");
-            }
+            int slot = slotOf[take(requests)];
             byte[] written = new byte[sent.get(slot).writable()];
             MemorySegment.copy(
                     ram,
@@ -200,7 +217,7 @@ final class Subject implements AutoCloseable {
                     written,
                     0,
                     written.length);
-            answers[slot] = new Answer((int) used, written);
+            answers[slot] = new Answer((int) requests.written(), written);
         }
         List<Answer> inOrder = new ArrayList<>();
         for (Answer answer : answers) {
@@ -211,6 +228,14 @@ final class Subject implements AutoCloseable {
             inOrder.add(answer);
         }
         return inOrder;
+    }
+
+    private int take(SplitDriver queue) throws IOException {
+        try {
+            return queue.take();
+        } catch (IllegalStateException e) {
+            throw new IOException(name + ": " + e.getMessage(), e);
+        }
     }
 
     /** Returns when all answers are there, or the device asks for a reset. */
@@ -250,7 +275,9 @@ final class Subject implements AutoCloseable {
     }
 
     private void offerEvent(int index) {
-        events.add(index, List.of(new Ring.Buffer(EVENTS + index * 32L, FAULT_SIZE, true)));
+        bufferOf[events.begin()] = index;
+        events.writable(EVENTS + index * 32L, FAULT_SIZE);
+        events.offer();
     }
 
     /** Lets the endpoint access memory, and looks what is different then. */
@@ -286,10 +313,10 @@ final class Subject implements AutoCloseable {
         if (events.usedCount() == 0) {
             return null;
         }
-        long used = events.take();
-        int index = (int) (used >>> 32);
+        int index = bufferOf[take(events)];
         Effect.Event event =
-                Effect.Event.of(ram.asSlice(EVENTS + index * 32L, FAULT_SIZE), (int) used);
+                Effect.Event.of(
+                        ram.asSlice(EVENTS + index * 32L, FAULT_SIZE), (int) events.written());
         offerEvent(index);
         tellOfEvents();
         return event;

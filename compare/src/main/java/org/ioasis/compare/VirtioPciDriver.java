@@ -7,6 +7,7 @@ import java.io.IOException;
 import java.util.List;
 import org.ioasis.spec.Pci;
 import org.ioasis.spec.Virtio;
+import org.ioasis.virtqueue.SplitDriver;
 
 /**
  * The part of a driver that every modern virtio-pci device needs (virtio 1.4, 3.1.1 and 4.1), by
@@ -71,9 +72,10 @@ final class VirtioPciDriver {
     /**
      * Resets the device and brings it up.
      *
+     * @param queues empty ones
      * @throws IOException it does not accept the features, or is not running then
      */
-    void start(long features, List<Ring> queues) throws IOException {
+    void start(long features, List<SplitDriver> queues) throws IOException {
         reset();
         status(Virtio.STATUS_ACKNOWLEDGE);
         status(Virtio.STATUS_ACKNOWLEDGE | Virtio.STATUS_DRIVER);
@@ -83,10 +85,9 @@ final class VirtioPciDriver {
         }
         status(READY & ~Virtio.STATUS_DRIVER_OK);
         for (int queue = 0; queue < queues.size(); queue++) {
-            Ring ring = queues.get(queue);
-            ring.clear();
+            SplitDriver ring = queues.get(queue);
             qtest.write(common + COMMON_QUEUE_SELECT, 2, queue);
-            qtest.write(common + COMMON_QUEUE_SIZE, 2, Ring.SIZE);
+            qtest.write(common + COMMON_QUEUE_SIZE, 2, ring.size());
             address(COMMON_QUEUE_DESC, ring.descAddress());
             address(COMMON_QUEUE_DRIVER, ring.availAddress());
             address(COMMON_QUEUE_DEVICE, ring.usedAddress());

@@ -33,7 +33,6 @@ import org.ioasis.spec.SplitRing;
  */
 final class SplitQueue extends DeviceQueue {
     private static final ValueLayout.OfInt LE32 = JAVA_INT_UNALIGNED.withOrder(LITTLE_ENDIAN);
-    private static final int U16_MASK = 0xffff;
 
     /** Where a queue starts that nobody has used yet. */
     private static final SplitState START = SplitState.at(0);
@@ -48,7 +47,7 @@ final class SplitQueue extends DeviceQueue {
     private boolean eventIdx;
     private boolean kicksSuppressed;
 
-    // Free-running 16-bit indices, kept as 0..65535.
+    // Free-running.
     private int poppedIdx;
     private int pushedIdx;
     private int publishedIdx;
@@ -91,7 +90,7 @@ final class SplitQueue extends DeviceQueue {
             return SplitState.notRunning(state(), reason == null ? "" : reason);
         }
         List<SplitState.UsedElement> elements = new ArrayList<>();
-        for (int index = publishedIdx; index != pushedIdx; index = after(index)) {
+        for (int index = publishedIdx; index != pushedIdx; index = RingIndex.after(index)) {
             long at = (long) USED_ELEM_SIZE * slot(index);
             elements.add(
                     new SplitState.UsedElement(
@@ -119,12 +118,12 @@ final class SplitQueue extends DeviceQueue {
 
     @Override
     public int inFlight() {
-        return distance(pushedIdx, poppedIdx);
+        return RingIndex.distance(pushedIdx, poppedIdx);
     }
 
     @Override
     public int unpublished() {
-        return distance(publishedIdx, pushedIdx);
+        return RingIndex.distance(publishedIdx, pushedIdx);
     }
 
     @Override
@@ -143,11 +142,11 @@ final class SplitQueue extends DeviceQueue {
         int availIdx = value;
         // Counted from what the driver was shown: it cannot reuse what it has not got back, so
         // this also bounds the chains in flight by the queue size.
-        int ahead = distance(publishedIdx, availIdx);
+        int ahead = RingIndex.distance(publishedIdx, availIdx);
         if (ahead > size) {
             return broken(BrokenReason.AVAIL_TOO_FAR);
         }
-        if (ahead < distance(publishedIdx, poppedIdx)) {
+        if (ahead < RingIndex.distance(publishedIdx, poppedIdx)) {
             return broken(BrokenReason.AVAIL_BACKWARDS);
         }
         if (availIdx == poppedIdx) {
@@ -166,7 +165,7 @@ final class SplitQueue extends DeviceQueue {
             String rule = descriptors.brokenRule();
             return rule == null ? failed(outcome) : broken(rule);
         }
-        poppedIdx = after(poppedIdx);
+        poppedIdx = RingIndex.after(poppedIdx);
         return Pop.GOT;
     }
 
@@ -178,7 +177,7 @@ final class SplitQueue extends DeviceQueue {
         if (inFlight() == 0) {
             throw new IllegalStateException("no chain to put back");
         }
-        poppedIdx = (poppedIdx - 1) & U16_MASK;
+        poppedIdx = RingIndex.before(poppedIdx);
     }
 
     @Override
@@ -196,7 +195,7 @@ final class SplitQueue extends DeviceQueue {
         long at = (long) USED_ELEM_SIZE * slot(pushedIdx);
         shadow.set(LE32, at + USED_ELEM_ID, head);
         shadow.set(LE32, at + USED_ELEM_LEN, written);
-        pushedIdx = after(pushedIdx);
+        pushedIdx = RingIndex.after(pushedIdx);
     }
 
     @Override
@@ -242,21 +241,13 @@ final class SplitQueue extends DeviceQueue {
             if (readU16(avail + SplitRing.usedEvent(size), false) != Outcome.OK) {
                 return true;
             }
-            return crosses(value, from, publishedIdx);
+            return RingIndex.crosses(value, from, publishedIdx);
         }
         if (readU16(avail + AVAIL_FLAGS, false) != Outcome.OK) {
             // One notification too many is legal (2.7.7.1), one too few is a hang.
             return true;
         }
         return (value & VIRTQ_AVAIL_F_NO_INTERRUPT) == 0;
-    }
-
-    /**
-     * True if the index went past {@code event} on its way from {@code from} to {@code to}: an
-     * entry was written at index {@code event} (2.7.7.2). All free-running 16-bit numbers.
-     */
-    static boolean crosses(int event, int from, int to) {
-        return distance(event, to - 1) < distance(from, to);
     }
 
     @Override
@@ -293,13 +284,5 @@ final class SplitQueue extends DeviceQueue {
 
     private int slot(int index) {
         return index & (size - 1);
-    }
-
-    private static int after(int index) {
-        return (index + 1) & U16_MASK;
-    }
-
-    static int distance(int from, int to) {
-        return (to - from) & U16_MASK;
     }
 }

@@ -46,7 +46,7 @@ public record SplitState(
 
     @Override
     public int inFlight() {
-        return SplitQueue.distance(pushedIdx, poppedIdx);
+        return RingIndex.distance(pushedIdx, poppedIdx);
     }
 
     @Override
@@ -57,15 +57,11 @@ public record SplitState(
         if (state != State.RUNNING) {
             return equals(notRunning(state, brokenReason));
         }
-        return isIndex(poppedIdx)
-                && isIndex(pushedIdx)
-                && isIndex(publishedIdx)
-                && SplitQueue.distance(publishedIdx, pushedIdx) == unpublished.size()
+        return RingIndex.isIndex(poppedIdx)
+                && RingIndex.isIndex(pushedIdx)
+                && RingIndex.isIndex(publishedIdx)
+                && RingIndex.distance(publishedIdx, pushedIdx) == unpublished.size()
                 && unpublished.size() + inFlight() <= size
                 && unpublished.stream().allMatch(x -> x.head() >= 0 && x.head() < size);
-    }
-
-    private static boolean isIndex(int value) {
-        return value >= 0 && value <= 0xffff;
     }
 }

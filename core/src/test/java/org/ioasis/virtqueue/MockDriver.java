@@ -5,7 +5,6 @@ import static java.lang.foreign.ValueLayout.JAVA_INT_UNALIGNED;
 import static java.lang.foreign.ValueLayout.JAVA_LONG_UNALIGNED;
 import static java.lang.foreign.ValueLayout.JAVA_SHORT;
 import static java.nio.ByteOrder.LITTLE_ENDIAN;
-import static org.ioasis.spec.SplitRing.AVAIL_FLAGS;
 import static org.ioasis.spec.SplitRing.AVAIL_IDX;
 import static org.ioasis.spec.SplitRing.AVAIL_RING;
 import static org.ioasis.spec.SplitRing.DESC_ADDR;
@@ -19,29 +18,20 @@ import static org.ioasis.spec.SplitRing.USED_ELEM_SIZE;
 import static org.ioasis.spec.SplitRing.USED_FLAGS;
 import static org.ioasis.spec.SplitRing.USED_IDX;
 import static org.ioasis.spec.SplitRing.USED_RING;
-import static org.ioasis.spec.SplitRing.VIRTQ_AVAIL_F_NO_INTERRUPT;
-import static org.ioasis.spec.SplitRing.VIRTQ_DESC_F_INDIRECT;
-import static org.ioasis.spec.SplitRing.VIRTQ_DESC_F_NEXT;
-import static org.ioasis.spec.SplitRing.VIRTQ_DESC_F_WRITE;
-import static org.ioasis.spec.SplitRing.VIRTQ_USED_F_NO_NOTIFY;
 
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.lang.invoke.VarHandle;
-import java.util.ArrayDeque;
-import java.util.Deque;
 import java.util.List;
 import org.ioasis.spec.SplitRing;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The driver's side of a split virtqueue (virtio 1.4, 2.7), for tests: any layout of descriptors,
- * indirect tables, both ways of suppressing notifications, and raw access to every field for tests
- * that break the rules. Keeps to memory order, so device and driver may run on different threads.
- * One thread.
+ * A driver of a split virtqueue for tests: {@link SplitDriver} with chains given as lists and in
+ * any layout, and raw access to every field for tests that break the rules. One thread.
  *
- * <p>Its memory: {@link #footprint} bytes for the rings and one indirect table (of 32 entries) per
- * descriptor, from a base address on that is a multiple of 16.
+ * <p>Its memory: {@link #footprint} bytes for the rings and one indirect table per descriptor, from
+ * a base address on that is a multiple of 16.
  */
 public final class MockDriver {
     /** A piece of a request. */
@@ -62,21 +52,13 @@ public final class MockDriver {
     private static final ValueLayout.OfInt LE32 = JAVA_INT_UNALIGNED.withOrder(LITTLE_ENDIAN);
     private static final ValueLayout.OfLong LE64 = JAVA_LONG_UNALIGNED.withOrder(LITTLE_ENDIAN);
 
-    private static final int[] NOT_OUT = {};
-
-    private final int size;
-    private final boolean eventIdx;
+    private final SplitDriver driver;
+    private final long base;
     private final long desc;
     private final long avail;
     private final long used;
     private final long tables;
-    private final long base;
     private final MemorySegment memory;
-    private final Deque<Integer> free = new ArrayDeque<>();
-    private final int[][] owned;
-    private int availIdx;
-    private int exposedIdx;
-    private int usedIdx;
 
     /**
      * @param memory the driver's own view, {@link #footprint} bytes
@@ -85,26 +67,20 @@ public final class MockDriver {
     public MockDriver(MemorySegment memory, long base, int size, boolean eventIdx) {
         this.memory = memory;
         this.base = base;
-        this.size = size;
-        this.eventIdx = eventIdx;
-        desc = base;
-        avail = desc + SplitRing.descBytes(size);
-        used = (avail + SplitRing.availBytes(size) + 15) & -16;
-        tables = (used + SplitRing.usedBytes(size) + 15) & -16;
-        owned = new int[size][];
-        for (int i = 0; i < size; i++) {
-            owned[i] = NOT_OUT;
-            free.add(i);
-        }
-        memory.fill((byte) 0);
+        driver = new SplitDriver(memory, base, size, eventIdx);
+        desc = driver.descAddress();
+        avail = driver.availAddress();
+        used = driver.usedAddress();
+        tables = base + tables(size);
+    }
+
+    private static long tables(int size) {
+        return (SplitDriver.bytes(size) + 15) & -16;
     }
 
     /** Bytes of memory for a queue of this size. */
     public static long footprint(int size) {
-        return SplitRing.descBytes(size) * (tableEntries(size) + 1L)
-                + SplitRing.availBytes(size)
-                + SplitRing.usedBytes(size)
-                + 64;
+        return tables(size) + SplitRing.descBytes(tableEntries(size)) * size;
     }
 
     private static int tableEntries(int size) {
@@ -113,7 +89,7 @@ public final class MockDriver {
     }
 
     public int size() {
-        return size;
+        return driver.size();
     }
 
     /** Address of the descriptor area, for the device. */
@@ -133,104 +109,66 @@ public final class MockDriver {
 
     /** Address of the indirect table that belongs to a descriptor, for the device. */
     public long tableAddress(int head) {
-        return tables + SplitRing.descBytes(tableEntries(size)) * head;
+        return tables + SplitRing.descBytes(tableEntries(size())) * head;
     }
 
     // --- the well-behaved driver
 
     /** True if {@link #add} has room for a chain of so many descriptors in the ring. */
     public boolean hasRoom(int descriptors) {
-        return free.size() >= descriptors;
+        return driver.hasRoom(descriptors);
     }
 
     /** Puts a chain into the ring; the device sees it after {@link #expose}. Returns its head. */
     public int add(Layout layout, List<Buffer> buffers) {
-        int inRing =
+        int direct =
                 switch (layout) {
                     case DIRECT -> buffers.size();
-                    case INDIRECT -> 1;
-                    case MIXED -> Math.min(2, buffers.size());
+                    case INDIRECT -> 0;
+                    case MIXED -> 1;
                 };
-        if (!hasRoom(inRing)) {
-            throw new IllegalStateException("ring full");
-        }
-        int[] ids = new int[inRing];
-        for (int i = 0; i < inRing; i++) {
-            ids[i] = free.remove();
-        }
-        int head = ids[0];
-        owned[head] = ids;
-        boolean hasTable = layout == Layout.INDIRECT || (layout == Layout.MIXED && inRing == 2);
-        int direct = hasTable ? inRing - 1 : inRing;
-        for (int i = 0; i < direct; i++) {
+        int head = driver.begin();
+        for (int i = 0; i < buffers.size(); i++) {
+            if (i == direct) {
+                driver.intoTable(table(head, buffers.size() - direct), tableAddress(head));
+            }
             Buffer b = buffers.get(i);
-            boolean last = i + 1 == inRing;
-            desc(ids[i], b.address, b.length, flags(b, last), last ? 0 : ids[i + 1]);
-        }
-        if (hasTable) {
-            List<Buffer> rest = buffers.subList(direct, buffers.size());
-            if (rest.size() > tableEntries(size)) {
-                throw new IllegalArgumentException("table for " + rest.size() + " buffers");
+            if (b.writable) {
+                driver.writable(b.address, b.length);
+            } else {
+                driver.readable(b.address, b.length);
             }
-            long table = tableAddress(head);
-            for (int i = 0; i < rest.size(); i++) {
-                Buffer b = rest.get(i);
-                boolean last = i + 1 == rest.size();
-                descAt(table + 16L * i, b.address, b.length, flags(b, last), last ? 0 : i + 1);
-            }
-            desc(ids[direct], table, 16L * rest.size(), VIRTQ_DESC_F_INDIRECT, 0);
         }
-        availEntry(availIdx & (size - 1), head);
-        availIdx = (availIdx + 1) & 0xffff;
+        driver.offer();
         return head;
     }
 
-    private static int flags(Buffer b, boolean last) {
-        return (b.writable ? VIRTQ_DESC_F_WRITE : 0) | (last ? 0 : VIRTQ_DESC_F_NEXT);
+    private MemorySegment table(int head, int entries) {
+        if (entries > tableEntries(size())) {
+            throw new IllegalArgumentException("table for " + entries + " buffers");
+        }
+        return memory.asSlice(tableAddress(head) - base, SplitRing.descBytes(entries));
     }
 
     /** Shows the device all added chains. Returns whether it wants a kick. */
     public boolean expose() {
-        int from = exposedIdx;
-        exposedIdx = availIdx;
-        if (from == availIdx) {
-            return false;
-        }
-        availIdx(availIdx);
-        VarHandle.fullFence();
-        if (eventIdx) {
-            int event = u16(used + SplitRing.availEvent(size));
-            return ((availIdx - 1 - event) & 0xffff) < ((availIdx - from) & 0xffff);
-        }
-        return (u16(used + USED_FLAGS) & VIRTQ_USED_F_NO_NOTIFY) == 0;
+        driver.expose();
+        return driver.shouldKick();
     }
 
     /** Takes the next chain that came back, or null. */
     public @Nullable Used poll() {
-        if (usedIdx == usedIdx()) {
-            return null;
-        }
-        Used u = usedEntry(usedIdx & (size - 1));
-        usedIdx = (usedIdx + 1) & 0xffff;
-        int[] ids = owned[u.head];
-        if (ids.length == 0) {
-            throw new IllegalStateException("chain " + u.head + " came back but was not out");
-        }
-        owned[u.head] = NOT_OUT;
-        for (int id : ids) {
-            free.add(id);
-        }
-        return u;
+        int head = driver.take();
+        return head == SplitDriver.NONE ? null : new Used(head, driver.written());
     }
 
-    /** Wants an interrupt for the next chain that comes back, or (without EVENT_IDX) none. */
+    /** Wants an interrupt for the next chain that comes back, or none. */
     public void wantInterrupt(boolean wanted) {
-        if (eventIdx) {
-            usedEvent(wanted ? usedIdx : usedIdx - 1);
+        if (wanted) {
+            boolean _ = driver.resumeInterrupts();
         } else {
-            u16(avail + AVAIL_FLAGS, wanted ? 0 : VIRTQ_AVAIL_F_NO_INTERRUPT);
+            driver.suppressInterrupts();
         }
-        VarHandle.fullFence();
     }
 
     // --- raw access
@@ -274,11 +212,11 @@ public final class MockDriver {
     }
 
     public int availEvent() {
-        return u16(used + SplitRing.availEvent(size));
+        return u16(used + SplitRing.availEvent(size()));
     }
 
     public void usedEvent(int idx) {
-        u16(avail + SplitRing.usedEvent(size), idx);
+        u16(avail + SplitRing.usedEvent(size()), idx);
     }
 
     private int u16(long address) {

@@ -255,16 +255,16 @@ class SplitQueueTest {
     @Test
     void crossingIsRightAroundTheWrapOfSixteenBits() {
         // Entry written at the event index itself.
-        assertThat(SplitQueue.crosses(0xffff, 0xffff, 0)).isTrue();
-        assertThat(SplitQueue.crosses(0, 0xffff, 0)).isFalse();
-        assertThat(SplitQueue.crosses(0, 0xffff, 1)).isTrue();
-        assertThat(SplitQueue.crosses(0xfffe, 0xffff, 1)).isFalse();
-        assertThat(SplitQueue.crosses(1, 0xfffe, 1)).isFalse();
-        assertThat(SplitQueue.crosses(0xfffe, 0xfffe, 1)).isTrue();
-        assertThat(SplitQueue.crosses(5, 5, 5)).isFalse();
-        assertThat(SplitQueue.crosses(0, 0, 0x8000)).isTrue();
-        assertThat(SplitQueue.crosses(0x7fff, 0, 0x8000)).isTrue();
-        assertThat(SplitQueue.crosses(0x8000, 0, 0x8000)).isFalse();
+        assertThat(RingIndex.crosses(0xffff, 0xffff, 0)).isTrue();
+        assertThat(RingIndex.crosses(0, 0xffff, 0)).isFalse();
+        assertThat(RingIndex.crosses(0, 0xffff, 1)).isTrue();
+        assertThat(RingIndex.crosses(0xfffe, 0xffff, 1)).isFalse();
+        assertThat(RingIndex.crosses(1, 0xfffe, 1)).isFalse();
+        assertThat(RingIndex.crosses(0xfffe, 0xfffe, 1)).isTrue();
+        assertThat(RingIndex.crosses(5, 5, 5)).isFalse();
+        assertThat(RingIndex.crosses(0, 0, 0x8000)).isTrue();
+        assertThat(RingIndex.crosses(0x7fff, 0, 0x8000)).isTrue();
+        assertThat(RingIndex.crosses(0x8000, 0, 0x8000)).isFalse();
     }
 
     @Test

@@ -41,6 +41,7 @@ public final class Access extends IommufdObject {
         context.reserve(access);
         access.addUser();
         context.finish(access);
+        context.addReference();
         return access;
     }
 
@@ -271,12 +272,13 @@ public final class Access extends IommufdObject {
         }
     }
 
-    /** Its driver lets it go. */
+    /** Its driver lets it go; it has kept the context open. */
     public void close() {
         synchronized (context()) {
             if (state() == State.LIVE) {
                 removeUser();
                 context().destroy(this);
+                context().removeReference();
             }
         }
     }

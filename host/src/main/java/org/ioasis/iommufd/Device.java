@@ -37,6 +37,9 @@ public final class Device extends IommufdObject {
         context.reserve(device);
         device.addUser();
         context.finish(device);
+        if (!hardware.endsWithContext()) {
+            context.addReference();
+        }
         return device;
     }
 
@@ -293,14 +296,26 @@ public final class Device extends IommufdObject {
         }
     }
 
-    /** Its driver lets it go; it is detached. */
+    /**
+     * Its driver lets it go; the last one that does so after the context was released ends it.
+     *
+     * @throws IllegalStateException it is attached
+     */
     public void unbind() {
         synchronized (context()) {
             if (state() == State.DEAD) {
                 return;
             }
+            group.attachments.forEach(attachment -> {
+                if (attachment.devices.contains(this)) {
+                    throw new IllegalStateException("device " + id() + " is attached");
+                }
+            });
             removeUser();
             context().destroy(this);
+            if (!hardware.endsWithContext()) {
+                context().removeReference();
+            }
         }
     }
 

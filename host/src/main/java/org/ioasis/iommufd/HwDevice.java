@@ -14,6 +14,14 @@ public interface HwDevice {
 
     HwGroup group();
 
+    /**
+     * Whether its driver is an object of the context that it is bound to, and ends with it. Others
+     * keep their context open until they let go of the device.
+     */
+    default boolean endsWithContext() {
+        return false;
+    }
+
     /** Which IOMMU it is behind. */
     Object iommu();
 

@@ -423,23 +423,9 @@ public final class IommufdContext implements OpenFile {
         }
     }
 
-    /** A file of one of its objects is open. */
+    /** A file of one of its objects is open, or a driver has not let go of it. */
     void addReference() {
         references++;
-    }
-
-    /** A driver's file keeps the context open, as those of its queues do. */
-    public void hold() {
-        synchronized (this) {
-            addReference();
-        }
-    }
-
-    /** Takes back {@link #hold}. */
-    public void unhold() {
-        synchronized (this) {
-            removeReference();
-        }
     }
 
     void removeReference() {

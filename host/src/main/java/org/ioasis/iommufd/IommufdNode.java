@@ -84,6 +84,15 @@ public final class IommufdNode {
         return memory.find(source, offset);
     }
 
+    /**
+     * For drivers of IOMMUs: hears which memory lies behind the addresses of held pages.
+     *
+     * @throws IllegalStateException some are held already
+     */
+    public void listen(HeldMemory listener) {
+        memory.listen(listener);
+    }
+
     /** The most memory that one filling of page tables takes for a while, in bytes. */
     public void temporaryMemory(int bytes) {
         temporaryMemory = bytes;

@@ -2,6 +2,7 @@
 package org.ioasis.iommufd;
 
 import java.lang.foreign.MemorySegment;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Where pages live: a file, memory that processes share, or the private memory of one. Two sources
@@ -26,4 +27,12 @@ public interface PageSource {
 
     /** No page of it is held any more. */
     default void release() {}
+
+    /**
+     * All of it as memory that devices of this process can reach, the same as long as it is held;
+     * null: only calls reach it.
+     */
+    default @Nullable MemorySegment memory() {
+        return null;
+    }
 }

@@ -2,8 +2,10 @@
 package org.ioasis.iommufd;
 
 import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
@@ -34,6 +36,10 @@ final class PhysicalMemory {
     private static final class Block {
         private final Key key;
         private final int number;
+
+        /** Its part of the source, if that can be reached as memory. */
+        private @Nullable MemorySegment memory;
+
         private final int[] @Nullable [] counts = new int[LEAVES][];
         private long held;
 
@@ -46,6 +52,8 @@ final class PhysicalMemory {
     private final Map<Key, Block> byKey = new HashMap<>();
     private final Map<PageSource, int[]> blocksOf = new HashMap<>();
 
+    private final List<HeldMemory> listeners = new ArrayList<>();
+
     // Block 0 is never given away: no page is at 0.
     private @Nullable Block[] byNumber = new @Nullable Block[16];
     private int[] freeNumbers = new int[0];
@@ -56,6 +64,18 @@ final class PhysicalMemory {
     /** Pages that are held, each once for each time. */
     synchronized long held() {
         return held;
+    }
+
+    /** Tells which memory lies behind; from the start. */
+    synchronized void listen(HeldMemory listener) {
+        if (held != 0) {
+            throw new IllegalStateException(held + " pages are held already");
+        }
+        listeners.add(listener);
+    }
+
+    private static long addressOf(Block block) {
+        return (long) block.number << BLOCK_LG2;
     }
 
     /**
@@ -185,10 +205,42 @@ final class PhysicalMemory {
         if (blocks[0]++ == 0) {
             source.hold();
         }
+        if (!listeners.isEmpty() && !tell(block)) {
+            drop(block);
+            return null;
+        }
         return block;
     }
 
+    /**
+     * Tells of the memory of a new block; false: somebody has no room for it, and nobody has it.
+     */
+    private boolean tell(Block block) {
+        MemorySegment all = block.key.source.memory();
+        long first = block.key.index << BLOCK_LG2;
+        if (all == null || first >= all.byteSize()) {
+            return true;
+        }
+        MemorySegment memory = all.asSlice(first, Math.min(BLOCK_MASK + 1, all.byteSize() - first));
+        for (int i = 0; i < listeners.size(); i++) {
+            if (!listeners.get(i).added(addressOf(block), memory)) {
+                for (HeldMemory listener : listeners.subList(0, i)) {
+                    listener.removed(addressOf(block), memory.byteSize());
+                }
+                return false;
+            }
+        }
+        block.memory = memory;
+        return true;
+    }
+
     private void drop(Block block) {
+        MemorySegment memory = block.memory;
+        if (memory != null) {
+            for (HeldMemory listener : listeners) {
+                listener.removed(addressOf(block), memory.byteSize());
+            }
+        }
         byKey.remove(block.key);
         byNumber[block.number] = null;
         if (freeCount == freeNumbers.length) {

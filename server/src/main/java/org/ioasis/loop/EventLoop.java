@@ -65,6 +65,9 @@ public final class EventLoop implements AutoCloseable {
 
     // Counters: written by the loop thread, read by anyone for the dump.
     private final AtomicLong turns = new AtomicLong();
+    private final AtomicLong waits = new AtomicLong();
+    private final AtomicLong sleeps = new AtomicLong();
+    private final AtomicLong signals = new AtomicLong();
     private final AtomicLong events = new AtomicLong();
     private final AtomicLong tasksRun = new AtomicLong();
     private final AtomicLong timersRun = new AtomicLong();
@@ -359,6 +362,10 @@ public final class EventLoop implements AutoCloseable {
             Thread.onSpinWait();
         }
         doing = timeout == 0 ? "looking" : "waiting";
+        count(waits);
+        if (timeout != 0) {
+            count(sleeps);
+        }
         int ready = epoll.await(timeout);
         int work = 0;
         for (int i = 0; i < ready; i++) {
@@ -393,6 +400,7 @@ public final class EventLoop implements AutoCloseable {
 
     private int dispatch(long token, int ready) {
         if (token == WAKE_TOKEN) {
+            count(signals);
             wake.drain();
             wakeSent.set(false);
             return 0;
@@ -527,6 +535,18 @@ public final class EventLoop implements AutoCloseable {
     /** Calls that failed since the start: handlers, tasks, timers. */
     public long failures() {
         return failures.get();
+    }
+
+    /** What it has done so far. Any thread. */
+    public LoopCounts counts() {
+        return new LoopCounts(
+                turns.get(),
+                waits.get(),
+                sleeps.get(),
+                events.get(),
+                tasksRun.get(),
+                signals.get(),
+                timersRun.get());
     }
 
     /** What the loop does now and has done, for a person who wonders why nothing moves. */

@@ -2,6 +2,8 @@
 package org.ioasis.pci;
 
 import java.util.Arrays;
+import java.util.function.Consumer;
+import org.ioasis.memory.Count;
 import org.ioasis.memory.Dma;
 import org.ioasis.spec.Pci;
 import org.ioasis.spec.VirtioPci;
@@ -69,6 +71,8 @@ public final class VirtioPciFunction implements PciFunction, Interrupts {
     private int driverFeatureSelect;
     private int queueSelect;
     private int isr;
+    private final Count kicks = new Count();
+    private final Count interrupts = new Count();
 
     /**
      * @param ringDma how the device reaches its rings and buffers
@@ -91,6 +95,11 @@ public final class VirtioPciFunction implements PciFunction, Interrupts {
         forgetDriver();
         this.device = new VirtioDevice(type, ringDma, frameFeatures, this);
         device.suspend();
+    }
+
+    @Override
+    public void reports(Consumer<String> sink) {
+        device.onBroken(why -> sink.accept("the device needs a reset: " + why));
     }
 
     /** The device behind the registers: for counters, and to find out why it stopped. */
@@ -322,6 +331,7 @@ public final class VirtioPciFunction implements PciFunction, Interrupts {
     /** 4.1.5.2: the driver writes the queue's index; which address it wrote to says the same. */
     private void kick(int queue) {
         if (queue < queueVectors.length) {
+            kicks.increment();
             device.kick(queue);
         }
     }
@@ -513,8 +523,19 @@ public final class VirtioPciFunction implements PciFunction, Interrupts {
         // Not held to the enable bit: who sets a vector up has enabled it, perhaps without a write
         // that we see.
         if (vector != VirtioPci.VIRTIO_MSI_NO_VECTOR) {
+            interrupts.increment();
             msix.raise(vector);
         }
+    }
+
+    /** Kicks that have come as messages, of queues that are there. Any thread. */
+    public long kicks() {
+        return kicks.read();
+    }
+
+    /** Interrupts that were raised, with an eventfd behind them or without. Any thread. */
+    public long interrupts() {
+        return interrupts.read();
     }
 
     // Life.

@@ -17,7 +17,9 @@ import java.nio.file.Path;
  * @param isMemoryUnshared the present client, or else the last one, does not share the guest's RAM
  *     with us: more of what is writable has no descriptor than has one
  * @param messages handled for the present client
- * @param errors of them answered with an error
+ * @param receives calls of the system that have read from the client's socket
+ * @param sends calls that have written to it
+ * @param errors of the messages that were answered with an error
  * @param lastError why the last of those was, or {@code none}
  * @param lastEnd why the last session ended; empty before the first end
  */
@@ -32,6 +34,8 @@ public record ServedInfo(
         long unreachableAccesses,
         boolean isMemoryUnshared,
         long messages,
+        long receives,
+        long sends,
         long errors,
         String lastError,
         String lastEnd) {}

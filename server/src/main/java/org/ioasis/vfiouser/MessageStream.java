@@ -5,6 +5,7 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
+import org.ioasis.memory.Count;
 import org.ioasis.spec.VfioUser;
 import org.ioasis.sys.Errno;
 import org.ioasis.sys.ErrnoException;
@@ -28,6 +29,8 @@ final class MessageStream {
     private int outputEnd;
     private final ArrayList<Fd> fds = new ArrayList<>();
     private @Nullable Header header;
+    private final Count receives = new Count();
+    private final Count sends = new Count();
 
     /**
      * @param outputBytes replies that may wait for the client to read them
@@ -59,6 +62,7 @@ final class MessageStream {
                 header = read;
                 continue;
             }
+            receives.increment();
             int n = channel.receive(input, inputBytes, wanted - inputBytes, fds);
             if (n == -Errno.EAGAIN) {
                 return null;
@@ -123,6 +127,7 @@ final class MessageStream {
 
     void flush() throws ErrnoException {
         while (outputFirst < outputEnd) {
+            sends.increment();
             int n = channel.send(output, outputFirst, outputEnd - outputFirst);
             if (n == -Errno.EAGAIN) {
                 return;
@@ -131,6 +136,16 @@ final class MessageStream {
         }
         outputFirst = 0;
         outputEnd = 0;
+    }
+
+    /** Calls of the system that read, those without a result included. Any thread. */
+    long receives() {
+        return receives.read();
+    }
+
+    /** Calls of the system that write. Any thread. */
+    long sends() {
+        return sends.read();
     }
 
     void close() {

@@ -472,6 +472,14 @@ final class Session {
         return messages.read();
     }
 
+    long receiveCount() {
+        return stream.receives();
+    }
+
+    long sendCount() {
+        return stream.sends();
+    }
+
     long errorCount() {
         return errors.read();
     }

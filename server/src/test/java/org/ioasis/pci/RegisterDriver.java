@@ -7,6 +7,7 @@ import static org.ioasis.spec.VirtioPci.*;
 import java.util.HashMap;
 import java.util.Map;
 import org.ioasis.spec.Pci;
+import org.ioasis.virtqueue.SplitDriver;
 
 /**
  * A modern virtio-pci driver as far as registers go: finds the structures by the capabilities and
@@ -124,13 +125,13 @@ public final class RegisterDriver {
         common(COMMON_DEVICE_STATUS, 1, STATUS_ACKNOWLEDGE | STATUS_DRIVER | STATUS_FEATURES_OK);
     }
 
-    public void enableQueue(int queue, int size, int vector, long desc, long avail, long used) {
+    public void enableQueue(int queue, int vector, SplitDriver ring) {
         common(COMMON_QUEUE_SELECT, 2, queue);
-        common(COMMON_QUEUE_SIZE, 2, size);
+        common(COMMON_QUEUE_SIZE, 2, ring.size());
         common(COMMON_QUEUE_MSIX_VECTOR, 2, vector);
-        common64(COMMON_QUEUE_DESC, desc);
-        common64(COMMON_QUEUE_DRIVER, avail);
-        common64(COMMON_QUEUE_DEVICE, used);
+        common64(COMMON_QUEUE_DESC, ring.descAddress());
+        common64(COMMON_QUEUE_DRIVER, ring.availAddress());
+        common64(COMMON_QUEUE_DEVICE, ring.usedAddress());
         common(COMMON_QUEUE_ENABLE, 2, 1);
     }
 

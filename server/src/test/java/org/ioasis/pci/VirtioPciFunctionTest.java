@@ -18,6 +18,7 @@ import org.ioasis.memory.GuestMemory;
 import org.ioasis.memory.Region;
 import org.ioasis.spec.Pci;
 import org.ioasis.virtio.VirtioDevice;
+import org.ioasis.virtqueue.SplitDriver;
 import org.junit.jupiter.api.Test;
 
 /** Drives the function's registers as a guest does. */
@@ -29,6 +30,7 @@ class VirtioPciFunctionTest {
     private final MemorySegment ram = Arena.ofAuto().allocate(0x10000, 4096);
     private final EchoType type = new EchoType();
     private final VirtioPciFunction function = function();
+    private SplitDriver ring = ring(0x1000, 8);
     private final List<Integer> triggered = new ArrayList<>();
     private boolean delivers = true;
     private final RegisterDriver driver = new RegisterDriver(bus(function));
@@ -67,31 +69,27 @@ class VirtioPciFunctionTest {
         };
     }
 
-    /** Brings queue 0 up with its rings at 0x1000, 0x2000 and 0x3000. */
+    private SplitDriver ring(long at, int size) {
+        return new SplitDriver(ram.asSlice(at, SplitDriver.bytes(size)), at, size, false);
+    }
+
+    /** Brings queue 0 up. */
     private void start() {
         driver.enableMsix();
         driver.negotiate(F_VERSION_1 | 1);
         driver.common(COMMON_CONFIG_MSIX_VECTOR, 2, 0);
-        driver.enableQueue(0, 8, 1, 0x1000, 0x2000, 0x3000);
+        driver.enableQueue(0, 1, ring);
         driver.driverOk();
     }
 
     /** One chain: 4 bytes at 0x4000 to read, 4 at 0x5000 to write. */
     private void offerChain() {
-        descriptor(0, 0x4000, 4, 1, 1);
-        descriptor(1, 0x5000, 4, 2, 0);
         ram.set(ValueLayout.JAVA_INT, 0x4000, 0x04030201);
-        int index = ram.get(ValueLayout.JAVA_SHORT, 0x2002);
-        ram.set(ValueLayout.JAVA_SHORT, 0x2004 + 2L * (index & 7), (short) 0);
-        ram.set(ValueLayout.JAVA_SHORT, 0x2002, (short) (index + 1));
-    }
-
-    private void descriptor(int i, long address, int length, int flags, int next) {
-        long at = 0x1000 + 16L * i;
-        ram.set(ValueLayout.JAVA_LONG, at, address);
-        ram.set(ValueLayout.JAVA_INT, at + 8, length);
-        ram.set(ValueLayout.JAVA_SHORT, at + 12, (short) flags);
-        ram.set(ValueLayout.JAVA_SHORT, at + 14, (short) next);
+        int _ = ring.begin();
+        ring.readable(0x4000, 4);
+        ring.writable(0x5000, 4);
+        ring.offer();
+        ring.expose();
     }
 
     // One queue reset alone: 2.6.1 and 4.1.4.3.
@@ -99,12 +97,12 @@ class VirtioPciFunctionTest {
     @Test
     void aQueueIsResetAloneAndEnabledAgain() {
         driver.negotiate(F_VERSION_1 | F_RING_RESET);
-        driver.enableQueue(0, 8, 0xffff, 0x1000, 0x2000, 0x3000);
-        driver.enableQueue(1, 4, 0xffff, 0x6000, 0x7000, 0x8000);
+        driver.enableQueue(0, 0xffff, ring);
+        driver.enableQueue(1, 0xffff, ring(0x6000, 4));
         driver.driverOk();
         offerChain();
         driver.kick(0);
-        assertThat(ram.get(ValueLayout.JAVA_SHORT, 0x3002)).isEqualTo((short) 1);
+        assertThat(ring.usedCount()).isOne();
 
         driver.common(COMMON_QUEUE_SELECT, 2, 0);
         driver.common(COMMON_QUEUE_RESET, 2, 1);
@@ -115,15 +113,15 @@ class VirtioPciFunctionTest {
         assertThat(driver.common(COMMON_QUEUE_SIZE, 2)).isEqualTo(8);
         offerChain();
         driver.kick(0);
-        assertThat(ram.get(ValueLayout.JAVA_SHORT, 0x3002)).as("not used").isEqualTo((short) 1);
+        assertThat(ring.usedCount()).as("not used").isOne();
         driver.common(COMMON_QUEUE_SELECT, 2, 1);
         assertThat(driver.common(COMMON_QUEUE_ENABLE, 2)).isEqualTo(1);
 
-        ram.asSlice(0x1000, 0x3000).fill((byte) 0);
+        ring = ring(0x1000, 8);
         offerChain();
-        driver.enableQueue(0, 8, 0xffff, 0x1000, 0x2000, 0x3000);
+        driver.enableQueue(0, 0xffff, ring);
         assertThat(driver.common(COMMON_QUEUE_ENABLE, 2)).isEqualTo(1);
-        assertThat(ram.get(ValueLayout.JAVA_SHORT, 0x3002)).as("found").isEqualTo((short) 1);
+        assertThat(ring.usedCount()).as("found").isOne();
         assertThat(ram.get(ValueLayout.JAVA_INT, 0x5000)).isEqualTo(0x05040302);
         assertThat(type.resets).isEqualTo(1);
     }
@@ -139,10 +137,6 @@ class VirtioPciFunctionTest {
     }
 
     // Bus mastering: PCI 3.0, 6.2.2.
-
-    private int used() {
-        return ram.get(ValueLayout.JAVA_SHORT, 0x3002);
-    }
 
     @Test
     void functionThatIsNoMasterTouchesNoMemoryAndSendsNothing() {
@@ -170,7 +164,7 @@ class VirtioPciFunctionTest {
 
         driver.master(true);
 
-        assertThat(used()).isOne();
+        assertThat(ring.usedCount()).isOne();
         assertThat(ram.get(ValueLayout.JAVA_INT, 0x5000)).isEqualTo(0x05040302);
         assertThat(triggered).containsExactlyInAnyOrder(0, 1);
     }
@@ -183,7 +177,7 @@ class VirtioPciFunctionTest {
 
         driver.master(true);
 
-        assertThat(used()).isOne();
+        assertThat(ring.usedCount()).isOne();
     }
 
     @Test
@@ -191,35 +185,35 @@ class VirtioPciFunctionTest {
         driver.enableMsix();
         driver.negotiate(F_VERSION_1 | 1);
         driver.master(false);
-        driver.enableQueue(0, 8, 1, 0x1000, 0x2000, 0x3000);
+        driver.enableQueue(0, 1, ring);
         offerChain();
         driver.driverOk();
         assertThat(driver.common(COMMON_DEVICE_STATUS, 1)).isEqualTo(0xf);
-        assertThat(used()).isZero();
+        assertThat(ring.usedCount()).isZero();
 
         driver.master(true);
 
-        assertThat(used()).isOne();
+        assertThat(ring.usedCount()).isOne();
         assertThat(triggered).containsExactly(1);
     }
 
     @Test
     void queueIsResetAndEnabledWhileTheFunctionIsNoMaster() {
         driver.negotiate(F_VERSION_1 | F_RING_RESET);
-        driver.enableQueue(0, 8, 0xffff, 0x1000, 0x2000, 0x3000);
+        driver.enableQueue(0, 0xffff, ring);
         driver.driverOk();
         driver.master(false);
         driver.common(COMMON_QUEUE_SELECT, 2, 0);
         driver.common(COMMON_QUEUE_RESET, 2, 1);
         assertThat(type.queueResets).isOne();
         offerChain();
-        driver.enableQueue(0, 8, 0xffff, 0x1000, 0x2000, 0x3000);
+        driver.enableQueue(0, 0xffff, ring);
         assertThat(driver.common(COMMON_QUEUE_ENABLE, 2)).isOne();
-        assertThat(used()).isZero();
+        assertThat(ring.usedCount()).isZero();
 
         driver.master(true);
 
-        assertThat(used()).isOne();
+        assertThat(ring.usedCount()).isOne();
     }
 
     @Test
@@ -571,7 +565,7 @@ class VirtioPciFunctionTest {
         driver.kick(0);
 
         assertThat(ram.get(ValueLayout.JAVA_INT, 0x5000)).isEqualTo(0x05040302);
-        assertThat(ram.get(ValueLayout.JAVA_SHORT, 0x3002)).isEqualTo((short) 1);
+        assertThat(ring.usedCount()).isOne();
         assertThat(triggered).containsExactly(1);
         assertThat(driver.isr()).as("MSI-X is enabled").isZero();
     }
@@ -579,7 +573,7 @@ class VirtioPciFunctionTest {
     @Test
     void withoutMsixTheIsrTellsAndIsClearedByReading() {
         driver.negotiate(F_VERSION_1);
-        driver.enableQueue(0, 8, VIRTIO_MSI_NO_VECTOR, 0x1000, 0x2000, 0x3000);
+        driver.enableQueue(0, VIRTIO_MSI_NO_VECTOR, ring);
         driver.driverOk();
         offerChain();
 
@@ -645,11 +639,11 @@ class VirtioPciFunctionTest {
         function.memoryChanged();
         start();
         offerChain();
-        assertThat(used()).as("nobody has kicked").isZero();
+        assertThat(ring.usedCount()).as("nobody has kicked").isZero();
 
         function.memoryChanged();
 
-        assertThat(used()).isOne();
+        assertThat(ring.usedCount()).isOne();
     }
 
     @Test

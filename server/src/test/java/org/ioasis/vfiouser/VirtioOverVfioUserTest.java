@@ -3,6 +3,7 @@ package org.ioasis.vfiouser;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.ioasis.spec.VfioUser.*;
+import static org.ioasis.spec.Virtio.STATUS_DEVICE_NEEDS_RESET;
 import static org.ioasis.spec.VirtioPci.COMMON_CONFIG_MSIX_VECTOR;
 import static org.ioasis.spec.VirtioPci.COMMON_DEVICE_STATUS;
 
@@ -14,6 +15,7 @@ import org.ioasis.pci.EchoType;
 import org.ioasis.pci.RegisterDriver;
 import org.ioasis.pci.VirtioPciFunction;
 import org.ioasis.spec.Pci;
+import org.ioasis.spec.SplitRing;
 import org.ioasis.spec.Virtio;
 import org.ioasis.sys.Epoll;
 import org.ioasis.sys.ErrnoException;
@@ -21,6 +23,8 @@ import org.ioasis.sys.EventFd;
 import org.ioasis.sys.Fd;
 import org.ioasis.sys.Mapping;
 import org.ioasis.sys.Memfd;
+import org.ioasis.virtqueue.BrokenReason;
+import org.ioasis.virtqueue.SplitDriver;
 import org.junit.jupiter.api.Test;
 
 /** A virtio device from the socket to its used ring: what a VMM and a guest driver do together. */
@@ -99,6 +103,37 @@ class VirtioOverVfioUserTest {
         assertThat(Resources.now()).isEqualTo(before);
     }
 
+    @Test
+    void deviceThatNeedsAResetIsInTheLogWithItsSocketAndTheReason() throws Exception {
+        try (ServerFixture<VirtioPciFunction> fixture = fixture();
+                Fd ram = Memfd.create("ioasis-ram", RAM);
+                Mapping guest = Mapping.map(ram, 0, RAM, true);
+                MockVfioUserClient client = fixture.ready()) {
+            assertThat(client.map(0, RAM, 0, RW, ram).isError()).isFalse();
+            RegisterDriver driver = new RegisterDriver(new SocketBus(client));
+            MemorySegment memory = guest.segment().asSlice(0x1000, SplitDriver.bytes(8));
+            for (int i = 0; i < 2; i++) {
+                SplitDriver ring = new SplitDriver(memory, 0x1000, 8, false);
+                driver.negotiate(Virtio.F_VERSION_1);
+                driver.enableQueue(0, 0xffff, ring);
+                driver.driverOk();
+                // An index that no driver of a ring of 8 can have come to.
+                guest.segment()
+                        .set(
+                                ValueLayout.JAVA_SHORT,
+                                ring.availAddress() + SplitRing.AVAIL_IDX,
+                                (short) 99);
+                driver.kick(0);
+                assertThat(driver.common(COMMON_DEVICE_STATUS, 1) & STATUS_DEVICE_NEEDS_RESET)
+                        .isNotZero();
+            }
+            String line =
+                    "WARNING %s: the device needs a reset: %s"
+                            .formatted(fixture.server.path(), BrokenReason.AVAIL_TOO_FAR);
+            assertThat(fixture.log.lines()).as("once each time").containsExactly(line, line);
+        }
+    }
+
     private static void boot(MockVfioUserClient client, Fd ram, MemorySegment guest)
             throws Exception {
         assertThat(client.map(0, RAM, 0, RW, ram).isError()).isFalse();
@@ -111,17 +146,20 @@ class VirtioOverVfioUserTest {
             setVector(client, 1, vector);
             driver.negotiate(Virtio.F_VERSION_1);
             driver.common(COMMON_CONFIG_MSIX_VECTOR, 2, 0);
-            driver.enableQueue(1, 8, 1, 0x1000, 0x2000, 0x3000);
+            SplitDriver ring =
+                    new SplitDriver(guest.asSlice(0x1000, SplitDriver.bytes(8)), 0x1000, 8, false);
+            driver.enableQueue(1, 1, ring);
             driver.driverOk();
             assertThat(driver.common(COMMON_DEVICE_STATUS, 1)).isEqualTo(0xf);
 
             for (int i = 0; i < 100; i++) {
                 guest.set(ValueLayout.JAVA_INT, 0x4000, i);
-                offerChain(guest, i);
+                int chain = offerChain(ring);
                 driver.kick(1);
                 assertThat(epoll.await(MockVfioUserClient.WAIT_MILLIS)).isOne();
                 assertThat(vector.drain()).isOne();
-                assertThat(guest.get(ValueLayout.JAVA_SHORT, 0x3002)).isEqualTo((short) (i + 1));
+                assertThat(ring.take()).isEqualTo(chain);
+                assertThat(ring.usedCount()).isZero();
                 assertThat(guest.get(ValueLayout.JAVA_BYTE, 0x5000)).isEqualTo((byte) (i + 1));
             }
         }
@@ -137,14 +175,12 @@ class VirtioOverVfioUserTest {
         }
     }
 
-    private static void offerChain(MemorySegment guest, int index) {
-        guest.set(ValueLayout.JAVA_LONG, 0x1000, 0x4000);
-        guest.set(ValueLayout.JAVA_INT, 0x1008, 4);
-        guest.set(ValueLayout.JAVA_INT, 0x100c, 0x00010001);
-        guest.set(ValueLayout.JAVA_LONG, 0x1010, 0x5000);
-        guest.set(ValueLayout.JAVA_INT, 0x1018, 4);
-        guest.set(ValueLayout.JAVA_INT, 0x101c, 2);
-        guest.set(ValueLayout.JAVA_SHORT, 0x2004 + 2L * (index & 7), (short) 0);
-        guest.set(ValueLayout.JAVA_SHORT, 0x2002, (short) (index + 1));
+    private static int offerChain(SplitDriver ring) {
+        int head = ring.begin();
+        ring.readable(0x4000, 4);
+        ring.writable(0x5000, 4);
+        ring.offer();
+        ring.expose();
+        return head;
     }
 }

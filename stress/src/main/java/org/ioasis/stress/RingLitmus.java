@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.stress;
 
-import static java.lang.foreign.ValueLayout.JAVA_INT;
-import static java.lang.foreign.ValueLayout.JAVA_LONG;
 import static java.lang.foreign.ValueLayout.JAVA_SHORT;
 import static java.nio.ByteOrder.LITTLE_ENDIAN;
 import static org.ioasis.memory.Outcome.OK;
@@ -19,6 +17,7 @@ import org.ioasis.virtqueue.Chain;
 import org.ioasis.virtqueue.DeviceQueue;
 import org.ioasis.virtqueue.Pop;
 import org.ioasis.virtqueue.RingFormat;
+import org.ioasis.virtqueue.SplitDriver;
 import org.openjdk.jcstress.annotations.Actor;
 import org.openjdk.jcstress.annotations.Expect;
 import org.openjdk.jcstress.annotations.JCStressMeta;
@@ -28,53 +27,50 @@ import org.openjdk.jcstress.annotations.State;
 import org.openjdk.jcstress.infra.results.ZZ_Result;
 
 /**
- * The notifications of a split ring (virtio 1.4, 2.7.7 and 2.7.10), the device's side ours, the
- * driver's as the specification describes it: before both sides rest, one has told the other. Each
- * side stores, fences and loads; where a fence is missing, both can find nothing and wait for ever.
+ * The notifications of a split ring (virtio 1.4, 2.7.7 and 2.7.10), both sides ours: before both
+ * sides rest, one has told the other. Each side stores, fences and loads; where a fence is missing,
+ * both can find nothing and wait for ever.
  */
 public abstract class RingLitmus {
     private static final VarHandle U16 = JAVA_SHORT.withOrder(LITTLE_ENDIAN).varHandle();
     private static final int SIZE = 2;
 
-    // Rings on cache lines of their own: that leaves most time between a store and its arrival.
-    private static final long AVAIL = 128;
-    private static final long USED = 256;
-    private static final int WORDS = (int) (USED + SplitRing.usedBytes(SIZE) + 7) / Long.BYTES;
-
     /** An index that is not reached in a test. */
     private static final int NEVER = 0x4000;
 
     // On the heap: millions of these are made. Of longs, because rings must be aligned.
-    private final MemorySegment ring = MemorySegment.ofArray(new long[WORDS]);
+    private final MemorySegment ring =
+            MemorySegment.ofArray(new long[(int) SplitDriver.bytes(SIZE) / Long.BYTES + 1]);
+    final SplitDriver driver;
     final Dma dma;
     private final Chain chain = new Chain(SIZE);
     final DeviceQueue queue;
 
     RingLitmus(boolean eventIdx) {
+        driver = new SplitDriver(ring, 0, SIZE, eventIdx);
+        driver.suppressInterrupts();
+        long availEvent = driver.usedAddress() + SplitRing.availEvent(SIZE);
+        U16.setOpaque(ring, availEvent, (short) NEVER);
         Guards guards = new Guards(() -> 0, lease -> {});
         GuestMemory memory = new GuestMemory(guards, 1);
         memory.add(new Region(0, ring.byteSize() - 1, ring, true, null));
         dma = new DirectDma(memory, guards.open());
         queue = RingFormat.SPLIT.newQueue(dma, SIZE);
-        put(SplitRing.AVAIL_FLAGS + AVAIL, SplitRing.VIRTQ_AVAIL_F_NO_INTERRUPT);
-        put(AVAIL + SplitRing.usedEvent(SIZE), NEVER);
-        put(USED + SplitRing.availEvent(SIZE), NEVER);
-        queue.start(SIZE, 0, AVAIL, USED, false, eventIdx);
-    }
-
-    private void put(long at, int value) {
-        U16.setOpaque(ring, at, (short) value);
-    }
-
-    private int get(long at) {
-        return Short.toUnsignedInt((short) U16.getAcquire(ring, at));
+        queue.start(
+                SIZE,
+                driver.descAddress(),
+                driver.availAddress(),
+                driver.usedAddress(),
+                false,
+                eventIdx);
     }
 
     /** The driver gives the device a chain of one byte. */
     final void makeAvailable() {
-        ring.set(JAVA_LONG, SplitRing.DESC_ADDR, 0);
-        ring.set(JAVA_INT.withOrder(LITTLE_ENDIAN), SplitRing.DESC_LEN, 1);
-        U16.setRelease(ring, AVAIL + SplitRing.AVAIL_IDX, (short) 1);
+        int _ = driver.begin();
+        driver.readable(0, 1);
+        driver.offer();
+        driver.expose();
     }
 
     /** The device has taken the chain and not yet handed it back. */
@@ -107,18 +103,10 @@ public abstract class RingLitmus {
         return found == Pop.GOT;
     }
 
-    /** The driver asks for an interrupt and looks once more. True if the chain is back. */
-    final boolean isBackAfterAsking(long where, int value) {
-        put(AVAIL + where, value);
-        VarHandle.fullFence();
-        return get(USED + SplitRing.USED_IDX) == 1;
-    }
-
-    /** The driver adds a chain. What the device has left for it there, read after a fence. */
-    final int offer(long where) {
+    /** The driver adds a chain. True if the device has asked for a kick. */
+    final boolean offer() {
         makeAvailable();
-        VarHandle.fullFence();
-        return get(USED + where);
+        return driver.shouldKick();
     }
 
     @Outcome(
@@ -152,7 +140,7 @@ public abstract class RingLitmus {
 
         @Actor
         public void driver(ZZ_Result result) {
-            result.r2 = isBackAfterAsking(SplitRing.usedEvent(SIZE), 0);
+            result.r2 = driver.resumeInterrupts();
         }
     }
 
@@ -173,7 +161,7 @@ public abstract class RingLitmus {
 
         @Actor
         public void driver(ZZ_Result result) {
-            result.r2 = isBackAfterAsking(SplitRing.AVAIL_FLAGS, 0);
+            result.r2 = driver.resumeInterrupts();
         }
     }
 
@@ -193,7 +181,7 @@ public abstract class RingLitmus {
 
         @Actor
         public void driver(ZZ_Result result) {
-            result.r2 = offer(SplitRing.availEvent(SIZE)) == 0;
+            result.r2 = offer();
         }
     }
 
@@ -216,7 +204,7 @@ public abstract class RingLitmus {
 
         @Actor
         public void driver(ZZ_Result result) {
-            result.r2 = offer(SplitRing.USED_FLAGS) == 0;
+            result.r2 = offer();
         }
     }
 }

@@ -25,7 +25,6 @@ final class MockAccess implements OpenFile, Access.User {
     MockAccess(IommufdContext context, boolean holdsPages) throws IommufdException {
         this.context = context;
         access = context.access(this, holdsPages);
-        context.hold();
     }
 
     Access access() throws IommufdException {
@@ -83,7 +82,6 @@ final class MockAccess implements OpenFile, Access.User {
                 gone.detach();
                 access = null;
                 gone.close();
-                context.unhold();
             }
         }
     }

@@ -84,6 +84,11 @@ final class MockDevice implements HwDevice {
     }
 
     @Override
+    public boolean endsWithContext() {
+        return true;
+    }
+
+    @Override
     public Object iommu() {
         return driver;
     }

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.ioasis.loop;
+
+/**
+ * What a loop has done since it was made. Immutable.
+ *
+ * @param turns of it
+ * @param waits calls that ask which descriptors are ready, those that return at once included
+ * @param sleeps those of them that may block
+ * @param events descriptors that were ready
+ * @param tasks that were run
+ * @param signals writes by which other threads have woken it, each read once
+ * @param timers that were run
+ */
+public record LoopCounts(
+        long turns, long waits, long sleeps, long events, long tasks, long signals, long timers) {}
