@@ -102,8 +102,8 @@ class NetServerTest {
             assertThat(driver.map(1, 0, SocketVmm.RAM - 1, 0)).isEqualTo(S_OK);
             net.map(ramFd);
             net.negotiate(Virtio.F_VERSION_1 | Virtio.F_ACCESS_PLATFORM);
-            net.queue(0, 0x20000);
-            net.queue(1, 0x28000);
+            net.queue(0, ram, 0x20000);
+            net.queue(1, ram, 0x28000);
             net.driverOk();
             awaitCheck("ok machine/net0: translated");
 
