@@ -64,7 +64,7 @@ public abstract class Carrier implements Link, EventHandler, Closeable {
     public abstract String description();
 
     /** Begins when the loop does. Any thread. */
-    final void begin(EventLoop loop, Station guest) {
+    public final void begin(EventLoop loop, Station guest) {
         loop.execute(() -> {
             station = guest;
             try {
