@@ -279,6 +279,8 @@ final class IntervalTree<T> {
     }
 
     /** Removes the range with this beginning and this very value, which must be there. */
+    // The very value: equal ones may stand beside it.
+    @SuppressWarnings("ReferenceEquality")
     void remove(long rangeFirst, T rangeValue) {
         if (width == 0 && loneFirst == rangeFirst && lone == rangeValue) {
             lone = null;
@@ -300,8 +302,7 @@ final class IntervalTree<T> {
         }
     }
 
-    // The very value: equal ones may stand beside it.
-    @SuppressWarnings("ReferenceEquality")
+    @SuppressWarnings("ReferenceEquality") // as above
     private boolean remove(int node, int level, long rangeFirst, T rangeValue) {
         int beginnings = word(FIRST, node, 0);
         int at = counts[node];
