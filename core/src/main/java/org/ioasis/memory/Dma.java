@@ -49,8 +49,9 @@ public interface Dma {
     Outcome resolve(long address, long length, Access access);
 
     /**
-     * As {@link #resolve} for reading, and of no consequence: a refusal is not reported, and nothing
-     * is counted. For who looks whether there is something to do where nobody has asked it to.
+     * As {@link #resolve} for reading, and of no consequence: a refusal is not reported, and
+     * nothing is counted. For who looks whether there is something to do where nobody has asked it
+     * to.
      */
     default Outcome peek(long address, long length) {
         return resolve(address, length, Access.READ);

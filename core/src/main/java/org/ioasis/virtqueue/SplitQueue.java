@@ -293,7 +293,9 @@ final class SplitQueue extends DeviceQueue {
         }
         // As pop asks. A driver that writes the index byte by byte is here in the middle of it.
         int ahead = RingIndex.distance(publishedIdx, index);
-        return ahead > size || ahead < RingIndex.distance(publishedIdx, poppedIdx) ? UNCLEAR : index;
+        return ahead > size || ahead < RingIndex.distance(publishedIdx, poppedIdx)
+                ? UNCLEAR
+                : index;
     }
 
     private int slot(int index) {

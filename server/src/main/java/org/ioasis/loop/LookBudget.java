@@ -4,10 +4,10 @@ package org.ioasis.loop;
 /**
  * For how long a loop goes on looking before it sleeps, by what it has seen so far. A sleep that
  * was shorter than the limit would have been better spent looking: the budget is doubled. A longer
- * one was right: it is halved, so that a guest that is idle is looked at for nothing a few times and
- * then no more. When another thread has wanted the processor, which shows in how long it takes to
- * offer it, nothing is looked at for a while: who would run in our place may be the processor that
- * we serve.
+ * one was right: it is halved, so that a guest that is idle is looked at for nothing a few times
+ * and then no more. When another thread has wanted the processor, which shows in how long it takes
+ * to offer it, nothing is looked at for a while: who would run in our place may be the processor
+ * that we serve.
  *
  * <p>Loop thread. Knows no clock.
  */
@@ -15,7 +15,10 @@ final class LookBudget {
     /** Where it begins to be worth it: two or three requests and their answers. */
     private static final long LEAST_NANOS = 20_000;
 
-    /** A thread that only runs for a moment, such as a VMM's that passes on an interrupt, takes less. */
+    /**
+     * A thread that only runs for a moment, such as a VMM's that passes on an interrupt, takes
+     * less.
+     */
     static final long CROWDED_NANOS = 200_000;
 
     /** As long as two slices of Linux's scheduler. */

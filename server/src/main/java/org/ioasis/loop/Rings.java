@@ -17,8 +17,8 @@ public interface Rings {
 
     /**
      * One of them threw: what the rings belong to must end now. An InternalError is memory that is
-     * gone, which the JVM may say a moment after the access; anything else is ours, and the loop has
-     * logged it.
+     * gone, which the JVM may say a moment after the access; anything else is ours, and the loop
+     * has logged it.
      */
     void failed(Throwable cause);
 }

@@ -151,8 +151,7 @@ class RingLooksOverVfioUserTest {
     @ParameterizedTest
     @ValueSource(booleans = {false, true})
     void noKickIsLostWhileTheLoopLooksSleepsAndLooksAgain(boolean hasEventIdx) throws Exception {
-        try (ServerFixture<VirtioPciFunction> fixture =
-                        fixture(IdlePolicy.ADAPTIVE.lookNanos());
+        try (ServerFixture<VirtioPciFunction> fixture = fixture(IdlePolicy.ADAPTIVE.lookNanos());
                 Fd ram = Memfd.create("ioasis-ram", RAM);
                 Mapping memory = Mapping.map(ram, 0, RAM, true);
                 MockVfioUserClient client = fixture.ready()) {
