@@ -21,6 +21,11 @@ public final class IommufdNode {
         this(builder());
     }
 
+    /** A node with an ioctl of tests. */
+    public IommufdNode(TestCommands commands) {
+        this(builder().commands(commands));
+    }
+
     private IommufdNode(Builder options) {
         commands = options.commands;
         tables = new TableBudget(options.tableLimit);
