@@ -18,7 +18,7 @@ Runs every test, or those of modules (folders such as core), the shell tests (sh
 it what each part took is printed and nothing more, since a busy machine is no fault of the tests."
 
 # What --quick runs where a guest is needed.
-quick_cell=DiskRunTest
+quick_cell=QuickCellTest
 
 modules=
 classes=

@@ -127,22 +127,22 @@ quick() {
     mv pom "$tree/pom.xml"
     mkdir -p "$tree/guest/src/test/java/org/x" "$tree/stress/src/test/java/org/x"
     printf '<project/>\n' >"$tree/guest/pom.xml"
-    printf 'class DiskRunTest {\n    @Test\n    void a() {}\n}\n' >"$tree/guest/src/test/java/org/x/DiskRunTest.java"
+    printf 'class QuickCellTest {\n    @Test\n    void a() {}\n}\n' >"$tree/guest/src/test/java/org/x/QuickCellTest.java"
     printf 'class OtherTest {\n    @Test\n    void a() {}\n}\n' >"$tree/guest/src/test/java/org/x/OtherTest.java"
     printf 'class LitmusTest {\n    @Test\n    void a() {}\n}\n' >"$tree/stress/src/test/java/org/x/LitmusTest.java"
-    report guest org.x.DiskRunTest 1 0 0 0 ''
+    report guest org.x.QuickCellTest 1 0 0 0 ''
     run "$tree/ioasis" test --quick
     expect_status 0
     # Neither the shell's nor an image.
     expect_sum "7 passed, 0 failed, 0 skipped"
     expect_builds 1
-    expect "$tree/maven-calls" "-Dtest=org.x.OneTest,org.x.OneTest\$*,org.x.OneTest,org.x.OneTest\$*,DiskRunTest -am -pl guest"
+    expect "$tree/maven-calls" "-Dtest=org.x.OneTest,org.x.OneTest\$*,org.x.OneTest,org.x.OneTest\$*,QuickCellTest -am -pl guest"
     expect_not out "budget"
-    rm "$here/app-org.x.OneTest.report" "$here/guest-org.x.DiskRunTest.report"
+    rm "$here/app-org.x.OneTest.report" "$here/guest-org.x.QuickCellTest.report"
     run "$tree/ioasis" test --quick
     expect_status 1
     expect out "FAILED   app org.x.OneTest: did not run (no report)"
-    expect out "FAILED   guest DiskRunTest: did not run (no report)"
+    expect out "FAILED   guest QuickCellTest: did not run (no report)"
     run "$tree/ioasis" test --quick core
     expect_status 2
     run "$tree/ioasis" test --quick --budget 2

@@ -63,6 +63,23 @@ abstract class AskCommand implements Callable<Integer> {
         return answer.status();
     }
 
+    /** What asks for something to be shown. */
+    abstract static class Look extends AskCommand {
+        private final String what;
+
+        @Option(names = "--json", description = "As JSON, for scripts.")
+        private boolean isJson;
+
+        Look(String what) {
+            this.what = what;
+        }
+
+        @Override
+        final List<String> words() {
+            return isJson ? List.of(what, "json") : List.of(what);
+        }
+    }
+
     /** {@code ioasis dump}. */
     @Command(
             name = "dump",
@@ -71,13 +88,9 @@ abstract class AskCommand implements Callable<Integer> {
             mixinStandardHelpOptions = true,
             exitCodeListHeading = "%nExit codes:%n",
             exitCodeList = {"0:printed", "2:wrong arguments", "69:no server answers"})
-    static final class Dump extends AskCommand {
-        @Option(names = "--json", description = "As JSON, for scripts.")
-        private boolean json;
-
-        @Override
-        List<String> words() {
-            return json ? List.of("dump", "json") : List.of("dump");
+    static final class Dump extends Look {
+        Dump() {
+            super("dump");
         }
     }
 
@@ -94,13 +107,9 @@ abstract class AskCommand implements Callable<Integer> {
                 "2:wrong arguments",
                 "69:no server answers"
             })
-    static final class Check extends AskCommand {
-        @Option(names = "--json", description = "As JSON, for scripts.")
-        private boolean json;
-
-        @Override
-        List<String> words() {
-            return json ? List.of("check", "json") : List.of("check");
+    static final class Check extends Look {
+        Check() {
+            super("check");
         }
     }
 

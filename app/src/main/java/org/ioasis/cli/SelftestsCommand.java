@@ -18,6 +18,7 @@ import org.ioasis.selftests.SelftestRun;
 import org.ioasis.selftests.TestLines;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
 /** {@code ioasis selftests}: the kernel's tests of iommufd on our host model. Main thread. */
@@ -47,11 +48,7 @@ final class SelftestsCommand implements Callable<Integer> {
             description = "Only the cases whose name has this in it: fixture.variant.test.")
     private String only = "";
 
-    @Option(
-            names = "--json",
-            paramLabel = "FILE",
-            description = "Write each case and its outcome to FILE as JSON too.")
-    private @Nullable Path json;
+    @Mixin private final JsonOption json = new JsonOption();
 
     @Option(
             names = "--document",
@@ -61,7 +58,7 @@ final class SelftestsCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws UnavailableException, IOException, InterruptedException {
-        Outputs.check("--json", json, OutputKind.SELFTESTS);
+        json.check(OutputKind.SELFTESTS);
         Outputs.check("--document", document, OutputKind.SELFTESTS_DOCUMENT);
         Progress progress = Progress.standard();
         try (Cleanup cleanup = Cleanup.atExit()) {
@@ -76,10 +73,7 @@ final class SelftestsCommand implements Callable<Integer> {
             }
             SelftestReport report = run.run(only, SelftestsCommand::told);
             System.out.print(report.text());
-            if (json != null) {
-                OutputFile.write(
-                        json, OutputKind.SELFTESTS, report.json().getBytes(StandardCharsets.UTF_8));
-            }
+            json.write(OutputKind.SELFTESTS, report.json());
             if (document != null) {
                 OutputFile.write(
                         document,

@@ -2,7 +2,6 @@
 package org.ioasis.cli;
 
 import java.io.IOException;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.SecureRandom;
@@ -15,7 +14,6 @@ import org.ioasis.guestkit.Kernel;
 import org.ioasis.guestkit.KernelChoice;
 import org.ioasis.guestkit.UnavailableException;
 import org.ioasis.live.TraceConfig;
-import org.ioasis.output.OutputFile;
 import org.ioasis.output.OutputKind;
 import org.ioasis.run.DiskRun;
 import org.ioasis.run.GuestDevices;
@@ -100,19 +98,9 @@ final class VmCommand implements Callable<Integer> {
             })
     private int timeout = 600;
 
-    @Option(
-            names = "--seed",
-            paramLabel = "N",
-            converter = SeedConverter.class,
-            description =
-                    "Seed of the disk's content, as 0x1f or 31, to repeat a run (default: random).")
-    private @Nullable Long seed;
+    @Mixin private final SeedOption seed = new SeedOption();
 
-    @Option(
-            names = "--json",
-            paramLabel = "FILE",
-            description = "Write the report to FILE as JSON too (fields: docs/vm-report.md).")
-    private @Nullable Path json;
+    @Mixin private final JsonOption json = new JsonOption();
 
     @Option(
             names = "--net",
@@ -290,7 +278,7 @@ final class VmCommand implements Callable<Integer> {
         if (timeout < 1) {
             throw new UsageException("--timeout must be at least 1 second, not " + timeout);
         }
-        Outputs.check("--json", json, OutputKind.RUN_REPORT);
+        json.check(OutputKind.RUN_REPORT);
         if (processors < 1 || processors > PROCESSOR_MAX) {
             throw new UsageException(
                     "--cpus must be 1 to %d, not %d".formatted(PROCESSOR_MAX, processors));
@@ -316,12 +304,7 @@ final class VmCommand implements Callable<Integer> {
             }
         }
         System.out.print(RunReportText.of(result));
-        if (json != null) {
-            OutputFile.write(
-                    json,
-                    OutputKind.RUN_REPORT,
-                    RunReportJson.of(result).getBytes(StandardCharsets.UTF_8));
-        }
+        json.write(OutputKind.RUN_REPORT, RunReportJson.of(result));
         return result.isOk() ? 0 : 1;
     }
 
@@ -349,7 +332,7 @@ final class VmCommand implements Callable<Integer> {
         if (chosen.size() > 1) {
             throw new UsageException(String.join(" and ", chosen) + " do not go together");
         }
-        if (json != null && (command != null || isInteractive || initrd != null)) {
+        if (json.isGiven() && (command != null || isInteractive || initrd != null)) {
             throw new UsageException(
                     "--json is the report of the check, which %s does not make"
                             .formatted(chosen.getFirst()));
@@ -405,7 +388,7 @@ final class VmCommand implements Callable<Integer> {
             }
         }
         RunOptions.Builder options =
-                RunOptions.builder(seed != null ? seed : new SecureRandom().nextLong())
+                RunOptions.builder(seed.or(new SecureRandom()::nextLong))
                         .memoryMiB(memory)
                         .processors(processors)
                         .limit(Duration.ofSeconds(timeout))

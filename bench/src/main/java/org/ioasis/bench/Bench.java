@@ -88,6 +88,10 @@ public final class Bench {
             String last = "";
             for (Case one : cases) {
                 System.err.printf("round %d: %s%n", round, one.name());
+                if (one.isRoundTrip()) {
+                    runRoundTrip(one);
+                    continue;
+                }
                 // One call of a peer gives several lines.
                 if (!one.peerArgument().equals(last)) {
                     runPeers(one);
@@ -96,7 +100,8 @@ public final class Bench {
                 runOurs(one);
             }
         }
-        System.out.print(results.table(cases));
+        System.out.print(results.table(cases.stream().filter(one -> !one.isHost()).toList()));
+        System.out.print(results.hostTable(cases.stream().filter(Case::isHost).toList()));
         double dense = TranslateBenchmarks.bytesPerMapping(1 << 20, Workload.PAGE);
         double sparse = TranslateBenchmarks.bytesPerMapping(1 << 14, SPARSE);
         System.out.print(results.memory(dense, sparse));
@@ -110,7 +115,7 @@ public final class Bench {
             return;
         }
         Path folder = Path.of(arguments.peers());
-        for (Peer peer : Peer.ALL) {
+        for (Peer peer : one.isHost() ? List.of(Peer.KERNEL) : Peer.ALL) {
             if (peer.isBuilt(folder)) {
                 for (Peer.Figure figure :
                         peer.run(folder, one, arguments.repetitions(), arguments.processor())) {
@@ -119,6 +124,21 @@ public final class Bench {
                 }
             }
         }
+    }
+
+    private void runRoundTrip(Case one) throws IOException, InterruptedException {
+        Path folder = Path.of(arguments.peers());
+        if (arguments.peers().isEmpty() || !RoundTrip.isBuilt(folder)) {
+            return;
+        }
+        List<String> ours = RoundTrip.command(folder, arguments.repetitions());
+        if (Peer.SUPERVISOR.isBuilt(folder)) {
+            results.add(
+                    one.name(),
+                    Peer.SUPERVISOR.subject(),
+                    RoundTrip.run(RoundTrip.inC(folder, arguments.repetitions())));
+        }
+        results.add(one.name(), OURS, RoundTrip.run(ours));
     }
 
     private void runOurs(Case one) throws RunnerException {
@@ -183,6 +203,9 @@ public final class Bench {
         }
         if (one.name().startsWith("W9") || one.name().endsWith("1048576")) {
             return 12;
+        }
+        if (one.isHost()) {
+            return one.name().startsWith("host-lookup") ? 5 : 12;
         }
         return one.name().contains("pair-1g") ? 200 : 40;
     }

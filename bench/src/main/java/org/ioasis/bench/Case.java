@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.bench;
 
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 
@@ -66,7 +67,30 @@ record Case(
                     requests("W9-req-b1", "w9b1", "w9Requests", "1", false),
                     requests("W9-req-b64", "w9b64", "w9Requests", "64", true),
                     requests("W9-evfd-b1", "w9e1", "w9EventFd", "1", false),
-                    requests("W9-evfd-b64", "w9e64", "w9EventFd", "64", false));
+                    requests("W9-evfd-b64", "w9e64", "w9EventFd", "64", false),
+                    host("map-page-1", "map", "map", Map.of("domains", "1"), true),
+                    host("map-page-2", "map", "map", Map.of("domains", "2"), false),
+                    host("map-page-8", "map", "map", Map.of("domains", "8"), false),
+                    host("map-2m-1", "map", "map", huge("1"), false),
+                    host("map-2m-2", "map", "map", huge("2"), false),
+                    host("map-2m-8", "map", "map", huge("8"), false),
+                    host("copy-page", "copy", "copy", Map.of("domains", "1"), true),
+                    host("copy-2m", "copy", "copy", huge("1"), false),
+                    host("auto-100", "auto", "automatic", Map.of("n", "100"), false),
+                    host("auto-1000", "auto", "automatic", Map.of("n", "1000"), false),
+                    host("auto-10000", "auto", "automatic", Map.of("n", "10000"), true),
+                    host("auto-100000", "auto", "automatic", Map.of("n", "100000"), false),
+                    host("auto-1000000", "auto", "automatic", Map.of("n", "1000000"), false),
+                    host("insert-100", "insert", "map", Map.of("n", "100"), false),
+                    host("insert-10000", "insert", "map", Map.of("n", "10000"), true),
+                    host("insert-1000000", "insert", "map", Map.of("n", "1000000"), false),
+                    host("read-64", "access", "read", bytes("64"), true),
+                    host("read-4096", "access", "read", bytes("4096"), false),
+                    host("write-64", "access", "write", bytes("64"), false),
+                    host("write-4096", "access", "write", bytes("4096"), false),
+                    host("lookup-alone", "lookup", "lookUp", Map.of(), false),
+                    host("lookup-churn", "lookup", "lookUp", Map.of("isChurned", "true"), true),
+                    new Case("host-ioctl", "", "", Map.of(), true));
 
     private static Case change(
             String name,
@@ -75,6 +99,26 @@ record Case(
             Map<String, String> parameters,
             boolean isQuick) {
         return new Case(name, peerArgument, "ChangeBenchmarks." + method, parameters, isQuick);
+    }
+
+    private static Case host(
+            String name,
+            String what,
+            String method,
+            Map<String, String> parameters,
+            boolean isQuick) {
+        Map<String, String> all = new HashMap<>(parameters);
+        all.put("what", what);
+        return new Case("host-" + name, name, "HostBenchmarks." + method, all, isQuick);
+    }
+
+    /** Mappings of 2 MiB. */
+    private static Map<String, String> huge(String domains) {
+        return Map.of("domains", domains, "length", "2097152", "n", "64");
+    }
+
+    private static Map<String, String> bytes(String length) {
+        return Map.of("domains", "1", "n", length);
     }
 
     private static Case translate(
@@ -102,14 +146,24 @@ record Case(
                 name, peerArgument, "RequestBenchmarks." + method, Map.of("batch", batch), isQuick);
     }
 
+    /** What stands behind {@code /dev/iommu}, which has a peer of its own. */
+    boolean isHost() {
+        return name.startsWith("host-");
+    }
+
+    /** A program under a supervisor, and no benchmark of one process. */
+    boolean isRoundTrip() {
+        return benchmark.isEmpty();
+    }
+
     /** Wall time of several threads, and not CPU time of one. */
     boolean isWallTime() {
-        return isMixed() || name.startsWith("W9-evfd");
+        return name.startsWith("W8") || name.startsWith("W9-evfd");
     }
 
     /** Two threads, each with a processor of its own: the process must not be pinned. */
     boolean isMixed() {
-        return name.startsWith("W8");
+        return name.startsWith("W8") || name.equals("host-lookup-churn");
     }
 
     /** Prefix of the counters of {@link MixedBenchmarks.Meters} that this line is about. */

@@ -19,6 +19,12 @@ import java.util.List;
 record Peer(String subject, String program, String variant) {
     static final String C_RADIX = "radix-fast";
 
+    /** What stands behind {@code /dev/iommu} in a kernel. */
+    static final Peer KERNEL = new Peer("kernel-c", "hostmodel", "");
+
+    /** The same for a program's calls. */
+    static final Peer SUPERVISOR = new Peer("kernel-c", "hostserve", "");
+
     static final List<Peer> ALL =
             List.of(
                     new Peer("qemu-gtree", "qemu", ""),

@@ -81,6 +81,31 @@ final class Results {
         return out.toString();
     }
 
+    /** The host model beside a kernel's structures in C. */
+    String hostTable(List<Case> cases) {
+        if (cases.isEmpty()) {
+            return "";
+        }
+        StringBuilder out = new StringBuilder();
+        out.append(
+                "%-22s%16s%16s%10s%10s%n"
+                        .formatted("ns/op", OURS, Peer.KERNEL.subject(), "ours/C", "B/op"));
+        for (Case one : cases) {
+            double ours = nsPerOp(one.name(), OURS);
+            double peer = nsPerOp(one.name(), Peer.KERNEL.subject());
+            List<Double> garbage = allocated.get(one.name());
+            out.append(
+                    "%-22s%16s%16s%10s%10s%n"
+                            .formatted(
+                                    one.name(),
+                                    text(ours),
+                                    text(peer),
+                                    "%.4f".formatted(ours / peer),
+                                    garbage == null ? "-" : "%.2f".formatted(median(garbage))));
+        }
+        return out.toString();
+    }
+
     private static String text(double figure) {
         return Double.isNaN(figure)
                 ? "-"

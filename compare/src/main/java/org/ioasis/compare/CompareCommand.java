@@ -2,20 +2,18 @@
 package org.ioasis.compare;
 
 import java.io.IOException;
-import java.nio.charset.StandardCharsets;
-import java.nio.file.Path;
 import java.security.SecureRandom;
-import org.ioasis.cli.Outputs;
-import org.ioasis.cli.SeedConverter;
+import org.ioasis.cli.JsonOption;
+import org.ioasis.cli.SeedOption;
 import org.ioasis.cli.Subcommand;
 import org.ioasis.cli.UsageException;
 import org.ioasis.guestkit.Host;
 import org.ioasis.guestkit.UnavailableException;
-import org.ioasis.output.OutputFile;
 import org.ioasis.output.OutputKind;
 import org.ioasis.run.Progress;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
 /** {@code ioasis compare}: the same requests to QEMU's virtio-iommu and to ours. Main thread. */
@@ -39,17 +37,13 @@ public final class CompareCommand implements Subcommand {
             names = "--requests",
             paramLabel = "N",
             defaultValue = "20000",
-            description = "Requests to each device (default: ${DEFAULT-VALUE}).")
+            description = {
+                "Requests to each device (default: ${DEFAULT-VALUE}). With the --seed of an example and one more than its"
+                        + " number, the example is the last."
+            })
     private long requests = 20_000;
 
-    @Option(
-            names = "--seed",
-            paramLabel = "N",
-            converter = SeedConverter.class,
-            description =
-                    "Seed of the requests, as 0x1f or 31, to repeat a run (default: random). With one more request than"
-                            + " an example's number, that is the last.")
-    private @Nullable Long seed;
+    @Mixin private final SeedOption seed = new SeedOption();
 
     @Option(
             names = "--steps",
@@ -58,11 +52,7 @@ public final class CompareCommand implements Subcommand {
                     "In the place of --requests: the steps of a seed that a failed run named, as 1:0,5-9.")
     private @Nullable String steps;
 
-    @Option(
-            names = "--json",
-            paramLabel = "FILE",
-            description = "Write the table to FILE as JSON too.")
-    private @Nullable Path json;
+    @Mixin private final JsonOption json = new JsonOption();
 
     @Override
     public Integer call() throws UnavailableException, IOException, InterruptedException {
@@ -70,14 +60,11 @@ public final class CompareCommand implements Subcommand {
             throw new UsageException("--requests must be at least 1, not " + requests);
         }
         // Short, since every example of the table names it.
-        long chosen = seed != null ? seed : new SecureRandom().nextInt() & 0xffff_ffffL;
-        Outputs.check("--json", json, OutputKind.COMPARISON);
+        long chosen = seed.or(() -> new SecureRandom().nextInt() & 0xffff_ffffL);
+        json.check(OutputKind.COMPARISON);
         ComparisonReport found = comparison(chosen).run();
         System.out.print(found.text());
-        if (json != null) {
-            OutputFile.write(
-                    json, OutputKind.COMPARISON, found.json().getBytes(StandardCharsets.UTF_8));
-        }
+        json.write(OutputKind.COMPARISON, found.json());
         return found.isOk() ? 0 : 1;
     }
 
@@ -85,7 +72,7 @@ public final class CompareCommand implements Subcommand {
         if (steps == null) {
             return new Comparison(requests, chosen, Host.current(), Progress.standard());
         }
-        if (seed == null) {
+        if (!seed.isGiven()) {
             throw new UsageException("--steps needs the --seed that it is about");
         }
         Selection only =

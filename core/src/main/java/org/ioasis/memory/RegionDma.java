@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.memory;
 
+import static java.lang.foreign.ValueLayout.JAVA_BYTE;
+import static java.lang.foreign.ValueLayout.JAVA_INT_UNALIGNED;
+import static java.lang.foreign.ValueLayout.JAVA_LONG_UNALIGNED;
 import static java.lang.foreign.ValueLayout.JAVA_SHORT;
 
 import java.lang.foreign.Arena;
@@ -17,6 +20,7 @@ import org.jspecify.annotations.Nullable;
  */
 public abstract class RegionDma implements Dma {
     private static final VarHandle U16 = JAVA_SHORT.withOrder(ByteOrder.LITTLE_ENDIAN).varHandle();
+    private static final long SMALL_BYTES = 64;
     private static final MemorySegment NOWHERE = MemorySegment.ofArray(new byte[0]);
 
     private final GuestMemory memory;
@@ -132,7 +136,7 @@ public abstract class RegionDma implements Dma {
             if (outcome != Outcome.OK) {
                 return outcome;
             }
-            MemorySegment.copy(segment, offset, target, targetOffset + done, reach);
+            copy(segment, offset, target, targetOffset + done, reach);
             done += reach;
             if (done < length && wraps(address, done)) {
                 return beyondTheEnd(address, Access.READ);
@@ -153,7 +157,7 @@ public abstract class RegionDma implements Dma {
             if (outcome != Outcome.OK) {
                 return outcome;
             }
-            MemorySegment.copy(source, sourceOffset + done, target(), offset, reach);
+            copy(source, sourceOffset + done, target(), offset, reach);
             done += reach;
             if (done < length && wraps(address, done)) {
                 return beyondTheEnd(address, Access.WRITE);
@@ -161,6 +165,31 @@ public abstract class RegionDma implements Dma {
         }
         copied(length);
         return Outcome.OK;
+    }
+
+    /**
+     * Descriptors, requests and answers are a few words each, for which a copy in bulk spends more
+     * on finding out how than on the bytes.
+     */
+    private static void copy(
+            MemorySegment from, long fromOffset, MemorySegment to, long toOffset, long length) {
+        if (length > SMALL_BYTES) {
+            MemorySegment.copy(from, fromOffset, to, toOffset, length);
+            return;
+        }
+        long done = 0;
+        for (; length - done >= Long.BYTES; done += Long.BYTES) {
+            long word = from.get(JAVA_LONG_UNALIGNED, fromOffset + done);
+            to.set(JAVA_LONG_UNALIGNED, toOffset + done, word);
+        }
+        if (length - done >= Integer.BYTES) {
+            int half = from.get(JAVA_INT_UNALIGNED, fromOffset + done);
+            to.set(JAVA_INT_UNALIGNED, toOffset + done, half);
+            done += Integer.BYTES;
+        }
+        for (; done < length; done++) {
+            to.set(JAVA_BYTE, toOffset + done, from.get(JAVA_BYTE, fromOffset + done));
+        }
     }
 
     /**

@@ -54,6 +54,39 @@ class DirectDmaTest {
         }
     }
 
+    /** Words, halves and bytes of a small copy, and the bulk copy above. */
+    @Test
+    void copiesOfEveryLengthAtEveryPlaceMoveTheirBytesAndNoOthers() {
+        Region region = add(Ram.ram(0x10000, 0x1000));
+        MemorySegment there = requireNonNull(region.segment());
+        int copies = 0;
+        for (int length = 0; length <= 130; length++) {
+            for (int place = 0; place <= 8; place++) {
+                for (int i = 0; i < 200; i++) {
+                    bytes[i] = (byte) (i + 1);
+                    there.set(JAVA_BYTE, i, (byte) -i);
+                }
+                byte[] before = bytes.clone();
+                dma.enter();
+                assertThat(dma.write(0x10000 + place, buffer, 8 - place, length))
+                        .isEqualTo(Outcome.OK);
+                assertThat(bytes).as("the source").isEqualTo(before);
+                for (int i = 0; i < 200; i++) {
+                    boolean isIn = i >= place && i < place + length;
+                    assertThat(at(region, i))
+                            .as("byte %d of a write of %d to %d", i, length, place)
+                            .isEqualTo((byte) (isIn ? 9 - place + (i - place) : -i));
+                }
+                assertThat(dma.read(0x10000 + place, buffer, 150, length)).isEqualTo(Outcome.OK);
+                dma.leave();
+                System.arraycopy(before, 8 - place, before, 150, length);
+                assertThat(bytes).as("after a read of %d from %d", length, place).isEqualTo(before);
+                copies++;
+            }
+        }
+        assertThat(copies).isEqualTo(131 * 9);
+    }
+
     @Test
     void whereNothingIsItIsAbsentAndNotRefused() {
         add(Ram.ram(0x10000, 0x1000));

@@ -7,39 +7,69 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Inclusive unsigned ranges with a value each, sorted by where they begin; they may overlap and be
- * equal. A treap in arrays: no object per node, depth that grows with the logarithm. Each node
- * knows how far its subtree reaches, which answers what overlaps a range, and the widest gap
- * between its ranges, which finds room without walking over all of them. Under its owner's lock.
+ * equal. A B+ tree in arrays: no object per range, and a search reads a few lines of each of few
+ * nodes. A node keeps for each of its children how far the ranges below it reach, which answers
+ * what overlaps a range, and the widest gap between them, which finds room without walking over all
+ * of them. Under its owner's lock.
  *
- * <p>Priorities come from a counter, so that a run can be repeated.
+ * <p>A tree of a few ranges is one node as wide as it needs to be: most trees have one range.
  *
  * @param <T> the values
  */
 final class IntervalTree<T> {
-    /** No node; also the root of the empty tree. */
+    /** No range. What stands for a range is a number that holds until the next change. */
     static final int NONE = 0;
 
-    private long[] first = new long[8];
-    private long[] last = new long[8];
-    private int[] left = new int[8];
-    private int[] right = new int[8];
-    private int[] priority = new int[8];
-    private @Nullable Object[] value = new @Nullable Object[8];
+    /** Most entries of a node: ranges in a leaf, children above. */
+    private static final int FANOUT = 16;
 
-    // Of the subtree: the lowest beginning, the highest end, and the widest run of numbers between
-    // two neighbours that no range of the subtree holds. With ranges that overlap a range to the
-    // left may reach into a gap of the right side: then it is an upper bound.
-    private long[] subtreeFirst = new long[8];
-    private long[] subtreeLast = new long[8];
-    private long[] subtreeGap = new long[8];
+    /** A node with fewer entries is joined with one beside it, if the two leave room. */
+    private static final int FEW = FANOUT / 4;
+
+    private static final int ROOMY = FANOUT * 3 / 4;
+
+    /** Nodes of an empty tree that it keeps. */
+    private static final int KEPT_NODES = 64;
+
+    // What a node has for each entry, one row after the other. In a leaf: where the range begins
+    // and ends. Above: the lowest beginning and the highest end of the child, the widest run of
+    // numbers between two neighbours below that no range there holds, and which node it is. With
+    // ranges that overlap one to the left may reach into a gap: then it is an upper bound.
+    private static final int FIRST = 0;
+    private static final int LAST = 1;
+    private static final int GAP = 2;
+    private static final int CHILD = 3;
+    private static final int ROWS = 4;
+
+    private static final int NO_NODE = -1;
+    private static final long[] NO_WORDS = {};
+    private static final int[] NO_COUNTS = {};
+    private static final @Nullable Object[] NO_VALUES = {};
+
+    private long[] words = NO_WORDS;
+    private @Nullable Object[] values = NO_VALUES;
+
+    /** Entries of each node; of a free one the next free one. */
+    private int[] counts = NO_COUNTS;
+
+    /** Entries that a node has room for: FANOUT, or fewer as long as the root is the only node. */
+    private int width;
 
     private int root;
-    private int used = 1;
-    private int free;
+
+    /** Levels above the leaves. */
+    private int height;
+
+    private int used;
+    private int free = NO_NODE;
     private int size;
-    private int seed;
-    private int splitLeft;
-    private int splitRight;
+
+    private long gapLength;
+    private long gapBelow;
+    private long gapStart;
+    private long gapEnd;
+    private boolean isGapFound;
+    private boolean isWrapped;
 
     int size() {
         return size;
@@ -49,92 +79,350 @@ final class IntervalTree<T> {
         return size == 0;
     }
 
-    long first(int node) {
-        return first[node];
+    long first(int range) {
+        return words[word(FIRST, nodeOf(range), slotOf(range))];
     }
 
-    long last(int node) {
-        return last[node];
+    long last(int range) {
+        return words[word(LAST, nodeOf(range), slotOf(range))];
     }
 
     // Only insert writes values, and only with a T.
     @SuppressWarnings("unchecked")
-    T value(int node) {
-        Object found = value[node];
+    T value(int range) {
+        Object found = values[range - 1];
         if (found == null) {
-            throw new IllegalStateException("no node " + node);
+            throw new IllegalStateException("no range " + range);
         }
         return (T) found;
     }
 
+    private int range(int node, int slot) {
+        return node * width + slot + 1;
+    }
+
+    private int nodeOf(int range) {
+        return (range - 1) / width;
+    }
+
+    private int slotOf(int range) {
+        return (range - 1) % width;
+    }
+
+    private int word(int row, int node, int slot) {
+        return (node * ROWS + row) * width + slot;
+    }
+
+    private int child(int node, int slot) {
+        return (int) words[word(CHILD, node, slot)];
+    }
+
+    // Changes
+
     /** Adds a range; equal and overlapping ones stay beside it. */
     void insert(long rangeFirst, long rangeLast, T rangeValue) {
-        int node = allocate();
-        first[node] = rangeFirst;
-        last[node] = rangeLast;
-        value[node] = rangeValue;
-        seed += 0x9E3779B9;
-        priority[node] = mix(seed);
-        update(node);
-        split(root, rangeFirst);
-        root = merge(merge(splitLeft, node), splitRight);
+        if (height == 0 && width < FANOUT && size == width) {
+            widen();
+        }
+        int sibling = insert(root, height, rangeFirst, rangeLast, rangeValue);
+        if (sibling != NO_NODE) {
+            int below = root;
+            root = allocate();
+            counts[root] = 2;
+            show(root, 0, below, height);
+            show(root, 1, sibling, height);
+            height++;
+        }
         size++;
+    }
+
+    /** The new node to the right of this one, if it had to be split. */
+    private int insert(int node, int level, long rangeFirst, long rangeLast, T rangeValue) {
+        int beginnings = word(FIRST, node, 0);
+        int at = counts[node];
+        while (at > 0 && Long.compareUnsigned(words[beginnings + at - 1], rangeFirst) > 0) {
+            at--;
+        }
+        int sibling = NO_NODE;
+        if (level > 0) {
+            int slot = Math.max(0, at - 1);
+            int below = child(node, slot);
+            sibling = insert(below, level - 1, rangeFirst, rangeLast, rangeValue);
+            show(node, slot, below, level - 1);
+            if (sibling == NO_NODE) {
+                return NO_NODE;
+            }
+            at = slot + 1;
+        }
+        int split = makeRoom(node, at);
+        int into = node;
+        if (split != NO_NODE && (at > counts[node] || counts[split] == 0)) {
+            at -= counts[node];
+            into = split;
+        }
+        shift(into, at);
+        if (level > 0) {
+            show(into, at, sibling, level - 1);
+        } else {
+            words[word(FIRST, into, at)] = rangeFirst;
+            words[word(LAST, into, at)] = rangeLast;
+            values[range(into, at) - 1] = rangeValue;
+        }
+        return split;
+    }
+
+    /**
+     * Splits a node that is full. What comes behind all that it has goes into an empty one, so that
+     * ranges that come in order fill their nodes.
+     */
+    private int makeRoom(int node, int at) {
+        if (counts[node] < width) {
+            return NO_NODE;
+        }
+        int right = allocate();
+        int kept = at == FANOUT ? FANOUT : FANOUT / 2;
+        move(node, kept, right, 0, FANOUT - kept);
+        counts[node] = kept;
+        counts[right] = FANOUT - kept;
+        return right;
+    }
+
+    /** Makes a hole among a node's entries. */
+    private void shift(int node, int at) {
+        move(node, at, node, at + 1, counts[node] - at);
+        counts[node]++;
+    }
+
+    /** Closes the hole that an entry leaves. */
+    private void take(int node, int at) {
+        move(node, at + 1, node, at, counts[node] - at - 1);
+        counts[node]--;
+        values[range(node, counts[node]) - 1] = null;
+    }
+
+    /** Moves entries: all rows of a wide node, the two that a lone leaf has. */
+    private void move(int from, int fromSlot, int to, int toSlot, int entries) {
+        int rows = width == FANOUT ? ROWS : GAP;
+        for (int row = 0; row < rows && entries > 0; row++) {
+            System.arraycopy(
+                    words, word(row, from, fromSlot), words, word(row, to, toSlot), entries);
+        }
+        int source = range(from, fromSlot) - 1;
+        System.arraycopy(values, source, values, range(to, toSlot) - 1, entries);
+        if (from != to) {
+            Arrays.fill(values, source, source + entries, null);
+        }
+    }
+
+    /** Makes an entry say what a child has now. */
+    private void show(int node, int at, int below, int level) {
+        int beginnings = word(FIRST, below, 0);
+        int ends = word(LAST, below, 0);
+        int gaps = word(GAP, below, 0);
+        long highest = words[ends];
+        long widest = level == 0 ? 0 : words[gaps];
+        for (int slot = 1; slot < counts[below]; slot++) {
+            long beginning = words[beginnings + slot];
+            if (Long.compareUnsigned(beginning, highest) > 0) {
+                widest = max(widest, beginning - highest - 1);
+            }
+            if (level > 0) {
+                widest = max(widest, words[gaps + slot]);
+            }
+            highest = max(highest, words[ends + slot]);
+        }
+        words[word(FIRST, node, at)] = words[beginnings];
+        words[word(LAST, node, at)] = highest;
+        words[word(GAP, node, at)] = widest;
+        words[word(CHILD, node, at)] = below;
     }
 
     /** Removes the range with this beginning and this very value, which must be there. */
     void remove(long rangeFirst, T rangeValue) {
-        root = remove(root, rangeFirst, rangeValue);
+        if (size == 0 || !remove(root, height, rangeFirst, rangeValue)) {
+            throw new IllegalStateException("no range begins at 0x%x".formatted(rangeFirst));
+        }
+        size--;
+        while (height > 0 && counts[root] == 1) {
+            int below = child(root, 0);
+            release(root);
+            root = below;
+            height--;
+        }
+        if (size == 0 && used > KEPT_NODES) {
+            clear();
+        }
     }
 
-    /** Removes all. */
+    // The very value: equal ones may stand beside it.
+    @SuppressWarnings("ReferenceEquality")
+    private boolean remove(int node, int level, long rangeFirst, T rangeValue) {
+        int beginnings = word(FIRST, node, 0);
+        int at = counts[node];
+        while (at > 0 && Long.compareUnsigned(words[beginnings + at - 1], rangeFirst) >= 0) {
+            at--;
+        }
+        // Above the leaves a child that begins before it may hold it too.
+        at = level > 0 ? Math.max(0, at - 1) : at;
+        for (; at < counts[node]; at++) {
+            if (Long.compareUnsigned(words[beginnings + at], rangeFirst) > 0) {
+                return false;
+            }
+            if (level == 0) {
+                if (values[range(node, at) - 1] == rangeValue) {
+                    take(node, at);
+                    return true;
+                }
+            } else if (remove(child(node, at), level - 1, rangeFirst, rangeValue)) {
+                shrunk(node, at, level - 1);
+                return true;
+            }
+        }
+        return false;
+    }
+
+    /** A child has lost an entry. */
+    private void shrunk(int node, int at, int level) {
+        int below = child(node, at);
+        if (counts[below] == 0) {
+            release(below);
+            take(node, at);
+            return;
+        }
+        if (counts[below] < FEW && counts[node] > 1) {
+            int left = at + 1 < counts[node] ? at : at - 1;
+            int low = child(node, left);
+            int high = child(node, left + 1);
+            if (counts[low] + counts[high] <= ROOMY) {
+                move(high, 0, low, counts[low], counts[high]);
+                counts[low] += counts[high];
+                release(high);
+                take(node, left + 1);
+                show(node, left, low, level);
+                return;
+            }
+        }
+        show(node, at, below, level);
+    }
+
+    /** Removes all, and gives the memory back. */
     void clear() {
-        Arrays.fill(value, null);
-        root = NONE;
-        used = 1;
-        free = NONE;
+        words = NO_WORDS;
+        values = NO_VALUES;
+        counts = NO_COUNTS;
+        width = 0;
+        root = 0;
+        height = 0;
+        used = 0;
+        free = NO_NODE;
         size = 0;
     }
 
+    /** The root alone gets twice the room. */
+    private void widen() {
+        int old = width;
+        width = Math.max(1, old * 2);
+        // Rows of children are needed from the second node on.
+        long[] wider = new long[(width == FANOUT ? ROWS : GAP) * width];
+        System.arraycopy(words, 0, wider, 0, old);
+        System.arraycopy(words, old, wider, width, old);
+        words = wider;
+        values = Arrays.copyOf(values, width);
+        if (used == 0) {
+            counts = new int[1];
+            used = 1;
+        }
+    }
+
+    private int allocate() {
+        int node = free;
+        if (node != NO_NODE) {
+            free = counts[node];
+        } else {
+            node = used++;
+            if (node == counts.length) {
+                counts = Arrays.copyOf(counts, node * 2);
+                words = Arrays.copyOf(words, counts.length * ROWS * width);
+                values = Arrays.copyOf(values, counts.length * width);
+            }
+        }
+        counts[node] = 0;
+        return node;
+    }
+
+    private void release(int node) {
+        counts[node] = free;
+        free = node;
+    }
+
+    // Looking
+
     /** Of the ranges that share a number with {@code from..to} the one that begins first. */
     int overlapping(long from, long to) {
-        return overlapping(root, from, to);
+        if (size == 0) {
+            return NONE;
+        }
+        int node = root;
+        for (int level = height; ; level--) {
+            int ends = word(LAST, node, 0);
+            int count = counts[node];
+            int at = 0;
+            while (at < count && Long.compareUnsigned(words[ends + at], from) < 0) {
+                at++;
+            }
+            // All behind it begin as late or later.
+            if (at == count || Long.compareUnsigned(words[word(FIRST, node, at)], to) > 0) {
+                return NONE;
+            }
+            if (level == 0) {
+                return range(node, at);
+            }
+            node = child(node, at);
+        }
     }
 
     boolean overlaps(long from, long to) {
         return overlapping(from, to) != NONE;
     }
 
-    /** Visits each node, in order of beginning. */
+    /** Visits each range, in order of beginning. */
     void forEach(IntConsumer visitor) {
-        forEach(root, visitor);
+        if (size > 0) {
+            forEach(root, height, visitor);
+        }
     }
 
-    private void forEach(int node, IntConsumer visitor) {
-        if (node != NONE) {
-            forEach(left[node], visitor);
-            visitor.accept(node);
-            forEach(right[node], visitor);
+    private void forEach(int node, int level, IntConsumer visitor) {
+        for (int at = 0; at < counts[node]; at++) {
+            if (level == 0) {
+                visitor.accept(range(node, at));
+            } else {
+                forEach(child(node, at), level - 1, visitor);
+            }
         }
     }
 
     /** The range that begins and ends here; of equal ones any. */
     int find(long rangeFirst, long rangeLast) {
-        return find(root, rangeFirst, rangeLast);
+        return size == 0 ? NONE : find(root, height, rangeFirst, rangeLast);
     }
 
-    private int find(int node, long rangeFirst, long rangeLast) {
-        while (node != NONE) {
-            int order = Long.compareUnsigned(rangeFirst, first[node]);
-            if (order == 0) {
-                if (last[node] == rangeLast) {
-                    return node;
+    private int find(int node, int level, long rangeFirst, long rangeLast) {
+        for (int at = 0; at < counts[node]; at++) {
+            if (Long.compareUnsigned(words[word(FIRST, node, at)], rangeFirst) > 0) {
+                return NONE;
+            }
+            long end = words[word(LAST, node, at)];
+            if (level == 0) {
+                if (end == rangeLast && words[word(FIRST, node, at)] == rangeFirst) {
+                    return range(node, at);
                 }
-                int found = find(left[node], rangeFirst, rangeLast);
+            } else if (Long.compareUnsigned(end, rangeLast) >= 0) {
+                int found = find(child(node, at), level - 1, rangeFirst, rangeLast);
                 if (found != NONE) {
                     return found;
                 }
             }
-            node = order < 0 ? left[node] : right[node];
         }
         return NONE;
     }
@@ -148,10 +436,12 @@ final class IntervalTree<T> {
     long gap(long from, long length) {
         gapLength = length;
         gapBelow = from;
-        gapFound = false;
-        wrapped = false;
-        walk(root);
-        if (!gapFound) {
+        isGapFound = false;
+        isWrapped = false;
+        if (size > 0) {
+            walk(root, height);
+        }
+        if (!isGapFound) {
             gapStart = gapBelow;
             gapEnd = -1;
         }
@@ -165,201 +455,37 @@ final class IntervalTree<T> {
 
     /** The last {@link #gap} found nothing: the ranges reach the end of all numbers. */
     boolean isFull() {
-        return !gapFound && wrapped;
+        return !isGapFound && isWrapped;
     }
 
-    private long gapLength;
-    private long gapBelow;
-    private long gapStart;
-    private long gapEnd;
-    private boolean gapFound;
-    private boolean wrapped;
-
-    /** In order, leaving out subtrees that end below the beginning or have no such gap. */
-    private void walk(int node) {
-        if (node == NONE || gapFound || wrapped) {
-            return;
-        }
-        if (Long.compareUnsigned(subtreeLast[node], gapBelow) < 0) {
-            return;
-        }
-        // Before the subtree: one step tells.
-        if (Long.compareUnsigned(subtreeFirst[node], gapBelow) > 0 && fits(subtreeFirst[node])) {
-            return;
-        }
-        if (Long.compareUnsigned(subtreeGap[node], gapLength) < 0) {
-            pass(subtreeLast[node]);
-            return;
-        }
-        walk(left[node]);
-        if (gapFound || wrapped) {
-            return;
-        }
-        if (Long.compareUnsigned(first[node], gapBelow) > 0 && fits(first[node])) {
-            return;
-        }
-        pass(last[node]);
-        walk(right[node]);
-    }
-
-    /** Whether the gap from what is behind us up to a beginning is wide enough. */
-    private boolean fits(long beginning) {
-        if (Long.compareUnsigned(beginning - gapBelow, gapLength) < 0) {
-            return false;
-        }
-        gapStart = gapBelow;
-        gapEnd = beginning - 1;
-        gapFound = true;
-        return true;
-    }
-
-    private void pass(long end) {
-        if (Long.compareUnsigned(end, gapBelow) >= 0) {
-            gapBelow = end + 1;
-            wrapped = gapBelow == 0;
-        }
-    }
-
-    private int overlapping(int node, long from, long to) {
-        while (node != NONE) {
-            if (Long.compareUnsigned(subtreeLast[node], from) < 0
-                    || Long.compareUnsigned(subtreeFirst[node], to) > 0) {
-                return NONE;
+    /** In order, leaving out children that end below the beginning or have no such gap. */
+    private void walk(int node, int level) {
+        for (int at = 0; at < counts[node]; at++) {
+            long end = words[word(LAST, node, at)];
+            if (Long.compareUnsigned(end, gapBelow) < 0) {
+                continue;
             }
-            int below = left[node];
-            if (below != NONE && Long.compareUnsigned(subtreeLast[below], from) >= 0) {
-                int found = overlapping(below, from, to);
-                if (found != NONE) {
-                    return found;
-                }
+            long beginning = words[word(FIRST, node, at)];
+            if (Long.compareUnsigned(beginning, gapBelow) > 0
+                    && Long.compareUnsigned(beginning - gapBelow, gapLength) >= 0) {
+                gapStart = gapBelow;
+                gapEnd = beginning - 1;
+                isGapFound = true;
+                return;
             }
-            if (Long.compareUnsigned(first[node], to) > 0) {
-                return NONE;
+            if (level > 0 && Long.compareUnsigned(words[word(GAP, node, at)], gapLength) >= 0) {
+                walk(child(node, at), level - 1);
+            } else {
+                gapBelow = end + 1;
+                isWrapped = gapBelow == 0;
             }
-            if (Long.compareUnsigned(last[node], from) >= 0) {
-                return node;
+            if (isGapFound || isWrapped) {
+                return;
             }
-            node = right[node];
         }
-        return NONE;
-    }
-
-    // The very value: equal ones may stand beside it.
-    @SuppressWarnings("ReferenceEquality")
-    private int remove(int node, long rangeFirst, T rangeValue) {
-        if (node == NONE) {
-            return NONE;
-        }
-        if (first[node] == rangeFirst && value[node] == rangeValue) {
-            int rest = merge(left[node], right[node]);
-            value[node] = null;
-            left[node] = free;
-            free = node;
-            size--;
-            return rest;
-        }
-        int before = size;
-        int order = Long.compareUnsigned(rangeFirst, first[node]);
-        if (order <= 0) {
-            left[node] = remove(left[node], rangeFirst, rangeValue);
-        }
-        if (size == before && order >= 0) {
-            right[node] = remove(right[node], rangeFirst, rangeValue);
-        }
-        update(node);
-        return node;
-    }
-
-    /** Left: what begins at or below; right: what begins above. */
-    private void split(int node, long at) {
-        if (node == NONE) {
-            splitLeft = NONE;
-            splitRight = NONE;
-        } else if (Long.compareUnsigned(first[node], at) <= 0) {
-            split(right[node], at);
-            right[node] = splitLeft;
-            update(node);
-            splitLeft = node;
-        } else {
-            split(left[node], at);
-            left[node] = splitRight;
-            update(node);
-            splitRight = node;
-        }
-    }
-
-    private int merge(int low, int high) {
-        if (low == NONE || high == NONE) {
-            return low == NONE ? high : low;
-        }
-        if (priority[low] > priority[high]) {
-            right[low] = merge(right[low], high);
-            update(low);
-            return low;
-        }
-        left[high] = merge(low, left[high]);
-        update(high);
-        return high;
-    }
-
-    private void update(int node) {
-        long lowest = first[node];
-        long highest = last[node];
-        long gap = 0;
-        int low = left[node];
-        if (low != NONE) {
-            lowest = subtreeFirst[low];
-            gap = max(subtreeGap[low], between(subtreeLast[low], first[node]));
-            highest = max(highest, subtreeLast[low]);
-        }
-        int high = right[node];
-        if (high != NONE) {
-            gap = max(gap, max(subtreeGap[high], between(highest, subtreeFirst[high])));
-            highest = max(highest, subtreeLast[high]);
-        }
-        subtreeFirst[node] = lowest;
-        subtreeLast[node] = highest;
-        subtreeGap[node] = gap;
-    }
-
-    private static long between(long end, long beginning) {
-        return Long.compareUnsigned(beginning, end) > 0 ? beginning - end - 1 : 0;
     }
 
     private static long max(long a, long b) {
         return Long.compareUnsigned(a, b) >= 0 ? a : b;
-    }
-
-    private static int mix(int number) {
-        int mixed = (number ^ (number >>> 16)) * 0x85EBCA6B;
-        mixed = (mixed ^ (mixed >>> 13)) * 0xC2B2AE35;
-        return mixed ^ (mixed >>> 16);
-    }
-
-    private int allocate() {
-        int node = free;
-        if (node != NONE) {
-            free = left[node];
-        } else {
-            node = used++;
-            if (node == first.length) {
-                grow(node * 2);
-            }
-        }
-        left[node] = NONE;
-        right[node] = NONE;
-        return node;
-    }
-
-    private void grow(int length) {
-        first = Arrays.copyOf(first, length);
-        last = Arrays.copyOf(last, length);
-        left = Arrays.copyOf(left, length);
-        right = Arrays.copyOf(right, length);
-        priority = Arrays.copyOf(priority, length);
-        value = Arrays.copyOf(value, length);
-        subtreeFirst = Arrays.copyOf(subtreeFirst, length);
-        subtreeLast = Arrays.copyOf(subtreeLast, length);
-        subtreeGap = Arrays.copyOf(subtreeGap, length);
     }
 }

@@ -2,11 +2,9 @@
 package org.ioasis.iommufd;
 
 import static java.lang.foreign.ValueLayout.JAVA_BYTE;
-import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 import static org.ioasis.spec.Iommufd.*;
 
-import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
@@ -19,12 +17,6 @@ import org.jspecify.annotations.Nullable;
 final class Ioctls {
     private static final int NUMBER_MASK = 0xff;
     private static final int TEST_NUMBER = 0xa0;
-
-    /** What follows the known part of a structure is looked at in pieces of this size. */
-    private static final int TAIL_PIECE = 4096;
-
-    /** Most bytes of zeros behind a structure; a kernel would look at 4 GiB of them. */
-    private static final long TAIL_MAX = 1 << 20;
 
     /** Most ranges in one list of allowed IOVAs. */
     private static final int ALLOWED_MAX = 65536;
@@ -41,7 +33,7 @@ final class Ioctls {
     private final IommufdContext context;
     private final @Nullable Entry[] entries =
             new @Nullable Entry[CMD_IOAS_NOIOMMU_GET_PA - CMD_BASE + 1];
-    private final MemorySegment word = Arena.ofAuto().allocate(8, 8);
+    private final UserCommand command = new UserCommand();
 
     Ioctls(IommufdContext context) {
         this.context = context;
@@ -78,22 +70,19 @@ final class Ioctls {
     }
 
     /** Does one. */
-    long run(Caller caller, int command, long argument) throws IommufdException {
-        int number = command & NUMBER_MASK;
+    long run(Caller caller, int code, long argument) throws IommufdException {
+        int number = code & NUMBER_MASK;
         TestCommands tests = context.node().commands();
         int end = tests == null ? CMD_BASE + entries.length : TEST_NUMBER + 1;
         if (number < CMD_BASE || number >= end) {
-            return context.compat().ioctl(caller, command, argument);
+            return context.compat().ioctl(caller, code, argument);
         }
-        if (caller.read(argument, word, 0, Integer.BYTES) != 0) {
-            throw new IommufdException(Errno.EFAULT, "the structure cannot be read");
-        }
-        long userSize = Integer.toUnsignedLong(word.get(JAVA_INT, 0));
+        long userSize = command.begin(caller, argument);
         boolean isTest = number == TEST_NUMBER;
         Entry entry = number - CMD_BASE < entries.length ? entries[number - CMD_BASE] : null;
-        if (command != (TYPE << 8 | number) || (entry == null && !isTest)) {
+        if (code != (TYPE << 8 | number) || (entry == null && !isTest)) {
             throw new IommufdException(
-                    Errno.ENOTTY, "command 0x%x is none of this device".formatted(command));
+                    Errno.ENOTTY, "command 0x%x is none of this device".formatted(code));
         }
         int size = isTest && tests != null ? tests.size() : entry == null ? 0 : entry.size;
         int minimum = isTest && tests != null ? tests.minimum() : entry == null ? 0 : entry.minimum;
@@ -102,19 +91,19 @@ final class Ioctls {
                     Errno.EINVAL,
                     "a structure of %d bytes is shorter than %d".formatted(userSize, minimum));
         }
-        UserCommand read = read(caller, argument, size, userSize);
+        command.read(size, userSize);
         boolean isDone = false;
         try {
             long result = 0;
             if (isTest && tests != null) {
-                result = tests.run(context, read);
+                result = tests.run(context, command);
             } else if (entry != null) {
-                entry.handler.handle(read);
+                entry.handler.handle(command);
             }
             isDone = true;
             return result;
         } finally {
-            IommufdObject fresh = read.made();
+            IommufdObject fresh = command.made();
             if (fresh != null) {
                 if (isDone) {
                     context.finish(fresh);
@@ -122,35 +111,7 @@ final class Ioctls {
                     context.abort(fresh);
                 }
             }
-        }
-    }
-
-    private UserCommand read(Caller caller, long address, int size, long userSize)
-            throws IommufdException {
-        MemorySegment fields = Arena.ofAuto().allocate((size + 7) & -8, 8).asSlice(0, size);
-        if (userSize > size) {
-            checkTail(caller, address + size, userSize - size);
-        }
-        if (caller.read(address, fields, 0, Math.min(size, userSize)) != 0) {
-            throw new IommufdException(Errno.EFAULT, "the structure cannot be read");
-        }
-        return new UserCommand(caller, address, fields, userSize);
-    }
-
-    private static void checkTail(Caller caller, long address, long length)
-            throws IommufdException {
-        MemorySegment piece = Arena.ofAuto().allocate(TAIL_PIECE, 8);
-        for (long done = 0; done < length; done += TAIL_PIECE) {
-            long bytes = Math.min(TAIL_PIECE, length - done);
-            if (caller.read(address + done, piece, 0, bytes) != 0) {
-                throw new IommufdException(Errno.EFAULT, "the structure cannot be read");
-            }
-            for (long i = 0; i < bytes; i++) {
-                if (piece.get(JAVA_BYTE, i) != 0 || done + i >= TAIL_MAX) {
-                    throw new IommufdException(
-                            Errno.E2BIG, "what follows the known structure is not zero");
-                }
-            }
+            command.end();
         }
     }
 
@@ -178,7 +139,7 @@ final class Ioctls {
         if (count > ALLOWED_MAX) {
             throw new IommufdException(Errno.ENOMEM, "more allowed ranges than are kept");
         }
-        MemorySegment list = Arena.ofAuto().allocate(Math.max(1, count) * IOVA_RANGE_SIZE, 8);
+        MemorySegment list = command.scratch(count * IOVA_RANGE_SIZE);
         if (count > 0
                 && command.caller()
                                 .read(
@@ -205,8 +166,7 @@ final class Ioctls {
         List<IovaRange> ranges = ioas.usable();
         long room = Integer.toUnsignedLong(command.getInt(IOVA_RANGES_NUM_IOVAS));
         int given = (int) Math.min(room, ranges.size());
-        MemorySegment list =
-                Arena.ofAuto().allocate(Math.max(1, given) * (long) IOVA_RANGE_SIZE, 8);
+        MemorySegment list = command.scratch((long) given * IOVA_RANGE_SIZE);
         for (int i = 0; i < given; i++) {
             list.set(JAVA_LONG, (long) i * IOVA_RANGE_SIZE, ranges.get(i).first());
             list.set(JAVA_LONG, (long) i * IOVA_RANGE_SIZE + 8, ranges.get(i).last());
@@ -450,10 +410,11 @@ final class Ioctls {
     private void writeInfo(UserCommand command, byte[] data) throws IommufdException {
         long room = Integer.toUnsignedLong(command.getInt(HW_INFO_DATA_LEN));
         long address = command.getLong(HW_INFO_DATA_UPTR);
-        MemorySegment piece = Arena.ofAuto().allocate(TAIL_PIECE, 8);
+        MemorySegment piece = command.scratch(UserCommand.PIECE);
+        piece.fill((byte) 0);
         MemorySegment.copy(data, 0, piece, JAVA_BYTE, 0, data.length);
         for (long done = 0; done < room; ) {
-            long bytes = Math.min(TAIL_PIECE, room - done);
+            long bytes = Math.min(UserCommand.PIECE, room - done);
             if (command.caller().write(address + done, piece, 0, bytes) != 0) {
                 throw new IommufdException(Errno.EFAULT, "the information cannot be written");
             }
@@ -522,7 +483,7 @@ final class Ioctls {
             throws IommufdException {
         long bits = Long.divideUnsigned(last - first, pageSize) + 1;
         long bytes = (bits + Byte.SIZE - 1) / Byte.SIZE;
-        MemorySegment bitmap = Arena.ofAuto().allocate(bytes, 8);
+        MemorySegment bitmap = command.scratch(bytes);
         if (command.caller().read(address, bitmap, 0, bytes) != 0) {
             throw new IommufdException(Errno.EFAULT, "the bitmap cannot be read");
         }

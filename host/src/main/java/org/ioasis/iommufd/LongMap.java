@@ -11,8 +11,12 @@ import org.jspecify.annotations.Nullable;
  * @param <T> what is kept
  */
 final class LongMap<T> {
-    private long[] keys = new long[8];
-    private @Nullable Object[] values = new @Nullable Object[8];
+    private static final long[] NO_KEYS = {};
+    private static final @Nullable Object[] NO_VALUES = {};
+    private static final int FIRST_SLOTS = 8;
+
+    private long[] keys = NO_KEYS;
+    private @Nullable Object[] values = NO_VALUES;
     private int size;
 
     int size() {
@@ -22,6 +26,9 @@ final class LongMap<T> {
     // Only put writes values, and only with a T.
     @SuppressWarnings("unchecked")
     @Nullable T get(long key) {
+        if (size == 0) {
+            return null;
+        }
         for (int i = slot(key); values[i] != null; i = next(i)) {
             if (keys[i] == key) {
                 return (T) values[i];
@@ -40,6 +47,9 @@ final class LongMap<T> {
     }
 
     void remove(long key) {
+        if (size == 0) {
+            return;
+        }
         int hole = slot(key);
         while (values[hole] != null && keys[hole] != key) {
             hole = next(hole);
@@ -83,8 +93,8 @@ final class LongMap<T> {
     private void grow() {
         long[] oldKeys = keys;
         @Nullable Object[] oldValues = values;
-        keys = new long[oldKeys.length * 2];
-        values = new @Nullable Object[oldKeys.length * 2];
+        keys = new long[Math.max(FIRST_SLOTS, oldKeys.length * 2)];
+        values = new @Nullable Object[keys.length];
         for (int i = 0; i < oldKeys.length; i++) {
             Object value = oldValues[i];
             if (value != null) {

@@ -27,7 +27,7 @@ final class Pages {
     private final IntervalTree<Area> filled = new IntervalTree<>();
     private final IntervalTree<Held> accessed = new IntervalTree<>();
     private final PageNumbers kept = new PageNumbers();
-    private final List<Area> areas = new ArrayList<>();
+    private final List<Area> areas = new ArrayList<>(1);
     private long held;
     private long charged;
     private boolean isRevoked;

@@ -6,7 +6,9 @@ import static org.assertj.core.api.Assertions.assertThat;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
+import java.util.Map;
 import java.util.Random;
+import java.util.TreeMap;
 import org.junit.jupiter.api.Test;
 
 /** The tree finds what a list that is searched from one end finds. */
@@ -116,6 +118,51 @@ class IntervalTreeTest {
             }
         }
         assertThat(found).isEqualTo(3600);
+    }
+
+    @Test
+    void aTreeOfManyLevelsFindsAndForgetsWhatATreeMapDoes() {
+        for (int seed = 1; seed <= 3; seed++) {
+            Random random = new Random(seed);
+            IntervalTree<Range> tree = new IntervalTree<>();
+            TreeMap<Long, Range> model = new TreeMap<>();
+            for (int step = 0; step < 40_000; step++) {
+                long first = 16L * random.nextInt(20_000);
+                Range there = model.get(first);
+                // Grows for three quarters of the steps, in order at first, then shrinks to
+                // nothing.
+                if (step < 30_000 && there == null) {
+                    first = step < 5_000 ? 16L * step : first;
+                    Range range = new Range(first, first + random.nextInt(16));
+                    if (model.putIfAbsent(first, range) == null) {
+                        tree.insert(range.first(), range.last(), range);
+                    }
+                } else if (there != null) {
+                    model.remove(first);
+                    tree.remove(first, there);
+                }
+                long from = 16L * random.nextInt(20_000);
+                Map.Entry<Long, Range> next = model.ceilingEntry(from);
+                int found = tree.overlapping(from, -1);
+                assertThat(found == IntervalTree.NONE ? null : tree.value(found))
+                        .as("seed %d step %d", seed, step)
+                        .isEqualTo(next == null ? null : next.getValue());
+                if (found != IntervalTree.NONE) {
+                    assertThat(tree.find(tree.first(found), tree.last(found))).isEqualTo(found);
+                }
+            }
+            assertThat(tree.size()).isEqualTo(model.size()).isGreaterThan(5_000);
+            List<Range> all = new ArrayList<>();
+            tree.forEach(range -> all.add(tree.value(range)));
+            assertThat(all).containsExactlyElementsOf(model.values());
+            for (Range range : all) {
+                tree.remove(range.first(), range);
+            }
+            assertThat(tree.isEmpty()).isTrue();
+            assertThat(tree.overlaps(0, -1)).isFalse();
+            tree.insert(7, 9, new Range(7, 9));
+            assertThat(tree.first(tree.overlapping(0, -1))).isEqualTo(7);
+        }
     }
 
     private static boolean isFree(boolean[] taken, int first, int length) {

@@ -17,7 +17,7 @@ final class MockHost {
 
     record Bound(int stdev, int hwpt, int device) {}
 
-    final ProgramStub program = new ProgramStub();
+    final ProgramStub program;
     final IommufdNode node;
     final OpenFile file;
 
@@ -26,7 +26,13 @@ final class MockHost {
     }
 
     MockHost(IommufdNode node) {
+        this(node, new ProgramStub());
+    }
+
+    /** The program opens the node once more. */
+    MockHost(IommufdNode node, ProgramStub program) {
         this.node = node;
+        this.program = program;
         file = open();
     }
 

@@ -11,6 +11,8 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
+import org.ioasis.spec.Iommufd;
+import org.ioasis.spec.VfioType1;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -30,61 +32,82 @@ final class IoctlText {
 
     static {
         // Fields follow each other as the C structure's do: 4 bytes unless said otherwise.
-        add(0x80, "IOMMU_DESTROY", "size id");
-        add(0x81, "IOMMU_IOAS_ALLOC", "size flags out_ioas_id");
-        add(0x82, "IOMMU_IOAS_ALLOW_IOVAS", "size ioas_id num_iovas - allowed_iovas:8");
+        add(Iommufd.CMD_DESTROY, "IOMMU_DESTROY", "size id");
+        add(Iommufd.CMD_IOAS_ALLOC, "IOMMU_IOAS_ALLOC", "size flags out_ioas_id");
         add(
-                0x83,
+                Iommufd.CMD_IOAS_ALLOW_IOVAS,
+                "IOMMU_IOAS_ALLOW_IOVAS",
+                "size ioas_id num_iovas - allowed_iovas:8");
+        add(
+                Iommufd.CMD_IOAS_COPY,
                 "IOMMU_IOAS_COPY",
                 "size flags dst_ioas_id src_ioas_id length:8 dst_iova:8 src_iova:8");
         add(
-                0x84,
+                Iommufd.CMD_IOAS_IOVA_RANGES,
                 "IOMMU_IOAS_IOVA_RANGES",
                 "size ioas_id num_iovas - allowed_iovas:8 out_iova_alignment:8");
-        add(0x85, "IOMMU_IOAS_MAP", "size flags ioas_id - user_va:8 length:8 iova:8");
-        add(0x86, "IOMMU_IOAS_UNMAP", "size ioas_id iova:8 length:8");
-        add(0x87, "IOMMU_OPTION", "size option_id op:2 -:2 object_id val64:8");
-        add(0x88, "IOMMU_VFIO_IOAS", "size ioas_id op:2 -:2");
         add(
-                0x89,
+                Iommufd.CMD_IOAS_MAP,
+                "IOMMU_IOAS_MAP",
+                "size flags ioas_id - user_va:8 length:8 iova:8");
+        add(Iommufd.CMD_IOAS_UNMAP, "IOMMU_IOAS_UNMAP", "size ioas_id iova:8 length:8");
+        add(Iommufd.CMD_OPTION, "IOMMU_OPTION", "size option_id op:2 -:2 object_id val64:8");
+        add(Iommufd.CMD_VFIO_IOAS, "IOMMU_VFIO_IOAS", "size ioas_id op:2 -:2");
+        add(
+                Iommufd.CMD_HWPT_ALLOC,
                 "IOMMU_HWPT_ALLOC",
                 "size flags dev_id pt_id out_hwpt_id - data_type data_len data_uptr:8 fault_id");
         add(
-                0x8a,
+                Iommufd.CMD_GET_HW_INFO,
                 "IOMMU_GET_HW_INFO",
                 "size flags dev_id data_len data_uptr:8 out_data_type out_max_pasid_log2:1 -:3 out_capabilities:8");
-        add(0x8b, "IOMMU_HWPT_SET_DIRTY_TRACKING", "size flags hwpt_id -");
         add(
-                0x8c,
+                Iommufd.CMD_HWPT_SET_DIRTY_TRACKING,
+                "IOMMU_HWPT_SET_DIRTY_TRACKING",
+                "size flags hwpt_id -");
+        add(
+                Iommufd.CMD_HWPT_GET_DIRTY_BITMAP,
                 "IOMMU_HWPT_GET_DIRTY_BITMAP",
                 "size hwpt_id flags - iova:8 length:8 page_size:8 data:8");
         add(
-                0x8d,
+                Iommufd.CMD_HWPT_INVALIDATE,
                 "IOMMU_HWPT_INVALIDATE",
                 "size hwpt_id data_uptr:8 data_type entry_len entry_num -");
-        add(0x8e, "IOMMU_FAULT_QUEUE_ALLOC", "size flags out_fault_id out_fault_fd");
-        add(0x8f, "IOMMU_IOAS_MAP_FILE", "size flags ioas_id fd start:8 length:8 iova:8");
         add(
-                0x90,
+                Iommufd.CMD_FAULT_QUEUE_ALLOC,
+                "IOMMU_FAULT_QUEUE_ALLOC",
+                "size flags out_fault_id out_fault_fd");
+        add(
+                Iommufd.CMD_IOAS_MAP_FILE,
+                "IOMMU_IOAS_MAP_FILE",
+                "size flags ioas_id fd start:8 length:8 iova:8");
+        add(
+                Iommufd.CMD_VIOMMU_ALLOC,
                 "IOMMU_VIOMMU_ALLOC",
                 "size flags type dev_id hwpt_id out_viommu_id data_len - data_uptr:8");
-        add(0x91, "IOMMU_VDEVICE_ALLOC", "size viommu_id dev_id out_vdevice_id virt_id:8");
-        add(0x92, "IOMMU_IOAS_CHANGE_PROCESS", "size -");
         add(
-                0x93,
+                Iommufd.CMD_VDEVICE_ALLOC,
+                "IOMMU_VDEVICE_ALLOC",
+                "size viommu_id dev_id out_vdevice_id virt_id:8");
+        add(Iommufd.CMD_IOAS_CHANGE_PROCESS, "IOMMU_IOAS_CHANGE_PROCESS", "size -");
+        add(
+                Iommufd.CMD_VEVENTQ_ALLOC,
                 "IOMMU_VEVENTQ_ALLOC",
                 "size flags viommu_id type veventq_depth out_veventq_id out_veventq_fd -");
         add(
-                0x94,
+                Iommufd.CMD_HW_QUEUE_ALLOC,
                 "IOMMU_HW_QUEUE_ALLOC",
                 "size flags viommu_id type index out_hw_queue_id nesting_parent_iova:8 length:8");
         add(0xa0, "IOMMU_TEST_CMD", "size op id - :8 :8 :8");
-        add(0x64, "VFIO_GET_API_VERSION", "");
-        add(0x65, "VFIO_CHECK_EXTENSION", "");
-        add(0x66, "VFIO_SET_IOMMU", "");
-        add(0x70, "VFIO_IOMMU_GET_INFO", "argsz flags iova_pgsizes:8 cap_offset");
-        add(0x71, "VFIO_IOMMU_MAP_DMA", "argsz flags vaddr:8 iova:8 size:8");
-        add(0x72, "VFIO_IOMMU_UNMAP_DMA", "argsz flags iova:8 size:8");
+        add(VfioType1.GET_API_VERSION, "VFIO_GET_API_VERSION", "");
+        add(VfioType1.CHECK_EXTENSION, "VFIO_CHECK_EXTENSION", "");
+        add(VfioType1.SET_IOMMU, "VFIO_SET_IOMMU", "");
+        add(
+                VfioType1.IOMMU_GET_INFO,
+                "VFIO_IOMMU_GET_INFO",
+                "argsz flags iova_pgsizes:8 cap_offset");
+        add(VfioType1.IOMMU_MAP_DMA, "VFIO_IOMMU_MAP_DMA", "argsz flags vaddr:8 iova:8 size:8");
+        add(VfioType1.IOMMU_UNMAP_DMA, "VFIO_IOMMU_UNMAP_DMA", "argsz flags iova:8 size:8");
     }
 
     private final MemorySegment before = Arena.ofAuto().allocate(BYTES_MAX);
@@ -109,7 +132,7 @@ final class IoctlText {
             }
             offset += bytes;
         }
-        COMMANDS.put(0x3b00 | number, new Command(name, fields));
+        COMMANDS.put(Iommufd.TYPE << 8 | number, new Command(name, fields));
     }
 
     /** Appends command and fields as the program gave them. */

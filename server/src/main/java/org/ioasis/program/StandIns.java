@@ -73,6 +73,10 @@ final class StandIns implements AutoCloseable {
     private final CallTrace trace;
     private final Map<Key, StandIn> byFile = new LinkedHashMap<>();
     private final Map<Integer, StandIn> byWatch = new HashMap<>();
+
+    /** Those that poll(2) waits for. */
+    private final List<StandIn> polled = new ArrayList<>();
+
     private final IdentityHashMap<OpenFile, StandIn> byOpenFile = new IdentityHashMap<>();
 
     StandIns(CloseWatch closings, TaskFiles files, CallTrace trace) {
@@ -149,13 +153,12 @@ final class StandIns implements AutoCloseable {
 
     /** Lets poll(2) show what each of the files says. */
     void showEvents() {
-        for (StandIn standIn : byFile.values()) {
-            if (standIn.file.form() == OpenFile.Form.EVENTS) {
-                boolean isReadable = standIn.file.isReadable();
-                if (isReadable != standIn.isShownReadable) {
-                    standIn.isShownReadable = isReadable;
-                    PipeFile.fill(standIn.kept, isReadable);
-                }
+        for (int i = 0; i < polled.size(); i++) {
+            StandIn standIn = polled.get(i);
+            boolean isReadable = standIn.file.isReadable();
+            if (isReadable != standIn.isShownReadable) {
+                standIn.isShownReadable = isReadable;
+                PipeFile.fill(standIn.kept, isReadable);
             }
         }
     }
@@ -222,6 +225,9 @@ final class StandIns implements AutoCloseable {
         byFile.put(made.key, made);
         byWatch.put(watch, made);
         byOpenFile.put(file, made);
+        if (file.form() == OpenFile.Form.EVENTS) {
+            polled.add(made);
+        }
         return made;
     }
 
@@ -230,6 +236,7 @@ final class StandIns implements AutoCloseable {
             return;
         }
         byWatch.remove(standIn.watch);
+        polled.remove(standIn);
         closings.remove(standIn.watch);
         byOpenFile.remove(standIn.file);
         standIn.kept.close();

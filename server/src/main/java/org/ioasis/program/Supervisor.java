@@ -132,10 +132,10 @@ final class Supervisor implements AutoCloseable {
     void run() {
         while (true) {
             int ready = epoll.await(-1);
-            // Before a call is answered, so that what the program has closed before is closed.
-            standIns.drain();
             for (int i = 0; i < ready; i++) {
-                if (epoll.token(i) == LISTENER) {
+                if (epoll.token(i) == CLOSINGS) {
+                    standIns.drain();
+                } else {
                     // The end: no call can come any more. Last closes may still be under way, but
                     // nobody is left who could tell.
                     if ((epoll.events(i) & Epoll.HUP) != 0) {
@@ -162,6 +162,7 @@ final class Supervisor implements AutoCloseable {
 
     /** Whatever goes wrong here is the end of this call and of nothing else. */
     private void serve() {
+        // Before the call is looked at, so that what the program has closed before is closed.
         standIns.drain();
         try {
             dispatch();

@@ -53,22 +53,7 @@ public final class RemoteMemory {
      *     -ESRCH: we may not look into that process, or there is none
      */
     public int read(int process, long address, MemorySegment to, long offset, long length) {
-        MemorySegment part = to.asSlice(offset, length);
-        if (length == 0) {
-            return 0;
-        }
-        if (FailureInjection.strikes()) {
-            return -Errno.EFAULT;
-        }
-        point(part, address, length);
-        try {
-            // SAFETY: local names a slice of ours, which the caller keeps alive; remote names
-            // addresses of the other process, which only the kernel looks at.
-            return whole(
-                    (long) READ.invokeExact(errno, process, local, 1L, remote, 1L, 0L), length);
-        } catch (Throwable e) {
-            throw Linux.rethrow(e);
-        }
+        return copy(process, address, to.asSlice(offset, length), false);
     }
 
     /**
@@ -79,18 +64,33 @@ public final class RemoteMemory {
      *     -ESRCH as above
      */
     public int write(int process, long address, MemorySegment from, long offset, long length) {
-        MemorySegment part = from.asSlice(offset, length);
+        return copy(process, address, from.asSlice(offset, length), true);
+    }
+
+    private int copy(int process, long address, MemorySegment part, boolean isWrite) {
+        long length = part.byteSize();
         if (length == 0) {
             return 0;
         }
         if (FailureInjection.strikes()) {
             return -Errno.EFAULT;
         }
-        point(part, address, length);
+        local.set(ADDRESS, 0, part);
+        local.set(JAVA_LONG, 8, length);
+        remote.set(JAVA_LONG, 0, address);
+        remote.set(JAVA_LONG, 8, length);
         try {
-            // SAFETY: as above.
-            return whole(
-                    (long) WRITE.invokeExact(errno, process, local, 1L, remote, 1L, 0L), length);
+            // SAFETY: local names a slice of ours, which the caller keeps alive; remote names
+            // addresses of the other process, which only the kernel looks at.
+            long done =
+                    isWrite
+                            ? (long) WRITE.invokeExact(errno, process, local, 1L, remote, 1L, 0L)
+                            : (long) READ.invokeExact(errno, process, local, 1L, remote, 1L, 0L);
+            if (done < 0) {
+                return (int) Linux.result(done, errno);
+            }
+            // A part is a failure: the kernel's copy_from_user knows no half.
+            return done == length ? 0 : -Errno.EFAULT;
         } catch (Throwable e) {
             throw Linux.rethrow(e);
         }
@@ -120,20 +120,5 @@ public final class RemoteMemory {
             done += piece;
         }
         return -Errno.ENAMETOOLONG;
-    }
-
-    private void point(MemorySegment part, long address, long length) {
-        local.set(ADDRESS, 0, part);
-        local.set(JAVA_LONG, 8, length);
-        remote.set(JAVA_LONG, 0, address);
-        remote.set(JAVA_LONG, 8, length);
-    }
-
-    /** A part is a failure: the kernel's copy_from_user knows no half. */
-    private int whole(long returned, long length) {
-        if (returned == length) {
-            return 0;
-        }
-        return returned < 0 ? (int) Linux.result(returned, errno) : -Errno.EFAULT;
     }
 }

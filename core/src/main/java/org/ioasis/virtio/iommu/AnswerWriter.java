@@ -5,6 +5,7 @@ import static org.ioasis.spec.VirtioIommu.TAIL_SIZE;
 import static org.ioasis.virtio.iommu.VirtioIommuDevice.PROPERTIES_SIZE;
 import static org.ioasis.virtio.iommu.Wire.LE32;
 
+import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import org.ioasis.iommu.Endpoint;
 import org.ioasis.iommu.Iommu;
@@ -21,7 +22,7 @@ final class AnswerWriter {
 
     private final Iommu iommu;
     private final MemorySegment answer =
-            MemorySegment.ofArray(new byte[PROPERTIES_SIZE + TAIL_SIZE]);
+            Arena.ofAuto().allocate(PROPERTIES_SIZE + TAIL_SIZE, Long.BYTES);
 
     AnswerWriter(Iommu iommu) {
         this.iommu = iommu;

@@ -1,30 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.virtio.iommu;
 
-import java.util.EnumMap;
-import java.util.Map;
-import java.util.Objects;
+import java.util.Arrays;
 import org.ioasis.iommu.Status;
 import org.ioasis.memory.Count;
 import org.jspecify.annotations.Nullable;
 
 /** How many requests of each type ended how. Written by the device's thread, read by any. */
 public final class RequestCounts {
-    private final Map<RequestType, Map<Status, Count>> answered = new EnumMap<>(RequestType.class);
+    private static final int STATUSES = Status.values().length;
+
+    /** By type and, of each, by status. */
+    private final Count[] answered = new Count[RequestType.values().length * STATUSES];
+
     private final Count unanswered = new Count();
 
     RequestCounts() {
-        for (RequestType type : RequestType.values()) {
-            Map<Status, Count> byStatus = new EnumMap<>(Status.class);
-            for (Status status : Status.values()) {
-                byStatus.put(status, new Count());
-            }
-            answered.put(type, byStatus);
-        }
+        Arrays.setAll(answered, i -> new Count());
     }
 
+    /** Counted with each request: the place is worked out, and no map is asked. */
+    @SuppressWarnings("EnumOrdinal")
     private Count counter(RequestType type, Status status) {
-        return Objects.requireNonNull(Objects.requireNonNull(answered.get(type)).get(status));
+        return answered[type.ordinal() * STATUSES + status.ordinal()];
     }
 
     /**

@@ -6,6 +6,7 @@ import static org.ioasis.spec.VirtioIommu.PROBE_SIZE;
 import static org.ioasis.virtio.iommu.Wire.LE32;
 import static org.ioasis.virtio.iommu.Wire.LE64;
 
+import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import org.ioasis.iommu.Completion;
 import org.ioasis.iommu.Refusal;
@@ -27,8 +28,12 @@ final class RequestSlot extends Job<RequestSlot> implements Completion {
 
     private final Answered answered;
 
-    /** The device-readable part, copied once and only then looked at. */
-    private final MemorySegment request = MemorySegment.ofArray(new byte[PROBE_SIZE]);
+    /**
+     * The device-readable part, copied once and only then looked at. Outside of the heap, as guest
+     * memory is: what is copied from and to is of one kind then, and the copy has nothing to
+     * choose.
+     */
+    private final MemorySegment request = Arena.ofAuto().allocate(PROBE_SIZE, Long.BYTES);
 
     private int copied;
 

@@ -108,7 +108,7 @@ public final class EngineIommu {
     @Nullable Refusal ask(Consumer<Completion> request) {
         Answer answer = new Answer();
         request.accept(answer);
-        while (!answer.isThere && answer.refusal != null) {
+        while (!answer.isThere) {
             Thread.onSpinWait();
             guards.poll();
         }

@@ -3,6 +3,7 @@ package org.ioasis.iommufd.engine;
 
 import static java.lang.foreign.ValueLayout.JAVA_BYTE;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
+import static java.util.Objects.requireNonNull;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.ioasis.iommufd.HwDevice.NO_PASID;
@@ -18,7 +19,8 @@ import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CountDownLatch;
-import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.atomic.AtomicReference;
 import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
@@ -131,7 +133,7 @@ class EngineIommuTest {
         assertThat(write(writer, iova, 8)).isEqualTo(Outcome.FAULT);
         first.attach(shared.id(), NO_PASID);
         int hwpt = second.attach(shared.id(), NO_PASID);
-        assertThat(hwpt).as("one table for both").isEqualTo(first.attached(NO_PASID).id());
+        assertThat(hwpt).as("one table for both").isEqualTo(requireNonNull(first.attached(NO_PASID)).id());
         assertThat(node.heldPages()).isEqualTo(PAGES);
         for (long i = 0; i < PAGES * PAGE; i++) {
             buffer.set(JAVA_BYTE, i, (byte) (i * 7));
@@ -374,9 +376,9 @@ class EngineIommuTest {
         Ioas ioas = context.allocateIoas();
         bind(one).attach(ioas.id(), NO_PASID);
         CountDownLatch inSection = new CountDownLatch(1);
+        CountDownLatch isUnmapped = new CountDownLatch(1);
         AtomicReference<Outcome> outcome = new AtomicReference<>();
-        AtomicInteger order = new AtomicInteger();
-        int[] leftAs = new int[1];
+        AtomicBoolean wasEarly = new AtomicBoolean();
         long iova = ioas.map(owner, ADDRESS, PAGE, RW, 0);
         Dma dma = one.dma(guards.open());
         Thread device =
@@ -385,26 +387,21 @@ class EngineIommuTest {
                     outcome.set(dma.resolve(iova, 8, Access.WRITE));
                     inSection.countDown();
                     try {
-                        while (guards.waitingCount() == 0) {
-                            Thread.sleep(1);
-                        }
-                        // Who does not wait is faster than this.
-                        Thread.sleep(50);
+                        wasEarly.set(isUnmapped.await(300, TimeUnit.MILLISECONDS));
                     } catch (InterruptedException e) {
                         throw new AssertionError(e);
                     }
                     dma.segment().set(JAVA_LONG, dma.offset(), 42);
-                    leftAs[0] = order.incrementAndGet();
                     dma.leave();
                 });
         device.start();
         inSection.await();
-        assertThat(ioas.unmap(iova, PAGE)).isEqualTo(PAGE);
-        int unmappedAs = order.incrementAndGet();
+        long unmapped = ioas.unmap(iova, PAGE);
+        isUnmapped.countDown();
         device.join();
+        assertThat(unmapped).isEqualTo(PAGE);
         assertThat(outcome.get()).isEqualTo(Outcome.OK);
-        assertThat(leftAs[0]).isEqualTo(1);
-        assertThat(unmappedAs).isEqualTo(2);
+        assertThat(wasEarly).as("unmapped while the device was in it").isFalse();
         assertThat(bytes.get(JAVA_LONG, 0)).isEqualTo(42);
     }
 }

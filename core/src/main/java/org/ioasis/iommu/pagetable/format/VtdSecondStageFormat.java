@@ -1,19 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.iommu.pagetable.format;
 
-import org.ioasis.iommu.pagetable.Bits;
 import org.ioasis.iommu.pagetable.EntryKind;
 import org.ioasis.iommu.pagetable.Half;
-import org.ioasis.iommu.pagetable.PageTableFormat;
 import org.ioasis.iommu.pagetable.Rights;
 import org.ioasis.spec.VtdSecondStage;
 
 /**
  * Second stage of VT-d (Intel Virtualization Technology for Directed I/O, 3.7 and 9.8). Any thread.
  */
-public final class VtdSecondStageFormat extends PageTableFormat {
-    private static final int TABLE_LG2 = 12;
-    private static final int INDEX_LG2 = 9;
+public final class VtdSecondStageFormat extends PageSizeBitFormat {
+    private static final Layout LAYOUT =
+            new Layout(
+                    VtdSecondStage.PAGE_LG2,
+                    VtdSecondStage.ADDRESS_MASK,
+                    VtdSecondStage.PAGE_SIZE,
+                    0,
+                    VtdSecondStage.DIRTY,
+                    VtdSecondStage.LARGEST_PAGE_LEVEL);
 
     private final boolean isSnooping;
 
@@ -23,15 +27,7 @@ public final class VtdSecondStageFormat extends PageTableFormat {
      * @param isSnooping whether pages force accesses to snoop
      */
     public VtdSecondStageFormat(int bits, int outputBits, boolean isSnooping) {
-        super(
-                "vtd-second-stage-" + bits,
-                VtdSecondStage.PAGE_LG2,
-                TABLE_LG2,
-                bits,
-                outputBits,
-                top(bits),
-                top(bits),
-                Half.LOWER);
+        super("vtd-second-stage-" + bits, LAYOUT, bits, outputBits, top(bits), Half.LOWER);
         this.isSnooping = isSnooping;
         if ((bits != 39 && bits != 48 && bits != 57) || outputBits > VtdSecondStage.OUTPUT_BITS) {
             throw new IllegalArgumentException(
@@ -44,39 +40,8 @@ public final class VtdSecondStageFormat extends PageTableFormat {
     }
 
     @Override
-    public long pageSizes(int level) {
-        return level <= VtdSecondStage.LARGEST_PAGE_LEVEL ? 1L << itemLg2(level) : 0;
-    }
-
-    @Override
-    public EntryKind kind(long entry, int level) {
-        if ((entry & (VtdSecondStage.READ | VtdSecondStage.WRITE)) == 0) {
-            return EntryKind.EMPTY;
-        }
-        boolean isLeaf = level == 0 || (entry & VtdSecondStage.PAGE_SIZE) != 0;
-        if (isLeaf && level > VtdSecondStage.LARGEST_PAGE_LEVEL) {
-            return EntryKind.INVALID;
-        }
-        long allowed = Bits.mask(outputBits()) & (isLeaf ? ~Bits.mask(itemLg2(level)) : -1L);
-        if ((entry & VtdSecondStage.ADDRESS_MASK & ~allowed) != 0) {
-            return EntryKind.INVALID;
-        }
-        return isLeaf ? EntryKind.LEAF : EntryKind.TABLE;
-    }
-
-    @Override
-    public long table(long entry, int level) {
-        return entry & VtdSecondStage.ADDRESS_MASK;
-    }
-
-    @Override
-    public int leafLg2(long entry, int level) {
-        return itemLg2(level);
-    }
-
-    @Override
-    public long output(long entry, int level) {
-        return entry & VtdSecondStage.ADDRESS_MASK;
+    boolean isPresent(long entry) {
+        return (entry & (VtdSecondStage.READ | VtdSecondStage.WRITE)) != 0;
     }
 
     @Override
@@ -121,15 +86,5 @@ public final class VtdSecondStageFormat extends PageTableFormat {
     @Override
     public boolean tracksDirty() {
         return true;
-    }
-
-    @Override
-    public boolean isDirty(long entry) {
-        return (entry & VtdSecondStage.DIRTY) != 0;
-    }
-
-    @Override
-    public long clean(long entry) {
-        return entry & ~VtdSecondStage.DIRTY;
     }
 }

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.iommu.pagetable.format;
 
-import org.ioasis.iommu.pagetable.Bits;
 import org.ioasis.iommu.pagetable.EntryKind;
 import org.ioasis.iommu.pagetable.Half;
-import org.ioasis.iommu.pagetable.PageTableFormat;
 import org.ioasis.iommu.pagetable.Rights;
 import org.ioasis.spec.X86Table;
 
@@ -15,9 +13,15 @@ import org.ioasis.spec.X86Table;
  * <p>A page can always be read. Nothing forbids execution in tables that are made here: whether
  * that bit is reserved is the choice of a PASID entry.
  */
-public final class X86Format extends PageTableFormat {
-    private static final int TABLE_LG2 = 12;
-    private static final int INDEX_LG2 = 9;
+public final class X86Format extends PageSizeBitFormat {
+    private static final Layout LAYOUT =
+            new Layout(
+                    X86Table.PAGE_LG2,
+                    X86Table.ADDRESS_MASK,
+                    X86Table.PAGE_SIZE,
+                    X86Table.LARGE_PAT,
+                    X86Table.DIRTY,
+                    X86Table.LARGEST_PAGE_LEVEL);
 
     /** Addresses of fewer bits would have no level 2. */
     private static final int BITS_MIN = 31;
@@ -32,11 +36,9 @@ public final class X86Format extends PageTableFormat {
     public X86Format(int bits, boolean isSignExtended, int outputBits) {
         super(
                 "x86-64-" + bits + (isSignExtended ? "-signed" : ""),
-                X86Table.PAGE_LG2,
-                TABLE_LG2,
+                LAYOUT,
                 bits,
                 outputBits,
-                top(bits),
                 top(bits),
                 isSignExtended ? Half.BOTH : Half.LOWER);
         if (bits < BITS_MIN || bits > BITS_MAX || outputBits > X86Table.OUTPUT_BITS) {
@@ -50,42 +52,8 @@ public final class X86Format extends PageTableFormat {
     }
 
     @Override
-    public long pageSizes(int level) {
-        return level <= X86Table.LARGEST_PAGE_LEVEL ? 1L << itemLg2(level) : 0;
-    }
-
-    @Override
-    public EntryKind kind(long entry, int level) {
-        if ((entry & X86Table.PRESENT) == 0) {
-            return EntryKind.EMPTY;
-        }
-        boolean isLeaf = level == 0 || (entry & X86Table.PAGE_SIZE) != 0;
-        long reserved = X86Table.ADDRESS_MASK & ~Bits.mask(outputBits());
-        if (isLeaf && level > 0) {
-            if (level > X86Table.LARGEST_PAGE_LEVEL) {
-                return EntryKind.INVALID;
-            }
-            reserved |= X86Table.ADDRESS_MASK & Bits.mask(itemLg2(level)) & ~X86Table.LARGE_PAT;
-        }
-        if ((entry & reserved) != 0) {
-            return EntryKind.INVALID;
-        }
-        return isLeaf ? EntryKind.LEAF : EntryKind.TABLE;
-    }
-
-    @Override
-    public long table(long entry, int level) {
-        return entry & X86Table.ADDRESS_MASK;
-    }
-
-    @Override
-    public int leafLg2(long entry, int level) {
-        return itemLg2(level);
-    }
-
-    @Override
-    public long output(long entry, int level) {
-        return entry & X86Table.ADDRESS_MASK & ~Bits.mask(itemLg2(level));
+    boolean isPresent(long entry) {
+        return (entry & X86Table.PRESENT) != 0;
     }
 
     @Override
@@ -133,15 +101,5 @@ public final class X86Format extends PageTableFormat {
     @Override
     public boolean tracksDirty() {
         return false;
-    }
-
-    @Override
-    public boolean isDirty(long entry) {
-        return (entry & X86Table.DIRTY) != 0;
-    }
-
-    @Override
-    public long clean(long entry) {
-        return entry & ~X86Table.DIRTY;
     }
 }
