@@ -125,7 +125,7 @@ class VirtioBlkQueuesTest {
 
     @Test
     void diskWhoseRingStartsAtASavedIndexGoesOnAcrossTheWrap() {
-        BlkRig rig = rig(new BlkSettings("disk", 64, 8, 4096), 64 * 512);
+        BlkRig rig = rig(BlkRig.settings().build(), 64 * 512);
         for (int i = 0; i < 65530; i++) {
             assertThat(rig.request(T_IN, 0, 512)).isEqualTo(S_OK);
         }
@@ -150,7 +150,7 @@ class VirtioBlkQueuesTest {
                     .isEqualTo(Arrays.copyOfRange(rig.store.content, i * 512, i * 512 + 512));
         }
         assertThat(rig.driver().usedIdx()).isEqualTo(6);
-        assertThat(disk.counters().reads()).isEqualTo(12);
+        assertThat(disk.counters().reads().ok()).isEqualTo(12);
     }
 
     // --- a queue that is reset alone (2.6.1)
