@@ -15,6 +15,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import org.ioasis.spec.Pci;
+import org.ioasis.spec.SplitRing;
 import org.ioasis.spec.Virtio;
 import org.ioasis.sys.Epoll;
 import org.ioasis.sys.Errno;
@@ -116,6 +117,11 @@ final class SocketVmm implements AutoCloseable {
                         .putLong(size));
     }
 
+    /** Resets the function, as when the machine is reset. */
+    void reset() throws IOException {
+        call(VFIO_USER_DEVICE_RESET, fields(0));
+    }
+
     private void write(long offset, int size, long value) throws IOException {
         write(BAR, offset, size, value);
     }
@@ -151,8 +157,13 @@ final class SocketVmm implements AutoCloseable {
 
     /** Enables queue {@code q} with its rings at {@code at} of the memory. */
     void queue(int q, Mapping ram, long at) throws IOException {
+        queue(q, ram, at, at);
+    }
+
+    /** The same with rings that the device finds at {@code address}. */
+    void queue(int q, Mapping ram, long at, long address) throws IOException {
         MemorySegment rings = ram.segment().asSlice(at, SplitDriver.bytes(QUEUE_SIZE));
-        SplitDriver queue = new SplitDriver(rings, at, QUEUE_SIZE, false);
+        SplitDriver queue = new SplitDriver(rings, address, QUEUE_SIZE, false);
         write(COMMON_QUEUE_SELECT, 2, q);
         write(COMMON_QUEUE_SIZE, 2, QUEUE_SIZE);
         write(COMMON_QUEUE_DESC, 4, queue.descAddress());
@@ -196,6 +207,11 @@ final class SocketVmm implements AutoCloseable {
         queue.offer();
         queue.expose();
         kick(q);
+    }
+
+    /** Where the device finds how many chains there are. */
+    long availIndex(int q) {
+        return queues[q].availAddress() + SplitRing.AVAIL_IDX;
     }
 
     /** Used length of the chain that came back last. */

@@ -16,6 +16,7 @@ import static org.ioasis.spec.Virtio.STATUS_FEATURES_OK;
 
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.Consumer;
 import org.ioasis.memory.Dma;
 import org.ioasis.virtqueue.DeviceQueue;
 import org.ioasis.virtqueue.RingFormat;
@@ -62,6 +63,7 @@ public final class VirtioDevice {
     private int configGeneration;
     private boolean configChanged;
     private @Nullable String brokenReason;
+    private Consumer<String> whenBroken = _ -> {};
     private long refusedWrites;
     private boolean isSuspended;
 
@@ -190,7 +192,6 @@ public final class VirtioDevice {
                 start(q);
             }
         }
-        dma.deviceStarted();
         startWork();
         // Buffers may have been made available, and kicked for, before DRIVER_OK.
         for (int i = 0; i < queues.length; i++) {
@@ -208,6 +209,7 @@ public final class VirtioDevice {
     }
 
     private void startWork() {
+        dma.deviceStarted();
         type.start(driverFeatures, this);
         work.start(this, type.activeQueues(driverFeatures));
     }
@@ -288,9 +290,15 @@ public final class VirtioDevice {
         status |= STATUS_DEVICE_NEEDS_RESET;
         brokenReason = reason;
         waitsForMemory(false);
+        whenBroken.accept(reason);
         if ((status & STATUS_DRIVER_OK) != 0) {
             interrupts.config();
         }
+    }
+
+    /** Who is told each time that the device {@linkplain #needsReset needs a reset}, and why. */
+    public void onBroken(Consumer<String> told) {
+        whenBroken = told;
     }
 
     /** Why the device needs a reset, or null when it does not. */

@@ -311,6 +311,8 @@ class GuestMemoryTest {
         long seed = 20261120;
         SplittableRandom random = new SplittableRandom(seed);
         long[] bases = {0, MIB_2, GIB, 127 * GIB, 128 * GIB, Long.MAX_VALUE, -MIB_2 * 4};
+        int goneAndFree = 0;
+        int present = 0;
         for (int round = 0; round < 300; round++) {
             GuestMemory many = new GuestMemory(guards, 64);
             List<Region> model = new ArrayList<>();
@@ -342,8 +344,10 @@ class GuestMemoryTest {
                 long gpa = gone.gpaFirst();
                 if (model.stream().noneMatch(r -> r.overlaps(gpa, gpa))) {
                     assertThat(many.find(gpa)).as("seed %d round %d", seed, round).isNull();
+                    goneAndFree++;
                 }
             }
+            present += model.size();
             for (Region region : model) {
                 for (long gpa :
                         new long[] {
@@ -364,5 +368,7 @@ class GuestMemoryTest {
                 }
             }
         }
+        assertThat(goneAndFree).as("looked for after their removal").isGreaterThan(1000);
+        assertThat(present).as("found").isGreaterThan(1000);
     }
 }

@@ -362,6 +362,34 @@ class VirtioDeviceTest {
     }
 
     @Test
+    void theWayToMemoryHearsOfEachStartAndReset() {
+        negotiate(MANDATORY);
+        assertThat(dma.deviceCalls()).isEmpty();
+        device.writeStatus(device.status() | STATUS_DRIVER_OK);
+        device.writeStatus(device.status() | STATUS_DRIVER_OK);
+        assertThat(dma.deviceCalls()).containsExactly("started");
+        device.needsReset("test");
+        assertThat(dma.deviceCalls()).as("broken is not reset").hasSize(1);
+        device.writeStatus(0);
+        assertThat(dma.deviceCalls()).containsExactly("started", "reset");
+        run();
+        device.systemReset();
+        assertThat(dma.deviceCalls()).containsExactly("started", "reset", "started", "reset");
+    }
+
+    @Test
+    void aDeviceThatIsRestoredRunningIsOneThatHasStarted() {
+        run();
+        DeviceState saved = device.save();
+        FlatDma other = new FlatDma(BASE, 0x10000);
+        VirtioDevice next = new VirtioDevice(type, other, FRAME, sink);
+
+        next.restore(saved);
+
+        assertThat(other.deviceCalls()).containsExactly("started");
+    }
+
+    @Test
     void needsResetNotifiesOnceAndStopsKicks() {
         run();
         type.calls.clear();

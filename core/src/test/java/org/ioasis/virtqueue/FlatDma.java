@@ -37,6 +37,7 @@ public final class FlatDma implements Dma {
     private final List<Trap> traps = new ArrayList<>();
     private final long reachLimit;
     private LongConsumer watcher = _ -> {};
+    private final List<String> deviceCalls = new ArrayList<>();
     private boolean inSection;
     private int sections;
     private int faults;
@@ -93,6 +94,21 @@ public final class FlatDma implements Dma {
             }
         }
         throw new IllegalArgumentException("no memory at 0x" + Long.toHexString(address));
+    }
+
+    @Override
+    public void deviceStarted() {
+        deviceCalls.add("started");
+    }
+
+    @Override
+    public void deviceReset() {
+        deviceCalls.add("reset");
+    }
+
+    /** What it was told of the device, in order. */
+    public List<String> deviceCalls() {
+        return deviceCalls;
     }
 
     /** Number of sections that were closed. */

@@ -67,7 +67,7 @@ class SplitDriverTest {
     private int offer(int buffers) {
         int head = driver.begin();
         for (int i = 0; i < buffers; i++) {
-            driver.readable(0x1000 * i, 1);
+            driver.readable(0x1000L * i, 1);
         }
         driver.offer();
         return head;

@@ -41,17 +41,20 @@ class SplitQueueRandomTest {
 
     @Test
     void randomChainsInRandomBatchesComeBackRight() {
+        long checked = 0;
         for (int round = 0; round < 60; round++) {
             long seed = System.nanoTime() + round;
             try {
-                run(seed);
+                checked += run(seed);
             } catch (RuntimeException e) {
                 throw new AssertionError("seed " + seed, e);
             }
         }
+        assertThat(checked).as("bytes that the device has written").isGreaterThan(100_000);
     }
 
-    private static void run(long seed) {
+    /** Returns how many written bytes it has looked at. */
+    private static long run(long seed) {
         SplittableRandom random = new SplittableRandom(seed);
         String at = "seed " + seed;
         int size = 1 << random.nextInt(0, 8);
@@ -74,6 +77,7 @@ class SplitQueueRandomTest {
         Deque<Chain> spare = new ArrayDeque<>();
         List<Chain> popped = new ArrayList<>();
         MemorySegment copy = MemorySegment.ofArray(new byte[SLOT]);
+        long checked = 0;
         int back = 0;
         int sent = 0;
         boolean kicked = false;
@@ -94,7 +98,7 @@ class SplitQueueRandomTest {
                 do {
                     for (Used u = driver.poll(); u != null; u = driver.poll()) {
                         back++;
-                        check(at, dma, out, u);
+                        checked += check(at, dma, out, u);
                     }
                     driver.wantInterrupt(true);
                 } while (driver.usedIdx() != (back & 0xffff));
@@ -139,6 +143,7 @@ class SplitQueueRandomTest {
         }
         assertThat(out).as(at).isEmpty();
         assertThat(queue.inFlight()).as(at).isZero();
+        return checked;
     }
 
     private static int send(
@@ -195,12 +200,13 @@ class SplitQueueRandomTest {
         return false;
     }
 
-    private static void check(String at, FlatDma dma, Map<Integer, Sent> out, Used used) {
+    private static int check(String at, FlatDma dma, Map<Integer, Sent> out, Used used) {
         Sent sent = requireNonNull(out.remove(used.head()), at);
         assertThat(used.written()).as(at).isEqualTo(sent.writable);
         byte[] bytes = dma.memory(sent.writeAddress, sent.writable).toArray(ValueLayout.JAVA_BYTE);
         for (byte b : bytes) {
             assertThat(b).as(at).isEqualTo((byte) (used.head() + 1));
         }
+        return bytes.length;
     }
 }

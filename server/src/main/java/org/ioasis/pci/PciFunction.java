@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.pci;
 
+import java.util.function.Consumer;
+
 /**
  * A PCI function as whoever stands for its bus sees it: configuration space, BARs, vectors, reset.
  * Lives as long as the machine; sessions with a VMM come and go on it. Loop thread only.
@@ -25,6 +27,9 @@ public interface PciFunction {
 
     /** Entries of the MSI-X table. */
     int vectorCount();
+
+    /** What an operator should know of the function goes to {@code sink}, a line each. */
+    default void reports(Consumer<String> sink) {}
 
     /** Vectors go to {@code sink} from now on. */
     void vectors(VectorSink sink);

@@ -2,6 +2,7 @@
 package org.ioasis.pci;
 
 import java.util.Arrays;
+import java.util.function.Consumer;
 import org.ioasis.memory.Count;
 import org.ioasis.memory.Dma;
 import org.ioasis.spec.Pci;
@@ -94,6 +95,11 @@ public final class VirtioPciFunction implements PciFunction, Interrupts {
         forgetDriver();
         this.device = new VirtioDevice(type, ringDma, frameFeatures, this);
         device.suspend();
+    }
+
+    @Override
+    public void reports(Consumer<String> sink) {
+        device.onBroken(why -> sink.accept("the device needs a reset: " + why));
     }
 
     /** The device behind the registers: for counters, and to find out why it stopped. */

@@ -68,11 +68,23 @@ public final class VfioUserServer implements Served, Acceptor.Clients {
             GuestMemory memory,
             SessionLimits limits)
             throws ErrnoException {
+        this(loop, socket, function, memory, limits, LOG);
+    }
+
+    VfioUserServer(
+            EventLoop loop,
+            Path socket,
+            PciFunction function,
+            GuestMemory memory,
+            SessionLimits limits,
+            System.Logger log)
+            throws ErrnoException {
         this.loop = loop;
         this.function = function;
         this.memory = memory;
         this.limits = limits;
-        this.journal = new Journal(LOG, loop::nanoTime);
+        this.journal = new Journal(log, loop::nanoTime);
+        function.reports(what -> journal.say(Level.WARNING, () -> path() + ": " + what));
         this.acceptor = new Acceptor(loop, UnixListener.bind(socket), this);
         boolean isServed = false;
         try {

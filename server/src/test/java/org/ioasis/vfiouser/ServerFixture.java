@@ -23,6 +23,7 @@ final class ServerFixture<F extends PciFunction> implements AutoCloseable {
     final F function;
     final EventLoop loop;
     final VfioUserServer server;
+    final LogLines log = new LogLines();
     private final Path folder;
 
     ServerFixture(SessionLimits limits, IdlePolicy idle, Function<GuestMemoryAndGuards, F> maker)
@@ -37,7 +38,7 @@ final class ServerFixture<F extends PciFunction> implements AutoCloseable {
                         Polled.of(guards::hasPending, guards::poll),
                         System::nanoTime,
                         idle);
-        server = new VfioUserServer(loop, folder.resolve("f.sock"), function, memory, limits);
+        server = new VfioUserServer(loop, folder.resolve("f.sock"), function, memory, limits, log);
         loop.start();
     }
 

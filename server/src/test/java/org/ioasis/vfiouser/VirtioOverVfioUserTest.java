@@ -3,6 +3,7 @@ package org.ioasis.vfiouser;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.ioasis.spec.VfioUser.*;
+import static org.ioasis.spec.Virtio.STATUS_DEVICE_NEEDS_RESET;
 import static org.ioasis.spec.VirtioPci.COMMON_CONFIG_MSIX_VECTOR;
 import static org.ioasis.spec.VirtioPci.COMMON_DEVICE_STATUS;
 
@@ -14,6 +15,7 @@ import org.ioasis.pci.EchoType;
 import org.ioasis.pci.RegisterDriver;
 import org.ioasis.pci.VirtioPciFunction;
 import org.ioasis.spec.Pci;
+import org.ioasis.spec.SplitRing;
 import org.ioasis.spec.Virtio;
 import org.ioasis.sys.Epoll;
 import org.ioasis.sys.ErrnoException;
@@ -21,6 +23,7 @@ import org.ioasis.sys.EventFd;
 import org.ioasis.sys.Fd;
 import org.ioasis.sys.Mapping;
 import org.ioasis.sys.Memfd;
+import org.ioasis.virtqueue.BrokenReason;
 import org.ioasis.virtqueue.SplitDriver;
 import org.junit.jupiter.api.Test;
 
@@ -98,6 +101,37 @@ class VirtioOverVfioUserTest {
             assertThat(fixture.loop.failures()).isZero();
         }
         assertThat(Resources.now()).isEqualTo(before);
+    }
+
+    @Test
+    void deviceThatNeedsAResetIsInTheLogWithItsSocketAndTheReason() throws Exception {
+        try (ServerFixture<VirtioPciFunction> fixture = fixture();
+                Fd ram = Memfd.create("ioasis-ram", RAM);
+                Mapping guest = Mapping.map(ram, 0, RAM, true);
+                MockVfioUserClient client = fixture.ready()) {
+            assertThat(client.map(0, RAM, 0, RW, ram).isError()).isFalse();
+            RegisterDriver driver = new RegisterDriver(new SocketBus(client));
+            MemorySegment memory = guest.segment().asSlice(0x1000, SplitDriver.bytes(8));
+            for (int i = 0; i < 2; i++) {
+                SplitDriver ring = new SplitDriver(memory, 0x1000, 8, false);
+                driver.negotiate(Virtio.F_VERSION_1);
+                driver.enableQueue(0, 0xffff, ring);
+                driver.driverOk();
+                // An index that no driver of a ring of 8 can have come to.
+                guest.segment()
+                        .set(
+                                ValueLayout.JAVA_SHORT,
+                                ring.availAddress() + SplitRing.AVAIL_IDX,
+                                (short) 99);
+                driver.kick(0);
+                assertThat(driver.common(COMMON_DEVICE_STATUS, 1) & STATUS_DEVICE_NEEDS_RESET)
+                        .isNotZero();
+            }
+            String line =
+                    "WARNING %s: the device needs a reset: %s"
+                            .formatted(fixture.server.path(), BrokenReason.AVAIL_TOO_FAR);
+            assertThat(fixture.log.lines()).as("once each time").containsExactly(line, line);
+        }
     }
 
     private static void boot(MockVfioUserClient client, Fd ram, MemorySegment guest)

@@ -19,6 +19,8 @@ public final class RequestCounts {
         Arrays.setAll(answered, i -> new Count());
     }
 
+    /** Counted with each request: the place is worked out, and no map is asked. */
+    @SuppressWarnings("EnumOrdinal")
     private Count counter(RequestType type, Status status) {
         return answered[type.ordinal() * STATUSES + status.ordinal()];
     }

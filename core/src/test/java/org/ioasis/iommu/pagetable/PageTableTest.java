@@ -230,7 +230,7 @@ class PageTableTest {
         PageTableStatus status = PageTableStatus.OK;
         while (status == PageTableStatus.OK) {
             long first = (long) mapped << 39;
-            status = table.map(first, first + PAGE - 1, mapped * PAGE, Rights.READ, gather);
+            status = table.map(first, first + PAGE - 1, (long) mapped * PAGE, Rights.READ, gather);
             mapped += status == PageTableStatus.OK ? 1 : 0;
         }
         assertThat(status).isEqualTo(PageTableStatus.NO_MEMORY);

@@ -3,6 +3,7 @@ package org.ioasis.iommufd.engine;
 
 import static java.lang.foreign.ValueLayout.JAVA_BYTE;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
+import static java.util.Objects.requireNonNull;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.ioasis.iommufd.HwDevice.NO_PASID;
@@ -132,7 +133,7 @@ class EngineIommuTest {
         assertThat(write(writer, iova, 8)).isEqualTo(Outcome.FAULT);
         first.attach(shared.id(), NO_PASID);
         int hwpt = second.attach(shared.id(), NO_PASID);
-        assertThat(hwpt).as("one table for both").isEqualTo(first.attached(NO_PASID).id());
+        assertThat(hwpt).as("one table for both").isEqualTo(requireNonNull(first.attached(NO_PASID)).id());
         assertThat(node.heldPages()).isEqualTo(PAGES);
         for (long i = 0; i < PAGES * PAGE; i++) {
             buffer.set(JAVA_BYTE, i, (byte) (i * 7));
