@@ -179,7 +179,13 @@ public final class Access extends IommufdObject {
         public void visit(Area area, long from, long to) throws IommufdException {
             long first = area.pageOf(from);
             long last = area.pageOf(to);
-            area.pages.hold(first, last, isWrite, context().batch(), context().failures());
+            area.pages.hold(
+                    first,
+                    last,
+                    isWrite,
+                    context().batch(),
+                    context().unused(),
+                    context().failures());
             area.accesses++;
             if (isInternal) {
                 area.locks++;
@@ -214,7 +220,10 @@ public final class Access extends IommufdObject {
                                 iova,
                                 iova + length - 1,
                                 (area, from, to) -> {
-                                    area.pages.unhold(area.pageOf(from), area.pageOf(to));
+                                    area.pages.unhold(
+                                            area.pageOf(from),
+                                            area.pageOf(to),
+                                            context().unused());
                                     area.accesses--;
                                     if (isInternal) {
                                         area.locks--;

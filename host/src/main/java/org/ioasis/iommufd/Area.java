@@ -22,6 +22,11 @@ final class Area {
     /** The page table that the pages can be read back from; null: no page table has them. */
     @Nullable HwPagingDomain storage;
 
+    /** Its neighbours among the areas of the same pages. */
+    @Nullable Area preceding;
+
+    @Nullable Area following;
+
     /** Accesses that hold pages of it. */
     int accesses;
 

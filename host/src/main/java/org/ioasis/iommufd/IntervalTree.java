@@ -64,12 +64,46 @@ final class IntervalTree<T> {
     private int free = NO_NODE;
     private int size;
 
-    private long gapLength;
-    private long gapBelow;
-    private long gapStart;
-    private long gapEnd;
-    private boolean isGapFound;
-    private boolean isWrapped;
+    // The only range of a tree that never had two; its width is 0.
+    private long loneFirst;
+    private long loneLast;
+    private @Nullable T lone;
+
+    /** What a search for a gap has found, and how far it has come. Its owner's lock is the tree's. */
+    static final class Gap {
+        private long first;
+        private long last;
+        private long length;
+        private boolean isFound;
+
+        /** No number is left. */
+        private boolean isEnd;
+
+        long first() {
+            return first;
+        }
+
+        /** Where it ends. */
+        long last() {
+            return last;
+        }
+
+        /** Passes a range; true: the search is over. */
+        private boolean pass(long rangeFirst, long rangeLast) {
+            if (Long.compareUnsigned(rangeLast, first) < 0) {
+                return false;
+            }
+            if (Long.compareUnsigned(rangeFirst, first) > 0
+                    && Long.compareUnsigned(rangeFirst - first, length) >= 0) {
+                last = rangeFirst - 1;
+                isFound = true;
+                return true;
+            }
+            first = rangeLast + 1;
+            isEnd = first == 0;
+            return isEnd;
+        }
+    }
 
     int size() {
         return size;
@@ -80,17 +114,17 @@ final class IntervalTree<T> {
     }
 
     long first(int range) {
-        return words[word(FIRST, nodeOf(range), slotOf(range))];
+        return width == 0 ? loneFirst : words[word(FIRST, nodeOf(range), slotOf(range))];
     }
 
     long last(int range) {
-        return words[word(LAST, nodeOf(range), slotOf(range))];
+        return width == 0 ? loneLast : words[word(LAST, nodeOf(range), slotOf(range))];
     }
 
     // Only insert writes values, and only with a T.
     @SuppressWarnings("unchecked")
     T value(int range) {
-        Object found = values[range - 1];
+        Object found = width == 0 ? lone : values[range - 1];
         if (found == null) {
             throw new IllegalStateException("no range " + range);
         }
@@ -121,7 +155,14 @@ final class IntervalTree<T> {
 
     /** Adds a range; equal and overlapping ones stay beside it. */
     void insert(long rangeFirst, long rangeLast, T rangeValue) {
-        if (height == 0 && width < FANOUT && size == width) {
+        if (size == 0 && width == 0) {
+            loneFirst = rangeFirst;
+            loneLast = rangeLast;
+            lone = rangeValue;
+            size = 1;
+            return;
+        }
+        if (height == 0 && width < FANOUT && size >= width) {
             widen();
         }
         int sibling = insert(root, height, rangeFirst, rangeLast, rangeValue);
@@ -238,8 +279,15 @@ final class IntervalTree<T> {
     }
 
     /** Removes the range with this beginning and this very value, which must be there. */
+    // The very value: equal ones may stand beside it.
+    @SuppressWarnings("ReferenceEquality")
     void remove(long rangeFirst, T rangeValue) {
-        if (size == 0 || !remove(root, height, rangeFirst, rangeValue)) {
+        if (width == 0 && loneFirst == rangeFirst && lone == rangeValue) {
+            lone = null;
+            size = 0;
+            return;
+        }
+        if (size == 0 || width == 0 || !remove(root, height, rangeFirst, rangeValue)) {
             throw new IllegalStateException("no range begins at 0x%x".formatted(rangeFirst));
         }
         size--;
@@ -254,8 +302,7 @@ final class IntervalTree<T> {
         }
     }
 
-    // The very value: equal ones may stand beside it.
-    @SuppressWarnings("ReferenceEquality")
+    @SuppressWarnings("ReferenceEquality") // as above
     private boolean remove(int node, int level, long rangeFirst, T rangeValue) {
         int beginnings = word(FIRST, node, 0);
         int at = counts[node];
@@ -321,7 +368,7 @@ final class IntervalTree<T> {
     /** The root alone gets twice the room. */
     private void widen() {
         int old = width;
-        width = Math.max(1, old * 2);
+        width = Math.max(2, old * 2);
         // Rows of children are needed from the second node on.
         long[] wider = new long[(width == FANOUT ? ROWS : GAP) * width];
         System.arraycopy(words, 0, wider, 0, old);
@@ -329,7 +376,11 @@ final class IntervalTree<T> {
         words = wider;
         values = Arrays.copyOf(values, width);
         if (used == 0) {
-            counts = new int[1];
+            words[word(FIRST, 0, 0)] = loneFirst;
+            words[word(LAST, 0, 0)] = loneLast;
+            values[0] = lone;
+            lone = null;
+            counts = new int[] {size};
             used = 1;
         }
     }
@@ -359,8 +410,12 @@ final class IntervalTree<T> {
 
     /** Of the ranges that share a number with {@code from..to} the one that begins first. */
     int overlapping(long from, long to) {
-        if (size == 0) {
-            return NONE;
+        if (width == 0) {
+            return size > 0
+                            && Long.compareUnsigned(loneFirst, to) <= 0
+                            && Long.compareUnsigned(loneLast, from) >= 0
+                    ? 1
+                    : NONE;
         }
         int node = root;
         for (int level = height; ; level--) {
@@ -387,8 +442,10 @@ final class IntervalTree<T> {
 
     /** Visits each range, in order of beginning. */
     void forEach(IntConsumer visitor) {
-        if (size > 0) {
+        if (width > 0) {
             forEach(root, height, visitor);
+        } else if (size > 0) {
+            visitor.accept(1);
         }
     }
 
@@ -404,7 +461,10 @@ final class IntervalTree<T> {
 
     /** The range that begins and ends here; of equal ones any. */
     int find(long rangeFirst, long rangeLast) {
-        return size == 0 ? NONE : find(root, height, rangeFirst, rangeLast);
+        if (width == 0) {
+            return size > 0 && loneFirst == rangeFirst && loneLast == rangeLast ? 1 : NONE;
+        }
+        return find(root, height, rangeFirst, rangeLast);
     }
 
     private int find(int node, int level, long rangeFirst, long rangeLast) {
@@ -428,61 +488,42 @@ final class IntervalTree<T> {
     }
 
     /**
-     * The lowest number from {@code from} on at which a gap of at least {@code length} numbers
-     * begins, or goes on, and that lies before some range. Behind the last range is always room.
+     * Looks for the lowest number from {@code from} on at which a gap of at least {@code length}
+     * numbers begins, or goes on. Behind the last range is always room.
      *
-     * @return where; the end of the gap is {@link #gapLast}
+     * @return false: the ranges reach the end of all numbers
      */
-    long gap(long from, long length) {
-        gapLength = length;
-        gapBelow = from;
-        isGapFound = false;
-        isWrapped = false;
-        if (size > 0) {
-            walk(root, height);
+    boolean gap(long from, long length, Gap into) {
+        into.first = from;
+        into.length = length;
+        into.isFound = false;
+        into.isEnd = false;
+        if (width > 0) {
+            walk(root, height, into);
+        } else if (size > 0) {
+            into.pass(loneFirst, loneLast);
         }
-        if (!isGapFound) {
-            gapStart = gapBelow;
-            gapEnd = -1;
+        if (!into.isFound) {
+            into.last = -1;
         }
-        return gapStart;
+        return !into.isEnd;
     }
 
-    /** Where the gap that {@link #gap} found ends. */
-    long gapLast() {
-        return gapEnd;
-    }
-
-    /** The last {@link #gap} found nothing: the ranges reach the end of all numbers. */
-    boolean isFull() {
-        return !isGapFound && isWrapped;
-    }
-
-    /** In order, leaving out children that end below the beginning or have no such gap. */
-    private void walk(int node, int level) {
+    /** In order, passing children that have no such gap as if they were one range. */
+    private boolean walk(int node, int level, Gap into) {
         for (int at = 0; at < counts[node]; at++) {
             long end = words[word(LAST, node, at)];
-            if (Long.compareUnsigned(end, gapBelow) < 0) {
-                continue;
-            }
-            long beginning = words[word(FIRST, node, at)];
-            if (Long.compareUnsigned(beginning, gapBelow) > 0
-                    && Long.compareUnsigned(beginning - gapBelow, gapLength) >= 0) {
-                gapStart = gapBelow;
-                gapEnd = beginning - 1;
-                isGapFound = true;
-                return;
-            }
-            if (level > 0 && Long.compareUnsigned(words[word(GAP, node, at)], gapLength) >= 0) {
-                walk(child(node, at), level - 1);
-            } else {
-                gapBelow = end + 1;
-                isWrapped = gapBelow == 0;
-            }
-            if (isGapFound || isWrapped) {
-                return;
+            boolean isInside =
+                    level > 0
+                            && Long.compareUnsigned(words[word(GAP, node, at)], into.length) >= 0
+                            && Long.compareUnsigned(end, into.first) >= 0;
+            if (isInside
+                    ? walk(child(node, at), level - 1, into)
+                    : into.pass(words[word(FIRST, node, at)], end)) {
+                return true;
             }
         }
+        return false;
     }
 
     private static long max(long a, long b) {

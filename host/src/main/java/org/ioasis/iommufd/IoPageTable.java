@@ -32,6 +32,7 @@ final class IoPageTable {
     private final IntervalTree<Area> areas = new IntervalTree<>();
     private IntervalTree<IovaRange> allowed = new IntervalTree<>();
     private final IntervalTree<Object> reserved = new IntervalTree<>();
+    private final IntervalTree.Gap gap = new IntervalTree.Gap();
     private long alignment = 1;
     private boolean isWithoutLargePages;
 
@@ -182,9 +183,10 @@ final class IoPageTable {
             checkPiece(iova, piece, isWritable);
             context.allocate();
         }
-        List<Area> fresh = new ArrayList<>();
+        Area[] fresh = new Area[pieces.size()];
         long at = iova;
-        for (Piece piece : pieces) {
+        for (int i = 0; i < fresh.length; i++) {
+            Piece piece = pieces.get(i);
             Area area =
                     new Area(
                             this,
@@ -196,7 +198,7 @@ final class IoPageTable {
                             isWritable);
             areas.insert(area.first, area.last, area);
             piece.pages().use(area);
-            fresh.add(area);
+            fresh[i] = area;
             at += piece.length();
         }
         try {
@@ -204,7 +206,9 @@ final class IoPageTable {
                 fill(area, domains);
             }
         } catch (IommufdException e) {
-            fresh.forEach(this::remove);
+            for (Area area : fresh) {
+                remove(area);
+            }
             throw e;
         }
         return iova;
@@ -296,11 +300,12 @@ final class IoPageTable {
     private long room(long first, long last, long length, long align, long pageOffset) {
         long at = first;
         while (Long.compareUnsigned(at, last) <= 0) {
-            long start = areas.gap(at, length);
-            if (areas.isFull() || Long.compareUnsigned(start, last) > 0) {
+            boolean isThere = areas.gap(at, length, gap);
+            long start = gap.first();
+            if (!isThere || Long.compareUnsigned(start, last) > 0) {
                 return NOWHERE;
             }
-            long gapLast = min(areas.gapLast(), last);
+            long gapLast = min(gap.last(), last);
             while (true) {
                 long candidate = ((start + align - 1) & -align) | pageOffset;
                 if (Long.compareUnsigned(candidate, start) < 0) {
@@ -354,6 +359,11 @@ final class IoPageTable {
      * @throws IommufdException ENOENT if an IOVA of the range is not mapped, before any is visited
      */
     void contiguous(long first, long last, AreaVisitor visitor) throws IommufdException {
+        int node = areas.overlapping(first, first);
+        if (node != IntervalTree.NONE && Long.compareUnsigned(areas.last(node), last) >= 0) {
+            visitor.visit(areas.value(node), first, last);
+            return;
+        }
         check(first, last);
         for (long at = first; ; ) {
             Area area = areas.value(areas.overlapping(at, at));
@@ -419,6 +429,9 @@ final class IoPageTable {
             tries = 0;
             unmapped += area.length();
             remove(area);
+            if (area.last == last) {
+                break;
+            }
         }
         if (unmapped == 0) {
             throw new IommufdException(Errno.ENOENT, "nothing is mapped in the range");
@@ -440,6 +453,10 @@ final class IoPageTable {
         } finally {
             area.isLeaving = false;
         }
+    }
+
+    HeldRuns unused() {
+        return context.unused();
     }
 
     private void remove(Area area) {

@@ -40,6 +40,8 @@ public final class IommufdContext implements OpenFile {
     private final Ioctls ioctls = new Ioctls(this);
     private FailureInjector failures = unarmed;
     private Accounting accounting = Accounting.USER;
+    private final HeldRuns unused = new HeldRuns();
+    private final IntervalTree.Gap gap = new IntervalTree.Gap();
     private @Nullable PageBatch batch;
     private int batchLimit;
     private int references = 1;
@@ -83,6 +85,11 @@ public final class IommufdContext implements OpenFile {
             batchLimit = limit;
         }
         return batch;
+    }
+
+    /** For pages that a call gives back. */
+    HeldRuns unused() {
+        return unused;
     }
 
     // Objects
@@ -376,7 +383,8 @@ public final class IommufdContext implements OpenFile {
 
     long addWindow(IommufdObject owner, long length) throws IommufdException {
         allocate();
-        long offset = windows.gap(PhysicalMemory.PAGE, length);
+        windows.gap(PhysicalMemory.PAGE, length, gap);
+        long offset = gap.first();
         windows.insert(offset, offset + length - 1, new Opened(owner, length));
         return offset;
     }

@@ -2,7 +2,6 @@
 package org.ioasis.iommufd;
 
 import java.lang.foreign.MemorySegment;
-import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
@@ -19,15 +18,23 @@ final class Pages {
         private int users;
     }
 
+    private static final IntervalTree<Held> NOTHING_HELD = new IntervalTree<>();
+    private static final PageNumbers NOTHING_KEPT = new PageNumbers();
+
     private final PhysicalMemory memory;
     private final PageOrigin origin;
     private final boolean isWritable;
     private Owner owner;
     private final Accounting accounting;
     private final IntervalTree<Area> filled = new IntervalTree<>();
-    private final IntervalTree<Held> accessed = new IntervalTree<>();
-    private final PageNumbers kept = new PageNumbers();
-    private final List<Area> areas = new ArrayList<>(1);
+
+    // What most mappings never have: made when an access holds the first page.
+    private IntervalTree<Held> accessed = NOTHING_HELD;
+    private PageNumbers kept = NOTHING_KEPT;
+
+    /** Those that show them, linked through the areas themselves. */
+    private @Nullable Area areas;
+
     private long held;
     private long charged;
     private boolean isRevoked;
@@ -63,13 +70,33 @@ final class Pages {
 
     /** An area shows them; the first one comes with the mapping. */
     void use(Area area) {
-        areas.add(area);
+        Area head = areas;
+        area.following = head;
+        if (head != null) {
+            head.preceding = area;
+        }
+        areas = area;
+    }
+
+    private void unlink(Area area) {
+        Area before = area.preceding;
+        Area after = area.following;
+        if (before == null) {
+            areas = after;
+        } else {
+            before.following = after;
+        }
+        if (after != null) {
+            after.preceding = before;
+        }
+        area.preceding = null;
+        area.following = null;
     }
 
     /** The area is gone; the last one takes all of it. */
     void leave(Area area) {
-        areas.remove(area);
-        if (areas.isEmpty()) {
+        unlink(area);
+        if (areas == null) {
             if (held != 0) {
                 throw new IllegalStateException(held + " pages are held for nobody");
             }
@@ -140,22 +167,23 @@ final class Pages {
         area.storage = null;
         // First what can be read back, then out of the page table, then given back: a device must
         // not reach a page that is no longer held.
-        List<long[]> unused = new ArrayList<>();
+        HeldRuns unused = area.space.unused();
+        unused.clear();
         unused(
                 area.firstPage,
                 area.lastPage(),
                 page -> storage.toPhysical(area.iovaOf(page)),
                 unused);
         storage.unmap(area.first, area.length());
-        giveBack(unused);
+        held -= unused.release(memory);
         charge();
     }
 
     /** One area becomes two, which together are what it was. */
     void split(Area area, Area low, Area high) {
-        areas.remove(area);
-        areas.add(low);
-        areas.add(high);
+        unlink(area);
+        use(low);
+        use(high);
         if (area.storage != null) {
             filled.remove(area.firstPage, area);
             for (Area half : List.of(low, high)) {
@@ -172,7 +200,7 @@ final class Pages {
 
     /** Memory of a device is taken away: out of every page table. */
     void revoke() {
-        for (Area area : areas) {
+        for (Area area = areas; area != null; area = area.following) {
             area.space.unfill(area);
         }
         isRevoked = true;
@@ -183,7 +211,7 @@ final class Pages {
     }
 
     /** Runs of pages that no area's storage and no access has. */
-    private void unused(long first, long last, AddressOf address, List<long[]> into) {
+    private void unused(long first, long last, AddressOf address, HeldRuns into) {
         for (long page = first; page <= last; ) {
             int access = accessed.overlapping(page, last);
             int area = filled.overlapping(page, last);
@@ -203,26 +231,23 @@ final class Pages {
                 spanLast = Math.min(spanLast, filled.first(area) - 1);
             }
             for (; page <= spanLast; page++) {
-                long at = address.of(page) & -PhysicalMemory.PAGE;
-                long[] end = into.isEmpty() ? null : into.getLast();
-                if (end != null && end[0] + (end[1] << PhysicalMemory.PAGE_LG2) == at) {
-                    end[1]++;
-                } else {
-                    into.add(new long[] {at, 1});
-                }
+                into.add(address.of(page) & -PhysicalMemory.PAGE);
             }
         }
     }
 
-    private void giveBack(List<long[]> runs) {
-        for (long[] run : runs) {
-            memory.release(run[0], run[1]);
-            held -= run[1];
-        }
-    }
-
-    /** Holds a range for an access; {@link #address} tells where its pages are. */
-    void hold(long first, long last, boolean isWrite, PageBatch batch, FailureInjector failures)
+    /**
+     * Holds a range for an access; {@link #address} tells where its pages are.
+     *
+     * @param unused for what has to be given back
+     */
+    void hold(
+            long first,
+            long last,
+            boolean isWrite,
+            PageBatch batch,
+            HeldRuns unused,
+            FailureInjector failures)
             throws IommufdException {
         if (isWrite && !isWritable) {
             throw new IommufdException(Errno.EPERM, "the mapping's pages may not be written");
@@ -233,6 +258,10 @@ final class Pages {
             return;
         }
         failures.allocate();
+        if (accessed == NOTHING_HELD) {
+            accessed = new IntervalTree<>();
+            kept = new PageNumbers();
+        }
         long page = first;
         try {
             while (page <= last) {
@@ -250,7 +279,7 @@ final class Pages {
             }
             charge(failures);
         } catch (IommufdException e) {
-            drop(first, page - 1);
+            drop(first, page - 1, unused);
             charge();
             throw e;
         }
@@ -260,28 +289,28 @@ final class Pages {
     }
 
     /** An access that held exactly this range no longer does. */
-    void unhold(long first, long last) {
+    void unhold(long first, long last, HeldRuns unused) {
         Held same = find(first, last);
         if (same == null) {
             throw new IllegalStateException("pages %d..%d are not held".formatted(first, last));
         }
         if (--same.users == 0) {
             accessed.remove(first, same);
-            drop(first, last);
+            drop(first, last, unused);
             charge();
         }
     }
 
     /** Takes from the accesses' storage what no access has, and gives back what no area has. */
-    private void drop(long first, long last) {
-        List<long[]> unused = new ArrayList<>();
+    private void drop(long first, long last, HeldRuns unused) {
+        unused.clear();
         unused(first, last, kept::get, unused);
         for (long page = first; page <= last; page++) {
             if (kept.contains(page) && !accessed.overlaps(page, page)) {
                 kept.remove(page);
             }
         }
-        giveBack(unused);
+        held -= unused.release(memory);
     }
 
     private @Nullable Held find(long first, long last) {
@@ -529,7 +558,8 @@ final class Pages {
 
         /** Out of every page table again, and what was held for it is given back. */
         void undo() {
-            List<long[]> fresh = new ArrayList<>();
+            HeldRuns fresh = area.space.unused();
+            fresh.clear();
             long inFirst = Math.min(next[0], batchFirst);
             if (inFirst > area.firstPage) {
                 HwPagingDomain one = domains.getFirst();
@@ -544,7 +574,7 @@ final class Pages {
                     domains.get(i).unmap(area.first, area.lastIovaOf(next[i] - 1) - area.first + 1);
                 }
             }
-            giveBack(fresh);
+            held -= fresh.release(memory);
             giveBackFresh(batch);
         }
     }

@@ -19,6 +19,8 @@ class IntervalTreeTest {
         }
     }
 
+    private final IntervalTree.Gap gap = new IntervalTree.Gap();
+
     @Test
     void aRangeMayReachTheLastNumber() {
         IntervalTree<String> tree = new IntervalTree<>();
@@ -26,8 +28,34 @@ class IntervalTreeTest {
 
         assertThat(tree.value(tree.overlapping(-1, -1))).isEqualTo("end");
         assertThat(tree.overlaps(0, -17)).isFalse();
-        assertThat(tree.gap(-8, 1)).isZero();
-        assertThat(tree.isFull()).isTrue();
+        assertThat(tree.gap(-8, 1, gap)).isFalse();
+        assertThat(tree.gap(-17, 1, gap)).isTrue();
+        assertThat(gap.first()).isEqualTo(gap.last()).isEqualTo(-17);
+    }
+
+    @Test
+    void aTreeOfOneRangeFindsItAndTheGapsBesideIt() {
+        IntervalTree<String> tree = new IntervalTree<>();
+        assertThat(tree.overlaps(0, -1)).isFalse();
+        assertThat(tree.gap(3, 5, gap)).isTrue();
+        assertThat(gap.first()).isEqualTo(3);
+        tree.insert(10, 19, "one");
+
+        assertThat(tree.overlaps(0, 9)).isFalse();
+        assertThat(tree.overlaps(20, -1)).isFalse();
+        assertThat(tree.value(tree.find(10, 19))).isEqualTo("one");
+        assertThat(tree.find(10, 18)).isEqualTo(IntervalTree.NONE);
+        assertThat(tree.gap(3, 7, gap)).isTrue();
+        assertThat(gap.first()).isEqualTo(3);
+        assertThat(gap.last()).isEqualTo(9);
+        assertThat(tree.gap(3, 8, gap)).isTrue();
+        assertThat(gap.first()).isEqualTo(20);
+        List<String> all = new ArrayList<>();
+        tree.forEach(range -> all.add(tree.value(range)));
+        assertThat(all).containsExactly("one");
+        tree.remove(10, "one");
+        assertThat(tree.isEmpty()).isTrue();
+        assertThat(tree.overlaps(0, -1)).isFalse();
     }
 
     @Test
@@ -108,12 +136,12 @@ class IntervalTreeTest {
                 }
                 int from = random.nextInt(400);
                 int length = 1 + random.nextInt(12);
-                long gap = tree.gap(from, length);
+                assertThat(tree.gap(from, length, gap)).isTrue();
                 int expected = from;
                 while (!isFree(taken, expected, length)) {
                     expected++;
                 }
-                assertThat(gap).as("seed %d i %d", seed, i).isEqualTo(expected);
+                assertThat(gap.first()).as("seed %d i %d", seed, i).isEqualTo(expected);
                 found++;
             }
         }
