@@ -83,6 +83,8 @@ class NetServerTest {
         }
     }
 
+    /** Closes by hand too: what follows is seen while the rest goes on. */
+    @SuppressWarnings("try")
     @Test
     void whatKeepsADeviceFromItsWorkIsFoundOneAfterTheOther() throws Exception {
         try (Server _ = Server.start(config("stream=" + folder.resolve("p.sock")));
