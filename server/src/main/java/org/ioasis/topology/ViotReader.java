@@ -121,8 +121,7 @@ final class ViotReader {
         } else if (length < HEADER_SIZE) {
             error(
                     LENGTH,
-                    "the length field says %d bytes, less than the header has"
-                            .formatted(length));
+                    "the length field says %d bytes, less than the header has".formatted(length));
         } else if (length < bytes.length) {
             error(
                     LENGTH,
@@ -131,9 +130,7 @@ final class ViotReader {
             end = (int) length;
         }
         if (u8(REVISION) != 0) {
-            note(
-                    REVISION,
-                    "revision %d; what is known here is revision 0".formatted(u8(REVISION)));
+            note(REVISION, "revision %d; what is known here is revision 0".formatted(u8(REVISION)));
         }
         checksum();
         text(OEM_ID, OEM_ID_SIZE, "OEM id");
@@ -242,10 +239,7 @@ final class ViotReader {
                     default -> 0;
                 };
         if (size == 0) {
-            error(
-                    at,
-                    "a node of type %d, which is not known: guests pass over it"
-                            .formatted(type));
+            error(at, "a node of type %d, which is not known: guests pass over it".formatted(type));
             return;
         }
         if (length != size) {
@@ -327,8 +321,7 @@ final class ViotReader {
         } else if (node != null) {
             error(
                     field,
-                    "the output node 0x%x is no IOMMU but type %d"
-                            .formatted(target, node.type()));
+                    "the output node 0x%x is no IOMMU but type %d".formatted(target, node.type()));
         } else {
             error(
                     field,
@@ -349,9 +342,7 @@ final class ViotReader {
             if (!place.isEmpty()) {
                 Integer other = places.putIfAbsent(place, node.offset());
                 if (other != null) {
-                    error(
-                            node.offset(),
-                            "the IOMMU at 0x%x is at %s too".formatted(other, place));
+                    error(node.offset(), "the IOMMU at 0x%x is at %s too".formatted(other, place));
                 }
             }
         }
