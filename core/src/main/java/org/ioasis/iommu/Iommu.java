@@ -212,6 +212,7 @@ public final class Iommu {
      * reached.
      */
     public Endpoint plug(int id, EndpointProperties properties) {
+        assert isOwnThread();
         if (endpoints.get(id) != null) {
             throw new IllegalArgumentException("endpoint 0x%x exists already".formatted(id));
         }
@@ -231,6 +232,7 @@ public final class Iommu {
      * not there, or on its way already.
      */
     public void unplug(Endpoint endpoint, Runnable whenGone) {
+        assert isOwnThread();
         if (endpoints.get(endpoint.id()) != endpoint || endpoint.isLeaving()) {
             throw new IllegalStateException(
                     "endpoint 0x%x is not there to be unplugged".formatted(endpoint.id()));
@@ -279,6 +281,7 @@ public final class Iommu {
 
     /** As {@link #dma(Endpoint, GuestMemory, Guard)}, in any of its address spaces. */
     public Dma dma(Attachment attachment, GuestMemory memory, Guard guard) {
+        assert isOwnThread();
         EndpointDma access = new EndpointDma(this, attachment, memory, guard);
         attachment.add(access);
         return access;
@@ -289,6 +292,7 @@ public final class Iommu {
      * it is detached.
      */
     public void listen(Attachment attachment, DomainListener listener) {
+        assert isOwnThread();
         if (attachment.domain() != null || attachment.isBusy()) {
             throw new IllegalStateException(
                     "endpoint 0x%x is attached: a listener must be there before"
@@ -307,6 +311,7 @@ public final class Iommu {
      * @param id what the object model calls it, 32-bit unsigned
      */
     public PagingDomain pagingDomain(int id) {
+        assert isOwnThread();
         PagingDomain domain = new PagingDomain(this, id, stores.get());
         domains.add(domain);
         return domain;
@@ -319,6 +324,7 @@ public final class Iommu {
 
     /** A domain of another kind. */
     public Domain domain(int id, Translation translation) {
+        assert isOwnThread();
         Domain domain = new Domain(this, id, translation);
         domains.add(domain);
         return domain;
@@ -350,10 +356,12 @@ public final class Iommu {
      * batch. Not nested.
      */
     public void beginBatch() {
+        assert isOwnThread();
         unmaps.beginBatch();
     }
 
     public void endBatch() {
+        assert isOwnThread();
         unmaps.endBatch();
     }
 
@@ -484,6 +492,7 @@ public final class Iommu {
 
     /** {@code told} runs each time a request that waited for listeners is over. */
     public void whenSettled(Runnable told) {
+        assert isOwnThread();
         settled = told;
     }
 
