@@ -115,7 +115,7 @@ class NetServerTest {
             awaitCheck(
                     "PROBLEM machine/net0: 1 frames for the guest were dropped, and it has taken none");
 
-            peer.close();
+            peer.shutdownOutput();
             awaitCheck("PROBLEM machine/net0: nobody carries its frames any more");
             assertThat(ask("dump")).contains("link down");
         }
