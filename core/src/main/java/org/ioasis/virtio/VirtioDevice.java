@@ -158,6 +158,7 @@ public final class VirtioDevice {
      * starts the device. Bits that are not the driver's are ignored.
      */
     public void writeStatus(int value) {
+        assert work.isDeviceThread();
         if (type.isResetting()) {
             refusedWrites++;
             return;
@@ -231,9 +232,15 @@ public final class VirtioDevice {
 
     /** The machine was reset, or the session ended: a device reset, and the type is as new. */
     public void systemReset() {
+        assert work.isDeviceThread();
         reset();
         type.systemReset();
         dma.deviceReset();
+    }
+
+    /** As {@link DeviceType#whenSettled}. */
+    public void whenSettled(Runnable task) {
+        type.whenSettled(task);
     }
 
     /** From DRIVER_OK until reset or {@link #needsReset}, suspended or not. */
@@ -255,6 +262,7 @@ public final class VirtioDevice {
      * through resets; twice is fine.
      */
     public void suspend() {
+        assert work.isDeviceThread();
         isSuspended = true;
         watch.forgetAll();
         waitsForMemory(false);
@@ -262,6 +270,7 @@ public final class VirtioDevice {
 
     /** The device may touch memory again: everything is looked at. Twice is fine. */
     public void resume() {
+        assert work.isDeviceThread();
         if (!isSuspended) {
             return;
         }
@@ -283,6 +292,7 @@ public final class VirtioDevice {
      * @param reason for the operator; a constant, since guests can cause it as often as they like
      */
     public void needsReset(String reason) {
+        assert work.isDeviceThread();
         if ((status & STATUS_DEVICE_NEEDS_RESET) != 0) {
             return;
         }
@@ -347,6 +357,7 @@ public final class VirtioDevice {
      * of the address space; {@link #queueEnabled} then stays false.
      */
     public void enableQueue(int q) {
+        assert work.isDeviceThread();
         if (!isConfigurable(q) || (status & STATUS_FEATURES_OK) == 0) {
             refusedWrites++;
             return;
@@ -369,6 +380,7 @@ public final class VirtioDevice {
      * memory any more. The driver may configure and enable it again. Refused without RING_RESET.
      */
     public void resetQueue(int q) {
+        assert work.isDeviceThread();
         if (!isStarted() || !queueEnabled(q) || !hasNegotiated(F_RING_RESET)) {
             refusedWrites++;
             return;
@@ -437,6 +449,7 @@ public final class VirtioDevice {
      * enabled: buffers are not touched before DRIVER_OK (2.1.2), and all queues are looked at then.
      */
     public void kick(int q) {
+        assert work.isDeviceThread();
         if (isStarted() && queueEnabled(q)) {
             if (isSuspended) {
                 queues[q].wasKicked = true;
@@ -474,6 +487,7 @@ public final class VirtioDevice {
 
     /** Writes configuration; ignored for what is not there or not of size 1, 2, 4 or 8. */
     public void writeConfig(int offset, int size, long value) {
+        assert work.isDeviceThread();
         if (isConfig(offset, size)) {
             type.writeConfig(offset, size, value);
         } else {
@@ -491,6 +505,7 @@ public final class VirtioDevice {
 
     /** Guest memory, or how the device sees it, has changed: what was absent may be there. */
     public void memoryChanged() {
+        assert work.isDeviceThread();
         if (isRunning()) {
             work.memoryChanged();
         }
@@ -508,6 +523,7 @@ public final class VirtioDevice {
      * @param nowNanos of any clock that does not go back, always the same one
      */
     public void tick(long nowNanos) {
+        assert work.isDeviceThread();
         work.tick();
         if (memoryWait.isOver(nowNanos)) {
             needsReset(ABSENT_TOO_LONG);
@@ -518,6 +534,7 @@ public final class VirtioDevice {
 
     /** What is to be saved of the device beside what its type knows. Counters are not. */
     public DeviceState save() {
+        assert work.isDeviceThread();
         List<DeviceState.Queue> saved = new ArrayList<>();
         for (QueueConfig q : queues) {
             saved.add(q.save());
