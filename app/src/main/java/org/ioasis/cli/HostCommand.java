@@ -35,7 +35,8 @@ import picocli.CommandLine.Parameters;
                     + " standard input and output, its signals and its exit status are its own; the command ends when"
                     + " the last of its processes has."
         },
-        customSynopsis = "ioasis host [--mock] [--trace FILE] -- PROGRAM [ARG...]",
+        customSynopsis =
+                "ioasis host [--mock] [--kernel-quirks] [--trace FILE] -- PROGRAM [ARG...]",
         mixinStandardHelpOptions = true,
         exitCodeListHeading = "%nExit codes:%n",
         exitCodeList = {
@@ -62,6 +63,12 @@ final class HostCommand implements Callable<Integer> {
     private boolean isMock;
 
     @Option(
+            names = "--kernel-quirks",
+            description =
+                    "Answer as Linux does also where that is a mistake (docs/kernel-quirks.md).")
+    private boolean hasKernelQuirks;
+
+    @Option(
             names = "--trace",
             paramLabel = "FILE",
             description =
@@ -83,7 +90,8 @@ final class HostCommand implements Callable<Integer> {
         Path file = trace;
         try (OutputFile held = file == null ? null : OutputFile.open(file, OutputKind.CALLS);
                 CallTrace written = held == null ? CallTrace.none() : CallTrace.to(held.stream())) {
-            IommufdNode node = isMock ? mockNode() : new IommufdNode();
+            IommufdNode.Builder options = IommufdNode.builder().kernelQuirks(hasKernelQuirks);
+            IommufdNode node = (isMock ? options.commands(new MockDriver()) : options).build();
             ProgramRun program = ProgramRun.start(bytes(), node, isMock, written);
             SignalForwarder.forwardTo(program);
             end = program.await();
@@ -102,7 +110,7 @@ final class HostCommand implements Callable<Integer> {
 
     /** What tests of the kernel find. */
     static IommufdNode mockNode() {
-        return new IommufdNode(new MockDriver());
+        return IommufdNode.builder().commands(new MockDriver()).build();
     }
 
     private void refuseWhatCannotBeServed(Host host) throws UnavailableException, IOException {

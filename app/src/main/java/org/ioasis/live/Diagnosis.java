@@ -7,6 +7,7 @@ import org.ioasis.iommu.fault.Fault;
 import org.ioasis.live.MachineView.DeviceView;
 import org.ioasis.live.MachineView.EndpointView;
 import org.ioasis.live.MachineView.IommuView;
+import org.ioasis.machine.EndpointDevice.Trouble;
 import org.ioasis.machine.Machine;
 import org.ioasis.peer.ServedInfo;
 import org.ioasis.spec.Virtio;
@@ -37,7 +38,8 @@ public record Diagnosis(List<Finding> findings) {
         NOT_IN_TABLE(true),
         NEVER_ATTACHED(true),
         UNREACHABLE_MEMORY(true),
-        FAULTS(true);
+        FAULTS(true),
+        DEVICE_TROUBLE(true);
 
         private final boolean isProblem;
 
@@ -187,7 +189,7 @@ public record Diagnosis(List<Finding> findings) {
                                 .formatted(alias, function(alias))
                         + " 0x%x is behind, and was answered NOENT: its DMA is not what it mapped"
                                 .formatted(endpoint.id()),
-                "add alias=0x%x to its --blk or --rng, or aliases = [0x%x] to its part of the configuration"
+                "add alias=0x%x to its --blk, --rng or --net, or aliases = [0x%x] to its part of the configuration"
                         .formatted(alias, alias));
     }
 
@@ -259,6 +261,10 @@ public record Diagnosis(List<Finding> findings) {
         }
         if (unable == null) {
             unable = faults(name, iommu, endpoint);
+        }
+        Trouble trouble = endpoint.trouble();
+        if (unable == null && trouble != null) {
+            unable = new Finding(name, Cause.DEVICE_TROUBLE, trouble.text(), trouble.remedy());
         }
         if (unable != null) {
             return unable;

@@ -200,6 +200,11 @@ final class DumpJson {
         json.writeNumberField("bypassed", counts.bypassed());
         json.writeNumberField("bypassedAfterAttach", counts.bypassedAfterAttach());
         json.writeNumberField("faults", counts.faults());
+        json.writeObjectFieldStart("facts");
+        for (Map.Entry<String, String> one : endpoint.facts().entrySet()) {
+            json.writeStringField(one.getKey(), one.getValue());
+        }
+        json.writeEndObject();
         json.writeObjectFieldStart("work");
         for (Map.Entry<String, Long> one : endpoint.work().entrySet()) {
             json.writeNumberField(one.getKey(), one.getValue());

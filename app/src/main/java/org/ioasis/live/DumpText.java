@@ -148,6 +148,11 @@ final class DumpText {
                                 counts.bypassed(),
                                 counts.bypassedAfterAttach(),
                                 counts.faults()));
+        if (!endpoint.facts().isEmpty()) {
+            StringJoiner facts = new StringJoiner(", ");
+            endpoint.facts().forEach((name, fact) -> facts.add(name + " " + fact));
+            out.append("      device: ").append(facts).append('\n');
+        }
         StringJoiner work = new StringJoiner(", ");
         endpoint.work().forEach((name, count) -> work.add(name + " " + count));
         out.append("      work: ").append(work).append('\n');

@@ -122,6 +122,8 @@ public record MachineView(
      * @param domain that it is attached to, or -1
      * @param isIdentity that is a bypass domain
      * @param work what the device has done, by the name of what is counted
+     * @param facts what else there is to know of it, by name
+     * @param trouble what keeps it from its work besides, or null
      */
     public record EndpointView(
             String name,
@@ -133,7 +135,9 @@ public record MachineView(
             long domain,
             boolean isIdentity,
             EndpointCounts counts,
-            Map<String, Long> work) {}
+            Map<String, Long> work,
+            Map<String, String> facts,
+            EndpointDevice.@Nullable Trouble trouble) {}
 
     /**
      * An endpoint that is only answered for.
@@ -228,7 +232,9 @@ public record MachineView(
                 domain,
                 device.endpoint().attachment().kind() == Kind.IDENTITY,
                 device.accesses(),
-                device.work());
+                device.work(),
+                device.facts(),
+                device.trouble().orElse(null));
     }
 
     private static Map<RequestType, Map<Status, Long>> requests(RequestCounts counts) {

@@ -10,7 +10,10 @@ import org.ioasis.pci.VirtioPciFunction;
 import org.ioasis.peer.Served;
 import org.ioasis.virtio.rogue.Rogue;
 
-/** A device behind an IOMMU, whatever its kind, with what belongs to every one. Any thread. */
+/**
+ * A device behind an IOMMU, whatever its kind, with what belongs to every one. Any thread, but
+ * where a method says so.
+ */
 public interface EndpointDevice {
     /** What reports call it. */
     String name();
@@ -28,6 +31,26 @@ public interface EndpointDevice {
     default EndpointCounts accesses() {
         return endpoint().counts();
     }
+
+    /** What else there is to know of it, by name, in the order for people. Loop thread. */
+    default Map<String, String> facts() {
+        return Map.of();
+    }
+
+    /**
+     * The first thing that keeps it from its work, though its DMA is as it should be. Loop thread.
+     */
+    default Optional<Trouble> trouble() {
+        return Optional.empty();
+    }
+
+    /**
+     * Something that is wrong.
+     *
+     * @param text what is seen
+     * @param remedy what to do
+     */
+    record Trouble(String text, String remedy) {}
 
     /** What makes it misbehave; empty unless it was built so. */
     default Optional<Rogue> rogue() {

@@ -7,6 +7,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import org.ioasis.kind.blk.DiskOptions;
+import org.ioasis.kind.net.Backend;
 import org.ioasis.kind.net.NicOptions;
 import org.ioasis.machine.DeviceOptions;
 import org.ioasis.machine.DevicePlace;
@@ -153,7 +154,7 @@ public final class GuestDevices {
     private static NicOptions net(Workspace workspace) {
         return new NicOptions(
                 DevicePlace.of(NET, workspace.file("net.sock"), Viot.bdf(0, SECOND_SLOT, 0)),
-                netSocket(workspace),
+                new Backend.Stream(netSocket(workspace)),
                 new NetSettings(NET_MAC, GuestTask.NET_MTU));
     }
 }

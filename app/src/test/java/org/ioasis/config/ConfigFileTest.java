@@ -239,7 +239,24 @@ class ConfigFileTest {
                     assertThat(iommu.devices().getLast().options().toString())
                             .contains("p.sock", "mac=" + (0x5254_0000_0000L | 0x90), "mtu=1500");
                 });
-        assertThat(problems(net)).containsExactly("9:1: stream is missing");
+        assertThat(problems(net))
+                .containsExactly("9:1: stream: or tap must say who carries the frames");
+        assertThat(
+                        read(net + "tap = \"tap0\"\n")
+                                .machines()
+                                .getFirst()
+                                .iommus()
+                                .getFirst()
+                                .devices()
+                                .getLast()
+                                .options()
+                                .toString())
+                .contains("Tap[name=tap0]");
+        assertThat(problems(net + "tap = \"tap/0\"\n"))
+                .containsExactly("11:1: tap: must be the name of an interface, as tap0");
+        assertThat(problems(net + "stream = \"p\"\ntap = \"tap0\"\n"))
+                .containsExactly(
+                        "12:1: tap: and stream do not go together: one of them carries the frames");
         assertThat(problems(net + "stream = \"p\"\nmac = \"01:00:5e:00:00:01\"\nmtu = 67\n"))
                 .containsExactly(
                         "12:1: mac: must be the address of one station, as 52:54:00:12:34:56",

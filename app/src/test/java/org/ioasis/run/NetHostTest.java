@@ -100,7 +100,7 @@ class NetHostTest {
         System.arraycopy(plain, 0, longer, 0, 34);
         System.arraycopy(plain, 34, longer, 38, plain.length - 34);
         longer[14] = 0x46;
-        longer[17] += 4;
+        longer[17] = (byte) (longer[17] + 4);
         assertThat(answer(longer)).isNotEmpty();
     }
 

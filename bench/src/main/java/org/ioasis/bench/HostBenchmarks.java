@@ -33,7 +33,6 @@ import org.openjdk.jmh.annotations.TearDown;
 @OutputTimeUnit(TimeUnit.MILLISECONDS)
 @State(Scope.Benchmark)
 public class HostBenchmarks {
-    private static final long HUGE = 2L << 20;
     private static final int PAIRS = 200_000;
     private static final int HUGE_PAIRS = 20_000;
     private static final int COPIES = 500_000;

@@ -41,6 +41,8 @@ public final class Attachment {
     /** A listener still owes an answer for this attachment's move. */
     private boolean isMoving;
 
+    private boolean wasSavedStale;
+
     // What the listener was told last of who is attached to nothing.
     private @Nullable Kind toldKind;
 
@@ -116,6 +118,20 @@ public final class Attachment {
 
     void add(EndpointDma access) {
         accesses.add(access);
+        if (wasSavedStale) {
+            access.noteStale();
+        }
+    }
+
+    /** As a saved state tells; for ways to memory that are made later, too. */
+    void noteStale() {
+        wasSavedStale = true;
+        accesses.forEach(EndpointDma::noteStale);
+    }
+
+    /** The device has been reset. */
+    void deviceReset() {
+        wasSavedStale = false;
     }
 
     /** The IOMMU has been reset, and knows nothing of what the device behind this does. */
@@ -125,7 +141,9 @@ public final class Attachment {
 
     /** True if a device behind it runs on since before the IOMMU's reset. Loop thread. */
     boolean isStale() {
-        return accesses.stream().anyMatch(EndpointDma::isStale);
+        return accesses.isEmpty()
+                ? wasSavedStale
+                : accesses.stream().anyMatch(EndpointDma::isStale);
     }
 
     @Nullable DomainListener listener() {
@@ -139,6 +157,11 @@ public final class Attachment {
     /** True if its listener does not know what is left to it while it is attached to nothing. */
     boolean isToBeTold() {
         return listener != null && domain == null && !isMoving && toldKind != kind();
+    }
+
+    /** True if its listener may go by another rule than the one of now. */
+    boolean isUnknown() {
+        return listener != null && (isMoving || isToBeTold());
     }
 
     /**

@@ -140,6 +140,20 @@ public final class Endpoint {
         attachment.noteAttached();
     }
 
+    /** It was {@linkplain #isStale stale} when a state was saved. */
+    public void noteStale() {
+        attachment.noteStale();
+        iommu.tellUnattached();
+    }
+
+    /**
+     * True if a device behind it runs on since before a reset of the IOMMU, by addresses that mean
+     * nothing any more: until its own reset it reaches nothing but what it is attached to.
+     */
+    public boolean isStale() {
+        return attachment.isStale();
+    }
+
     /** The driver asks for its properties: it knows of the endpoint. */
     public void noteProbe() {
         wasProbed = true;

@@ -105,13 +105,21 @@ final class EndpointDma extends RegionDma {
         isStarted = false;
         if (isStale) {
             isStale = false;
+            attachment.deviceReset();
             iommu.tellUnattached();
         }
     }
 
     /** Loop thread. */
     void iommuWasReset() {
-        isStale = isStarted;
+        if (isStarted) {
+            isStale = true;
+        }
+    }
+
+    /** As a saved state tells. Loop thread. */
+    void noteStale() {
+        isStale = true;
     }
 
     /** Any thread. */

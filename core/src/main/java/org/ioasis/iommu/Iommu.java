@@ -40,6 +40,7 @@ public final class Iommu {
     private final List<ListenerRound> rounds = new ArrayList<>();
     private final UnmapWaits unmaps;
     private final List<Quiescence> moves = new ArrayList<>();
+    private final List<Runnable> whenKnown = new ArrayList<>();
     private final Count refusedByLimit = new Count();
     private Runnable settled = () -> {};
     private long mappings;
@@ -119,17 +120,15 @@ public final class Iommu {
 
     /**
      * Says whether unattached endpoints reach memory untranslated. When it returns no access under
-     * the old rule is running; leases of theirs are taken back, as at a {@link #reset}. Not inside
-     * a guarded section.
+     * the old rule is running here; leases of theirs are taken back, as at a {@link #reset}.
+     * Listeners may answer later ({@link #whenKnown}). Not inside a guarded section.
      */
     public void bypass(boolean bypass) {
         assert isOwnThread();
-        if (isBypassing == bypass) {
-            return;
-        }
+        boolean isTaken = isBypassing && !bypass;
         isBypassing = bypass;
         tellUnattached();
-        if (!bypass) {
+        if (isTaken) {
             guards.awaitNow(new UnattachedAccess());
         }
     }
@@ -143,6 +142,26 @@ public final class Iommu {
                 round.finish(_ -> {});
             }
         });
+    }
+
+    /**
+     * Runs {@code task}, perhaps at once, when all listeners have answered what they were told of
+     * resets and of {@code bypass}: then no access under the old rule is left anywhere.
+     */
+    public void whenKnown(Runnable task) {
+        assert isOwnThread();
+        whenKnown.add(task);
+        tellKnown();
+    }
+
+    private void tellKnown() {
+        boolean[] isOpen = {false};
+        forEachAttachment(attachment -> isOpen[0] |= attachment.isUnknown());
+        if (!isOpen[0]) {
+            List<Runnable> now = List.copyOf(whenKnown);
+            whenKnown.clear();
+            now.forEach(Runnable::run);
+        }
     }
 
     private static void tellUnattached(Attachment attachment, ListenerRound round) {
@@ -193,6 +212,7 @@ public final class Iommu {
      * reached.
      */
     public Endpoint plug(int id, EndpointProperties properties) {
+        assert isOwnThread();
         if (endpoints.get(id) != null) {
             throw new IllegalArgumentException("endpoint 0x%x exists already".formatted(id));
         }
@@ -212,6 +232,7 @@ public final class Iommu {
      * not there, or on its way already.
      */
     public void unplug(Endpoint endpoint, Runnable whenGone) {
+        assert isOwnThread();
         if (endpoints.get(endpoint.id()) != endpoint || endpoint.isLeaving()) {
             throw new IllegalStateException(
                     "endpoint 0x%x is not there to be unplugged".formatted(endpoint.id()));
@@ -260,6 +281,7 @@ public final class Iommu {
 
     /** As {@link #dma(Endpoint, GuestMemory, Guard)}, in any of its address spaces. */
     public Dma dma(Attachment attachment, GuestMemory memory, Guard guard) {
+        assert isOwnThread();
         EndpointDma access = new EndpointDma(this, attachment, memory, guard);
         attachment.add(access);
         return access;
@@ -270,6 +292,7 @@ public final class Iommu {
      * it is detached.
      */
     public void listen(Attachment attachment, DomainListener listener) {
+        assert isOwnThread();
         if (attachment.domain() != null || attachment.isBusy()) {
             throw new IllegalStateException(
                     "endpoint 0x%x is attached: a listener must be there before"
@@ -288,6 +311,7 @@ public final class Iommu {
      * @param id what the object model calls it, 32-bit unsigned
      */
     public PagingDomain pagingDomain(int id) {
+        assert isOwnThread();
         PagingDomain domain = new PagingDomain(this, id, stores.get());
         domains.add(domain);
         return domain;
@@ -300,6 +324,7 @@ public final class Iommu {
 
     /** A domain of another kind. */
     public Domain domain(int id, Translation translation) {
+        assert isOwnThread();
         Domain domain = new Domain(this, id, translation);
         domains.add(domain);
         return domain;
@@ -331,10 +356,12 @@ public final class Iommu {
      * batch. Not nested.
      */
     public void beginBatch() {
+        assert isOwnThread();
         unmaps.beginBatch();
     }
 
     public void endBatch() {
+        assert isOwnThread();
         unmaps.endBatch();
     }
 
@@ -465,6 +492,7 @@ public final class Iommu {
 
     /** {@code told} runs each time a request that waited for listeners is over. */
     public void whenSettled(Runnable told) {
+        assert isOwnThread();
         settled = told;
     }
 
@@ -484,16 +512,11 @@ public final class Iommu {
         settled.run();
         tellUnattached(); // who was busy when it changed
         endpoints.forEach(endpoint -> {
-            if (endpoint.isLeaving()) {
-                goOnLeavingUnlessWaited(endpoint);
+            if (endpoint.isLeaving() && endpoint.someInUse() != null) {
+                goOnLeaving(endpoint);
             }
         });
-    }
-
-    private void goOnLeavingUnlessWaited(Endpoint endpoint) {
-        if (endpoint.someInUse() != null) {
-            goOnLeaving(endpoint);
-        }
+        tellKnown();
     }
 
     // Reset

@@ -145,6 +145,9 @@ public abstract class DeviceWork<J extends Job<J>> {
     final void now() {
         assert isDeviceThread();
         assert !isWorking : "a turn within a turn";
+        if (thread == null) {
+            thread = Thread.currentThread();
+        }
         boolean _ = turn.takeOwed(); // it is done now
         takeReturned();
         VirtioDevice running = device;
@@ -510,10 +513,12 @@ public abstract class DeviceWork<J extends Job<J>> {
         }
     }
 
-    private boolean isDeviceThread() {
-        if (thread == null) {
-            thread = Thread.currentThread();
-        }
-        return Thread.currentThread().equals(thread);
+    /**
+     * For assertions: true on the thread of this start's first turn, and on any before it and after
+     * that thread has ended.
+     */
+    final boolean isDeviceThread() {
+        Thread turns = thread;
+        return turns == null || turns.equals(Thread.currentThread()) || !turns.isAlive();
     }
 }

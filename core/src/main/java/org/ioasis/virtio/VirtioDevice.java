@@ -156,6 +156,7 @@ public final class VirtioDevice {
      * starts the device. Bits that are not the driver's are ignored.
      */
     public void writeStatus(int value) {
+        assert work.isDeviceThread();
         if (type.isResetting()) {
             refusedWrites++;
             return;
@@ -228,9 +229,15 @@ public final class VirtioDevice {
 
     /** The machine was reset, or the session ended: a device reset, and the type is as new. */
     public void systemReset() {
+        assert work.isDeviceThread();
         reset();
         type.systemReset();
         dma.deviceReset();
+    }
+
+    /** As {@link DeviceType#whenSettled}. */
+    public void whenSettled(Runnable task) {
+        type.whenSettled(task);
     }
 
     /** From DRIVER_OK until reset or {@link #needsReset}, suspended or not. */
@@ -252,12 +259,14 @@ public final class VirtioDevice {
      * through resets; twice is fine.
      */
     public void suspend() {
+        assert work.isDeviceThread();
         isSuspended = true;
         waitsForMemory(false);
     }
 
     /** The device may touch memory again: everything is looked at. Twice is fine. */
     public void resume() {
+        assert work.isDeviceThread();
         if (!isSuspended) {
             return;
         }
@@ -279,6 +288,7 @@ public final class VirtioDevice {
      * @param reason for the operator; a constant, since guests can cause it as often as they like
      */
     public void needsReset(String reason) {
+        assert work.isDeviceThread();
         if ((status & STATUS_DEVICE_NEEDS_RESET) != 0) {
             return;
         }
@@ -343,6 +353,7 @@ public final class VirtioDevice {
      * of the address space; {@link #queueEnabled} then stays false.
      */
     public void enableQueue(int q) {
+        assert work.isDeviceThread();
         if (!isConfigurable(q) || (status & STATUS_FEATURES_OK) == 0) {
             refusedWrites++;
             return;
@@ -365,6 +376,7 @@ public final class VirtioDevice {
      * memory any more. The driver may configure and enable it again. Refused without RING_RESET.
      */
     public void resetQueue(int q) {
+        assert work.isDeviceThread();
         if (!isStarted() || !queueEnabled(q) || !hasNegotiated(F_RING_RESET)) {
             refusedWrites++;
             return;
@@ -432,6 +444,7 @@ public final class VirtioDevice {
      * enabled: buffers are not touched before DRIVER_OK (2.1.2), and all queues are looked at then.
      */
     public void kick(int q) {
+        assert work.isDeviceThread();
         if (isStarted() && queueEnabled(q)) {
             if (isSuspended) {
                 queues[q].wasKicked = true;
@@ -464,6 +477,7 @@ public final class VirtioDevice {
 
     /** Writes configuration; ignored for what is not there or not of size 1, 2, 4 or 8. */
     public void writeConfig(int offset, int size, long value) {
+        assert work.isDeviceThread();
         if (isConfig(offset, size)) {
             type.writeConfig(offset, size, value);
         } else {
@@ -481,6 +495,7 @@ public final class VirtioDevice {
 
     /** Guest memory, or how the device sees it, has changed: what was absent may be there. */
     public void memoryChanged() {
+        assert work.isDeviceThread();
         if (isRunning()) {
             work.memoryChanged();
         }
@@ -498,6 +513,7 @@ public final class VirtioDevice {
      * @param nowNanos of any clock that does not go back, always the same one
      */
     public void tick(long nowNanos) {
+        assert work.isDeviceThread();
         work.tick();
         if (memoryWait.isOver(nowNanos)) {
             needsReset(ABSENT_TOO_LONG);
@@ -508,6 +524,7 @@ public final class VirtioDevice {
 
     /** What is to be saved of the device beside what its type knows. Counters are not. */
     public DeviceState save() {
+        assert work.isDeviceThread();
         List<DeviceState.Queue> saved = new ArrayList<>();
         for (QueueConfig q : queues) {
             saved.add(q.save());

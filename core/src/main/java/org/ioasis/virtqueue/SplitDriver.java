@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.virtqueue;
 
-import static java.lang.foreign.ValueLayout.JAVA_INT_UNALIGNED;
 import static java.lang.foreign.ValueLayout.JAVA_LONG_UNALIGNED;
 import static java.lang.foreign.ValueLayout.JAVA_SHORT;
 import static java.lang.foreign.ValueLayout.JAVA_SHORT_UNALIGNED;
@@ -17,7 +16,6 @@ import static org.ioasis.spec.SplitRing.DESC_NEXT;
 import static org.ioasis.spec.SplitRing.DESC_SIZE;
 import static org.ioasis.spec.SplitRing.QUEUE_SIZE_MAX;
 import static org.ioasis.spec.SplitRing.USED_ELEM_ID;
-import static org.ioasis.spec.SplitRing.USED_ELEM_LEN;
 import static org.ioasis.spec.SplitRing.USED_ELEM_SIZE;
 import static org.ioasis.spec.SplitRing.USED_FLAGS;
 import static org.ioasis.spec.SplitRing.USED_IDX;
@@ -55,8 +53,12 @@ public final class SplitDriver {
 
     private static final VarHandle U16 = JAVA_SHORT.withOrder(LITTLE_ENDIAN).varHandle();
     private static final ValueLayout.OfShort LE16 = JAVA_SHORT_UNALIGNED.withOrder(LITTLE_ENDIAN);
-    private static final ValueLayout.OfInt LE32 = JAVA_INT_UNALIGNED.withOrder(LITTLE_ENDIAN);
     private static final ValueLayout.OfLong LE64 = JAVA_LONG_UNALIGNED.withOrder(LITTLE_ENDIAN);
+
+    // In the eight bytes that begin with a descriptor's length.
+    private static final long LOW = 0xffff_ffffL;
+    private static final int FLAGS_SHIFT = Byte.SIZE * (DESC_FLAGS - DESC_LEN);
+    private static final int NEXT_SHIFT = Byte.SIZE * (DESC_NEXT - DESC_LEN);
 
     private final MemorySegment memory;
     private final long base;
@@ -82,19 +84,20 @@ public final class SplitDriver {
     private int takenIdx;
     private long written;
 
-    // The chain that is being built: its first and its last descriptor, and of the last one where
-    // it stands and what it says.
+    // The chain that is being built. Its last descriptor is written when it is known whether one
+    // follows: memory that a device reads soon is better written once.
     private int head;
     private int count;
-    private MemorySegment lastIn;
-    private long lastAt;
+    private int last;
+    private long lastAddress;
+    private long lastLength;
     private int lastFlags;
 
-    /** The table into which it goes on, and the descriptor that refers to the table. */
+    /** The table into which it goes on. */
     private @Nullable MemorySegment table;
 
     private int tableCount;
-    private long tableReference;
+    private long tableAddress;
 
     /**
      * An empty queue. Its memory is overwritten with zeros.
@@ -120,7 +123,6 @@ public final class SplitDriver {
             following[i] = i + 1;
         }
         free = size;
-        lastIn = this.memory;
         this.memory.fill((byte) 0);
     }
 
@@ -170,7 +172,9 @@ public final class SplitDriver {
 
     /** Begins a chain and returns its name, {@code 0..size-1}. There must be room for it. */
     public int begin() {
-        requireRoom();
+        if (free == 0) {
+            throw noRoom();
+        }
         count = 0;
         table = null;
         head = firstFree;
@@ -194,64 +198,72 @@ public final class SplitDriver {
      * @param address where the device sees them
      */
     public void intoTable(MemorySegment entries, long address) {
-        appendHere(address, 0, VIRTQ_DESC_F_INDIRECT);
-        tableReference = lastAt;
+        extend();
         table = entries;
         tableCount = 0;
+        tableAddress = address;
     }
 
     private void append(long address, long length, int flags) {
         MemorySegment entries = table;
         if (entries == null) {
-            appendHere(address, length, flags);
-            return;
+            extend();
+        } else {
+            if (tableCount > 0) {
+                write(entries, tableCount - 1, VIRTQ_DESC_F_NEXT, tableCount);
+            }
+            tableCount++;
         }
-        if (tableCount > 0) {
-            link(tableCount);
-        }
-        write(entries, (long) DESC_SIZE * tableCount, address, length, flags);
-        tableCount++;
-        memory.set(LE32, tableReference + DESC_LEN, DESC_SIZE * tableCount);
+        lastAddress = address;
+        lastLength = length;
+        lastFlags = flags;
     }
 
-    private void appendHere(long address, long length, int flags) {
-        requireRoom();
+    /** The chain takes one more descriptor of the queue. */
+    private void extend() {
+        if (free == 0) {
+            throw noRoom();
+        }
         int id = firstFree;
         firstFree = following[id];
         free--;
         if (count > 0) {
-            link(id);
+            write(memory, last, VIRTQ_DESC_F_NEXT, id);
         }
-        write(memory, (long) DESC_SIZE * id, address, length, flags);
         count++;
+        last = id;
     }
 
-    private void requireRoom() {
-        if (free == 0) {
-            throw new IllegalStateException("no free descriptor");
-        }
+    private static IllegalStateException noRoom() {
+        return new IllegalStateException("no free descriptor");
     }
 
-    /** The descriptor that was written last is followed by this one. */
-    private void link(int id) {
-        lastIn.set(LE16, lastAt + DESC_FLAGS, (short) (lastFlags | VIRTQ_DESC_F_NEXT));
-        lastIn.set(LE16, lastAt + DESC_NEXT, (short) id);
+    /** Writes the last buffer's descriptor, with {@code NEXT} and the next one if there is one. */
+    private void write(MemorySegment entries, int index, int isLinked, int next) {
+        write(entries, index, lastAddress, lastLength, lastFlags | isLinked, next);
     }
 
-    private void write(MemorySegment to, long at, long address, long length, int flags) {
-        to.set(LE64, at + DESC_ADDR, address);
-        to.set(LE32, at + DESC_LEN, (int) length);
-        to.set(LE16, at + DESC_FLAGS, (short) flags);
-        to.set(LE16, at + DESC_NEXT, (short) 0);
-        lastIn = to;
-        lastAt = at;
-        lastFlags = flags;
+    private static void write(
+            MemorySegment entries, int index, long address, long length, int flags, int next) {
+        long at = (long) DESC_SIZE * index;
+        entries.set(LE64, at + DESC_ADDR, address);
+        // Length, flags and next in one.
+        long rest = (length & LOW) | ((long) flags << FLAGS_SHIFT) | ((long) next << NEXT_SHIFT);
+        entries.set(LE64, at + DESC_LEN, rest);
     }
 
     /** The chain is complete: it is the next one that {@link #expose} shows. */
     public void offer() {
-        if (count == 0) {
+        MemorySegment entries = table;
+        if (count == 0 || (entries != null && tableCount == 0)) {
             throw new IllegalStateException("no buffer");
+        }
+        if (entries == null) {
+            write(memory, last, 0, 0);
+        } else {
+            write(entries, tableCount - 1, 0, 0);
+            long bytes = SplitRing.descBytes(tableCount);
+            write(memory, last, tableAddress, bytes, VIRTQ_DESC_F_INDIRECT, 0);
         }
         descriptors[head] = count;
         count = 0;
@@ -292,21 +304,27 @@ public final class SplitDriver {
     }
 
     /**
-     * Takes the next chain that came back; its descriptors are free again.
+     * Takes the next chain that came back; its descriptors are free again. Not while a chain is
+     * built.
      *
      * @return its name, or {@link #NONE}
      * @throws IllegalStateException if the device gives back a chain that it does not have
      */
     public int take() {
+        if (count != 0) {
+            throw new IllegalStateException("a chain is being built");
+        }
         if (usedCount() == 0) {
             return NONE;
         }
         long element = used + USED_RING + (long) USED_ELEM_SIZE * slot(takenIdx);
-        int id = memory.get(LE32, element + USED_ELEM_ID);
+        // Name and length in one.
+        long idAndLength = memory.get(LE64, element + USED_ELEM_ID);
+        int id = (int) idAndLength;
         if (id < 0 || id >= size || descriptors[id] == 0) {
             throw new IllegalStateException("chain %d came back but was not out".formatted(id));
         }
-        written = Integer.toUnsignedLong(memory.get(LE32, element + USED_ELEM_LEN));
+        written = idAndLength >>> Integer.SIZE;
         takenIdx = RingIndex.after(takenIdx);
         release(id);
         return id;
@@ -318,11 +336,11 @@ public final class SplitDriver {
     }
 
     private void release(int id) {
-        int last = id;
+        int end = id;
         for (int left = descriptors[id]; left > 1; left--) {
-            last = following[last];
+            end = following[end];
         }
-        following[last] = firstFree;
+        following[end] = firstFree;
         firstFree = id;
         free += descriptors[id];
         descriptors[id] = 0;

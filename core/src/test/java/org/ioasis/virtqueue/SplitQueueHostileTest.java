@@ -11,6 +11,7 @@ import java.lang.foreign.MemorySegment;
 import java.util.List;
 import org.ioasis.memory.Access;
 import org.ioasis.memory.Outcome;
+import org.ioasis.virtqueue.DeviceQueue.State;
 import org.ioasis.virtqueue.MockDriver.Buffer;
 import org.ioasis.virtqueue.MockDriver.Layout;
 import org.junit.jupiter.api.Test;
@@ -104,6 +105,43 @@ class SplitQueueHostileTest {
         driver.availIdx(1);
         assertThat(pop()).isEqualTo(Pop.BROKEN);
         assertThat(queue.brokenReason()).isEqualTo(BrokenReason.AVAIL_BACKWARDS);
+    }
+
+    @Test
+    void availIndexFurtherFromASavedIndexThanTheQueueIsLongIsBroken() {
+        driver.desc(0, DATA, 1, 0, 0);
+        for (int wrong : new int[] {65530 + SIZE + 1 - 65536, 65529, 0x7ffa}) {
+            start(true);
+            queue.restore(SplitState.at(65530));
+            driver.availIdx(wrong);
+            expectBrokenRing(BrokenReason.AVAIL_TOO_FAR);
+        }
+        start(true);
+        queue.restore(SplitState.at(65530));
+        driver.availIdx(65530 + SIZE - 65536);
+        for (int i = 0; i < SIZE; i++) {
+            assertThat(pop()).isEqualTo(Pop.GOT);
+        }
+        assertThat(pop()).isEqualTo(Pop.EMPTY);
+    }
+
+    @Test
+    void aSavedIndexFurtherAheadThanTheQueueIsLongIsRefusedAndChangesNothing() {
+        driver.desc(0, DATA, 1, 0, 0);
+        driver.availIdx(1);
+        // Taken so many more chains than given back.
+        for (int ahead : new int[] {SIZE + 1, 0x8000, 0xffff}) {
+            int popped = (65530 + ahead) & 0xffff;
+            SplitState hostile =
+                    new SplitState(State.RUNNING, "", popped, 65530, 65530, false, List.of());
+            assertThatThrownBy(() -> queue.restore(hostile))
+                    .isInstanceOf(IllegalArgumentException.class);
+        }
+        assertThat(queue.inFlight()).isZero();
+        assertThat(pop()).as("from index 0, where it was").isEqualTo(Pop.GOT);
+        int full = 65530 + SIZE - 65536;
+        queue.restore(new SplitState(State.RUNNING, "", full, 65530, 65530, false, List.of()));
+        assertThat(queue.inFlight()).as("as many as there are entries").isEqualTo(SIZE);
     }
 
     @Test

@@ -331,6 +331,53 @@ class SplitQueueTest {
     }
 
     @Test
+    void aQueueThatStartsAtASavedIndexGoesOnAcrossTheWrap() {
+        for (boolean eventIdx : new boolean[] {false, true}) {
+            MockDriver driver = start(eventIdx);
+            roundTrips(driver, 65530);
+            RingState saved = queue.save();
+            assertThat(saved).isEqualTo(SplitState.at(65530));
+            queue.stop();
+
+            DeviceQueue next = RingFormat.SPLIT.newQueue(dma, SIZE);
+            next.start(
+                    SIZE,
+                    driver.descAddress(),
+                    driver.availAddress(),
+                    driver.usedAddress(),
+                    true,
+                    eventIdx);
+            next.restore(saved);
+
+            assertThat(next.isRunning()).isTrue();
+            assertThat(next.inFlight()).isZero();
+            int[] heads = new int[SIZE];
+            for (int i = 0; i < SIZE; i++) {
+                heads[i] = driver.add(Layout.INDIRECT, one());
+            }
+            driver.wantInterrupt(true);
+            driver.expose();
+            dma.enter();
+            for (int i = 0; i < SIZE; i++) {
+                assertThat(next.pop(chain)).isEqualTo(Pop.GOT);
+                assertThat(chain.head()).isEqualTo(heads[i]);
+                next.push(chain, i);
+            }
+            assertThat(next.pop(chain)).isEqualTo(Pop.EMPTY);
+            assertThat(next.publish()).isEqualTo(Outcome.OK);
+            assertThat(next.shouldInterrupt()).isTrue();
+            assertThat(next.resumeKicks()).isEqualTo(Pop.EMPTY);
+            dma.leave();
+            for (int i = 0; i < SIZE; i++) {
+                assertThat(driver.poll()).isEqualTo(new Used(heads[i], i));
+            }
+            assertThat(driver.usedIdx()).isEqualTo(2);
+            driver.add(Layout.DIRECT, one());
+            assertThat(driver.expose()).as("a kick is wanted for the next one").isTrue();
+        }
+    }
+
+    @Test
     void aQueueOfOneEntryWorks() {
         MockDriver driver = new MockDriver(dma.memory(BASE, 0x1000), BASE, 1, false);
         queue.start(

@@ -221,9 +221,7 @@ public final class Access extends IommufdObject {
                                 iova + length - 1,
                                 (area, from, to) -> {
                                     area.pages.unhold(
-                                            area.pageOf(from),
-                                            area.pageOf(to),
-                                            context().unused());
+                                            area.pageOf(from), area.pageOf(to), context().unused());
                                     area.accesses--;
                                     if (isInternal) {
                                         area.locks--;

@@ -48,6 +48,12 @@ public interface Caller {
      */
     @Nullable MemorySegment window(OpenFile file, long offset, long length);
 
+    /**
+     * Whether some process still maps of one of our files what {@link OpenFile#map} allowed:
+     * nothing is said when a mapping ends.
+     */
+    boolean hasMapped(OpenFile file, long offset, long length);
+
     /** CAP_IPC_LOCK: pages that are held are charged to nobody. */
     boolean mayLock();
 

@@ -69,7 +69,9 @@ final class IntervalTree<T> {
     private long loneLast;
     private @Nullable T lone;
 
-    /** What a search for a gap has found, and how far it has come. Its owner's lock is the tree's. */
+    /**
+     * What a search for a gap has found, and how far it has come. Its owner's lock is the tree's.
+     */
     static final class Gap {
         private long first;
         private long last;

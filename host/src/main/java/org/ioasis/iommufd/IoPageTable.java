@@ -377,13 +377,22 @@ final class IoPageTable {
     }
 
     private void check(long first, long last) throws IommufdException {
+        long mapped = contiguousLast(first, last);
+        if (mapped != last) {
+            throw new IommufdException(
+                    Errno.ENOENT, "IOVA 0x%x is not mapped".formatted(mapped + 1));
+        }
+    }
+
+    /** The last IOVA of a range up to which all is mapped; {@code first - 1}: nothing is. */
+    long contiguousLast(long first, long last) {
         for (long at = first; ; ) {
             int node = areas.overlapping(at, at);
             if (node == IntervalTree.NONE) {
-                throw new IommufdException(Errno.ENOENT, "IOVA 0x%x is not mapped".formatted(at));
+                return at - 1;
             }
             if (Long.compareUnsigned(areas.last(node), last) >= 0) {
-                return;
+                return last;
             }
             at = areas.last(node) + 1;
         }

@@ -116,7 +116,7 @@ final class Ioctls {
     }
 
     private void destroy(UserCommand command) throws IommufdException {
-        context.destroy(command.getInt(DESTROY_ID));
+        context.destroy(command.getInt(DESTROY_ID), command.caller());
     }
 
     // Address spaces
@@ -445,10 +445,12 @@ final class Ioctls {
         long iova = command.getLong(GET_DIRTY_IOVA);
         long length = command.getLong(GET_DIRTY_LENGTH);
         long pageSize = command.getLong(GET_DIRTY_PAGE_SIZE);
-        context.checkDirty(hwpt, iova, length, pageSize);
+        long last = context.checkDirty(hwpt, iova, length, pageSize);
+        if (last == iova - 1) {
+            return;
+        }
         long window = pageSize * BITMAP_WINDOW;
         boolean wraps = Long.divideUnsigned(window, BITMAP_WINDOW) != pageSize;
-        long last = iova + length - 1;
         for (long at = iova; ; ) {
             long end = at + window - 1;
             if (wraps || Long.compareUnsigned(end, at) < 0 || Long.compareUnsigned(end, last) > 0) {

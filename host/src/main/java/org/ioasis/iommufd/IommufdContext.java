@@ -29,6 +29,12 @@ public final class IommufdContext implements OpenFile {
             this.owner = owner;
             this.length = length;
         }
+
+        void forgetMappings() {
+            for (; mappings > 0; mappings--) {
+                owner.removeUser();
+            }
+        }
     }
 
     private final IommufdNode node;
@@ -187,8 +193,16 @@ public final class IommufdContext implements OpenFile {
      * @throws IommufdException ENOENT; EBUSY: others need it
      */
     public void destroy(int id) throws IommufdException {
+        destroy(id, null);
+    }
+
+    /** The same for a program, which may have unmapped windows of the object. */
+    void destroy(int id, @Nullable Caller caller) throws IommufdException {
         synchronized (this) {
             IommufdObject object = find(id);
+            if (caller != null && object.users() != 1) {
+                forgetMappings(object, caller);
+            }
             if (object.users() != 1) {
                 throw new IommufdException(
                         Errno.EBUSY,
@@ -314,8 +328,12 @@ public final class IommufdContext implements OpenFile {
         }
     }
 
-    /** Refuses to read what was written in a range, or nothing. */
-    void checkDirty(PagingHwpt hwpt, long iova, long length, long pageSize)
+    /**
+     * Refuses to read what was written in a range, or nothing.
+     *
+     * @return the last IOVA that is read, or {@code iova - 1}: none
+     */
+    long checkDirty(PagingHwpt hwpt, long iova, long length, long pageSize)
             throws IommufdException {
         long last = iova + length - 1;
         if (length == 0) {
@@ -336,8 +354,13 @@ public final class IommufdContext implements OpenFile {
             throw new IommufdException(
                     Errno.EINVAL, "the page table does not tell what is written");
         }
-        // A kernel drops this refusal and answers with the bits of nothing.
-        hwpt.ioas().space().contiguous(iova, last, (_, _, _) -> {});
+        long mapped = hwpt.ioas().space().contiguousLast(iova, last);
+        if (mapped != last && !node.hasKernelQuirks()) {
+            throw new IommufdException(
+                    Errno.EINVAL, "IOVA 0x%x is not mapped".formatted(mapped + 1));
+        }
+        // Q3: Linux stops at the hole, and does not say so.
+        return mapped;
     }
 
     // Devices
@@ -396,6 +419,18 @@ public final class IommufdContext implements OpenFile {
         }
     }
 
+    /** Mappings of an object's windows that are there no more are no users any more. */
+    private void forgetMappings(IommufdObject owner, Caller caller) {
+        windows.forEach(node -> {
+            Opened window = windows.value(node);
+            if (window.owner == owner
+                    && window.mappings > 0
+                    && !caller.hasMapped(this, windows.first(node), window.length)) {
+                window.forgetMappings();
+            }
+        });
+    }
+
     @Override
     public long map(long offset, long length, int protection, int flags) {
         synchronized (this) {
@@ -419,18 +454,6 @@ public final class IommufdContext implements OpenFile {
         }
     }
 
-    @Override
-    public void unmapped(long offset) {
-        synchronized (this) {
-            int node = windows.overlapping(offset, offset);
-            if (node != IntervalTree.NONE && windows.value(node).mappings > 0) {
-                Opened window = windows.value(node);
-                window.mappings--;
-                window.owner.removeUser();
-            }
-        }
-    }
-
     /** A file of one of its objects is open, or a driver has not let go of it. */
     void addReference() {
         references++;
@@ -450,12 +473,7 @@ public final class IommufdContext implements OpenFile {
             }
             isReleased = true;
             // Mappings have kept the file open: there are none.
-            windows.forEach(node -> {
-                Opened window = windows.value(node);
-                for (; window.mappings > 0; window.mappings--) {
-                    window.owner.removeUser();
-                }
-            });
+            windows.forEach(node -> windows.value(node).forgetMappings());
             removeReference();
         }
     }

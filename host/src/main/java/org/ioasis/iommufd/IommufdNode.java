@@ -13,26 +13,59 @@ public final class IommufdNode {
     private final TableBudget tables;
     private final AtomicInteger contexts = new AtomicInteger();
     private final @Nullable TestCommands commands;
+    private final boolean hasKernelQuirks;
     private volatile int temporaryMemory = PageBatch.DEFAULT_LIMIT;
 
     /** A node whose devices come from embedders only. */
     public IommufdNode() {
-        this(null);
+        this(builder());
     }
 
-    /**
-     * @param commands what its ioctl of tests does; null: it has none
-     */
-    public IommufdNode(@Nullable TestCommands commands) {
-        this(commands, TableBudget.LIMIT);
+    /** A node with an ioctl of tests. */
+    public IommufdNode(TestCommands commands) {
+        this(builder().commands(commands));
     }
 
-    /**
-     * @param tableLimit most bytes of page tables of all contexts together
-     */
-    public IommufdNode(@Nullable TestCommands commands, long tableLimit) {
-        this.commands = commands;
-        tables = new TableBudget(tableLimit);
+    private IommufdNode(Builder options) {
+        commands = options.commands;
+        tables = new TableBudget(options.tableLimit);
+        hasKernelQuirks = options.hasKernelQuirks;
+    }
+
+    /** Options one by one, beginning with the usual ones. */
+    public static Builder builder() {
+        return new Builder();
+    }
+
+    /** How a node is. One thread. */
+    public static final class Builder {
+        private @Nullable TestCommands commands;
+        private long tableLimit = TableBudget.LIMIT;
+        private boolean hasKernelQuirks;
+
+        private Builder() {}
+
+        /** What its ioctl of tests does; it has none otherwise. */
+        public Builder commands(TestCommands value) {
+            commands = value;
+            return this;
+        }
+
+        /** Most bytes of page tables of all contexts together. */
+        public Builder tableLimit(long value) {
+            tableLimit = value;
+            return this;
+        }
+
+        /** Whether it answers as Linux does also where that is a mistake. */
+        public Builder kernelQuirks(boolean value) {
+            hasKernelQuirks = value;
+            return this;
+        }
+
+        public IommufdNode build() {
+            return new IommufdNode(this);
+        }
     }
 
     /** Opens it. */
@@ -62,6 +95,11 @@ public final class IommufdNode {
 
     @Nullable TestCommands commands() {
         return commands;
+    }
+
+    /** Whether it answers as Linux does also where that is a mistake. */
+    boolean hasKernelQuirks() {
+        return hasKernelQuirks;
     }
 
     /** Contexts that are open. */

@@ -44,11 +44,6 @@ public interface OpenFile {
         return -Errno.ENODEV.number();
     }
 
-    /**
-     * A mapping that {@link #map} allowed is gone; who cannot tell calls {@link #release} alone.
-     */
-    default void unmapped(long offset) {}
-
     /** What poll(2) says of reading. May change with any call on any file of its context. */
     default boolean isReadable() {
         return false;

@@ -44,10 +44,15 @@ public final class PageRequests {
      */
     public void report(int flags, int pasid, int group, int permissions, long address) {
         synchronized (device.context()) {
-            int known = flags & (PGFAULT_FLAGS_PASID_VALID | PGFAULT_FLAGS_LAST_PAGE);
-            int of = (known & PGFAULT_FLAGS_PASID_VALID) != 0 ? pasid : NO_PASID;
-            Request request = new Request(known, of, group, permissions, address);
-            if ((known & PGFAULT_FLAGS_LAST_PAGE) == 0) {
+            boolean hasQuirks = device.context().node().hasKernelQuirks();
+            // Q14: Linux shows flags that are between its drivers and itself.
+            int shown =
+                    hasQuirks
+                            ? flags
+                            : flags & (PGFAULT_FLAGS_PASID_VALID | PGFAULT_FLAGS_LAST_PAGE);
+            int of = (flags & PGFAULT_FLAGS_PASID_VALID) != 0 ? pasid : NO_PASID;
+            Request request = new Request(shown, of, group, permissions, address);
+            if ((flags & PGFAULT_FLAGS_LAST_PAGE) == 0) {
                 if (waiting.size() == WAITING_MAX) {
                     dropped++;
                 } else {
@@ -57,8 +62,8 @@ public final class PageRequests {
             }
             List<Request> all = new ArrayList<>();
             for (Request earlier : List.copyOf(waiting)) {
-                // Two PASIDs may use the same group number at the same time.
-                if (earlier.group == group && earlier.pasid == of) {
+                // Q8: two PASIDs may use the same group number at the same time.
+                if (earlier.group == group && (hasQuirks || earlier.pasid == of)) {
                     all.add(earlier);
                     waiting.remove(earlier);
                 }

@@ -2,6 +2,7 @@
 package org.ioasis.iommufd;
 
 import static java.lang.foreign.ValueLayout.JAVA_INT;
+import static java.lang.foreign.ValueLayout.JAVA_LONG;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.ioasis.iommufd.MockHost.APERTURE;
 import static org.ioasis.iommufd.MockHost.PAGE;
@@ -221,6 +222,46 @@ class DevicesTest {
         assertThat(host.destroy(second)).isZero();
         assertThat(host.destroy(first)).isZero();
         assertThat(host.unmap(ioas, APERTURE, PAGE)).isEqualTo(PAGE);
+    }
+
+    @Test
+    void aWindowThatIsMappedKeepsItsOwnerUntilItIsUnmapped() {
+        MockHost.Bound bound = host.mockDomain(ioas);
+        int parent = host.hwpt(bound.device(), ioas, Iommufd.HWPT_ALLOC_NEST_PARENT);
+        long data = host.program.mmap(PAGE);
+        MemorySegment bytes = host.program.memoryAt(data).bytes();
+        ProgramStub.Struct struct =
+                host.program
+                        .struct(Iommufd.VIOMMU_ALLOC_SIZE)
+                        .with(Iommufd.VIOMMU_ALLOC_TYPE, IommufdTest.VIOMMU_TYPE_SELFTEST)
+                        .with(Iommufd.VIOMMU_ALLOC_DEV_ID, bound.device())
+                        .with(Iommufd.VIOMMU_ALLOC_HWPT_ID, parent)
+                        .with(Iommufd.VIOMMU_ALLOC_DATA_LEN, IommufdTest.VIOMMU_SIZE)
+                        .with(Iommufd.VIOMMU_ALLOC_DATA_UPTR, data);
+        assertThat(struct.call(host.file, Iommufd.CMD_VIOMMU_ALLOC)).isZero();
+        int viommu = struct.getInt(Iommufd.VIOMMU_ALLOC_OUT_VIOMMU_ID);
+        long offset = bytes.get(JAVA_LONG, IommufdTest.VIOMMU_OUT_MMAP_OFFSET);
+        long length = bytes.get(JAVA_LONG, IommufdTest.VIOMMU_OUT_MMAP_LENGTH);
+        assertThat(offset).as("the first page is nobody's").isGreaterThanOrEqualTo(PAGE);
+        int readWrite = 3;
+        int shared = 1;
+        int isPrivate = 2;
+        int execute = 4;
+        assertThat(host.file.map(offset + PAGE, length, readWrite, shared))
+                .isEqualTo(error(Errno.ENXIO));
+        assertThat(host.file.map(offset, length - PAGE, readWrite, shared))
+                .isEqualTo(error(Errno.ENXIO));
+        assertThat(host.file.map(offset, length, readWrite, isPrivate))
+                .isEqualTo(error(Errno.EINVAL));
+        assertThat(host.file.map(offset, length, readWrite | execute, shared))
+                .isEqualTo(error(Errno.EPERM));
+        assertThat(host.file.map(offset, length, readWrite, shared)).isZero();
+        assertThat(host.file.map(offset, length, readWrite, shared)).isZero();
+        host.program.mapped.add(offset);
+        assertThat(host.destroy(viommu)).isEqualTo(error(Errno.EBUSY));
+        host.program.mapped.clear();
+        assertThat(host.destroy(viommu)).isZero();
+        assertThat(host.file.map(offset, length, readWrite, shared)).isEqualTo(error(Errno.ENXIO));
     }
 
     @Test

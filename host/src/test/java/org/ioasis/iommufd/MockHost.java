@@ -22,7 +22,7 @@ final class MockHost {
     final OpenFile file;
 
     MockHost() {
-        this(new IommufdNode(new MockDriver()));
+        this(IommufdNode.builder().commands(new MockDriver()).build());
     }
 
     MockHost(IommufdNode node) {

@@ -7,8 +7,10 @@ import static java.lang.foreign.ValueLayout.JAVA_LONG;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeMap;
 import java.util.concurrent.atomic.AtomicLong;
 import org.jspecify.annotations.Nullable;
@@ -330,6 +332,14 @@ final class ProgramStub implements Caller, ProgramMemory {
     }
 
     private final Map<Long, MemorySegment> windows = new HashMap<>();
+
+    /** Windows that some process maps. */
+    final Set<Long> mapped = new HashSet<>();
+
+    @Override
+    public boolean hasMapped(OpenFile file, long offset, long length) {
+        return mapped.contains(offset);
+    }
 
     @Override
     public boolean mayLock() {

@@ -117,7 +117,12 @@ class TableDomainTest {
     @Test
     void atTheLimitOfTableMemoryATableIsRefusedAndAMappingChangesNothing() {
         // What one table with its first mapping takes, and not a byte more.
-        MockHost host = new MockHost(new IommufdNode(new MockDriver(), 1 << 14));
+        MockHost host =
+                new MockHost(
+                        IommufdNode.builder()
+                                .commands(new MockDriver())
+                                .tableLimit(1 << 14)
+                                .build());
         int ioas = host.ioas();
         MockHost.Bound bound = host.mockDomain(ioas);
         assertThat(host.node.tables().held()).isEqualTo(1 << 14);

@@ -101,12 +101,7 @@ final class AddressSpaces implements AutoCloseable {
     /** The pages behind a descriptor, which becomes ours. */
     SharedPages shared(Fd descriptor) throws ErrnoException {
         files.look(descriptor);
-        // As /proc/PID/maps writes a device: the kernel's own numbers, in hexadecimal.
-        SharedPages pages =
-                shared(
-                        new MappedRange.FileKey(
-                                "%02x:%02x".formatted(files.device() >>> 32, (int) files.device()),
-                                files.inode()));
+        SharedPages pages = shared(MappedRange.FileKey.of(files.device(), files.inode()));
         pages.reachBy(descriptor);
         return pages;
     }

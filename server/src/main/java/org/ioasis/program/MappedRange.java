@@ -3,7 +3,9 @@ package org.ioasis.program;
 
 import java.io.BufferedReader;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import org.jspecify.annotations.Nullable;
@@ -27,14 +29,16 @@ record MappedRange(
         String path) {
 
     /** Identity of a file that is mapped, whatever its name. */
-    record FileKey(String device, long inode) {}
+    record FileKey(String device, long inode) {
+        /** As {@code /proc/PID/maps} writes it: the kernel's own numbers, in hexadecimal. */
+        static FileKey of(long device, long inode) {
+            return new FileKey("%02x:%02x".formatted(device >>> 32, (int) device), inode);
+        }
+    }
 
     /** The range with an address; null if nothing is mapped there or the process is gone. */
     static @Nullable MappedRange at(int process, long address) {
-        // Names of files may be no text in any encoding.
-        try (BufferedReader lines =
-                Files.newBufferedReader(
-                        Path.of("/proc/" + process + "/maps"), StandardCharsets.ISO_8859_1)) {
+        try (BufferedReader lines = open(process)) {
             for (String line = lines.readLine(); line != null; line = lines.readLine()) {
                 int dash = line.indexOf('-');
                 int space = line.indexOf(' ');
@@ -50,6 +54,67 @@ record MappedRange(
             // The process is gone, or we may not look.
         }
         return null;
+    }
+
+    /**
+     * Whether some other process than ours maps bytes of a file; of those whose mappings we may
+     * see.
+     */
+    static boolean isMapped(FileKey file, long offset, long length) {
+        long ours = ProcessHandle.current().pid();
+        try (DirectoryStream<Path> all =
+                Files.newDirectoryStream(
+                        Path.of("/proc"), entry -> isNumber(entry.getFileName().toString()))) {
+            for (Path entry : all) {
+                int process = Integer.parseInt(entry.getFileName().toString());
+                if (process != ours && maps(process, file, offset, length)) {
+                    return true;
+                }
+            }
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+        return false;
+    }
+
+    private static boolean isNumber(String name) {
+        return name.chars().allMatch(c -> c >= '0' && c <= '9');
+    }
+
+    private static boolean maps(int process, FileKey file, long offset, long length) {
+        String inode = " " + file.inode() + " ";
+        try (BufferedReader lines = open(process)) {
+            for (String line = lines.readLine(); line != null; line = lines.readLine()) {
+                if (line.contains(inode)) {
+                    MappedRange range = parse(line);
+                    long end = range.offset + (range.last - range.first);
+                    if (range.key().equals(file)
+                            && range.offset < offset + length
+                            && end >= offset) {
+                        return true;
+                    }
+                }
+            }
+        } catch (IOException e) {
+            // The process is gone, or we may not look.
+        }
+        return false;
+    }
+
+    // Names of files may be no text in any encoding.
+    private static BufferedReader open(int process) throws IOException {
+        return Files.newBufferedReader(
+                Path.of("/proc/" + process + "/maps"), StandardCharsets.ISO_8859_1);
+    }
+
+    private static MappedRange parse(String line) {
+        int dash = line.indexOf('-');
+        int space = line.indexOf(' ');
+        return parse(
+                line,
+                Long.parseUnsignedLong(line, 0, dash, 16),
+                Long.parseUnsignedLong(line, dash + 1, space, 16) - 1,
+                space + 1);
     }
 
     private static MappedRange parse(String line, long first, long last, int at) {

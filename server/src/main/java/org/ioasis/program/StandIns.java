@@ -51,7 +51,7 @@ final class StandIns implements AutoCloseable {
         private final Fd kept;
         private final Key key;
         private final int watch;
-        private final List<Mapping> windows = new ArrayList<>();
+        private final Map<Long, Mapping> windows = new HashMap<>();
         private boolean isShownReadable;
 
         private StandIn(OpenFile file, Fd kept, Key key, int watch) {
@@ -179,13 +179,29 @@ final class StandIns implements AutoCloseable {
         if (found == null) {
             return null;
         }
+        Mapping known = found.windows.get(offset);
+        if (known != null && known.segment().byteSize() == length) {
+            // A window that was there before, at the same place.
+            return known.segment().fill((byte) 0);
+        }
         try {
             Mapping mapped = Mapping.map(found.kept, offset, length, true);
-            found.windows.add(mapped);
-            return mapped.segment();
+            found.windows.put(offset, mapped);
+            if (known != null) {
+                known.close();
+            }
+            return mapped.segment().fill((byte) 0);
         } catch (ErrnoException e) {
             return null;
         }
+    }
+
+    /** Whether a program still maps some of a range of one of our devices. */
+    boolean isMapped(OpenFile file, long offset, long length) {
+        StandIn found = byOpenFile.get(file);
+        return found != null
+                && MappedRange.isMapped(
+                        MappedRange.FileKey.of(found.key.device, found.key.inode), offset, length);
     }
 
     /** The lowest number of the range that a task does not use; -EMFILE. */
@@ -248,6 +264,6 @@ final class StandIns implements AutoCloseable {
             System.err.println("ioasis: last close of " + standIn.file.name());
             e.printStackTrace();
         }
-        standIn.windows.forEach(Mapping::close);
+        standIn.windows.values().forEach(Mapping::close);
     }
 }

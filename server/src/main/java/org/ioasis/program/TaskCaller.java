@@ -152,6 +152,11 @@ final class TaskCaller implements Caller {
     }
 
     @Override
+    public boolean hasMapped(OpenFile file, long offset, long length) {
+        return standIns.isMapped(file, offset, length);
+    }
+
+    @Override
     public boolean mayLock() {
         return Capabilities.has(thread(), Capabilities.CAP_IPC_LOCK);
     }

@@ -92,10 +92,7 @@ class HostileProgramTest {
     void wrongPointersAreEfaultInEveryCallAndLeaveNoObject() throws Exception {
         assertThat(run("pointers"))
                 .containsExactly(
-                        "not refused: 0",
-                        "read-only: 1",
-                        "ids lost: 0",
-                        "memory that is none: 6");
+                        "not refused: 0", "read-only: 1", "ids lost: 0", "memory that is none: 6");
     }
 
     @Test

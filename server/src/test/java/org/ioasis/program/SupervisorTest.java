@@ -66,6 +66,20 @@ class SupervisorTest {
                         "mmap good: 0");
     }
 
+    /** The last line: more windows, one after the other, than a process may have mappings. */
+    @Test
+    void aWindowIsMappedAsLongAsAnyProcessMapsItAndFreshEachTime() throws Exception {
+        assertThat(run("windows"))
+                .containsExactly(
+                        "before: 0",
+                        "a fresh window: 0",
+                        "shows: 7",
+                        "mapped: 1",
+                        "in the child: 1",
+                        "nowhere: 0",
+                        "fresh again: 70000");
+    }
+
     @Test
     void copiesOfADescriptorAreTheSameFileAndAnotherOpenIsNot() throws Exception {
         assertThat(run("dup"))

@@ -26,6 +26,8 @@ final class ToyDevice {
     private static final int BREAK = 0x3b85;
     private static final int SLOW = 0x3b86;
     private static final int OPEN_FILES = 0x3b87;
+    private static final int MAPPED = 0x3b88;
+    private static final int WINDOW = 0x3b89;
     private static final long PAGE = 4096;
 
     private final MemorySegment word = Arena.ofAuto().allocate(JAVA_LONG);
@@ -103,6 +105,16 @@ final class ToyDevice {
                     yield 0;
                 }
                 case OPEN_FILES -> open;
+                case MAPPED -> caller.hasMapped(this, PAGE, PAGE) ? 1 : 0;
+                case WINDOW -> {
+                    MemorySegment window = caller.window(this, PAGE, PAGE);
+                    if (window == null) {
+                        yield -Errno.ENOMEM;
+                    }
+                    int before = window.get(JAVA_INT, 0);
+                    window.set(JAVA_INT, 0, (int) argument);
+                    yield before;
+                }
                 default -> -Errno.ENOTTY;
             };
         }

@@ -28,6 +28,8 @@
 #define BREAK _IO(';', 0x85)  /* our own bug */
 #define SLOW _IO(';', 0x86)   /* reads its argument for a long time */
 #define OPEN_FILES _IO(';', 0x87)
+#define MAPPED _IO(';', 0x88) /* whether the page that can be mapped is */
+#define WINDOW _IO(';', 0x89) /* fills that page anew; returns what was in it */
 
 static int fd = -1;
 
@@ -298,6 +300,28 @@ static void do_crowd(void)
 	said("open again", open("/dev/iommu", O_RDWR) >= 700);
 }
 
+static void do_windows(void)
+{
+	said("before", ioctl(dev(), MAPPED));
+	said("a fresh window", ioctl(fd, WINDOW, 7));
+	uint32_t *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 4096);
+	said("shows", page[0]);
+	said("mapped", ioctl(fd, MAPPED));
+	pid_t child = fork();
+	if (!child)
+		for (;;)
+			pause();
+	munmap(page, 4096);
+	said("in the child", ioctl(fd, MAPPED));
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+	said("nowhere", ioctl(fd, MAPPED));
+	int same = 0;
+	for (int i = 0; i < 70000; i++)
+		same += ioctl(fd, WINDOW, 9) == 0;
+	said("fresh again", same);
+}
+
 static void nothing(int number)
 {
 	(void)number;
@@ -323,6 +347,7 @@ int main(int argc, char **argv)
 		{ "dup", do_dup }, { "close", do_close }, { "fork", do_fork }, { "children", do_children }, { "exec", do_exec },
 		{ "stat", do_stat }, { "events", do_events }, { "broken", do_broken }, { "changing", do_changing },
 		{ "closing", do_closing }, { "killed", do_killed }, { "flood", do_flood }, { "crowd", do_crowd }, { "interrupted", do_interrupted },
+		{ "windows", do_windows },
 	};
 	if (argc == 3 && !strcmp(argv[1], "use")) {
 		uint32_t x = 7;

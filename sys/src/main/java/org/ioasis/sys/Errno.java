@@ -38,6 +38,7 @@ public final class Errno {
     public static final int ELOOP = 40;
     public static final int EPROTO = 71;
     public static final int EOVERFLOW = 75;
+    public static final int EBADFD = 77;
     public static final int ENOTSOCK = 88;
     public static final int EMSGSIZE = 90;
     public static final int EPROTOTYPE = 91;
@@ -85,6 +86,7 @@ public final class Errno {
                     Map.entry(ELOOP, "ELOOP"),
                     Map.entry(EPROTO, "EPROTO"),
                     Map.entry(EOVERFLOW, "EOVERFLOW"),
+                    Map.entry(EBADFD, "EBADFD"),
                     Map.entry(ENOTSOCK, "ENOTSOCK"),
                     Map.entry(EMSGSIZE, "EMSGSIZE"),
                     Map.entry(EPROTOTYPE, "EPROTOTYPE"),

@@ -8,6 +8,7 @@ import java.util.regex.Pattern;
 import org.ioasis.machine.DeviceKeys;
 import org.ioasis.machine.DeviceKind;
 import org.ioasis.machine.DevicePlace;
+import org.ioasis.sys.TapDevice;
 import org.ioasis.virtio.net.NetSettings;
 import org.jspecify.annotations.Nullable;
 
@@ -35,20 +36,21 @@ public final class NetKind implements DeviceKind {
 
     @Override
     public String optionLabel() {
-        return "SOCKET,stream=PATH[,KEY=VALUE...]";
+        return "SOCKET,stream=PATH|tap=NAME[,KEY=VALUE...]";
     }
 
     @Override
     public List<String> optionHelp() {
         return List.of(
                 "A network device behind the IOMMU; repeatable. endpoint=ID, alias=ID: as for --blk. stream=PATH: the socket"
-                        + " of who carries its frames, passt or a QEMU's -netdev stream, listening already."
+                        + " of who carries its frames, passt or a QEMU's -netdev stream, listening already; or tap=NAME: the"
+                        + " host's interface of that name, which is made if this user may and it is not there."
                         + " mac=52:54:00:12:34:56. mtu=N: 68 to 9000.");
     }
 
     @Override
     public @Nullable Described read(DeviceKeys keys) {
-        Path stream = keys.requiredPath("stream");
+        Backend backend = backend(keys);
         String text = keys.string("mac");
         long mac = -1;
         if (text != null && MAC.matcher(text).matches()) {
@@ -57,7 +59,28 @@ public final class NetKind implements DeviceKind {
             keys.problem("mac", "must be the address of one station, as 52:54:00:12:34:56");
         }
         int mtu = (int) keys.integer("mtu", 68, MTU_LIMIT, NetSettings.USUAL_MTU);
-        return stream == null ? null : new Card(stream, mac, mtu);
+        return backend == null ? null : new Card(backend, mac, mtu);
+    }
+
+    private static @Nullable Backend backend(DeviceKeys keys) {
+        Path stream = keys.path("stream");
+        String tap = keys.string("tap");
+        if (stream != null && tap != null) {
+            keys.problem("tap", "and stream do not go together: one of them carries the frames");
+            return null;
+        }
+        if (stream != null) {
+            return new Backend.Stream(stream);
+        }
+        if (tap == null) {
+            keys.problem("stream", "or tap must say who carries the frames");
+            return null;
+        }
+        if (!TapDevice.isName(tap)) {
+            keys.problem("tap", "must be the name of an interface, as tap0");
+            return null;
+        }
+        return new Backend.Tap(tap);
     }
 
     /**
@@ -65,7 +88,7 @@ public final class NetKind implements DeviceKind {
      *
      * @param mac -1 for one that follows from its place
      */
-    private record Card(Path stream, long mac, int mtu) implements Described {
+    private record Card(Backend backend, long mac, int mtu) implements Described {
         /** Who carries the frames may come later than the description. */
         @Override
         public void check(Consumer<String> problem) {}
@@ -73,7 +96,7 @@ public final class NetKind implements DeviceKind {
         @Override
         public NicOptions at(DevicePlace place) {
             long address = mac >= 0 ? mac : LOCAL_MAC | (place.endpoint() & ENDPOINT_BITS);
-            return new NicOptions(place, stream, new NetSettings(address, mtu));
+            return new NicOptions(place, backend, new NetSettings(address, mtu));
         }
     }
 }

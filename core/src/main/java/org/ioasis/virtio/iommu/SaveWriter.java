@@ -15,7 +15,7 @@ final class SaveWriter {
     /** {@code ioasis} and two bytes that no text has. */
     static final long MAGIC = 0x1a00_7369_7361_6f69L;
 
-    static final int VERSION = 1;
+    static final int VERSION = 2;
 
     /** Magic, version, length of the fields. */
     static final int HEAD = 16;

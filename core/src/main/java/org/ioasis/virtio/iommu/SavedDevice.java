@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.virtio.iommu;
 
+import static java.util.Objects.requireNonNull;
 import static org.ioasis.spec.VirtioIommu.EVENTQ;
 import static org.ioasis.spec.VirtioIommu.F_BYPASS;
 import static org.ioasis.spec.VirtioIommu.F_BYPASS_CONFIG;
@@ -64,7 +65,8 @@ public final class SavedDevice {
             boolean isBypassing,
             List<History> histories,
             List<DomainView> domains,
-            List<Fault> faults) {}
+            List<Fault> faults,
+            List<Integer> stale) {}
 
     private SavedDevice() {}
 
@@ -113,6 +115,9 @@ public final class SavedDevice {
             out.i64(fault.address());
             out.i64(fault.count());
         }
+        List<Endpoint> stale = endpoints.stream().filter(Endpoint::isStale).toList();
+        out.i32(stale.size());
+        stale.forEach(endpoint -> out.i32(endpoint.id()));
         return out.bytes();
     }
 
@@ -293,6 +298,9 @@ public final class SavedDevice {
                 endpoint.noteProbe();
             }
         }
+        for (int id : content.stale()) {
+            requireNonNull(iommu.endpoint(id)).noteStale();
+        }
         iommu.faults().restore(content.faults());
         type.restore(content.type());
     }
@@ -382,6 +390,9 @@ public final class SavedDevice {
                         "endpoint 0x%x is attached and never was".formatted(history.endpoint()));
             }
         }
+        if (!ids.stream().filter(content.stale()::contains).toList().equals(content.stale())) {
+            throw new RestoreException("devices that run on behind endpoints that are not there");
+        }
         if (content.faults().size() > iommu.faults().capacity()) {
             throw new RestoreException("%d waiting faults".formatted(content.faults().size()));
         }
@@ -420,8 +431,12 @@ public final class SavedDevice {
         for (int left = in.count(22); left > 0; left--) {
             faults.add(readFault(in));
         }
+        List<Integer> stale = new ArrayList<>();
+        for (int left = in.count(4); left > 0; left--) {
+            stale.add(in.i32());
+        }
         in.end();
-        return new Content(frame, type, isBypassing, histories, domains, faults);
+        return new Content(frame, type, isBypassing, histories, domains, faults, stale);
     }
 
     private static DeviceState readFrame(SaveReader in) throws RestoreException {

@@ -18,9 +18,12 @@ import static org.ioasis.spec.VirtioBlk.T_WRITE_ZEROES;
 import java.util.Arrays;
 import org.ioasis.memory.Outcome;
 import org.ioasis.spec.SplitRing;
+import org.ioasis.virtio.DeviceState;
+import org.ioasis.virtio.VirtioDevice;
 import org.ioasis.virtqueue.BrokenReason;
 import org.ioasis.virtqueue.MockDriver;
 import org.ioasis.virtqueue.MockDriver.Used;
+import org.ioasis.virtqueue.SplitState;
 import org.junit.jupiter.api.Test;
 
 /** Several queues (virtio 1.4, 5.2.2), and what a disk says of its blocks and segments (5.2.4). */
@@ -116,6 +119,38 @@ class VirtioBlkQueuesTest {
                     .isEqualTo(Arrays.copyOfRange(rig.store.content, q * 512, q * 512 + 512));
         }
         assertThat(rig.queueInterrupts).isEqualTo(4);
+    }
+
+    // --- a device that goes on where somebody has kept that another one was
+
+    @Test
+    void diskWhoseRingStartsAtASavedIndexGoesOnAcrossTheWrap() {
+        BlkRig rig = rig(BlkRig.settings().build(), 64 * 512);
+        for (int i = 0; i < 65530; i++) {
+            assertThat(rig.request(T_IN, 0, 512)).isEqualTo(S_OK);
+        }
+        DeviceState was = rig.device.save();
+        DeviceState.Queue queue = was.queues().getFirst();
+        assertThat(queue.ring()).isEqualTo(SplitState.at(65530));
+        VirtioBlk disk = new VirtioBlk(rig.store, rig.settings, rig.io::add, rig.loop::add);
+        VirtioDevice next = new VirtioDevice(disk, rig.dma, BlkRig.FEATURES, rig);
+        assertThat(next.refuseRestore(was)).isNull();
+
+        next.restore(was);
+
+        for (int i = 0; i < 12; i++) {
+            int head = rig.add(i, T_IN, i, 512);
+            if (rig.driver().expose()) {
+                next.kick(0);
+            }
+            rig.settle();
+            assertThat(rig.driver().poll()).isEqualTo(new Used(head, 513));
+            assertThat(rig.status(i)).isEqualTo(S_OK);
+            assertThat(rig.dataBytes(i, 512))
+                    .isEqualTo(Arrays.copyOfRange(rig.store.content, i * 512, i * 512 + 512));
+        }
+        assertThat(rig.driver().usedIdx()).isEqualTo(6);
+        assertThat(disk.counters().reads().ok()).isEqualTo(12);
     }
 
     // --- a queue that is reset alone (2.6.1)

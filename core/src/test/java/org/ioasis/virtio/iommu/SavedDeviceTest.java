@@ -72,6 +72,46 @@ class SavedDeviceTest {
         }
     }
 
+    @Test
+    void aDeviceThatRunsOnSinceBeforeTheResetOfTheIommuIsStillBlockedAfterARestore()
+            throws RestoreException {
+        Dma first = plugged(1);
+        plugged(2);
+        first.deviceStarted();
+        d.iommu.bypass(true);
+        d.device.systemReset();
+        assertThat(touch(first, DMA, Access.WRITE)).isEqualTo(Outcome.FAULT);
+        d.start(d.type.features());
+        d.iommu.bypass(true);
+
+        d.move();
+        d.move();
+
+        Dma running = d.dma(1);
+        assertThat(touch(running, DMA, Access.WRITE)).isEqualTo(Outcome.FAULT);
+        assertThat(touch(d.dma(2), DMA, Access.WRITE)).as("bypass").isEqualTo(Outcome.OK);
+        d.move();
+        running = d.dma(1);
+        assertThat(touch(running, DMA, Access.WRITE)).as("twice").isEqualTo(Outcome.FAULT);
+        running.deviceReset();
+        assertThat(touch(running, DMA, Access.WRITE)).isEqualTo(Outcome.OK);
+    }
+
+    @Test
+    void whoIsBlockedMustBeAnEndpoint() {
+        plugged(1).deviceStarted();
+        d.device.systemReset();
+        byte[] saved = SavedDevice.save(d.device, d.type);
+        int id = saved.length - SaveWriter.CHECKSUM - 4;
+        assertThat(saved[id]).isEqualTo((byte) 1);
+        saved[id] = 9;
+        SaveWriter.seal(saved);
+        Driver other = new Driver(d.iommu.options(), d.type.features());
+        other.plug(1);
+        assertThat(refused(saved, other))
+                .containsExactly("devices that run on behind endpoints that are not there");
+    }
+
     // --- in the middle of traffic
 
     @ParameterizedTest
@@ -557,10 +597,10 @@ class SavedDeviceTest {
     @Tag("S-08")
     void anotherVersionIsRefusedByItsNumber() {
         byte[] saved = rich();
-        saved[8] = 2;
+        saved[8] = 3;
         SaveWriter.seal(saved);
         assertThat(refused(saved, like(OPTIONS, VirtioIommuDevice.FEATURES)))
-                .containsExactly("format version 2 in the file, 1 here");
+                .containsExactly("format version 3 in the file, 2 here");
     }
 
     @Test
@@ -659,10 +699,10 @@ class SavedDeviceTest {
         Dma dma = plugged(1);
         touch(dma, 0x9000, Access.WRITE);
         byte[] saved = SavedDevice.save(d.device, d.type);
-        // The faults are the last fields: how many, and for each its reason, access, endpoint,
-        // address and count.
+        // The faults are the last fields but the list of who is blocked, which is empty: how many,
+        // and for each its reason, access, endpoint, address and count.
         int length = 1 + "DOMAIN".length() + 1 + "WRITE".length() + 4 + 8 + 8;
-        int first = saved.length - SaveWriter.CHECKSUM - length;
+        int first = saved.length - SaveWriter.CHECKSUM - 4 - length;
         assertThat(saved[first - 4]).isEqualTo((byte) 1);
         Driver other = new Driver(OPTIONS);
         other.plug(1);

@@ -133,7 +133,9 @@ class EngineIommuTest {
         assertThat(write(writer, iova, 8)).isEqualTo(Outcome.FAULT);
         first.attach(shared.id(), NO_PASID);
         int hwpt = second.attach(shared.id(), NO_PASID);
-        assertThat(hwpt).as("one table for both").isEqualTo(requireNonNull(first.attached(NO_PASID)).id());
+        assertThat(hwpt)
+                .as("one table for both")
+                .isEqualTo(requireNonNull(first.attached(NO_PASID)).id());
         assertThat(node.heldPages()).isEqualTo(PAGES);
         for (long i = 0; i < PAGES * PAGE; i++) {
             buffer.set(JAVA_BYTE, i, (byte) (i * 7));
