@@ -69,6 +69,11 @@ class IoctlAllocationTest {
         }
 
         @Override
+        public boolean hasMapped(OpenFile file, long offset, long length) {
+            return false;
+        }
+
+        @Override
         public boolean mayLock() {
             return false;
         }
