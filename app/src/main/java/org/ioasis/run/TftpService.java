@@ -29,9 +29,6 @@ final class TftpService {
     /** Transfer i has the port after this one and i further ones. */
     static final int FIRST_PORT = 20_069;
 
-    /** RFC 2348. */
-    static final int BLOCK_MIN = 8;
-
     /** Operation and block number, or operation and code. */
     static final int HEADER = 4;
 

@@ -59,6 +59,8 @@ class OutputFileTest {
                             .getBytes(StandardCharsets.US_ASCII);
             case COMPARISON ->
                     "{\n  \"report\" : \"ioasis compare\",\n".getBytes(StandardCharsets.US_ASCII);
+            case BENCH ->
+                    "{\n  \"report\" : \"ioasis bench\",\n".getBytes(StandardCharsets.US_ASCII);
             case GUEST_BENCH ->
                     "{\n  \"report\" : \"ioasis bench guest\",\n"
                             .getBytes(StandardCharsets.US_ASCII);

@@ -8,6 +8,8 @@ import java.util.Collection;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import org.ioasis.output.OutputFile;
+import org.ioasis.output.OutputKind;
 import org.openjdk.jmh.results.BenchmarkResult;
 import org.openjdk.jmh.results.IterationResult;
 import org.openjdk.jmh.results.Result;
@@ -75,7 +77,19 @@ public final class Bench {
 
     public static void main(String[] args)
             throws IOException, InterruptedException, RunnerException {
-        new Bench(Arguments.of(args)).run();
+        Bench bench = new Bench(Arguments.of(args));
+        bench.refuseForeignFile();
+        bench.run();
+    }
+
+    /** Before any work: nothing of somebody else's is replaced. */
+    private void refuseForeignFile() throws IOException {
+        if (!arguments.json().isEmpty()) {
+            String refusal = OutputFile.refusal(Path.of(arguments.json()), OutputKind.BENCH);
+            if (refusal != null) {
+                throw new IOException("--json: " + refusal);
+            }
+        }
     }
 
     private void run() throws IOException, InterruptedException, RunnerException {
@@ -106,7 +120,7 @@ public final class Bench {
         double sparse = TranslateBenchmarks.bytesPerMapping(1 << 14, SPARSE);
         System.out.print(results.memory(dense, sparse));
         if (!arguments.json().isEmpty()) {
-            results.writeJson(Path.of(arguments.json()), cases);
+            OutputFile.write(Path.of(arguments.json()), OutputKind.BENCH, results.json(cases));
         }
     }
 

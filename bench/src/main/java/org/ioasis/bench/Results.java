@@ -3,9 +3,8 @@ package org.ioasis.bench;
 
 import com.fasterxml.jackson.core.JsonFactory;
 import com.fasterxml.jackson.core.JsonGenerator;
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
-import java.nio.file.Files;
-import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.LinkedHashMap;
@@ -131,12 +130,13 @@ final class Results {
         return out.append(System.lineSeparator()).toString();
     }
 
-    void writeJson(Path file, List<Case> cases) throws IOException {
+    /** What `--json` writes. */
+    byte[] json(List<Case> cases) throws IOException {
+        ByteArrayOutputStream bytes = new ByteArrayOutputStream();
         try (JsonGenerator json =
-                new JsonFactory()
-                        .createGenerator(Files.newOutputStream(file))
-                        .useDefaultPrettyPrinter()) {
+                new JsonFactory().createGenerator(bytes).useDefaultPrettyPrinter()) {
             json.writeStartObject();
+            json.writeStringField("report", "ioasis bench");
             json.writeArrayFieldStart("results");
             for (Case one : cases) {
                 for (String subject : nanos.getOrDefault(one.name(), Map.of()).keySet()) {
@@ -154,5 +154,6 @@ final class Results {
             json.writeEndArray();
             json.writeEndObject();
         }
+        return bytes.toByteArray();
     }
 }

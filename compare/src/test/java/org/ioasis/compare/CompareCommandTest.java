@@ -52,6 +52,22 @@ class CompareCommandTest {
     }
 
     @Test
+    void aFileThatIsNotAReportOfOursStaysAndNothingIsCompared() throws IOException {
+        Path notes = Files.writeString(folder.resolve("notes"), "notes of mine");
+        StringWriter errors = new StringWriter();
+
+        int code =
+                Main.commandLine()
+                        .setErr(new PrintWriter(errors, true))
+                        .execute("compare", "--requests", "1", "--json", notes.toString());
+
+        assertThat(errors.toString())
+                .contains("--json: " + notes + " is there and is not a report of `ioasis compare`");
+        assertThat(code).isEqualTo(2);
+        assertThat(notes).hasContent("notes of mine");
+    }
+
+    @Test
     void theCommandIsAmongTheOthers() {
         assertThat(Main.commandLine().getSubcommands()).containsKeys("vm", "serve", "compare");
         assertThat(Main.commandLine().getUsageMessage()).contains("  compare ");

@@ -159,6 +159,11 @@ public final class Attachment {
         return listener != null && domain == null && !isMoving && toldKind != kind();
     }
 
+    /** True if its listener may go by another rule than the one of now. */
+    boolean isUnknown() {
+        return listener != null && (isMoving || isToBeTold());
+    }
+
     /**
      * Begins a batch that says what is left to who is attached to nothing. Null if nobody hears.
      */

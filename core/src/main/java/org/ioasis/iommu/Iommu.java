@@ -40,6 +40,7 @@ public final class Iommu {
     private final List<ListenerRound> rounds = new ArrayList<>();
     private final UnmapWaits unmaps;
     private final List<Quiescence> moves = new ArrayList<>();
+    private final List<Runnable> whenKnown = new ArrayList<>();
     private final Count refusedByLimit = new Count();
     private Runnable settled = () -> {};
     private long mappings;
@@ -119,17 +120,15 @@ public final class Iommu {
 
     /**
      * Says whether unattached endpoints reach memory untranslated. When it returns no access under
-     * the old rule is running; leases of theirs are taken back, as at a {@link #reset}. Not inside
-     * a guarded section.
+     * the old rule is running here; leases of theirs are taken back, as at a {@link #reset}.
+     * Listeners may answer later ({@link #whenKnown}). Not inside a guarded section.
      */
     public void bypass(boolean bypass) {
         assert isOwnThread();
-        if (isBypassing == bypass) {
-            return;
-        }
+        boolean isTaken = isBypassing && !bypass;
         isBypassing = bypass;
         tellUnattached();
-        if (!bypass) {
+        if (isTaken) {
             guards.awaitNow(new UnattachedAccess());
         }
     }
@@ -143,6 +142,26 @@ public final class Iommu {
                 round.finish(_ -> {});
             }
         });
+    }
+
+    /**
+     * Runs {@code task}, perhaps at once, when all listeners have answered what they were told of
+     * resets and of {@code bypass}: then no access under the old rule is left anywhere.
+     */
+    public void whenKnown(Runnable task) {
+        assert isOwnThread();
+        whenKnown.add(task);
+        tellKnown();
+    }
+
+    private void tellKnown() {
+        boolean[] isOpen = {false};
+        forEachAttachment(attachment -> isOpen[0] |= attachment.isUnknown());
+        if (!isOpen[0]) {
+            List<Runnable> now = List.copyOf(whenKnown);
+            whenKnown.clear();
+            now.forEach(Runnable::run);
+        }
     }
 
     private static void tellUnattached(Attachment attachment, ListenerRound round) {
@@ -493,16 +512,11 @@ public final class Iommu {
         settled.run();
         tellUnattached(); // who was busy when it changed
         endpoints.forEach(endpoint -> {
-            if (endpoint.isLeaving()) {
-                goOnLeavingUnlessWaited(endpoint);
+            if (endpoint.isLeaving() && endpoint.someInUse() != null) {
+                goOnLeaving(endpoint);
             }
         });
-    }
-
-    private void goOnLeavingUnlessWaited(Endpoint endpoint) {
-        if (endpoint.someInUse() != null) {
-            goOnLeaving(endpoint);
-        }
+        tellKnown();
     }
 
     // Reset

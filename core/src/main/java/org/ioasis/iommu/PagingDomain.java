@@ -5,6 +5,7 @@ import java.util.ArrayList;
 import java.util.List;
 import org.ioasis.iommu.mapping.MapFlags;
 import org.ioasis.iommu.mapping.MappingStore;
+import org.ioasis.iommu.mapping.MappingStore.MapResult;
 import org.ioasis.iommu.mapping.RunVisitor;
 import org.ioasis.memory.Ranges;
 import org.jspecify.annotations.Nullable;
@@ -213,16 +214,14 @@ public final class PagingDomain extends Domain {
         assert iommu.isOwnThread();
         requireIdle();
         Refusal refusal = check(first, last, output);
-        if (refusal == null) {
-            refusal =
-                    switch (store.map(first, last, output, flags)) {
-                        case DONE -> null;
-                        case OVERLAPS -> Refusal.OVERLAPS;
-                        case NO_MEMORY -> Refusal.TABLE_MEMORY;
-                    };
-        }
         if (refusal != null) {
             iommu.refuse(refusal, completion);
+            return;
+        }
+        MapResult result = store.map(first, last, output, flags);
+        if (result != MapResult.DONE) {
+            boolean isTaken = result == MapResult.OVERLAPS;
+            iommu.refuse(isTaken ? Refusal.OVERLAPS : Refusal.TABLE_MEMORY, completion);
             return;
         }
         iommu.countMappings(1);

@@ -59,7 +59,7 @@ final class UnmapWaits {
         if (head - tail == LENGTH) {
             await();
         }
-        Unmapped unmapped = ring[head++ & (LENGTH - 1)];
+        Unmapped unmapped = ring[head++ & (ring.length - 1)];
         if (unmapped.domain != domain) {
             unmapped.domain = domain;
         }
@@ -87,7 +87,7 @@ final class UnmapWaits {
         }
         boolean isQuiet = guards.isQuiet();
         for (int i = first; i != end; i++) {
-            Unmapped unmapped = ring[i & (LENGTH - 1)];
+            Unmapped unmapped = ring[i & (ring.length - 1)];
             Domain domain = unmapped.domain;
             if (isQuiet || domain == null) {
                 unmapped.completion.complete(Status.OK);

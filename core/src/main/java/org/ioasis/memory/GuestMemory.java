@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.memory;
 
+import java.util.ArrayList;
+import java.util.List;
 import java.util.concurrent.atomic.LongAdder;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
@@ -34,6 +36,7 @@ public final class GuestMemory {
     private final int regionLimit;
     private final RegionTable table = new RegionTable();
     private final LongAdder unreachable = new LongAdder();
+    private final List<MemoryListener> listeners = new ArrayList<>();
 
     /**
      * @param regionLimit most regions at a time, at most {@link #REGION_LIMIT}; what a VMM may make
@@ -77,6 +80,13 @@ public final class GuestMemory {
         table.forEach(visitor);
     }
 
+    /** {@code listener} hears of all regions that are there, and from now on of each change. */
+    public void listen(MemoryListener listener) {
+        assert guards.isOwnThread();
+        listeners.add(listener);
+        table.forEach(listener::appeared);
+    }
+
     /** Adds a region; visible to accesses that start from now on. */
     public Change add(Region region) {
         assert guards.isOwnThread();
@@ -87,13 +97,14 @@ public final class GuestMemory {
             return Change.LIMIT;
         }
         table.add(region);
+        listeners.forEach(listener -> listener.appeared(region));
         return Change.DONE;
     }
 
     /**
      * Removes the regions that lie in {@code gpaFirst..gpaLast}, each of them whole. {@code
-     * whenUnused} runs on the loop thread, perhaps at once, when no access can be in any of them:
-     * then their mappings may be closed and the VMM answered.
+     * whenUnused} runs on the loop thread, perhaps at once, when no access can be in any of them
+     * and the listeners have let go: then their mappings may be closed and the VMM answered.
      */
     public Change remove(long gpaFirst, long gpaLast, Runnable whenUnused) {
         assert guards.isOwnThread();
@@ -109,7 +120,7 @@ public final class GuestMemory {
         for (Region region = lowest; region != null; region = table.firstIn(gpaFirst, gpaLast)) {
             table.remove(region);
         }
-        guards.await(new Removal(gpaFirst, gpaLast, false, whenUnused));
+        vanish(new Removal(gpaFirst, gpaLast, false, whenUnused), listeners);
         return Change.DONE;
     }
 
@@ -124,15 +135,28 @@ public final class GuestMemory {
      */
     public void clear(Runnable whenUnused) {
         assert guards.isOwnThread();
+        List<MemoryListener> told = table.size() == 0 ? List.of() : listeners;
         table.clear();
-        guards.await(new Removal(0, -1L, true, whenUnused));
+        vanish(new Removal(0, -1L, true, whenUnused), told);
     }
 
+    private void vanish(Removal removal, List<MemoryListener> told) {
+        // Side by side with each other and with accesses of ours.
+        for (MemoryListener listener : told) {
+            listener.vanished(removal.gpaFirst, removal.gpaLast, removal.answer());
+        }
+        guards.await(removal);
+    }
+
+    /** Over when accesses of ours have ended and each listener has answered. */
     private final class Removal extends Quiescence {
         private final long gpaFirst;
         private final long gpaLast;
         private final boolean takesBack;
         private final Runnable whenUnused;
+
+        // Answers of listeners, and the end of accesses.
+        private int owed = 1;
 
         Removal(long gpaFirst, long gpaLast, boolean takesBack, Runnable whenUnused) {
             this.gpaFirst = gpaFirst;
@@ -151,9 +175,33 @@ public final class GuestMemory {
             return takesBack;
         }
 
+        /** What one listener is to run, once. */
+        Runnable answer() {
+            owed++;
+            return new Runnable() {
+                private boolean isThere;
+
+                @Override
+                public void run() {
+                    assert guards.isOwnThread();
+                    if (isThere) {
+                        throw new IllegalStateException("a listener let go twice");
+                    }
+                    isThere = true;
+                    oneLess();
+                }
+            };
+        }
+
+        private void oneLess() {
+            if (--owed == 0) {
+                whenUnused.run();
+            }
+        }
+
         @Override
         protected void quiescent() {
-            whenUnused.run();
+            oneLess();
         }
     }
 }

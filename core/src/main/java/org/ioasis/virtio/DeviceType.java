@@ -76,4 +76,13 @@ public interface DeviceType {
     default boolean isResetting() {
         return false;
     }
+
+    /**
+     * Runs {@code task}, perhaps at once, when a machine reset and writes to the configuration that
+     * came before have all of their effect, also elsewhere: a transport answers them then. A reset
+     * by the driver is none of these, since it has {@link #isResetting} to look at.
+     */
+    default void whenSettled(Runnable task) {
+        task.run();
+    }
 }

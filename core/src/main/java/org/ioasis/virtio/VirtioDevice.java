@@ -235,6 +235,11 @@ public final class VirtioDevice {
         dma.deviceReset();
     }
 
+    /** As {@link DeviceType#whenSettled}. */
+    public void whenSettled(Runnable task) {
+        type.whenSettled(task);
+    }
+
     /** From DRIVER_OK until reset or {@link #needsReset}, suspended or not. */
     private boolean isStarted() {
         return (status & (STATUS_DRIVER_OK | STATUS_DEVICE_NEEDS_RESET)) == STATUS_DRIVER_OK;

@@ -40,6 +40,14 @@ public interface PciFunction {
     /** Back to the state of power-on. */
     void reset();
 
+    /**
+     * Runs {@code task}, perhaps at once, when {@link #reset} and the writes before have all of
+     * their effect: no DMA goes by what held before, not even that of devices elsewhere.
+     */
+    default void whenSettled(Runnable task) {
+        task.run();
+    }
+
     /** Memory has been added: what waited for absent memory is tried again. */
     void memoryChanged();
 

@@ -550,6 +550,11 @@ public final class VirtioPciFunction implements PciFunction, Interrupts {
     }
 
     @Override
+    public void whenSettled(Runnable task) {
+        device.whenSettled(task);
+    }
+
+    @Override
     public void memoryChanged() {
         device.memoryChanged();
     }

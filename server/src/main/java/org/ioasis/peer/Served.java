@@ -26,9 +26,6 @@ public interface Served extends AutoCloseable {
     /** What is done now and has been, for who shows it. Loop thread. */
     ServedInfo info();
 
-    /** The same in a few lines, for a loop that hangs. */
-    String dump();
-
     /** Ends the session and offers the device no more. Twice is fine. */
     @Override
     void close();

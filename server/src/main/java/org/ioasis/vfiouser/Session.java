@@ -4,6 +4,7 @@ package org.ioasis.vfiouser;
 import java.lang.foreign.ValueLayout;
 import java.util.List;
 import java.util.function.Consumer;
+import java.util.function.IntSupplier;
 import org.ioasis.memory.Count;
 import org.ioasis.memory.GuestMemory;
 import org.ioasis.pci.PciFunction;
@@ -18,12 +19,14 @@ import org.ioasis.sys.Fd;
 
 /**
  * One client's session, from its first message to the release of everything it gave us. Loop thread
- * only, except {@link #dump}.
+ * only.
  *
  * <p>Order: messages are handled one after the other, and replies leave in that order. A DMA_UNMAP
  * is answered when no access can be in the region any more; until then the session reads nothing
  * further, so that what the client sent after it (QEMU sends a new map of the same range without
- * waiting) cannot overtake it. Such a wait is bounded by the guards' and leases' own bounds.
+ * waiting) cannot overtake it. The same holds for a reset and for a write that takes DMA away which
+ * devices elsewhere may do. Such a wait is bounded by the guards' and leases' own bounds, and by
+ * those of who listens.
  *
  * <p>Three kinds of mistakes: what leaves the stream readable is answered with an error; what does
  * not ends the session with a reason that is kept; an exception that is none of these is ours and
@@ -34,7 +37,7 @@ final class Session {
         /** Nothing but VERSION is allowed. */
         NEW,
         READY,
-        /** A DMA_UNMAP is not answered yet. */
+        /** The last message is not answered yet. */
         WAITING,
         ENDED
     }
@@ -56,12 +59,11 @@ final class Session {
     private int releasing;
 
     private boolean isBusy;
-    private volatile State state = State.NEW;
-    private volatile String reason = "";
+    private State state = State.NEW;
+    private String reason = "";
     private final Count messages = new Count();
     private final Count errors = new Count();
-    private volatile int lastCommand;
-    private volatile String lastError = "none";
+    private String lastError = "none";
     private boolean wasRamUnshared;
 
     /**
@@ -128,7 +130,7 @@ final class Session {
             }
             if (state == State.WAITING) {
                 if ((events & (Epoll.HUP | Epoll.ERR)) != 0) {
-                    throw new ProtocolException("client closed while a DMA_UNMAP was waiting");
+                    throw new ProtocolException("client closed while its message was waiting");
                 }
             } else if ((events & (Epoll.IN | Epoll.HUP | Epoll.ERR)) != 0) {
                 receive();
@@ -154,7 +156,6 @@ final class Session {
                 return;
             }
             messages.increment();
-            lastCommand = header.command();
             try {
                 handle(header, Codec.request(header, stream.input()));
             } finally {
@@ -192,7 +193,7 @@ final class Session {
             case Request.RegionWrite write -> write(header, write);
             case Request.Reset _ -> {
                 function.reset();
-                send(header, Codec.empty(stream.reply(), header));
+                answerWhenSettled(header, () -> Codec.empty(stream.reply(), header));
             }
             case Request.Refused _ -> throw new IllegalStateException("handled above");
         }
@@ -259,7 +260,10 @@ final class Session {
                 memory.remove(
                         unmap.address(),
                         unmap.last(),
-                        () -> answerUnmap(header, 0, unmap.address(), unmap.size()));
+                        () ->
+                                answer(
+                                        header,
+                                        () -> unmapped(header, 0, unmap.address(), unmap.size())));
         if (refusal != null) {
             releasing--;
             state = State.READY;
@@ -270,11 +274,27 @@ final class Session {
     private void unmapAll(Header header) {
         state = State.WAITING;
         releasing++;
-        memory.removeAll(() -> answerUnmap(header, VfioUser.VFIO_DMA_UNMAP_FLAG_ALL, 0, 0));
+        int all = VfioUser.VFIO_DMA_UNMAP_FLAG_ALL;
+        memory.removeAll(() -> answer(header, () -> unmapped(header, all, 0, 0)));
     }
 
-    /** The region is unused and closed. Perhaps long after the command, perhaps after the end. */
-    private void answerUnmap(Header header, int flags, long address, long size) {
+    private int unmapped(Header header, int flags, long address, long size) {
+        return Codec.dmaUnmap(stream.reply(), header, flags, address, size);
+    }
+
+    /** Answers when what the function was told has all of its effect; mostly at once. */
+    private void answerWhenSettled(Header header, IntSupplier reply) {
+        state = State.WAITING;
+        releasing++;
+        function.whenSettled(() -> answer(header, reply));
+    }
+
+    /**
+     * What the message asked for is done. Perhaps long after it, perhaps after the end.
+     *
+     * @param reply writes the answer and returns its size
+     */
+    private void answer(Header header, IntSupplier reply) {
         releasing--;
         if (state == State.ENDED) {
             checkReleased();
@@ -282,7 +302,7 @@ final class Session {
         }
         state = State.READY;
         try {
-            send(header, Codec.dmaUnmap(stream.reply(), header, flags, address, size));
+            send(header, reply.getAsInt());
         } catch (ProtocolException e) {
             end(String.valueOf(e.getMessage()));
         } catch (ErrnoException e) {
@@ -326,10 +346,15 @@ final class Session {
                         write.data(),
                         write.dataOffset());
         if (isWritten) {
-            send(
+            answerWhenSettled(
                     header,
-                    Codec.regionWrite(
-                            stream.reply(), header, write.region(), write.offset(), write.count()));
+                    () ->
+                            Codec.regionWrite(
+                                    stream.reply(),
+                                    header,
+                                    write.region(),
+                                    write.offset(),
+                                    write.count()));
         } else {
             refuse(header, Errno.EINVAL, "write that is no access to a region");
         }
@@ -435,7 +460,7 @@ final class Session {
         state = State.ENDED;
         reason = why;
         isBusy = false;
-        releasing++;
+        releasing += 2;
         RuntimeException failure = null;
         try {
             function.reset();
@@ -448,13 +473,16 @@ final class Session {
         vectors.clear();
         stream.close();
         wasRamUnshared = memory.view().isRamUnshared();
-        memory.removeAll(() -> {
-            releasing--;
-            checkReleased();
-        });
+        function.whenSettled(this::oneReleased);
+        memory.removeAll(this::oneReleased);
         if (failure != null) {
             throw failure;
         }
+    }
+
+    private void oneReleased() {
+        releasing--;
+        checkReleased();
     }
 
     private void checkReleased() {
@@ -486,17 +514,5 @@ final class Session {
 
     String lastError() {
         return lastError;
-    }
-
-    /** What happened so far, in one line; any thread. */
-    String dump() {
-        return "%s, %d messages (last command %d), %d errors (last: %s)%s"
-                .formatted(
-                        state,
-                        messages.read(),
-                        lastCommand,
-                        errors.read(),
-                        lastError,
-                        reason.isEmpty() ? "" : ", ended: " + reason);
     }
 }

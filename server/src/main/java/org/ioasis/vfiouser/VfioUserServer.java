@@ -337,17 +337,4 @@ public final class VfioUserServer implements Served, Acceptor.Clients {
                 current == null ? "none" : current.lastError(),
                 lastReason);
     }
-
-    @Override
-    public String dump() {
-        Session current = session;
-        return "vfio-user %s: %d sessions, %d refused, %d regions, %s\n  last end: %s\n"
-                .formatted(
-                        path(),
-                        sessions.get(),
-                        refused.get(),
-                        memory.regionCount(),
-                        current == null ? "no client" : current.dump(),
-                        lastReason.isEmpty() ? "none" : lastReason);
-    }
 }

@@ -3,6 +3,8 @@ package org.ioasis.vfiouser;
 
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.util.Queue;
+import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.ioasis.pci.PciFunction;
 import org.ioasis.pci.VectorSink;
@@ -15,6 +17,10 @@ final class RecordingFunction implements PciFunction {
     static final int VECTORS = 3;
     static final long HOOK = 0xffc;
 
+    /** Its reset and writes have not all of their effect yet. */
+    volatile boolean isLate;
+
+    final Queue<Runnable> unsettled = new ConcurrentLinkedQueue<>();
     final AtomicInteger resets = new AtomicInteger();
     final AtomicInteger vectorChanges = new AtomicInteger();
     final AtomicInteger memoryChanges = new AtomicInteger();
@@ -73,6 +79,23 @@ final class RecordingFunction implements PciFunction {
     @Override
     public void reset() {
         resets.incrementAndGet();
+    }
+
+    @Override
+    public void whenSettled(Runnable task) {
+        if (isLate) {
+            unsettled.add(task);
+        } else {
+            task.run();
+        }
+    }
+
+    /** What waits for it goes on. Loop thread. */
+    void settle() {
+        isLate = false;
+        for (Runnable task = unsettled.poll(); task != null; task = unsettled.poll()) {
+            task.run();
+        }
     }
 
     @Override

@@ -194,7 +194,9 @@ class SessionFuzzTest {
                 int turns = 0;
                 while (!session.hasEnded()) {
                     if (turns++ > 100_000) {
-                        fail("session %d of seed %d hangs: %s", i, seed, session.dump());
+                        fail(
+                                "session %d of seed %d hangs after %d messages",
+                                i, seed, session.messageCount());
                     }
                     session.ready(Epoll.IN | (random.nextBoolean() ? Epoll.OUT : 0));
                     guards.poll();

@@ -24,12 +24,16 @@ import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Queue;
+import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.CountDownLatch;
 import org.ioasis.loop.IdlePolicy;
 import org.ioasis.memory.Access;
 import org.ioasis.memory.DirectDma;
 import org.ioasis.memory.Guard;
+import org.ioasis.memory.MemoryListener;
 import org.ioasis.memory.Outcome;
+import org.ioasis.memory.Region;
 import org.ioasis.peer.ServedInfo;
 import org.ioasis.sys.Errno;
 import org.ioasis.sys.ErrnoException;
@@ -754,6 +758,7 @@ class VfioUserServerTest {
                 client.call(VFIO_USER_DMA_UNMAP, unmapPayload(0, PAGE, 0), memory);
 
         assertOk(reply, HEADER_SIZE + DMA_UNMAP_SIZE);
+        assertOk(client.reset(), HEADER_SIZE); // what came with a message goes before the next one
         assertThat(Resources.now()).isEqualTo(open);
     }
 
@@ -1080,6 +1085,87 @@ class VfioUserServerTest {
         assertThat(fixture.function.resets).hasValue(1);
     }
 
+    private void settle() {
+        fixture.loop.execute(fixture.function::settle);
+    }
+
+    @Test
+    void resetIsAnsweredWhenItHasAllOfItsEffect() throws Exception {
+        MockVfioUserClient client = ready();
+        fixture.function.isLate = true;
+
+        int reset = client.send(VFIO_USER_DEVICE_RESET, 0, new byte[0]);
+        int info = client.send(VFIO_USER_DEVICE_GET_INFO, 0, payload(16).u32(16).array());
+        fixture.await(() -> fixture.function.unsettled.size() == 1);
+        boolean wasSilent = client.isSilentFor(100);
+        settle();
+
+        assertThat(wasSilent).isTrue();
+        MockVfioUserClient.Reply first = client.receive();
+        assertThat(first.id()).isEqualTo(reset);
+        assertOk(first, HEADER_SIZE);
+        assertThat(client.receive().id()).as("nothing overtakes it").isEqualTo(info);
+    }
+
+    @Test
+    void postedWriteThatIsNotInEffectHoldsUpWhatComesAfterIt() throws Exception {
+        MockVfioUserClient client = ready();
+        fixture.function.isLate = true;
+
+        client.post(BAR, 0x20, 4, 1);
+        int info = client.send(VFIO_USER_DEVICE_GET_INFO, 0, payload(16).u32(16).array());
+        fixture.await(() -> fixture.function.unsettled.size() == 1);
+        boolean wasSilent = client.isSilentFor(100);
+        settle();
+
+        assertThat(wasSilent).isTrue();
+        assertThat(client.receive().id()).isEqualTo(info);
+    }
+
+    @Test
+    void nextClientIsServedWhenTheResetOfTheOneBeforeHasAllOfItsEffect() throws Exception {
+        MockVfioUserClient client = ready();
+        fixture.function.isLate = true;
+        client.close();
+        fixture.await(() -> fixture.function.unsettled.size() == 1);
+        boolean wasThere = fixture.server.hasSession();
+
+        settle();
+
+        assertThat(wasThere).isTrue();
+        fixture.awaitNoSession();
+        assertOk(ready().reset(), HEADER_SIZE);
+    }
+
+    @Test
+    void unmapIsAnsweredOnlyWhenWhoListensHasLetGo() throws Exception {
+        Queue<Runnable> owed = new ConcurrentLinkedQueue<>();
+        fixture.loop.execute(() -> fixture.memory.listen(
+                new MemoryListener() {
+                    @Override
+                    public void appeared(Region region) {
+                        // Nothing waits for that.
+                    }
+
+                    @Override
+                    public void vanished(long gpaFirst, long gpaLast, Runnable letGo) {
+                        owed.add(letGo);
+                    }
+                }));
+        MockVfioUserClient client = ready();
+        assertOk(client.map(0, PAGE, 0, RW, memfd(PAGE)), HEADER_SIZE);
+
+        int unmap = client.send(VFIO_USER_DMA_UNMAP, 0, unmapPayload(0, PAGE, 0));
+        fixture.await(() -> owed.size() == 1);
+        boolean wasSilent = client.isSilentFor(100);
+        assertThat(Resources.now().mappings()).isEqualTo(before.mappings() + 1);
+        fixture.loop.execute(owed.remove());
+
+        assertThat(wasSilent).isTrue();
+        assertThat(client.receive().id()).isEqualTo(unmap);
+        assertThat(Resources.now().mappings()).isEqualTo(before.mappings());
+    }
+
     // Interrupts.
 
     static List<Arguments> badIrqs() {
@@ -1361,19 +1447,6 @@ class VfioUserServerTest {
         assertThat(Resources.now().mappings()).isEqualTo(before.mappings());
         fixture.close();
         fixture = ServerFixture.plain();
-    }
-
-    @Test
-    void dumpTellsWhatTheSessionDoes() throws Exception {
-        MockVfioUserClient client = ready();
-        client.unmap(0, PAGE);
-
-        String dump = fixture.server.dump() + fixture.loop.dump();
-
-        assertThat(dump)
-                .contains("READY, 2 messages (last command 3), 1 errors")
-                .contains("no memory region is there")
-                .contains("thread RUNNABLE");
     }
 
     private void fill(Fd fd, long offset, byte value) throws ErrnoException {

@@ -58,6 +58,9 @@ public final class VirtioIommuDevice implements DeviceType {
     private long negotiated;
     private boolean isResetting;
 
+    // A machine reset or a change of bypass that listeners may not have answered.
+    private boolean isUnsettled;
+
     /**
      * @param deviceThread runs tasks on the device's thread, later
      */
@@ -201,6 +204,7 @@ public final class VirtioIommuDevice implements DeviceType {
         long bypass = value & 0xff;
         if (offset == CONFIG_BYPASS && mayWrite && bypass <= 1) {
             iommu.bypass(bypass == 1);
+            isUnsettled = true;
         }
     }
 
@@ -238,6 +242,19 @@ public final class VirtioIommuDevice implements DeviceType {
         isResetting = true;
         iommu.systemReset(this::resetIsDone);
         withdrawBypass();
+        isUnsettled = true;
+    }
+
+    @Override
+    public void whenSettled(Runnable task) {
+        if (!isUnsettled) {
+            task.run();
+            return;
+        }
+        iommu.whenKnown(() -> {
+            isUnsettled = false;
+            task.run();
+        });
     }
 
     private void resetIsDone() {

@@ -115,6 +115,65 @@ class LateListenerTest {
     }
 
     @Test
+    void aMachineResetIsSettledWhenTheListenerHasAnsweredIt() {
+        boolean[] isSettled = {false};
+
+        d.device.systemReset();
+        d.device.whenSettled(() -> isSettled[0] = true);
+
+        assertThat(isSettled[0]).isFalse();
+        while (!late.owed.isEmpty()) {
+            late.owed.remove().ok();
+        }
+        assertThat(isSettled[0]).isTrue();
+    }
+
+    @Test
+    void aSecondResetDoesNotForgetWhoWaitsForTheFirst() {
+        int[] settled = {0};
+        d.device.systemReset();
+        d.device.whenSettled(() -> settled[0]++);
+        d.device.systemReset();
+        d.device.whenSettled(() -> settled[0]++);
+
+        late.owed.remove().ok(); // of the first, which means nothing any more
+        assertThat(settled[0]).isZero();
+        while (!late.owed.isEmpty()) {
+            late.owed.remove().ok();
+        }
+        assertThat(settled[0]).isEqualTo(2);
+    }
+
+    @Test
+    void bypassIsSettledWhenTheListenerHasAnsweredIt() {
+        late.isLate = false;
+        d.device.writeStatus(0);
+        d.start(d.type.features());
+        late.isLate = true;
+        long before = d.device.readConfig(CONFIG_BYPASS, 1);
+        boolean[] isSettled = {false};
+
+        d.device.writeConfig(CONFIG_BYPASS, 1, 1 - before);
+        d.device.whenSettled(() -> isSettled[0] = true);
+
+        assertThat(isSettled[0]).isFalse();
+        assertThat(late.owed).hasSize(1);
+        late.owed.remove().ok();
+        assertThat(isSettled[0]).isTrue();
+    }
+
+    @Test
+    void whatTheDriverResetsHoldsUpNoWriteOfItsOwn() {
+        boolean[] isSettled = {false};
+
+        d.device.writeStatus(0);
+        d.device.whenSettled(() -> isSettled[0] = true);
+
+        assertThat(isSettled[0]).as("it looks at the status").isTrue();
+        assertThat(d.device.status()).isNotZero();
+    }
+
+    @Test
     void theDriverSeesAResetWhenTheListenerHasAnsweredIt() {
         d.device.writeStatus(0);
 
