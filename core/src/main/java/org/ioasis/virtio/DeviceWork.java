@@ -437,7 +437,7 @@ public abstract class DeviceWork<J extends Job<J>> {
             hasMoved |= wasAbsent;
             return true;
         }
-        if (pop == Pop.EMPTY) {
+        if (pop == Pop.EMPTY && !running.watch().isWatched(q)) {
             // It may have come in between. Looked at again, and paid for: a driver could let the
             // index flicker for as long as it likes.
             pop = queue.resumeKicks();
