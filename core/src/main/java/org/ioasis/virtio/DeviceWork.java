@@ -244,7 +244,7 @@ public abstract class DeviceWork<J extends Job<J>> {
     /** A job that was outside can go on: in this turn, or in one of its own if there is none. */
     public final void resume(J job) {
         assert isDeviceThread();
-        // A stale one has nothing to do in this turn, but the room that it leaves may be waited for.
+        // A stale one has nothing to do now, but the room that it leaves may be waited for.
         boolean hasGoneOn = goOn(job);
         if (!hasGoneOn || !isWorking) {
             later();
