@@ -65,7 +65,8 @@ final class ServerFixture<F extends PciFunction> implements AutoCloseable {
         long deadline = System.nanoTime() + MockVfioUserClient.WAIT_MILLIS * 1_000_000L;
         while (!condition.getAsBoolean()) {
             if (System.nanoTime() - deadline > 0) {
-                throw new IllegalStateException("does not happen; last end: " + server.lastReason() + "\n" + loop.dump());
+                throw new IllegalStateException(
+                        "does not happen; last end: " + server.lastReason() + "\n" + loop.dump());
             }
             pause();
         }
