@@ -464,7 +464,7 @@ public final class EventLoop implements AutoCloseable {
     }
 
     /** Somebody else may run, of those who wait for our processor. False if that took long. */
-    @SuppressWarnings("ThreadPriorityCheck") // what the scheduler does with it is what is asked here
+    @SuppressWarnings("ThreadPriorityCheck") // how the scheduler takes it is what is asked
     private boolean offerProcessor(long begin) {
         Thread.yield();
         long now = nanoTime.getAsLong();
