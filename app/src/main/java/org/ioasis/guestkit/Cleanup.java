@@ -16,6 +16,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Set;
+import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
@@ -199,6 +200,14 @@ public final class Cleanup implements AutoCloseable {
             }
             try {
                 Thread.sleep(DEATH_PAUSE_MILLIS);
+            } catch (InterruptedException e) {
+                wasInterrupted = true;
+            }
+        }
+        // Then they are known to have ended, which is a thread's of the JVM to find out.
+        for (Process root : roots) {
+            try {
+                root.waitFor(deadline - System.nanoTime(), TimeUnit.NANOSECONDS);
             } catch (InterruptedException e) {
                 wasInterrupted = true;
             }

@@ -11,7 +11,7 @@ import org.ioasis.sys.Mapping;
 /** A driver of the IOMMU over {@link SocketVmm}: one request at a time. One thread. */
 final class IommuDriver {
     static final int NO_ANSWER = -1;
-    private static final long REQUESTS = 0x10000;
+    static final long REQUESTS = 0x10000;
     private static final long EVENTS = 0x14000;
     private static final long REQUEST = 0x18000;
     private static final long ANSWER = 0x19000;

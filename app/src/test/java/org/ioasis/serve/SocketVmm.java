@@ -33,7 +33,7 @@ final class SocketVmm implements AutoCloseable {
     private static final int BAR = 2;
     private static final int DEVICE = 0x2000;
     private static final int NOTIFY = 0x3000;
-    private static final int QUEUE_SIZE = 8;
+    static final int QUEUE_SIZE = 8;
     private static final int WAIT_MILLIS = 20_000;
 
     private final UnixSocket socket;
