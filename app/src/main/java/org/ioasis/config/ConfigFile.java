@@ -22,6 +22,7 @@ import org.ioasis.iommu.ReservedRegion;
 import org.ioasis.iommu.ReservedWindows;
 import org.ioasis.kind.Kinds;
 import org.ioasis.live.TraceConfig;
+import org.ioasis.loop.IdlePolicy;
 import org.ioasis.machine.DeviceKind;
 import org.ioasis.machine.Machine;
 import org.ioasis.memory.GuestMemory;
@@ -36,6 +37,7 @@ import org.tomlj.TomlParseResult;
  */
 public final class ConfigFile {
     private static final long SIZE_MAX = 1 << 20;
+    private static final long POLL_MICROS = IdlePolicy.ADAPTIVE.lookNanos() / 1000;
     private static final Pattern ADDRESS = Pattern.compile("00:([0-9a-f]{2})\\.0");
 
     private final List<Problem> problems = new ArrayList<>();
@@ -117,7 +119,7 @@ public final class ConfigFile {
 
     private MachineDraft machine(TableReader machine, int index) {
         String name = machine.string("name", "machine" + index);
-        long pollMicros = machine.integer("poll_us", 0, 1_000_000, 0);
+        long pollMicros = machine.integer("poll_us", 0, 1_000_000, POLL_MICROS);
         int maps =
                 (int)
                         machine.integer(

@@ -18,6 +18,7 @@ import org.ioasis.iommu.EndpointProperties;
 import org.ioasis.iommu.IommuOptions;
 import org.ioasis.live.TraceConfig;
 import org.ioasis.live.Unsigned;
+import org.ioasis.loop.IdlePolicy;
 import org.ioasis.machine.DeviceKeys;
 import org.ioasis.machine.DeviceKind;
 import org.ioasis.machine.Machine;
@@ -133,7 +134,12 @@ public final class FlagConfig {
                         List.of());
         MachineDraft machine =
                 new MachineDraft(
-                        PLACE, "machine", 0, GuestMemory.REGION_LIMIT, viot, List.of(only));
+                        PLACE,
+                        "machine",
+                        IdlePolicy.ADAPTIVE.lookNanos(),
+                        GuestMemory.REGION_LIMIT,
+                        viot,
+                        List.of(only));
         ServeConfig config =
                 new ServeConfig(
                         new Draft(problems).resolve(List.of(machine), control), control, trace);

@@ -59,6 +59,10 @@ final class DumpJson {
         json.writeNumberField("tasks", counts.tasks());
         json.writeNumberField("signals", counts.signals());
         json.writeNumberField("timers", counts.timers());
+        json.writeNumberField("looks", counts.looks());
+        json.writeNumberField("finds", counts.finds());
+        json.writeNumberField("rests", counts.rests());
+        json.writeNumberField("crowded", counts.crowded());
         json.writeEndObject();
     }
 

@@ -202,7 +202,7 @@ public final class GuestSetup implements AutoCloseable {
             throws IOException {
         IommuOptions iommuOptions =
                 IommuOptions.builder().bypassAtStart(options.isBypassing()).build();
-        Machine machine = new Machine("machine", IdlePolicy.EVENT_DRIVEN);
+        Machine machine = new Machine("machine", IdlePolicy.ADAPTIVE);
         boolean isComplete = false;
         try {
             for (int i = 0; i < options.iommus(); i++) {

@@ -32,6 +32,7 @@ class DocumentsTest {
                 "CONTRIBUTING.md",
                 "mutants/README.md",
                 "docs/compare.md",
+                "docs/fuzz-coverage.md",
                 "docs/threat-model.md"
             })
     void documentNamesOnlyWhatIsThere(String document) throws IOException {

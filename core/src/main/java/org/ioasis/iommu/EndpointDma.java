@@ -157,6 +157,23 @@ final class EndpointDma extends RegionDma {
         return lookUp(mappings, address, length, access);
     }
 
+    @Override
+    public Outcome peek(long address, long length) {
+        Extent found = extent;
+        if (!translation.lookup(address, found)) {
+            boolean isOwn =
+                    attachment.endpoint().properties().reserved().identityAt(address) != null;
+            return isOwn && store != null ? locate(address, length, Access.READ) : Outcome.FAULT;
+        }
+        if (!found.permits(Access.READ)) {
+            return Outcome.FAULT;
+        }
+        // In pieces, it is for an access to find out.
+        return found.reaches(address, length)
+                ? locate(address + found.delta(), length, Access.READ)
+                : Outcome.REFUSED;
+    }
+
     private Outcome lookUp(MappingStore mappings, long address, long length, Access access) {
         Extent found = extent;
         return mappings.lookup(address, found)

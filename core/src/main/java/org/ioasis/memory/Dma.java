@@ -49,6 +49,15 @@ public interface Dma {
     Outcome resolve(long address, long length, Access access);
 
     /**
+     * As {@link #resolve} for reading, and of no consequence: a refusal is not reported, and
+     * nothing is counted. For who looks whether there is something to do where nobody has asked it
+     * to.
+     */
+    default Outcome peek(long address, long length) {
+        return resolve(address, length, Access.READ);
+    }
+
+    /**
      * As {@link #resolve}, for {@code address} right after what the last successful call of this
      * section resolved, and for the same access: what makes one of many pieces cheaper, because the
      * mappings are gone through in order. Not for a new access that happens to begin there.

@@ -9,14 +9,34 @@ import java.util.function.LongSupplier;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Knows when no access that began under an old state is still running: the one waiting point for
- * UNMAP, DETACH, reset and the removal of memory in one machine. Two kinds of access exist: guarded
- * sections ({@link Guard}) and pinned leases ({@link Lease}). {@link #await} and {@link #poll}
- * belong to the machine's loop thread; {@link #open} and the guards' own threads are free.
+ * Says when memory that a device could reach is out of its reach. An UNMAP must not be answered
+ * while some thread still copies to or from what was unmapped, though that thread looked the
+ * address up without a lock. The literature calls the wait a grace period, and this way to find its
+ * end epoch-based reclamation. It is the same for UNMAP, DETACH, reset and the removal of memory,
+ * and this is the one place that knows it, for one machine.
  *
- * <p>Waiting never blocks: what is not quiescent at once is looked at again in {@link #poll}. With
- * one thread serving a machine no section is open while a request is handled, so nearly everything
- * is quiescent at once.
+ * <p>Whoever accesses memory says so before the look-up. Either it is in a guarded section, which
+ * lasts microseconds: its {@link Guard} is a slot that says whether a section is open, and the how
+ * manieth. Or it has a {@link Lease}, which lasts for a system call and has a deadline.
+ *
+ * <p>Whoever takes something away
+ *
+ * <ol>
+ *   <li>makes it unfindable: it clears the mapping;
+ *   <li>calls {@link #await}, which begins a new epoch, issues a full fence and reads all slots;
+ *   <li>is told, by {@link Quiescence#quiescent}, when no section is open that was open then, and
+ *       no lease on the range is left. Only then it answers.
+ * </ol>
+ *
+ * <p>A section that begins after the first step finds nothing to use; one that began before is in
+ * its slot. {@link #await} says why the fence makes that so.
+ *
+ * <p>Nothing here blocks, but for {@link #awaitNow}: what is not over at once is looked at again in
+ * {@link #poll}. With one thread serving a machine no section is open while a request is handled,
+ * so nearly everything is over at once.
+ *
+ * <p>{@link #await}, {@link #cancel} and {@link #poll} belong to the machine's loop thread; {@link
+ * #open} is for any, and each guard for the thread that opened it.
  */
 public final class Guards {
     /** More leases than this at a time are refused: each costs the VMM's UNMAPs a look. */
@@ -37,8 +57,7 @@ public final class Guards {
     private final LeaseTable leases = new LeaseTable(LEASE_LIMIT);
     private final ArrayList<Quiescence> waiting = new ArrayList<>();
     // A list through the guards themselves, which are padded: what is read with every UNMAP must
-    // not
-    // share a cache line with what a reader writes.
+    // not share a cache line with what a reader writes.
     private volatile @Nullable Guard guards;
 
     private volatile long epoch = 1;

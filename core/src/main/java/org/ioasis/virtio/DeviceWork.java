@@ -244,11 +244,9 @@ public abstract class DeviceWork<J extends Job<J>> {
     /** A job that was outside can go on: in this turn, or in one of its own if there is none. */
     public final void resume(J job) {
         assert isDeviceThread();
-        // A stale one has nothing to do in this turn, but the room that it leaves may be waited
-        // for.
-        boolean isOver = isStale(job);
-        goOn(job);
-        if (isOver || !isWorking) {
+        // A stale one has nothing to do now, but the room that it leaves may be waited for.
+        boolean hasGoneOn = goOn(job);
+        if (!hasGoneOn || !isWorking) {
             later();
         }
     }
@@ -348,19 +346,22 @@ public abstract class DeviceWork<J extends Job<J>> {
         }
         while (reversed != null) {
             J following = reversed.next;
-            goOn(reversed);
+            boolean _ = goOn(reversed);
             reversed = following;
         }
     }
 
-    private void goOn(J job) {
-        if (isStale(job)) {
+    /** False if nobody waits for it any more. */
+    private boolean goOn(J job) {
+        int queue = job.queue();
+        if (job.life() != lives.getPlain(queue)) {
             stale--;
             drop(job);
-        } else {
-            outside[job.queue()]--;
-            ready.add(job);
+            return false;
         }
+        outside[queue]--;
+        ready.add(job);
+        return true;
     }
 
     private void sections(VirtioDevice running) {
@@ -402,7 +403,7 @@ public abstract class DeviceWork<J extends Job<J>> {
         while (left > 0) {
             int q = nextQueue;
             // One chain each in turn: a full queue must not keep the others waiting.
-            nextQueue = (q + 1) % queues;
+            nextQueue = q + 1 == queues ? 0 : q + 1;
             if (isDrained[q]) {
                 continue;
             }
@@ -428,7 +429,7 @@ public abstract class DeviceWork<J extends Job<J>> {
         if (pop == Pop.GOT) {
             boolean wasAbsent = isAbsent[q];
             isAbsent[q] = false;
-            job.begin(q, lives.get(q));
+            job.begin(q, lives.getPlain(q));
             if (proceed(running, job) == Step.PUT_BACK) {
                 // Nothing has moved: kicks do not make the wait longer.
                 return false;
@@ -436,7 +437,7 @@ public abstract class DeviceWork<J extends Job<J>> {
             hasMoved |= wasAbsent;
             return true;
         }
-        if (pop == Pop.EMPTY) {
+        if (pop == Pop.EMPTY && !running.watch().isWatched(q)) {
             // It may have come in between. Looked at again, and paid for: a driver could let the
             // index flicker for as long as it likes.
             pop = queue.resumeKicks();

@@ -11,7 +11,7 @@ import java.util.concurrent.atomic.AtomicLong;
  * bound a driver that kicks all the time would have one more put into the loop's queue each time
  * that work is put off, until the queue is full. Any thread.
  */
-public final class PostedTask implements Runnable {
+final class PostedTask implements Runnable {
     private final Executor deviceThread;
     private final Runnable task;
     private final AtomicBoolean isWaiting = new AtomicBoolean();
@@ -22,7 +22,7 @@ public final class PostedTask implements Runnable {
      * @param deviceThread runs tasks later on the device's thread; never at once inside {@code
      *     execute}
      */
-    public PostedTask(Executor deviceThread, Runnable task) {
+    PostedTask(Executor deviceThread, Runnable task) {
         this.deviceThread = deviceThread;
         this.task = task;
     }
@@ -31,7 +31,7 @@ public final class PostedTask implements Runnable {
      * Nothing is thrown if the loop takes no more: who posts may be an I/O thread or another
      * device. The task is owed then, and done at the next event.
      */
-    public void post() {
+    void post() {
         if (!isWaiting.compareAndSet(false, true)) {
             // In time: the flag goes down before the task looks at what there is to do.
             return;
@@ -47,12 +47,12 @@ public final class PostedTask implements Runnable {
     }
 
     /** True, once, if the task was refused and nobody has made up for it. */
-    public boolean takeOwed() {
+    boolean takeOwed() {
         return isOwed.get() && isOwed.getAndSet(false);
     }
 
     /** How often it was refused. */
-    public long refused() {
+    long refused() {
         return refused.get();
     }
 

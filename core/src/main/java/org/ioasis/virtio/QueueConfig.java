@@ -25,6 +25,12 @@ final class QueueConfig {
     /** A kick has come while the device was suspended. */
     boolean wasKicked;
 
+    /** Its ring is looked at: {@link RingWatch}. */
+    boolean isWatched;
+
+    /** What the last look has found. */
+    int seen;
+
     long desc;
     long driver;
     long device;

@@ -55,6 +55,7 @@ public final class VirtioDevice {
     private final long deviceFeatures;
     private final int queueSizeMax;
     private final QueueConfig[] queues;
+    private final RingWatch watch;
     private final MemoryWait memoryWait = new MemoryWait(ABSENT_LIMIT_NANOS);
 
     private int status;
@@ -95,6 +96,7 @@ public final class VirtioDevice {
         for (int i = 0; i < queues.length; i++) {
             queues[i] = new QueueConfig(ringDma, queueSizeMax);
         }
+        watch = new RingWatch(this, ringDma, queues);
     }
 
     // --- what a transport needs to know of the type
@@ -221,6 +223,7 @@ public final class VirtioDevice {
         driverFeatures = 0;
         brokenReason = null;
         waitsForMemory(false);
+        watch.forgetAll();
         for (QueueConfig q : queues) {
             q.reset();
         }
@@ -261,6 +264,7 @@ public final class VirtioDevice {
     public void suspend() {
         assert work.isDeviceThread();
         isSuspended = true;
+        watch.forgetAll();
         waitsForMemory(false);
     }
 
@@ -381,6 +385,7 @@ public final class VirtioDevice {
             refusedWrites++;
             return;
         }
+        watch.forget(q);
         queues[q].reset();
         queues[q].wasReset = true;
         work.resetQueue(q);
@@ -452,6 +457,11 @@ public final class VirtioDevice {
                 work.kick(q);
             }
         }
+    }
+
+    /** Which of its rings are looked at. */
+    public RingWatch watch() {
+        return watch;
     }
 
     // --- configuration, 2.5

@@ -198,7 +198,30 @@ public abstract sealed class DeviceQueue permits SplitQueue {
      */
     public abstract Pop resumeKicks();
 
+    /** {@link #available}: nothing that could be there, or not yet; {@link #pop} would say what. */
+    public static final int UNCLEAR = -1;
+
+    /** {@link #available}: the IOMMU refuses the ring, and nobody has been told of that. */
+    public static final int FAULTING = -2;
+
+    /**
+     * A number of 16 bits that changes when the driver makes chains available, or one of the
+     * constants above. Has no consequence: the queue is not broken by what is found, because a
+     * driver that has not kicked may be in the middle of anything.
+     */
+    public abstract int available();
+
     // --- for the formats
+
+    /** Reads a field of a ring without consequence: the field, or one of the constants above. */
+    final int peekU16(long address) {
+        Outcome outcome = dma.peek(address, Short.BYTES);
+        if (outcome != Outcome.OK || !dma.isShort()) {
+            return outcome == Outcome.FAULT ? FAULTING : UNCLEAR;
+        }
+        // Acquire: pairs with the driver's barrier between entry and idx (2.7.13.3.1).
+        return dma.loadShort(true);
+    }
 
     /** Reads a field of a ring into {@link #value}. */
     final Outcome readU16(long address, boolean acquire) {

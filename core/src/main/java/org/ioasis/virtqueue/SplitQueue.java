@@ -282,6 +282,22 @@ final class SplitQueue extends DeviceQueue {
         return value == poppedIdx ? Pop.EMPTY : Pop.GOT;
     }
 
+    @Override
+    public int available() {
+        if (!isRunning()) {
+            return UNCLEAR;
+        }
+        int index = peekU16(avail + AVAIL_IDX);
+        if (index < 0) {
+            return index;
+        }
+        // As pop asks. A driver that writes the index byte by byte is here in the middle of it.
+        int ahead = RingIndex.distance(publishedIdx, index);
+        return ahead > size || ahead < RingIndex.distance(publishedIdx, poppedIdx)
+                ? UNCLEAR
+                : index;
+    }
+
     private int slot(int index) {
         return index & (size - 1);
     }

@@ -191,6 +191,14 @@ public final class FlatDma implements Dma {
     }
 
     @Override
+    public Outcome peek(long address, long length) {
+        int before = faults;
+        Outcome outcome = resolve(address, length, Access.READ);
+        faults = before;
+        return outcome;
+    }
+
+    @Override
     public MemorySegment segment() {
         return requireNonNull(segment);
     }

@@ -259,25 +259,30 @@ final class IntervalTree<T> {
 
     /** Makes an entry say what a child has now. */
     private void show(int node, int at, int below, int level) {
+        long[] all = words;
+        int count = counts[below];
         int beginnings = word(FIRST, below, 0);
-        int ends = word(LAST, below, 0);
-        int gaps = word(GAP, below, 0);
-        long highest = words[ends];
-        long widest = level == 0 ? 0 : words[gaps];
-        for (int slot = 1; slot < counts[below]; slot++) {
-            long beginning = words[beginnings + slot];
+        int ends = beginnings + width;
+        long highest = all[ends];
+        long widest = 0;
+        for (int slot = 1; slot < count; slot++) {
+            long beginning = all[beginnings + slot];
             if (Long.compareUnsigned(beginning, highest) > 0) {
                 widest = max(widest, beginning - highest - 1);
             }
-            if (level > 0) {
-                widest = max(widest, words[gaps + slot]);
-            }
-            highest = max(highest, words[ends + slot]);
+            highest = max(highest, all[ends + slot]);
         }
-        words[word(FIRST, node, at)] = words[beginnings];
-        words[word(LAST, node, at)] = highest;
-        words[word(GAP, node, at)] = widest;
-        words[word(CHILD, node, at)] = below;
+        if (level > 0) {
+            int gaps = ends + width;
+            for (int slot = 0; slot < count; slot++) {
+                widest = max(widest, all[gaps + slot]);
+            }
+        }
+        int entry = word(FIRST, node, at);
+        all[entry] = all[beginnings];
+        all[entry + LAST * width] = highest;
+        all[entry + GAP * width] = widest;
+        all[entry + CHILD * width] = below;
     }
 
     /** Removes the range with this beginning and this very value, which must be there. */
@@ -419,16 +424,18 @@ final class IntervalTree<T> {
                     ? 1
                     : NONE;
         }
+        long[] all = words;
         int node = root;
         for (int level = height; ; level--) {
-            int ends = word(LAST, node, 0);
+            int beginnings = word(FIRST, node, 0);
+            int ends = beginnings + width;
             int count = counts[node];
             int at = 0;
-            while (at < count && Long.compareUnsigned(words[ends + at], from) < 0) {
+            while (at < count && Long.compareUnsigned(all[ends + at], from) < 0) {
                 at++;
             }
             // All behind it begin as late or later.
-            if (at == count || Long.compareUnsigned(words[word(FIRST, node, at)], to) > 0) {
+            if (at == count || Long.compareUnsigned(all[beginnings + at], to) > 0) {
                 return NONE;
             }
             if (level == 0) {

@@ -69,7 +69,7 @@ public final class Ioas extends IommufdObject {
     public long map(Owner owner, ProgramFile file, long start, long length, int flags, long iova)
             throws IommufdException {
         synchronized (context()) {
-            boolean isMapped = false;
+            boolean isHandedOn = false;
             try {
                 checkFlags(flags);
                 checkLength(start, length);
@@ -77,19 +77,17 @@ public final class Ioas extends IommufdObject {
                 if (start < 0 || start + length < 0 || start + length > file.size()) {
                     throw new IommufdException(Errno.EINVAL, "the range goes past the file's end");
                 }
-                long mapped =
-                        map(
-                                new PageOrigin.File(file, first),
-                                start - first,
-                                length,
-                                owner,
-                                context().accounting(),
-                                flags,
-                                iova);
-                isMapped = true;
-                return mapped;
+                isHandedOn = true;
+                return map(
+                        new PageOrigin.File(file, first),
+                        start - first,
+                        length,
+                        owner,
+                        context().accounting(),
+                        flags,
+                        iova);
             } finally {
-                if (!isMapped) {
+                if (!isHandedOn) {
                     file.close();
                 }
             }
@@ -121,6 +119,7 @@ public final class Ioas extends IommufdObject {
         }
     }
 
+    /** Maps, or closes what the pages come from. */
     private long map(
             PageOrigin origin,
             long startByte,
@@ -130,7 +129,6 @@ public final class Ioas extends IommufdObject {
             int flags,
             long iova)
             throws IommufdException {
-        context().allocate();
         boolean isWritable = (flags & MAP_WRITEABLE) != 0;
         Pages pages =
                 new Pages(
@@ -139,13 +137,19 @@ public final class Ioas extends IommufdObject {
                         isWritable,
                         owner,
                         owner.mayLock() ? Accounting.NONE : accounting);
-        return space.map(
-                List.of(new IoPageTable.Piece(pages, startByte, length)),
-                length,
-                (flags & MAP_FIXED_IOVA) != 0,
-                iova,
-                (flags & MAP_READABLE) != 0,
-                isWritable);
+        try {
+            context().allocate();
+            return space.map(
+                    List.of(new IoPageTable.Piece(pages, startByte, length)),
+                    length,
+                    (flags & MAP_FIXED_IOVA) != 0,
+                    iova,
+                    (flags & MAP_READABLE) != 0,
+                    isWritable);
+        } catch (IommufdException e) {
+            pages.discard();
+            throw e;
+        }
     }
 
     /** As VFIO type 1 maps: at this IOVA, charged to the process. */

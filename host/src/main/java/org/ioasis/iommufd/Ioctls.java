@@ -190,11 +190,9 @@ final class Ioctls {
         }
     }
 
-    private static void checkBelowTop(long... numbers) throws IommufdException {
-        for (long number : numbers) {
-            if (number == -1) {
-                throw new IommufdException(Errno.EOVERFLOW, "2^64-1 is no IOVA and no length");
-            }
+    private static void checkBelowTop(long iova, long length) throws IommufdException {
+        if (iova == -1 || length == -1) {
+            throw new IommufdException(Errno.EOVERFLOW, "2^64-1 is no IOVA and no length");
         }
     }
 
@@ -580,7 +578,8 @@ final class Ioctls {
     }
 
     private void viommuAlloc(UserCommand command) throws IommufdException {
-        command.requireZero(VIOMMU_ALLOC_FLAGS, VIOMMU_ALLOC_RESERVED);
+        command.requireZero(VIOMMU_ALLOC_FLAGS);
+        command.requireZero(VIOMMU_ALLOC_RESERVED);
         int type = command.getInt(VIOMMU_ALLOC_TYPE);
         if (type == VIOMMU_TYPE_DEFAULT) {
             throw new IommufdException(Errno.EOPNOTSUPP, "a vIOMMU has a type");
@@ -613,7 +612,8 @@ final class Ioctls {
     }
 
     private void veventqAlloc(UserCommand command) throws IommufdException {
-        command.requireZero(VEVENTQ_ALLOC_FLAGS, VEVENTQ_ALLOC_RESERVED);
+        command.requireZero(VEVENTQ_ALLOC_FLAGS);
+        command.requireZero(VEVENTQ_ALLOC_RESERVED);
         int type = command.getInt(VEVENTQ_ALLOC_TYPE);
         int depth = command.getInt(VEVENTQ_ALLOC_DEPTH);
         if (type == VEVENTQ_TYPE_DEFAULT) {

@@ -38,6 +38,7 @@ final class Pages {
     private long held;
     private long charged;
     private boolean isRevoked;
+    private boolean isDiscarded;
 
     Pages(
             PhysicalMemory memory,
@@ -100,6 +101,14 @@ final class Pages {
             if (held != 0) {
                 throw new IllegalStateException(held + " pages are held for nobody");
             }
+            discard();
+        }
+    }
+
+    /** Nothing shows them: a mapping was refused, or the last one is gone. */
+    void discard() {
+        if (!isDiscarded) {
+            isDiscarded = true;
             if (origin instanceof PageOrigin.Buffer buffer) {
                 buffer.buffer().remove(this);
             }

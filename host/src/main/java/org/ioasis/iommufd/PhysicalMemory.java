@@ -58,6 +58,10 @@ final class PhysicalMemory {
     private @Nullable Block[] byNumber = new @Nullable Block[16];
     private int[] freeNumbers = new int[0];
     private int freeCount;
+
+    /** The block that was asked for last, if it is still there. */
+    private @Nullable Block last;
+
     private int next = 1;
     private long held;
 
@@ -181,10 +185,19 @@ final class PhysicalMemory {
         return leaf;
     }
 
+    // The very object is enough: it is looked for among all when it is another.
+    @SuppressWarnings("ReferenceEquality")
     private @Nullable Block block(PageSource source, long offset) {
+        Block recent = last;
+        if (recent != null
+                && recent.key.index == offset >>> BLOCK_LG2
+                && recent.key.source == source) {
+            return recent;
+        }
         Key key = new Key(source, offset >>> BLOCK_LG2);
         Block known = byKey.get(key);
         if (known != null) {
+            last = known;
             return known;
         }
         int number;
@@ -241,6 +254,7 @@ final class PhysicalMemory {
                 listener.removed(addressOf(block), memory.byteSize());
             }
         }
+        last = null;
         byKey.remove(block.key);
         byNumber[block.number] = null;
         if (freeCount == freeNumbers.length) {

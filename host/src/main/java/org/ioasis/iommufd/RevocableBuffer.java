@@ -32,6 +32,11 @@ public final class RevocableBuffer {
         return isRevoked;
     }
 
+    /** Mappings that show it, copies not counted. */
+    int mappings() {
+        return users.size();
+    }
+
     void add(Pages pages) {
         users.add(pages);
     }

@@ -149,12 +149,10 @@ public final class UserCommand {
     }
 
     /** What must be zero until it means something. */
-    void requireZero(int... offsets) throws IommufdException {
-        for (int offset : offsets) {
-            if (getInt(offset) != 0) {
-                throw new IommufdException(
-                        Errno.EOPNOTSUPP, "field at %d must be zero".formatted(offset));
-            }
+    void requireZero(int offset) throws IommufdException {
+        if (getInt(offset) != 0) {
+            throw new IommufdException(
+                    Errno.EOPNOTSUPP, "field at %d must be zero".formatted(offset));
         }
     }
 

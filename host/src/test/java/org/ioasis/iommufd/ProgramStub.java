@@ -167,6 +167,11 @@ final class ProgramStub implements Caller, ProgramMemory {
         }
     }
 
+    /** Descriptors of files of ours. */
+    int descriptors() {
+        return served.size();
+    }
+
     /** Files that are kept open for mappings. */
     int openFiles() {
         return openFiles;

@@ -19,8 +19,8 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * One platform thread with one epoll that serves all sessions and devices of a machine:
- * descriptors, tasks from other threads, timers, and what must be polled. Each turn: wait,
- * descriptors, tasks, timers, polled.
+ * descriptors, tasks from other threads, timers, rings that are looked at, and what must be polled.
+ * Each turn: look at rings or wait, descriptors, tasks, timers, polled.
  *
  * <p>{@link #execute}, {@link #executeAndWait}, {@link #dump}, {@link #start} and {@link #close}
  * are for any thread. Everything else belongs to the loop thread (or, before {@link #start}, to the
@@ -36,12 +36,16 @@ public final class EventLoop implements AutoCloseable {
     private static final System.Logger LOG = System.getLogger("org.ioasis.loop");
     private static final long WAKE_TOKEN = -1;
     private static final int POLL_MILLIS = 1;
+
+    /** Rings are looked at for so long before everything else has its turn. */
+    private static final long LOOK_NANOS = 20_000;
+
     private static final long CLOSE_SECONDS = 5;
 
     private final String name;
     private final Polled polled;
     private final LongSupplier nanoTime;
-    private final IdlePolicy idle;
+    private final LookBudget budget;
     private final Epoll epoll;
     private final EventFd wake;
     private final AtomicBoolean wakeSent = new AtomicBoolean();
@@ -54,6 +58,18 @@ public final class EventLoop implements AutoCloseable {
      * event.
      */
     private final ArrayList<@Nullable Registration> slots = new ArrayList<>();
+
+    /** Rings that are looked at: few, those of devices that are in use. */
+    private final ArrayList<Rings> watched = new ArrayList<>();
+
+    /** Whose ring was looked at last. */
+    private @Nullable Rings lookedAt;
+
+    /** It may sleep: who posts a task has to wake it. */
+    private volatile boolean isAsleep;
+
+    /** A task may have come since tasks were run last: a hint. */
+    private volatile boolean wakeWanted;
 
     private int generation;
     private long timerSequence;
@@ -68,6 +84,10 @@ public final class EventLoop implements AutoCloseable {
     private final AtomicLong waits = new AtomicLong();
     private final AtomicLong sleeps = new AtomicLong();
     private final AtomicLong signals = new AtomicLong();
+    private final AtomicLong looks = new AtomicLong();
+    private final AtomicLong finds = new AtomicLong();
+    private final AtomicLong rests = new AtomicLong();
+    private final AtomicLong crowded = new AtomicLong();
     private final AtomicLong events = new AtomicLong();
     private final AtomicLong tasksRun = new AtomicLong();
     private final AtomicLong timersRun = new AtomicLong();
@@ -79,14 +99,14 @@ public final class EventLoop implements AutoCloseable {
     /**
      * @param name the thread's name
      * @param polled looked at each turn
-     * @param nanoTime the clock of timers and of spinning
+     * @param nanoTime the clock of timers and of looking
      */
     public EventLoop(String name, Polled polled, LongSupplier nanoTime, IdlePolicy idle)
             throws ErrnoException {
         this.name = name;
         this.polled = polled;
         this.nanoTime = nanoTime;
-        this.idle = idle;
+        budget = new LookBudget(idle.lookNanos());
         this.epoll = Epoll.create();
         try {
             this.wake = EventFd.create();
@@ -296,8 +316,10 @@ public final class EventLoop implements AutoCloseable {
     }
 
     private void wakeUp() {
-        // One write per batch: the loop clears the flag before it looks into the queue.
-        if (!wakeSent.getAndSet(true)) {
+        wakeWanted = true;
+        // None to a loop that is awake. One write per batch: the loop clears the flag before it
+        // looks into the queue.
+        if (isAsleep && !wakeSent.getAndSet(true)) {
             wake.signal();
         }
     }
@@ -355,18 +377,11 @@ public final class EventLoop implements AutoCloseable {
      * many things were done.
      */
     int turn(int maxWaitMillis) {
-        boolean spin = idle.spinNanos() > 0;
         int timeout = timeoutMillis(maxWaitMillis);
-        if (spin && timeout != 0 && nanoTime.getAsLong() - lastWorkNanos < idle.spinNanos()) {
-            timeout = 0;
-            Thread.onSpinWait();
+        if (timeout != 0 && !watched.isEmpty()) {
+            timeout = looks() ? 0 : timeoutMillis(maxWaitMillis);
         }
-        doing = timeout == 0 ? "looking" : "waiting";
-        count(waits);
-        if (timeout != 0) {
-            count(sleeps);
-        }
-        int ready = epoll.await(timeout);
+        int ready = await(timeout);
         int work = 0;
         for (int i = 0; i < ready; i++) {
             work += dispatch(epoll.token(i), epoll.events(i));
@@ -374,11 +389,147 @@ public final class EventLoop implements AutoCloseable {
         work += runTasks();
         work += runTimers();
         work += poll();
-        if (spin && work > 0) {
+        if (work > 0 && budget.isPossible()) {
             lastWorkNanos = nanoTime.getAsLong();
         }
         count(turns);
         return work;
+    }
+
+    private int await(int timeoutMillis) {
+        count(waits);
+        if (timeoutMillis == 0) {
+            doing = "looking";
+            return epoll.await(0);
+        }
+        doing = "waiting";
+        // Who posts a task offers it and then looks whether to signal; we say that we sleep and
+        // then look for tasks. The queue's lock puts both in order.
+        isAsleep = true;
+        if (!tasks.isEmpty()) {
+            isAsleep = false;
+            return epoll.await(0);
+        }
+        count(sleeps);
+        long begin = budget.isPossible() ? nanoTime.getAsLong() : 0;
+        int ready = epoll.await(timeoutMillis);
+        isAsleep = false;
+        if (budget.isPossible()) {
+            budget.slept(nanoTime.getAsLong() - begin);
+        }
+        return ready;
+    }
+
+    /**
+     * The rings are looked at from now on, if the loop looks at all now: called at each kick. True
+     * if they are, until {@link Rings#rest}.
+     */
+    public boolean watch(Rings rings) {
+        assert isOwnThread();
+        if (!budget.isPossible() || budget.nanos(nanoTime.getAsLong()) == 0) {
+            return false;
+        }
+        if (!watched.contains(rings)) {
+            watched.add(rings);
+        }
+        return true;
+    }
+
+    /**
+     * Looks at rings for a moment, until there is something else that wants a turn. False if it has
+     * been looked for long enough.
+     */
+    private boolean look() {
+        doing = "looking at rings";
+        long begin = nanoTime.getAsLong();
+        long now = begin;
+        long limit = budget.nanos(now);
+        boolean hasFound = false;
+        while (now - lastWorkNanos < limit) {
+            count(looks);
+            if (lookOnce()) {
+                hasFound = true;
+                lastWorkNanos = nanoTime.getAsLong();
+            }
+            if (wakeWanted) {
+                return true;
+            }
+            now = nanoTime.getAsLong();
+            if (now - begin >= LOOK_NANOS) {
+                return hasFound || offerProcessor(now);
+            }
+            Thread.onSpinWait();
+        }
+        return false;
+    }
+
+    /** Somebody else may run, of those who wait for our processor. False if that took long. */
+    private boolean offerProcessor(long begin) {
+        Thread.yield();
+        long now = nanoTime.getAsLong();
+        if (budget.offered(now, now - begin)) {
+            count(crowded);
+            return false;
+        }
+        return true;
+    }
+
+    /** One look at each, and what is found is done. True if there was something. */
+    private boolean lookOnce() {
+        boolean hasFound = false;
+        for (int i = 0; i < watched.size(); i++) {
+            Rings rings = watched.get(i);
+            lookedAt = rings;
+            if (rings.look()) {
+                count(finds);
+                hasFound = true;
+            }
+        }
+        return hasFound;
+    }
+
+    /** Everything that is looked at is kicked for again, and was looked at after that. */
+    private void rest() {
+        count(rests);
+        // From behind, and first taken out: one that throws is not asked again.
+        while (!watched.isEmpty()) {
+            Rings rings = watched.removeLast();
+            lookedAt = rings;
+            if (rings.rest()) {
+                lastWorkNanos = nanoTime.getAsLong();
+            }
+        }
+    }
+
+    /**
+     * {@link #look}, and {@link #rest} if that is over. True if the loop is not to wait. What is
+     * thrown is caught around all of it and not around one device: the JVM may raise an error of an
+     * access after the call that made it.
+     */
+    private boolean looks() {
+        try {
+            if (look()) {
+                return true;
+            }
+            rest();
+            return false;
+        } catch (Throwable t) {
+            Rings guilty = lookedAt;
+            if (!(t instanceof InternalError)) {
+                failed("look at rings", t);
+            }
+            if (guilty != null) {
+                watched.remove(guilty);
+                try {
+                    guilty.failed(t);
+                } catch (Throwable again) {
+                    failed("end of what has rings", again);
+                }
+            }
+            return true;
+        } finally {
+            lookedAt = null;
+        }
     }
 
     private int timeoutMillis(int maxWaitMillis) {
@@ -423,6 +574,7 @@ public final class EventLoop implements AutoCloseable {
 
     private int runTasks() {
         // Only as many as wait now: a task that posts another must not keep the loop from its fds.
+        wakeWanted = false;
         int waiting = tasks.size();
         for (int i = 0; i < waiting; i++) {
             Runnable task = tasks.poll();
@@ -546,7 +698,11 @@ public final class EventLoop implements AutoCloseable {
                 events.get(),
                 tasksRun.get(),
                 signals.get(),
-                timersRun.get());
+                timersRun.get(),
+                looks.get(),
+                finds.get(),
+                rests.get(),
+                crowded.get());
     }
 
     /** What the loop does now and has done, for a person who wonders why nothing moves. */

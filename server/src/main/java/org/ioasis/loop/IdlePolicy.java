@@ -4,19 +4,23 @@ package org.ioasis.loop;
 /**
  * What the loop does when there is nothing to do. Immutable; any thread.
  *
- * @param spinNanos how long after the last work the loop goes on looking at its descriptors before
- *     it blocks; 0 blocks at once
+ * @param lookNanos how long after the last work the loop goes on looking at the rings of devices
+ *     that are in use, at most: how long within that follows from whether it pays. 0: it never
+ *     looks, and sleeps at once
  */
-public record IdlePolicy(long spinNanos) {
-    /**
-     * The default. Spinning is faster on a machine with a core to spare; where vCPUs and the loop
-     * share the cores it starves them.
-     */
+public record IdlePolicy(long lookNanos) {
+    /** The loop sleeps whenever there is nothing to do. */
     public static final IdlePolicy EVENT_DRIVEN = new IdlePolicy(0);
 
+    /**
+     * The default. Linux leaves gaps of 150 microseconds between two requests of the same I/O:
+     * measured, 100 lose them and 300 do not.
+     */
+    public static final IdlePolicy ADAPTIVE = new IdlePolicy(300_000);
+
     public IdlePolicy {
-        if (spinNanos < 0) {
-            throw new IllegalArgumentException("spinNanos must not be negative: " + spinNanos);
+        if (lookNanos < 0) {
+            throw new IllegalArgumentException("lookNanos must not be negative: " + lookNanos);
         }
     }
 }

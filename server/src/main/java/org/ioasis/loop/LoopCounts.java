@@ -11,6 +11,20 @@ package org.ioasis.loop;
  * @param tasks that were run
  * @param signals writes by which other threads have woken it, each read once
  * @param timers that were run
+ * @param looks at all rings that are looked at
+ * @param finds devices for which a look has found work
+ * @param rests ends of looking
+ * @param crowded how often looking was given up because others wanted the processor
  */
 public record LoopCounts(
-        long turns, long waits, long sleeps, long events, long tasks, long signals, long timers) {}
+        long turns,
+        long waits,
+        long sleeps,
+        long events,
+        long tasks,
+        long signals,
+        long timers,
+        long looks,
+        long finds,
+        long rests,
+        long crowded) {}

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.pci;
 
+import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
 
 /**
@@ -36,6 +37,28 @@ public interface PciFunction {
 
     /** A vector has been set up: what waits for it is sent. */
     void vectorsChanged();
+
+    /**
+     * Asked at each kick of the guest's: true if whoever answers looks at the rings from now on, by
+     * {@link #look}, until {@link #rest}. A function without rings never asks.
+     */
+    default void watcher(BooleanSupplier watcher) {}
+
+    /**
+     * Looks for work in the rings that are looked at, and does it. True if there was some. Has no
+     * other consequence.
+     */
+    default boolean look() {
+        return false;
+    }
+
+    /**
+     * Nobody looks any more: the guest kicks again, and what has come before that is done. True if
+     * there was something.
+     */
+    default boolean rest() {
+        return false;
+    }
 
     /** Back to the state of power-on. */
     void reset();

@@ -2,6 +2,7 @@
 package org.ioasis.pci;
 
 import java.util.Arrays;
+import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
 import org.ioasis.memory.Count;
 import org.ioasis.memory.Dma;
@@ -71,6 +72,7 @@ public final class VirtioPciFunction implements PciFunction, Interrupts {
     private int driverFeatureSelect;
     private int queueSelect;
     private int isr;
+    private BooleanSupplier watcher = () -> false;
     private final Count kicks = new Count();
     private final Count interrupts = new Count();
 
@@ -332,6 +334,9 @@ public final class VirtioPciFunction implements PciFunction, Interrupts {
     private void kick(int queue) {
         if (queue < queueVectors.length) {
             kicks.increment();
+            if (watcher.getAsBoolean()) {
+                device.watch().begin(queue);
+            }
             device.kick(queue);
         }
     }
@@ -547,6 +552,21 @@ public final class VirtioPciFunction implements PciFunction, Interrupts {
         followCommand();
         msix.reset();
         forgetDriver();
+    }
+
+    @Override
+    public void watcher(BooleanSupplier newWatcher) {
+        watcher = newWatcher;
+    }
+
+    @Override
+    public boolean look() {
+        return device.watch().look();
+    }
+
+    @Override
+    public boolean rest() {
+        return device.watch().rest();
     }
 
     @Override

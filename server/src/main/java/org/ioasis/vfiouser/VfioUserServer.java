@@ -11,12 +11,14 @@ import java.util.concurrent.atomic.AtomicInteger;
 import org.ioasis.loop.Acceptor;
 import org.ioasis.loop.EventHandler;
 import org.ioasis.loop.EventLoop;
+import org.ioasis.loop.Rings;
 import org.ioasis.memory.GuestMemory;
 import org.ioasis.pci.PciFunction;
 import org.ioasis.peer.Journal;
 import org.ioasis.peer.MemoryView;
 import org.ioasis.peer.Served;
 import org.ioasis.peer.ServedInfo;
+import org.ioasis.peer.SharedMemory;
 import org.ioasis.sys.ErrnoException;
 import org.ioasis.sys.Fd;
 import org.ioasis.sys.UnixListener;
@@ -48,6 +50,7 @@ public final class VfioUserServer implements Served, Acceptor.Clients {
     /** The client being served, or whose memory is still in use. */
     private volatile @Nullable Session session;
 
+    private final Rings rings = new SessionRings();
     private boolean isClosing;
     private final AtomicInteger sessions = new AtomicInteger();
     private final AtomicInteger refused = new AtomicInteger();
@@ -83,6 +86,7 @@ public final class VfioUserServer implements Served, Acceptor.Clients {
         this.function = function;
         this.memory = memory;
         this.limits = limits;
+        function.watcher(() -> loop.watch(rings));
         this.journal = new Journal(log, loop::nanoTime);
         function.reports(what -> journal.say(Level.WARNING, () -> path() + ": " + what));
         this.acceptor = new Acceptor(loop, UnixListener.bind(socket), this);
@@ -204,6 +208,27 @@ public final class VfioUserServer implements Served, Acceptor.Clients {
                 connected = null;
             }
             socket.close();
+        }
+    }
+
+    /** The function's, inside the error boundary of its session. */
+    private final class SessionRings implements Rings {
+        @Override
+        public boolean look() {
+            return function.look();
+        }
+
+        @Override
+        public boolean rest() {
+            return function.rest();
+        }
+
+        @Override
+        public void failed(Throwable cause) {
+            endSession(
+                    cause instanceof InternalError
+                            ? SharedMemory.GONE + cause.getMessage()
+                            : "internal error: " + cause);
         }
     }
 

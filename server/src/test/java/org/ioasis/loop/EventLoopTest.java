@@ -355,22 +355,162 @@ class EventLoopTest {
         assertThat(unused).hasValue(1);
     }
 
-    @Test
-    void aLoopLooksForAWhileAfterWorkBeforeItWaits() {
+    /** Rings in which a look finds what it is told to; each takes a microsecond. */
+    private final class FakeRings implements Rings {
+        int looks;
+        int rests;
+        int failures;
+        boolean hasWork;
+        Runnable then = () -> {};
+
+        @Override
+        public boolean look() {
+            looks++;
+            clock.addAndGet(1_000);
+            then.run();
+            return hasWork;
+        }
+
+        @Override
+        public boolean rest() {
+            rests++;
+            return false;
+        }
+
+        @Override
+        public void failed(Throwable cause) {
+            failures++;
+        }
+    }
+
+    /** A loop that looks for twenty microseconds after work; its sleeps take no time. */
+    private void loopThatLooks() {
         loop.close();
-        loop = loop(new IdlePolicy(100));
-        clock.set(1_000);
+        loop = loop(new IdlePolicy(20_000));
         loop.turn(1);
-        assertThat(loop.dump()).startsWith("loop test: waiting");
         loop.execute(() -> {});
         loop.turn(1);
+    }
 
-        clock.set(1_099);
+    @Test
+    void loopLooksAtRingsForAWhileAfterWorkAndThenSaysThatItRests() {
+        loopThatLooks();
+        FakeRings rings = new FakeRings();
+        assertThat(loop.watch(rings)).isTrue();
+        assertThat(loop.watch(rings)).as("twice").isTrue();
+        long sleeps = loop.counts().sleeps();
+
+        clock.addAndGet(15_000);
         loop.turn(1);
-        assertThat(loop.dump()).startsWith("loop test: looking");
-        clock.set(1_100);
+
+        assertThat(rings.looks).as("what is left of twenty").isEqualTo(5);
+        assertThat(rings.rests).isOne();
+        assertThat(loop.counts().sleeps()).isEqualTo(sleeps + 1);
+        assertThat(loop.counts().rests()).isOne();
         loop.turn(1);
-        assertThat(loop.dump()).startsWith("loop test: waiting");
+        assertThat(rings.looks).as("no longer looked at").isEqualTo(5);
+        assertThat(rings.rests).isOne();
+    }
+
+    @Test
+    void workInRingsKeepsTheLoopLookingAndEveryTwentyMicrosecondsTheRestHasItsTurn() {
+        loopThatLooks();
+        FakeRings busy = new FakeRings();
+        busy.hasWork = true;
+        FakeRings other = new FakeRings();
+        assertThat(loop.watch(busy)).isTrue();
+        assertThat(loop.watch(other)).isTrue();
+        long sleeps = loop.counts().sleeps();
+        long waits = loop.counts().waits();
+        AtomicInteger timers = new AtomicInteger();
+
+        for (int i = 1; i <= 5; i++) {
+            loop.schedule(clock.get() + 10_000, timers::incrementAndGet);
+            loop.turn(-1);
+            assertThat(timers).hasValue(i);
+        }
+
+        assertThat(busy.looks).isBetween(50, 60);
+        assertThat(other.looks).as("each look is at all").isEqualTo(busy.looks);
+        assertThat(loop.counts().finds()).isEqualTo(busy.looks);
+        assertThat(loop.counts().waits()).isEqualTo(waits + 5);
+        assertThat(loop.counts().sleeps()).isEqualTo(sleeps);
+        assertThat(busy.rests).isZero();
+    }
+
+    @Test
+    void taskThatComesWhileTheLoopLooksIsRunAndNeedsNoSignal() {
+        loopThatLooks();
+        FakeRings rings = new FakeRings();
+        assertThat(loop.watch(rings)).isTrue();
+        AtomicInteger ran = new AtomicInteger();
+        rings.then =
+                () -> {
+                    if (rings.looks == 3) {
+                        loop.execute(ran::incrementAndGet);
+                    }
+                };
+
+        loop.turn(-1);
+
+        assertThat(ran).hasValue(1);
+        assertThat(rings.looks).isEqualTo(3);
+        assertThat(loop.counts().signals()).isZero();
+        loop.turn(0);
+        assertThat(loop.counts().signals()).isZero();
+    }
+
+    @Test
+    void taskPostedWhileTheLoopIsAboutToSleepKeepsItAwake() throws Exception {
+        loop.close();
+        AtomicBoolean isDue = new AtomicBoolean(true);
+        AtomicInteger ran = new AtomicInteger();
+        // What is asked last before the loop says that it sleeps.
+        Polled postsLate =
+                Polled.of(
+                        () -> {
+                            if (isDue.getAndSet(false)) {
+                                loop.execute(ran::incrementAndGet);
+                            }
+                            return false;
+                        },
+                        () -> 0);
+        loop = new EventLoop("late", postsLate, clock::get, IdlePolicy.EVENT_DRIVEN);
+
+        loop.turn(2_000);
+
+        assertThat(ran).hasValue(1);
+        assertThat(loop.counts().sleeps()).isZero();
+    }
+
+    @Test
+    void lookThatThrowsIsCountedAndTheOthersGoOn() {
+        loopThatLooks();
+        FakeRings broken = new FakeRings();
+        broken.then = EventLoopTest::boom;
+        FakeRings good = new FakeRings();
+        assertThat(loop.watch(broken)).isTrue();
+        assertThat(loop.watch(good)).isTrue();
+        clock.addAndGet(15_000);
+
+        loop.turn(1);
+        loop.turn(1);
+
+        assertThat(broken.looks).isOne();
+        assertThat(broken.failures).isOne();
+        assertThat(good.failures).isZero();
+        assertThat(good.looks).isGreaterThan(1);
+        assertThat(good.rests).isOne();
+        assertThat(loop.failures()).isOne();
+        assertThat(loop.dump()).contains("planted");
+    }
+
+    @Test
+    void loopThatMayNotLookOrHasNoReasonToDoesNot() {
+        assertThat(loop.watch(new FakeRings())).as("poll_us = 0").isFalse();
+        loop.close();
+        loop = loop(new IdlePolicy(20_000));
+        assertThat(loop.watch(new FakeRings())).as("never slept for short").isFalse();
     }
 
     @Test

@@ -7,12 +7,16 @@ import static org.assertj.core.api.Assertions.assertThat;
 import java.io.BufferedReader;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.nio.channels.FileChannel;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
 import org.ioasis.iommufd.PageRun;
 import org.ioasis.sys.Errno;
+import org.ioasis.sys.Fd;
+import org.ioasis.sys.Memfd;
 import org.ioasis.sys.TaskFiles;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeAll;
@@ -148,6 +152,28 @@ class AddressSpacesTest {
         assertThat(spaces.shared(new MappedRange.FileKey("00:01", 2)))
                 .isEqualTo(loose)
                 .isNotSameAs(loose);
+    }
+
+    @Test
+    void aFileThatIsCutShortWhileItIsHeldIsAFaultAndIsNotMadeLonger() throws Exception {
+        try (Fd file = Memfd.create("cut", 4 * PAGE);
+                FileChannel channel =
+                        FileChannel.open(
+                                Path.of("/proc/self/fd/" + file.number()),
+                                StandardOpenOption.WRITE)) {
+            SharedPages pages = spaces.shared(file.duplicate());
+            pages.hold();
+            bytes.set(JAVA_BYTE, 0, (byte) 7);
+            assertThat(pages.write(3 * PAGE, bytes, 0, PAGE)).isZero();
+            assertThat(pages.read(3 * PAGE, bytes, 0, PAGE)).isZero();
+            channel.truncate(PAGE);
+            assertThat(pages.read(3 * PAGE, bytes, 0, PAGE)).isEqualTo(-Errno.EFAULT);
+            assertThat(pages.write(3 * PAGE, bytes, 0, PAGE)).isEqualTo(-Errno.EFAULT);
+            assertThat(pages.write(PAGE / 2, bytes, 0, PAGE)).isEqualTo(-Errno.EFAULT);
+            assertThat(file.size()).isEqualTo(PAGE);
+            assertThat(pages.read(0, bytes, 0, PAGE)).as("what is left").isZero();
+            pages.release();
+        }
     }
 
     private Memory start() throws Exception {

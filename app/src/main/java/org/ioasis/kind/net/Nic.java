@@ -64,7 +64,7 @@ public record Nic(
     private byte[] macBytes() {
         byte[] mac = new byte[org.ioasis.spec.VirtioNet.MAC_BYTES];
         for (int i = 0; i < mac.length; i++) {
-            mac[i] = (byte) (settings.mac() >>> Byte.SIZE * (mac.length - 1 - i));
+            mac[i] = (byte) (settings.mac() >>> (Byte.SIZE * (mac.length - 1 - i)));
         }
         return mac;
     }

@@ -193,18 +193,22 @@ final class IommuWork extends DeviceWork<RequestSlot> {
 
     /** The engine has answered: later the answer is written, in the order of the batch. */
     private void answered(RequestSlot slot) {
-        if (!isStale(slot)) {
-            if (!waiting.isEmpty()) {
-                waiting.remove(slot);
-            }
-            IommuObserver watcher = observer;
-            if (watcher != null) {
-                IommuRequest request = IommuRequest.of(slot);
-                watcher.answered(request, slot.status, execution.reason(slot, request));
-            }
+        if (slot.isInBatch) {
+            tellAnswer(slot);
+            return;
         }
-        if (!slot.isInBatch) {
-            resume(slot);
+        if (!isStale(slot)) {
+            waiting.remove(slot);
+            tellAnswer(slot);
+        }
+        resume(slot);
+    }
+
+    private void tellAnswer(RequestSlot slot) {
+        IommuObserver watcher = observer;
+        if (watcher != null) {
+            IommuRequest request = IommuRequest.of(slot);
+            watcher.answered(request, slot.status, execution.reason(slot, request));
         }
     }
 

@@ -111,6 +111,23 @@ class FaultQueueTest {
     }
 
     @Test
+    void aFullQueueDropsThoughTheRateWouldAllowMore() {
+        for (int i = 0; i < 4; i++) {
+            report(1, i * 0x1000L, Access.READ);
+        }
+        for (int i = 4; i < 10; i++) {
+            clock.advance(1_000_000_000L);
+            report(1, i * 0x1000L, Access.READ);
+        }
+
+        assertThat(queue.dropped()).isEqualTo(6);
+        assertThat(explained).containsExactly("0", "1000", "2000", "3000");
+        assertThat(queue.waiting())
+                .extracting(Fault::address)
+                .containsExactly(0L, 0x1000L, 0x2000L, 0x3000L);
+    }
+
+    @Test
     void theRateIsLimitedAfterABurst() {
         for (int i = 0; i < 4; i++) {
             report(1, i * 0x1000L, Access.READ);

@@ -8,6 +8,7 @@ import java.lang.foreign.MemorySegment;
 /** A page table in memory of its own, with the checks that tests repeat. */
 final class TableFixture {
     static final long ADDRESS = 0x4000_0000L;
+    private static final int SPARE = 1 << 16;
 
     final PageTableFormat format;
     final TableArena arena;
@@ -15,10 +16,12 @@ final class TableFixture {
     final Gather gather = new Gather();
     final Walk walk = new Walk();
 
+    /** With {@code bytes} of tables at most. */
     TableFixture(PageTableFormat format, int bytes) {
         this.format = format;
-        this.arena =
-                new TableArena(MemorySegment.ofArray(new long[bytes / Long.BYTES]), ADDRESS, bytes);
+        // More memory than may be taken: it is the limit that ends it.
+        MemorySegment memory = MemorySegment.ofArray(new long[(bytes + SPARE) / Long.BYTES]);
+        this.arena = new TableArena(memory, ADDRESS, bytes);
         this.table = PageTable.create(format, arena);
     }
 

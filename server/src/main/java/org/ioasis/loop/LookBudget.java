@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.ioasis.loop;
+
+/**
+ * For how long a loop goes on looking before it sleeps, by what it has seen so far. A sleep that
+ * was shorter than the limit would have been better spent looking: the budget is doubled. A longer
+ * one was right: it is halved, so that a guest that is idle is looked at for nothing a few times
+ * and then no more. When another thread has wanted the processor, which shows in how long it takes
+ * to offer it, nothing is looked at for a while: who would run in our place may be the processor
+ * that we serve.
+ *
+ * <p>Loop thread. Knows no clock.
+ */
+final class LookBudget {
+    /** Where it begins to be worth it: two or three requests and their answers. */
+    private static final long LEAST_NANOS = 20_000;
+
+    /**
+     * A thread that only runs for a moment, such as a VMM's that passes on an interrupt, takes
+     * less.
+     */
+    static final long CROWDED_NANOS = 200_000;
+
+    /** As long as two slices of Linux's scheduler. */
+    private static final long PAUSE_NANOS = 5_000_000;
+
+    private final long limitNanos;
+    private long budget;
+    private boolean isPausing;
+    private long pausedUntil;
+
+    LookBudget(long limitNanos) {
+        this.limitNanos = limitNanos;
+    }
+
+    /** Whether it may ever be looked. */
+    boolean isPossible() {
+        return limitNanos > 0;
+    }
+
+    /** How long it may be looked at {@code now}, after the last work. */
+    long nanos(long now) {
+        if (isPausing) {
+            if (now - pausedUntil < 0) {
+                return 0;
+            }
+            isPausing = false;
+        }
+        return budget;
+    }
+
+    /** The loop has slept. */
+    void slept(long nanos) {
+        if (nanos <= limitNanos) {
+            budget = Math.min(limitNanos, Math.max(LEAST_NANOS, 2 * budget));
+        } else {
+            budget = budget <= LEAST_NANOS ? 0 : budget / 2;
+        }
+    }
+
+    /** The processor was offered, and came back after {@code nanos}. True if that was long. */
+    boolean offered(long now, long nanos) {
+        if (nanos < CROWDED_NANOS) {
+            return false;
+        }
+        isPausing = true;
+        pausedUntil = now + PAUSE_NANOS;
+        return true;
+    }
+}
