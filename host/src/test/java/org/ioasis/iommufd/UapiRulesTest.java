@@ -4,6 +4,7 @@ package org.ioasis.iommufd;
 import static java.lang.foreign.ValueLayout.JAVA_BYTE;
 import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
+import static java.util.Objects.requireNonNull;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.ioasis.iommufd.MockHost.APERTURE;
 import static org.ioasis.iommufd.MockHost.PAGE;
@@ -287,8 +288,7 @@ class UapiRulesTest {
             } catch (IommufdException e) {
                 refusal = e;
             }
-            assertThat(refusal).isNotNull();
-            assertThat(refusal.errno()).isEqualTo(Errno.EBUSY);
+            assertThat(requireNonNull(refusal).errno()).isEqualTo(Errno.EBUSY);
             other.release();
         }
 

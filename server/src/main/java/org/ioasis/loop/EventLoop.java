@@ -483,6 +483,7 @@ public final class EventLoop implements AutoCloseable {
     }
 
     /** Somebody else may run, of those who wait for our processor. False if that took long. */
+    @SuppressWarnings("ThreadPriorityCheck") // how the scheduler takes it is what is asked
     private boolean offerProcessor(long begin) {
         Thread.yield();
         long now = nanoTime.getAsLong();
