@@ -14,6 +14,7 @@ import java.util.Map;
 import java.util.function.LongSupplier;
 import org.ioasis.spec.Iommufd;
 import org.ioasis.spec.IommufdTest;
+import org.ioasis.spec.VfioType1;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -381,5 +382,82 @@ class FailNthCallsTest {
         assertThat(points).hasSize(16);
         assertThat(points.get("HW_QUEUE_ALLOC")).isPositive();
         assertThat(points.get("nested table")).isPositive();
+    }
+
+    private long vfioIoas(int operation, int id) {
+        return host.program
+                .struct(Iommufd.VFIO_IOAS_SIZE)
+                .with(Iommufd.VFIO_IOAS_ID, id)
+                .with(Iommufd.VFIO_IOAS_OP, operation)
+                .call(host.file, Iommufd.CMD_VFIO_IOAS);
+    }
+
+    private long vfioUnmap(long iova, long length) {
+        return host.program
+                .struct(VfioType1.UNMAP_LENGTH)
+                .with(VfioType1.UNMAP_IOVA, iova)
+                .with(VfioType1.UNMAP_SIZE, length)
+                .call(host.file, VfioType1.IOMMU_UNMAP_DMA & 0xff);
+    }
+
+    @Test
+    void callsOfVfio() {
+        sweep("VFIO_IOAS", () -> vfioIoas(Iommufd.VFIO_IOAS_SET, other));
+        sweep("VFIO_IOAS get", () -> vfioIoas(Iommufd.VFIO_IOAS_GET, 0));
+        sweep("version", () -> host.file.ioctl(host.program, VfioType1.GET_API_VERSION, 0));
+        sweep(
+                "extension",
+                () ->
+                        host.file.ioctl(
+                                host.program,
+                                VfioType1.CHECK_EXTENSION,
+                                VfioType1.DMA_CC_IOMMU));
+        // Version 1: mappings are cut.
+        sweep(
+                "SET_IOMMU",
+                () ->
+                        host.file.ioctl(
+                                host.program, VfioType1.SET_IOMMU, VfioType1.TYPE1_IOMMU));
+        sweep(
+                "GET_INFO",
+                () ->
+                        host.program
+                                .struct(256)
+                                .call(host.file, VfioType1.IOMMU_GET_INFO & 0xff));
+        host.mockDomain(other);
+        sweep(
+                "MAP_DMA",
+                () ->
+                        host.program
+                                .struct(VfioType1.MAP_LENGTH)
+                                .with(
+                                        VfioType1.MAP_FLAGS,
+                                        VfioType1.MAP_FLAG_READ | VfioType1.MAP_FLAG_WRITE)
+                                .with(VfioType1.MAP_VADDR, memory)
+                                .with(VfioType1.MAP_IOVA, 2 * APERTURE)
+                                .with(VfioType1.MAP_SIZE, 8 * PAGE)
+                                .call(host.file, VfioType1.IOMMU_MAP_DMA & 0xff));
+        sweep("UNMAP_DMA", () -> vfioUnmap(2 * APERTURE, 8 * PAGE));
+        sweep("VFIO_IOAS clear", () -> vfioIoas(Iommufd.VFIO_IOAS_CLEAR, 0));
+        assertThat(points).hasSize(9);
+        assertThat(points.get("VFIO_IOAS")).isZero();
+        assertThat(points.get("MAP_DMA")).isGreaterThan(8);
+        assertThat(host.program.locked().locked()).isZero();
+    }
+
+    @Test
+    void rangesOfIovas() {
+        long list = host.program.mmap(PAGE);
+        sweep(
+                "IOVA_RANGES",
+                () ->
+                        host.program
+                                .struct(Iommufd.IOVA_RANGES_SIZE)
+                                .with(Iommufd.IOVA_RANGES_IOAS_ID, ioas)
+                                .with(Iommufd.IOVA_RANGES_NUM_IOVAS, 8)
+                                .with(Iommufd.IOVA_RANGES_ALLOWED_IOVAS, list)
+                                .call(host.file, Iommufd.CMD_IOAS_IOVA_RANGES));
+        assertThat(points).hasSize(1);
+        assertThat(host.program.memoryAt(list).bytes().get(JAVA_LONG, 0)).isEqualTo(APERTURE);
     }
 }
