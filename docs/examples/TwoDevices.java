@@ -9,7 +9,7 @@ import org.ioasis.iommu.fault.FaultQueue;
 /** Two devices on one address space of I/O: one reads what the other has written, until it is replaced to another. */
 class TwoDevices {
     public static void main(String[] args) throws IommufdException {
-        IommufdNode node = new IommufdNode(); // what stands at /dev/iommu
+        IommufdNode node = IommufdNode.builder().build(); // what stands at /dev/iommu
         Guards guards = new Guards(System::nanoTime, lease -> {}); // accesses that an unmap waits for
         FaultQueue faults = new FaultQueue(64, 256, System::nanoTime);
         EngineIommu iommu = new EngineIommu(node, IommuOptions.DEFAULT, guards, faults, IntervalStore::new);

@@ -58,8 +58,9 @@ final class HostCommand implements Callable<Integer> {
             names = "--mock",
             description =
                     "With the mock devices, test commands and injected failures of the kernel's test module, for"
-                            + " programs that test iommufd. Any of them may raise limits, which"
-                            + " takes CAP_SYS_RESOURCE otherwise.")
+                            + " programs that test iommufd. Any of them may raise limits, which takes"
+                            + " CAP_SYS_RESOURCE otherwise, and have more pages held than its own"
+                            + " limit of locked memory.")
     private boolean isMock;
 
     @Option(

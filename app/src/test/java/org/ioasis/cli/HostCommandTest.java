@@ -23,6 +23,7 @@ import org.junit.jupiter.api.io.TempDir;
 class HostCommandTest {
     @TempDir static Path folder;
     private static Path example;
+    private static Path quirk;
 
     private record Result(int code, String out, String err) {}
 
@@ -30,10 +31,16 @@ class HostCommandTest {
     static void compile() throws Exception {
         Path source = Path.of("../docs/examples/ioas.c");
         assertThat(Files.readAllLines(source)).hasSizeLessThanOrEqualTo(30);
-        example = folder.resolve("ioas");
+        example = compile(source, "ioas");
+        quirk = compile(Path.of("src/test/resources/org/ioasis/cli/quirk.c"), "quirk");
+    }
+
+    private static Path compile(Path source, String name) throws Exception {
+        Path program = folder.resolve(name);
         Result compiled =
-                execute(List.of("cc", "-Wall", "-o", example.toString(), source.toString()));
+                execute(List.of("cc", "-Wall", "-o", program.toString(), source.toString()));
         assertThat(compiled).isEqualTo(new Result(0, "", ""));
+        return program;
     }
 
     @Test
@@ -49,6 +56,14 @@ class HostCommandTest {
                 .contains("IOMMU_IOAS_ALLOC, {size=12 flags=0 out_ioas_id=0}) = 0 {out_ioas_id=1}")
                 .contains("= -1 EEXIST: ")
                 .endsWith("last close of /dev/iommu\n");
+    }
+
+    @Test
+    void mistakesOfLinuxAreAnsweredWhereTheyAreAskedFor() throws Exception {
+        assertThat(host("--mock", "--", quirk.toString()))
+                .isEqualTo(new Result(0, "a hole in the range: Invalid argument\n", ""));
+        assertThat(host("--mock", "--kernel-quirks", "--", quirk.toString()))
+                .isEqualTo(new Result(0, "a hole in the range: not told\n", ""));
     }
 
     @Test

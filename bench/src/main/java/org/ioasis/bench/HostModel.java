@@ -35,7 +35,7 @@ final class HostModel {
     private static final int READ_WRITE = MAP_READABLE | MAP_WRITEABLE;
     private static final long MASK = BYTES - 1;
 
-    private final IommufdNode node = new IommufdNode();
+    private final IommufdNode node = IommufdNode.builder().build();
     private final Program program = new Program();
     private final Owner owner = new Owner(program, false);
     private final IommufdContext context = node.openContext();

@@ -184,6 +184,11 @@ public abstract class DeviceWork<J extends Job<J>> {
         now();
     }
 
+    /** True if something that {@link #later} could not post is still to be done. */
+    final boolean needsTick() {
+        return turn.isOwed();
+    }
+
     /** Time has passed: does what {@link #later} could not post. */
     final void tick() {
         if (turn.takeOwed()) {

@@ -474,9 +474,9 @@ public final class VirtioDevice {
         }
     }
 
-    /** True while the device waits for absent memory. */
+    /** True while the device waits for absent memory, or for a turn that it was refused. */
     public boolean needsTick() {
-        return memoryWait.isWaiting();
+        return memoryWait.isWaiting() || work.needsTick();
     }
 
     /**

@@ -420,6 +420,7 @@ public final class IommufdContext implements OpenFile {
     }
 
     /** Mappings of an object's windows that are there no more are no users any more. */
+    @SuppressWarnings("ReferenceEquality") // the very object
     private void forgetMappings(IommufdObject owner, Caller caller) {
         windows.forEach(node -> {
             Opened window = windows.value(node);

@@ -16,16 +16,6 @@ public final class IommufdNode {
     private final boolean hasKernelQuirks;
     private volatile int temporaryMemory = PageBatch.DEFAULT_LIMIT;
 
-    /** A node whose devices come from embedders only. */
-    public IommufdNode() {
-        this(builder());
-    }
-
-    /** A node with an ioctl of tests. */
-    public IommufdNode(TestCommands commands) {
-        this(builder().commands(commands));
-    }
-
     private IommufdNode(Builder options) {
         commands = options.commands;
         tables = new TableBudget(options.tableLimit);
@@ -37,7 +27,7 @@ public final class IommufdNode {
         return new Builder();
     }
 
-    /** How a node is. One thread. */
+    /** How a node is: as embedders want it, unless told otherwise. One thread. */
     public static final class Builder {
         private @Nullable TestCommands commands;
         private long tableLimit = TableBudget.LIMIT;

@@ -37,6 +37,11 @@ public final class LockedMemory {
         return user.get();
     }
 
+    /** Most pages that are charged to an account; negative: any number. */
+    public long limitPages() {
+        return limitPages;
+    }
+
     void pin(long pages) {
         pinned.addAndGet(pages);
     }

@@ -14,6 +14,7 @@ import java.util.Map;
 import java.util.function.LongSupplier;
 import org.ioasis.spec.Iommufd;
 import org.ioasis.spec.IommufdTest;
+import org.ioasis.spec.VfioType1;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -67,25 +68,28 @@ class FailNthCallsTest {
         for (int id = 1; id < IDS; id++) {
             IommufdObject object = context.lookUp(id, IommufdObject.class);
             if (object != null) {
-                text.append("%d %s users %d%n"
-                        .formatted(id, object.getClass().getSimpleName(), object.users()));
+                text.append(
+                        "%d %s users %d%n"
+                                .formatted(id, object.getClass().getSimpleName(), object.users()));
             }
             if (object instanceof Ioas space) {
                 text.append("  %s aligned to %d%n".formatted(space.usable(), space.alignment()));
                 for (Area area : space.space().areas()) {
-                    text.append("  0x%x..0x%x pages %d accesses %d locks %d filled %b%n"
-                            .formatted(
-                                    area.first,
-                                    area.last,
-                                    area.pages.held(),
-                                    area.accesses,
-                                    area.locks,
-                                    area.storage != null));
+                    text.append(
+                            "  0x%x..0x%x pages %d accesses %d locks %d filled %b%n"
+                                    .formatted(
+                                            area.first,
+                                            area.last,
+                                            area.pages.held(),
+                                            area.accesses,
+                                            area.locks,
+                                            area.storage != null));
                 }
             }
             if (object instanceof Device device) {
-                text.append("  attached %s, with a PASID %s%n"
-                        .formatted(id(device.attached(0)), id(device.attached(200))));
+                text.append(
+                        "  attached %s, with a PASID %s%n"
+                                .formatted(id(device.attached(0)), id(device.attached(200))));
             }
         }
         return text.toString();
@@ -118,14 +122,16 @@ class FailNthCallsTest {
     void addressSpaces() {
         int made =
                 (int)
-                        sweep("IOAS_ALLOC", () -> {
-                            ProgramStub.Struct struct =
-                                    host.program.struct(Iommufd.IOAS_ALLOC_SIZE);
-                            long result = struct.call(host.file, Iommufd.CMD_IOAS_ALLOC);
-                            return result < 0
-                                    ? result
-                                    : struct.getInt(Iommufd.IOAS_ALLOC_OUT_IOAS_ID);
-                        });
+                        sweep(
+                                "IOAS_ALLOC",
+                                () -> {
+                                    ProgramStub.Struct struct =
+                                            host.program.struct(Iommufd.IOAS_ALLOC_SIZE);
+                                    long result = struct.call(host.file, Iommufd.CMD_IOAS_ALLOC);
+                                    return result < 0
+                                            ? result
+                                            : struct.getInt(Iommufd.IOAS_ALLOC_OUT_IOAS_ID);
+                                });
         sweep("MAP", () -> host.mapFixed(ioas, memory, 8 * PAGE, 2 * APERTURE));
         sweep("MAP anywhere", () -> host.map(ioas, memory, 3 * PAGE));
         sweep("MAP lazily", () -> host.mapFixed(made, memory, 8 * PAGE, APERTURE));
@@ -137,17 +143,19 @@ class FailNthCallsTest {
         sweep(
                 "COPY from a space without page tables",
                 () -> host.copy(ioas, made, APERTURE, 8 * PAGE, 4 * APERTURE, READ_WRITE));
-        sweep("ALLOW_IOVAS", () -> {
-            long list = memory;
-            host.program.memoryAt(list).bytes().set(JAVA_LONG, 0, APERTURE);
-            host.program.memoryAt(list).bytes().set(JAVA_LONG, 8, 64 * APERTURE);
-            return host.program
-                    .struct(Iommufd.ALLOW_IOVAS_SIZE)
-                    .with(Iommufd.ALLOW_IOVAS_IOAS_ID, ioas)
-                    .with(Iommufd.ALLOW_IOVAS_NUM_IOVAS, 1)
-                    .with(Iommufd.ALLOW_IOVAS_ALLOWED_IOVAS, list)
-                    .call(host.file, Iommufd.CMD_IOAS_ALLOW_IOVAS);
-        });
+        sweep(
+                "ALLOW_IOVAS",
+                () -> {
+                    long list = memory;
+                    host.program.memoryAt(list).bytes().set(JAVA_LONG, 0, APERTURE);
+                    host.program.memoryAt(list).bytes().set(JAVA_LONG, 8, 64 * APERTURE);
+                    return host.program
+                            .struct(Iommufd.ALLOW_IOVAS_SIZE)
+                            .with(Iommufd.ALLOW_IOVAS_IOAS_ID, ioas)
+                            .with(Iommufd.ALLOW_IOVAS_NUM_IOVAS, 1)
+                            .with(Iommufd.ALLOW_IOVAS_ALLOWED_IOVAS, list)
+                            .call(host.file, Iommufd.CMD_IOAS_ALLOW_IOVAS);
+                });
         sweep("UNMAP", () -> host.unmap(ioas, 3 * APERTURE, 8 * PAGE));
         sweep("UNMAP all", () -> host.unmap(ioas, 0, -1));
         sweep("DESTROY", () -> host.destroy(made));
@@ -225,16 +233,19 @@ class FailNthCallsTest {
     void devicesAndPageTables() {
         int second =
                 (int)
-                        sweep("device", () -> {
-                            long result = host.tryMockDomain(ioas, IommufdTest.DEVICE_PASID);
-                            return result < 0
-                                    ? result
-                                    : host.program.peek(IommufdTest.MOCK_DOMAIN_OUT_STDEV_ID);
-                        });
+                        sweep(
+                                "device",
+                                () -> {
+                                    long result =
+                                            host.tryMockDomain(ioas, IommufdTest.DEVICE_PASID);
+                                    return result < 0
+                                            ? result
+                                            : host.program.peek(
+                                                    IommufdTest.MOCK_DOMAIN_OUT_STDEV_ID);
+                                });
         sweep("device of a space without page tables", () -> host.tryMockDomain(other, 0));
         int device = bound.device();
-        int plain =
-                (int) sweep("table", () -> host.hwpt(device, ioas, Iommufd.HWPT_ALLOC_PASID));
+        int plain = (int) sweep("table", () -> host.hwpt(device, ioas, Iommufd.HWPT_ALLOC_PASID));
         sweep("replace by a space", () -> host.replace(bound.stdev(), other));
         sweep("replace by a table", () -> host.replace(bound.stdev(), plain));
         int pasid = 200;
@@ -257,15 +268,17 @@ class FailNthCallsTest {
         sweep(
                 "PASID detach",
                 () -> host.pasid(IommufdTest.OP_PASID_DETACH, bound.stdev(), pasid, 0));
-        sweep("HW_INFO", () -> {
-            long data = host.program.mmap(PAGE);
-            return host.program
-                    .struct(Iommufd.HW_INFO_SIZE)
-                    .with(Iommufd.HW_INFO_DEV_ID, device)
-                    .with(Iommufd.HW_INFO_DATA_LEN, 64)
-                    .with(Iommufd.HW_INFO_DATA_UPTR, data)
-                    .call(host.file, Iommufd.CMD_GET_HW_INFO);
-        });
+        sweep(
+                "HW_INFO",
+                () -> {
+                    long data = host.program.mmap(PAGE);
+                    return host.program
+                            .struct(Iommufd.HW_INFO_SIZE)
+                            .with(Iommufd.HW_INFO_DEV_ID, device)
+                            .with(Iommufd.HW_INFO_DATA_LEN, 64)
+                            .with(Iommufd.HW_INFO_DATA_UPTR, data)
+                            .call(host.file, Iommufd.CMD_GET_HW_INFO);
+                });
         sweep("device goes", () -> host.destroy(second));
         assertThat(points).hasSize(11).containsEntry("device goes", 0);
         assertThat(points.get("table")).isGreaterThan(8);
@@ -317,14 +330,17 @@ class FailNthCallsTest {
         int events = (int) sweep("VEVENTQ_ALLOC", () -> host.veventq(viommu, 2));
         int faults =
                 (int)
-                        sweep("FAULT_QUEUE_ALLOC", () -> {
-                            ProgramStub.Struct struct =
-                                    host.program.struct(Iommufd.FAULT_ALLOC_SIZE);
-                            long result = struct.call(host.file, Iommufd.CMD_FAULT_QUEUE_ALLOC);
-                            return result < 0
-                                    ? result
-                                    : struct.getInt(Iommufd.FAULT_ALLOC_OUT_FAULT_ID);
-                        });
+                        sweep(
+                                "FAULT_QUEUE_ALLOC",
+                                () -> {
+                                    ProgramStub.Struct struct =
+                                            host.program.struct(Iommufd.FAULT_ALLOC_SIZE);
+                                    long result =
+                                            struct.call(host.file, Iommufd.CMD_FAULT_QUEUE_ALLOC);
+                                    return result < 0
+                                            ? result
+                                            : struct.getInt(Iommufd.FAULT_ALLOC_OUT_FAULT_ID);
+                                });
         int nested =
                 (int)
                         sweep(
@@ -366,5 +382,82 @@ class FailNthCallsTest {
         assertThat(points).hasSize(16);
         assertThat(points.get("HW_QUEUE_ALLOC")).isPositive();
         assertThat(points.get("nested table")).isPositive();
+    }
+
+    private long vfioIoas(int operation, int id) {
+        return host.program
+                .struct(Iommufd.VFIO_IOAS_SIZE)
+                .with(Iommufd.VFIO_IOAS_ID, id)
+                .with(Iommufd.VFIO_IOAS_OP, operation)
+                .call(host.file, Iommufd.CMD_VFIO_IOAS);
+    }
+
+    private long vfioUnmap(long iova, long length) {
+        return host.program
+                .struct(VfioType1.UNMAP_LENGTH)
+                .with(VfioType1.UNMAP_IOVA, iova)
+                .with(VfioType1.UNMAP_SIZE, length)
+                .call(host.file, VfioType1.IOMMU_UNMAP_DMA & 0xff);
+    }
+
+    @Test
+    void callsOfVfio() {
+        sweep("VFIO_IOAS", () -> vfioIoas(Iommufd.VFIO_IOAS_SET, other));
+        sweep("VFIO_IOAS get", () -> vfioIoas(Iommufd.VFIO_IOAS_GET, 0));
+        sweep("version", () -> host.file.ioctl(host.program, VfioType1.GET_API_VERSION, 0));
+        sweep(
+                "extension",
+                () ->
+                        host.file.ioctl(
+                                host.program,
+                                VfioType1.CHECK_EXTENSION,
+                                VfioType1.DMA_CC_IOMMU));
+        // Version 1: mappings are cut.
+        sweep(
+                "SET_IOMMU",
+                () ->
+                        host.file.ioctl(
+                                host.program, VfioType1.SET_IOMMU, VfioType1.TYPE1_IOMMU));
+        sweep(
+                "GET_INFO",
+                () ->
+                        host.program
+                                .struct(256)
+                                .call(host.file, VfioType1.IOMMU_GET_INFO & 0xff));
+        host.mockDomain(other);
+        sweep(
+                "MAP_DMA",
+                () ->
+                        host.program
+                                .struct(VfioType1.MAP_LENGTH)
+                                .with(
+                                        VfioType1.MAP_FLAGS,
+                                        VfioType1.MAP_FLAG_READ | VfioType1.MAP_FLAG_WRITE)
+                                .with(VfioType1.MAP_VADDR, memory)
+                                .with(VfioType1.MAP_IOVA, 2 * APERTURE)
+                                .with(VfioType1.MAP_SIZE, 8 * PAGE)
+                                .call(host.file, VfioType1.IOMMU_MAP_DMA & 0xff));
+        sweep("UNMAP_DMA", () -> vfioUnmap(2 * APERTURE, 8 * PAGE));
+        sweep("VFIO_IOAS clear", () -> vfioIoas(Iommufd.VFIO_IOAS_CLEAR, 0));
+        assertThat(points).hasSize(9);
+        assertThat(points.get("VFIO_IOAS")).isZero();
+        assertThat(points.get("MAP_DMA")).isGreaterThan(8);
+        assertThat(host.program.locked().locked()).isZero();
+    }
+
+    @Test
+    void rangesOfIovas() {
+        long list = host.program.mmap(PAGE);
+        sweep(
+                "IOVA_RANGES",
+                () ->
+                        host.program
+                                .struct(Iommufd.IOVA_RANGES_SIZE)
+                                .with(Iommufd.IOVA_RANGES_IOAS_ID, ioas)
+                                .with(Iommufd.IOVA_RANGES_NUM_IOVAS, 8)
+                                .with(Iommufd.IOVA_RANGES_ALLOWED_IOVAS, list)
+                                .call(host.file, Iommufd.CMD_IOAS_IOVA_RANGES));
+        assertThat(points).hasSize(1);
+        assertThat(host.program.memoryAt(list).bytes().get(JAVA_LONG, 0)).isEqualTo(APERTURE);
     }
 }

@@ -108,7 +108,7 @@ class IoctlAllocationTest {
     }
 
     private final FlatCaller caller = new FlatCaller();
-    private final IommufdContext context = new IommufdNode().openContext();
+    private final IommufdContext context = IommufdNode.builder().build().openContext();
 
     private long call(int number) {
         return context.ioctl(caller, ';' << 8 | number, 0);

@@ -8,7 +8,7 @@ import org.junit.jupiter.api.Test;
 
 /** Ids, and who finds what under them. */
 class ObjectTableTest {
-    private final IommufdContext context = new IommufdNode().openContext();
+    private final IommufdContext context = IommufdNode.builder().build().openContext();
     private final ObjectTable table = new ObjectTable();
 
     private Ioas reserved() throws IommufdException {

@@ -76,6 +76,7 @@ final class ProgramStub implements Caller, ProgramMemory {
     private int openFiles;
     boolean isGone;
     boolean mayLock;
+    boolean mayRaiseLimits = true;
 
     /** Nothing can be written to it. */
     boolean isDeaf;
@@ -348,7 +349,7 @@ final class ProgramStub implements Caller, ProgramMemory {
 
     @Override
     public boolean mayRaiseLimits() {
-        return true;
+        return mayRaiseLimits;
     }
 
     @Override

@@ -40,7 +40,7 @@ class TableDomainTest {
     @MethodSource("formats")
     void anyFormatShowsWhatIsMappedAndGivesItsMemoryBack(PageTableFormat format)
             throws IommufdException {
-        IommufdNode node = new IommufdNode();
+        IommufdNode node = IommufdNode.builder().build();
         TableDomain domain = domain(format, node);
         long granule = Long.lowestOneBit(domain.pageSizes());
         long first = start(format) + (1L << 21);
@@ -62,7 +62,7 @@ class TableDomainTest {
     @MethodSource("formats")
     void whatTheFormatCannotShowIsRefusedInTheKernelsWords(PageTableFormat format)
             throws IommufdException {
-        TableDomain domain = domain(format, new IommufdNode());
+        TableDomain domain = domain(format, IommufdNode.builder().build());
         long granule = Long.lowestOneBit(domain.pageSizes());
         if (format.outputBits() < 63) {
             refuses(Errno.ENXIO, domain, start(format), 1L << format.outputBits(), granule);
@@ -87,7 +87,7 @@ class TableDomainTest {
     void onlyTheSizesThatWereAskedForAreUsed() throws IommufdException {
         long huge = 1L << 20;
         TableDomain domain =
-                new TableDomain(Amdv1Format.mock(), 2048 | huge, 0, -1L, true, new IommufdNode());
+                new TableDomain(Amdv1Format.mock(), 2048 | huge, 0, -1L, true, IommufdNode.builder().build());
         assertThat(domain.pageSizes()).isEqualTo(2048 | huge);
         domain.map(huge, huge, 2 * huge, true, true, NO_FAILURES);
         // A half cannot be unmapped: it is one page.
@@ -99,7 +99,7 @@ class TableDomainTest {
 
     @Test
     void whatWasWrittenIsToldOncePerPage() throws IommufdException {
-        TableDomain domain = domain(Amdv1Format.mock(), new IommufdNode());
+        TableDomain domain = domain(Amdv1Format.mock(), IommufdNode.builder().build());
         domain.map(0, 0, 1 << 16, true, true, NO_FAILURES);
         assertThat(domain.write(5000)).isTrue();
         List<String> told = new ArrayList<>();

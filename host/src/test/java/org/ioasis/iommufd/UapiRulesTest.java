@@ -4,6 +4,7 @@ package org.ioasis.iommufd;
 import static java.lang.foreign.ValueLayout.JAVA_BYTE;
 import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
+import static java.util.Objects.requireNonNull;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.ioasis.iommufd.MockHost.APERTURE;
 import static org.ioasis.iommufd.MockHost.PAGE;
@@ -12,6 +13,8 @@ import static org.ioasis.iommufd.MockHost.error;
 import static org.ioasis.spec.Iommufd.*;
 
 import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
+import java.util.List;
 import org.ioasis.spec.IommufdTest;
 import org.ioasis.spec.VfioType1;
 import org.junit.jupiter.api.AfterEach;
@@ -26,8 +29,15 @@ import org.junit.jupiter.api.Test;
 class UapiRulesTest {
     private final MockHost host = new MockHost();
 
+    /** Those that do not end with the context. */
+    private final List<Device> devices = new ArrayList<>();
+
     @AfterEach
     void nothingIsLeft() {
+        for (Device device : devices) {
+            device.detach(HwDevice.NO_PASID);
+            device.unbind();
+        }
         host.program.closeAll();
         host.closeAll();
     }
@@ -253,6 +263,20 @@ class UapiRulesTest {
             assertThat(option(OPTION_RLIMIT_MODE, 0, 2)).isEqualTo(error(Errno.EINVAL));
             assertThat(option(OPTION_RLIMIT_MODE, 0, 1)).isEqualTo(error(Errno.EBUSY));
             assertThat(host.destroy(ioas)).isZero();
+            host.program.mayRaiseLimits = false;
+            assertThat(option(OPTION_RLIMIT_MODE, 0, 1)).isEqualTo(error(Errno.EPERM));
+            assertThat(option(OPTION_RLIMIT_MODE, 0, 2))
+                    .as("whoever may not is not told what else is wrong")
+                    .isEqualTo(error(Errno.EPERM));
+            assertThat(
+                            host.program
+                                    .struct(OPTION_SIZE)
+                                    .with(OPTION_ID, OPTION_RLIMIT_MODE)
+                                    .with(OPTION_OP, OPTION_OP_GET)
+                                    .call(host.file, CMD_OPTION))
+                    .as("anybody may ask")
+                    .isZero();
+            host.program.mayRaiseLimits = true;
             assertThat(option(OPTION_RLIMIT_MODE, 0, 1)).isZero();
             assertThat(option(99, 0, 0)).isEqualTo(error(Errno.EOPNOTSUPP));
         }
@@ -287,8 +311,7 @@ class UapiRulesTest {
             } catch (IommufdException e) {
                 refusal = e;
             }
-            assertThat(refusal).isNotNull();
-            assertThat(refusal.errno()).isEqualTo(Errno.EBUSY);
+            assertThat(requireNonNull(refusal).errno()).isEqualTo(Errno.EBUSY);
             other.release();
         }
 
@@ -308,6 +331,36 @@ class UapiRulesTest {
             refuses(Errno.EINVAL, () -> device.replace(ioas, HwDevice.NO_PASID));
             device.attach(ioas, HwDevice.NO_PASID);
         }
+
+        @Test
+        void aDeviceWhoseDmaPassesCachesByIsNotBound() throws IommufdException {
+            PlainDevice odd = new PlainDevice(host.node, false, true);
+            int objects = ((IommufdContext) host.file).objects();
+            refuses(Errno.EINVAL, () -> bind(odd));
+            assertThat(((IommufdContext) host.file).objects()).isEqualTo(objects);
+            assertThat(odd.group().claim("another")).as("it is nobody's").isTrue();
+        }
+
+        @Test
+        void aTableThatEnforcesCoherencyTakesNoDeviceThatCannot() throws IommufdException {
+            Device strict = bind(new PlainDevice(host.node, true, true));
+            int table = host.hwpt(strict.id(), ioas, 0);
+            Device lax = bind(new PlainDevice(host.node, true, false));
+            refuses(Errno.EINVAL, () -> lax.attach(table, HwDevice.NO_PASID));
+            assertThat(lax.attached(HwDevice.NO_PASID)).isNull();
+            strict.attach(table, HwDevice.NO_PASID);
+            int own = host.hwpt(lax.id(), ioas, 0);
+            lax.attach(own, HwDevice.NO_PASID);
+            refuses(Errno.EINVAL, () -> lax.replace(table, HwDevice.NO_PASID));
+            assertThat(lax.attached(HwDevice.NO_PASID))
+                    .isSameAs(host.find(own, PagingHwpt.class));
+        }
+    }
+
+    private Device bind(HwDevice hardware) throws IommufdException {
+        Device device = ((IommufdContext) host.file).bind(hardware);
+        devices.add(device);
+        return device;
     }
 
     private interface Call {
@@ -363,6 +416,18 @@ class UapiRulesTest {
             assertThat(host.nested(device, nested, 0, 0))
                     .as("no table of a table")
                     .isEqualTo(errorId(Errno.EINVAL));
+        }
+
+        @Test
+        void aGuestHasNothingOfADeviceBehindAnotherIommu() throws IommufdException {
+            Device stranger = bind(new PlainDevice(host.node, true, false));
+            assertThat(host.nested(stranger.id(), guest.viommu, 0, 0))
+                    .isEqualTo(errorId(Errno.EINVAL));
+            assertThat(host.vdevice(guest.viommu, stranger.id(), 7))
+                    .isEqualTo(errorId(Errno.EINVAL));
+            assertThat(host.viommu(stranger.id(), guest.parent))
+                    .as("its own IOMMU has no such guests")
+                    .isEqualTo(errorId(Errno.EOPNOTSUPP));
         }
 
         @Test
@@ -655,6 +720,22 @@ class UapiRulesTest {
             assertThat(ioctl(VfioType1.CHECK_EXTENSION, updateAddress)).isZero();
             int dirtyPages = 0x3b75;
             assertThat(ioctl(dirtyPages, 0)).isEqualTo(error(Errno.ENOTTY));
+        }
+
+        @Test
+        void dmaIsCoherentIfAllTablesEnforceIt() throws IommufdException {
+            assertThat(ioctl(VfioType1.CHECK_EXTENSION, VfioType1.DMA_CC_IOMMU))
+                    .isEqualTo(error(Errno.ENODEV));
+            int ioas = host.ioas();
+            assertThat(vfioIoas(VFIO_IOAS_SET, ioas)).isZero();
+            Device strict = bind(new PlainDevice(host.node, true, true));
+            strict.attach(ioas, HwDevice.NO_PASID);
+            assertThat(ioctl(VfioType1.CHECK_EXTENSION, VfioType1.DMA_CC_IOMMU)).isEqualTo(1);
+            Device lax = bind(new PlainDevice(host.node, true, false));
+            lax.attach(ioas, HwDevice.NO_PASID);
+            assertThat(ioctl(VfioType1.CHECK_EXTENSION, VfioType1.DMA_CC_IOMMU)).isZero();
+            lax.detach(HwDevice.NO_PASID);
+            assertThat(ioctl(VfioType1.CHECK_EXTENSION, VfioType1.DMA_CC_IOMMU)).isEqualTo(1);
         }
 
         @Test

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.program;
 
+import java.io.BufferedReader;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -12,6 +14,7 @@ import org.ioasis.iommufd.LockedMemory;
 import org.ioasis.sys.ErrnoException;
 import org.ioasis.sys.Fd;
 import org.ioasis.sys.ProcessMemory;
+import org.ioasis.sys.RemoteMemory;
 import org.ioasis.sys.SharedFile;
 import org.ioasis.sys.TaskDescriptor;
 import org.ioasis.sys.TaskFiles;
@@ -38,15 +41,22 @@ final class AddressSpaces implements AutoCloseable {
     /** Pages charged to the user: all of a program's processes are one user's. */
     private final AtomicLong user = new AtomicLong();
 
+    private final RemoteMemory remote = new RemoteMemory();
+    private final boolean isForTests;
     private final int limit;
     private final int sharedLimit;
 
-    AddressSpaces(TaskFiles files) {
-        this(files, LIMIT, SHARED_LIMIT);
+    /**
+     * @param isForTests the kernel's tests want to be root: processes may lock what they like. It
+     *     is charged all the same.
+     */
+    AddressSpaces(TaskFiles files, boolean isForTests) {
+        this(files, isForTests, LIMIT, SHARED_LIMIT);
     }
 
-    AddressSpaces(TaskFiles files, int limit, int sharedLimit) {
+    AddressSpaces(TaskFiles files, boolean isForTests, int limit, int sharedLimit) {
         this.files = files;
+        this.isForTests = isForTests;
         this.limit = limit;
         this.sharedLimit = sharedLimit;
     }
@@ -76,7 +86,8 @@ final class AddressSpaces implements AutoCloseable {
                     new AddressSpace(
                             ProcessMemory.open(process),
                             this,
-                            new LockedMemory(user, limitPages(process)));
+                            new LockedMemory(
+                                    user, isForTests ? -1 : limitPages(process)));
             byProcess.put(process, opened);
             return opened;
         } catch (ErrnoException e) {
@@ -95,7 +106,25 @@ final class AddressSpaces implements AutoCloseable {
             // Whoever still has one of these finds it equal to the next that is made.
             shared.values().removeIf(pages -> !pages.isHeld());
         }
-        return shared.computeIfAbsent(key, SharedPages::new);
+        return shared.computeIfAbsent(key, k -> new SharedPages(this, k));
+    }
+
+    /** Tells shared pages of one of the processes that we know which maps some bytes of them. */
+    boolean seek(SharedPages pages, MappedRange.FileKey key, long offset, long length) {
+        for (AddressSpace space : byProcess.values()) {
+            MappedRange range =
+                    space.isGone() ? null : MappedRange.find(space.process(), key, offset, length);
+            if (range != null) {
+                pages.seen(space, range);
+                return true;
+            }
+        }
+        return false;
+    }
+
+    /** What reads and writes memory by the numbers of processes. */
+    RemoteMemory remote() {
+        return remote;
     }
 
     /** The pages behind a descriptor, which becomes ours. */
@@ -164,9 +193,16 @@ final class AddressSpaces implements AutoCloseable {
         return 0;
     }
 
-    private static int processOf(int thread) {
-        try {
-            for (String line : Files.readAllLines(Path.of("/proc/" + thread + "/status"))) {
+    private int processOf(int thread) {
+        // The first thread of a process has its number, and nobody else while it lives.
+        AddressSpace known = byProcess.get(thread);
+        if (known != null && !known.isGone()) {
+            return thread;
+        }
+        try (BufferedReader lines =
+                Files.newBufferedReader(
+                        Path.of("/proc/" + thread + "/status"), StandardCharsets.ISO_8859_1)) {
+            for (String line = lines.readLine(); line != null; line = lines.readLine()) {
                 if (line.startsWith(TGID)) {
                     return Integer.parseInt(line.substring(TGID.length()).strip());
                 }

@@ -8,6 +8,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.function.Predicate;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -67,7 +68,8 @@ record MappedRange(
                         Path.of("/proc"), entry -> isNumber(entry.getFileName().toString()))) {
             for (Path entry : all) {
                 int process = Integer.parseInt(entry.getFileName().toString());
-                if (process != ours && maps(process, file, offset, length)) {
+                if (process != ours
+                        && find(process, file, range -> range.touches(offset, length)) != null) {
                     return true;
                 }
             }
@@ -81,24 +83,27 @@ record MappedRange(
         return name.chars().allMatch(c -> c >= '0' && c <= '9');
     }
 
-    private static boolean maps(int process, FileKey file, long offset, long length) {
+    /** Where a process maps all of some bytes of a file; null: it does not, or we may not look. */
+    static @Nullable MappedRange find(int process, FileKey file, long offset, long length) {
+        return find(process, file, range -> range.hasOffset(offset, length));
+    }
+
+    private static @Nullable MappedRange find(
+            int process, FileKey file, Predicate<MappedRange> fits) {
         String inode = " " + file.inode() + " ";
         try (BufferedReader lines = open(process)) {
             for (String line = lines.readLine(); line != null; line = lines.readLine()) {
                 if (line.contains(inode)) {
                     MappedRange range = parse(line);
-                    long end = range.offset + (range.last - range.first);
-                    if (range.key().equals(file)
-                            && range.offset < offset + length
-                            && end >= offset) {
-                        return true;
+                    if (range.key().equals(file) && fits.test(range)) {
+                        return range;
                     }
                 }
             }
         } catch (IOException e) {
             // The process is gone, or we may not look.
         }
-        return false;
+        return null;
     }
 
     // Names of files may be no text in any encoding.
@@ -147,6 +152,10 @@ record MappedRange(
     /** Where in the file an address is. */
     long offsetOf(long address) {
         return offset + (address - first);
+    }
+
+    private boolean touches(long from, long length) {
+        return offset < from + length && offset + (last - first) >= from;
     }
 
     /** Whether a piece of the file is mapped here. */

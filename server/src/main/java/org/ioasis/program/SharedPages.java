@@ -7,18 +7,26 @@ import org.ioasis.sys.Errno;
 import org.ioasis.sys.ErrnoException;
 import org.ioasis.sys.Fd;
 import org.ioasis.sys.FileBytes;
+import org.ioasis.sys.Mapping;
 import org.jspecify.annotations.Nullable;
 
 /**
  * Pages that processes share: a memfd, a file, anonymous shared memory. They are reached through a
  * descriptor of our own where we can get one, and then outlive mappings and processes; otherwise
- * through a process that maps them, and only while it does. Read and written by calls, so that a
+ * through processes that map them, and only while one does. Read and written by calls, so that a
  * program that cuts its file short under us gets an error and we nothing worse. Supervisor's
  * thread.
  */
 final class SharedPages implements PageSource {
-    private final Object key;
+    private static final int SELF = (int) ProcessHandle.current().pid();
+
+    private final AddressSpaces spaces;
+    private final MappedRange.FileKey key;
     private @Nullable Fd file;
+
+    /** The whole file as it was when it was written last; for want of a write that never extends. */
+    private @Nullable Mapping mapped;
+
     private boolean isHeld;
 
     /** Where the pages were seen last: for want of a descriptor. */
@@ -26,7 +34,8 @@ final class SharedPages implements PageSource {
 
     private @Nullable AddressSpace seenBy;
 
-    SharedPages(Object key) {
+    SharedPages(AddressSpaces spaces, MappedRange.FileKey key) {
+        this.spaces = spaces;
         this.key = key;
     }
 
@@ -66,10 +75,19 @@ final class SharedPages implements PageSource {
     }
 
     void close() {
+        unmap();
         Fd held = file;
         file = null;
         if (held != null) {
             held.close();
+        }
+    }
+
+    private void unmap() {
+        Mapping known = mapped;
+        mapped = null;
+        if (known != null) {
+            known.close();
         }
     }
 
@@ -79,9 +97,9 @@ final class SharedPages implements PageSource {
         if (held != null && FileBytes.read(held, offset, to, at, length) == length) {
             return 0;
         }
+        AddressSpace space = mapper(offset, length);
         MappedRange range = seen;
-        AddressSpace space = seenBy;
-        return space != null && range != null && range.hasOffset(offset, length)
+        return space != null && range != null
                 ? space.read(range.addressOf(offset), to, at, length)
                 : -Errno.EFAULT;
     }
@@ -89,25 +107,50 @@ final class SharedPages implements PageSource {
     @Override
     public int write(long offset, MemorySegment from, long at, long length) {
         Fd held = file;
-        // Writing behind the end would make the program's file longer.
-        if (held != null
-                && fits(held, offset, length)
-                && FileBytes.write(held, offset, from, at, length) == length) {
+        if (held != null && writes(held, offset, from, at, length)) {
             return 0;
         }
+        AddressSpace space = mapper(offset, length);
         MappedRange range = seen;
-        AddressSpace space = seenBy;
-        return space != null && range != null && range.hasOffset(offset, length)
+        return space != null && range != null
                 ? space.write(range.addressOf(offset), from, at, length)
                 : -Errno.EFAULT;
     }
 
-    private static boolean fits(Fd held, long offset, long length) {
-        try {
-            return offset <= held.size() - length;
-        } catch (ErrnoException e) {
-            return false;
+    /**
+     * A write to the file itself would make it longer if the program cuts it at that moment. A page
+     * behind its end is none, and the kernel says so where an access of ours would be a SIGBUS.
+     */
+    private boolean writes(Fd held, long offset, MemorySegment from, long at, long length) {
+        Mapping whole = mapped;
+        if (whole == null || offset > whole.segment().byteSize() - length) {
+            unmap();
+            try {
+                whole = Mapping.map(held, 0, held.size(), true);
+            } catch (ErrnoException e) {
+                // Empty, or not for writing.
+                return false;
+            }
+            mapped = whole;
+            if (offset > whole.segment().byteSize() - length) {
+                return false;
+            }
         }
+        return spaces.remote().write(SELF, whole.segment().address() + offset, from, at, length)
+                == 0;
+    }
+
+    /** A process that maps the bytes: the one that was seen last, and after its end another. */
+    private @Nullable AddressSpace mapper(long offset, long length) {
+        AddressSpace space = seenBy;
+        MappedRange range = seen;
+        if (space != null
+                && range != null
+                && !space.isGone()
+                && range.hasOffset(offset, length)) {
+            return space;
+        }
+        return spaces.seek(this, key, offset, length) ? seenBy : null;
     }
 
     @Override

@@ -84,7 +84,7 @@ final class Supervisor implements AutoCloseable {
         epoll = opened;
         TaskFiles files = new TaskFiles();
         standIns = new StandIns(closings, files, trace);
-        spaces = new AddressSpaces(files);
+        spaces = new AddressSpaces(files, devices.isForTests());
         caller = new TaskCaller(call, standIns, spaces, failNth, devices.isForTests());
     }
 
@@ -224,6 +224,8 @@ final class Supervisor implements AutoCloseable {
         } else if (!caller.isWaiting()) {
             return;
         } else {
+            // What it shares with a process that ends is reached through it then.
+            caller.memory();
             failNth.begins(caller.thread());
             result = devices.open(caller, path, (flags & O_CLOEXEC) != 0);
             failNth.ends(caller.thread());

@@ -7,12 +7,17 @@ import static org.assertj.core.api.Assertions.assertThat;
 import java.io.BufferedReader;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
+import java.nio.file.DirectoryStream;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
+import java.util.concurrent.FutureTask;
+import java.util.concurrent.atomic.AtomicInteger;
 import org.ioasis.iommufd.PageRun;
 import org.ioasis.sys.Errno;
 import org.ioasis.sys.Fd;
@@ -34,7 +39,7 @@ class AddressSpacesTest {
     private static CompiledProgram program;
 
     private final List<Process> started = new ArrayList<>();
-    private final AddressSpaces spaces = new AddressSpaces(new TaskFiles(), 2, 2);
+    private final AddressSpaces spaces = new AddressSpaces(new TaskFiles(), false, 2, 2);
     private final MemorySegment bytes = Arena.ofAuto().allocate(PAGE);
 
     /** A process that says where it has a private page, a shared one and a read-only one. */
@@ -113,6 +118,60 @@ class AddressSpacesTest {
     }
 
     @Test
+    void sharedPagesOfAProcessThatHasEndedAreReachedThroughAnother() throws Exception {
+        Memory parent = start();
+        int child = Integer.parseInt(parent.process().inputReader().readLine());
+        space(parent.pid());
+        AddressSpace last = space(child);
+        PageRun run = pages(last, parent.shared(), PAGE);
+
+        ProcessHandle.of(child).orElseThrow().destroyForcibly();
+        while (!last.isGone()) {
+            Thread.onSpinWait();
+        }
+
+        assertThat(run.source().read(run.offset(), bytes, 0, 1)).isZero();
+        assertThat(bytes.get(JAVA_BYTE, 0)).isEqualTo((byte) 's');
+        bytes.set(JAVA_BYTE, 0, (byte) 't');
+        assertThat(run.source().write(run.offset(), bytes, 0, 1)).isZero();
+        assertThat(space(parent.pid()).read(parent.shared(), bytes, 1, 1)).isZero();
+        assertThat(bytes.get(JAVA_BYTE, 1)).isEqualTo((byte) 't');
+        parent.process().destroyForcibly().waitFor();
+        assertThat(run.source().read(run.offset(), bytes, 0, 1)).isEqualTo(-Errno.EFAULT);
+    }
+
+    @Test
+    void eachThreadOfAProcessHasItsMemory() throws Exception {
+        AddressSpace ours = space((int) ProcessHandle.current().pid());
+        List<Integer> threads = new ArrayList<>();
+        try (DirectoryStream<Path> all = Files.newDirectoryStream(Path.of("/proc/self/task"))) {
+            all.forEach(entry -> threads.add(Integer.valueOf(entry.getFileName().toString())));
+        }
+        assertThat(threads).hasSizeGreaterThan(1);
+        // Threads of the JVM may end meanwhile; the first one does not.
+        for (int thread : threads) {
+            AddressSpace found = spaces.of(thread);
+            assertThat(found == null || found.equals(ours)).as("thread %d", thread).isTrue();
+        }
+        assertThat(spaces.of((int) ProcessHandle.current().pid())).isSameAs(ours);
+    }
+
+    @Test
+    void aProcessMayLockWhatItsLimitSaysAndUnderTestsAnyNumberOfPages() throws Exception {
+        Process limited =
+                new ProcessBuilder("sh", "-c", "ulimit -l 64; exec " + program.path()).start();
+        started.add(limited);
+        assertThat(limited.inputReader().readLine()).isNotNull();
+        int process = (int) limited.pid();
+
+        assertThat(space(process).locked().limitPages()).isEqualTo(16);
+        try (AddressSpaces forTests = new AddressSpaces(new TaskFiles(), true)) {
+            assertThat(Objects.requireNonNull(forTests.of(process)).locked().limitPages())
+                    .isNegative();
+        }
+    }
+
+    @Test
     void memoryOfAProcessThatHasEndedIsGone() throws Exception {
         Memory one = start();
         AddressSpace space = space(one.pid());
@@ -172,6 +231,39 @@ class AddressSpacesTest {
             assertThat(pages.write(PAGE / 2, bytes, 0, PAGE)).isEqualTo(-Errno.EFAULT);
             assertThat(file.size()).isEqualTo(PAGE);
             assertThat(pages.read(0, bytes, 0, PAGE)).as("what is left").isZero();
+            pages.release();
+        }
+    }
+
+    @Test
+    void aFileThatIsCutWhileItIsWrittenIsNeverMadeLonger() throws Exception {
+        try (Fd file = Memfd.create("cut", 0);
+                FileChannel channel =
+                        FileChannel.open(
+                                Path.of("/proc/self/fd/" + file.number()),
+                                StandardOpenOption.WRITE)) {
+            SharedPages pages = spaces.shared(file.duplicate());
+            pages.hold();
+            AtomicInteger longer = new AtomicInteger();
+            FutureTask<Void> cutter =
+                    new FutureTask<>(() -> {
+                        ByteBuffer last = ByteBuffer.allocate(1);
+                        for (int i = 0; i < 20_000; i++) {
+                            channel.write(last.rewind(), 4 * PAGE - 1);
+                            channel.truncate(0);
+                            for (int look = 0; look < 8; look++) {
+                                longer.addAndGet(channel.size() == 0 ? 0 : 1);
+                            }
+                        }
+                        return null;
+                    });
+            Thread.ofPlatform().start(cutter);
+            int written = 0;
+            while (!cutter.isDone()) {
+                written += pages.write(3 * PAGE, bytes, 0, PAGE) == 0 ? 1 : 0;
+            }
+            cutter.get();
+            assertThat(longer).as("after %d writes", written).hasValue(0);
             pages.release();
         }
     }

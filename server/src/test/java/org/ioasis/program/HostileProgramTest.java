@@ -32,7 +32,7 @@ class HostileProgramTest {
     @TempDir static Path folder;
     private static CompiledProgram hostile;
 
-    private final IommufdNode node = new IommufdNode(new MockDriver());
+    private final IommufdNode node = IommufdNode.builder().commands(new MockDriver()).build();
 
     @BeforeAll
     static void compile() throws Exception {

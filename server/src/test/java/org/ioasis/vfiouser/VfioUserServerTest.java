@@ -1140,18 +1140,19 @@ class VfioUserServerTest {
     @Test
     void unmapIsAnsweredOnlyWhenWhoListensHasLetGo() throws Exception {
         Queue<Runnable> owed = new ConcurrentLinkedQueue<>();
-        fixture.loop.execute(() -> fixture.memory.listen(
-                new MemoryListener() {
-                    @Override
-                    public void appeared(Region region) {
-                        // Nothing waits for that.
-                    }
+        fixture.loop.execute(() ->
+                fixture.memory.listen(
+                        new MemoryListener() {
+                            @Override
+                            public void appeared(Region region) {
+                                // Nothing waits for that.
+                            }
 
-                    @Override
-                    public void vanished(long gpaFirst, long gpaLast, Runnable letGo) {
-                        owed.add(letGo);
-                    }
-                }));
+                            @Override
+                            public void vanished(long gpaFirst, long gpaLast, Runnable letGo) {
+                                owed.add(letGo);
+                            }
+                        }));
         MockVfioUserClient client = ready();
         assertOk(client.map(0, PAGE, 0, RW, memfd(PAGE)), HEADER_SIZE);
 

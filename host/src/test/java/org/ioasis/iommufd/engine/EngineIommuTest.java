@@ -59,7 +59,7 @@ class EngineIommuTest {
     private static final long ADDRESS = 0x10_0000;
     private static final int RW = MAP_READABLE | MAP_WRITEABLE;
 
-    private final IommufdNode node = new IommufdNode();
+    private final IommufdNode node = IommufdNode.builder().build();
     private final Guards guards = new Guards(System::nanoTime, _ -> {});
     private final FaultQueue faults = new FaultQueue(64, 256, System::nanoTime);
     private final EngineIommu iommu =
@@ -266,7 +266,7 @@ class EngineIommuTest {
         for (int flags : new int[] {HWPT_ALLOC_NEST_PARENT, HWPT_ALLOC_DIRTY_TRACKING}) {
             refused(Errno.EOPNOTSUPP, () -> context.allocateHwpt(device, ioas, flags));
         }
-        IommufdNode elsewhere = new IommufdNode();
+        IommufdNode elsewhere = IommufdNode.builder().build();
         EngineIommu another =
                 new EngineIommu(
                         elsewhere,
@@ -283,7 +283,7 @@ class EngineIommuTest {
     @Test
     void atTheEnginesLimitsNothingOfACallIsLeft() throws IommufdException {
         IommuOptions few = IommuOptions.builder().domainLimit(2).mappingLimit(3).build();
-        IommufdNode small = new IommufdNode();
+        IommufdNode small = IommufdNode.builder().build();
         EngineIommu limited =
                 new EngineIommu(
                         small,
