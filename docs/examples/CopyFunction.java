@@ -27,7 +27,6 @@ class CopyFunction implements PciFunction {
     public void vectorsChanged() {}
     public void reset() { status = 0; }
     public void memoryChanged() {}
-    public void tick(long nowNanos) {}
 
     public static void main(String[] args) {
         Guards guards = new Guards(System::nanoTime, lease -> {});

@@ -240,7 +240,7 @@ final class Rules {
                 .should()
                 .callConstructorWhere(
                         DescribedPredicate.describe(
-                                "of a class that has a builder, not from that",
+                                "of a class that has a builder, by another than the two",
                                 call ->
                                         hasOtherBuilder(
                                                 call.getTargetOwner(), call.getOriginOwner())))
@@ -253,6 +253,7 @@ final class Rules {
         return made.getName().startsWith(base + ".")
                 && made.getPackage().getClasses().stream()
                         .anyMatch(type -> type.getName().equals(builder))
+                && !maker.equals(made)
                 && !maker.getName().equals(builder);
     }
 

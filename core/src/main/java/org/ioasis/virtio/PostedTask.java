@@ -29,21 +29,38 @@ final class PostedTask implements Runnable {
 
     /**
      * Nothing is thrown if the loop takes no more: who posts may be an I/O thread or another
-     * device. The task is owed then, and done at the next event.
+     * device. The task is owed then, and done at the next event or tick. Whether it is owed is
+     * asked after each turn of the loop, and who was refused with that said already has such a turn
+     * still to come: that of the tasks for which there was no room.
      */
     void post() {
         if (!isWaiting.compareAndSet(false, true)) {
             // In time: the flag goes down before the task looks at what there is to do.
             return;
         }
+        if (isTaken()) {
+            return;
+        }
+        // Owed before the flag goes down: for those who have just found it up, too.
+        isOwed.set(true);
+        refused.incrementAndGet();
+        if (!isTaken()) {
+            isWaiting.set(false);
+        }
+    }
+
+    private boolean isTaken() {
         try {
             deviceThread.execute(this);
+            return true;
         } catch (RejectedExecutionException _) {
-            // Owed before the flag goes down: for those who have just found it up, too.
-            isOwed.set(true);
-            isWaiting.set(false);
-            refused.incrementAndGet();
+            return false;
         }
+    }
+
+    /** True if the task was refused and nobody has made up for it. */
+    boolean isOwed() {
+        return isOwed.get();
     }
 
     /** True, once, if the task was refused and nobody has made up for it. */

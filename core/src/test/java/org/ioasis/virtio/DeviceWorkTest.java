@@ -44,7 +44,7 @@ class DeviceWorkTest implements Interrupts {
 
     /** Two queues, and {@link #JOBS} jobs for both. */
     private final class Work extends DeviceWork<Item> {
-        final JobList<Item> free = new JobList<>();
+        final ArrayDeque<Item> free = new ArrayDeque<>();
         int jobs = JOBS;
 
         Work() {
@@ -329,11 +329,13 @@ class DeviceWorkTest implements Interrupts {
         addAndKick(0, 1);
         assertThat(loop).isEmpty();
         assertThat(work.counters().refusedPosts()).isEqualTo(1);
+        assertThat(device.needsTick()).isTrue();
 
         script = job -> job.finish(0);
         refusesTasks = false;
         device.tick(1);
         assertThat(used(0)).isEqualTo(1);
+        assertThat(device.needsTick()).isFalse();
         int turns = advanced.size();
         device.tick(2);
         assertThat(advanced).as("nothing is owed any more").hasSize(turns);

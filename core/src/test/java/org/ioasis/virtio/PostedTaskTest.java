@@ -14,10 +14,11 @@ class PostedTaskTest {
     private final ArrayDeque<Runnable> loop = new ArrayDeque<>();
     private final List<String> done = new ArrayList<>();
     private boolean isFull;
+    private int refusals;
     private final PostedTask task = new PostedTask(this::execute, () -> done.add("done"));
 
     private void execute(Runnable posted) {
-        if (isFull) {
+        if (isFull || refusals-- > 0) {
             throw new RejectedExecutionException("full");
         }
         loop.add(posted);
@@ -43,9 +44,21 @@ class PostedTaskTest {
         assertThat(task.refused()).isEqualTo(1);
         isFull = false;
 
+        assertThat(task.isOwed()).isTrue();
         assertThat(task.takeOwed()).isTrue();
+        assertThat(task.isOwed()).isFalse();
         assertThat(task.takeOwed()).isFalse();
         task.post();
         assertThat(loop).hasSize(1);
+    }
+
+    @Test
+    void loopThatHasBecomeEmptyMeanwhileTakesIt() {
+        refusals = 1;
+        task.post();
+
+        assertThat(loop).as("nobody would ask what is owed").hasSize(1);
+        task.post();
+        assertThat(loop).as("it waits once").hasSize(1);
     }
 }

@@ -192,6 +192,26 @@ class ServeGuestTest {
         }
     }
 
+    /** Two processors of a guest and a loop that may look for a second: one of them has to wait. */
+    @ParameterizedTest
+    @ValueSource(ints = {0, 1_000_000})
+    void diskIsReadByTwoProcessorsHoweverLongTheLoopMayLook(int pollMicros) throws Exception {
+        Files.writeString(
+                folder.resolve("poll.toml"),
+                Readme.leastConfiguration()
+                        .replace("[[machine]]\n", "[[machine]]\npoll_us = %d\n".formatted(pollMicros)));
+
+        try (Command server = serve("./ioasis serve --config poll.toml");
+                Command qemu = qemu(server, ALL, arguments -> append(arguments, "-smp 2"))) {
+            qemu.await("hash=" + sha256(content));
+
+            assertThat(run(0, "./ioasis check")).contains("ok machine0/disk0: translated");
+            String looks = pollMicros == 0 ? "\"looks\" : 0," : "\"looks\" : [1-9]";
+            assertThat(run(0, "./ioasis dump json")).containsPattern(looks);
+            endBy("TERM", server);
+        }
+    }
+
     @Test
     void diskBehindAPcieToPciBridgeNeedsItsAliasWhichCheckNames() throws Exception {
         assertThat(

@@ -11,6 +11,7 @@ import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.function.BooleanSupplier;
 import java.util.function.LongSupplier;
 import org.ioasis.sys.Epoll;
 import org.ioasis.sys.ErrnoException;
@@ -20,7 +21,8 @@ import org.jspecify.annotations.Nullable;
 /**
  * One platform thread with one epoll that serves all sessions and devices of a machine:
  * descriptors, tasks from other threads, timers, rings that are looked at, and what must be polled.
- * Each turn: look at rings or wait, descriptors, tasks, timers, polled.
+ * Each turn: look at rings or wait, descriptors, tasks, timers, polled, and who wants to be told
+ * the time.
  *
  * <p>{@link #execute}, {@link #executeAndWait}, {@link #dump}, {@link #start} and {@link #close}
  * are for any thread. Everything else belongs to the loop thread (or, before {@link #start}, to the
@@ -61,6 +63,9 @@ public final class EventLoop implements AutoCloseable {
 
     /** Rings that are looked at: few, those of devices that are in use. */
     private final ArrayList<Rings> watched = new ArrayList<>();
+
+    /** Those who may want to be told the time: asked in each turn. */
+    final ArrayList<Ticker> tickers = new ArrayList<>();
 
     /** Whose ring was looked at last. */
     private @Nullable Rings lookedAt;
@@ -233,6 +238,17 @@ public final class EventLoop implements AutoCloseable {
         return timer;
     }
 
+    /**
+     * Runs {@code tick} each time that {@code nanos} have passed with {@code isWanted} being true
+     * at the end of each turn, until it is cancelled. Nothing wakes the loop while it is false.
+     */
+    public Ticker ticker(long nanos, BooleanSupplier isWanted, Runnable tick) {
+        assert isOwnThread();
+        Ticker ticker = new Ticker(this, nanos, isWanted, tick);
+        tickers.add(ticker);
+        return ticker;
+    }
+
     /** The loop's clock. */
     public long nanoTime() {
         return nanoTime.getAsLong();
@@ -389,6 +405,9 @@ public final class EventLoop implements AutoCloseable {
         work += runTasks();
         work += runTimers();
         work += poll();
+        for (int i = 0; i < tickers.size(); i++) {
+            tickers.get(i).check();
+        }
         if (work > 0 && budget.isPossible()) {
             lastWorkNanos = nanoTime.getAsLong();
         }

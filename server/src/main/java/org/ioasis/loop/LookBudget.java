@@ -7,7 +7,9 @@ package org.ioasis.loop;
  * one was right: it is halved, so that a guest that is idle is looked at for nothing a few times
  * and then no more. When another thread has wanted the processor, which shows in how long it takes
  * to offer it, nothing is looked at for a while: who would run in our place may be the processor
- * that we serve.
+ * that we serve. That while is short at first, because a single time may have been a thread that
+ * does our own I/O, and twice as long each time after that; it becomes shorter again by each offer
+ * that nobody takes.
  *
  * <p>Loop thread. Knows no clock.
  */
@@ -21,13 +23,19 @@ final class LookBudget {
      */
     static final long CROWDED_NANOS = 200_000;
 
+    private static final long SHORTEST_PAUSE_NANOS = 500_000;
+
     /** As long as two slices of Linux's scheduler. */
-    private static final long PAUSE_NANOS = 5_000_000;
+    private static final long LONGEST_PAUSE_NANOS = 5_000_000;
+
+    /** Offers that nobody takes until a long pause is a short one again: some sixty. */
+    private static final int DECAY_SHIFT = 4;
 
     private final long limitNanos;
     private long budget;
     private boolean isPausing;
     private long pausedUntil;
+    private long pause = SHORTEST_PAUSE_NANOS;
 
     LookBudget(long limitNanos) {
         this.limitNanos = limitNanos;
@@ -61,10 +69,12 @@ final class LookBudget {
     /** The processor was offered, and came back after {@code nanos}. True if that was long. */
     boolean offered(long now, long nanos) {
         if (nanos < CROWDED_NANOS) {
+            pause = Math.max(SHORTEST_PAUSE_NANOS, pause - (pause >> DECAY_SHIFT));
             return false;
         }
         isPausing = true;
-        pausedUntil = now + PAUSE_NANOS;
+        pausedUntil = now + pause;
+        pause = Math.min(LONGEST_PAUSE_NANOS, 2 * pause);
         return true;
     }
 }

@@ -74,6 +74,11 @@ public interface PciFunction {
     /** Memory has been added: what waited for absent memory is tried again. */
     void memoryChanged();
 
-    /** Tells the time, a few times a second while there is a session: bounds waits for memory. */
-    void tick(long nowNanos);
+    /** True while it wants to be told the time: asked after whatever may have changed that. */
+    default boolean needsTick() {
+        return false;
+    }
+
+    /** Tells the time, a few times a second while that is wanted: bounds waits for memory. */
+    default void tick(long nowNanos) {}
 }

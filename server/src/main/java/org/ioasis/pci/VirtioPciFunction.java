@@ -580,6 +580,11 @@ public final class VirtioPciFunction implements PciFunction, Interrupts {
     }
 
     @Override
+    public boolean needsTick() {
+        return device.needsTick();
+    }
+
+    @Override
     public void tick(long nowNanos) {
         device.tick(nowNanos);
     }

@@ -5,6 +5,7 @@ import java.util.concurrent.ArrayBlockingQueue;
 import java.util.concurrent.Executor;
 import java.util.concurrent.RejectedExecutionException;
 import org.ioasis.loop.EventLoop;
+import org.ioasis.sys.Mapping;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -23,7 +24,7 @@ public final class SessionTasks implements Executor {
 
     private final EventLoop loop;
     private final ArrayBlockingQueue<Runnable> tasks = new ArrayBlockingQueue<>(LIMIT);
-    private final Runnable runNext = this::runNext;
+    private final Runnable runWaiting = this::runWaiting;
     private @Nullable Served served;
 
     public SessionTasks(EventLoop loop) {
@@ -45,7 +46,14 @@ public final class SessionTasks implements Executor {
         if (!tasks.offer(task)) {
             throw new RejectedExecutionException(LIMIT + " tasks of one device wait");
         }
-        loop.execute(runNext);
+        try {
+            loop.execute(runWaiting);
+        } catch (RejectedExecutionException e) {
+            // Taken back, or it would wait for the next one; unless one before has run it.
+            if (tasks.remove(task)) {
+                throw e;
+            }
+        }
     }
 
     /** Runs {@code task} on the loop thread when {@code nanos} have passed. Loop thread. */
@@ -53,9 +61,16 @@ public final class SessionTasks implements Executor {
         EventLoop.Timer _ = loop.schedule(loop.nanoTime() + nanos, () -> run(task));
     }
 
-    private void runNext() {
-        Runnable task = tasks.poll();
-        if (task != null) {
+    /**
+     * Runs what waits now, and not what that posts: more than one where the loop has refused to run
+     * another.
+     */
+    private void runWaiting() {
+        for (int i = tasks.size(); i > 0; i--) {
+            Runnable task = tasks.poll();
+            if (task == null) {
+                return;
+            }
             run(task);
         }
     }
@@ -63,6 +78,7 @@ public final class SessionTasks implements Executor {
     private void run(Runnable task) {
         try {
             task.run();
+            Mapping.raiseLate();
         } catch (InternalError e) {
             Served owner = served;
             if (owner == null) {

@@ -16,6 +16,7 @@ import org.ioasis.sys.Epoll;
 import org.ioasis.sys.Errno;
 import org.ioasis.sys.ErrnoException;
 import org.ioasis.sys.Fd;
+import org.ioasis.sys.Mapping;
 
 /**
  * One client's session, from its first message to the release of everything it gave us. Loop thread
@@ -135,13 +136,15 @@ final class Session {
             } else if ((events & (Epoll.IN | Epoll.HUP | Epoll.ERR)) != 0) {
                 receive();
             }
+            Mapping.raiseLate();
         } catch (ProtocolException e) {
             end(String.valueOf(e.getMessage()));
         } catch (ErrnoException e) {
             end(String.valueOf(e.getMessage()));
         } catch (InternalError e) {
-            // A page of a mapping is gone: the client has truncated its file. The JVM may raise it
-            // later than the access, so whatever this turn read is dropped with the session.
+            // A page of a mapping is gone: the client has truncated its file. It may be raised
+            // later
+            // than the access, so whatever this turn read is dropped with the session.
             end(SharedMemory.GONE + e.getMessage());
         }
     }

@@ -12,6 +12,7 @@ import org.ioasis.loop.Acceptor;
 import org.ioasis.loop.EventHandler;
 import org.ioasis.loop.EventLoop;
 import org.ioasis.loop.Rings;
+import org.ioasis.loop.Ticker;
 import org.ioasis.memory.GuestMemory;
 import org.ioasis.pci.PciFunction;
 import org.ioasis.peer.Journal;
@@ -21,6 +22,7 @@ import org.ioasis.peer.ServedInfo;
 import org.ioasis.peer.SharedMemory;
 import org.ioasis.sys.ErrnoException;
 import org.ioasis.sys.Fd;
+import org.ioasis.sys.Mapping;
 import org.ioasis.sys.UnixListener;
 import org.ioasis.sys.UnixSocket;
 import org.jspecify.annotations.Nullable;
@@ -45,7 +47,7 @@ public final class VfioUserServer implements Served, Acceptor.Clients {
     private final Acceptor acceptor;
     private final CountDownLatch closed = new CountDownLatch(1);
     private EventLoop.@Nullable Registration connected;
-    private EventLoop.@Nullable Timer timer;
+    private @Nullable Ticker ticker;
 
     /** The client being served, or whose memory is still in use. */
     private volatile @Nullable Session session;
@@ -111,6 +113,7 @@ public final class VfioUserServer implements Served, Acceptor.Clients {
             return;
         }
         try {
+            ticker = loop.ticker(TICK_NANOS, this::needsTick, this::tick);
             acceptor.listen();
         } catch (ErrnoException e) {
             throw new IllegalStateException("cannot wait for clients at " + path(), e);
@@ -178,7 +181,6 @@ public final class VfioUserServer implements Served, Acceptor.Clients {
             begun.end("cannot wait for the client: " + e.getMessage());
             return;
         }
-        tickLater();
     }
 
     /** The socket of a session. Its registration ends before its descriptor does. */
@@ -215,12 +217,16 @@ public final class VfioUserServer implements Served, Acceptor.Clients {
     private final class SessionRings implements Rings {
         @Override
         public boolean look() {
-            return function.look();
+            boolean isNew = function.look();
+            Mapping.raiseLate();
+            return isNew;
         }
 
         @Override
         public boolean rest() {
-            return function.rest();
+            boolean isNew = function.rest();
+            Mapping.raiseLate();
+            return isNew;
         }
 
         @Override
@@ -232,24 +238,18 @@ public final class VfioUserServer implements Served, Acceptor.Clients {
         }
     }
 
-    private void tickLater() {
-        timer(loop.schedule(loop.nanoTime() + TICK_NANOS, this::tick));
+    private boolean needsTick() {
+        Session current = session;
+        return current != null && !current.hasEnded() && function.needsTick();
     }
 
     private void tick() {
-        Session current = session;
-        if (current != null && !current.hasEnded()) {
-            tickLater();
+        try {
             function.tick(loop.nanoTime());
+            Mapping.raiseLate();
+        } catch (InternalError e) {
+            endSession(SharedMemory.GONE + e.getMessage());
         }
-    }
-
-    private void timer(EventLoop.Timer next) {
-        EventLoop.Timer last = timer;
-        if (last != null) {
-            last.cancel();
-        }
-        timer = next;
     }
 
     private void updateSession() {
@@ -329,7 +329,7 @@ public final class VfioUserServer implements Served, Acceptor.Clients {
         }
         isClosing = true;
         acceptor.close();
-        EventLoop.Timer last = timer;
+        Ticker last = ticker;
         if (last != null) {
             last.cancel();
         }

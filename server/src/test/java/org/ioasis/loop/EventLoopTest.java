@@ -322,6 +322,38 @@ class EventLoopTest {
     }
 
     @Test
+    void timeIsToldWhileThatIsWantedAndNobodyIsWokenWhileItIsNot() {
+        AtomicBoolean isWanted = new AtomicBoolean();
+        AtomicInteger ticks = new AtomicInteger();
+        Ticker ticker = loop.ticker(500, isWanted::get, ticks::incrementAndGet);
+        loop.turn(0);
+        assertThat(loop.dump()).contains("timers 0 run and 0 waiting");
+
+        isWanted.set(true);
+        loop.turn(0);
+        assertThat(loop.dump()).contains("timers 0 run and 1 waiting");
+        for (int i = 1; i <= 3; i++) {
+            clock.addAndGet(499);
+            loop.turn(0);
+            assertThat(ticks).hasValue(i - 1);
+            clock.incrementAndGet();
+            loop.turn(0);
+            assertThat(ticks).hasValue(i);
+        }
+
+        isWanted.set(false);
+        loop.turn(0);
+        assertThat(loop.dump()).contains("timers 3 run and 0 waiting");
+        isWanted.set(true);
+        loop.turn(0);
+        ticker.cancel();
+        clock.addAndGet(1000);
+        loop.turn(0);
+        assertThat(loop.dump()).contains("timers 3 run and 0 waiting");
+        assertThat(ticks).hasValue(3);
+    }
+
+    @Test
     void timerThatSetsItselfAgainRunsOncePerTurn() {
         AtomicInteger ran = new AtomicInteger();
         Runnable[] again = new Runnable[1];

@@ -46,8 +46,27 @@ class LookBudgetTest {
         assertThat(budget.nanos(1000)).isEqualTo(LIMIT);
         assertThat(budget.offered(1000, LookBudget.CROWDED_NANOS)).isTrue();
         assertThat(budget.nanos(1000)).isZero();
-        assertThat(budget.nanos(5_000_999)).isZero();
-        assertThat(budget.nanos(5_001_000)).isEqualTo(LIMIT);
+        assertThat(budget.nanos(500_999)).isZero();
+        assertThat(budget.nanos(501_000)).isEqualTo(LIMIT);
+    }
+
+    @Test
+    void timesThatFollowEachOtherAreLeftToOthersForLongerAndOneAloneIsNot() {
+        sleeps(10, 1);
+        long[] pauses = {500_000, 1_000_000, 2_000_000, 4_000_000, 5_000_000, 5_000_000};
+        long now = 0;
+        for (long pause : pauses) {
+            assertThat(budget.offered(now, LookBudget.CROWDED_NANOS)).isTrue();
+            assertThat(budget.nanos(now + pause - 1)).isZero();
+            assertThat(budget.nanos(now + pause)).isEqualTo(LIMIT);
+            now += pause;
+        }
+        for (int i = 0; i < 100; i++) {
+            assertThat(budget.offered(now, LookBudget.CROWDED_NANOS - 1)).isFalse();
+        }
+        assertThat(budget.offered(now, LookBudget.CROWDED_NANOS)).isTrue();
+        assertThat(budget.nanos(now + 499_999)).isZero();
+        assertThat(budget.nanos(now + 500_000)).isEqualTo(LIMIT);
     }
 
     @Test
@@ -55,7 +74,7 @@ class LookBudgetTest {
         sleeps(10, 1);
         boolean _ = budget.offered(Long.MAX_VALUE - 10, LookBudget.CROWDED_NANOS);
         assertThat(budget.nanos(Long.MIN_VALUE + 10)).isZero();
-        assertThat(budget.nanos(Long.MIN_VALUE + 5_000_000)).isEqualTo(LIMIT);
+        assertThat(budget.nanos(Long.MIN_VALUE + 500_000)).isEqualTo(LIMIT);
     }
 
     @Test

@@ -4,6 +4,7 @@ package org.ioasis.pci;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.util.concurrent.Executor;
 import org.ioasis.memory.Outcome;
 import org.ioasis.virtio.DeviceType;
 import org.ioasis.virtio.DeviceWork;
@@ -16,11 +17,20 @@ public final class EchoType implements DeviceType {
     static final int CONFIG_SIZE = 12;
 
     private final MemorySegment config = Arena.ofAuto().allocate(CONFIG_SIZE);
-    private final EchoWork work = new EchoWork();
+    private final EchoWork work;
     int resets;
     int queueResets;
     int systemResets;
     int kicks;
+
+    /** What it puts off it does at once, recursively. */
+    public EchoType() {
+        this(Runnable::run);
+    }
+
+    public EchoType(Executor deviceThread) {
+        work = new EchoWork(deviceThread);
+    }
 
     @Override
     public int id() {
@@ -97,8 +107,8 @@ public final class EchoType implements DeviceType {
         private final MemorySegment bounce = Arena.ofAuto().allocate(64);
         private final Echo echo = new Echo();
 
-        EchoWork() {
-            super(2, Runnable::run);
+        EchoWork(Executor deviceThread) {
+            super(2, deviceThread);
         }
 
         @Override

@@ -102,7 +102,4 @@ final class RecordingFunction implements PciFunction {
     public void memoryChanged() {
         memoryChanges.incrementAndGet();
     }
-
-    @Override
-    public void tick(long nowNanos) {}
 }

@@ -8,9 +8,14 @@ import static org.ioasis.spec.VfioUser.VFIO_PCI_CONFIG_REGION_INDEX;
 
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.lang.invoke.VarHandle;
 import java.nio.channels.FileChannel;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.util.concurrent.Executor;
+import java.util.concurrent.atomic.AtomicLong;
+import java.util.concurrent.atomic.AtomicReference;
+import java.util.function.LongSupplier;
 import org.ioasis.loop.IdlePolicy;
 import org.ioasis.memory.DirectDma;
 import org.ioasis.pci.EchoType;
@@ -18,6 +23,7 @@ import org.ioasis.pci.RegisterDriver;
 import org.ioasis.pci.VirtioPciFunction;
 import org.ioasis.peer.SharedMemory;
 import org.ioasis.spec.Pci;
+import org.ioasis.spec.SplitRing;
 import org.ioasis.spec.Virtio;
 import org.ioasis.sys.ErrnoException;
 import org.ioasis.sys.Fd;
@@ -40,22 +46,32 @@ class RingLooksOverVfioUserTest {
     private static final long PATIENCE_NANOS = MockVfioUserClient.WAIT_MILLIS * 1_000_000L;
 
     private static ServerFixture<VirtioPciFunction> fixture(long lookNanos) throws Exception {
+        return fixture(lookNanos, System::nanoTime);
+    }
+
+    private static ServerFixture<VirtioPciFunction> fixture(long lookNanos, LongSupplier nanoTime)
+            throws Exception {
         return new ServerFixture<>(
                 ServerFixture.LIMITS,
                 new IdlePolicy(lookNanos),
-                made ->
-                        new VirtioPciFunction(
-                                new EchoType(),
-                                new DirectDma(made.memory(), made.guards().open()),
-                                Virtio.F_VERSION_1 | Virtio.F_EVENT_IDX,
-                                Pci.CLASS_STORAGE_SCSI));
+                nanoTime,
+                made -> echo(made, Runnable::run));
+    }
+
+    private static VirtioPciFunction echo(
+            ServerFixture.GuestMemoryAndGuards made, Executor deviceThread) {
+        return new VirtioPciFunction(
+                new EchoType(deviceThread),
+                new DirectDma(made.memory(), made.guards().open()),
+                Virtio.F_VERSION_1 | Virtio.F_EVENT_IDX,
+                Pci.CLASS_STORAGE_SCSI);
     }
 
     /** A guest that has one chain out at a time. */
-    private static final class Guest {
+    private static class Guest {
         private final MemorySegment ram;
-        private final SplitDriver ring;
-        private final RegisterDriver driver;
+        final SplitDriver ring;
+        final RegisterDriver driver;
         int chains;
         int kicks;
 
@@ -75,16 +91,20 @@ class RingLooksOverVfioUserTest {
         /** Makes a chain available, and kicks if it is asked to. */
         void offer() {
             ram.set(ValueLayout.JAVA_INT, 0x4000, chains);
-            int _ = ring.begin();
-            ring.readable(0x4000, 4);
-            ring.writable(0x5000, 4);
-            ring.offer();
+            chain();
             ring.expose();
             chains++;
             if (ring.shouldKick()) {
                 kicks++;
                 driver.kick(1);
             }
+        }
+
+        final void chain() {
+            int _ = ring.begin();
+            ring.readable(0x4000, 4);
+            ring.writable(0x5000, 4);
+            ring.offer();
         }
 
         /** Waits for it, as Linux's driver of an IOMMU does, and looks at the data. */
@@ -227,6 +247,145 @@ class RingLooksOverVfioUserTest {
         }
     }
 
+    /** A guest that makes everything available again as soon as it was used, all the time. */
+    private static final class GreedyGuest extends Guest implements Runnable {
+        private static final VarHandle U16 = ValueLayout.JAVA_SHORT.varHandle();
+        private static final int PATIENT_TURNS = 10_000;
+
+        private final MemorySegment avail;
+        private final MemorySegment used;
+        volatile boolean isOver;
+        volatile long moves;
+
+        GreedyGuest(MockVfioUserClient client, MemorySegment ram) throws Exception {
+            super(client, ram, false);
+            avail = ram.asSlice(ring.availAddress());
+            used = ram.asSlice(ring.usedAddress());
+            chain();
+            // All entries of the ring name that chain already: it is the one of number 0.
+        }
+
+        @Override
+        public void run() {
+            int unchanged = PATIENT_TURNS;
+            for (short last = 0; !isOver; ) {
+                short now = (short) U16.getAcquire(used, (long) SplitRing.USED_IDX);
+                if (now != last || moves == 0) {
+                    U16.setRelease(avail, (long) SplitRing.AVAIL_IDX, (short) (now + SIZE));
+                    last = now;
+                    moves++;
+                    unchanged = PATIENT_TURNS;
+                } else if (unchanged-- == 0) {
+                    driver.kick(1);
+                    unchanged = PATIENT_TURNS;
+                }
+            }
+        }
+    }
+
+    @Test
+    void driverThatMovesItsIndexAllTheTimeLeavesTheOthersTheirTurns() throws Exception {
+        try (ServerFixture<VirtioPciFunction> fixture = fixture(IdlePolicy.ADAPTIVE.lookNanos());
+                VfioUserServer server = fixture.another(made -> echo(made, fixture.loop::execute));
+                Fd ram = Memfd.create("ioasis-ram", RAM);
+                Mapping memory = Mapping.map(ram, 0, RAM, true);
+                Fd greedyRam = Memfd.create("ioasis-ram", RAM);
+                Mapping greedyMemory = Mapping.map(greedyRam, 0, RAM, true);
+                MockVfioUserClient client = fixture.ready();
+                MockVfioUserClient greedyClient = MockVfioUserClient.ready(server.path())) {
+            assertThat(client.map(0, RAM, 0, RW, ram).isError()).isFalse();
+            assertThat(greedyClient.map(0, RAM, 0, RW, greedyRam).isError()).isFalse();
+            Guest guest = new Guest(client, memory.segment(), true);
+            GreedyGuest greedy = new GreedyGuest(greedyClient, greedyMemory.segment());
+            Thread thread = Thread.ofPlatform().start(greedy);
+            try {
+                fixture.await(() -> greedy.moves > 1000);
+                long moves = greedy.moves;
+
+                for (int round = 0; round < 50; round++) {
+                    guest.run(20);
+                    assertThat(client.read(VFIO_PCI_CONFIG_REGION_INDEX, 0, 4)).isNotNegative();
+                }
+
+                fixture.await(() -> greedy.moves > moves + 1000);
+            } finally {
+                greedy.isOver = true;
+                thread.join();
+            }
+            assertThat(fixture.loop.counts().finds()).isPositive();
+            assertThat(fixture.loop.failures()).isZero();
+            assertThat(server.hasSession()).isTrue();
+        }
+    }
+
+    @Test
+    void guestThatStandsStillWhileItIsLookedAtIsNotWaitedForAndGoesOn() throws Exception {
+        try (ServerFixture<VirtioPciFunction> fixture = fixture(IdlePolicy.ADAPTIVE.lookNanos());
+                VfioUserServer server = fixture.another(made -> echo(made, Runnable::run));
+                Fd ram = Memfd.create("ioasis-ram", RAM);
+                Mapping memory = Mapping.map(ram, 0, RAM, true);
+                Fd otherRam = Memfd.create("ioasis-ram", RAM);
+                Mapping otherMemory = Mapping.map(otherRam, 0, RAM, true);
+                MockVfioUserClient client = fixture.ready();
+                MockVfioUserClient otherClient = MockVfioUserClient.ready(server.path())) {
+            assertThat(client.map(0, RAM, 0, RW, ram).isError()).isFalse();
+            assertThat(otherClient.map(0, RAM, 0, RW, otherRam).isError()).isFalse();
+            Guest guest = new Guest(client, memory.segment(), true);
+            Guest other = new Guest(otherClient, otherMemory.segment(), true);
+
+            for (int round = 0; round < 10; round++) {
+                warmUp(fixture, guest);
+                guest.offer(); // as it is stopped by SIGSTOP, right after that
+                other.run(200);
+                fixture.await(() -> isIdle(fixture));
+                guest.await();
+                guest.run(20);
+            }
+
+            assertThat(fixture.loop.failures()).isZero();
+        }
+    }
+
+    @Test
+    void sessionThatIsIdleWakesNobodyAndOneThatWaitsForMemoryIsToldTheTime() throws Exception {
+        AtomicLong ahead = new AtomicLong();
+        try (ServerFixture<VirtioPciFunction> fixture =
+                        fixture(
+                                IdlePolicy.ADAPTIVE.lookNanos(),
+                                () -> System.nanoTime() + ahead.get());
+                Fd ram = Memfd.create("ioasis-ram", RAM);
+                Mapping memory = Mapping.map(ram, 0, RAM, true);
+                MockVfioUserClient client = fixture.ready()) {
+            assertThat(client.map(0, RAM, 0, RW, ram).isError()).isFalse();
+            Guest guest = new Guest(client, memory.segment(), true);
+            guest.run(100);
+
+            long timers = fixture.loop.counts().timers();
+            for (int i = 0; i < 10; i++) {
+                ahead.addAndGet(3_600_000_000_000L);
+                assertThat(fixture.loop.executeAndWait(() -> {}, PATIENCE_NANOS)).isTrue();
+            }
+            assertThat(fixture.loop.dump()).contains("timers " + timers + " run and 0 waiting");
+
+            assertThat(client.unmap(0, RAM).isError()).isFalse();
+            guest.driver.kick(1);
+            fixture.await(() -> fixture.loop.dump().contains(" run and 1 waiting\n"));
+            AtomicReference<String> broken = new AtomicReference<>();
+            for (int i = 0; broken.get() == null; i++) {
+                assertThat(i).as(fixture.loop.dump()).isLessThan(1000);
+                ahead.addAndGet(500_000_000);
+                assertThat(
+                                fixture.loop.executeAndWait(
+                                        () -> broken.set(fixture.function.device().brokenReason()),
+                                        PATIENCE_NANOS))
+                        .isTrue();
+            }
+            assertThat(fixture.loop.counts().timers()).isGreaterThan(timers + 1);
+            assertThat(fixture.loop.executeAndWait(() -> {}, PATIENCE_NANOS)).isTrue();
+            assertThat(fixture.loop.dump()).contains("run and 0 waiting\n  waits");
+        }
+    }
+
     @Test
     void memoryThatIsTruncatedWhileItIsLookedAtEndsThatSessionAlone() throws Exception {
         try (ServerFixture<VirtioPciFunction> fixture = fixture(1_000_000_000);
@@ -242,7 +401,13 @@ class RingLooksOverVfioUserTest {
                             Path.of("/proc/self/fd/" + ram.number()), StandardOpenOption.WRITE)) {
                 boolean _ = file.truncate(0).isOpen();
             }
-            guest.driver.kick(1);
+            try {
+                guest.driver.kick(1);
+            } catch (IllegalStateException gone) {
+                assertThat(gone)
+                        .as("the loop has looked")
+                        .hasMessageMatching(".*(EPIPE|ECONNRESET).*");
+            }
             fixture.awaitNoSession();
 
             assertThat(fixture.server.lastReason()).startsWith(SharedMemory.GONE);

@@ -6,6 +6,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.function.BooleanSupplier;
 import java.util.function.Function;
+import java.util.function.LongSupplier;
 import org.ioasis.loop.EventLoop;
 import org.ioasis.loop.IdlePolicy;
 import org.ioasis.loop.Polled;
@@ -28,16 +29,22 @@ final class ServerFixture<F extends PciFunction> implements AutoCloseable {
 
     ServerFixture(SessionLimits limits, IdlePolicy idle, Function<GuestMemoryAndGuards, F> maker)
             throws IOException {
+        this(limits, idle, System::nanoTime, maker);
+    }
+
+    ServerFixture(
+            SessionLimits limits,
+            IdlePolicy idle,
+            LongSupplier nanoTime,
+            Function<GuestMemoryAndGuards, F> maker)
+            throws IOException {
         folder = Files.createTempDirectory("ioasis-vfio-user");
         guards = new Guards(System::nanoTime, lease -> {});
         memory = new GuestMemory(guards, limits.regions());
         function = maker.apply(new GuestMemoryAndGuards(memory, guards));
         loop =
                 new EventLoop(
-                        "test-loop",
-                        Polled.of(guards::hasPending, guards::poll),
-                        System::nanoTime,
-                        idle);
+                        "test-loop", Polled.of(guards::hasPending, guards::poll), nanoTime, idle);
         server = new VfioUserServer(loop, folder.resolve("f.sock"), function, memory, limits, log);
         loop.start();
     }
@@ -47,6 +54,18 @@ final class ServerFixture<F extends PciFunction> implements AutoCloseable {
 
     static ServerFixture<RecordingFunction> plain() throws IOException {
         return new ServerFixture<>(LIMITS, IdlePolicy.EVENT_DRIVEN, _ -> new RecordingFunction());
+    }
+
+    /** One more function, at a socket of its own, with memory of its own and on the same loop. */
+    VfioUserServer another(Function<GuestMemoryAndGuards, F> maker) throws IOException {
+        GuestMemory own = new GuestMemory(guards, REGIONS);
+        return new VfioUserServer(
+                loop,
+                folder.resolve("another.sock"),
+                maker.apply(new GuestMemoryAndGuards(own, guards)),
+                own,
+                LIMITS,
+                log);
     }
 
     MockVfioUserClient connect() throws IOException {

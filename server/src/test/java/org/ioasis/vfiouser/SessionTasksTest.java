@@ -2,16 +2,21 @@
 package org.ioasis.vfiouser;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.TimeUnit;
+import org.ioasis.loop.EventLoop;
 import org.ioasis.peer.SessionTasks;
 import org.junit.jupiter.api.Test;
 
 /** Tasks of a device on the loop: in order, and inside the error boundary of its session. */
 class SessionTasksTest {
+    private static final long PATIENCE_NANOS = MockVfioUserClient.WAIT_MILLIS * 1_000_000L;
+
     @Test
     void taskThatMeetsTruncatedMemoryEndsTheSessionAndTheNextClientIsServed() throws Exception {
         try (ServerFixture<RecordingFunction> fixture = ServerFixture.plain();
@@ -71,6 +76,48 @@ class SessionTasksTest {
             fixture.await(() -> fixture.loop.failures() == 1);
             assertThat(client.read(7, 0, 4)).isNotNegative();
             assertThat(fixture.server.hasSession()).isTrue();
+        }
+    }
+
+    @Test
+    void taskThatTheLoopRefusesIsNotRunInPlaceOfAnother() throws Exception {
+        try (ServerFixture<RecordingFunction> fixture = ServerFixture.plain()) {
+            SessionTasks tasks = new SessionTasks(fixture.loop);
+            tasks.of(fixture.server);
+            List<String> ran = new ArrayList<>();
+            CountDownLatch isFull = new CountDownLatch(1);
+            fixture.loop.execute(() -> await(isFull));
+            int filled = 0;
+            while (isTaken(fixture)) {
+                filled++;
+            }
+            assertThat(filled).isGreaterThanOrEqualTo(EventLoop.TASK_LIMIT - 1);
+
+            assertThatThrownBy(() -> tasks.execute(() -> ran.add("refused")))
+                    .isInstanceOf(RejectedExecutionException.class);
+            isFull.countDown();
+            assertThat(fixture.loop.executeAndWait(() -> {}, PATIENCE_NANOS)).isTrue();
+            tasks.execute(() -> ran.add("taken"));
+
+            assertThat(fixture.loop.executeAndWait(() -> {}, PATIENCE_NANOS)).isTrue();
+            assertThat(ran).containsExactly("taken");
+        }
+    }
+
+    private static boolean isTaken(ServerFixture<?> fixture) {
+        try {
+            fixture.loop.execute(() -> {});
+            return true;
+        } catch (RejectedExecutionException full) {
+            return false;
+        }
+    }
+
+    private static void await(CountDownLatch latch) {
+        try {
+            latch.await();
+        } catch (InterruptedException e) {
+            throw new IllegalStateException(e);
         }
     }
 

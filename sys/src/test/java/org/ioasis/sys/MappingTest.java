@@ -293,6 +293,58 @@ class MappingTest {
         assertThat(mappingsOf("cut")).isZero();
     }
 
+    /** Something that looks at its memory; who called it must not have its error. */
+    private static final class Looker {
+        private final MemorySegment memory;
+        private long sum;
+        private int errors;
+
+        Looker(MemorySegment memory) {
+            this.memory = memory;
+        }
+
+        void look() {
+            try {
+                sum += memory.get(JAVA_BYTE, 0);
+                Mapping.raiseLate();
+            } catch (InternalError e) {
+                errors++;
+            }
+        }
+    }
+
+    private static void look(Looker[] all) {
+        for (Looker one : all) {
+            one.look();
+        }
+    }
+
+    @Test
+    void errorOfMemoryThatIsGoneIsRaisedWhereItBelongs() throws Exception {
+        try (Fd fd = Memfd.create("cut", PAGE);
+                Mapping mapping = Mapping.map(fd, 0, PAGE, true)) {
+            Looker one = new Looker(mapping.segment());
+            Looker other = new Looker(Arena.ofAuto().allocate(PAGE));
+            Looker[] all = {one, other};
+            mapping.segment().fill((byte) 1);
+            // Until it is compiled, and inlined: then the JVM looks far outside whether to raise
+            // it.
+            for (int i = 0; i < 50_000; i++) {
+                look(all);
+            }
+            assertThat(one.sum).isEqualTo(50_000);
+
+            for (int i = 1; i <= 20; i++) {
+                Memfd.resize(fd, 0);
+                look(all);
+                assertThat(one.errors).isEqualTo(i);
+                Memfd.resize(fd, PAGE);
+                look(all);
+            }
+            assertThat(other.errors).isZero();
+        }
+    }
+
     private static long readAll(MemorySegment segment) {
         long sum = 0;
         for (long i = 0; i < segment.byteSize(); i++) {
