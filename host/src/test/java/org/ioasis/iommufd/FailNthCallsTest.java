@@ -409,21 +409,14 @@ class FailNthCallsTest {
                 "extension",
                 () ->
                         host.file.ioctl(
-                                host.program,
-                                VfioType1.CHECK_EXTENSION,
-                                VfioType1.DMA_CC_IOMMU));
+                                host.program, VfioType1.CHECK_EXTENSION, VfioType1.DMA_CC_IOMMU));
         // Version 1: mappings are cut.
         sweep(
                 "SET_IOMMU",
-                () ->
-                        host.file.ioctl(
-                                host.program, VfioType1.SET_IOMMU, VfioType1.TYPE1_IOMMU));
+                () -> host.file.ioctl(host.program, VfioType1.SET_IOMMU, VfioType1.TYPE1_IOMMU));
         sweep(
                 "GET_INFO",
-                () ->
-                        host.program
-                                .struct(256)
-                                .call(host.file, VfioType1.IOMMU_GET_INFO & 0xff));
+                () -> host.program.struct(256).call(host.file, VfioType1.IOMMU_GET_INFO & 0xff));
         host.mockDomain(other);
         sweep(
                 "MAP_DMA",

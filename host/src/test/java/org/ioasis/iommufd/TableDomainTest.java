@@ -87,7 +87,13 @@ class TableDomainTest {
     void onlyTheSizesThatWereAskedForAreUsed() throws IommufdException {
         long huge = 1L << 20;
         TableDomain domain =
-                new TableDomain(Amdv1Format.mock(), 2048 | huge, 0, -1L, true, IommufdNode.builder().build());
+                new TableDomain(
+                        Amdv1Format.mock(),
+                        2048 | huge,
+                        0,
+                        -1L,
+                        true,
+                        IommufdNode.builder().build());
         assertThat(domain.pageSizes()).isEqualTo(2048 | huge);
         domain.map(huge, huge, 2 * huge, true, true, NO_FAILURES);
         // A half cannot be unmapped: it is one page.

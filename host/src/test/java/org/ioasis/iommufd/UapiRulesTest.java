@@ -352,8 +352,7 @@ class UapiRulesTest {
             int own = host.hwpt(lax.id(), ioas, 0);
             lax.attach(own, HwDevice.NO_PASID);
             refuses(Errno.EINVAL, () -> lax.replace(table, HwDevice.NO_PASID));
-            assertThat(lax.attached(HwDevice.NO_PASID))
-                    .isSameAs(host.find(own, PagingHwpt.class));
+            assertThat(lax.attached(HwDevice.NO_PASID)).isSameAs(host.find(own, PagingHwpt.class));
         }
     }
 

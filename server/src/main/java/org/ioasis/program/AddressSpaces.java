@@ -86,8 +86,7 @@ final class AddressSpaces implements AutoCloseable {
                     new AddressSpace(
                             ProcessMemory.open(process),
                             this,
-                            new LockedMemory(
-                                    user, isForTests ? -1 : limitPages(process)));
+                            new LockedMemory(user, isForTests ? -1 : limitPages(process)));
             byProcess.put(process, opened);
             return opened;
         } catch (ErrnoException e) {

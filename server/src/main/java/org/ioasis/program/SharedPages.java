@@ -24,7 +24,9 @@ final class SharedPages implements PageSource {
     private final MappedRange.FileKey key;
     private @Nullable Fd file;
 
-    /** The whole file as it was when it was written last; for want of a write that never extends. */
+    /**
+     * The whole file as it was when it was written last; for want of a write that never extends.
+     */
     private @Nullable Mapping mapped;
 
     private boolean isHeld;
@@ -144,10 +146,7 @@ final class SharedPages implements PageSource {
     private @Nullable AddressSpace mapper(long offset, long length) {
         AddressSpace space = seenBy;
         MappedRange range = seen;
-        if (space != null
-                && range != null
-                && !space.isGone()
-                && range.hasOffset(offset, length)) {
+        if (space != null && range != null && !space.isGone() && range.hasOffset(offset, length)) {
             return space;
         }
         return spaces.seek(this, key, offset, length) ? seenBy : null;

@@ -266,6 +266,7 @@ class RingLooksOverVfioUserTest {
         }
 
         @Override
+        @SuppressWarnings("NonAtomicVolatileUpdate") // one thread writes
         public void run() {
             int unchanged = PATIENT_TURNS;
             for (short last = 0; !isOver; ) {
@@ -370,7 +371,7 @@ class RingLooksOverVfioUserTest {
             assertThat(client.unmap(0, RAM).isError()).isFalse();
             guest.driver.kick(1);
             fixture.await(() -> fixture.loop.dump().contains(" run and 1 waiting\n"));
-            AtomicReference<String> broken = new AtomicReference<>();
+            AtomicReference<@Nullable String> broken = new AtomicReference<>();
             for (int i = 0; broken.get() == null; i++) {
                 assertThat(i).as(fixture.loop.dump()).isLessThan(1000);
                 ahead.addAndGet(500_000_000);
