@@ -199,7 +199,9 @@ class ServeGuestTest {
         Files.writeString(
                 folder.resolve("poll.toml"),
                 Readme.leastConfiguration()
-                        .replace("[[machine]]\n", "[[machine]]\npoll_us = %d\n".formatted(pollMicros)));
+                        .replace(
+                                "[[machine]]\n",
+                                "[[machine]]\npoll_us = %d\n".formatted(pollMicros)));
 
         try (Command server = serve("./ioasis serve --config poll.toml");
                 Command qemu = qemu(server, ALL, arguments -> append(arguments, "-smp 2"))) {
