@@ -39,7 +39,7 @@ public final class Iommu {
     private final List<Domain> domains = new ArrayList<>();
     private final List<ListenerRound> rounds = new ArrayList<>();
     private final UnmapWaits unmaps;
-    private final List<Quiescence> moves = new ArrayList<>();
+    private final MoveWaits moves;
     private final List<Runnable> whenKnown = new ArrayList<>();
     private final Count refusedByLimit = new Count();
     private Runnable settled = () -> {};
@@ -58,6 +58,7 @@ public final class Iommu {
         this.stores = stores;
         isBypassing = options.bypassAtStart();
         unmaps = new UnmapWaits(guards);
+        moves = new MoveWaits(guards);
     }
 
     public IommuOptions options() {
@@ -245,7 +246,7 @@ public final class Iommu {
     private void goOnLeaving(Endpoint endpoint) {
         Attachment attachment = endpoint.someInUse();
         if (attachment == null) {
-            awaitUnused(endpoint, () -> gone(endpoint));
+            moves.add(endpoint, () -> gone(endpoint));
         } else if (!attachment.isBusy()) {
             detach(attachment, _ -> goOnLeaving(endpoint));
         }
@@ -455,31 +456,7 @@ public final class Iommu {
             old.endIfUnused();
         }
         completion.settled(status);
-        awaitUnused(attachment, () -> completion.complete(status));
-    }
-
-    /**
-     * Runs {@code task} when no access has begun before and is running; none of the endpoint, if
-     * that is the owner, with any PASID.
-     */
-    private void awaitUnused(Object owner, Runnable task) {
-        Quiescence move =
-                new Quiescence() {
-                    @Override
-                    protected boolean isHeldBy(PinnedLease lease) {
-                        return lease.isOwnedBy(owner)
-                                || (lease.owner() instanceof Attachment holder
-                                        && holder.endpoint() == owner);
-                    }
-
-                    @Override
-                    protected void quiescent() {
-                        moves.remove(this);
-                        task.run();
-                    }
-                };
-        moves.add(move);
-        guards.await(move);
+        moves.add(attachment, () -> completion.complete(status));
     }
 
     // Listeners
@@ -549,8 +526,7 @@ public final class Iommu {
             attachment.moving(attachment.listener() != null);
         });
         unmaps.forget();
-        moves.forEach(guards::cancel);
-        moves.clear();
+        moves.forget();
         guards.awaitNow(
                 new Quiescence() {
                     @Override

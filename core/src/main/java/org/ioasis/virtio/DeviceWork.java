@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.virtio;
 
+import java.util.ArrayDeque;
 import java.util.Arrays;
 import java.util.concurrent.Executor;
 import java.util.concurrent.atomic.AtomicIntegerArray;
@@ -31,7 +32,8 @@ import org.jspecify.annotations.Nullable;
  * an earlier life of their queue ({@link #isStale}): they are dropped when they come back.
  *
  * <p>Device's thread for all methods, except {@link #later}, {@link #post}, {@link #isStale} and
- * {@link #counters}, which are for any. Nothing is allocated after construction.
+ * {@link #counters}, which are for any. Nothing is allocated once the lists have had all jobs in
+ * them.
  *
  * @param <J> the device's own kind of job
  */
@@ -50,9 +52,9 @@ public abstract class DeviceWork<J extends Job<J>> {
     /** Jobs that are back, last one first; pushed by any thread, taken whole by the device's. */
     private final AtomicReference<@Nullable J> returned = new AtomicReference<>();
 
-    private final JobList<J> ready = new JobList<>();
-    private final JobList<J> kept = new JobList<>();
-    private final JobList<J> leaving = new JobList<>();
+    private final ArrayDeque<J> ready = new ArrayDeque<>();
+    private final ArrayDeque<J> kept = new ArrayDeque<>();
+    private final ArrayDeque<J> leaving = new ArrayDeque<>();
 
     private final Count keptAbsent = new Count();
     private final Count faults = new Count();
@@ -225,17 +227,14 @@ public abstract class DeviceWork<J extends Job<J>> {
         }
     }
 
-    private void drop(int queue, JobList<J> list) {
-        JobList<J> others = new JobList<>();
-        for (J job = list.poll(); job != null; job = list.poll()) {
+    private void drop(int queue, ArrayDeque<J> list) {
+        for (int left = list.size(); left > 0; left--) {
+            J job = list.remove();
             if (job.queue() == queue) {
                 drop(job);
             } else {
-                others.add(job);
+                list.add(job);
             }
-        }
-        for (J job = others.poll(); job != null; job = others.poll()) {
-            list.add(job);
         }
     }
 
@@ -398,6 +397,7 @@ public abstract class DeviceWork<J extends Job<J>> {
     private boolean section(VirtioDevice running) {
         // What was taken earlier first: that makes room for more.
         for (J job = ready.poll(); job != null; job = ready.poll()) {
+            current = job;
             Step _ = proceed(running, job);
             if (budget <= 0) {
                 return true;
@@ -454,8 +454,8 @@ public abstract class DeviceWork<J extends Job<J>> {
         return pop == Pop.GOT;
     }
 
+    /** Takes the current job as far as it goes. */
     private Step proceed(VirtioDevice running, J job) {
-        current = job;
         spend(CHAIN_COST);
         Step step = advance(job);
         if (job.isKept && step != Step.ABSENT) {

@@ -21,7 +21,7 @@ public abstract class Job<J extends Job<J>> {
     /** It waits for absent memory, or has not gone on since it did. */
     boolean isKept;
 
-    /** Next in whichever list it is in: it is never in two. */
+    /** The one that came back before it and was not taken yet. */
     @Nullable J next;
 
     /**

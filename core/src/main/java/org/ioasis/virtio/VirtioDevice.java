@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.virtio;
 
-import static org.ioasis.spec.Virtio.DEVICE_TYPE_FEATURES;
-import static org.ioasis.spec.Virtio.F_ACCESS_PLATFORM;
 import static org.ioasis.spec.Virtio.F_EVENT_IDX;
 import static org.ioasis.spec.Virtio.F_INDIRECT_DESC;
 import static org.ioasis.spec.Virtio.F_RING_RESET;
-import static org.ioasis.spec.Virtio.F_VERSION_1;
 import static org.ioasis.spec.Virtio.STATUS_ACKNOWLEDGE;
 import static org.ioasis.spec.Virtio.STATUS_DEVICE_NEEDS_RESET;
 import static org.ioasis.spec.Virtio.STATUS_DRIVER;
@@ -39,8 +36,6 @@ public final class VirtioDevice {
     /** Reason of {@link #needsReset} when {@link #ABSENT_LIMIT_NANOS} has passed. */
     public static final String ABSENT_TOO_LONG = "memory absent for too long";
 
-    private static final long FRAME_FEATURES =
-            F_INDIRECT_DESC | F_EVENT_IDX | F_VERSION_1 | F_ACCESS_PLATFORM | F_RING_RESET;
     static final int DRIVER_STATUS_BITS =
             STATUS_ACKNOWLEDGE
                     | STATUS_DRIVER
@@ -52,17 +47,15 @@ public final class VirtioDevice {
     private final DeviceWork<?> work;
     private final Dma dma;
     private final Interrupts interrupts;
-    private final long deviceFeatures;
+    private final Features features;
     private final int queueSizeMax;
     private final QueueConfig[] queues;
     private final RingWatch watch;
+    private final ConfigSpace config;
     private final MemoryWait memoryWait = new MemoryWait(ABSENT_LIMIT_NANOS);
 
     private int status;
     private int statusBeforeReset;
-    private long driverFeatures;
-    private int configGeneration;
-    private boolean configChanged;
     private @Nullable String brokenReason;
     private Consumer<String> whenBroken = _ -> {};
     private long refusedWrites;
@@ -78,25 +71,18 @@ public final class VirtioDevice {
      *     that do not belong to a device type
      */
     public VirtioDevice(DeviceType type, Dma ringDma, long frameFeatures, Interrupts interrupts) {
-        if ((frameFeatures & ~FRAME_FEATURES) != 0 || (frameFeatures & F_VERSION_1) == 0) {
-            throw new IllegalArgumentException(
-                    "frame features 0x" + Long.toHexString(frameFeatures));
-        }
-        if ((type.features() & ~DEVICE_TYPE_FEATURES) != 0) {
-            throw new IllegalArgumentException(
-                    "device type features 0x" + Long.toHexString(type.features()));
-        }
         this.type = type;
         work = type.work();
         this.dma = ringDma;
         this.interrupts = interrupts;
-        deviceFeatures = type.features() | frameFeatures;
+        features = new Features(type.features(), frameFeatures);
         queueSizeMax = type.queueSizeMax();
         queues = new QueueConfig[type.queueCount()];
         for (int i = 0; i < queues.length; i++) {
             queues[i] = new QueueConfig(ringDma, queueSizeMax);
         }
         watch = new RingWatch(this, ringDma, queues);
+        config = new ConfigSpace(type);
     }
 
     // --- what a transport needs to know of the type
@@ -115,12 +101,12 @@ public final class VirtioDevice {
 
     /** All features offered. */
     public long deviceFeatures() {
-        return deviceFeatures;
+        return features.offered();
     }
 
     /** What the driver has accepted so far; after FEATURES_OK the negotiated set. */
     public long driverFeatures() {
-        return driverFeatures;
+        return features.accepted();
     }
 
     /** The driver accepts features. Refused once FEATURES_OK is set; checked at FEATURES_OK. */
@@ -129,16 +115,7 @@ public final class VirtioDevice {
             refusedWrites++;
             return;
         }
-        driverFeatures = value;
-    }
-
-    private boolean hasNegotiated(long feature) {
-        return (driverFeatures & feature) != 0;
-    }
-
-    private boolean areAcceptable(long features) {
-        long mandatory = F_VERSION_1 | (deviceFeatures & F_ACCESS_PLATFORM);
-        return (features & ~deviceFeatures) == 0 && (features & mandatory) == mandatory;
+        features.accept(value);
     }
 
     // --- status, 2.1
@@ -172,7 +149,7 @@ public final class VirtioDevice {
         int added = value & DRIVER_STATUS_BITS & ~status;
         status |= added & ~(STATUS_FEATURES_OK | STATUS_DRIVER_OK);
         if ((added & STATUS_FEATURES_OK) != 0) {
-            if (areAcceptable(driverFeatures)) {
+            if (features.areAcceptable(features.accepted())) {
                 status |= STATUS_FEATURES_OK;
             } else {
                 refusedWrites++;
@@ -202,7 +179,7 @@ public final class VirtioDevice {
     }
 
     private void start(QueueConfig q) {
-        q.start(format(), hasNegotiated(F_INDIRECT_DESC), hasNegotiated(F_EVENT_IDX));
+        q.start(format(), features.has(F_INDIRECT_DESC), features.has(F_EVENT_IDX));
     }
 
     /** How rings lie in memory (2.6): RING_PACKED, which would say otherwise, is not offered. */
@@ -212,15 +189,15 @@ public final class VirtioDevice {
 
     private void startWork() {
         dma.deviceStarted();
-        type.start(driverFeatures, this);
-        work.start(this, type.activeQueues(driverFeatures));
+        type.start(features.accepted(), this);
+        work.start(this, type.activeQueues(features.accepted()));
     }
 
     private void reset() {
         // Not 0 as long as the reset is not complete, whatever it was.
         statusBeforeReset = status | STATUS_ACKNOWLEDGE;
         status = 0;
-        driverFeatures = 0;
+        features.accept(0);
         brokenReason = null;
         waitsForMemory(false);
         watch.forgetAll();
@@ -381,7 +358,7 @@ public final class VirtioDevice {
      */
     public void resetQueue(int q) {
         assert work.isDeviceThread();
-        if (!isStarted() || !queueEnabled(q) || !hasNegotiated(F_RING_RESET)) {
+        if (!isStarted() || !queueEnabled(q) || !features.has(F_RING_RESET)) {
             refusedWrites++;
             return;
         }
@@ -399,10 +376,8 @@ public final class VirtioDevice {
 
     /** Sets the address of the descriptor area, before the queue is enabled. */
     public void writeQueueDesc(int q, long address) {
-        if (isConfigurable(q)) {
+        if (mayConfigure(q)) {
             queues[q].desc = address;
-        } else {
-            refusedWrites++;
         }
     }
 
@@ -413,10 +388,8 @@ public final class VirtioDevice {
 
     /** Sets the address of the driver area, before the queue is enabled. */
     public void writeQueueDriver(int q, long address) {
-        if (isConfigurable(q)) {
+        if (mayConfigure(q)) {
             queues[q].driver = address;
-        } else {
-            refusedWrites++;
         }
     }
 
@@ -427,15 +400,22 @@ public final class VirtioDevice {
 
     /** Sets the address of the device area, before the queue is enabled. */
     public void writeQueueDevice(int q, long address) {
-        if (isConfigurable(q)) {
+        if (mayConfigure(q)) {
             queues[q].device = address;
-        } else {
-            refusedWrites++;
         }
     }
 
     private boolean isQueue(int q) {
         return q >= 0 && q < queues.length;
+    }
+
+    /** As {@link #isConfigurable}; counts it if not. */
+    private boolean mayConfigure(int q) {
+        if (!isConfigurable(q)) {
+            refusedWrites++;
+            return false;
+        }
+        return true;
     }
 
     private boolean isConfigurable(int q) {
@@ -468,37 +448,20 @@ public final class VirtioDevice {
 
     /** Changes before the driver can see two versions of the configuration (4.1.4.3.1); 8 bits. */
     public int configGeneration() {
-        return configGeneration;
+        return config.generation();
     }
 
     /** Reads configuration; 0 for what is not there or not of size 1, 2, 4 or 8. */
     public long readConfig(int offset, int size) {
-        if (!isConfig(offset, size)) {
-            return 0;
-        }
-        // Counted at the first read after a change and not at the change: 256 changes between
-        // two reads must not look like none.
-        if (configChanged) {
-            configChanged = false;
-            configGeneration = (configGeneration + 1) & 0xff;
-        }
-        return type.readConfig(offset, size);
+        return config.read(offset, size);
     }
 
     /** Writes configuration; ignored for what is not there or not of size 1, 2, 4 or 8. */
     public void writeConfig(int offset, int size, long value) {
         assert work.isDeviceThread();
-        if (isConfig(offset, size)) {
-            type.writeConfig(offset, size, value);
-        } else {
+        if (!config.write(offset, size, value)) {
             refusedWrites++;
         }
-    }
-
-    private boolean isConfig(int offset, int size) {
-        return (size == 1 || size == 2 || size == 4 || size == 8)
-                && offset >= 0
-                && offset <= type.configSize() - size;
     }
 
     // --- memory and time
@@ -541,9 +504,9 @@ public final class VirtioDevice {
         }
         return new DeviceState(
                 status,
-                driverFeatures,
-                configGeneration,
-                configChanged,
+                features.accepted(),
+                config.generation(),
+                config.hasChanged(),
                 brokenReason == null ? "" : brokenReason,
                 saved);
     }
@@ -553,14 +516,15 @@ public final class VirtioDevice {
      * nothing does. Nothing changes.
      */
     public @Nullable String refuseRestore(DeviceState saved) {
-        if (status != 0 || driverFeatures != 0) {
+        if (status != 0 || features.accepted() != 0) {
             return "the device is in use: it must be new or reset";
         }
         String problem = saved.problem(format(), queues.length, queueSizeMax);
         if (problem != null) {
             return problem;
         }
-        if ((saved.status() & STATUS_FEATURES_OK) != 0 && !areAcceptable(saved.driverFeatures())) {
+        if ((saved.status() & STATUS_FEATURES_OK) != 0
+                && !features.areAcceptable(saved.driverFeatures())) {
             return "negotiated features 0x%x".formatted(saved.driverFeatures());
         }
         return null;
@@ -573,16 +537,15 @@ public final class VirtioDevice {
      */
     public void restore(DeviceState saved) {
         status = saved.status();
-        driverFeatures = saved.driverFeatures();
-        configGeneration = saved.configGeneration();
-        configChanged = saved.hasConfigChanged();
+        features.accept(saved.driverFeatures());
+        config.restore(saved.configGeneration(), saved.hasConfigChanged());
         brokenReason = saved.brokenReason().isEmpty() ? null : saved.brokenReason();
         for (int i = 0; i < queues.length; i++) {
             queues[i].restore(
                     saved.queues().get(i),
                     format(),
-                    hasNegotiated(F_INDIRECT_DESC),
-                    hasNegotiated(F_EVENT_IDX));
+                    features.has(F_INDIRECT_DESC),
+                    features.has(F_EVENT_IDX));
         }
         if ((status & STATUS_DRIVER_OK) != 0) {
             startWork();
@@ -613,7 +576,7 @@ public final class VirtioDevice {
 
     /** The configuration has changed: a new generation, and a notification if DRIVER_OK is set. */
     public void configChanged() {
-        configChanged = true;
+        config.changed();
         if ((status & STATUS_DRIVER_OK) != 0) {
             interrupts.config();
         }

@@ -1,14 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.virtqueue;
 
-import static java.lang.foreign.ValueLayout.JAVA_INT_UNALIGNED;
 import static java.lang.foreign.ValueLayout.JAVA_LONG_UNALIGNED;
-import static java.lang.foreign.ValueLayout.JAVA_SHORT_UNALIGNED;
 import static java.nio.ByteOrder.LITTLE_ENDIAN;
 import static org.ioasis.spec.SplitRing.DESC_ADDR;
-import static org.ioasis.spec.SplitRing.DESC_FLAGS;
 import static org.ioasis.spec.SplitRing.DESC_LEN;
-import static org.ioasis.spec.SplitRing.DESC_NEXT;
 import static org.ioasis.spec.SplitRing.DESC_SIZE;
 import static org.ioasis.spec.SplitRing.VIRTQ_DESC_F_INDIRECT;
 import static org.ioasis.spec.SplitRing.VIRTQ_DESC_F_NEXT;
@@ -17,6 +13,7 @@ import static org.ioasis.spec.SplitRing.VIRTQ_DESC_F_WRITE;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import org.ioasis.memory.Access;
 import org.ioasis.memory.Dma;
 import org.ioasis.memory.Outcome;
 import org.ioasis.spec.SplitRing;
@@ -28,19 +25,21 @@ import org.jspecify.annotations.Nullable;
  * thread, inside a guarded section. Nothing is allocated after construction.
  */
 final class DescriptorTable {
-    private static final ValueLayout.OfShort LE16 = JAVA_SHORT_UNALIGNED.withOrder(LITTLE_ENDIAN);
-    private static final ValueLayout.OfInt LE32 = JAVA_INT_UNALIGNED.withOrder(LITTLE_ENDIAN);
     private static final ValueLayout.OfLong LE64 = JAVA_LONG_UNALIGNED.withOrder(LITTLE_ENDIAN);
 
     private final Dma dma;
 
-    /** Copy of one descriptor, or of a whole indirect table. */
+    /** Copy of a whole indirect table, or of a descriptor whose memory is in pieces. */
     private final MemorySegment scratch;
 
     private long address;
     private int size;
     private boolean indirect;
     private @Nullable String brokenRule;
+
+    // The descriptor that was copied last: the address of its buffer, and the other fields.
+    private long buffer;
+    private long fields;
 
     DescriptorTable(Dma dma, int sizeMax) {
         this.dma = dma;
@@ -74,12 +73,11 @@ final class DescriptorTable {
             if (seen > size) {
                 return broken(BrokenReason.CHAIN_TOO_LONG);
             }
-            Outcome outcome = dma.read(address + (long) DESC_SIZE * index, scratch, 0, DESC_SIZE);
+            Outcome outcome = fetch(address + (long) DESC_SIZE * index);
             if (outcome != Outcome.OK) {
                 return outcome;
             }
-            int flags = flags(0);
-            int next = nextOf(0);
+            int flags = DescriptorFields.flags(fields);
             if ((flags & VIRTQ_DESC_F_INDIRECT) != 0) {
                 if (!indirect) {
                     return broken(BrokenReason.INDIRECT_NOT_NEGOTIATED);
@@ -88,20 +86,41 @@ final class DescriptorTable {
                     return broken(BrokenReason.INDIRECT_WITH_NEXT);
                 }
                 // WRITE is ignored here (2.7.5.3.2).
-                return readIndirect(chain, scratch.get(LE64, DESC_ADDR), length(0));
+                return readIndirect(chain, buffer, DescriptorFields.length(fields));
             }
-            String rule = add(chain, 0, flags);
+            String rule = add(chain, flags);
             if (rule != null) {
                 return broken(rule);
             }
             if ((flags & VIRTQ_DESC_F_NEXT) == 0) {
                 return Outcome.OK;
             }
-            if (next >= size) {
+            index = DescriptorFields.next(fields);
+            if (index >= size) {
                 return broken(BrokenReason.INDEX_OUT_OF_RANGE);
             }
-            index = next;
         }
+    }
+
+    /** Copies the descriptor at {@code at}: small, and mostly in one piece. */
+    private Outcome fetch(long at) {
+        Outcome outcome = dma.resolve(at, DESC_SIZE, Access.READ);
+        if (outcome != Outcome.OK) {
+            return outcome;
+        }
+        if (dma.reach() == DESC_SIZE) {
+            take(dma.segment(), dma.offset());
+            return Outcome.OK;
+        }
+        outcome = dma.read(at, scratch, 0, DESC_SIZE);
+        take(scratch, 0);
+        return outcome;
+    }
+
+    /** Reads each byte once: the driver may write there meanwhile. */
+    private void take(MemorySegment from, long at) {
+        buffer = from.get(LE64, at + DESC_ADDR);
+        fields = from.get(LE64, at + DESC_LEN);
     }
 
     private Outcome readIndirect(Chain chain, long table, long bytes) {
@@ -118,22 +137,22 @@ final class DescriptorTable {
         int entries = (int) (bytes / DESC_SIZE);
         int index = 0;
         while (true) {
-            long at = (long) DESC_SIZE * index;
-            int flags = flags(at);
+            take(scratch, (long) DESC_SIZE * index);
+            int flags = DescriptorFields.flags(fields);
             if ((flags & VIRTQ_DESC_F_INDIRECT) != 0) {
                 return broken(BrokenReason.INDIRECT_IN_INDIRECT);
             }
             if (chain.descriptorCount() == size) {
                 return broken(BrokenReason.CHAIN_TOO_LONG);
             }
-            String rule = add(chain, at, flags);
+            String rule = add(chain, flags);
             if (rule != null) {
                 return broken(rule);
             }
             if ((flags & VIRTQ_DESC_F_NEXT) == 0) {
                 return Outcome.OK;
             }
-            index = nextOf(at);
+            index = DescriptorFields.next(fields);
             if (index >= entries) {
                 return broken(BrokenReason.INDEX_OUT_OF_RANGE);
             }
@@ -145,21 +164,9 @@ final class DescriptorTable {
         return Outcome.REFUSED;
     }
 
-    /** Adds the descriptor at {@code at} of the scratch copy; returns which rule it breaks. */
-    private @Nullable String add(Chain chain, long at, int flags) {
+    /** Adds the descriptor that was copied; returns which rule it breaks. */
+    private @Nullable String add(Chain chain, int flags) {
         boolean writable = (flags & VIRTQ_DESC_F_WRITE) != 0;
-        return chain.append(scratch.get(LE64, at + DESC_ADDR), length(at), writable);
-    }
-
-    private int flags(long at) {
-        return Short.toUnsignedInt(scratch.get(LE16, at + DESC_FLAGS));
-    }
-
-    private int nextOf(long at) {
-        return Short.toUnsignedInt(scratch.get(LE16, at + DESC_NEXT));
-    }
-
-    private long length(long at) {
-        return Integer.toUnsignedLong(scratch.get(LE32, at + DESC_LEN));
+        return chain.append(buffer, DescriptorFields.length(fields), writable);
     }
 }

@@ -10,9 +10,7 @@ import static org.ioasis.spec.SplitRing.AVAIL_FLAGS;
 import static org.ioasis.spec.SplitRing.AVAIL_IDX;
 import static org.ioasis.spec.SplitRing.AVAIL_RING;
 import static org.ioasis.spec.SplitRing.DESC_ADDR;
-import static org.ioasis.spec.SplitRing.DESC_FLAGS;
 import static org.ioasis.spec.SplitRing.DESC_LEN;
-import static org.ioasis.spec.SplitRing.DESC_NEXT;
 import static org.ioasis.spec.SplitRing.DESC_SIZE;
 import static org.ioasis.spec.SplitRing.QUEUE_SIZE_MAX;
 import static org.ioasis.spec.SplitRing.USED_ELEM_ID;
@@ -54,11 +52,6 @@ public final class SplitDriver {
     private static final VarHandle U16 = JAVA_SHORT.withOrder(LITTLE_ENDIAN).varHandle();
     private static final ValueLayout.OfShort LE16 = JAVA_SHORT_UNALIGNED.withOrder(LITTLE_ENDIAN);
     private static final ValueLayout.OfLong LE64 = JAVA_LONG_UNALIGNED.withOrder(LITTLE_ENDIAN);
-
-    // In the eight bytes that begin with a descriptor's length.
-    private static final long LOW = 0xffff_ffffL;
-    private static final int FLAGS_SHIFT = Byte.SIZE * (DESC_FLAGS - DESC_LEN);
-    private static final int NEXT_SHIFT = Byte.SIZE * (DESC_NEXT - DESC_LEN);
 
     private final MemorySegment memory;
     private final long base;
@@ -247,9 +240,7 @@ public final class SplitDriver {
             MemorySegment entries, int index, long address, long length, int flags, int next) {
         long at = (long) DESC_SIZE * index;
         entries.set(LE64, at + DESC_ADDR, address);
-        // Length, flags and next in one.
-        long rest = (length & LOW) | ((long) flags << FLAGS_SHIFT) | ((long) next << NEXT_SHIFT);
-        entries.set(LE64, at + DESC_LEN, rest);
+        entries.set(LE64, at + DESC_LEN, DescriptorFields.of(length, flags, next));
     }
 
     /** The chain is complete: it is the next one that {@link #expose} shows. */

@@ -47,7 +47,9 @@ final class SplitQueue extends DeviceQueue {
     private boolean eventIdx;
     private boolean kicksSuppressed;
 
-    // Free-running.
+    // Free-running. Up to availIdx chains are known to be there: the driver's index is read when
+    // these are taken, and not for each.
+    private int availIdx;
     private int poppedIdx;
     private int pushedIdx;
     private int publishedIdx;
@@ -78,6 +80,7 @@ final class SplitQueue extends DeviceQueue {
 
     @Override
     void forget() {
+        availIdx = publishedIdx;
         poppedIdx = publishedIdx;
         pushedIdx = publishedIdx;
         decidedIdx = publishedIdx;
@@ -107,6 +110,7 @@ final class SplitQueue extends DeviceQueue {
             throw new IllegalArgumentException("no state of a split queue");
         }
         poppedIdx = saved.poppedIdx();
+        availIdx = poppedIdx;
         publishedIdx = saved.publishedIdx();
         decidedIdx = publishedIdx;
         kicksSuppressed = saved.areKicksSuppressed();
@@ -134,25 +138,14 @@ final class SplitQueue extends DeviceQueue {
         if (chain.limit() < size) {
             throw new IllegalArgumentException("chain for " + chain.limit() + " descriptors");
         }
-        // Acquire: pairs with the driver's barrier between entry and idx (2.7.13.3.1).
-        Outcome outcome = readU16(avail + AVAIL_IDX, true);
-        if (outcome != Outcome.OK) {
-            return failed(outcome);
-        }
-        int availIdx = value;
-        // Counted from what the driver was shown: it cannot reuse what it has not got back, so
-        // this also bounds the chains in flight by the queue size.
-        int ahead = RingIndex.distance(publishedIdx, availIdx);
-        if (ahead > size) {
-            return broken(BrokenReason.AVAIL_TOO_FAR);
-        }
-        if (ahead < RingIndex.distance(publishedIdx, poppedIdx)) {
-            return broken(BrokenReason.AVAIL_BACKWARDS);
-        }
         if (availIdx == poppedIdx) {
-            return Pop.EMPTY;
+            Pop found = readAvailIdx();
+            if (found != Pop.GOT) {
+                return found;
+            }
         }
-        outcome = readU16(avail + AVAIL_RING + (long) AVAIL_ELEM_SIZE * slot(poppedIdx), false);
+        Outcome outcome =
+                readU16(avail + AVAIL_RING + (long) AVAIL_ELEM_SIZE * slot(poppedIdx), false);
         if (outcome != Outcome.OK) {
             return failed(outcome);
         }
@@ -167,6 +160,26 @@ final class SplitQueue extends DeviceQueue {
         }
         poppedIdx = RingIndex.after(poppedIdx);
         return Pop.GOT;
+    }
+
+    /** GOT if there are chains that were not taken yet. */
+    private Pop readAvailIdx() {
+        // Acquire: pairs with the driver's barrier between entry and idx (2.7.13.3.1).
+        Outcome outcome = readU16(avail + AVAIL_IDX, true);
+        if (outcome != Outcome.OK) {
+            return failed(outcome);
+        }
+        // Counted from what the driver was shown: it cannot reuse what it has not got back, so
+        // this also bounds the chains in flight by the queue size.
+        int ahead = RingIndex.distance(publishedIdx, value);
+        if (ahead > size) {
+            return broken(BrokenReason.AVAIL_TOO_FAR);
+        }
+        if (ahead < RingIndex.distance(publishedIdx, poppedIdx)) {
+            return broken(BrokenReason.AVAIL_BACKWARDS);
+        }
+        availIdx = value;
+        return availIdx == poppedIdx ? Pop.EMPTY : Pop.GOT;
     }
 
     @Override

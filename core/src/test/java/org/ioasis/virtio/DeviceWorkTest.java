@@ -44,7 +44,7 @@ class DeviceWorkTest implements Interrupts {
 
     /** Two queues, and {@link #JOBS} jobs for both. */
     private final class Work extends DeviceWork<Item> {
-        final JobList<Item> free = new JobList<>();
+        final ArrayDeque<Item> free = new ArrayDeque<>();
         int jobs = JOBS;
 
         Work() {

@@ -108,6 +108,17 @@ class SplitQueueHostileTest {
     }
 
     @Test
+    void availIndexThatGoesBackTakesNoChainAwayThatWasSeen() {
+        driver.desc(0, DATA, 1, 0, 0);
+        driver.availIdx(2);
+        assertThat(pop()).isEqualTo(Pop.GOT);
+        driver.availIdx(1);
+        assertThat(pop()).isEqualTo(Pop.GOT);
+        assertThat(pop()).isEqualTo(Pop.BROKEN);
+        assertThat(queue.brokenReason()).isEqualTo(BrokenReason.AVAIL_BACKWARDS);
+    }
+
+    @Test
     void availIndexFurtherFromASavedIndexThanTheQueueIsLongIsBroken() {
         driver.desc(0, DATA, 1, 0, 0);
         for (int wrong : new int[] {65530 + SIZE + 1 - 65536, 65529, 0x7ffa}) {

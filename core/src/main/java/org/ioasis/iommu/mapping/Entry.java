@@ -24,6 +24,9 @@ final class Entry {
     /** The mapping's last leaf. */
     static final long END = 1 << 5;
 
+    /** A leaf that is all of its mapping. */
+    static final long WHOLE = START | END;
+
     /** The rest is the number of a table's first word. */
     static final long TABLE = 1 << 6;
 

@@ -442,6 +442,9 @@ public final class RadixStore extends MappingStore {
 
     @Override
     public long unmap(long first, long last) {
+        if ((first & granuleMask) == 0 && last - first == granuleMask) {
+            return unmapGranule(first, last);
+        }
         int more = slotsAfter(first, last);
         if ((first ^ last) >>> leafTableShift != 0
                 || more == LAST_INDEX
@@ -466,12 +469,33 @@ public final class RadixStore extends MappingStore {
             amount += others;
         }
         size -= removed;
+        takeOut(table, amount, first);
+        return removed;
+    }
+
+    /** What drivers unmap most, and what takes the fewest steps. */
+    private long unmapGranule(long first, long last) {
+        long table = leafTable(first);
+        if (table == NO_TABLE) {
+            return unmapAcross(first, last);
+        }
+        long slot = slot(table, first, granuleLg2);
+        if ((memory.get(slot) & Entry.WHOLE) != Entry.WHOLE) {
+            return unmapAcross(first, last);
+        }
+        memory.setRelease(slot, 0);
+        size--;
+        takeOut(table, TablePool.amount(1, 1), first);
+        return 1;
+    }
+
+    /** So much was cleared in the lowest table for {@code iova}, which may be empty now. */
+    private void takeOut(long table, int amount, long iova) {
         int index = pool.table(table);
         if (pool.subtract(index, amount)) {
-            keep(index, first);
+            keep(index, iova);
             pool.drain();
         }
-        return removed;
     }
 
     /** Clears {@code count} entries; returns what they amount to. */

@@ -30,11 +30,11 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.charset.StandardCharsets;
+import java.util.ArrayDeque;
 import java.util.concurrent.Executor;
 import java.util.concurrent.RejectedExecutionException;
 import org.ioasis.memory.Outcome;
 import org.ioasis.virtio.DeviceWork;
-import org.ioasis.virtio.JobList;
 import org.ioasis.virtio.Step;
 import org.ioasis.virtio.blk.Request.Phase;
 import org.jspecify.annotations.Nullable;
@@ -65,7 +65,7 @@ final class BlkRequests extends DeviceWork<Request> {
     private final MemorySegment header = MemorySegment.ofArray(new byte[REQ_HEADER_SIZE]);
     private final MemorySegment statusByte = MemorySegment.ofArray(new byte[1]);
     private final Counts counts = new Counts();
-    private final JobList<Request> free = new JobList<>();
+    private final ArrayDeque<Request> free = new ArrayDeque<>();
 
     private long negotiated;
 

@@ -123,8 +123,12 @@ final class IommuWork extends DeviceWork<RequestSlot> {
         if (outcome == Outcome.ABSENT) {
             return Step.PUT_BACK;
         }
-        count(outcome);
-        slot.type = outcome == Outcome.OK ? slot.typeOfHead() : RequestType.UNKNOWN;
+        if (outcome == Outcome.OK) {
+            slot.type = slot.typeOfHead();
+        } else {
+            count(outcome);
+            slot.type = RequestType.UNKNOWN;
+        }
         // The driver may have put buffers for events there without a kick.
         events.driverIsReady();
         return Step.OUTSIDE;
