@@ -30,6 +30,7 @@ import org.ioasis.sys.Fd;
 import org.ioasis.sys.Mapping;
 import org.ioasis.sys.Memfd;
 import org.ioasis.virtqueue.SplitDriver;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -371,7 +372,7 @@ class RingLooksOverVfioUserTest {
             assertThat(client.unmap(0, RAM).isError()).isFalse();
             guest.driver.kick(1);
             fixture.await(() -> fixture.loop.dump().contains(" run and 1 waiting\n"));
-            AtomicReference<String> broken = new AtomicReference<>();
+            AtomicReference<@Nullable String> broken = new AtomicReference<>();
             for (int i = 0; broken.get() == null; i++) {
                 assertThat(i).as(fixture.loop.dump()).isLessThan(1000);
                 ahead.addAndGet(500_000_000);
