@@ -270,12 +270,13 @@ class RingLooksOverVfioUserTest {
         @SuppressWarnings("NonAtomicVolatileUpdate") // one thread writes
         public void run() {
             int unchanged = PATIENT_TURNS;
+            long count = 0;
             for (short last = 0; !isOver; ) {
                 short now = (short) U16.getAcquire(used, (long) SplitRing.USED_IDX);
-                if (now != last || moves == 0) {
+                if (now != last || count == 0) {
                     U16.setRelease(avail, (long) SplitRing.AVAIL_IDX, (short) (now + SIZE));
                     last = now;
-                    moves++;
+                    moves = ++count;
                     unchanged = PATIENT_TURNS;
                 } else if (unchanged-- == 0) {
                     driver.kick(1);
