@@ -267,7 +267,6 @@ class RingLooksOverVfioUserTest {
         }
 
         @Override
-        @SuppressWarnings("NonAtomicVolatileUpdate") // one thread writes
         public void run() {
             int unchanged = PATIENT_TURNS;
             long count = 0;
