@@ -108,7 +108,7 @@ final class Rules {
                 "compare",
                 plus(all, "guestkit", "vm", "machine", "kind", "run", "cli", "output", "live"));
         // Measures what app puts together; nothing uses it.
-        MAY_USE.put("bench", plus(all, "machine"));
+        MAY_USE.put("bench", plus(all, "machine", "output"));
         // Tries the handshakes of core between threads; nothing uses it.
         MAY_USE.put("stress", List.of("sys", "iommu", "virtqueue", "memory", "spec"));
     }

@@ -89,6 +89,12 @@ public interface Dma {
     void storeShort(int value, boolean release);
 
     /**
+     * The eight bytes, least significant first, that lie {@code from} bytes behind where the last
+     * {@link #resolve} for READ ended up; {@code from + 8} is not beyond {@link #reach}.
+     */
+    long loadLong(long from);
+
+    /**
      * Where the last successful {@link #resolve} ended up, to be looked at: what is written goes
      * through {@link #write} and {@link #storeShort}. Bounded: holds nothing but one region of
      * guest memory.

@@ -8,6 +8,7 @@ import static java.lang.foreign.ValueLayout.JAVA_SHORT;
 
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import java.lang.invoke.VarHandle;
 import java.nio.ByteOrder;
 import org.jspecify.annotations.Nullable;
@@ -19,6 +20,8 @@ import org.jspecify.annotations.Nullable;
  * guard.
  */
 public abstract class RegionDma implements Dma {
+    private static final ValueLayout.OfLong LE64 =
+            JAVA_LONG_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
     private static final VarHandle U16 = JAVA_SHORT.withOrder(ByteOrder.LITTLE_ENDIAN).varHandle();
     private static final long SMALL_BYTES = 64;
     private static final MemorySegment NOWHERE = MemorySegment.ofArray(new byte[0]);
@@ -222,6 +225,11 @@ public abstract class RegionDma implements Dma {
         } else {
             U16.setOpaque(target(), offset, (short) value);
         }
+    }
+
+    @Override
+    public final long loadLong(long from) {
+        return segment.get(LE64, offset + from);
     }
 
     private static boolean wraps(long address, long done) {

@@ -109,7 +109,9 @@ final class DescriptorTable {
             return outcome;
         }
         if (dma.reach() == DESC_SIZE) {
-            take(dma.segment(), dma.offset());
+            // Each byte once: the driver may write there meanwhile.
+            buffer = dma.loadLong(DESC_ADDR);
+            fields = dma.loadLong(DESC_LEN);
             return Outcome.OK;
         }
         outcome = dma.read(at, scratch, 0, DESC_SIZE);
@@ -117,7 +119,6 @@ final class DescriptorTable {
         return outcome;
     }
 
-    /** Reads each byte once: the driver may write there meanwhile. */
     private void take(MemorySegment from, long at) {
         buffer = from.get(LE64, at + DESC_ADDR);
         fields = from.get(LE64, at + DESC_LEN);

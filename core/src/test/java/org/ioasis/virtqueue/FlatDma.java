@@ -6,6 +6,7 @@ import static java.util.Objects.requireNonNull;
 
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import java.lang.invoke.VarHandle;
 import java.nio.ByteOrder;
 import java.util.ArrayList;
@@ -31,6 +32,8 @@ public final class FlatDma implements Dma {
 
     private record Trap(long first, long last, @Nullable Access access, Outcome outcome) {}
 
+    private static final ValueLayout.OfLong LE64 =
+            ValueLayout.JAVA_LONG_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
     private static final VarHandle U16 = JAVA_SHORT.withOrder(ByteOrder.LITTLE_ENDIAN).varHandle();
 
     private final List<Region> regions = new ArrayList<>();
@@ -226,6 +229,11 @@ public final class FlatDma implements Dma {
     @Override
     public void storeShort(int value, boolean release) {
         U16.setRelease(segment(), offset, (short) value);
+    }
+
+    @Override
+    public long loadLong(long from) {
+        return segment().get(LE64, offset + from);
     }
 
     @Override

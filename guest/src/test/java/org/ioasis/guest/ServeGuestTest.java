@@ -209,7 +209,7 @@ class ServeGuestTest {
 
             assertThat(run(0, "./ioasis check")).contains("ok machine0/disk0: translated");
             String looks = pollMicros == 0 ? "\"looks\" : 0," : "\"looks\" : [1-9]";
-            assertThat(run(0, "./ioasis dump json")).containsPattern(looks);
+            assertThat(run(0, "./ioasis dump --json")).containsPattern(looks);
             endBy("TERM", server);
         }
     }
