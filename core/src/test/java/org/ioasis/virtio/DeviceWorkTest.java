@@ -95,53 +95,13 @@ class DeviceWorkTest implements Interrupts {
         }
     }
 
-    private final class Type implements DeviceType {
-        @Override
-        public int id() {
-            return 42;
-        }
-
-        @Override
-        public long features() {
-            return 0;
-        }
-
-        @Override
-        public int queueCount() {
-            return 2;
-        }
-
-        @Override
-        public int queueSizeMax() {
-            return SIZE;
-        }
-
-        @Override
-        public int configSize() {
-            return 0;
-        }
-
-        @Override
-        public long readConfig(int offset, int size) {
-            return 0;
-        }
-
-        @Override
-        public void writeConfig(int offset, int size, long value) {}
-
-        @Override
-        public DeviceWork<?> work() {
-            return work;
-        }
-    }
-
     private final FlatDma dma = new FlatDma(BASE, 0x10000);
     private final Deque<Runnable> loop = new ArrayDeque<>();
     private final List<Integer> advanced = new ArrayList<>();
     private final Deque<Item> out = new ArrayDeque<>();
     private final Work work = new Work();
     private final VirtioDevice device =
-            new VirtioDevice(new Type(), dma, F_VERSION_1 | F_RING_RESET, this);
+            new VirtioDevice(new PlainType(work, 2, SIZE), dma, F_VERSION_1 | F_RING_RESET, this);
     private final MockDriver[] drivers = new MockDriver[2];
     private Function<Item, Step> script = job -> job.finish(0);
     private boolean comesBackAtOnce;

@@ -71,46 +71,6 @@ class RingWatchTest implements Interrupts {
         protected void outside() {}
     }
 
-    private final class Type implements DeviceType {
-        @Override
-        public int id() {
-            return 42;
-        }
-
-        @Override
-        public long features() {
-            return 0;
-        }
-
-        @Override
-        public int queueCount() {
-            return 2;
-        }
-
-        @Override
-        public int queueSizeMax() {
-            return SIZE;
-        }
-
-        @Override
-        public int configSize() {
-            return 0;
-        }
-
-        @Override
-        public long readConfig(int offset, int size) {
-            return 0;
-        }
-
-        @Override
-        public void writeConfig(int offset, int size, long value) {}
-
-        @Override
-        public DeviceWork<?> work() {
-            return work;
-        }
-    }
-
     private final FlatDma dma = new FlatDma(BASE, 0x10000);
     private final Deque<Runnable> loop = new ArrayDeque<>();
     private final Work work = new Work();
@@ -137,7 +97,7 @@ class RingWatchTest implements Interrupts {
         dma.addRegion(DATA, 0x10000);
         made =
                 new VirtioDevice(
-                        new Type(),
+                        new PlainType(work, 2, SIZE),
                         dma,
                         F_VERSION_1 | F_RING_RESET | (eventIdx ? F_EVENT_IDX : 0),
                         this);
