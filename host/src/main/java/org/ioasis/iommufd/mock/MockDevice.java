@@ -61,6 +61,11 @@ final class MockDevice implements HwDevice {
         return attached.get(pasid);
     }
 
+    /** What it is attached by: PASIDs, NO_PASID among them. */
+    List<Integer> pasids() {
+        return List.copyOf(attached.keySet());
+    }
+
     /** A guest has a name for it, or none any more. */
     void named(@Nullable Vdevice name) {
         vdevice = name;
