@@ -69,10 +69,7 @@ public final class Server implements AutoCloseable {
 
     private void make(MachineConfig config) throws IOException {
         Machine machine =
-                new Machine(
-                        config.name(),
-                        new IdlePolicy(config.pollNanos()),
-                        config.maxDmaMaps());
+                new Machine(config.name(), new IdlePolicy(config.pollNanos()), config.maxDmaMaps());
         machines.add(machine);
         for (IommuConfig iommu : config.iommus()) {
             IommuUnit unit;
