@@ -4,6 +4,7 @@ package org.ioasis.iommufd;
 import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
 import java.util.List;
+import org.ioasis.host.IntervalTree;
 import org.jspecify.annotations.Nullable;
 
 /**

@@ -12,7 +12,6 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.Arrays;
 import java.util.HashMap;
-import java.util.List;
 import java.util.Map;
 import org.ioasis.iommu.pagetable.format.Amdv1Format;
 import org.ioasis.iommufd.Errno;
@@ -23,7 +22,6 @@ import org.ioasis.iommufd.HwInfo;
 import org.ioasis.iommufd.HwPagingDomain;
 import org.ioasis.iommufd.IommufdException;
 import org.ioasis.iommufd.IommufdNode;
-import org.ioasis.iommufd.IovaRange;
 import org.ioasis.iommufd.NestedDomain;
 import org.ioasis.iommufd.TableDomain;
 import org.ioasis.iommufd.UserData;
@@ -116,11 +114,6 @@ final class MockDevice implements HwDevice {
     @Override
     public int pasidBits() {
         return (flags & IommufdTest.DEVICE_PASID) == 0 ? 0 : IommufdTest.PASID_WIDTH;
-    }
-
-    @Override
-    public List<IovaRange> reserved() {
-        return List.of();
     }
 
     @Override
