@@ -12,6 +12,7 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.Arrays;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import org.ioasis.iommu.pagetable.format.Amdv1Format;
 import org.ioasis.iommufd.Errno;
