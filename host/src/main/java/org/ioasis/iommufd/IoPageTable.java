@@ -184,6 +184,7 @@ final class IoPageTable {
             checkPiece(iova, piece, isWritable);
             context.allocate();
         }
+        context.node().takeMappings(pieces.size());
         Area[] fresh = new Area[pieces.size()];
         long at = iova;
         for (int i = 0; i < fresh.length; i++) {
@@ -473,6 +474,7 @@ final class IoPageTable {
         area.pages.unfillAll(area, domains);
         areas.remove(area.first, area);
         area.pages.leave(area);
+        context.node().giveBackMappings(1);
     }
 
     /** Takes an area out of all page tables; it stays mapped for whoever looks. */
@@ -502,6 +504,7 @@ final class IoPageTable {
             throw new IommufdException(Errno.EINVAL, "mappings are cut between pages");
         }
         context.allocate();
+        context.node().takeMappings(1);
         Area low = part(area, area.first, iova - 1, area.startByte());
         Area high = part(area, iova, area.last, startByte);
         areas.remove(area.first, area);
