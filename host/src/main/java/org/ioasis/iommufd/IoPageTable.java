@@ -3,6 +3,7 @@ package org.ioasis.iommufd;
 
 import java.util.ArrayList;
 import java.util.List;
+import org.ioasis.host.IntervalTree;
 
 /**
  * The IOVAs of one address space: what is mapped (areas), what may never be (reserved), what the
@@ -416,6 +417,15 @@ final class IoPageTable {
             throw new IommufdException(
                     Errno.ENOENT, "IOVA 0x%x is not mapped".formatted(mapped + 1));
         }
+    }
+
+    /** The area that is exactly there. */
+    Area exactly(long first, long last) throws IommufdException {
+        int node = areas.find(first, last);
+        if (node == IntervalTree.NONE) {
+            throw new IommufdException(Errno.ENOENT, "nothing is mapped exactly there");
+        }
+        return areas.value(node);
     }
 
     /** The last IOVA of a range up to which all is mapped; {@code first - 1}: nothing is. */

@@ -25,7 +25,7 @@ public final class TableBudget {
     }
 
     /** Zeroed memory, or null at the limit. */
-    long @Nullable [] take(long bytes) {
+    public long @Nullable [] take(long bytes) {
         while (true) {
             long now = held.get();
             if (bytes > limit - now) {
@@ -37,7 +37,8 @@ public final class TableBudget {
         }
     }
 
-    void giveBack(long bytes) {
+    /** What was taken is no longer used. */
+    public void giveBack(long bytes) {
         held.addAndGet(-bytes);
     }
 }

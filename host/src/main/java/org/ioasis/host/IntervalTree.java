@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-package org.ioasis.iommufd;
+package org.ioasis.host;
 
 import java.util.Arrays;
 import java.util.function.IntConsumer;
@@ -17,9 +17,9 @@ import org.jspecify.annotations.Nullable;
  *
  * @param <T> the values
  */
-final class IntervalTree<T> {
+public final class IntervalTree<T> {
     /** No range. What stands for a range is a number that holds until the next change. */
-    static final int NONE = 0;
+    public static final int NONE = 0;
 
     /** Most entries of a node, as a power of two: ranges in a leaf, children above. */
     private static final int FANOUT_LG2 = 4;
@@ -95,7 +95,7 @@ final class IntervalTree<T> {
     /**
      * What a search for a gap has found, and how far it has come. Its owner's lock is the tree's.
      */
-    static final class Gap {
+    public static final class Gap {
         private long first;
         private long last;
         private long length;
@@ -104,12 +104,12 @@ final class IntervalTree<T> {
         /** No number is left. */
         private boolean isEnd;
 
-        long first() {
+        public long first() {
             return first;
         }
 
         /** Where it ends. */
-        long last() {
+        public long last() {
             return last;
         }
 
@@ -130,25 +130,25 @@ final class IntervalTree<T> {
         }
     }
 
-    int size() {
+    public int size() {
         return size;
     }
 
-    boolean isEmpty() {
+    public boolean isEmpty() {
         return size == 0;
     }
 
-    long first(int range) {
+    public long first(int range) {
         return bounds[word(FIRST, nodeOf(range), slotOf(range))];
     }
 
-    long last(int range) {
+    public long last(int range) {
         return bounds[word(LAST, nodeOf(range), slotOf(range))];
     }
 
     // Only insert writes values, and only with a T.
     @SuppressWarnings("unchecked")
-    T value(int range) {
+    public T value(int range) {
         Object found = values[range - 1];
         if (found == null) {
             throw new IllegalStateException("no range " + range);
@@ -203,7 +203,7 @@ final class IntervalTree<T> {
     // Changes
 
     /** Adds a range; equal and overlapping ones stay beside it. */
-    void insert(long rangeFirst, long rangeLast, T rangeValue) {
+    public void insert(long rangeFirst, long rangeLast, T rangeValue) {
         if (height == 0 && widthLg2 < FANOUT_LG2 && (used == 0 || size == 1 << widthLg2)) {
             widen();
         }
@@ -379,7 +379,7 @@ final class IntervalTree<T> {
     }
 
     /** Removes the range with this beginning and this very value, which must be there. */
-    void remove(long rangeFirst, T rangeValue) {
+    public void remove(long rangeFirst, T rangeValue) {
         if (size == 0 || !remove(root, height, rangeFirst, rangeValue)) {
             throw new IllegalStateException("no range begins at 0x%x".formatted(rangeFirst));
         }
@@ -467,7 +467,7 @@ final class IntervalTree<T> {
     }
 
     /** Removes all, and gives the memory back. */
-    void clear() {
+    public void clear() {
         bounds = NO_WORDS;
         children = NO_WORDS;
         values = NO_VALUES;
@@ -524,7 +524,7 @@ final class IntervalTree<T> {
     // Looking
 
     /** Of the ranges that share a number with {@code from..to} the one that begins first. */
-    int overlapping(long from, long to) {
+    public int overlapping(long from, long to) {
         if (size == 0) {
             return NONE;
         }
@@ -559,12 +559,12 @@ final class IntervalTree<T> {
         return at;
     }
 
-    boolean overlaps(long from, long to) {
+    public boolean overlaps(long from, long to) {
         return overlapping(from, to) != NONE;
     }
 
     /** Visits each range, in order of beginning. */
-    void forEach(IntConsumer visitor) {
+    public void forEach(IntConsumer visitor) {
         if (size > 0) {
             forEach(root, height, visitor);
         }
@@ -581,7 +581,7 @@ final class IntervalTree<T> {
     }
 
     /** The range that begins and ends here; of equal ones any. */
-    int find(long rangeFirst, long rangeLast) {
+    public int find(long rangeFirst, long rangeLast) {
         return size == 0 ? NONE : find(root, height, rangeFirst, rangeLast);
     }
 
@@ -611,7 +611,7 @@ final class IntervalTree<T> {
      *
      * @return false: the ranges reach the end of all numbers
      */
-    boolean gap(long from, long length, Gap into) {
+    public boolean gap(long from, long length, Gap into) {
         into.first = from;
         into.length = length;
         into.isFound = false;
