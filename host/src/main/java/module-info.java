@@ -6,7 +6,11 @@ module org.ioasis.host {
     requires static transitive org.jspecify;
     requires transitive org.ioasis.core;
 
+    exports org.ioasis.ioasid;
     exports org.ioasis.iommufd;
     exports org.ioasis.iommufd.engine;
     exports org.ioasis.iommufd.mock;
+    exports org.ioasis.kvm;
+
+    uses org.ioasis.kvm.VfioSymbols;
 }
