@@ -11,6 +11,7 @@ module org.ioasis.host {
     exports org.ioasis.iommufd.engine;
     exports org.ioasis.iommufd.mock;
     exports org.ioasis.kvm;
+    exports org.ioasis.spapr;
 
     uses org.ioasis.kvm.VfioSymbols;
 }

@@ -65,6 +65,12 @@ final class Rules {
         MAY_USE.put("iommufd", List.of("host", "iommu", "iommu.pagetable", "memory", "spec"));
         MAY_USE.put(
                 "iommufd.mock", List.of("iommufd", "iommu", "iommu.pagetable", "memory", "spec"));
+        // Called by drivers directly: knows no devices, only how calls are refused and made to fail.
+        MAY_USE.put("ioasid", List.of("iommufd", "memory", "spec"));
+        // A machine without VFIO has a KVM all the same: neither vfio nor spapr is known here.
+        MAY_USE.put("kvm", List.of("iommufd", "spec"));
+        // POWER's containers hold pages and keep tables where /dev/iommu does; nothing uses them.
+        MAY_USE.put("spapr", List.of("iommufd", "iommu.pagetable", "spec"));
         // Containers are address spaces of iommufd with other rules.
         MAY_USE.put("vfio", List.of("host", "iommufd", "iommu", "memory", "spec"));
         // server: a protocol knows the functions that it carries, and no other protocol.

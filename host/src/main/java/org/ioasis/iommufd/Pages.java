@@ -478,6 +478,11 @@ final class Pages {
         return fits;
     }
 
+    /** Whether it is charged already. */
+    boolean isOf(ProgramMemory process) {
+        return owner.memory().equals(process);
+    }
+
     /**
      * The first half of a change of process: the new one is charged, or not and nothing changed.
      */
