@@ -65,7 +65,8 @@ final class Rules {
         MAY_USE.put("iommufd", List.of("host", "iommu", "iommu.pagetable", "memory", "spec"));
         MAY_USE.put(
                 "iommufd.mock", List.of("iommufd", "iommu", "iommu.pagetable", "memory", "spec"));
-        // Called by drivers directly: knows no devices, only how calls are refused and made to fail.
+        // Called by drivers directly: knows no devices, only how calls are refused and made to
+        // fail.
         MAY_USE.put("ioasid", List.of("iommufd", "memory", "spec"));
         // A machine without VFIO has a KVM all the same: neither vfio nor spapr is known here.
         MAY_USE.put("kvm", List.of("iommufd", "spec"));

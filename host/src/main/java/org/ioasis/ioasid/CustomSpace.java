@@ -8,8 +8,8 @@ import org.ioasis.iommufd.FailureInjector;
 import org.ioasis.iommufd.IommufdException;
 
 /**
- * Ids of a custom allocator. Its functions are called with what the first sharer that is still there
- * has registered: Linux goes on with what the very first had, who may be gone (Q9). Under the
+ * Ids of a custom allocator. Its functions are called with what the first sharer that is still
+ * there has registered: Linux goes on with what the very first had, who may be gone (Q9). Under the
  * allocator's lock.
  */
 final class CustomSpace extends IdSpace {

@@ -6,8 +6,8 @@ import org.ioasis.iommufd.FailureInjector;
 import org.ioasis.iommufd.IommufdException;
 
 /**
- * Where ids come from, and the records of those that are out: ours, or a custom allocator's. Changed
- * under the allocator's lock; its table is read by look-ups on any thread.
+ * Where ids come from, and the records of those that are out: ours, or a custom allocator's.
+ * Changed under the allocator's lock; its table is read by look-ups on any thread.
  */
 abstract class IdSpace {
     final IdTable table = new IdTable();

@@ -8,8 +8,8 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Records by number, in chunks that are there while they have one. A look-up takes no lock and
- * allocates nothing: an acquiring load of the chunk, one of the slot; any thread. All else under the
- * allocator's lock.
+ * allocates nothing: an acquiring load of the chunk, one of the slot; any thread. All else under
+ * the allocator's lock.
  */
 final class IdTable {
     private static final int CHUNK_BITS = 10;

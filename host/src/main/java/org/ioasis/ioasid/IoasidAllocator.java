@@ -84,7 +84,9 @@ public final class IoasidAllocator {
         return allocateOrInvalid(set, first, last, data);
     }
 
-    /** Hands out an id of no set, for whoever alone knows what its private data is: the NULL set. */
+    /**
+     * Hands out an id of no set, for whoever alone knows what its private data is: the NULL set.
+     */
     public int allocate(int first, int last, @Nullable Object data) {
         return allocateOrInvalid(null, first, last, data);
     }
@@ -118,8 +120,7 @@ public final class IoasidAllocator {
         }
     }
 
-    private int addLocked(
-            @Nullable IoasidSet<?> set, int first, int last, @Nullable Object data)
+    private int addLocked(@Nullable IoasidSet<?> set, int first, int last, @Nullable Object data)
             throws IommufdException {
         int end = Integer.compareUnsigned(last, LAST) > 0 ? LAST : last;
         if (Integer.compareUnsigned(first, end) > 0) {
@@ -228,8 +229,8 @@ public final class IoasidAllocator {
     /**
      * Sets the private data of an id of a set. When it returns no getter has what was there before.
      *
-     * @throws IommufdException ENOENT: no such id; EACCES: it is another set's, so that only who has
-     *     allocated an id binds something to it
+     * @throws IommufdException ENOENT: no such id; EACCES: it is another set's, so that only who
+     *     has allocated an id binds something to it
      */
     public <T> void setData(IoasidSet<T> set, int id, @Nullable T data) throws IommufdException {
         set.check(data);
@@ -272,8 +273,7 @@ public final class IoasidAllocator {
             if (custom.isEmpty() && standard.table.size() > 0) {
                 throw new IommufdException(
                         Errno.EAGAIN,
-                        "%d ids of the default allocator are out"
-                                .formatted(standard.table.size()));
+                        "%d ids of the default allocator are out".formatted(standard.table.size()));
             }
             for (CustomSpace space : custom) {
                 if (space.contains(ops)) {
@@ -293,9 +293,9 @@ public final class IoasidAllocator {
     }
 
     /**
-     * Ends a registration. Ids outlive it while another with the same functions is there; those that
-     * are still out when the last one leaves are lost, and their private data is in no getter's
-     * hands.
+     * Ends a registration. Ids outlive it while another with the same functions is there; those
+     * that are still out when the last one leaves are lost, and their private data is in no
+     * getter's hands.
      *
      * @throws IommufdException ENOENT: it is not registered
      */
@@ -321,12 +321,11 @@ public final class IoasidAllocator {
         if (out > 0) {
             space.table.forEach(record -> record.isFreed = true);
             awaitReaders();
-            space.table.forEach(
-                    record -> {
-                        if (record.set != null) {
-                            record.set.removed(record);
-                        }
-                    });
+            space.table.forEach(record -> {
+                if (record.set != null) {
+                    record.set.removed(record);
+                }
+            });
             lost += out;
             trouble.accept("%d ids are lost with the allocator that they came from".formatted(out));
         }

@@ -5,8 +5,8 @@ import org.ioasis.iommufd.IommufdException;
 
 /**
  * The two functions of a custom allocator, which hands ids out in the place of ours: a virtual
- * machine's come from its hypervisor, for instance. Called under the allocator's lock, one call at a
- * time; look-ups go on meanwhile.
+ * machine's come from its hypervisor, for instance. Called under the allocator's lock, one call at
+ * a time; look-ups go on meanwhile.
  *
  * @param <P> what the functions are called with, a device's registers for instance
  */

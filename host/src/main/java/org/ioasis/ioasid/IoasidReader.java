@@ -6,8 +6,8 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Looks ids up, on the thread that opened it: without a lock, without memory, however many others
- * look up or change something at the same time. A look-up is a guarded section: private data that it
- * finds does not go before its getter is done.
+ * look up or change something at the same time. A look-up is a guarded section: private data that
+ * it finds does not go before its getter is done.
  */
 public final class IoasidReader implements AutoCloseable {
     private final IoasidAllocator allocator;
@@ -50,8 +50,7 @@ public final class IoasidReader implements AutoCloseable {
     }
 
     /** Looks up by the number that an id has inside its set, a guest's PASID for instance. */
-    public <T> IoasidFind findBySpid(
-            QuotaSet<T> set, int spid, IoasidGetter<? super T> getter) {
+    public <T> IoasidFind findBySpid(QuotaSet<T> set, int spid, IoasidGetter<? super T> getter) {
         assert isOwnThread();
         guard.enter();
         try {

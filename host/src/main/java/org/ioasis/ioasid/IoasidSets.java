@@ -46,8 +46,7 @@ public final class IoasidSets {
      * @throws IommufdException EINVAL: no ids; ENOSPC: more than is left; EEXIST: the token has a
      *     set; ENOMEM
      */
-    public <T> QuotaSet<T> create(
-            @Nullable Object token, String name, Class<T> type, int quota)
+    public <T> QuotaSet<T> create(@Nullable Object token, String name, Class<T> type, int quota)
             throws IommufdException {
         synchronized (allocator.lock()) {
             allocator.failures().allocate();
@@ -106,8 +105,7 @@ public final class IoasidSets {
      *
      * @throws IommufdException ENOMEM
      */
-    public void listen(IoasidNotifier notifier, NotifierPriority priority)
-            throws IommufdException {
+    public void listen(IoasidNotifier notifier, NotifierPriority priority) throws IommufdException {
         synchronized (allocator.lock()) {
             allocator.failures().allocate();
             all.add(new Entry(notifier, priority));

@@ -109,8 +109,8 @@ public final class QuotaSet<T> extends IoasidSet<T> {
     /**
      * Changes the quota.
      *
-     * @throws IommufdException EINVAL: it has more ids than that; ENOSPC: more than is left; ENOENT:
-     *     it has ended
+     * @throws IommufdException EINVAL: it has more ids than that; ENOSPC: more than is left;
+     *     ENOENT: it has ended
      */
     public void quota(int value) throws IommufdException {
         synchronized (allocator.lock()) {
@@ -208,8 +208,8 @@ public final class QuotaSet<T> extends IoasidSet<T> {
     /**
      * Gives an id a number inside the set: a guest's PASID, for instance.
      *
-     * @throws IommufdException ENOENT: it is not here, or freed; EINVAL: no such number; EEXIST: the
-     *     number is another id's; EBUSY: the id has one; ENOMEM
+     * @throws IommufdException ENOENT: it is not here, or freed; EINVAL: no such number; EEXIST:
+     *     the number is another id's; EBUSY: the id has one; ENOMEM
      */
     public void attachSpid(int id, int spid) throws IommufdException {
         synchronized (allocator.lock()) {
@@ -265,12 +265,11 @@ public final class QuotaSet<T> extends IoasidSet<T> {
         int[] ids;
         synchronized (allocator.lock()) {
             IntStream.Builder found = IntStream.builder();
-            allocator.forEach(
-                    record -> {
-                        if (record.set == this && !record.isFreed) {
-                            found.add(record.id);
-                        }
-                    });
+            allocator.forEach(record -> {
+                if (record.set == this && !record.isFreed) {
+                    found.add(record.id);
+                }
+            });
             ids = found.build().toArray();
         }
         Arrays.stream(ids).forEach(visitor);

@@ -39,8 +39,7 @@ public final class KvmVfioDevice implements AutoCloseable {
      * @throws IommufdException EINVAL: it is none of VFIO, or there is no VFIO; EEXIST: it is here;
      *     ENOMEM
      */
-    public synchronized void add(OpenFile open, FailureInjector failures)
-            throws IommufdException {
+    public synchronized void add(OpenFile open, FailureInjector failures) throws IommufdException {
         VfioSymbols vfio = isClosed ? null : machine.vfio();
         VfioFile file = vfio == null ? null : vfio.find(open);
         if (file == null) {
@@ -82,8 +81,8 @@ public final class KvmVfioDevice implements AutoCloseable {
     /**
      * Ties the tables of a group's IOMMU to a guest's table.
      *
-     * @throws IommufdException ENXIO: not a machine of that kind; ENOENT: the group is not here; what
-     *     {@link SpaprSymbols#attach} says
+     * @throws IommufdException ENXIO: not a machine of that kind; ENOENT: the group is not here;
+     *     what {@link SpaprSymbols#attach} says
      */
     public synchronized void setSpaprTce(OpenFile group, OpenFile guestTable)
             throws IommufdException {

@@ -17,8 +17,8 @@ public final class KvmVm {
     @FunctionalInterface
     public interface MemoryTypes {
         /**
-         * @param isHonoured true: the guest's memory types take effect, and its WBINVD writes caches
-         *     back
+         * @param isHonoured true: the guest's memory types take effect, and its WBINVD writes
+         *     caches back
          */
         void changed(boolean isHonoured);
     }

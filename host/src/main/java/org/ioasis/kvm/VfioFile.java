@@ -4,8 +4,8 @@ package org.ioasis.kvm;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A file of VFIO as KVM sees it: a group's or a device's. Called under the lock of the pseudo device,
- * which is taken before any of VFIO's; does not call KVM back.
+ * A file of VFIO as KVM sees it: a group's or a device's. Called under the lock of the pseudo
+ * device, which is taken before any of VFIO's; does not call KVM back.
  */
 public interface VfioFile {
     /** One more holder: it stays when its last descriptor is closed. */

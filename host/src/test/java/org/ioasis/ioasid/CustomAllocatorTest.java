@@ -172,7 +172,8 @@ class CustomAllocatorTest {
             assertThat(ids.put(one)).isFalse();
             assertThat(first.freed).isEmpty();
             assertThat(ids.lost()).isEqualTo(2);
-            assertThat(trouble).containsExactly("2 ids are lost with the allocator that they came from");
+            assertThat(trouble)
+                    .containsExactly("2 ids are lost with the allocator that they came from");
             assertThat(ids.isActive(b)).isTrue();
             assertThat(ids.liveIds()).isZero();
         }

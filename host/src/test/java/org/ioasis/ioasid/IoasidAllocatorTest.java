@@ -203,8 +203,7 @@ class IoasidAllocatorTest {
         @Test
         @Tag("S18")
         void dataOfAnIdThatIsNotThereIsEnoent() {
-            assertThat(refusal(() -> ids.setData(set, 3, new Owned("mm"))))
-                    .isEqualTo(Errno.ENOENT);
+            assertThat(refusal(() -> ids.setData(set, 3, new Owned("mm")))).isEqualTo(Errno.ENOENT);
             assertThat(refusal(() -> ids.setData(3, "mm"))).isEqualTo(Errno.ENOENT);
         }
 
@@ -287,15 +286,14 @@ class IoasidAllocatorTest {
                         () -> ids.allocate(set, 1, 9, null),
                         () -> refusal(() -> ids.setData(set, id, null)));
         for (Runnable change : changes) {
-            assertThatThrownBy(
-                            () ->
-                                    reader.find(
-                                            set,
-                                            id,
-                                            _ -> {
-                                                change.run();
-                                                return true;
-                                            }))
+            assertThatThrownBy(() ->
+                            reader.find(
+                                    set,
+                                    id,
+                                    _ -> {
+                                        change.run();
+                                        return true;
+                                    }))
                     .isInstanceOf(IllegalStateException.class);
         }
         assertThat(reader.find(set, id, keeper)).isEqualTo(IoasidFind.FOUND);

@@ -29,11 +29,10 @@ class IoasidReaderTest {
             int id, Owned old, Runnable change, BooleanSupplier isTakenAway)
             throws InterruptedException {
         Thread owner =
-                new Thread(
-                        () -> {
-                            change.run();
-                            old.isDropped = true;
-                        });
+                new Thread(() -> {
+                    change.run();
+                    old.isDropped = true;
+                });
         boolean[] went = {false};
         try (IoasidReader reader = ids.openReader()) {
             IoasidFind answer =
@@ -105,8 +104,7 @@ class IoasidReaderTest {
 
     @Test
     @Tag("S19")
-    void dataOfAnIdThatGoesBackIsNotDroppedBeforeEveryGetterHasLeft()
-            throws InterruptedException {
+    void dataOfAnIdThatGoesBackIsNotDroppedBeforeEveryGetterHasLeft() throws InterruptedException {
         Owned old = new Owned("old");
         int id = ids.allocate(set, 1, 9, old);
         try (IoasidReader outside = ids.openReader()) {
@@ -146,24 +144,23 @@ class IoasidReaderTest {
         List<String> dead = new ArrayList<>();
         int[] found = {0};
         Thread looking =
-                new Thread(
-                        () -> {
-                            try (IoasidReader reader = ids.openReader()) {
-                                while (isOver.get() == 0) {
-                                    IoasidFind answer =
-                                            reader.find(
-                                                    set,
-                                                    current.get(),
-                                                    data -> {
-                                                        if (data.isDropped) {
-                                                            dead.add(data.name);
-                                                        }
-                                                        return true;
-                                                    });
-                                    found[0] += answer == IoasidFind.FOUND ? 1 : 0;
-                                }
-                            }
-                        });
+                new Thread(() -> {
+                    try (IoasidReader reader = ids.openReader()) {
+                        while (isOver.get() == 0) {
+                            IoasidFind answer =
+                                    reader.find(
+                                            set,
+                                            current.get(),
+                                            data -> {
+                                                if (data.isDropped) {
+                                                    dead.add(data.name);
+                                                }
+                                                return true;
+                                            });
+                            found[0] += answer == IoasidFind.FOUND ? 1 : 0;
+                        }
+                    }
+                });
         looking.start();
         for (int i = 0; i < rounds || found[0] == 0; i++) {
             Owned owner = new Owned("round " + i);

@@ -166,11 +166,10 @@ class QuotaSetTest {
             assertThat(vm.get(gone)).isTrue();
             vm.free(gone);
             List<Integer> visited = new ArrayList<>();
-            vm.forEach(
-                    id -> {
-                        visited.add(id);
-                        vm.free(id);
-                    });
+            vm.forEach(id -> {
+                visited.add(id);
+                vm.free(id);
+            });
             assertThat(visited).containsExactly(one, two);
             assertThat(vm.used()).isEqualTo(1);
         }

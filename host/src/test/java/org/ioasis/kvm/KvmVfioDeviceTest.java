@@ -26,8 +26,7 @@ class KvmVfioDeviceTest {
     private final SpaprSymbols spapr =
             new SpaprSymbols() {
                 @Override
-                public void attach(OpenFile guestTable, VfioFile group)
-                        throws IommufdException {
+                public void attach(OpenFile guestTable, VfioFile group) throws IommufdException {
                     if (!guestTable.name().equals("table")) {
                         throw new IommufdException(Errno.EBADF, "no table of a guest");
                     }
@@ -127,8 +126,7 @@ class KvmVfioDeviceTest {
     @Tag("S05")
     void otherGroupsAndAttributesAreEnxioAndValuesThatCannotBeReadEfault() throws Exception {
         for (int group : new int[] {0, 2, -1}) {
-            assertThat(device.hasAttribute(group, KvmVfio.FILE_ADD))
-                    .isEqualTo(error(Errno.ENXIO));
+            assertThat(device.hasAttribute(group, KvmVfio.FILE_ADD)).isEqualTo(error(Errno.ENXIO));
             assertThat(device.setAttribute(caller, group, KvmVfio.FILE_ADD, 8))
                     .isEqualTo(error(Errno.ENXIO));
         }
@@ -293,7 +291,6 @@ class KvmVfioDeviceTest {
     private int tie(int group, int table) {
         caller.bytes.set(JAVA_INT, 16 + KvmVfio.SPAPR_TCE_GROUPFD, group);
         caller.bytes.set(JAVA_INT, 16 + KvmVfio.SPAPR_TCE_TABLEFD, table);
-        return device.setAttribute(
-                caller, KvmVfio.GROUP_FILE, KvmVfio.GROUP_SET_SPAPR_TCE, 16);
+        return device.setAttribute(caller, KvmVfio.GROUP_FILE, KvmVfio.GROUP_SET_SPAPR_TCE, 16);
     }
 }
