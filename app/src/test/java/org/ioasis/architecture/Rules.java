@@ -119,8 +119,10 @@ final class Rules {
                 plus(all, "guestkit", "vm", "machine", "kind", "run", "cli", "output", "live"));
         // Measures what app puts together; nothing uses it.
         MAY_USE.put("bench", plus(all, "machine", "output"));
-        // Tries the handshakes of core between threads; nothing uses it.
-        MAY_USE.put("stress", List.of("sys", "iommu", "virtqueue", "memory", "spec"));
+        // Tries the handshakes between threads; nothing uses it.
+        MAY_USE.put(
+                "stress",
+                List.of("sys", "iommu", "ioasid", "iommufd", "virtqueue", "memory", "spec"));
     }
 
     private final String base;

@@ -62,11 +62,11 @@ public final class VtdVirtualCommand {
 
     /** The PASID that was allocated. */
     public static int result(long response) {
-        return (int) (response >>> RESULT_SHIFT & RESULT_MASK);
+        return (int) ((response >>> RESULT_SHIFT) & RESULT_MASK);
     }
 
     /** A response to a command that has ended. */
     public static long response(int status, int result) {
-        return (long) status << STATUS_SHIFT | operand(result);
+        return ((long) status << STATUS_SHIFT) | operand(result);
     }
 }

@@ -19,7 +19,7 @@ import org.junit.jupiter.api.Timeout;
 @Timeout(120)
 class IoasidReaderTest {
     /** How often a getter looks whether what it has went away under it. */
-    private static final int LOOKS = 20_000;
+    private static final int LOOKS = 2_000_000;
 
     private final IoasidAllocator ids = new IoasidAllocator();
     private final IoasidSet<Owned> set = new IoasidSet<>("shared", Owned.class);
@@ -46,7 +46,7 @@ class IoasidReaderTest {
                                     Thread.onSpinWait();
                                 }
                                 for (int i = 0; i < LOOKS && !data.isDropped; i++) {
-                                    Thread.yield();
+                                    Thread.onSpinWait();
                                 }
                                 went[0] = data.isDropped;
                                 return true;
@@ -166,9 +166,6 @@ class IoasidReaderTest {
             Owned owner = new Owned("round " + i);
             int id = ids.allocate(set, 1, 4, owner);
             current.set(id);
-            if (i % 100 == 0) {
-                Thread.yield();
-            }
             assertThat(ids.put(id)).isTrue();
             owner.isDropped = true;
         }
