@@ -12,6 +12,8 @@ module org.ioasis.host {
     exports org.ioasis.iommufd.mock;
     exports org.ioasis.kvm;
     exports org.ioasis.spapr;
+    exports org.ioasis.vfio;
+    exports org.ioasis.vfio.tracker;
 
     uses org.ioasis.kvm.VfioSymbols;
 }
