@@ -753,7 +753,8 @@ class ConfigFileTest {
                                                         "x.sock",
                                                         "y.sock,file=a,colour=red,endpoint=q",
                                                         "z.sock,file=a,num_queues=0,blk_size=1024,readonly=1",
-                                                        "z.sock,file=a,file=b,serial="))
+                                                        "z.sock,file=a,file=b,serial=",
+                                                        "w.sock,file=/dev/null"))
                                         .devices(
                                                 RNG,
                                                 List.of(
@@ -782,6 +783,8 @@ class ConfigFileTest {
                         "--rng r.sock,file=a,endpoint=0x100000000: endpoint must be a number of 0"
                                 + " to 4294967295, not \"0x100000000\"",
                         "there is no file a; `truncate -s 1G a` makes an empty disk",
+                        "/dev/null is neither a file nor a block device, so it has no size that a"
+                                + " disk could have; name one that is",
                         "there is no folder for the socket " + folder.resolve("no/i.sock"));
     }
 }

@@ -69,7 +69,11 @@ public final class SharedMemory {
         try {
             mapping = Mapping.map(fd, offset, size, isWritable);
         } catch (ErrnoException e) {
-            return new Refusal(e.errno(), "memory cannot be mapped");
+            return new Refusal(
+                    e.errno(),
+                    e.errno() == Errno.ENOMEM
+                            ? "memory cannot be mapped: none is left, or no mapping of those that the host allows a process (vm.max_map_count)"
+                            : "memory cannot be mapped");
         }
         Refusal refusal =
                 added(new Region(first, last, mapping.segment(), isWritable, mapping::lend));

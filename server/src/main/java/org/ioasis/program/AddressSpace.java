@@ -60,7 +60,7 @@ final class AddressSpace implements ProgramMemory {
 
     @Override
     public @Nullable PageRun pages(long address, long length, boolean isWrite) {
-        MappedRange range = isGone() ? null : MappedRange.at(process(), address);
+        MappedRange range = isGone() ? null : spaces.ranges().at(process(), address);
         if (range == null
                 || !range.isReadable()
                 || (isWrite && !range.isWritable())

@@ -42,6 +42,7 @@ final class AddressSpaces implements AutoCloseable {
     private final AtomicLong user = new AtomicLong();
 
     private final RemoteMemory remote = new RemoteMemory();
+    private final MappedRanges ranges = new MappedRanges();
     private final boolean isForTests;
     private final int limit;
     private final int sharedLimit;
@@ -121,6 +122,11 @@ final class AddressSpaces implements AutoCloseable {
         return false;
     }
 
+    /** What processes have at their addresses; {@linkplain MappedRanges#open for a call}. */
+    MappedRanges ranges() {
+        return ranges;
+    }
+
     /** What reads and writes memory by the numbers of processes. */
     RemoteMemory remote() {
         return remote;
@@ -169,6 +175,7 @@ final class AddressSpaces implements AutoCloseable {
 
     @Override
     public void close() {
+        ranges.close();
         byProcess.values().forEach(AddressSpace::close);
         byProcess.clear();
         shared.values().forEach(SharedPages::close);

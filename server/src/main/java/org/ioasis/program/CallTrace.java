@@ -88,6 +88,34 @@ public final class CallTrace implements AutoCloseable {
         }
     }
 
+    /**
+     * Of a transfer to or from several places.
+     *
+     * @param count of these places
+     */
+    void transferredVector(
+            TaskCaller caller, OpenFile file, boolean isWrite, long count, long result) {
+        if (isOn()) {
+            begin(caller.thread())
+                    .append(isWrite ? "writev(" : "readv(")
+                    .append(file.name())
+                    .append(", vectors=")
+                    .append(count)
+                    .append(')');
+            end(result, null);
+        }
+    }
+
+    /** A bug of ours has ended a call: of an ioctl what is known of it, else its number. */
+    void failed(int thread, int number) {
+        if (isOn()) {
+            if (line.isEmpty()) {
+                begin(thread).append("call ").append(number);
+            }
+            end(-Errno.EIO, "a fault of ioasis itself, see what it printed");
+        }
+    }
+
     void mapped(TaskCaller caller, OpenFile file, long offset, long length, long result) {
         if (isOn()) {
             begin(caller.thread())
@@ -107,6 +135,7 @@ public final class CallTrace implements AutoCloseable {
             line.setLength(0);
             line.append("last close of ").append(file.name());
             write();
+            line.setLength(0);
         }
     }
 
@@ -139,6 +168,8 @@ public final class CallTrace implements AutoCloseable {
             line.append(result < 0 ? ": " : " ").append(words);
         }
         write();
+        // Empty while no call has begun to be written down.
+        line.setLength(0);
     }
 
     private void write() {

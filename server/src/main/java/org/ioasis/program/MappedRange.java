@@ -37,26 +37,6 @@ record MappedRange(
         }
     }
 
-    /** The range with an address; null if nothing is mapped there or the process is gone. */
-    static @Nullable MappedRange at(int process, long address) {
-        try (BufferedReader lines = open(process)) {
-            for (String line = lines.readLine(); line != null; line = lines.readLine()) {
-                int dash = line.indexOf('-');
-                int space = line.indexOf(' ');
-                long end = Long.parseUnsignedLong(line, dash + 1, space, 16);
-                if (Long.compareUnsigned(address, end - 1) <= 0) {
-                    long first = Long.parseUnsignedLong(line, 0, dash, 16);
-                    return Long.compareUnsigned(address, first) < 0
-                            ? null
-                            : parse(line, first, end - 1, space + 1);
-                }
-            }
-        } catch (IOException e) {
-            // The process is gone, or we may not look.
-        }
-        return null;
-    }
-
     /**
      * Whether some other process than ours maps bytes of a file; of those whose mappings we may
      * see.
@@ -107,30 +87,22 @@ record MappedRange(
     }
 
     // Names of files may be no text in any encoding.
-    private static BufferedReader open(int process) throws IOException {
+    static BufferedReader open(int process) throws IOException {
         return Files.newBufferedReader(
                 Path.of("/proc/" + process + "/maps"), StandardCharsets.ISO_8859_1);
     }
 
-    private static MappedRange parse(String line) {
+    static MappedRange parse(String line) {
         int dash = line.indexOf('-');
-        int space = line.indexOf(' ');
-        return parse(
-                line,
-                Long.parseUnsignedLong(line, 0, dash, 16),
-                Long.parseUnsignedLong(line, dash + 1, space, 16) - 1,
-                space + 1);
-    }
-
-    private static MappedRange parse(String line, long first, long last, int at) {
+        int at = line.indexOf(' ') + 1;
         int afterModes = line.indexOf(' ', at);
         int afterOffset = line.indexOf(' ', afterModes + 1);
         int afterDevice = line.indexOf(' ', afterOffset + 1);
         int afterInode = line.indexOf(' ', afterDevice + 1);
         int inodeEnd = afterInode < 0 ? line.length() : afterInode;
         return new MappedRange(
-                first,
-                last,
+                Long.parseUnsignedLong(line, 0, dash, 16),
+                Long.parseUnsignedLong(line, dash + 1, at - 1, 16) - 1,
                 line.charAt(at) == 'r',
                 line.charAt(at + 1) == 'w',
                 line.charAt(at + 3) == 's',

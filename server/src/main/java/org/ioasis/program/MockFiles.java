@@ -90,13 +90,18 @@ final class MockFiles extends Devices {
         Path made = debugfs;
         debugfs = null;
         if (made != null) {
-            try (Stream<Path> all = Files.walk(made)) {
-                for (Path each : all.sorted(java.util.Comparator.reverseOrder()).toList()) {
-                    Files.delete(each);
-                }
-            } catch (IOException e) {
-                System.err.println("ioasis: cannot remove " + made + ": " + e.getMessage());
+            remove(made);
+        }
+    }
+
+    /** What a program has made of a folder that it may write to may be beyond removal. */
+    static void remove(Path folder) {
+        try (Stream<Path> all = Files.walk(folder)) {
+            for (Path each : all.sorted(java.util.Comparator.reverseOrder()).toList()) {
+                Files.delete(each);
             }
+        } catch (IOException | UncheckedIOException e) {
+            System.err.println("ioasis: cannot remove " + folder + ": " + e.getMessage());
         }
     }
 

@@ -152,18 +152,24 @@ final class Supervisor implements AutoCloseable {
     /** Releases what the program has left open. */
     @Override
     public void close() {
-        standIns.close();
-        spaces.close();
-        devices.close();
-        closings.close();
-        epoll.close();
-        call.close();
+        // Whatever goes wrong in one of these, the others are released too.
+        try (call;
+                epoll;
+                closings) {
+            try (spaces;
+                    standIns) {
+                // Last first: files, then the memory that they held.
+            } finally {
+                devices.close();
+            }
+        }
     }
 
     /** Whatever goes wrong here is the end of this call and of nothing else. */
     private void serve() {
         // Before the call is looked at, so that what the program has closed before is closed.
         standIns.drain();
+        spaces.ranges().open();
         try {
             dispatch();
             standIns.showEvents();
@@ -173,8 +179,11 @@ final class Supervisor implements AutoCloseable {
             System.err.println("ioasis: call " + call.number() + " of " + call.thread());
             e.printStackTrace();
             if (!call.isAnswered()) {
+                trace.failed(call.thread(), call.number());
                 call.answer(-Errno.EIO);
             }
+        } finally {
+            spaces.ranges().close();
         }
     }
 
@@ -349,13 +358,17 @@ final class Supervisor implements AutoCloseable {
             return;
         }
         long count = call.argument(2);
+        long result = transferVector(file, isWrite, call.argument(1), count);
+        trace.transferredVector(caller, file, isWrite, count, result);
+        call.answer(result);
+    }
+
+    private long transferVector(OpenFile file, boolean isWrite, long address, long count) {
         if (count < 0 || count > VECTORS_MAX) {
-            call.answer(-Errno.EINVAL);
-            return;
+            return -Errno.EINVAL;
         }
-        if (caller.read(call.argument(1), vectors, 0, count * SIZEOF_IOVEC) < 0) {
-            call.answer(-Errno.EFAULT);
-            return;
+        if (caller.read(address, vectors, 0, count * SIZEOF_IOVEC) < 0) {
+            return -Errno.EFAULT;
         }
         long done = 0;
         for (int i = 0; i < count && caller.isWaiting(); i++) {
@@ -364,16 +377,14 @@ final class Supervisor implements AutoCloseable {
                     transfer(
                             file, isWrite, vectors.get(JAVA_LONG, (long) i * SIZEOF_IOVEC), length);
             if (result < 0) {
-                done = done == 0 ? result : done;
-                break;
+                return done == 0 ? result : done;
             }
             done += result;
             if (result < length) {
                 break;
             }
         }
-        trace.transferred(caller, file, isWrite, count, done);
-        call.answer(done);
+        return done;
     }
 
     private void map() {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.vfiouser;
 
-import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
@@ -19,6 +18,9 @@ import org.jspecify.annotations.Nullable;
  * those that came with these bytes belong to this message.
  */
 final class MessageStream {
+    /** Why a session ends whose client has just gone, as all do in the end. */
+    static final String CLIENT_CLOSED = "client closed";
+
     private final Channel channel;
     private final int outputBytes;
     private final MemorySegment input;
@@ -33,15 +35,15 @@ final class MessageStream {
     private final Count sends = new Count();
 
     /**
-     * @param outputBytes replies that may wait for the client to read them
+     * @param buffers this stream's alone until it is closed
      */
-    MessageStream(Channel channel, int outputBytes) {
+    MessageStream(Channel channel, StreamBuffers buffers) {
         this.channel = channel;
-        this.outputBytes = outputBytes;
-        Arena arena = Arena.ofAuto();
-        input = arena.allocate(Codec.MESSAGE_MAX, 8);
-        reply = arena.allocate(Codec.MESSAGE_MAX, 8);
-        output = arena.allocate(outputBytes, 8);
+        buffers.clear();
+        input = buffers.input();
+        reply = buffers.reply();
+        output = buffers.output();
+        outputBytes = (int) output.byteSize();
     }
 
     // Input.
@@ -70,8 +72,8 @@ final class MessageStream {
             if (n <= 0) {
                 throw new ProtocolException(
                         inputBytes == 0
-                                ? "client closed"
-                                : "client closed after " + inputBytes + " bytes of a message");
+                                ? CLIENT_CLOSED
+                                : CLIENT_CLOSED + " after " + inputBytes + " bytes of a message");
             }
             inputBytes += n;
             if (fds.size() > Codec.FDS_MAX) {

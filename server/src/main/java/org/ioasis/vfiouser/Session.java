@@ -69,6 +69,7 @@ final class Session {
 
     /**
      * @param memory the function's guest memory; this session's alone
+     * @param buffers this session's alone, until {@code released}
      * @param limitReached told of what the client wanted beyond a limit
      * @param interestChanged runs when {@link #interest} has changed outside {@link #ready}
      * @param released runs once, after the end, when the client's memory is no longer in use and
@@ -79,10 +80,11 @@ final class Session {
             PciFunction function,
             GuestMemory memory,
             SessionLimits limits,
+            StreamBuffers buffers,
             Consumer<String> limitReached,
             Runnable interestChanged,
             Runnable released) {
-        this.stream = new MessageStream(channel, limits.outputBytes());
+        this.stream = new MessageStream(channel, buffers);
         this.function = function;
         this.limits = limits;
         this.limitReached = limitReached;
@@ -245,7 +247,7 @@ final class Session {
                         map.offset(),
                         map.isWritable());
         if (refusal != null) {
-            if (refusal.errno() == Errno.ENOSPC) {
+            if (refusal.errno() == Errno.ENOSPC || refusal.errno() == Errno.ENOMEM) {
                 limitReached.accept(refusal.why());
             }
             refuse(header, refusal.errno(), refusal.why());

@@ -43,6 +43,7 @@ public final class VfioUserServer implements Served, Acceptor.Clients {
     private final PciFunction function;
     private final GuestMemory memory;
     private final SessionLimits limits;
+    private final StreamBuffers buffers;
     private final Journal journal;
     private final Acceptor acceptor;
     private final CountDownLatch closed = new CountDownLatch(1);
@@ -88,6 +89,7 @@ public final class VfioUserServer implements Served, Acceptor.Clients {
         this.function = function;
         this.memory = memory;
         this.limits = limits;
+        this.buffers = new StreamBuffers(limits.outputBytes());
         function.watcher(() -> loop.watch(rings));
         this.journal = new Journal(log, loop::nanoTime);
         function.reports(what -> journal.say(Level.WARNING, () -> path() + ": " + what));
@@ -156,6 +158,7 @@ public final class VfioUserServer implements Served, Acceptor.Clients {
                         function,
                         memory,
                         limits,
+                        buffers,
                         why -> journal.say(Level.WARNING, () -> path() + ": refused: " + why),
                         this::updateSession,
                         this::released);
@@ -270,7 +273,12 @@ public final class VfioUserServer implements Served, Acceptor.Clients {
         Session ended = session;
         if (ended != null) {
             lastReason = ended.reason();
-            journal.say(Level.DEBUG, () -> path() + ": the session has ended: " + lastReason);
+            // What is nobody's fault happens all the time.
+            Level level =
+                    isClosing || lastReason.equals(MessageStream.CLIENT_CLOSED)
+                            ? Level.DEBUG
+                            : Level.WARNING;
+            journal.say(level, () -> path() + ": the session has ended: " + lastReason);
             wasRamUnshared = ended.isRamUnshared();
         }
         session = null;

@@ -210,6 +210,27 @@ class SupervisorTest {
                         "last close of /dev/iommu.1");
     }
 
+    @Test
+    void callThatEndsInABugOfOursIsInTheTraceToo() throws Exception {
+        run("broken");
+
+        assertThat(traced.toString(UTF_8).lines().map(l -> l.replaceFirst("^\\d+ ", "")))
+                .containsSequence(
+                        "ioctl(/dev/iommu.1, IOMMU_IOAS_MAP, 0x0) = -1 EIO: a fault of ioasis itself, see what it printed",
+                        "ioctl(/dev/iommu.1, IOMMU_IOAS_MAP, 0x1) = -1 EIO: a fault of ioasis itself, see what it printed");
+    }
+
+    @Test
+    void traceHasTheNumberOfVectorsOfATransferToSeveralPlaces() throws Exception {
+        run("io", "events");
+
+        assertThat(traced.toString(UTF_8).lines().map(l -> l.replaceFirst("^\\d+ ", "")))
+                .contains(
+                        "read(/dev/iommu.1, 8) = -1 EINVAL",
+                        "readv(/dev/iommu.1, vectors=1) = -1 EINVAL",
+                        "readv(events, vectors=2) = 8");
+    }
+
     private List<String> run(String... things) throws Exception {
         ProgramRun run =
                 ProgramRun.start(

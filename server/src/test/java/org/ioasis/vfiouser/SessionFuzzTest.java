@@ -178,6 +178,8 @@ class SessionFuzzTest {
         try (Fd memfd = Memfd.create("ioasis-fuzz", 4 * 4096)) {
             EventFd event = EventFd.create();
             Fd eventFd = Fd.own(event.fd());
+            // One after the other with the same memory, as those of a socket.
+            StreamBuffers buffers = new StreamBuffers(limits.outputBytes());
             for (int i = 0; i < SESSIONS; i++) {
                 RecordingFunction function = new RecordingFunction();
                 AtomicInteger released = new AtomicInteger();
@@ -188,6 +190,7 @@ class SessionFuzzTest {
                                 function,
                                 memory,
                                 limits,
+                                buffers,
                                 _ -> {},
                                 () -> {},
                                 released::incrementAndGet);
@@ -220,6 +223,7 @@ class SessionFuzzTest {
         System.out.println("seed " + seed);
         Random random = new Random(seed);
         GuestMemory memory = new GuestMemory(new Guards(System::nanoTime, lease -> {}), 16);
+        StreamBuffers buffers = new StreamBuffers(SessionLimits.DEFAULT.outputBytes());
         for (int i = 0; i < SESSIONS; i++) {
             byte[] script = new byte[random.nextInt(200)];
             random.nextBytes(script);
@@ -231,6 +235,7 @@ class SessionFuzzTest {
                                 new RecordingFunction(),
                                 memory,
                                 SessionLimits.DEFAULT,
+                                buffers,
                                 _ -> {},
                                 () -> {},
                                 released::incrementAndGet);

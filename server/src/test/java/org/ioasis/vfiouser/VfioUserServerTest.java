@@ -1378,6 +1378,39 @@ class VfioUserServerTest {
     }
 
     @Test
+    void nextClientSeesNothingOfTheOneBefore() throws Exception {
+        StreamBuffers buffers = new StreamBuffers(SessionLimits.DEFAULT.outputBytes());
+        buffers.input().fill((byte) 1);
+        buffers.reply().fill((byte) 1);
+
+        buffers.clear();
+
+        assertThat(buffers.input().toArray(ValueLayout.JAVA_BYTE)).containsOnly(0);
+        assertThat(buffers.reply().toArray(ValueLayout.JAVA_BYTE)).containsOnly(0);
+        assertThat(buffers.output().byteSize()).isEqualTo(SessionLimits.DEFAULT.outputBytes());
+    }
+
+    @Test
+    void sessionThatIsEndedForWhatItsClientSentIsInTheLogAndOneThatJustEndsIsNot()
+            throws Exception {
+        try (MockVfioUserClient polite = fixture.ready()) {
+            assertThat(polite.read(CONFIG, 0, 2)).isNotNegative();
+        }
+        fixture.awaitNoSession();
+        assertThat(fixture.log.lines()).noneMatch(line -> line.startsWith("WARNING"));
+        MockVfioUserClient client = ready();
+
+        client.sendBytes(message(9, VFIO_USER_DEVICE_RESET, 0, 3, new byte[0]), List.of());
+        client.awaitClose();
+        fixture.awaitNoSession();
+
+        assertThat(fixture.log.lines().stream().filter(line -> line.startsWith("WARNING")))
+                .containsExactly(
+                        "WARNING %s: the session has ended: message of 3 bytes, not 16..%d"
+                                .formatted(fixture.server.path(), Codec.MESSAGE_MAX));
+    }
+
+    @Test
     void exceptionOfTheFunctionEndsTheSessionAndNotTheLoop() throws Exception {
         MockVfioUserClient client = ready();
         fixture.function.hook =

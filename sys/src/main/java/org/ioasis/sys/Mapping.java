@@ -30,6 +30,9 @@ public final class Mapping implements AutoCloseable {
     private static final long HUGETLBFS_MAGIC = 0x958458f6L;
     private static final int SIZEOF_STATFS = 120;
 
+    /** Of this process. */
+    private static final MappingRoom ROOM = MappingRoom.ofProcess();
+
     /** Held by nobody. */
     private static final Object NO_LOCK = new Object();
 
@@ -37,12 +40,14 @@ public final class Mapping implements AutoCloseable {
             Linux.link("fstatfs", FunctionDescriptor.of(JAVA_INT, JAVA_INT, ADDRESS));
 
     private final MemorySegment raw;
+    private final MappingRoom room;
     private final boolean isWritable;
     private final Arena arena = Arena.ofShared();
     private final AtomicInteger openArenas = new AtomicInteger(1);
     private final MemorySegment segment;
 
-    private Mapping(MemorySegment address, long length, boolean isWritable) {
+    private Mapping(MemorySegment address, long length, boolean isWritable, MappingRoom room) {
+        this.room = room;
         this.isWritable = isWritable;
         this.raw = address;
         this.segment = bounded(0, length, arena);
@@ -67,9 +72,15 @@ public final class Mapping implements AutoCloseable {
      * @param writable whether {@link #segment()} may be written; the descriptor must allow it
      * @throws ErrnoException EINVAL: length is not positive, the range wraps, or is not aligned;
      *     ENXIO: the file is too short for the range; EACCES or EPERM: opened or sealed otherwise;
-     *     ENODEV: cannot be mapped; ENOMEM
+     *     ENODEV: cannot be mapped; ENOMEM: also if as many are mapped as {@link MappingRoom} has
+     *     room for
      */
     public static Mapping map(Fd fd, long offset, long length, boolean writable)
+            throws ErrnoException {
+        return map(fd, offset, length, writable, ROOM);
+    }
+
+    static Mapping map(Fd fd, long offset, long length, boolean writable, MappingRoom room)
             throws ErrnoException {
         int number = fd.number();
         if (offset < 0 || length <= 0 || offset > Long.MAX_VALUE - length) {
@@ -86,12 +97,16 @@ public final class Mapping implements AutoCloseable {
                 throw refused(number, offset, length, Errno.EINVAL);
             }
         }
+        if (!room.take()) {
+            throw refused(number, offset, length, Errno.ENOMEM);
+        }
         int protection = Mmap.PROT_READ | (writable ? Mmap.PROT_WRITE : 0);
         long address = Mmap.map(length, protection, Mmap.MAP_SHARED, number, offset);
         if (address < 0) {
+            room.giveBack();
             throw refused(number, offset, length, (int) -address);
         }
-        return new Mapping(MemorySegment.ofAddress(address), length, writable);
+        return new Mapping(MemorySegment.ofAddress(address), length, writable, room);
     }
 
     /** The mapped bytes, until {@link #close}. Read-only unless mapped writable. */
@@ -153,6 +168,7 @@ public final class Mapping implements AutoCloseable {
         if (openArenas.decrementAndGet() == 0) {
             // SAFETY: no arena that reaches these addresses is open, and there is no way back.
             Mmap.unmap(raw, segment.byteSize());
+            room.giveBack();
         }
     }
 

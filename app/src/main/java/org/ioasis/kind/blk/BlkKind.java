@@ -119,6 +119,11 @@ public final class BlkKind implements DeviceKind {
                                 .formatted(file, file));
             } else if (Files.isDirectory(file)) {
                 problem.accept(file + " is a folder");
+            } else if (!DiskFile.hasBlocks(file)) {
+                // A pipe would be waited for when it is opened.
+                problem.accept(
+                        "%s is neither a file nor a block device, so it has no size that a disk could have; name one that is"
+                                .formatted(file));
             } else if (!Files.isReadable(file) || (isWritable && !Files.isWritable(file))) {
                 problem.accept(
                         "no permission to %s %s".formatted(isWritable ? "write" : "read", file));

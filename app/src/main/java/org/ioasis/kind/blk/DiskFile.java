@@ -2,6 +2,7 @@
 package org.ioasis.kind.blk;
 
 import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import org.ioasis.sys.SparseFile;
 import org.ioasis.virtio.blk.FileStore;
@@ -13,6 +14,12 @@ import org.jspecify.annotations.Nullable;
  * holes, so that what the guest discards goes back to the host. Any thread.
  */
 final class DiskFile implements HolePuncher {
+    /** The kind of a file in its mode, and two of the kinds (inode(7)). */
+    private static final int S_IFMT = 0xf000;
+
+    private static final int S_IFREG = 0x8000;
+    private static final int S_IFBLK = 0x6000;
+
     /** Null if the user wants none. */
     private final @Nullable ImageLock lock;
 
@@ -24,10 +31,22 @@ final class DiskFile implements HolePuncher {
         this.holes = holes;
     }
 
+    /** Whether what is at a path can be a disk at all; also if that cannot be told. */
+    static boolean hasBlocks(Path path) {
+        try {
+            int kind = (int) Files.getAttribute(path, "unix:mode") & S_IFMT;
+            return kind == S_IFREG || kind == S_IFBLK;
+        } catch (IOException e) {
+            // Opening it will say why.
+            return true;
+        }
+    }
+
     /**
      * Opens it.
      *
-     * @throws IOException it cannot be opened, or another opening of it does not go with this one
+     * @throws IOException it cannot be opened, or another opening of it does not go with this one,
+     *     or it has not even one block
      */
     static FileStore open(DiskOptions options) throws IOException {
         ImageLock lock =
@@ -44,6 +63,17 @@ final class DiskFile implements HolePuncher {
             }
             FileStore store = FileStore.open(path, options.isWritable(), new DiskFile(lock, holes));
             isOpen = true;
+            int block = options.settings().blocks().size();
+            if (store.capacity() < block) {
+                store.close();
+                throw new IOException(
+                        "%s has %d bytes, less than a block of %d: a guest would find a disk of nothing; `truncate -s 1G %s` makes an empty disk"
+                                .formatted(
+                                        options.file(),
+                                        Files.size(options.file()),
+                                        block,
+                                        options.file()));
+            }
             return store;
         } finally {
             if (!isOpen) {

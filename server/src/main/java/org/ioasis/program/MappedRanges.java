@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.ioasis.program;
+
+import java.io.BufferedReader;
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * What a process has at its addresses while one call of it is answered. The kernel shows that as
+ * text, in the order of addresses: it is read once for a call, as far as the call asks, and not for
+ * each of the pieces of memory that the call names. A program can cut its memory into as many
+ * pieces as the kernel allows, 65,530 by default, and hand them over in one call. Supervisor's
+ * thread.
+ */
+final class MappedRanges implements AutoCloseable {
+    /** Opens the text of a process. */
+    @FunctionalInterface
+    interface Source {
+        BufferedReader open(int process) throws IOException;
+    }
+
+    private final Source source;
+    private final List<MappedRange> read = new ArrayList<>();
+    private int process;
+    private @Nullable BufferedReader rest;
+    private boolean isInCall;
+
+    MappedRanges() {
+        this(MappedRange::open);
+    }
+
+    MappedRanges(Source source) {
+        this.source = source;
+    }
+
+    /** What is read from now on is true until {@link #close}: a call begins. */
+    void open() {
+        isInCall = true;
+    }
+
+    /** The call has ended, and the program goes on. Twice is fine. */
+    @Override
+    public void close() {
+        isInCall = false;
+        forget();
+    }
+
+    /**
+     * The range with an address; null if nothing is mapped there or the process is gone. Outside a
+     * call as it is at this moment.
+     */
+    @Nullable MappedRange at(int of, long address) {
+        if (of != process) {
+            begin(of);
+        }
+        MappedRange found = find(address);
+        if (!isInCall) {
+            forget();
+        }
+        return found;
+    }
+
+    private @Nullable MappedRange find(long address) {
+        while (read.isEmpty() || Long.compareUnsigned(read.getLast().last(), address) < 0) {
+            if (!readOn()) {
+                return null;
+            }
+        }
+        int low = 0;
+        int high = read.size() - 1;
+        while (low < high) {
+            int middle = (low + high) >>> 1;
+            if (Long.compareUnsigned(read.get(middle).last(), address) < 0) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        MappedRange found = read.get(low);
+        return Long.compareUnsigned(address, found.first()) < 0 ? null : found;
+    }
+
+    private void begin(int of) {
+        forget();
+        process = of;
+        try {
+            rest = source.open(of);
+        } catch (IOException e) {
+            // The process is gone, or we may not look: it has nothing.
+        }
+    }
+
+    private boolean readOn() {
+        BufferedReader lines = rest;
+        if (lines == null) {
+            return false;
+        }
+        try {
+            String line = lines.readLine();
+            if (line != null) {
+                read.add(MappedRange.parse(line));
+                return true;
+            }
+        } catch (IOException e) {
+            // The process is gone.
+        }
+        closeRest();
+        return false;
+    }
+
+    private void forget() {
+        process = 0;
+        read.clear();
+        closeRest();
+    }
+
+    private void closeRest() {
+        BufferedReader lines = rest;
+        rest = null;
+        if (lines != null) {
+            try {
+                lines.close();
+            } catch (IOException e) {
+                // Nothing was written to it.
+            }
+        }
+    }
+}

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.ioasis.program;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.io.BufferedReader;
+import java.io.IOException;
+import java.io.StringReader;
+import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.Test;
+
+/** What is read of a process's memory map for one call, and for the next. */
+class MappedRangesTest {
+    private static final int PROCESS = 12;
+    private static final long PAGE = 4096;
+
+    /** vm.max_map_count, as Linux has it by default. */
+    private static final int PIECES = 65_530;
+
+    private String text = "";
+    private int opened;
+    private int closed;
+    private int lines;
+
+    private final MappedRanges ranges = new MappedRanges(_ -> new Counted());
+
+    private final class Counted extends BufferedReader {
+        Counted() {
+            super(new StringReader(text));
+            opened++;
+        }
+
+        @Override
+        public @Nullable String readLine() throws IOException {
+            String line = super.readLine();
+            lines += line == null ? 0 : 1;
+            return line;
+        }
+
+        @Override
+        public void close() throws IOException {
+            closed++;
+            super.close();
+        }
+    }
+
+    /** A page each, with a hole of a page behind it. */
+    private static String pieces(int count) {
+        StringBuilder all = new StringBuilder();
+        for (long i = 1; i <= count; i++) {
+            all.append("%x-%x rw-p 00000000 00:00 0 %n".formatted(2 * i * PAGE, (2 * i + 1) * PAGE));
+        }
+        return all.toString();
+    }
+
+    private long firstAt(long address) {
+        MappedRange found = ranges.at(PROCESS, address);
+        return found == null ? -1 : found.first();
+    }
+
+    @Test
+    void aCallReadsEachLineOnceInWhateverOrderItNamesItsMemory() {
+        text = pieces(PIECES);
+        ranges.open();
+
+        assertThat(firstAt(2 * PAGE)).isEqualTo(2 * PAGE);
+        assertThat(lines).as("no further than it asks").isEqualTo(1);
+        for (long i = 1; i <= PIECES; i++) {
+            long up = 2 * i * PAGE;
+            long down = 2 * (PIECES + 1 - i) * PAGE;
+            assertThat(firstAt(up + 1)).isEqualTo(up);
+            assertThat(firstAt(down + PAGE - 1)).isEqualTo(down);
+            assertThat(firstAt(down + PAGE)).as("hole").isEqualTo(-1);
+        }
+        assertThat(firstAt(-1L)).as("behind all").isEqualTo(-1);
+        assertThat(firstAt(0)).as("before all").isEqualTo(-1);
+        ranges.close();
+
+        assertThat(lines).isEqualTo(PIECES);
+        assertThat(opened).isEqualTo(1);
+        assertThat(closed).isEqualTo(1);
+    }
+
+    @Test
+    void whatTheProgramChangesBetweenTwoCallsIsSeenByTheSecond() {
+        text = pieces(1);
+        ranges.open();
+        assertThat(firstAt(2 * PAGE)).isEqualTo(2 * PAGE);
+        ranges.close();
+        text = "";
+
+        ranges.open();
+        assertThat(firstAt(2 * PAGE)).isEqualTo(-1);
+        ranges.close();
+        text = pieces(2);
+        assertThat(firstAt(4 * PAGE)).as("outside a call").isEqualTo(4 * PAGE);
+        text = "";
+        assertThat(firstAt(4 * PAGE)).as("at this moment").isEqualTo(-1);
+
+        assertThat(opened).isEqualTo(4);
+        assertThat(closed).isEqualTo(4);
+    }
+}
