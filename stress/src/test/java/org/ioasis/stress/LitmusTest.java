@@ -27,6 +27,10 @@ class LitmusTest {
         return of(RingLitmus.class);
     }
 
+    static Stream<String> looks() {
+        return of(LookLitmus.class);
+    }
+
     static Stream<String> stores() {
         return of(StoreLitmus.class);
     }
@@ -50,6 +54,13 @@ class LitmusTest {
     }
 
     @ParameterizedTest
+    @MethodSource("looks")
+    void lookThatEndsFindsWhatIsThereOrTheDriverKicks(String litmus)
+            throws IOException, ReflectiveOperationException {
+        Litmus.run(litmus);
+    }
+
+    @ParameterizedTest
     @MethodSource("stores")
     void lookupFindsNothingOrOneWholeMapping(String litmus)
             throws IOException, ReflectiveOperationException {
@@ -66,7 +77,7 @@ class LitmusTest {
     @Test
     void everyLitmusIsInOneOfTheGroups() {
         List<String> grouped =
-                Stream.of(guards(), rings(), stores(), engines())
+                Stream.of(guards(), rings(), looks(), stores(), engines())
                         .flatMap(names -> names)
                         .sorted()
                         .toList();
