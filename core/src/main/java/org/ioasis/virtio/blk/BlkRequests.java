@@ -55,6 +55,7 @@ import org.jspecify.annotations.Nullable;
  */
 final class BlkRequests extends DeviceWork<Request> {
     private static final ValueLayout.OfInt LE32 = JAVA_INT_UNALIGNED.withOrder(LITTLE_ENDIAN);
+
     /**
      * Longest read that is tried on the device's thread: such a one costs less than to wake another
      * thread, and others wait while it is copied.

@@ -47,8 +47,7 @@ public final class FileStore implements BlockStore, AutoCloseable {
      * @param calls what else can be done with the same file; closed with the store, and by the
      *     caller if this method throws
      */
-    public static FileStore open(Path path, boolean writable, FileCalls calls)
-            throws IOException {
+    public static FileStore open(Path path, boolean writable, FileCalls calls) throws IOException {
         FileChannel file =
                 writable
                         ? FileChannel.open(path, StandardOpenOption.READ, StandardOpenOption.WRITE)

@@ -519,7 +519,8 @@ class VirtioBlkTest {
     // --- reads that take no waiting
 
     private static BlkRig cached(int chunkBytes) {
-        BlkRig rig = new BlkRig(BlkSettings.builder().chunkBytes(chunkBytes).build(), 1 << 20, false);
+        BlkRig rig =
+                new BlkRig(BlkSettings.builder().chunkBytes(chunkBytes).build(), 1 << 20, false);
         rig.start();
         rig.store.isCached = true;
         return rig;
