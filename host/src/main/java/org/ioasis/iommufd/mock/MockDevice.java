@@ -12,6 +12,7 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.Arrays;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import org.ioasis.iommu.pagetable.format.Amdv1Format;
 import org.ioasis.iommufd.Errno;
@@ -57,6 +58,11 @@ final class MockDevice implements HwDevice {
     /** What it is attached to, without PASID or with one. */
     @Nullable HwDomain attached(int pasid) {
         return attached.get(pasid);
+    }
+
+    /** What it is attached by: PASIDs, NO_PASID among them. */
+    List<Integer> pasids() {
+        return List.copyOf(attached.keySet());
     }
 
     /** A guest has a name for it, or none any more. */
