@@ -27,6 +27,7 @@ import org.ioasis.spapr.Task;
 import org.ioasis.spapr.TceTable;
 import org.ioasis.spapr.UserTier;
 import org.ioasis.spec.SpaprTce;
+import org.jspecify.annotations.Nullable;
 import org.openjdk.jmh.annotations.Benchmark;
 import org.openjdk.jmh.annotations.BenchmarkMode;
 import org.openjdk.jmh.annotations.Level;
@@ -37,7 +38,6 @@ import org.openjdk.jmh.annotations.Scope;
 import org.openjdk.jmh.annotations.Setup;
 import org.openjdk.jmh.annotations.State;
 import org.openjdk.jmh.annotations.TearDown;
-import org.jspecify.annotations.Nullable;
 
 /**
  * H_PUT_TCE of a guest on POWER: an entry that is there is led to another page, straight into the

@@ -13,8 +13,8 @@ import org.ioasis.iommufd.TableDomain;
 
 /**
  * The table of one window, as the IOMMUs of all groups with this window read it. Entries are
- * numbered from the start of the bus, as ioctls and guests do. Any thread: who changes
- * or reads entries takes its lock, devices too, so that tables which are empty can go at once.
+ * numbered from the start of the bus, as ioctls and guests do. Any thread: who changes or reads
+ * entries takes its lock, devices too, so that tables which are empty can go at once.
  */
 public final class HardwareTable {
     /** Answer of {@link #lookUp}: no entry allows it. */

@@ -76,8 +76,7 @@ class HypercallThreadsTest {
             return null;
         });
         runAll(tasks);
-        assertThat(guest.state())
-                .isEqualTo(PowerGuest.stateOf(entries, guest.node.heldPages()));
+        assertThat(guest.state()).isEqualTo(PowerGuest.stateOf(entries, guest.node.heldPages()));
         guest.close();
     }
 

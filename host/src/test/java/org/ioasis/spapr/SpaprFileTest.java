@@ -341,8 +341,21 @@ class SpaprFileTest {
         Random random = new Random(seed);
         second();
         long[] values = {
-            0, 1, 12, 16, PAGE, 1 << 16, AT, AT + PAGE, BYTES, WINDOW, WINDOW - PAGE,
-            SpaprTce.SECOND_WINDOW, 1L << 63, -PAGE, -1L,
+            0,
+            1,
+            12,
+            16,
+            PAGE,
+            1 << 16,
+            AT,
+            AT + PAGE,
+            BYTES,
+            WINDOW,
+            WINDOW - PAGE,
+            SpaprTce.SECOND_WINDOW,
+            1L << 63,
+            -PAGE,
+            -1L,
         };
         List<Long> answers = new ArrayList<>();
         for (int i = 0; i < 20_000; i++) {
