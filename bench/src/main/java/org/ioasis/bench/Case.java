@@ -92,6 +92,9 @@ record Case(
                     host("lookup-churn", "lookup", "lookUp", Map.of("isChurned", "true"), true),
                     tce("put", "tce-put", "true"),
                     tce("put-user", "", "false"),
+                    ioasid("alone", false),
+                    ioasid("churn", true),
+                    ioasid("reader", false),
                     new Case("host-ioctl", "", "", Map.of(), true));
 
     private static Case change(
@@ -121,6 +124,16 @@ record Case(
                 "TceBenchmarks.put",
                 Map.of("isDirect", isDirect),
                 true);
+    }
+
+    /** Look-ups of a PASID's owner, beside somebody. */
+    private static Case ioasid(String beside, boolean isQuick) {
+        return new Case(
+                "host-ioasid-" + beside,
+                "ioasid-" + beside,
+                "IoasidBenchmarks.find",
+                Map.of("beside", beside),
+                isQuick);
     }
 
     /** Mappings of 2 MiB. */
@@ -174,7 +187,10 @@ record Case(
 
     /** Two threads, each with a processor of its own: the process must not be pinned. */
     boolean isMixed() {
-        return name.startsWith("W8") || name.equals("host-lookup-churn");
+        return name.startsWith("W8")
+                || name.equals("host-lookup-churn")
+                || name.equals("host-ioasid-churn")
+                || name.equals("host-ioasid-reader");
     }
 
     /** Prefix of the counters of {@link MixedBenchmarks.Meters} that this line is about. */
