@@ -3,7 +3,6 @@ package org.ioasis.iommu.pagetable;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
@@ -39,12 +38,12 @@ class TwoStageWalkTest {
         final PageTableFormat second;
         final TableArena firstTables =
                 new TableArena(
-                        MemorySegment.ofArray(new long[TABLE_BYTES / Long.BYTES]),
+                        new long[TABLE_BYTES / Long.BYTES],
                         TABLES,
                         TABLE_BYTES);
         final TableArena secondTables =
                 new TableArena(
-                        MemorySegment.ofArray(new long[2 * TABLE_BYTES / Long.BYTES]),
+                        new long[2 * TABLE_BYTES / Long.BYTES],
                         TableFixture.ADDRESS,
                         2 * TABLE_BYTES);
         final PageTable firstTable;
