@@ -7,6 +7,7 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import org.ioasis.host.IntervalTree;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -80,7 +81,7 @@ public final class IommufdContext implements OpenFile {
     }
 
     /** A point at which memory is allocated. */
-    void allocate() throws IommufdException {
+    public void allocate() throws IommufdException {
         failures.allocate();
     }
 
@@ -298,6 +299,7 @@ public final class IommufdContext implements OpenFile {
                             Errno.EINVAL, "memory that is no file's stays its process's");
                 }
             }
+            all.removeIf(pages -> pages.isOf(process));
             List<Pages> done = new ArrayList<>();
             for (Pages pages : all) {
                 if (failures.fails() || !pages.chargeAlso(process)) {
@@ -404,6 +406,28 @@ public final class IommufdContext implements OpenFile {
         }
     }
 
+    /** What a driver does of its own in a call of a program's. */
+    public interface Body {
+        /** Its result. */
+        long run() throws IommufdException;
+    }
+
+    /**
+     * Does something under the lock, and with the points of failure of the program that asks for
+     * it: for files of drivers whose calls end in this context.
+     */
+    public long calling(Caller caller, Body body) throws IommufdException {
+        synchronized (this) {
+            FailureInjector before = failures;
+            failures = caller.failures();
+            try {
+                return body.run();
+            } finally {
+                failures = before;
+            }
+        }
+    }
+
     long addWindow(IommufdObject owner, long length) throws IommufdException {
         allocate();
         windows.gap(PhysicalMemory.PAGE, length, gap);
@@ -482,12 +506,16 @@ public final class IommufdContext implements OpenFile {
     /** Destroys all objects, each after those that need it. */
     private void end() {
         while (objects.size() > 0) {
-            IommufdObject object = objects.anyUnneeded();
-            if (object == null) {
-                throw new IllegalStateException(
-                        objects.size() + " objects of a context need each other");
+            int before = objects.size();
+            // Who needs others was mostly made after them: one pass, or a few.
+            objects.forEachDown(object -> {
+                if (object.users() == 1) {
+                    destroy(object);
+                }
+            });
+            if (objects.size() == before) {
+                throw new IllegalStateException(before + " objects of a context need each other");
             }
-            destroy(object);
         }
         node.closed();
     }

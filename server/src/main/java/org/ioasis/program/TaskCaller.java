@@ -246,6 +246,7 @@ final class TaskCaller implements Caller {
         @Override
         public void close() {
             fd.close();
+            source.unname();
         }
     }
 }

@@ -39,6 +39,10 @@ class LitmusTest {
         return of(EngineLitmus.class);
     }
 
+    static Stream<String> ioasids() {
+        return of(IoasidLitmus.class);
+    }
+
     @ParameterizedTest
     @MethodSource("guards")
     void noSectionThatFoundTheOldStateIsOpenWhenTheChangeIsAnswered(String litmus)
@@ -74,10 +78,17 @@ class LitmusTest {
         Litmus.run(litmus);
     }
 
+    @ParameterizedTest
+    @MethodSource("ioasids")
+    void noGetterHasDataThatWasDropped(String litmus)
+            throws IOException, ReflectiveOperationException {
+        Litmus.run(litmus);
+    }
+
     @Test
     void everyLitmusIsInOneOfTheGroups() {
         List<String> grouped =
-                Stream.of(guards(), rings(), looks(), stores(), engines())
+                Stream.of(guards(), rings(), looks(), stores(), engines(), ioasids())
                         .flatMap(names -> names)
                         .sorted()
                         .toList();
