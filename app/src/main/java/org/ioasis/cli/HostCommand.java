@@ -9,10 +9,15 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.Callable;
+import org.ioasis.config.AssignedConfig;
+import org.ioasis.config.ConfigException;
 import org.ioasis.guestkit.Host;
 import org.ioasis.guestkit.UnavailableException;
 import org.ioasis.iommufd.IommufdNode;
 import org.ioasis.iommufd.mock.MockDriver;
+import org.ioasis.loop.IdlePolicy;
+import org.ioasis.machine.DeviceOptions;
+import org.ioasis.machine.ProgramMachine;
 import org.ioasis.output.OutputFile;
 import org.ioasis.output.OutputKind;
 import org.ioasis.program.CallTrace;
@@ -70,6 +75,14 @@ final class HostCommand implements Callable<Integer> {
     private boolean hasKernelQuirks;
 
     @Option(
+            names = "--device",
+            paramLabel = "NAME=KIND[,KEY=VALUE...]",
+            hidden = true,
+            description =
+                    "A device under /dev/vfio. Repeatable.")
+    private List<String> devices = List.of();
+
+    @Option(
             names = "--trace",
             paramLabel = "FILE",
             description =
@@ -93,9 +106,7 @@ final class HostCommand implements Callable<Integer> {
                 CallTrace written = held == null ? CallTrace.none() : CallTrace.to(held.stream())) {
             IommufdNode.Builder options = IommufdNode.builder().kernelQuirks(hasKernelQuirks);
             IommufdNode node = (isMock ? options.commands(new MockDriver()) : options).build();
-            ProgramRun program = ProgramRun.start(bytes(), node, isMock, written);
-            SignalForwarder.forwardTo(program);
-            end = program.await();
+            end = devices.isEmpty() ? runAlone(node, written) : runWithDevices(node, written);
         } catch (ErrnoException e) {
             return refused(e);
         }
@@ -107,6 +118,36 @@ final class HostCommand implements Callable<Integer> {
                 yield SIGNAL_CODE + number;
             }
         };
+    }
+
+    private ChildProcess.End runAlone(IommufdNode node, CallTrace written)
+            throws ErrnoException, IOException, InterruptedException {
+        ProgramRun program = ProgramRun.start(bytes(), node, isMock, written);
+        SignalForwarder.forwardTo(program);
+        return program.await();
+    }
+
+    private ChildProcess.End runWithDevices(IommufdNode node, CallTrace written)
+            throws ErrnoException, IOException, InterruptedException {
+        if (isMock) {
+            throw new UsageException("--mock and --device do not go together");
+        }
+        List<DeviceOptions<?>> chosen;
+        try {
+            chosen = AssignedConfig.of(devices);
+        } catch (ConfigException e) {
+            throw new UsageException(String.valueOf(e.getMessage()));
+        }
+        try (ProgramMachine machine = new ProgramMachine("host", node, IdlePolicy.ADAPTIVE)) {
+            for (DeviceOptions<?> device : chosen) {
+                var _ = machine.add(device);
+            }
+            machine.start();
+            ProgramRun program =
+                    ProgramRun.start(bytes(), machine.files(), written, machine.loop());
+            SignalForwarder.forwardTo(program);
+            return program.await();
+        }
     }
 
     /** What tests of the kernel find. */

@@ -26,7 +26,7 @@ import org.jspecify.annotations.Nullable;
  * other's memory harms nobody, since the answer goes nowhere; before anything is written the kernel
  * is asked whether the task still waits.
  */
-final class TaskCaller implements Caller {
+final class TaskCaller implements Caller, CallerDescriptors {
     private final CallListener call;
     private final StandIns standIns;
     private final RemoteMemory memory = new RemoteMemory();
@@ -71,6 +71,25 @@ final class TaskCaller implements Caller {
         return call.isPending() && memory.write(thread(), address, from, offset, length) == 0
                 ? 0
                 : -Errno.EFAULT;
+    }
+
+    /**
+     * Writes as much of some bytes as there is room for, as readlink(2) does.
+     *
+     * @return how many, or a negative errno
+     */
+    int writeBytes(long address, long room, byte[] bytes) {
+        if (room <= 0) {
+            return -Errno.EINVAL;
+        }
+        int length = (int) Math.min(room, bytes.length);
+        int result = write(address, MemorySegment.ofArray(bytes), 0, length);
+        return result < 0 ? result : length;
+    }
+
+    @Override
+    public @Nullable Fd descriptor(int number) {
+        return duplicate(number);
     }
 
     /** As {@link RemoteMemory#readString}. */
