@@ -25,6 +25,7 @@ import org.ioasis.program.ProgramRun;
 import org.ioasis.sys.ChildProcess;
 import org.ioasis.sys.Errno;
 import org.ioasis.sys.ErrnoException;
+import org.ioasis.sys.ProgramSetting;
 import org.ioasis.sys.Signals;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
@@ -144,7 +145,12 @@ final class HostCommand implements Callable<Integer> {
             }
             machine.start();
             ProgramRun program =
-                    ProgramRun.start(bytes(), machine.files(), written, machine.loop());
+                    ProgramRun.start(
+                            bytes(),
+                            ProgramSetting.INHERITED,
+                            machine.files(),
+                            written,
+                            machine.loop());
             SignalForwarder.forwardTo(program);
             return program.await();
         }

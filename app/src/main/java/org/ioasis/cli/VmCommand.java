@@ -15,6 +15,8 @@ import org.ioasis.guestkit.KernelChoice;
 import org.ioasis.guestkit.UnavailableException;
 import org.ioasis.live.TraceConfig;
 import org.ioasis.output.OutputKind;
+import org.ioasis.program.CallTrace;
+import org.ioasis.run.AssignedRun;
 import org.ioasis.run.DiskRun;
 import org.ioasis.run.GuestDevices;
 import org.ioasis.run.GuestSetup;
@@ -261,6 +263,25 @@ final class VmCommand implements Callable<Integer> {
         hotplug
     }
 
+    @Option(
+            names = "--assigned",
+            paramLabel = "INTERFACE",
+            hidden = true,
+            description = "iommufd or type1: QEMU finds the disks under /dev/vfio.")
+    private @Nullable AssignedOption assigned;
+
+    /** How QEMU reaches VFIO. */
+    enum AssignedOption {
+        iommufd,
+        type1
+    }
+
+    @Option(
+            names = "--viommu",
+            hidden = true,
+            description = "With --assigned: QEMU's own virtio-iommu in front of the disks.")
+    private boolean hasViommu;
+
     @Mixin private final TraceOptions trace = new TraceOptions();
 
     @Option(
@@ -295,6 +316,23 @@ final class VmCommand implements Callable<Integer> {
             return 0;
         }
         RunReport result;
+        if (assigned != null) {
+            result =
+                    new AssignedRun(
+                                    options,
+                                    switch (assigned) {
+                                        case iommufd -> AssignedRun.Interface.IOMMUFD;
+                                        case type1 -> AssignedRun.Interface.TYPE1;
+                                    },
+                                    hasViommu,
+                                    CallTrace.none(),
+                                    Host.current(),
+                                    progress)
+                            .run();
+            System.out.print(RunReportText.of(result));
+            json.write(OutputKind.RUN_REPORT, RunReportJson.of(result));
+            return result.isOk() ? 0 : 1;
+        }
         switch (task) {
             case GuestTask.Check(long _, GuestTask.Scenario chosen) ->
                     result = new DiskRun(options, chosen, Host.current(), progress).run();

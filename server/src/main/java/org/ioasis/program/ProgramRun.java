@@ -13,6 +13,7 @@ import org.ioasis.sys.ChildProcess;
 import org.ioasis.sys.Epoll;
 import org.ioasis.sys.ErrnoException;
 import org.ioasis.sys.FilteredProgram;
+import org.ioasis.sys.ProgramSetting;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -75,18 +76,24 @@ public final class ProgramRun {
      * Starts a program and answers it on a loop, beside what else that serves: the devices that the
      * program finds.
      *
+     * @param setting what it is started with
      * @param files what it finds; their devices are opened and used on the loop
      * @throws ErrnoException as above
      * @throws IOException there is no room for files of ours in the folder of temporary files
      */
     public static ProgramRun start(
-            List<byte[]> command, ProgramFiles files, CallTrace trace, EventLoop loop)
+            List<byte[]> command,
+            ProgramSetting setting,
+            ProgramFiles files,
+            CallTrace trace,
+            EventLoop loop)
             throws ErrnoException, IOException, InterruptedException {
         Devices devices = new Devices(files);
         Service service = new Service();
         boolean isServed = false;
         try {
-            FilteredProgram program = FilteredProgram.start(Supervisor.filter(), command);
+            FilteredProgram program =
+                    FilteredProgram.start(Supervisor.filter(), command, setting);
             CallListener listener = program.awaitListener();
             loop.execute(() -> serve(listener, devices, trace, loop, service));
             isServed = true;
