@@ -9,4 +9,5 @@ module org.ioasis.host {
     exports org.ioasis.iommufd;
     exports org.ioasis.iommufd.engine;
     exports org.ioasis.iommufd.mock;
+    exports org.ioasis.spapr;
 }

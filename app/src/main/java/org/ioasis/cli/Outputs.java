@@ -8,7 +8,7 @@ import org.ioasis.output.OutputKind;
 import org.jspecify.annotations.Nullable;
 
 /** Options that name a file for what a command writes. Main thread. */
-public final class Outputs {
+final class Outputs {
     private Outputs() {}
 
     /**
@@ -18,8 +18,7 @@ public final class Outputs {
      * @param option that names it
      * @param file null if the option is not there
      */
-    public static void check(String option, @Nullable Path file, OutputKind kind)
-            throws IOException {
+    static void check(String option, @Nullable Path file, OutputKind kind) throws IOException {
         String refusal = file == null ? null : OutputFile.refusal(file, kind);
         if (refusal != null) {
             throw new UsageException(option + ": " + refusal);

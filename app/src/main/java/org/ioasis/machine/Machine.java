@@ -69,7 +69,7 @@ public final class Machine implements AutoCloseable {
             EndpointProperties.reserving(List.of(X86_MSI));
 
     private final String name;
-    private final SessionLimits limits;
+    private final int regionLimit;
     private final Guards guards;
     private final Guard guard;
     private final EventLoop loop;
@@ -84,18 +84,19 @@ public final class Machine implements AutoCloseable {
      * @throws IOException the loop cannot be made
      */
     public Machine(String name, IdlePolicy idle) throws IOException {
-        this(name, idle, SessionLimits.DEFAULT);
+        this(name, idle, GuestMemory.REGION_LIMIT);
     }
 
     /**
      * A machine without devices.
      *
-     * @param limits what the VMM may make us keep for each device
+     * @param regionLimit regions of memory that the VMM may tell each device of, 1 to {@link
+     *     GuestMemory#REGION_LIMIT}
      * @throws IOException the loop cannot be made
      */
-    public Machine(String name, IdlePolicy idle, SessionLimits limits) throws IOException {
+    public Machine(String name, IdlePolicy idle, int regionLimit) throws IOException {
         this.name = name;
-        this.limits = limits;
+        this.regionLimit = regionLimit;
         guards = new Guards(System::nanoTime, this::endSessionOf);
         guard = guards.open();
         loop =
@@ -161,7 +162,7 @@ public final class Machine implements AutoCloseable {
                         new FaultQueue(FAULT_CAPACITY, FAULTS_PER_SECOND, System::nanoTime),
                         MappingStores.forPageSizes(options.pageSizeMask(), pool));
         VirtioIommuDevice device = new VirtioIommuDevice(engine, tasks);
-        GuestMemory memory = new GuestMemory(guards, limits.regions());
+        GuestMemory memory = new GuestMemory(guards, regionLimit);
         VirtioPciFunction function =
                 new VirtioPciFunction(
                         device,
@@ -211,7 +212,7 @@ public final class Machine implements AutoCloseable {
     private Served served(
             Path socket, VirtioPciFunction function, GuestMemory memory, SessionTasks tasks)
             throws IOException {
-        Served served = new VfioUserServer(loop, socket, function, memory, limits);
+        Served served = new VfioUserServer(loop, socket, function, memory, SessionLimits.DEFAULT);
         tasks.of(served);
         return served;
     }
@@ -220,7 +221,7 @@ public final class Machine implements AutoCloseable {
         private final Endpoint endpoint;
         private final Dma dma;
         private final SessionTasks tasks = new SessionTasks(loop);
-        private final GuestMemory memory = new GuestMemory(guards, limits.regions());
+        private final GuestMemory memory = new GuestMemory(guards, regionLimit);
         private final Path socket;
 
         Port(IommuUnit behind, DevicePlace place) {

@@ -61,9 +61,14 @@ final class Rules {
         MAY_USE.put("virtio.iommu", List.of("virtio", "iommu", "virtqueue", "memory", "spec"));
         MAY_USE.put("sys", List.of());
         // host: what user space programs as on a kernel; a driver behind it is found by nobody.
-        MAY_USE.put("iommufd", List.of("iommu", "iommu.pagetable", "memory", "spec"));
+        MAY_USE.put("host", List.of());
+        MAY_USE.put("iommufd", List.of("host", "iommu", "iommu.pagetable", "memory", "spec"));
         MAY_USE.put(
                 "iommufd.mock", List.of("iommufd", "iommu", "iommu.pagetable", "memory", "spec"));
+        // POWER's containers hold pages and keep tables where /dev/iommu does; nothing uses them.
+        MAY_USE.put("spapr", List.of("iommufd", "iommu.pagetable", "spec"));
+        // Containers are address spaces of iommufd with other rules.
+        MAY_USE.put("vfio", List.of("host", "iommufd", "iommu", "memory", "spec"));
         // server: a protocol knows the functions that it carries, and no other protocol.
         MAY_USE.put("loop", List.of("sys"));
         MAY_USE.put("pci", List.of("loop", "sys", "virtio", "virtqueue", "memory", "spec"));

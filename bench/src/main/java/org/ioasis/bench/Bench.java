@@ -23,7 +23,8 @@ import org.openjdk.jmh.runner.options.VerboseMode;
 /**
  * Runs ours and the peers: round by round, in each round workload by workload, in each workload
  * subject by subject, so that whatever else the machine does meets all alike. Prints the table of
- * medians. {@code tools/bench.sh} builds everything and starts this, pinned to one processor.
+ * medians. {@code tools/bench.sh} builds everything and starts this, pinned to one processor. Main
+ * thread.
  */
 public final class Bench {
     private static final String OURS = "ioasis";

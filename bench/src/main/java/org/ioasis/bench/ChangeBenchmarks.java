@@ -23,7 +23,7 @@ import org.openjdk.jmh.annotations.TearDown;
 /**
  * The workloads that change mappings: W1, W2, the pairs of W6, and W7; and requests that change
  * nothing, because they are refused. A call is one repetition as the peers do it; {@link Meter}
- * says what part of it counts.
+ * says what part of it counts. One thread.
  */
 @BenchmarkMode(Mode.SingleShotTime)
 @OutputTimeUnit(java.util.concurrent.TimeUnit.MILLISECONDS)

@@ -27,7 +27,7 @@ import org.openjdk.jmh.annotations.TearDown;
 /**
  * What {@code /dev/iommu} does all day, by the typed face: map, unmap, copy, read and write, and
  * the look-up of an id that every call begins with. The same numbers as in {@code
- * peers/hostmodel.c}.
+ * peers/hostmodel.c}. One thread, and for the look-up under churn one more.
  */
 @BenchmarkMode(Mode.SingleShotTime)
 @OutputTimeUnit(TimeUnit.MILLISECONDS)

@@ -1,25 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.bench;
 
-import java.util.List;
 import org.ioasis.iommu.pagetable.format.Amdv1Format;
-import org.ioasis.iommufd.Errno;
 import org.ioasis.iommufd.HwDevice;
 import org.ioasis.iommufd.HwDomain;
 import org.ioasis.iommufd.HwGroup;
-import org.ioasis.iommufd.HwInfo;
 import org.ioasis.iommufd.HwPagingDomain;
 import org.ioasis.iommufd.IommufdException;
 import org.ioasis.iommufd.IommufdNode;
-import org.ioasis.iommufd.IovaRange;
-import org.ioasis.iommufd.NestedDomain;
 import org.ioasis.iommufd.TableDomain;
 import org.ioasis.iommufd.UserData;
-import org.ioasis.iommufd.Viommu;
-import org.ioasis.iommufd.ViommuDriver;
 import org.jspecify.annotations.Nullable;
 
-/** A device behind an AMD IOMMU of which nothing is left but its page tables. */
+/**
+ * A device behind an AMD IOMMU of which nothing is left but its page tables. Under the lock of its
+ * context.
+ */
 final class HostDevice implements HwDevice {
     private static final Object IOMMU = new Object();
     private static final Amdv1Format FORMAT = Amdv1Format.growing(3, false);
@@ -58,21 +54,6 @@ final class HostDevice implements HwDevice {
     }
 
     @Override
-    public boolean tracksDirty() {
-        return false;
-    }
-
-    @Override
-    public int pasidBits() {
-        return 0;
-    }
-
-    @Override
-    public List<IovaRange> reserved() {
-        return List.of();
-    }
-
-    @Override
     public void attach(HwDomain domain, int pasid) {}
 
     @Override
@@ -82,29 +63,4 @@ final class HostDevice implements HwDevice {
     public HwPagingDomain paging(int flags, @Nullable UserData data) throws IommufdException {
         return new TableDomain(FORMAT, FORMAT_SIZES, APERTURE_FIRST, APERTURE_LAST, false, node);
     }
-
-    @Override
-    public NestedDomain nested(HwPagingDomain parent, int flags, UserData data)
-            throws IommufdException {
-        throw new IommufdException(Errno.EOPNOTSUPP, "no nesting");
-    }
-
-    @Override
-    public HwInfo info(int type) throws IommufdException {
-        throw new IommufdException(Errno.EOPNOTSUPP, "no information");
-    }
-
-    @Override
-    public @Nullable ViommuDriver viommu(
-            Viommu viommu, int type, HwPagingDomain parent, @Nullable UserData data) {
-        return null;
-    }
-
-    @Override
-    public boolean hasViommu(int type) {
-        return false;
-    }
-
-    @Override
-    public void respond(int pasid, int number, int code) {}
 }

@@ -10,7 +10,7 @@ import java.util.List;
 /**
  * One ioctl of a program that knows nothing of us, there and back: {@code peers/hostcall.c} under
  * {@code ioasis host}, and under the supervisor in C beside it. Wall time, not pinned: the two
- * sides take turns, and where they run is the scheduler's choice for both alike.
+ * sides take turns, and where they run is the scheduler's choice for both alike. Main thread.
  */
 final class RoundTrip {
     private static final String CLIENT = "hostcall";

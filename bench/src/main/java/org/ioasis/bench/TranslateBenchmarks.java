@@ -25,7 +25,7 @@ import org.openjdk.jmh.annotations.TearDown;
 /**
  * The workloads that translate: W3, W4, W5 and the random part of W6, through the endpoint's {@link
  * Dma} with guard and endpoint lookup. A guarded section spans {@link #PER_SECTION} translations,
- * as it spans the descriptors of a chain; W5 has one per access.
+ * as it spans the descriptors of a chain; W5 has one per access. One thread.
  */
 @BenchmarkMode(Mode.SingleShotTime)
 @OutputTimeUnit(java.util.concurrent.TimeUnit.MILLISECONDS)

@@ -29,8 +29,7 @@ final class UnmapWaits {
     private boolean isInBatch;
 
     // As many as were ever with the guards at a time, which the request queue bounds; and those
-    // that
-    // are there now, in a list through themselves.
+    // that are there now, in a list through themselves.
     private final ArrayDeque<Held> idle = new ArrayDeque<>();
     private final Held waiting = new Held();
 

@@ -70,6 +70,11 @@ public final class GuestMemory {
         return unreachable.sum();
     }
 
+    /** Most regions at a time. Any thread. */
+    public int regionLimit() {
+        return regionLimit;
+    }
+
     /** How many regions there are. Any thread. */
     public int regionCount() {
         return table.size();

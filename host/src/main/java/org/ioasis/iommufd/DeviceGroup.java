@@ -3,6 +3,7 @@ package org.ioasis.iommufd;
 
 import java.util.LinkedHashSet;
 import java.util.Set;
+import org.ioasis.host.LongMap;
 
 /** What a context knows of a group of devices. Under its lock. */
 final class DeviceGroup {

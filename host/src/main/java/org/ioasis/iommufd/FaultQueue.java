@@ -11,6 +11,7 @@ import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Deque;
 import java.util.List;
+import org.ioasis.host.LongMap;
 
 /**
  * Page requests for a program: it reads groups of them and writes an answer for each. Every group

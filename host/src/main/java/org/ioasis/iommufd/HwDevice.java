@@ -5,8 +5,8 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A device behind an IOMMU, as the driver of that IOMMU shows it. Under the lock of the context
- * that it is bound to.
+ * A device behind an IOMMU, as the driver of that IOMMU shows it; what only some have is absent
+ * unless it says otherwise. Under the lock of the context that it is bound to.
  */
 public interface HwDevice {
     /** Stands for all transactions without PASID (PASID 0 is never given to anybody). */
@@ -31,13 +31,19 @@ public interface HwDevice {
     /** The IOMMU can make DMA coherent that asks not to be. */
     boolean enforcesCoherency();
 
-    boolean tracksDirty();
+    default boolean tracksDirty() {
+        return false;
+    }
 
     /** Width of its PASIDs; 0: none. */
-    int pasidBits();
+    default int pasidBits() {
+        return 0;
+    }
 
     /** IOVAs that its DMA never reaches memory at. */
-    List<IovaRange> reserved();
+    default List<IovaRange> reserved() {
+        return List.of();
+    }
 
     /**
      * Attaches it, in the place of what it was attached to.
@@ -56,8 +62,15 @@ public interface HwDevice {
      */
     HwPagingDomain paging(int flags, @Nullable UserData data) throws IommufdException;
 
-    /** Makes a table of a guest behind a page table. */
-    NestedDomain nested(HwPagingDomain parent, int flags, UserData data) throws IommufdException;
+    /**
+     * Makes a table of a guest behind a page table.
+     *
+     * @throws IommufdException EOPNOTSUPP: there are none
+     */
+    default NestedDomain nested(HwPagingDomain parent, int flags, UserData data)
+            throws IommufdException {
+        throw new IommufdException(Errno.EOPNOTSUPP, "the IOMMU has no tables of guests");
+    }
 
     /**
      * What its IOMMU says of itself.
@@ -65,20 +78,26 @@ public interface HwDevice {
      * @param type which kind is wanted; 0: the driver's own
      * @throws IommufdException EOPNOTSUPP: no such kind
      */
-    HwInfo info(int type) throws IommufdException;
+    default HwInfo info(int type) throws IommufdException {
+        throw new IommufdException(Errno.EOPNOTSUPP, "no information of type 0x%x".formatted(type));
+    }
 
     /**
      * Makes the driver's part of a vIOMMU.
      *
      * @return null: no such type
      */
-    @Nullable ViommuDriver viommu(
+    default @Nullable ViommuDriver viommu(
             Viommu viommu, int type, HwPagingDomain parent, @Nullable UserData data)
-            throws IommufdException;
+            throws IommufdException {
+        return null;
+    }
 
     /** Whether {@link #viommu} knows the type. */
-    boolean hasViommu(int type);
+    default boolean hasViommu(int type) {
+        return false;
+    }
 
-    /** The answer to a group of page requests. */
-    void respond(int pasid, int group, int code);
+    /** The answer to a group of page requests, which somebody has reported for it. */
+    default void respond(int pasid, int group, int code) {}
 }

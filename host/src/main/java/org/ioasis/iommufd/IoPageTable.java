@@ -3,6 +3,7 @@ package org.ioasis.iommufd;
 
 import java.util.ArrayList;
 import java.util.List;
+import org.ioasis.host.IntervalTree;
 
 /**
  * The IOVAs of one address space: what is mapped (areas), what may never be (reserved), what the

@@ -21,9 +21,6 @@ final class Ioctls {
     /** Most ranges in one list of allowed IOVAs. */
     private static final int ALLOWED_MAX = 65536;
 
-    /** Most bits of a dirty bitmap that are worked on at a time. */
-    private static final long BITMAP_WINDOW = 1 << 18;
-
     private interface Handler {
         void handle(UserCommand command) throws IommufdException;
     }
@@ -449,60 +446,12 @@ final class Ioctls {
         if (last == iova - 1) {
             return;
         }
-        long window = pageSize * BITMAP_WINDOW;
-        boolean wraps = Long.divideUnsigned(window, BITMAP_WINDOW) != pageSize;
-        for (long at = iova; ; ) {
-            long end = at + window - 1;
-            if (wraps || Long.compareUnsigned(end, at) < 0 || Long.compareUnsigned(end, last) > 0) {
-                end = last;
-            }
-            orBitmap(
-                    command,
-                    hwpt,
-                    at,
-                    end,
-                    pageSize,
-                    command.getLong(GET_DIRTY_DATA)
-                            + Long.divideUnsigned(at - iova, pageSize * Byte.SIZE),
-                    (flags & GET_DIRTY_BITMAP_NO_CLEAR) == 0);
-            if (end == last) {
-                return;
-            }
-            at = end + 1;
-        }
-    }
-
-    private void orBitmap(
-            UserCommand command,
-            PagingHwpt hwpt,
-            long first,
-            long last,
-            long pageSize,
-            long address,
-            boolean clears)
-            throws IommufdException {
-        long bits = Long.divideUnsigned(last - first, pageSize) + 1;
-        long bytes = (bits + Byte.SIZE - 1) / Byte.SIZE;
-        MemorySegment bitmap = command.scratch(bytes);
-        if (command.caller().read(address, bitmap, 0, bytes) != 0) {
-            throw new IommufdException(Errno.EFAULT, "the bitmap cannot be read");
-        }
-        hwpt.domain()
-                .dirty(
-                        first,
-                        last,
-                        clears,
-                        (dirtyFirst, dirtyLast) -> {
-                            long from = Long.divideUnsigned(dirtyFirst - first, pageSize);
-                            long to = Long.divideUnsigned(dirtyLast - first, pageSize);
-                            for (long bit = from; bit <= to; bit++) {
-                                byte old = bitmap.get(JAVA_BYTE, bit >>> 3);
-                                bitmap.set(JAVA_BYTE, bit >>> 3, (byte) (old | 1 << (bit & 7)));
-                            }
-                        });
-        if (command.caller().write(address, bitmap, 0, bytes) != 0) {
-            throw new IommufdException(Errno.EFAULT, "the bitmap cannot be written");
-        }
+        DirtyBitmap bitmap =
+                new DirtyBitmap(command, command.getLong(GET_DIRTY_DATA), iova, last, pageSize);
+        // First, or what is forgotten could be told to nobody.
+        bitmap.check();
+        hwpt.domain().dirty(iova, last, (flags & GET_DIRTY_BITMAP_NO_CLEAR) == 0, bitmap);
+        bitmap.finish();
     }
 
     private void invalidate(UserCommand command) throws IommufdException {

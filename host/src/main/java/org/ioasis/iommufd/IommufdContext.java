@@ -7,6 +7,7 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import org.ioasis.host.IntervalTree;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -308,6 +309,7 @@ public final class IommufdContext implements OpenFile {
                             Errno.EINVAL, "memory that is no file's stays its process's");
                 }
             }
+            all.removeIf(pages -> pages.isOf(process));
             List<Pages> done = new ArrayList<>();
             for (Pages pages : all) {
                 if (failures.fails() || !pages.chargeAlso(process)) {
@@ -492,12 +494,16 @@ public final class IommufdContext implements OpenFile {
     /** Destroys all objects, each after those that need it. */
     private void end() {
         while (objects.size() > 0) {
-            IommufdObject object = objects.anyUnneeded();
-            if (object == null) {
-                throw new IllegalStateException(
-                        objects.size() + " objects of a context need each other");
+            int before = objects.size();
+            // Who needs others was mostly made after them: one pass, or a few.
+            objects.forEachDown(object -> {
+                if (object.users() == 1) {
+                    destroy(object);
+                }
+            });
+            if (objects.size() == before) {
+                throw new IllegalStateException(before + " objects of a context need each other");
             }
-            destroy(object);
         }
         node.closed();
     }

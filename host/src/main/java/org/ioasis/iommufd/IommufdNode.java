@@ -102,6 +102,29 @@ public final class IommufdNode {
         return memory.held();
     }
 
+    /**
+     * Holds pages that lie side by side in a source, as many of them as can have addresses that
+     * follow each other. Charges nobody.
+     *
+     * @param offset of the first, a multiple of 4 KiB
+     * @param pages most of them, at least 1
+     * @return the address of the first in page tables; how many there are is {@link
+     *     #pagesTogether}; -1: no address is free
+     */
+    public long hold(PageSource source, long offset, long pages) {
+        return memory.hold(source, offset, Math.min(pages, pagesTogether(offset)));
+    }
+
+    /** Most pages from an offset on that {@link #hold} takes at once. */
+    public static long pagesTogether(long offset) {
+        return PhysicalMemory.pagesInBlock(offset);
+    }
+
+    /** Gives back pages that {@link #hold} has held. */
+    public void giveBack(long address, long pages) {
+        memory.release(address, pages);
+    }
+
     /** How often a page is held. */
     public int holds(PageSource source, long offset) {
         return memory.count(source, offset);

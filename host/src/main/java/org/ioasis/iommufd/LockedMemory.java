@@ -54,6 +54,21 @@ public final class LockedMemory {
         return charge(user, pages);
     }
 
+    /**
+     * Charges the process, for all that is not charged page by page as it is held.
+     *
+     * @param pages what is given back is negative, and never refused
+     * @param mayExceed CAP_IPC_LOCK: it is counted, and the limit does not count
+     * @return false, and nothing is charged: the limit is reached
+     */
+    public boolean chargeProcess(long pages, boolean mayExceed) {
+        if (mayExceed || pages < 0) {
+            locked.addAndGet(pages);
+            return true;
+        }
+        return charge(locked, pages);
+    }
+
     private boolean charge(AtomicLong account, long pages) {
         while (true) {
             long now = account.get();

@@ -95,15 +95,14 @@ final class ObjectTable {
         }
     }
 
-    /** The one with the highest id that nobody needs, or null. */
-    @Nullable IommufdObject anyUnneeded() {
+    /** The same from the highest id down; the visitor may remove any of them. */
+    void forEachDown(Consumer<IommufdObject> visitor) {
         @Nullable IommufdObject[] now = slots;
         for (int id = now.length - 1; id > 0; id--) {
             IommufdObject object = now[id];
-            if (object != null && object.users() == 1) {
-                return object;
+            if (object != null) {
+                visitor.accept(object);
             }
         }
-        return null;
     }
 }

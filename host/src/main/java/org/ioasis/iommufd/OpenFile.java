@@ -14,7 +14,9 @@ public interface OpenFile {
         /** A file that poll(2) waits for. */
         EVENTS,
         /** A file whose last close is all that matters. */
-        MEMORY
+        MEMORY,
+        /** The same with contents, which the kernel serves like those of any file. */
+        CONTENTS
     }
 
     Form form();

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.iommufd;
 
+import org.ioasis.host.LongMap;
+
 /**
  * Addresses of held pages by their index in a mapping: the storage of those that an access holds.
  * Leaves of 512, made where they are used, so that a mapping costs what is held of it and not what

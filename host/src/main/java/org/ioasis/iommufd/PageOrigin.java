@@ -86,5 +86,10 @@ sealed interface PageOrigin {
         public boolean mayBePinned() {
             return false;
         }
+
+        @Override
+        public boolean isFile() {
+            return false;
+        }
     }
 }

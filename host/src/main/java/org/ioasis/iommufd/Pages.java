@@ -4,6 +4,7 @@ package org.ioasis.iommufd;
 import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
 import java.util.List;
+import org.ioasis.host.IntervalTree;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -475,6 +476,11 @@ final class Pages {
             account.pin(pages);
         }
         return fits;
+    }
+
+    /** Whether it is charged already. */
+    boolean isOf(ProgramMemory process) {
+        return owner.memory().equals(process);
     }
 
     /**

@@ -26,7 +26,7 @@ public final class TableBudget {
     }
 
     /** Zeroed memory, or null at the limit. */
-    @Nullable MemorySegment take(long bytes) {
+    public @Nullable MemorySegment take(long bytes) {
         while (true) {
             long now = held.get();
             if (bytes > limit - now) {
@@ -38,7 +38,8 @@ public final class TableBudget {
         }
     }
 
-    void giveBack(long bytes) {
+    /** What was taken is no longer used. */
+    public void giveBack(long bytes) {
         held.addAndGet(-bytes);
     }
 }

@@ -4,6 +4,7 @@ package org.ioasis.iommufd;
 import java.lang.foreign.MemorySegment;
 import org.ioasis.iommu.pagetable.DirtyVisitor;
 import org.ioasis.iommu.pagetable.Gather;
+import org.ioasis.iommu.pagetable.LeafVisitor;
 import org.ioasis.iommu.pagetable.PageTable;
 import org.ioasis.iommu.pagetable.PageTableFormat;
 import org.ioasis.iommu.pagetable.PageTableStatus;
@@ -118,6 +119,39 @@ public final class TableDomain implements HwPagingDomain {
             case OVERLAPS, SPLITS ->
                     throw new IllegalStateException("0x%x: %s".formatted(iova, status));
         }
+    }
+
+    /**
+     * Leads one page elsewhere; a walk finds what it was or what it is.
+     *
+     * @throws IommufdException as {@link #map}; the page is as it was
+     */
+    public void replace(
+            long iova, long address, int pageLg2, boolean isReadable, boolean isWritable)
+            throws IommufdException {
+        int rights = (isReadable ? Rights.READ : 0) | (isWritable ? Rights.WRITE : 0);
+        PageTableStatus status = table.replace(iova, pageLg2, address, rights);
+        switch (status) {
+            case OK -> {}
+            case MISFIT ->
+                    throw new IommufdException(
+                            Errno.ENXIO, "the page table cannot lead to 0x%x".formatted(address));
+            case RIGHTS ->
+                    throw new IommufdException(
+                            Errno.EINVAL, "the page table has no pages with these rights");
+            case RANGE, OVERLAPS, SPLITS, NO_MEMORY ->
+                    throw new IllegalStateException("0x%x: %s".formatted(iova, status));
+        }
+    }
+
+    /** Shows each page that has an address in {@code first..last}, in order. */
+    public void leaves(long first, long last, LeafVisitor visitor) {
+        table.leaves(first, last, visitor);
+    }
+
+    /** What accesses are allowed there, as bits of {@link Rights}; 0: nothing is mapped. */
+    public int rights(long iova) {
+        return table.walk(iova, NO_ACCESS, false, walk) ? walk.rights() : 0;
     }
 
     @Override

@@ -3,6 +3,7 @@ package org.ioasis.iommufd;
 
 import static org.ioasis.spec.Iommufd.VIOMMU_TYPE_DEFAULT;
 
+import org.ioasis.host.LongMap;
 import org.jspecify.annotations.Nullable;
 
 /**

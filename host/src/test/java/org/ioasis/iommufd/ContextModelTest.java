@@ -16,6 +16,7 @@ import java.util.Set;
 import org.ioasis.spec.Iommufd;
 import org.ioasis.spec.IommufdTest;
 import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 
 /**
@@ -78,6 +79,7 @@ class ContextModelTest {
     private List<MockHost> contexts = new ArrayList<>();
 
     @Test
+    @Tag("S01")
     void everyAnswerAndEveryCounterIsThatOfThePlainModel() throws IommufdException {
         for (int seed = 1; seed <= SEEDS; seed++) {
             begin(seed);

@@ -12,6 +12,7 @@ import java.lang.foreign.MemorySegment;
 import org.ioasis.spec.Iommufd;
 import org.ioasis.spec.IommufdTest;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 
 /** Devices and what they are attached to: page tables, PASIDs, page requests, what they wrote. */
@@ -97,6 +98,7 @@ class DevicesTest {
     }
 
     @Test
+    @Tag("S03")
     void aPageRequestIsAnsweredOnceByTheProgramOrWhenItsTableIsDetached() {
         MockHost.Bound bound = host.mockDomain(ioas);
         int parent = host.hwpt(bound.device(), ioas, Iommufd.HWPT_ALLOC_NEST_PARENT);

@@ -196,10 +196,20 @@ class FailNthCallsTest {
     void chargesMoveToAnotherProcessWholeOrNotAtAll() {
         assertThat(host.unmap(ioas, 0, -1)).isPositive();
         assertThat(host.unmap(other, 0, -1)).isPositive();
+        ProgramStub before = new ProgramStub();
         for (int i = 0; i < 3; i++) {
-            int descriptor = host.program.open(new ProgramStub.Memory(4 * PAGE));
-            assertThat(host.mapFile(ioas, descriptor, 0, 4 * PAGE)).isPositive();
+            long result =
+                    before.struct(Iommufd.MAP_FILE_SIZE)
+                            .with(Iommufd.MAP_FILE_FLAGS, MockHost.READ_WRITE)
+                            .with(Iommufd.MAP_FILE_IOAS_ID, ioas)
+                            .with(
+                                    Iommufd.MAP_FILE_FD,
+                                    before.open(new ProgramStub.Memory(4 * PAGE)))
+                            .with(Iommufd.MAP_FILE_LENGTH, 4 * PAGE)
+                            .call(host.file, Iommufd.CMD_IOAS_MAP_FILE);
+            assertThat(result).isZero();
         }
+        assertThat(before.locked().pinned()).isEqualTo(12);
         sweep(
                 "CHANGE_PROCESS",
                 () ->
@@ -207,6 +217,9 @@ class FailNthCallsTest {
                                 .struct(Iommufd.CHANGE_PROCESS_SIZE)
                                 .call(host.file, Iommufd.CMD_IOAS_CHANGE_PROCESS));
         assertThat(points.get("CHANGE_PROCESS")).isEqualTo(3);
+        assertThat(before.locked().pinned()).isZero();
+        assertThat(before.locked().user()).isZero();
+        assertThat(host.program.locked().pinned()).isEqualTo(12);
     }
 
     @Test

@@ -15,6 +15,7 @@ import org.ioasis.spec.Iommufd;
 import org.ioasis.spec.IommufdTest;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -93,6 +94,7 @@ class IoasTest {
     }
 
     @Test
+    @Tag("S04")
     void iovaRangesAreTheHolesOfTheApertures() {
         List<IovaRange> ranges = new ArrayList<>();
         assertThat(ranges(8, ranges)).isZero();

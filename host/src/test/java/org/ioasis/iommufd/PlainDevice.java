@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.iommufd;
 
-import java.util.List;
 import org.ioasis.iommu.pagetable.format.Amdv1Format;
 import org.jspecify.annotations.Nullable;
 
@@ -40,21 +39,6 @@ final class PlainDevice implements HwDevice {
     }
 
     @Override
-    public boolean tracksDirty() {
-        return false;
-    }
-
-    @Override
-    public int pasidBits() {
-        return 0;
-    }
-
-    @Override
-    public List<IovaRange> reserved() {
-        return List.of();
-    }
-
-    @Override
     public void attach(HwDomain domain, int pasid) {}
 
     @Override
@@ -64,29 +48,4 @@ final class PlainDevice implements HwDevice {
     public HwPagingDomain paging(int flags, @Nullable UserData data) throws IommufdException {
         return new TableDomain(Amdv1Format.mock(), -2048, 0, -1L, false, node);
     }
-
-    @Override
-    public NestedDomain nested(HwPagingDomain parent, int flags, UserData data)
-            throws IommufdException {
-        throw new IommufdException(Errno.EOPNOTSUPP, "no nesting");
-    }
-
-    @Override
-    public HwInfo info(int type) throws IommufdException {
-        throw new IommufdException(Errno.EOPNOTSUPP, "no information");
-    }
-
-    @Override
-    public @Nullable ViommuDriver viommu(
-            Viommu viommu, int type, HwPagingDomain parent, @Nullable UserData data) {
-        return null;
-    }
-
-    @Override
-    public boolean hasViommu(int type) {
-        return false;
-    }
-
-    @Override
-    public void respond(int pasid, int number, int code) {}
 }

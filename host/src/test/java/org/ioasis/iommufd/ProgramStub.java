@@ -273,8 +273,9 @@ final class ProgramStub implements Caller, ProgramMemory {
         if (isGone || mapping == null || (isWrite && !mapping.isWritable)) {
             return null;
         }
-        return new PageRun(
-                mapping.memory, offset(address), Math.min(length, mapping.last - address + 1));
+        long rest = mapping.last - address;
+        long run = Long.compareUnsigned(length - 1, rest) <= 0 ? length : rest + 1;
+        return new PageRun(mapping.memory, offset(address), run);
     }
 
     @Override

@@ -10,6 +10,7 @@ import static org.ioasis.iommufd.MockHost.error;
 import java.util.ArrayList;
 import java.util.List;
 import org.ioasis.iommu.pagetable.PageTableFormat;
+import org.ioasis.iommu.pagetable.Rights;
 import org.ioasis.iommu.pagetable.format.Amdv1Format;
 import org.ioasis.iommu.pagetable.format.Formats;
 import org.ioasis.iommufd.mock.MockDriver;
@@ -74,6 +75,51 @@ class TableDomainTest {
         assertThat(domain.lookUp(start(format))).isEqualTo(TableDomain.NOWHERE);
         assertThatThrownBy(() -> domain.unmap(start(format), granule))
                 .isInstanceOf(IllegalStateException.class);
+    }
+
+    @ParameterizedTest
+    @MethodSource("formats")
+    void aPageLeadsElsewhereWithOtherRightsOrIsAsItWas(PageTableFormat format)
+            throws IommufdException {
+        TableDomain domain = domain(format, IommufdNode.builder().build());
+        int pageLg2 = format.pageLg2();
+        long page = 1L << pageLg2;
+        long first = start(format);
+        domain.map(first, 4 * page, page, true, true, NO_FAILURES);
+        domain.replace(first, 8 * page, pageLg2, true, false);
+        assertThat(domain.toPhysical(first + 1)).isEqualTo(8 * page + 1);
+        assertThat(domain.rights(first) & Rights.WRITE).isZero();
+        assertThat(domain.write(first)).isFalse();
+        assertThatThrownBy(() -> domain.replace(first, 1, pageLg2, true, true))
+                .isInstanceOfSatisfying(
+                        IommufdException.class, e -> assertThat(e.errno()).isEqualTo(Errno.ENXIO));
+        assertThatThrownBy(() -> domain.replace(first + page, 0, pageLg2, true, true))
+                .isInstanceOf(IllegalStateException.class);
+        assertThat(domain.toPhysical(first)).isEqualTo(8 * page);
+        assertThat(domain.rights(first + page)).isZero();
+        List<Long> shown = new ArrayList<>();
+        domain.leaves(first, first + 8 * page - 1, (iova, _, _, _, _) -> shown.add(iova));
+        assertThat(shown).containsExactly(first);
+    }
+
+    @Test
+    void whoHoldsPagesHimselfChargesForThemHimself() {
+        IommufdNode node = IommufdNode.builder().build();
+        ProgramStub.Memory memory = new ProgramStub.Memory(8 * PAGE);
+        long address = node.hold(memory, PAGE, 4);
+        assertThat(address).isPositive();
+        assertThat(node.heldPages()).isEqualTo(4);
+        assertThat(node.addressOf(memory, 4 * PAGE)).isEqualTo(address + 3 * PAGE);
+        node.giveBack(address, 4);
+        assertThat(node.heldPages()).isZero();
+        // Addresses follow each other within 1 GiB of a source.
+        assertThat(IommufdNode.pagesTogether((1L << 30) - PAGE)).isEqualTo(1);
+        LockedMemory locked = new ProgramStub(3).locked();
+        assertThat(locked.chargeProcess(3, false)).isTrue();
+        assertThat(locked.chargeProcess(1, false)).isFalse();
+        assertThat(locked.chargeProcess(1, true)).isTrue();
+        assertThat(locked.chargeProcess(-4, false)).isTrue();
+        assertThat(locked.locked()).isZero();
     }
 
     private static void refuses(

@@ -20,6 +20,7 @@ import org.ioasis.spec.VfioType1;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.DisplayName;
 import org.junit.jupiter.api.Nested;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 
 /**
@@ -86,6 +87,7 @@ class UapiRulesTest {
         }
 
         @Test
+        @Tag("S01")
         void devicesAndAccessesAreTheirDriversAndNotDestroyed() throws IommufdException {
             int ioas = host.ioas();
             MockHost.Bound bound = host.mockDomain(ioas);
@@ -96,6 +98,7 @@ class UapiRulesTest {
         }
 
         @Test
+        @Tag("S01")
         void aContextEndsInTheOrderOfItsReferencesWhateverTheIdsAre() {
             Guest guest = guest();
             int nested = host.nested(guest.bound.device(), guest.viommu, 0, 0);
@@ -302,6 +305,7 @@ class UapiRulesTest {
         private final MockHost.Bound bound = host.mockDomain(ioas);
 
         @Test
+        @Tag("S02")
         void aDeviceBelongsToOneContext() throws IommufdException {
             Device device = host.find(bound.device(), Device.class);
             IommufdContext other = host.node.openContext();
@@ -383,6 +387,7 @@ class UapiRulesTest {
         private final int device = guest.bound.device();
 
         @Test
+        @Tag("S04")
         void flagsAndDataOfAPageTableFitTogether() {
             int none = HWPT_DATA_NONE;
             int own = IommufdTest.HWPT_DATA_SELFTEST;
@@ -430,6 +435,7 @@ class UapiRulesTest {
         }
 
         @Test
+        @Tag("S04")
         void informationIsAsLongAsItIsAndTheRestOfTheRoomIsZero() {
             long data = host.program.mmap(PAGE);
             MemorySegment bytes = host.program.memoryAt(data).bytes();
@@ -585,6 +591,7 @@ class UapiRulesTest {
         }
 
         @Test
+        @Tag("S03")
         void aDeviceHasOneNameAndANameOneDevice() {
             MockHost.Bound second = host.mockDomain(guest.ioas);
             assertThat(host.vdevice(99, device, 7)).isEqualTo(errorId(Errno.ENOENT));

@@ -39,15 +39,12 @@ public final class EventLoop implements AutoCloseable {
     private static final long WAKE_TOKEN = -1;
     private static final int POLL_MILLIS = 1;
 
-    /** Rings are looked at for so long before everything else has its turn. */
-    private static final long LOOK_NANOS = 20_000;
-
     private static final long CLOSE_SECONDS = 5;
 
     private final String name;
     private final Polled polled;
     private final LongSupplier nanoTime;
-    private final LookBudget budget;
+    private final RingLooks looks;
     private final Epoll epoll;
     private final EventFd wake;
     private final AtomicBoolean wakeSent = new AtomicBoolean();
@@ -61,14 +58,8 @@ public final class EventLoop implements AutoCloseable {
      */
     private final ArrayList<@Nullable Registration> slots = new ArrayList<>();
 
-    /** Rings that are looked at: few, those of devices that are in use. */
-    private final ArrayList<Rings> watched = new ArrayList<>();
-
     /** Those who may want to be told the time: asked in each turn. */
     final ArrayList<Ticker> tickers = new ArrayList<>();
-
-    /** Whose ring was looked at last. */
-    private @Nullable Rings lookedAt;
 
     /** It may sleep: who posts a task has to wake it. */
     private volatile boolean isAsleep;
@@ -78,7 +69,6 @@ public final class EventLoop implements AutoCloseable {
 
     private int generation;
     private long timerSequence;
-    private long lastWorkNanos;
     private volatile @Nullable Thread thread;
     private volatile boolean stopping;
     private volatile boolean released;
@@ -89,10 +79,6 @@ public final class EventLoop implements AutoCloseable {
     private final AtomicLong waits = new AtomicLong();
     private final AtomicLong sleeps = new AtomicLong();
     private final AtomicLong signals = new AtomicLong();
-    private final AtomicLong looks = new AtomicLong();
-    private final AtomicLong finds = new AtomicLong();
-    private final AtomicLong rests = new AtomicLong();
-    private final AtomicLong crowded = new AtomicLong();
     private final AtomicLong events = new AtomicLong();
     private final AtomicLong tasksRun = new AtomicLong();
     private final AtomicLong timersRun = new AtomicLong();
@@ -111,7 +97,7 @@ public final class EventLoop implements AutoCloseable {
         this.name = name;
         this.polled = polled;
         this.nanoTime = nanoTime;
-        budget = new LookBudget(idle.lookNanos());
+        looks = new RingLooks(idle, nanoTime, () -> wakeWanted, this::failed);
         this.epoll = Epoll.create();
         try {
             this.wake = EventFd.create();
@@ -129,7 +115,6 @@ public final class EventLoop implements AutoCloseable {
                 epoll.close();
             }
         }
-        this.lastWorkNanos = nanoTime.getAsLong();
     }
 
     /** A descriptor that the loop watches. Loop thread. */
@@ -326,7 +311,7 @@ public final class EventLoop implements AutoCloseable {
         }
     }
 
-    private static void count(AtomicLong counter) {
+    static void count(AtomicLong counter) {
         // One writer: no locked instruction needed.
         counter.setOpaque(counter.getPlain() + 1);
     }
@@ -394,8 +379,9 @@ public final class EventLoop implements AutoCloseable {
      */
     int turn(int maxWaitMillis) {
         int timeout = timeoutMillis(maxWaitMillis);
-        if (timeout != 0 && !watched.isEmpty()) {
-            timeout = looks() ? 0 : timeoutMillis(maxWaitMillis);
+        if (timeout != 0 && !looks.isEmpty()) {
+            doing = "looking at rings";
+            timeout = looks.look() ? 0 : timeoutMillis(maxWaitMillis);
         }
         int ready = await(timeout);
         int work = 0;
@@ -408,8 +394,8 @@ public final class EventLoop implements AutoCloseable {
         for (int i = 0; i < tickers.size(); i++) {
             tickers.get(i).check();
         }
-        if (work > 0 && budget.isPossible()) {
-            lastWorkNanos = nanoTime.getAsLong();
+        if (work > 0) {
+            looks.worked();
         }
         count(turns);
         return work;
@@ -430,12 +416,10 @@ public final class EventLoop implements AutoCloseable {
             return epoll.await(0);
         }
         count(sleeps);
-        long begin = budget.isPossible() ? nanoTime.getAsLong() : 0;
+        long begin = looks.sleeps();
         int ready = epoll.await(timeoutMillis);
         isAsleep = false;
-        if (budget.isPossible()) {
-            budget.slept(nanoTime.getAsLong() - begin);
-        }
+        looks.slept(begin);
         return ready;
     }
 
@@ -445,111 +429,7 @@ public final class EventLoop implements AutoCloseable {
      */
     public boolean watch(Rings rings) {
         assert isOwnThread();
-        if (!budget.isPossible() || budget.nanos(nanoTime.getAsLong()) == 0) {
-            return false;
-        }
-        if (!watched.contains(rings)) {
-            watched.add(rings);
-        }
-        return true;
-    }
-
-    /**
-     * Looks at rings for a moment, until there is something else that wants a turn. False if it has
-     * been looked for long enough.
-     */
-    private boolean look() {
-        doing = "looking at rings";
-        long begin = nanoTime.getAsLong();
-        long now = begin;
-        long limit = budget.nanos(now);
-        boolean hasFound = false;
-        while (now - lastWorkNanos < limit) {
-            count(looks);
-            if (lookOnce()) {
-                hasFound = true;
-                lastWorkNanos = nanoTime.getAsLong();
-            }
-            if (wakeWanted) {
-                return true;
-            }
-            now = nanoTime.getAsLong();
-            if (now - begin >= LOOK_NANOS) {
-                return hasFound || offerProcessor(now);
-            }
-            Thread.onSpinWait();
-        }
-        return false;
-    }
-
-    /** Somebody else may run, of those who wait for our processor. False if that took long. */
-    @SuppressWarnings("ThreadPriorityCheck") // how the scheduler takes it is what is asked
-    private boolean offerProcessor(long begin) {
-        Thread.yield();
-        long now = nanoTime.getAsLong();
-        if (budget.offered(now, now - begin)) {
-            count(crowded);
-            return false;
-        }
-        return true;
-    }
-
-    /** One look at each, and what is found is done. True if there was something. */
-    private boolean lookOnce() {
-        boolean hasFound = false;
-        for (int i = 0; i < watched.size(); i++) {
-            Rings rings = watched.get(i);
-            lookedAt = rings;
-            if (rings.look()) {
-                count(finds);
-                hasFound = true;
-            }
-        }
-        return hasFound;
-    }
-
-    /** Everything that is looked at is kicked for again, and was looked at after that. */
-    private void rest() {
-        count(rests);
-        // From behind, and first taken out: one that throws is not asked again.
-        while (!watched.isEmpty()) {
-            Rings rings = watched.removeLast();
-            lookedAt = rings;
-            if (rings.rest()) {
-                lastWorkNanos = nanoTime.getAsLong();
-            }
-        }
-    }
-
-    /**
-     * {@link #look}, and {@link #rest} if that is over. True if the loop is not to wait. What is
-     * thrown is caught around all of it and not around one device: the JVM may raise an error of an
-     * access after the call that made it.
-     */
-    private boolean looks() {
-        try {
-            if (look()) {
-                return true;
-            }
-            rest();
-            return false;
-        } catch (Throwable t) {
-            Rings guilty = lookedAt;
-            if (!(t instanceof InternalError)) {
-                failed("look at rings", t);
-            }
-            if (guilty != null) {
-                watched.remove(guilty);
-                try {
-                    guilty.failed(t);
-                } catch (Throwable again) {
-                    failed("end of what has rings", again);
-                }
-            }
-            return true;
-        } finally {
-            lookedAt = null;
-        }
+        return looks.watch(rings);
     }
 
     private int timeoutMillis(int maxWaitMillis) {
@@ -719,10 +599,10 @@ public final class EventLoop implements AutoCloseable {
                 tasksRun.get(),
                 signals.get(),
                 timersRun.get(),
-                looks.get(),
-                finds.get(),
-                rests.get(),
-                crowded.get());
+                looks.looks(),
+                looks.finds(),
+                looks.rests(),
+                looks.crowded());
     }
 
     /** What the loop does now and has done, for a person who wonders why nothing moves. */

@@ -30,7 +30,6 @@ public final class SharedMemory {
     public record Refusal(int errno, String why) {}
 
     private final GuestMemory memory;
-    private final int regionLimit;
     private final long byteLimit;
 
     /** By first address, unsigned. */
@@ -39,13 +38,12 @@ public final class SharedMemory {
     private long mappedBytes;
 
     /**
-     * @param memory belongs to this peer alone, until {@link #removeAll} is over
-     * @param regionLimit most regions at a time, no more than {@code memory} takes
+     * @param memory belongs to this peer alone, until {@link #removeAll} is over; its limit is that
+     *     of regions
      * @param byteLimit address space of what is mapped, in bytes
      */
-    public SharedMemory(GuestMemory memory, int regionLimit, long byteLimit) {
+    public SharedMemory(GuestMemory memory, long byteLimit) {
         this.memory = memory;
-        this.regionLimit = regionLimit;
         this.byteLimit = byteLimit;
     }
 
@@ -57,9 +55,6 @@ public final class SharedMemory {
      */
     public @Nullable Refusal add(
             long first, long last, @Nullable Fd fd, long offset, boolean isWritable) {
-        if (memory.regionCount() >= regionLimit) {
-            return new Refusal(Errno.ENOSPC, "limit of memory regions");
-        }
         if (fd == null) {
             return added(new Region(first, last, null, isWritable, null));
         }
@@ -139,6 +134,11 @@ public final class SharedMemory {
             mappedBytes -= mapping.segment().byteSize();
             mapping.close();
         }
+    }
+
+    /** Most regions at a time, for who tells the peer. */
+    public int regionLimit() {
+        return memory.regionLimit();
     }
 
     /** What there is now, for who shows it. */

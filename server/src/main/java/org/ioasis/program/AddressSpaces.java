@@ -27,7 +27,7 @@ final class AddressSpaces implements AutoCloseable {
     /** Processes whose memory is known at a time: each costs us a descriptor. */
     static final int LIMIT = 1024;
 
-    /** Shared pages that are remembered though nobody holds them. */
+    /** Shared pages that are remembered though nobody needs them. */
     static final int SHARED_LIMIT = 1024;
 
     private static final String TGID = "Tgid:";
@@ -103,7 +103,7 @@ final class AddressSpaces implements AutoCloseable {
     SharedPages shared(MappedRange.FileKey key) {
         if (shared.size() >= sharedLimit && !shared.containsKey(key)) {
             // Whoever still has one of these finds it equal to the next that is made.
-            shared.values().removeIf(pages -> !pages.isHeld());
+            shared.values().removeIf(pages -> !pages.isNeeded());
         }
         return shared.computeIfAbsent(key, k -> new SharedPages(this, k));
     }
@@ -126,11 +126,11 @@ final class AddressSpaces implements AutoCloseable {
         return remote;
     }
 
-    /** The pages behind a descriptor, which becomes ours. */
+    /** The pages behind a descriptor, which becomes ours, until {@link SharedPages#unname}. */
     SharedPages shared(Fd descriptor) throws ErrnoException {
         files.look(descriptor);
         SharedPages pages = shared(MappedRange.FileKey.of(files.device(), files.inode()));
-        pages.reachBy(descriptor);
+        pages.name(descriptor);
         return pages;
     }
 

@@ -78,7 +78,7 @@ final class FailNth {
 
         @Override
         public Form form() {
-            return Form.MEMORY;
+            return Form.CONTENTS;
         }
 
         @Override

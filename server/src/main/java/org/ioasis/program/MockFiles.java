@@ -165,7 +165,7 @@ final class MockFiles extends Devices {
     private record Text() implements OpenFile {
         @Override
         public Form form() {
-            return Form.MEMORY;
+            return Form.CONTENTS;
         }
 
         @Override

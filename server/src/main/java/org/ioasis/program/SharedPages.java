@@ -34,6 +34,9 @@ final class SharedPages implements PageSource {
 
     private boolean isHeld;
 
+    /** Mappings that name the file itself, held or not. */
+    private int names;
+
     /** Where the pages were seen last: for want of a descriptor. */
     private @Nullable MappedRange seen;
 
@@ -50,8 +53,9 @@ final class SharedPages implements PageSource {
         seen = range;
     }
 
-    /** A descriptor of them that the program has itself; becomes ours. */
-    void reachBy(Fd descriptor) {
+    /** A mapping names them by a descriptor of the program's, which becomes ours. */
+    void name(Fd descriptor) {
+        names++;
         if (file == null) {
             file = descriptor;
         } else {
@@ -59,8 +63,21 @@ final class SharedPages implements PageSource {
         }
     }
 
-    boolean isHeld() {
-        return isHeld;
+    /** A mapping that has named them is gone. */
+    void unname() {
+        names--;
+        closeUnlessNeeded();
+    }
+
+    boolean isNeeded() {
+        return isHeld || names > 0;
+    }
+
+    /** What nobody needs costs no descriptor, and the program's file is gone when it closes it. */
+    private void closeUnlessNeeded() {
+        if (!isNeeded()) {
+            close();
+        }
     }
 
     @Override
@@ -76,7 +93,7 @@ final class SharedPages implements PageSource {
     @Override
     public void release() {
         isHeld = false;
-        close();
+        closeUnlessNeeded();
     }
 
     /**

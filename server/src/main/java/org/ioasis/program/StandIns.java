@@ -100,7 +100,7 @@ final class StandIns implements AutoCloseable {
     /**
      * Hands a file of ours out.
      *
-     * @param contents what a file of form MEMORY holds
+     * @param contents what a file of form CONTENTS holds
      * @param place puts the descriptor into a program's table: its number there or a negative errno
      * @return what {@code place} returned, or another negative errno; the file is released then
      */
@@ -225,7 +225,7 @@ final class StandIns implements AutoCloseable {
     private static Fd kept(OpenFile file) throws ErrnoException {
         return switch (file.form()) {
             case DEVICE -> Memfd.create("ioasis:" + file.name(), DEVICE_BYTES);
-            case MEMORY -> Memfd.create("ioasis:" + file.name(), 0);
+            case MEMORY, CONTENTS -> Memfd.create("ioasis:" + file.name(), 0);
             case EVENTS -> PipeFile.create();
         };
     }

@@ -183,8 +183,9 @@ final class Supervisor implements AutoCloseable {
         try {
             dispatch();
             standIns.showEvents();
-        } catch (RuntimeException | InternalError e) {
-            // InternalError: memory that the program shares with us was cut short under us.
+        } catch (RuntimeException | VirtualMachineError e) {
+            // The latter: memory that the program shares with us was cut short under us, or it has
+            // asked for more than we have.
             System.err.println("ioasis: call " + call.number() + " of " + call.thread());
             e.printStackTrace();
             if (!call.isAnswered()) {
@@ -466,7 +467,7 @@ final class Supervisor implements AutoCloseable {
     private void duplicate(int from, boolean isCloseOnExec) {
         StandIns.StandIn found = standIns.find(call.thread(), (int) call.argument(0));
         int number = found == null ? 0 : standIns.freeNumber(call.thread(), from);
-        if (found == null || number < 0 || from > StandIns.LAST) {
+        if (fileOf(0) == null || number < 0 || from > StandIns.LAST) {
             call.proceed();
             return;
         }
@@ -476,7 +477,9 @@ final class Supervisor implements AutoCloseable {
         }
     }
 
+    /** The file of ours that a descriptor is, unless the kernel serves it. */
     private @Nullable OpenFile fileOf(int argument) {
-        return caller.served((int) call.argument(argument));
+        OpenFile file = caller.served((int) call.argument(argument));
+        return file == null || file.form() == OpenFile.Form.CONTENTS ? null : file;
     }
 }

@@ -265,6 +265,7 @@ final class TaskCaller implements Caller, CallerDescriptors {
         @Override
         public void close() {
             fd.close();
+            source.unname();
         }
     }
 }

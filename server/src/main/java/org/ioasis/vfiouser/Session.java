@@ -88,7 +88,7 @@ final class Session {
         this.limitReached = limitReached;
         this.interestChanged = interestChanged;
         this.released = released;
-        this.memory = new SharedMemory(memory, limits.regions(), limits.bytes());
+        this.memory = new SharedMemory(memory, limits.bytes());
         vectors = new EventVectors(function.vectorCount());
         regions = new RegionAccess(function);
         function.vectors(vectors::trigger);
@@ -225,7 +225,7 @@ final class Session {
         }
         state = State.READY;
         int room = (int) header.size() - VfioUser.HEADER_SIZE - VfioUser.VERSION_DATA;
-        byte[] data = VersionData.reply(version.capabilities(), limits.regions(), room);
+        byte[] data = VersionData.reply(version.capabilities(), memory.regionLimit(), room);
         send(header, Codec.version(stream.reply(), header, data));
     }
 

@@ -213,6 +213,51 @@ class AddressSpacesTest {
                 .isNotSameAs(loose);
     }
 
+    /** Our own descriptors of a file. */
+    private static int descriptorsOf(String name) throws Exception {
+        int found = 0;
+        try (DirectoryStream<Path> all = Files.newDirectoryStream(Path.of("/proc/self/fd"))) {
+            for (Path entry : all) {
+                if (Files.isSymbolicLink(entry)
+                        && Files.readSymbolicLink(entry).toString().contains("memfd:" + name)) {
+                    found++;
+                }
+            }
+        }
+        return found;
+    }
+
+    @Test
+    void aFileThatAMappingNamesCostsADescriptorUntilThatMappingIsGone() throws Exception {
+        try (Fd file = Memfd.create("named", PAGE)) {
+            for (int i = 0; i < 5; i++) {
+                SharedPages pages = spaces.shared(file.duplicate());
+                SharedPages same = spaces.shared(file.duplicate());
+                assertThat(same).isSameAs(pages);
+                pages.unname();
+                assertThat(descriptorsOf("named")).as("named once more").isEqualTo(2);
+                same.unname();
+            }
+            assertThat(descriptorsOf("named")).isEqualTo(1);
+        }
+    }
+
+    @Test
+    void aNamedFileIsReachedWhenItIsHeldAgain() throws Exception {
+        try (Fd file = Memfd.create("again", PAGE)) {
+            SharedPages pages = spaces.shared(file.duplicate());
+            pages.hold();
+            pages.release();
+            pages.hold();
+            assertThat(pages.read(0, bytes, 0, PAGE)).isZero();
+            assertThat(pages.write(0, bytes, 0, PAGE)).isZero();
+            pages.unname();
+            assertThat(pages.read(0, bytes, 0, PAGE)).as("held").isZero();
+            pages.release();
+            assertThat(descriptorsOf("again")).isEqualTo(1);
+        }
+    }
+
     @Test
     void aFileThatIsCutShortWhileItIsHeldIsAFaultAndIsNotMadeLonger() throws Exception {
         try (Fd file = Memfd.create("cut", 4 * PAGE);

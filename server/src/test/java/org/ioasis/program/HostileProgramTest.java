@@ -126,6 +126,12 @@ class HostileProgramTest {
     }
 
     @Test
+    void copiesOfAFileWithContentsHaveThem() throws Exception {
+        assertThat(run("contents"))
+                .containsExactly("written: 1", "in a copy: 1", "in a copy of a high number: 1");
+    }
+
+    @Test
     void severalProgramsOnOneNodeDoNotMeet() throws Exception {
         List<Path> outputs = new ArrayList<>();
         List<ProgramRun> runs = new ArrayList<>();

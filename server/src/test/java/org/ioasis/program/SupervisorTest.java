@@ -159,7 +159,7 @@ class SupervisorTest {
 
     @Test
     void bugOfOursEndsOneCallAndTheNextIsAnswered() throws Exception {
-        assertThat(run("broken")).containsExactly("broken: EIO", "echo: 42");
+        assertThat(run("broken")).containsExactly("broken: EIO", "out of memory: EIO", "echo: 42");
     }
 
     @Test

@@ -99,7 +99,12 @@ final class ToyDevice {
                     caller.refuses("the toy refuses this");
                     yield -Errno.EBUSY;
                 }
-                case BREAK -> throw new IllegalStateException("planted");
+                case BREAK -> {
+                    if (argument != 0) {
+                        throw new OutOfMemoryError("planted");
+                    }
+                    throw new IllegalStateException("planted");
+                }
                 case SLOW -> {
                     slowCalls++;
                     for (int i = 0; i < 200; i++) {

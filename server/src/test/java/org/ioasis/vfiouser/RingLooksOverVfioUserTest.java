@@ -53,6 +53,7 @@ class RingLooksOverVfioUserTest {
     private static ServerFixture<VirtioPciFunction> fixture(long lookNanos, LongSupplier nanoTime)
             throws Exception {
         return new ServerFixture<>(
+                ServerFixture.REGIONS,
                 ServerFixture.LIMITS,
                 new IdlePolicy(lookNanos),
                 nanoTime,

@@ -17,7 +17,7 @@ import org.ioasis.pci.PciFunction;
 /** A server with its loop, guards and memory around one function, at a socket in a new folder. */
 final class ServerFixture<F extends PciFunction> implements AutoCloseable {
     static final int REGIONS = 64;
-    static final SessionLimits LIMITS = new SessionLimits(REGIONS, 1L << 40, 64 << 10);
+    static final SessionLimits LIMITS = new SessionLimits(1L << 40, 64 << 10);
 
     final Guards guards;
     final GuestMemory memory;
@@ -29,10 +29,11 @@ final class ServerFixture<F extends PciFunction> implements AutoCloseable {
 
     ServerFixture(SessionLimits limits, IdlePolicy idle, Function<GuestMemoryAndGuards, F> maker)
             throws IOException {
-        this(limits, idle, System::nanoTime, maker);
+        this(REGIONS, limits, idle, System::nanoTime, maker);
     }
 
     ServerFixture(
+            int regionLimit,
             SessionLimits limits,
             IdlePolicy idle,
             LongSupplier nanoTime,
@@ -40,7 +41,7 @@ final class ServerFixture<F extends PciFunction> implements AutoCloseable {
             throws IOException {
         folder = Files.createTempDirectory("ioasis-vfio-user");
         guards = new Guards(System::nanoTime, lease -> {});
-        memory = new GuestMemory(guards, limits.regions());
+        memory = new GuestMemory(guards, regionLimit);
         function = maker.apply(new GuestMemoryAndGuards(memory, guards));
         loop =
                 new EventLoop(

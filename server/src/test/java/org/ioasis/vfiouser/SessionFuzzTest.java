@@ -173,7 +173,7 @@ class SessionFuzzTest {
         Resources before = Resources.now();
         Guards guards = new Guards(System::nanoTime, lease -> {});
         GuestMemory memory = new GuestMemory(guards, 16);
-        SessionLimits limits = new SessionLimits(16, 1L << 30, 8192);
+        SessionLimits limits = new SessionLimits(1L << 30, 8192);
         long messages = 0;
         try (Fd memfd = Memfd.create("ioasis-fuzz", 4 * 4096)) {
             EventFd event = EventFd.create();

@@ -31,6 +31,7 @@ import org.ioasis.loop.IdlePolicy;
 import org.ioasis.memory.Access;
 import org.ioasis.memory.DirectDma;
 import org.ioasis.memory.Guard;
+import org.ioasis.memory.GuestMemory;
 import org.ioasis.memory.MemoryListener;
 import org.ioasis.memory.Outcome;
 import org.ioasis.memory.Region;
@@ -669,7 +670,7 @@ class VfioUserServerTest {
         fixture.close();
         fixture =
                 new ServerFixture<>(
-                        new SessionLimits(8, 2 * PAGE, 64 << 10),
+                        new SessionLimits(2 * PAGE, 64 << 10),
                         IdlePolicy.EVENT_DRIVEN,
                         _ -> new RecordingFunction());
         MockVfioUserClient client = ready();
@@ -767,8 +768,10 @@ class VfioUserServerTest {
         fixture.close();
         fixture =
                 new ServerFixture<>(
+                        GuestMemory.REGION_LIMIT,
                         SessionLimits.DEFAULT,
                         IdlePolicy.EVENT_DRIVEN,
+                        System::nanoTime,
                         _ -> new RecordingFunction());
         MockVfioUserClient client = ready();
         for (long i = 0; i < 65_535; i++) {

@@ -274,11 +274,23 @@ static void do_children(void)
 	said("mapped by all", unmap(fd, id, APERTURE, 100 * PAGE) / PAGE);
 }
 
+/* A file that only its contents make ours is one like any other, whatever its number. */
+static void do_contents(void)
+{
+	char name[64], text[8] = "";
+	snprintf(name, sizeof name, "/proc/self/task/%d/fail-nth", (int)getpid());
+	int own = open(name, O_RDWR), low = dup(own), high = fcntl(own, F_DUPFD, 750);
+	said("written", write(own, "0", 1));
+	said("in a copy", pread(low, text, sizeof text, 0) > 0 && text[0] == '0');
+	said("in a copy of a high number", pread(high, text, sizeof text, 0) > 0 && text[0] == '0');
+}
+
 int main(int argc, char **argv)
 {
 	static const struct { const char *name; void (*run)(void); } all[] = {
 		{ "good", do_good }, { "pointers", do_pointers }, { "unmapping", do_unmapping }, { "changing", do_changing },
 		{ "closing", do_closing }, { "killed", do_killed }, { "objects", do_objects }, { "children", do_children },
+		{ "contents", do_contents },
 	};
 	for (int i = 1; i < argc; i++)
 		for (size_t k = 0; k < sizeof all / sizeof *all; k++)

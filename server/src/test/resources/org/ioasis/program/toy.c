@@ -211,6 +211,7 @@ static void do_events(void)
 static void do_broken(void)
 {
 	said("broken", ioctl(dev(), BREAK, 0));
+	said("out of memory", ioctl(dev(), BREAK, 1));
 	do_echo();
 }
 

@@ -12,7 +12,7 @@ import org.ioasis.sys.TapDevice;
 import org.ioasis.virtio.net.NetSettings;
 import org.jspecify.annotations.Nullable;
 
-/** Network devices. */
+/** Network devices. Any thread. */
 public final class NetKind implements DeviceKind {
     private static final Pattern MAC = Pattern.compile("[0-9a-f][02468ace](:[0-9a-f]{2}){5}");
 

@@ -7,7 +7,7 @@ import org.ioasis.machine.DeviceKeys;
 import org.ioasis.machine.DeviceKind;
 import org.ioasis.machine.DevicePlace;
 
-/** Entropy devices. */
+/** Entropy devices. Any thread. */
 public final class RngKind implements DeviceKind {
     @Override
     public String key() {

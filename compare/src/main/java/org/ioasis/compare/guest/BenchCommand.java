@@ -2,7 +2,6 @@
 package org.ioasis.compare.guest;
 
 import java.io.IOException;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -10,16 +9,16 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
 import java.util.concurrent.Callable;
-import org.ioasis.cli.Outputs;
+import org.ioasis.cli.JsonOption;
 import org.ioasis.cli.Subcommand;
 import org.ioasis.cli.UsageException;
 import org.ioasis.guestkit.Host;
 import org.ioasis.guestkit.UnavailableException;
-import org.ioasis.output.OutputFile;
 import org.ioasis.output.OutputKind;
 import org.ioasis.run.Progress;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
 /**
@@ -104,11 +103,7 @@ public final class BenchCommand implements Subcommand {
                 description = "The server's poll_us, instead of its default.")
         private @Nullable Long pollMicros;
 
-        @Option(
-                names = "--json",
-                paramLabel = "FILE",
-                description = "Write all figures to FILE too.")
-        private @Nullable Path json;
+        @Mixin private final JsonOption json = new JsonOption();
 
         /** Given by the launcher. */
         @Option(names = "--launcher", paramLabel = "FILE", hidden = true)
@@ -133,16 +128,11 @@ public final class BenchCommand implements Subcommand {
                 throw new UnavailableException(
                         "the server is started by the launcher: call this as ./ioasis bench guest");
             }
-            Outputs.check("--json", json, OutputKind.GUEST_BENCH);
+            json.check(OutputKind.GUEST_BENCH);
             GuestBenchReport report =
                     GuestBench.run(options, server, Host.current(), Progress.standard());
             System.out.print(report.table());
-            if (json != null) {
-                OutputFile.write(
-                        json,
-                        OutputKind.GUEST_BENCH,
-                        report.json().getBytes(StandardCharsets.UTF_8));
-            }
+            json.write(OutputKind.GUEST_BENCH, report.json());
             return 0;
         }
 

@@ -171,6 +171,39 @@ final class Builder {
         }
     }
 
+    /** Writes the entries of one page anew; false: no page of this size begins there. */
+    boolean replace(long root, long first, int sizeLg2, long output, long attributes) {
+        int level = Root.level(root);
+        if (!Bits.fits(first, format.reachLg2(level))) {
+            return false;
+        }
+        long table = Root.address(root);
+        boolean isTop = true;
+        while (true) {
+            long entryAt = table + format.index(first, level, isTop) * Long.BYTES;
+            long entry = arena.get(entryAt);
+            EntryKind kind = format.kind(entry, level);
+            if (kind == EntryKind.LEAF) {
+                if (format.leafLg2(entry, level) != sizeLg2 || (first & Bits.mask(sizeLg2)) != 0) {
+                    return false;
+                }
+                int items = 1 << (sizeLg2 - format.itemLg2(level));
+                for (int i = 0; i < items; i++) {
+                    arena.setRelease(
+                            entryAt + (long) i * Long.BYTES,
+                            format.leafEntry(output, level, sizeLg2, attributes, i));
+                }
+                return true;
+            }
+            if (kind != EntryKind.TABLE) {
+                return false;
+            }
+            table = format.table(entry, level);
+            level--;
+            isTop = false;
+        }
+    }
+
     private int best(int level, long at, long last, long output) {
         return Bits.bestPageLg2(format.pageSizes(level) & sizes, at, last, output);
     }

@@ -159,6 +159,33 @@ public final class PageTable {
     }
 
     /**
+     * Leads one page elsewhere. Who looks meanwhile sees what it was or what it is, and nothing
+     * between, unless the page spans several items.
+     *
+     * @param first where it begins
+     * @param sizeLg2 its size
+     * @param rights bits of {@link Rights}
+     * @return RANGE if no such page is mapped there
+     */
+    public PageTableStatus replace(long first, int sizeLg2, long output, int rights) {
+        long size = 1L << sizeLg2;
+        PageTableStatus status = check(first, first + size - 1);
+        if (status != PageTableStatus.OK) {
+            return status;
+        }
+        if ((output & (size - 1)) != 0 || !Bits.fits(output + size - 1, format.outputBits())) {
+            return PageTableStatus.MISFIT;
+        }
+        long attributes = format.attributes(rights);
+        if (attributes == PageTableFormat.NO_ATTRIBUTES) {
+            return PageTableStatus.RIGHTS;
+        }
+        return builder.replace(root, format.offset(first), sizeLg2, output, attributes)
+                ? PageTableStatus.OK
+                : PageTableStatus.RANGE;
+    }
+
+    /**
      * Unmaps what is mapped of {@code first..last}. A page that the range ends in goes as a whole,
      * as {@code gather} says; a range that begins inside one is refused.
      */

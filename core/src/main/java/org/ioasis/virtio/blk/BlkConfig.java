@@ -36,7 +36,7 @@ import java.lang.foreign.ValueLayout;
 
 /**
  * What a disk offers: its features and its configuration (virtio 1.4, 5.2.3 and 5.2.4). Never
- * changes; fields of features that are not offered are 0.
+ * changes; fields of features that are not offered are 0. Any thread.
  */
 final class BlkConfig {
     private static final ValueLayout.OfShort LE16 = JAVA_SHORT_UNALIGNED.withOrder(LITTLE_ENDIAN);

@@ -18,7 +18,7 @@ import org.jspecify.annotations.Nullable;
  * What a network device does with a buffer (virtio 1.4, 5.1.6). A frame of the guest's is copied in
  * a guarded section and given to the link outside of it; if the link has no room it waits with its
  * chain, in order, and so does the guest when all of them do. A frame for the guest waits for a
- * buffer, in a queue that drops what comes when it is full.
+ * buffer, in a queue that drops what comes when it is full. Device's thread.
  */
 final class NetRequests extends DeviceWork<Transfer> {
     private final Link link;

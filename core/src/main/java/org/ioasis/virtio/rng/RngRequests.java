@@ -14,6 +14,7 @@ import org.jspecify.annotations.Nullable;
  * What an entropy device does with a request (virtio 1.4, 5.4.6): fills it from a pool of fresh
  * bytes. The pool is filled outside of guarded sections, since the source may be a system call
  * away. One request at a time, in order; one whose buffer is absent holds up those behind it.
+ * Device's thread.
  */
 final class RngRequests extends DeviceWork<Fill> {
     private final RandomSource source;

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import org.ioasis.iommu.pagetable.format.Amdv1Format;
 import org.ioasis.iommu.pagetable.format.ArmFormat;
+import org.ioasis.iommu.pagetable.format.TceFormat;
 import org.ioasis.iommu.pagetable.format.VtdSecondStageFormat;
 import org.ioasis.iommu.pagetable.format.X86Format;
 import org.junit.jupiter.api.Test;
@@ -165,5 +166,38 @@ class EntryBitsTest {
         assertThat(sixteen.firstTop()).isEqualTo(2);
         assertThat(sixteen.topLg2(2)).isEqualTo(16);
         assertThat(ArmFormat.stage2(12, 44, 44).firstTop()).isEqualTo(3);
+    }
+
+    @Test
+    void tcesHaveTheirPageAndTwoBitsAndAreEmptyWithoutThem() {
+        PageTableFormat tce = TceFormat.window(12, 30, 1);
+        assertThat(leaf(tce, 0x1234_5000L, 0, 12, READ | WRITE)).isEqualTo(0x1234_5003L);
+        assertThat(leaf(tce, 0x1234_5000L, 0, 12, READ)).isEqualTo(0x1234_5001L);
+        assertThat(tce.kind(0xdead_beef_0000_000cL, 0)).isEqualTo(EntryKind.EMPTY);
+        assertThat(tce.kind(2, 0)).isEqualTo(EntryKind.LEAF);
+        assertThat(tce.attributes(0)).isEqualTo(PageTableFormat.NO_ATTRIBUTES);
+        // One level has all entries of the window side by side: 2^18 of 8 bytes.
+        assertThat(tce.topLg2(0)).isEqualTo(21);
+        // Two levels of 2^14 entries each.
+        PageTableFormat two = TceFormat.window(12, 40, 2);
+        assertThat(two.tableLg2()).isEqualTo(17);
+        assertThat(two.tableEntry(0x4000_0000L, 1)).isEqualTo(0x4000_0003L);
+        assertThat(two.kind(0x4000_0003L, 1)).isEqualTo(EntryKind.TABLE);
+        // As many levels as are needed, however many were asked for.
+        assertThat(TceFormat.window(12, 24, 5).lastTop()).isEqualTo(1);
+        assertThat(TceFormat.window(34, 63, 2).output(0x7_ffff_f003L, 0)).isEqualTo(0x4_0000_0000L);
+    }
+
+    @Test
+    void windowsThatNoTableHasAreNone() {
+        assertThat(TceFormat.admits(11, 30, 1)).isFalse();
+        assertThat(TceFormat.admits(35, 63, 2)).isFalse();
+        assertThat(TceFormat.admits(12, 12, 1)).isFalse();
+        assertThat(TceFormat.admits(12, 64, 5)).isFalse();
+        assertThat(TceFormat.admits(12, 40, 0)).isFalse();
+        assertThat(TceFormat.admits(12, 40, 6)).isFalse();
+        assertThat(TceFormat.admits(12, 30, 1)).isTrue();
+        assertThat(TceFormat.admits(12, 31, 1)).isFalse();
+        assertThat(TceFormat.admits(12, 63, 3)).isTrue();
     }
 }

@@ -315,6 +315,9 @@ class GenericPageTableTest {
         if (format.name().startsWith("vtd")) {
             return 0x3ff0_0000_0000_0400L;
         }
+        if (format.name().startsWith("tce")) {
+            return 0x0000_0000_0000_0ffcL;
+        }
         return 0x0780_0000_0000_0000L;
     }
 
@@ -471,7 +474,8 @@ class GenericPageTableTest {
                 pairs++;
             }
         }
-        assertThat(pairs).isPositive();
+        // A format whose pages have all one size has none to split.
+        assertThat(pairs).isEqualTo(sizes.size() * (sizes.size() - 1) / 2);
         t.isGivenBackWhole();
     }
 

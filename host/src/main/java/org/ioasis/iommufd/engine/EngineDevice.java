@@ -17,10 +17,7 @@ import org.ioasis.iommufd.HwInfo;
 import org.ioasis.iommufd.HwPagingDomain;
 import org.ioasis.iommufd.IommufdException;
 import org.ioasis.iommufd.IovaRange;
-import org.ioasis.iommufd.NestedDomain;
 import org.ioasis.iommufd.UserData;
-import org.ioasis.iommufd.Viommu;
-import org.ioasis.iommufd.ViommuDriver;
 import org.ioasis.memory.Dma;
 import org.ioasis.memory.Guard;
 import org.ioasis.spec.Iommufd;
@@ -105,11 +102,6 @@ public final class EngineDevice implements HwDevice {
     }
 
     @Override
-    public boolean tracksDirty() {
-        return false;
-    }
-
-    @Override
     public int pasidBits() {
         return PASID_BITS;
     }
@@ -160,33 +152,11 @@ public final class EngineDevice implements HwDevice {
     }
 
     @Override
-    public NestedDomain nested(HwPagingDomain parent, int flags, UserData data)
-            throws IommufdException {
-        throw new IommufdException(Errno.EOPNOTSUPP, "the engine has no tables of guests");
-    }
-
-    @Override
     public HwInfo info(int type) throws IommufdException {
         if (type != Iommufd.HW_INFO_TYPE_DEFAULT) {
             throw new IommufdException(
                     Errno.EOPNOTSUPP, "no information of type 0x%x".formatted(type));
         }
         return new HwInfo(Iommufd.HW_INFO_TYPE_DEFAULT, new byte[0]);
-    }
-
-    @Override
-    public @Nullable ViommuDriver viommu(
-            Viommu viommu, int type, HwPagingDomain parent, @Nullable UserData data) {
-        return null;
-    }
-
-    @Override
-    public boolean hasViommu(int type) {
-        return false;
-    }
-
-    @Override
-    public void respond(int pasid, int number, int code) {
-        // Who reports page requests for it asks Device.requests, and has no waiting access here.
     }
 }

@@ -3,7 +3,6 @@ package org.ioasis.iommufd.mock;
 
 import org.ioasis.iommufd.Device;
 import org.ioasis.iommufd.DriverObject;
-import org.ioasis.iommufd.HwDevice;
 import org.ioasis.iommufd.IommufdContext;
 
 /**
@@ -24,7 +23,9 @@ final class MockBinding extends DriverObject {
 
     @Override
     protected void destroyed() {
-        device.detach(HwDevice.NO_PASID);
+        if (device.hardware() instanceof MockDevice mock) {
+            mock.pasids().forEach(device::detach);
+        }
         device.unbind();
     }
 }

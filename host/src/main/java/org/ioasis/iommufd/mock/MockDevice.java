@@ -23,7 +23,6 @@ import org.ioasis.iommufd.HwInfo;
 import org.ioasis.iommufd.HwPagingDomain;
 import org.ioasis.iommufd.IommufdException;
 import org.ioasis.iommufd.IommufdNode;
-import org.ioasis.iommufd.IovaRange;
 import org.ioasis.iommufd.NestedDomain;
 import org.ioasis.iommufd.TableDomain;
 import org.ioasis.iommufd.UserData;
@@ -59,6 +58,11 @@ final class MockDevice implements HwDevice {
     /** What it is attached to, without PASID or with one. */
     @Nullable HwDomain attached(int pasid) {
         return attached.get(pasid);
+    }
+
+    /** What it is attached by: PASIDs, NO_PASID among them. */
+    List<Integer> pasids() {
+        return List.copyOf(attached.keySet());
     }
 
     /** A guest has a name for it, or none any more. */
@@ -111,11 +115,6 @@ final class MockDevice implements HwDevice {
     @Override
     public int pasidBits() {
         return (flags & IommufdTest.DEVICE_PASID) == 0 ? 0 : IommufdTest.PASID_WIDTH;
-    }
-
-    @Override
-    public List<IovaRange> reserved() {
-        return List.of();
     }
 
     @Override

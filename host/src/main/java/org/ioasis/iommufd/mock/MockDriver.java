@@ -263,7 +263,9 @@ public final class MockDriver implements TestCommands {
             if (run == null) {
                 throw new IommufdException(Errno.EFAULT, "no memory is there");
             }
-            for (long at = 0; at < run.length() && done < length; at += CPU_PAGE) {
+            for (long at = 0;
+                    at < run.length() && Long.compareUnsigned(done, length) < 0;
+                    at += CPU_PAGE) {
                 int holds = context.node().holds(run.source(), run.offset() + at);
                 refuse(
                         holds != command.getInt(CHECK_REFS_REFS),
@@ -288,8 +290,11 @@ public final class MockDriver implements TestCommands {
                 Errno.EINVAL,
                 "no whole pages");
         long bits = Long.divideUnsigned(length, pageSize);
+        refuse(
+                Long.compareUnsigned(bits, BITMAP_MAX * Byte.SIZE) > 0,
+                Errno.ENOMEM,
+                "the bitmap is too large");
         long bytes = (bits + Byte.SIZE - 1) / Byte.SIZE;
-        refuse(bytes > BITMAP_MAX, Errno.ENOMEM, "the bitmap is too large");
         MemorySegment bitmap = Arena.ofAuto().allocate(bytes);
         TableDomain table = table(context, command);
         refuse(!table.isTrackingDirty(), Errno.EINVAL, "nobody wants to know what is written");

@@ -29,7 +29,9 @@ public final class Formats {
                     ArmFormat.stage1(16, 48, ArmTable.ADDRESS_BITS, Half.LOWER),
                     ArmFormat.stage2(12, 40, 40),
                     ArmFormat.stage2(14, 40, 40),
-                    ArmFormat.stage2(16, 42, 42));
+                    ArmFormat.stage2(16, 42, 42),
+                    TceFormat.window(12, 40, 2),
+                    TceFormat.window(16, 44, 3));
 
     private Formats() {}
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-package org.ioasis.iommufd;
+package org.ioasis.host;
 
 import java.util.Arrays;
 import java.util.function.IntConsumer;
@@ -16,9 +16,9 @@ import org.jspecify.annotations.Nullable;
  *
  * @param <T> the values
  */
-final class IntervalTree<T> {
+public final class IntervalTree<T> {
     /** No range. What stands for a range is a number that holds until the next change. */
-    static final int NONE = 0;
+    public static final int NONE = 0;
 
     /** Most entries of a node: ranges in a leaf, children above. */
     private static final int FANOUT = 16;
@@ -72,7 +72,7 @@ final class IntervalTree<T> {
     /**
      * What a search for a gap has found, and how far it has come. Its owner's lock is the tree's.
      */
-    static final class Gap {
+    public static final class Gap {
         private long first;
         private long last;
         private long length;
@@ -81,12 +81,12 @@ final class IntervalTree<T> {
         /** No number is left. */
         private boolean isEnd;
 
-        long first() {
+        public long first() {
             return first;
         }
 
         /** Where it ends. */
-        long last() {
+        public long last() {
             return last;
         }
 
@@ -107,25 +107,25 @@ final class IntervalTree<T> {
         }
     }
 
-    int size() {
+    public int size() {
         return size;
     }
 
-    boolean isEmpty() {
+    public boolean isEmpty() {
         return size == 0;
     }
 
-    long first(int range) {
+    public long first(int range) {
         return width == 0 ? loneFirst : words[word(FIRST, nodeOf(range), slotOf(range))];
     }
 
-    long last(int range) {
+    public long last(int range) {
         return width == 0 ? loneLast : words[word(LAST, nodeOf(range), slotOf(range))];
     }
 
     // Only insert writes values, and only with a T.
     @SuppressWarnings("unchecked")
-    T value(int range) {
+    public T value(int range) {
         Object found = width == 0 ? lone : values[range - 1];
         if (found == null) {
             throw new IllegalStateException("no range " + range);
@@ -156,7 +156,7 @@ final class IntervalTree<T> {
     // Changes
 
     /** Adds a range; equal and overlapping ones stay beside it. */
-    void insert(long rangeFirst, long rangeLast, T rangeValue) {
+    public void insert(long rangeFirst, long rangeLast, T rangeValue) {
         if (size == 0 && width == 0) {
             loneFirst = rangeFirst;
             loneLast = rangeLast;
@@ -288,7 +288,7 @@ final class IntervalTree<T> {
     /** Removes the range with this beginning and this very value, which must be there. */
     // The very value: equal ones may stand beside it.
     @SuppressWarnings("ReferenceEquality")
-    void remove(long rangeFirst, T rangeValue) {
+    public void remove(long rangeFirst, T rangeValue) {
         if (width == 0 && loneFirst == rangeFirst && lone == rangeValue) {
             lone = null;
             size = 0;
@@ -360,7 +360,7 @@ final class IntervalTree<T> {
     }
 
     /** Removes all, and gives the memory back. */
-    void clear() {
+    public void clear() {
         words = NO_WORDS;
         values = NO_VALUES;
         counts = NO_COUNTS;
@@ -416,7 +416,7 @@ final class IntervalTree<T> {
     // Looking
 
     /** Of the ranges that share a number with {@code from..to} the one that begins first. */
-    int overlapping(long from, long to) {
+    public int overlapping(long from, long to) {
         if (width == 0) {
             return size > 0
                             && Long.compareUnsigned(loneFirst, to) <= 0
@@ -445,12 +445,12 @@ final class IntervalTree<T> {
         }
     }
 
-    boolean overlaps(long from, long to) {
+    public boolean overlaps(long from, long to) {
         return overlapping(from, to) != NONE;
     }
 
     /** Visits each range, in order of beginning. */
-    void forEach(IntConsumer visitor) {
+    public void forEach(IntConsumer visitor) {
         if (width > 0) {
             forEach(root, height, visitor);
         } else if (size > 0) {
@@ -469,7 +469,7 @@ final class IntervalTree<T> {
     }
 
     /** The range that begins and ends here; of equal ones any. */
-    int find(long rangeFirst, long rangeLast) {
+    public int find(long rangeFirst, long rangeLast) {
         if (width == 0) {
             return size > 0 && loneFirst == rangeFirst && loneLast == rangeLast ? 1 : NONE;
         }
@@ -502,7 +502,7 @@ final class IntervalTree<T> {
      *
      * @return false: the ranges reach the end of all numbers
      */
-    boolean gap(long from, long length, Gap into) {
+    public boolean gap(long from, long length, Gap into) {
         into.first = from;
         into.length = length;
         into.isFound = false;

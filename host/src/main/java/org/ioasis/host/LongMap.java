@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-package org.ioasis.iommufd;
+package org.ioasis.host;
 
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
@@ -10,7 +10,7 @@ import org.jspecify.annotations.Nullable;
  *
  * @param <T> what is kept
  */
-final class LongMap<T> {
+public final class LongMap<T> {
     private static final long[] NO_KEYS = {};
     private static final @Nullable Object[] NO_VALUES = {};
     private static final int FIRST_SLOTS = 8;
@@ -19,13 +19,13 @@ final class LongMap<T> {
     private @Nullable Object[] values = NO_VALUES;
     private int size;
 
-    int size() {
+    public int size() {
         return size;
     }
 
     // Only put writes values, and only with a T.
     @SuppressWarnings("unchecked")
-    @Nullable T get(long key) {
+    public @Nullable T get(long key) {
         if (size == 0) {
             return null;
         }
@@ -38,7 +38,7 @@ final class LongMap<T> {
     }
 
     /** Adds what is not there yet. */
-    void put(long key, T value) {
+    public void put(long key, T value) {
         if (2 * (size + 1) > keys.length) {
             grow();
         }
@@ -46,7 +46,7 @@ final class LongMap<T> {
         size++;
     }
 
-    void remove(long key) {
+    public void remove(long key) {
         if (size == 0) {
             return;
         }
@@ -73,7 +73,7 @@ final class LongMap<T> {
     }
 
     @SuppressWarnings("unchecked") // as in get
-    void forEach(Consumer<T> visitor) {
+    public void forEach(Consumer<T> visitor) {
         for (Object value : values.clone()) {
             if (value != null) {
                 visitor.accept((T) value);

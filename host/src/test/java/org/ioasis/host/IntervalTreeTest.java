@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-package org.ioasis.iommufd;
+package org.ioasis.host;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
