@@ -79,8 +79,7 @@ final class HostCommand implements Callable<Integer> {
             names = "--device",
             paramLabel = "NAME=KIND[,KEY=VALUE...]",
             hidden = true,
-            description =
-                    "A device under /dev/vfio. Repeatable.")
+            description = "A device under /dev/vfio. Repeatable.")
     private List<String> devices = List.of();
 
     @Option(

@@ -12,8 +12,8 @@ import org.ioasis.machine.DeviceKeys;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The parts of one option: its first, whose key is empty, then {@code KEY=VALUE} or {@code
- * KEY}. What is asked for is known; {@link #finish} reports the others.
+ * The parts of one option: its first, whose key is empty, then {@code KEY=VALUE} or {@code KEY}.
+ * What is asked for is known; {@link #finish} reports the others.
  */
 final class OptionWords implements DeviceKeys {
     private final String option;
@@ -35,8 +35,7 @@ final class OptionWords implements DeviceKeys {
             int equals = word.indexOf('=');
             if (values.isEmpty()) {
                 values.put("", word);
-            } else if (values.put(equals < 0 ? word : word.substring(0, equals), word)
-                    != null) {
+            } else if (values.put(equals < 0 ? word : word.substring(0, equals), word) != null) {
                 problem("\"" + word + "\" comes after another one");
             }
         }

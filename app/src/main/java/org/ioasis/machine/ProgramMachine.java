@@ -148,8 +148,7 @@ public final class ProgramMachine implements AutoCloseable {
 
         @Override
         public Served serve(VirtioPciFunction function) {
-            AssignedDevice device =
-                    new AssignedDevice(loop, served.size(), function, hardware);
+            AssignedDevice device = new AssignedDevice(loop, served.size(), function, hardware);
             served.add(device);
             tasks.of(device);
             return device;
@@ -160,7 +159,8 @@ public final class ProgramMachine implements AutoCloseable {
     public ProgramFiles files() {
         ProgramFiles.Builder files = ProgramFiles.builder().iommu(node::open);
         files.folder("/dev/vfio");
-        files.device("/dev/vfio/vfio", VfioDevice.MISC_MAJOR, VfioDevice.CONTAINER_MINOR, node::open);
+        files.device(
+                "/dev/vfio/vfio", VfioDevice.MISC_MAJOR, VfioDevice.CONTAINER_MINOR, node::open);
         files.text("/dev/vfio/vfio", "");
         for (AssignedDevice device : served) {
             String sys = "/sys/bus/pci/devices/" + device.address();

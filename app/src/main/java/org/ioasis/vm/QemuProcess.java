@@ -87,7 +87,8 @@ public final class QemuProcess implements AutoCloseable {
             throws IOException {
         ProcessBuilder words = builder(command, host);
         Process process =
-                cleanup.start(() -> starter.start(words.command(), Map.copyOf(words.environment())));
+                cleanup.start(
+                        () -> starter.start(words.command(), Map.copyOf(words.environment())));
         return started(new QemuProcess(cleanup, process, process.getInputStream(), listener));
     }
 

@@ -18,9 +18,9 @@ import org.ioasis.sys.FileBytes;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Folders of ours in the place of the kernel's: kept in a temporary folder under the same paths,
- * so that what a program opens there is a folder or file of the kernel's, and needs nothing of us
- * any more. Supervisor's thread.
+ * Folders of ours in the place of the kernel's: kept in a temporary folder under the same paths, so
+ * that what a program opens there is a folder or file of the kernel's, and needs nothing of us any
+ * more. Supervisor's thread.
  */
 final class PathTree implements AutoCloseable {
     private final List<String> folders;

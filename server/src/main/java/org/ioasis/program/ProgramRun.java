@@ -92,8 +92,7 @@ public final class ProgramRun {
         Service service = new Service();
         boolean isServed = false;
         try {
-            FilteredProgram program =
-                    FilteredProgram.start(Supervisor.filter(), command, setting);
+            FilteredProgram program = FilteredProgram.start(Supervisor.filter(), command, setting);
             CallListener listener = program.awaitListener();
             loop.execute(() -> serve(listener, devices, trace, loop, service));
             isServed = true;

@@ -290,8 +290,7 @@ final class Supervisor implements AutoCloseable {
     private void statFile() {
         OpenFile file = fileOf(0);
         if (file != null && file.form() == OpenFile.Form.DEVICE) {
-            call.answer(
-                    statuses.stat(caller, devices.statusOfOpen(file.name()), call.argument(1)));
+            call.answer(statuses.stat(caller, devices.statusOfOpen(file.name()), call.argument(1)));
         } else {
             call.proceed();
         }
@@ -326,9 +325,7 @@ final class Supervisor implements AutoCloseable {
                     : null;
         }
         String path = paths.of(caller, folder, address, Devices.LAST_PART);
-        return path == null
-                ? null
-                : devices.status(path, (flags & AT_SYMLINK_NOFOLLOW) == 0);
+        return path == null ? null : devices.status(path, (flags & AT_SYMLINK_NOFOLLOW) == 0);
     }
 
     private void ioctl() {

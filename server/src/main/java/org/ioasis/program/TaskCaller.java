@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.program;
 
+import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import org.ioasis.iommufd.Caller;
 import org.ioasis.iommufd.FailureInjector;
 import org.ioasis.iommufd.IommufdException;
@@ -83,8 +85,12 @@ final class TaskCaller implements Caller, CallerDescriptors {
             return -Errno.EINVAL;
         }
         int length = (int) Math.min(room, bytes.length);
-        int result = write(address, MemorySegment.ofArray(bytes), 0, length);
-        return result < 0 ? result : length;
+        try (Arena arena = Arena.ofConfined()) {
+            // The kernel takes it from there, so it must not be the heap's.
+            MemorySegment copy = arena.allocateFrom(ValueLayout.JAVA_BYTE, bytes);
+            int result = write(address, copy, 0, length);
+            return result < 0 ? result : length;
+        }
     }
 
     @Override

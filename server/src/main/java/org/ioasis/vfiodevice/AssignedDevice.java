@@ -63,8 +63,7 @@ public final class AssignedDevice implements Served {
      * @param number of the device and of its group
      * @param function its DMA goes through {@code hardware}
      */
-    public AssignedDevice(
-            EventLoop loop, int number, PciFunction function, EngineDevice hardware) {
+    public AssignedDevice(EventLoop loop, int number, PciFunction function, EngineDevice hardware) {
         this.loop = loop;
         this.number = number;
         this.function = function;

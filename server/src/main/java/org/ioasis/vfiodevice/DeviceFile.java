@@ -277,8 +277,7 @@ final class DeviceFile implements OpenFile {
             throw new IommufdException(Errno.EINVAL, "a feature is got or set, and not both");
         }
         throw new IommufdException(
-                Errno.ENOTTY,
-                "the device has no feature " + (flags & VfioDevice.FEATURE_MASK));
+                Errno.ENOTTY, "the device has no feature " + (flags & VfioDevice.FEATURE_MASK));
     }
 
     // Its regions.

@@ -56,8 +56,7 @@ final class GroupFile implements OpenFile {
                 case VfioDevice.GROUP_GET_DEVICE_FD -> give(caller, argument);
                 default ->
                         throw new IommufdException(
-                                Errno.ENOTTY,
-                                "command 0x%x is none of a group".formatted(command));
+                                Errno.ENOTTY, "command 0x%x is none of a group".formatted(command));
             };
         } catch (IommufdException e) {
             caller.refuses(e.rule());
@@ -75,8 +74,7 @@ final class GroupFile implements OpenFile {
         scratch.set(
                 JAVA_INT,
                 VfioDevice.STATUS_FLAGS,
-                VfioDevice.GROUP_VIABLE
-                        | (container == null ? 0 : VfioDevice.GROUP_CONTAINER_SET));
+                VfioDevice.GROUP_VIABLE | (container == null ? 0 : VfioDevice.GROUP_CONTAINER_SET));
         if (caller.write(argument, scratch, 0, VfioDevice.STATUS_SIZE) != 0) {
             throw new IommufdException(Errno.EFAULT, "the answer cannot be written");
         }
@@ -143,8 +141,7 @@ final class GroupFile implements OpenFile {
                 throw new IommufdException(Errno.EFAULT, "the name cannot be read");
             }
             if (scratch.get(JAVA_BYTE, length) == 0) {
-                return new String(
-                        scratch.asSlice(0, length).toArray(JAVA_BYTE), ISO_8859_1);
+                return new String(scratch.asSlice(0, length).toArray(JAVA_BYTE), ISO_8859_1);
             }
         }
         throw new IommufdException(Errno.ENODEV, "the group has no device with so long a name");

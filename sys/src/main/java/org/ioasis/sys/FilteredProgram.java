@@ -18,8 +18,9 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * A program that was started under a {@link CallFilter}, in our folder, and with our standard
- * streams and environment unless it is given others. Needs no rights: seccomp(2) asks for PR_SET_NO_NEW_PRIVS only, so the program
- * and what it starts cannot gain any (set-user-id files lose their effect).
+ * streams and environment unless it is given others. Needs no rights: seccomp(2) asks for
+ * PR_SET_NO_NEW_PRIVS only, so the program and what it starts cannot gain any (set-user-id files
+ * lose their effect).
  *
  * <p>A filter belongs to a thread, and a child gets that of the thread that made it. So a thread of
  * our own installs it, starts the program and ends. It does nothing between the two that could load
@@ -103,8 +104,7 @@ public final class FilteredProgram {
 
     /** The same with streams and environment of its own. */
     public static FilteredProgram start(
-            CallFilter filter, List<byte[]> command, ProgramSetting setting)
-            throws ErrnoException {
+            CallFilter filter, List<byte[]> command, ProgramSetting setting) throws ErrnoException {
         if (command.isEmpty()) {
             throw new IllegalArgumentException("no program");
         }
@@ -231,12 +231,7 @@ public final class FilteredProgram {
                 spawned =
                         (int)
                                 Handles.POSIX_SPAWNP.invokeExact(
-                                        pid,
-                                        path,
-                                        files,
-                                        attributes,
-                                        arguments,
-                                        environment);
+                                        pid, path, files, attributes, arguments, environment);
             }
         } catch (Throwable e) {
             listener = -Errno.ENOSYS;
@@ -247,7 +242,9 @@ public final class FilteredProgram {
 
     private int stream(@Nullable Fd from, int number) throws Throwable {
         // SAFETY: files is initialized; plain ints.
-        return from == null ? 0 : (int) Handles.FILES_DUP2.invokeExact(files, from.number(), number);
+        return from == null
+                ? 0
+                : (int) Handles.FILES_DUP2.invokeExact(files, from.number(), number);
     }
 
     private MemorySegment words(Map<String, String> variables) {
