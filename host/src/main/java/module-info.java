@@ -10,4 +10,6 @@ module org.ioasis.host {
     exports org.ioasis.iommufd.engine;
     exports org.ioasis.iommufd.mock;
     exports org.ioasis.spapr;
+    exports org.ioasis.vfio;
+    exports org.ioasis.vfio.tracker;
 }

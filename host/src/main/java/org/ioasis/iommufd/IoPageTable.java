@@ -385,6 +385,15 @@ final class IoPageTable {
         }
     }
 
+    /** The area that is exactly there. */
+    Area exactly(long first, long last) throws IommufdException {
+        int node = areas.find(first, last);
+        if (node == IntervalTree.NONE) {
+            throw new IommufdException(Errno.ENOENT, "nothing is mapped exactly there");
+        }
+        return areas.value(node);
+    }
+
     /** The last IOVA of a range up to which all is mapped; {@code first - 1}: nothing is. */
     long contiguousLast(long first, long last) {
         for (long at = first; ; ) {

@@ -47,18 +47,24 @@ public final class Ioas extends IommufdObject {
     public long map(Owner owner, long address, long length, int flags, long iova)
             throws IommufdException {
         synchronized (context()) {
-            checkFlags(flags);
-            checkLength(address, length);
-            long first = address & -PhysicalMemory.PAGE;
-            return map(
-                    new PageOrigin.Addresses(owner.memory(), first),
-                    address - first,
-                    length,
-                    owner,
-                    context().accounting(),
-                    flags,
-                    iova);
+            return mapAddresses(owner, address, length, context().accounting(), flags, iova);
         }
+    }
+
+    private long mapAddresses(
+            Owner owner, long address, long length, Accounting accounting, int flags, long iova)
+            throws IommufdException {
+        checkFlags(flags);
+        checkLength(address, length);
+        long first = address & -PhysicalMemory.PAGE;
+        return map(
+                new PageOrigin.Addresses(owner.memory(), first),
+                address - first,
+                length,
+                owner,
+                accounting,
+                flags,
+                iova);
     }
 
     /**
@@ -153,19 +159,53 @@ public final class Ioas extends IommufdObject {
     }
 
     /** As VFIO type 1 maps: at this IOVA, charged to the process. */
-    long mapCompat(Owner owner, long address, long length, int flags, long iova)
+    public long mapCompat(Owner owner, long address, long length, int flags, long iova)
             throws IommufdException {
-        checkFlags(flags);
-        checkLength(address, length);
-        long first = address & -PhysicalMemory.PAGE;
-        return map(
-                new PageOrigin.Addresses(owner.memory(), first),
-                address - first,
-                length,
-                owner,
-                Accounting.PROCESS,
-                flags | MAP_FIXED_IOVA,
-                iova);
+        synchronized (context()) {
+            return mapAddresses(
+                    owner, address, length, Accounting.PROCESS, flags | MAP_FIXED_IOVA, iova);
+        }
+    }
+
+    /**
+     * Says that the pages of a mapping of {@link #mapCompat} are at another address now, perhaps of
+     * another process, which is charged for them from now on. Devices keep their pages.
+     *
+     * @param iova of all of the mapping
+     * @throws IommufdException ENOENT: no mapping is exactly there; ENOMEM: the limit of the new
+     *     owner, and nothing has changed
+     */
+    public void moveCompat(Owner owner, long address, long length, long iova)
+            throws IommufdException {
+        synchronized (context()) {
+            context().allocate();
+            Pages pages = space.exactly(iova, iova + length - 1).pages;
+            pages.move(owner, new PageOrigin.Addresses(owner.memory(), address));
+        }
+    }
+
+    /**
+     * Sizes of leaves that all page tables have, a bit for each; smaller ones than a page of the
+     * CPU are not told of.
+     */
+    public long pageSizes() {
+        synchronized (context()) {
+            long sizes = -1;
+            for (HwPagingDomain domain : space.domains()) {
+                sizes &= domain.pageSizes();
+            }
+            if ((sizes & (PhysicalMemory.PAGE - 1)) != 0) {
+                sizes = (sizes & -PhysicalMemory.PAGE) | PhysicalMemory.PAGE;
+            }
+            return Long.compareUnsigned(sizes, space.alignment()) >= 0 ? sizes : space.alignment();
+        }
+    }
+
+    /** Whether no device can make its DMA pass by the caches: of no page table it is so. */
+    public boolean enforcesCoherency() {
+        synchronized (context()) {
+            return hwpts.stream().allMatch(PagingHwpt::enforcesCoherency);
+        }
     }
 
     /**

@@ -81,7 +81,7 @@ public final class IommufdContext implements OpenFile {
     }
 
     /** A point at which memory is allocated. */
-    void allocate() throws IommufdException {
+    public void allocate() throws IommufdException {
         failures.allocate();
     }
 
@@ -412,6 +412,28 @@ public final class IommufdContext implements OpenFile {
                 return -e.errno().number();
             } finally {
                 failures = unarmed;
+            }
+        }
+    }
+
+    /** What a driver does of its own in a call of a program's. */
+    public interface Body {
+        /** Its result. */
+        long run() throws IommufdException;
+    }
+
+    /**
+     * Does something under the lock, and with the points of failure of the program that asks for
+     * it: for files of drivers whose calls end in this context.
+     */
+    public long calling(Caller caller, Body body) throws IommufdException {
+        synchronized (this) {
+            FailureInjector before = failures;
+            failures = caller.failures();
+            try {
+                return body.run();
+            } finally {
+                failures = before;
             }
         }
     }

@@ -23,10 +23,10 @@ final class Pages {
     private static final PageNumbers NOTHING_KEPT = new PageNumbers();
 
     private final PhysicalMemory memory;
-    private final PageOrigin origin;
+    private PageOrigin origin;
     private final boolean isWritable;
     private Owner owner;
-    private final Accounting accounting;
+    private Accounting accounting;
     private final IntervalTree<Area> filled = new IntervalTree<>();
 
     // What most mappings never have: made when an access holds the first page.
@@ -466,8 +466,12 @@ final class Pages {
     }
 
     private boolean charge(LockedMemory account, long pages) {
+        return charge(account, accounting, pages);
+    }
+
+    private static boolean charge(LockedMemory account, Accounting mode, long pages) {
         boolean fits =
-                switch (accounting) {
+                switch (mode) {
                     case NONE -> true;
                     case USER -> account.chargeUser(pages);
                     case PROCESS -> account.chargeProcess(pages);
@@ -499,6 +503,24 @@ final class Pages {
     void moveTo(ProgramMemory process) {
         charge(owner.memory().locked(), -charged);
         owner = new Owner(process, owner.mayLock());
+    }
+
+    /**
+     * The pages of a mapping of VFIO are found elsewhere from now on, and the process that they are
+     * found in is charged for them.
+     */
+    void move(Owner to, PageOrigin from) throws IommufdException {
+        Accounting mode = to.mayLock() ? Accounting.NONE : Accounting.PROCESS;
+        boolean stays = to.memory().equals(owner.memory()) && mode == accounting;
+        if (!stays) {
+            if (!charge(to.memory().locked(), mode, charged)) {
+                throw new IommufdException(Errno.ENOMEM, "the limit of locked memory is reached");
+            }
+            charge(owner.memory().locked(), -charged);
+            accounting = mode;
+        }
+        owner = to;
+        origin = from;
     }
 
     /** One filling of page tables with an area. */

@@ -2,15 +2,11 @@
 package org.ioasis.iommufd;
 
 import static java.lang.foreign.ValueLayout.JAVA_INT;
-import static java.lang.foreign.ValueLayout.JAVA_INT_UNALIGNED;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
-import static java.lang.foreign.ValueLayout.JAVA_LONG_UNALIGNED;
-import static java.lang.foreign.ValueLayout.JAVA_SHORT;
 import static org.ioasis.spec.VfioType1.*;
 
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
-import java.util.List;
 import org.ioasis.spec.Iommufd;
 import org.jspecify.annotations.Nullable;
 
@@ -72,15 +68,7 @@ final class VfioCompat {
         if (type == TYPE1_IOMMU || type == TYPE1V2_IOMMU || type == UNMAP_ALL) {
             return 1;
         }
-        if (type != DMA_CC_IOMMU) {
-            return 0;
-        }
-        for (PagingHwpt hwpt : ioas().hwpts()) {
-            if (!hwpt.enforcesCoherency()) {
-                return 0;
-            }
-        }
-        return 1;
+        return type == DMA_CC_IOMMU && ioas().enforcesCoherency() ? 1 : 0;
     }
 
     /** Version 1 may cut mappings, which takes small leaves. */
@@ -169,47 +157,14 @@ final class VfioCompat {
             throw new IommufdException(Errno.EINVAL, "argsz is too small");
         }
         Ioas target = ioas();
-        List<IovaRange> ranges = target.space().usable();
-        int second = INFO_SIZE + CAP_DMA_AVAIL_SIZE;
-        int total = second + CAP_IOVA_RANGE_RANGES + ranges.size() * Iommufd.IOVA_RANGE_SIZE;
-        MemorySegment info = Arena.ofAuto().allocate(total, 8);
-        info.set(JAVA_INT, INFO_ARGSZ, total);
-        info.set(JAVA_INT, INFO_FLAGS, INFO_PGSIZES | INFO_CAPS);
-        info.set(JAVA_LONG, INFO_IOVA_PGSIZES, pageSizes(target.space()));
-        info.set(JAVA_INT, INFO_CAP_OFFSET, room >= total ? INFO_SIZE : 0);
-        capability(info, INFO_SIZE, CAP_DMA_AVAIL, second);
+        Type1Info answer = new Type1Info(target.pageSizes());
         // Mappings are not counted here: as many as memory is there for.
-        info.set(JAVA_INT, INFO_SIZE + CAP_DMA_AVAIL_AVAIL, -1);
-        capability(info, second, CAP_IOVA_RANGE, 0);
-        info.set(JAVA_INT_UNALIGNED, second + CAP_IOVA_RANGE_NR, ranges.size());
-        long at = (long) second + CAP_IOVA_RANGE_RANGES;
-        for (IovaRange range : ranges) {
-            info.set(JAVA_LONG_UNALIGNED, at, range.first());
-            info.set(JAVA_LONG_UNALIGNED, at + 8, range.last());
-            at += Iommufd.IOVA_RANGE_SIZE;
-        }
-        long bytes = room >= total ? total : Math.min(room, INFO_SIZE);
-        if (caller.write(address, info, 0, bytes) != 0) {
+        answer.addAvailable(-1);
+        answer.addRanges(target.space().usable());
+        MemorySegment info = answer.layout(room);
+        if (caller.write(address, info, 0, info.byteSize()) != 0) {
             throw new IommufdException(Errno.EFAULT, "the answer cannot be written");
         }
         return 0;
-    }
-
-    private static void capability(MemorySegment info, int offset, int id, int next) {
-        info.set(JAVA_SHORT, offset + CAP_ID, (short) id);
-        info.set(JAVA_SHORT, offset + CAP_VERSION, (short) 1);
-        info.set(JAVA_INT_UNALIGNED, offset + CAP_NEXT, next);
-    }
-
-    /** What all page tables have; smaller ones than a page of the CPU are not told of. */
-    private static long pageSizes(IoPageTable space) {
-        long sizes = -1;
-        for (HwPagingDomain domain : space.domains()) {
-            sizes &= domain.pageSizes();
-        }
-        if ((sizes & (PhysicalMemory.PAGE - 1)) != 0) {
-            sizes = (sizes & -PhysicalMemory.PAGE) | PhysicalMemory.PAGE;
-        }
-        return Long.compareUnsigned(sizes, space.alignment()) >= 0 ? sizes : space.alignment();
     }
 }

@@ -19,24 +19,24 @@ import org.jspecify.annotations.Nullable;
  * A program with memory and descriptors, as a supervisor shows one: its memory is made of files
  * that it has mapped. One thread.
  */
-final class ProgramStub implements Caller, ProgramMemory {
-    static final long PAGE = 4096;
+public final class ProgramStub implements Caller, ProgramMemory {
+    public static final long PAGE = 4096;
 
     /** A file whose pages are what they hold, in any process. */
-    static final class Memory implements PageSource {
+    public static final class Memory implements PageSource {
         private final MemorySegment bytes;
         private int holds;
 
-        Memory(long length) {
+        public Memory(long length) {
             bytes = Arena.ofAuto().allocate(length, 8);
         }
 
-        MemorySegment bytes() {
+        public MemorySegment bytes() {
             return bytes;
         }
 
         /** Whether somebody has asked that it stays. */
-        boolean isHeld() {
+        public boolean isHeld() {
             return holds > 0;
         }
 
@@ -74,26 +74,26 @@ final class ProgramStub implements Caller, ProgramMemory {
     private long nextAddress = 1L << 30;
     private int nextDescriptor = 3;
     private int openFiles;
-    boolean isGone;
-    boolean mayLock;
+    public boolean isGone;
+    public boolean mayLock;
     boolean mayRaiseLimits = true;
 
     /** Nothing can be written to it. */
-    boolean isDeaf;
+    public boolean isDeaf;
 
-    String rule = "";
+    public String rule = "";
 
-    ProgramStub() {
+    public ProgramStub() {
         this(-1);
     }
 
-    ProgramStub(long limitPages) {
+    public ProgramStub(long limitPages) {
         locked = new LockedMemory(new AtomicLong(), limitPages);
         scratch = mmap(new Memory(PAGE), 0, PAGE, true);
     }
 
     /** Maps a file somewhere, aligned to 2 MiB. */
-    long mmap(Memory memory, long offset, long length, boolean isWritable) {
+    public long mmap(Memory memory, long offset, long length, boolean isWritable) {
         long address = nextAddress;
         nextAddress += (length + (1L << 22) - 1) & -(1L << 22);
         mappings.put(address, new Mapping(address + length - 1, memory, offset, isWritable));
@@ -101,12 +101,12 @@ final class ProgramStub implements Caller, ProgramMemory {
     }
 
     /** Fresh memory, writable. */
-    long mmap(long length) {
+    public long mmap(long length) {
         return mmap(new Memory(length), 0, length, true);
     }
 
     /** Maps every second page of a file, side by side. */
-    long mmapScattered(Memory memory, int pages) {
+    public long mmapScattered(Memory memory, int pages) {
         long address = nextAddress;
         nextAddress += ((long) pages * PAGE + (1L << 22) - 1) & -(1L << 22);
         for (int i = 0; i < pages; i++) {
@@ -116,20 +116,25 @@ final class ProgramStub implements Caller, ProgramMemory {
         return address;
     }
 
+    /** Where structures of calls are. */
+    public long scratch() {
+        return scratch;
+    }
+
     /** A field of the structure of the last call. */
-    int peek(int offset) {
+    public int peek(int offset) {
         return memoryAt(scratch).bytes.get(JAVA_INT, offset);
     }
 
     /** Closes all descriptors of files of ours. */
-    void closeAll() {
+    public void closeAll() {
         for (int descriptor : List.copyOf(served.keySet())) {
             close(descriptor);
         }
     }
 
     /** Takes away the end of a mapping that begins here, or all of it. */
-    void munmapFrom(long address, long from) {
+    public void munmapFrom(long address, long from) {
         Mapping old = mappings.remove(address);
         if (old != null && from > address) {
             mappings.put(address, new Mapping(from - 1, old.memory, old.offset, old.isWritable));
@@ -137,7 +142,7 @@ final class ProgramStub implements Caller, ProgramMemory {
     }
 
     /** The memory that an address is in. */
-    Memory memoryAt(long address) {
+    public Memory memoryAt(long address) {
         return mapping(address).memory;
     }
 
@@ -147,7 +152,7 @@ final class ProgramStub implements Caller, ProgramMemory {
         return nextDescriptor++;
     }
 
-    int open(OpenFile file) {
+    public int open(OpenFile file) {
         served.put(nextDescriptor, file);
         return nextDescriptor++;
     }
@@ -161,7 +166,7 @@ final class ProgramStub implements Caller, ProgramMemory {
         return found;
     }
 
-    void close(int descriptor) {
+    public void close(int descriptor) {
         OpenFile file = served.remove(descriptor);
         if (file != null) {
             file.release();
@@ -179,40 +184,40 @@ final class ProgramStub implements Caller, ProgramMemory {
     }
 
     /** A structure in the program's memory, to be given to an ioctl. */
-    Struct struct(int size) {
+    public Struct struct(int size) {
         Memory memory = memoryAt(scratch);
         memory.bytes.fill((byte) 0);
         memory.bytes.set(JAVA_INT, 0, size);
         return new Struct(memory.bytes);
     }
 
-    final class Struct {
+    public final class Struct {
         private final MemorySegment bytes;
 
         Struct(MemorySegment bytes) {
             this.bytes = bytes;
         }
 
-        Struct with(int offset, int value) {
+        public Struct with(int offset, int value) {
             bytes.set(JAVA_INT, offset, value);
             return this;
         }
 
-        Struct with(int offset, long value) {
+        public Struct with(int offset, long value) {
             bytes.set(JAVA_LONG, offset, value);
             return this;
         }
 
-        int getInt(int offset) {
+        public int getInt(int offset) {
             return bytes.get(JAVA_INT, offset);
         }
 
-        long getLong(int offset) {
+        public long getLong(int offset) {
             return bytes.get(JAVA_LONG, offset);
         }
 
         /** What the ioctl returns. */
-        long call(OpenFile file, int number) {
+        public long call(OpenFile file, int number) {
             return file.ioctl(ProgramStub.this, ';' << 8 | number, scratch);
         }
     }

@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * Which pages of a range are pinned, and where a device finds them: several ways to keep that, side
+ * by side, since none is best at every density.
+ */
+@NullMarked
+package org.ioasis.vfio.tracker;
+
+import org.jspecify.annotations.NullMarked;
