@@ -32,7 +32,10 @@ import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
-/** {@code ioasis host}: a program for which /dev/iommu exists. Main thread. */
+/**
+ * {@code ioasis host}: a program for which /dev/iommu exists, and devices under /dev/vfio. Main
+ * thread.
+ */
 @Command(
         name = "host",
         description = {
@@ -42,7 +45,8 @@ import picocli.CommandLine.Parameters;
                     + " the last of its processes has."
         },
         customSynopsis =
-                "ioasis host [--mock] [--kernel-quirks] [--trace FILE] -- PROGRAM [ARG...]",
+                "ioasis host [--mock | --device NAME=KIND,...] [--kernel-quirks] [--trace FILE]"
+                        + " -- PROGRAM [ARG...]",
         mixinStandardHelpOptions = true,
         exitCodeListHeading = "%nExit codes:%n",
         exitCodeList = {
@@ -78,8 +82,15 @@ final class HostCommand implements Callable<Integer> {
     @Option(
             names = "--device",
             paramLabel = "NAME=KIND[,KEY=VALUE...]",
-            hidden = true,
-            description = "A device under /dev/vfio. Repeatable.")
+            description = {
+                "A device that the program finds under /dev/vfio, as Linux shows one that it has given away, by its own"
+                        + " file (vfio0, the next vfio1, bound to /dev/iommu) and by its group (0, the next 1, in a"
+                        + " container of type 1); repeatable. In sysfs it is 10a5:00:00.0, the next 10a5:00:01.0."
+                        + " KIND and its keys are those of ioasis serve without a socket:"
+                        + " disk=blk,file=FILE; random=rng; net=net,stream=SOCKET. Its DMA goes through the"
+                        + " address space that the program builds, to memory that the program shares (a"
+                        + " memfd, a shared mapping); to private memory it is refused."
+            })
     private List<String> devices = List.of();
 
     @Option(

@@ -15,7 +15,6 @@ import org.ioasis.guestkit.KernelChoice;
 import org.ioasis.guestkit.UnavailableException;
 import org.ioasis.live.TraceConfig;
 import org.ioasis.output.OutputKind;
-import org.ioasis.program.CallTrace;
 import org.ioasis.run.AssignedRun;
 import org.ioasis.run.DiskRun;
 import org.ioasis.run.GuestDevices;
@@ -266,8 +265,11 @@ final class VmCommand implements Callable<Integer> {
     @Option(
             names = "--assigned",
             paramLabel = "INTERFACE",
-            hidden = true,
-            description = "iommufd or type1: QEMU finds the disks under /dev/vfio.")
+            description = {
+                "${COMPLETION-CANDIDATES}: the disks are assigned to the guest, as a host assigns devices of its own: QEMU"
+                        + " finds them under /dev/vfio, and its address space on /dev/iommu, or in a container of"
+                        + " type 1, is the only way of their DMA. No virtio-iommu of ours is in front of them."
+            })
     private @Nullable AssignedOption assigned;
 
     /** How QEMU reaches VFIO. */
@@ -278,8 +280,9 @@ final class VmCommand implements Callable<Integer> {
 
     @Option(
             names = "--viommu",
-            hidden = true,
-            description = "With --assigned: QEMU's own virtio-iommu in front of the disks.")
+            description =
+                    "With --assigned: QEMU's own virtio-iommu in front of the disks, so that QEMU maps for them what the"
+                            + " guest maps.")
     private boolean hasViommu;
 
     @Mixin private final TraceOptions trace = new TraceOptions();
@@ -309,6 +312,7 @@ final class VmCommand implements Callable<Integer> {
                     "--iommus must be 1 to %d, not %d".formatted(GuestSetup.IOMMU_LIMIT, iommus));
         }
         GuestTask task = task();
+        refuseWhatIsNotAssigned(task);
         RunOptions options = options(task);
         Progress progress = Progress.standard();
         if (printQemu) {
@@ -316,24 +320,19 @@ final class VmCommand implements Callable<Integer> {
             return 0;
         }
         RunReport result;
-        if (assigned != null) {
-            result =
-                    new AssignedRun(
-                                    options,
-                                    switch (assigned) {
-                                        case iommufd -> AssignedRun.Interface.IOMMUFD;
-                                        case type1 -> AssignedRun.Interface.TYPE1;
-                                    },
-                                    hasViommu,
-                                    CallTrace.none(),
-                                    Host.current(),
-                                    progress)
-                            .run();
-            System.out.print(RunReportText.of(result));
-            json.write(OutputKind.RUN_REPORT, RunReportJson.of(result));
-            return result.isOk() ? 0 : 1;
-        }
         switch (task) {
+            case GuestTask.Check _ when assigned != null ->
+                    result =
+                            new AssignedRun(
+                                            options,
+                                            switch (assigned) {
+                                                case iommufd -> AssignedRun.Interface.IOMMUFD;
+                                                case type1 -> AssignedRun.Interface.TYPE1;
+                                            },
+                                            hasViommu,
+                                            Host.current(),
+                                            progress)
+                                    .run();
             case GuestTask.Check(long _, GuestTask.Scenario chosen) ->
                     result = new DiskRun(options, chosen, Host.current(), progress).run();
             case GuestTask.Net _ -> result = new NetRun(options, Host.current(), progress).run();
@@ -344,6 +343,30 @@ final class VmCommand implements Callable<Integer> {
         System.out.print(RunReportText.of(result));
         json.write(OutputKind.RUN_REPORT, RunReportJson.of(result));
         return result.isOk() ? 0 : 1;
+    }
+
+    /** What an assigned disk has no part in. */
+    private void refuseWhatIsNotAssigned(GuestTask task) {
+        if (assigned == null) {
+            if (hasViommu) {
+                throw new UsageException("--viommu belongs to --assigned");
+            }
+            return;
+        }
+        boolean isPlain =
+                task instanceof GuestTask.Check(long _, GuestTask.Scenario chosen)
+                        && chosen == GuestTask.Scenario.PLAIN;
+        if (!isPlain
+                || iommus != 1
+                || isWithoutBootBypass
+                || !disks.isEmpty()
+                || printQemu
+                || trace.chosen() != null
+                || (translation != null && !hasViommu)) {
+            throw new UsageException(
+                    "--assigned is the plain check of three disks, without IOMMUs of ours to choose"
+                            + " anything of");
+        }
     }
 
     private GuestTask task() {

@@ -29,7 +29,10 @@ import org.ioasis.program.ProgramFiles;
 import org.ioasis.spec.VfioDevice;
 import org.ioasis.spec.Virtio;
 import org.ioasis.sys.EngineMemory;
+import org.ioasis.vfio.Type1Kind;
+import org.ioasis.vfio.VfioContainer;
 import org.ioasis.vfiodevice.AssignedDevice;
+import org.ioasis.vfiodevice.ContainerFile;
 import org.ioasis.virtio.DeviceType;
 
 /**
@@ -160,7 +163,8 @@ public final class ProgramMachine implements AutoCloseable {
         ProgramFiles.Builder files = ProgramFiles.builder().iommu(node::open);
         files.folder("/dev/vfio");
         files.device(
-                "/dev/vfio/vfio", VfioDevice.MISC_MAJOR, VfioDevice.CONTAINER_MINOR, node::open);
+                "/dev/vfio/vfio", VfioDevice.MISC_MAJOR, VfioDevice.CONTAINER_MINOR,
+                _ -> new ContainerFile(new VfioContainer(List.of(new Type1Kind(node)))));
         files.text("/dev/vfio/vfio", "");
         for (AssignedDevice device : served) {
             String sys = "/sys/bus/pci/devices/" + device.address();

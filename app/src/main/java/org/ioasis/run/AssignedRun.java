@@ -19,7 +19,6 @@ import org.ioasis.kind.blk.DiskOptions;
 import org.ioasis.loop.IdlePolicy;
 import org.ioasis.machine.Machine;
 import org.ioasis.machine.ProgramMachine;
-import org.ioasis.program.CallTrace;
 import org.ioasis.vfiodevice.AssignedDevice;
 import org.ioasis.vm.Accel;
 import org.ioasis.vm.GuestReport;
@@ -50,26 +49,22 @@ public final class AssignedRun {
     private final RunOptions options;
     private final Interface assignment;
     private final boolean hasViommu;
-    private final CallTrace trace;
     private final Host host;
     private final Progress progress;
 
     /**
      * @param hasViommu QEMU's own virtio-iommu is in front of the disks: what the guest maps, QEMU
      *     maps here
-     * @param trace gets QEMU's calls
      */
     public AssignedRun(
             RunOptions options,
             Interface assignment,
             boolean hasViommu,
-            CallTrace trace,
             Host host,
             Progress progress) {
         this.options = options;
         this.assignment = assignment;
         this.hasViommu = hasViommu;
-        this.trace = trace;
         this.host = host;
         this.progress = progress;
     }
@@ -178,7 +173,7 @@ public final class AssignedRun {
                         cleanup,
                         event -> GuestSetup.tell(event, progress),
                         (words, environment) ->
-                                ServedProgram.start(machine, words, environment, trace))) {
+                                ServedProgram.start(machine, words, environment))) {
             QemuProcess.End end =
                     qemu.await(
                             options.limit(),

@@ -51,8 +51,7 @@ final class ServedProgram extends Process {
     static ServedProgram start(
             ProgramMachine machine,
             List<String> command,
-            Map<String, String> environment,
-            CallTrace trace)
+            Map<String, String> environment)
             throws IOException {
         try (Pipe output = Pipe.create();
                 Pipe errors = Pipe.create();
@@ -65,7 +64,7 @@ final class ServedProgram extends Process {
                             new ProgramSetting(
                                     environment, nothing, output.writer(), errors.writer()),
                             machine.files(),
-                            trace,
+                            CallTrace.none(),
                             machine.loop());
             return new ServedProgram(run, output.stream(), errors.stream());
         } catch (ErrnoException e) {

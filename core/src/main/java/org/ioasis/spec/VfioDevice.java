@@ -2,15 +2,11 @@
 package org.ioasis.spec;
 
 /**
- * Numbers and layouts of VFIO devices and groups as programs on Linux use them: linux/vfio.h; what
- * vfio-user has too stands in {@link VfioUser}. Offsets and sizes in bytes.
+ * Numbers and layouts of VFIO devices as programs on Linux use them: linux/vfio.h; what vfio-user
+ * has too stands in {@link VfioUser}, groups in {@link VfioType1}. Offsets and sizes in bytes.
  */
 public final class VfioDevice {
     // Commands: _IO(';', 100 + n)
-    public static final int GROUP_GET_STATUS = 0x3b67;
-    public static final int GROUP_SET_CONTAINER = 0x3b68;
-    public static final int GROUP_UNSET_CONTAINER = 0x3b69;
-    public static final int GROUP_GET_DEVICE_FD = 0x3b6a;
     public static final int GET_INFO = 0x3b6b;
     public static final int GET_REGION_INFO = 0x3b6c;
     public static final int GET_IRQ_INFO = 0x3b6d;
@@ -21,12 +17,6 @@ public final class VfioDevice {
     public static final int BIND_IOMMUFD = 0x3b76;
     public static final int ATTACH_IOMMUFD_PT = 0x3b77;
     public static final int DETACH_IOMMUFD_PT = 0x3b78;
-
-    // struct vfio_group_status
-    public static final int GROUP_VIABLE = 1;
-    public static final int GROUP_CONTAINER_SET = 1 << 1;
-    public static final int STATUS_FLAGS = 4;
-    public static final int STATUS_SIZE = 8;
 
     // struct vfio_device_info
     public static final int INFO_FLAGS = 4;

@@ -4,6 +4,7 @@ package org.ioasis.vfiodevice;
 import static org.ioasis.iommufd.HwDevice.NO_PASID;
 
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Set;
 import java.util.TreeSet;
 import org.ioasis.iommufd.Caller;
@@ -23,6 +24,7 @@ import org.ioasis.peer.ServedInfo;
 import org.ioasis.peer.SharedMemory;
 import org.ioasis.spec.Pci;
 import org.ioasis.sys.Mapping;
+import org.ioasis.vfio.VfioGroup;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -44,6 +46,7 @@ public final class AssignedDevice implements Served {
     private final EngineDevice hardware;
     private final FunctionRegions regions;
     private final Interrupts interrupts;
+    private final VfioGroup group;
     private final Rings rings = new FunctionRings();
     private final Set<Integer> pasids = new TreeSet<>();
     private @Nullable Device bound;
@@ -70,6 +73,7 @@ public final class AssignedDevice implements Served {
         this.hardware = hardware;
         regions = new FunctionRegions(function);
         interrupts = new Interrupts(function);
+        group = VfioGroup.of(number, List.of(hardware));
         function.watcher(() -> loop.watch(rings));
     }
 
@@ -133,6 +137,10 @@ public final class AssignedDevice implements Served {
         return new GroupFile(this);
     }
 
+    VfioGroup group() {
+        return group;
+    }
+
     void groupClosed() {
         isGroupOpen = false;
     }
@@ -141,7 +149,7 @@ public final class AssignedDevice implements Served {
         return isGroupOpen;
     }
 
-    /** The object of the context that it is bound to. */
+    /** The object of the context that it is bound to; of a container's device there is none. */
     Device bound() throws IommufdException {
         Device device = bound;
         if (device == null) {
@@ -160,28 +168,34 @@ public final class AssignedDevice implements Served {
         if (device == null) {
             device = context.bind(hardware);
             bound = device;
+        }
+        use();
+        return device;
+    }
+
+    /** The same for a device whose address space is its group's container's affair. */
+    void use() {
+        if (users++ == 0) {
             isBound = true;
             sessions++;
             function.reset();
             function.vectors(interrupts::trigger);
             ticker = loop.ticker(TICK_NANOS, function::needsTick, this::tick);
         }
-        users++;
-        return device;
     }
 
     /** One does so no more: the last one unbinds it. */
     void unuse() {
         if (--users == 0) {
-            unbind("closed by the program");
+            end("closed by the program");
         }
     }
 
-    private void unbind(String why) {
-        Device device = bound;
-        if (device == null) {
+    private void end(String why) {
+        if (!isBound) {
             return;
         }
+        isBound = false;
         lastEnd = why;
         Ticker last = ticker;
         if (last != null) {
@@ -192,14 +206,16 @@ public final class AssignedDevice implements Served {
         quiet();
         function.vectors(VectorSink.NONE);
         interrupts.clear();
-        for (int pasid : pasids) {
-            device.detach(pasid);
+        Device device = bound;
+        if (device != null) {
+            for (int pasid : pasids) {
+                device.detach(pasid);
+            }
+            pasids.clear();
+            device.detach(NO_PASID);
+            device.unbind();
+            bound = null;
         }
-        pasids.clear();
-        device.detach(NO_PASID);
-        device.unbind();
-        bound = null;
-        isBound = false;
     }
 
     /** Resets the function; its memory may be gone, which matters no more. */
@@ -313,6 +329,6 @@ public final class AssignedDevice implements Served {
 
     @Override
     public void close() {
-        boolean _ = loop.executeAndWait(() -> unbind("server closed"), CLOSE_NANOS);
+        boolean _ = loop.executeAndWait(() -> end("server closed"), CLOSE_NANOS);
     }
 }

@@ -142,21 +142,31 @@ final class DeviceFile implements OpenFile {
     }
 
     /** The iommufd context behind a caller's descriptor. */
-    static IommufdContext context(Caller caller, int descriptor) throws IommufdException {
+    private static IommufdContext context(Caller caller, int descriptor)
+            throws IommufdException {
         if (caller.served(descriptor) instanceof IommufdContext context) {
             return context;
+        }
+        throw notOurs(caller, descriptor);
+    }
+
+    /** Why a descriptor is not what is wanted. */
+    static IommufdException notOurs(Caller caller, int descriptor) {
+        if (caller.served(descriptor) != null) {
+            return new IommufdException(
+                    Errno.EBADFD, "descriptor %d is another file of ours".formatted(descriptor));
         }
         if (caller instanceof CallerDescriptors process) {
             try (Fd found = process.descriptor(descriptor)) {
                 if (found != null) {
-                    throw new IommufdException(
+                    return new IommufdException(
                             Errno.EBADFD,
                             "descriptor %d is no /dev/iommu and no container"
                                     .formatted(descriptor));
                 }
             }
         }
-        throw new IommufdException(Errno.EBADF, "descriptor %d is not open".formatted(descriptor));
+        return new IommufdException(Errno.EBADF, "descriptor %d is not open".formatted(descriptor));
     }
 
     private void attach(Caller caller, long argument) throws IommufdException {

@@ -14,6 +14,7 @@ import org.ioasis.pci.PciFunction;
 import org.ioasis.spec.Pci;
 import org.ioasis.spec.VfioDevice;
 import org.ioasis.spec.VfioUser;
+import org.ioasis.sys.Mapping;
 
 /**
  * A function's BARs and configuration space as one file: which region begins where, and a transfer
@@ -98,6 +99,8 @@ final class FunctionRegions {
             }
             done += width;
         }
+        // Of an access of the function's to memory that its program has cut short: this call's end.
+        Mapping.raiseLate();
     }
 
     private static int width(int offset, int left, int widest) {

@@ -13,7 +13,7 @@ import org.ioasis.iommufd.Errno;
 import org.ioasis.iommufd.IommufdContext;
 import org.ioasis.iommufd.IommufdException;
 import org.ioasis.iommufd.OpenFile;
-import org.ioasis.spec.VfioDevice;
+import org.ioasis.spec.VfioType1;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -22,12 +22,20 @@ import org.jspecify.annotations.Nullable;
  * gave out are closed (drivers/vfio/group.c). Loop thread.
  */
 final class GroupFile implements OpenFile {
+    /** What the status of a group says that an iommufd context has. */
+    private static final int IN_SPACE =
+            VfioType1.GROUP_FLAGS_VIABLE | VfioType1.GROUP_FLAGS_CONTAINER_SET;
+
     /** Longest name of a device that is looked at. */
     private static final int NAME_MAX = 64;
 
     private final AssignedDevice device;
     private final MemorySegment scratch = Arena.ofAuto().allocate(NAME_MAX, Long.BYTES);
-    private @Nullable IommufdContext container;
+    private @Nullable ContainerFile container;
+
+    /** The iommufd context that does a container's work, in the place of one. */
+    private @Nullable IommufdContext space;
+
     private int devicesOut;
     private boolean isReleased;
     private boolean isOver;
@@ -50,10 +58,10 @@ final class GroupFile implements OpenFile {
     public long ioctl(Caller caller, int command, long argument) {
         try {
             return switch (command) {
-                case VfioDevice.GROUP_GET_STATUS -> status(caller, argument);
-                case VfioDevice.GROUP_SET_CONTAINER -> join(caller, argument);
-                case VfioDevice.GROUP_UNSET_CONTAINER -> leave();
-                case VfioDevice.GROUP_GET_DEVICE_FD -> give(caller, argument);
+                case VfioType1.GROUP_GET_STATUS -> status(caller, argument);
+                case VfioType1.GROUP_SET_CONTAINER -> join(caller, argument);
+                case VfioType1.GROUP_UNSET_CONTAINER -> leave();
+                case VfioType1.GROUP_GET_DEVICE_FD -> give(caller, argument);
                 default ->
                         throw new IommufdException(
                                 Errno.ENOTTY, "command 0x%x is none of a group".formatted(command));
@@ -65,17 +73,17 @@ final class GroupFile implements OpenFile {
     }
 
     private int status(Caller caller, long argument) throws IommufdException {
-        if (caller.read(argument, scratch, 0, VfioDevice.STATUS_SIZE) != 0) {
+        if (caller.read(argument, scratch, 0, VfioType1.GROUP_STATUS_SIZE) != 0) {
             throw new IommufdException(Errno.EFAULT, "the structure cannot be read");
         }
-        if (Integer.compareUnsigned(scratch.get(JAVA_INT, 0), VfioDevice.STATUS_SIZE) < 0) {
+        if (Integer.compareUnsigned(scratch.get(JAVA_INT, 0), VfioType1.GROUP_STATUS_SIZE) < 0) {
             throw new IommufdException(Errno.EINVAL, "argsz is too small");
         }
         scratch.set(
                 JAVA_INT,
-                VfioDevice.STATUS_FLAGS,
-                VfioDevice.GROUP_VIABLE | (container == null ? 0 : VfioDevice.GROUP_CONTAINER_SET));
-        if (caller.write(argument, scratch, 0, VfioDevice.STATUS_SIZE) != 0) {
+                VfioType1.GROUP_STATUS_FLAGS,
+                isInSpace() ? IN_SPACE : device.group().status());
+        if (caller.write(argument, scratch, 0, VfioType1.GROUP_STATUS_SIZE) != 0) {
             throw new IommufdException(Errno.EFAULT, "the answer cannot be written");
         }
         return 0;
@@ -89,34 +97,76 @@ final class GroupFile implements OpenFile {
         if (descriptor < 0) {
             throw new IommufdException(Errno.EINVAL, "the descriptor is negative");
         }
-        IommufdContext context = DeviceFile.context(caller, descriptor);
-        if (container != null) {
+        if (isIn()) {
             throw new IommufdException(Errno.EINVAL, "the group is in a container already");
         }
-        int _ = context.containerSpace().id();
-        container = context;
+        switch (caller.served(descriptor)) {
+            case ContainerFile file -> {
+                device.group().setContainer(file.container());
+                container = file;
+            }
+            case IommufdContext context -> {
+                int _ = context.containerSpace().id();
+                space = context;
+            }
+            case null, default -> throw DeviceFile.notOurs(caller, descriptor);
+        }
         return 0;
     }
 
+    private boolean isIn() {
+        return container != null || isInSpace();
+    }
+
+    private boolean isInSpace() {
+        return space != null;
+    }
+
     private int leave() throws IommufdException {
-        if (container == null) {
+        if (!isIn()) {
             throw new IommufdException(Errno.EINVAL, "the group is in no container");
         }
         if (devicesOut > 0) {
             throw new IommufdException(Errno.EBUSY, "the group's device is in use");
         }
-        container = null;
+        leaveAnyhow();
         return 0;
     }
 
+    private void leaveAnyhow() {
+        space = null;
+        ContainerFile from = container;
+        if (from != null) {
+            container = null;
+            try {
+                device.group().unsetContainer();
+            } catch (IommufdException e) {
+                throw new IllegalStateException("a group without open devices", e);
+            }
+            from.groupLeft();
+        }
+    }
+
     private int give(Caller caller, long argument) throws IommufdException {
-        IommufdContext context = container;
         if (!device.address().equals(nameAt(caller, argument))) {
             throw new IommufdException(Errno.ENODEV, "the group has no device of that name");
         }
-        if (context == null) {
+        if (!isIn()) {
             throw new IommufdException(Errno.EINVAL, "the group is in no container");
         }
+        IommufdContext context = space;
+        if (context == null) {
+            var _ = device.group().opened();
+            device.use();
+        } else {
+            use(context);
+        }
+        devicesOut++;
+        // A file that cannot be handed out is released, and so gives back what it has.
+        return caller.install(new DeviceFile(device, this), true);
+    }
+
+    private void use(IommufdContext context) throws IommufdException {
         boolean isFirst = !device.hasSession();
         device.use(context);
         boolean isAttached = false;
@@ -130,9 +180,6 @@ final class GroupFile implements OpenFile {
                 device.unuse();
             }
         }
-        devicesOut++;
-        // A file that cannot be handed out is released, and so gives back what it has.
-        return caller.install(new DeviceFile(device, this), true);
     }
 
     private String nameAt(Caller caller, long address) throws IommufdException {
@@ -149,6 +196,9 @@ final class GroupFile implements OpenFile {
 
     void deviceClosed() {
         devicesOut--;
+        if (!isInSpace()) {
+            device.group().closed();
+        }
         closeIfUnused();
     }
 
@@ -161,7 +211,7 @@ final class GroupFile implements OpenFile {
     private void closeIfUnused() {
         if (isReleased && devicesOut == 0 && !isOver) {
             isOver = true;
-            container = null;
+            leaveAnyhow();
             device.groupClosed();
         }
     }

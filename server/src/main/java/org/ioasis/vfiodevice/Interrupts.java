@@ -168,7 +168,7 @@ final class Interrupts {
             throw new IommufdException(Errno.EBADF, "descriptor %d is not open".formatted(number));
         }
         try {
-            return EventFd.of(found);
+            return EventFd.shared(found);
         } catch (ErrnoException e) {
             found.close();
             throw invalid("descriptor %d is no eventfd".formatted(number));

@@ -36,10 +36,13 @@ import org.ioasis.memory.Guards;
 import org.ioasis.memory.Outcome;
 import org.ioasis.spec.Iommufd;
 import org.ioasis.spec.VfioDevice;
+import org.ioasis.spec.VfioType1;
 import org.ioasis.spec.VfioUser;
 import org.ioasis.sys.ErrnoException;
 import org.ioasis.sys.EventFd;
 import org.ioasis.sys.Fd;
+import org.ioasis.vfio.Type1Kind;
+import org.ioasis.vfio.VfioContainer;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -235,7 +238,7 @@ class AssignedDeviceTest {
         assertThat(call(file, bind, 16, 0, -1, 0)).isEqualTo(no(Errno.EINVAL));
         assertThat(call(file, bind, 16, 0, 999, 0)).isEqualTo(no(Errno.EBADF));
         assertThat(call(file, bind, 16, 0, other, 0)).isEqualTo(no(Errno.EBADFD));
-        assertThat(call(file, bind, 16, 0, ours, 0)).isEqualTo(no(Errno.EBADF));
+        assertThat(call(file, bind, 16, 0, ours, 0)).isEqualTo(no(Errno.EBADFD));
         assertThat(file.ioctl(program, bind, MEMORY + PAGES * PAGE - 8))
                 .isEqualTo(no(Errno.EFAULT));
         assertThat(device.hasSession()).isFalse();
@@ -662,7 +665,7 @@ class AssignedDeviceTest {
     private long name(OpenFile group, String name) {
         bytes.asSlice(STRUCTURE - MEMORY, PAGE).fill((byte) 'x');
         bytes.setString(STRUCTURE - MEMORY, name);
-        return group.ioctl(program, VfioDevice.GROUP_GET_DEVICE_FD, STRUCTURE);
+        return group.ioctl(program, VfioType1.GROUP_GET_DEVICE_FD, STRUCTURE);
     }
 
     @Test
@@ -673,7 +676,7 @@ class AssignedDeviceTest {
                         org.ioasis.iommufd.IommufdException.class,
                         e -> assertThat(e.errno()).isEqualTo(Errno.EBUSY));
         int container = program.opened(context());
-        assertThat(call(group, VfioDevice.GROUP_SET_CONTAINER, container)).isZero();
+        assertThat(call(group, VfioType1.GROUP_SET_CONTAINER, container)).isZero();
         OpenFile file = program.file(name(group, device.address()));
         open.add(file);
         group.release();
@@ -686,21 +689,21 @@ class AssignedDeviceTest {
     @Test
     void aGroupTellsWhetherItIsInAContainer() throws Exception {
         OpenFile group = group();
-        assertThat(call(group, VfioDevice.GROUP_GET_STATUS, 7)).isEqualTo(no(Errno.EINVAL));
-        assertThat(call(group, VfioDevice.GROUP_GET_STATUS, 8)).isZero();
+        assertThat(call(group, VfioType1.GROUP_GET_STATUS, 7)).isEqualTo(no(Errno.EINVAL));
+        assertThat(call(group, VfioType1.GROUP_GET_STATUS, 8)).isZero();
         assertThat(field(4)).isEqualTo(1);
-        assertThat(call(group, VfioDevice.GROUP_UNSET_CONTAINER)).isEqualTo(no(Errno.EINVAL));
-        assertThat(call(group, VfioDevice.GROUP_SET_CONTAINER, -1)).isEqualTo(no(Errno.EINVAL));
-        assertThat(call(group, VfioDevice.GROUP_SET_CONTAINER, 999)).isEqualTo(no(Errno.EBADF));
+        assertThat(call(group, VfioType1.GROUP_UNSET_CONTAINER)).isEqualTo(no(Errno.EINVAL));
+        assertThat(call(group, VfioType1.GROUP_SET_CONTAINER, -1)).isEqualTo(no(Errno.EINVAL));
+        assertThat(call(group, VfioType1.GROUP_SET_CONTAINER, 999)).isEqualTo(no(Errno.EBADF));
         EventFd _ = event();
         int other = program.opened(() -> copyOf(events.getFirst()));
-        assertThat(call(group, VfioDevice.GROUP_SET_CONTAINER, other)).isEqualTo(no(Errno.EBADFD));
+        assertThat(call(group, VfioType1.GROUP_SET_CONTAINER, other)).isEqualTo(no(Errno.EBADFD));
         assertThat(name(group, device.address())).isEqualTo(no(Errno.EINVAL));
         int container = program.opened(context());
-        assertThat(call(group, VfioDevice.GROUP_SET_CONTAINER, container)).isZero();
-        assertThat(call(group, VfioDevice.GROUP_SET_CONTAINER, container))
+        assertThat(call(group, VfioType1.GROUP_SET_CONTAINER, container)).isZero();
+        assertThat(call(group, VfioType1.GROUP_SET_CONTAINER, container))
                 .isEqualTo(no(Errno.EINVAL));
-        assertThat(call(group, VfioDevice.GROUP_GET_STATUS, 8)).isZero();
+        assertThat(call(group, VfioType1.GROUP_GET_STATUS, 8)).isZero();
         assertThat(field(4)).isEqualTo(3);
         assertThat(name(group, "0000:00:01.0")).isEqualTo(no(Errno.ENODEV));
         assertThat(name(group, "x".repeat(64))).isEqualTo(no(Errno.ENODEV));
@@ -711,12 +714,81 @@ class AssignedDeviceTest {
         program.isFull = false;
         OpenFile file = program.file(name(group, device.address()));
         open.add(file);
-        assertThat(call(group, VfioDevice.GROUP_UNSET_CONTAINER)).isEqualTo(no(Errno.EBUSY));
+        assertThat(call(group, VfioType1.GROUP_UNSET_CONTAINER)).isEqualTo(no(Errno.EBUSY));
         assertThat(call(file, VfioDevice.BIND_IOMMUFD, 16, 0, container, 0))
                 .isEqualTo(no(Errno.ENOTTY));
         assertThat(call(file, VfioDevice.ATTACH_IOMMUFD_PT, 12, 0, 1)).isEqualTo(no(Errno.ENOTTY));
         assertThat(call(file, VfioDevice.GET_INFO, 16)).isZero();
         file.release();
-        assertThat(call(group, VfioDevice.GROUP_UNSET_CONTAINER)).isZero();
+        assertThat(call(group, VfioType1.GROUP_UNSET_CONTAINER)).isZero();
+    }
+
+    // The group in a container of type 1.
+
+    private ContainerFile container() {
+        ContainerFile file = new ContainerFile(new VfioContainer(List.of(new Type1Kind(node))));
+        open.add(file);
+        return file;
+    }
+
+    private long mapDma(OpenFile container, long page, long pages, long iova) {
+        ints(32, VfioType1.MAP_FLAG_READ | VfioType1.MAP_FLAG_WRITE);
+        long at = STRUCTURE - MEMORY;
+        bytes.set(JAVA_LONG_UNALIGNED, at + VfioType1.MAP_VADDR, MEMORY + page * PAGE);
+        bytes.set(JAVA_LONG_UNALIGNED, at + VfioType1.MAP_IOVA, iova);
+        bytes.set(JAVA_LONG_UNALIGNED, at + VfioType1.MAP_SIZE, pages * PAGE);
+        return container.ioctl(program, VfioType1.IOMMU_MAP_DMA, STRUCTURE);
+    }
+
+    private long unmapDma(OpenFile container, long pages, long iova) {
+        ints(24, 0);
+        long at = STRUCTURE - MEMORY;
+        bytes.set(JAVA_LONG_UNALIGNED, at + VfioType1.UNMAP_IOVA, iova);
+        bytes.set(JAVA_LONG_UNALIGNED, at + VfioType1.UNMAP_SIZE, pages * PAGE);
+        return container.ioctl(program, VfioType1.IOMMU_UNMAP_DMA, STRUCTURE);
+    }
+
+    @Test
+    void dmaGoesWhereAContainerOfTypeOneHasMapped() throws Exception {
+        OpenFile group = group();
+        ContainerFile container = container();
+        assertThat(call(group, VfioType1.GROUP_SET_CONTAINER, program.opened(container))).isZero();
+        assertThat(name(group, device.address())).isEqualTo(no(Errno.EINVAL));
+        assertThat(container.ioctl(program, VfioType1.SET_IOMMU, VfioType1.TYPE1V2_IOMMU)).isZero();
+        OpenFile file = program.file(name(group, device.address()));
+        open.add(file);
+        assertThat(call(group, VfioType1.GROUP_UNSET_CONTAINER)).isEqualTo(no(Errno.EBUSY));
+        assertThat(mapDma(container, 4, 2, 0x10_0000)).isZero();
+        buffer.fill((byte) 7);
+        assertThat(write(0x10_0ffc, 8)).isEqualTo(Outcome.OK);
+        assertThat(bytes.get(JAVA_LONG_UNALIGNED, 5 * PAGE - 4)).isEqualTo(0x0707070707070707L);
+        assertThat(write(0x10_1ffc, 8)).isEqualTo(Outcome.FAULT);
+        assertThat(unmapDma(container, 2, 0x10_0000)).isZero();
+        assertThat(write(0x10_0000, 8)).isEqualTo(Outcome.FAULT);
+        assertThat(mapDma(container, 6, 1, 0)).isZero();
+        assertThat(read(0, 8)).isEqualTo(Outcome.OK);
+        file.release();
+        assertThat(call(group, VfioType1.GROUP_UNSET_CONTAINER)).isZero();
+        assertThat(read(0, 8)).isEqualTo(Outcome.FAULT);
+        assertThat(node.heldPages()).isZero();
+    }
+
+    /** A program that dies has its files closed in the order of their numbers, or any other. */
+    @Test
+    void aContainerIsKeptByItsGroupAndAGroupByItsDevice() throws Exception {
+        OpenFile group = group();
+        ContainerFile container = container();
+        assertThat(call(group, VfioType1.GROUP_SET_CONTAINER, program.opened(container))).isZero();
+        assertThat(container.ioctl(program, VfioType1.SET_IOMMU, VfioType1.TYPE1_IOMMU)).isZero();
+        OpenFile file = program.file(name(group, device.address()));
+        open.add(file);
+        assertThat(mapDma(container, 4, 2, 0)).isZero();
+        container.release();
+        group.release();
+        assertThat(read(0, 8)).isEqualTo(Outcome.OK);
+        file.release();
+        assertThat(read(0, 8)).isEqualTo(Outcome.FAULT);
+        assertThat(node.heldPages()).isZero();
+        assertThat(device.isGroupOpen()).isFalse();
     }
 }
