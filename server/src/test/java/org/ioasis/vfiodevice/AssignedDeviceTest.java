@@ -489,6 +489,20 @@ class AssignedDeviceTest {
         assertThat(setIrqs(file, 20, none, MSIX, 0, 1)).isEqualTo(no(Errno.EINVAL));
     }
 
+    @Test
+    void theNextProgramIsNotHeardByTheLastOnesEventfds() throws Exception {
+        OpenFile file = bound(context());
+        EventFd last = event();
+        int data = TRIGGER | VfioUser.VFIO_IRQ_SET_DATA_EVENTFD;
+        assertThat(setIrqs(file, 24, data, MSIX, 0, 1, descriptorOf(last))).isZero();
+        file.release();
+        OpenFile next = bound(context());
+        assertThat(function.sink.trigger(0)).isFalse();
+        int none = TRIGGER | VfioUser.VFIO_IRQ_SET_DATA_NONE;
+        assertThat(setIrqs(next, 20, none, MSIX, 0, 1)).isEqualTo(no(Errno.EINVAL));
+        assertThat(last.drain()).isZero();
+    }
+
     // DMA.
 
     @Test
