@@ -163,7 +163,9 @@ public final class ProgramMachine implements AutoCloseable {
         ProgramFiles.Builder files = ProgramFiles.builder().iommu(node::open);
         files.folder("/dev/vfio");
         files.device(
-                "/dev/vfio/vfio", VfioDevice.MISC_MAJOR, VfioDevice.CONTAINER_MINOR,
+                "/dev/vfio/vfio",
+                VfioDevice.MISC_MAJOR,
+                VfioDevice.CONTAINER_MINOR,
                 _ -> new ContainerFile(new VfioContainer(List.of(new Type1Kind(node)))));
         files.text("/dev/vfio/vfio", "");
         for (AssignedDevice device : served) {

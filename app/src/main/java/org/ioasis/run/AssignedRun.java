@@ -172,8 +172,7 @@ public final class AssignedRun {
                         host,
                         cleanup,
                         event -> GuestSetup.tell(event, progress),
-                        (words, environment) ->
-                                ServedProgram.start(machine, words, environment))) {
+                        (words, environment) -> ServedProgram.start(machine, words, environment))) {
             QemuProcess.End end =
                     qemu.await(
                             options.limit(),

@@ -49,9 +49,7 @@ final class ServedProgram extends Process {
      * @param machine has started
      */
     static ServedProgram start(
-            ProgramMachine machine,
-            List<String> command,
-            Map<String, String> environment)
+            ProgramMachine machine, List<String> command, Map<String, String> environment)
             throws IOException {
         try (Pipe output = Pipe.create();
                 Pipe errors = Pipe.create();

@@ -81,14 +81,8 @@ final class Rules {
         // anybody's.
         MAY_USE.put(
                 "vfiodevice",
-                List.of("program",
-                        "peer",
-                        "pci",
-                        "loop",
-                        "sys",
-                        "vfio",
-                        "iommufd",
-                        "memory",
+                List.of(
+                        "program", "peer", "pci", "loop", "sys", "vfio", "iommufd", "memory",
                         "spec"));
         MAY_USE.put("topology", List.of("iommu", "spec"));
         // app: the only place where things are put together; QEMU and the guest on one side, our

@@ -37,8 +37,7 @@ class AssignedTest {
 
     @Test
     void disksThatAreBoundToIommufdDoVerifiedIo() throws Exception {
-        RunReport report =
-                run(Cells.options(60).build(), AssignedRun.Interface.IOMMUFD, false);
+        RunReport report = run(Cells.options(60).build(), AssignedRun.Interface.IOMMUFD, false);
 
         assertThat(report.driver()).isEmpty();
     }

@@ -142,8 +142,7 @@ final class DeviceFile implements OpenFile {
     }
 
     /** The iommufd context behind a caller's descriptor. */
-    private static IommufdContext context(Caller caller, int descriptor)
-            throws IommufdException {
+    private static IommufdContext context(Caller caller, int descriptor) throws IommufdException {
         if (caller.served(descriptor) instanceof IommufdContext context) {
             return context;
         }

@@ -35,9 +35,9 @@ import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 
 /**
- * Programs that were compiled for Linux with a device under {@code /dev/vfio}, and a kernel that has
- * none: their memory is what its DMA reaches, their eventfds hear it, and whatever they do, nothing
- * of theirs is left.
+ * Programs that were compiled for Linux with a device under {@code /dev/vfio}, and a kernel that
+ * has none: their memory is what its DMA reaches, their eventfds hear it, and whatever they do,
+ * nothing of theirs is left.
  */
 @Timeout(240)
 class AssignedProgramTest {

@@ -20,8 +20,8 @@ import org.jspecify.annotations.Nullable;
  * A counter in the kernel that somebody adds to and somebody waits for: eventfd(2). Nonblocking.
  *
  * <p>{@link #signal()} (of a shared one: one thread at a time) and {@link #close()} may be called
- * from any thread, also at the same time: the descriptor is closed when the last signal is through. {@link #drain()} is for one thread at a
- * time. Neither allocates.
+ * from any thread, also at the same time: the descriptor is closed when the last signal is through.
+ * {@link #drain()} is for one thread at a time. Neither allocates.
  */
 public final class EventFd implements AutoCloseable {
     private static final int EFD_NONBLOCK = 0x800;
@@ -55,6 +55,7 @@ public final class EventFd implements AutoCloseable {
 
     /** For what may block, because somebody else decides on that; used by one thread at a time. */
     private @Nullable MemorySegment room;
+
     private final MemorySegment drained = Arena.ofAuto().allocate(JAVA_LONG);
 
     /** How many threads are inside a call with the descriptor, and {@link #CLOSED}. */
