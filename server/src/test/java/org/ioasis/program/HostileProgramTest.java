@@ -125,14 +125,14 @@ class HostileProgramTest {
         AtomicLong most = new AtomicLong();
         Devices devices =
                 new MockFiles(
-                        Map.of(
-                                "/dev/iommu",
-                                caller -> {
+                        ProgramFiles.builder()
+                                .iommu(caller -> {
                                     LockedMemory account = caller.memory().locked();
                                     accounts.add(account);
                                     most.accumulateAndGet(account.user(), Math::max);
                                     return node.open(caller);
-                                }));
+                                })
+                                .build());
         ProgramRun run = ProgramRun.start(hostile.command("charged"), devices, CallTrace.none());
 
         assertThat(run.await()).isEqualTo(new End.Exit(0));
