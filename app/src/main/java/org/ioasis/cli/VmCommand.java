@@ -320,19 +320,17 @@ final class VmCommand implements Callable<Integer> {
             return 0;
         }
         RunReport result;
+        AssignedOption assignment = assigned;
+        if (assignment != null) {
+            AssignedRun.Interface how =
+                    switch (assignment) {
+                        case iommufd -> AssignedRun.Interface.IOMMUFD;
+                        case type1 -> AssignedRun.Interface.TYPE1;
+                    };
+            return told(
+                    new AssignedRun(options, how, hasViommu, Host.current(), progress).run());
+        }
         switch (task) {
-            case GuestTask.Check _ when assigned != null ->
-                    result =
-                            new AssignedRun(
-                                            options,
-                                            switch (assigned) {
-                                                case iommufd -> AssignedRun.Interface.IOMMUFD;
-                                                case type1 -> AssignedRun.Interface.TYPE1;
-                                            },
-                                            hasViommu,
-                                            Host.current(),
-                                            progress)
-                                    .run();
             case GuestTask.Check(long _, GuestTask.Scenario chosen) ->
                     result = new DiskRun(options, chosen, Host.current(), progress).run();
             case GuestTask.Net _ -> result = new NetRun(options, Host.current(), progress).run();
@@ -340,13 +338,17 @@ final class VmCommand implements Callable<Integer> {
                 return new ShellRun(options, task, Host.current(), progress).run();
             }
         }
+        return told(result);
+    }
+
+    private int told(RunReport result) throws IOException {
         System.out.print(RunReportText.of(result));
         json.write(OutputKind.RUN_REPORT, RunReportJson.of(result));
         return result.isOk() ? 0 : 1;
     }
 
     /** What an assigned disk has no part in. */
-    private void refuseWhatIsNotAssigned(GuestTask task) {
+    private void refuseWhatIsNotAssigned(GuestTask task) throws IOException {
         if (assigned == null) {
             if (hasViommu) {
                 throw new UsageException("--viommu belongs to --assigned");
