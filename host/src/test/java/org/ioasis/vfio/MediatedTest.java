@@ -18,6 +18,7 @@ import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
 import org.ioasis.iommufd.Errno;
 import org.ioasis.iommufd.IommufdException;
 import org.ioasis.iommufd.TableDomain;
+import org.ioasis.vfio.tracker.DeviceParsed;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Tag;
@@ -229,6 +230,46 @@ class MediatedTest {
         mediated.copy(IOVA + 2 * PAGE, buffer, true);
         refused(Errno.EINVAL, () -> mediated.copy(IOVA + 3 * PAGE - 8, buffer, true));
         refused(Errno.EINVAL, () -> mediated.copy(-8, buffer, true));
+    }
+
+    /** As docs/examples/MediatedCopy.java, which is compiled and run as a user would. */
+    @Test
+    @Tag("S26")
+    void aDeviceWithoutATableRecoversItsPinsFromItsCommands() throws IommufdException {
+        host.add(group);
+        host.set(TYPE1V2_IOMMU);
+        host.map(host.memory, IOVA, 8 * PAGE, RW);
+        record Command(long iova, long address) {}
+        List<Command> stream = new ArrayList<>();
+        DeviceParsed pins = new DeviceParsed(8);
+        MediatedDevice[] self = new MediatedDevice[1];
+        device =
+                host.open(
+                        group,
+                        (iova, length) ->
+                                stream.removeIf(command -> {
+                                    boolean isThere =
+                                            command.iova - iova >= 0
+                                                    && command.iova - iova < length;
+                                    return isThere
+                                            && self[0].unpin(command.iova, 1) == 1
+                                            && pins.release(0) == 0;
+                                }));
+        self[0] = requireDevice();
+        for (long page : new long[] {0, 5, 5, 3}) {
+            long address = pin(self[0], IOVA + page * PAGE, 1)[0];
+            pins.add(page, address);
+            stream.add(new Command(IOVA + page * PAGE, address));
+        }
+        assertThat(stream.get(1)).isEqualTo(stream.get(2));
+        assertThat(host.node.heldPages()).isEqualTo(3);
+        Command done = stream.removeFirst();
+        assertThat(done.address).isNotEqualTo(stream.getFirst().address);
+        assertThat(self[0].unpin(done.iova, 1)).isEqualTo(1);
+        assertThat(pins.release(0)).isZero();
+        assertThat(host.unmap(IOVA, 8 * PAGE, 0)).isEqualTo(8 * PAGE);
+        assertThat(stream).isEmpty();
+        assertThat(pins.pinned()).isZero();
     }
 
     // Dirty pages
