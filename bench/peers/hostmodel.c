@@ -300,6 +300,44 @@ static void w_lookup(int both, const char *nm) {
     }
     out(nm);
 }
+/* ids with a set and an owner; a section is a slot and a fence, since the end of sections is not free in user space */
+typedef struct { uint32_t set; uint64_t *priv; } ioasid;
+static struct { _Alignas(128) uint64_t section; } readers[2];
+static uint64_t ioasid_find(int reader, uint32_t set, uint32_t id) {
+    uint64_t *mine = &readers[reader].section, now = *mine, got = 0;
+    __atomic_store_n(mine, now + 1, __ATOMIC_RELAXED); __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    ioasid *i = x_load(&objs, id); uint64_t *p;
+    if (i && i->set == set && (p = __atomic_load_n(&i->priv, __ATOMIC_ACQUIRE))) got = *p;
+    __atomic_store_n(mine, now + 2, __ATOMIC_RELEASE);
+    return got;
+}
+static uint64_t ioasid_look(int reader, uint64_t n) {
+    uint64_t x = SEED_A, sum = 0;
+    for (uint64_t i = 0; i < n; i++) { x = xs64(x); sum += ioasid_find(reader, 7, 1 + (x >> 32 & 1023)); }
+    return sum;
+}
+static void *ioasid_read(void *arg) { (void)arg; pin(0); while (!stop) churned += ioasid_look(1, 1 << 16); return 0; }
+static void *ioasid_churn(void *arg) { /* allocates and frees beside the ids that are looked up */
+    static uint64_t owner; (void)arg; pin(0);
+    while (!stop) {
+        pthread_mutex_lock(&objs.m); ioasid *i = malloc(sizeof *i); *i = (ioasid){ 7, &owner }; x_store(&objs, 2000, i); pthread_mutex_unlock(&objs.m);
+        pthread_mutex_lock(&objs.m); x_store(&objs, 2000, 0); __atomic_thread_fence(__ATOMIC_SEQ_CST);
+        uint64_t seen = __atomic_load_n(&readers[0].section, __ATOMIC_ACQUIRE);
+        while (seen & 1 && __atomic_load_n(&readers[0].section, __ATOMIC_ACQUIRE) == seen);
+        free(i); pthread_mutex_unlock(&objs.m); churned++;
+    }
+    return 0;
+}
+static void w_ioasid(void *(*beside)(void *), const char *nm) {
+    static uint64_t own[1024]; static ioasid id[1024]; uint64_t ops = 20000000; pthread_t t; pin(1);
+    for (int i = 0; i < 1024; i++) { own[i] = i + 1; id[i] = (ioasid){ 7, &own[i] }; x_store(&objs, i + 1, &id[i]); }
+    for (int r = 0; r <= reps; r++) {
+        stop = 0; if (beside) pthread_create(&t, 0, beside, 0);
+        uint64_t s = now_ns(); chk = ioasid_look(0, ops); rec(now_ns() - s, ops);
+        stop = 1; if (beside) pthread_join(t, 0);
+    }
+    out(nm);
+}
 static void check(void) {
     x_store(&objs, 1, ioas_new(2)); x_store(&objs, 2, ioas_new(1));
     uint64_t at = map(1, VA + PG, HUGE_LEN, 0, 0), size; ioas *s = x_load(&objs, 1);
@@ -324,6 +362,9 @@ int main(int c, char **a) {
     else if (sscanf(w, "write-%lu", &n) == 1) w_rw(n, 1, nm);
     else if (!strcmp(w, "lookup-alone")) w_lookup(0, nm);
     else if (!strcmp(w, "lookup-churn")) w_lookup(1, nm);
+    else if (!strcmp(w, "ioasid-alone")) w_ioasid(0, nm);
+    else if (!strcmp(w, "ioasid-churn")) w_ioasid(ioasid_churn, nm);
+    else if (!strcmp(w, "ioasid-reader")) w_ioasid(ioasid_read, nm);
     else { fprintf(stderr, "unknown workload\n"); return 1; }
     return 0;
 }

@@ -7,10 +7,14 @@ module org.ioasis.host {
     requires transitive org.ioasis.core;
 
     exports org.ioasis.assigned;
+    exports org.ioasis.ioasid;
     exports org.ioasis.iommufd;
     exports org.ioasis.iommufd.engine;
     exports org.ioasis.iommufd.mock;
+    exports org.ioasis.kvm;
     exports org.ioasis.spapr;
     exports org.ioasis.vfio;
     exports org.ioasis.vfio.tracker;
+
+    uses org.ioasis.kvm.VfioSymbols;
 }

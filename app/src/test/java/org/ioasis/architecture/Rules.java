@@ -65,6 +65,11 @@ final class Rules {
         MAY_USE.put("iommufd", List.of("host", "iommu", "iommu.pagetable", "memory", "spec"));
         MAY_USE.put(
                 "iommufd.mock", List.of("iommufd", "iommu", "iommu.pagetable", "memory", "spec"));
+        // Called by drivers directly: knows no devices, only how calls are refused and made to
+        // fail.
+        MAY_USE.put("ioasid", List.of("iommufd", "memory", "spec"));
+        // A machine without VFIO has a KVM all the same: neither vfio nor spapr is known here.
+        MAY_USE.put("kvm", List.of("iommufd", "spec"));
         // POWER's containers hold pages and keep tables where /dev/iommu does; nothing uses them.
         MAY_USE.put("spapr", List.of("iommufd", "iommu.pagetable", "spec"));
         // Containers are address spaces of iommufd with other rules.
@@ -116,8 +121,10 @@ final class Rules {
                 plus(all, "guestkit", "vm", "machine", "kind", "run", "cli", "output", "live"));
         // Measures what app puts together; nothing uses it.
         MAY_USE.put("bench", plus(all, "machine", "output"));
-        // Tries the handshakes of core between threads; nothing uses it.
-        MAY_USE.put("stress", List.of("sys", "iommu", "virtqueue", "memory", "spec"));
+        // Tries the handshakes between threads; nothing uses it.
+        MAY_USE.put(
+                "stress",
+                List.of("sys", "iommu", "ioasid", "iommufd", "virtqueue", "memory", "spec"));
     }
 
     private final String base;

@@ -220,7 +220,9 @@ public final class Bench {
             return 12;
         }
         if (one.isHost()) {
-            return one.name().startsWith("host-lookup") ? 5 : 12;
+            return one.name().startsWith("host-lookup") || one.name().startsWith("host-ioasid")
+                    ? 5
+                    : 12;
         }
         return one.name().contains("pair-1g") ? 200 : 40;
     }

@@ -90,6 +90,9 @@ record Case(
                     host("write-4096", "access", "write", bytes("4096"), false),
                     host("lookup-alone", "lookup", "lookUp", Map.of(), false),
                     host("lookup-churn", "lookup", "lookUp", Map.of("isChurned", "true"), true),
+                    ioasid("alone", false),
+                    ioasid("churn", true),
+                    ioasid("reader", false),
                     new Case("host-ioctl", "", "", Map.of(), true));
 
     private static Case change(
@@ -110,6 +113,16 @@ record Case(
         Map<String, String> all = new HashMap<>(parameters);
         all.put("what", what);
         return new Case("host-" + name, name, "HostBenchmarks." + method, all, isQuick);
+    }
+
+    /** Look-ups of a PASID's owner, beside somebody. */
+    private static Case ioasid(String beside, boolean isQuick) {
+        return new Case(
+                "host-ioasid-" + beside,
+                "ioasid-" + beside,
+                "IoasidBenchmarks.find",
+                Map.of("beside", beside),
+                isQuick);
     }
 
     /** Mappings of 2 MiB. */
@@ -163,7 +176,10 @@ record Case(
 
     /** Two threads, each with a processor of its own: the process must not be pinned. */
     boolean isMixed() {
-        return name.startsWith("W8") || name.equals("host-lookup-churn");
+        return name.startsWith("W8")
+                || name.equals("host-lookup-churn")
+                || name.equals("host-ioasid-churn")
+                || name.equals("host-ioasid-reader");
     }
 
     /** Prefix of the counters of {@link MixedBenchmarks.Meters} that this line is about. */

@@ -47,18 +47,24 @@ public final class Ioas extends IommufdObject {
     public long map(Owner owner, long address, long length, int flags, long iova)
             throws IommufdException {
         synchronized (context()) {
-            checkFlags(flags);
-            checkLength(address, length);
-            long first = address & -PhysicalMemory.PAGE;
-            return map(
-                    new PageOrigin.Addresses(owner.memory(), first),
-                    address - first,
-                    length,
-                    owner,
-                    context().accounting(),
-                    flags,
-                    iova);
+            return mapAddresses(owner, address, length, context().accounting(), flags, iova);
         }
+    }
+
+    private long mapAddresses(
+            Owner owner, long address, long length, Accounting accounting, int flags, long iova)
+            throws IommufdException {
+        checkFlags(flags);
+        checkLength(address, length);
+        long first = address & -PhysicalMemory.PAGE;
+        return map(
+                new PageOrigin.Addresses(owner.memory(), first),
+                address - first,
+                length,
+                owner,
+                accounting,
+                flags,
+                iova);
     }
 
     /**
@@ -140,7 +146,8 @@ public final class Ioas extends IommufdObject {
         try {
             context().allocate();
             return space.map(
-                    List.of(new IoPageTable.Piece(pages, startByte, length)),
+                    pages,
+                    startByte,
                     length,
                     (flags & MAP_FIXED_IOVA) != 0,
                     iova,
@@ -156,17 +163,8 @@ public final class Ioas extends IommufdObject {
     public long mapCompat(Owner owner, long address, long length, int flags, long iova)
             throws IommufdException {
         synchronized (context()) {
-            checkFlags(flags);
-            checkLength(address, length);
-            long first = address & -PhysicalMemory.PAGE;
-            return map(
-                    new PageOrigin.Addresses(owner.memory(), first),
-                    address - first,
-                    length,
-                    owner,
-                    Accounting.PROCESS,
-                    flags | MAP_FIXED_IOVA,
-                    iova);
+            return mapAddresses(
+                    owner, address, length, Accounting.PROCESS, flags | MAP_FIXED_IOVA, iova);
         }
     }
 

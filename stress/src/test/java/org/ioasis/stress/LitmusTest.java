@@ -35,6 +35,10 @@ class LitmusTest {
         return of(EngineLitmus.class);
     }
 
+    static Stream<String> ioasids() {
+        return of(IoasidLitmus.class);
+    }
+
     @ParameterizedTest
     @MethodSource("guards")
     void noSectionThatFoundTheOldStateIsOpenWhenTheChangeIsAnswered(String litmus)
@@ -63,10 +67,17 @@ class LitmusTest {
         Litmus.run(litmus);
     }
 
+    @ParameterizedTest
+    @MethodSource("ioasids")
+    void noGetterHasDataThatWasDropped(String litmus)
+            throws IOException, ReflectiveOperationException {
+        Litmus.run(litmus);
+    }
+
     @Test
     void everyLitmusIsInOneOfTheGroups() {
         List<String> grouped =
-                Stream.of(guards(), rings(), stores(), engines())
+                Stream.of(guards(), rings(), stores(), engines(), ioasids())
                         .flatMap(names -> names)
                         .sorted()
                         .toList();

@@ -5,7 +5,6 @@ import static java.lang.foreign.ValueLayout.ADDRESS;
 import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
-import java.lang.foreign.Arena;
 import java.lang.foreign.FunctionDescriptor;
 import java.lang.foreign.MemorySegment;
 import java.lang.invoke.MethodHandle;
@@ -26,21 +25,7 @@ import java.lang.invoke.VarHandle;
  * any thread, in the order that each method says.
  */
 public final class EngineMemory implements AutoCloseable {
-    private static final int PROT_READ = 1;
-    private static final int PROT_WRITE = 2;
-    private static final int MAP_PRIVATE = 0x02;
-    private static final int MAP_ANONYMOUS = 0x20;
-    private static final int MAP_NORESERVE = 0x4000;
-    private static final long MAP_FAILED = -1;
     private static final int MADV_HUGEPAGE = 14;
-
-    private static final MethodHandle MMAP =
-            Linux.link(
-                    "mmap",
-                    FunctionDescriptor.of(
-                            ADDRESS, ADDRESS, JAVA_LONG, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_LONG));
-    private static final MethodHandle MUNMAP =
-            Linux.link("munmap", FunctionDescriptor.of(JAVA_INT, ADDRESS, JAVA_LONG));
 
     private static final MethodHandle MADVISE =
             Linux.linkWithoutErrno(
@@ -74,16 +59,19 @@ public final class EngineMemory implements AutoCloseable {
      *     positive
      */
     public static EngineMemory reserve(long size) throws ErrnoException {
-        try (Arena scratch = Arena.ofConfined()) {
-            MemorySegment errno = scratch.allocate(Linux.ERRNO);
-            MemorySegment memory = mmap(errno, size);
-            if (memory.address() == MAP_FAILED) {
-                throw new ErrnoException(
-                        "mmap", "anonymous length=" + size, errno.get(JAVA_INT, 0));
-            }
-            advise(memory, size);
-            return new EngineMemory(memory, size);
+        long address =
+                Mmap.map(
+                        size,
+                        Mmap.PROT_READ | Mmap.PROT_WRITE,
+                        Mmap.MAP_PRIVATE | Mmap.MAP_ANONYMOUS | Mmap.MAP_NORESERVE,
+                        -1,
+                        0);
+        if (address < 0) {
+            throw new ErrnoException("mmap", "anonymous length=" + size, (int) -address);
         }
+        MemorySegment memory = MemorySegment.ofAddress(address);
+        advise(memory, size);
+        return new EngineMemory(memory, size);
     }
 
     /** A kernel without huge pages refuses, and all works as well, only slower. */
@@ -91,27 +79,6 @@ public final class EngineMemory implements AutoCloseable {
         try {
             // SAFETY: the range is the one just mapped, and advice changes no content.
             int ignored = (int) MADVISE.invokeExact(memory, size, MADV_HUGEPAGE);
-        } catch (Throwable e) {
-            throw Linux.rethrow(e);
-        }
-    }
-
-    private static MemorySegment mmap(MemorySegment errno, long size) {
-        if (FailureInjection.strikes()) {
-            errno.set(JAVA_INT, 0, Errno.ENOMEM);
-            return MemorySegment.ofAddress(MAP_FAILED);
-        }
-        try {
-            // SAFETY: without a wanted address the kernel chooses one that is free.
-            return (MemorySegment)
-                    MMAP.invokeExact(
-                            errno,
-                            MemorySegment.NULL,
-                            size,
-                            PROT_READ | PROT_WRITE,
-                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-                            -1,
-                            0L);
         } catch (Throwable e) {
             throw Linux.rethrow(e);
         }
@@ -157,20 +124,9 @@ public final class EngineMemory implements AutoCloseable {
      */
     @Override
     public synchronized void close() {
-        if (!isOpen) {
-            return;
-        }
-        isOpen = false;
-        try (Arena scratch = Arena.ofConfined()) {
-            MemorySegment errno = scratch.allocate(Linux.ERRNO);
-            // SAFETY: these are the bytes that mmap gave, and this runs once.
-            int result = Linux.result((int) MUNMAP.invokeExact(errno, memory, bytes), errno);
-            if (result < 0) {
-                throw new IllegalStateException(
-                        "munmap length=" + bytes + ": " + Errno.name(-result));
-            }
-        } catch (Throwable e) {
-            throw Linux.rethrow(e);
+        if (isOpen) {
+            isOpen = false;
+            Mmap.unmap(memory, bytes);
         }
     }
 }

@@ -27,23 +27,12 @@ import java.util.concurrent.atomic.AtomicInteger;
  * process (tens of microseconds): one mapping per region, never one per request.
  */
 public final class Mapping implements AutoCloseable {
-    private static final int PROT_READ = 1;
-    private static final int PROT_WRITE = 2;
-    private static final int MAP_SHARED = 1;
-    private static final long MAP_FAILED = -1;
     private static final long HUGETLBFS_MAGIC = 0x958458f6L;
     private static final int SIZEOF_STATFS = 120;
 
     /** Held by nobody. */
     private static final Object NO_LOCK = new Object();
 
-    private static final MethodHandle MMAP =
-            Linux.link(
-                    "mmap",
-                    FunctionDescriptor.of(
-                            ADDRESS, ADDRESS, JAVA_LONG, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_LONG));
-    private static final MethodHandle MUNMAP =
-            Linux.link("munmap", FunctionDescriptor.of(JAVA_INT, ADDRESS, JAVA_LONG));
     private static final MethodHandle FSTATFS =
             Linux.link("fstatfs", FunctionDescriptor.of(JAVA_INT, JAVA_INT, ADDRESS));
 
@@ -96,14 +85,13 @@ public final class Mapping implements AutoCloseable {
             if (offset % granule != 0 || length % granule != 0) {
                 throw refused(number, offset, length, Errno.EINVAL);
             }
-            MemorySegment errno = scratch.allocate(Linux.ERRNO);
-            MemorySegment address =
-                    mmap(errno, length, PROT_READ | (writable ? PROT_WRITE : 0), number, offset);
-            if (address.address() == MAP_FAILED) {
-                throw refused(number, offset, length, errno.get(JAVA_INT, 0));
-            }
-            return new Mapping(address, length, writable);
         }
+        int protection = Mmap.PROT_READ | (writable ? Mmap.PROT_WRITE : 0);
+        long address = Mmap.map(length, protection, Mmap.MAP_SHARED, number, offset);
+        if (address < 0) {
+            throw refused(number, offset, length, (int) -address);
+        }
+        return new Mapping(MemorySegment.ofAddress(address), length, writable);
     }
 
     /** The mapped bytes, until {@link #close}. Read-only unless mapped writable. */
@@ -163,38 +151,8 @@ public final class Mapping implements AutoCloseable {
 
     private void arenaClosed() {
         if (openArenas.decrementAndGet() == 0) {
-            unmap();
-        }
-    }
-
-    private void unmap() {
-        try (Arena scratch = Arena.ofConfined()) {
-            MemorySegment errno = scratch.allocate(Linux.ERRNO);
-            // SAFETY: no arena that reaches these addresses is open, and this runs once.
-            int result =
-                    Linux.result((int) MUNMAP.invokeExact(errno, raw, segment.byteSize()), errno);
-            if (result < 0) {
-                throw new IllegalStateException(
-                        "munmap length=" + segment.byteSize() + ": " + Errno.name(-result));
-            }
-        } catch (Throwable e) {
-            throw Linux.rethrow(e);
-        }
-    }
-
-    private static MemorySegment mmap(
-            MemorySegment errno, long length, int protection, int fd, long offset) {
-        if (FailureInjection.strikes()) {
-            errno.set(JAVA_INT, 0, Errno.ENOMEM);
-            return MemorySegment.ofAddress(MAP_FAILED);
-        }
-        try {
-            // SAFETY: without a wanted address the kernel chooses one that is free.
-            return (MemorySegment)
-                    MMAP.invokeExact(
-                            errno, MemorySegment.NULL, length, protection, MAP_SHARED, fd, offset);
-        } catch (Throwable e) {
-            throw Linux.rethrow(e);
+            // SAFETY: no arena that reaches these addresses is open, and there is no way back.
+            Mmap.unmap(raw, segment.byteSize());
         }
     }
 
