@@ -41,7 +41,11 @@ public final class PagingDomain extends Domain {
      * domain without mappings gets another one.
      */
     public long granule() {
-        if (granule != commonGranule && store.size() == 0) {
+        return granule == commonGranule ? granule : renewedGranule();
+    }
+
+    private long renewedGranule() {
+        if (store.size() == 0) {
             granule = commonGranule;
         }
         return granule;
@@ -283,7 +287,7 @@ public final class PagingDomain extends Domain {
             iommu.refuse(Refusal.BACKWARD, completion);
             return;
         }
-        List<DomainListener> told = isListenedTo ? announce(first, last) : List.of();
+        List<DomainListener> told = isListenedTo ? announce(first, last) : null;
         long removed = store.unmap(first, last);
         if (removed == MappingStore.SPLITS) {
             iommu.refuse(Refusal.CUTS, completion);
@@ -292,26 +296,22 @@ public final class PagingDomain extends Domain {
         iommu.countMappings(-removed);
         if (removed == 0 && iommu.isQuiet()) {
             completion.complete(Status.OK);
-        } else if (told.isEmpty()) {
+        } else if (told == null) {
             iommu.unmaps().add(this, first, last, completion);
         } else {
-            ListenerRound round = iommu.round(this, null, null);
-            for (DomainListener listener : told) {
-                round.commit(listener, this, false);
-            }
-            round.finish(_ -> iommu.unmaps().add(this, first, last, completion));
+            commitUnmap(told, first, last, completion);
         }
     }
 
     /**
      * Begins a batch with each listener about what will be unmapped; it counts for nothing before
-     * it is committed. Those that it concerns.
+     * it is committed. Those that it concerns; null if nothing will be unmapped.
      */
-    private List<DomainListener> announce(long first, long last) {
-        List<DomainListener> told = new ArrayList<>();
+    private @Nullable List<DomainListener> announce(long first, long last) {
         if (!store.overlaps(first, last) || store.splits(first, last)) {
-            return told;
+            return null;
         }
+        List<DomainListener> told = new ArrayList<>();
         for (Attachment attachment : attachments()) {
             DomainListener listener = attachment.listener();
             if (listener != null) {
@@ -327,6 +327,15 @@ public final class PagingDomain extends Domain {
             }
         }
         return told;
+    }
+
+    private void commitUnmap(
+            List<DomainListener> told, long first, long last, Completion completion) {
+        ListenerRound round = iommu.round(this, null, null);
+        for (DomainListener listener : told) {
+            round.commit(listener, this, false);
+        }
+        round.finish(_ -> iommu.unmaps().add(this, first, last, completion));
     }
 
     // Looking

@@ -47,6 +47,10 @@ public final class ReservedWindows {
 
     /** True if some address of {@code first..last} is reserved. Allocates nothing. */
     public boolean overlaps(long first, long last) {
+        return sorted.length != 0 && overlapsAny(first, last);
+    }
+
+    private boolean overlapsAny(long first, long last) {
         for (ReservedRegion region : sorted) {
             if (region.overlaps(first, last)) {
                 return true;

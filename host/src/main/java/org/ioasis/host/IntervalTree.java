@@ -10,9 +10,10 @@ import org.jspecify.annotations.Nullable;
  * equal. A B+ tree in arrays: no object per range, and a search reads a few lines of each of few
  * nodes. A node keeps for each of its children how far the ranges below it reach, which answers
  * what overlaps a range, and the widest gap between them, which finds room without walking over all
- * of them. Under its owner's lock.
+ * of them. As long as no two ranges overlap, which is what most trees are, a node is searched by
+ * halves. Under its owner's lock.
  *
- * <p>A tree of a few ranges is one node as wide as it needs to be: most trees have one range.
+ * <p>A tree of a few ranges is one node as wide as it needs to be, an empty one has none.
  *
  * @param <T> the values
  */
@@ -20,8 +21,10 @@ public final class IntervalTree<T> {
     /** No range. What stands for a range is a number that holds until the next change. */
     public static final int NONE = 0;
 
-    /** Most entries of a node: ranges in a leaf, children above. */
-    private static final int FANOUT = 16;
+    /** Most entries of a node, as a power of two: ranges in a leaf, children above. */
+    private static final int FANOUT_LG2 = 4;
+
+    private static final int FANOUT = 1 << FANOUT_LG2;
 
     /** A node with fewer entries is joined with one beside it, if the two leave room. */
     private static final int FEW = FANOUT / 4;
@@ -31,43 +34,63 @@ public final class IntervalTree<T> {
     /** Nodes of an empty tree that it keeps. */
     private static final int KEPT_NODES = 64;
 
-    // What a node has for each entry, one row after the other. In a leaf: where the range begins
-    // and ends. Above: the lowest beginning and the highest end of the child, the widest run of
-    // numbers between two neighbours below that no range there holds, and which node it is. With
-    // ranges that overlap one to the left may reach into a gap: then it is an upper bound.
+    // Rows of a node in bounds: where the range begins and ends; above the leaves the lowest
+    // beginning and the highest end of the child.
     private static final int FIRST = 0;
     private static final int LAST = 1;
-    private static final int GAP = 2;
-    private static final int CHILD = 3;
-    private static final int ROWS = 4;
 
+    // Rows of a node in children, above the leaves only, so that leaves lie close together: the
+    // widest run of numbers between two neighbours below that no range there holds, and which node
+    // the child is. With ranges that overlap one to the left may reach into a gap: then it is an
+    // upper bound.
+    private static final int GAP = 0;
+    private static final int CHILD = 1;
+
+    private static final int ROWS = 2;
     private static final int NO_NODE = -1;
+
+    /** Stands where a beginning could: none is higher. */
+    private static final long NOTHING = -1;
+
     private static final long[] NO_WORDS = {};
     private static final int[] NO_COUNTS = {};
     private static final @Nullable Object[] NO_VALUES = {};
 
-    private long[] words = NO_WORDS;
+    private long[] bounds = NO_WORDS;
+    private long[] children = NO_WORDS;
     private @Nullable Object[] values = NO_VALUES;
 
     /** Entries of each node; of a free one the next free one. */
     private int[] counts = NO_COUNTS;
 
-    /** Entries that a node has room for: FANOUT, or fewer as long as the root is the only node. */
-    private int width;
+    /**
+     * Entries that a node has room for, as a power of two: FANOUT, or fewer as long as the root is
+     * the only node.
+     */
+    private int widthLg2;
 
     private int root;
 
     /** Levels above the leaves. */
     private int height;
 
+    /** Nodes that there are, with the free ones; 0: the tree has never had a range. */
     private int used;
+
     private int free = NO_NODE;
     private int size;
 
-    // The only range of a tree that never had two; its width is 0.
-    private long loneFirst;
-    private long loneLast;
-    private @Nullable T lone;
+    /** No two ranges have overlapped since the tree was empty. */
+    private boolean isDisjoint = true;
+
+    /** Whether the last insert or remove has changed what a node's parent says of it. */
+    private boolean isNews;
+
+    /**
+     * The gap where the last range was taken out from between two of its leaf: all that can have
+     * changed above. 0: more than that.
+     */
+    private long hole;
 
     /**
      * What a search for a gap has found, and how far it has come. Its owner's lock is the tree's.
@@ -116,17 +139,17 @@ public final class IntervalTree<T> {
     }
 
     public long first(int range) {
-        return width == 0 ? loneFirst : words[word(FIRST, nodeOf(range), slotOf(range))];
+        return bounds[word(FIRST, nodeOf(range), slotOf(range))];
     }
 
     public long last(int range) {
-        return width == 0 ? loneLast : words[word(LAST, nodeOf(range), slotOf(range))];
+        return bounds[word(LAST, nodeOf(range), slotOf(range))];
     }
 
     // Only insert writes values, and only with a T.
     @SuppressWarnings("unchecked")
     public T value(int range) {
-        Object found = width == 0 ? lone : values[range - 1];
+        Object found = values[range - 1];
         if (found == null) {
             throw new IllegalStateException("no range " + range);
         }
@@ -134,40 +157,57 @@ public final class IntervalTree<T> {
     }
 
     private int range(int node, int slot) {
-        return node * width + slot + 1;
+        return (node << widthLg2) + slot + 1;
     }
 
     private int nodeOf(int range) {
-        return (range - 1) / width;
+        return (range - 1) >>> widthLg2;
     }
 
     private int slotOf(int range) {
-        return (range - 1) % width;
+        return (range - 1) & ((1 << widthLg2) - 1);
     }
 
+    /** Where a node's entry is in {@link #bounds} or {@link #children}. */
     private int word(int row, int node, int slot) {
-        return (node * ROWS + row) * width + slot;
+        return ((node * ROWS + row) << widthLg2) + slot;
     }
 
     private int child(int node, int slot) {
-        return (int) words[word(CHILD, node, slot)];
+        return (int) children[word(CHILD, node, slot)];
+    }
+
+    /** How many entries of a node begin at {@code number} or before. */
+    private int beginning(int node, long number) {
+        long[] all = bounds;
+        int firsts = word(FIRST, node, 0);
+        int count = counts[node];
+        int at = 0;
+        if (widthLg2 < FANOUT_LG2) {
+            while (at < count && Long.compareUnsigned(all[firsts + at], number) <= 0) {
+                at++;
+            }
+            return at;
+        }
+        // As many steps for any number of entries, so that nothing has to be guessed: behind the
+        // last entry stands the highest number.
+        long key = number ^ Long.MIN_VALUE;
+        at += (all[firsts + 7] ^ Long.MIN_VALUE) <= key ? 8 : 0;
+        at += (all[firsts + at + 3] ^ Long.MIN_VALUE) <= key ? 4 : 0;
+        at += (all[firsts + at + 1] ^ Long.MIN_VALUE) <= key ? 2 : 0;
+        at += (all[firsts + at] ^ Long.MIN_VALUE) <= key ? 1 : 0;
+        at += (all[firsts + at] ^ Long.MIN_VALUE) <= key ? 1 : 0;
+        return Math.min(at, count);
     }
 
     // Changes
 
     /** Adds a range; equal and overlapping ones stay beside it. */
     public void insert(long rangeFirst, long rangeLast, T rangeValue) {
-        if (size == 0 && width == 0) {
-            loneFirst = rangeFirst;
-            loneLast = rangeLast;
-            lone = rangeValue;
-            size = 1;
-            return;
-        }
-        if (height == 0 && width < FANOUT && size >= width) {
+        if (height == 0 && widthLg2 < FANOUT_LG2 && (used == 0 || size == 1 << widthLg2)) {
             widen();
         }
-        int sibling = insert(root, height, rangeFirst, rangeLast, rangeValue);
+        int sibling = insert(root, height, rangeFirst, rangeLast, rangeValue, -1);
         if (sibling != NO_NODE) {
             int below = root;
             root = allocate();
@@ -179,76 +219,107 @@ public final class IntervalTree<T> {
         size++;
     }
 
-    /** The new node to the right of this one, if it had to be split. */
-    private int insert(int node, int level, long rangeFirst, long rangeLast, T rangeValue) {
-        int beginnings = word(FIRST, node, 0);
-        int at = counts[node];
-        while (at > 0 && Long.compareUnsigned(words[beginnings + at - 1], rangeFirst) > 0) {
-            at--;
-        }
+    /**
+     * The new node to the right of this one, if it had to be split.
+     *
+     * @param room the last number before the ranges to the right of this node
+     */
+    private int insert(
+            int node, int level, long rangeFirst, long rangeLast, T rangeValue, long room) {
+        int at = beginning(node, rangeFirst);
         int sibling = NO_NODE;
         if (level > 0) {
             int slot = Math.max(0, at - 1);
             int below = child(node, slot);
-            sibling = insert(below, level - 1, rangeFirst, rangeLast, rangeValue);
-            show(node, slot, below, level - 1);
+            sibling =
+                    insert(
+                            below,
+                            level - 1,
+                            rangeFirst,
+                            rangeLast,
+                            rangeValue,
+                            roomBefore(node, slot + 1, room));
+            isNews = isNews && show(node, slot, below, level - 1);
             if (sibling == NO_NODE) {
                 return NO_NODE;
             }
             at = slot + 1;
+        } else {
+            // Nothing that begins before it is in another leaf, or it would not be put first here.
+            isDisjoint =
+                    isDisjoint
+                            && (at == 0
+                                    || Long.compareUnsigned(
+                                                    bounds[word(LAST, node, at - 1)], rangeFirst)
+                                            < 0)
+                            && Long.compareUnsigned(rangeLast, roomBefore(node, at, room)) <= 0;
         }
-        int split = makeRoom(node, at);
+        isNews = true;
+        int split = makeRoom(node, at, level);
         int into = node;
         if (split != NO_NODE && (at > counts[node] || counts[split] == 0)) {
             at -= counts[node];
             into = split;
         }
-        shift(into, at);
+        move(into, at, into, at + 1, counts[into] - at, level);
+        counts[into]++;
         if (level > 0) {
             show(into, at, sibling, level - 1);
         } else {
-            words[word(FIRST, into, at)] = rangeFirst;
-            words[word(LAST, into, at)] = rangeLast;
+            bounds[word(FIRST, into, at)] = rangeFirst;
+            bounds[word(LAST, into, at)] = rangeLast;
             values[range(into, at) - 1] = rangeValue;
         }
         return split;
+    }
+
+    /** The last number before an entry, or before what is to the right of its node. */
+    private long roomBefore(int node, int slot, long room) {
+        return slot < counts[node] ? bounds[word(FIRST, node, slot)] - 1 : room;
     }
 
     /**
      * Splits a node that is full. What comes behind all that it has goes into an empty one, so that
      * ranges that come in order fill their nodes.
      */
-    private int makeRoom(int node, int at) {
-        if (counts[node] < width) {
+    private int makeRoom(int node, int at, int level) {
+        if (counts[node] < 1 << widthLg2) {
             return NO_NODE;
         }
         int right = allocate();
         int kept = at == FANOUT ? FANOUT : FANOUT / 2;
-        move(node, kept, right, 0, FANOUT - kept);
+        move(node, kept, right, 0, FANOUT - kept, level);
         counts[node] = kept;
         counts[right] = FANOUT - kept;
+        pad(node);
+        pad(right);
         return right;
     }
 
-    /** Makes a hole among a node's entries. */
-    private void shift(int node, int at) {
-        move(node, at, node, at + 1, counts[node] - at);
-        counts[node]++;
-    }
-
     /** Closes the hole that an entry leaves. */
-    private void take(int node, int at) {
-        move(node, at + 1, node, at, counts[node] - at - 1);
+    private void take(int node, int at, int level) {
+        move(node, at + 1, node, at, counts[node] - at - 1, level);
         counts[node]--;
-        values[range(node, counts[node]) - 1] = null;
+        bounds[word(FIRST, node, counts[node])] = NOTHING;
+        if (level == 0) {
+            values[range(node, counts[node]) - 1] = null;
+        }
     }
 
-    /** Moves entries: all rows of a wide node, the two that a lone leaf has. */
-    private void move(int from, int fromSlot, int to, int toSlot, int entries) {
-        int rows = width == FANOUT ? ROWS : GAP;
-        for (int row = 0; row < rows && entries > 0; row++) {
-            System.arraycopy(
-                    words, word(row, from, fromSlot), words, word(row, to, toSlot), entries);
+    /** What stands behind the last beginning of a node. */
+    private void pad(int node) {
+        int end = word(LAST, node, 0);
+        Arrays.fill(bounds, word(FIRST, node, counts[node]), end, NOTHING);
+    }
+
+    private void move(int from, int fromSlot, int to, int toSlot, int entries, int level) {
+        if (entries <= 0) {
+            return;
+        }
+        moveRows(bounds, from, fromSlot, to, toSlot, entries);
+        if (level > 0) {
+            moveRows(children, from, fromSlot, to, toSlot, entries);
+            return;
         }
         int source = range(from, fromSlot) - 1;
         System.arraycopy(values, source, values, range(to, toSlot) - 1, entries);
@@ -257,44 +328,59 @@ public final class IntervalTree<T> {
         }
     }
 
-    /** Makes an entry say what a child has now. */
-    private void show(int node, int at, int below, int level) {
-        long[] all = words;
+    private void moveRows(long[] words, int from, int fromSlot, int to, int toSlot, int entries) {
+        for (int row = 0; row < ROWS; row++) {
+            System.arraycopy(
+                    words, word(row, from, fromSlot), words, word(row, to, toSlot), entries);
+        }
+    }
+
+    /** Makes an entry say what a child has now; whether it said something else. */
+    private boolean show(int node, int at, int below, int level) {
+        long[] all = bounds;
         int count = counts[below];
-        int beginnings = word(FIRST, below, 0);
-        int ends = beginnings + width;
-        long highest = all[ends];
-        long widest = 0;
-        for (int slot = 1; slot < count; slot++) {
-            long beginning = all[beginnings + slot];
-            if (Long.compareUnsigned(beginning, highest) > 0) {
-                widest = max(widest, beginning - highest - 1);
+        int firsts = word(FIRST, below, 0);
+        int lasts = word(LAST, below, 0);
+        // Numbers are compared as signed ones once their highest bit is turned.
+        long widest = Long.MIN_VALUE;
+        long highest = all[lasts];
+        if (isDisjoint) {
+            for (int slot = 1; slot < count; slot++) {
+                long between = all[firsts + slot] - all[lasts + slot - 1] - 1;
+                widest = Math.max(widest, between ^ Long.MIN_VALUE);
             }
-            highest = max(highest, all[ends + slot]);
+            highest = all[lasts + count - 1];
+        } else {
+            for (int slot = 1; slot < count; slot++) {
+                long beginning = all[firsts + slot];
+                if (Long.compareUnsigned(beginning, highest) > 0) {
+                    widest = Math.max(widest, (beginning - highest - 1) ^ Long.MIN_VALUE);
+                }
+                highest = max(highest, all[lasts + slot]);
+            }
         }
         if (level > 0) {
-            int gaps = ends + width;
+            int gaps = word(GAP, below, 0);
             for (int slot = 0; slot < count; slot++) {
-                widest = max(widest, all[gaps + slot]);
+                widest = Math.max(widest, children[gaps + slot] ^ Long.MIN_VALUE);
             }
         }
-        int entry = word(FIRST, node, at);
-        all[entry] = all[beginnings];
-        all[entry + LAST * width] = highest;
-        all[entry + GAP * width] = widest;
-        all[entry + CHILD * width] = below;
+        widest ^= Long.MIN_VALUE;
+        int first = word(FIRST, node, at);
+        int last = word(LAST, node, at);
+        int gap = word(GAP, node, at);
+        boolean isOther =
+                all[first] != all[firsts] || all[last] != highest || children[gap] != widest;
+        all[first] = all[firsts];
+        all[last] = highest;
+        children[gap] = widest;
+        children[word(CHILD, node, at)] = below;
+        return isOther;
     }
 
     /** Removes the range with this beginning and this very value, which must be there. */
-    // The very value: equal ones may stand beside it.
-    @SuppressWarnings("ReferenceEquality")
     public void remove(long rangeFirst, T rangeValue) {
-        if (width == 0 && loneFirst == rangeFirst && lone == rangeValue) {
-            lone = null;
-            size = 0;
-            return;
-        }
-        if (size == 0 || width == 0 || !remove(root, height, rangeFirst, rangeValue)) {
+        if (size == 0 || !remove(root, height, rangeFirst, rangeValue)) {
             throw new IllegalStateException("no range begins at 0x%x".formatted(rangeFirst));
         }
         size--;
@@ -304,92 +390,112 @@ public final class IntervalTree<T> {
             root = below;
             height--;
         }
-        if (size == 0 && used > KEPT_NODES) {
-            clear();
+        if (size == 0) {
+            isDisjoint = true;
+            if (used > KEPT_NODES) {
+                clear();
+            }
         }
     }
 
-    @SuppressWarnings("ReferenceEquality") // as above
+    // The very value: equal ones may stand beside it.
+    @SuppressWarnings("ReferenceEquality")
     private boolean remove(int node, int level, long rangeFirst, T rangeValue) {
-        int beginnings = word(FIRST, node, 0);
-        int at = counts[node];
-        while (at > 0 && Long.compareUnsigned(words[beginnings + at - 1], rangeFirst) >= 0) {
-            at--;
+        int at;
+        if (isDisjoint) {
+            at = beginning(node, rangeFirst) - 1;
+        } else {
+            // Above the leaves a child that begins before it may hold it too.
+            at = rangeFirst == 0 ? 0 : beginning(node, rangeFirst - 1);
+            at = level > 0 ? at - 1 : at;
         }
-        // Above the leaves a child that begins before it may hold it too.
-        at = level > 0 ? Math.max(0, at - 1) : at;
-        for (; at < counts[node]; at++) {
-            if (Long.compareUnsigned(words[beginnings + at], rangeFirst) > 0) {
+        for (at = Math.max(0, at); at < counts[node]; at++) {
+            if (Long.compareUnsigned(bounds[word(FIRST, node, at)], rangeFirst) > 0) {
                 return false;
             }
             if (level == 0) {
                 if (values[range(node, at) - 1] == rangeValue) {
-                    take(node, at);
+                    boolean isBetween = isDisjoint && at > 0 && at + 1 < counts[node];
+                    hole =
+                            isBetween
+                                    ? bounds[word(FIRST, node, at + 1)]
+                                            - bounds[word(LAST, node, at - 1)]
+                                            - 1
+                                    : 0;
+                    take(node, at, level);
+                    isNews = true;
                     return true;
                 }
             } else if (remove(child(node, at), level - 1, rangeFirst, rangeValue)) {
-                shrunk(node, at, level - 1);
+                isNews = isNews && shrunk(node, at, level - 1);
                 return true;
             }
         }
         return false;
     }
 
-    /** A child has lost an entry. */
-    private void shrunk(int node, int at, int level) {
+    /** A child has lost an entry, or says less; whether this node says something else now. */
+    private boolean shrunk(int node, int at, int level) {
         int below = child(node, at);
         if (counts[below] == 0) {
             release(below);
-            take(node, at);
-            return;
+            take(node, at, level + 1);
+            hole = 0;
+            return true;
         }
         if (counts[below] < FEW && counts[node] > 1) {
             int left = at + 1 < counts[node] ? at : at - 1;
             int low = child(node, left);
             int high = child(node, left + 1);
             if (counts[low] + counts[high] <= ROOMY) {
-                move(high, 0, low, counts[low], counts[high]);
+                move(high, 0, low, counts[low], counts[high], level);
                 counts[low] += counts[high];
                 release(high);
-                take(node, left + 1);
+                take(node, left + 1, level + 1);
                 show(node, left, low, level);
-                return;
+                hole = 0;
+                return true;
             }
         }
-        show(node, at, below, level);
+        if (hole == 0) {
+            return show(node, at, below, level);
+        }
+        int gap = word(GAP, node, at);
+        boolean isWider = Long.compareUnsigned(children[gap], hole) < 0;
+        children[gap] = isWider ? hole : children[gap];
+        return isWider;
     }
 
     /** Removes all, and gives the memory back. */
     public void clear() {
-        words = NO_WORDS;
+        bounds = NO_WORDS;
+        children = NO_WORDS;
         values = NO_VALUES;
         counts = NO_COUNTS;
-        width = 0;
+        widthLg2 = 0;
         root = 0;
         height = 0;
         used = 0;
         free = NO_NODE;
         size = 0;
+        isDisjoint = true;
     }
 
     /** The root alone gets twice the room. */
     private void widen() {
-        int old = width;
-        width = Math.max(2, old * 2);
-        // Rows of children are needed from the second node on.
-        long[] wider = new long[(width == FANOUT ? ROWS : GAP) * width];
-        System.arraycopy(words, 0, wider, 0, old);
-        System.arraycopy(words, old, wider, width, old);
-        words = wider;
+        int old = used == 0 ? 0 : 1 << widthLg2;
+        widthLg2 = used == 0 ? 1 : widthLg2 + 1;
+        int width = 1 << widthLg2;
+        long[] wider = new long[ROWS * width];
+        System.arraycopy(bounds, 0, wider, 0, old);
+        System.arraycopy(bounds, old, wider, width, old);
+        bounds = wider;
         values = Arrays.copyOf(values, width);
         if (used == 0) {
-            words[word(FIRST, 0, 0)] = loneFirst;
-            words[word(LAST, 0, 0)] = loneLast;
-            values[0] = lone;
-            lone = null;
-            counts = new int[] {size};
+            counts = new int[1];
             used = 1;
         }
+        pad(root);
     }
 
     private int allocate() {
@@ -400,11 +506,13 @@ public final class IntervalTree<T> {
             node = used++;
             if (node == counts.length) {
                 counts = Arrays.copyOf(counts, node * 2);
-                words = Arrays.copyOf(words, counts.length * ROWS * width);
-                values = Arrays.copyOf(values, counts.length * width);
+                bounds = Arrays.copyOf(bounds, counts.length * ROWS << widthLg2);
+                children = Arrays.copyOf(children, bounds.length);
+                values = Arrays.copyOf(values, counts.length << widthLg2);
             }
         }
         counts[node] = 0;
+        pad(node);
         return node;
     }
 
@@ -417,25 +525,15 @@ public final class IntervalTree<T> {
 
     /** Of the ranges that share a number with {@code from..to} the one that begins first. */
     public int overlapping(long from, long to) {
-        if (width == 0) {
-            return size > 0
-                            && Long.compareUnsigned(loneFirst, to) <= 0
-                            && Long.compareUnsigned(loneLast, from) >= 0
-                    ? 1
-                    : NONE;
+        if (size == 0) {
+            return NONE;
         }
-        long[] all = words;
+        long[] all = bounds;
         int node = root;
         for (int level = height; ; level--) {
-            int beginnings = word(FIRST, node, 0);
-            int ends = beginnings + width;
-            int count = counts[node];
-            int at = 0;
-            while (at < count && Long.compareUnsigned(all[ends + at], from) < 0) {
-                at++;
-            }
+            int at = ending(node, from);
             // All behind it begin as late or later.
-            if (at == count || Long.compareUnsigned(all[beginnings + at], to) > 0) {
+            if (at == counts[node] || Long.compareUnsigned(all[word(FIRST, node, at)], to) > 0) {
                 return NONE;
             }
             if (level == 0) {
@@ -445,16 +543,30 @@ public final class IntervalTree<T> {
         }
     }
 
+    /** The first entry of a node that ends at {@code number} or behind it. */
+    private int ending(int node, long number) {
+        long[] all = bounds;
+        int lasts = word(LAST, node, 0);
+        if (isDisjoint) {
+            int at = beginning(node, number);
+            return at > 0 && Long.compareUnsigned(all[lasts + at - 1], number) >= 0 ? at - 1 : at;
+        }
+        int count = counts[node];
+        int at = 0;
+        while (at < count && Long.compareUnsigned(all[lasts + at], number) < 0) {
+            at++;
+        }
+        return at;
+    }
+
     public boolean overlaps(long from, long to) {
         return overlapping(from, to) != NONE;
     }
 
     /** Visits each range, in order of beginning. */
     public void forEach(IntConsumer visitor) {
-        if (width > 0) {
+        if (size > 0) {
             forEach(root, height, visitor);
-        } else if (size > 0) {
-            visitor.accept(1);
         }
     }
 
@@ -470,20 +582,17 @@ public final class IntervalTree<T> {
 
     /** The range that begins and ends here; of equal ones any. */
     public int find(long rangeFirst, long rangeLast) {
-        if (width == 0) {
-            return size > 0 && loneFirst == rangeFirst && loneLast == rangeLast ? 1 : NONE;
-        }
-        return find(root, height, rangeFirst, rangeLast);
+        return size == 0 ? NONE : find(root, height, rangeFirst, rangeLast);
     }
 
     private int find(int node, int level, long rangeFirst, long rangeLast) {
         for (int at = 0; at < counts[node]; at++) {
-            if (Long.compareUnsigned(words[word(FIRST, node, at)], rangeFirst) > 0) {
+            if (Long.compareUnsigned(bounds[word(FIRST, node, at)], rangeFirst) > 0) {
                 return NONE;
             }
-            long end = words[word(LAST, node, at)];
+            long end = bounds[word(LAST, node, at)];
             if (level == 0) {
-                if (end == rangeLast && words[word(FIRST, node, at)] == rangeFirst) {
+                if (end == rangeLast && bounds[word(FIRST, node, at)] == rangeFirst) {
                     return range(node, at);
                 }
             } else if (Long.compareUnsigned(end, rangeLast) >= 0) {
@@ -507,10 +616,8 @@ public final class IntervalTree<T> {
         into.length = length;
         into.isFound = false;
         into.isEnd = false;
-        if (width > 0) {
+        if (size > 0) {
             walk(root, height, into);
-        } else if (size > 0) {
-            into.pass(loneFirst, loneLast);
         }
         if (!into.isFound) {
             into.last = -1;
@@ -520,15 +627,16 @@ public final class IntervalTree<T> {
 
     /** In order, passing children that have no such gap as if they were one range. */
     private boolean walk(int node, int level, Gap into) {
-        for (int at = 0; at < counts[node]; at++) {
-            long end = words[word(LAST, node, at)];
+        // What ends before it is passed at once.
+        for (int at = ending(node, into.first); at < counts[node]; at++) {
+            long end = bounds[word(LAST, node, at)];
             boolean isInside =
                     level > 0
-                            && Long.compareUnsigned(words[word(GAP, node, at)], into.length) >= 0
+                            && Long.compareUnsigned(children[word(GAP, node, at)], into.length) >= 0
                             && Long.compareUnsigned(end, into.first) >= 0;
             if (isInside
                     ? walk(child(node, at), level - 1, into)
-                    : into.pass(words[word(FIRST, node, at)], end)) {
+                    : into.pass(bounds[word(FIRST, node, at)], end)) {
                 return true;
             }
         }

@@ -162,11 +162,34 @@ final class IoPageTable {
     // Mapping
 
     /**
-     * Maps pieces side by side into all page tables, or nothing.
+     * Maps a piece into all page tables, or nothing.
      *
      * @param fixed the IOVA, if it is {@code isFixed}
      * @return the IOVA
      */
+    long map(
+            Pages pages,
+            long startByte,
+            long length,
+            boolean isFixed,
+            long fixed,
+            boolean isReadable,
+            boolean isWritable)
+            throws IommufdException {
+        long iova = place(pages, startByte, length, isFixed, fixed);
+        checkPiece(iova, pages, startByte, length, isWritable);
+        context.node().takeMappings(1);
+        Area area = add(pages, startByte, length, iova, isReadable, isWritable);
+        try {
+            fill(area, domains);
+        } catch (IommufdException e) {
+            remove(area);
+            throw e;
+        }
+        return iova;
+    }
+
+    /** The same with pieces side by side. */
     long map(
             List<Piece> pieces,
             long length,
@@ -176,30 +199,22 @@ final class IoPageTable {
             boolean isWritable)
             throws IommufdException {
         Piece head = pieces.getFirst();
-        long iova =
-                isFixed
-                        ? checkFixed(fixed, length)
-                        : automatic(head.pages().originFirst() + head.startByte(), length);
+        long iova = place(head.pages(), head.startByte(), length, isFixed, fixed);
         for (Piece piece : pieces) {
-            checkPiece(iova, piece, isWritable);
-            context.allocate();
+            checkPiece(iova, piece.pages(), piece.startByte(), piece.length(), isWritable);
         }
-        Area[] fresh = new Area[pieces.size()];
+        context.node().takeMappings(pieces.size());
+        List<Area> fresh = new ArrayList<>(pieces.size());
         long at = iova;
-        for (int i = 0; i < fresh.length; i++) {
-            Piece piece = pieces.get(i);
-            Area area =
-                    new Area(
-                            this,
-                            at,
-                            at + piece.length() - 1,
+        for (Piece piece : pieces) {
+            fresh.add(
+                    add(
                             piece.pages(),
                             piece.startByte(),
+                            piece.length(),
+                            at,
                             isReadable,
-                            isWritable);
-            areas.insert(area.first, area.last, area);
-            piece.pages().use(area);
-            fresh[i] = area;
+                            isWritable));
             at += piece.length();
         }
         try {
@@ -213,6 +228,27 @@ final class IoPageTable {
             throw e;
         }
         return iova;
+    }
+
+    private Area add(
+            Pages pages,
+            long startByte,
+            long length,
+            long iova,
+            boolean isReadable,
+            boolean isWritable) {
+        Area area =
+                new Area(this, iova, iova + length - 1, pages, startByte, isReadable, isWritable);
+        areas.insert(area.first, area.last, area);
+        pages.use(area);
+        return area;
+    }
+
+    private long place(Pages pages, long startByte, long length, boolean isFixed, long fixed)
+            throws IommufdException {
+        return isFixed
+                ? checkFixed(fixed, length)
+                : automatic(pages.originFirst() + startByte, length);
     }
 
     private long checkFixed(long iova, long length) throws IommufdException {
@@ -233,18 +269,18 @@ final class IoPageTable {
         return iova;
     }
 
-    private void checkPiece(long iova, Piece piece, boolean isWritable) throws IommufdException {
-        if (isWritable && !piece.pages().isWritable()) {
+    private void checkPiece(long iova, Pages pages, long startByte, long length, boolean isWritable)
+            throws IommufdException {
+        if (isWritable && !pages.isWritable()) {
             throw new IommufdException(
                     Errno.EPERM, "the pages were mapped for reading and may not be written");
         }
-        if ((iova & (alignment - 1)) != 0
-                || (piece.length() & (alignment - 1)) != 0
-                || (piece.startByte() & (PhysicalMemory.PAGE - 1) & (alignment - 1)) != 0) {
+        if (((iova | length | (startByte & (PhysicalMemory.PAGE - 1))) & (alignment - 1)) != 0) {
             throw new IommufdException(
                     Errno.EINVAL,
                     "IOVA, length and beginning must be multiples of 0x%x".formatted(alignment));
         }
+        context.allocate();
     }
 
     /** First fit from below, where the address space's large pages can be used. */
@@ -482,6 +518,7 @@ final class IoPageTable {
         area.pages.unfillAll(area, domains);
         areas.remove(area.first, area);
         area.pages.leave(area);
+        context.node().giveBackMappings(1);
     }
 
     /** Takes an area out of all page tables; it stays mapped for whoever looks. */
@@ -511,6 +548,7 @@ final class IoPageTable {
             throw new IommufdException(Errno.EINVAL, "mappings are cut between pages");
         }
         context.allocate();
+        context.node().takeMappings(1);
         Area low = part(area, area.first, iova - 1, area.startByte());
         Area high = part(area, iova, area.last, startByte);
         areas.remove(area.first, area);

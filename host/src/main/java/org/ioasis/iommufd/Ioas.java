@@ -146,7 +146,8 @@ public final class Ioas extends IommufdObject {
         try {
             context().allocate();
             return space.map(
-                    List.of(new IoPageTable.Piece(pages, startByte, length)),
+                    pages,
+                    startByte,
                     length,
                     (flags & MAP_FIXED_IOVA) != 0,
                     iova,

@@ -2,7 +2,6 @@
 package org.ioasis.iommufd;
 
 import java.lang.foreign.MemorySegment;
-import java.util.Arrays;
 import java.util.List;
 import org.ioasis.host.IntervalTree;
 import org.jspecify.annotations.Nullable;
@@ -19,6 +18,7 @@ final class Pages {
         private int users;
     }
 
+    private static final IntervalTree<Area> NOTHING_FILLED = new IntervalTree<>();
     private static final IntervalTree<Held> NOTHING_HELD = new IntervalTree<>();
     private static final PageNumbers NOTHING_KEPT = new PageNumbers();
 
@@ -27,7 +27,12 @@ final class Pages {
     private final boolean isWritable;
     private Owner owner;
     private Accounting accounting;
-    private final IntervalTree<Area> filled = new IntervalTree<>();
+
+    /** The only area that page tables have, as with most mappings. */
+    private @Nullable Area lone;
+
+    /** Areas that page tables have, if they are more than one. */
+    private IntervalTree<Area> filled = NOTHING_FILLED;
 
     // What most mappings never have: made when an access holds the first page.
     private IntervalTree<Held> accessed = NOTHING_HELD;
@@ -143,8 +148,43 @@ final class Pages {
         }
         if (area.storage == null) {
             area.storage = domains.getFirst();
-            filled.insert(area.firstPage, area.lastPage(), area);
+            addFilled(area);
         }
+    }
+
+    private void addFilled(Area area) {
+        if (filled == NOTHING_FILLED) {
+            Area one = lone;
+            if (one == null) {
+                lone = area;
+                return;
+            }
+            filled = new IntervalTree<>();
+            filled.insert(one.firstPage, one.lastPage(), one);
+            lone = null;
+        }
+        filled.insert(area.firstPage, area.lastPage(), area);
+    }
+
+    private void removeFilled(Area area) {
+        if (area.equals(lone)) {
+            lone = null;
+            return;
+        }
+        filled.remove(area.firstPage, area);
+        if (filled.isEmpty()) {
+            filled = NOTHING_FILLED;
+        }
+    }
+
+    /** Of the areas that page tables have the first one with pages of a range. */
+    private @Nullable Area filledAt(long first, long last) {
+        Area one = lone;
+        if (one != null) {
+            return one.firstPage <= last && one.lastPage() >= first ? one : null;
+        }
+        int found = filled.overlapping(first, last);
+        return found == IntervalTree.NONE ? null : filled.value(found);
     }
 
     /** Takes an area out of a page table; {@code others} have it too. */
@@ -173,7 +213,7 @@ final class Pages {
                 domain.unmap(area.first, area.length());
             }
         }
-        filled.remove(area.firstPage, area);
+        removeFilled(area);
         area.storage = null;
         // First what can be read back, then out of the page table, then given back: a device must
         // not reach a page that is no longer held.
@@ -195,10 +235,10 @@ final class Pages {
         use(low);
         use(high);
         if (area.storage != null) {
-            filled.remove(area.firstPage, area);
+            removeFilled(area);
             for (Area half : List.of(low, high)) {
                 half.storage = area.storage;
-                filled.insert(half.firstPage, half.lastPage(), half);
+                addFilled(half);
             }
         }
     }
@@ -224,7 +264,7 @@ final class Pages {
     private void unused(long first, long last, AddressOf address, HeldRuns into) {
         for (long page = first; page <= last; ) {
             int access = accessed.overlapping(page, last);
-            int area = filled.overlapping(page, last);
+            Area area = filledAt(page, last);
             long spanLast = last;
             if (access != IntervalTree.NONE) {
                 if (accessed.first(access) <= page) {
@@ -233,12 +273,12 @@ final class Pages {
                 }
                 spanLast = accessed.first(access) - 1;
             }
-            if (area != IntervalTree.NONE) {
-                if (filled.first(area) <= page) {
-                    page = filled.last(area) + 1;
+            if (area != null) {
+                if (area.firstPage <= page) {
+                    page = area.lastPage() + 1;
                     continue;
                 }
-                spanLast = Math.min(spanLast, filled.first(area) - 1);
+                spanLast = Math.min(spanLast, area.firstPage - 1);
             }
             for (; page <= spanLast; page++) {
                 into.add(address.of(page) & -PhysicalMemory.PAGE);
@@ -333,13 +373,9 @@ final class Pages {
         if (kept.contains(page)) {
             return kept.get(page);
         }
-        int area = filled.overlapping(page, page);
-        if (area == IntervalTree.NONE) {
-            return -1;
-        }
-        Area found = filled.value(area);
-        HwPagingDomain storage = found.storage;
-        return storage == null ? -1 : storage.toPhysical(found.iovaOf(page)) & -PhysicalMemory.PAGE;
+        Area area = filledAt(page, page);
+        HwPagingDomain storage = area == null ? null : area.storage;
+        return storage == null ? -1 : storage.toPhysical(area.iovaOf(page)) & -PhysicalMemory.PAGE;
     }
 
     /** Copies bytes of one page, held or not: 0 or a negative errno. */
@@ -373,15 +409,15 @@ final class Pages {
                 page++;
                 continue;
             }
-            int node = filled.overlapping(page, last);
-            if (node != IntervalTree.NONE && filled.first(node) <= page) {
+            Area area = filledAt(page, last);
+            if (area != null && area.firstPage <= page) {
                 if (!batch.add(address(page), 1, false)) {
                     return;
                 }
                 page++;
                 continue;
             }
-            long holeLast = node == IntervalTree.NONE ? last : filled.first(node) - 1;
+            long holeLast = area == null ? last : area.firstPage - 1;
             int access = accessed.overlapping(page, holeLast);
             if (access != IntervalTree.NONE) {
                 holeLast = Math.min(holeLast, accessed.first(access) - 1);
@@ -531,11 +567,14 @@ final class Pages {
         private final PageBatch batch;
         private final FailureInjector failures;
 
-        /** For each page table the first page that it does not have. */
-        private final long[] next;
-
-        /** The first page that is in no batch yet, and where the present batch begins. */
+        /** Where the present batch begins; without one, the first page that is in none yet. */
         private long batchFirst;
+
+        /** The page table that gets the batch: those before have it, those behind do not. */
+        private int index;
+
+        /** The first page that this one does not have. */
+        private long next;
 
         Filling(
                 Area area,
@@ -548,9 +587,8 @@ final class Pages {
             this.isByPage = isByPage;
             this.batch = batch;
             this.failures = failures;
-            next = new long[domains.size()];
-            Arrays.fill(next, area.firstPage);
             batchFirst = area.firstPage;
+            next = area.firstPage;
             batch.clear();
         }
 
@@ -560,23 +598,24 @@ final class Pages {
             while (batchFirst <= last) {
                 batch.clear();
                 read(batchFirst, last, batch, failures);
-                for (int i = 0; i < next.length; i++) {
-                    mapBatch(i);
+                for (index = 0; index < domains.size(); index++) {
+                    next = batchFirst;
+                    mapBatch(domains.get(index));
                 }
                 batchFirst += batch.total();
                 batch.clear();
             }
         }
 
-        private void mapBatch(int index) throws IommufdException {
+        private void mapBatch(HwPagingDomain domain) throws IommufdException {
             for (int run = 0; run < batch.runs(); run++) {
-                long first = next[index];
+                long first = next;
                 long end = first + batch.pages(run);
                 long step = isByPage ? 1 : batch.pages(run);
                 for (long page = first; page < end; page += step) {
                     long address = batch.address(run) + ((page - first) << PhysicalMemory.PAGE_LG2);
-                    map(domains.get(index), page, page + step - 1, address);
-                    next[index] = page + step;
+                    map(domain, page, page + step - 1, address);
+                    next = page + step;
                 }
             }
         }
@@ -597,18 +636,18 @@ final class Pages {
         void undo() {
             HeldRuns fresh = area.space.unused();
             fresh.clear();
-            long inFirst = Math.min(next[0], batchFirst);
-            if (inFirst > area.firstPage) {
+            if (batchFirst > area.firstPage) {
                 HwPagingDomain one = domains.getFirst();
                 unused(
                         area.firstPage,
-                        inFirst - 1,
+                        batchFirst - 1,
                         page -> one.toPhysical(area.iovaOf(page)),
                         fresh);
             }
-            for (int i = 0; i < next.length; i++) {
-                if (next[i] > area.firstPage) {
-                    domains.get(i).unmap(area.first, area.lastIovaOf(next[i] - 1) - area.first + 1);
+            for (int i = 0; i < domains.size(); i++) {
+                long end = i == index ? next : batchFirst + (i < index ? batch.total() : 0);
+                if (end > area.firstPage) {
+                    domains.get(i).unmap(area.first, area.lastIovaOf(end - 1) - area.first + 1);
                 }
             }
             held -= fresh.release(memory);

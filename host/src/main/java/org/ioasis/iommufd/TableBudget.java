@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.iommufd;
 
-import java.lang.foreign.MemorySegment;
 import java.util.concurrent.atomic.AtomicLong;
 import org.jspecify.annotations.Nullable;
 
@@ -26,14 +25,14 @@ public final class TableBudget {
     }
 
     /** Zeroed memory, or null at the limit. */
-    public @Nullable MemorySegment take(long bytes) {
+    public long @Nullable [] take(long bytes) {
         while (true) {
             long now = held.get();
             if (bytes > limit - now) {
                 return null;
             }
             if (held.compareAndSet(now, now + bytes)) {
-                return MemorySegment.ofArray(new long[(int) (bytes / Long.BYTES)]);
+                return new long[(int) (bytes / Long.BYTES)];
             }
         }
     }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.iommufd;
 
-import java.lang.foreign.MemorySegment;
 import org.ioasis.iommu.pagetable.DirtyVisitor;
 import org.ioasis.iommu.pagetable.Gather;
 import org.ioasis.iommu.pagetable.LeafVisitor;
@@ -66,8 +65,8 @@ public final class TableDomain implements HwPagingDomain {
         table = PageTable.create(format, arena, pageSizes);
     }
 
-    private @Nullable MemorySegment piece(long bytes) {
-        MemorySegment piece = budget.take(bytes);
+    private long @Nullable [] piece(long bytes) {
+        long[] piece = budget.take(bytes);
         taken += piece == null ? 0 : bytes;
         return piece;
     }

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.spapr;
 
-import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
+import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
 import java.util.concurrent.atomic.AtomicReferenceArray;
 import org.ioasis.iommufd.TableBudget;
@@ -25,9 +24,9 @@ final class EntryPages {
 
     private static final int GROUP = 1 << GROUP_LG2;
 
-    private static final VarHandle WORD = ValueLayout.JAVA_LONG.varHandle();
+    private static final VarHandle WORD = MethodHandles.arrayElementVarHandle(long[].class);
 
-    private final AtomicReferenceArray<@Nullable AtomicReferenceArray<@Nullable MemorySegment>>
+    private final AtomicReferenceArray<@Nullable AtomicReferenceArray<long @Nullable []>>
             groups;
     private final TableBudget budget;
     private long pages;
@@ -45,19 +44,19 @@ final class EntryPages {
         return pages;
     }
 
-    private @Nullable MemorySegment page(long index) {
-        @Nullable AtomicReferenceArray<@Nullable MemorySegment> group =
+    private long @Nullable [] page(long index) {
+        @Nullable AtomicReferenceArray<long @Nullable []> group =
                 groups.getAcquire((int) (index >>> (PAGE_LG2 + GROUP_LG2)));
         return group == null ? null : group.getAcquire((int) (index >>> PAGE_LG2) & (GROUP - 1));
     }
 
-    private static long offset(long index) {
-        return (index & (PAGE - 1)) * Long.BYTES;
+    private static int slot(long index) {
+        return (int) index & (PAGE - 1);
     }
 
     long get(long index) {
-        MemorySegment page = page(index);
-        return page == null ? 0 : (long) WORD.getAcquire(page, offset(index));
+        long[] page = page(index);
+        return page == null ? 0 : (long) WORD.getAcquire(page, slot(index));
     }
 
     /** The next index from here on whose page is there; there need not be one. */
@@ -70,12 +69,12 @@ final class EntryPages {
         if (page(index) != null) {
             return true;
         }
-        MemorySegment page = budget.take(BYTES);
+        long[] page = budget.take(BYTES);
         if (page == null) {
             return false;
         }
         int at = (int) (index >>> (PAGE_LG2 + GROUP_LG2));
-        @Nullable AtomicReferenceArray<@Nullable MemorySegment> group = groups.getAcquire(at);
+        @Nullable AtomicReferenceArray<long @Nullable []> group = groups.getAcquire(at);
         if (group == null) {
             group = new AtomicReferenceArray<>(GROUP);
             groups.setRelease(at, group);
@@ -97,9 +96,9 @@ final class EntryPages {
 
     /** Sets a word. One that is not zero has been asked {@link #reserve} for. */
     void set(long index, long word) {
-        MemorySegment page = page(index);
+        long[] page = page(index);
         if (page != null) {
-            WORD.setRelease(page, offset(index), word);
+            WORD.setRelease(page, slot(index), word);
         } else if (word != 0) {
             throw new IllegalStateException("no room was made for entry " + index);
         }

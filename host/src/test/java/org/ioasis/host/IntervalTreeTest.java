@@ -193,6 +193,86 @@ class IntervalTreeTest {
         }
     }
 
+    @Test
+    void aTreeOfManyLevelsThatGetsOverlappingRangesStillFindsTheFirst() {
+        int overlaps = 0;
+        for (int seed = 1; seed <= 4; seed++) {
+            Random random = new Random(seed);
+            IntervalTree<Range> tree = new IntervalTree<>();
+            List<Range> list = new ArrayList<>();
+            for (int i = 0; i < 3_000; i++) {
+                list.add(new Range(16L * i, 16L * i + 7));
+            }
+            for (Range range : list) {
+                tree.insert(range.first(), range.last(), range);
+            }
+            // From here on some begin in a gap and reach into what may be another node's.
+            for (int step = 0; step < 400; step++) {
+                long first = 16L * random.nextInt(3_000) + 8 + random.nextInt(8);
+                Range range = new Range(first, first + random.nextInt(step < 4 ? 12 : 2_000));
+                tree.insert(range.first(), range.last(), range);
+                list.add(range);
+                Range gone = list.remove(random.nextInt(list.size()));
+                tree.remove(gone.first(), gone);
+                for (int look = 0; look < 8; look++) {
+                    long from = random.nextInt(50_000);
+                    long to = from + random.nextInt(6);
+                    Range expected =
+                            list.stream()
+                                    .filter(one -> one.touches(from, to))
+                                    .min(Comparator.comparing(Range::first))
+                                    .orElse(null);
+                    int found = tree.overlapping(from, to);
+                    assertThat(found == IntervalTree.NONE ? -1 : tree.first(found))
+                            .as("seed %d step %d %d..%d", seed, step, from, to)
+                            .isEqualTo(expected == null ? -1 : expected.first());
+                    overlaps +=
+                            list.stream().filter(one -> one.touches(from, to)).count() > 1 ? 1 : 0;
+                }
+            }
+            for (Range range : list) {
+                tree.remove(range.first(), range);
+            }
+            assertThat(tree.isEmpty()).isTrue();
+        }
+        assertThat(overlaps).isGreaterThan(1_000);
+    }
+
+    @Test
+    void aWholeTreeTellsItsGapsAfterEachChange() {
+        int found = 0;
+        for (int seed = 1; seed <= 3; seed++) {
+            Random random = new Random(seed);
+            IntervalTree<Range> tree = new IntervalTree<>();
+            TreeMap<Long, Range> model = new TreeMap<>();
+            for (int i = 0; i < 5_000; i++) {
+                Range range = new Range(4L * i, 4L * i + 3);
+                tree.insert(range.first(), range.last(), range);
+                model.put(range.first(), range);
+            }
+            List<Range> holes = new ArrayList<>();
+            for (int step = 0; step < 2_000; step++) {
+                if (holes.size() < 6) {
+                    Range gone = model.remove(4L * random.nextInt(5_000));
+                    if (gone != null) {
+                        tree.remove(gone.first(), gone);
+                        holes.add(gone);
+                    }
+                } else {
+                    Range back = holes.remove(random.nextInt(holes.size()));
+                    tree.insert(back.first(), back.last(), back);
+                    model.put(back.first(), back);
+                }
+                holes.sort(Comparator.comparing(Range::first));
+                long first = holes.isEmpty() ? 20_000 : holes.getFirst().first();
+                assertThat(tree.gap(0, 4, gap)).isTrue();
+                assertThat(gap.first()).as("seed %d step %d", seed, step).isEqualTo(first);
+                found += holes.size();
+            }
+        }
+        assertThat(found).isGreaterThan(20_000);
+    }
+
     private static boolean isFree(boolean[] taken, int first, int length) {
         for (int at = first; at < first + length; at++) {
             if (at < taken.length && taken[at]) {

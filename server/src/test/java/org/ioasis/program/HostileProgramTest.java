@@ -11,9 +11,13 @@ import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.atomic.AtomicLong;
 import org.ioasis.iommufd.IommufdNode;
+import org.ioasis.iommufd.LockedMemory;
 import org.ioasis.iommufd.mock.MockDriver;
 import org.ioasis.sys.ChildProcess.End;
 import org.junit.jupiter.api.AfterEach;
@@ -113,6 +117,33 @@ class HostileProgramTest {
     @Test
     void killedAtAnyStepAProgramLeavesNothing() throws Exception {
         assertThat(run("killed")).containsExactly("killed: 150", "served: 1");
+    }
+
+    @Test
+    void killedAtAnyStepAProcessIsChargedForNothingAnyMore() throws Exception {
+        Set<LockedMemory> accounts = ConcurrentHashMap.newKeySet();
+        AtomicLong most = new AtomicLong();
+        Devices devices =
+                new MockFiles(
+                        Map.of(
+                                "/dev/iommu",
+                                caller -> {
+                                    LockedMemory account = caller.memory().locked();
+                                    accounts.add(account);
+                                    most.accumulateAndGet(account.user(), Math::max);
+                                    return node.open(caller);
+                                }));
+        ProgramRun run = ProgramRun.start(hostile.command("charged"), devices, CallTrace.none());
+
+        assertThat(run.await()).isEqualTo(new End.Exit(0));
+        assertThat(hostile.output())
+                .containsExactly("charged: 1", "kilobytes: 64", "killed: 60", "kilobytes: 0");
+        assertThat(most.get()).as("pages charged to the user").isGreaterThanOrEqualTo(16);
+        assertThat(accounts).hasSizeGreaterThan(10).allSatisfy(account -> {
+            assertThat(account.pinned()).as("pages held for a process").isZero();
+            assertThat(account.locked()).as("pages charged to a process").isZero();
+            assertThat(account.user()).as("pages charged to the user").isZero();
+        });
     }
 
     @Test

@@ -4,6 +4,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
@@ -13,6 +14,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -245,6 +247,61 @@ static void do_killed(void)
 	said("served", use(dev()));
 }
 
+/* Pages that are held are charged to this process and its children from here on. */
+static int charged(void)
+{
+	struct __user_cap_header_struct h = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct __user_cap_data_struct d[2] = { { 0 } };
+	if (syscall(SYS_capget, &h, d))
+		return 0;
+	d[0].effective &= ~(1u << CAP_IPC_LOCK);
+	return !syscall(SYS_capset, &h, d);
+}
+
+static long kilobytes(const char *what)
+{
+	char line[256];
+	long n = -1;
+	FILE *f = fopen("/proc/self/status", "r");
+	while (f && fgets(line, sizeof line, f))
+		if (!strncmp(line, what, strlen(what)))
+			n = atol(line + strlen(what));
+	if (f)
+		fclose(f);
+	return n;
+}
+
+static void do_charged(void)
+{
+	int status, killed = 0, id = ioas(dev());
+	char *m = memory(16 * PAGE, MAP_SHARED);
+	said("charged", charged() && domain(dev(), id) && !map(dev(), id, m, 16 * PAGE, APERTURE));
+	said("kilobytes", kilobytes("VmPin:"));
+	for (int i = 0; i < 60; i++) {
+		pid_t pid = fork();
+		if (!pid)
+			for (prctl(PR_SET_PDEATHSIG, SIGKILL);;) {
+				int f = open("/dev/iommu", O_RDWR);
+				/* RLIMIT_MODE: to the process and not to the user, if we may say so */
+				struct { uint32_t size, option; uint16_t op, reserved; uint32_t object; uint64_t value; } o = { 24, 0, 0, 0, 0, i % 3 == 1 };
+				ioctl(f, NR(0x87), &o);
+				use(f);
+				/* in a context that outlives it */
+				if (i % 3 == 2)
+					map(dev(), id, m, 4 * PAGE, 2 * APERTURE + i * 4 * PAGE);
+				if (i & 1)
+					close(f);
+			}
+		usleep(i * 300);
+		kill(pid, SIGKILL);
+		waitpid(pid, &status, 0);
+		killed += WIFSIGNALED(status);
+	}
+	said("killed", killed);
+	unmap(dev(), id, 0, -1ul);
+	said("kilobytes", kilobytes("VmPin:"));
+}
+
 static void do_objects(void)
 {
 	int n = 0;
@@ -290,7 +347,7 @@ int main(int argc, char **argv)
 	static const struct { const char *name; void (*run)(void); } all[] = {
 		{ "good", do_good }, { "pointers", do_pointers }, { "unmapping", do_unmapping }, { "changing", do_changing },
 		{ "closing", do_closing }, { "killed", do_killed }, { "objects", do_objects }, { "children", do_children },
-		{ "contents", do_contents },
+		{ "contents", do_contents }, { "charged", do_charged },
 	};
 	for (int i = 1; i < argc; i++)
 		for (size_t k = 0; k < sizeof all / sizeof *all; k++)

@@ -491,11 +491,14 @@ public final class RadixStore extends MappingStore {
 
     /** So much was cleared in the lowest table for {@code iova}, which may be empty now. */
     private void takeOut(long table, int amount, long iova) {
-        int index = pool.table(table);
-        if (pool.subtract(index, amount)) {
-            keep(index, iova);
-            pool.drain();
+        if (pool.subtract(pool.table(table), amount)) {
+            emptied(pool.table(table), iova);
         }
+    }
+
+    private void emptied(int table, long iova) {
+        keep(table, iova);
+        pool.drain();
     }
 
     /** Clears {@code count} entries; returns what they amount to. */

@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.iommu.pagetable;
 
-import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
 import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
-import java.nio.ByteOrder;
 import java.util.Arrays;
 import java.util.function.LongFunction;
 import org.ioasis.memory.Outcome;
@@ -20,9 +17,10 @@ import org.jspecify.annotations.Nullable;
 public final class TableArena implements TableAccess {
     private static final int UNIT_LG2 = 12;
     private static final int SIZES = 10;
+    private static final int WORD_LG2 = 3;
+    private static final long[] NO_WORDS = {};
 
-    private static final VarHandle WORD =
-            ValueLayout.JAVA_LONG.withOrder(ByteOrder.LITTLE_ENDIAN).varHandle();
+    private static final VarHandle WORD = MethodHandles.arrayElementVarHandle(long[].class);
     private static final VarHandle HELD;
 
     static {
@@ -36,14 +34,14 @@ public final class TableArena implements TableAccess {
     /** One piece has all addresses. */
     private static final int WHOLE_LG2 = 62;
 
-    private final LongFunction<@Nullable MemorySegment> memory;
+    private final LongFunction<long @Nullable []> memory;
     private final int pieceLg2;
     private final long address;
     private final long size;
     private final long limit;
     // A reader knows the address of a table from an entry that was published after the piece was
     // put here, and after the array was replaced by a longer one.
-    private @Nullable MemorySegment[] pieces = new @Nullable MemorySegment[1];
+    private long[][] pieces = {NO_WORDS};
     private int pieceCount;
     // Live entries of the table that begins in a unit; grows with what was handed out.
     private int[] live = new int[16];
@@ -55,33 +53,30 @@ public final class TableArena implements TableAccess {
     private long held;
 
     /**
-     * @param segment zeroed, aligned to 8 bytes, for this arena alone
+     * @param words zeroed, for this arena alone
      * @param address what entries call its first byte: a multiple of 1 MiB, not 0, so that the
      *     largest top table is aligned as its format asks
      * @param limitBytes most bytes of tables at a time, those that wait for their readers included
      */
-    public TableArena(MemorySegment segment, long address, long limitBytes) {
-        this(_ -> null, WHOLE_LG2, segment.byteSize(), address, limitBytes);
-        pieces[0] = segment;
+    public TableArena(long[] words, long address, long limitBytes) {
+        this(_ -> null, WHOLE_LG2, (long) words.length * Long.BYTES, address, limitBytes);
+        pieces[0] = words;
         pieceCount = 1;
     }
 
     /**
      * Takes its memory when it needs it.
      *
-     * @param memory gives a piece of so many bytes, zeroed and aligned to 8; null: there is no more
+     * @param memory gives a piece of so many bytes, zeroed; null: there is no more
      * @param pieceLg2 bytes of a piece: no table of the formats is larger
      */
     public TableArena(
-            LongFunction<@Nullable MemorySegment> memory,
-            int pieceLg2,
-            long address,
-            long limitBytes) {
+            LongFunction<long @Nullable []> memory, int pieceLg2, long address, long limitBytes) {
         this(memory, pieceLg2, limitBytes, address, limitBytes);
     }
 
     private TableArena(
-            LongFunction<@Nullable MemorySegment> memory,
+            LongFunction<long @Nullable []> memory,
             int pieceLg2,
             long bytes,
             long address,
@@ -130,23 +125,19 @@ public final class TableArena implements TableAccess {
 
     private boolean contains(long at) {
         long piece = (at - address) >>> pieceLg2;
-        @Nullable MemorySegment[] known = pieces;
+        long[][] known = pieces;
         return Long.compareUnsigned(at - address, size) < 0
                 && piece < known.length
-                && known[(int) piece] != null
+                && known[(int) piece].length > 0
                 && (at & (Long.BYTES - 1)) == 0;
     }
 
-    private MemorySegment piece(long at) {
-        MemorySegment piece = pieces[(int) ((at - address) >>> pieceLg2)];
-        if (piece == null) {
-            throw new IllegalStateException("no table is at 0x%x".formatted(at));
-        }
-        return piece;
+    private long[] piece(long at) {
+        return pieces[(int) ((at - address) >>> pieceLg2)];
     }
 
-    private long inPiece(long at) {
-        return (at - address) & Bits.mask(pieceLg2);
+    private int inPiece(long at) {
+        return (int) (((at - address) & Bits.mask(pieceLg2)) >>> WORD_LG2);
     }
 
     /** The word; for the thread that owns the tables. */
@@ -179,13 +170,14 @@ public final class TableArena implements TableAccess {
     /** Takes pieces until so many bytes are there. */
     private boolean reaches(long bytes) {
         while ((long) pieceCount << pieceLg2 < bytes) {
-            MemorySegment piece = memory.apply(1L << pieceLg2);
+            long[] piece = memory.apply(1L << pieceLg2);
             if (piece == null) {
                 return false;
             }
-            @Nullable MemorySegment[] known = pieces;
+            long[][] known = pieces;
             if (pieceCount == known.length) {
                 known = Arrays.copyOf(known, 2 * pieceCount);
+                Arrays.fill(known, pieceCount, known.length, NO_WORDS);
             }
             known[pieceCount++] = piece;
             pieces = known;
@@ -205,7 +197,8 @@ public final class TableArena implements TableAccess {
         if (freeCount[kind] > 0) {
             unit = free[kind][--freeCount[kind]];
             long table = address + ((long) unit << UNIT_LG2);
-            piece(table).asSlice(inPiece(table), 1L << sizeLg2).fill((byte) 0);
+            int from = inPiece(table);
+            Arrays.fill(piece(table), from, from + (1 << (sizeLg2 - WORD_LG2)), 0);
         } else {
             unit = (int) align(fresh, sizeLg2);
             while (fresh < unit) {

@@ -37,9 +37,10 @@ public final class DomainTable {
     /** The domain of that id, if something is attached to it. */
     public @Nullable Domain domain(int id) {
         Domain found = recent;
-        if (found != null && found.id() == id) {
-            return found;
-        }
+        return found != null && found.id() == id ? found : find(id);
+    }
+
+    private @Nullable Domain find(int id) {
         recent = domains.get(id);
         return recent;
     }
@@ -152,7 +153,7 @@ public final class DomainTable {
     public void map(
             int domainId, long first, long last, long output, int flags, Completion completion) {
         Domain domain = domain(domainId);
-        if (mustWait(domain, null, domainId)) {
+        if (!isClear(domain) && mustWait(domain, null, domainId)) {
             defer(null, domainId, () -> map(domainId, first, last, output, flags, completion));
         } else if (domain instanceof PagingDomain paging) {
             paging.map(first, last, output, flags, completion);
@@ -164,7 +165,7 @@ public final class DomainTable {
     /** UNMAP (5.13.6.6). */
     public void unmap(int domainId, long first, long last, Completion completion) {
         Domain domain = domain(domainId);
-        if (mustWait(domain, null, domainId)) {
+        if (!isClear(domain) && mustWait(domain, null, domainId)) {
             defer(null, domainId, () -> unmap(domainId, first, last, completion));
         } else if (domain instanceof PagingDomain paging) {
             paging.unmap(first, last, completion);
@@ -201,6 +202,11 @@ public final class DomainTable {
         return (domain != null && domain.isBusy())
                 || (attachment != null && attachment.isBusy())
                 || (!deferred.isEmpty() && isBehindDeferred(attachment, domainId));
+    }
+
+    /** Nearly always so, and then {@link #mustWait} need not be asked about a MAP or an UNMAP. */
+    private boolean isClear(@Nullable Domain domain) {
+        return deferred.isEmpty() && (domain == null || !domain.isBusy());
     }
 
     private boolean isBehindDeferred(@Nullable Attachment attachment, int domainId) {

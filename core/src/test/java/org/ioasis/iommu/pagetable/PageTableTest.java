@@ -4,7 +4,6 @@ package org.ioasis.iommu.pagetable;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
-import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -222,8 +221,7 @@ class PageTableTest {
 
     @Test
     void memoryOfTablesIsCheckedAtEachAccessOfAWalker() {
-        TableArena arena =
-                new TableArena(MemorySegment.ofArray(new long[512]), TableFixture.ADDRESS, 4096);
+        TableArena arena = new TableArena(new long[512], TableFixture.ADDRESS, 4096);
         Cell cell = new Cell();
         for (long offset : new long[] {-8, 4096, 1, 4, -1, Long.MIN_VALUE}) {
             long at = TableFixture.ADDRESS + offset;
@@ -231,11 +229,9 @@ class PageTableTest {
             assertThat(arena.exchange(at, 0, 1, cell)).as("%x", at).isEqualTo(Outcome.REFUSED);
         }
         assertThat(arena.load(TableFixture.ADDRESS + 4088, cell)).isEqualTo(Outcome.OK);
-        assertThatThrownBy(() -> new TableArena(MemorySegment.ofArray(new long[512]), 0, 4096))
+        assertThatThrownBy(() -> new TableArena(new long[512], 0, 4096))
                 .isInstanceOf(IllegalArgumentException.class);
-        assertThatThrownBy(() ->
-                        new TableArena(
-                                MemorySegment.ofArray(new long[512]), TableFixture.ADDRESS, 4097))
+        assertThatThrownBy(() -> new TableArena(new long[512], TableFixture.ADDRESS, 4097))
                 .isInstanceOf(IllegalArgumentException.class);
     }
 
@@ -247,9 +243,7 @@ class PageTableTest {
                 new TableArena(
                         bytes -> {
                             asked.add(bytes);
-                            return asked.size() > 3
-                                    ? null
-                                    : MemorySegment.ofArray(new long[(int) bytes / Long.BYTES]);
+                            return asked.size() > 3 ? null : new long[(int) bytes / Long.BYTES];
                         },
                         pieceLg2,
                         TableFixture.ADDRESS,

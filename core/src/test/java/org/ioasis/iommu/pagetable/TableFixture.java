@@ -3,8 +3,6 @@ package org.ioasis.iommu.pagetable;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-import java.lang.foreign.MemorySegment;
-
 /** A page table in memory of its own, with the checks that tests repeat. */
 final class TableFixture {
     static final long ADDRESS = 0x4000_0000L;
@@ -20,7 +18,7 @@ final class TableFixture {
     TableFixture(PageTableFormat format, int bytes) {
         this.format = format;
         // More memory than may be taken: it is the limit that ends it.
-        MemorySegment memory = MemorySegment.ofArray(new long[(bytes + SPARE) / Long.BYTES]);
+        long[] memory = new long[(bytes + SPARE) / Long.BYTES];
         this.arena = new TableArena(memory, ADDRESS, bytes);
         this.table = PageTable.create(format, arena);
     }
