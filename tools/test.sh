@@ -62,6 +62,19 @@ while [ $# -gt 0 ]; do
             if [ -f "$root/$argument/pom.xml" ]; then
                 modules="$modules $argument"
             else
+                # One that is nowhere would be looked for in all modules first, for minutes.
+                simple=${argument%%#*}
+                simple=${simple##*.}
+                simple=${simple%%\$*}
+                case $simple in
+                    *[*?!]*) ;;
+                    *)
+                        if [ -z "$(find "$root" -path '*/src/test/java/*' -name "$simple.java" 2>/dev/null)" ]; then
+                            say "ioasis test: there is no module and no test class $argument"
+                            exit 2
+                        fi
+                        ;;
+                esac
                 classes="$classes${classes:+,}$argument"
             fi
             ;;

@@ -242,8 +242,14 @@ narrowed() {
     run "$tree/ioasis" test core
     expect "$tree/maven-calls" "-Dtest=org.x.OneTest,org.x.OneTest\$* -am -pl core"
     expect_not "$tree/maven-calls" "-pl core,"
-    run "$tree/ioasis" test OneTest 'TwoTest#a'
-    expect "$tree/maven-calls" "-Dtest=OneTest,TwoTest#a"
+    printf 'class TwoTest {}\n' >"$tree/app/src/test/java/org/x/TwoTest.java"
+    run "$tree/ioasis" test OneTest 'TwoTest#a' 'org.x.TwoTest$Inner' '*Fuzz*'
+    expect "$tree/maven-calls" "-Dtest=OneTest,TwoTest#a,org.x.TwoTest\$Inner,*Fuzz*"
+    : >"$tree/maven-calls"
+    run "$tree/ioasis" test OneTset
+    expect_status 2
+    expect err "there is no module and no test class OneTset"
+    expect_not "$tree/maven-calls" "-Dtest"
     run "$tree/ioasis" test shell
     expect_sum "2 passed, 0 failed, 0 skipped"
     run "$tree/ioasis" test --nonsense

@@ -28,7 +28,7 @@ import picocli.CommandLine.Parameters;
 
 /** {@code ioasis host}: a program for which /dev/iommu exists. Main thread. */
 @Command(
-        name = "host",
+        name = HostCommand.NAME,
         description = {
             "Run a program for which /dev/iommu exists, and all that it starts.",
             "The program is not changed, and needs no rights; its system calls on the device are answered here. Its"
@@ -47,6 +47,7 @@ import picocli.CommandLine.Parameters;
             "127:there is no PROGRAM"
         })
 final class HostCommand implements Callable<Integer> {
+    static final String NAME = "host";
     private static final int NOT_EXECUTABLE = 126;
     private static final int NOT_FOUND = 127;
     private static final int SIGNAL_CODE = 128;
@@ -133,7 +134,7 @@ final class HostCommand implements Callable<Integer> {
         }
     }
 
-    private static int refused(ErrnoException failure) throws UnavailableException, ErrnoException {
+    private int refused(ErrnoException failure) throws UnavailableException, ErrnoException {
         return switch (failure.call()) {
             case "seccomp" ->
                     throw new UnavailableException(
@@ -143,8 +144,14 @@ final class HostCommand implements Callable<Integer> {
                                     + failure.getMessage(),
                             failure);
             case "posix_spawnp" -> {
-                System.err.println("ioasis: " + failure.getMessage());
-                yield failure.errno() == Errno.ENOENT ? NOT_FOUND : NOT_EXECUTABLE;
+                String name = command.getFirst();
+                boolean isThere = failure.errno() != Errno.ENOENT;
+                System.err.println(
+                        isThere
+                                ? "ioasis: %s cannot be executed: %s"
+                                        .formatted(name, Errno.name(failure.errno()))
+                                : "ioasis: there is no program " + name);
+                yield isThere ? NOT_EXECUTABLE : NOT_FOUND;
             }
             default -> throw failure;
         };

@@ -47,6 +47,8 @@ public final class Main {
         CommandLine all = new CommandLine(new Main());
         CommandLine serve = requireNonNull(all.getSubcommands().get(ServeCommand.NAME));
         ServeCommand.addKinds(serve.getCommandSpec());
+        // What stands behind PROGRAM is PROGRAM's, as with env or strace.
+        requireNonNull(all.getSubcommands().get(HostCommand.NAME)).setStopAtPositional(true);
         ServiceLoader.load(Subcommand.class).forEach(all::addSubcommand);
         return all.setExecutionExceptionHandler((failure, command, _) -> failed(failure, command));
     }

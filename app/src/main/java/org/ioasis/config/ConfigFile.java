@@ -70,8 +70,15 @@ public final class ConfigFile {
     }
 
     static ServeConfig parse(String text, Path folder, String name) throws ConfigException {
-        TomlParseResult toml = Toml.parse(text);
         ConfigFile reader = new ConfigFile();
+        TomlParseResult toml;
+        try {
+            toml = Toml.parse(text);
+        } catch (StackOverflowError e) {
+            throw new ConfigException(
+                    name,
+                    List.of(new Problem(new Place(1, 1), "arrays or tables are nested too deeply")));
+        }
         if (toml.hasErrors()) {
             // What does not parse has no keys to judge.
             toml.errors()

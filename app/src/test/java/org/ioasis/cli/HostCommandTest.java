@@ -115,9 +115,20 @@ class HostCommandTest {
 
         assertThat(refused.code()).isEqualTo(69);
         assertThat(refused.err()).contains("32-bit program");
-        assertThat(host("--", "ioasis-no-such-program").code()).isEqualTo(127);
+        assertThat(host("--", "ioasis-no-such-program"))
+                .isEqualTo(
+                        new Result(127, "", "ioasis: there is no program ioasis-no-such-program\n"));
         Path plain = Files.createFile(folder.resolve("plain"));
-        assertThat(host("--", plain.toString()).code()).isEqualTo(126);
+        assertThat(host("--", plain.toString()))
+                .isEqualTo(
+                        new Result(
+                                126, "", "ioasis: %s cannot be executed: EACCES\n".formatted(plain)));
+    }
+
+    @Test
+    void optionsBehindTheProgramAreThePrograms() throws Exception {
+        assertThat(host("sh", "-c", "exit 7").code()).isEqualTo(7);
+        assertThat(host("--mock", "echo", "--mock")).isEqualTo(new Result(0, "--mock\n", ""));
     }
 
     @Test

@@ -129,9 +129,16 @@ class ConfigFileTest {
                                 + " present, rng, socket, tables_max",
                         "7:29: end: is before start (both are inclusive)",
                         "8:1: socket is missing",
-                        "8:1: there is no file " + folder.resolve("missing.img"),
+                        "8:1: there is no file %1$s; `truncate -s 1G %1$s` makes an empty disk"
+                                .formatted(folder.resolve("missing.img")),
                         "10:1: endpoint: must be a number of 32 bits, as 4096, 0x1000 or"
                                 + " \"0xffffffff\", not -1");
+    }
+
+    @Test
+    void textThatIsNestedWithoutEndIsToldAsAnyOther() {
+        assertThat(problems("a = " + "[".repeat(60_000)))
+                .containsExactly("1:1: arrays or tables are nested too deeply");
     }
 
     @Test
@@ -774,7 +781,7 @@ class ConfigFileTest {
                                 + " endpoint=, alias=, rogue",
                         "--rng r.sock,file=a,endpoint=0x100000000: endpoint must be a number of 0"
                                 + " to 4294967295, not \"0x100000000\"",
-                        "there is no file a",
+                        "there is no file a; `truncate -s 1G a` makes an empty disk",
                         "there is no folder for the socket " + folder.resolve("no/i.sock"));
     }
 }

@@ -44,7 +44,8 @@ public interface Caller {
     /**
      * The bytes that a mapping of one of our files at this offset shows.
      *
-     * @return zeroed; null: this caller's files cannot be mapped
+     * @return zeroed; null: this caller's files cannot be mapped, or have as many windows as they
+     *     may
      */
     @Nullable MemorySegment window(OpenFile file, long offset, long length);
 

@@ -178,6 +178,7 @@ final class IoPageTable {
             throws IommufdException {
         long iova = place(pages, startByte, length, isFixed, fixed);
         checkPiece(iova, pages, startByte, length, isWritable);
+        context.node().takeMappings(1);
         Area area = add(pages, startByte, length, iova, isReadable, isWritable);
         try {
             fill(area, domains);
@@ -202,6 +203,7 @@ final class IoPageTable {
         for (Piece piece : pieces) {
             checkPiece(iova, piece.pages(), piece.startByte(), piece.length(), isWritable);
         }
+        context.node().takeMappings(pieces.size());
         List<Area> fresh = new ArrayList<>(pieces.size());
         long at = iova;
         for (Piece piece : pieces) {
@@ -516,6 +518,7 @@ final class IoPageTable {
         area.pages.unfillAll(area, domains);
         areas.remove(area.first, area);
         area.pages.leave(area);
+        context.node().giveBackMappings(1);
     }
 
     /** Takes an area out of all page tables; it stays mapped for whoever looks. */
@@ -545,6 +548,7 @@ final class IoPageTable {
             throw new IommufdException(Errno.EINVAL, "mappings are cut between pages");
         }
         context.allocate();
+        context.node().takeMappings(1);
         Area low = part(area, area.first, iova - 1, area.startByte());
         Area high = part(area, iova, area.last, startByte);
         areas.remove(area.first, area);

@@ -9,9 +9,17 @@ import org.jspecify.annotations.Nullable;
  * of them together. Any thread.
  */
 public final class IommufdNode {
+    /**
+     * Most mappings of all contexts together: they cost our memory although no page is held for
+     * them as long as there is no page table.
+     */
+    static final int MAPPING_LIMIT = 1 << 21;
+
     private final PhysicalMemory memory = new PhysicalMemory();
     private final TableBudget tables;
     private final AtomicInteger contexts = new AtomicInteger();
+    private final AtomicInteger mappings = new AtomicInteger();
+    private final int mappingLimit;
     private final @Nullable TestCommands commands;
     private final boolean hasKernelQuirks;
     private volatile int temporaryMemory = PageBatch.DEFAULT_LIMIT;
@@ -19,6 +27,7 @@ public final class IommufdNode {
     private IommufdNode(Builder options) {
         commands = options.commands;
         tables = new TableBudget(options.tableLimit);
+        mappingLimit = options.mappingLimit;
         hasKernelQuirks = options.hasKernelQuirks;
     }
 
@@ -31,6 +40,7 @@ public final class IommufdNode {
     public static final class Builder {
         private @Nullable TestCommands commands;
         private long tableLimit = TableBudget.LIMIT;
+        private int mappingLimit = MAPPING_LIMIT;
         private boolean hasKernelQuirks;
 
         private Builder() {}
@@ -38,6 +48,12 @@ public final class IommufdNode {
         /** What its ioctl of tests does; it has none otherwise. */
         public Builder commands(TestCommands value) {
             commands = value;
+            return this;
+        }
+
+        /** Most mappings of all contexts together. */
+        public Builder mappingLimit(int value) {
+            mappingLimit = value;
             return this;
         }
 
@@ -95,6 +111,24 @@ public final class IommufdNode {
     /** Contexts that are open. */
     public int openContexts() {
         return contexts.get();
+    }
+
+    /** Mappings of all contexts, each copy one of its own. */
+    public int mappings() {
+        return mappings.get();
+    }
+
+    /** More mappings are wanted. */
+    void takeMappings(int more) throws IommufdException {
+        if (mappings.addAndGet(more) > mappingLimit) {
+            giveBackMappings(more);
+            throw new IommufdException(
+                    Errno.ENOMEM, "the limit of mappings of all programs is reached");
+        }
+    }
+
+    void giveBackMappings(int fewer) {
+        mappings.addAndGet(-fewer);
     }
 
     /** Pages that are held, each counted as often as it is held. */

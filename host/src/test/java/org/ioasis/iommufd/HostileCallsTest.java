@@ -9,6 +9,7 @@ import static org.ioasis.iommufd.MockHost.error;
 
 import java.lang.foreign.MemorySegment;
 import java.util.concurrent.atomic.AtomicInteger;
+import org.ioasis.iommufd.mock.MockDriver;
 import org.ioasis.spec.Iommufd;
 import org.ioasis.spec.IommufdTest;
 import org.junit.jupiter.api.Test;
@@ -162,6 +163,41 @@ class HostileCallsTest {
         assertThat(limited.locked().user()).isEqualTo(3);
         host.file.release();
         owner.closeAll();
+    }
+
+    @Test
+    void atTheLimitOfMappingsNothingIsMappedUntilOneIsGone() {
+        MockHost small =
+                new MockHost(
+                        IommufdNode.builder()
+                                .commands(new MockDriver())
+                                .mappingLimit(3)
+                                .build());
+        int ioas = small.ioas();
+        int other = small.ioas();
+        long memory = small.program.mmap(4 * PAGE);
+        for (int i = 0; i < 3; i++) {
+            assertThat(small.mapFixed(ioas, memory, PAGE, APERTURE + i * PAGE)).isZero();
+        }
+        assertThat(small.mapFixed(ioas, memory, PAGE, APERTURE + 3 * PAGE))
+                .isEqualTo(error(Errno.ENOMEM));
+        assertThat(small.copy(other, ioas, APERTURE, PAGE, APERTURE, MockHost.READ_WRITE))
+                .isEqualTo(error(Errno.ENOMEM));
+        assertThat(small.find(ioas, Ioas.class).mappings()).isEqualTo(3);
+        assertThat(small.find(other, Ioas.class).mappings()).isZero();
+        assertThat(small.unmap(ioas, APERTURE, 2 * PAGE)).isEqualTo(2 * PAGE);
+        assertThat(
+                        small.copy(
+                                other,
+                                ioas,
+                                APERTURE + 2 * PAGE,
+                                PAGE,
+                                APERTURE,
+                                MockHost.READ_WRITE))
+                .isZero();
+        assertThat(small.node.mappings()).isEqualTo(2);
+        small.closeAll();
+        host.closeAll();
     }
 
     /** One of as many objects as a context may have. */

@@ -306,6 +306,7 @@ final class MockHost {
     void closeAll() {
         file.release();
         assertThat(node.openContexts()).as("open contexts").isZero();
+        assertThat(node.mappings()).as("mappings").isZero();
         assertThat(node.heldPages()).as("held pages").isZero();
         assertThat(node.tables().held()).as("memory of page tables").isZero();
         assertThat(program.locked().pinned()).as("pinned").isZero();

@@ -40,6 +40,12 @@ final class StandIns implements AutoCloseable {
     static final int LIMIT = 4096;
 
     /**
+     * Windows of all files that programs may map: each is a mapping of ours, and a process has some
+     * 65,000 of them.
+     */
+    static final int WINDOW_LIMIT = 4096;
+
+    /**
      * Where a device's file ends. It is sparse: what nobody maps costs nothing, and mapping is
      * refused where nothing is.
      */
@@ -78,6 +84,9 @@ final class StandIns implements AutoCloseable {
     private final List<StandIn> polled = new ArrayList<>();
 
     private final IdentityHashMap<OpenFile, StandIn> byOpenFile = new IdentityHashMap<>();
+
+    /** Windows of all of them. */
+    private int windows;
 
     StandIns(CloseWatch closings, TaskFiles files, CallTrace trace) {
         this.trace = trace;
@@ -172,7 +181,7 @@ final class StandIns implements AutoCloseable {
     /**
      * Bytes that a mapping of one of our devices shows.
      *
-     * @return null: it is not handed out, or there is no memory
+     * @return null: it is not handed out, or there is no memory, or the limit of windows is reached
      */
     @Nullable MemorySegment window(OpenFile file, long offset, long length) {
         StandIn found = byOpenFile.get(file);
@@ -184,10 +193,15 @@ final class StandIns implements AutoCloseable {
             // A window that was there before, at the same place.
             return known.segment().fill((byte) 0);
         }
+        if (known == null && windows == WINDOW_LIMIT) {
+            return null;
+        }
         try {
             Mapping mapped = Mapping.map(found.kept, offset, length, true);
             found.windows.put(offset, mapped);
-            if (known != null) {
+            if (known == null) {
+                windows++;
+            } else {
                 known.close();
             }
             return mapped.segment().fill((byte) 0);
@@ -264,6 +278,7 @@ final class StandIns implements AutoCloseable {
             System.err.println("ioasis: last close of " + standIn.file.name());
             e.printStackTrace();
         }
+        windows -= standIn.windows.size();
         standIn.windows.values().forEach(Mapping::close);
     }
 }

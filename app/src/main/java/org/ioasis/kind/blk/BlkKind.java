@@ -114,7 +114,9 @@ public final class BlkKind implements DeviceKind {
         @Override
         public void check(Consumer<String> problem) {
             if (!Files.exists(file)) {
-                problem.accept("there is no file " + file);
+                problem.accept(
+                        "there is no file %s; `truncate -s 1G %s` makes an empty disk"
+                                .formatted(file, file));
             } else if (Files.isDirectory(file)) {
                 problem.accept(file + " is a folder");
             } else if (!Files.isReadable(file) || (isWritable && !Files.isWritable(file))) {

@@ -45,9 +45,11 @@ final class MockViommu implements ViommuDriver {
         int told = given.get(JAVA_INT, IommufdTest.VIOMMU_IN_DATA);
         window = viommu.openWindow(WINDOW);
         MemorySegment shown = data.caller().window(viommu.file(), window, WINDOW);
-        if (shown != null) {
-            shown.set(JAVA_INT, 0, told);
+        if (shown == null) {
+            free();
+            throw new IommufdException(Errno.ENOMEM, "no window for the program is left");
         }
+        shown.set(JAVA_INT, 0, told);
         given.set(JAVA_INT, IommufdTest.VIOMMU_OUT_DATA, told);
         given.set(JAVA_LONG, IommufdTest.VIOMMU_OUT_MMAP_OFFSET, window);
         given.set(JAVA_LONG, IommufdTest.VIOMMU_OUT_MMAP_LENGTH, WINDOW);
