@@ -73,7 +73,9 @@ final class Rules {
         // POWER's containers hold pages and keep tables where /dev/iommu does; nothing uses them.
         MAY_USE.put("spapr", List.of("iommufd", "iommu.pagetable", "spec"));
         // Containers are address spaces of iommufd with other rules.
-        MAY_USE.put("vfio", List.of("host", "iommufd", "iommu", "memory", "spec"));
+        MAY_USE.put("vfio", List.of("host", "iommufd", "spec"));
+        // The only package that knows a guest's IOMMU and an address space of the host.
+        MAY_USE.put("assigned", List.of("vfio", "host", "iommufd", "iommu", "spec"));
         // server: a protocol knows the functions that it carries, and no other protocol.
         MAY_USE.put("loop", List.of("sys"));
         MAY_USE.put("pci", List.of("loop", "sys", "virtio", "virtqueue", "memory", "spec"));
