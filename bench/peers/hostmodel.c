@@ -300,6 +300,58 @@ static void w_lookup(int both, const char *nm) {
     }
     out(nm);
 }
+/* H_PUT_TCE as a kernel does it: a list of guest tables, slots of guest memory, a list of registered regions with the
+ * address of each page, a hardware table with user addresses beside it, the guest's own table in pages; one group */
+typedef struct region { struct region *next; uint64_t ua, pages, *hpas; long mapped; } region;
+typedef struct { uint64_t gpa, pages, ua; } slot;
+typedef struct guest { struct guest *next; uint64_t liobn, shift, offset, size, **pages; uint64_t *hw, *user; uint64_t first, entries; } guest;
+static region *regions; static slot slots[2]; static int nslots; static guest *guests;
+static int to_user(uint64_t gpa, uint64_t *ua) {
+    int lo = 0, hi = nslots;
+    while (lo < hi) { int m = (lo + hi) / 2; if (gpa >= slots[m].gpa) hi = m; else lo = m + 1; } /* highest first */
+    if (lo >= nslots || gpa - slots[lo].gpa >= slots[lo].pages << 12) return -1;
+    *ua = slots[lo].ua + (gpa - slots[lo].gpa); return 0;
+}
+static region *region_of(uint64_t ua) {
+    for (region *r = __atomic_load_n(&regions, __ATOMIC_ACQUIRE); r; r = r->next)
+        if (r->ua <= ua && ua + PG <= r->ua + (r->pages << 12)) return r;
+    return 0;
+}
+static int64_t put_tce(uint64_t liobn, uint64_t ioba, uint64_t tce) {
+    guest *g = __atomic_load_n(&guests, __ATOMIC_ACQUIRE); uint64_t ua, i = ioba >> 12, gpa = tce & ~3ull;
+    while (g && g->liobn != liobn) g = g->next;
+    if (!g) return 9999;
+    if ((ioba & (PG - 1)) || i < g->offset || i - g->offset >= g->size) return -4;
+    if ((gpa & (PG - 1)) || to_user(gpa, &ua) || !region_of(ua)) return 9999;
+    region *r = region_of(ua); uint64_t hpa = r->hpas[(ua - r->ua) >> 12];
+    long m = __atomic_load_n(&r->mapped, __ATOMIC_RELAXED);
+    do if (!m) return 9999; while (!__atomic_compare_exchange_n(&r->mapped, &m, m + 1, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
+    uint64_t old = __atomic_exchange_n(&g->hw[i - g->first], hpa | (tce & 3), __ATOMIC_SEQ_CST);
+    if (old & 3) { region *o = region_of(g->user[i - g->first]); if (!o) return 9999; __atomic_fetch_sub(&o->mapped, 1, __ATOMIC_SEQ_CST); }
+    g->user[i - g->first] = ua;
+    uint64_t k = i - g->offset, *p = g->pages[k >> 9];
+    if (!p) p = g->pages[k >> 9] = calloc(512, 8);
+    p[k & 511] = tce; return 0;
+}
+static void w_tce(const char *nm) {
+    static guest g; static region r; uint64_t n = 4096, ops = 1000000, x = SEED_A;
+    r.ua = VA; r.pages = MEM_PAGES; r.hpas = calloc(MEM_PAGES, 8); r.mapped = 1; regions = &r;
+    for (uint64_t i = 0; i < MEM_PAGES; i++) r.hpas[i] = frame(i) << 12;
+    slots[0] = (slot){ 0, MEM_PAGES, VA }; nslots = 1;
+    g = (guest){ 0, 0x80000001, 12, 0, MEM_PAGES, calloc(MEM_PAGES / 512, 8), calloc(MEM_PAGES, 8), calloc(MEM_PAGES, 8), 0, MEM_PAGES };
+    guests = &g;
+    for (uint64_t i = 0; i < n; i++) if (put_tce(0x80000001, i * PG, i * PG | 3)) exit(2);
+    for (int k = 0; k <= reps; k++) {
+        uint64_t s = cpu_ns(); x = SEED_A;
+        for (uint64_t i = 0; i < ops; i++) {
+            x = xs64(x);
+            if (put_tce(0x80000001, idx(x, n) * PG, (uint32_t)x % MEM_PAGES * PG | 3)) { fprintf(stderr, "refused\n"); exit(2); }
+        }
+        rec(cpu_ns() - s, ops);
+    }
+    if (r.mapped != 1 + (long)n) { fprintf(stderr, "mapped %ld\n", r.mapped); exit(2); }
+    chk = g.hw[7]; out(nm);
+}
 /* ids with a set and an owner; a section is a slot and a fence, since the end of sections is not free in user space */
 typedef struct { uint32_t set; uint64_t *priv; } ioasid;
 static struct { _Alignas(128) uint64_t section; } readers[2];
@@ -360,6 +412,7 @@ int main(int c, char **a) {
     else if (!strcmp(w, "copy-2m")) w_copy(HUGE_LEN, 64, 20000, nm);
     else if (sscanf(w, "read-%lu", &n) == 1) w_rw(n, 0, nm);
     else if (sscanf(w, "write-%lu", &n) == 1) w_rw(n, 1, nm);
+    else if (!strcmp(w, "tce-put")) w_tce(nm);
     else if (!strcmp(w, "lookup-alone")) w_lookup(0, nm);
     else if (!strcmp(w, "lookup-churn")) w_lookup(1, nm);
     else if (!strcmp(w, "ioasid-alone")) w_ioasid(0, nm);

@@ -90,6 +90,8 @@ record Case(
                     host("write-4096", "access", "write", bytes("4096"), false),
                     host("lookup-alone", "lookup", "lookUp", Map.of(), false),
                     host("lookup-churn", "lookup", "lookUp", Map.of("isChurned", "true"), true),
+                    tce("put", "tce-put", "true"),
+                    tce("put-user", "", "false"),
                     ioasid("alone", false),
                     ioasid("churn", true),
                     ioasid("reader", false),
@@ -113,6 +115,15 @@ record Case(
         Map<String, String> all = new HashMap<>(parameters);
         all.put("what", what);
         return new Case("host-" + name, name, "HostBenchmarks." + method, all, isQuick);
+    }
+
+    private static Case tce(String name, String peerArgument, String isDirect) {
+        return new Case(
+                "host-tce-" + name,
+                peerArgument,
+                "TceBenchmarks.put",
+                Map.of("isDirect", isDirect),
+                true);
     }
 
     /** Look-ups of a PASID's owner, beside somebody. */

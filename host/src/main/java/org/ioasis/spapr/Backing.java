@@ -16,7 +16,7 @@ interface Backing {
      */
     long take(long user, int pageLg2, boolean isWritable, FailureInjector failures);
 
-    /** Whether {@link #take} would find registered memory. */
+    /** Whether {@link #take} would find registered memory. Any thread, without a lock. */
     boolean isRegistered(long user, int pageLg2);
 
     /** What {@link #take} took is not used. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.spapr;
 
+import java.util.concurrent.atomic.AtomicLong;
 import org.ioasis.iommu.pagetable.LeafVisitor;
 import org.ioasis.iommu.pagetable.PageTableFormat;
 import org.ioasis.iommu.pagetable.Rights;
@@ -12,12 +13,15 @@ import org.ioasis.iommufd.TableDomain;
 
 /**
  * The table of one window, as the IOMMUs of all groups with this window read it. Entries are
- * numbered from the start of the bus, as ioctls and guests do. Any thread: each method takes its
- * lock, devices' look-ups too, so that tables which are empty can go at once.
+ * numbered from the start of the bus, as ioctls and guests do. Any thread: who changes or reads
+ * entries takes its lock, devices too, so that tables which are empty can go at once.
  */
 public final class HardwareTable {
     /** Answer of {@link #lookUp}: no entry allows it. */
     public static final long NOWHERE = -1;
+
+    /** Of so many entries each is looked at; of more, those that lead somewhere are searched. */
+    private static final long LOOKED_AT = 1 << 14;
 
     private final int pageLg2;
     private final long first;
@@ -27,9 +31,9 @@ public final class HardwareTable {
     private final Backing backing;
     private final LeafVisitor finder = (iova, _, _, _, _) -> !found(iova);
     private long foundAt;
-    private boolean isClosed;
+    private volatile boolean isClosed;
     private long mapped;
-    private long flushes;
+    private final AtomicLong flushes = new AtomicLong();
 
     /**
      * @param first number of its first entry
@@ -86,12 +90,12 @@ public final class HardwareTable {
     }
 
     /** Times that caches were told to forget: once for each call that changed something. */
-    public synchronized long flushes() {
-        return flushes;
+    public long flushes() {
+        return flushes.get();
     }
 
     /** Its window is gone. */
-    synchronized boolean isClosed() {
+    boolean isClosed() {
         return isClosed;
     }
 
@@ -145,7 +149,7 @@ public final class HardwareTable {
     }
 
     /** Whether an entry can be led to this memory, which was registered before. */
-    synchronized boolean admits(long user) {
+    boolean admits(long user) {
         return !isClosed && backing.isRegistered(user, pageLg2);
     }
 
@@ -154,24 +158,31 @@ public final class HardwareTable {
         if (isClosed || count == 0) {
             return;
         }
-        long last = at(entry) + (count << pageLg2) - 1;
         long at = at(entry);
-        while (mapped > 0 && Long.compareUnsigned(at, last) <= 0) {
-            foundAt = -1;
-            // Of one entry there is nothing to search.
-            if (count == 1) {
-                foundAt = table.lookUp(at) == TableDomain.NOWHERE ? -1 : at;
-            } else {
-                table.leaves(at, last, finder);
+        long last = at + (count << pageLg2) - 1;
+        if (count <= LOOKED_AT) {
+            for (long i = 0; i < count && mapped > 0; i++) {
+                clear(at + (i << pageLg2));
             }
-            if (foundAt == -1) {
+            return;
+        }
+        while (mapped > 0 && Long.compareUnsigned(at, last) <= 0) {
+            foundAt = NOWHERE;
+            table.leaves(at, last, finder);
+            if (foundAt == NOWHERE) {
                 return;
             }
-            long address = table.lookUp(foundAt);
-            table.unmap(foundAt, 1L << pageLg2);
-            mapped--;
-            backing.drop((foundAt - start) >>> pageLg2, address);
+            clear(foundAt);
             at = foundAt + (1L << pageLg2);
+        }
+    }
+
+    private void clear(long at) {
+        long address = table.lookUp(at);
+        if (address != TableDomain.NOWHERE) {
+            table.unmap(at, 1L << pageLg2);
+            mapped--;
+            backing.drop((at - start) >>> pageLg2, address);
         }
     }
 
@@ -181,8 +192,8 @@ public final class HardwareTable {
     }
 
     /** Caches are told to forget. */
-    synchronized void flush() {
-        flushes++;
+    void flush() {
+        flushes.getAndIncrement();
     }
 
     /** The window goes, and with it all that is in it. */

@@ -13,7 +13,8 @@ public final class SpaprV1 extends SpaprContainer {
 
     private long lockedPages;
 
-    SpaprV1(SpaprHost host) {
+    /** Without groups. */
+    public SpaprV1(SpaprHost host) {
         super(host);
     }
 

@@ -16,7 +16,8 @@ public final class SpaprV2 extends SpaprContainer {
     /** What this container has registered: a registration of each. */
     private final List<MemoryRegion> regions = new ArrayList<>();
 
-    SpaprV2(SpaprHost host) {
+    /** Without groups. */
+    public SpaprV2(SpaprHost host) {
         super(host);
     }
 

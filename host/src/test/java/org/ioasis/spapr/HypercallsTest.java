@@ -20,6 +20,7 @@ import org.ioasis.iommufd.Errno;
 import org.ioasis.iommufd.IommufdException;
 import org.ioasis.spec.SpaprTce;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -69,6 +70,7 @@ class HypercallsTest {
     }
 
     @Test
+    @Tag("S09")
     void onePutWritesAnEntryOfTheGuestAndAllOfEachHardwareTable() {
         assertThat(guest.put(3, 5 * PAGE | READ_WRITE)).isEqualTo(HcallResult.SUCCESS);
         assertThat(guest.smallTable().mapped()).as("one of 64 KiB is 16 of 4 KiB").isEqualTo(16);
@@ -101,6 +103,7 @@ class HypercallsTest {
     }
 
     @Test
+    @Tag("S11")
     void whatTheKernelDoesNotKnowGoesToUserSpaceAndNeverToTheGuest() {
         TceValue value = new TceValue();
         long[][] hard = {
@@ -222,6 +225,7 @@ class HypercallsTest {
     /** Q11: the kernel looks for memory behind it in its second pass, and may refuse it. */
     @ParameterizedTest
     @ValueSource(booleans = {true, false})
+    @Tag("S11")
     void q11AnEntryWithoutPermissionsInAListNeedsNoMemory(boolean isAccelerated) {
         use(isAccelerated);
         guest.put(1, READ_WRITE);
@@ -344,6 +348,7 @@ class HypercallsTest {
     }
 
     @Test
+    @Tag("S09")
     void hardwareTablesAreAttachedIfTheyCanShowAllOfTheGuests() throws IommufdException {
         GuestTables tables = guest.tables;
         Task task = guest.task;
@@ -412,6 +417,58 @@ class HypercallsTest {
         assertThat(guest.smallTable().mapped()).isZero();
         guest.user.disconnect(guest.table, guest.second);
         assertThat(guest.put(3, READ_WRITE)).isEqualTo(HcallResult.SUCCESS);
+    }
+
+    @Test
+    void afterAFailureAtAnyPointOfMakingATableNothingOfItIsLeft() throws IommufdException {
+        long locked = guest.process.locked().locked();
+        int points = 0;
+        while (true) {
+            guest.process.failures().arm(points + 1);
+            try {
+                TceTable made = guest.tables.create(guest.task, 2, 12, 0, 5000);
+                guest.process.failures().arm(0);
+                guest.tables.remove(made);
+                break;
+            } catch (IommufdException e) {
+                assertThat(e.errno()).isEqualTo(Errno.ENOMEM);
+                points++;
+            }
+            assertThat(guest.tables.size()).isEqualTo(1);
+            assertThat(guest.process.locked().locked()).isEqualTo(locked);
+        }
+        assertThat(points).isEqualTo(2);
+        assertThat(guest.process.locked().locked()).isEqualTo(locked);
+    }
+
+    @Test
+    void afterAFailureAtAnyPointOfConnectingAContainerItShowsNothing() throws IommufdException {
+        guest.put(1, READ_WRITE);
+        guest.put(40, APART | READ_WRITE);
+        SpaprV2 late = new SpaprV2(guest.host);
+        SpaprGroup group = SpaprGroup.builder().build();
+        late.attach(group, guest.process.failures());
+        late.register(guest.task, AT, SLOT - (1 << 20));
+        late.register(guest.task, AT + SLOT, SLOT - (1 << 20));
+        long entries = guest.tables.memory().entriesInto(AT);
+        int points = 0;
+        while (true) {
+            guest.process.failures().arm(points + 1);
+            try {
+                guest.user.connect(guest.table, late);
+                break;
+            } catch (IommufdException e) {
+                points++;
+            }
+            assertThat(guest.process.failures().remaining()).isZero();
+            assertThat(guest.tables.memory().entriesInto(AT)).isEqualTo(entries);
+            assertThat(guest.offset(group, PAGE, false)).isEqualTo(-1);
+        }
+        guest.process.failures().arm(0);
+        assertThat(points).as("three for each page of the container's").isEqualTo(2 * 16 * 3);
+        assertThat(guest.offset(group, PAGE, false)).isZero();
+        guest.user.disconnect(guest.table, late);
+        late.close();
     }
 
     // Both ways beside each other
@@ -501,6 +558,7 @@ class HypercallsTest {
     }
 
     @Test
+    @Tag("S11")
     void bothWaysLeaveWhatThePlainModelSays() {
         long seed = System.nanoTime();
         System.out.println("hypercalls seed " + seed);
@@ -534,6 +592,7 @@ class HypercallsTest {
     }
 
     @Test
+    @Tag("S11")
     void aCallThatTheKernelGivesUpAnywhereIsDoneAgainByUserSpaceWithTheSameOutcome() {
         long seed = System.nanoTime();
         System.out.println("restarted hypercalls seed " + seed);

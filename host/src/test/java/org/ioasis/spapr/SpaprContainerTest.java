@@ -20,6 +20,7 @@ import org.ioasis.iommufd.IommufdException;
 import org.ioasis.iommufd.IommufdNode;
 import org.ioasis.spec.SpaprTce;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
@@ -73,6 +74,7 @@ class SpaprContainerTest {
     // Registered memory
 
     @Test
+    @Tag("S10")
     void registeredMemoryIsHeldAndChargedOnceAndExactlyIsUnregistered() throws IommufdException {
         v2.register(task, AT, 16 * PAGE);
         assertThat(node.heldPages()).isEqualTo(16);
@@ -90,6 +92,7 @@ class SpaprContainerTest {
     }
 
     @Test
+    @Tag("S10")
     void whatTwoContainersRegisterIsHeldUntilBothHaveUnregisteredIt() throws IommufdException {
         SpaprV2 other = new SpaprV2(host);
         v2.register(task, AT, 4 * PAGE);
@@ -108,6 +111,7 @@ class SpaprContainerTest {
     }
 
     @Test
+    @Tag("S10")
     void memoryIsNotUnregisteredWhileAnEntryLeadsToIt() throws IommufdException {
         attach(v2, group);
         v2.register(task, AT, 4 * PAGE);
@@ -290,6 +294,7 @@ class SpaprContainerTest {
     }
 
     @Test
+    @Tag("S09")
     void dynamicWindowsAreSetToAllGroupsAndThereAreTwo() throws IommufdException {
         ready();
         SpaprGroup second = SpaprGroup.builder().build();
@@ -431,6 +436,7 @@ class SpaprContainerTest {
 
     /** Q10: the kernel ends such a map early and says that it has succeeded. */
     @Test
+    @Tag("S10")
     void q10AMapToMemoryThatIsBeingUnregisteredIsRefusedAsBusy() throws IommufdException {
         attach(v2, group);
         v2.register(task, AT, 4 * PAGE);
@@ -465,6 +471,7 @@ class SpaprContainerTest {
 
     @ParameterizedTest
     @MethodSource("formats")
+    @Tag("S12")
     void tablesOfAnyFormatStandBehindTheSameWindows(PageTableFormat format)
             throws IommufdException {
         SpaprGroup embedded =
