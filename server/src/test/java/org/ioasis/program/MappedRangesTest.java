@@ -48,7 +48,8 @@ class MappedRangesTest {
     private static String pieces(int count) {
         StringBuilder all = new StringBuilder();
         for (long i = 1; i <= count; i++) {
-            all.append("%x-%x rw-p 00000000 00:00 0 %n".formatted(2 * i * PAGE, (2 * i + 1) * PAGE));
+            all.append(
+                    "%x-%x rw-p 00000000 00:00 0 %n".formatted(2 * i * PAGE, (2 * i + 1) * PAGE));
         }
         return all.toString();
     }

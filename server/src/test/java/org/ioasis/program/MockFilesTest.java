@@ -29,8 +29,14 @@ class MockFilesTest {
         Path made = Files.createDirectories(folder.resolve("made"));
         String name = "d".repeat(250);
         try {
-            assertThat(shell("for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do mkdir "
-                            + name + " && cd -P " + name + " 2>/dev/null; done", made))
+            assertThat(
+                            shell(
+                                    "for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do mkdir "
+                                            + name
+                                            + " && cd -P "
+                                            + name
+                                            + " 2>/dev/null; done",
+                                    made))
                     .isZero();
 
             assertThatCode(() -> MockFiles.remove(made)).doesNotThrowAnyException();

@@ -2,6 +2,8 @@
 package org.ioasis.sys;
 
 import java.io.IOException;
+import java.io.InputStream;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.concurrent.atomic.AtomicInteger;
@@ -18,6 +20,8 @@ final class MappingRoom {
 
     /** What Linux allows unless it was told otherwise (Documentation/admin-guide/sysctl/vm.rst). */
     private static final int MAX_MAP_COUNT = 65_530;
+
+    private static final int DIGITS_MAX = 32;
 
     private final int limit;
     private final AtomicInteger taken = new AtomicInteger();
@@ -36,8 +40,10 @@ final class MappingRoom {
     }
 
     static int allowed(Path setting) {
-        try {
-            return Integer.parseInt(Files.readString(setting).strip());
+        // In one read, which readString does not do: behind the first byte such a file is at its end.
+        try (InputStream in = Files.newInputStream(setting)) {
+            return Integer.parseInt(
+                    new String(in.readNBytes(DIGITS_MAX), StandardCharsets.US_ASCII).strip());
         } catch (IOException | NumberFormatException e) {
             return MAX_MAP_COUNT;
         }

@@ -47,9 +47,7 @@ class MappingRoomTest {
     void whatTheHostRefusesTakesNoRoom() throws Exception {
         MappingRoom room = new MappingRoom(1);
         try (Fd fd = Memfd.create("room", PAGE);
-                Fd readOnly =
-                        FileBytes.open(
-                                "/proc/self/fd/" + fd.number(), FileBytes.O_RDONLY)) {
+                Fd readOnly = FileBytes.open("/proc/self/fd/" + fd.number(), FileBytes.O_RDONLY)) {
             for (int i = 0; i < 3; i++) {
                 assertThatThrownBy(() -> Mapping.map(readOnly, 0, PAGE, true, room))
                         .hasMessageEndingWith(": EACCES");
@@ -77,5 +75,16 @@ class MappingRoomTest {
         assertThat(MappingRoom.allowed(Files.writeString(folder.resolve("x"), "many")))
                 .isEqualTo(65_530);
         assertThat(MappingRoom.allowed(folder.resolve("no"))).isEqualTo(65_530);
+    }
+
+    /** A file of the kernel's, which tells its whole content to the first read and to no other. */
+    @Test
+    void whatThisHostAllowsIsReadAsOthersReadIt() throws Exception {
+        Path setting = Path.of("/proc/sys/vm/max_map_count");
+        Process cat = new ProcessBuilder("cat", setting.toString()).start();
+
+        int allowed = Integer.parseInt(cat.inputReader().readLine());
+
+        assertThat(MappingRoom.allowed(setting)).isEqualTo(allowed).isGreaterThan(9);
     }
 }
