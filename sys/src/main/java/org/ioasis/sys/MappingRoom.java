@@ -40,7 +40,7 @@ final class MappingRoom {
     }
 
     static int allowed(Path setting) {
-        // In one read, which readString does not do: behind the first byte such a file is at its end.
+        // In one read, which readString does not do: behind it such a file is at its end.
         try (InputStream in = Files.newInputStream(setting)) {
             return Integer.parseInt(
                     new String(in.readNBytes(DIGITS_MAX), StandardCharsets.US_ASCII).strip());
