@@ -83,12 +83,12 @@ final class SharedPages implements PageSource {
     @Override
     public void hold() {
         isHeld = true;
-        forgetOtherSize();
         AddressSpace space = seenBy;
         MappedRange range = seen;
         if (file == null && space != null && range != null) {
             file = space.openMapped(range);
         }
+        forgetOtherSize();
     }
 
     @Override
