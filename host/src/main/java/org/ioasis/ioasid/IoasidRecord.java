@@ -23,6 +23,7 @@ final class IoasidRecord {
     final int id;
     final @Nullable IoasidSet<?> set;
 
+    @SuppressWarnings("unused") // by the handle
     private @Nullable Object data;
 
     /** Freed, and kept from the pool by references only: nobody finds it. */
