@@ -40,6 +40,11 @@ final class IoasidRecord {
         this.data = data;
     }
 
+    /** Whether it is one of a set's; there are no two sets that are the same. */
+    boolean isOf(IoasidSet<?> other) {
+        return other.equals(set);
+    }
+
     /** Its private data; null: not yet. */
     @Nullable Object data() {
         return DATA.getAcquire(this);

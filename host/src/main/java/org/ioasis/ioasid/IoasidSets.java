@@ -135,9 +135,9 @@ public final class IoasidSets {
     /** Hears no more, wherever it was registered; one that is running may still be told. */
     public void silence(IoasidNotifier notifier) {
         synchronized (allocator.lock()) {
-            all.removeIf(entry -> entry.notifier == notifier);
-            ofSets.values().forEach(list -> list.removeIf(entry -> entry.notifier == notifier));
-            pending.values().forEach(list -> list.removeIf(entry -> entry.notifier == notifier));
+            all.removeIf(entry -> entry.notifier.equals(notifier));
+            ofSets.values().forEach(list -> list.removeIf(entry -> entry.notifier.equals(notifier)));
+            pending.values().forEach(list -> list.removeIf(entry -> entry.notifier.equals(notifier)));
             pending.values().removeIf(List::isEmpty);
         }
     }

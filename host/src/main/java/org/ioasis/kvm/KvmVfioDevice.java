@@ -107,7 +107,7 @@ public final class KvmVfioDevice implements AutoCloseable {
 
     private @Nullable Held find(OpenFile open) {
         for (Held held : files) {
-            if (held.open == open) {
+            if (held.open.equals(open)) {
                 return held;
             }
         }
