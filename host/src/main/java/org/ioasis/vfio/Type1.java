@@ -299,7 +299,6 @@ public final class Type1 implements ContainerDriver {
         List<Mapping> found = overlapping(iova, last);
         boolean cutsFirst =
                 !found.isEmpty()
-                        && found.getFirst().first != iova
                         && Long.compareUnsigned(found.getFirst().first, iova) < 0;
         if (isVersion2) {
             if (cutsFirst
