@@ -86,8 +86,8 @@ public final class Trackers {
             throw new IOException("--trackers: " + refusal);
         }
         // The compiler sees all of them first: none is measured as the only one there is.
-        kinds().forEach(
-                (name, kind) -> measure(name, kind, false, (int) PAGES / 512, name.equals("pin-all")));
+        kinds().forEach((name, kind) ->
+                measure(name, kind, false, (int) PAGES / 512, name.equals("pin-all")));
         List<Figure> figures = new ArrayList<>();
         System.out.println(
                 "| tracker | pinned pages lie | part pinned | B/page | pin ns | look-up ns | unpin ns |");
