@@ -544,8 +544,7 @@ class HypercallsTest {
         /** Whether it leads to what is no page of the guest's. */
         private static boolean isNone(long tce) {
             long page = tce & ~3;
-            boolean isMemory =
-                    (page >= 0 && page < SLOT) || (page >= APART && page < APART + SLOT);
+            boolean isMemory = (page >= 0 && page < SLOT) || (page >= APART && page < APART + SLOT);
             return (tce & 3) != 0 && (page % PAGE != 0 || !isMemory);
         }
 
