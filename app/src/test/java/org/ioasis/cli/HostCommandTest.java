@@ -145,6 +145,33 @@ class HostCommandTest {
                 .doesNotContain("lib/modules");
     }
 
+    @Test
+    void devicesAreFoundUnderDevVfioAndInSysfs() throws Exception {
+        Path image = Files.write(folder.resolve("disk.img"), new byte[4096]);
+        String look =
+                "d=/sys/bus/pci/devices/10a5:00:00.0; cat $d/vendor $d/device; readlink $d/iommu_group;"
+                        + " ls /dev/vfio; test -c /dev/vfio/devices/vfio0 && echo device;"
+                        + " test -e /dev/vfio/devices/vfio1 || echo one";
+
+        assertThat(host("--device", "disk=blk,file=" + image, "--", "sh", "-c", look))
+                .isEqualTo(
+                        new Result(
+                                0,
+                                """
+                                0x1af4
+                                0x1042
+                                ../../../../kernel/iommu_groups/0
+                                0
+                                devices
+                                vfio
+                                device
+                                one
+                                """,
+                                ""));
+        assertThat(host("--device", "disk=blk", "--", "true").code()).isEqualTo(2);
+        assertThat(host("--mock", "--device", "r=rng", "--", "true").code()).isEqualTo(2);
+    }
+
     private static Result host(String... arguments) throws Exception {
         return execute(command(arguments));
     }

@@ -20,7 +20,7 @@ public final class IoasidOps<P> {
     }
 
     boolean hasFunctionsOf(IoasidOps<?> other) {
-        return functions == other.functions;
+        return functions.equals(other.functions);
     }
 
     int allocate(int first, int last) throws IommufdException {

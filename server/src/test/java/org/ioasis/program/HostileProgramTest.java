@@ -11,7 +11,6 @@ import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.concurrent.ConcurrentHashMap;
@@ -125,14 +124,14 @@ class HostileProgramTest {
         AtomicLong most = new AtomicLong();
         Devices devices =
                 new MockFiles(
-                        Map.of(
-                                "/dev/iommu",
-                                caller -> {
+                        ProgramFiles.builder()
+                                .iommu(caller -> {
                                     LockedMemory account = caller.memory().locked();
                                     accounts.add(account);
                                     most.accumulateAndGet(account.user(), Math::max);
                                     return node.open(caller);
-                                }));
+                                })
+                                .build());
         ProgramRun run = ProgramRun.start(hostile.command("charged"), devices, CallTrace.none());
 
         assertThat(run.await()).isEqualTo(new End.Exit(0));
