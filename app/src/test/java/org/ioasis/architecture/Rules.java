@@ -83,7 +83,14 @@ final class Rules {
         MAY_USE.put("vfiouser", List.of("peer", "pci", "loop", "sys", "memory", "spec"));
         MAY_USE.put("vhostuser", List.of("loop", "sys", "virtio", "virtqueue", "memory", "spec"));
         // What answers system calls knows no guest and none of its protocols.
-        MAY_USE.put("program", List.of("sys", "iommufd"));
+        MAY_USE.put("program", List.of("loop", "sys", "iommufd"));
+        // A function in a program's hands: the calls come from there, and the function is
+        // anybody's.
+        MAY_USE.put(
+                "vfiodevice",
+                List.of(
+                        "program", "peer", "pci", "loop", "sys", "vfio", "iommufd", "memory",
+                        "spec"));
         MAY_USE.put("topology", List.of("iommu", "spec"));
         // app: the only place where things are put together; QEMU and the guest on one side, our
         // devices on the other, and only a run knows both.
