@@ -7,13 +7,16 @@ set -eu
 . "$IOASIS_ROOT/tools/lib.sh"
 
 usage="Usage: ioasis bench [--quick] [--json FILE] [--peers auto|required|none] [--only TEXT]
+       ioasis bench --trackers FILE.svg
 Prints workload by subject in ns per operation: one round of the main workloads with --quick, else five of all.
 --peers auto compares with those that can be built here (cc, GLib's library, rustc), required insists on all.
---only runs the workloads whose names contain TEXT."
+--only runs the workloads whose names contain TEXT.
+--trackers measures the ways to keep what mediated devices pin, and draws them, instead."
 
 quick=
 json=
 only=
+trackers=
 peers=auto
 while [ $# -gt 0 ]; do
     case $1 in
@@ -22,7 +25,7 @@ while [ $# -gt 0 ]; do
             exit 0
             ;;
         --quick) quick=1 ;;
-        --json | --peers | --only)
+        --json | --peers | --only | --trackers)
             if [ $# -lt 2 ]; then
                 say "ioasis bench: $1 needs a value"
                 say "$usage"
@@ -32,6 +35,7 @@ while [ $# -gt 0 ]; do
                 --json) json=$2 ;;
                 --peers) peers=$2 ;;
                 --only) only=$2 ;;
+                --trackers) trackers=$2 ;;
             esac
             shift
             ;;
@@ -72,6 +76,8 @@ check_peer() {
     esac
 }
 
+[ -z "$trackers" ] || peers=none
+
 # Each peer for itself, so that one that cannot be built does not cost the others.
 folder=
 if [ "$peers" != none ]; then
@@ -103,11 +109,16 @@ give_lock
 
 # The last processor: the first one has most of the interrupts.
 processor=$(($(getconf _NPROCESSORS_ONLN) - 1))
+main=org.ioasis.bench.Bench
 set -- --processor "$processor"
 [ -z "$folder" ] || set -- "$@" --peer-folder "$folder"
 [ -z "$quick" ] || set -- "$@" --quick
 [ -z "$json" ] || set -- "$@" --json "$json"
 [ -z "$only" ] || set -- "$@" --only "$only"
+if [ -n "$trackers" ]; then
+    main=org.ioasis.bench.Trackers
+    set -- "$trackers"
+fi
 exec taskset -c "$processor" "$JAVA_HOME/bin/java" --sun-misc-unsafe-memory-access=allow \
     --enable-native-access=ALL-UNNAMED -cp "$root/bench/target/classes:$root/bench/target/libraries/*" \
-    org.ioasis.bench.Bench "$@"
+    "$main" "$@"

@@ -86,6 +86,16 @@ two_devices_work() {
 }
 check "two devices share an address space until one is replaced to another" two_devices_work
 
+mediated_works() {
+    compile "$project/docs/examples/MediatedCopy.java" org.ioasis.host
+    run "$java_home/bin/java" --module-path "$module_path:classes" -m example/example.MediatedCopy
+    expect_status 0
+    expect out "pinned: 2"
+    expect out "written: 42 43"
+    expect out "unmapped: 32768, pinned: 0"
+}
+check "a mediated device recovers what it has pinned from its commands" mediated_works
+
 hidden_is_hidden() {
     sed 's/IntervalStore::new/org.ioasis.iommu.UnmapWaits::new/' "$example" >CopyFunction.java
     if compile "$here/CopyFunction.java" org.ioasis.server 2>err; then

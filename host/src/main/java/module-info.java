@@ -6,6 +6,7 @@ module org.ioasis.host {
     requires static transitive org.jspecify;
     requires transitive org.ioasis.core;
 
+    exports org.ioasis.assigned;
     exports org.ioasis.ioasid;
     exports org.ioasis.iommufd;
     exports org.ioasis.iommufd.engine;

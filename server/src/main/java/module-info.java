@@ -12,5 +12,6 @@ module org.ioasis.server {
     exports org.ioasis.peer;
     exports org.ioasis.program;
     exports org.ioasis.topology;
+    exports org.ioasis.vfiodevice;
     exports org.ioasis.vfiouser;
 }

@@ -9,10 +9,15 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.Callable;
+import org.ioasis.config.AssignedConfig;
+import org.ioasis.config.ConfigException;
 import org.ioasis.guestkit.Host;
 import org.ioasis.guestkit.UnavailableException;
 import org.ioasis.iommufd.IommufdNode;
 import org.ioasis.iommufd.mock.MockDriver;
+import org.ioasis.loop.IdlePolicy;
+import org.ioasis.machine.DeviceOptions;
+import org.ioasis.machine.ProgramMachine;
 import org.ioasis.output.OutputFile;
 import org.ioasis.output.OutputKind;
 import org.ioasis.program.CallTrace;
@@ -20,13 +25,17 @@ import org.ioasis.program.ProgramRun;
 import org.ioasis.sys.ChildProcess;
 import org.ioasis.sys.Errno;
 import org.ioasis.sys.ErrnoException;
+import org.ioasis.sys.ProgramSetting;
 import org.ioasis.sys.Signals;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
-/** {@code ioasis host}: a program for which /dev/iommu exists. Main thread. */
+/**
+ * {@code ioasis host}: a program for which /dev/iommu exists, and devices under /dev/vfio. Main
+ * thread.
+ */
 @Command(
         name = HostCommand.NAME,
         description = {
@@ -36,7 +45,8 @@ import picocli.CommandLine.Parameters;
                     + " the last of its processes has."
         },
         customSynopsis =
-                "ioasis host [--mock] [--kernel-quirks] [--trace FILE] -- PROGRAM [ARG...]",
+                "ioasis host [--mock | --device NAME=KIND,...] [--kernel-quirks] [--trace FILE]"
+                        + " -- PROGRAM [ARG...]",
         mixinStandardHelpOptions = true,
         exitCodeListHeading = "%nExit codes:%n",
         exitCodeList = {
@@ -71,6 +81,20 @@ final class HostCommand implements Callable<Integer> {
     private boolean hasKernelQuirks;
 
     @Option(
+            names = "--device",
+            paramLabel = "NAME=KIND[,KEY=VALUE...]",
+            description = {
+                "A device that the program finds under /dev/vfio, as Linux shows one that it has given away, by its own"
+                        + " file (vfio0, the next vfio1, bound to /dev/iommu) and by its group (0, the next 1, in a"
+                        + " container of type 1); repeatable. In sysfs it is 10a5:00:00.0, the next 10a5:00:01.0."
+                        + " KIND and its keys are those of ioasis serve without a socket:"
+                        + " disk=blk,file=FILE; random=rng; net=net,stream=SOCKET. Its DMA goes through the"
+                        + " address space that the program builds, to memory that the program shares (a"
+                        + " memfd, a shared mapping); to private memory it is refused."
+            })
+    private List<String> devices = List.of();
+
+    @Option(
             names = "--trace",
             paramLabel = "FILE",
             description =
@@ -94,9 +118,7 @@ final class HostCommand implements Callable<Integer> {
                 CallTrace written = held == null ? CallTrace.none() : CallTrace.to(held.stream())) {
             IommufdNode.Builder options = IommufdNode.builder().kernelQuirks(hasKernelQuirks);
             IommufdNode node = (isMock ? options.commands(new MockDriver()) : options).build();
-            ProgramRun program = ProgramRun.start(bytes(), node, isMock, written);
-            SignalForwarder.forwardTo(program);
-            end = program.await();
+            end = devices.isEmpty() ? runAlone(node, written) : runWithDevices(node, written);
         } catch (ErrnoException e) {
             return refused(e);
         }
@@ -108,6 +130,41 @@ final class HostCommand implements Callable<Integer> {
                 yield SIGNAL_CODE + number;
             }
         };
+    }
+
+    private ChildProcess.End runAlone(IommufdNode node, CallTrace written)
+            throws ErrnoException, IOException, InterruptedException {
+        ProgramRun program = ProgramRun.start(bytes(), node, isMock, written);
+        SignalForwarder.forwardTo(program);
+        return program.await();
+    }
+
+    private ChildProcess.End runWithDevices(IommufdNode node, CallTrace written)
+            throws ErrnoException, IOException, InterruptedException {
+        if (isMock) {
+            throw new UsageException("--mock and --device do not go together");
+        }
+        List<DeviceOptions<?>> chosen;
+        try {
+            chosen = AssignedConfig.of(devices);
+        } catch (ConfigException e) {
+            throw new UsageException(String.valueOf(e.getMessage()));
+        }
+        try (ProgramMachine machine = new ProgramMachine("host", node, IdlePolicy.ADAPTIVE)) {
+            for (DeviceOptions<?> device : chosen) {
+                var _ = machine.add(device);
+            }
+            machine.start();
+            ProgramRun program =
+                    ProgramRun.start(
+                            bytes(),
+                            ProgramSetting.INHERITED,
+                            machine.files(),
+                            written,
+                            machine.loop());
+            SignalForwarder.forwardTo(program);
+            return program.await();
+        }
     }
 
     /** What tests of the kernel find. */

@@ -15,6 +15,7 @@ import org.ioasis.guestkit.KernelChoice;
 import org.ioasis.guestkit.UnavailableException;
 import org.ioasis.live.TraceConfig;
 import org.ioasis.output.OutputKind;
+import org.ioasis.run.AssignedRun;
 import org.ioasis.run.DiskRun;
 import org.ioasis.run.GuestDevices;
 import org.ioasis.run.GuestSetup;
@@ -261,6 +262,29 @@ final class VmCommand implements Callable<Integer> {
         hotplug
     }
 
+    @Option(
+            names = "--assigned",
+            paramLabel = "INTERFACE",
+            description = {
+                "${COMPLETION-CANDIDATES}: the disks are assigned to the guest, as a host assigns devices of its own: QEMU"
+                        + " finds them under /dev/vfio, and its address space on /dev/iommu, or in a container of"
+                        + " type 1, is the only way of their DMA. No virtio-iommu of ours is in front of them."
+            })
+    private @Nullable AssignedOption assigned;
+
+    /** How QEMU reaches VFIO. */
+    enum AssignedOption {
+        iommufd,
+        type1
+    }
+
+    @Option(
+            names = "--viommu",
+            description =
+                    "With --assigned: QEMU's own virtio-iommu in front of the disks, so that QEMU maps for them what the"
+                            + " guest maps.")
+    private boolean hasViommu;
+
     @Mixin private final TraceOptions trace = new TraceOptions();
 
     @Option(
@@ -288,6 +312,7 @@ final class VmCommand implements Callable<Integer> {
                     "--iommus must be 1 to %d, not %d".formatted(GuestSetup.IOMMU_LIMIT, iommus));
         }
         GuestTask task = task();
+        refuseWhatIsNotAssigned(task);
         RunOptions options = options(task);
         Progress progress = Progress.standard();
         if (printQemu) {
@@ -295,6 +320,16 @@ final class VmCommand implements Callable<Integer> {
             return 0;
         }
         RunReport result;
+        AssignedOption assignment = assigned;
+        if (assignment != null) {
+            AssignedRun.Interface how =
+                    switch (assignment) {
+                        case iommufd -> AssignedRun.Interface.IOMMUFD;
+                        case type1 -> AssignedRun.Interface.TYPE1;
+                    };
+            return told(
+                    new AssignedRun(options, how, hasViommu, Host.current(), progress).run());
+        }
         switch (task) {
             case GuestTask.Check(long _, GuestTask.Scenario chosen) ->
                     result = new DiskRun(options, chosen, Host.current(), progress).run();
@@ -303,9 +338,37 @@ final class VmCommand implements Callable<Integer> {
                 return new ShellRun(options, task, Host.current(), progress).run();
             }
         }
+        return told(result);
+    }
+
+    private int told(RunReport result) throws IOException {
         System.out.print(RunReportText.of(result));
         json.write(OutputKind.RUN_REPORT, RunReportJson.of(result));
         return result.isOk() ? 0 : 1;
+    }
+
+    /** What an assigned disk has no part in. */
+    private void refuseWhatIsNotAssigned(GuestTask task) throws IOException {
+        if (assigned == null) {
+            if (hasViommu) {
+                throw new UsageException("--viommu belongs to --assigned");
+            }
+            return;
+        }
+        boolean isPlain =
+                task instanceof GuestTask.Check(long _, GuestTask.Scenario chosen)
+                        && chosen == GuestTask.Scenario.PLAIN;
+        if (!isPlain
+                || iommus != 1
+                || isWithoutBootBypass
+                || !disks.isEmpty()
+                || printQemu
+                || trace.chosen() != null
+                || (translation != null && !hasViommu)) {
+            throw new UsageException(
+                    "--assigned is the plain check of three disks, without IOMMUs of ours to choose"
+                            + " anything of");
+        }
     }
 
     private GuestTask task() {

@@ -65,11 +65,23 @@ public final class Cleanup implements AutoCloseable {
         return cleanup;
     }
 
+    /** Starts a child process, and says what it is. */
+    @FunctionalInterface
+    public interface Starter {
+        /** Called once, while the end of the run is held off. */
+        Process start() throws IOException;
+    }
+
     /** Starts a child process that does not outlive this cleanup. */
     public Process start(ProcessBuilder builder) throws IOException {
+        return start(builder::start);
+    }
+
+    /** The same for one that is started otherwise. */
+    public Process start(Starter starter) throws IOException {
         synchronized (lock) {
             refuseWhenEnding();
-            Process process = builder.start();
+            Process process = starter.start();
             processes.add(process);
             return process;
         }

@@ -136,6 +136,22 @@ public final class GuestDevices {
         return places;
     }
 
+    /** The three disks of a check, for a machine that has no sockets. */
+    static List<DiskOptions> disks(Workspace workspace) {
+        return List.of(
+                served(GuestTask.SEED_SERIAL, seedFile(workspace), false, SEED_SLOT),
+                served(GuestTask.FS_SERIAL, fsFile(workspace), true, SECOND_SLOT),
+                served(GuestTask.RESULT_SERIAL, resultFile(workspace), true, RESULT_SLOT));
+    }
+
+    private static DiskOptions served(String name, Path file, boolean isWritable, int slot) {
+        return DiskOptions.builder(
+                        DevicePlace.of(name, Path.of("/dev/vfio"), Viot.bdf(0, slot, 0)), file)
+                .writable(isWritable)
+                .settings(BlkSettings.builder().serial(name).build())
+                .build();
+    }
+
     private static Place disk(
             Workspace workspace,
             String name,

@@ -183,7 +183,7 @@ public final class GuestSetup implements AutoCloseable {
         }
     }
 
-    private static Accel accel(
+    static Accel accel(
             RunOptions options,
             GuestKit kit,
             Host host,
@@ -407,6 +407,10 @@ public final class GuestSetup implements AutoCloseable {
 
     /** Tells the user what the guest says. */
     void tell(GuestEvent event) {
+        tell(event, progress);
+    }
+
+    static void tell(GuestEvent event, Progress progress) {
         switch (event) {
             case GuestEvent.Step(String name, long micros) ->
                     progress.say(

@@ -70,17 +70,7 @@ final class Judgement {
         Machine machine = setup.machine();
         GuestReport guest = ended.guest();
         List<Fault> faults = machine.recentFaults();
-        List<String> problems = new ArrayList<>();
-        switch (ended.end()) {
-            case QemuProcess.End.Exited(int code) when code != 0 ->
-                    problems.add(
-                            "QEMU ended with code %d: %s"
-                                    .formatted(code, String.join("; ", ended.vmmErrors())));
-            case QemuProcess.End.Exited _ -> {}
-            case QemuProcess.End.Killed() -> problems.add("QEMU was killed");
-            case QemuProcess.End.TimedOut(var limit) ->
-                    problems.add("the guest did not end within %d s".formatted(limit.toSeconds()));
-        }
+        List<String> problems = endProblems(ended);
         problems.addAll(
                 Verdict.problems(
                         guest,
@@ -108,7 +98,7 @@ final class Judgement {
                 guest.iommus(),
                 setup.accel().name().toLowerCase(Locale.ROOT),
                 options.seed(),
-                devices(machine, guest),
+                devices(machine.devices(EndpointDevice.class), guest),
                 requests(machine),
                 machine.iommus().stream()
                         .mapToLong(i -> i.device().counts().unansweredRequests())
@@ -120,14 +110,31 @@ final class Judgement {
                 (System.nanoTime() - begin) / 1e9);
     }
 
-    private static List<RunReport.DeviceReport> devices(Machine machine, GuestReport guest) {
+    /** What is wrong with how QEMU ended. */
+    static List<String> endProblems(GuestSetup.Ended ended) {
+        List<String> problems = new ArrayList<>();
+        switch (ended.end()) {
+            case QemuProcess.End.Exited(int code) when code != 0 ->
+                    problems.add(
+                            "QEMU ended with code %d: %s"
+                                    .formatted(code, String.join("; ", ended.vmmErrors())));
+            case QemuProcess.End.Exited _ -> {}
+            case QemuProcess.End.Killed() -> problems.add("QEMU was killed");
+            case QemuProcess.End.TimedOut(var limit) ->
+                    problems.add("the guest did not end within %d s".formatted(limit.toSeconds()));
+        }
+        return problems;
+    }
+
+    static List<RunReport.DeviceReport> devices(
+            List<? extends EndpointDevice> devices, GuestReport guest) {
         Map<String, String> roles =
                 Map.of(
                         GuestTask.SEED_SERIAL, "seed",
                         GuestTask.FS_SERIAL, "fs",
                         GuestTask.RESULT_SERIAL, "result");
         List<RunReport.DeviceReport> reports = new ArrayList<>();
-        for (EndpointDevice device : machine.devices(EndpointDevice.class)) {
+        for (EndpointDevice device : devices) {
             String role = roles.getOrDefault(device.name(), device.name());
             GuestReport.Device seen =
                     guest.devices().getOrDefault(role, new GuestReport.Device("", "none", "", ""));
@@ -160,7 +167,7 @@ final class Judgement {
         return requests;
     }
 
-    private static Map<String, Double> steps(GuestReport guest) {
+    static Map<String, Double> steps(GuestReport guest) {
         Map<String, Double> steps = new LinkedHashMap<>();
         for (GuestReport.Step step : guest.steps()) {
             steps.put(step.name(), step.micros() / 1e6);

@@ -8,6 +8,7 @@ import java.time.Duration;
 import java.util.ArrayDeque;
 import java.util.Deque;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 import org.ioasis.guestkit.BoundedLines;
@@ -69,6 +70,32 @@ public final class QemuProcess implements AutoCloseable {
                         .redirectInput(ProcessBuilder.Redirect.from(Path.of("/dev/null").toFile()));
         Process process = cleanup.start(builder);
         return started(new QemuProcess(cleanup, process, process.getInputStream(), listener));
+    }
+
+    /**
+     * Starts QEMU in another way than by itself.
+     *
+     * @param starter is given the words of its command and all of its environment; the console is
+     *     its process's standard output
+     */
+    public static QemuProcess start(
+            QemuCommand command,
+            Host host,
+            Cleanup cleanup,
+            Consumer<GuestEvent> listener,
+            Starter starter)
+            throws IOException {
+        ProcessBuilder words = builder(command, host);
+        Process process =
+                cleanup.start(
+                        () -> starter.start(words.command(), Map.copyOf(words.environment())));
+        return started(new QemuProcess(cleanup, process, process.getInputStream(), listener));
+    }
+
+    /** What starts a process with a command and an environment. */
+    @FunctionalInterface
+    public interface Starter {
+        Process start(List<String> command, Map<String, String> environment) throws IOException;
     }
 
     /** Starts QEMU, with the guest's console on a terminal too, and what is typed as its input. */

@@ -73,7 +73,9 @@ final class Rules {
         // POWER's containers hold pages and keep tables where /dev/iommu does; nothing uses them.
         MAY_USE.put("spapr", List.of("iommufd", "iommu.pagetable", "spec"));
         // Containers are address spaces of iommufd with other rules.
-        MAY_USE.put("vfio", List.of("host", "iommufd", "iommu", "memory", "spec"));
+        MAY_USE.put("vfio", List.of("host", "iommufd", "spec"));
+        // The only package that knows a guest's IOMMU and an address space of the host.
+        MAY_USE.put("assigned", List.of("vfio", "host", "iommufd", "iommu", "spec"));
         // server: a protocol knows the functions that it carries, and no other protocol.
         MAY_USE.put("loop", List.of("sys"));
         MAY_USE.put("pci", List.of("loop", "sys", "virtio", "virtqueue", "memory", "spec"));
@@ -81,7 +83,14 @@ final class Rules {
         MAY_USE.put("vfiouser", List.of("peer", "pci", "loop", "sys", "memory", "spec"));
         MAY_USE.put("vhostuser", List.of("loop", "sys", "virtio", "virtqueue", "memory", "spec"));
         // What answers system calls knows no guest and none of its protocols.
-        MAY_USE.put("program", List.of("sys", "iommufd"));
+        MAY_USE.put("program", List.of("loop", "sys", "iommufd"));
+        // A function in a program's hands: the calls come from there, and the function is
+        // anybody's.
+        MAY_USE.put(
+                "vfiodevice",
+                List.of(
+                        "program", "peer", "pci", "loop", "sys", "vfio", "iommufd", "memory",
+                        "spec"));
         MAY_USE.put("topology", List.of("iommu", "spec"));
         // app: the only place where things are put together; QEMU and the guest on one side, our
         // devices on the other, and only a run knows both.

@@ -117,12 +117,15 @@ class HostCommandTest {
         assertThat(refused.err()).contains("32-bit program");
         assertThat(host("--", "ioasis-no-such-program"))
                 .isEqualTo(
-                        new Result(127, "", "ioasis: there is no program ioasis-no-such-program\n"));
+                        new Result(
+                                127, "", "ioasis: there is no program ioasis-no-such-program\n"));
         Path plain = Files.createFile(folder.resolve("plain"));
         assertThat(host("--", plain.toString()))
                 .isEqualTo(
                         new Result(
-                                126, "", "ioasis: %s cannot be executed: EACCES\n".formatted(plain)));
+                                126,
+                                "",
+                                "ioasis: %s cannot be executed: EACCES\n".formatted(plain)));
     }
 
     @Test
@@ -140,6 +143,33 @@ class HostCommandTest {
                 .contains("->")
                 .doesNotContain(".jar")
                 .doesNotContain("lib/modules");
+    }
+
+    @Test
+    void devicesAreFoundUnderDevVfioAndInSysfs() throws Exception {
+        Path image = Files.write(folder.resolve("disk.img"), new byte[4096]);
+        String look =
+                "d=/sys/bus/pci/devices/10a5:00:00.0; cat $d/vendor $d/device; readlink $d/iommu_group;"
+                        + " ls /dev/vfio; test -c /dev/vfio/devices/vfio0 && echo device;"
+                        + " test -e /dev/vfio/devices/vfio1 || echo one";
+
+        assertThat(host("--device", "disk=blk,file=" + image, "--", "sh", "-c", look))
+                .isEqualTo(
+                        new Result(
+                                0,
+                                """
+                                0x1af4
+                                0x1042
+                                ../../../../kernel/iommu_groups/0
+                                0
+                                devices
+                                vfio
+                                device
+                                one
+                                """,
+                                ""));
+        assertThat(host("--device", "disk=blk", "--", "true").code()).isEqualTo(2);
+        assertThat(host("--mock", "--device", "r=rng", "--", "true").code()).isEqualTo(2);
     }
 
     private static Result host(String... arguments) throws Exception {

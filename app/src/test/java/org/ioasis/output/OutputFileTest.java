@@ -64,6 +64,9 @@ class OutputFileTest {
             case GUEST_BENCH ->
                     "{\n  \"report\" : \"ioasis bench guest\",\n"
                             .getBytes(StandardCharsets.US_ASCII);
+            case PLOT ->
+                    "<svg width=\"1\">\n<title>ioasis bench trackers</title>\n"
+                            .getBytes(StandardCharsets.US_ASCII);
             case VIOT -> viot(Viot.Oem.IOASIS);
             case SERVED_VIOT -> viot(Viot.Oem.SERVED);
             case OVERLAY ->

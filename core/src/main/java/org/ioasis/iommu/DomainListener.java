@@ -43,6 +43,14 @@ public interface DomainListener {
         void dirtied(long first, long last);
     }
 
+    /**
+     * Whether what is mapped already is told mapping by mapping, instead of in runs: for who cannot
+     * take a part of a run away later.
+     */
+    default boolean hearsEachMapping() {
+        return false;
+    }
+
     /** A batch begins. */
     void begin();
 

@@ -357,13 +357,16 @@ public final class PagingDomain extends Domain {
     @Override
     void replay(DomainListener listener) {
         super.replay(listener);
-        store.runs(
-                0,
-                -1L,
+        RunVisitor teller =
                 (first, last, output, flags) -> {
                     listener.mapped(first, last, output, flags);
                     return true;
-                });
+                };
+        if (listener.hearsEachMapping()) {
+            store.mappings(0, -1L, teller);
+        } else {
+            store.runs(0, -1L, teller);
+        }
     }
 
     /** Sets who takes what listeners tell of pages that were written; null for nobody. */

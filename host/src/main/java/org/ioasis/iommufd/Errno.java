@@ -24,6 +24,7 @@ public enum Errno {
     ERANGE(34),
     EDEADLK(35),
     EOVERFLOW(75),
+    EBADFD(77),
     EMSGSIZE(90),
     EOPNOTSUPP(95),
     EADDRINUSE(98);

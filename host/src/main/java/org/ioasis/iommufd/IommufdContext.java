@@ -229,6 +229,16 @@ public final class IommufdContext implements OpenFile {
         return ioas;
     }
 
+    /**
+     * The address space that container calls on this file are about: made when a group joins, if
+     * none was chosen.
+     */
+    public Ioas containerSpace() throws IommufdException {
+        synchronized (this) {
+            return compat.orMake(this);
+        }
+    }
+
     /** Binds a device to this context. */
     public Device bind(HwDevice hardware) throws IommufdException {
         synchronized (this) {

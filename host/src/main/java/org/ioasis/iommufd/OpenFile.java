@@ -37,6 +37,20 @@ public interface OpenFile {
     }
 
     /**
+     * As {@link #read} at an offset, which files that have none ignore: pread(2).
+     *
+     * @param offset not negative
+     */
+    default long readAt(Caller caller, long address, long length, long offset) {
+        return read(caller, address, length);
+    }
+
+    /** As {@link #readAt}, the other way: pwrite(2). */
+    default long writeAt(Caller caller, long address, long length, long offset) {
+        return write(caller, address, length);
+    }
+
+    /**
      * Whether the range may be mapped: 0, and the program maps {@link Caller#window} of it.
      *
      * @param protection PROT_ bits

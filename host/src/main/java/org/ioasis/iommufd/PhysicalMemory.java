@@ -37,8 +37,8 @@ final class PhysicalMemory {
         private final Key key;
         private final int number;
 
-        /** Its part of the source, if that can be reached as memory. */
-        private @Nullable MemorySegment memory;
+        /** Bytes that listeners know of. */
+        private long told;
 
         private final int[] @Nullable [] counts = new int[LEAVES][];
         private long held;
@@ -231,27 +231,27 @@ final class PhysicalMemory {
     private boolean tell(Block block) {
         MemorySegment all = block.key.source.memory();
         long first = block.key.index << BLOCK_LG2;
-        if (all == null || first >= all.byteSize()) {
-            return true;
-        }
-        MemorySegment memory = all.asSlice(first, Math.min(BLOCK_MASK + 1, all.byteSize() - first));
+        MemorySegment memory =
+                all == null || first >= all.byteSize()
+                        ? null
+                        : all.asSlice(first, Math.min(BLOCK_MASK + 1, all.byteSize() - first));
+        long length = memory == null ? BLOCK_MASK + 1 : memory.byteSize();
         for (int i = 0; i < listeners.size(); i++) {
-            if (!listeners.get(i).added(addressOf(block), memory)) {
+            if (!listeners.get(i).added(addressOf(block), length, memory)) {
                 for (HeldMemory listener : listeners.subList(0, i)) {
-                    listener.removed(addressOf(block), memory.byteSize());
+                    listener.removed(addressOf(block), length);
                 }
                 return false;
             }
         }
-        block.memory = memory;
+        block.told = length;
         return true;
     }
 
     private void drop(Block block) {
-        MemorySegment memory = block.memory;
-        if (memory != null) {
+        if (block.told != 0) {
             for (HeldMemory listener : listeners) {
-                listener.removed(addressOf(block), memory.byteSize());
+                listener.removed(addressOf(block), block.told);
             }
         }
         last = null;

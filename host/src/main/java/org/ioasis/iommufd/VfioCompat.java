@@ -26,6 +26,16 @@ final class VfioCompat {
         return ioas;
     }
 
+    /** The same, made if there is none yet. */
+    Ioas orMake(IommufdContext context) throws IommufdException {
+        Ioas known = ioas;
+        if (known == null) {
+            known = context.allocateIoas();
+            ioas = known;
+        }
+        return known;
+    }
+
     void ioas(Ioas chosen) {
         ioas = chosen;
     }

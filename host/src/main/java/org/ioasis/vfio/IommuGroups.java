@@ -106,13 +106,12 @@ final class IommuGroups {
             }
         }
         // The table's class is that of the device which it is made for.
-        Device first = devices.getFirst();
-        for (Device device : devices) {
-            if (device.hardware().enforcesCoherency() == enforces) {
-                first = device;
-            }
-        }
-        Table fresh = new Table(iommu, enforces, context.allocateHwpt(first, ioas, 0));
+        Device like =
+                devices.stream()
+                        .filter(device -> device.hardware().enforcesCoherency() == enforces)
+                        .findFirst()
+                        .orElseThrow();
+        Table fresh = new Table(iommu, enforces, context.allocateHwpt(like, ioas, 0));
         tables.add(fresh);
         return fresh;
     }

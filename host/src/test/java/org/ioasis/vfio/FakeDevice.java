@@ -20,7 +20,7 @@ import org.ioasis.iommufd.ViommuDriver;
 import org.jspecify.annotations.Nullable;
 
 /** A device whose page table can be looked at. One thread. */
-final class FakeDevice implements HwDevice {
+public final class FakeDevice implements HwDevice {
     private final IommufdNode node;
     private final HwGroup group = new HwGroup();
     private final Object iommu;
@@ -29,7 +29,7 @@ final class FakeDevice implements HwDevice {
     private final long apertureLast;
     private @Nullable TableDomain attached;
 
-    FakeDevice(
+    public FakeDevice(
             IommufdNode node,
             Object iommu,
             boolean enforcesCoherency,
@@ -42,17 +42,17 @@ final class FakeDevice implements HwDevice {
         this.apertureLast = apertureLast;
     }
 
-    FakeDevice(IommufdNode node, Object iommu, boolean enforcesCoherency) {
+    public FakeDevice(IommufdNode node, Object iommu, boolean enforcesCoherency) {
         this(node, iommu, enforcesCoherency, List.of(), -1);
     }
 
     /** What its DMA goes through; null: it is blocked. */
-    @Nullable TableDomain table() {
+    public @Nullable TableDomain table() {
         return attached;
     }
 
     /** Where its DMA to an IOVA goes, or {@link TableDomain#NOWHERE}. */
-    long reaches(long iova) {
+    public long reaches(long iova) {
         TableDomain table = attached;
         return table == null ? TableDomain.NOWHERE : table.lookUp(iova);
     }

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.program;
 
+import java.io.IOException;
 import java.util.Map;
-import org.ioasis.iommufd.Caller;
 import org.ioasis.iommufd.IommufdException;
-import org.ioasis.iommufd.OpenFile;
-import org.ioasis.sys.Errno;
+import org.ioasis.sys.ErrnoException;
+import org.ioasis.sys.Fd;
+import org.jspecify.annotations.Nullable;
 
 /** The paths at which programs find something of ours. Supervisor's thread. */
 class Devices {
@@ -15,30 +16,48 @@ class Devices {
     /** The last part of a path of a device, so that others need no look at their folder. */
     static final String LAST_PART = "iommu";
 
-    /** What happens when a device is opened. */
-    interface Opener {
-        OpenFile open(Caller caller) throws IommufdException;
-    }
+    private final Map<String, ProgramFiles.Device> byPath;
+    private final PathTree tree;
 
-    private final Map<String, Opener> byPath;
-
-    Devices(Map<String, Opener> byPath) {
-        this.byPath = Map.copyOf(byPath);
+    /**
+     * @throws IOException there is no room for files of ours in the folder of temporary files
+     */
+    Devices(ProgramFiles files) throws IOException {
+        byPath = files.devices();
+        tree = new PathTree(files);
     }
 
     /** Whether there is something of ours at an absolute path. */
     boolean knows(String path) {
-        return isDevice(path);
+        return isDevice(path) || tree.isOurs(path);
     }
 
     /** Whether it is a folder. */
     boolean isFolder(String path) {
-        return false;
+        PathStatus status = status(path, true);
+        return status != null && (status.mode() & PathStatus.S_IFMT) == PathStatus.S_IFDIR;
     }
 
     /** Whether it is a device. */
     final boolean isDevice(String path) {
         return byPath.containsKey(path);
+    }
+
+    /** What is there; null: nothing of ours. */
+    final @Nullable PathStatus status(String path, boolean followsLinks) {
+        ProgramFiles.Device device = byPath.get(path);
+        return device == null ? tree.status(path, followsLinks) : device.status();
+    }
+
+    /** Of an open device, by its name. */
+    final PathStatus statusOfOpen(String name) {
+        ProgramFiles.Device device = byPath.get(name);
+        return device == null ? PathStatus.device(0, 0) : device.status();
+    }
+
+    /** The target of a link; null if there is none. */
+    final byte @Nullable [] linkAt(String path) {
+        return isDevice(path) ? null : tree.linkAt(path);
     }
 
     /** Whether programs are tests of the kernel, which expect more of it than others do. */
@@ -47,18 +66,24 @@ class Devices {
     }
 
     /** Nobody opens anything any more. */
-    void close() {}
+    void close() {
+        tree.close();
+    }
 
     /** Opens; the descriptor is the answer to the call, or the result is a negative errno. */
     int open(TaskCaller caller, String path, boolean isCloseOnExec) {
-        Opener device = byPath.get(path);
-        if (device == null) {
-            return -Errno.ENOENT;
-        }
+        ProgramFiles.Device device = byPath.get(path);
         try {
-            return caller.installAsAnswer(device.open(caller), isCloseOnExec);
+            if (device != null) {
+                return caller.installAsAnswer(device.opener().open(caller), isCloseOnExec);
+            }
+            try (Fd file = tree.open(path, isFolder(path))) {
+                return caller.giveAsAnswer(file, isCloseOnExec);
+            }
         } catch (IommufdException e) {
             return -e.errno().number();
+        } catch (ErrnoException e) {
+            return -e.errno();
         }
     }
 }

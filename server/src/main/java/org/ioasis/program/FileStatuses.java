@@ -8,23 +8,14 @@ import static java.lang.foreign.ValueLayout.JAVA_SHORT;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 
-/**
- * What stat(2) and statx(2) say of a device of ours: a character device that everybody may use, as
- * misc devices of the kernel are (major number 10). Supervisor's thread.
- */
+/** What stat(2) and statx(2) write of something of ours. Supervisor's thread. */
 final class FileStatuses {
-    private static final int S_IFCHR = 0x2000;
-    private static final int PERMISSIONS = 0666;
-    private static final int MISC_MAJOR = 10;
-
-    /** In the range that the kernel gives out to misc devices as they come. */
-    private static final int MINOR = 124;
-
     // struct stat of x86-64 (asm/stat.h)
     private static final int SIZEOF_STAT = 144;
     private static final int ST_NLINK = 16;
     private static final int ST_MODE = 24;
     private static final int ST_RDEV = 40;
+    private static final int ST_SIZE = 48;
     private static final int ST_BLKSIZE = 56;
 
     // struct statx (linux/stat.h)
@@ -33,6 +24,7 @@ final class FileStatuses {
     private static final int STX_BLKSIZE = 4;
     private static final int STX_NLINK = 16;
     private static final int STX_MODE = 28;
+    private static final int STX_SIZE = 40;
     private static final int STX_RDEV_MAJOR = 128;
     private static final int STX_RDEV_MINOR = 132;
 
@@ -41,24 +33,34 @@ final class FileStatuses {
     private final MemorySegment status = Arena.ofAuto().allocate(SIZEOF_STATX, 8);
 
     /** Fills the caller's struct stat. */
-    int stat(TaskCaller caller, long address) {
+    int stat(TaskCaller caller, PathStatus of, long address) {
         status.fill((byte) 0);
         status.set(JAVA_LONG, ST_NLINK, 1);
-        status.set(JAVA_INT, ST_MODE, S_IFCHR | PERMISSIONS);
-        status.set(JAVA_LONG, ST_RDEV, MISC_MAJOR << 8 | MINOR);
+        status.set(JAVA_INT, ST_MODE, of.mode());
+        status.set(JAVA_LONG, ST_RDEV, number(of));
+        status.set(JAVA_LONG, ST_SIZE, of.size());
         status.set(JAVA_LONG, ST_BLKSIZE, BLOCK);
         return caller.write(address, status, 0, SIZEOF_STAT);
     }
 
+    /** As makedev(3) packs it. */
+    private static long number(PathStatus of) {
+        return (of.minor() & 0xffL)
+                | (of.major() & 0xfffL) << 8
+                | (of.minor() & ~0xffL) << 12
+                | (of.major() & ~0xfffL) << 32;
+    }
+
     /** Fills the caller's struct statx. */
-    int statx(TaskCaller caller, long address) {
+    int statx(TaskCaller caller, PathStatus of, long address) {
         status.fill((byte) 0);
         status.set(JAVA_INT, 0, STATX_BASIC_STATS);
         status.set(JAVA_INT, STX_BLKSIZE, BLOCK);
         status.set(JAVA_INT, STX_NLINK, 1);
-        status.set(JAVA_SHORT, STX_MODE, (short) (S_IFCHR | PERMISSIONS));
-        status.set(JAVA_INT, STX_RDEV_MAJOR, MISC_MAJOR);
-        status.set(JAVA_INT, STX_RDEV_MINOR, MINOR);
+        status.set(JAVA_SHORT, STX_MODE, (short) of.mode());
+        status.set(JAVA_LONG, STX_SIZE, of.size());
+        status.set(JAVA_INT, STX_RDEV_MAJOR, of.major());
+        status.set(JAVA_INT, STX_RDEV_MINOR, of.minor());
         return caller.write(address, status, 0, SIZEOF_STATX);
     }
 }

@@ -7,7 +7,6 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
-import java.util.Map;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
@@ -45,8 +44,8 @@ final class MockFiles extends Devices {
 
     private @Nullable Path debugfs;
 
-    MockFiles(Map<String, Opener> devices) {
-        super(devices);
+    MockFiles(ProgramFiles files) throws IOException {
+        super(files);
     }
 
     @Override
@@ -64,12 +63,12 @@ final class MockFiles extends Devices {
 
     @Override
     boolean isFolder(String path) {
-        return path.equals(DEBUGFS);
+        return path.equals(DEBUGFS) || super.isFolder(path);
     }
 
     @Override
     int open(TaskCaller caller, String path, boolean isCloseOnExec) {
-        if (isDevice(path)) {
+        if (super.knows(path)) {
             return super.open(caller, path, isCloseOnExec);
         }
         if (path.equals(DEBUGFS)) {
@@ -87,6 +86,7 @@ final class MockFiles extends Devices {
 
     @Override
     void close() {
+        super.close();
         Path made = debugfs;
         debugfs = null;
         if (made != null) {

@@ -14,8 +14,8 @@ import org.jspecify.annotations.Nullable;
  * Pages that processes share: a memfd, a file, anonymous shared memory. They are reached through a
  * descriptor of our own where we can get one, and then outlive mappings and processes; otherwise
  * through processes that map them, and only while one does. Read and written by calls, so that a
- * program that cuts its file short under us gets an error and we nothing worse. Supervisor's
- * thread.
+ * program that cuts its file short under us gets an error and we nothing worse; devices reach them
+ * as memory. Supervisor's thread.
  */
 final class SharedPages implements PageSource {
     private static final int SELF = (int) ProcessHandle.current().pid();
@@ -28,6 +28,9 @@ final class SharedPages implements PageSource {
      * The whole file as it was when it was written last; for want of a write that never extends.
      */
     private @Nullable Mapping mapped;
+
+    /** The whole file as devices reach it, while pages of it are held. */
+    private @Nullable Mapping reached;
 
     private boolean isHeld;
 
@@ -93,8 +96,41 @@ final class SharedPages implements PageSource {
         closeUnlessNeeded();
     }
 
+    /**
+     * As the file is when its first page is held: what it grows by later, no device reaches. A
+     * program that cuts it short gets the access of a device an InternalError, which is caught
+     * where the device's work begins.
+     */
+    @Override
+    public @Nullable MemorySegment memory() {
+        Mapping known = reached;
+        Fd held = file;
+        if (known == null && held != null) {
+            known = mapped(held, true);
+            if (known == null) {
+                known = mapped(held, false);
+            }
+            reached = known;
+        }
+        return known == null ? null : known.segment();
+    }
+
+    private static @Nullable Mapping mapped(Fd file, boolean isWritable) {
+        try {
+            return Mapping.map(file, 0, file.size(), isWritable);
+        } catch (ErrnoException e) {
+            // Empty, sealed, or opened for reading only.
+            return null;
+        }
+    }
+
     void close() {
         unmap();
+        Mapping devices = reached;
+        reached = null;
+        if (devices != null) {
+            devices.close();
+        }
         Fd held = file;
         file = null;
         if (held != null) {
@@ -144,14 +180,9 @@ final class SharedPages implements PageSource {
         Mapping whole = mapped;
         if (whole == null || offset > whole.segment().byteSize() - length) {
             unmap();
-            try {
-                whole = Mapping.map(held, 0, held.size(), true);
-            } catch (ErrnoException e) {
-                // Empty, or not for writing.
-                return false;
-            }
+            whole = mapped(held, true);
             mapped = whole;
-            if (offset > whole.segment().byteSize() - length) {
+            if (whole == null || offset > whole.segment().byteSize() - length) {
                 return false;
             }
         }

@@ -27,12 +27,12 @@ import org.jspecify.annotations.Nullable;
 final class Supervisor implements AutoCloseable {
     private static final int AT_FDCWD = -100;
     private static final int AT_EMPTY_PATH = 0x1000;
+    private static final int AT_SYMLINK_NOFOLLOW = 0x100;
     private static final int O_CLOEXEC = 0x80000;
     private static final int O_DIRECTORY = 0x10000;
     private static final int O_PATH = 0x200000;
     private static final int O_CREAT = 0x40;
     private static final int O_EXCL = 0x80;
-    private static final int X_OK = 1;
     private static final int F_DUPFD = 0;
     private static final int F_DUPFD_CLOEXEC = 1030;
 
@@ -130,23 +130,39 @@ final class Supervisor implements AutoCloseable {
 
     /** Serves until the last task under the filter has ended. */
     void run() {
-        while (true) {
-            int ready = epoll.await(-1);
-            for (int i = 0; i < ready; i++) {
-                if (epoll.token(i) == CLOSINGS) {
-                    standIns.drain();
-                } else {
-                    // The end: no call can come any more. Last closes may still be under way, but
-                    // nobody is left who could tell.
-                    if ((epoll.events(i) & Epoll.HUP) != 0) {
-                        return;
-                    }
-                    if (call.receive()) {
-                        serve();
-                    }
+        while (turn(-1)) {
+            // Until the end.
+        }
+    }
+
+    /** Ready for reading when there is something to serve, for a loop that serves others too. */
+    int fd() {
+        return epoll.fd();
+    }
+
+    /**
+     * Serves what there is.
+     *
+     * @param timeoutMillis how long to wait for something; -1: without end
+     * @return false: the last task under the filter has ended
+     */
+    boolean turn(int timeoutMillis) {
+        int ready = epoll.await(timeoutMillis);
+        for (int i = 0; i < ready; i++) {
+            if (epoll.token(i) == CLOSINGS) {
+                standIns.drain();
+            } else {
+                // The end: no call can come any more. Last closes may still be under way, but
+                // nobody is left who could tell.
+                if ((epoll.events(i) & Epoll.HUP) != 0) {
+                    return false;
+                }
+                if (call.receive()) {
+                    serve();
                 }
             }
         }
+        return true;
     }
 
     /** Releases what the program has left open. */
@@ -183,8 +199,9 @@ final class Supervisor implements AutoCloseable {
             case LinuxCall.OPEN -> open(AT_FDCWD, call.argument(0), call.argument(1));
             case LinuxCall.OPENAT -> open(at(0), call.argument(1), call.argument(2));
             case LinuxCall.OPENAT2 -> open(at(0), call.argument(1), openHow());
-            case LinuxCall.STAT, LinuxCall.LSTAT ->
-                    stat(AT_FDCWD, call.argument(0), 0, call.argument(1));
+            case LinuxCall.STAT -> stat(AT_FDCWD, call.argument(0), 0, call.argument(1));
+            case LinuxCall.LSTAT ->
+                    stat(AT_FDCWD, call.argument(0), AT_SYMLINK_NOFOLLOW, call.argument(1));
             case LinuxCall.NEWFSTATAT ->
                     stat(at(0), call.argument(1), call.argument(3), call.argument(2));
             case LinuxCall.FSTAT -> statFile();
@@ -192,11 +209,15 @@ final class Supervisor implements AutoCloseable {
             case LinuxCall.ACCESS -> access(AT_FDCWD, call.argument(0), call.argument(1));
             case LinuxCall.FACCESSAT, LinuxCall.FACCESSAT2 ->
                     access(at(0), call.argument(1), call.argument(2));
-            case LinuxCall.READLINK -> readLink(AT_FDCWD, call.argument(0));
-            case LinuxCall.READLINKAT -> readLink(at(0), call.argument(1));
+            case LinuxCall.READLINK ->
+                    readLink(AT_FDCWD, call.argument(0), call.argument(1), call.argument(2));
+            case LinuxCall.READLINKAT ->
+                    readLink(at(0), call.argument(1), call.argument(2), call.argument(3));
             case LinuxCall.IOCTL -> ioctl();
-            case LinuxCall.READ, LinuxCall.PREAD64 -> transfer(false);
-            case LinuxCall.WRITE, LinuxCall.PWRITE64 -> transfer(true);
+            case LinuxCall.READ -> transfer(false);
+            case LinuxCall.WRITE -> transfer(true);
+            case LinuxCall.PREAD64 -> transferAt(false);
+            case LinuxCall.PWRITE64 -> transferAt(true);
             case LinuxCall.READV -> transferVector(false);
             case LinuxCall.WRITEV -> transferVector(true);
             case LinuxCall.MMAP -> map();
@@ -249,54 +270,62 @@ final class Supervisor implements AutoCloseable {
     }
 
     private void stat(int folder, long address, long flags, long buffer) {
-        if (isDevice(folder, address, flags)) {
-            call.answer(statuses.stat(caller, buffer));
-        } else {
+        PathStatus found = statusOf(folder, address, flags);
+        if (found == null) {
             call.proceed();
+        } else {
+            call.answer(statuses.stat(caller, found, buffer));
         }
     }
 
     private void statx() {
-        if (isDevice(at(0), call.argument(1), call.argument(2))) {
-            call.answer(statuses.statx(caller, call.argument(4)));
-        } else {
+        PathStatus found = statusOf(at(0), call.argument(1), call.argument(2));
+        if (found == null) {
             call.proceed();
+        } else {
+            call.answer(statuses.statx(caller, found, call.argument(4)));
         }
     }
 
     private void statFile() {
         OpenFile file = fileOf(0);
         if (file != null && file.form() == OpenFile.Form.DEVICE) {
-            call.answer(statuses.stat(caller, call.argument(1)));
+            call.answer(statuses.stat(caller, devices.statusOfOpen(file.name()), call.argument(1)));
         } else {
             call.proceed();
         }
     }
 
     private void access(int folder, long address, long mode) {
-        if (isDevice(folder, address, 0)) {
-            call.answer((mode & X_OK) == 0 ? 0 : -Errno.EACCES);
-        } else {
+        PathStatus found = statusOf(folder, address, 0);
+        if (found == null) {
             call.proceed();
+        } else {
+            call.answer((mode & ~found.accessMode()) == 0 ? 0 : -Errno.EACCES);
         }
     }
 
-    private void readLink(int folder, long address) {
-        if (isDevice(folder, address, 0)) {
-            call.answer(-Errno.EINVAL);
-        } else {
+    private void readLink(int folder, long address, long buffer, long size) {
+        String path = paths.of(caller, folder, address, Devices.LAST_PART);
+        PathStatus found = path == null ? null : devices.status(path, false);
+        if (path == null || found == null) {
             call.proceed();
+        } else {
+            byte[] target = devices.linkAt(path);
+            call.answer(target == null ? -Errno.EINVAL : caller.writeBytes(buffer, size, target));
         }
     }
 
-    /** Whether a path, or with AT_EMPTY_PATH a descriptor, is a device of ours. */
-    private boolean isDevice(int folder, long address, long flags) {
+    /** What stands at a path, or with AT_EMPTY_PATH at a descriptor, if it is ours. */
+    private @Nullable PathStatus statusOf(int folder, long address, long flags) {
         if ((flags & AT_EMPTY_PATH) != 0 && folder >= StandIns.FIRST && folder <= StandIns.LAST) {
             StandIns.StandIn found = standIns.find(call.thread(), folder);
-            return found != null && found.file().form() == OpenFile.Form.DEVICE;
+            return found != null && found.file().form() == OpenFile.Form.DEVICE
+                    ? devices.statusOfOpen(found.file().name())
+                    : null;
         }
         String path = paths.of(caller, folder, address, Devices.LAST_PART);
-        return path != null && devices.isDevice(path);
+        return path == null ? null : devices.status(path, (flags & AT_SYMLINK_NOFOLLOW) == 0);
     }
 
     private void ioctl() {
@@ -339,6 +368,33 @@ final class Supervisor implements AutoCloseable {
             return -Errno.EINVAL;
         }
         return isWrite ? file.write(caller, address, length) : file.read(caller, address, length);
+    }
+
+    private void transferAt(boolean isWrite) {
+        OpenFile file = fileOf(0);
+        if (file == null) {
+            call.proceed();
+            return;
+        }
+        if (!caller.isWaiting()) {
+            return;
+        }
+        failNth.begins(caller.thread());
+        long length = call.argument(2);
+        long result = transferAt(file, isWrite, call.argument(1), length, call.argument(3));
+        failNth.ends(caller.thread());
+        trace.transferred(caller, file, isWrite, length, result);
+        call.answer(result);
+    }
+
+    private long transferAt(
+            OpenFile file, boolean isWrite, long address, long length, long offset) {
+        if (length < 0 || offset < 0) {
+            return -Errno.EINVAL;
+        }
+        return isWrite
+                ? file.writeAt(caller, address, length, offset)
+                : file.readAt(caller, address, length, offset);
     }
 
     /** As the kernel does for files without vectors of their own: one after the other. */

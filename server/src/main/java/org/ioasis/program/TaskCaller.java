@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.program;
 
+import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import org.ioasis.iommufd.Caller;
 import org.ioasis.iommufd.FailureInjector;
 import org.ioasis.iommufd.IommufdException;
@@ -26,7 +28,7 @@ import org.jspecify.annotations.Nullable;
  * other's memory harms nobody, since the answer goes nowhere; before anything is written the kernel
  * is asked whether the task still waits.
  */
-final class TaskCaller implements Caller {
+final class TaskCaller implements Caller, CallerDescriptors {
     private final CallListener call;
     private final StandIns standIns;
     private final RemoteMemory memory = new RemoteMemory();
@@ -71,6 +73,29 @@ final class TaskCaller implements Caller {
         return call.isPending() && memory.write(thread(), address, from, offset, length) == 0
                 ? 0
                 : -Errno.EFAULT;
+    }
+
+    /**
+     * Writes as much of some bytes as there is room for, as readlink(2) does.
+     *
+     * @return how many, or a negative errno
+     */
+    int writeBytes(long address, long room, byte[] bytes) {
+        if (room <= 0) {
+            return -Errno.EINVAL;
+        }
+        int length = (int) Math.min(room, bytes.length);
+        try (Arena arena = Arena.ofConfined()) {
+            // The kernel takes it from there, so it must not be the heap's.
+            MemorySegment copy = arena.allocateFrom(ValueLayout.JAVA_BYTE, bytes);
+            int result = write(address, copy, 0, length);
+            return result < 0 ? result : length;
+        }
+    }
+
+    @Override
+    public @Nullable Fd descriptor(int number) {
+        return duplicate(number);
     }
 
     /** As {@link RemoteMemory#readString}. */

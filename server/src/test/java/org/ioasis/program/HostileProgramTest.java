@@ -11,7 +11,6 @@ import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.concurrent.ConcurrentHashMap;
@@ -125,25 +124,27 @@ class HostileProgramTest {
         AtomicLong most = new AtomicLong();
         Devices devices =
                 new MockFiles(
-                        Map.of(
-                                "/dev/iommu",
-                                caller -> {
+                        ProgramFiles.builder()
+                                .iommu(caller -> {
                                     LockedMemory account = caller.memory().locked();
                                     accounts.add(account);
                                     most.accumulateAndGet(account.user(), Math::max);
                                     return node.open(caller);
-                                }));
+                                })
+                                .build());
         ProgramRun run = ProgramRun.start(hostile.command("charged"), devices, CallTrace.none());
 
         assertThat(run.await()).isEqualTo(new End.Exit(0));
         assertThat(hostile.output())
                 .containsExactly("charged: 1", "kilobytes: 64", "killed: 60", "kilobytes: 0");
         assertThat(most.get()).as("pages charged to the user").isGreaterThanOrEqualTo(16);
-        assertThat(accounts).hasSizeGreaterThan(10).allSatisfy(account -> {
-            assertThat(account.pinned()).as("pages held for a process").isZero();
-            assertThat(account.locked()).as("pages charged to a process").isZero();
-            assertThat(account.user()).as("pages charged to the user").isZero();
-        });
+        assertThat(accounts)
+                .hasSizeGreaterThan(10)
+                .allSatisfy(account -> {
+                    assertThat(account.pinned()).as("pages held for a process").isZero();
+                    assertThat(account.locked()).as("pages charged to a process").isZero();
+                    assertThat(account.user()).as("pages charged to the user").isZero();
+                });
     }
 
     @Test

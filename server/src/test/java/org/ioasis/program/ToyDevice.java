@@ -4,11 +4,12 @@ package org.ioasis.program;
 import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
+import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Map;
 import org.ioasis.iommufd.Caller;
 import org.ioasis.iommufd.OpenFile;
 import org.ioasis.sys.Errno;
@@ -49,7 +50,11 @@ final class ToyDevice {
     }
 
     Devices devices() {
-        return new Devices(Map.of("/dev/iommu", _ -> new File()));
+        try {
+            return new Devices(ProgramFiles.builder().iommu(_ -> new File()).build());
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
     }
 
     private final class File implements OpenFile {

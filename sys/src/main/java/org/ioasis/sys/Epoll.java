@@ -78,6 +78,11 @@ public final class Epoll implements AutoCloseable {
         return new Epoll(Fd.own(number));
     }
 
+    /** The number, so that another one can wait for this. */
+    public int fd() {
+        return fd.number();
+    }
+
     /**
      * Waits for {@code events} of a descriptor from now on.
      *

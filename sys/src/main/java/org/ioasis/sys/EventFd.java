@@ -4,6 +4,7 @@ package org.ioasis.sys;
 import static java.lang.foreign.ValueLayout.ADDRESS;
 import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
+import static java.lang.foreign.ValueLayout.JAVA_SHORT;
 
 import java.io.IOException;
 import java.lang.foreign.Arena;
@@ -13,13 +14,14 @@ import java.lang.invoke.MethodHandle;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.concurrent.atomic.AtomicInteger;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A counter in the kernel that somebody adds to and somebody waits for: eventfd(2). Nonblocking.
  *
- * <p>{@link #signal()} and {@link #close()} may be called from any thread, also at the same time:
- * the descriptor is closed when the last signal is through. {@link #drain()} is for one thread at a
- * time. Neither allocates.
+ * <p>{@link #signal()} (of a shared one: one thread at a time) and {@link #close()} may be called
+ * from any thread, also at the same time: the descriptor is closed when the last signal is through.
+ * {@link #drain()} is for one thread at a time. Neither allocates.
  */
 public final class EventFd implements AutoCloseable {
     private static final int EFD_NONBLOCK = 0x800;
@@ -40,7 +42,20 @@ public final class EventFd implements AutoCloseable {
     /** What every signal adds. Never written again, so that all threads may use it. */
     private static final MemorySegment ONE = Arena.global().allocateFrom(JAVA_LONG, 1).asReadOnly();
 
+    private static final int SIZEOF_POLLFD = 8;
+    private static final int POLLFD_EVENTS = 4;
+    private static final int POLLFD_REVENTS = 6;
+    private static final short POLLOUT = 4;
+
+    private static final MethodHandle POLL =
+            Linux.linkWithoutErrno(
+                    "poll", FunctionDescriptor.of(JAVA_INT, ADDRESS, JAVA_LONG, JAVA_INT));
+
     private final Fd fd;
+
+    /** For what may block, because somebody else decides on that; used by one thread at a time. */
+    private @Nullable MemorySegment room;
+
     private final MemorySegment drained = Arena.ofAuto().allocate(JAVA_LONG);
 
     /** How many threads are inside a call with the descriptor, and {@link #CLOSED}. */
@@ -78,6 +93,37 @@ public final class EventFd implements AutoCloseable {
         return new EventFd(Fd.own(fd.transfer()));
     }
 
+    /**
+     * Shares the counter of a program that is served, which waits for it as it likes: its flags
+     * stay as they are. A counter that is full is left alone. (A program that fills it between the
+     * look and the signal has what serves it, and nobody else, wait.)
+     *
+     * @throws ErrnoException EINVAL: not an eventfd. The descriptor is then still the caller's.
+     */
+    public static EventFd shared(Fd fd) throws ErrnoException {
+        int number = fd.number();
+        if (!isEventFd(number)) {
+            throw new ErrnoException("eventfd", "from fd=" + number, Errno.EINVAL);
+        }
+        EventFd shared = new EventFd(Fd.own(fd.transfer()));
+        shared.room = Arena.ofAuto().allocate(SIZEOF_POLLFD, Integer.BYTES);
+        return shared;
+    }
+
+    /** Whether a signal does not have to wait: poll(2). */
+    private boolean hasRoom() throws Throwable {
+        MemorySegment asked = room;
+        if (asked == null) {
+            return true;
+        }
+        asked.set(JAVA_INT, 0, fd.number());
+        asked.set(JAVA_SHORT, POLLFD_EVENTS, POLLOUT);
+        asked.set(JAVA_SHORT, POLLFD_REVENTS, (short) 0);
+        // SAFETY: one struct pollfd; does not wait.
+        int _ = (int) POLL.invokeExact(asked, 1L, 0);
+        return (asked.get(JAVA_SHORT, POLLFD_REVENTS) & POLLOUT) != 0;
+    }
+
     /** The number, to wait for it with {@link Epoll} or to pass it on. */
     public int fd() {
         return fd.number();
@@ -97,6 +143,9 @@ public final class EventFd implements AutoCloseable {
             return;
         }
         try {
+            if (!hasRoom()) {
+                return;
+            }
             // SAFETY: eight readable bytes; the descriptor stays open until leave().
             long _ = (long) WRITE.invokeExact(fd.number(), ONE, (long) Long.BYTES);
         } catch (Throwable e) {

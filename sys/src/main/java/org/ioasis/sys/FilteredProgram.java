@@ -10,13 +10,17 @@ import java.lang.foreign.FunctionDescriptor;
 import java.lang.foreign.Linker;
 import java.lang.foreign.MemorySegment;
 import java.lang.invoke.MethodHandle;
+import java.nio.charset.StandardCharsets;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.CountDownLatch;
+import org.jspecify.annotations.Nullable;
 
 /**
- * A program that was started under a {@link CallFilter}, with our standard input, output, folder
- * and environment. Needs no rights: seccomp(2) asks for PR_SET_NO_NEW_PRIVS only, so the program
- * and what it starts cannot gain any (set-user-id files lose their effect).
+ * A program that was started under a {@link CallFilter}, in our folder, and with our standard
+ * streams and environment unless it is given others. Needs no rights: seccomp(2) asks for
+ * PR_SET_NO_NEW_PRIVS only, so the program and what it starts cannot gain any (set-user-id files
+ * lose their effect).
  *
  * <p>A filter belongs to a thread, and a child gets that of the thread that made it. So a thread of
  * our own installs it, starts the program and ends. It does nothing between the two that could load
@@ -40,6 +44,7 @@ public final class FilteredProgram {
 
     // spawn.h of glibc on x86-64.
     private static final int SIZEOF_POSIX_SPAWNATTR = 336;
+    private static final int SIZEOF_POSIX_SPAWN_FILE_ACTIONS = 80;
     private static final int SIZEOF_SIGSET = 128;
     private static final short POSIX_SPAWN_SETSIGDEF = 4;
     private static final short POSIX_SPAWN_SETSIGMASK = 8;
@@ -50,10 +55,12 @@ public final class FilteredProgram {
     private final MemorySegment errno = arena.allocate(Linux.ERRNO);
     private final MemorySegment filter;
     private final MemorySegment attributes = arena.allocate(SIZEOF_POSIX_SPAWNATTR, 16);
+    private final MemorySegment files = arena.allocate(SIZEOF_POSIX_SPAWN_FILE_ACTIONS, 16);
     private final MemorySegment path;
     private final MemorySegment arguments;
     private final MemorySegment environment;
     private final MemorySegment pid = arena.allocate(JAVA_INT);
+    private final ProgramSetting setting;
     private final String name;
     private final CountDownLatch installed = new CountDownLatch(1);
     private final Thread thread;
@@ -64,7 +71,8 @@ public final class FilteredProgram {
     /** What posix_spawnp returned, an errno or 0. Written before the thread ends. */
     private volatile int spawned;
 
-    private FilteredProgram(CallFilter filter, List<byte[]> command) {
+    private FilteredProgram(CallFilter filter, List<byte[]> command, ProgramSetting setting) {
+        this.setting = setting;
         this.filter = filter.program(arena);
         path = string(command.getFirst());
         name = path.getString(0);
@@ -72,7 +80,10 @@ public final class FilteredProgram {
         for (int i = 0; i < command.size(); i++) {
             arguments.setAtIndex(ADDRESS, i, string(command.get(i)));
         }
-        environment = Handles.environment();
+        environment =
+                setting.environment() == null
+                        ? Handles.environment()
+                        : words(setting.environment());
         thread =
                 Thread.ofPlatform()
                         .name("starts " + name)
@@ -88,10 +99,16 @@ public final class FilteredProgram {
      */
     public static FilteredProgram start(CallFilter filter, List<byte[]> command)
             throws ErrnoException {
+        return start(filter, command, ProgramSetting.INHERITED);
+    }
+
+    /** The same with streams and environment of its own. */
+    public static FilteredProgram start(
+            CallFilter filter, List<byte[]> command, ProgramSetting setting) throws ErrnoException {
         if (command.isEmpty()) {
             throw new IllegalArgumentException("no program");
         }
-        FilteredProgram program = new FilteredProgram(filter, command);
+        FilteredProgram program = new FilteredProgram(filter, command, setting);
         program.prepare();
         JvmFiles.keepFromPrograms();
         program.thread.start();
@@ -147,6 +164,10 @@ public final class FilteredProgram {
             e |= (int) Handles.ATTR_SETSIGMASK.invokeExact(attributes, none);
             short flags = POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK;
             e |= (int) Handles.ATTR_SETFLAGS.invokeExact(attributes, flags);
+            e |= (int) Handles.FILES_INIT.invokeExact(files);
+            e |= stream(setting.input(), 0);
+            e |= stream(setting.output(), 1);
+            e |= stream(setting.errors(), 2);
             if (e != 0) {
                 throw new ErrnoException("posix_spawnattr", "", e);
             }
@@ -210,18 +231,30 @@ public final class FilteredProgram {
                 spawned =
                         (int)
                                 Handles.POSIX_SPAWNP.invokeExact(
-                                        pid,
-                                        path,
-                                        MemorySegment.NULL,
-                                        attributes,
-                                        arguments,
-                                        environment);
+                                        pid, path, files, attributes, arguments, environment);
             }
         } catch (Throwable e) {
             listener = -Errno.ENOSYS;
             installed.countDown();
             throw Linux.rethrow(e);
         }
+    }
+
+    private int stream(@Nullable Fd from, int number) throws Throwable {
+        // SAFETY: files is initialized; plain ints.
+        return from == null
+                ? 0
+                : (int) Handles.FILES_DUP2.invokeExact(files, from.number(), number);
+    }
+
+    private MemorySegment words(Map<String, String> variables) {
+        MemorySegment array = arena.allocate(ADDRESS, variables.size() + 1L);
+        int i = 0;
+        for (Map.Entry<String, String> variable : variables.entrySet()) {
+            String word = variable.getKey() + "=" + variable.getValue();
+            array.setAtIndex(ADDRESS, i++, string(word.getBytes(StandardCharsets.UTF_8)));
+        }
+        return array;
     }
 
     private MemorySegment string(byte[] bytes) {
@@ -249,6 +282,13 @@ public final class FilteredProgram {
                         "posix_spawnp",
                         FunctionDescriptor.of(
                                 JAVA_INT, ADDRESS, ADDRESS, ADDRESS, ADDRESS, ADDRESS, ADDRESS));
+        static final MethodHandle FILES_INIT =
+                Linux.linkWithoutErrno(
+                        "posix_spawn_file_actions_init", FunctionDescriptor.of(JAVA_INT, ADDRESS));
+        static final MethodHandle FILES_DUP2 =
+                Linux.linkWithoutErrno(
+                        "posix_spawn_file_actions_adddup2",
+                        FunctionDescriptor.of(JAVA_INT, ADDRESS, JAVA_INT, JAVA_INT));
         static final MethodHandle ATTR_INIT =
                 Linux.linkWithoutErrno(
                         "posix_spawnattr_init", FunctionDescriptor.of(JAVA_INT, ADDRESS));

@@ -58,6 +58,11 @@ public final class EngineDevice implements HwDevice {
         return iommu.iommu().dma(space(pasid), iommu.memory(), guard);
     }
 
+    /** What it is for the engine. */
+    public Endpoint endpoint() {
+        return endpoint;
+    }
+
     /** What has happened to its accesses without a PASID. Any thread. */
     public EndpointCounts counts() {
         return endpoint.counts();

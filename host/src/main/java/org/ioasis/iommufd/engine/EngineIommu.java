@@ -141,13 +141,13 @@ public final class EngineIommu {
     /** What lies behind output addresses. */
     private final class Backing implements HeldMemory {
         @Override
-        public boolean added(long address, MemorySegment bytes) {
+        public boolean added(long address, long length, @Nullable MemorySegment bytes) {
             Region region =
                     new Region(
                             address,
-                            address + bytes.byteSize() - 1,
+                            address + length - 1,
                             bytes,
-                            !bytes.isReadOnly(),
+                            bytes == null || !bytes.isReadOnly(),
                             null);
             return memory.add(region) == GuestMemory.Change.DONE;
         }

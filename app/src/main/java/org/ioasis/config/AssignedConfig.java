@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.ioasis.config;
+
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Set;
+import org.ioasis.kind.Kinds;
+import org.ioasis.machine.DeviceKind;
+import org.ioasis.machine.DeviceOptions;
+import org.ioasis.machine.DevicePlace;
+
+/**
+ * The devices that a program is given, from the command line: {@code NAME=KIND,KEY=VALUE...} each.
+ * One thread.
+ */
+public final class AssignedConfig {
+    private static final String NAME = "[A-Za-z0-9][A-Za-z0-9._-]{0,39}";
+
+    private AssignedConfig() {}
+
+    /**
+     * Everything checked.
+     *
+     * @param options as the user has written them
+     * @throws ConfigException with everything that is wrong
+     */
+    public static List<DeviceOptions<?>> of(List<String> options) throws ConfigException {
+        List<Problem> problems = new ArrayList<>();
+        List<DeviceOptions<?>> devices = new ArrayList<>();
+        Set<String> names = new HashSet<>();
+        for (String text : options) {
+            OptionWords words = new OptionWords("--device " + text, text, problems);
+            String first = words.string("");
+            int equals = first == null ? -1 : first.indexOf('=');
+            String name = equals < 0 ? "" : first.substring(0, equals);
+            if (!name.matches(NAME)) {
+                words.problem("needs NAME=KIND first, and a name of letters and digits");
+            } else if (!names.add(name)) {
+                words.problem("another device is called " + name);
+            } else {
+                add(devices, words, name, first.substring(equals + 1));
+            }
+        }
+        if (!problems.isEmpty()) {
+            throw new ConfigException("", problems);
+        }
+        return devices;
+    }
+
+    private static void add(
+            List<DeviceOptions<?>> devices, OptionWords words, String name, String key) {
+        for (DeviceKind kind : Kinds.ALL) {
+            if (kind.key().equals(key)) {
+                DeviceKind.Described described = kind.read(words);
+                words.finish();
+                if (described != null) {
+                    described.check(words::problem);
+                    // Where programs find it says its number, and not a socket.
+                    devices.add(
+                            described.at(
+                                    DevicePlace.of(
+                                            name, Path.of("/dev/vfio"), devices.size() + 1)));
+                }
+                return;
+            }
+        }
+        words.problem(
+                "there is no kind \"%s\"; there are %s"
+                        .formatted(
+                                key,
+                                String.join(
+                                        ", ", Kinds.ALL.stream().map(DeviceKind::key).toList())));
+    }
+}

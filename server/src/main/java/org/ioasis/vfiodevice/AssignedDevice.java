@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.ioasis.vfiodevice;
+
+import static org.ioasis.iommufd.HwDevice.NO_PASID;
+
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Set;
+import java.util.TreeSet;
+import org.ioasis.iommufd.Caller;
+import org.ioasis.iommufd.Device;
+import org.ioasis.iommufd.Errno;
+import org.ioasis.iommufd.IommufdContext;
+import org.ioasis.iommufd.IommufdException;
+import org.ioasis.iommufd.OpenFile;
+import org.ioasis.iommufd.engine.EngineDevice;
+import org.ioasis.loop.EventLoop;
+import org.ioasis.loop.Rings;
+import org.ioasis.loop.Ticker;
+import org.ioasis.pci.PciFunction;
+import org.ioasis.pci.VectorSink;
+import org.ioasis.peer.Served;
+import org.ioasis.peer.ServedInfo;
+import org.ioasis.peer.SharedMemory;
+import org.ioasis.spec.Pci;
+import org.ioasis.sys.Mapping;
+import org.ioasis.vfio.VfioGroup;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * One PCI function that programs find under {@code /dev/vfio}: alone in its group, and one
+ * program's at a time. From bind to the last close of who has bound it, it is in that program's
+ * hands; before and after it is reset, hears nobody and reaches nothing.
+ *
+ * <p>Made and closed by any thread; works on the loop's, which answers the program too. So no
+ * access of the function runs while a call is answered, and what a call takes away is gone for good
+ * when it returns.
+ */
+public final class AssignedDevice implements Served {
+    private static final long TICK_NANOS = 500_000_000L;
+    private static final long CLOSE_NANOS = 5_000_000_000L;
+
+    private final EventLoop loop;
+    private final int number;
+    private final PciFunction function;
+    private final EngineDevice hardware;
+    private final FunctionRegions regions;
+    private final Interrupts interrupts;
+    private final VfioGroup group;
+    private final Rings rings = new FunctionRings();
+    private final Set<Integer> pasids = new TreeSet<>();
+    private @Nullable Device bound;
+    private @Nullable Ticker ticker;
+
+    /** Descriptors of the device that are open and may use it. */
+    private int users;
+
+    /** Whoever is in the group, or else in the device's own file, keeps the other out. */
+    private boolean isGroupOpen;
+
+    private volatile int sessions;
+    private volatile boolean isBound;
+    private String lastEnd = "";
+
+    /**
+     * @param number of the device and of its group
+     * @param function its DMA goes through {@code hardware}
+     */
+    public AssignedDevice(EventLoop loop, int number, PciFunction function, EngineDevice hardware) {
+        this.loop = loop;
+        this.number = number;
+        this.function = function;
+        this.hardware = hardware;
+        regions = new FunctionRegions(function);
+        interrupts = new Interrupts(function);
+        group = VfioGroup.of(number, List.of(hardware));
+        function.watcher(() -> loop.watch(rings));
+    }
+
+    /** Of the device and of its group. */
+    public int number() {
+        return number;
+    }
+
+    /** Vendor in the low half, device in the high one. */
+    public int identity() {
+        return function.configRead(Pci.VENDOR_ID, Integer.BYTES);
+    }
+
+    /** Base class, sub-class and programming interface. */
+    public int classCode() {
+        return function.configRead(Pci.REVISION_ID, Integer.BYTES) >>> 8;
+    }
+
+    @Override
+    public Path path() {
+        return Path.of("/dev/vfio/devices/vfio" + number);
+    }
+
+    /** Where its group is. */
+    public Path groupPath() {
+        return Path.of("/dev/vfio/" + number);
+    }
+
+    /** How sysfs calls it: in a PCI domain that no machine has. */
+    public String address() {
+        return "10a5:00:%02x.0".formatted(number);
+    }
+
+    FunctionRegions regions() {
+        return regions;
+    }
+
+    Interrupts interrupts() {
+        return interrupts;
+    }
+
+    PciFunction function() {
+        return function;
+    }
+
+    /** Opens the device's own file, which can do nothing before it is bound. */
+    public OpenFile open(Caller caller) {
+        return new DeviceFile(this, null);
+    }
+
+    /**
+     * Opens its group.
+     *
+     * @throws IommufdException EBUSY: it is open, or the device is bound without it
+     */
+    public OpenFile openGroup(Caller caller) throws IommufdException {
+        if (isGroupOpen || users > 0) {
+            throw new IommufdException(Errno.EBUSY, "the group, or its device, is in use");
+        }
+        isGroupOpen = true;
+        return new GroupFile(this);
+    }
+
+    VfioGroup group() {
+        return group;
+    }
+
+    void groupClosed() {
+        isGroupOpen = false;
+    }
+
+    boolean isGroupOpen() {
+        return isGroupOpen;
+    }
+
+    /** The object of the context that it is bound to; of a container's device there is none. */
+    Device bound() throws IommufdException {
+        Device device = bound;
+        if (device == null) {
+            throw new IommufdException(Errno.EINVAL, "the device is not bound");
+        }
+        return device;
+    }
+
+    /**
+     * A descriptor begins to use the device: the first one binds it.
+     *
+     * @throws IommufdException it is not bound, and nothing has changed
+     */
+    Device use(IommufdContext context) throws IommufdException {
+        Device device = bound;
+        if (device == null) {
+            device = context.bind(hardware);
+            bound = device;
+        }
+        use();
+        return device;
+    }
+
+    /** The same for a device whose address space is its group's container's affair. */
+    void use() {
+        if (users++ == 0) {
+            isBound = true;
+            sessions++;
+            function.reset();
+            function.vectors(interrupts::trigger);
+            ticker = loop.ticker(TICK_NANOS, function::needsTick, this::tick);
+        }
+    }
+
+    /** One does so no more: the last one unbinds it. */
+    void unuse() {
+        if (--users == 0) {
+            end("closed by the program");
+        }
+    }
+
+    private void end(String why) {
+        if (!isBound) {
+            return;
+        }
+        isBound = false;
+        lastEnd = why;
+        Ticker last = ticker;
+        if (last != null) {
+            last.cancel();
+            ticker = null;
+        }
+        // First nothing new begins, then nobody hears of it, then it reaches nothing.
+        quiet();
+        function.vectors(VectorSink.NONE);
+        interrupts.clear();
+        Device device = bound;
+        if (device != null) {
+            for (int pasid : pasids) {
+                device.detach(pasid);
+            }
+            pasids.clear();
+            device.detach(NO_PASID);
+            device.unbind();
+            bound = null;
+        }
+    }
+
+    /** Resets the function; its memory may be gone, which matters no more. */
+    private void quiet() {
+        try {
+            function.reset();
+            Mapping.raiseLate();
+        } catch (InternalError e) {
+            lastEnd = SharedMemory.GONE + e.getMessage();
+        }
+    }
+
+    /**
+     * Attaches what is bound, or moves it.
+     *
+     * @return the id of the page table
+     */
+    int attach(int id, int pasid) throws IommufdException {
+        Device device = bound();
+        int table =
+                device.attached(pasid) == null
+                        ? device.attach(id, pasid)
+                        : device.replace(id, pasid);
+        if (pasid != NO_PASID) {
+            pasids.add(pasid);
+        }
+        function.memoryChanged();
+        return table;
+    }
+
+    /** Its DMA is blocked. */
+    void detach(int pasid) throws IommufdException {
+        bound().detach(pasid);
+        pasids.remove(pasid);
+    }
+
+    /**
+     * As a function-level reset that the kernel does for a program: what it had written to the
+     * header stands there afterwards (pci_dev_save_and_disable, pci_dev_restore).
+     */
+    void reset() {
+        int[] header = new int[Pci.HEADER_END / Integer.BYTES];
+        for (int i = 0; i < header.length; i++) {
+            header[i] = function.configRead(i * Integer.BYTES, Integer.BYTES);
+        }
+        function.reset();
+        for (int i = 0; i < header.length; i++) {
+            if (i * Integer.BYTES != Pci.COMMAND) {
+                function.configWrite(i * Integer.BYTES, Integer.BYTES, header[i]);
+            }
+        }
+        function.configWrite(Pci.COMMAND, Short.BYTES, header[Pci.COMMAND / Integer.BYTES]);
+    }
+
+    private void tick() {
+        try {
+            function.tick(loop.nanoTime());
+            Mapping.raiseLate();
+        } catch (InternalError e) {
+            endSession(SharedMemory.GONE + e.getMessage());
+        }
+    }
+
+    /** The function's, inside the error boundary of who has bound it. */
+    private final class FunctionRings implements Rings {
+        @Override
+        public boolean look() {
+            boolean isNew = function.look();
+            Mapping.raiseLate();
+            return isNew;
+        }
+
+        @Override
+        public boolean rest() {
+            boolean isNew = function.rest();
+            Mapping.raiseLate();
+            return isNew;
+        }
+
+        @Override
+        public void failed(Throwable cause) {
+            endSession(
+                    cause instanceof InternalError
+                            ? SharedMemory.GONE + cause.getMessage()
+                            : "internal error: " + cause);
+        }
+    }
+
+    /** The program keeps its descriptors; the function is reset and does nothing by itself. */
+    @Override
+    public void endSession(String why) {
+        quiet();
+        lastEnd = why;
+    }
+
+    @Override
+    public boolean hasSession() {
+        return isBound;
+    }
+
+    @Override
+    public int sessionCount() {
+        return sessions;
+    }
+
+    @Override
+    public ServedInfo info() {
+        return new ServedInfo(
+                path(), isBound, sessions, 0, 0, 0, 0, 0, false, 0, 0, 0, 0, "none", lastEnd);
+    }
+
+    @Override
+    public void close() {
+        boolean _ = loop.executeAndWait(() -> end("server closed"), CLOSE_NANOS);
+    }
+}

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.ioasis.program;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.nio.file.Path;
+import java.util.List;
+import org.ioasis.iommu.EndpointProperties;
+import org.ioasis.iommu.IommuOptions;
+import org.ioasis.iommu.fault.FaultQueue;
+import org.ioasis.iommu.mapping.IntervalStore;
+import org.ioasis.iommufd.IommufdNode;
+import org.ioasis.iommufd.engine.EngineDevice;
+import org.ioasis.iommufd.engine.EngineIommu;
+import org.ioasis.loop.EventLoop;
+import org.ioasis.loop.IdlePolicy;
+import org.ioasis.loop.Polled;
+import org.ioasis.memory.Dma;
+import org.ioasis.memory.Guards;
+import org.ioasis.memory.Outcome;
+import org.ioasis.pci.PciFunction;
+import org.ioasis.pci.VectorSink;
+import org.ioasis.spec.VfioDevice;
+import org.ioasis.sys.ChildProcess.End;
+import org.ioasis.sys.ErrnoException;
+import org.ioasis.sys.ProgramSetting;
+import org.ioasis.vfiodevice.AssignedDevice;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+
+/**
+ * Programs that were compiled for Linux with a device under {@code /dev/vfio}, and a kernel that
+ * has none: their memory is what its DMA reaches, their eventfds hear it, and whatever they do,
+ * nothing of theirs is left.
+ */
+@Timeout(240)
+class AssignedProgramTest {
+    @TempDir static Path folder;
+    private static CompiledProgram program;
+
+    private final IommufdNode node = IommufdNode.builder().build();
+    private final Guards guards = new Guards(System::nanoTime, _ -> {});
+    private final FaultQueue faults = new FaultQueue(64, 256, System::nanoTime);
+    private final EngineIommu iommu =
+            new EngineIommu(node, IommuOptions.DEFAULT, guards, faults, IntervalStore::new);
+    private final EngineDevice hardware = iommu.plug(1, EndpointProperties.UNLIMITED);
+    private final Doorbell function = new Doorbell(hardware.dma(guards.open()));
+    private EventLoop loop;
+    private AssignedDevice device;
+
+    @BeforeAll
+    static void compile() throws Exception {
+        program = new CompiledProgram(folder, "vfio.c");
+    }
+
+    @BeforeEach
+    void plug() throws ErrnoException {
+        loop =
+                new EventLoop(
+                        "host",
+                        Polled.of(guards::hasPending, guards::poll),
+                        System::nanoTime,
+                        IdlePolicy.EVENT_DRIVEN);
+        device = new AssignedDevice(loop, 0, function, hardware);
+        loop.execute(guards::claim);
+        loop.start();
+    }
+
+    @AfterEach
+    void nothingIsLeft() {
+        assertThat(device.hasSession()).as("bound").isFalse();
+        device.close();
+        assertThat(loop.failures()).as(loop.dump()).isZero();
+        loop.close();
+        assertThat(node.openContexts()).as("open contexts").isZero();
+        assertThat(node.heldPages()).as("held pages").isZero();
+        assertThat(function.sink.trigger(0)).isFalse();
+    }
+
+    /** Writes to memory when it is told to, and raises a vector. Loop thread. */
+    private static final class Doorbell implements PciFunction {
+        private final Dma dma;
+        private final MemorySegment bytes = Arena.ofAuto().allocate(8, 8).fill((byte) 0x77);
+        private VectorSink sink = VectorSink.NONE;
+        private volatile int refused;
+
+        Doorbell(Dma dma) {
+            this.dma = dma;
+        }
+
+        @Override
+        public int configRead(int offset, int size) {
+            return 0;
+        }
+
+        @Override
+        public void configWrite(int offset, int size, int value) {}
+
+        @Override
+        public long barSize(int bar) {
+            return bar == 2 ? 4096 : 0;
+        }
+
+        @Override
+        public long barRead(int bar, long offset, int size) {
+            return 0;
+        }
+
+        @Override
+        public void barWrite(int bar, long offset, int size, long value) {
+            dma.enter();
+            try {
+                if (dma.write(value, bytes, 0, 8) != Outcome.OK) {
+                    refused++;
+                }
+            } finally {
+                dma.leave();
+            }
+            boolean _ = sink.trigger(0);
+        }
+
+        @Override
+        public int vectorCount() {
+            return 1;
+        }
+
+        @Override
+        public void vectors(VectorSink to) {
+            sink = to;
+        }
+
+        @Override
+        public void vectorsChanged() {}
+
+        @Override
+        public void reset() {}
+
+        @Override
+        public void memoryChanged() {}
+    }
+
+    private List<String> run(String thing) throws Exception {
+        String sys = "/sys/bus/pci/devices/" + device.address();
+        ProgramFiles files =
+                ProgramFiles.builder()
+                        .iommu(node::open)
+                        .device(device.path().toString(), VfioDevice.MAJOR, 0, device::open)
+                        .device(
+                                device.groupPath().toString(),
+                                VfioDevice.GROUP_MAJOR,
+                                0,
+                                device::openGroup)
+                        .folder(sys)
+                        .text(sys + "/vfio-dev/vfio0/dev", VfioDevice.MAJOR + ":0\n")
+                        .link(sys + "/iommu_group", "../../../../kernel/iommu_groups/0")
+                        .build();
+        ProgramRun run =
+                ProgramRun.start(
+                        program.command(thing),
+                        ProgramSetting.INHERITED,
+                        files,
+                        CallTrace.none(),
+                        loop);
+        assertThat(run.await()).isEqualTo(new End.Exit(0));
+        return program.output();
+    }
+
+    @Test
+    void dmaReachesSharedMemoryThatIsMappedAndNoOther() throws Exception {
+        assertThat(run("drive"))
+                .containsExactly(
+                        "map by descriptor: 0",
+                        "interrupts: 1, written: 1",
+                        "map by address: 0",
+                        "interrupts: 1, written: 1",
+                        "map of private memory: 0",
+                        "interrupts: 1, written: 0",
+                        "unmap: 0",
+                        "interrupts: 1, written: 0");
+        assertThat(function.refused).isEqualTo(2);
+        assertThat(faults.reported()).as("of which one is no fault of the IOMMU's").isEqualTo(1);
+    }
+
+    @Test
+    void aProgramsEventfdKeepsItsFlagsAndAFullOneIsLeftAlone() throws Exception {
+        assertThat(run("flags")).containsExactly("blocking: 1", "served: 1");
+    }
+
+    @Test
+    void whatStandsAtAPathIsWhatStatAndSysfsSay() throws Exception {
+        assertThat(run("paths"))
+                .containsExactly(
+                        "device: 1",
+                        "group: 1",
+                        "folder: 1",
+                        "link: 1",
+                        "nothing: 2",
+                        "number: 1",
+                        "target: 20 ../../../../kernel/i",
+                        "no link: 22");
+    }
+
+    @Test
+    void aProgramThatDiesAtAnyStepLeavesTheDeviceToTheNext() throws Exception {
+        assertThat(run("die")).containsExactly("died: 60", "served: 1");
+        assertThat(device.sessionCount()).isEqualTo(61);
+    }
+
+    @Test
+    void aThousandOpensAreServedOrRefusedAndGoWithTheProgram() throws Exception {
+        assertThat(run("thousand")).containsExactly("opened: 1", "bound: 1");
+    }
+
+    @Test
+    void aFileThatIsCutShortUnderTheDeviceHarmsNobody() throws Exception {
+        assertThat(run("cut")).containsExactly("pwrite: 5", "unmap: 0", "map: 0", "written: 1");
+    }
+}

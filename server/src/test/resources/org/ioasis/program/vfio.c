@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A program that has a device under /dev/vfio (AssignedProgramTest.java): what is written to offset 0 of BAR 2 is an address
+ * to which the device writes eight bytes 0x77, and then it raises vector 0. One word of the command line is one thing to do;
+ * each says on standard output what it saw. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define NR(n) _IO(';', n)
+#define PAGE 4096ul
+#define DEVICE "/dev/vfio/devices/vfio0"
+#define BAR (2ull << 40)
+
+static int device, iommu, line;
+static uint32_t space;
+
+static int bind_device(void)
+{
+	struct { uint32_t argsz, flags; int32_t fd; uint32_t id; } b = { 16, 0, iommu, 0 };
+	return ioctl(device, NR(118), &b) ? -errno : 0;
+}
+
+static int attach(void)
+{
+	struct { uint32_t argsz, flags, id; } a = { 12, 0, space };
+	return ioctl(device, NR(119), &a) ? -errno : 0;
+}
+
+static int arm(int fd)
+{
+	struct { uint32_t argsz, flags, index, start, count; int32_t fd; } s = { 24, 0x24, 2, 0, 1, fd };
+	return ioctl(device, NR(110), &s) ? -errno : 0;
+}
+
+static int map_file(int fd, uint64_t start, uint64_t length, uint64_t iova)
+{
+	struct { uint32_t size, flags, ioas; int32_t fd; uint64_t start, length, iova; } m = { 40, 7, space, fd, start, length, iova };
+	return ioctl(iommu, NR(0x8f), &m) ? -errno : 0;
+}
+
+static int map(void *at, uint64_t length, uint64_t iova)
+{
+	struct { uint32_t size, flags, ioas, reserved; uint64_t va, length, iova; } m = { 40, 7, space, 0, (uint64_t)at, length, iova };
+	return ioctl(iommu, NR(0x85), &m) ? -errno : 0;
+}
+
+static int unmap(uint64_t iova, uint64_t length)
+{
+	struct { uint32_t size, ioas; uint64_t iova, length; } u = { 24, space, iova, length };
+	return ioctl(iommu, NR(0x86), &u) ? -errno : 0;
+}
+
+static int begin(void)
+{
+	struct { uint32_t size, flags, id; } a = { 12, 0, 0 };
+	device = open(DEVICE, O_RDWR);
+	iommu = open("/dev/iommu", O_RDWR);
+	line = eventfd(0, 0);
+	if (device < 0 || iommu < 0 || bind_device() || ioctl(iommu, NR(0x81), &a))
+		return -1;
+	space = a.id;
+	return attach() || arm(line) ? -1 : 0;
+}
+
+static void ring(uint64_t iova)
+{
+	if (pwrite(device, &iova, 8, BAR) != 8)
+		printf("pwrite: %d\n", errno);
+}
+
+static uint64_t heard(void)
+{
+	uint64_t n = 0;
+	return read(line, &n, 8) == 8 ? n : 0;
+}
+
+static int is_written(const uint8_t *at)
+{
+	for (int i = 0; i < 8; i++)
+		if (at[i] != 0x77)
+			return 0;
+	return 1;
+}
+
+static void drive(void)
+{
+	int fd = memfd_create("ram", 0);
+	uint8_t *shared, *private;
+	if (begin() || ftruncate(fd, 16 * PAGE))
+		return (void)printf("no device: %d\n", errno);
+	shared = mmap(0, 16 * PAGE, 3, MAP_SHARED, fd, 0);
+	private = mmap(0, PAGE, 3, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	printf("map by descriptor: %d\n", map_file(fd, 4 * PAGE, 2 * PAGE, 0x100000));
+	ring(0x100010);
+	printf("interrupts: %d, written: %d\n", (int)heard(), is_written(shared + 4 * PAGE + 0x10));
+	printf("map by address: %d\n", map(shared + 8 * PAGE, PAGE, 0x200000));
+	ring(0x200020);
+	printf("interrupts: %d, written: %d\n", (int)heard(), is_written(shared + 8 * PAGE + 0x20));
+	printf("map of private memory: %d\n", map(private, PAGE, 0x300000));
+	ring(0x300000);
+	printf("interrupts: %d, written: %d\n", (int)heard(), is_written(private));
+	memset(shared, 0, 16 * PAGE);
+	printf("unmap: %d\n", unmap(0x100000, 2 * PAGE));
+	ring(0x100010);
+	printf("interrupts: %d, written: %d\n", (int)heard(), is_written(shared + 4 * PAGE + 0x10));
+}
+
+/* A counter that blocks goes on doing so, and one that is full keeps nobody. */
+static void flags(void)
+{
+	uint64_t full = -2ull;
+	if (begin())
+		return (void)printf("no device: %d\n", errno);
+	printf("blocking: %d\n", !(fcntl(line, F_GETFL) & O_NONBLOCK));
+	if (write(line, &full, 8) != 8)
+		return;
+	ring(0);
+	ring(0);
+	printf("served: %d\n", getpid() > 0 && attach() == 0);
+}
+
+/* Files that are opened at their paths are what stat(2) and sysfs say. */
+static void paths(void)
+{
+	struct stat s;
+	char text[64] = "", group[64] = "";
+	int fd;
+	printf("device: %d\n", !stat(DEVICE, &s) && S_ISCHR(s.st_mode));
+	printf("group: %d\n", !stat("/dev/vfio/0", &s) && S_ISCHR(s.st_mode));
+	printf("folder: %d\n", !stat("/sys/bus/pci/devices/10a5:00:00.0", &s) && S_ISDIR(s.st_mode));
+	printf("link: %d\n", !lstat("/sys/bus/pci/devices/10a5:00:00.0/iommu_group", &s) && S_ISLNK(s.st_mode));
+	printf("nothing: %d\n", stat("/sys/bus/pci/devices/10a5:00:00.0/nothing", &s) ? errno : 0);
+	fd = open("/sys/bus/pci/devices/10a5:00:00.0/vfio-dev/vfio0/dev", O_RDONLY);
+	if (fd >= 0 && read(fd, text, sizeof text - 1) > 0)
+		text[strcspn(text, "\n")] = 0;
+	fd = open(DEVICE, O_RDWR);
+	printf("number: %d\n", !fstat(fd, &s) && atoi(text) == (int)(s.st_rdev >> 8));
+	printf("target: %ld %s\n", (long)readlink("/sys/bus/pci/devices/10a5:00:00.0/iommu_group", group, 20), group);
+	printf("no link: %d\n", readlink(DEVICE, group, 20) < 0 ? errno : 0);
+}
+
+/* Children that end at some step of the way, with everything open. */
+static void die(void)
+{
+	int died = 0;
+	for (int step = 0; step < 60; step++) {
+		pid_t child = fork();
+		if (child == 0) {
+			int fd = memfd_create("ram", 0);
+			if (begin() || ftruncate(fd, 16 * PAGE) || map_file(fd, 0, 16 * PAGE, 0))
+				_exit(1);
+			for (int i = 0; i < step; i++)
+				ring(i * 64);
+			if (step % 3 == 0)
+				kill(getpid(), SIGKILL);
+			if (step % 3 == 1)
+				close(iommu);
+			_exit(7);
+		}
+		int status;
+		waitpid(child, &status, 0);
+		died += WIFSIGNALED(status) || WEXITSTATUS(status) == 7;
+	}
+	printf("died: %d\n", died);
+	printf("served: %d\n", begin() == 0);
+}
+
+static void thousand(void)
+{
+	int opened = 0, bound = 0;
+	for (int i = 0; i < 1000; i++) {
+		device = open(DEVICE, O_RDWR);
+		iommu = i % 2 ? iommu : open("/dev/iommu", O_RDWR);
+		if (device < 0 || iommu < 0)
+			break;
+		opened++;
+		bound += bind_device() == 0;
+		if (i % 2) {
+			close(iommu);
+			close(device);
+		}
+	}
+	printf("opened: %d\n", opened > 100);
+	printf("bound: %d\n", bound > 0);
+}
+
+/* The file that a device writes to is cut short under it. */
+static void cut(void)
+{
+	int fd = memfd_create("ram", 0);
+	if (begin() || ftruncate(fd, 16 * PAGE) || map_file(fd, 0, 16 * PAGE, 0))
+		return (void)printf("no device: %d\n", errno);
+	if (ftruncate(fd, 0))
+		return;
+	ring(0x10);
+	printf("unmap: %d\n", unmap(0, 16 * PAGE));
+	if (ftruncate(fd, 16 * PAGE))
+		return;
+	printf("map: %d\n", map_file(fd, 0, 16 * PAGE, 0));
+	ring(0x10);
+	uint8_t *shared = mmap(0, PAGE, 3, MAP_SHARED, fd, 0);
+	printf("written: %d\n", is_written(shared + 0x10));
+}
+
+int main(int count, char **words)
+{
+	struct { const char *name; void (*run)(void); } all[] = {
+		{ "drive", drive }, { "flags", flags }, { "paths", paths }, { "die", die }, { "thousand", thousand }, { "cut", cut },
+	};
+	for (int i = 0; i < 6; i++)
+		if (count > 1 && !strcmp(words[1], all[i].name))
+			all[i].run();
+	fflush(stdout);
+	return 0;
+}
