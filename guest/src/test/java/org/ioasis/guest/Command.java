@@ -111,6 +111,13 @@ final class Command implements AutoCloseable {
         tool("kill", "-" + name, Long.toString(process.pid()));
     }
 
+    /** The same to everything that it has started: QEMU, where something waits for it. */
+    void signalBelow(String name) throws IOException, InterruptedException {
+        for (ProcessHandle below : descendants()) {
+            tool("kill", "-" + name, Long.toString(below.pid()));
+        }
+    }
+
     /** Files of the JVM, from now on, may not become larger (util-linux, prlimit(1)). */
     void limitFileSize(long bytes) throws IOException, InterruptedException {
         tool("prlimit", "--pid", Long.toString(process.pid()), "--fsize=" + bytes + ":");

@@ -15,6 +15,8 @@ import java.util.Optional;
 import java.util.Random;
 import java.util.TreeMap;
 import java.util.function.UnaryOperator;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import org.ioasis.guestkit.Cleanup;
 import org.ioasis.guestkit.GuestKit;
@@ -212,6 +214,43 @@ class ServeGuestTest {
             assertThat(run(0, "./ioasis dump --json")).containsPattern(looks);
             endBy("TERM", server);
         }
+    }
+
+    /** What looks at the rings of a guest that stands still has nothing to wait for. */
+    @Test
+    void vmmThatIsStoppedWhileTheLoopLooksGoesOnWhereItWas() throws Exception {
+        Files.writeString(
+                folder.resolve("poll.toml"),
+                Readme.leastConfiguration()
+                        .replace("[[machine]]\n", "[[machine]]\npoll_us = 1000000\n"));
+
+        try (Command server = serve("./ioasis serve --config poll.toml");
+                Command qemu = qemu(server, ALL, arguments -> arguments)) {
+            int stops = 0;
+            for (long looks = 0; looks == 0; looks = looks()) {
+                assertThat(stops++).as("the loop has looked").isLessThan(1000);
+                qemu.signalBelow("STOP");
+                assertThat(run(0, "./ioasis dump --json")).as("the loop goes on").contains("turns");
+                qemu.signalBelow("CONT");
+            }
+            qemu.signalBelow("STOP");
+            // It looks on for as long as it may, and then sleeps.
+            long asleep = looks();
+            for (long now = looks(); now != asleep; now = looks()) {
+                asleep = now;
+            }
+            qemu.signalBelow("CONT");
+            qemu.await("hash=" + sha256(content));
+            assertThat(run(0, "./ioasis check")).contains("ok machine0/disk0: translated");
+            endBy("TERM", server);
+        }
+    }
+
+    private long looks() throws Exception {
+        Matcher found =
+                Pattern.compile("\"looks\" : (\\d+)").matcher(run(0, "./ioasis dump --json"));
+        assertThat(found.find()).isTrue();
+        return Long.parseLong(found.group(1));
     }
 
     @Test

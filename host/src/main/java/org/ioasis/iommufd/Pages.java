@@ -374,7 +374,10 @@ final class Pages {
             return kept.get(page);
         }
         Area area = filledAt(page, page);
-        HwPagingDomain storage = area == null ? null : area.storage;
+        if (area == null) {
+            return -1;
+        }
+        HwPagingDomain storage = area.storage;
         return storage == null ? -1 : storage.toPhysical(area.iovaOf(page)) & -PhysicalMemory.PAGE;
     }
 

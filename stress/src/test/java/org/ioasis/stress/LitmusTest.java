@@ -27,6 +27,10 @@ class LitmusTest {
         return of(RingLitmus.class);
     }
 
+    static Stream<String> looks() {
+        return of(LookLitmus.class);
+    }
+
     static Stream<String> stores() {
         return of(StoreLitmus.class);
     }
@@ -49,6 +53,13 @@ class LitmusTest {
     @ParameterizedTest
     @MethodSource("rings")
     void driverAndDeviceNeverRestBesideWork(String litmus)
+            throws IOException, ReflectiveOperationException {
+        Litmus.run(litmus);
+    }
+
+    @ParameterizedTest
+    @MethodSource("looks")
+    void lookThatEndsFindsWhatIsThereOrTheDriverKicks(String litmus)
             throws IOException, ReflectiveOperationException {
         Litmus.run(litmus);
     }
@@ -77,7 +88,7 @@ class LitmusTest {
     @Test
     void everyLitmusIsInOneOfTheGroups() {
         List<String> grouped =
-                Stream.of(guards(), rings(), stores(), engines(), ioasids())
+                Stream.of(guards(), rings(), looks(), stores(), engines(), ioasids())
                         .flatMap(names -> names)
                         .sorted()
                         .toList();

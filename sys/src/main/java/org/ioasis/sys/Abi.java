@@ -9,8 +9,9 @@ package org.ioasis.sys;
  * @param epollDataOffset where its {@code data} begins
  * @param sendmsg number of the system call
  * @param recvmsg number of the system call
+ * @param preadv2 number of the system call
  */
-record Abi(int epollEventSize, int epollDataOffset, long sendmsg, long recvmsg) {
+record Abi(int epollEventSize, int epollDataOffset, long sendmsg, long recvmsg, long preadv2) {
     /** This machine. */
     static final Abi HOST = of(System.getProperty("os.name"), System.getProperty("os.arch"));
 
@@ -19,10 +20,10 @@ record Abi(int epollEventSize, int epollDataOffset, long sendmsg, long recvmsg) 
         if (system.equals("Linux")) {
             switch (machine) {
                 case "amd64" -> {
-                    return new Abi(12, 4, 46, 47);
+                    return new Abi(12, 4, 46, 47, 327);
                 }
                 case "aarch64" -> {
-                    return new Abi(16, 8, 211, 212);
+                    return new Abi(16, 8, 211, 212, 286);
                 }
                 default -> {}
             }

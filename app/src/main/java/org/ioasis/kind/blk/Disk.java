@@ -39,6 +39,7 @@ public record Disk(
         work.put("flushes", counters.flushes().total());
         work.put("discards", counters.discards().total());
         work.put("bytesRead", counters.bytesRead());
+        work.put("cached", counters.cached());
         work.put("bytesWritten", counters.bytesWritten());
         work.put("malformed", counters.malformed());
         return work;

@@ -2,26 +2,34 @@
 package org.ioasis.kind.blk;
 
 import java.io.IOException;
+import java.lang.foreign.MemorySegment;
 import java.nio.file.Path;
+import org.ioasis.sys.CachedFile;
 import org.ioasis.sys.SparseFile;
+import org.ioasis.virtio.blk.FileCalls;
 import org.ioasis.virtio.blk.FileStore;
-import org.ioasis.virtio.blk.HolePuncher;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A disk's file, with what Java's own channels do not have: a lock against a second writer, and
- * holes, so that what the guest discards goes back to the host. Any thread.
+ * A disk's file, with what Java's own channels do not have: a lock against a second writer, holes,
+ * so that what the guest discards goes back to the host, and reads that do not wait. Threads as
+ * {@link FileCalls}.
  */
-final class DiskFile implements HolePuncher {
+final class DiskFile implements FileCalls {
     /** Null if the user wants none. */
     private final @Nullable ImageLock lock;
 
     /** Null if nothing is ever given back. */
     private final @Nullable SparseFile holes;
 
-    private DiskFile(@Nullable ImageLock lock, @Nullable SparseFile holes) {
+    /** Null while it is not open yet. */
+    private final @Nullable CachedFile cached;
+
+    private DiskFile(
+            @Nullable ImageLock lock, @Nullable SparseFile holes, @Nullable CachedFile cached) {
         this.lock = lock;
         this.holes = holes;
+        this.cached = cached;
     }
 
     /**
@@ -33,6 +41,7 @@ final class DiskFile implements HolePuncher {
         ImageLock lock =
                 options.isLocked() ? ImageLock.take(options.file(), options.isWritable()) : null;
         SparseFile holes = null;
+        CachedFile cached = null;
         boolean isOpen = false;
         try {
             // By descriptor: the name may be another file's by now.
@@ -42,12 +51,14 @@ final class DiskFile implements HolePuncher {
                 holes = SparseFile.open(path);
                 path = holes.path();
             }
-            FileStore store = FileStore.open(path, options.isWritable(), new DiskFile(lock, holes));
+            cached = CachedFile.open(path);
+            FileStore store =
+                    FileStore.open(path, options.isWritable(), new DiskFile(lock, holes, cached));
             isOpen = true;
             return store;
         } finally {
             if (!isOpen) {
-                new DiskFile(lock, holes).close();
+                new DiskFile(lock, holes, cached).close();
             }
         }
     }
@@ -63,7 +74,15 @@ final class DiskFile implements HolePuncher {
     }
 
     @Override
+    public boolean readCached(long position, MemorySegment target, long length) {
+        return cached != null && cached.read(position, target, length);
+    }
+
+    @Override
     public void close() {
+        if (cached != null) {
+            cached.close();
+        }
         if (holes != null) {
             holes.close();
         }

@@ -17,6 +17,7 @@ import org.ioasis.virtio.WorkCounters;
  * @param malformed chains without a byte for the status, returned with used length 0
  * @param bytesRead bytes of data copied to the guest
  * @param bytesWritten bytes of OUT requests given to the store
+ * @param cached pieces of IN requests that were read without an I/O thread
  * @param poolExhausted how often the device found all its requests in use
  */
 public record BlkCounters(
@@ -30,6 +31,7 @@ public record BlkCounters(
         long malformed,
         long bytesRead,
         long bytesWritten,
+        long cached,
         long poolExhausted,
         WorkCounters work) {
 

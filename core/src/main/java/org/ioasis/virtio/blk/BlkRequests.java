@@ -42,7 +42,8 @@ import org.jspecify.annotations.Nullable;
 /**
  * What a disk does with a request (virtio 1.4, 5.2.6): it copies through the request's bounce
  * buffer, guest memory on the device's thread inside guarded sections, the store by {@link BlockIo}
- * on I/O threads, so that no section spans a system call.
+ * on I/O threads, so that no section spans a system call. A short read that the host can answer
+ * from its memory is done between two sections, on the device's thread.
  *
  * <p>Bounds: as many requests at a time as {@link BlkSettings} says, each with one buffer; chains
  * beyond stay in the ring. A request of any length goes through its buffer piece by piece, since
@@ -54,6 +55,13 @@ import org.jspecify.annotations.Nullable;
  */
 final class BlkRequests extends DeviceWork<Request> {
     private static final ValueLayout.OfInt LE32 = JAVA_INT_UNALIGNED.withOrder(LITTLE_ENDIAN);
+
+    /**
+     * Longest read that is tried on the device's thread: such a one costs less than to wake another
+     * thread, and others wait while it is copied.
+     */
+    static final int CACHED_BYTES = 64 << 10;
+
     private static final ValueLayout.OfLong LE64 = JAVA_LONG_UNALIGNED.withOrder(LITTLE_ENDIAN);
 
     private final BlkSettings settings;
@@ -124,6 +132,11 @@ final class BlkRequests extends DeviceWork<Request> {
     @Override
     protected void outside() {
         for (Request r = takeOutside(); r != null; r = takeOutside()) {
+            if (blockIo.performCached(r)) {
+                counts.cached.increment();
+                resume(r);
+                continue;
+            }
             try {
                 io.execute(r);
             } catch (RejectedExecutionException _) {
@@ -174,6 +187,9 @@ final class BlkRequests extends DeviceWork<Request> {
                 case IO -> {
                     if (r.type == T_IN) {
                         r.chunk = r.nextChunk();
+                        if (r.chunk <= CACHED_BYTES) {
+                            spend(r.chunk); // for it may be read on this thread
+                        }
                     }
                     r.phase = Phase.IO_DONE;
                     return Step.OUTSIDE;

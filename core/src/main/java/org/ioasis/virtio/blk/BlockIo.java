@@ -12,8 +12,8 @@ import static org.ioasis.spec.VirtioBlk.T_WRITE_ZEROES;
 import java.io.IOException;
 
 /**
- * The blocking part of a disk's requests: between bounce buffer and store, on I/O threads, several
- * at a time. Touches no guest memory.
+ * The part of a disk's requests between bounce buffer and store: on I/O threads, several at a time,
+ * and on the device's where nothing blocks. Touches no guest memory.
  *
  * <p>Once a flush has failed all later ones do: the host forgets what it could not write, so that a
  * second attempt would seem to succeed.
@@ -35,6 +35,18 @@ final class BlockIo {
     /** Whether each write is flushed before it is answered. Device's thread. */
     void writeThrough(boolean value) {
         isWriteThrough = value;
+    }
+
+    /**
+     * Does it if it is a short read that needs no waiting; the request then goes on. Device's
+     * thread.
+     */
+    boolean performCached(Request r) {
+        r.ioOk =
+                r.type == T_IN
+                        && r.chunk <= BlkRequests.CACHED_BYTES
+                        && store.readCached(r.position + r.done, r.buffer, r.chunk);
+        return r.ioOk;
     }
 
     /** Does it, and sends the request back to the device's thread. */

@@ -2,12 +2,14 @@
 package org.ioasis.virtio.blk;
 
 import java.io.IOException;
+import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
 
 /**
  * Where a disk's bytes are. Methods that move data may block and are called by several I/O threads
- * at once, never by the device's thread. The device checks ranges: {@code position} and the
- * buffer's remaining bytes (or {@code length}) always lie inside {@link #capacity}.
+ * at once, never by the device's thread, but for {@link #readCached}. The device checks ranges:
+ * {@code position} and the buffer's remaining bytes (or {@code length}) always lie inside {@link
+ * #capacity}.
  *
  * <p>A method that returns has done all of it; one that throws may have done a part.
  */
@@ -23,6 +25,15 @@ public interface BlockStore {
 
     /** Fills all that remains of {@code target} with the bytes from {@code position} on. */
     void read(long position, ByteBuffer target) throws IOException;
+
+    /**
+     * Reads {@code length} bytes into the beginning of {@code target} if that takes no waiting, as
+     * {@link FileCalls#readCached}. False if they have to be read on an I/O thread. The device's
+     * thread.
+     */
+    default boolean readCached(long position, MemorySegment target, long length) {
+        return false;
+    }
 
     /** Writes all that remains of {@code source} from {@code position} on. */
     void write(long position, ByteBuffer source) throws IOException;

@@ -38,6 +38,7 @@ final class Counts {
     final Count malformed = new Count();
     final Count bytesRead = new Count();
     final Count bytesWritten = new Count();
+    final Count cached = new Count();
     final Count poolExhausted = new Count();
 
     BlkCounters read(WorkCounters work) {
@@ -52,6 +53,7 @@ final class Counts {
                 malformed.read(),
                 bytesRead.read(),
                 bytesWritten.read(),
+                cached.read(),
                 poolExhausted.read(),
                 work);
     }

@@ -3,6 +3,7 @@ package org.ioasis.virtio.blk;
 
 import java.io.EOFException;
 import java.io.IOException;
+import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.file.Path;
@@ -21,40 +22,39 @@ public final class FileStore implements BlockStore, AutoCloseable {
     private final FileChannel file;
     private final long capacity;
     private final boolean readOnly;
-    private final HolePuncher holes;
+    private final FileCalls calls;
 
     /** Zeroes to write, never changed; each use is a duplicate. */
     private final ByteBuffer zeroes;
 
-    FileStore(FileChannel file, long capacity, boolean readOnly, HolePuncher holes) {
+    FileStore(FileChannel file, long capacity, boolean readOnly, FileCalls calls) {
         this.file = file;
         this.capacity = capacity;
         this.readOnly = readOnly;
-        this.holes = holes;
+        this.calls = calls;
         zeroes = ByteBuffer.allocateDirect(readOnly ? 0 : ZEROES).asReadOnlyBuffer();
     }
 
     /** As the other one, for a file whose blocks are never given back. */
     public static FileStore open(Path path, boolean writable) throws IOException {
-        return open(path, writable, HolePuncher.NONE);
+        return open(path, writable, FileCalls.NONE);
     }
 
     /**
      * Opens an existing file. Its size now, rounded down to whole sectors of 512 bytes, is the size
      * of the disk.
      *
-     * @param holes gives parts of the same file back; closed with the store, and by the caller if
-     *     this method throws
+     * @param calls what else can be done with the same file; closed with the store, and by the
+     *     caller if this method throws
      */
-    public static FileStore open(Path path, boolean writable, HolePuncher holes)
-            throws IOException {
+    public static FileStore open(Path path, boolean writable, FileCalls calls) throws IOException {
         FileChannel file =
                 writable
                         ? FileChannel.open(path, StandardOpenOption.READ, StandardOpenOption.WRITE)
                         : FileChannel.open(path, StandardOpenOption.READ);
         try {
             long size = file.size();
-            return new FileStore(file, size - size % VirtioBlk.SECTOR_SIZE, !writable, holes);
+            return new FileStore(file, size - size % VirtioBlk.SECTOR_SIZE, !writable, calls);
         } catch (IOException e) {
             file.close();
             throw e;
@@ -73,7 +73,7 @@ public final class FileStore implements BlockStore, AutoCloseable {
 
     @Override
     public boolean canDeallocate() {
-        return !readOnly && holes.canPunch();
+        return !readOnly && calls.canPunch();
     }
 
     @Override
@@ -90,6 +90,11 @@ public final class FileStore implements BlockStore, AutoCloseable {
     }
 
     @Override
+    public boolean readCached(long position, MemorySegment target, long length) {
+        return calls.readCached(position, target, length);
+    }
+
+    @Override
     public void write(long position, ByteBuffer source) throws IOException {
         long at = position;
         while (source.hasRemaining()) {
@@ -100,12 +105,12 @@ public final class FileStore implements BlockStore, AutoCloseable {
     @Override
     public void discard(long position, long length) throws IOException {
         // Where there are no holes the bytes just stay.
-        boolean _ = holes.punch(position, length);
+        boolean _ = calls.punch(position, length);
     }
 
     @Override
     public void writeZeroes(long position, long length, boolean mayDeallocate) throws IOException {
-        if (mayDeallocate && holes.punch(position, length)) {
+        if (mayDeallocate && calls.punch(position, length)) {
             return;
         }
         for (long done = 0; done < length; ) {
@@ -120,13 +125,13 @@ public final class FileStore implements BlockStore, AutoCloseable {
         file.force(false);
     }
 
-    /** Closes the file and what punches holes in it. Works twice. */
+    /** Closes the file and what else was open of it. Works twice. */
     @Override
     public void close() throws IOException {
         try {
             file.close();
         } finally {
-            holes.close();
+            calls.close();
         }
     }
 }

@@ -60,7 +60,7 @@ class FileStoreTest {
     @Test
     void aFullDiskIsAnError() throws IOException {
         FileChannel full = FileChannel.open(Path.of("/dev/full"), StandardOpenOption.WRITE);
-        try (FileStore store = new FileStore(full, 1 << 20, false, HolePuncher.NONE)) {
+        try (FileStore store = new FileStore(full, 1 << 20, false, FileCalls.NONE)) {
             assertThatThrownBy(() -> store.write(0, ByteBuffer.allocateDirect(512)))
                     .isInstanceOf(IOException.class)
                     .hasMessageContaining("No space left");
@@ -71,7 +71,7 @@ class FileStoreTest {
 
     @Test
     void anErrorWhilePunchingIsAnErrorAndNoReasonToWriteInstead() throws IOException {
-        HolePuncher failing =
+        FileCalls failing =
                 (position, length) -> {
                     throw new IOException("injected");
                 };
@@ -103,7 +103,7 @@ class FileStoreTest {
     @Test
     void holesArePunchedWhereRoomNeedNotBeKept() throws IOException {
         List<String> calls = new ArrayList<>();
-        HolePuncher recording =
+        FileCalls recording =
                 (position, length) -> {
                     calls.add(position + "+" + length);
                     return true;

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.virtio.blk;
 
+import static java.lang.foreign.ValueLayout.JAVA_BYTE;
+
 import java.io.IOException;
+import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
 import java.util.Arrays;
 
@@ -20,6 +23,10 @@ final class MemoryStore implements BlockStore {
     /** Bytes that can still be written before the disk is full. */
     long room = Long.MAX_VALUE;
 
+    /** It can be read without waiting. */
+    boolean isCached;
+
+    int cachedReads;
     int reads;
     int writes;
     int flushes;
@@ -59,6 +66,17 @@ final class MemoryStore implements BlockStore {
         enter();
         reads++;
         target.put(content, (int) position, target.remaining());
+    }
+
+    @Override
+    public synchronized boolean readCached(long position, MemorySegment target, long length) {
+        check.run();
+        if (!isCached || fails) {
+            return false;
+        }
+        cachedReads++;
+        MemorySegment.copy(content, (int) position, target, JAVA_BYTE, 0, (int) length);
+        return true;
     }
 
     @Override

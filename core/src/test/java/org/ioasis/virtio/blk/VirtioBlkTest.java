@@ -516,6 +516,109 @@ class VirtioBlkTest {
         assertThat(rig.status(1)).isEqualTo(S_OK);
     }
 
+    // --- reads that take no waiting
+
+    private static BlkRig cached(int chunkBytes) {
+        BlkRig rig =
+                new BlkRig(BlkSettings.builder().chunkBytes(chunkBytes).build(), 1 << 20, false);
+        rig.start();
+        rig.store.isCached = true;
+        return rig;
+    }
+
+    @Test
+    void readThatTakesNoWaitingIsAnsweredInTheTurnThatTookIt() {
+        BlkRig rig = cached(4096);
+        for (int i = 0; i < 3; i++) {
+            rig.add(i, T_IN, 3L * i, 1536);
+        }
+
+        rig.expose();
+
+        assertThat(rig.io).isEmpty();
+        assertThat(rig.loop).isEmpty();
+        for (int i = 0; i < 3; i++) {
+            assertThat(rig.status(i)).isEqualTo(S_OK);
+            assertThat(rig.dataBytes(i, 1536))
+                    .isEqualTo(Arrays.copyOfRange(rig.store.content, i * 1536, (i + 1) * 1536));
+        }
+        assertThat(rig.queueInterrupts).as("one for all").isEqualTo(1);
+        assertThat(rig.blk.counters().cached()).isEqualTo(3);
+        assertThat(rig.blk.counters().reads().ok()).isEqualTo(3);
+        assertThat(rig.store.reads).isZero();
+    }
+
+    @Test
+    void whatWouldHaveToWaitOrFailsOrIsNoReadGoesToAnIoThread() {
+        BlkRig rig = cached(4096);
+        rig.store.isCached = false;
+        assertThat(rig.request(T_IN, 0, 512)).isEqualTo(S_OK);
+        assertThat(rig.store.reads).isEqualTo(1);
+
+        rig.store.isCached = true;
+        rig.store.fails = true;
+        assertThat(rig.request(T_IN, 0, 512)).isEqualTo(S_IOERR);
+        rig.store.fails = false;
+        assertThat(rig.request(T_OUT, 0, 512)).isEqualTo(S_OK);
+        assertThat(rig.store.writes).isEqualTo(1);
+        assertThat(rig.blk.counters().cached()).isZero();
+    }
+
+    @Test
+    void readsUpToTheLimitAreTriedOnTheDevicesThreadAndLongerOnesAreNot() {
+        BlkRig rig = cached(128 << 10);
+        List<Buffer> buffers = new ArrayList<>();
+        buffers.add(new Buffer(BlkRig.slot(0), 16, false));
+        for (int i = 0; i < 4; i++) {
+            buffers.add(new Buffer(BlkRig.slot(1 + i), 16 << 10, true));
+        }
+        Buffer status = new Buffer(BlkRig.slot(0) + 32, 1, true);
+        buffers.add(status);
+        rig.header(0, T_IN, 1);
+        rig.driver().add(Layout.INDIRECT, buffers);
+        rig.expose();
+        assertThat(rig.io).isEmpty();
+        assertThat(rig.status(0)).isEqualTo(S_OK);
+        assertThat(rig.store.cachedReads).isEqualTo(1);
+
+        buffers.removeLast();
+        buffers.add(new Buffer(BlkRig.slot(6), 512, true));
+        buffers.add(status);
+        rig.header(0, T_IN, 1);
+        rig.driver().add(Layout.INDIRECT, buffers);
+        rig.expose();
+        assertThat(rig.io).hasSize(1);
+        rig.settle();
+        assertThat(rig.status(0)).isEqualTo(S_OK);
+        assertThat(rig.store.cachedReads).isEqualTo(1);
+        assertThat(rig.store.reads).isEqualTo(1);
+        for (int i = 0; i < 4; i++) {
+            int at = 512 + i * (16 << 10);
+            assertThat(rig.dma.memory(BlkRig.slot(1 + i), 16 << 10).toArray(JAVA_BYTE))
+                    .isEqualTo(Arrays.copyOfRange(rig.store.content, at, at + (16 << 10)));
+        }
+    }
+
+    @Test
+    void readsOnTheDevicesThreadHaveTheBoundsOfATurn() {
+        BlkRig rig = cached(16 << 10);
+        for (int i = 0; i < 200; i++) {
+            rig.header(0, T_IN, 0);
+            rig.driver().add(Layout.INDIRECT, BlkRig.plain(0, 16 << 10, true));
+        }
+
+        rig.expose();
+
+        // Read and copied: of 256 KiB in a section, sixteen in a row.
+        assertThat(rig.store.cachedReads).isBetween(64, 128);
+        assertThat(rig.blk.counters().work().putOff()).isEqualTo(1);
+        assertThat(rig.loop).hasSize(1);
+        rig.settle();
+        assertThat(rig.store.cachedReads).isEqualTo(200);
+        assertThat(rig.blk.counters().reads().ok()).isEqualTo(200);
+        assertThat(rig.dma.longestSection()).isLessThan((256 + 64) << 10);
+    }
+
     // --- a device that may do no DMA (COMMAND.MASTER)
 
     @Test

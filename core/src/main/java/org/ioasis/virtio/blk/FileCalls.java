@@ -3,16 +3,17 @@ package org.ioasis.virtio.blk;
 
 import java.io.Closeable;
 import java.io.IOException;
+import java.lang.foreign.MemorySegment;
 
 /**
- * Gives parts of a file back to the host, which Java's channels cannot do: handed in by who can
- * make system calls. Any thread.
+ * What Java's channels cannot do with a file: handed in by who can make system calls. Any thread,
+ * but for {@link #readCached}.
  */
 @FunctionalInterface
-public interface HolePuncher extends Closeable {
-    /** For files without holes. */
-    HolePuncher NONE =
-            new HolePuncher() {
+public interface FileCalls extends Closeable {
+    /** For files of which nothing but reading and writing is known. */
+    FileCalls NONE =
+            new FileCalls() {
                 @Override
                 public boolean canPunch() {
                     return false;
@@ -34,6 +35,16 @@ public interface HolePuncher extends Closeable {
      * blocks. Returns false, with nothing changed, where that is not possible.
      */
     boolean punch(long position, long length) throws IOException;
+
+    /**
+     * Reads {@code length >= 1} bytes into the beginning of {@code target} if the host has all of
+     * them in its memory; never waits. False if it has not, or if they cannot be read at all, which
+     * an ordinary read then finds out; something may be in {@code target} in any case. The device's
+     * thread.
+     */
+    default boolean readCached(long position, MemorySegment target, long length) {
+        return false;
+    }
 
     /** Called when the store that uses it is closed. */
     @Override
