@@ -339,7 +339,7 @@ class EngineIommuTest {
         RevocableBuffer distant = new RevocableBuffer(new Distant(bytes), PAGES * PAGE);
         long iova = ioas.map(owner, distant, 0, PAGE, RW, 0);
         assertThat(node.heldPages()).isEqualTo(1);
-        assertThat(read(one.dma(guards.open()), iova, 8)).isEqualTo(Outcome.ABSENT);
+        assertThat(read(one.dma(guards.open()), iova, 8)).isEqualTo(Outcome.REFUSED);
         assertThat(iommu.memory().regionCount()).isZero();
         assertThatThrownBy(() ->
                         new EngineIommu(
