@@ -77,7 +77,9 @@ public final class ConfigFile {
         } catch (StackOverflowError e) {
             throw new ConfigException(
                     name,
-                    List.of(new Problem(new Place(1, 1), "arrays or tables are nested too deeply")));
+                    List.of(
+                            new Problem(
+                                    new Place(1, 1), "arrays or tables are nested too deeply")));
         }
         if (toml.hasErrors()) {
             // What does not parse has no keys to judge.

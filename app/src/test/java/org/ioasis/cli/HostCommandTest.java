@@ -117,12 +117,15 @@ class HostCommandTest {
         assertThat(refused.err()).contains("32-bit program");
         assertThat(host("--", "ioasis-no-such-program"))
                 .isEqualTo(
-                        new Result(127, "", "ioasis: there is no program ioasis-no-such-program\n"));
+                        new Result(
+                                127, "", "ioasis: there is no program ioasis-no-such-program\n"));
         Path plain = Files.createFile(folder.resolve("plain"));
         assertThat(host("--", plain.toString()))
                 .isEqualTo(
                         new Result(
-                                126, "", "ioasis: %s cannot be executed: EACCES\n".formatted(plain)));
+                                126,
+                                "",
+                                "ioasis: %s cannot be executed: EACCES\n".formatted(plain)));
     }
 
     @Test

@@ -506,7 +506,7 @@ public final class IntervalTree<T> {
             node = used++;
             if (node == counts.length) {
                 counts = Arrays.copyOf(counts, node * 2);
-                bounds = Arrays.copyOf(bounds, counts.length * ROWS << widthLg2);
+                bounds = Arrays.copyOf(bounds, (counts.length * ROWS) << widthLg2);
                 children = Arrays.copyOf(children, bounds.length);
                 values = Arrays.copyOf(values, counts.length << widthLg2);
             }

@@ -5,8 +5,8 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Which ids are taken: a bit for each, and above them a bit for each 64 that are all taken, so that
- * the lowest free one of a million is found in a few hundred loads at most. Words come in
- * blocks, with the first of their ids that is taken. Under the allocator's lock.
+ * the lowest free one of a million is found in a few hundred loads at most. Words come in blocks,
+ * with the first of their ids that is taken. Under the allocator's lock.
  */
 final class IdBitmap {
     private static final int WORDS = (IoasidAllocator.LAST + 1) / Long.SIZE;

@@ -236,7 +236,7 @@ public final class IoasidAllocator {
         set.check(data);
         synchronized (lock) {
             IoasidRecord record = require(id);
-            if (record.set != set) {
+            if (!record.isOf(set)) {
                 throw new IommufdException(Errno.EACCES, "the id is of another set than " + set);
             }
             replace(record, data);

@@ -65,7 +65,7 @@ public final class IoasidReader implements AutoCloseable {
         if (record == null || record.isFreed) {
             return IoasidFind.MISSING;
         }
-        if (record.set != set) {
+        if (!record.isOf(set)) {
             return IoasidFind.OTHER_SET;
         }
         Object data = record.data();

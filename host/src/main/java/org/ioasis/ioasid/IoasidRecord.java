@@ -23,6 +23,7 @@ final class IoasidRecord {
     final int id;
     final @Nullable IoasidSet<?> set;
 
+    @SuppressWarnings("unused") // by the handle
     private @Nullable Object data;
 
     /** Freed, and kept from the pool by references only: nobody finds it. */
@@ -37,6 +38,11 @@ final class IoasidRecord {
         this.id = id;
         this.set = set;
         this.data = data;
+    }
+
+    /** Whether it is one of a set's; there are no two sets that are the same. */
+    boolean isOf(IoasidSet<?> other) {
+        return other.equals(set);
     }
 
     /** Its private data; null: not yet. */

@@ -6,6 +6,7 @@ import java.util.Comparator;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Predicate;
 import org.ioasis.iommufd.Errno;
 import org.ioasis.iommufd.IommufdException;
 import org.jspecify.annotations.Nullable;
@@ -135,9 +136,10 @@ public final class IoasidSets {
     /** Hears no more, wherever it was registered; one that is running may still be told. */
     public void silence(IoasidNotifier notifier) {
         synchronized (allocator.lock()) {
-            all.removeIf(entry -> entry.notifier == notifier);
-            ofSets.values().forEach(list -> list.removeIf(entry -> entry.notifier == notifier));
-            pending.values().forEach(list -> list.removeIf(entry -> entry.notifier == notifier));
+            Predicate<Entry> isIts = entry -> entry.notifier.equals(notifier);
+            all.removeIf(isIts);
+            ofSets.values().forEach(list -> list.removeIf(isIts));
+            pending.values().forEach(list -> list.removeIf(isIts));
             pending.values().removeIf(List::isEmpty);
         }
     }

@@ -151,7 +151,7 @@ public final class QuotaSet<T> extends IoasidSet<T> {
     public boolean put(int id) {
         synchronized (allocator.lock()) {
             IoasidRecord record = allocator.record(id);
-            return record != null && record.set == this && allocator.put(id);
+            return record != null && record.isOf(this) && allocator.put(id);
         }
     }
 
@@ -196,7 +196,7 @@ public final class QuotaSet<T> extends IoasidSet<T> {
         int spid;
         synchronized (allocator.lock()) {
             IoasidRecord record = allocator.record(id);
-            if (record == null || record.set != this || !record.isBound) {
+            if (record == null || !record.isOf(this) || !record.isBound) {
                 return;
             }
             record.isBound = false;
@@ -266,7 +266,7 @@ public final class QuotaSet<T> extends IoasidSet<T> {
         synchronized (allocator.lock()) {
             IntStream.Builder found = IntStream.builder();
             allocator.forEach(record -> {
-                if (record.set == this && !record.isFreed) {
+                if (record.isOf(this) && !record.isFreed) {
                     found.add(record.id);
                 }
             });
@@ -278,7 +278,7 @@ public final class QuotaSet<T> extends IoasidSet<T> {
     /** What is known of an id of this set that is not freed, or null. Under the lock. */
     private @Nullable IoasidRecord own(int id) {
         IoasidRecord record = allocator.live(id);
-        return record != null && record.set == this ? record : null;
+        return record != null && record.isOf(this) ? record : null;
     }
 
     private IoasidRecord require(int id) throws IommufdException {

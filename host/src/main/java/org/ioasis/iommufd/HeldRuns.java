@@ -17,11 +17,11 @@ final class HeldRuns {
         count = 0;
     }
 
-    /** Adds the page at an address. */
-    void add(long address) {
+    /** Adds the pages from an address on. */
+    void add(long address, long more) {
         int end = count - 1;
         if (count > 0 && addresses[end] + (pages[end] << PhysicalMemory.PAGE_LG2) == address) {
-            pages[end]++;
+            pages[end] += more;
             return;
         }
         if (count == addresses.length) {
@@ -29,7 +29,7 @@ final class HeldRuns {
             pages = Arrays.copyOf(pages, count * 2);
         }
         addresses[count] = address;
-        pages[count] = 1;
+        pages[count] = more;
         count++;
     }
 

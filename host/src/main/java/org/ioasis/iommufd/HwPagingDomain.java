@@ -39,6 +39,14 @@ public interface HwPagingDomain extends HwDomain {
     /** The output address; the IOVA is mapped. */
     long toPhysical(long iova);
 
+    /**
+     * How many IOVAs from this one on lead to output addresses side by side, as far as one look
+     * tells: those to the end of its leaf, or only this one. The IOVA is mapped.
+     */
+    default long sideBySide(long iova) {
+        return 1;
+    }
+
     /** Whether writes of devices can be told afterwards. */
     default boolean tracksDirty() {
         return false;

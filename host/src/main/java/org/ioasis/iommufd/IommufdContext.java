@@ -229,6 +229,20 @@ public final class IommufdContext implements OpenFile {
         return ioas;
     }
 
+    /** A group joins it as its container: it stays, closed or not, until {@link #left}. */
+    public void joined() {
+        synchronized (this) {
+            addReference();
+        }
+    }
+
+    /** A group that had joined leaves. */
+    public void left() {
+        synchronized (this) {
+            removeReference();
+        }
+    }
+
     /**
      * The address space that container calls on this file are about: made when a group joins, if
      * none was chosen.

@@ -219,11 +219,7 @@ final class Pages {
         // not reach a page that is no longer held.
         HeldRuns unused = area.space.unused();
         unused.clear();
-        unused(
-                area.firstPage,
-                area.lastPage(),
-                page -> storage.toPhysical(area.iovaOf(page)),
-                unused);
+        unused(area.firstPage, area.lastPage(), new InStorage(area, storage), unused);
         storage.unmap(area.first, area.length());
         held -= unused.release(memory);
         charge();
@@ -256,8 +252,30 @@ final class Pages {
         isRevoked = true;
     }
 
+    /** Where held pages can be looked up. */
     private interface AddressOf {
         long of(long page);
+
+        /** How many pages lie side by side from this one on, as far as one look tells. */
+        default long pages(long page) {
+            return 1;
+        }
+    }
+
+    /** A page table that has an area: it tells a leaf at a time. */
+    private record InStorage(Area area, HwPagingDomain storage) implements AddressOf {
+        @Override
+        public long of(long page) {
+            return storage.toPhysical(area.iovaOf(page)) & -PhysicalMemory.PAGE;
+        }
+
+        @Override
+        public long pages(long page) {
+            long iova = area.iovaOf(page);
+            long inPage = storage.toPhysical(iova) & (PhysicalMemory.PAGE - 1);
+            return (inPage + storage.sideBySide(iova) + PhysicalMemory.PAGE - 1)
+                    >>> PhysicalMemory.PAGE_LG2;
+        }
     }
 
     /** Runs of pages that no area's storage and no access has. */
@@ -280,8 +298,11 @@ final class Pages {
                 }
                 spanLast = Math.min(spanLast, area.firstPage - 1);
             }
-            for (; page <= spanLast; page++) {
-                into.add(address.of(page) & -PhysicalMemory.PAGE);
+            while (page <= spanLast) {
+                long more = spanLast - page + 1;
+                more = more == 1 ? 1 : Math.min(more, address.pages(page));
+                into.add(address.of(page), more);
+                page += more;
             }
         }
     }
@@ -374,8 +395,11 @@ final class Pages {
             return kept.get(page);
         }
         Area area = filledAt(page, page);
-        HwPagingDomain storage = area == null ? null : area.storage;
-        return storage == null ? -1 : storage.toPhysical(area.iovaOf(page)) & -PhysicalMemory.PAGE;
+        if (area == null) {
+            return -1;
+        }
+        HwPagingDomain storage = area.storage;
+        return storage == null ? -1 : new InStorage(area, storage).of(page);
     }
 
     /** Copies bytes of one page, held or not: 0 or a negative errno. */
@@ -411,10 +435,11 @@ final class Pages {
             }
             Area area = filledAt(page, last);
             if (area != null && area.firstPage <= page) {
-                if (!batch.add(address(page), 1, false)) {
+                long more = shown(area, page, last);
+                if (!batch.add(address(page), (int) more, false)) {
                     return;
                 }
-                page++;
+                page += more;
                 continue;
             }
             long holeLast = area == null ? last : area.firstPage - 1;
@@ -428,6 +453,15 @@ final class Pages {
             }
             page += done;
         }
+    }
+
+    /** How many pages of an area's storage lie side by side from one on. */
+    private static long shown(Area area, long page, long last) {
+        HwPagingDomain storage = area.storage;
+        long most = Math.min(Math.min(area.lastPage(), last) - page + 1, Integer.MAX_VALUE);
+        return most == 1 || storage == null
+                ? 1
+                : Math.min(most, new InStorage(area, storage).pages(page));
     }
 
     /** Holds pages that lie side by side; how many, or 0 if the batch has no room. */
@@ -638,11 +672,7 @@ final class Pages {
             fresh.clear();
             if (batchFirst > area.firstPage) {
                 HwPagingDomain one = domains.getFirst();
-                unused(
-                        area.firstPage,
-                        batchFirst - 1,
-                        page -> one.toPhysical(area.iovaOf(page)),
-                        fresh);
+                unused(area.firstPage, batchFirst - 1, new InStorage(area, one), fresh);
             }
             for (int i = 0; i < domains.size(); i++) {
                 long end = i == index ? next : batchFirst + (i < index ? batch.total() : 0);

@@ -173,6 +173,13 @@ public final class TableDomain implements HwPagingDomain {
         return found;
     }
 
+    @Override
+    public long sideBySide(long iova) {
+        toPhysical(iova);
+        long size = 1L << walk.pageLg2();
+        return size - (iova & (size - 1));
+    }
+
     /** The output address, or {@link #NOWHERE}. */
     public long lookUp(long iova) {
         return table.walk(iova, NO_ACCESS, false, walk) ? walk.output() : NOWHERE;

@@ -107,7 +107,7 @@ public final class KvmVfioDevice implements AutoCloseable {
 
     private @Nullable Held find(OpenFile open) {
         for (Held held : files) {
-            if (held.open == open) {
+            if (held.open.equals(open)) {
                 return held;
             }
         }
@@ -156,8 +156,8 @@ public final class KvmVfioDevice implements AutoCloseable {
                 delete(file(caller, (int) read(caller, address, Integer.BYTES)));
             } else {
                 long both = read(caller, address, KvmVfio.SPAPR_TCE_SIZE);
-                OpenFile of = file(caller, (int) (both >>> 8 * KvmVfio.SPAPR_TCE_GROUPFD));
-                OpenFile table = file(caller, (int) (both >>> 8 * KvmVfio.SPAPR_TCE_TABLEFD));
+                OpenFile of = file(caller, (int) (both >>> (8 * KvmVfio.SPAPR_TCE_GROUPFD)));
+                OpenFile table = file(caller, (int) (both >>> (8 * KvmVfio.SPAPR_TCE_TABLEFD)));
                 setSpaprTce(of, table);
             }
             return 0;

@@ -26,8 +26,7 @@ final class EntryPages {
 
     private static final VarHandle WORD = MethodHandles.arrayElementVarHandle(long[].class);
 
-    private final AtomicReferenceArray<@Nullable AtomicReferenceArray<long @Nullable []>>
-            groups;
+    private final AtomicReferenceArray<@Nullable AtomicReferenceArray<long @Nullable []>> groups;
     private final TableBudget budget;
     private long pages;
 

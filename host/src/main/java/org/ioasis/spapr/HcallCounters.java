@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.spapr;
 
-import java.util.concurrent.atomic.AtomicLongArray;
+import java.util.concurrent.atomic.AtomicLong;
 
 /** How often each tier of a guest answered a hypercall, or passed it on. Any thread. */
 public final class HcallCounters {
@@ -13,34 +13,51 @@ public final class HcallCounters {
         GET
     }
 
-    private static final int CALLS = Call.values().length;
+    /** Of one tier. */
+    private static final class Counter {
+        private final AtomicLong put = new AtomicLong();
+        private final AtomicLong putIndirect = new AtomicLong();
+        private final AtomicLong stuff = new AtomicLong();
+        private final AtomicLong get = new AtomicLong();
 
-    private final int tiers;
-    private final AtomicLongArray answered;
-    private final AtomicLongArray passedOn;
+        AtomicLong of(Call call) {
+            return switch (call) {
+                case PUT -> put;
+                case PUT_INDIRECT -> putIndirect;
+                case STUFF -> stuff;
+                case GET -> get;
+            };
+        }
+    }
+
+    private final Counter[] answered;
+    private final Counter[] passedOn;
 
     HcallCounters(int tiers) {
-        this.tiers = tiers;
-        answered = new AtomicLongArray(tiers * CALLS);
-        passedOn = new AtomicLongArray(tiers * CALLS);
+        answered = new Counter[tiers];
+        passedOn = new Counter[tiers];
+        for (int i = 0; i < tiers; i++) {
+            answered[i] = new Counter();
+            passedOn[i] = new Counter();
+        }
     }
 
     /** Tiers, the last one included. */
     public int tiers() {
-        return tiers;
+        return answered.length;
     }
 
     /** Calls that a tier answered, from 0 on. */
     public long answered(int tier, Call call) {
-        return answered.get(tier * CALLS + call.ordinal());
+        return answered[tier].of(call).get();
     }
 
     /** Calls that were too hard for a tier. */
     public long passedOn(int tier, Call call) {
-        return passedOn.get(tier * CALLS + call.ordinal());
+        return passedOn[tier].of(call).get();
     }
 
     void count(int tier, Call call, boolean isAnswered) {
-        (isAnswered ? answered : passedOn).getAndIncrement(tier * CALLS + call.ordinal());
+        (isAnswered ? answered : passedOn)[tier].of(call).getAndIncrement();
     }
 }

@@ -46,6 +46,7 @@ public abstract sealed class SpaprContainer permits SpaprV1, SpaprV2 {
      *
      * @throws IommufdException EPERM it is another
      */
+    @SuppressWarnings("ReferenceEquality") // the same object for the same process
     final void check(Task task) throws IommufdException {
         RegisteredMemory owned = memory;
         if (owned != null && owned.process() != task.memory()) {
@@ -104,6 +105,7 @@ public abstract sealed class SpaprContainer permits SpaprV1, SpaprV2 {
      * @throws IommufdException EINVAL mediated, or without dynamic windows in version 2; EBUSY a
      *     second one in version 1, or in a container already; EPERM of another family
      */
+    @SuppressWarnings("ReferenceEquality") // a family is the very object
     public final synchronized void attach(SpaprGroup group, FailureInjector failures)
             throws IommufdException {
         if (group.isMediated()) {
@@ -298,7 +300,7 @@ public abstract sealed class SpaprContainer permits SpaprV1, SpaprV2 {
      * @param windowsMax most windows; 0: they do not change
      * @param levels most levels of a table
      */
-    public record Info(
+    public record WindowInfo(
             int defaultStart, int defaultSize, long pageSizes, int windowsMax, int levels) {}
 
     /**
@@ -306,11 +308,11 @@ public abstract sealed class SpaprContainer permits SpaprV1, SpaprV2 {
      *
      * @throws IommufdException EPERM another process; ENXIO no group
      */
-    public final synchronized Info info(Task task) throws IommufdException {
+    public final synchronized WindowInfo info(Task task) throws IommufdException {
         check(task);
         SpaprGroup group = firstGroup(Errno.ENXIO);
         boolean isDynamic = this instanceof SpaprV2 && group.windowsMax() > 0;
-        return new Info(
+        return new WindowInfo(
                 0,
                 (int) group.defaultSize(),
                 isDynamic ? group.pageSizes() : 0,

@@ -98,16 +98,15 @@ public final class SpaprFile implements OpenFile {
     }
 
     private long run(Caller caller, int command, long argument) throws IommufdException {
-        switch (command) {
-            case GET_API_VERSION:
-                return API_VERSION;
-            case CHECK_EXTENSION:
-                return argument == TCE_IOMMU || argument == TCE_V2_IOMMU ? 1 : 0;
-            case SET_IOMMU:
-                setIommu(argument, caller.failures());
-                return 0;
-            default:
-        }
+        return switch (command) {
+            case GET_API_VERSION -> API_VERSION;
+            case CHECK_EXTENSION -> argument == TCE_IOMMU || argument == TCE_V2_IOMMU ? 1 : 0;
+            case SET_IOMMU -> setIommu(argument, caller.failures());
+            default -> ofItsKind(caller, command, argument);
+        };
+    }
+
+    private long ofItsKind(Caller caller, int command, long argument) throws IommufdException {
         SpaprContainer present = container;
         if (present == null) {
             throw new IommufdException(Errno.EINVAL, "the container is of no kind yet");
@@ -188,7 +187,7 @@ public final class SpaprFile implements OpenFile {
         }
     }
 
-    private void setIommu(long type, FailureInjector failures) throws IommufdException {
+    private long setIommu(long type, FailureInjector failures) throws IommufdException {
         if (groups.isEmpty() || container != null) {
             throw new IommufdException(
                     Errno.EINVAL, "the container has no group, or is of a kind already");
@@ -207,6 +206,7 @@ public final class SpaprFile implements OpenFile {
             throw e;
         }
         container = fresh;
+        return 0;
     }
 
     /** Reads a structure, once: what it says of its length and its flags is right. */
@@ -228,7 +228,7 @@ public final class SpaprFile implements OpenFile {
 
     private void info(SpaprContainer present, Caller caller, Task task, long argument)
             throws IommufdException {
-        SpaprContainer.Info info = present.info(task);
+        SpaprContainer.WindowInfo info = present.info(task);
         // Flags are an answer here: what the caller has there is not looked at.
         read(caller, argument, INFO_MIN, -1);
         int room = fields.get(JAVA_INT, ARGSZ);

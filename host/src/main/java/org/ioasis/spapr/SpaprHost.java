@@ -2,7 +2,6 @@
 package org.ioasis.spapr;
 
 import java.util.IdentityHashMap;
-import java.util.Map;
 import org.ioasis.iommufd.IommufdNode;
 import org.ioasis.iommufd.ProgramMemory;
 
@@ -12,7 +11,8 @@ import org.ioasis.iommufd.ProgramMemory;
  */
 public final class SpaprHost {
     private final IommufdNode node;
-    private final Map<ProgramMemory, RegisteredMemory> processes = new IdentityHashMap<>();
+    private final IdentityHashMap<ProgramMemory, RegisteredMemory> processes =
+            new IdentityHashMap<>();
 
     public SpaprHost(IommufdNode node) {
         this.node = node;

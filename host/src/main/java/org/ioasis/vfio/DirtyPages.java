@@ -71,7 +71,7 @@ final class DirtyPages {
             for (int i = 0; i < count; i++) {
                 long now = next < words.length ? words[next] : 0;
                 next++;
-                piece[i] = carried | now << shift;
+                piece[i] = carried | (now << shift);
                 carried = shift == 0 ? 0 : now >>> (Long.SIZE - shift);
             }
             into.write(word, piece, count);

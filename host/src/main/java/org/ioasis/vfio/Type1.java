@@ -298,9 +298,7 @@ public final class Type1 implements ContainerDriver {
     private List<Mapping> inside(long iova, long last) throws IommufdException {
         List<Mapping> found = overlapping(iova, last);
         boolean cutsFirst =
-                !found.isEmpty()
-                        && found.getFirst().first != iova
-                        && Long.compareUnsigned(found.getFirst().first, iova) < 0;
+                !found.isEmpty() && Long.compareUnsigned(found.getFirst().first, iova) < 0;
         if (isVersion2) {
             if (cutsFirst
                     || (!found.isEmpty() && Long.compareUnsigned(found.getLast().last, last) > 0)) {

@@ -93,7 +93,7 @@ class IoasidReaderTest {
                                                 set,
                                                 id,
                                                 data -> {
-                                                    isNew[0] = data == fresh;
+                                                    isNew[0] = data.equals(fresh);
                                                     return true;
                                                 });
                                 return answer == IoasidFind.FOUND && isNew[0];
@@ -200,7 +200,7 @@ class IoasidReaderTest {
         int id = ids.allocate(set, 1, LAST, owner);
         int theirs = quota.allocate(1, LAST, owner);
         quota.attachSpid(theirs, 77);
-        IoasidGetter<Object> getter = data -> data == owner;
+        IoasidGetter<Object> getter = owner::equals;
         long least = Long.MAX_VALUE;
         long counting = Long.MAX_VALUE;
         int answers = 0;

@@ -169,10 +169,7 @@ class HostileCallsTest {
     void atTheLimitOfMappingsNothingIsMappedUntilOneIsGone() {
         MockHost small =
                 new MockHost(
-                        IommufdNode.builder()
-                                .commands(new MockDriver())
-                                .mappingLimit(3)
-                                .build());
+                        IommufdNode.builder().commands(new MockDriver()).mappingLimit(3).build());
         int ioas = small.ioas();
         int other = small.ioas();
         long memory = small.program.mmap(4 * PAGE);

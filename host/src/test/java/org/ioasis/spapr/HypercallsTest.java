@@ -10,11 +10,12 @@ import static org.ioasis.spapr.PowerGuest.PAGE;
 import static org.ioasis.spapr.PowerGuest.SLOT;
 import static org.ioasis.spapr.StubProcess.AT;
 
-import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Random;
+import java.util.stream.LongStream;
 import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
 import org.ioasis.iommufd.Errno;
 import org.ioasis.iommufd.IommufdException;
@@ -182,7 +183,7 @@ class HypercallsTest {
         guest.list(LIST, PAGE | READ_WRITE, 2 * PAGE | SpaprTce.READ, 0, APART | READ_WRITE);
         long reads = guest.process.reads;
         long flushes = guest.equalTable().flushes();
-        // A guest that changes its list while it is carried out changes nothing any more.
+        // Whatever a guest writes to its list while it is carried out is not looked at.
         assertThat(guest.indirect(10, LIST, 4)).isEqualTo(HcallResult.SUCCESS);
         assertThat(guest.process.reads - reads).isEqualTo(1);
         assertThat(guest.get(10)).isEqualTo(PAGE | READ_WRITE);
@@ -340,9 +341,7 @@ class HypercallsTest {
             tables.create(guest.task, i, 12, 0, 1);
         }
         refuses(Errno.ENOMEM, () -> tables.create(guest.task, 0, 12, 0, 1));
-        TceTable one = tables.find(7);
-        assertThat(one).isNotNull();
-        tables.remove(one);
+        tables.remove(Objects.requireNonNull(tables.find(7)));
         tables.create(guest.task, 0, 12, 0, 1);
         assertThat(tables.size()).isEqualTo(GuestTables.TABLES_MAX);
     }
@@ -474,11 +473,14 @@ class HypercallsTest {
     // Both ways beside each other
 
     /** One call of a random sequence. */
-    private record Step(int kind, long index, long tce, long count, long[] list) {
+    private record Step(int kind, long index, long tce, long count, List<Long> list) {
         static Step random(Random random) {
             long index = random.nextInt(ENTRIES + 2);
-            long[] list = new long[1 + random.nextInt(20)];
-            Arrays.setAll(list, _ -> tce(random));
+            List<Long> list =
+                    LongStream.generate(() -> tce(random))
+                            .limit(1 + random.nextInt(20))
+                            .boxed()
+                            .toList();
             return new Step(random.nextInt(4), index, tce(random), random.nextInt(20), list);
         }
 
@@ -498,8 +500,8 @@ class HypercallsTest {
             return switch (kind) {
                 case 0, 1 -> guest.put(index, tce);
                 case 2 -> {
-                    guest.list(LIST, list);
-                    yield guest.indirect(index, LIST, list.length);
+                    guest.list(LIST, list.stream().mapToLong(Long::longValue).toArray());
+                    yield guest.indirect(index, LIST, list.size());
                 }
                 default -> guest.stuff(index, tce, count);
             };
@@ -513,7 +515,7 @@ class HypercallsTest {
                                 ? HcallResult.PARAMETER
                                 : put(entries, index, tce);
                 case 2 -> {
-                    if (index + list.length > ENTRIES) {
+                    if (index + list.size() > ENTRIES) {
                         yield HcallResult.PARAMETER;
                     }
                     for (long tce : list) {
@@ -522,8 +524,8 @@ class HypercallsTest {
                         }
                     }
                     HcallResult result = HcallResult.SUCCESS;
-                    for (int i = 0; i < list.length && result == HcallResult.SUCCESS; i++) {
-                        result = put(entries, index + i, list[i]);
+                    for (int i = 0; i < list.size() && result == HcallResult.SUCCESS; i++) {
+                        result = put(entries, index + i, list.get(i));
                     }
                     yield result;
                 }
@@ -542,7 +544,7 @@ class HypercallsTest {
         /** Whether it leads to what is no page of the guest's. */
         private static boolean isNone(long tce) {
             long page = tce & ~3;
-            boolean isMemory = page >= 0 && page < SLOT || page >= APART && page < APART + SLOT;
+            boolean isMemory = (page >= 0 && page < SLOT) || (page >= APART && page < APART + SLOT);
             return (tce & 3) != 0 && (page % PAGE != 0 || !isMemory);
         }
 

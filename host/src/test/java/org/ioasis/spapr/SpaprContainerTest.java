@@ -368,10 +368,11 @@ class SpaprContainerTest {
     void informationTellsOfDynamicWindowsInTheSecondKindOnly() throws IommufdException {
         refuses(Errno.ENXIO, () -> v2.info(task));
         attach(v2, group);
-        assertThat(v2.info(task)).isEqualTo(new SpaprContainer.Info(0, 1 << 30, 0x0121_1000, 2, 5));
+        assertThat(v2.info(task))
+                .isEqualTo(new SpaprContainer.WindowInfo(0, 1 << 30, 0x0121_1000, 2, 5));
         v2.detach(group);
         attach(v1, group);
-        assertThat(v1.info(task)).isEqualTo(new SpaprContainer.Info(0, 1 << 30, 0, 0, 0));
+        assertThat(v1.info(task)).isEqualTo(new SpaprContainer.WindowInfo(0, 1 << 30, 0, 0, 0));
     }
 
     // Mappings

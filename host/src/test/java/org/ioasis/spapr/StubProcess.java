@@ -36,9 +36,6 @@ final class StubProcess implements Caller, ProgramMemory {
     boolean isDeaf;
     long reads;
 
-    /** Called with each address that is read by address. */
-    Runnable onRead = () -> {};
-
     StubProcess() {
         this(-1);
     }
@@ -109,7 +106,6 @@ final class StubProcess implements Caller, ProgramMemory {
     @Override
     public int read(long address, MemorySegment to, long offset, long length) {
         reads++;
-        onRead.run();
         long at = address - AT;
         if (Long.compareUnsigned(at, BYTES) >= 0 || length > BYTES - at) {
             return -Errno.EFAULT.number();

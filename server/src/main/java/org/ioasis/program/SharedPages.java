@@ -88,6 +88,7 @@ final class SharedPages implements PageSource {
         if (file == null && space != null && range != null) {
             file = space.openMapped(range);
         }
+        forgetOtherSize();
     }
 
     @Override
@@ -113,6 +114,20 @@ final class SharedPages implements PageSource {
             reached = known;
         }
         return known == null ? null : known.segment();
+    }
+
+    /** Nothing of it was held until now: devices see the file as it has become meanwhile. */
+    private void forgetOtherSize() {
+        Mapping known = reached;
+        Fd held = file;
+        try {
+            if (known != null && (held == null || held.size() != known.segment().byteSize())) {
+                reached = null;
+                known.close();
+            }
+        } catch (ErrnoException e) {
+            // It stays as it was; what is cut off is an error of the access.
+        }
     }
 
     private static @Nullable Mapping mapped(Fd file, boolean isWritable) {

@@ -107,6 +107,7 @@ final class GroupFile implements OpenFile {
             }
             case IommufdContext context -> {
                 int _ = context.containerSpace().id();
+                context.joined();
                 space = context;
             }
             case null, default -> throw DeviceFile.notOurs(caller, descriptor);
@@ -134,7 +135,11 @@ final class GroupFile implements OpenFile {
     }
 
     private void leaveAnyhow() {
-        space = null;
+        IommufdContext context = space;
+        if (context != null) {
+            space = null;
+            context.left();
+        }
         ContainerFile from = container;
         if (from != null) {
             container = null;

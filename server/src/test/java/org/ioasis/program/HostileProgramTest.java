@@ -138,11 +138,13 @@ class HostileProgramTest {
         assertThat(hostile.output())
                 .containsExactly("charged: 1", "kilobytes: 64", "killed: 60", "kilobytes: 0");
         assertThat(most.get()).as("pages charged to the user").isGreaterThanOrEqualTo(16);
-        assertThat(accounts).hasSizeGreaterThan(10).allSatisfy(account -> {
-            assertThat(account.pinned()).as("pages held for a process").isZero();
-            assertThat(account.locked()).as("pages charged to a process").isZero();
-            assertThat(account.user()).as("pages charged to the user").isZero();
-        });
+        assertThat(accounts)
+                .hasSizeGreaterThan(10)
+                .allSatisfy(account -> {
+                    assertThat(account.pinned()).as("pages held for a process").isZero();
+                    assertThat(account.locked()).as("pages charged to a process").isZero();
+                    assertThat(account.user()).as("pages charged to the user").isZero();
+                });
     }
 
     @Test

@@ -48,8 +48,7 @@ class StandInsTest {
             Fd ofOne = handOut(standIns, one);
             Fd ofOther = handOut(standIns, other);
             for (int i = 0; i < StandIns.WINDOW_LIMIT; i++) {
-                MemorySegment window =
-                        Objects.requireNonNull(standIns.window(one, i * PAGE, PAGE));
+                MemorySegment window = Objects.requireNonNull(standIns.window(one, i * PAGE, PAGE));
                 window.set(JAVA_INT, 0, i);
             }
             assertThat(standIns.window(other, 0, PAGE)).isNull();

@@ -737,6 +737,21 @@ class AssignedDeviceTest {
         assertThat(call(group, VfioType1.GROUP_UNSET_CONTAINER)).isZero();
     }
 
+    @Test
+    void anIommufdThatIsAContainerIsKeptByItsGroup() throws Exception {
+        OpenFile group = group();
+        IommufdContext context = context();
+        assertThat(call(group, VfioType1.GROUP_SET_CONTAINER, program.opened(context))).isZero();
+        context.release();
+        assertThat(node.openContexts()).isEqualTo(1);
+        OpenFile file = program.file(name(group, device.address()));
+        open.add(file);
+        file.release();
+        assertThat(node.openContexts()).isEqualTo(1);
+        group.release();
+        assertThat(node.openContexts()).isZero();
+    }
+
     // The group in a container of type 1.
 
     private ContainerFile container() {

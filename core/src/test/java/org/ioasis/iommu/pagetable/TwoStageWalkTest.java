@@ -37,10 +37,7 @@ class TwoStageWalkTest {
         final PageTableFormat first;
         final PageTableFormat second;
         final TableArena firstTables =
-                new TableArena(
-                        new long[TABLE_BYTES / Long.BYTES],
-                        TABLES,
-                        TABLE_BYTES);
+                new TableArena(new long[TABLE_BYTES / Long.BYTES], TABLES, TABLE_BYTES);
         final TableArena secondTables =
                 new TableArena(
                         new long[2 * TABLE_BYTES / Long.BYTES],

@@ -38,7 +38,7 @@ public final class SparsePageTable implements PinTracker {
     public SparsePageTable(long pages) {
         size = pages;
         int levels = 0;
-        while ((pages - 1) >>> (levels + 1) * TABLE_LG2 != 0) {
+        while ((pages - 1) >>> ((levels + 1) * TABLE_LG2) != 0) {
             levels++;
         }
         height = levels;
@@ -55,7 +55,7 @@ public final class SparsePageTable implements PinTracker {
     }
 
     private static int slot(long page, int level) {
-        return (int) (page >>> level * TABLE_LG2) & (TABLE - 1);
+        return (int) (page >>> (level * TABLE_LG2)) & (TABLE - 1);
     }
 
     private @Nullable Leaf leaf(long page) {
@@ -158,7 +158,7 @@ public final class SparsePageTable implements PinTracker {
         if (table == null) {
             return NONE;
         }
-        long each = 1L << level * TABLE_LG2;
+        long each = 1L << (level * TABLE_LG2);
         int at = page <= base ? 0 : (int) Math.min(TABLE, (page - base) / each);
         for (; at < TABLE; at++) {
             long first = base + at * each;
