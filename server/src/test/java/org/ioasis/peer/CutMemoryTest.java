@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.ioasis.peer;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import java.nio.channels.FileChannel;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import org.ioasis.memory.Access;
+import org.ioasis.memory.DirectDma;
+import org.ioasis.memory.GuestMemory;
+import org.ioasis.memory.Guards;
+import org.ioasis.memory.Outcome;
+import org.ioasis.sys.Fd;
+import org.ioasis.sys.Mapping;
+import org.ioasis.sys.Memfd;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/**
+ * Memory that a VMM cuts short under a device, at the accesses that rings are made of. The first
+ * access of a process is not compiled; if the JVM cannot step over its instruction, this test ends
+ * with its JVM.
+ */
+class CutMemoryTest {
+    private static final int PAGE = 4096;
+
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    void anIndexThatIsStoredWhereNothingIsLeftIsAnErrorAndNotTheEndOfTheProcess(boolean release)
+            throws Exception {
+        Guards guards = new Guards(System::nanoTime, lease -> {});
+        GuestMemory memory = new GuestMemory(guards, 1);
+        SharedMemory shared = new SharedMemory(memory, PAGE);
+        try (Fd fd = Memfd.create("cut", PAGE);
+                FileChannel file =
+                        FileChannel.open(
+                                Path.of("/proc/self/fd/" + fd.number()),
+                                StandardOpenOption.WRITE)) {
+            assertThat(shared.add(0, PAGE - 1, fd, 0, true)).isNull();
+            DirectDma dma = new DirectDma(memory, guards.open());
+            dma.enter();
+            try {
+                assertThat(dma.resolve(2, 2, Access.WRITE)).isEqualTo(Outcome.OK);
+                file.truncate(0);
+                assertThatThrownBy(() -> {
+                            dma.storeShort(7, release);
+                            Mapping.raiseLate();
+                        })
+                        .isInstanceOf(InternalError.class);
+            } finally {
+                dma.leave();
+            }
+            shared.removeAll(() -> {});
+            guards.poll();
+        }
+    }
+}
