@@ -220,7 +220,7 @@ class IntervalTreeTest {
                     Range expected =
                             list.stream()
                                     .filter(one -> one.touches(from, to))
-                                    .min(Comparator.comparing(Range::first))
+                                    .min(Comparator.comparingLong(Range::first))
                                     .orElse(null);
                     int found = tree.overlapping(from, to);
                     assertThat(found == IntervalTree.NONE ? -1 : tree.first(found))
@@ -263,7 +263,7 @@ class IntervalTreeTest {
                     tree.insert(back.first(), back.last(), back);
                     model.put(back.first(), back);
                 }
-                holes.sort(Comparator.comparing(Range::first));
+                holes.sort(Comparator.comparingLong(Range::first));
                 long first = holes.isEmpty() ? 20_000 : holes.getFirst().first();
                 assertThat(tree.gap(0, 4, gap)).isTrue();
                 assertThat(gap.first()).as("seed %d step %d", seed, step).isEqualTo(first);

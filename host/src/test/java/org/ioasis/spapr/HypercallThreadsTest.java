@@ -54,7 +54,7 @@ class HypercallThreadsTest {
             tasks.add(() -> {
                 Random random = new Random(own);
                 for (int i = 0; i < 5000; i++) {
-                    long index = random.nextInt(ENTRIES / processors) * processors + own;
+                    long index = (long) random.nextInt(ENTRIES / processors) * processors + own;
                     long tce = random.nextInt(200) * PAGE | random.nextInt(4);
                     assertThat(guest.put(index, tce)).isEqualTo(HcallResult.SUCCESS);
                     entries.put(index, tce);

@@ -282,7 +282,7 @@ class MediatedTest {
         assertThat(host.getBitmap(iova, pages * PAGE, at, bytes)).isZero();
         StringBuilder bits = new StringBuilder();
         for (int i = 0; i < pages; i++) {
-            bits.append(words.get(JAVA_LONG, i / 64 * 8) >>> i & 1);
+            bits.append(words.get(JAVA_LONG, i / 64 * 8L) >>> i & 1);
         }
         assertThat(words.get(JAVA_LONG, bytes)).as("no word behind").isEqualTo(0x8080808080808080L);
         return bits.toString();

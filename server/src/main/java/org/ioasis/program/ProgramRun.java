@@ -32,7 +32,7 @@ public final class ProgramRun {
     /** How answering goes. */
     private static final class Service {
         private final CountDownLatch over = new CountDownLatch(1);
-        private final AtomicReference<Throwable> failed = new AtomicReference<>();
+        private final AtomicReference<@Nullable Throwable> failed = new AtomicReference<>();
 
         void end(@Nullable Throwable cause) {
             failed.set(cause);

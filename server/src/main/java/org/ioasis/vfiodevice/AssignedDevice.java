@@ -7,6 +7,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Set;
 import java.util.TreeSet;
+import java.util.concurrent.atomic.AtomicInteger;
 import org.ioasis.iommufd.Caller;
 import org.ioasis.iommufd.Device;
 import org.ioasis.iommufd.Errno;
@@ -58,7 +59,7 @@ public final class AssignedDevice implements Served {
     /** Whoever is in the group, or else in the device's own file, keeps the other out. */
     private boolean isGroupOpen;
 
-    private volatile int sessions;
+    private final AtomicInteger sessions = new AtomicInteger();
     private volatile boolean isBound;
     private String lastEnd = "";
 
@@ -177,7 +178,7 @@ public final class AssignedDevice implements Served {
     void use() {
         if (users++ == 0) {
             isBound = true;
-            sessions++;
+            sessions.incrementAndGet();
             function.reset();
             function.vectors(interrupts::trigger);
             ticker = loop.ticker(TICK_NANOS, function::needsTick, this::tick);
@@ -318,13 +319,13 @@ public final class AssignedDevice implements Served {
 
     @Override
     public int sessionCount() {
-        return sessions;
+        return sessions.get();
     }
 
     @Override
     public ServedInfo info() {
         return new ServedInfo(
-                path(), isBound, sessions, 0, 0, 0, 0, 0, false, 0, 0, 0, 0, "none", lastEnd);
+                path(), isBound, sessions.get(), 0, 0, 0, 0, 0, false, 0, 0, 0, 0, "none", lastEnd);
     }
 
     @Override

@@ -48,7 +48,6 @@ final class Session {
 
     private final MessageStream stream;
     private final PciFunction function;
-    private final SessionLimits limits;
     private final Consumer<String> limitReached;
     private final Runnable interestChanged;
     private final Runnable released;
@@ -86,7 +85,6 @@ final class Session {
             Runnable released) {
         this.stream = new MessageStream(channel, buffers);
         this.function = function;
-        this.limits = limits;
         this.limitReached = limitReached;
         this.interestChanged = interestChanged;
         this.released = released;
