@@ -33,14 +33,14 @@ public final class AssignedConfig {
         for (String text : options) {
             OptionWords words = new OptionWords("--device " + text, text, problems);
             String first = words.string("");
-            int equals = first == null ? -1 : first.indexOf('=');
-            String name = equals < 0 ? "" : first.substring(0, equals);
+            String[] parts = (first == null ? "" : first).split("=", 2);
+            String name = parts.length == 2 ? parts[0] : "";
             if (!name.matches(NAME)) {
                 words.problem("needs NAME=KIND first, and a name of letters and digits");
             } else if (!names.add(name)) {
                 words.problem("another device is called " + name);
             } else {
-                add(devices, words, name, first.substring(equals + 1));
+                add(devices, words, name, parts[1]);
             }
         }
         if (!problems.isEmpty()) {

@@ -100,21 +100,22 @@ public final class AssignedRun {
         String hash = seeded.write(GuestDevices.seedFile(workspace));
         GuestDevices.emptyDisks(task, workspace, seeded.bytes());
         IommufdNode node = IommufdNode.builder().build();
-        try (ProgramMachine machine = new ProgramMachine("machine", node, IdlePolicy.ADAPTIVE)) {
+        ProgramMachine machine = new ProgramMachine("machine", node, IdlePolicy.ADAPTIVE);
+        GuestSetup.Ended ended;
+        // What the devices still write is on the disks at its end, and nothing counts any more.
+        try (machine) {
             List<DiskOptions> disks = GuestDevices.disks(workspace);
             for (DiskOptions disk : disks) {
                 var _ = machine.add(disk);
             }
             machine.start();
             QemuCommand command = command(kit, task, workspace, accel, machine.served(), disks);
-            GuestSetup.Ended ended = boot(cleanup, kit, command, machine);
-            // What the devices still write is on the disks then, and nothing counts any more.
-            machine.close();
-            progress.say("comparing the disks");
-            Optional<SeededDisk.Difference> difference =
-                    seeded.compare(GuestDevices.resultFile(workspace));
-            return report(machine, ended, seeded, hash, difference, accel, begin);
+            ended = boot(cleanup, kit, command, machine);
         }
+        progress.say("comparing the disks");
+        Optional<SeededDisk.Difference> difference =
+                seeded.compare(GuestDevices.resultFile(workspace));
+        return report(machine, ended, seeded, hash, difference, accel, begin);
     }
 
     private QemuCommand command(

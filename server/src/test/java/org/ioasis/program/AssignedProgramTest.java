@@ -7,6 +7,7 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.concurrent.atomic.AtomicInteger;
 import org.ioasis.iommu.EndpointProperties;
 import org.ioasis.iommu.IommuOptions;
 import org.ioasis.iommu.fault.FaultQueue;
@@ -88,7 +89,7 @@ class AssignedProgramTest {
         private final Dma dma;
         private final MemorySegment bytes = Arena.ofAuto().allocate(8, 8).fill((byte) 0x77);
         private VectorSink sink = VectorSink.NONE;
-        private volatile int refused;
+        private final AtomicInteger refused = new AtomicInteger();
 
         Doorbell(Dma dma) {
             this.dma = dma;
@@ -117,7 +118,7 @@ class AssignedProgramTest {
             dma.enter();
             try {
                 if (dma.write(value, bytes, 0, 8) != Outcome.OK) {
-                    refused++;
+                    refused.incrementAndGet();
                 }
             } finally {
                 dma.leave();
@@ -183,7 +184,7 @@ class AssignedProgramTest {
                         "interrupts: 1, written: 0",
                         "unmap: 0",
                         "interrupts: 1, written: 0");
-        assertThat(function.refused).isEqualTo(2);
+        assertThat(function.refused).hasValue(2);
         assertThat(faults.reported()).as("of which one is no fault of the IOMMU's").isEqualTo(1);
     }
 
