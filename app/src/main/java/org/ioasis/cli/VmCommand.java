@@ -327,8 +327,7 @@ final class VmCommand implements Callable<Integer> {
                         case iommufd -> AssignedRun.Interface.IOMMUFD;
                         case type1 -> AssignedRun.Interface.TYPE1;
                     };
-            return told(
-                    new AssignedRun(options, how, hasViommu, Host.current(), progress).run());
+            return told(new AssignedRun(options, how, hasViommu, Host.current(), progress).run());
         }
         switch (task) {
             case GuestTask.Check(long _, GuestTask.Scenario chosen) ->

@@ -60,6 +60,8 @@ final class TrackerPlot {
         return svg.toString();
     }
 
+    // The annotation that is asked for is Error Prone's own, which no module depends on.
+    @SuppressWarnings("AnnotateFormatMethod")
     private void line(String format, Object... values) {
         svg.append(String.format(Locale.ROOT, format, values));
     }
@@ -139,7 +141,7 @@ final class TrackerPlot {
         for (Figure figure : own) {
             double power = Math.log10(Math.max(0.1, value.applyAsDouble(figure))) - bottomPower;
             double y = TOP + DEPTH - DEPTH * power / powers;
-            double x = x(left, figure.pinned());
+            double x = x(left, (double) figure.pinned());
             points.append(String.format(Locale.ROOT, "%.1f,%.1f ", x, y));
             line("<circle cx=\"%.1f\" cy=\"%.1f\" r=\"2.5\" fill=\"%s\"/>%n", x, y, colour);
         }

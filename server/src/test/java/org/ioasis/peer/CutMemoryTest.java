@@ -9,8 +9,8 @@ import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import org.ioasis.memory.Access;
 import org.ioasis.memory.DirectDma;
-import org.ioasis.memory.GuestMemory;
 import org.ioasis.memory.Guards;
+import org.ioasis.memory.GuestMemory;
 import org.ioasis.memory.Outcome;
 import org.ioasis.sys.Fd;
 import org.ioasis.sys.Mapping;
@@ -44,10 +44,11 @@ class CutMemoryTest {
             try {
                 assertThat(dma.resolve(2, 2, Access.WRITE)).isEqualTo(Outcome.OK);
                 file.truncate(0);
-                assertThatThrownBy(() -> {
-                            dma.storeShort(7, release);
-                            Mapping.raiseLate();
-                        })
+                assertThatThrownBy(
+                                () -> {
+                                    dma.storeShort(7, release);
+                                    Mapping.raiseLate();
+                                })
                         .isInstanceOf(InternalError.class);
             } finally {
                 dma.leave();
