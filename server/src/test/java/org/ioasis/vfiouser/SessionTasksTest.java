@@ -86,7 +86,13 @@ class SessionTasksTest {
             tasks.of(fixture.server);
             List<String> ran = new ArrayList<>();
             CountDownLatch isFull = new CountDownLatch(1);
-            fixture.loop.execute(() -> await(isFull));
+            CountDownLatch isHeld = new CountDownLatch(1);
+            fixture.loop.execute(() -> {
+                isHeld.countDown();
+                await(isFull);
+            });
+            // What was posted before has been run then, and takes no place.
+            await(isHeld);
             int filled = 0;
             while (isTaken(fixture)) {
                 filled++;
