@@ -4,6 +4,7 @@ package org.ioasis.program;
 import java.io.IOException;
 import java.util.Map;
 import org.ioasis.iommufd.IommufdException;
+import org.ioasis.sys.Errno;
 import org.ioasis.sys.ErrnoException;
 import org.ioasis.sys.Fd;
 import org.jspecify.annotations.Nullable;
@@ -77,8 +78,8 @@ class Devices {
             if (device != null) {
                 return caller.installAsAnswer(device.opener().open(caller), isCloseOnExec);
             }
-            try (Fd file = tree.open(path, isFolder(path))) {
-                return caller.giveAsAnswer(file, isCloseOnExec);
+            try (Fd file = tree.open(path)) {
+                return file == null ? -Errno.ENOENT : caller.giveAsAnswer(file, isCloseOnExec);
             }
         } catch (IommufdException e) {
             return -e.errno().number();
