@@ -248,7 +248,9 @@ final class Supervisor implements AutoCloseable {
             return;
         }
         int result;
-        if ((flags & O_DIRECTORY) != 0 && !devices.isFolder(path)) {
+        if (PathStatus.NOTHING.equals(devices.status(path, true))) {
+            result = -Errno.ENOENT;
+        } else if ((flags & O_DIRECTORY) != 0 && !devices.isFolder(path)) {
             result = -Errno.ENOTDIR;
         } else if ((flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL)) {
             result = -Errno.EEXIST;
@@ -283,7 +285,7 @@ final class Supervisor implements AutoCloseable {
         if (found == null) {
             call.proceed();
         } else {
-            call.answer(statuses.stat(caller, found, buffer));
+            call.answer(found.isThere() ? statuses.stat(caller, found, buffer) : -Errno.ENOENT);
         }
     }
 
@@ -292,7 +294,10 @@ final class Supervisor implements AutoCloseable {
         if (found == null) {
             call.proceed();
         } else {
-            call.answer(statuses.statx(caller, found, call.argument(4)));
+            call.answer(
+                    found.isThere()
+                            ? statuses.statx(caller, found, call.argument(4))
+                            : -Errno.ENOENT);
         }
     }
 
@@ -309,6 +314,8 @@ final class Supervisor implements AutoCloseable {
         PathStatus found = statusOf(folder, address, 0);
         if (found == null) {
             call.proceed();
+        } else if (!found.isThere()) {
+            call.answer(-Errno.ENOENT);
         } else {
             call.answer((mode & ~found.accessMode()) == 0 ? 0 : -Errno.EACCES);
         }
@@ -319,6 +326,8 @@ final class Supervisor implements AutoCloseable {
         PathStatus found = path == null ? null : devices.status(path, false);
         if (path == null || found == null) {
             call.proceed();
+        } else if (!found.isThere()) {
+            call.answer(-Errno.ENOENT);
         } else {
             byte[] target = devices.linkAt(path);
             call.answer(target == null ? -Errno.EINVAL : caller.writeBytes(buffer, size, target));

@@ -158,6 +158,7 @@ class AssignedProgramTest {
                                 0,
                                 device::openGroup)
                         .folder(sys)
+                        .folder("/usr/include")
                         .text(sys + "/vfio-dev/vfio0/dev", VfioDevice.MAJOR + ":0\n")
                         .link(sys + "/iommu_group", "../../../../kernel/iommu_groups/0")
                         .build();
@@ -202,6 +203,7 @@ class AssignedProgramTest {
                         "folder: 1",
                         "link: 1",
                         "nothing: 2",
+                        "nothing of the kernel's: 2 2 2 2",
                         "number: 1",
                         "target: 20 ../../../../kernel/i",
                         "no link: 22");
