@@ -111,13 +111,13 @@ final class DeviceFile implements OpenFile {
     // Binding: drivers/vfio/device_cdev.c.
 
     private void bind(Caller caller, long argument) throws IommufdException {
-        if (group != null) {
-            throw new IommufdException(Errno.ENOTTY, "a group's device is bound by its container");
-        }
         read(caller, argument, VfioDevice.BIND_SIZE);
         int descriptor = fields.get(JAVA_INT, VfioDevice.BIND_IOMMUFD_FD);
         if (fields.get(JAVA_INT, VfioDevice.BIND_FLAGS) != 0 || descriptor < 0) {
             throw new IommufdException(Errno.EINVAL, "a flag is unknown or a descriptor negative");
+        }
+        if (group != null) {
+            throw new IommufdException(Errno.EINVAL, "a group's device is bound by its container");
         }
         if (device.isGroupOpen()) {
             throw new IommufdException(Errno.EBUSY, "the device's group is open");
@@ -176,7 +176,6 @@ final class DeviceFile implements OpenFile {
                         VfioDevice.ATTACH_MIN,
                         VfioDevice.ATTACH_SIZE,
                         VfioDevice.ATTACH_PASID);
-        boolean wasAttached = device.bound().attached(pasid) != null;
         int table = device.attach(fields.get(JAVA_INT, VfioDevice.ATTACH_PT_ID), pasid);
         fields.set(JAVA_INT, VfioDevice.ATTACH_PT_ID, table);
         boolean isTold = false;
@@ -184,7 +183,7 @@ final class DeviceFile implements OpenFile {
             answer(caller, argument, VfioDevice.ATTACH_MIN);
             isTold = true;
         } finally {
-            if (!isTold && !wasAttached) {
+            if (!isTold) {
                 device.detach(pasid);
             }
         }
