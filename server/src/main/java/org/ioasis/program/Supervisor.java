@@ -13,6 +13,7 @@ import org.ioasis.sys.Epoll;
 import org.ioasis.sys.Errno;
 import org.ioasis.sys.ErrnoException;
 import org.ioasis.sys.LinuxCall;
+import org.ioasis.sys.Mapping;
 import org.ioasis.sys.TaskFiles;
 import org.jspecify.annotations.Nullable;
 
@@ -189,6 +190,8 @@ final class Supervisor implements AutoCloseable {
         try {
             dispatch();
             standIns.showEvents();
+            // Of memory that was cut short: this call's, and not its supervisor's end.
+            Mapping.raiseLate();
         } catch (RuntimeException | VirtualMachineError e) {
             // The latter: memory that the program shares with us was cut short under us, or it has
             // asked for more than we have.

@@ -16,6 +16,7 @@ import org.ioasis.program.CallerDescriptors;
 import org.ioasis.spec.VfioDevice;
 import org.ioasis.spec.VfioUser;
 import org.ioasis.sys.Fd;
+import org.ioasis.sys.Mapping;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -55,11 +56,20 @@ final class DeviceFile implements OpenFile {
     public long ioctl(Caller caller, int command, long argument) {
         try {
             run(caller, command, argument);
+            Mapping.raiseLate();
             return 0;
         } catch (IommufdException e) {
             caller.refuses(e.rule());
             return -e.errno().number();
+        } catch (InternalError e) {
+            return memoryGone(caller, e);
         }
+    }
+
+    private long memoryGone(Caller caller, InternalError e) {
+        device.memoryGone(e);
+        caller.refuses("the device works on memory that was cut short");
+        return -Errno.EIO.number();
     }
 
     private void run(Caller caller, int command, long argument) throws IommufdException {
@@ -292,16 +302,24 @@ final class DeviceFile implements OpenFile {
 
     @Override
     public long readAt(Caller caller, long address, long length, long offset) {
-        return isGranted
-                ? device.regions().transfer(caller, false, address, length, offset)
-                : -Errno.EINVAL.number();
+        return transfer(caller, false, address, length, offset);
     }
 
     @Override
     public long writeAt(Caller caller, long address, long length, long offset) {
-        return isGranted
-                ? device.regions().transfer(caller, true, address, length, offset)
-                : -Errno.EINVAL.number();
+        return transfer(caller, true, address, length, offset);
+    }
+
+    private long transfer(
+            Caller caller, boolean isWrite, long address, long length, long offset) {
+        if (!isGranted) {
+            return -Errno.EINVAL.number();
+        }
+        try {
+            return device.regions().transfer(caller, isWrite, address, length, offset);
+        } catch (InternalError e) {
+            return memoryGone(caller, e);
+        }
     }
 
     @Override

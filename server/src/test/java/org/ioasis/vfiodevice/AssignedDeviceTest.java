@@ -34,6 +34,7 @@ import org.ioasis.loop.Polled;
 import org.ioasis.memory.Dma;
 import org.ioasis.memory.Guards;
 import org.ioasis.memory.Outcome;
+import org.ioasis.peer.SharedMemory;
 import org.ioasis.spec.Iommufd;
 import org.ioasis.spec.VfioDevice;
 import org.ioasis.spec.VfioType1;
@@ -576,6 +577,22 @@ class AssignedDeviceTest {
         assertThat(read(0x2000, 8)).isEqualTo(Outcome.FAULT);
         assertThat(call(file, attach, 12, 0, two.id())).isZero();
         assertThat(read(0x2000, 8)).isEqualTo(Outcome.OK);
+    }
+
+    @Test
+    void memoryThatIsGoneEndsWhatTheFunctionWasAt() throws Exception {
+        IommufdContext context = context();
+        OpenFile file = bound(context);
+        function.isMemoryGone = true;
+        assertThat(file.writeAt(program, MEMORY, 4, 2L << 40)).isEqualTo(no(Errno.EIO));
+        assertThat(function.resets).isEqualTo(2);
+        assertThat(device.info().lastEnd()).isEqualTo(SharedMemory.GONE + "it was cut short");
+        int table = context.allocateIoas().id();
+        assertThat(call(file, VfioDevice.ATTACH_IOMMUFD_PT, 12, 0, table)).isZero();
+        assertThat(function.resets).isEqualTo(3);
+        function.isMemoryGone = false;
+        assertThat(file.writeAt(program, MEMORY, 4, 2L << 40)).isEqualTo(4);
+        assertThat(device.hasSession()).isTrue();
     }
 
     @Test
