@@ -151,8 +151,7 @@ final class HostCommand implements Callable<Integer> {
         }
     }
 
-    private ChildProcess.End run(
-            IommufdNode node, List<DeviceOptions<?>> chosen, CallTrace written)
+    private ChildProcess.End run(IommufdNode node, List<DeviceOptions<?>> chosen, CallTrace written)
             throws ErrnoException, IOException, InterruptedException {
         try (ProgramMachine machine = new ProgramMachine("host", node, IdlePolicy.ADAPTIVE)) {
             for (DeviceOptions<?> device : chosen) {

@@ -310,8 +310,7 @@ final class DeviceFile implements OpenFile {
         return transfer(caller, true, address, length, offset);
     }
 
-    private long transfer(
-            Caller caller, boolean isWrite, long address, long length, long offset) {
+    private long transfer(Caller caller, boolean isWrite, long address, long length, long offset) {
         if (!isGranted) {
             return -Errno.EINVAL.number();
         }

@@ -174,8 +174,7 @@ class AssignedProgramTest {
                         .text(sys + "/vfio-dev/vfio0/dev", VfioDevice.MAJOR + ":0\n")
                         .link(sys + "/iommu_group", "../../../../kernel/iommu_groups/0")
                         .build();
-        return ProgramRun.start(
-                command, ProgramSetting.INHERITED, files, CallTrace.none(), loop);
+        return ProgramRun.start(command, ProgramSetting.INHERITED, files, CallTrace.none(), loop);
     }
 
     /** Descriptors of ours by which programs are served. */
@@ -201,13 +200,14 @@ class AssignedProgramTest {
     @Test
     void aProgramThatIsNotThereHasLeftNothingWhenThatIsSaid() {
         List<byte[]> nothing = List.of("/no/such/program".getBytes(UTF_8));
-        assertThatThrownBy(() -> {
-                    try {
-                        start(nothing);
-                    } finally {
-                        assertThat(listeners()).isZero();
-                    }
-                })
+        assertThatThrownBy(
+                        () -> {
+                            try {
+                                start(nothing);
+                            } finally {
+                                assertThat(listeners()).isZero();
+                            }
+                        })
                 .isInstanceOfSatisfying(
                         ErrnoException.class, e -> assertThat(e.errno()).isEqualTo(Errno.ENOENT));
     }

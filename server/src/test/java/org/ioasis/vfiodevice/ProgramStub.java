@@ -68,9 +68,7 @@ final class ProgramStub implements Caller, CallerDescriptors {
 
     @Override
     public int write(long address, MemorySegment from, long offset, long length) {
-        return isReadOnly
-                ? -Errno.EFAULT.number()
-                : memory.write(address, from, offset, length);
+        return isReadOnly ? -Errno.EFAULT.number() : memory.write(address, from, offset, length);
     }
 
     @Override
