@@ -111,6 +111,7 @@ final class HostCommand implements Callable<Integer> {
     @Override
     public Integer call() throws UnavailableException, IOException, InterruptedException {
         refuseWhatCannotBeServed(Host.current());
+        List<DeviceOptions<?>> chosen = chosenDevices();
         Outputs.check("--trace", trace, OutputKind.CALLS);
         ChildProcess.End end;
         Path file = trace;
@@ -118,7 +119,7 @@ final class HostCommand implements Callable<Integer> {
                 CallTrace written = held == null ? CallTrace.none() : CallTrace.to(held.stream())) {
             IommufdNode.Builder options = IommufdNode.builder().kernelQuirks(hasKernelQuirks);
             IommufdNode node = (isMock ? options.commands(new MockDriver()) : options).build();
-            end = devices.isEmpty() ? runAlone(node, written) : runWithDevices(node, written);
+            end = chosen.isEmpty() ? runAlone(node, written) : run(node, chosen, written);
         } catch (ErrnoException e) {
             return refused(e);
         }
@@ -139,17 +140,19 @@ final class HostCommand implements Callable<Integer> {
         return program.await();
     }
 
-    private ChildProcess.End runWithDevices(IommufdNode node, CallTrace written)
-            throws ErrnoException, IOException, InterruptedException {
-        if (isMock) {
+    private List<DeviceOptions<?>> chosenDevices() {
+        if (isMock && !devices.isEmpty()) {
             throw new UsageException("--mock and --device do not go together");
         }
-        List<DeviceOptions<?>> chosen;
         try {
-            chosen = AssignedConfig.of(devices);
+            return AssignedConfig.of(devices);
         } catch (ConfigException e) {
             throw new UsageException(String.valueOf(e.getMessage()));
         }
+    }
+
+    private ChildProcess.End run(IommufdNode node, List<DeviceOptions<?>> chosen, CallTrace written)
+            throws ErrnoException, IOException, InterruptedException {
         try (ProgramMachine machine = new ProgramMachine("host", node, IdlePolicy.ADAPTIVE)) {
             for (DeviceOptions<?> device : chosen) {
                 var _ = machine.add(device);

@@ -10,6 +10,7 @@ import org.ioasis.kind.Kinds;
 import org.ioasis.machine.DeviceKind;
 import org.ioasis.machine.DeviceOptions;
 import org.ioasis.machine.DevicePlace;
+import org.ioasis.machine.ProgramMachine;
 
 /**
  * The devices that a program is given, from the command line: {@code NAME=KIND,KEY=VALUE...} each.
@@ -31,9 +32,12 @@ public final class AssignedConfig {
         List<DeviceOptions<?>> devices = new ArrayList<>();
         Set<String> names = new HashSet<>();
         for (String text : options) {
-            OptionWords words = new OptionWords("--device " + text, text, problems);
+            OptionWords words = new OptionWords("--device " + text, text, "NAME=KIND", problems);
             String first = words.string("");
-            String[] parts = (first == null ? "" : first).split("=", 2);
+            if (first == null) {
+                continue;
+            }
+            String[] parts = first.split("=", 2);
             String name = parts.length == 2 ? parts[0] : "";
             if (!name.matches(NAME)) {
                 words.problem("needs NAME=KIND first, and a name of letters and digits");
@@ -42,6 +46,13 @@ public final class AssignedConfig {
             } else {
                 add(devices, words, name, parts[1]);
             }
+        }
+        if (options.size() > ProgramMachine.DEVICES_MAX) {
+            problems.add(
+                    new Problem(
+                            Problem.Place.COMMAND_LINE,
+                            "--device: %d devices, and there can be %d"
+                                    .formatted(options.size(), ProgramMachine.DEVICES_MAX)));
         }
         if (!problems.isEmpty()) {
             throw new ConfigException("", problems);

@@ -147,7 +147,8 @@ public final class FlagConfig {
     }
 
     private void add(List<DeviceDraft> drafts, DeviceKind kind, String text) {
-        OptionWords words = new OptionWords("--" + kind.key() + " " + text, text, problems);
+        OptionWords words =
+                new OptionWords("--" + kind.key() + " " + text, text, "socket", problems);
         long endpoint = words.integer("endpoint", 0, Draft.U32_MAX, -1);
         long alias = words.integer("alias", 0, Draft.U32_MAX, -1);
         DeviceKind.Described described = kind.read(words);

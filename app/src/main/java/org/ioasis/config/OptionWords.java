@@ -17,6 +17,7 @@ import org.jspecify.annotations.Nullable;
  */
 final class OptionWords implements DeviceKeys {
     private final String option;
+    private final String first;
     private final List<Problem> problems;
     private final Map<String, String> values = new LinkedHashMap<>();
     private final List<String> known = new ArrayList<>();
@@ -24,10 +25,12 @@ final class OptionWords implements DeviceKeys {
     /**
      * @param option as the user has written it, for what is wrong with it
      * @param text its value
+     * @param first what its first part is
      * @param problems gets what is wrong
      */
-    OptionWords(String option, String text, List<Problem> problems) {
+    OptionWords(String option, String text, String first, List<Problem> problems) {
         this.option = option;
+        this.first = first;
         this.problems = problems;
         // Protected first, so that a doubled comma never looks like a border.
         for (String part : text.replace(",,", "\0").split(",", -1)) {
@@ -62,7 +65,7 @@ final class OptionWords implements DeviceKeys {
         String value = key.isEmpty() ? word : word.substring(key.length() + 1);
         values.remove(key);
         if (value.isEmpty()) {
-            problem(key.isEmpty() ? "no socket" : key + " is empty");
+            problem(key.isEmpty() ? "no " + first : key + " is empty");
             return null;
         }
         return value;

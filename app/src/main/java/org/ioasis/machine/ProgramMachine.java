@@ -44,7 +44,7 @@ import org.ioasis.virtio.DeviceType;
  */
 public final class ProgramMachine implements AutoCloseable {
     /** A device's number is its place on a bus of its own. */
-    private static final int DEVICES_MAX = 31;
+    public static final int DEVICES_MAX = 31;
 
     private static final int FAULT_CAPACITY = 64;
     private static final int FAULTS_PER_SECOND = 256;

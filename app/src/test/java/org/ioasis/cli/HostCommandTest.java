@@ -169,7 +169,19 @@ class HostCommandTest {
                                 """,
                                 ""));
         assertThat(host("--device", "disk=blk", "--", "true").code()).isEqualTo(2);
-        assertThat(host("--mock", "--device", "r=rng", "--", "true").code()).isEqualTo(2);
+        Path trace = folder.resolve("refused.trace");
+        assertThat(
+                        host(
+                                        "--trace",
+                                        trace.toString(),
+                                        "--mock",
+                                        "--device",
+                                        "r=rng",
+                                        "--",
+                                        "true")
+                                .code())
+                .isEqualTo(2);
+        assertThat(trace).doesNotExist();
     }
 
     private static Result host(String... arguments) throws Exception {

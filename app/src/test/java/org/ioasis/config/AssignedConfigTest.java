@@ -6,8 +6,11 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
+import java.util.stream.IntStream;
 import org.ioasis.machine.DeviceOptions;
+import org.ioasis.machine.ProgramMachine;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -43,6 +46,27 @@ class AssignedConfigTest {
         refused("disk=blk", "file=");
         refused("disk=blk,file=/nowhere/at/all", "there is no file");
         refused("random=rng,speed=9", "speed=9");
+    }
+
+    @Test
+    void nothingIsNoSocket() {
+        assertThatThrownBy(() -> AssignedConfig.of(List.of(",file=disk.img")))
+                .hasMessageContaining("--device ,file=disk.img: no NAME=KIND")
+                .hasMessageNotContaining("socket");
+    }
+
+    @Test
+    void thereAreAsManyAsABusHasPlacesAndNotOneMore() throws Exception {
+        List<String> options =
+                IntStream.range(0, ProgramMachine.DEVICES_MAX)
+                        .mapToObj(i -> "d" + i + "=rng")
+                        .toList();
+        assertThat(AssignedConfig.of(options)).hasSize(31);
+        List<String> more = new ArrayList<>(options);
+        more.add("more=rng");
+        assertThatThrownBy(() -> AssignedConfig.of(more))
+                .isInstanceOf(ConfigException.class)
+                .hasMessageContaining("32 devices, and there can be 31");
     }
 
     @Test

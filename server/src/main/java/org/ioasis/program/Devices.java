@@ -4,6 +4,7 @@ package org.ioasis.program;
 import java.io.IOException;
 import java.util.Map;
 import org.ioasis.iommufd.IommufdException;
+import org.ioasis.sys.Errno;
 import org.ioasis.sys.ErrnoException;
 import org.ioasis.sys.Fd;
 import org.jspecify.annotations.Nullable;
@@ -13,7 +14,10 @@ class Devices {
     /** What {@link #open} returns when the kernel has to look. */
     static final int KERNEL_HAS_IT = Integer.MIN_VALUE;
 
-    /** The last part of a path of a device, so that others need no look at their folder. */
+    /**
+     * The only last part of a relative path that its folder is looked at for, and is ours then;
+     * devices of VFIO are found by absolute paths.
+     */
     static final String LAST_PART = "iommu";
 
     private final Map<String, ProgramFiles.Device> byPath;
@@ -43,10 +47,14 @@ class Devices {
         return byPath.containsKey(path);
     }
 
-    /** What is there; null: nothing of ours. */
+    /** What is there, or {@link PathStatus#NOTHING}; null: the kernel has to look. */
     final @Nullable PathStatus status(String path, boolean followsLinks) {
         ProgramFiles.Device device = byPath.get(path);
-        return device == null ? tree.status(path, followsLinks) : device.status();
+        if (device != null || !tree.isOurs(path)) {
+            return device == null ? null : device.status();
+        }
+        PathStatus found = tree.status(path, followsLinks);
+        return found == null ? PathStatus.NOTHING : found;
     }
 
     /** Of an open device, by its name. */
@@ -77,8 +85,8 @@ class Devices {
             if (device != null) {
                 return caller.installAsAnswer(device.opener().open(caller), isCloseOnExec);
             }
-            try (Fd file = tree.open(path, isFolder(path))) {
-                return caller.giveAsAnswer(file, isCloseOnExec);
+            try (Fd file = tree.open(path)) {
+                return file == null ? -Errno.ENOENT : caller.giveAsAnswer(file, isCloseOnExec);
             }
         } catch (IommufdException e) {
             return -e.errno().number();

@@ -9,7 +9,6 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
-import java.util.stream.Stream;
 import org.ioasis.iommufd.LockedMemory;
 import org.ioasis.iommufd.OpenFile;
 import org.ioasis.sys.Errno;
@@ -90,18 +89,7 @@ final class MockFiles extends Devices {
         Path made = debugfs;
         debugfs = null;
         if (made != null) {
-            remove(made);
-        }
-    }
-
-    /** What a program has made of a folder that it may write to may be beyond removal. */
-    static void remove(Path folder) {
-        try (Stream<Path> all = Files.walk(folder)) {
-            for (Path each : all.sorted(java.util.Comparator.reverseOrder()).toList()) {
-                Files.delete(each);
-            }
-        } catch (IOException | UncheckedIOException e) {
-            System.err.println("ioasis: cannot remove " + folder + ": " + e.getMessage());
+            PathTree.remove(made);
         }
     }
 

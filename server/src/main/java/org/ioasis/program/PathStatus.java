@@ -16,6 +16,9 @@ record PathStatus(int mode, long size, int major, int minor) {
     static final int S_IFDIR = 0x4000;
     static final int S_IFCHR = 0x2000;
 
+    /** Nothing stands at a path of ours, and the kernel's is not seen there. */
+    static final PathStatus NOTHING = new PathStatus(0, 0, 0, 0);
+
     private static final int READ_WRITE = 0666;
     private static final int READ = 0444;
     private static final int READ_SEARCH = 0555;
@@ -36,6 +39,10 @@ record PathStatus(int mode, long size, int major, int minor) {
 
     static PathStatus link(long size) {
         return new PathStatus(S_IFLNK | ALL, size, 0, 0);
+    }
+
+    boolean isThere() {
+        return mode != 0;
     }
 
     /** What access(2) allows: R_OK 4, W_OK 2, X_OK 1. */

@@ -96,11 +96,25 @@ public final class ProgramRun {
             CallListener listener = program.awaitListener();
             loop.execute(() -> serve(listener, devices, trace, loop, service));
             isServed = true;
-            return new ProgramRun(new ChildProcess(program.awaitPid()), service);
+            return new ProgramRun(new ChildProcess(pid(program, service)), service);
         } finally {
             if (!isServed) {
                 devices.close();
             }
+        }
+    }
+
+    /**
+     * Of a program that cannot be started the service ends by itself. Who hears of it may end the
+     * loop, and with it what gives everything back: so that is over before.
+     */
+    private static int pid(FilteredProgram program, Service service)
+            throws ErrnoException, InterruptedException {
+        try {
+            return program.awaitPid();
+        } catch (ErrnoException e) {
+            service.over.await();
+            throw e;
         }
     }
 
@@ -193,15 +207,26 @@ public final class ProgramRun {
                 if (ours != null) {
                     ours.cancel();
                 }
-                serving.close();
-                service.end(null);
+                end(null);
             }
         }
 
         @Override
         public void failed(Throwable cause) {
-            serving.close();
-            service.end(cause);
+            end(cause);
+        }
+
+        /** Whoever waits for the program hears of it, even if something cannot be given back. */
+        private void end(@Nullable Throwable cause) {
+            Throwable why = cause;
+            try {
+                serving.close();
+            } catch (RuntimeException | Error e) {
+                why = why == null ? e : why;
+                throw e;
+            } finally {
+                service.end(why);
+            }
         }
     }
 }

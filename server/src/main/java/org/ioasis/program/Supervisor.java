@@ -13,6 +13,7 @@ import org.ioasis.sys.Epoll;
 import org.ioasis.sys.Errno;
 import org.ioasis.sys.ErrnoException;
 import org.ioasis.sys.LinuxCall;
+import org.ioasis.sys.Mapping;
 import org.ioasis.sys.TaskFiles;
 import org.jspecify.annotations.Nullable;
 
@@ -189,6 +190,8 @@ final class Supervisor implements AutoCloseable {
         try {
             dispatch();
             standIns.showEvents();
+            // Of memory that was cut short: this call's, and not its supervisor's end.
+            Mapping.raiseLate();
         } catch (RuntimeException | VirtualMachineError e) {
             // The latter: memory that the program shares with us was cut short under us, or it has
             // asked for more than we have.
@@ -248,7 +251,9 @@ final class Supervisor implements AutoCloseable {
             return;
         }
         int result;
-        if ((flags & O_DIRECTORY) != 0 && !devices.isFolder(path)) {
+        if (PathStatus.NOTHING.equals(devices.status(path, true))) {
+            result = -Errno.ENOENT;
+        } else if ((flags & O_DIRECTORY) != 0 && !devices.isFolder(path)) {
             result = -Errno.ENOTDIR;
         } else if ((flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL)) {
             result = -Errno.EEXIST;
@@ -283,7 +288,7 @@ final class Supervisor implements AutoCloseable {
         if (found == null) {
             call.proceed();
         } else {
-            call.answer(statuses.stat(caller, found, buffer));
+            call.answer(found.isThere() ? statuses.stat(caller, found, buffer) : -Errno.ENOENT);
         }
     }
 
@@ -292,7 +297,10 @@ final class Supervisor implements AutoCloseable {
         if (found == null) {
             call.proceed();
         } else {
-            call.answer(statuses.statx(caller, found, call.argument(4)));
+            call.answer(
+                    found.isThere()
+                            ? statuses.statx(caller, found, call.argument(4))
+                            : -Errno.ENOENT);
         }
     }
 
@@ -309,6 +317,8 @@ final class Supervisor implements AutoCloseable {
         PathStatus found = statusOf(folder, address, 0);
         if (found == null) {
             call.proceed();
+        } else if (!found.isThere()) {
+            call.answer(-Errno.ENOENT);
         } else {
             call.answer((mode & ~found.accessMode()) == 0 ? 0 : -Errno.EACCES);
         }
@@ -319,6 +329,8 @@ final class Supervisor implements AutoCloseable {
         PathStatus found = path == null ? null : devices.status(path, false);
         if (path == null || found == null) {
             call.proceed();
+        } else if (!found.isThere()) {
+            call.answer(-Errno.ENOENT);
         } else {
             byte[] target = devices.linkAt(path);
             call.answer(target == null ? -Errno.EINVAL : caller.writeBytes(buffer, size, target));

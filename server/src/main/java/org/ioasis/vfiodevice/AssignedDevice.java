@@ -243,7 +243,13 @@ public final class AssignedDevice implements Served {
         if (pasid != NO_PASID) {
             pasids.add(pasid);
         }
-        function.memoryChanged();
+        try {
+            function.memoryChanged();
+            Mapping.raiseLate();
+        } catch (InternalError e) {
+            // It is attached all the same.
+            memoryGone(e);
+        }
         return table;
     }
 
@@ -276,8 +282,13 @@ public final class AssignedDevice implements Served {
             function.tick(loop.nanoTime());
             Mapping.raiseLate();
         } catch (InternalError e) {
-            endSession(SharedMemory.GONE + e.getMessage());
+            memoryGone(e);
         }
+    }
+
+    /** Memory of the program was cut short under the function: what it was at is over. */
+    void memoryGone(InternalError e) {
+        endSession(SharedMemory.GONE + e.getMessage());
     }
 
     /** The function's, inside the error boundary of who has bound it. */
@@ -298,10 +309,11 @@ public final class AssignedDevice implements Served {
 
         @Override
         public void failed(Throwable cause) {
-            endSession(
-                    cause instanceof InternalError
-                            ? SharedMemory.GONE + cause.getMessage()
-                            : "internal error: " + cause);
+            if (cause instanceof InternalError e) {
+                memoryGone(e);
+            } else {
+                endSession("internal error: " + cause);
+            }
         }
     }
 

@@ -16,6 +16,7 @@ import org.ioasis.program.CallerDescriptors;
 import org.ioasis.spec.VfioDevice;
 import org.ioasis.spec.VfioUser;
 import org.ioasis.sys.Fd;
+import org.ioasis.sys.Mapping;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -55,11 +56,20 @@ final class DeviceFile implements OpenFile {
     public long ioctl(Caller caller, int command, long argument) {
         try {
             run(caller, command, argument);
+            Mapping.raiseLate();
             return 0;
         } catch (IommufdException e) {
             caller.refuses(e.rule());
             return -e.errno().number();
+        } catch (InternalError e) {
+            return memoryGone(caller, e);
         }
+    }
+
+    private long memoryGone(Caller caller, InternalError e) {
+        device.memoryGone(e);
+        caller.refuses("the device works on memory that was cut short");
+        return -Errno.EIO.number();
     }
 
     private void run(Caller caller, int command, long argument) throws IommufdException {
@@ -111,13 +121,13 @@ final class DeviceFile implements OpenFile {
     // Binding: drivers/vfio/device_cdev.c.
 
     private void bind(Caller caller, long argument) throws IommufdException {
-        if (group != null) {
-            throw new IommufdException(Errno.ENOTTY, "a group's device is bound by its container");
-        }
         read(caller, argument, VfioDevice.BIND_SIZE);
         int descriptor = fields.get(JAVA_INT, VfioDevice.BIND_IOMMUFD_FD);
         if (fields.get(JAVA_INT, VfioDevice.BIND_FLAGS) != 0 || descriptor < 0) {
             throw new IommufdException(Errno.EINVAL, "a flag is unknown or a descriptor negative");
+        }
+        if (group != null) {
+            throw new IommufdException(Errno.EINVAL, "a group's device is bound by its container");
         }
         if (device.isGroupOpen()) {
             throw new IommufdException(Errno.EBUSY, "the device's group is open");
@@ -176,7 +186,6 @@ final class DeviceFile implements OpenFile {
                         VfioDevice.ATTACH_MIN,
                         VfioDevice.ATTACH_SIZE,
                         VfioDevice.ATTACH_PASID);
-        boolean wasAttached = device.bound().attached(pasid) != null;
         int table = device.attach(fields.get(JAVA_INT, VfioDevice.ATTACH_PT_ID), pasid);
         fields.set(JAVA_INT, VfioDevice.ATTACH_PT_ID, table);
         boolean isTold = false;
@@ -184,7 +193,7 @@ final class DeviceFile implements OpenFile {
             answer(caller, argument, VfioDevice.ATTACH_MIN);
             isTold = true;
         } finally {
-            if (!isTold && !wasAttached) {
+            if (!isTold) {
                 device.detach(pasid);
             }
         }
@@ -293,16 +302,23 @@ final class DeviceFile implements OpenFile {
 
     @Override
     public long readAt(Caller caller, long address, long length, long offset) {
-        return isGranted
-                ? device.regions().transfer(caller, false, address, length, offset)
-                : -Errno.EINVAL.number();
+        return transfer(caller, false, address, length, offset);
     }
 
     @Override
     public long writeAt(Caller caller, long address, long length, long offset) {
-        return isGranted
-                ? device.regions().transfer(caller, true, address, length, offset)
-                : -Errno.EINVAL.number();
+        return transfer(caller, true, address, length, offset);
+    }
+
+    private long transfer(Caller caller, boolean isWrite, long address, long length, long offset) {
+        if (!isGranted) {
+            return -Errno.EINVAL.number();
+        }
+        try {
+            return device.regions().transfer(caller, isWrite, address, length, offset);
+        } catch (InternalError e) {
+            return memoryGone(caller, e);
+        }
     }
 
     @Override

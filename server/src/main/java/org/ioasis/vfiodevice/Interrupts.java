@@ -118,10 +118,10 @@ final class Interrupts {
     private void change(Caller caller, int kind, int start, int count) throws IommufdException {
         if (kind == VfioUser.VFIO_IRQ_SET_DATA_EVENTFD) {
             listen(caller, start, count);
-        } else if (kind == VfioUser.VFIO_IRQ_SET_DATA_NONE && count == 0) {
-            clear();
         } else if (!isOn) {
             throw invalid("MSI-X is off");
+        } else if (kind == VfioUser.VFIO_IRQ_SET_DATA_NONE && count == 0) {
+            clear();
         } else {
             for (int i = 0; i < count; i++) {
                 if (kind == VfioUser.VFIO_IRQ_SET_DATA_NONE || data.get(JAVA_BYTE, i) != 0) {

@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.program;
 
+import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.nio.file.DirectoryStream;
+import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicInteger;
@@ -25,6 +31,7 @@ import org.ioasis.pci.PciFunction;
 import org.ioasis.pci.VectorSink;
 import org.ioasis.spec.VfioDevice;
 import org.ioasis.sys.ChildProcess.End;
+import org.ioasis.sys.Errno;
 import org.ioasis.sys.ErrnoException;
 import org.ioasis.sys.ProgramSetting;
 import org.ioasis.vfiodevice.AssignedDevice;
@@ -147,6 +154,11 @@ class AssignedProgramTest {
     }
 
     private List<String> run(String thing) throws Exception {
+        assertThat(start(program.command(thing)).await()).isEqualTo(new End.Exit(0));
+        return program.output();
+    }
+
+    private ProgramRun start(List<byte[]> command) throws Exception {
         String sys = "/sys/bus/pci/devices/" + device.address();
         ProgramFiles files =
                 ProgramFiles.builder()
@@ -158,18 +170,46 @@ class AssignedProgramTest {
                                 0,
                                 device::openGroup)
                         .folder(sys)
+                        .folder("/usr/include")
                         .text(sys + "/vfio-dev/vfio0/dev", VfioDevice.MAJOR + ":0\n")
                         .link(sys + "/iommu_group", "../../../../kernel/iommu_groups/0")
                         .build();
-        ProgramRun run =
-                ProgramRun.start(
-                        program.command(thing),
-                        ProgramSetting.INHERITED,
-                        files,
-                        CallTrace.none(),
-                        loop);
-        assertThat(run.await()).isEqualTo(new End.Exit(0));
-        return program.output();
+        return ProgramRun.start(command, ProgramSetting.INHERITED, files, CallTrace.none(), loop);
+    }
+
+    /** Descriptors of ours by which programs are served. */
+    private static long listeners() throws IOException {
+        long found = 0;
+        try (DirectoryStream<Path> all = Files.newDirectoryStream(Path.of("/proc/self/fd"))) {
+            for (Path entry : all) {
+                try {
+                    if (Files.readSymbolicLink(entry)
+                            .toString()
+                            .equals("anon_inode:seccomp notify")) {
+                        found++;
+                    }
+                } catch (NoSuchFileException e) {
+                    // The folder's own, closed since.
+                }
+            }
+        }
+        return found;
+    }
+
+    /** Whoever hears so ends the loop, and with it whatever could give something back. */
+    @Test
+    void aProgramThatIsNotThereHasLeftNothingWhenThatIsSaid() {
+        List<byte[]> nothing = List.of("/no/such/program".getBytes(UTF_8));
+        assertThatThrownBy(
+                        () -> {
+                            try {
+                                start(nothing);
+                            } finally {
+                                assertThat(listeners()).isZero();
+                            }
+                        })
+                .isInstanceOfSatisfying(
+                        ErrnoException.class, e -> assertThat(e.errno()).isEqualTo(Errno.ENOENT));
     }
 
     @Test
@@ -202,6 +242,7 @@ class AssignedProgramTest {
                         "folder: 1",
                         "link: 1",
                         "nothing: 2",
+                        "nothing of the kernel's: 2 2 2 2",
                         "number: 1",
                         "target: 20 ../../../../kernel/i",
                         "no link: 22");

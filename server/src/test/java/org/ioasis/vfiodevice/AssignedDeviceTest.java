@@ -34,6 +34,7 @@ import org.ioasis.loop.Polled;
 import org.ioasis.memory.Dma;
 import org.ioasis.memory.Guards;
 import org.ioasis.memory.Outcome;
+import org.ioasis.peer.SharedMemory;
 import org.ioasis.spec.Iommufd;
 import org.ioasis.spec.VfioDevice;
 import org.ioasis.spec.VfioType1;
@@ -431,6 +432,7 @@ class AssignedDeviceTest {
         assertThat(setIrqs(file, 24, mask | data, MSIX, 0, 1, fd)).isEqualTo(no(Errno.ENOTTY));
         int none = VfioUser.VFIO_IRQ_SET_DATA_NONE;
         assertThat(setIrqs(file, 20, TRIGGER | none, MSIX, 0, 1)).isEqualTo(invalid);
+        assertThat(setIrqs(file, 20, TRIGGER | none, MSIX, 0, 0)).isEqualTo(invalid);
         assertThat(function.sink.trigger(0)).isFalse();
         assertThat(event.drain()).isZero();
     }
@@ -567,6 +569,30 @@ class AssignedDeviceTest {
         assertThat(read(0x1000, 8)).isEqualTo(Outcome.FAULT);
         assertThat(read(0x2000, 8)).isEqualTo(Outcome.OK);
         assertThat(function.memoryChanges).isEqualTo(2);
+        // A program that is not told where the device is has it nowhere.
+        program.isReadOnly = true;
+        assertThat(call(file, attach, 12, 0, one.id())).isEqualTo(no(Errno.EFAULT));
+        program.isReadOnly = false;
+        assertThat(read(0x1000, 8)).isEqualTo(Outcome.FAULT);
+        assertThat(read(0x2000, 8)).isEqualTo(Outcome.FAULT);
+        assertThat(call(file, attach, 12, 0, two.id())).isZero();
+        assertThat(read(0x2000, 8)).isEqualTo(Outcome.OK);
+    }
+
+    @Test
+    void memoryThatIsGoneEndsWhatTheFunctionWasAt() throws Exception {
+        IommufdContext context = context();
+        OpenFile file = bound(context);
+        function.isMemoryGone = true;
+        assertThat(file.writeAt(program, MEMORY, 4, 2L << 40)).isEqualTo(no(Errno.EIO));
+        assertThat(function.resets).isEqualTo(2);
+        assertThat(device.info().lastEnd()).isEqualTo(SharedMemory.GONE + "it was cut short");
+        int table = context.allocateIoas().id();
+        assertThat(call(file, VfioDevice.ATTACH_IOMMUFD_PT, 12, 0, table)).isZero();
+        assertThat(function.resets).isEqualTo(3);
+        function.isMemoryGone = false;
+        assertThat(file.writeAt(program, MEMORY, 4, 2L << 40)).isEqualTo(4);
+        assertThat(device.hasSession()).isTrue();
     }
 
     @Test
@@ -730,7 +756,7 @@ class AssignedDeviceTest {
         open.add(file);
         assertThat(call(group, VfioType1.GROUP_UNSET_CONTAINER)).isEqualTo(no(Errno.EBUSY));
         assertThat(call(file, VfioDevice.BIND_IOMMUFD, 16, 0, container, 0))
-                .isEqualTo(no(Errno.ENOTTY));
+                .isEqualTo(no(Errno.EINVAL));
         assertThat(call(file, VfioDevice.ATTACH_IOMMUFD_PT, 12, 0, 1)).isEqualTo(no(Errno.ENOTTY));
         assertThat(call(file, VfioDevice.GET_INFO, 16)).isZero();
         file.release();

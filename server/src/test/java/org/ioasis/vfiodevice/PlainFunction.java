@@ -18,6 +18,10 @@ final class PlainFunction implements PciFunction {
     final List<String> accesses = new ArrayList<>();
     int resets;
     int memoryChanges;
+
+    /** The program has cut the memory short that it works on. */
+    boolean isMemoryGone;
+
     VectorSink sink = VectorSink.NONE;
 
     private static long get(byte[] from, long offset, int size) {
@@ -59,6 +63,7 @@ final class PlainFunction implements PciFunction {
 
     @Override
     public void barWrite(int index, long offset, int size, long value) {
+        work();
         accesses.add("write %d,%d".formatted(offset, size));
         put(bar, offset, size, value);
     }
@@ -85,6 +90,13 @@ final class PlainFunction implements PciFunction {
 
     @Override
     public void memoryChanged() {
+        work();
         memoryChanges++;
+    }
+
+    private void work() {
+        if (isMemoryGone) {
+            throw new InternalError("it was cut short");
+        }
     }
 }

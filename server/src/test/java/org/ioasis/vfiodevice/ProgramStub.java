@@ -27,6 +27,9 @@ final class ProgramStub implements Caller, CallerDescriptors {
     /** It takes no descriptor any more. */
     boolean isFull;
 
+    /** Nothing can be written to its memory. */
+    boolean isReadOnly;
+
     String refusal = "";
 
     ProgramStub(SegmentMemory memory) {
@@ -65,7 +68,7 @@ final class ProgramStub implements Caller, CallerDescriptors {
 
     @Override
     public int write(long address, MemorySegment from, long offset, long length) {
-        return memory.write(address, from, offset, length);
+        return isReadOnly ? -Errno.EFAULT.number() : memory.write(address, from, offset, length);
     }
 
     @Override

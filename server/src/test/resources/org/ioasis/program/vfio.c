@@ -141,6 +141,10 @@ static void paths(void)
 	printf("folder: %d\n", !stat("/sys/bus/pci/devices/10a5:00:00.0", &s) && S_ISDIR(s.st_mode));
 	printf("link: %d\n", !lstat("/sys/bus/pci/devices/10a5:00:00.0/iommu_group", &s) && S_ISLNK(s.st_mode));
 	printf("nothing: %d\n", stat("/sys/bus/pci/devices/10a5:00:00.0/nothing", &s) ? errno : 0);
+	printf("nothing of the kernel's: %d", stat("/usr/include/stdio.h", &s) ? errno : 0);
+	printf(" %d", access("/usr/include/stdio.h", R_OK) ? errno : 0);
+	printf(" %d", readlink("/usr/include/stdio.h", group, 20) < 0 ? errno : 0);
+	printf(" %d\n", open("/usr/include/linux", O_RDONLY | O_DIRECTORY) < 0 ? errno : 0);
 	fd = open("/sys/bus/pci/devices/10a5:00:00.0/vfio-dev/vfio0/dev", O_RDONLY);
 	if (fd >= 0 && read(fd, text, sizeof text - 1) > 0)
 		text[strcspn(text, "\n")] = 0;

@@ -96,7 +96,7 @@ public final class EventFd implements AutoCloseable {
     /**
      * Shares the counter of a program that is served, which waits for it as it likes: its flags
      * stay as they are. A counter that is full is left alone. (A program that fills it between the
-     * look and the signal has what serves it, and nobody else, wait.)
+     * look and the signal has the thread that serves it wait, with all that this thread serves.)
      *
      * @throws ErrnoException EINVAL: not an eventfd. The descriptor is then still the caller's.
      */
