@@ -325,15 +325,21 @@ public final class Type1 implements ContainerDriver {
         }
     }
 
-    /** Mediated devices let go of what they have pinned. */
+    /** Mediated devices let go of what they have pinned, also while others are asked. */
     private void release(List<Mapping> leaving) throws IommufdException {
-        for (Mapping mapping : leaving) {
-            for (int tries = 0; mapping.pins.pinned() > 0; tries++) {
-                if (tries == UNMAP_TRIES) {
-                    throw refused(Errno.EDEADLK, "a mediated device does not let go of its pages");
-                }
-                for (MediatedDevice device : List.copyOf(devices)) {
-                    device.unmapped(mapping.first, mapping.length());
+        boolean isHeld = true;
+        for (int tries = 0; isHeld; tries++) {
+            isHeld = false;
+            for (Mapping mapping : leaving) {
+                if (mapping.pins.pinned() > 0) {
+                    if (tries == UNMAP_TRIES) {
+                        throw refused(
+                                Errno.EDEADLK, "a mediated device does not let go of its pages");
+                    }
+                    isHeld = true;
+                    for (MediatedDevice device : List.copyOf(devices)) {
+                        device.unmapped(mapping.first, mapping.length());
+                    }
                 }
             }
         }
@@ -435,6 +441,10 @@ public final class Type1 implements ContainerDriver {
             requireVersion2();
             if (!isTracking) {
                 throw refused(Errno.EINVAL, "nobody has asked to tell what is written");
+            }
+            if (Long.compareUnsigned(iova + length - 1, iova) < 0) {
+                // Not EOVERFLOW here, other than for a mapping.
+                throw refused(Errno.EINVAL, "the range goes past the last IOVA");
             }
             long last = checkRange(iova, length);
             for (Mapping mapping : inside(iova, last)) {
