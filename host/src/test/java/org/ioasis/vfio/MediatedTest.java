@@ -429,7 +429,7 @@ class MediatedTest {
         assertThat(host.type1().dirtyBytes()).isZero();
         assertThat(host.unmap(0, PAGE, 0)).isEqualTo(PAGE);
         assertThat(host.dirtyPages(DIRTY_FLAG_START)).as("at the limit").isZero();
-        assertThat(host.type1().dirtyBytes()).isEqualTo(Type1.DIRTY_BYTES_MAX);
+        assertThat(host.type1().dirtyBytes()).isEqualTo(DirtyTracking.BYTES_MAX);
         assertThat(host.map(host.memory, 0, PAGE, RW)).isEqualTo(refusal(Errno.ENOMEM));
         assertThat(host.unmap(0, 0, UNMAP_FLAG_ALL)).isEqualTo(2 * half);
         assertThat(host.map(host.memory, 0, PAGE, RW)).isZero();
