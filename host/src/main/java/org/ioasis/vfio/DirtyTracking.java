@@ -44,8 +44,7 @@ final class DirtyTracking {
      */
     void requireOn() throws IommufdException {
         if (!isOn) {
-            throw new IommufdException(
-                    Errno.EINVAL, "nobody has asked to tell what is written");
+            throw new IommufdException(Errno.EINVAL, "nobody has asked to tell what is written");
         }
     }
 
@@ -93,8 +92,7 @@ final class DirtyTracking {
         }
         long more = DirtyPages.bytes(mapping.pages());
         if (more > BYTES_MAX - bytes) {
-            throw new IommufdException(
-                    Errno.ENOMEM, "the container has as long bitmaps as it may");
+            throw new IommufdException(Errno.ENOMEM, "the container has as long bitmaps as it may");
         }
         context.allocate();
         bytes += more;

@@ -433,8 +433,7 @@ class HypercallsTest {
     @Test
     void aTableThatIsLongerThanAWindowIsClearedAsFarAsThatGoes() throws IommufdException {
         long whole = 1L << 14;
-        TceTable longer =
-                guest.tables.create(guest.task, 9, PowerGuest.PAGE_LG2, 0, whole + 2);
+        TceTable longer = guest.tables.create(guest.task, 9, PowerGuest.PAGE_LG2, 0, whole + 2);
         guest.user.connect(longer, guest.second);
         for (boolean isStuffed : new boolean[] {true, false}) {
             assertThat(guest.calls.put(9, (whole - 1) * PAGE, PAGE | READ_WRITE))
