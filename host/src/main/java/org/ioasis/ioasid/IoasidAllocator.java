@@ -4,6 +4,7 @@ package org.ioasis.ioasid;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.function.Consumer;
 import org.ioasis.iommufd.Errno;
 import org.ioasis.iommufd.FailureInjector;
@@ -21,7 +22,7 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>Private data that is replaced, or whose id is freed, is out of every look-up's hands when the
  * call returns, so its owner may recycle it at once. For that a change waits for look-ups that have
- * begun before it, microseconds each; hence none may come from inside a getter.
+ * begun before it, microseconds each; hence no call may come from inside a getter.
  */
 public final class IoasidAllocator {
     /** No id. */
@@ -36,7 +37,7 @@ public final class IoasidAllocator {
 
     private final Guards guards = new Guards(() -> 0, _ -> {});
     private final Quiescence grace = new Grace();
-    private final List<IoasidReader> readers = new ArrayList<>();
+    private final List<IoasidReader> readers = new CopyOnWriteArrayList<>();
     private final ArrayDeque<IoasidReader> idle = new ArrayDeque<>();
 
     private final IdSpace standard = new IdSpace.Standard();
@@ -106,8 +107,7 @@ public final class IoasidAllocator {
         if (set != null) {
             set.check(data);
         }
-        synchronized (lock) {
-            requireOutside();
+        synchronized (lock()) {
             try {
                 return addLocked(set, first, last, data);
             } catch (IommufdException e) {
@@ -152,7 +152,7 @@ public final class IoasidAllocator {
 
     /** One more reference; false: no such id, or it is freed. */
     public boolean get(int id) {
-        synchronized (lock) {
+        synchronized (lock()) {
             IoasidRecord record = live(id);
             if (record == null) {
                 unknown++;
@@ -170,16 +170,22 @@ public final class IoasidAllocator {
      * @return false: there are others, or no such id
      */
     public boolean put(int id) {
-        synchronized (lock) {
-            requireOutside();
+        synchronized (lock()) {
             IdSpace from = active;
             IoasidRecord record = from.table.get(id);
             if (record == null) {
                 unknown++;
                 return false;
             }
+            requireUnmanaged(record.set);
             return drop(from, record);
         }
+    }
+
+    /** One reference of a record less, if it is still there; true: it was the last. Locked. */
+    boolean drop(IoasidRecord record) {
+        IdSpace from = active;
+        return record.equals(from.table.get(record.id)) && drop(from, record);
     }
 
     private boolean drop(IdSpace from, IoasidRecord record) {
@@ -204,7 +210,7 @@ public final class IoasidAllocator {
      * @return whether it is back already
      */
     public boolean free(int id) {
-        synchronized (lock) {
+        synchronized (lock()) {
             IoasidRecord record = live(id);
             if (record == null) {
                 unknown++;
@@ -217,7 +223,6 @@ public final class IoasidAllocator {
 
     /** Nobody finds it any more; false: it is freed already. Under the lock. */
     boolean beginFree(IoasidRecord record) {
-        requireOutside();
         if (record.isFreed) {
             return false;
         }
@@ -234,7 +239,7 @@ public final class IoasidAllocator {
      */
     public <T> void setData(IoasidSet<T> set, int id, @Nullable T data) throws IommufdException {
         set.check(data);
-        synchronized (lock) {
+        synchronized (lock()) {
             IoasidRecord record = require(id);
             if (!record.isOf(set)) {
                 throw new IommufdException(Errno.EACCES, "the id is of another set than " + set);
@@ -245,7 +250,7 @@ public final class IoasidAllocator {
 
     /** As the other, for whoever knows whose the id is: of any set, or of none. */
     public void setData(int id, @Nullable Object data) throws IommufdException {
-        synchronized (lock) {
+        synchronized (lock()) {
             IoasidRecord record = require(id);
             if (record.set != null) {
                 record.set.check(data);
@@ -255,7 +260,6 @@ public final class IoasidAllocator {
     }
 
     private void replace(IoasidRecord record, @Nullable Object data) {
-        requireOutside();
         record.data(data);
         awaitReaders();
     }
@@ -268,7 +272,7 @@ public final class IoasidAllocator {
      * @throws IommufdException EAGAIN: ids of ours are out; EEXIST: it is registered; ENOMEM
      */
     public void register(IoasidOps<?> ops) throws IommufdException {
-        synchronized (lock) {
+        synchronized (lock()) {
             failures.allocate();
             if (custom.isEmpty() && standard.table.size() > 0) {
                 throw new IommufdException(
@@ -300,8 +304,7 @@ public final class IoasidAllocator {
      * @throws IommufdException ENOENT: it is not registered
      */
     public Unregistered unregister(IoasidOps<?> ops) throws IommufdException {
-        synchronized (lock) {
-            requireOutside();
+        synchronized (lock()) {
             for (CustomSpace space : custom) {
                 if (space.contains(ops)) {
                     if (!space.leave(ops)) {
@@ -334,56 +337,56 @@ public final class IoasidAllocator {
 
     /** Whether the ids of a registered allocator are those that are handed out. */
     public boolean isActive(IoasidOps<?> ops) {
-        synchronized (lock) {
+        synchronized (lock()) {
             return !custom.isEmpty() && custom.getFirst().contains(ops);
         }
     }
 
     /** Ids that are out, freed ones with references too. */
     public int liveIds() {
-        synchronized (lock) {
+        synchronized (lock()) {
             return active.table.size();
         }
     }
 
     /** Allocations that were refused. */
     public long refusals() {
-        synchronized (lock) {
+        synchronized (lock()) {
             return refusals;
         }
     }
 
     /** Calls that named an id that is not there. */
     public long unknown() {
-        synchronized (lock) {
+        synchronized (lock()) {
             return unknown;
         }
     }
 
     /** Ids that no allocator has and nobody finds. */
     public long lost() {
-        synchronized (lock) {
+        synchronized (lock()) {
             return lost;
         }
     }
 
     /** Ids that the custom allocators of now handed out beside what was asked for. */
     public long outOfRange() {
-        synchronized (lock) {
+        synchronized (lock()) {
             return custom.stream().mapToLong(CustomSpace::outOfRange).sum();
         }
     }
 
     /** Ids that the custom allocators of now handed out though they had an owner. */
     public long duplicates() {
-        synchronized (lock) {
+        synchronized (lock()) {
             return custom.stream().mapToLong(CustomSpace::duplicates).sum();
         }
     }
 
     /** For the calling thread's look-ups; to be closed by it. */
     public IoasidReader openReader() {
-        synchronized (lock) {
+        synchronized (lock()) {
             IoasidReader reader = idle.poll();
             if (reader == null) {
                 reader = new IoasidReader(this, guards.open());
@@ -394,13 +397,21 @@ public final class IoasidAllocator {
     }
 
     void idle(IoasidReader reader) {
-        synchronized (lock) {
+        synchronized (lock()) {
             idle.add(reader);
         }
     }
 
-    /** The lock of all that changes something. */
+    /**
+     * The lock of all but look-ups. A getter that waited for it could wait for who has it, who
+     * waits for the getter: so it is refused before.
+     */
     Object lock() {
+        for (IoasidReader reader : readers) {
+            if (reader.isInside()) {
+                throw new IllegalStateException("a getter must not call the allocator");
+            }
+        }
         return lock;
     }
 
@@ -438,15 +449,6 @@ public final class IoasidAllocator {
      */
     void awaitReaders() {
         guards.awaitNow(grace);
-    }
-
-    /** A change from inside a getter would wait for itself. Under the lock. */
-    void requireOutside() {
-        for (IoasidReader reader : readers) {
-            if (reader.isInside()) {
-                throw new IllegalStateException("a getter must not change the allocator");
-            }
-        }
     }
 
     private static void requireUnmanaged(@Nullable IoasidSet<?> set) {

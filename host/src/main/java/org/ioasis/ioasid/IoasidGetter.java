@@ -2,9 +2,9 @@
 package org.ioasis.ioasid;
 
 /**
- * What is done with private data that a look-up has found, while it cannot go: takes a reference,
- * say. On the thread that looks up, inside its section: short, without a blocking call, without a
- * change of the allocator and without another look-up of the same reader.
+ * What is done with private data that a look-up has found, while it cannot go: takes a reference on
+ * it, say. On the thread that looks up, inside its section: short, without a blocking call, without
+ * a call of the allocator or its sets and without another look-up of the same reader.
  *
  * @param <T> the type of private data
  */

@@ -147,12 +147,26 @@ public final class QuotaSet<T> extends IoasidSet<T> {
         }
     }
 
-    /** One reference on an id less, which may be freed; true: it was the last. */
+    /**
+     * One reference on an id less, which may be freed; the last one of an id that is not frees it,
+     * and all who registered are told.
+     *
+     * @return true: it was the last
+     */
     public boolean put(int id) {
+        IoasidRecord record;
+        int spid;
         synchronized (allocator.lock()) {
-            IoasidRecord record = allocator.record(id);
-            return record != null && record.isOf(this) && allocator.put(id);
+            record = allocator.record(id);
+            if (record == null || !record.isOf(this)) {
+                return false;
+            }
+            if (record.references > 1 || !allocator.beginFree(record)) {
+                return allocator.drop(record);
+            }
+            spid = record.spid;
         }
+        return endFree(record, spid);
     }
 
     /**
@@ -160,17 +174,24 @@ public final class QuotaSet<T> extends IoasidSet<T> {
      * with the last reference. Never fails; works twice as well as once.
      */
     public void free(int id) {
+        IoasidRecord record;
         int spid;
         synchronized (allocator.lock()) {
-            IoasidRecord record = own(id);
+            record = own(id);
             if (record == null || !allocator.beginFree(record)) {
                 return;
             }
             spid = record.spid;
         }
-        // The reference of allocate keeps the id while they are told.
-        sets.notifyAll(IoasidEvent.FREE, this, id, spid);
-        put(id);
+        endFree(record, spid);
+    }
+
+    /** The reference that goes with this keeps the id while they are told. */
+    private boolean endFree(IoasidRecord record, int spid) {
+        sets.notifyAll(IoasidEvent.FREE, this, record.id, spid);
+        synchronized (allocator.lock()) {
+            return allocator.drop(record);
+        }
     }
 
     /**
@@ -242,7 +263,6 @@ public final class QuotaSet<T> extends IoasidSet<T> {
             if (record == null) {
                 throw new IommufdException(Errno.ENOENT, "no id has the number");
             }
-            allocator.requireOutside();
             spids.remove(spid);
             record.spid = IoasidAllocator.INVALID;
             allocator.awaitReaders();

@@ -114,7 +114,7 @@ public final class KvmVfioDevice implements AutoCloseable {
         return null;
     }
 
-    private Held require(OpenFile open) throws IommufdException {
+    private synchronized Held require(OpenFile open) throws IommufdException {
         Held held = find(open);
         if (held == null) {
             throw new IommufdException(Errno.ENOENT, open.name() + " is not the machine's");
@@ -151,14 +151,18 @@ public final class KvmVfioDevice implements AutoCloseable {
                         Errno.ENXIO, "no attribute %d of group %d".formatted(attribute, group));
             }
             if (attribute == KvmVfio.FILE_ADD) {
-                add(file(caller, (int) read(caller, address, Integer.BYTES)), caller.failures());
+                int descriptor = (int) read(caller, address, Integer.BYTES);
+                add(file(caller, descriptor, Errno.EINVAL), caller.failures());
             } else if (attribute == KvmVfio.FILE_DEL) {
-                delete(file(caller, (int) read(caller, address, Integer.BYTES)));
+                int descriptor = (int) read(caller, address, Integer.BYTES);
+                delete(file(caller, descriptor, Errno.ENOENT));
             } else {
                 long both = read(caller, address, KvmVfio.SPAPR_TCE_SIZE);
-                OpenFile of = file(caller, (int) (both >>> (8 * KvmVfio.SPAPR_TCE_GROUPFD)));
-                OpenFile table = file(caller, (int) (both >>> (8 * KvmVfio.SPAPR_TCE_TABLEFD)));
-                setSpaprTce(of, table);
+                int groupFd = (int) (both >>> (8 * KvmVfio.SPAPR_TCE_GROUPFD));
+                OpenFile of = file(caller, groupFd, Errno.ENOENT);
+                require(of);
+                int tableFd = (int) (both >>> (8 * KvmVfio.SPAPR_TCE_TABLEFD));
+                setSpaprTce(of, file(caller, tableFd, Errno.EINVAL));
             }
             return 0;
         } catch (IommufdException e) {
@@ -178,14 +182,18 @@ public final class KvmVfioDevice implements AutoCloseable {
         }
     }
 
-    private static OpenFile file(Caller caller, int descriptor) throws IommufdException {
+    /**
+     * @param other what a file that is none of ours is refused with
+     */
+    private static OpenFile file(Caller caller, int descriptor, Errno other)
+            throws IommufdException {
         OpenFile served = caller.served(descriptor);
         if (served != null) {
             return served;
         }
-        try (ProgramFile other = caller.file(descriptor)) {
+        try (ProgramFile open = caller.file(descriptor)) {
             throw new IommufdException(
-                    other == null ? Errno.EBADF : Errno.EINVAL,
+                    open == null ? Errno.EBADF : other,
                     "descriptor %d is no file of VFIO".formatted(descriptor));
         }
     }

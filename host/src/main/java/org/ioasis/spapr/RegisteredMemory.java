@@ -169,6 +169,29 @@ public final class RegisteredMemory {
         region.use(-1);
     }
 
+    /**
+     * Ends a registration whose container is gone. If entries of another container of the process
+     * lead to the region then, it stays: until somebody has registered it again and ends that, or
+     * nobody asks about the process any more.
+     */
+    synchronized void leave(MemoryRegion region) {
+        region.use(-1);
+        if (region.used() == 0 && region.retire()) {
+            remove(region);
+        }
+    }
+
+    /** Nobody asks about the process any more: no window is left with entries. */
+    synchronized void end() {
+        for (MemoryRegion region : regions) {
+            if (!region.retire()) {
+                throw new IllegalStateException(
+                        "entries of no window lead to 0x%x".formatted(region.first()));
+            }
+            remove(region);
+        }
+    }
+
     private void remove(MemoryRegion region) {
         MemoryRegion[] fewer = new MemoryRegion[regions.length - 1];
         int count = 0;

@@ -24,7 +24,7 @@ public abstract sealed class SpaprContainer permits SpaprV1, SpaprV2 {
     private final List<SpaprGroup> groups = new ArrayList<>();
     private final @Nullable HardwareTable[] windows = new @Nullable HardwareTable[SpaprTce.WINDOWS];
     private final long[] chargedPages = new long[SpaprTce.WINDOWS];
-    private @Nullable RegisteredMemory memory;
+    private volatile @Nullable RegisteredMemory memory;
 
     /** The default window is made when it is first needed. */
     private boolean isDefaultPending;
@@ -322,7 +322,7 @@ public abstract sealed class SpaprContainer permits SpaprV1, SpaprV2 {
 
     /**
      * Leads addresses of a window to memory of the process, whatever they led to before. If it is
-     * refused on the way, what this call was to map leads nowhere.
+     * refused on the way, all up to there leads nowhere, and what comes behind is as it was.
      *
      * @throws IommufdException EPERM not enabled, another process, or pages that are smaller than
      *     the table's; ENXIO no window; EINVAL alignment, no rights, beyond the window, or not

@@ -44,6 +44,7 @@ public final class SpaprHost {
     synchronized void forget(RegisteredMemory memory) {
         if (--memory.users == 0) {
             processes.remove(memory.process());
+            memory.end();
         }
     }
 }

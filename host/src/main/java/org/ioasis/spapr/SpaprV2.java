@@ -134,15 +134,8 @@ public final class SpaprV2 extends SpaprContainer {
     @Override
     void release() {
         RegisteredMemory memory = memory();
-        for (MemoryRegion region : regions) {
-            try {
-                if (memory != null) {
-                    memory.put(region);
-                }
-            } catch (IommufdException e) {
-                // Its own windows are gone, and others have registrations of their own.
-                throw new IllegalStateException(e);
-            }
+        if (memory != null) {
+            regions.forEach(memory::leave);
         }
         regions.clear();
     }

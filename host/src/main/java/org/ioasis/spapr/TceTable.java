@@ -144,6 +144,7 @@ public final class TceTable {
 
     /** One more reference to a hardware table. */
     void attach(HardwareTable table) {
+        forgetClosed();
         int at = Arrays.asList(attached).indexOf(table);
         if (at < 0) {
             at = attached.length;
@@ -159,13 +160,26 @@ public final class TceTable {
     void detach(HardwareTable table) {
         int at = Arrays.asList(attached).indexOf(table);
         if (at >= 0 && --references[at] == 0) {
-            int last = attached.length - 1;
-            attached[at] = attached[last];
-            references[at] = references[last];
-            attached = Arrays.copyOf(attached, last);
-            references = Arrays.copyOf(references, last);
+            forget(at);
         }
         recheck();
+    }
+
+    private void forget(int at) {
+        int last = attached.length - 1;
+        attached[at] = attached[last];
+        references[at] = references[last];
+        attached = Arrays.copyOf(attached, last);
+        references = Arrays.copyOf(references, last);
+    }
+
+    /** What windows had that are gone: whoever attached them cannot name them any more. */
+    private void forgetClosed() {
+        for (int at = attached.length - 1; at >= 0; at--) {
+            if (attached[at].isClosed()) {
+                forget(at);
+            }
+        }
     }
 
     void detachAll() {

@@ -199,9 +199,14 @@ public final class UserTier implements FinalTier {
                     table.firstAddress() + (index << table.pageLg2()),
                     count << table.pageLg2());
         } catch (IommufdException e) {
-            // Without a window, or not enabled, the container shows nothing that could be unmapped.
-            if (e.errno() != Errno.ENXIO && e.errno() != Errno.EPERM) {
-                throw new IllegalStateException(e);
+            // Without such a window the container shows nothing. One that does not have all of the
+            // range may show some of it.
+            if (e.errno() == Errno.EINVAL && count > 1) {
+                for (long at = table.nextAllowing(index);
+                        at < index + count;
+                        at = table.nextAllowing(at + 1)) {
+                    unmap(container, table, at, 1);
+                }
             }
         }
     }

@@ -56,11 +56,6 @@ final class IommuGroups {
         return tables.isEmpty();
     }
 
-    /** Page tables that are filled. */
-    int tables() {
-        return tables.size();
-    }
-
     /**
      * Attaches all devices of a group, or none. A page table that is new shows all mappings before
      * a device reaches it.

@@ -60,6 +60,9 @@ public final class MediatedDevice {
             if ((iova & (PinTracker.PAGE - 1)) != 0) {
                 throw new IommufdException(Errno.EINVAL, "only whole pages are pinned");
             }
+            if (addresses.length > pagesFrom(iova)) {
+                throw new IommufdException(Errno.EINVAL, "the range goes past the last IOVA");
+            }
             container.requireAddresses();
             if (!container.hasUsers()) {
                 throw new IommufdException(
@@ -76,6 +79,11 @@ public final class MediatedDevice {
             }
             Type1.narrow(group);
         }
+    }
+
+    /** Pages from an IOVA to the last one, at least one. */
+    private static long pagesFrom(long iova) {
+        return Long.divideUnsigned(-1 - iova, PinTracker.PAGE) + 1;
     }
 
     private long pin(long iova, boolean isRead, boolean isWrite) throws IommufdException {
@@ -95,13 +103,14 @@ public final class MediatedDevice {
     }
 
     /**
-     * Takes back one pin of each page, up to one that is not pinned.
+     * Takes back one pin of each page, up to one that is not pinned, or the last IOVA.
      *
      * @return how many
      */
     public int unpin(long iova, int pages) {
         synchronized (container.context()) {
-            for (int done = 0; done < pages; done++) {
+            int there = (int) Math.min(pages, pagesFrom(iova));
+            for (int done = 0; done < there; done++) {
                 long at = iova + done * PinTracker.PAGE;
                 Mapping mapping = container.mappingOrNull(at);
                 int left = mapping == null ? -1 : mapping.pins.release(mapping.page(at));
@@ -112,7 +121,7 @@ public final class MediatedDevice {
                     container.letGo(at);
                 }
             }
-            return pages;
+            return there;
         }
     }
 

@@ -36,9 +36,6 @@ public final class Type1 implements ContainerDriver {
     /** Mappings that a container takes, unless told otherwise. */
     public static final int MAPPINGS_MAX = 65535;
 
-    /** Bytes of all bitmaps of a container: those of 8 TiB. */
-    static final long DIRTY_BYTES_MAX = DirtyPages.BITS_MAX / Byte.SIZE;
-
     /** How often mediated devices are asked to let go of one mapping. */
     static final int UNMAP_TRIES = 10;
 
@@ -65,8 +62,7 @@ public final class Type1 implements ContainerDriver {
     private final Map<VfioGroup, Attached> groups = new LinkedHashMap<>();
     private final List<MediatedDevice> devices = new ArrayList<>();
     private int invalidAddresses;
-    private long dirtyBytes;
-    private boolean isTracking;
+    private final DirtyTracking tracking;
     private boolean isClosed;
 
     /**
@@ -83,6 +79,7 @@ public final class Type1 implements ContainerDriver {
         access = context.access((_, _) -> {}, true);
         access.attach(ioas);
         iommus = new IommuGroups(context, ioas);
+        tracking = new DirtyTracking(context, mappings);
     }
 
     IommufdContext context() {
@@ -189,16 +186,14 @@ public final class Type1 implements ContainerDriver {
                 throw refused(Errno.ENOSPC, "the container has as many mappings as it may");
             }
             Mapping fresh = new Mapping(iova, last, isReadable, isWritable, owner);
-            if (isTracking) {
-                track(fresh);
-            }
+            tracking.add(fresh);
             int rights =
                     (isReadable ? Iommufd.MAP_READABLE : 0)
                             | (isWritable ? Iommufd.MAP_WRITEABLE : 0);
             try {
                 ioas.mapCompat(owner, address, length, rights, iova);
             } catch (IommufdException e) {
-                untrack(fresh);
+                tracking.remove(fresh);
                 throw e;
             }
             mappings.insert(iova, last, fresh);
@@ -234,14 +229,15 @@ public final class Type1 implements ContainerDriver {
     public long unmap(long iova, long length, @Nullable Bitmap dirty) throws IommufdException {
         synchronized (context) {
             long last = checkRange(iova, length);
-            if (dirty != null && !isTracking) {
-                throw refused(Errno.EINVAL, "nobody has asked to tell what is written");
+            if (dirty != null) {
+                tracking.requireOn();
             }
             List<Mapping> leaving = inside(iova, last);
             release(leaving);
             if (dirty != null) {
+                boolean isAll = writesAnywhere();
                 for (Mapping mapping : leaving) {
-                    tell(mapping, iova, dirty);
+                    tracking.tell(mapping, iova, isAll, dirty);
                 }
             }
             return remove(leaving);
@@ -325,15 +321,21 @@ public final class Type1 implements ContainerDriver {
         }
     }
 
-    /** Mediated devices let go of what they have pinned. */
+    /** Mediated devices let go of what they have pinned, also while others are asked. */
     private void release(List<Mapping> leaving) throws IommufdException {
-        for (Mapping mapping : leaving) {
-            for (int tries = 0; mapping.pins.pinned() > 0; tries++) {
-                if (tries == UNMAP_TRIES) {
-                    throw refused(Errno.EDEADLK, "a mediated device does not let go of its pages");
-                }
-                for (MediatedDevice device : List.copyOf(devices)) {
-                    device.unmapped(mapping.first, mapping.length());
+        boolean isHeld = true;
+        for (int tries = 0; isHeld; tries++) {
+            isHeld = false;
+            for (Mapping mapping : leaving) {
+                if (mapping.pins.pinned() > 0) {
+                    if (tries == UNMAP_TRIES) {
+                        throw refused(
+                                Errno.EDEADLK, "a mediated device does not let go of its pages");
+                    }
+                    isHeld = true;
+                    for (MediatedDevice device : List.copyOf(devices)) {
+                        device.unmapped(mapping.first, mapping.length());
+                    }
                 }
             }
         }
@@ -344,7 +346,7 @@ public final class Type1 implements ContainerDriver {
         for (Mapping mapping : leaving) {
             ioas.unmap(mapping.first, mapping.length());
             mappings.remove(mapping.first, mapping);
-            untrack(mapping);
+            tracking.remove(mapping);
             if (mapping.isAddressInvalid) {
                 invalidAddresses--;
             }
@@ -364,7 +366,14 @@ public final class Type1 implements ContainerDriver {
     /** Whether somebody wants to know what is written. */
     boolean isTracking() {
         synchronized (context) {
-            return isTracking;
+            return tracking.isOn();
+        }
+    }
+
+    /** Bytes of bitmaps. */
+    public long dirtyBytes() {
+        synchronized (context) {
+            return tracking.bytes();
         }
     }
 
@@ -372,39 +381,7 @@ public final class Type1 implements ContainerDriver {
     public void startDirty() throws IommufdException {
         synchronized (context) {
             requireVersion2();
-            if (isTracking) {
-                return;
-            }
-            try {
-                for (Mapping mapping : overlapping(0, -1)) {
-                    track(mapping);
-                }
-            } catch (IommufdException e) {
-                forgetDirty();
-                throw e;
-            }
-            isTracking = true;
-        }
-    }
-
-    private void track(Mapping mapping) throws IommufdException {
-        if (mapping.pages() > DirtyPages.BITS_MAX) {
-            throw refused(Errno.EINVAL, "the mapping has more pages than a bitmap has bits");
-        }
-        long bytes = DirtyPages.bytes(mapping.pages());
-        if (bytes > DIRTY_BYTES_MAX - dirtyBytes) {
-            throw refused(Errno.ENOMEM, "the container has as long bitmaps as it may");
-        }
-        context.allocate();
-        dirtyBytes += bytes;
-        mapping.dirty = new DirtyPages(mapping.pages());
-        mapping.dirty.restart(mapping.pins);
-    }
-
-    private void untrack(Mapping mapping) {
-        if (mapping.dirty != null) {
-            dirtyBytes -= DirtyPages.bytes(mapping.pages());
-            mapping.dirty = null;
+            tracking.start(overlapping(0, -1));
         }
     }
 
@@ -412,50 +389,25 @@ public final class Type1 implements ContainerDriver {
     public void stopDirty() throws IommufdException {
         synchronized (context) {
             requireVersion2();
-            forgetDirty();
+            tracking.stop();
         }
-    }
-
-    /** Bytes of bitmaps. */
-    public long dirtyBytes() {
-        synchronized (context) {
-            return dirtyBytes;
-        }
-    }
-
-    private void forgetDirty() {
-        isTracking = false;
-        dirtyBytes = 0;
-        mappings.forEach(range -> mappings.value(range).dirty = null);
     }
 
     /** Tells what was written in a range, which cuts no mapping; and begins anew. */
     public void dirty(long iova, long length, Bitmap into) throws IommufdException {
         synchronized (context) {
             requireVersion2();
-            if (!isTracking) {
-                throw refused(Errno.EINVAL, "nobody has asked to tell what is written");
+            tracking.requireOn();
+            if (Long.compareUnsigned(iova + length - 1, iova) < 0) {
+                // Not EOVERFLOW here, other than for a mapping.
+                throw refused(Errno.EINVAL, "the range goes past the last IOVA");
             }
             long last = checkRange(iova, length);
+            boolean isAll = writesAnywhere();
             for (Mapping mapping : inside(iova, last)) {
-                tell(mapping, iova, into);
-                DirtyPages pages = mapping.dirty;
-                if (pages != null) {
-                    pages.restart(mapping.pins);
-                }
+                tracking.tell(mapping, iova, isAll, into).restart(mapping.pins);
             }
         }
-    }
-
-    private void tell(Mapping mapping, long iova, Bitmap into) throws IommufdException {
-        DirtyPages pages = mapping.dirty;
-        if (pages == null) {
-            throw new IllegalStateException("0x%x is not tracked".formatted(mapping.first));
-        }
-        if (writesAnywhere() && !iommus.isEmpty()) {
-            pages.markAll();
-        }
-        pages.tell(into, (mapping.first - iova) / PinTracker.PAGE);
     }
 
     /** Whether some group may have written what it has not pinned. */
@@ -498,13 +450,8 @@ public final class Type1 implements ContainerDriver {
                 end();
             }
             if (gone.hardware != null) {
-                if (!gone.hasPinnedScope && isTracking) {
-                    mappings.forEach(range -> {
-                        DirtyPages pages = mappings.value(range).dirty;
-                        if (pages != null) {
-                            pages.markAll();
-                        }
-                    });
+                if (!gone.hasPinnedScope) {
+                    tracking.markAll();
                 }
                 iommus.detach(gone.hardware);
             }

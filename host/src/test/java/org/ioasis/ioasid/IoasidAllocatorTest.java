@@ -281,6 +281,9 @@ class IoasidAllocatorTest {
         int id = ids.allocate(set, 1, 9, new Owned("mm"));
         List<Runnable> changes =
                 List.of(
+                        () -> ids.get(id),
+                        () -> ids.openReader(),
+                        () -> ids.liveIds(),
                         () -> ids.put(id),
                         () -> ids.free(id),
                         () -> ids.allocate(set, 1, 9, null),

@@ -138,6 +138,7 @@ class QuotaSetTest {
             assertThatThrownBy(() -> ids.allocate(vm, 1, LAST, null))
                     .isInstanceOf(IllegalArgumentException.class);
             assertThatThrownBy(() -> ids.free(id)).isInstanceOf(IllegalArgumentException.class);
+            assertThatThrownBy(() -> ids.put(id)).isInstanceOf(IllegalArgumentException.class);
             assertThat(vm.used()).isEqualTo(1);
         }
 
@@ -291,6 +292,21 @@ class QuotaSetTest {
                             "iommu BIND vm 1 9",
                             "iommu UNBIND vm 1 9",
                             "iommu FREE vm 1 9");
+        }
+
+        @Test
+        void theLastReferenceOfAnIdThatNobodyHasFreedIsToldAsItsEnd() throws IommufdException {
+            QuotaSet<Owned> vm = set("vm", 3);
+            int id = vm.allocate(1, LAST, null);
+            vm.attachSpid(id, 9);
+            assertThat(vm.get(id)).isTrue();
+            sets.listen("vm", hearing("iommu"), NotifierPriority.IOMMU);
+            assertThat(vm.put(id)).isFalse();
+            assertThat(heard).isEmpty();
+            assertThat(vm.put(id)).isTrue();
+            assertThat(heard).containsExactly("iommu FREE vm 1 9");
+            assertThat(vm.put(id)).isFalse();
+            assertThat(vm.used()).isZero();
         }
 
         @Test

@@ -113,8 +113,9 @@ class KvmVfioDeviceTest {
         for (long attribute : new long[] {KvmVfio.FILE_ADD, KvmVfio.FILE_DEL}) {
             assertThat(set(attribute, 99)).as("no descriptor").isEqualTo(error(Errno.EBADF));
             assertThat(set(attribute, -1)).isEqualTo(error(Errno.EBADF));
-            assertThat(set(attribute, 6)).as("another file").isEqualTo(error(Errno.EINVAL));
         }
+        assertThat(set(KvmVfio.FILE_ADD, 6)).as("another file").isEqualTo(error(Errno.EINVAL));
+        assertThat(set(KvmVfio.FILE_DEL, 6)).as("not here").isEqualTo(error(Errno.ENOENT));
         assertThat(set(KvmVfio.FILE_ADD, 5)).as("another of ours").isEqualTo(error(Errno.EINVAL));
         assertThat(caller.rule).isEqualTo("other is no file of VFIO");
         assertThat(caller.isOthersOpen).containsEntry(6, false);
@@ -277,6 +278,8 @@ class KvmVfioDeviceTest {
     void tablesAreTiedToAGroupOfTheMachineUntilItGoes() {
         caller.served.put(7, new FakeVfio.Plain("table"));
         assertThat(tie(3, 7)).as("not the machine's yet").isEqualTo(error(Errno.ENOENT));
+        assertThat(tie(3, 99)).as("the group is looked for first").isEqualTo(error(Errno.ENOENT));
+        assertThat(tie(6, 7)).as("another file").isEqualTo(error(Errno.ENOENT));
         assertThat(set(KvmVfio.FILE_ADD, 3)).isZero();
         assertThat(tie(3, 5)).as("no table").isEqualTo(error(Errno.EBADF));
         assertThat(tie(3, 99)).isEqualTo(error(Errno.EBADF));

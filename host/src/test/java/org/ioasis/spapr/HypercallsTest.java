@@ -419,6 +419,59 @@ class HypercallsTest {
     }
 
     @Test
+    void aWindowThatIsMadeAgainAndAttachedIsWrittenByTheKernelAgain() throws IommufdException {
+        HardwareTable gone = guest.equalTable();
+        guest.second.removeWindow(guest.task, 0);
+        guest.second.createWindow(guest.task, PowerGuest.PAGE_LG2, 1L << 30, 1);
+        guest.tables.attach(guest.table, guest.equal);
+        assertThat(guest.table.references(gone)).isZero();
+        assertThat(guest.put(2, PAGE | READ_WRITE)).isEqualTo(HcallResult.SUCCESS);
+        assertThat(answered(0, HcallCounters.Call.PUT)).isEqualTo(1);
+        assertThat(guest.offset(guest.equal, 2 * PAGE, true)).isEqualTo(PAGE);
+    }
+
+    @Test
+    void aTableThatIsLongerThanAWindowIsClearedAsFarAsThatGoes() throws IommufdException {
+        long whole = 1L << 14;
+        TceTable longer = guest.tables.create(guest.task, 9, PowerGuest.PAGE_LG2, 0, whole + 2);
+        guest.user.connect(longer, guest.second);
+        for (boolean isStuffed : new boolean[] {true, false}) {
+            assertThat(guest.calls.put(9, (whole - 1) * PAGE, PAGE | READ_WRITE))
+                    .isEqualTo(HcallResult.SUCCESS);
+            assertThat(guest.calls.put(9, whole * PAGE, READ_WRITE))
+                    .isEqualTo(HcallResult.PARAMETER);
+            assertThat(guest.offset(guest.equal, whole * PAGE - 1, true)).isEqualTo(2 * PAGE - 1);
+            if (isStuffed) {
+                assertThat(guest.calls.stuff(9, (whole - 2) * PAGE, 0, 4))
+                        .isEqualTo(HcallResult.SUCCESS);
+            } else {
+                guest.user.disconnect(longer, guest.second);
+            }
+            assertThat(guest.offset(guest.equal, whole * PAGE - 1, true)).isEqualTo(-1);
+            assertThat(guest.equalTable().mapped()).isZero();
+        }
+    }
+
+    @Test
+    void whatAContainerCannotShowIsRefusedToTheGuest() throws IommufdException {
+        // Its window has pages of 64 KiB.
+        TceTable finer = guest.tables.create(guest.task, 9, 12, 0, 64);
+        guest.user.connect(finer, guest.second);
+        assertThat(guest.calls.put(9, 0, READ_WRITE)).isEqualTo(HcallResult.PARAMETER);
+        assertThat(guest.calls.stuff(9, 0, 0, 3)).isEqualTo(HcallResult.SUCCESS);
+        guest.user.disconnect(finer, guest.second);
+        // Its window is made when it is first needed, and there is no room for it.
+        SpaprV2 late = new SpaprV2(guest.host);
+        late.attach(SpaprGroup.builder().build(), guest.process.failures());
+        late.register(guest.task, AT, SLOT - (1 << 20));
+        guest.user.connect(guest.table, late);
+        guest.process.failures().arm(1);
+        assertThat(guest.put(0, 0)).isEqualTo(HcallResult.SUCCESS);
+        guest.user.disconnect(guest.table, late);
+        late.close();
+    }
+
+    @Test
     void afterAFailureAtAnyPointOfMakingATableNothingOfItIsLeft() throws IommufdException {
         long locked = guest.process.locked().locked();
         int points = 0;

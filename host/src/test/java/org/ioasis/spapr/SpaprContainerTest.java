@@ -128,6 +128,30 @@ class SpaprContainerTest {
     }
 
     @Test
+    void memoryThatAnothersEntriesLeadToOutlivesTheContainerThatRegisteredIt()
+            throws IommufdException {
+        attach(v2, group);
+        v2.register(task, AT, PAGE);
+        SpaprV2 other = new SpaprV2(host);
+        other.register(task, AT + PAGE, 2 * PAGE);
+        other.register(task, AT + 4 * PAGE, PAGE);
+        v2.map(task, 0, AT + PAGE, PAGE, true, true);
+        v2.map(task, PAGE, AT + 4 * PAGE, PAGE, true, true);
+        other.close();
+        assertThat(offset(0)).isEqualTo(PAGE);
+        assertThat(offset(PAGE)).isEqualTo(4 * PAGE);
+        assertThat(node.heldPages()).isEqualTo(4);
+        v2.register(task, AT + PAGE, 2 * PAGE);
+        assertThat(node.heldPages()).as("once").isEqualTo(4);
+        refuses(Errno.EBUSY, () -> v2.unregister(task, AT + PAGE, 2 * PAGE));
+        v2.unmap(task, 0, PAGE);
+        v2.unregister(task, AT + PAGE, 2 * PAGE);
+        assertThat(node.heldPages()).as("the other is still led to").isEqualTo(2);
+        v2.close();
+        assertThat(node.heldPages()).isZero();
+    }
+
+    @Test
     void registeringRefusesWhatIsNoMemory() throws IommufdException {
         refuses(Errno.EPERM, () -> v2.unregister(task, AT, PAGE));
         refuses(Errno.EINVAL, () -> v2.register(task, AT + 1, PAGE));

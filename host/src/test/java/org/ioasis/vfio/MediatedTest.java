@@ -103,6 +103,14 @@ class MediatedTest {
         refused(Errno.EINVAL, () -> pin(mediated, IOVA + 8, 1));
         refused(Errno.EPERM, () -> pin(mediated, IOVA + PAGE, 2));
         assertThat(host.node.heldPages()).as("unwound").isZero();
+        host.map(host.memory, -PAGE, PAGE, RW);
+        host.map(host.memory, 0, PAGE, RW);
+        refused(Errno.EINVAL, () -> pin(mediated, -PAGE, 2));
+        assertThat(host.node.heldPages()).as("no range goes round").isZero();
+        pin(mediated, -PAGE, 1);
+        pin(mediated, 0, 1);
+        assertThat(mediated.unpin(-PAGE, 2)).isEqualTo(1);
+        assertThat(mediated.unpin(0, 1)).isEqualTo(1);
         mediated.pin(IOVA + PAGE, true, false, new long[2]);
         assertThat(mediated.unpin(IOVA + PAGE, 2)).isEqualTo(2);
         mediated.close();
@@ -193,6 +201,34 @@ class MediatedTest {
         letsGo[0] = true;
         assertThat(host.unmap(IOVA - PAGE, 2 * PAGE, 0)).isEqualTo(2 * PAGE);
         assertThat(asked[0]).isEqualTo(Type1.UNMAP_TRIES + 1);
+    }
+
+    @Test
+    void whatIsPinnedAgainWhileAnotherMappingIsLetGoIsAskedForAgain() throws IommufdException {
+        host.add(group);
+        host.set(TYPE1V2_IOMMU);
+        MediatedDevice[] self = new MediatedDevice[1];
+        device =
+                host.open(
+                        group,
+                        (iova, _) -> {
+                            told.add("0x%x".formatted(iova));
+                            self[0].unpin(iova, 1);
+                            if (told.size() == 2) {
+                                try {
+                                    pin(self[0], IOVA, 1);
+                                } catch (IommufdException e) {
+                                    throw new AssertionError(e);
+                                }
+                            }
+                        });
+        self[0] = requireDevice();
+        for (long iova : new long[] {IOVA, IOVA + PAGE}) {
+            host.map(host.memory, iova, PAGE, RW);
+            pin(self[0], iova, 1);
+        }
+        assertThat(host.unmap(IOVA, 2 * PAGE, 0)).isEqualTo(2 * PAGE);
+        assertThat(told).containsExactly("0x100000", "0x101000", "0x100000");
     }
 
     @Test
@@ -314,6 +350,9 @@ class MediatedTest {
         assertThat(host.getBitmap(IOVA, 3 * PAGE, host.memory, 8))
                 .as("cut")
                 .isEqualTo(refusal(Errno.EINVAL));
+        assertThat(host.getBitmap(-PAGE, 2 * PAGE, host.memory, 8))
+                .as("past the last IOVA")
+                .isEqualTo(refusal(Errno.EINVAL));
         assertThat(host.getBitmap(IOVA, 8 * PAGE, host.memory, 7))
                 .as("too short")
                 .isEqualTo(refusal(Errno.EINVAL));
@@ -390,7 +429,7 @@ class MediatedTest {
         assertThat(host.type1().dirtyBytes()).isZero();
         assertThat(host.unmap(0, PAGE, 0)).isEqualTo(PAGE);
         assertThat(host.dirtyPages(DIRTY_FLAG_START)).as("at the limit").isZero();
-        assertThat(host.type1().dirtyBytes()).isEqualTo(Type1.DIRTY_BYTES_MAX);
+        assertThat(host.type1().dirtyBytes()).isEqualTo(DirtyTracking.BYTES_MAX);
         assertThat(host.map(host.memory, 0, PAGE, RW)).isEqualTo(refusal(Errno.ENOMEM));
         assertThat(host.unmap(0, 0, UNMAP_FLAG_ALL)).isEqualTo(2 * half);
         assertThat(host.map(host.memory, 0, PAGE, RW)).isZero();

@@ -57,7 +57,7 @@ public final class TwoStageWalk {
     /**
      * Translates {@code iova} through both stages. No entry of the first is touched but where the
      * second leads: each one takes a walk of it. So a walk reads at most {@code first} levels times
-     * one more than the {@code second} has, and those once again.
+     * one more than the {@code second} has, and those once again; marks come on top.
      *
      * @param firstRoot as {@link Root} has it, at an address between the stages
      * @param memory what the second stage leads to, by its output addresses

@@ -94,6 +94,6 @@ public final class PinAll implements PinTracker {
 
     @Override
     public long bytes() {
-        return Sizes.object(36) + 2 * Sizes.array(firsts.length, Long.BYTES);
+        return Sizes.object(28) + 2 * Sizes.array(firsts.length, Long.BYTES);
     }
 }
