@@ -37,6 +37,7 @@ public class ChangeBenchmarks {
 
     /** As many pages as one table takes. */
     private static final int W7_WARM_PAGES = 512;
+
     private static final int REFUSALS = 200_000;
 
     /** Mappings (W1), window (W2), or nothing. */

@@ -7,6 +7,7 @@ import static org.assertj.core.api.Assertions.assertThatCode;
 
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Objects;
 import org.ioasis.sys.Fd;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -73,7 +74,7 @@ class PathTreeTest {
             assertThat(tree.status(VENDOR, true)).isEqualTo(PathStatus.file(CONTENT.length()));
 
             // Whoever opens it waits for its other end.
-            assertThat(shell("mkfifo pipe", vendor.getParent())).isZero();
+            assertThat(shell("mkfifo pipe", Objects.requireNonNull(vendor.getParent()))).isZero();
             String pipe = DEVICE + "/pipe";
             assertThat(tree.status(pipe, true)).isNull();
             assertThat(tree.open(pipe)).isNull();
