@@ -162,7 +162,7 @@ final class HostCommand implements Callable<Integer> {
                     ProgramRun.start(
                             bytes(),
                             ProgramSetting.INHERITED,
-                            machine.files(),
+                            machine.files().build(),
                             written,
                             machine.loop());
             SignalForwarder.forwardTo(program);

@@ -93,7 +93,7 @@ public final class ProgramMachine implements AutoCloseable {
     }
 
     /** What programs find, and where; devices in the order of adding. */
-    public ProgramFiles files() {
+    public ProgramFiles.Builder files() {
         ProgramFiles.Builder files = ProgramFiles.builder().iommu(node::open);
         files.folder("/dev/vfio");
         files.device(
@@ -124,7 +124,7 @@ public final class ProgramMachine implements AutoCloseable {
             files.link(sys + "/iommu_group", "../../../../kernel/iommu_groups/" + number);
             files.link(sys + "/driver", "../../drivers/vfio-pci");
         }
-        return files.build();
+        return files;
     }
 
     /** What serves devices and programs. */
