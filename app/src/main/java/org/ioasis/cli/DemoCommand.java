@@ -15,6 +15,7 @@ import org.ioasis.demo.Demo;
 import org.ioasis.demo.DemoFigures;
 import org.ioasis.demo.DemoScreen;
 import org.ioasis.virtio.driver.DriverException;
+import org.ioasis.virtqueue.RingFormat;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 
@@ -34,7 +35,6 @@ import picocli.CommandLine.Option;
         })
 final class DemoCommand implements Callable<Integer> {
     private static final JsonFactory JSON = new JsonFactory();
-    private static final String RING = "split";
     private static final long DISK = 64L << 20;
     private static final double LONGEST = 3600;
     private static final long REDRAW_NANOS = 200_000_000L;
@@ -50,8 +50,28 @@ final class DemoCommand implements Callable<Integer> {
             description = "How long (default: ${DEFAULT-VALUE}).")
     private double seconds;
 
+    @Option(
+            names = "--ring",
+            paramLabel = "FORMAT",
+            defaultValue = "split",
+            description =
+                    "Format of the queues: ${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE}).")
+    private Ring ring = Ring.split;
+
     @Option(names = "--json", description = "Print the figures as JSON, and nothing else.")
     private boolean json;
+
+    /** As they are written on the command line. */
+    enum Ring {
+        split(RingFormat.SPLIT),
+        packed(RingFormat.PACKED);
+
+        private final RingFormat format;
+
+        Ring(RingFormat format) {
+            this.format = format;
+        }
+    }
 
     @Override
     public Integer call() throws IOException {
@@ -75,7 +95,7 @@ final class DemoCommand implements Callable<Integer> {
     private int run(Path file) throws IOException, DriverException {
         boolean isLive = !json && System.console() != null && System.console().isTerminal();
         long begun = System.nanoTime();
-        try (Demo demo = new Demo(file, System::nanoTime, 1)) {
+        try (Demo demo = new Demo(file, ring.format, System::nanoTime, 1)) {
             long drawn = begun;
             if (isLive) {
                 System.out.print(CLEAR);
@@ -93,25 +113,27 @@ final class DemoCommand implements Callable<Integer> {
             demo.compareFile();
             DemoFigures figures = demo.figures();
             System.out.println(
-                    json ? json(figures, passed) : DemoScreen.figures(figures, RING, passed));
+                    json
+                            ? json(figures, passed)
+                            : DemoScreen.figures(figures, ring.name(), passed));
             return figures.isOk() ? 0 : 1;
         }
     }
 
     private void draw(Demo demo, double passed) {
         StringBuilder text = new StringBuilder(HOME);
-        DemoScreen.lines(demo, RING, passed, seconds)
+        DemoScreen.lines(demo, ring.name(), passed, seconds)
                 .forEach(line -> text.append(line).append(CLEAR_LINE).append('\n'));
         System.out.print(text);
         System.out.flush();
     }
 
-    private static String json(DemoFigures figures, double passed) throws IOException {
+    private String json(DemoFigures figures, double passed) throws IOException {
         StringWriter text = new StringWriter();
         try (JsonGenerator out = JSON.createGenerator(text)) {
             out.writeStartObject();
             out.writeBooleanField("ok", figures.isOk());
-            out.writeStringField("ring", RING);
+            out.writeStringField("ring", ring.name());
             out.writeNumberField("seconds", passed);
             out.writeNumberField("requests", figures.requests());
             out.writeNumberField("bytes", figures.bytes());

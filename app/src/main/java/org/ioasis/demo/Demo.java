@@ -20,35 +20,18 @@ import java.util.function.LongSupplier;
 import org.ioasis.dma.DmaSpace;
 import org.ioasis.dma.FlushPolicy;
 import org.ioasis.dma.Piece;
-import org.ioasis.iommu.Endpoint;
 import org.ioasis.iommu.EndpointProperties;
-import org.ioasis.iommu.Iommu;
 import org.ioasis.iommu.IommuOptions;
-import org.ioasis.iommu.fault.FaultQueue;
-import org.ioasis.iommu.mapping.MappingStores;
-import org.ioasis.iommu.mapping.TablePool;
-import org.ioasis.machine.EngineTables;
+import org.ioasis.machine.LocalIommu;
 import org.ioasis.memory.Access;
-import org.ioasis.memory.DirectDma;
 import org.ioasis.memory.Dma;
-import org.ioasis.memory.Guard;
-import org.ioasis.memory.Guards;
-import org.ioasis.memory.GuestMemory;
-import org.ioasis.memory.Region;
 import org.ioasis.spec.Virtio;
-import org.ioasis.sys.EngineMemory;
-import org.ioasis.sys.ErrnoException;
-import org.ioasis.virtio.DeviceType;
-import org.ioasis.virtio.Interrupts;
-import org.ioasis.virtio.VirtioDevice;
 import org.ioasis.virtio.blk.BlkSettings;
 import org.ioasis.virtio.blk.FileStore;
 import org.ioasis.virtio.blk.VirtioBlk;
 import org.ioasis.virtio.driver.DriverException;
 import org.ioasis.virtio.driver.DriverMemory;
-import org.ioasis.virtio.driver.LocalTransport;
 import org.ioasis.virtio.driver.Patience;
-import org.ioasis.virtio.iommu.VirtioIommuDevice;
 import org.ioasis.virtio.iommu.driver.DriverDomain;
 import org.ioasis.virtio.iommu.driver.DriverOptions;
 import org.ioasis.virtio.iommu.driver.FaultReport;
@@ -57,6 +40,7 @@ import org.ioasis.virtio.rogue.Aim;
 import org.ioasis.virtio.rogue.Rogue;
 import org.ioasis.virtio.rogue.Tally;
 import org.ioasis.virtio.rogue.Volley;
+import org.ioasis.virtqueue.RingFormat;
 
 /**
  * An IOMMU, a disk behind it, their drivers and a device that lies, in one process and on one
@@ -69,7 +53,6 @@ public final class Demo implements AutoCloseable {
     private static final int PIECE = 64 << 10;
 
     private static final long MEMORY = 32L << 20;
-    private static final long TABLES = 16L << 20;
     private static final int DISK = 1;
     private static final int ROGUE = 2;
     private static final int SHOTS = 64;
@@ -82,11 +65,9 @@ public final class Demo implements AutoCloseable {
             ValueLayout.JAVA_LONG_UNALIGNED.withOrder(LITTLE_ENDIAN);
 
     private final Arena arena = Arena.ofConfined();
-    private final ArrayDeque<Runnable> tasks = new ArrayDeque<>();
-    private final EngineMemory tables;
     private final DemoMemory memory;
     private final FileStore store;
-    private final Iommu iommu;
+    private final LocalIommu iommu;
     private final IommuDriver driver;
     private final DriverDomain diskDomain;
     private final DmaSpace space;
@@ -103,43 +84,29 @@ public final class Demo implements AutoCloseable {
 
     /**
      * @param file of the disk, of whole pieces of 64 KiB
+     * @param ring of both devices' queues
      * @param clock nanoseconds of a clock that does not go back
      */
-    public Demo(Path file, LongSupplier clock, long seed) throws IOException, DriverException {
+    public Demo(Path file, RingFormat ring, LongSupplier clock, long seed)
+            throws IOException, DriverException {
+        long packed = ring == RingFormat.PACKED ? Virtio.F_RING_PACKED : 0;
         random = new Random(seed);
-        try {
-            tables = EngineMemory.reserve(TABLES);
-        } catch (ErrnoException e) {
-            throw new IOException("no memory for tables: " + e.getMessage(), e);
-        }
-        Guards guards = new Guards(clock, _ -> {});
-        Guard guard = guards.open();
         memory = new DemoMemory(arena, MEMORY);
-        GuestMemory seenByDevices = new GuestMemory(guards, 1);
-        seenByDevices.add(new Region(0, MEMORY - 1, memory.bytes(), true, null));
-        IommuOptions options = IommuOptions.builder().bypassAtStart(false).build();
         iommu =
-                new Iommu(
-                        options,
-                        guards,
-                        new FaultQueue(256, 1000, clock),
-                        MappingStores.forPageSizes(
-                                options.pageSizeMask(),
-                                new TablePool(new EngineTables(tables), TABLES, guards)));
-        Endpoint diskEndpoint = iommu.plug(DISK, EndpointProperties.UNLIMITED);
-        Endpoint rogueEndpoint = iommu.plug(ROGUE, EndpointProperties.UNLIMITED);
-        Patience patience = Patience.looks(LOOKS, this::turn);
+                new LocalIommu(
+                        IommuOptions.builder().bypassAtStart(false).build(),
+                        memory.bytes(),
+                        packed,
+                        clock);
+        Dma diskDma = iommu.plug(DISK, EndpointProperties.UNLIMITED);
+        Dma rogueDma = iommu.plug(ROGUE, EndpointProperties.UNLIMITED);
+        Patience patience = Patience.looks(LOOKS, iommu::turn);
 
-        VirtioDevice iommuDevice =
-                device(
-                        new VirtioIommuDevice(iommu, tasks::add),
-                        new DirectDma(seenByDevices, guard),
-                        0);
         long own = (IommuDriver.memoryBytes(DriverOptions.DEFAULT) + 4095) & -4096;
         long ownAddress = memory.take(own);
         driver =
                 new IommuDriver(
-                        new LocalTransport(iommuDevice),
+                        iommu.transport(),
                         new DriverMemory(memory.at(ownAddress, own), ownAddress),
                         patience,
                         DriverOptions.DEFAULT);
@@ -151,16 +118,18 @@ public final class Demo implements AutoCloseable {
         space = new DmaSpace(diskDomain, FlushPolicy.STRICT);
 
         store = FileStore.open(file, true);
-        Dma diskDma = iommu.dma(diskEndpoint, seenByDevices, guard);
-        VirtioDevice diskDevice =
-                device(
-                        new VirtioBlk(
-                                store, BlkSettings.builder().build(), Runnable::run, tasks::add),
-                        diskDma,
-                        Virtio.F_ACCESS_PLATFORM);
-        disk = new DiskDriver(new LocalTransport(diskDevice), patience, space, memory);
-        onDisk = new Rogue(iommu.dma(diskEndpoint, seenByDevices, guard), tasks::add);
-        rogue = new Rogue(iommu.dma(rogueEndpoint, seenByDevices, guard), tasks::add);
+        VirtioBlk type =
+                new VirtioBlk(
+                        store, BlkSettings.builder().build(), Runnable::run, iommu.deviceThread());
+        disk =
+                new DiskDriver(
+                        iommu.device(type, diskDma, Virtio.F_ACCESS_PLATFORM | packed),
+                        patience,
+                        space,
+                        memory);
+        // Between two turns of the disk nothing else is on its way to memory.
+        onDisk = new Rogue(diskDma, iommu.deviceThread());
+        rogue = new Rogue(rogueDma, iommu.deviceThread());
 
         versions = new int[(int) (store.capacity() / PIECE)];
         secret = memory.take(PIECE);
@@ -168,27 +137,6 @@ public final class Demo implements AutoCloseable {
         buffers = new Piece[disk.depth()];
         for (int i = 0; i < buffers.length; i++) {
             buffers[i] = new Piece(memory.take(PIECE), PIECE);
-        }
-    }
-
-    private static VirtioDevice device(DeviceType type, Dma dma, long more) {
-        return new VirtioDevice(
-                type,
-                dma,
-                Virtio.F_VERSION_1 | Virtio.F_INDIRECT_DESC | Virtio.F_EVENT_IDX | more,
-                new Interrupts() {
-                    @Override
-                    public void queue(int queue) {}
-
-                    @Override
-                    public void config() {}
-                });
-    }
-
-    /** Lets the devices work. */
-    private void turn() {
-        for (Runnable task = tasks.poll(); task != null; task = tasks.poll()) {
-            task.run();
         }
     }
 
@@ -251,7 +199,7 @@ public final class Demo implements AutoCloseable {
 
     private Tally fire(Rogue who, Aim aim, Access access) {
         CompletableFuture<Tally> tally = who.fire(new Volley(access, aim, 8, SHOTS));
-        turn();
+        iommu.turn();
         return tally.getNow(new Tally(SHOTS, 0, 0, 0, ""));
     }
 
@@ -320,7 +268,7 @@ public final class Demo implements AutoCloseable {
     @Override
     public void close() throws IOException {
         store.close();
-        tables.close();
+        iommu.close();
         arena.close();
     }
 }

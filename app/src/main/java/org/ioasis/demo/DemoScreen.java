@@ -26,25 +26,37 @@ public final class DemoScreen {
         lines.add("");
         lines.add(bar(seconds, of));
         lines.add("");
-        lines.add("  disk    %s requests of 64 KiB, %s".formatted(
-                count(figures.requests()), rate(figures.bytes(), seconds)));
-        lines.add("          %s read back and compared, %s wrong".formatted(
-                size(figures.verifiedBytes()), count(figures.wrong())));
+        lines.add(
+                "  disk    %s requests of 64 KiB, %s"
+                        .formatted(count(figures.requests()), rate(figures.bytes(), seconds)));
+        lines.add(
+                "          %s read back and compared, %s wrong"
+                        .formatted(size(figures.verifiedBytes()), count(figures.wrong())));
         lines.add("");
-        lines.add("  IOMMU   %s MAP, %s UNMAP over a %s ring, %s each second".formatted(
-                count(figures.maps()),
-                count(figures.unmaps()),
-                ring,
-                count((long) ((figures.maps() + figures.unmaps()) / Math.max(seconds, 0.001)))));
+        lines.add(
+                "  IOMMU   %s MAP, %s UNMAP over a %s ring, %s each second"
+                        .formatted(
+                                count(figures.maps()),
+                                count(figures.unmaps()),
+                                ring,
+                                count(
+                                        (long)
+                                                ((figures.maps() + figures.unmaps())
+                                                        / Math.max(seconds, 0.001)))));
         lines.add("          mapped now: %s".formatted(count(demo.mappings())));
         lines.add("");
-        lines.add("  rogue   %s shots at memory, at anything, and at what was unmapped".formatted(
-                count(figures.shots())));
-        lines.add("          %s stopped, %s got out".formatted(
-                count(figures.stopped()), count(figures.shots() - figures.stopped())));
+        lines.add(
+                "  rogue   %s shots at memory, at anything, and at what was unmapped"
+                        .formatted(count(figures.shots())));
+        lines.add(
+                "          %s stopped, %s got out"
+                        .formatted(
+                                count(figures.stopped()),
+                                count(figures.shots() - figures.stopped())));
         lines.add("");
-        lines.add("  faults  %s told to the driver; the last ones:".formatted(
-                count(figures.faults())));
+        lines.add(
+                "  faults  %s told to the driver; the last ones:"
+                        .formatted(count(figures.faults())));
         demo.faults().forEach(fault -> lines.add("          " + text(fault)));
         return lines.stream()
                 .limit(LINES)

@@ -6,6 +6,7 @@ import static java.nio.ByteOrder.LITTLE_ENDIAN;
 import static org.ioasis.spec.Virtio.DEVICE_ID_BLOCK;
 import static org.ioasis.spec.Virtio.F_ACCESS_PLATFORM;
 import static org.ioasis.spec.Virtio.F_EVENT_IDX;
+import static org.ioasis.spec.Virtio.F_RING_PACKED;
 import static org.ioasis.spec.VirtioBlk.REQ_HEADER_SIZE;
 import static org.ioasis.spec.VirtioBlk.REQ_SECTOR;
 import static org.ioasis.spec.VirtioBlk.REQ_TYPE;
@@ -25,7 +26,8 @@ import org.ioasis.virtio.driver.DriverException;
 import org.ioasis.virtio.driver.Negotiation;
 import org.ioasis.virtio.driver.Patience;
 import org.ioasis.virtio.driver.Transport;
-import org.ioasis.virtqueue.SplitDriver;
+import org.ioasis.virtqueue.DriverQueue;
+import org.ioasis.virtqueue.RingFormat;
 
 /**
  * A driver of a disk behind an IOMMU: rings and headers are mapped as long as it runs, data for one
@@ -54,7 +56,7 @@ final class DiskDriver {
     private final Patience patience;
     private final DmaSpace space;
     private final DemoMemory memory;
-    private final SplitDriver ring;
+    private final DriverQueue ring;
     private final DmaSpace.Coherent headers;
     private final MemorySegment headerBytes;
 
@@ -66,11 +68,16 @@ final class DiskDriver {
         this.memory = memory;
         long features =
                 Negotiation.features(
-                        device, patience, DEVICE_ID_BLOCK, F_ACCESS_PLATFORM, F_EVENT_IDX);
+                        device,
+                        patience,
+                        DEVICE_ID_BLOCK,
+                        F_ACCESS_PLATFORM,
+                        F_EVENT_IDX | F_RING_PACKED);
         int size = Negotiation.queueSize(device, QUEUE, QUEUE_SIZE);
-        DmaSpace.Coherent rings = space.coherent(memory, SplitDriver.bytes(size), ALL_ADDRESSES);
+        RingFormat format = RingFormat.of(features);
+        DmaSpace.Coherent rings = space.coherent(memory, format.driverBytes(size), ALL_ADDRESSES);
         ring =
-                new SplitDriver(
+                format.newDriver(
                         memory.at(rings.address(), rings.bytes()),
                         rings.iova(),
                         size,
@@ -78,7 +85,12 @@ final class DiskDriver {
         headers = space.coherent(memory, (long) SLOT * size, ALL_ADDRESSES);
         headerBytes = memory.at(headers.address(), headers.bytes());
         Negotiation.enable(
-                device, QUEUE, size, ring.descAddress(), ring.availAddress(), ring.usedAddress());
+                device,
+                QUEUE,
+                size,
+                ring.descAddress(),
+                ring.driverAddress(),
+                ring.deviceAddress());
         Negotiation.ready(device);
         ring.suppressInterrupts();
     }
@@ -96,8 +108,7 @@ final class DiskDriver {
     List<Piece> perform(List<Request> requests) throws DriverException {
         List<Piece> seen = new ArrayList<>();
         for (Request each : requests) {
-            Direction direction =
-                    each.type == T_OUT ? Direction.TO_DEVICE : Direction.FROM_DEVICE;
+            Direction direction = each.type == T_OUT ? Direction.TO_DEVICE : Direction.FROM_DEVICE;
             long iova = space.map(each.buffer, direction, ALL_ADDRESSES);
             Piece data = new Piece(iova, each.buffer.length());
             seen.add(data);
@@ -136,11 +147,14 @@ final class DiskDriver {
         patience.begin();
         while (left > 0) {
             int name = ring.take();
-            if (name == SplitDriver.NONE) {
+            if (name == DriverQueue.NONE) {
                 if (!patience.goOn()) {
                     throw new BrokenException(left + " requests of the disk without an answer");
                 }
                 continue;
+            }
+            if (name == DriverQueue.BROKEN) {
+                throw new BrokenException("the disk's queue: " + ring.brokenReason());
             }
             byte status = headerBytes.get(JAVA_BYTE, (long) SLOT * name + REQ_HEADER_SIZE);
             if (status != S_OK) {

@@ -56,8 +56,7 @@ final class Rules {
         // The other side: what a driver knows is a transport, and that in one process it is a
         // device.
         MAY_USE.put("virtio.driver", List.of("virtio", "spec"));
-        MAY_USE.put(
-                "virtio.iommu.driver", List.of("virtio.driver", "virtqueue", "memory", "spec"));
+        MAY_USE.put("virtio.iommu.driver", List.of("virtio.driver", "virtqueue", "memory", "spec"));
         MAY_USE.put("iova", List.of());
         MAY_USE.put("dma", List.of("iova", "virtio.iommu.driver", "virtio.driver", "spec"));
         MAY_USE.put("virtio.blk", List.of("virtio", "virtqueue", "memory", "spec"));

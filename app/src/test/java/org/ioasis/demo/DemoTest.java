@@ -10,8 +10,11 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.List;
+import org.ioasis.virtqueue.RingFormat;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 
 /** The demonstration shows what it says, and would show if it were not so. */
 class DemoTest {
@@ -23,9 +26,10 @@ class DemoTest {
         return Files.write(folder.resolve("disk.img"), new byte[DISK]);
     }
 
-    @Test
-    void allDataIsRightAndNothingGetsOut() throws Exception {
-        try (Demo demo = new Demo(disk(), System::nanoTime, 7)) {
+    @ParameterizedTest
+    @EnumSource
+    void allDataIsRightAndNothingGetsOut(RingFormat ring) throws Exception {
+        try (Demo demo = new Demo(disk(), ring, System::nanoTime, 7)) {
             for (int i = 0; i < 20; i++) {
                 demo.round();
             }
@@ -49,7 +53,7 @@ class DemoTest {
     @Test
     void aFileThatIsNotWhatWasWrittenIsSeen() throws Exception {
         Path file = disk();
-        try (Demo demo = new Demo(file, System::nanoTime, 7)) {
+        try (Demo demo = new Demo(file, RingFormat.SPLIT, System::nanoTime, 7)) {
             for (int i = 0; i < 20; i++) {
                 demo.round();
             }
@@ -66,22 +70,23 @@ class DemoTest {
 
     @Test
     void whatHasDoneNothingIsNotRight() throws Exception {
-        try (Demo demo = new Demo(disk(), System::nanoTime, 7)) {
+        try (Demo demo = new Demo(disk(), RingFormat.SPLIT, System::nanoTime, 7)) {
             assertThat(demo.figures().isOk()).isFalse();
         }
     }
 
     @Test
     void theScreenHas80ColumnsAnd24Lines() throws Exception {
-        try (Demo demo = new Demo(disk(), System::nanoTime, 7)) {
+        try (Demo demo = new Demo(disk(), RingFormat.SPLIT, System::nanoTime, 7)) {
             for (int i = 0; i < 3; i++) {
                 demo.round();
             }
             for (double seconds : new double[] {0, 0.001, 5, 10, 1000}) {
                 List<String> lines = DemoScreen.lines(demo, "split", seconds, 10);
                 assertThat(lines).hasSizeBetween(15, DemoScreen.LINES);
-                assertThat(lines).allSatisfy(line ->
-                        assertThat(line).hasSizeLessThanOrEqualTo(DemoScreen.COLUMNS));
+                assertThat(lines)
+                        .allSatisfy(line ->
+                                assertThat(line).hasSizeLessThanOrEqualTo(DemoScreen.COLUMNS));
                 assertThat(lines.toString()).contains("endpoint 2").doesNotContain("\033");
             }
         }

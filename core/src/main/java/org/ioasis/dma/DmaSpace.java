@@ -66,7 +66,8 @@ public final class DmaSpace {
 
     private static IovaAllocator addresses(IommuConfig config) {
         long page = Math.max(config.granule(), 4096);
-        long first = Long.compareUnsigned(config.inputFirst(), page) < 0 ? page : config.inputFirst();
+        long first =
+                Long.compareUnsigned(config.inputFirst(), page) < 0 ? page : config.inputFirst();
         return new IovaAllocator(page, first, config.inputLast());
     }
 
@@ -121,8 +122,7 @@ public final class DmaSpace {
 
     /** Bytes of the pages that a buffer touches. */
     private long span(Piece buffer) {
-        return Math.addExact(buffer.length(), (buffer.address() & pageMask) + pageMask)
-                & ~pageMask;
+        return Math.addExact(buffer.length(), (buffer.address() & pageMask) + pageMask) & ~pageMask;
     }
 
     private void add(
@@ -173,8 +173,7 @@ public final class DmaSpace {
             iova = iovas.allocate(bytes, limit);
         }
         if (iova == IovaAllocator.NONE) {
-            throw new DriverException(
-                    "no address for %d bytes up to 0x%x".formatted(bytes, limit));
+            throw new DriverException("no address for %d bytes up to 0x%x".formatted(bytes, limit));
         }
         return iova;
     }
@@ -197,8 +196,7 @@ public final class DmaSpace {
     // --- coherent memory
 
     /** Memory that both use all the time, from {@code pages}, mapped for reading and writing. */
-    public Coherent coherent(PhysicalPages pages, long bytes, long limit)
-            throws DriverException {
+    public Coherent coherent(PhysicalPages pages, long bytes, long limit) throws DriverException {
         long whole = Math.addExact(bytes, pageMask) & ~pageMask;
         long address = pages.take(whole);
         if (address == PhysicalPages.NONE) {
@@ -213,7 +211,9 @@ public final class DmaSpace {
         }
     }
 
-    /** Ends it. The memory goes back only when the device reaches it no more, whatever the policy. */
+    /**
+     * Ends it. The memory goes back only when the device reaches it no more, whatever the policy.
+     */
     public void release(PhysicalPages pages, Coherent buffer) throws DriverException {
         retire(buffer.iova());
         flush();
@@ -298,14 +298,13 @@ public final class DmaSpace {
     /** The device has answered for a run. */
     private void settle(Range run, boolean isGone) {
         Map<Long, Long> inside = waiting.subMap(run.first(), true, run.last(), true);
-        inside.forEach(
-                (iova, bytes) -> {
-                    if (isGone) {
-                        iovas.free(iova, bytes);
-                    } else {
-                        stuckBytes += bytes;
-                    }
-                });
+        inside.forEach((iova, bytes) -> {
+            if (isGone) {
+                iovas.free(iova, bytes);
+            } else {
+                stuckBytes += bytes;
+            }
+        });
         inside.clear();
     }
 

@@ -33,8 +33,7 @@ public final class Identity {
                 Batch batch = domain.batch();
                 EndpointInfo info = driver.probe(endpoint);
                 for (Range range : usable(memory, info, driver.config())) {
-                    batch.map(
-                            range.first(), range.last(), range.first(), Permission.READ_WRITE);
+                    batch.map(range.first(), range.last(), range.first(), Permission.READ_WRITE);
                 }
                 batch.commit();
             }
@@ -47,8 +46,7 @@ public final class Identity {
     }
 
     /** What may be mapped, in whole granules. */
-    private static List<Range> usable(
-            List<Range> memory, EndpointInfo info, IommuConfig config) {
+    private static List<Range> usable(List<Range> memory, EndpointInfo info, IommuConfig config) {
         List<Range> left = new ArrayList<>();
         memory.forEach(
                 range -> clip(left, range, new Range(config.inputFirst(), config.inputLast())));
@@ -82,9 +80,7 @@ public final class Identity {
 
     private static void clip(List<Range> to, Range range, Range input) {
         if (range.overlaps(input.first(), input.last())) {
-            to.add(
-                    new Range(
-                            max(range.first(), input.first()), min(range.last(), input.last())));
+            to.add(new Range(max(range.first(), input.first()), min(range.last(), input.last())));
         }
     }
 

@@ -267,8 +267,7 @@ final class FreeExtents {
 
     private void sum(int node) {
         fit[node] = (byte) largestBlock(first[node], last[node]);
-        best[node] =
-                (byte) Math.max(fit[node], Math.max(best[left[node]], best[right[node]]));
+        best[node] = (byte) Math.max(fit[node], Math.max(best[left[node]], best[right[node]]));
     }
 
     /** Order of the largest aligned block in a run. */

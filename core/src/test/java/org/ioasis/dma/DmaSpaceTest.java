@@ -100,8 +100,7 @@ class DmaSpaceTest {
 
         long iova = seen.getFirst().address() & -4096;
         assertThat(seen)
-                .containsExactly(
-                        new Piece(iova + 0x800, 0x3000), new Piece(iova + 0x4010, 0x20));
+                .containsExactly(new Piece(iova + 0x800, 0x3000), new Piece(iova + 0x4010, 0x20));
         assertThat(scripted.of(T_MAP)).hasSize(3);
         assertThat(scripted.kicks[REQUESTQ] - kicks).isOne();
 
@@ -296,8 +295,7 @@ class DmaSpaceTest {
 
         DmaSpace.Coherent buffer = space.coherent(pages, 0x1801, ALL);
         assertThat(buffer.bytes()).isEqualTo(0x2000);
-        assertThatThrownBy(() -> space.coherent(pages, 1, ALL))
-                .isInstanceOf(DriverException.class);
+        assertThatThrownBy(() -> space.coherent(pages, 1, ALL)).isInstanceOf(DriverException.class);
         space.release(pages, buffer);
 
         assertThat(told).containsExactly("0x20000+0x2000 [1, 3, 4]");
@@ -348,13 +346,13 @@ class DmaSpaceTest {
         assertThat(scripted.of(T_MAP))
                 .extracting(each -> each.getLong(8), each -> each.getLong(16))
                 .containsExactly(
-                        tuple(0x1000L, 0x2fffL),
-                        tuple(0x5000L, 0x6fffL),
-                        tuple(0x8000L, 0x8fffL));
+                        tuple(0x1000L, 0x2fffL), tuple(0x5000L, 0x6fffL), tuple(0x8000L, 0x8fffL));
         assertThat(domain.endpoints()).containsExactly(ENDPOINT);
     }
 
-    /** Strict and lazy beside the real device: what is in use is reached, whatever comes and goes. */
+    /**
+     * Strict and lazy beside the real device: what is in use is reached, whatever comes and goes.
+     */
     @Test
     void manyBuffersComeAndGo() throws Exception {
         for (FlushPolicy policy :
@@ -368,12 +366,9 @@ class DmaSpaceTest {
             for (int i = 0; i < 20_000; i++) {
                 clock.advance(1000);
                 if (mapped.size() < 50 || random.nextBoolean()) {
-                    Piece buffer =
-                            new Piece(random.nextInt(1 << 22), 1 + random.nextInt(1 << 15));
+                    Piece buffer = new Piece(random.nextInt(1 << 22), 1 + random.nextInt(1 << 15));
                     memory.add(buffer);
-                    mapped.add(
-                            new Piece(
-                                    space.map(buffer, Direction.BOTH, ALL), buffer.length()));
+                    mapped.add(new Piece(space.map(buffer, Direction.BOTH, ALL), buffer.length()));
                 } else {
                     int at = random.nextInt(mapped.size());
                     memory.remove(at);

@@ -33,8 +33,7 @@ public final class DriverMemory {
         if (bytes > segment.byteSize() - first) {
             throw new DriverException(
                     "%d bytes of memory for the driver, and %d more are needed"
-                            .formatted(
-                                    segment.byteSize(), bytes - (segment.byteSize() - first)));
+                            .formatted(segment.byteSize(), bytes - (segment.byteSize() - first)));
         }
         used = first + bytes;
         MemorySegment piece = segment.asSlice(first, bytes);

@@ -2,8 +2,8 @@
 package org.ioasis.virtio.driver;
 
 /**
- * A virtio device as its driver sees it, whatever lies between: registers and notifications
- * (virtio 1.4, chapter 4). Rings and buffers are memory that both sides see, and no part of this.
+ * A virtio device as its driver sees it, whatever lies between: registers and notifications (virtio
+ * 1.4, chapter 4). Rings and buffers are memory that both sides see, and no part of this.
  *
  * <p>What comes back is the device's word: a driver believes none of it without looking. One
  * thread, the driver's.

@@ -11,8 +11,8 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * MAPs and UNMAPs of a domain that are sent together: one notification and one look for as many as
- * the queue holds. The device may carry them out in any order, so none is about what another one
- * is about. Driver's thread; used once.
+ * the queue holds. The device may carry them out in any order, so none is about what another one is
+ * about. Driver's thread; used once.
  */
 public final class Batch {
     private static final class Request {
@@ -119,8 +119,7 @@ public final class Batch {
             if (mapping == null) {
                 ring.unmap(domain.id(), request.first, request.last);
             } else {
-                ring.map(
-                        domain.id(), mapping.first, mapping.last, mapping.output, mapping.flags);
+                ring.map(domain.id(), mapping.first, mapping.last, mapping.output, mapping.flags);
             }
         }
         ring.await();

@@ -271,8 +271,7 @@ public final class DriverDomain {
     @Nullable DriverMapping reservedBy(EndpointInfo info) {
         for (Range range : info.reserved()) {
             Map.Entry<Long, DriverMapping> below = mappings.floorEntry(range.last());
-            if (below != null
-                    && Long.compareUnsigned(below.getValue().last, range.first()) >= 0) {
+            if (below != null && Long.compareUnsigned(below.getValue().last, range.first()) >= 0) {
                 return below.getValue();
             }
         }

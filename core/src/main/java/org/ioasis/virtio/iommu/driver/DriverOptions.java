@@ -33,6 +33,7 @@ public record DriverOptions(
             Virtio.F_VERSION_1
                     | Virtio.F_INDIRECT_DESC
                     | Virtio.F_EVENT_IDX
+                    | Virtio.F_RING_PACKED
                     | Virtio.F_ACCESS_PLATFORM;
 
     /** Everything that is offered; mappings are required. */

@@ -22,7 +22,7 @@ import java.util.function.Consumer;
 import org.ioasis.virtio.driver.BrokenException;
 import org.ioasis.virtio.driver.DriverMemory;
 import org.ioasis.virtio.driver.Transport;
-import org.ioasis.virtqueue.SplitDriver;
+import org.ioasis.virtqueue.DriverQueue;
 
 /**
  * The event queue (5.13.6.9): every descriptor has a buffer that is with the device, but for the
@@ -36,7 +36,7 @@ final class EventRing {
             ValueLayout.JAVA_LONG_UNALIGNED.withOrder(LITTLE_ENDIAN);
 
     private final Transport device;
-    private final SplitDriver ring;
+    private final DriverQueue ring;
     private final DriverMemory.Piece buffers;
     private final DriverCounts counts;
 
@@ -44,11 +44,7 @@ final class EventRing {
     private final byte[] copy = new byte[FAULT_SIZE];
     private final MemorySegment report = MemorySegment.ofArray(copy);
 
-    EventRing(
-            Transport device,
-            SplitDriver ring,
-            DriverMemory.Piece buffers,
-            DriverCounts counts) {
+    EventRing(Transport device, DriverQueue ring, DriverMemory.Piece buffers, DriverCounts counts) {
         this.device = device;
         this.ring = ring;
         this.buffers = buffers;
@@ -81,26 +77,19 @@ final class EventRing {
         int events = 0;
         try {
             while (events < ring.size()) {
-                int name = take();
-                if (name == SplitDriver.NONE) {
+                int name = ring.take();
+                if (name == DriverQueue.NONE) {
                     break;
                 }
-                events++;
-                long written = ring.written();
-                if (written > FAULT_SIZE) {
-                    throw new BrokenException(
-                            "%d bytes were written to an event buffer of %d"
-                                    .formatted(written, FAULT_SIZE));
+                if (name == DriverQueue.BROKEN) {
+                    throw new BrokenException("event queue: " + ring.brokenReason());
                 }
-                if (written < FAULT_SIZE) {
+                events++;
+                if (ring.written() < FAULT_SIZE) {
                     counts.ignoredEvents++;
                 } else {
                     MemorySegment.copy(
-                            buffers.segment(),
-                            (long) STRIDE * name,
-                            report,
-                            0,
-                            FAULT_SIZE);
+                            buffers.segment(), (long) STRIDE * name, report, 0, FAULT_SIZE);
                     tell(listener);
                 }
             }
@@ -111,14 +100,6 @@ final class EventRing {
             }
         }
         return events;
-    }
-
-    private int take() throws BrokenException {
-        try {
-            return ring.take();
-        } catch (IllegalStateException wrong) {
-            throw new BrokenException("event queue: " + wrong.getMessage());
-        }
     }
 
     private void tell(Consumer<? super FaultReport> listener) {

@@ -67,8 +67,7 @@ public record IommuConfig(
             throw new DriverException("page_size_mask is empty");
         }
         if (Long.compareUnsigned(inputFirst, inputLast) > 0) {
-            throw new DriverException(
-                    "input_range 0x%x..0x%x".formatted(inputFirst, inputLast));
+            throw new DriverException("input_range 0x%x..0x%x".formatted(inputFirst, inputLast));
         }
         if (Integer.compareUnsigned(domainFirst, domainLast) > 0) {
             throw new DriverException(

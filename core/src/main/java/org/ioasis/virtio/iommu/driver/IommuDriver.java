@@ -26,7 +26,8 @@ import org.ioasis.virtio.driver.DriverMemory;
 import org.ioasis.virtio.driver.Negotiation;
 import org.ioasis.virtio.driver.Patience;
 import org.ioasis.virtio.driver.Transport;
-import org.ioasis.virtqueue.SplitDriver;
+import org.ioasis.virtqueue.DriverQueue;
+import org.ioasis.virtqueue.RingFormat;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -83,10 +84,10 @@ public final class IommuDriver {
         session = start();
     }
 
-    /** Bytes of memory with which it can drive any device. */
+    /** Bytes of memory with which it can drive any device: split rings are the larger ones. */
     public static long memoryBytes(DriverOptions options) {
         int size = options.queueSize();
-        return 2 * SplitDriver.bytes(size)
+        return 2 * RingFormat.SPLIT.driverBytes(size)
                 + RequestRing.slotBytes(size, true)
                 + RequestRing.propertyBytes(options.probeSize())
                 + EventRing.bufferBytes(size)
@@ -102,8 +103,8 @@ public final class IommuDriver {
         try {
             IommuConfig config = IommuConfig.read(device, features, options.probeSize());
             boolean hasTables = config.has(F_INDIRECT_DESC);
-            SplitDriver requestRing = ring(config, REQUESTQ, hasTables ? 1 : 2);
-            SplitDriver eventRing = ring(config, EVENTQ, 1);
+            DriverQueue requestRing = ring(config, REQUESTQ, hasTables ? 1 : 2);
+            DriverQueue eventRing = ring(config, EVENTQ, 1);
             RequestRing requests =
                     new RequestRing(
                             device,
@@ -128,16 +129,22 @@ public final class IommuDriver {
         }
     }
 
-    private SplitDriver ring(IommuConfig config, int queue, int least) throws DriverException {
+    private DriverQueue ring(IommuConfig config, int queue, int least) throws DriverException {
         int size = Negotiation.queueSize(device, queue, options.queueSize());
         if (size < least) {
             throw new DriverException("queue %d has %d entries".formatted(queue, size));
         }
-        DriverMemory.Piece piece = memory.take(SplitDriver.bytes(size));
-        SplitDriver ring =
-                new SplitDriver(piece.segment(), piece.address(), size, config.has(F_EVENT_IDX));
+        RingFormat format = RingFormat.of(config.features());
+        DriverMemory.Piece piece = memory.take(format.driverBytes(size));
+        DriverQueue ring =
+                format.newDriver(piece.segment(), piece.address(), size, config.has(F_EVENT_IDX));
         Negotiation.enable(
-                device, queue, size, ring.descAddress(), ring.availAddress(), ring.usedAddress());
+                device,
+                queue,
+                size,
+                ring.descAddress(),
+                ring.driverAddress(),
+                ring.deviceAddress());
         return ring;
     }
 
@@ -267,8 +274,7 @@ public final class IommuDriver {
         }
         for (int member : members) {
             if (domainOf(member) != null) {
-                throw new IllegalStateException(
-                        "endpoint %s is attached".formatted(text(member)));
+                throw new IllegalStateException("endpoint %s is attached".formatted(text(member)));
             }
         }
         groups.add(new TreeSet<>(members));
@@ -396,8 +402,7 @@ public final class IommuDriver {
             for (int i = 0; i < sent.size(); i++) {
                 int status = session.requests.status(i);
                 if (status != S_OK) {
-                    RefusedException refused =
-                            new RefusedException("MAP " + sent.get(i), status);
+                    RefusedException refused = new RefusedException("MAP " + sent.get(i), status);
                     putBack(endpoint, null, refused);
                     throw refused;
                 }
@@ -429,8 +434,8 @@ public final class IommuDriver {
     }
 
     /**
-     * An endpoint is not there any more, or is about to go: it is taken out of its domain, and asked
-     * about anew should it come back. That the device does not know it is no refusal.
+     * An endpoint is not there any more, or is about to go: it is taken out of its domain, and
+     * asked about anew should it come back. That the device does not know it is no refusal.
      */
     public void unplugged(int endpoint) throws DriverException {
         DriverDomain domain = domainOf(endpoint);
@@ -501,15 +506,14 @@ public final class IommuDriver {
      */
     public void reset() throws DriverException {
         counts.resets++;
-        endpoints.forEach(
-                (id, endpoint) -> {
-                    DriverDomain domain = endpoint.domain;
-                    if (domain != null) {
-                        owed.put(id, domain);
-                        endpoint.domain = null;
-                        domain.remove(id);
-                    }
-                });
+        endpoints.forEach((id, endpoint) -> {
+            DriverDomain domain = endpoint.domain;
+            if (domain != null) {
+                owed.put(id, domain);
+                endpoint.domain = null;
+                domain.remove(id);
+            }
+        });
         session = start();
         endpoints.clear();
         List<Integer> ids = List.copyOf(owed.keySet());
@@ -546,13 +550,10 @@ public final class IommuDriver {
         boolean isNumber =
                 Integer.compareUnsigned(domain.id(), config().domainFirst()) >= 0
                         && Integer.compareUnsigned(domain.id(), config().domainLast()) <= 0;
-        if (outside != null
-                || !isNumber
-                || (domain.isBypass() && !config().has(F_BYPASS_CONFIG))) {
+        if (outside != null || !isNumber || (domain.isBypass() && !config().has(F_BYPASS_CONFIG))) {
             throw new DriverException(
                     "domain %s does not fit the device any more%s"
-                            .formatted(
-                                    text(domain.id()), outside == null ? "" : ": " + outside));
+                            .formatted(text(domain.id()), outside == null ? "" : ": " + outside));
         }
     }
 }

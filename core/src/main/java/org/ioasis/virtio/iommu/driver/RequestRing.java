@@ -40,7 +40,7 @@ import org.ioasis.virtio.driver.BrokenException;
 import org.ioasis.virtio.driver.DriverMemory;
 import org.ioasis.virtio.driver.Patience;
 import org.ioasis.virtio.driver.Transport;
-import org.ioasis.virtqueue.SplitDriver;
+import org.ioasis.virtqueue.DriverQueue;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -68,7 +68,7 @@ final class RequestRing {
 
     private final Transport device;
     private final Patience patience;
-    private final SplitDriver ring;
+    private final DriverQueue ring;
     private final boolean hasTables;
     private final MemorySegment slots;
     private final long slotsAddress;
@@ -92,7 +92,7 @@ final class RequestRing {
     RequestRing(
             Transport device,
             Patience patience,
-            SplitDriver ring,
+            DriverQueue ring,
             boolean hasTables,
             DriverMemory.Piece slots,
             DriverMemory.Piece properties,
@@ -194,7 +194,8 @@ final class RequestRing {
 
     /** A copy of what the last PROBE has brought; its status is OK. */
     byte[] properties() {
-        return properties.segment()
+        return properties
+                .segment()
                 .asSlice(0, properties.segment().byteSize() - TAIL_SIZE)
                 .toArray(JAVA_BYTE);
     }
@@ -265,23 +266,15 @@ final class RequestRing {
 
     private void collect() throws BrokenException {
         while (out > 0) {
-            int name;
-            try {
-                name = ring.take();
-            } catch (IllegalStateException wrong) {
-                throw breaks("request queue: " + wrong.getMessage());
-            }
-            if (name == SplitDriver.NONE) {
+            int name = ring.take();
+            if (name == DriverQueue.NONE) {
                 return;
             }
-            int slot = slotOfName[name];
-            long written = ring.written();
-            if (written > asked[slot]) {
-                throw breaks(
-                        "%d bytes were written to an answer of %d"
-                                .formatted(written, asked[slot]));
+            if (name == DriverQueue.BROKEN) {
+                throw breaks("request queue: " + ring.brokenReason());
             }
-            status[slot] = written < asked[slot] ? NOT_ANSWERED : answer(slot);
+            int slot = slotOfName[name];
+            status[slot] = ring.written() < asked[slot] ? NOT_ANSWERED : answer(slot);
             out--;
         }
     }

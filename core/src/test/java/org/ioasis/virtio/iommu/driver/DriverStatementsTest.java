@@ -166,13 +166,14 @@ class DriverStatementsTest {
     @Tag("R-09")
     @Test
     void reservedOfTheTailSaysNothing() throws Exception {
-        device.answers = request -> {
-            byte[] answer = ScriptedDevice.ok(request);
-            answer[answer.length - 3] = 1;
-            answer[answer.length - 2] = (byte) 0xff;
-            answer[answer.length - 1] = 7;
-            return answer;
-        };
+        device.answers =
+                request -> {
+                    byte[] answer = ScriptedDevice.ok(request);
+                    answer[answer.length - 3] = 1;
+                    answer[answer.length - 2] = (byte) 0xff;
+                    answer[answer.length - 1] = 7;
+                    return answer;
+                };
 
         DriverDomain domain = attached(device.driver());
         domain.map(0x1000, 0x1fff, 0, READ);
@@ -197,8 +198,7 @@ class DriverStatementsTest {
                                     assertThat(refused.status())
                                             .isEqualTo(RefusedException.NOT_ANSWERED));
             assertThat(domain.mappingCount()).isZero();
-            assertThatThrownBy(() -> driver.detach(ENDPOINT))
-                    .isInstanceOf(RefusedException.class);
+            assertThatThrownBy(() -> driver.detach(ENDPOINT)).isInstanceOf(RefusedException.class);
             assertThat(driver.domainOf(ENDPOINT)).isSameAs(domain);
             assertThat(driver.counts().unanswered()).isEqualTo(2);
         }
@@ -268,9 +268,7 @@ class DriverStatementsTest {
         for (int type : new int[] {T_ATTACH, T_DETACH, T_MAP, T_UNMAP}) {
             device.of(type).forEach(each -> ids.add(each.getInt(ATTACH_DOMAIN)));
         }
-        assertThat(ids)
-                .hasSize(7)
-                .allSatisfy(id -> assertThat(id).isIn(0x8000_0005, 0x8000_0006));
+        assertThat(ids).hasSize(7).allSatisfy(id -> assertThat(id).isIn(0x8000_0005, 0x8000_0006));
         assertThat(device.of(T_DETACH).getFirst().getInt(DETACH_DOMAIN)).isEqualTo(bypass.id());
     }
 
@@ -334,14 +332,16 @@ class DriverStatementsTest {
         driver.attach(first, 1);
         first.map(0x1000, 0x1fff, 0x8000, READ);
         DriverDomain second = driver.domain();
-        device.answers = request -> {
-            ByteBuffer bytes = ByteBuffer.wrap(request.readable()).order(ByteOrder.LITTLE_ENDIAN);
-            boolean isThird =
-                    bytes.get(0) == T_ATTACH
-                            && bytes.getInt(ATTACH_ENDPOINT) == 3
-                            && bytes.getInt(ATTACH_DOMAIN) == second.id();
-            return ScriptedDevice.status(request, isThird ? S_UNSUPP : S_OK);
-        };
+        device.answers =
+                request -> {
+                    ByteBuffer bytes =
+                            ByteBuffer.wrap(request.readable()).order(ByteOrder.LITTLE_ENDIAN);
+                    boolean isThird =
+                            bytes.get(0) == T_ATTACH
+                                    && bytes.getInt(ATTACH_ENDPOINT) == 3
+                                    && bytes.getInt(ATTACH_DOMAIN) == second.id();
+                    return ScriptedDevice.status(request, isThird ? S_UNSUPP : S_OK);
+                };
 
         assertThatThrownBy(() -> driver.attach(second, 1))
                 .isInstanceOfSatisfying(
@@ -457,11 +457,10 @@ class DriverStatementsTest {
         domain.unmap(0, -1);
 
         assertThat(device.of(T_UNMAP))
-                .extracting(each -> each.getLong(UNMAP_VIRT_START), each -> each.getLong(
-                        UNMAP_VIRT_END))
-                .containsExactly(
-                        tuple(0x1000L, 0x3fffL),
-                        tuple(0x5000L, 0x9fffL));
+                .extracting(
+                        each -> each.getLong(UNMAP_VIRT_START),
+                        each -> each.getLong(UNMAP_VIRT_END))
+                .containsExactly(tuple(0x1000L, 0x3fffL), tuple(0x5000L, 0x9fffL));
     }
 
     @Tag("R-28")
@@ -579,7 +578,10 @@ class DriverStatementsTest {
 
         for (long[] range :
                 new long[][] {
-                    {0x5000, 0x5fff}, {0x4000, 0x5fff}, {0x5000, 0x6fff}, {0, -1},
+                    {0x5000, 0x5fff},
+                    {0x4000, 0x5fff},
+                    {0x5000, 0x6fff},
+                    {0, -1},
                     {0xfeef_f000L, 0xfeef_ffffL}
                 }) {
             assertThatThrownBy(() -> domain.map(range[0], range[1], 0, READ))
@@ -688,12 +690,7 @@ class DriverStatementsTest {
             assertThat(reported(fault(reason, 0, FAULT_F_WRITE, 0)))
                     .containsExactly(
                             new FaultReport(
-                                    FaultReport.Reason.UNKNOWN,
-                                    ENDPOINT,
-                                    false,
-                                    true,
-                                    false,
-                                    0));
+                                    FaultReport.Reason.UNKNOWN, ENDPOINT, false, true, false, 0));
         }
     }
 }

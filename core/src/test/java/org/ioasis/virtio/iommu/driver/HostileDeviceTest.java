@@ -44,16 +44,20 @@ class HostileDeviceTest {
                         each -> each.statusBitsRefused = Virtio.STATUS_DRIVER_OK,
                         each -> each.staysInReset = true,
                         each -> each.refusesQueues = true,
-                        each -> each.changesAllTheTime = true,
+                        each -> each.changes = Integer.MAX_VALUE,
                         each -> each.queueSizeMax[REQUESTQ] = 0,
                         each -> each.queueSizeMax[REQUESTQ] = 1,
                         each -> each.queueSizeMax[EVENTQ] = 0,
                         each -> each.queueSizeMax[EVENTQ] = -1,
                         each -> each.config.putLong(CONFIG_PAGE_SIZE_MASK, 0),
-                        each -> each.config.putLong(CONFIG_INPUT_START, -1).putLong(
-                                CONFIG_INPUT_END, -2),
-                        each -> each.config.putInt(CONFIG_DOMAIN_START, 9).putInt(
-                                CONFIG_DOMAIN_END, 8),
+                        each ->
+                                each.config
+                                        .putLong(CONFIG_INPUT_START, -1)
+                                        .putLong(CONFIG_INPUT_END, -2),
+                        each ->
+                                each.config
+                                        .putInt(CONFIG_DOMAIN_START, 9)
+                                        .putInt(CONFIG_DOMAIN_END, 8),
                         each -> each.config.putInt(CONFIG_PROBE_SIZE, -1),
                         each -> each.config.putInt(CONFIG_PROBE_SIZE, (1 << 16) + 1));
         for (int i = 0; i < wrongs.size(); i++) {
@@ -71,10 +75,32 @@ class HostileDeviceTest {
     }
 
     @Test
+    void probeSizeMayBeAsMuchAsTheLimit() throws Exception {
+        device.config.putInt(CONFIG_PROBE_SIZE, DriverOptions.DEFAULT.probeSize());
+        assertThat(device.driver().probe(ENDPOINT)).isEqualTo(EndpointInfo.NONE);
+    }
+
+    @Test
+    void aConfigurationThatStaysInTheLastReadIsTaken() throws Exception {
+        device.changes = 31;
+        device.driver();
+
+        device.changes = 32;
+        assertThatThrownBy(device::driver).isInstanceOf(DriverException.class);
+    }
+
+    @Test
     void everySetOfFeaturesIsAgreedOnOrRefused() throws Exception {
         long[] bits = {
-            F_INPUT_RANGE, F_DOMAIN_RANGE, F_MAP_UNMAP, F_BYPASS, F_PROBE, F_MMIO, F_BYPASS_CONFIG,
-            Virtio.F_INDIRECT_DESC, Virtio.F_ACCESS_PLATFORM
+            F_INPUT_RANGE,
+            F_DOMAIN_RANGE,
+            F_MAP_UNMAP,
+            F_BYPASS,
+            F_PROBE,
+            F_MMIO,
+            F_BYPASS_CONFIG,
+            Virtio.F_INDIRECT_DESC,
+            Virtio.F_ACCESS_PLATFORM
         };
         int started = 0;
         for (int set = 0; set < 1 << bits.length; set++) {
@@ -98,8 +124,7 @@ class HostileDeviceTest {
             assertThat(each.requests).hasSize(hasProbe ? 3 : 2);
             assertThat(domain.id()).isEqualTo((each.offered & F_DOMAIN_RANGE) != 0 ? 3 : 0);
             if ((each.offered & F_BYPASS_CONFIG) == 0) {
-                assertThatThrownBy(driver::bypassDomain)
-                        .isInstanceOf(IllegalStateException.class);
+                assertThatThrownBy(driver::bypassDomain).isInstanceOf(IllegalStateException.class);
             } else {
                 driver.bypassDomain();
             }
@@ -142,6 +167,36 @@ class HostileDeviceTest {
         IommuDriver driver = device.driver();
         assertBroken(driver, asked(driver));
         assertThat(driver.counts().resets()).isOne();
+    }
+
+    @Test
+    void theAnswerInTheLastLookCounts() throws Exception {
+        for (int late : new int[] {3, 4}) {
+            ScriptedDevice each = new ScriptedDevice();
+            int[] looks = new int[1];
+            IommuDriver driver =
+                    new IommuDriver(
+                            each,
+                            new DriverMemory(each.memory, ScriptedDevice.BASE),
+                            Patience.looks(
+                                    3,
+                                    () -> {
+                                        if (++looks[0] == late) {
+                                            each.answerAll();
+                                        }
+                                    }),
+                            DriverOptions.DEFAULT);
+            DriverDomain domain = driver.domain();
+            driver.attach(domain, ENDPOINT);
+            each.isSilent = true;
+            looks[0] = 0;
+            if (late == 3) {
+                domain.map(0x1000, 0x1fff, 0, READ);
+            } else {
+                assertThatThrownBy(() -> domain.map(0x1000, 0x1fff, 0, READ))
+                        .isInstanceOf(BrokenException.class);
+            }
+        }
     }
 
     @Test
@@ -235,8 +290,7 @@ class HostileDeviceTest {
                             refused -> assertThat(refused.status()).isEqualTo(each));
             assertThatThrownBy(() -> domain.unmap(0x1000, 0x1fff))
                     .isInstanceOf(RefusedException.class);
-            assertThatThrownBy(() -> driver.detach(ENDPOINT))
-                    .isInstanceOf(RefusedException.class);
+            assertThatThrownBy(() -> driver.detach(ENDPOINT)).isInstanceOf(RefusedException.class);
             assertThatThrownBy(() -> driver.attach(driver.domain(), 8))
                     .isInstanceOf(RefusedException.class);
             assertThat(domain.mappingCount()).isOne();
@@ -380,8 +434,7 @@ class HostileDeviceTest {
             byte[] bytes = new byte[FAULT_SIZE];
             random.nextBytes(bytes);
             int length = random.nextInt(FAULT_SIZE + 1);
-            boolean isWhole =
-                    length == FAULT_SIZE && (bytes[1] | bytes[2] | bytes[3]) == 0;
+            boolean isWhole = length == FAULT_SIZE && (bytes[1] | bytes[2] | bytes[3]) == 0;
             whole += isWhole ? 1 : 0;
             device.event(bytes, length);
             if (i % 7 == 0) {
@@ -402,12 +455,11 @@ class HostileDeviceTest {
         IommuDriver driver = device.driver();
         byte[] report = new byte[FAULT_SIZE];
         // Each report brings the next one: the device is faster than any driver.
-        driver.onFault(
-                _ -> {
-                    if (device.eventBuffers() > 0) {
-                        device.event(report, FAULT_SIZE);
-                    }
-                });
+        driver.onFault(_ -> {
+            if (device.eventBuffers() > 0) {
+                device.event(report, FAULT_SIZE);
+            }
+        });
         device.event(report, FAULT_SIZE);
 
         assertThat(driver.pollEvents()).isEqualTo(256);
@@ -417,10 +469,9 @@ class HostileDeviceTest {
     @Test
     void aListenerThatFailsCostsNoBuffer() throws Exception {
         IommuDriver driver = device.driver();
-        driver.onFault(
-                _ -> {
-                    throw new IllegalStateException("the listener's");
-                });
+        driver.onFault(_ -> {
+            throw new IllegalStateException("the listener's");
+        });
         device.event(new byte[FAULT_SIZE], FAULT_SIZE);
 
         assertThatThrownBy(driver::pollEvents).hasMessage("the listener's");

@@ -65,7 +65,10 @@ public final class LocalMachine implements Interrupts {
                 new VirtioDevice(
                         new VirtioIommuDevice(iommu, tasks::add, offered),
                         new DirectDma(memory, guard),
-                        Virtio.F_VERSION_1 | Virtio.F_INDIRECT_DESC | Virtio.F_EVENT_IDX,
+                        Virtio.F_VERSION_1
+                                | Virtio.F_INDIRECT_DESC
+                                | Virtio.F_EVENT_IDX
+                                | Virtio.F_RING_PACKED,
                         this);
         for (int endpoint : endpoints) {
             iommu.plug(endpoint, EndpointProperties.UNLIMITED);

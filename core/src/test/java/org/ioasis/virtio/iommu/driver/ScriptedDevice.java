@@ -78,7 +78,9 @@ public final class ScriptedDevice implements Transport {
     public int statusBitsRefused;
     public boolean staysInReset;
     public boolean refusesQueues;
-    public boolean changesAllTheTime;
+
+    /** So many looks at the generation find another one. */
+    public int changes;
 
     /** Keeps requests and answers none of them. */
     public boolean isSilent;
@@ -202,8 +204,7 @@ public final class ScriptedDevice implements Transport {
                 readable =
                         join(
                                 readable,
-                                memory.asSlice(address, length)
-                                        .toArray(ValueLayout.JAVA_BYTE));
+                                memory.asSlice(address, length).toArray(ValueLayout.JAVA_BYTE));
             }
         } while ((flags & SplitRing.VIRTQ_DESC_F_NEXT) != 0);
         return new Taken(head, readable, writable);
@@ -338,7 +339,11 @@ public final class ScriptedDevice implements Transport {
 
     @Override
     public int configGeneration() {
-        return changesAllTheTime ? generation++ : generation;
+        if (changes > 0) {
+            changes--;
+            generation++;
+        }
+        return generation;
     }
 
     @Override
