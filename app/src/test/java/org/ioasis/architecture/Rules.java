@@ -75,7 +75,7 @@ final class Rules {
         // Containers are address spaces of iommufd with other rules.
         MAY_USE.put("vfio", List.of("host", "iommufd", "spec"));
         // The only package that knows a guest's IOMMU and an address space of the host.
-        MAY_USE.put("assigned", List.of("vfio", "host", "iommufd", "iommu", "spec"));
+        MAY_USE.put("assigned", List.of("vfio", "host", "iommufd", "iommu", "memory", "spec"));
         // server: a protocol knows the functions that it carries, and no other protocol.
         MAY_USE.put("loop", List.of("sys"));
         MAY_USE.put("pci", List.of("loop", "sys", "virtio", "virtqueue", "memory", "spec"));

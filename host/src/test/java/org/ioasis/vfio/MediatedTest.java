@@ -3,18 +3,17 @@ package org.ioasis.vfio;
 
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 import static org.assertj.core.api.Assertions.assertThat;
-import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.ioasis.spec.VfioType1.*;
 import static org.ioasis.vfio.ContainerFixture.IOVA;
 import static org.ioasis.vfio.ContainerFixture.PAGE;
 import static org.ioasis.vfio.ContainerFixture.RW;
 import static org.ioasis.vfio.ContainerFixture.refusal;
+import static org.ioasis.vfio.ContainerFixture.refused;
 
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
-import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
 import org.ioasis.iommufd.Errno;
 import org.ioasis.iommufd.IommufdException;
 import org.ioasis.iommufd.TableDomain;
@@ -37,13 +36,6 @@ class MediatedTest {
             device.close();
         }
         host.end();
-    }
-
-    private static void refused(Errno errno, ThrowingCallable call) {
-        assertThatThrownBy(call)
-                .isInstanceOfSatisfying(
-                        IommufdException.class,
-                        e -> assertThat(e.errno()).as(e.rule()).isEqualTo(errno));
     }
 
     /** A device that lets go of all that it is told of. */
@@ -414,6 +406,19 @@ class MediatedTest {
                         .with(UNMAP_LENGTH + BITMAP_DATA, at);
         long result = struct.call(host.container, IOMMU_UNMAP_DMA & 0xff);
         return result < 0 ? result : struct.getLong(UNMAP_SIZE);
+    }
+
+    /** 2^64 bytes are more than the answer can say. */
+    @Test
+    void whoUnmapsAllIovasThereAreIsToldSo() throws IommufdException {
+        begin(TYPE1V2_IOMMU);
+        for (int round = 0; round < 2; round++) {
+            assertThat(host.map(0, 0, Long.MIN_VALUE, RW)).isZero();
+            assertThat(host.map(0, Long.MIN_VALUE, Long.MIN_VALUE, RW)).isZero();
+            assertThat(host.type1().unmapAll()).isEqualTo(-1);
+            assertThat(host.type1().mappings()).isZero();
+        }
+        assertThat(host.type1().unmapAll()).as("nothing is there").isZero();
     }
 
     /** Mappings that pin nothing cost nothing, however long; bitmaps of them would. */

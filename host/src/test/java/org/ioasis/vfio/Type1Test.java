@@ -10,6 +10,7 @@ import static org.ioasis.vfio.ContainerFixture.IOVA;
 import static org.ioasis.vfio.ContainerFixture.PAGE;
 import static org.ioasis.vfio.ContainerFixture.RW;
 import static org.ioasis.vfio.ContainerFixture.refusal;
+import static org.ioasis.vfio.ContainerFixture.refused;
 
 import java.lang.foreign.MemorySegment;
 import java.util.List;
@@ -50,6 +51,8 @@ class Type1Test {
                 host.add(VfioGroup.of(9, List.of(new FakeDevice(host.node, iommu, true))));
         assertThat(group.status()).isEqualTo(GROUP_FLAGS_VIABLE | GROUP_FLAGS_CONTAINER_SET);
         assertThat(host.set(2)).as("no such type").isEqualTo(refusal(Errno.ENODEV));
+        assertThat(host.container.ioctl(host.program, SET_IOMMU, 1L << 32 | TYPE1V2_IOMMU))
+                .isEqualTo(refusal(Errno.ENODEV));
         assertThat(host.set(TYPE1V2_IOMMU)).isZero();
         assertThat(host.set(TYPE1V2_IOMMU)).as("again").isEqualTo(refusal(Errno.EINVAL));
         assertThat(host.container.ioctl(host.program, 0x3b7f, 0)).isEqualTo(refusal(Errno.ENOTTY));
@@ -84,20 +87,6 @@ class Type1Test {
         loose.unsetContainer();
     }
 
-    private interface Call {
-        void run() throws IommufdException;
-    }
-
-    private static void refused(Errno errno, Call call) {
-        try {
-            call.run();
-        } catch (IommufdException e) {
-            assertThat(e.errno()).as(e.rule()).isEqualTo(errno);
-            return;
-        }
-        throw new AssertionError("not refused with " + errno);
-    }
-
     @Test
     @Tag("S21")
     void extensionsAreAnsweredAsTheGroupsAre() throws IommufdException {
@@ -106,6 +95,9 @@ class Type1Test {
         }
         assertThat(host.container.extension(UPDATE_VADDR)).isZero();
         assertThat(host.container.extension(6)).as("nesting has been retired").isZero();
+        assertThat(host.container.ioctl(host.program, CHECK_EXTENSION, 1L << 32 | TYPE1_IOMMU))
+                .as("an unsigned long, all of it")
+                .isZero();
         begin(TYPE1V2_IOMMU);
         assertThat(host.container.extension(UPDATE_VADDR)).isEqualTo(1);
         assertThat(host.container.extension(DMA_CC_IOMMU)).isEqualTo(1);
