@@ -5,7 +5,7 @@ import java.lang.foreign.MemorySegment;
 
 /**
  * An array of entries of a driver's own kind in the memory of the caller of an ioctl. How many were
- * done is said on failure too. Valid during the call.
+ * done is said on failure too. Valid during the call, under its context's lock.
  */
 public final class UserArray {
     private final Caller caller;

@@ -6,7 +6,8 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 
 /**
- * Data of a driver's own kind in the memory of the caller of an ioctl. Valid during the call.
+ * Data of a driver's own kind in the memory of the caller of an ioctl. Valid during the call, under
+ * its context's lock.
  *
  * @param caller whose memory it is in
  * @param type what the caller says it is
