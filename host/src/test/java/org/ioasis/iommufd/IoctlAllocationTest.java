@@ -26,9 +26,8 @@ class IoctlAllocationTest {
     private static final int MAPPING_MOST = 640;
 
     /** A caller whose memory is one piece and is copied without an object. */
-    private static final class FlatCaller implements Caller, ProgramMemory {
+    private static final class FlatCaller extends BareCaller implements ProgramMemory {
         private final MemorySegment bytes = Arena.ofAuto().allocate(4096, 8);
-        private final FailureInjector failures = new FailureInjector();
         private final LockedMemory locked = new LockedMemory(new AtomicLong(), -1);
 
         @Override
@@ -47,49 +46,6 @@ class IoctlAllocationTest {
             MemorySegment.copy(from, offset, bytes, address, length);
             return 0;
         }
-
-        @Override
-        public @Nullable OpenFile served(int descriptor) {
-            return null;
-        }
-
-        @Override
-        public @Nullable ProgramFile file(int descriptor) {
-            return null;
-        }
-
-        @Override
-        public int install(OpenFile file, boolean isCloseOnExec) {
-            return -Errno.EMFILE.number();
-        }
-
-        @Override
-        public @Nullable MemorySegment window(OpenFile file, long offset, long length) {
-            return null;
-        }
-
-        @Override
-        public boolean hasMapped(OpenFile file, long offset, long length) {
-            return false;
-        }
-
-        @Override
-        public boolean mayLock() {
-            return false;
-        }
-
-        @Override
-        public boolean mayRaiseLimits() {
-            return false;
-        }
-
-        @Override
-        public FailureInjector failures() {
-            return failures;
-        }
-
-        @Override
-        public void refuses(String rule) {}
 
         @Override
         public boolean isGone() {

@@ -260,17 +260,17 @@ class KvmVfioDeviceTest {
     @Test
     @Tag("S05")
     void anAdditionThatFailsHasChangedNothing() {
-        caller.failures.arm(1);
+        caller.failures().arm(1);
         assertThat(set(KvmVfio.FILE_ADD, 4)).isEqualTo(error(Errno.ENOMEM));
         assertThat(noncoherent.calls).isEmpty();
         assertThat(flips).isEmpty();
         assertThat(device.files()).isZero();
         assertThat(machine.assigned()).isZero();
-        long before = caller.failures.passed();
+        long before = caller.failures().passed();
         assertThat(set(KvmVfio.FILE_ADD, 4)).isZero();
-        assertThat(caller.failures.passed()).as("its only point").isEqualTo(before + 1);
+        assertThat(caller.failures().passed()).as("its only point").isEqualTo(before + 1);
         assertThat(set(KvmVfio.FILE_DEL, 4)).isZero();
-        assertThat(caller.failures.passed()).isEqualTo(before + 1);
+        assertThat(caller.failures().passed()).isEqualTo(before + 1);
     }
 
     @Test
