@@ -8,12 +8,9 @@ import org.ioasis.memory.Guards;
 import org.ioasis.memory.GuestMemory;
 import org.ioasis.memory.Region;
 import org.ioasis.spec.Virtio;
-import org.ioasis.virtio.DeviceType;
-import org.ioasis.virtio.DeviceWork;
 import org.ioasis.virtio.Interrupts;
-import org.ioasis.virtio.Job;
-import org.ioasis.virtio.Step;
 import org.ioasis.virtio.VirtioDevice;
+import org.ioasis.virtio.rng.VirtioRng;
 import org.ioasis.virtqueue.SplitDriver;
 import org.openjdk.jcstress.annotations.Actor;
 import org.openjdk.jcstress.annotations.Expect;
@@ -35,7 +32,17 @@ public abstract class LookLitmus {
     private final MemorySegment ring =
             MemorySegment.ofArray(new long[(int) SplitDriver.bytes(SIZE) / Long.BYTES + 1]);
     private final SplitDriver driver;
-    private final Taker taker = new Taker();
+
+    /** It gives a chain back at once that it cannot write to, and counts it. */
+    private final VirtioRng taker =
+            new VirtioRng(
+                    bytes -> {
+                        throw new IllegalStateException("no chain has room for bytes");
+                    },
+                    task -> {
+                        throw new RejectedExecutionException("two chains are no more than a turn");
+                    });
+
     private final VirtioDevice device;
     private volatile boolean isLookedAt;
 
@@ -52,10 +59,15 @@ public abstract class LookLitmus {
         device.writeStatus(Virtio.STATUS_ACKNOWLEDGE | Virtio.STATUS_DRIVER);
         device.writeDriverFeatures(features);
         device.writeStatus(Virtio.STATUS_FEATURES_OK);
+        device.writeQueueSize(0, SIZE);
         device.writeQueueDesc(0, driver.descAddress());
         device.writeQueueDriver(0, driver.availAddress());
         device.writeQueueDevice(0, driver.usedAddress());
         device.enableQueue(0);
+    }
+
+    private long taken() {
+        return taker.counters().malformed();
     }
 
     private void makeAvailable() {
@@ -72,12 +84,12 @@ public abstract class LookLitmus {
         makeAvailable();
         boolean _ = driver.shouldKick();
         device.kick(0);
-        if (taker.taken() != 1) {
+        if (taken() != 1) {
             throw new IllegalStateException("not taken");
         }
         isLookedAt = true;
         boolean _ = device.watch().rest();
-        return taker.taken() == 2;
+        return taken() == 2;
     }
 
     /** Offers the second chain. True if the device has asked for a kick. */
@@ -96,92 +108,6 @@ public abstract class LookLitmus {
 
         @Override
         public void config() {}
-    }
-
-    /** A device that gives back what it takes. */
-    private static final class Taker implements DeviceType {
-        private final Work work = new Work();
-
-        int taken() {
-            return work.taken;
-        }
-
-        @Override
-        public int id() {
-            return Virtio.DEVICE_ID_ENTROPY;
-        }
-
-        @Override
-        public long features() {
-            return 0;
-        }
-
-        @Override
-        public int queueCount() {
-            return 1;
-        }
-
-        @Override
-        public int queueSizeMax() {
-            return SIZE;
-        }
-
-        @Override
-        public int configSize() {
-            return 0;
-        }
-
-        @Override
-        public long readConfig(int offset, int size) {
-            return 0;
-        }
-
-        @Override
-        public void writeConfig(int offset, int size, long value) {}
-
-        @Override
-        public DeviceWork<?> work() {
-            return work;
-        }
-    }
-
-    private static final class Taken extends Job<Taken> {
-        Taken() {
-            super(SIZE);
-        }
-
-        @Override
-        protected void begin() {}
-    }
-
-    private static final class Work extends DeviceWork<Taken> {
-        private final Taken only = new Taken();
-        int taken;
-
-        Work() {
-            super(
-                    1,
-                    task -> {
-                        throw new RejectedExecutionException("two chains are no more than a turn");
-                    });
-        }
-
-        @Override
-        protected Taken room(int queue) {
-            return only;
-        }
-
-        @Override
-        protected void release(Taken job) {}
-
-        @Override
-        protected Step advance(Taken job) {
-            taken++;
-            return job.finish(0);
-        }
-
-        @Override
-        protected void outside() {}
     }
 
     @Outcome(
