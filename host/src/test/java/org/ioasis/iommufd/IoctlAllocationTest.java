@@ -8,8 +8,8 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
-import java.lang.reflect.Method;
 import java.util.concurrent.atomic.AtomicLong;
+import org.ioasis.host.Allocation;
 import org.ioasis.spec.Iommufd;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
@@ -70,53 +70,32 @@ class IoctlAllocationTest {
         return context.ioctl(caller, ';' << 8 | number, 0);
     }
 
-    private static long allocated() {
-        try {
-            Object threads =
-                    Class.forName("java.lang.management.ManagementFactory")
-                            .getMethod("getThreadMXBean")
-                            .invoke(null);
-            Method bytes =
-                    Class.forName("com.sun.management.ThreadMXBean")
-                            .getMethod("getCurrentThreadAllocatedBytes");
-            return (long) bytes.invoke(threads);
-        } catch (ReflectiveOperationException e) {
-            throw new LinkageError("no allocation counter in this JVM", e);
-        }
-    }
-
-    /** Bytes of a round, without those of asking. */
-    private static long leastOf(Runnable round) {
-        long least = Long.MAX_VALUE;
-        for (int i = 0; i < ROUNDS; i++) {
-            long asked = allocated();
-            long before = allocated();
-            round.run();
-            least = Math.min(least, allocated() - before - (before - asked));
-        }
-        return Math.max(0, least);
-    }
-
     @Test
     void aCallThatMakesNoObjectAllocatesNothing() {
         MemorySegment bytes = caller.bytes;
         assertThat(
-                        leastOf(() -> {
-                            for (int i = 0; i < CALLS; i++) {
-                                bytes.set(JAVA_INT, 0, Iommufd.OPTION_SIZE);
-                                bytes.set(JAVA_INT, Iommufd.OPTION_ID, Iommufd.OPTION_RLIMIT_MODE);
-                                bytes.set(
-                                        JAVA_SHORT,
-                                        Iommufd.OPTION_OP,
-                                        (short) Iommufd.OPTION_OP_GET);
-                                bytes.set(JAVA_INT, Iommufd.OPTION_OBJECT_ID, 0);
-                                bytes.set(JAVA_LONG, Iommufd.OPTION_VAL64, 7);
-                                if (call(Iommufd.CMD_OPTION) != 0
-                                        || bytes.get(JAVA_LONG, Iommufd.OPTION_VAL64) != 0) {
-                                    throw new IllegalStateException("not answered");
-                                }
-                            }
-                        }))
+                        Allocation.leastOf(
+                                ROUNDS,
+                                () -> {
+                                    for (int i = 0; i < CALLS; i++) {
+                                        bytes.set(JAVA_INT, 0, Iommufd.OPTION_SIZE);
+                                        bytes.set(
+                                                JAVA_INT,
+                                                Iommufd.OPTION_ID,
+                                                Iommufd.OPTION_RLIMIT_MODE);
+                                        bytes.set(
+                                                JAVA_SHORT,
+                                                Iommufd.OPTION_OP,
+                                                (short) Iommufd.OPTION_OP_GET);
+                                        bytes.set(JAVA_INT, Iommufd.OPTION_OBJECT_ID, 0);
+                                        bytes.set(JAVA_LONG, Iommufd.OPTION_VAL64, 7);
+                                        if (call(Iommufd.CMD_OPTION) != 0
+                                                || bytes.get(JAVA_LONG, Iommufd.OPTION_VAL64)
+                                                        != 0) {
+                                            throw new IllegalStateException("not answered");
+                                        }
+                                    }
+                                }))
                 .as("bytes of %d calls", CALLS)
                 .isLessThan(CALLS);
     }
@@ -126,28 +105,30 @@ class IoctlAllocationTest {
         Ioas ioas = context.allocateIoas();
         MemorySegment bytes = caller.bytes;
         long least =
-                leastOf(() -> {
-                    for (int i = 0; i < CALLS; i++) {
-                        bytes.set(JAVA_INT, 0, Iommufd.MAP_SIZE);
-                        bytes.set(
-                                JAVA_INT,
-                                Iommufd.MAP_FLAGS,
-                                Iommufd.MAP_FIXED_IOVA | Iommufd.MAP_READABLE);
-                        bytes.set(JAVA_INT, Iommufd.MAP_IOAS_ID, ioas.id());
-                        bytes.set(JAVA_INT, Iommufd.MAP_RESERVED, 0);
-                        bytes.set(JAVA_LONG, Iommufd.MAP_USER_VA, 1L << 20);
-                        bytes.set(JAVA_LONG, Iommufd.MAP_LENGTH, 4096);
-                        bytes.set(JAVA_LONG, Iommufd.MAP_IOVA, 4096L * i);
-                        long result = call(Iommufd.CMD_IOAS_MAP);
-                        bytes.set(JAVA_INT, 0, Iommufd.UNMAP_SIZE);
-                        bytes.set(JAVA_INT, Iommufd.UNMAP_IOAS_ID, ioas.id());
-                        bytes.set(JAVA_LONG, Iommufd.UNMAP_IOVA, 4096L * i);
-                        bytes.set(JAVA_LONG, Iommufd.UNMAP_LENGTH, 4096);
-                        if (result != 0 || call(Iommufd.CMD_IOAS_UNMAP) != 0) {
-                            throw new IllegalStateException("refused");
-                        }
-                    }
-                });
+                Allocation.leastOf(
+                        ROUNDS,
+                        () -> {
+                            for (int i = 0; i < CALLS; i++) {
+                                bytes.set(JAVA_INT, 0, Iommufd.MAP_SIZE);
+                                bytes.set(
+                                        JAVA_INT,
+                                        Iommufd.MAP_FLAGS,
+                                        Iommufd.MAP_FIXED_IOVA | Iommufd.MAP_READABLE);
+                                bytes.set(JAVA_INT, Iommufd.MAP_IOAS_ID, ioas.id());
+                                bytes.set(JAVA_INT, Iommufd.MAP_RESERVED, 0);
+                                bytes.set(JAVA_LONG, Iommufd.MAP_USER_VA, 1L << 20);
+                                bytes.set(JAVA_LONG, Iommufd.MAP_LENGTH, 4096);
+                                bytes.set(JAVA_LONG, Iommufd.MAP_IOVA, 4096L * i);
+                                long result = call(Iommufd.CMD_IOAS_MAP);
+                                bytes.set(JAVA_INT, 0, Iommufd.UNMAP_SIZE);
+                                bytes.set(JAVA_INT, Iommufd.UNMAP_IOAS_ID, ioas.id());
+                                bytes.set(JAVA_LONG, Iommufd.UNMAP_IOVA, 4096L * i);
+                                bytes.set(JAVA_LONG, Iommufd.UNMAP_LENGTH, 4096);
+                                if (result != 0 || call(Iommufd.CMD_IOAS_UNMAP) != 0) {
+                                    throw new IllegalStateException("refused");
+                                }
+                            }
+                        });
         assertThat(least / CALLS).as("bytes of a map and an unmap").isLessThan(MAPPING_MOST);
         assertThat(ioas.mappings()).isZero();
     }

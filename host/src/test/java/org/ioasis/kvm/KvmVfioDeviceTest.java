@@ -3,6 +3,7 @@ package org.ioasis.kvm;
 
 import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.ioasis.host.Refusals.refusal;
 
 import java.util.ArrayList;
 import java.util.List;
@@ -58,21 +59,6 @@ class KvmVfioDeviceTest {
 
     private static int error(Errno errno) {
         return -errno.number();
-    }
-
-    private static Errno refusal(Call call) {
-        try {
-            call.run();
-        } catch (IommufdException e) {
-            return e.errno();
-        }
-        throw new AssertionError("it was not refused");
-    }
-
-    /** A call that should be refused. */
-    @FunctionalInterface
-    private interface Call {
-        void run() throws IommufdException;
     }
 
     @Test

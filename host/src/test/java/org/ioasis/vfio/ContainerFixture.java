@@ -2,12 +2,10 @@
 package org.ioasis.vfio;
 
 import static org.assertj.core.api.Assertions.assertThat;
-import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.ioasis.spec.VfioType1.*;
 
 import java.util.ArrayList;
 import java.util.List;
-import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
 import org.ioasis.iommufd.Errno;
 import org.ioasis.iommufd.IommufdException;
 import org.ioasis.iommufd.IommufdNode;
@@ -116,13 +114,6 @@ final class ContainerFixture {
 
     static long refusal(Errno errno) {
         return -errno.number();
-    }
-
-    static void refused(Errno errno, ThrowingCallable call) {
-        assertThatThrownBy(call)
-                .isInstanceOfSatisfying(
-                        IommufdException.class,
-                        e -> assertThat(e.errno()).as(e.rule()).isEqualTo(errno));
     }
 
     /** All groups go, and nothing is left. */

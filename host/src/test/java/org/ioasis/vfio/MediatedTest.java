@@ -3,12 +3,12 @@ package org.ioasis.vfio;
 
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.ioasis.host.Refusals.refuses;
 import static org.ioasis.spec.VfioType1.*;
 import static org.ioasis.vfio.ContainerFixture.IOVA;
 import static org.ioasis.vfio.ContainerFixture.PAGE;
 import static org.ioasis.vfio.ContainerFixture.RW;
 import static org.ioasis.vfio.ContainerFixture.refusal;
-import static org.ioasis.vfio.ContainerFixture.refused;
 
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -91,13 +91,13 @@ class MediatedTest {
         MediatedDevice mediated = begin(TYPE1V2_IOMMU);
         host.map(host.memory, IOVA, 2 * PAGE, RW);
         host.map(host.memory, IOVA + 2 * PAGE, 2 * PAGE, MAP_FLAG_READ);
-        refused(Errno.EINVAL, () -> mediated.pin(IOVA + 3 * PAGE, true, false, new long[2]));
-        refused(Errno.EINVAL, () -> pin(mediated, IOVA + 8, 1));
-        refused(Errno.EPERM, () -> pin(mediated, IOVA + PAGE, 2));
+        refuses(Errno.EINVAL, () -> mediated.pin(IOVA + 3 * PAGE, true, false, new long[2]));
+        refuses(Errno.EINVAL, () -> pin(mediated, IOVA + 8, 1));
+        refuses(Errno.EPERM, () -> pin(mediated, IOVA + PAGE, 2));
         assertThat(host.node.heldPages()).as("unwound").isZero();
         host.map(host.memory, -PAGE, PAGE, RW);
         host.map(host.memory, 0, PAGE, RW);
-        refused(Errno.EINVAL, () -> pin(mediated, -PAGE, 2));
+        refuses(Errno.EINVAL, () -> pin(mediated, -PAGE, 2));
         assertThat(host.node.heldPages()).as("no range goes round").isZero();
         pin(mediated, -PAGE, 1);
         pin(mediated, 0, 1);
@@ -107,8 +107,8 @@ class MediatedTest {
         assertThat(mediated.unpin(IOVA + PAGE, 2)).isEqualTo(2);
         mediated.close();
         device = host.open(group, null);
-        refused(Errno.EINVAL, () -> pin(requireDevice(), IOVA, 1));
-        refused(Errno.EINVAL, () -> host.open(VfioGroup.mediated(41), null));
+        refuses(Errno.EINVAL, () -> pin(requireDevice(), IOVA, 1));
+        refuses(Errno.EINVAL, () -> host.open(VfioGroup.mediated(41), null));
     }
 
     private MediatedDevice requireDevice() {
@@ -124,7 +124,7 @@ class MediatedTest {
     void versionOneHasNoPins() throws IommufdException {
         MediatedDevice mediated = begin(TYPE1_IOMMU);
         host.map(host.memory, IOVA, PAGE, RW);
-        refused(Errno.EACCES, () -> pin(mediated, IOVA, 1));
+        refuses(Errno.EACCES, () -> pin(mediated, IOVA, 1));
         assertThat(host.dirtyPages(DIRTY_FLAG_START)).isEqualTo(refusal(Errno.EACCES));
     }
 
@@ -230,7 +230,7 @@ class MediatedTest {
         host.set(TYPE1V2_IOMMU);
         host.map(host.memory, IOVA, PAGE, RW);
         assertThat(host.unmap(IOVA, PAGE, UNMAP_FLAG_VADDR)).isEqualTo(PAGE);
-        refused(Errno.EBUSY, () -> host.add(group));
+        refuses(Errno.EBUSY, () -> host.add(group));
         assertThat(host.map(host.memory, IOVA, PAGE, MAP_FLAG_VADDR)).isZero();
         host.add(group);
         assertThat(host.unmap(IOVA, PAGE, UNMAP_FLAG_VADDR)).isEqualTo(refusal(Errno.EBUSY));
@@ -249,15 +249,15 @@ class MediatedTest {
         buffer.set(JAVA_LONG, 8, 8);
         mediated.copy(IOVA + 16, buffer, true);
         assertThat(host.program.memoryAt(host.memory).bytes().get(JAVA_LONG, 24)).isEqualTo(8);
-        refused(Errno.EPERM, () -> mediated.copy(IOVA + PAGE - 8, buffer, true));
+        refuses(Errno.EPERM, () -> mediated.copy(IOVA + PAGE - 8, buffer, true));
         assertThat(host.program.memoryAt(host.memory).bytes().get(JAVA_LONG, PAGE - 8))
                 .as("none of it")
                 .isZero();
         mediated.copy(IOVA + PAGE - 8, buffer, false);
-        refused(Errno.EPERM, () -> mediated.copy(IOVA + 2 * PAGE - 8, buffer, false));
+        refuses(Errno.EPERM, () -> mediated.copy(IOVA + 2 * PAGE - 8, buffer, false));
         mediated.copy(IOVA + 2 * PAGE, buffer, true);
-        refused(Errno.EINVAL, () -> mediated.copy(IOVA + 3 * PAGE - 8, buffer, true));
-        refused(Errno.EINVAL, () -> mediated.copy(-8, buffer, true));
+        refuses(Errno.EINVAL, () -> mediated.copy(IOVA + 3 * PAGE - 8, buffer, true));
+        refuses(Errno.EINVAL, () -> mediated.copy(-8, buffer, true));
     }
 
     /** As docs/examples/MediatedCopy.java, which is compiled and run as a user would. */

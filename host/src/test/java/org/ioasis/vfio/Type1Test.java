@@ -5,12 +5,12 @@ import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 import static java.lang.foreign.ValueLayout.JAVA_SHORT;
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.ioasis.host.Refusals.refuses;
 import static org.ioasis.spec.VfioType1.*;
 import static org.ioasis.vfio.ContainerFixture.IOVA;
 import static org.ioasis.vfio.ContainerFixture.PAGE;
 import static org.ioasis.vfio.ContainerFixture.RW;
 import static org.ioasis.vfio.ContainerFixture.refusal;
-import static org.ioasis.vfio.ContainerFixture.refused;
 
 import java.lang.foreign.MemorySegment;
 import java.util.List;
@@ -69,15 +69,15 @@ class Type1Test {
         FakeDevice device = new FakeDevice(host.node, iommu, true);
         VfioGroup group = host.add(VfioGroup.of(1, List.of(device)));
         VfioContainer other = new VfioContainer(List.of(new Type1Kind(host.node)));
-        refused(Errno.EINVAL, () -> group.setContainer(other));
-        refused(Errno.EINVAL, group::opened);
+        refuses(Errno.EINVAL, () -> group.setContainer(other));
+        refuses(Errno.EINVAL, group::opened);
         host.set(TYPE1V2_IOMMU);
         assertThat(group.opened()).isSameAs(host.type1());
-        refused(Errno.EBUSY, group::unsetContainer);
+        refuses(Errno.EBUSY, group::unsetContainer);
         group.closed();
         VfioGroup loose = VfioGroup.of(2, List.of(device));
-        refused(Errno.EINVAL, loose::unsetContainer);
-        refused(
+        refuses(Errno.EINVAL, loose::unsetContainer);
+        refuses(
                 Errno.EBUSY,
                 () -> {
                     loose.setContainer(other);
@@ -326,7 +326,7 @@ class Type1Test {
                 .as("the refused call has left the others as they were")
                 .isEqualTo(PAGE);
         VfioGroup late = VfioGroup.of(7, List.of(new FakeDevice(host.node, iommu, true)));
-        refused(Errno.EBUSY, () -> late.setContainer(host.container));
+        refuses(Errno.EBUSY, () -> late.setContainer(host.container));
         long other = host.program.mmapScattered(host.program.memoryAt(host.memory), 4);
         assertThat(host.map(other, IOVA, PAGE, MAP_FLAG_VADDR))
                 .as("another size")
@@ -403,21 +403,21 @@ class Type1Test {
                         List.of(
                                 new FakeDevice(host.node, iommu, true),
                                 new FakeDevice(host.node, iommu, true, List.of(mapped), -1)));
-        refused(Errno.EINVAL, () -> reserved.setContainer(host.container));
+        refuses(Errno.EINVAL, () -> reserved.setContainer(host.container));
         VfioGroup narrow =
                 VfioGroup.of(
                         6, List.of(new FakeDevice(host.node, new Object(), true, List.of(), IOVA)));
-        refused(Errno.EINVAL, () -> narrow.setContainer(host.container));
+        refuses(Errno.EINVAL, () -> narrow.setContainer(host.container));
         VfioGroup two =
                 VfioGroup.of(
                         7,
                         List.of(
                                 new FakeDevice(host.node, iommu, true),
                                 new FakeDevice(host.node, new Object(), true)));
-        refused(Errno.EINVAL, () -> two.setContainer(host.container));
+        refuses(Errno.EINVAL, () -> two.setContainer(host.container));
         VfioGroup unsafe =
                 VfioGroup.withoutIsolation(8, List.of(new FakeDevice(host.node, iommu, true)));
-        refused(Errno.EPERM, () -> unsafe.setContainer(host.container));
+        refuses(Errno.EPERM, () -> unsafe.setContainer(host.container));
         assertThat(host.container.groups()).isEqualTo(1);
         assertThat(host.node.heldPages()).isEqualTo(4);
         FakeDevice free = (FakeDevice) reserved.devices().getFirst();
