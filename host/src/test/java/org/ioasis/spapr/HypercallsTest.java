@@ -424,6 +424,21 @@ class HypercallsTest {
     }
 
     @Test
+    void whatAGroupWasGivenIsTakenFromItAlsoWhenItHasLeftItsContainerAndFromNoOther()
+            throws IommufdException {
+        HardwareTable window = guest.equalTable();
+        SpaprGroup other = SpaprGroup.builder().build();
+        guest.second.attach(other, guest.process.failures());
+        assertThat(other.window(0)).isSameAs(window);
+        guest.tables.release(other);
+        assertThat(guest.table.references(window)).as("it was given none").isOne();
+
+        guest.second.detach(guest.equal);
+        guest.tables.release(guest.equal);
+        assertThat(guest.table.references(window)).isZero();
+    }
+
+    @Test
     void aTableThatIsLongerThanAWindowIsClearedAsFarAsThatGoes() throws IommufdException {
         long whole = 1L << 14;
         TceTable longer = guest.tables.create(guest.task, 9, PowerGuest.PAGE_LG2, 0, whole + 2);
