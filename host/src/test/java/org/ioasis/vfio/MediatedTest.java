@@ -179,6 +179,7 @@ class MediatedTest {
                         group,
                         (iova, _) -> {
                             asked[0]++;
+                            assertThat(Thread.holdsLock(host.type1().context())).isTrue();
                             if (letsGo[0]) {
                                 self[0].unpin(iova, 1);
                             }
