@@ -31,6 +31,10 @@ final class ServedProgram extends Process {
     private static final int SIGNAL_CODE = 128;
 
     private final ProgramRun run;
+
+    /** Of the process while it was there: what it has started may be answered beyond its end. */
+    private final ProcessHandle handle;
+
     private final InputStream output;
     private final InputStream errors;
     private final CountDownLatch ended = new CountDownLatch(1);
@@ -38,6 +42,7 @@ final class ServedProgram extends Process {
 
     private ServedProgram(ProgramRun run, InputStream output, InputStream errors) {
         this.run = run;
+        handle = ProcessHandle.of(run.pid()).orElseThrow(IllegalStateException::new);
         this.output = output;
         this.errors = errors;
         Thread _ = Thread.ofPlatform().daemon().name("end of " + run.pid()).start(this::await);
@@ -136,6 +141,6 @@ final class ServedProgram extends Process {
 
     @Override
     public ProcessHandle toHandle() {
-        return ProcessHandle.of(pid()).orElseThrow(IllegalStateException::new);
+        return handle;
     }
 }
