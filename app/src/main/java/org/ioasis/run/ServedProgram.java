@@ -6,6 +6,7 @@ import java.io.InputStream;
 import java.io.InterruptedIOException;
 import java.io.OutputStream;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CountDownLatch;
@@ -32,7 +33,7 @@ final class ServedProgram extends Process {
 
     private final ProgramRun run;
 
-    /** Of the process while it was there: what it has started may be answered beyond its end. */
+    /** Asked for while the number is surely its: nobody has collected it yet. */
     private final ProcessHandle handle;
 
     private final InputStream output;
@@ -52,9 +53,13 @@ final class ServedProgram extends Process {
      * Starts it.
      *
      * @param machine has started
+     * @param folder for what the program finds at paths of ours; not there yet
      */
     static ServedProgram start(
-            ProgramMachine machine, List<String> command, Map<String, String> environment)
+            ProgramMachine machine,
+            Path folder,
+            List<String> command,
+            Map<String, String> environment)
             throws IOException {
         try (Pipe output = Pipe.create();
                 Pipe errors = Pipe.create();
@@ -66,7 +71,7 @@ final class ServedProgram extends Process {
                                     .toList(),
                             new ProgramSetting(
                                     environment, nothing, output.writer(), errors.writer()),
-                            machine.files(),
+                            machine.files().keptIn(folder).build(),
                             CallTrace.none(),
                             machine.loop());
             return new ServedProgram(run, output.stream(), errors.stream());

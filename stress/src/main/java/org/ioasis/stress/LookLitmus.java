@@ -8,10 +8,14 @@ import org.ioasis.memory.Guards;
 import org.ioasis.memory.GuestMemory;
 import org.ioasis.memory.Region;
 import org.ioasis.spec.Virtio;
+import org.ioasis.virtio.DeviceType;
+import org.ioasis.virtio.DeviceWork;
 import org.ioasis.virtio.Interrupts;
+import org.ioasis.virtio.Job;
+import org.ioasis.virtio.Step;
 import org.ioasis.virtio.VirtioDevice;
-import org.ioasis.virtio.rng.VirtioRng;
-import org.ioasis.virtqueue.SplitDriver;
+import org.ioasis.virtqueue.DriverQueue;
+import org.ioasis.virtqueue.RingFormat;
 import org.openjdk.jcstress.annotations.Actor;
 import org.openjdk.jcstress.annotations.Expect;
 import org.openjdk.jcstress.annotations.JCStressMeta;
@@ -30,24 +34,14 @@ public abstract class LookLitmus {
 
     // On the heap: many of these are made. Of longs, because rings must be aligned.
     private final MemorySegment ring =
-            MemorySegment.ofArray(new long[(int) SplitDriver.bytes(SIZE) / Long.BYTES + 1]);
-    private final SplitDriver driver;
-
-    /** It gives a chain back at once that it cannot write to, and counts it. */
-    private final VirtioRng taker =
-            new VirtioRng(
-                    bytes -> {
-                        throw new IllegalStateException("no chain has room for bytes");
-                    },
-                    task -> {
-                        throw new RejectedExecutionException("two chains are no more than a turn");
-                    });
-
+            MemorySegment.ofArray(new long[(int) RingFormat.SPLIT.driverBytes(SIZE) / Long.BYTES + 1]);
+    private final DriverQueue driver;
+    private final Taker taker = new Taker();
     private final VirtioDevice device;
     private volatile boolean isLookedAt;
 
     LookLitmus(boolean eventIdx) {
-        driver = new SplitDriver(ring, 0, SIZE, eventIdx);
+        driver = RingFormat.SPLIT.newDriver(ring, 0, SIZE, eventIdx);
         driver.suppressInterrupts();
         Guards guards = new Guards(() -> 0, lease -> {});
         GuestMemory memory = new GuestMemory(guards, 1);
@@ -59,15 +53,10 @@ public abstract class LookLitmus {
         device.writeStatus(Virtio.STATUS_ACKNOWLEDGE | Virtio.STATUS_DRIVER);
         device.writeDriverFeatures(features);
         device.writeStatus(Virtio.STATUS_FEATURES_OK);
-        device.writeQueueSize(0, SIZE);
         device.writeQueueDesc(0, driver.descAddress());
-        device.writeQueueDriver(0, driver.availAddress());
-        device.writeQueueDevice(0, driver.usedAddress());
+        device.writeQueueDriver(0, driver.driverAddress());
+        device.writeQueueDevice(0, driver.deviceAddress());
         device.enableQueue(0);
-    }
-
-    private long taken() {
-        return taker.counters().malformed();
     }
 
     private void makeAvailable() {
@@ -84,12 +73,12 @@ public abstract class LookLitmus {
         makeAvailable();
         boolean _ = driver.shouldKick();
         device.kick(0);
-        if (taken() != 1) {
+        if (taker.taken() != 1) {
             throw new IllegalStateException("not taken");
         }
         isLookedAt = true;
         boolean _ = device.watch().rest();
-        return taken() == 2;
+        return taker.taken() == 2;
     }
 
     /** Offers the second chain. True if the device has asked for a kick. */
@@ -108,6 +97,92 @@ public abstract class LookLitmus {
 
         @Override
         public void config() {}
+    }
+
+    /** A device that gives back what it takes. */
+    private static final class Taker implements DeviceType {
+        private final Work work = new Work();
+
+        int taken() {
+            return work.taken;
+        }
+
+        @Override
+        public int id() {
+            return Virtio.DEVICE_ID_ENTROPY;
+        }
+
+        @Override
+        public long features() {
+            return 0;
+        }
+
+        @Override
+        public int queueCount() {
+            return 1;
+        }
+
+        @Override
+        public int queueSizeMax() {
+            return SIZE;
+        }
+
+        @Override
+        public int configSize() {
+            return 0;
+        }
+
+        @Override
+        public long readConfig(int offset, int size) {
+            return 0;
+        }
+
+        @Override
+        public void writeConfig(int offset, int size, long value) {}
+
+        @Override
+        public DeviceWork<?> work() {
+            return work;
+        }
+    }
+
+    private static final class Taken extends Job<Taken> {
+        Taken() {
+            super(SIZE);
+        }
+
+        @Override
+        protected void begin() {}
+    }
+
+    private static final class Work extends DeviceWork<Taken> {
+        private final Taken only = new Taken();
+        int taken;
+
+        Work() {
+            super(
+                    1,
+                    task -> {
+                        throw new RejectedExecutionException("two chains are no more than a turn");
+                    });
+        }
+
+        @Override
+        protected Taken room(int queue) {
+            return only;
+        }
+
+        @Override
+        protected void release(Taken job) {}
+
+        @Override
+        protected Step advance(Taken job) {
+            taken++;
+            return job.finish(0);
+        }
+
+        @Override
+        protected void outside() {}
     }
 
     @Outcome(
