@@ -6,6 +6,7 @@ module org.ioasis.core {
     exports org.ioasis.dma;
     exports org.ioasis.iommu;
     exports org.ioasis.iommu.fault;
+    exports org.ioasis.iommu.iotlb;
     exports org.ioasis.iommu.mapping;
     exports org.ioasis.iommu.pagetable;
     exports org.ioasis.iommu.pagetable.format;

@@ -78,10 +78,15 @@ final class Rules {
         MAY_USE.put("kvm", List.of("iommufd", "spec"));
         // POWER's containers hold pages and keep tables where /dev/iommu does; nothing uses them.
         MAY_USE.put("spapr", List.of("iommufd", "iommu.pagetable", "spec"));
+        // What drivers of IOMMUs put into memory, each in its own terms; nothing uses them but who
+        // serves such a driver.
+        for (String driver : List.of("smmuv3", "vtd", "amd")) {
+            MAY_USE.put(driver, List.of("iommufd", "iommu", "iommu.pagetable", "memory", "spec"));
+        }
         // Containers are address spaces of iommufd with other rules.
         MAY_USE.put("vfio", List.of("host", "iommufd", "spec"));
         // The only package that knows a guest's IOMMU and an address space of the host.
-        MAY_USE.put("assigned", List.of("vfio", "host", "iommufd", "iommu", "spec"));
+        MAY_USE.put("assigned", List.of("vfio", "host", "iommufd", "iommu", "memory", "spec"));
         // server: a protocol knows the functions that it carries, and no other protocol.
         MAY_USE.put("loop", List.of("sys"));
         MAY_USE.put("peer", List.of("loop", "sys", "memory", "spec"));
@@ -95,8 +100,8 @@ final class Rules {
         MAY_USE.put(
                 "vfiodevice",
                 List.of(
-                        "program", "peer", "pci", "loop", "sys", "vfio", "iommufd", "memory",
-                        "spec"));
+                        "program", "peer", "pci", "loop", "sys", "vfio", "kvm", "iommufd",
+                        "memory", "spec"));
         MAY_USE.put("topology", List.of("iommu", "spec"));
         // app: the only place where things are put together; QEMU and the guest on one side, our
         // devices on the other, and only a run knows both.
