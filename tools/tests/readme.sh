@@ -45,6 +45,12 @@ try() { # word...
                 grep -q '"ok":true' demo.json || fail "$(cat demo.json)"
             done
             ;;
+        # Ours is asked; CompareTest of module guest asks QEMU's, and ConformTest one at a socket.
+        './ioasis conform') "$project/ioasis" conform >conform.txt || fail "$(cat conform.txt)" ;;
+        './ioasis conform '*)
+            shift
+            knows_options "$@"
+            ;;
         # CompareTest of module guest runs it.
         './ioasis compare' | './ioasis compare '*)
             shift

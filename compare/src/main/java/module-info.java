@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * QEMU's own virtio-iommu beside ours: the commands {@code ioasis compare}, by qtest, and {@code
- * ioasis bench guest}, in a guest.
+ * QEMU's own virtio-iommu beside ours: the commands {@code ioasis compare} and {@code ioasis
+ * conform}, by qtest, and {@code ioasis bench guest}, in a guest.
  */
 module org.ioasis.compare {
     requires static transitive org.jspecify;
@@ -18,5 +18,6 @@ module org.ioasis.compare {
 
     provides org.ioasis.cli.Subcommand with
             org.ioasis.compare.CompareCommand,
+            org.ioasis.compare.ConformCommand,
             org.ioasis.compare.guest.BenchCommand;
 }

@@ -48,7 +48,8 @@ record Answer(int used, String hex) {
         return used == BROKEN;
     }
 
-    private byte[] bytes() {
+    /** The whole writable part. */
+    byte[] bytes() {
         return HexFormat.of().parseHex(hex);
     }
 

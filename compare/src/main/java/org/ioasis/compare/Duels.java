@@ -69,16 +69,21 @@ final class Duels {
             QtestVmm oursVmm = vmm("ours" + name, oursDevices);
             DmaEngine.Ours rogueEngine = new DmaEngine.Ours(rogue, machine);
             try (Subject ours = new Subject("ours", oursVmm, rogueEngine, patience)) {
-                List<String> theirsDevices = new ArrayList<>(List.of(setup.theirs()));
-                Requests.ENDPOINTS.forEach(
-                        endpoint -> theirsDevices.add(DmaEngine.Edu.option(endpoint >> 3)));
-                QtestVmm theirsVmm = vmm("theirs" + name, theirsDevices);
-                DmaEngine edu = new DmaEngine.Edu(theirsVmm.qtest(), Requests.DMA_ENDPOINT);
-                try (Subject theirs = new Subject("QEMU's", theirsVmm, edu, patience)) {
+                try (Subject theirs = theirs(setup, patience)) {
                     return duel.fight(ours, theirs);
                 }
             }
         }
+    }
+
+    /** Starts a machine with QEMU's device and what is behind it, for who closes it. */
+    Subject theirs(Setup setup, Duration patience) throws IOException {
+        List<String> devices = new ArrayList<>(List.of(setup.theirs()));
+        Requests.ENDPOINTS.forEach(
+                endpoint -> devices.add(DmaEngine.Edu.option(endpoint >> 3)));
+        QtestVmm machine = vmm("theirs." + count++, devices);
+        DmaEngine edu = new DmaEngine.Edu(machine.qtest(), Requests.DMA_ENDPOINT);
+        return new Subject("QEMU's", machine, edu, patience);
     }
 
     private QtestVmm vmm(String name, List<String> devices) throws IOException {

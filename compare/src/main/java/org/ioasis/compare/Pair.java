@@ -89,14 +89,14 @@ final class Pair {
 
     /** Starts both devices; nothing is attached in ours. */
     private void start(long features) throws IOException {
-        ours.start(features);
-        theirs.start(features);
+        ours.seat().start(features);
+        theirs.seat().start(features);
         state.restart(features);
     }
 
     private void compareOffer() throws IOException {
-        long a = ours.offered();
-        long b = theirs.offered();
+        long a = ours.seat().offered();
+        long b = theirs.seat().offered();
         if (a != b) {
             add("features", "0x%x".formatted(a), "0x%x".formatted(b), Optional.empty(), "");
         }
@@ -164,7 +164,7 @@ final class Pair {
     private void ask(List<Script.Numbered> all) throws IOException {
         int at = 0;
         while (at < all.size()) {
-            int end = Math.min(all.size(), at + Subject.BATCH);
+            int end = Math.min(all.size(), at + Seat.BATCH);
             reached = all.get(end - 1).index();
             number = all.get(at).request();
             at += batch(all.subList(at, end));
@@ -182,10 +182,10 @@ final class Pair {
                 strangers.add(request.endpoint());
             }
         }
-        ours.send(batch);
-        theirs.send(batch);
-        List<Answer> a = ours.collect();
-        List<Answer> b = theirs.collect();
+        ours.seat().send(batch);
+        theirs.seat().send(batch);
+        List<Answer> a = ours.seat().collect();
+        List<Answer> b = theirs.seat().collect();
         isBroken = a.stream().anyMatch(Answer::isBroken) || b.stream().anyMatch(Answer::isBroken);
         List<Case> cases = new ArrayList<>();
         for (int i = 0; i < Math.min(a.size(), b.size()); i++) {
@@ -267,13 +267,13 @@ final class Pair {
     private void bringToState() throws IOException {
         rebuilds++;
         if (isBroken) {
-            ours.start(state.features());
-            theirs.start(state.features());
+            ours.seat().start(state.features());
+            theirs.seat().start(state.features());
             isBroken = false;
         }
         List<Request> rebuild = state.rebuild(strangers);
-        for (int at = 0; at < rebuild.size(); at += Subject.BATCH) {
-            List<Request> batch = rebuild.subList(at, Math.min(rebuild.size(), at + Subject.BATCH));
+        for (int at = 0; at < rebuild.size(); at += Seat.BATCH) {
+            List<Request> batch = rebuild.subList(at, Math.min(rebuild.size(), at + Seat.BATCH));
             List<Case> cases = both(batch);
             for (Case one : cases) {
                 mustSucceed(ours, one.request(), one.ours());
@@ -295,8 +295,8 @@ final class Pair {
     // --- everything else
 
     private void compareConfig(String kind) throws IOException {
-        byte[] a = ours.config();
-        byte[] b = theirs.config();
+        byte[] a = ours.seat().config();
+        byte[] b = theirs.seat().config();
         state.bypass(a[CONFIG_BYPASS] == 1);
         HexFormat hex = HexFormat.of();
         if (!Arrays.equals(a, CONFIG_INPUT_START, PADDING, b, CONFIG_INPUT_START, PADDING)) {
@@ -322,8 +322,8 @@ final class Pair {
     }
 
     private void comparePageSizes() throws IOException {
-        long a = pageSizes(ours.config());
-        long b = pageSizes(theirs.config());
+        long a = pageSizes(ours.seat().config());
+        long b = pageSizes(theirs.seat().config());
         if (a != b) {
             add(
                     "page_size_mask",
@@ -344,8 +344,8 @@ final class Pair {
         for (int i = Math.max(PADDING, step.offset()); i < step.offset() + step.size(); i++) {
             padding[i - PADDING] = (byte) (step.value() >>> (8 * (i - step.offset())));
         }
-        boolean a = ours.configure(step);
-        boolean b = theirs.configure(step);
+        boolean a = ours.seat().configure(step);
+        boolean b = theirs.seat().configure(step);
         if (a != b) {
             add(
                     "configuration write",

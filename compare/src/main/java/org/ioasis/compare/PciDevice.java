@@ -2,8 +2,6 @@
 package org.ioasis.compare;
 
 import java.io.IOException;
-import java.util.ArrayList;
-import java.util.List;
 import org.ioasis.spec.Pci;
 
 /**
@@ -73,19 +71,5 @@ final class PciDevice {
     /** Physical address of a BAR. */
     long bar(int index) {
         return bars[index];
-    }
-
-    /** Offsets of the capabilities with this id, in their order. */
-    List<Integer> capabilities(int id) throws IOException {
-        List<Integer> found = new ArrayList<>();
-        int at = config(Pci.CAPABILITY_LIST) & 0xfc;
-        // No more than fit in: a list may be a ring.
-        for (int i = 0; at != 0 && i < Pci.CONFIG_SPACE_SIZE / 4; i++) {
-            if ((config(at) & 0xff) == id) {
-                found.add(at);
-            }
-            at = config(at + Pci.CAP_LIST_NEXT) & 0xfc;
-        }
-        return found;
     }
 }

@@ -56,7 +56,7 @@ record Reach(
     }
 
     private boolean isWatched(long address) {
-        return Subject.WINDOWS.stream().anyMatch(w -> w.contains(address, access.length()));
+        return Windows.contain(address, access.length());
     }
 
     /** Flags of the report when it is refused. */

@@ -28,7 +28,7 @@ final class Requests {
     static final int DMA_ENDPOINT = ENDPOINTS.getFirst();
 
     /** Ids that nothing has; the last three have the low 16 bits of endpoints that are there. */
-    private static final List<Integer> STRANGERS =
+    static final List<Integer> STRANGERS =
             List.of(0x21, 0x38, 0x100, 0xfff8, 0x10038, 0x10020, 0x7fff0028, 0xffff0030);
 
     /** Where mappings lead, except for hostile ones. */

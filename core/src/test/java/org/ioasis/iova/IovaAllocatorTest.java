@@ -169,7 +169,7 @@ class IovaAllocatorTest {
     }
 
     private static int highest(boolean[] isUsed, int count, int order, int limit) {
-        for (int at = limit - count + 1 & -(1 << order); at >= 0; at -= 1 << order) {
+        for (int at = (limit - count + 1) & -(1 << order); at >= 0; at -= 1 << order) {
             if (isFree(isUsed, at, count)) {
                 return at;
             }

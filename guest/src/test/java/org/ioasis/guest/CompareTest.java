@@ -69,4 +69,20 @@ class CompareTest {
         }
         assertThat(Files.readString(json)).contains("\"requests\" : 300", "\"unexplained\" : 0");
     }
+
+    /** What conform says of QEMU 11.1.3, by its own words, a reason and requests with each. */
+    @Test
+    void conformFindsWhatIsKnownOfQemu() throws Exception {
+        try (Command command = new Command(Map.of(), "conform", "--qemu")) {
+            assertThat(command.end()).as(command.output()).isOne();
+            assertThat(
+                            command.output()
+                                    .lines()
+                                    .filter(line -> line.contains(" does not hold "))
+                                    .map(line -> line.substring(0, 4)))
+                    .containsExactly(
+                            "D-11", "D-12", "D-16", "D-18", "D-21", "D-32", "D-34", "D-44", "D-47",
+                            "D-53", "D-58", "P-01", "P-02", "P-03", "P-09", "P-12");
+        }
+    }
 }

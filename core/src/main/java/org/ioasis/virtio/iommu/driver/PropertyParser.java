@@ -19,7 +19,6 @@ import java.util.ArrayList;
 import java.util.List;
 import org.ioasis.virtio.driver.DriverException;
 import org.ioasis.virtio.iommu.driver.DriverOptions.Range;
-import org.jspecify.annotations.Nullable;
 
 /**
  * Reads the properties that PROBE has brought (5.13.6.7, 5.13.6.8), from a copy of them. What is
@@ -32,7 +31,7 @@ final class PropertyParser {
     static EndpointInfo parse(byte[] properties) throws DriverException {
         ByteBuffer list = ByteBuffer.wrap(properties).order(LITTLE_ENDIAN);
         List<Range> reserved = new ArrayList<>();
-        @Nullable Range msi = null;
+        Range msi = null;
         int ignored = 0;
         int at = 0;
         while (at + PROPERTY_HEAD_SIZE <= properties.length) {

@@ -75,6 +75,9 @@ final class RequestRing {
     private final DriverMemory.Piece properties;
     private final DriverCounts counts;
 
+    /** Where the two descriptors of a slot go, by slot; none without tables. */
+    private final MemorySegment[] tables;
+
     /** Bytes that the device was asked to write for a slot, by slot. */
     private final int[] asked;
 
@@ -106,6 +109,10 @@ final class RequestRing {
         this.properties = properties;
         this.counts = counts;
         int capacity = capacity(ring.size(), hasTables);
+        tables = new MemorySegment[hasTables ? capacity : 0];
+        for (int i = 0; i < tables.length; i++) {
+            tables[i] = this.slots.asSlice((long) SLOT * i + TABLE, 2L * DESC_SIZE);
+        }
         asked = new int[capacity];
         status = new int[capacity];
         slotOfName = new int[ring.size()];
@@ -204,7 +211,9 @@ final class RequestRing {
     private int next(int type) {
         int slot = used++;
         long at = (long) SLOT * slot;
-        slots.asSlice(at, SLOT).fill((byte) 0);
+        for (long word = at; word < at + TABLE; word += Long.BYTES) {
+            slots.set(LE64, word, 0L);
+        }
         slots.set(JAVA_BYTE, at, (byte) type);
         slots.set(JAVA_BYTE, at + TAIL, NOTHING);
         return slot;
@@ -225,8 +234,7 @@ final class RequestRing {
     private int send(int slot, int readable, long answer, int writable) {
         int name = ring.begin();
         if (hasTables) {
-            long table = (long) SLOT * slot + TABLE;
-            ring.intoTable(slots.asSlice(table, 2L * DESC_SIZE), slotsAddress + table);
+            ring.intoTable(tables[slot], slotsAddress + (long) SLOT * slot + TABLE);
         }
         ring.readable(slotsAddress + (long) SLOT * slot, readable);
         ring.writable(answer, writable);

@@ -628,7 +628,7 @@ class DriverStatementsTest {
     private static byte[] fault(int reason, int reserved, int flags, int reserved1) {
         return ByteBuffer.allocate(FAULT_SIZE)
                 .order(ByteOrder.LITTLE_ENDIAN)
-                .putInt(reason | reserved << 8)
+                .putInt(reason | (reserved << 8))
                 .putInt(flags)
                 .putInt(ENDPOINT)
                 .putInt(reserved1)

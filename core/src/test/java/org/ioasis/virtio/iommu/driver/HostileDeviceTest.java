@@ -107,7 +107,7 @@ class HostileDeviceTest {
             ScriptedDevice each = new ScriptedDevice();
             each.offered = Virtio.F_VERSION_1;
             for (int i = 0; i < bits.length; i++) {
-                each.offered |= (set >> i & 1) != 0 ? bits[i] : 0;
+                each.offered |= ((set >> i) & 1) != 0 ? bits[i] : 0;
             }
             each.config.putInt(CONFIG_DOMAIN_START, 3);
             if ((each.offered & F_MAP_UNMAP) == 0) {
@@ -129,7 +129,7 @@ class HostileDeviceTest {
                 driver.bypassDomain();
             }
         }
-        assertThat(started).isEqualTo(1 << bits.length - 1);
+        assertThat(started).isEqualTo(1 << (bits.length - 1));
     }
 
     // --- answers
