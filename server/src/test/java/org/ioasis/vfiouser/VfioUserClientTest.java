@@ -142,8 +142,9 @@ class VfioUserClientTest {
     @Test
     @Timeout(60)
     void aServerThatBreaksTheProtocolIsRefused() throws Exception {
-        Resources before = Resources.now();
         assertThat(refused(new byte[0])).hasMessage("no answer within 200 ms");
+        // What the JVM's own sockets keep is there by now.
+        Resources before = Resources.now();
         assertThat(refused(new byte[5])).hasMessage("no answer within 200 ms");
         for (byte[] wrong :
                 new byte[][] {
