@@ -25,6 +25,7 @@ import picocli.CommandLine.ParameterException;
         mixinStandardHelpOptions = true,
         version = "ioasis 0.1.0",
         subcommands = {
+            DemoCommand.class,
             VmCommand.class,
             ServeCommand.class,
             HostCommand.class,

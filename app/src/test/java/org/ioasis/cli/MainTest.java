@@ -49,6 +49,8 @@ class MainTest {
     private static Stream<Arguments> wrongArguments() {
         String pci = "--output FOLDER/o --iommu 00:01.0 --bridge /pcie@10000000";
         return Stream.of(
+                arguments("demo --seconds 0", "--seconds 0.0: more than 0, up to 3600"),
+                arguments("demo --seconds NaN", "--seconds NaN: more than 0, up to 3600"),
                 arguments("serve", "what to serve: --config FILE, or --iommu SOCKET"),
                 arguments("serve --iommu a --trace FOLDER/sub", "--trace: FOLDER/sub is a folder"),
                 arguments(

@@ -166,6 +166,7 @@ public final class VfioUserServer implements Served, Acceptor.Clients {
                         memory,
                         limits,
                         buffers,
+                        loop::execute,
                         why -> journal.say(Level.WARNING, () -> path() + ": refused: " + why),
                         this::updateSession,
                         this::released);
