@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.compare;
 
+import static java.util.Objects.requireNonNull;
 import static org.ioasis.compare.Check.Strength.MUST;
 import static org.ioasis.compare.Check.Strength.MUST_NOT;
 import static org.ioasis.compare.Check.Strength.PROSE;
@@ -10,8 +11,10 @@ import static org.ioasis.spec.VirtioIommu.*;
 
 import java.io.IOException;
 import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Comparator;
 import java.util.List;
 import org.ioasis.compare.Trial.NotSeen;
 import org.ioasis.compare.Trial.Violation;
@@ -48,7 +51,7 @@ final class Checks {
 
     /** In the order of the document. */
     static List<Check> all() {
-        return ALL.stream().sorted(java.util.Comparator.comparing(Check::id)).toList();
+        return ALL.stream().sorted(Comparator.comparing(Check::id)).toList();
     }
 
     private static void add(String id, Check.Strength strength, String sentence, Check.Body body) {
@@ -58,7 +61,7 @@ final class Checks {
     /** Bytes of a request at an offset are another number. */
     private static Request with(Request request, int offset, int value) {
         byte[] bytes = request.bytes();
-        ByteBuffer.wrap(bytes).order(java.nio.ByteOrder.LITTLE_ENDIAN).putInt(offset, value);
+        ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN).putInt(offset, value);
         return new Request(bytes, request.writable(), request.layout());
     }
 
@@ -434,17 +437,13 @@ final class Checks {
 
     // --- what endpoints reach
 
-    private static void isFault(Trial t, Effect effect) throws Violation {
-        t.check(!effect.isChanged() && effect.event() != null, effect + ", not a fault");
-    }
-
     private static Effect.Event fault(Trial t)
             throws IOException, InterruptedException, NotSeen, Violation {
         startAttached(t);
         Effect effect = t.access(t.base() + t.page(), true);
         Effect.Event event = effect.event();
         t.need(event != null, "the device tells of no fault");
-        return java.util.Objects.requireNonNull(event);
+        return requireNonNull(event);
     }
 
     private static void accesses() {

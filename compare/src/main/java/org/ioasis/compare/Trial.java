@@ -140,7 +140,7 @@ final class Trial {
 
     // --- requests
 
-    Answer ask(Request request) throws IOException, Violation {
+    Answer ask(Request request) throws IOException {
         candidate.seat().send(List.of(request));
         Answer answer = candidate.seat().collect().getFirst();
         steps.add(request + ": " + answer);
@@ -179,7 +179,7 @@ final class Trial {
     }
 
     /** Without it there is nothing to be asked; a device that cannot do this fails D-10. */
-    void given(Request request) throws IOException, NotSeen, Violation {
+    void given(Request request) throws IOException, NotSeen {
         Answer answer = ask(request);
         if (!answer.isOk()) {
             throw new NotSeen("%s was answered %s".formatted(request, answer));

@@ -162,7 +162,7 @@ public final class DmaSpace {
     }
 
     private long allocate(long bytes, long limit) throws DriverException {
-        if (domain.reserved() != reserved) {
+        if (!domain.reserved().equals(reserved)) {
             // An endpoint has come that cannot have all of them.
             reserved = domain.reserved();
             reserved.forEach(range -> iovas.exclude(range.first(), range.last()));

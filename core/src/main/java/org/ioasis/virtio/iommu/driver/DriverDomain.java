@@ -10,7 +10,7 @@ import java.util.Collection;
 import java.util.List;
 import java.util.Map;
 import java.util.NavigableMap;
-import java.util.SortedSet;
+import java.util.NavigableSet;
 import java.util.TreeMap;
 import java.util.TreeSet;
 import org.ioasis.virtio.driver.DriverException;
@@ -30,7 +30,7 @@ public final class DriverDomain {
     private final int id;
     private final boolean isBypass;
     private final NavigableMap<Long, DriverMapping> mappings = new TreeMap<>(Long::compareUnsigned);
-    private final SortedSet<Integer> endpoints = new TreeSet<>();
+    private final NavigableSet<Integer> endpoints = new TreeSet<>();
     private List<Range> reserved = List.of();
 
     DriverDomain(IommuDriver driver, int id, boolean isBypass) {

@@ -129,7 +129,7 @@ final class RequestRing {
     }
 
     static long propertyBytes(int probeSize) {
-        return probeSize + TAIL_SIZE;
+        return (long) probeSize + TAIL_SIZE;
     }
 
     /** Most requests that can be on their way together. */
@@ -145,7 +145,7 @@ final class RequestRing {
     /** The next requests begin a new round; none is on its way. */
     void begin() throws BrokenException {
         if (broken != null) {
-            throw new BrokenException(broken.getMessage());
+            throw new BrokenException(String.valueOf(broken.getMessage()));
         }
         assert out == 0;
         if (ring.usedCount() > 0) {
