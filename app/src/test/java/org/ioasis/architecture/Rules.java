@@ -93,7 +93,13 @@ final class Rules {
         MAY_USE.put(
                 "pci",
                 List.of(
-                        "peer", "loop", "sys", "virtio.driver", "virtio", "virtqueue", "memory",
+                        "peer",
+                        "loop",
+                        "sys",
+                        "virtio.driver",
+                        "virtio",
+                        "virtqueue",
+                        "memory",
                         "spec"));
         MAY_USE.put("vfiouser", List.of("peer", "pci", "loop", "sys", "memory", "spec"));
         MAY_USE.put("vhostuser", List.of("loop", "sys", "virtio", "virtqueue", "memory", "spec"));
@@ -104,8 +110,8 @@ final class Rules {
         MAY_USE.put(
                 "vfiodevice",
                 List.of(
-                        "program", "peer", "pci", "loop", "sys", "vfio", "kvm", "iommufd",
-                        "memory", "spec"));
+                        "program", "peer", "pci", "loop", "sys", "vfio", "kvm", "iommufd", "memory",
+                        "spec"));
         MAY_USE.put("topology", List.of("iommu", "spec"));
         // app: the only place where things are put together; QEMU and the guest on one side, our
         // devices on the other, and only a run knows both.

@@ -23,9 +23,7 @@ record Check(String id, Strength strength, String sentence, Body body) {
 
         @Override
         public String toString() {
-            return this == PROSE
-                    ? name().toLowerCase(Locale.ROOT)
-                    : name().replace('_', ' ');
+            return this == PROSE ? name().toLowerCase(Locale.ROOT) : name().replace('_', ' ');
         }
     }
 
@@ -74,13 +72,9 @@ record Check(String id, Strength strength, String sentence, Body body) {
             return new Result(this, Outcome.HOLDS, "", List.of());
         } catch (Trial.Violation violation) {
             return new Result(
-                    this,
-                    Outcome.VIOLATED,
-                    String.valueOf(violation.getMessage()),
-                    trial.steps());
+                    this, Outcome.VIOLATED, String.valueOf(violation.getMessage()), trial.steps());
         } catch (Trial.NotSeen why) {
-            return new Result(
-                    this, Outcome.NOT_SEEN, String.valueOf(why.getMessage()), List.of());
+            return new Result(this, Outcome.NOT_SEEN, String.valueOf(why.getMessage()), List.of());
         }
     }
 }

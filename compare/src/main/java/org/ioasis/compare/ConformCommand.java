@@ -47,7 +47,8 @@ public final class ConformCommand implements Subcommand {
     @Option(
             names = "--endpoint",
             paramLabel = "ID",
-            description = "With --vfio-user: an endpoint that is there, as 8 or 0x20; may be repeated.")
+            description =
+                    "With --vfio-user: an endpoint that is there, as 8 or 0x20; may be repeated.")
     private List<String> endpoints = List.of();
 
     @Option(
@@ -88,18 +89,17 @@ public final class ConformCommand implements Subcommand {
 
     private static List<Integer> ids(List<String> words) {
         return words.stream()
-                .map(
-                        word -> {
-                            try {
-                                long id = Long.decode(word);
-                                if (id >= 0 && id <= 0xffff_ffffL) {
-                                    return (int) id;
-                                }
-                            } catch (NumberFormatException _) {
-                                // Said below.
-                            }
-                            throw new UsageException("not an endpoint id: " + word);
-                        })
+                .map(word -> {
+                    try {
+                        long id = Long.decode(word);
+                        if (id >= 0 && id <= 0xffff_ffffL) {
+                            return (int) id;
+                        }
+                    } catch (NumberFormatException _) {
+                        // Said below.
+                    }
+                    throw new UsageException("not an endpoint id: " + word);
+                })
                 .toList();
     }
 }

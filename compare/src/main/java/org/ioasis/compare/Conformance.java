@@ -29,8 +29,7 @@ public final class Conformance {
 
     /** Our device, in this process. */
     static ConformanceReport ours() throws IOException, InterruptedException {
-        IommuOptions options =
-                SETUP.ours().toBuilder().domainRange(0, DOMAIN_LAST).build();
+        IommuOptions options = SETUP.ours().toBuilder().domainRange(0, DOMAIN_LAST).build();
         try (LocalCandidate candidate = new LocalCandidate(options)) {
             return new ConformanceReport("Ioasis", ask(candidate));
         }

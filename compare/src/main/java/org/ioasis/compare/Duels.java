@@ -79,8 +79,7 @@ final class Duels {
     /** Starts a machine with QEMU's device and what is behind it, for who closes it. */
     Subject theirs(Setup setup, Duration patience) throws IOException {
         List<String> devices = new ArrayList<>(List.of(setup.theirs()));
-        Requests.ENDPOINTS.forEach(
-                endpoint -> devices.add(DmaEngine.Edu.option(endpoint >> 3)));
+        Requests.ENDPOINTS.forEach(endpoint -> devices.add(DmaEngine.Edu.option(endpoint >> 3)));
         QtestVmm machine = vmm("theirs." + count++, devices);
         DmaEngine edu = new DmaEngine.Edu(machine.qtest(), Requests.DMA_ENDPOINT);
         return new Subject("QEMU's", machine, edu, patience);

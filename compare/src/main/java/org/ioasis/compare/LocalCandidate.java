@@ -35,14 +35,7 @@ final class LocalCandidate implements Candidate {
                 Dma _ = iommu.plug(endpoint, Machine.X86_ENDPOINT);
             }
         }
-        seat =
-                new RingSeat(
-                        "ours",
-                        iommu.transport(),
-                        ram,
-                        PATIENCE_NANOS,
-                        iommu::turn,
-                        () -> "");
+        seat = new RingSeat("ours", iommu.transport(), ram, PATIENCE_NANOS, iommu::turn, () -> "");
     }
 
     /** Time goes on as it is asked for: nothing here waits for any. */

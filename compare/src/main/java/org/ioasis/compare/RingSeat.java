@@ -103,11 +103,10 @@ final class RingSeat implements Seat {
 
     private void kick(int queue) throws IOException {
         boolean _ =
-                talk(
-                        () -> {
-                            device.kick(queue);
-                            return true;
-                        });
+                talk(() -> {
+                    device.kick(queue);
+                    return true;
+                });
     }
 
     @Override
@@ -115,19 +114,17 @@ final class RingSeat implements Seat {
         requests = queue(REQUEST_RING);
         events = queue(EVENT_RING);
         String refusal =
-                talk(
-                        () -> {
-                            try {
-                                startDriver(features);
-                                return "";
-                            } catch (DriverException refused) {
-                                return String.valueOf(refused.getMessage());
-                            }
-                        });
+                talk(() -> {
+                    try {
+                        startDriver(features);
+                        return "";
+                    } catch (DriverException refused) {
+                        return String.valueOf(refused.getMessage());
+                    }
+                });
         if (!refusal.isEmpty()) {
             throw new IOException(
-                    "%s is not running with features 0x%x: %s"
-                            .formatted(name, features, refusal));
+                    "%s is not running with features 0x%x: %s".formatted(name, features, refusal));
         }
         for (int i = 0; i < EVENT_BUFFERS; i++) {
             offerEvent(i);
@@ -160,24 +157,22 @@ final class RingSeat implements Seat {
 
     @Override
     public byte[] config() throws IOException {
-        return talk(
-                () -> {
-                    byte[] bytes = new byte[CONFIG_SIZE];
-                    for (int i = 0; i < bytes.length; i++) {
-                        bytes[i] = (byte) device.readConfig(i, 1);
-                    }
-                    return bytes;
-                });
+        return talk(() -> {
+            byte[] bytes = new byte[CONFIG_SIZE];
+            for (int i = 0; i < bytes.length; i++) {
+                bytes[i] = (byte) device.readConfig(i, 1);
+            }
+            return bytes;
+        });
     }
 
     @Override
     public boolean configure(Step.Configure step) throws IOException {
         boolean _ =
-                talk(
-                        () -> {
-                            device.writeConfig(step.offset(), step.size(), step.value());
-                            return true;
-                        });
+                talk(() -> {
+                    device.writeConfig(step.offset(), step.size(), step.value());
+                    return true;
+                });
         return needsReset();
     }
 

@@ -202,8 +202,7 @@ final class Trial {
     }
 
     Request probe(int endpoint, int room) {
-        return new Request(
-                Request.probe(endpoint).bytes(), room + TAIL_SIZE, Request.Layout.PLAIN);
+        return new Request(Request.probe(endpoint).bytes(), room + TAIL_SIZE, Request.Layout.PLAIN);
     }
 
     // --- accesses

@@ -23,8 +23,8 @@ import org.ioasis.sys.UnixSocket;
 
 /**
  * A PCI function that a vfio-user server shows, for who has a driver and no VMM: memory from
- * address 0 on that both see, and the function's registers. One message is on its way at a time. The
- * server is believed nothing: sizes are checked, and each answer is waited for so long and no
+ * address 0 on that both see, and the function's registers. One message is on its way at a time.
+ * The server is believed nothing: sizes are checked, and each answer is waited for so long and no
  * longer. One thread.
  */
 public final class VfioUserClient implements VirtioPciTransport.Bus, AutoCloseable {
@@ -90,9 +90,7 @@ public final class VfioUserClient implements VirtioPciTransport.Bus, AutoCloseab
 
         message.set(U32, HEADER_SIZE + DMA_MAP_ARGSZ, DMA_MAP_SIZE);
         message.set(
-                U32,
-                HEADER_SIZE + DMA_MAP_FLAGS,
-                VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE);
+                U32, HEADER_SIZE + DMA_MAP_FLAGS, VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE);
         message.set(U64, HEADER_SIZE + DMA_MAP_OFFSET, 0);
         message.set(U64, HEADER_SIZE + DMA_MAP_ADDRESS, 0);
         message.set(U64, HEADER_SIZE + DMA_MAP_BYTES, memoryBytes);
@@ -180,7 +178,8 @@ public final class VfioUserClient implements VirtioPciTransport.Bus, AutoCloseab
                         && (flags & FLAGS_TYPE_MASK) == FLAGS_TYPE_REPLY;
         if (!isAnswer || size < HEADER_SIZE || size > MESSAGE_MAX) {
             throw new IOException(
-                    "no answer to command %d: flags 0x%x, %d bytes".formatted(command, flags, size));
+                    "no answer to command %d: flags 0x%x, %d bytes"
+                            .formatted(command, flags, size));
         }
         receive(HEADER_SIZE, size);
         if ((flags & FLAGS_ERROR) != 0) {
@@ -189,8 +188,7 @@ public final class VfioUserClient implements VirtioPciTransport.Bus, AutoCloseab
                             .formatted(command, Errno.name(message.get(U32, HEADER_ERROR))));
         }
         if (size < HEADER_SIZE + least) {
-            throw new IOException(
-                    "the answer to command %d has %d bytes".formatted(command, size));
+            throw new IOException("the answer to command %d has %d bytes".formatted(command, size));
         }
     }
 

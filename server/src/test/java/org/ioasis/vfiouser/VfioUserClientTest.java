@@ -94,7 +94,8 @@ class VfioUserClientTest {
                 back = ring.take();
             }
             assertThat(back).isEqualTo(chain);
-            assertThat(client.memory().get(ValueLayout.JAVA_BYTE, 0x5000)).isEqualTo((byte) (i + 1));
+            assertThat(client.memory().get(ValueLayout.JAVA_BYTE, 0x5000))
+                    .isEqualTo((byte) (i + 1));
         }
     }
 
@@ -106,20 +107,19 @@ class VfioUserClientTest {
             listener.bind(UnixDomainSocketAddress.of(path));
             Thread server =
                     Thread.ofPlatform()
-                            .start(
-                                    () -> {
-                                        try (SocketChannel peer = listener.accept()) {
-                                            ByteBuffer question = ByteBuffer.allocate(4096);
-                                            peer.read(question);
-                                            peer.write(ByteBuffer.wrap(answer));
-                                            // Until the client has gone.
-                                            while (peer.read(question.clear()) >= 0) {
-                                                // What it says is of no interest.
-                                            }
-                                        } catch (IOException _) {
-                                            // The client has gone earlier.
-                                        }
-                                    });
+                            .start(() -> {
+                                try (SocketChannel peer = listener.accept()) {
+                                    ByteBuffer question = ByteBuffer.allocate(4096);
+                                    peer.read(question);
+                                    peer.write(ByteBuffer.wrap(answer));
+                                    // Until the client has gone.
+                                    while (peer.read(question.clear()) >= 0) {
+                                        // What it says is of no interest.
+                                    }
+                                } catch (IOException _) {
+                                    // The client has gone earlier.
+                                }
+                            });
             IOException[] thrown = new IOException[1];
             assertThatThrownBy(() -> new VfioUserClient(path, RAM, 200).close())
                     .isInstanceOfSatisfying(IOException.class, why -> thrown[0] = why);
