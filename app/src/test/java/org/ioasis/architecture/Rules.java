@@ -81,7 +81,9 @@ final class Rules {
         // What drivers of IOMMUs put into memory, each in its own terms; nothing uses them but who
         // serves such a driver.
         for (String driver : List.of("smmuv3", "vtd", "amd")) {
-            MAY_USE.put(driver, List.of("iommufd", "iommu", "iommu.pagetable", "memory", "spec"));
+            MAY_USE.put(
+                    driver,
+                    List.of("host", "iommufd", "iommu", "iommu.pagetable", "memory", "spec"));
         }
         // Containers are address spaces of iommufd with other rules.
         MAY_USE.put("vfio", List.of("host", "iommufd", "spec"));
