@@ -102,8 +102,8 @@ final class Rules {
         MAY_USE.put(
                 "vfiodevice",
                 List.of(
-                        "program", "peer", "pci", "loop", "sys", "vfio", "kvm", "iommufd",
-                        "memory", "spec"));
+                        "program", "peer", "pci", "loop", "sys", "vfio", "kvm", "iommufd", "memory",
+                        "spec"));
         MAY_USE.put("topology", List.of("iommu", "spec"));
         // app: the only place where things are put together; QEMU and the guest on one side, our
         // devices on the other, and only a run knows both.
