@@ -83,7 +83,7 @@ final class Rules {
         MAY_USE.put("vfiouser", List.of("peer", "pci", "loop", "sys", "memory", "spec"));
         MAY_USE.put("vhostuser", List.of("loop", "sys", "virtio", "virtqueue", "memory", "spec"));
         // What answers system calls knows no guest and none of its protocols.
-        MAY_USE.put("program", List.of("loop", "sys", "iommufd"));
+        MAY_USE.put("program", List.of("loop", "sys", "iommufd", "spec"));
         // A function in a program's hands: the calls come from there, and the function is
         // anybody's.
         MAY_USE.put(
