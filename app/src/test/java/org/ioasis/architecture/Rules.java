@@ -78,8 +78,8 @@ final class Rules {
         MAY_USE.put("assigned", List.of("vfio", "host", "iommufd", "iommu", "spec"));
         // server: a protocol knows the functions that it carries, and no other protocol.
         MAY_USE.put("loop", List.of("sys"));
-        MAY_USE.put("pci", List.of("loop", "sys", "virtio", "virtqueue", "memory", "spec"));
         MAY_USE.put("peer", List.of("loop", "sys", "memory", "spec"));
+        MAY_USE.put("pci", List.of("peer", "loop", "sys", "virtio", "virtqueue", "memory", "spec"));
         MAY_USE.put("vfiouser", List.of("peer", "pci", "loop", "sys", "memory", "spec"));
         MAY_USE.put("vhostuser", List.of("loop", "sys", "virtio", "virtqueue", "memory", "spec"));
         // What answers system calls knows no guest and none of its protocols.
