@@ -106,8 +106,19 @@ final class Rules {
         MAY_USE.put("serve", plus(all, "vm", "machine", "config", "live", "output"));
         MAY_USE.put("run", plus(all, "guestkit", "vm", "machine", "kind", "live"));
         // Looks at devices from outside, as a driver does; only their numbers are shared.
-        // Runs programs that were made elsewhere; knows none of our devices.
-        MAY_USE.put("selftests", List.of("guestkit", "program", "iommufd", "sys"));
+        // Runs programs that were made elsewhere, some with devices that are nothing but memory.
+        MAY_USE.put(
+                "selftests",
+                List.of(
+                        "guestkit",
+                        "machine",
+                        "program",
+                        "iommufd",
+                        "vfiodevice",
+                        "pci",
+                        "loop",
+                        "memory",
+                        "sys"));
         MAY_USE.put(
                 "cli",
                 plus(
