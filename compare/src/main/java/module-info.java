@@ -6,6 +6,7 @@
 module org.ioasis.compare {
     requires static transitive org.jspecify;
     requires transitive org.ioasis.app;
+    requires org.ioasis.host;
     requires com.fasterxml.jackson.core;
     requires info.picocli;
 
