@@ -21,7 +21,8 @@ final class FuzzCoverage {
             Set.of("iommu", "iommu/fault", "virtqueue", "virtio", "virtio/iommu");
 
     /** The driver stands in front of them. */
-    private static final String DRIVER = "SplitDriver.java";
+    private static final Set<String> DRIVERS =
+            Set.of("DriverQueue.java", "SplitDriver.java", "PackedDriver.java");
 
     private static final String ROOT = "org/ioasis/";
 

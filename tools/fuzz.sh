@@ -129,7 +129,7 @@ for target in $targets; do
             --enable-native-access=ALL-UNNAMED --sun-misc-unsafe-memory-access=allow \
             "-Dioasis.fuzz.target=$target" -cp "$classpath" com.code_intelligence.jazzer.Jazzer \
             --target_class=org.ioasis.virtio.iommu.FuzzTargets '--instrumentation_includes=org.ioasis.**' \
-            '--instrumentation_excludes=org.ioasis.virtqueue.MockDriver*:org.ioasis.virtqueue.SplitDriver:org.ioasis.virtio.iommu.Driver*' \
+            '--instrumentation_excludes=org.ioasis.virtqueue.*Driver*:org.ioasis.virtio.iommu.Driver*' \
             "--reproducer_path=$work" "-artifact_prefix=findings/$target-" -max_len=2048 -len_control=20 -timeout=60 \
             "-max_total_time=$((seconds / count))" ${seed:+"-seed=$seed"} "corpus/$target" "seeds/$target"
     ) >"$log" 2>&1 </dev/null &

@@ -35,13 +35,13 @@ import org.ioasis.pci.VirtioPciFunction;
 import org.ioasis.peer.Served;
 import org.ioasis.peer.SessionTasks;
 import org.ioasis.spec.Pci;
-import org.ioasis.spec.Virtio;
 import org.ioasis.sys.EngineMemory;
 import org.ioasis.vfiouser.SessionLimits;
 import org.ioasis.vfiouser.VfioUserServer;
 import org.ioasis.virtio.DeviceType;
 import org.ioasis.virtio.iommu.RequestType;
 import org.ioasis.virtio.iommu.VirtioIommuDevice;
+import org.ioasis.virtqueue.RingFormat;
 
 /**
  * The devices of one virtual machine: its IOMMUs and what is behind each, every one a vfio-user
@@ -70,6 +70,7 @@ public final class Machine implements AutoCloseable {
 
     private final String name;
     private final int regionLimit;
+    private final RingFormat rings;
     private final Guards guards;
     private final Guard guard;
     private final EventLoop loop;
@@ -84,7 +85,7 @@ public final class Machine implements AutoCloseable {
      * @throws IOException the loop cannot be made
      */
     public Machine(String name, IdlePolicy idle) throws IOException {
-        this(name, idle, GuestMemory.REGION_LIMIT);
+        this(name, idle, GuestMemory.REGION_LIMIT, RingFormat.SPLIT);
     }
 
     /**
@@ -92,11 +93,14 @@ public final class Machine implements AutoCloseable {
      *
      * @param regionLimit regions of memory that the VMM may tell each device of, 1 to {@link
      *     GuestMemory#REGION_LIMIT}
+     * @param rings PACKED: all devices offer packed rings beside split ones
      * @throws IOException the loop cannot be made
      */
-    public Machine(String name, IdlePolicy idle, int regionLimit) throws IOException {
+    public Machine(String name, IdlePolicy idle, int regionLimit, RingFormat rings)
+            throws IOException {
         this.name = name;
         this.regionLimit = regionLimit;
+        this.rings = rings;
         guards = new Guards(System::nanoTime, this::endSessionOf);
         guard = guards.open();
         loop =
@@ -167,10 +171,7 @@ public final class Machine implements AutoCloseable {
                 new VirtioPciFunction(
                         device,
                         new DirectDma(memory, guard),
-                        Virtio.F_VERSION_1
-                                | Virtio.F_INDIRECT_DESC
-                                | Virtio.F_EVENT_IDX
-                                | Virtio.F_RING_RESET,
+                        Frame.features(rings),
                         Pci.CLASS_SYSTEM_IOMMU);
         Served server = served(socket, function, memory, tasks);
         return new IommuUnit(iommuName, engine, device, function, server, tasks);
@@ -257,15 +258,7 @@ public final class Machine implements AutoCloseable {
 
         @Override
         public VirtioPciFunction function(DeviceType type, int classCode) {
-            return new VirtioPciFunction(
-                    type,
-                    dma,
-                    Virtio.F_VERSION_1
-                            | Virtio.F_ACCESS_PLATFORM
-                            | Virtio.F_INDIRECT_DESC
-                            | Virtio.F_EVENT_IDX
-                            | Virtio.F_RING_RESET,
-                    classCode);
+            return new VirtioPciFunction(type, dma, Frame.translated(rings), classCode);
         }
 
         @Override

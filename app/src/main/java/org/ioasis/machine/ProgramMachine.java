@@ -27,13 +27,13 @@ import org.ioasis.peer.Served;
 import org.ioasis.peer.SessionTasks;
 import org.ioasis.program.ProgramFiles;
 import org.ioasis.spec.VfioDevice;
-import org.ioasis.spec.Virtio;
 import org.ioasis.sys.EngineMemory;
 import org.ioasis.vfio.Type1Kind;
 import org.ioasis.vfio.VfioContainer;
 import org.ioasis.vfiodevice.AssignedDevice;
 import org.ioasis.vfiodevice.ContainerFile;
 import org.ioasis.virtio.DeviceType;
+import org.ioasis.virtqueue.RingFormat;
 
 /**
  * What programs find that are run on a host of ours: {@code /dev/iommu}, and devices under {@code
@@ -61,13 +61,17 @@ public final class ProgramMachine implements AutoCloseable {
     private final EngineIommu iommu;
     private final List<EndpointDevice> devices = new ArrayList<>();
     private final List<AssignedDevice> served = new ArrayList<>();
+    private final RingFormat rings;
 
     /**
      * @param node what stands at {@code /dev/iommu}; no page of it is held yet
+     * @param rings PACKED: all devices offer packed rings beside split ones
      * @throws IOException the loop cannot be made
      */
-    public ProgramMachine(String name, IommufdNode node, IdlePolicy idle) throws IOException {
+    public ProgramMachine(String name, IommufdNode node, IdlePolicy idle, RingFormat rings)
+            throws IOException {
         this.node = node;
+        this.rings = rings;
         IommuOptions options = IommuOptions.DEFAULT;
         tables = EngineMemory.reserve(options.tableLimit());
         loop =
@@ -138,15 +142,7 @@ public final class ProgramMachine implements AutoCloseable {
 
         @Override
         public VirtioPciFunction function(DeviceType type, int classCode) {
-            return new VirtioPciFunction(
-                    type,
-                    dma,
-                    Virtio.F_VERSION_1
-                            | Virtio.F_ACCESS_PLATFORM
-                            | Virtio.F_INDIRECT_DESC
-                            | Virtio.F_EVENT_IDX
-                            | Virtio.F_RING_RESET,
-                    classCode);
+            return new VirtioPciFunction(type, dma, Frame.translated(rings), classCode);
         }
 
         @Override

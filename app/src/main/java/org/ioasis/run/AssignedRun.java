@@ -100,7 +100,8 @@ public final class AssignedRun {
         String hash = seeded.write(GuestDevices.seedFile(workspace));
         GuestDevices.emptyDisks(task, workspace, seeded.bytes());
         IommufdNode node = IommufdNode.builder().build();
-        ProgramMachine machine = new ProgramMachine("machine", node, IdlePolicy.ADAPTIVE);
+        ProgramMachine machine = 
+                new ProgramMachine("machine", node, IdlePolicy.ADAPTIVE, options.ring());
         GuestSetup.Ended ended;
         // What the devices still write is on the disks at its end, and nothing counts any more.
         try (machine) {
@@ -220,6 +221,8 @@ public final class AssignedRun {
                                         ? "none kept"
                                         : Machine.describe(faults.getFirst()),
                                 machine.loop().failures())));
+        Map<String, String> rings = Judgement.rings(machine.devices());
+        problems.addAll(Judgement.ringProblems(rings, options.ring()));
         if (!problems.isEmpty()) {
             progress.say("last lines of the console:\n  " + String.join("\n  ", guest.lastLines()));
         }
@@ -229,6 +232,7 @@ public final class AssignedRun {
                 guest.iommus(),
                 accel.name().toLowerCase(Locale.ROOT),
                 options.seed(),
+                rings,
                 Judgement.devices(machine.devices(), guest),
                 Map.of(),
                 0,

@@ -13,8 +13,11 @@ import org.ioasis.iommu.fault.Fault;
 import org.ioasis.kind.net.Nic;
 import org.ioasis.live.MachineView;
 import org.ioasis.machine.EndpointDevice;
+import org.ioasis.machine.IommuUnit;
 import org.ioasis.machine.Machine;
+import org.ioasis.pci.VirtioPciFunction;
 import org.ioasis.virtio.iommu.RequestType;
+import org.ioasis.virtqueue.RingFormat;
 import org.ioasis.vm.GuestReport;
 import org.ioasis.vm.GuestTask;
 import org.ioasis.vm.QemuProcess;
@@ -24,6 +27,15 @@ import org.ioasis.vm.QemuProcess;
  * what the devices counted, what the host found. After the machine's end; one thread.
  */
 final class Judgement {
+    /** Of a device that no driver has started. */
+    private static final String NO_RING = "none";
+
+    private static final Map<String, String> ROLES =
+            Map.of(
+                    GuestTask.SEED_SERIAL, "seed",
+                    GuestTask.FS_SERIAL, "fs",
+                    GuestTask.RESULT_SERIAL, "result");
+
     private final RunOptions options;
     private final GuestSetup setup;
     private final GuestSetup.Ended ended;
@@ -88,6 +100,12 @@ final class Judgement {
                                         ? "none kept"
                                         : Machine.describe(faults.getFirst()),
                                 machine.internalFailures())));
+        Map<String, String> rings = new LinkedHashMap<>();
+        for (IommuUnit unit : machine.iommus()) {
+            rings.put(unit.name(), ring(unit.function()));
+        }
+        rings.putAll(rings(machine.devices(EndpointDevice.class)));
+        problems.addAll(ringProblems(rings, options.ring()));
         if (!problems.isEmpty()) {
             progress.say("last lines of the console:\n  " + String.join("\n  ", guest.lastLines()));
             progress.say("state of the devices:\n" + MachineView.of(machine).text());
@@ -98,6 +116,7 @@ final class Judgement {
                 guest.iommus(),
                 setup.accel().name().toLowerCase(Locale.ROOT),
                 options.seed(),
+                rings,
                 devices(machine.devices(EndpointDevice.class), guest),
                 requests(machine),
                 machine.iommus().stream()
@@ -126,16 +145,44 @@ final class Judgement {
         return problems;
     }
 
+    /** How the rings of devices lay in memory when they were started last, by their roles. */
+    static Map<String, String> rings(List<? extends EndpointDevice> devices) {
+        Map<String, String> rings = new LinkedHashMap<>();
+        for (EndpointDevice device : devices) {
+            rings.put(role(device), ring(device.function()));
+        }
+        return rings;
+    }
+
+    private static String ring(VirtioPciFunction function) {
+        RingFormat format = function.device().startedFormat();
+        return format == null ? NO_RING : format.name().toLowerCase(Locale.ROOT);
+    }
+
+    /** What is wrong with the rings that the guest has chosen: it knows both formats. */
+    static List<String> ringProblems(Map<String, String> rings, RingFormat offered) {
+        String wanted = offered.name().toLowerCase(Locale.ROOT);
+        List<String> problems = new ArrayList<>();
+        rings.forEach(
+                (name, format) -> {
+                    if (!format.equals(wanted) && !format.equals(NO_RING)) {
+                        problems.add(
+                                "the rings of %s are %s, offered were %s ones"
+                                        .formatted(name, format, wanted));
+                    }
+                });
+        return problems;
+    }
+
+    private static String role(EndpointDevice device) {
+        return ROLES.getOrDefault(device.name(), device.name());
+    }
+
     static List<RunReport.DeviceReport> devices(
             List<? extends EndpointDevice> devices, GuestReport guest) {
-        Map<String, String> roles =
-                Map.of(
-                        GuestTask.SEED_SERIAL, "seed",
-                        GuestTask.FS_SERIAL, "fs",
-                        GuestTask.RESULT_SERIAL, "result");
         List<RunReport.DeviceReport> reports = new ArrayList<>();
         for (EndpointDevice device : devices) {
-            String role = roles.getOrDefault(device.name(), device.name());
+            String role = role(device);
             GuestReport.Device seen =
                     guest.devices().getOrDefault(role, new GuestReport.Device("", "none", "", ""));
             reports.add(
