@@ -154,7 +154,7 @@ final class HostCommand implements Callable<Integer> {
 
     private ChildProcess.End run(IommufdNode node, List<DeviceOptions<?>> chosen, CallTrace written)
             throws ErrnoException, IOException, InterruptedException {
-        try (ProgramMachine machine = 
+        try (ProgramMachine machine =
                 new ProgramMachine("host", node, IdlePolicy.ADAPTIVE, RingFormat.SPLIT)) {
             for (DeviceOptions<?> device : chosen) {
                 var _ = machine.add(device);

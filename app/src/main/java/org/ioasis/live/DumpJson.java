@@ -160,8 +160,7 @@ final class DumpJson {
         json.writeNumberField("status", device.status());
         json.writeStringField("features", hex(device.features()));
         json.writeStringField(
-                "ring",
-                device.isStarted() ? device.ring().name().toLowerCase(Locale.ROOT) : null);
+                "ring", device.isStarted() ? device.ring().name().toLowerCase(Locale.ROOT) : null);
         json.writeStringField("needsReset", device.broken());
         json.writeNumberField("kicks", device.kicks());
         json.writeNumberField("interrupts", device.interrupts());

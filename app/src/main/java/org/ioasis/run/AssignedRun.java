@@ -100,7 +100,7 @@ public final class AssignedRun {
         String hash = seeded.write(GuestDevices.seedFile(workspace));
         GuestDevices.emptyDisks(task, workspace, seeded.bytes());
         IommufdNode node = IommufdNode.builder().build();
-        ProgramMachine machine = 
+        ProgramMachine machine =
                 new ProgramMachine("machine", node, IdlePolicy.ADAPTIVE, options.ring());
         GuestSetup.Ended ended;
         // What the devices still write is on the disks at its end, and nothing counts any more.

@@ -203,12 +203,9 @@ public final class GuestSetup implements AutoCloseable {
             throws IOException {
         IommuOptions iommuOptions =
                 IommuOptions.builder().bypassAtStart(options.isBypassing()).build();
-        Machine machine = 
+        Machine machine =
                 new Machine(
-                        "machine",
-                        IdlePolicy.ADAPTIVE,
-                        GuestMemory.REGION_LIMIT,
-                        options.ring());
+                        "machine", IdlePolicy.ADAPTIVE, GuestMemory.REGION_LIMIT, options.ring());
         boolean isComplete = false;
         try {
             for (int i = 0; i < options.iommus(); i++) {

@@ -163,14 +163,13 @@ final class Judgement {
     static List<String> ringProblems(Map<String, String> rings, RingFormat offered) {
         String wanted = offered.name().toLowerCase(Locale.ROOT);
         List<String> problems = new ArrayList<>();
-        rings.forEach(
-                (name, format) -> {
-                    if (!format.equals(wanted) && !format.equals(NO_RING)) {
-                        problems.add(
-                                "the rings of %s are %s, offered were %s ones"
-                                        .formatted(name, format, wanted));
-                    }
-                });
+        rings.forEach((name, format) -> {
+            if (!format.equals(wanted) && !format.equals(NO_RING)) {
+                problems.add(
+                        "the rings of %s are %s, offered were %s ones"
+                                .formatted(name, format, wanted));
+            }
+        });
         return problems;
     }
 

@@ -61,6 +61,8 @@ public final class MockDriver {
     private final long used;
     private final long tables;
     private final MemorySegment memory;
+    private int nextSlot;
+    private int lastSlot;
 
     /** Of a split queue. */
     public MockDriver(MemorySegment memory, long base, int size, boolean eventIdx) {
@@ -138,6 +140,8 @@ public final class MockDriver {
                     case MIXED -> format == RingFormat.SPLIT ? 1 : 0;
                 };
         int head = driver.begin();
+        lastSlot = nextSlot;
+        nextSlot = (nextSlot + Math.min(buffers.size(), direct + 1)) % driver.size();
         for (int i = 0; i < buffers.size(); i++) {
             if (i == direct) {
                 driver.intoTable(table(head, buffers.size() - direct), tableAddress(head));
@@ -212,14 +216,23 @@ public final class MockDriver {
         u16(at + PackedRing.DESC_FLAGS, flags);
     }
 
+    /** Where in a packed ring the chain begins that was added last. */
+    public int lastSlot() {
+        return lastSlot;
+    }
+
+    /** Flags of a descriptor of a packed ring. */
+    public int packedFlags(int slot) {
+        return u16(desc + (long) DESC_SIZE * slot + PackedRing.DESC_FLAGS);
+    }
+
     /** What a descriptor of a packed ring says. */
     public String packedText(int slot) {
         long at = desc + (long) DESC_SIZE * slot;
         return "0x%x+%d id %d flags 0x%x"
                 .formatted(
                         memory.get(LE64, at - base + PackedRing.DESC_ADDR),
-                        Integer.toUnsignedLong(
-                                memory.get(LE32, at - base + PackedRing.DESC_LEN)),
+                        Integer.toUnsignedLong(memory.get(LE32, at - base + PackedRing.DESC_LEN)),
                         u16(at + PackedRing.DESC_ID),
                         u16(at + PackedRing.DESC_FLAGS));
     }

@@ -262,12 +262,11 @@ final class PackedQueueHostileTest {
     void flagsThatChangeBetweenTheLookAndTheCopyAreNotBelieved() {
         driver.packed(0, DATA, 1, 0, A);
         int[] accesses = {0};
-        dma.watch(
-                _ -> {
-                    if (++accesses[0] == 2) {
-                        driver.packed(0, DATA, 1, 0, A | B);
-                    }
-                });
+        dma.watch(_ -> {
+            if (++accesses[0] == 2) {
+                driver.packed(0, DATA, 1, 0, A | B);
+            }
+        });
         assertThat(pop()).isEqualTo(Pop.BROKEN);
         assertThat(queue.brokenReason()).isEqualTo(BrokenReason.LIST_NOT_AVAILABLE);
     }

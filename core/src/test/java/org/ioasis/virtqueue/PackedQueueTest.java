@@ -424,8 +424,7 @@ final class PackedQueueTest {
                     driver.poll();
                 }
                 RingState saved = queue.save();
-                assertThat(saved)
-                        .isEqualTo(PackedState.at(trips % SIZE, trips / SIZE % 2 == 0));
+                assertThat(saved).isEqualTo(PackedState.at(trips % SIZE, trips / SIZE % 2 == 0));
                 queue.stop();
 
                 DeviceQueue next = RingFormat.PACKED.newQueue(dma, SIZE);
@@ -512,8 +511,7 @@ final class PackedQueueTest {
     @Test
     void nothingIsAllocatedInSteadyState() {
         MockDriver driver = start(true);
-        DriverQueue plain =
-                RingFormat.PACKED.newDriver(dma.memory(BASE, 0x1000), BASE, SIZE, true);
+        DriverQueue plain = RingFormat.PACKED.newDriver(dma.memory(BASE, 0x1000), BASE, SIZE, true);
         start(queue, driver, true);
         long allocated = new Allocation().leastOf(20, () -> cycle(20_000, plain));
         // The measurement itself allocates a little, once; a byte per chain would be 20,000.

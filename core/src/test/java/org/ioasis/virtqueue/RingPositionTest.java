@@ -42,7 +42,8 @@ final class RingPositionTest {
                 assertThat(RingPosition.slot(at, size)).isEqualTo(walk.offset);
                 assertThat(RingPosition.toBits(at, size)).isEqualTo(walk.bits());
                 assertThat(RingPosition.ofBits(walk.bits(), size)).isEqualTo(at);
-                assertThat(RingPosition.available(at, size)).isEqualTo(walk.counter ? 0x80 : 0x8000);
+                assertThat(RingPosition.available(at, size))
+                        .isEqualTo(walk.counter ? 0x80 : 0x8000);
                 assertThat(RingPosition.used(at, size)).isEqualTo(walk.counter ? 0x8080 : 0);
                 assertThat(RingPosition.before(RingPosition.after(at, size, size), size, size))
                         .isEqualTo(at);
