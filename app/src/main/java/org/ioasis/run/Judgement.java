@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.run;
 
+import java.io.IOException;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.EnumMap;
 import java.util.LinkedHashMap;
@@ -8,6 +10,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import java.util.function.Supplier;
 import org.ioasis.iommu.Status;
 import org.ioasis.iommu.fault.Fault;
 import org.ioasis.kind.net.Nic;
@@ -15,12 +18,15 @@ import org.ioasis.live.MachineView;
 import org.ioasis.machine.EndpointDevice;
 import org.ioasis.machine.IommuUnit;
 import org.ioasis.machine.Machine;
+import org.ioasis.machine.ProgramMachine;
 import org.ioasis.pci.VirtioPciFunction;
 import org.ioasis.virtio.iommu.RequestType;
 import org.ioasis.virtqueue.RingFormat;
+import org.ioasis.vm.Accel;
 import org.ioasis.vm.GuestReport;
 import org.ioasis.vm.GuestTask;
 import org.ioasis.vm.QemuProcess;
+import org.ioasis.vm.SeededDisk;
 
 /**
  * What a run came to that is judged, whatever the guest's task was: how QEMU and the guest ended,
@@ -37,15 +43,70 @@ final class Judgement {
                     GuestTask.RESULT_SERIAL, "result");
 
     private final RunOptions options;
-    private final GuestSetup setup;
+    private final Counts counts;
     private final GuestSetup.Ended ended;
     private final Progress progress;
 
-    Judgement(RunOptions options, GuestSetup setup, GuestSetup.Ended ended, Progress progress) {
+    Judgement(RunOptions options, Counts counts, GuestSetup.Ended ended, Progress progress) {
         this.options = options;
-        this.setup = setup;
+        this.counts = counts;
         this.ended = ended;
         this.progress = progress;
+    }
+
+    /**
+     * What a machine's devices came to, whoever they were for.
+     *
+     * @param isPassthrough the devices' accesses are not to be translated
+     * @param devices all of them
+     * @param rings how their virtqueues lay in memory when they were started last, and first those
+     *     of our IOMMUs
+     * @param requests that the guest's driver made of our IOMMUs
+     * @param unansweredRequests of these
+     * @param faults accesses that were refused
+     * @param recentFaults the last of them
+     * @param internalFailures calls that failed inside Ioasis
+     * @param state of the devices, for people
+     */
+    record Counts(
+            boolean isPassthrough,
+            List<EndpointDevice> devices,
+            Map<String, String> rings,
+            Map<RequestType, Map<Status, Long>> requests,
+            long unansweredRequests,
+            long faults,
+            List<Fault> recentFaults,
+            long internalFailures,
+            Supplier<String> state) {
+        /** Devices behind IOMMUs of ours. */
+        static Counts of(Machine machine, RunOptions options) {
+            return new Counts(
+                    options.translation() == RunOptions.Translation.PASSTHROUGH,
+                    machine.devices(EndpointDevice.class),
+                    rings(machine.iommus(), machine.devices(EndpointDevice.class)),
+                    answered(machine),
+                    machine.iommus().stream()
+                            .mapToLong(i -> i.device().counts().unansweredRequests())
+                            .sum(),
+                    machine.faults(),
+                    machine.recentFaults(),
+                    machine.internalFailures(),
+                    () -> MachineView.of(machine).text());
+        }
+
+        /** Devices in QEMU's hands: whatever the guest does, the address space is QEMU's. */
+        static Counts of(ProgramMachine machine) {
+            return new Counts(
+                    false,
+                    machine.devices(),
+                    rings(List.of(), machine.devices()),
+                    Map.of(),
+                    0,
+                    machine.faults().reported(),
+                    machine.faults().recent(),
+                    machine.loop().failures(),
+                    machine.loop()::dump);
+        }
     }
 
     /**
@@ -71,58 +132,77 @@ final class Judgement {
             problems = List.copyOf(problems);
             carriers = List.copyOf(carriers);
         }
+
+        /**
+         * After the check of disks: what came back is what was seeded, through all of them.
+         *
+         * @param hash of the seeded disk
+         * @param result what the guest copied it to
+         */
+        static Found ofDisks(
+                SeededDisk seeded,
+                String hash,
+                Path result,
+                GuestTask.Scenario scenario,
+                List<? extends EndpointDevice> disks)
+                throws IOException {
+            return new Found(
+                    hash,
+                    scenario.checks(),
+                    "a file",
+                    seeded.compare(result).stream()
+                            .map(where -> "the result disk differs from the seeded one: " + where)
+                            .toList(),
+                    disks,
+                    2 * seeded.bytes(),
+                    seeded.bytes(),
+                    Optional.empty());
+        }
     }
 
     /**
      * The report.
      *
+     * @param accel how the guest was run
      * @param begin when the command was started, of the clock in nanoseconds
      */
-    RunReport report(Found found, long begin) {
-        Machine machine = setup.machine();
+    RunReport report(Found found, Accel accel, long begin) {
         GuestReport guest = ended.guest();
-        List<Fault> faults = machine.recentFaults();
-        List<String> problems = endProblems(ended);
+        List<Fault> faults = counts.recentFaults();
+        List<String> problems = endProblems();
         problems.addAll(
                 Verdict.problems(
                         guest,
-                        machine.devices(EndpointDevice.class),
+                        counts.devices(),
                         new Verdict.Findings(
                                 found.guestHash(),
                                 found.checks(),
                                 found.guestData(),
                                 found.problems(),
-                                options.translation() == RunOptions.Translation.PASSTHROUGH,
+                                counts.isPassthrough(),
                                 found.carriers(),
                                 found.leastBytes(),
-                                machine.faults(),
+                                counts.faults(),
                                 faults.isEmpty()
                                         ? "none kept"
                                         : Machine.describe(faults.getFirst()),
-                                machine.internalFailures())));
-        Map<String, String> rings = new LinkedHashMap<>();
-        for (IommuUnit unit : machine.iommus()) {
-            rings.put(unit.name(), ring(unit.function()));
-        }
-        rings.putAll(rings(machine.devices(EndpointDevice.class)));
-        problems.addAll(ringProblems(rings, options.ring()));
+                                counts.internalFailures())));
+        problems.addAll(ringProblems());
         if (!problems.isEmpty()) {
             progress.say("last lines of the console:\n  " + String.join("\n  ", guest.lastLines()));
-            progress.say("state of the devices:\n" + MachineView.of(machine).text());
+            progress.say("state of the devices:\n" + counts.state().get());
         }
         return new RunReport(
                 problems,
                 guest.kernel(),
                 guest.iommus(),
-                setup.accel().name().toLowerCase(Locale.ROOT),
+                accel.name().toLowerCase(Locale.ROOT),
                 options.seed(),
-                rings,
-                devices(machine.devices(EndpointDevice.class), guest),
-                requests(machine),
-                machine.iommus().stream()
-                        .mapToLong(i -> i.device().counts().unansweredRequests())
-                        .sum(),
-                machine.faults(),
+                counts.rings(),
+                devices(guest),
+                counts.requests(),
+                counts.unansweredRequests(),
+                counts.faults(),
                 guest.isFinished() && found.problems().isEmpty() ? found.verifiedBytes() : 0,
                 found.network(),
                 steps(guest),
@@ -130,7 +210,7 @@ final class Judgement {
     }
 
     /** What is wrong with how QEMU ended. */
-    static List<String> endProblems(GuestSetup.Ended ended) {
+    private List<String> endProblems() {
         List<String> problems = new ArrayList<>();
         switch (ended.end()) {
             case QemuProcess.End.Exited(int code) when code != 0 ->
@@ -145,9 +225,12 @@ final class Judgement {
         return problems;
     }
 
-    /** How the rings of devices lay in memory when they were started last, by their roles. */
-    static Map<String, String> rings(List<? extends EndpointDevice> devices) {
+    private static Map<String, String> rings(
+            List<IommuUnit> iommus, List<EndpointDevice> devices) {
         Map<String, String> rings = new LinkedHashMap<>();
+        for (IommuUnit unit : iommus) {
+            rings.put(unit.name(), ring(unit.function()));
+        }
         for (EndpointDevice device : devices) {
             rings.put(role(device), ring(device.function()));
         }
@@ -160,10 +243,10 @@ final class Judgement {
     }
 
     /** What is wrong with the rings that the guest has chosen: it knows both formats. */
-    static List<String> ringProblems(Map<String, String> rings, RingFormat offered) {
-        String wanted = offered.name().toLowerCase(Locale.ROOT);
+    private List<String> ringProblems() {
+        String wanted = options.ring().name().toLowerCase(Locale.ROOT);
         List<String> problems = new ArrayList<>();
-        rings.forEach((name, format) -> {
+        counts.rings().forEach((name, format) -> {
             if (!format.equals(wanted) && !format.equals(NO_RING)) {
                 problems.add(
                         "the rings of %s are %s, offered were %s ones"
@@ -177,10 +260,9 @@ final class Judgement {
         return ROLES.getOrDefault(device.name(), device.name());
     }
 
-    static List<RunReport.DeviceReport> devices(
-            List<? extends EndpointDevice> devices, GuestReport guest) {
+    private List<RunReport.DeviceReport> devices(GuestReport guest) {
         List<RunReport.DeviceReport> reports = new ArrayList<>();
-        for (EndpointDevice device : devices) {
+        for (EndpointDevice device : counts.devices()) {
             String role = role(device);
             GuestReport.Device seen =
                     guest.devices().getOrDefault(role, new GuestReport.Device("", "none", "", ""));
@@ -196,7 +278,7 @@ final class Judgement {
         return reports;
     }
 
-    private static Map<RequestType, Map<Status, Long>> requests(Machine machine) {
+    private static Map<RequestType, Map<Status, Long>> answered(Machine machine) {
         Map<RequestType, Map<Status, Long>> requests = new EnumMap<>(RequestType.class);
         for (RequestType type : RequestType.values()) {
             Map<Status, Long> byStatus = new EnumMap<>(Status.class);
@@ -213,7 +295,7 @@ final class Judgement {
         return requests;
     }
 
-    static Map<String, Double> steps(GuestReport guest) {
+    private static Map<String, Double> steps(GuestReport guest) {
         Map<String, Double> steps = new LinkedHashMap<>();
         for (GuestReport.Step step : guest.steps()) {
             steps.put(step.name(), step.micros() / 1e6);
