@@ -83,7 +83,7 @@ final class Judgement {
             return new Counts(
                     options.translation() == RunOptions.Translation.PASSTHROUGH,
                     machine.devices(EndpointDevice.class),
-                    rings(machine.iommus(), machine.devices(EndpointDevice.class)),
+                    ringsOf(machine.iommus(), machine.devices(EndpointDevice.class)),
                     answered(machine),
                     machine.iommus().stream()
                             .mapToLong(i -> i.device().counts().unansweredRequests())
@@ -99,7 +99,7 @@ final class Judgement {
             return new Counts(
                     false,
                     machine.devices(),
-                    rings(List.of(), machine.devices()),
+                    ringsOf(List.of(), machine.devices()),
                     Map.of(),
                     0,
                     machine.faults().reported(),
@@ -225,7 +225,7 @@ final class Judgement {
         return problems;
     }
 
-    private static Map<String, String> rings(
+    private static Map<String, String> ringsOf(
             List<IommuUnit> iommus, List<EndpointDevice> devices) {
         Map<String, String> rings = new LinkedHashMap<>();
         for (IommuUnit unit : iommus) {
