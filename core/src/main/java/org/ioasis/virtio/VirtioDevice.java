@@ -80,7 +80,7 @@ public final class VirtioDevice {
         queueSizeMax = type.queueSizeMax();
         queues = new QueueConfig[type.queueCount()];
         for (int i = 0; i < queues.length; i++) {
-            queues[i] = new QueueConfig(ringDma, queueSizeMax);
+            queues[i] = new QueueConfig(ringDma, queueSizeMax, features.offered());
         }
         watch = new RingWatch(this, ringDma, queues);
         config = new ConfigSpace(type);
