@@ -103,6 +103,24 @@ record Case(
                     ioasid("alone", false),
                     ioasid("churn", true),
                     ioasid("reader", false),
+                    nested("native", "1", true),
+                    nested("native", "8", false),
+                    nested("native", "63", false),
+                    nested("native", "512", true),
+                    nested("virtio", "1", false),
+                    nested("virtio", "8", false),
+                    nested("virtio", "63", false),
+                    nested("virtio", "512", true),
+                    nested("direct", "1", true),
+                    nested("direct", "8", false),
+                    nested("direct", "63", false),
+                    nested("direct", "512", true),
+                    new Case(
+                            "host-nested-request",
+                            "",
+                            "NestedBenchmarks.pageRequest",
+                            Map.of(),
+                            true),
                     new Case("host-ioctl", "", "", Map.of(), true));
 
     /**
@@ -162,6 +180,16 @@ record Case(
                 "ioasid-" + beside,
                 "IoasidBenchmarks.find",
                 Map.of("beside", beside),
+                isQuick);
+    }
+
+    /** Invalidations of a guest, in so many entries at a time. */
+    private static Case nested(String format, String batch, boolean isQuick) {
+        return new Case(
+                "host-nested-" + format + "-" + batch,
+                "nested-" + format + "-" + batch,
+                "NestedBenchmarks.invalidate",
+                Map.of("format", format, "batch", batch),
                 isQuick);
     }
 
