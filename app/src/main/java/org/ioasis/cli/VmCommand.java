@@ -64,6 +64,7 @@ final class VmCommand implements Callable<Integer> {
     private static final int MEBIBYTES_MAX = 65_536;
     private static final int DEFAULT_MEBIBYTES = 256;
     private static final int SMALL_MEBIBYTES = 32;
+    private static final int BLOCK = 512;
 
     /** How the guest's instructions are run. */
     enum AccelOption {
@@ -232,6 +233,8 @@ final class VmCommand implements Callable<Integer> {
                         + " (default: ${DEFAULT-VALUE})."
             })
     private int iommus = 1;
+
+    @Mixin private final RingOption ring = new RingOption();
 
     @Option(
             names = "--bytes",
@@ -463,6 +466,11 @@ final class VmCommand implements Callable<Integer> {
                 throw new UsageException(
                         "--disk: %s is not a file that can be read".formatted(disk));
             }
+            if (Files.size(disk) < BLOCK) {
+                throw new UsageException(
+                        "--disk: %s has %d bytes, less than a block of %d"
+                                .formatted(disk, Files.size(disk), BLOCK));
+            }
         }
         RunOptions.Builder options =
                 RunOptions.builder(seed.or(new SecureRandom()::nextLong))
@@ -473,6 +481,7 @@ final class VmCommand implements Callable<Integer> {
                         .kernel(kernelChoice())
                         .bypassing(!isWithoutBootBypass)
                         .iommus(iommus)
+                        .ring(ring.chosen())
                         .append(append)
                         .disks(disks);
         TraceConfig traced = trace.chosen();

@@ -53,6 +53,12 @@ final class Rules {
         MAY_USE.put("iommu.pagetable", List.of("memory", "spec"));
         MAY_USE.put("virtqueue", List.of("memory", "spec"));
         MAY_USE.put("virtio", List.of("virtqueue", "memory", "spec"));
+        // The other side: what a driver knows is a transport, and that in one process it is a
+        // device.
+        MAY_USE.put("virtio.driver", List.of("virtio", "spec"));
+        MAY_USE.put("virtio.iommu.driver", List.of("virtio.driver", "virtqueue", "memory", "spec"));
+        MAY_USE.put("iova", List.of());
+        MAY_USE.put("dma", List.of("iova", "virtio.iommu.driver", "virtio.driver", "spec"));
         MAY_USE.put("virtio.blk", List.of("virtio", "virtqueue", "memory", "spec"));
         MAY_USE.put("virtio.net", List.of("virtio", "virtqueue", "memory", "spec"));
         MAY_USE.put("virtio.rng", List.of("virtio", "virtqueue", "memory", "spec"));
@@ -72,10 +78,15 @@ final class Rules {
         MAY_USE.put("kvm", List.of("iommufd", "spec"));
         // POWER's containers hold pages and keep tables where /dev/iommu does; nothing uses them.
         MAY_USE.put("spapr", List.of("iommufd", "iommu.pagetable", "spec"));
+        // What drivers of IOMMUs put into memory, each in its own terms; nothing uses them but who
+        // serves such a driver.
+        for (String driver : List.of("smmuv3", "vtd", "amd")) {
+            MAY_USE.put(driver, List.of("iommufd", "iommu", "iommu.pagetable", "memory", "spec"));
+        }
         // Containers are address spaces of iommufd with other rules.
         MAY_USE.put("vfio", List.of("host", "iommufd", "spec"));
         // The only package that knows a guest's IOMMU and an address space of the host.
-        MAY_USE.put("assigned", List.of("vfio", "host", "iommufd", "iommu", "spec"));
+        MAY_USE.put("assigned", List.of("vfio", "host", "iommufd", "iommu", "memory", "spec"));
         // server: a protocol knows the functions that it carries, and no other protocol.
         MAY_USE.put("loop", List.of("sys"));
         MAY_USE.put("peer", List.of("loop", "sys", "memory", "spec"));
@@ -89,8 +100,8 @@ final class Rules {
         MAY_USE.put(
                 "vfiodevice",
                 List.of(
-                        "program", "peer", "pci", "loop", "sys", "vfio", "iommufd", "memory",
-                        "spec"));
+                        "program", "peer", "pci", "loop", "sys", "vfio", "kvm", "iommufd",
+                        "memory", "spec"));
         MAY_USE.put("topology", List.of("iommu", "spec"));
         // app: the only place where things are put together; QEMU and the guest on one side, our
         // devices on the other, and only a run knows both.
@@ -104,6 +115,8 @@ final class Rules {
         MAY_USE.put("live", plus(all, "machine", "output"));
         MAY_USE.put("config", plus(all, "machine", "kind", "live"));
         MAY_USE.put("serve", plus(all, "vm", "machine", "config", "live", "output"));
+        // A machine without a VMM: knows no guest, no session and no loop.
+        MAY_USE.put("demo", plus(all, "machine"));
         MAY_USE.put("run", plus(all, "guestkit", "vm", "machine", "kind", "live"));
         // Looks at devices from outside, as a driver does; only their numbers are shared.
         // Runs programs that were made elsewhere, some with devices that are nothing but memory.
@@ -128,6 +141,7 @@ final class Rules {
                         "machine",
                         "kind",
                         "selftests",
+                        "demo",
                         "run",
                         "config",
                         "live",
@@ -142,7 +156,15 @@ final class Rules {
         // Tries the handshakes between threads; nothing uses it.
         MAY_USE.put(
                 "stress",
-                List.of("sys", "iommu", "ioasid", "iommufd", "virtqueue", "memory", "spec"));
+                List.of(
+                        "sys",
+                        "iommu",
+                        "ioasid",
+                        "iommufd",
+                        "virtqueue",
+                        "virtio",
+                        "memory",
+                        "spec"));
     }
 
     private final String base;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.iommufd;
 
+import static org.ioasis.spec.Iommufd.HW_QUEUE_TYPE_DEFAULT;
+
 /**
  * A queue that hardware reads a guest's commands from: its memory is held and cannot be unmapped
  * while it is there. Under its context's lock.
@@ -9,22 +11,38 @@ public final class HwQueue extends IommufdObject {
     private final Viommu viommu;
     private final Access access;
     private final long first;
+    private final long held;
     private final long length;
     private boolean isHeld;
     private boolean isStarted;
 
-    private HwQueue(Viommu viommu, Access access, long first, long length) {
+    private HwQueue(Viommu viommu, Access access, long first, long held, long length) {
         super(viommu.context());
         this.viommu = viommu;
         this.access = access;
         this.first = first;
+        this.held = held;
         this.length = length;
         viommu.addUser();
+    }
+
+    /** Refuses what no queue can be. */
+    static void check(int type, long iova, long length) throws IommufdException {
+        if (type == HW_QUEUE_TYPE_DEFAULT) {
+            throw new IommufdException(Errno.EOPNOTSUPP, "a hardware queue has a type");
+        }
+        if (length == 0) {
+            throw new IommufdException(Errno.EINVAL, "a queue without memory");
+        }
+        if (Long.compareUnsigned(iova + length - 1, iova) < 0) {
+            throw new IommufdException(Errno.EOVERFLOW, "the queue goes past the last IOVA");
+        }
     }
 
     /** Makes one, reserved. */
     static HwQueue reserve(Viommu viommu, int type, int index, long iova, long length)
             throws IommufdException {
+        check(type, iova, length);
         if (!viommu.driver().hasQueue(type)) {
             throw new IommufdException(
                     Errno.EOPNOTSUPP, "the vIOMMU has no queues of type 0x%x".formatted(type));
@@ -39,12 +57,13 @@ public final class HwQueue extends IommufdObject {
         context.allocate();
         Access access = Access.internal(context);
         HwQueue queue =
-                new HwQueue(viommu, access, iova - offset, pages << PhysicalMemory.PAGE_LG2);
+                new HwQueue(
+                        viommu, access, iova - offset, pages << PhysicalMemory.PAGE_LG2, length);
         context.reserve(queue);
         boolean isBuilt = false;
         try {
             access.attach(viommu.parent().ioas());
-            long physical = access.pinContiguous(queue.first, queue.length);
+            long physical = access.pinContiguous(queue.first, queue.held);
             queue.isHeld = true;
             viommu.driver().startQueue(queue, index, physical + offset);
             queue.isStarted = true;
@@ -59,6 +78,11 @@ public final class HwQueue extends IommufdObject {
 
     public Viommu viommu() {
         return viommu;
+    }
+
+    /** Bytes that were asked for. */
+    public long length() {
+        return length;
     }
 
     /** Another queue needs this one, which then cannot be destroyed. */
@@ -77,7 +101,7 @@ public final class HwQueue extends IommufdObject {
             viommu.driver().stopQueue(this);
         }
         if (isHeld) {
-            access.unpin(first, length);
+            access.unpin(first, held);
         }
         access.end();
         viommu.removeUser();

@@ -6,6 +6,7 @@ import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 import static java.util.Objects.requireNonNull;
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.ioasis.host.Refusals.refuses;
 import static org.ioasis.iommufd.MockHost.APERTURE;
 import static org.ioasis.iommufd.MockHost.PAGE;
 import static org.ioasis.iommufd.MockHost.READ_WRITE;
@@ -366,20 +367,6 @@ class UapiRulesTest {
         return device;
     }
 
-    private interface Call {
-        void run() throws IommufdException;
-    }
-
-    private static void refuses(Errno errno, Call call) {
-        Errno found = null;
-        try {
-            call.run();
-        } catch (IommufdException e) {
-            found = e.errno();
-        }
-        assertThat(found).isEqualTo(errno);
-    }
-
     @Nested
     @DisplayName("page tables, information, invalidation (3.6)")
     class PageTables {
@@ -471,6 +458,28 @@ class UapiRulesTest {
                     .with(INVALIDATE_DATA_TYPE, IommufdTest.INVALIDATE_DATA_SELFTEST)
                     .with(INVALIDATE_ENTRY_LEN, length)
                     .with(INVALIDATE_ENTRY_NUM, count);
+        }
+
+        @Test
+        @Tag("S33")
+        void aLongArrayIsDoneInPiecesUpToTheEntryThatIsRefusedOrCannotBeRead() {
+            int nested = host.nested(device, guest.parent, 0, 0);
+            int size = IommufdTest.INVALIDATE_SIZE;
+            int perPage = (int) PAGE / size;
+            long entries = host.program.mmap(4 * PAGE);
+            MemorySegment bytes = host.program.memoryAt(entries).bytes();
+            ProgramStub.Struct all = invalidation(nested, entries, size, 3 * perPage + 5);
+            assertThat(all.call(host.file, CMD_HWPT_INVALIDATE)).isZero();
+            assertThat(all.getInt(INVALIDATE_ENTRY_NUM)).isEqualTo(3 * perPage + 5);
+            int bad = perPage + perPage / 2;
+            bytes.set(JAVA_INT, (long) bad * size + IommufdTest.INVALIDATE_IOTLB_ID, 99);
+            ProgramStub.Struct refused = invalidation(nested, entries, size, 3 * perPage);
+            assertThat(refused.call(host.file, CMD_HWPT_INVALIDATE)).isEqualTo(error(Errno.EINVAL));
+            assertThat(refused.getInt(INVALIDATE_ENTRY_NUM)).isEqualTo(bad);
+            long tail = entries + 4 * PAGE - (long) (perPage / 2 + 3) * size;
+            ProgramStub.Struct beyond = invalidation(nested, tail, size, 2 * perPage);
+            assertThat(beyond.call(host.file, CMD_HWPT_INVALIDATE)).isEqualTo(error(Errno.EFAULT));
+            assertThat(beyond.getInt(INVALIDATE_ENTRY_NUM)).isEqualTo(perPage / 2 + 3);
         }
 
         @Test
