@@ -409,7 +409,7 @@ class Type1Test {
         MediatedDevice device = host.open(mediated, (_, _) -> {});
         long at = host.program.mmap(new ProgramStub.Memory(PAGE, true), 0, PAGE, true);
         assertThat(host.map(at, IOVA, PAGE, RW)).isZero();
-        refused(Errno.EINVAL, () -> device.pin(IOVA, true, false, new long[1]));
+        refuses(Errno.EINVAL, () -> device.pin(IOVA, true, false, new long[1]));
         device.close();
     }
 
