@@ -12,6 +12,7 @@ import org.ioasis.program.ProgramRun;
 import org.ioasis.sys.ErrnoException;
 import org.ioasis.sys.ProgramSetting;
 import org.ioasis.vfiodevice.AssignedDevice;
+import org.ioasis.virtqueue.RingFormat;
 
 /**
  * Devices under {@code /dev/vfio}, as {@code ioasis host --device}: what the kernel's tests ask of
@@ -31,7 +32,10 @@ final class DeviceHost implements TestHost {
     DeviceHost() throws IOException {
         machine =
                 new ProgramMachine(
-                        "selftests", IommufdNode.builder().build(), IdlePolicy.EVENT_DRIVEN);
+                        "selftests",
+                        IommufdNode.builder().build(),
+                        IdlePolicy.EVENT_DRIVEN,
+                        RingFormat.SPLIT);
         for (int endpoint = 1; endpoint <= DEVICES; endpoint++) {
             machine.add(endpoint, _ -> new SharedMemoryFunction(BAR_BYTES, VECTORS));
         }

@@ -131,6 +131,7 @@ final class Rules {
                         "pci",
                         "loop",
                         "memory",
+                        "virtqueue",
                         "sys"));
         MAY_USE.put(
                 "cli",

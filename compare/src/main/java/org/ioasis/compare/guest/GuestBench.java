@@ -30,6 +30,7 @@ import org.ioasis.machine.ProgramMachine;
 import org.ioasis.run.Progress;
 import org.ioasis.run.ServedProgram;
 import org.ioasis.virtio.blk.BlkSettings;
+import org.ioasis.virtqueue.RingFormat;
 import org.ioasis.vm.Accel;
 import org.ioasis.vm.AccelChoice;
 import org.ioasis.vm.GuestTask;
@@ -268,7 +269,10 @@ final class GuestBench {
             Path folder = workspace.file("sysfs");
             try (ProgramMachine machine =
                     new ProgramMachine(
-                            "machine", IommufdNode.builder().build(), IdlePolicy.ADAPTIVE)) {
+                            "machine",
+                            IommufdNode.builder().build(),
+                            IdlePolicy.ADAPTIVE,
+                            RingFormat.SPLIT)) {
                 var _ = machine.add(options(disk, diskSocket));
                 machine.start();
                 return new GuestBoot(
