@@ -127,6 +127,7 @@ final class Rules {
                         "machine",
                         "program",
                         "iommufd",
+                        "iommufd.mock",
                         "vfiodevice",
                         "pci",
                         "loop",
