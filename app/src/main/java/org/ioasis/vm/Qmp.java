@@ -12,14 +12,20 @@ import java.nio.channels.Channels;
 import java.nio.channels.SocketChannel;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 
 /**
- * QEMU's control socket, for the one thing that we ask of a running QEMU (QEMU, QMP specification).
- * One thread; blocks.
+ * QEMU's control socket, for the few things that we ask of a running QEMU (QEMU, QMP
+ * specification). One thread; blocks.
  */
 public final class Qmp implements AutoCloseable {
     private static final String RETURN = "{\"return\"";
     private static final String ERROR = "{\"error\"";
+
+    /** What the monitor's command xp prints of one word: its address and its value. */
+    private static final Pattern WORD =
+            Pattern.compile(".*\"[0-9a-f]{8,16}: 0x([0-9a-f]{8}|[0-9a-f]{16})(?:\\\\r)?\\\\n\".*");
 
     private final SocketChannel channel;
     private final BufferedReader answers;
@@ -57,7 +63,56 @@ public final class Qmp implements AutoCloseable {
                                 QemuCommand.ROOT_PORT, QemuCommand.quotedJson(socket.toString())));
     }
 
-    private void execute(String command) throws IOException {
+    /**
+     * Holds the I/O of a disk: one more request is done at most, the rest when it is let go.
+     *
+     * @param device what has the drive, by its path among QEMU's objects
+     */
+    public void hold(String device) throws IOException {
+        execute(
+                "{\"execute\":\"block_set_io_throttle\",\"arguments\":{\"id\":%s,\"bps\":1,\"bps_rd\":0,\"bps_wr\":0,\"iops\":0,\"iops_rd\":0,\"iops_wr\":0}}"
+                        .formatted(QemuCommand.quotedJson(device)));
+    }
+
+    /** Stops the processors; I/O that was asked for comes to its end. */
+    public void stop() throws IOException {
+        execute("{\"execute\":\"stop\"}");
+    }
+
+    /** Lets the processors run again. */
+    public void goOn() throws IOException {
+        execute("{\"execute\":\"cont\"}");
+    }
+
+    /** True if the only processor of a PC waits for an interrupt: the guest has nothing to do. */
+    public boolean isHalted() throws IOException {
+        return monitor("info registers").contains("HLT=1");
+    }
+
+    /**
+     * Reads a register that a device has in memory, as firmware would.
+     *
+     * @param bytes 4 or 8
+     */
+    public long register(long address, int bytes) throws IOException {
+        String line =
+                monitor("xp /1%sx 0x%x".formatted(bytes == Long.BYTES ? "g" : "w", address));
+        Matcher word = WORD.matcher(line);
+        if (!word.matches()) {
+            throw new IOException("QEMU does not tell what is at 0x%x: %s".formatted(address, line));
+        }
+        return Long.parseUnsignedLong(word.group(1), 16);
+    }
+
+    /** Asks the monitor for people; the answer's lines are one string of JSON. */
+    private String monitor(String command) throws IOException {
+        return execute(
+                "{\"execute\":\"human-monitor-command\",\"arguments\":{\"command-line\":\"%s\"}}"
+                        .formatted(command));
+    }
+
+    /** Returns the line with the answer. */
+    private String execute(String command) throws IOException {
         ByteBuffer bytes = StandardCharsets.UTF_8.encode(command + "\n");
         while (bytes.hasRemaining()) {
             channel.write(bytes);
@@ -69,6 +124,7 @@ public final class Qmp implements AutoCloseable {
             }
             line = line(); // an event
         }
+        return line;
     }
 
     private String line() throws IOException {
