@@ -54,6 +54,10 @@ case $peers in
         exit 2
         ;;
 esac
+if [ -n "$trackers" ] && { [ -n "$quick$json$only" ] || [ "$peers" != auto ]; }; then
+    say "ioasis bench: --trackers measures something of its own; leave out --quick, --json, --peers and --only"
+    exit 2
+fi
 if ! command -v taskset >/dev/null 2>&1; then
     say "ioasis bench: taskset (package util-linux) is needed to pin what is measured."
     exit $unavailable

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Every command in the sh blocks of README.md and CONTRIBUTING.md is one that the tests know: run here, or run by the
-# test that is named here. Runs what is built.
+# Every command in the sh blocks of README.md, CONTRIBUTING.md and the documents for users is one that the tests know: run
+# here, or run by the test that is named here. Runs what is built.
 . "$(dirname -- "$0")/lib.sh"
 IOASIS_NO_BUILD=1
 export IOASIS_NO_BUILD
@@ -43,14 +43,14 @@ try() { # word...
             shift
             knows_options "$@"
             ;;
-        # HostCommandTest compiles and runs the example; only the options are checked here.
+        # HostCommandTest compiles and runs the example, and gives a program a disk; only the options are checked here.
         'cc -o ioas docs/examples/ioas.c') [ -r "$project/docs/examples/ioas.c" ] ;;
         './ioasis host '* | './ioasis selftests')
             shift
             knows_options "$@"
             ;;
         # Run by ServeGuestTest with a guest, and by serve.sh without one; here only the options are checked.
-        './ioasis serve '* | './ioasis viot '* | './ioasis devicetree '* | './ioasis dump' | './ioasis dump '* | './ioasis check' | './ioasis inject '*)
+        './ioasis serve '* | './ioasis viot '* | './ioasis devicetree '* | './ioasis dump' | './ioasis dump '* | './ioasis check' | './ioasis inject '* | './ioasis rogue '*)
             shift
             knows_options "$@"
             ;;
@@ -84,10 +84,11 @@ try() { # word...
     esac
 }
 
-for document in README.md CONTRIBUTING.md; do
-    commands "$project/$document" >"$scratch/$document" 2>/dev/null
+for document in README.md CONTRIBUTING.md docs/config.md docs/host.md; do
+    listed=$scratch/${document##*/}
+    commands "$project/$document" >"$listed" 2>/dev/null
     is_there() {
-        [ -s "$scratch/$document" ] || fail "commands in $document"
+        [ -s "$listed" ] || fail "commands in $document"
     }
     check "$document has commands" is_there
     while IFS= read -r line; do
@@ -96,7 +97,7 @@ for document in README.md CONTRIBUTING.md; do
             try $line
         }
         check "$document: $line" command_works
-    done <"$scratch/$document"
+    done <"$listed"
 done
 
 unknown() {

@@ -5,6 +5,7 @@ module org.ioasis.core {
 
     exports org.ioasis.iommu;
     exports org.ioasis.iommu.fault;
+    exports org.ioasis.iommu.iotlb;
     exports org.ioasis.iommu.mapping;
     exports org.ioasis.iommu.pagetable;
     exports org.ioasis.iommu.pagetable.format;

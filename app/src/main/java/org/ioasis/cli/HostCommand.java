@@ -87,7 +87,7 @@ final class HostCommand implements Callable<Integer> {
                 "A device that the program finds under /dev/vfio, as Linux shows one that it has given away, by its own"
                         + " file (vfio0, the next vfio1, bound to /dev/iommu) and by its group (0, the next 1, in a"
                         + " container of type 1); repeatable. In sysfs it is 10a5:00:00.0, the next 10a5:00:01.0."
-                        + " KIND and its keys are those of ioasis serve without a socket:"
+                        + " KIND and its keys are those of ioasis serve without socket, endpoint and alias:"
                         + " disk=blk,file=FILE; random=rng; net=net,stream=SOCKET. Its DMA goes through the"
                         + " address space that the program builds, to memory that the program shares (a"
                         + " memfd, a shared mapping); to private memory it is refused."
@@ -162,7 +162,7 @@ final class HostCommand implements Callable<Integer> {
                     ProgramRun.start(
                             bytes(),
                             ProgramSetting.INHERITED,
-                            machine.files(),
+                            machine.files().build(),
                             written,
                             machine.loop());
             SignalForwarder.forwardTo(program);

@@ -312,7 +312,7 @@ final class VmCommand implements Callable<Integer> {
                     "--iommus must be 1 to %d, not %d".formatted(GuestSetup.IOMMU_LIMIT, iommus));
         }
         GuestTask task = task();
-        refuseWhatIsNotAssigned(task);
+        refuseWhatIsNotAssigned();
         RunOptions options = options(task);
         Progress progress = Progress.standard();
         if (printQemu) {
@@ -347,30 +347,43 @@ final class VmCommand implements Callable<Integer> {
     }
 
     /** What an assigned disk has no part in. */
-    private void refuseWhatIsNotAssigned(GuestTask task) throws IOException {
+    private void refuseWhatIsNotAssigned() throws IOException {
         if (assigned == null) {
             if (hasViommu) {
-                throw new UsageException("--viommu belongs to --assigned");
+                throw new UsageException("--viommu needs --assigned iommufd or --assigned type1");
             }
             return;
         }
-        boolean isPlain =
-                task instanceof GuestTask.Check(long _, GuestTask.Scenario chosen)
-                        && chosen == GuestTask.Scenario.PLAIN;
-        if (!isPlain
-                || iommus != 1
-                || isWithoutBootBypass
-                || !disks.isEmpty()
-                || printQemu
-                || trace.chosen() != null
-                || (translation != null && !hasViommu)) {
+        List<String> others = chosenTasks();
+        if (iommus != 1) {
+            others.add("--iommus");
+        }
+        if (isWithoutBootBypass) {
+            others.add("--no-boot-bypass");
+        }
+        if (!disks.isEmpty()) {
+            others.add("--disk");
+        }
+        if (printQemu) {
+            others.add("--print-qemu");
+        }
+        if (trace.chosen() != null) {
+            others.add("--trace");
+        }
+        if (!others.isEmpty()) {
             throw new UsageException(
-                    "--assigned is the plain check of three disks, without IOMMUs of ours to choose"
-                            + " anything of");
+                    "--assigned is the plain check of three disks with no IOMMU of ours; leave out "
+                            + String.join(", ", others));
+        }
+        if (translation != null && !hasViommu) {
+            throw new UsageException(
+                    "--lazy, --strict and --passthrough are about the guest's IOMMU, which --assigned"
+                            + " has with --viommu only");
         }
     }
 
-    private GuestTask task() {
+    /** Options that each say what the guest does. */
+    private List<String> chosenTasks() {
         List<String> chosen = new ArrayList<>();
         if (command != null) {
             chosen.add("--run");
@@ -387,6 +400,11 @@ final class VmCommand implements Callable<Integer> {
         if (scenario != ScenarioOption.plain) {
             chosen.add("--scenario");
         }
+        return chosen;
+    }
+
+    private GuestTask task() {
+        List<String> chosen = chosenTasks();
         // The console is the terminal's with an initramfs of the user's, so this adds nothing.
         if (chosen.equals(List.of("--interactive", "--initrd"))) {
             return new GuestTask.Boot();

@@ -17,8 +17,6 @@ import org.ioasis.machine.ProgramMachine;
  * One thread.
  */
 public final class AssignedConfig {
-    private static final String NAME = "[A-Za-z0-9][A-Za-z0-9._-]{0,39}";
-
     private AssignedConfig() {}
 
     /**
@@ -39,7 +37,7 @@ public final class AssignedConfig {
             }
             String[] parts = first.split("=", 2);
             String name = parts.length == 2 ? parts[0] : "";
-            if (!name.matches(NAME)) {
+            if (!name.matches(Draft.NAME)) {
                 words.problem("needs NAME=KIND first, and a name of letters and digits");
             } else if (!names.add(name)) {
                 words.problem("another device is called " + name);

@@ -64,7 +64,8 @@ final class Draft {
 
     static final long U32_MAX = 0xffff_ffffL;
 
-    private static final String NAME = "[A-Za-z0-9][A-Za-z0-9._-]{0,39}";
+    /** What machines and devices can be called. */
+    static final String NAME = "[A-Za-z0-9][A-Za-z0-9._-]{0,39}";
 
     /**
      * Properties of 24 bytes in the 512 of our probe_size, with a head of zeroes behind them

@@ -8,37 +8,87 @@ import org.ioasis.loop.EventLoop;
 import org.ioasis.memory.Dma;
 import org.ioasis.pci.VirtioPciFunction;
 import org.ioasis.peer.Served;
+import org.ioasis.peer.SessionTasks;
+import org.ioasis.spec.Virtio;
 import org.ioasis.virtio.DeviceType;
 
 /**
  * Where one device meets its IOMMU, the guest's memory, the VMM and the loop, while it is being
  * built. Thread of the machine's builder.
  */
-public interface DevicePort {
+public final class DevicePort {
+    /** How a machine offers a function to whom its devices are for. */
+    @FunctionalInterface
+    interface Transport {
+        Served serve(VirtioPciFunction function) throws IOException;
+    }
+
+    private final Endpoint endpoint;
+    private final Dma dma;
+    private final EventLoop loop;
+    private final Executor io;
+    private final SessionTasks tasks;
+    private final Transport transport;
+
+    DevicePort(Endpoint endpoint, Dma dma, MachineThreads threads, Transport transport) {
+        this.endpoint = endpoint;
+        this.dma = dma;
+        this.transport = transport;
+        loop = threads.loop();
+        io = threads.io();
+        tasks = new SessionTasks(loop);
+    }
+
     /** What the device is for its IOMMU. */
-    Endpoint endpoint();
+    public Endpoint endpoint() {
+        return endpoint;
+    }
 
     /** Its only way to the guest's memory. */
-    Dma dma();
+    public Dma dma() {
+        return dma;
+    }
 
     /** Runs its tasks on the loop, inside the error boundary of its session. */
-    Executor tasks();
+    public Executor tasks() {
+        return tasks;
+    }
 
     /** For blocking I/O; shared by all devices of the machine. */
-    Executor io();
+    public Executor io() {
+        return io;
+    }
 
     /** For descriptors that the device waits for. */
-    EventLoop loop();
+    public EventLoop loop() {
+        return loop;
+    }
 
     /**
+     * The device as a function behind an IOMMU.
+     *
      * @param classCode of PCI
      */
-    VirtioPciFunction function(DeviceType type, int classCode);
+    public VirtioPciFunction function(DeviceType type, int classCode) {
+        return new VirtioPciFunction(
+                type,
+                dma,
+                Virtio.F_VERSION_1
+                        | Virtio.F_ACCESS_PLATFORM
+                        | Virtio.F_INDIRECT_DESC
+                        | Virtio.F_EVENT_IDX
+                        | Virtio.F_RING_RESET,
+                classCode);
+    }
 
     /**
      * Offers the function to the VMM: the last step, and once.
      *
      * @throws IOException the socket cannot be made
      */
-    Served serve(VirtioPciFunction function) throws IOException;
+    public Served serve(VirtioPciFunction function) throws IOException {
+        Served served = transport.serve(function);
+        tasks.of(served);
+        return served;
+    }
 }

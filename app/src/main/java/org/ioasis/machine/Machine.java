@@ -5,11 +5,6 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.concurrent.Executor;
-import java.util.concurrent.ExecutorService;
-import java.util.concurrent.Executors;
-import java.util.concurrent.TimeUnit;
-import org.ioasis.iommu.Attachment;
 import org.ioasis.iommu.Endpoint;
 import org.ioasis.iommu.EndpointCounts;
 import org.ioasis.iommu.EndpointProperties;
@@ -18,19 +13,10 @@ import org.ioasis.iommu.IommuOptions;
 import org.ioasis.iommu.ReservedRegion;
 import org.ioasis.iommu.Status;
 import org.ioasis.iommu.fault.Fault;
-import org.ioasis.iommu.fault.FaultQueue;
-import org.ioasis.iommu.mapping.MappingStores;
-import org.ioasis.iommu.mapping.TablePool;
-import org.ioasis.loop.EventLoop;
 import org.ioasis.loop.IdlePolicy;
 import org.ioasis.loop.LoopCounts;
-import org.ioasis.loop.Polled;
 import org.ioasis.memory.DirectDma;
-import org.ioasis.memory.Dma;
-import org.ioasis.memory.Guard;
-import org.ioasis.memory.Guards;
 import org.ioasis.memory.GuestMemory;
-import org.ioasis.memory.PinnedLease;
 import org.ioasis.pci.VirtioPciFunction;
 import org.ioasis.peer.Served;
 import org.ioasis.peer.SessionTasks;
@@ -39,7 +25,6 @@ import org.ioasis.spec.Virtio;
 import org.ioasis.sys.EngineMemory;
 import org.ioasis.vfiouser.SessionLimits;
 import org.ioasis.vfiouser.VfioUserServer;
-import org.ioasis.virtio.DeviceType;
 import org.ioasis.virtio.iommu.RequestType;
 import org.ioasis.virtio.iommu.VirtioIommuDevice;
 
@@ -58,10 +43,6 @@ public final class Machine implements AutoCloseable {
     private static final ReservedRegion X86_MSI =
             new ReservedRegion(0xfee0_0000L, 0xfeef_ffffL, ReservedRegion.Kind.MSI);
 
-    private static final int FAULT_CAPACITY = 64;
-    private static final int FAULTS_PER_SECOND = 256;
-    private static final int IO_THREADS = 2;
-
     private static final long ANSWER_NANOS = 2_000_000_000L;
 
     /** What an x86 VMM's devices have: the doorbell of interrupts, and nothing else. */
@@ -70,10 +51,7 @@ public final class Machine implements AutoCloseable {
 
     private final String name;
     private final int regionLimit;
-    private final Guards guards;
-    private final Guard guard;
-    private final EventLoop loop;
-    private final ExecutorService io;
+    private final MachineThreads threads;
     private final List<IommuUnit> iommus = new ArrayList<>();
     private final List<EngineMemory> tables = new ArrayList<>();
 
@@ -97,14 +75,7 @@ public final class Machine implements AutoCloseable {
     public Machine(String name, IdlePolicy idle, int regionLimit) throws IOException {
         this.name = name;
         this.regionLimit = regionLimit;
-        guards = new Guards(System::nanoTime, this::endSessionOf);
-        guard = guards.open();
-        loop =
-                new EventLoop(
-                        name, Polled.of(guards::hasPending, guards::poll), System::nanoTime, idle);
-        io =
-                Executors.newFixedThreadPool(
-                        IO_THREADS, Thread.ofPlatform().name(name + "-io-", 0).daemon().factory());
+        threads = new MachineThreads(name, idle, () -> devices(EndpointDevice.class));
     }
 
     /**
@@ -122,8 +93,7 @@ public final class Machine implements AutoCloseable {
             isServed = true;
         } finally {
             if (!isServed) {
-                loop.close();
-                io.shutdown();
+                threads.close();
             }
         }
     }
@@ -153,26 +123,26 @@ public final class Machine implements AutoCloseable {
     private IommuUnit iommu(
             String iommuName, IommuOptions options, Path socket, EngineMemory reserved)
             throws IOException {
-        SessionTasks tasks = new SessionTasks(loop);
-        TablePool pool = new TablePool(new EngineTables(reserved), options.tableLimit(), guards);
+        SessionTasks tasks = new SessionTasks(threads.loop());
         Iommu engine =
                 new Iommu(
                         options,
-                        guards,
-                        new FaultQueue(FAULT_CAPACITY, FAULTS_PER_SECOND, System::nanoTime),
-                        MappingStores.forPageSizes(options.pageSizeMask(), pool));
+                        threads.guards(),
+                        MachineThreads.faults(),
+                        threads.stores(options, reserved));
         VirtioIommuDevice device = new VirtioIommuDevice(engine, tasks);
-        GuestMemory memory = new GuestMemory(guards, regionLimit);
+        GuestMemory memory = memory();
         VirtioPciFunction function =
                 new VirtioPciFunction(
                         device,
-                        new DirectDma(memory, guard),
+                        new DirectDma(memory, threads.guard()),
                         Virtio.F_VERSION_1
                                 | Virtio.F_INDIRECT_DESC
                                 | Virtio.F_EVENT_IDX
                                 | Virtio.F_RING_RESET,
                         Pci.CLASS_SYSTEM_IOMMU);
-        Served server = served(socket, function, memory, tasks);
+        Served server = served(socket, function, memory);
+        tasks.of(server);
         return new IommuUnit(iommuName, engine, device, function, server, tasks);
     }
 
@@ -184,7 +154,15 @@ public final class Machine implements AutoCloseable {
      */
     public <D extends EndpointDevice> D add(IommuUnit behind, DeviceOptions<D> options)
             throws IOException {
-        Port port = new Port(behind, options.place());
+        DevicePlace place = options.place();
+        GuestMemory memory = memory();
+        Endpoint endpoint = behind.engine().plug(place.endpoint(), place.properties());
+        DevicePort port =
+                new DevicePort(
+                        endpoint,
+                        behind.engine().dma(endpoint, memory, threads.guard()),
+                        threads,
+                        function -> served(place.socket(), function, memory));
         boolean isAdded = false;
         try {
             D device = options.build(port);
@@ -193,7 +171,7 @@ public final class Machine implements AutoCloseable {
             return device;
         } finally {
             if (!isAdded) {
-                behind.engine().unplug(port.endpoint, () -> {});
+                behind.engine().unplug(endpoint, () -> {});
             }
         }
     }
@@ -209,69 +187,14 @@ public final class Machine implements AutoCloseable {
     }
 
     /** The one place that knows how VMMs reach a device. */
-    private Served served(
-            Path socket, VirtioPciFunction function, GuestMemory memory, SessionTasks tasks)
+    private Served served(Path socket, VirtioPciFunction function, GuestMemory memory)
             throws IOException {
-        Served served = new VfioUserServer(loop, socket, function, memory, SessionLimits.DEFAULT);
-        tasks.of(served);
-        return served;
+        return new VfioUserServer(threads.loop(), socket, function, memory, SessionLimits.DEFAULT);
     }
 
-    private final class Port implements DevicePort {
-        private final Endpoint endpoint;
-        private final Dma dma;
-        private final SessionTasks tasks = new SessionTasks(loop);
-        private final GuestMemory memory = new GuestMemory(guards, regionLimit);
-        private final Path socket;
-
-        Port(IommuUnit behind, DevicePlace place) {
-            endpoint = behind.engine().plug(place.endpoint(), place.properties());
-            dma = behind.engine().dma(endpoint, memory, guard);
-            socket = place.socket();
-        }
-
-        @Override
-        public Endpoint endpoint() {
-            return endpoint;
-        }
-
-        @Override
-        public Dma dma() {
-            return dma;
-        }
-
-        @Override
-        public Executor tasks() {
-            return tasks;
-        }
-
-        @Override
-        public Executor io() {
-            return io;
-        }
-
-        @Override
-        public EventLoop loop() {
-            return loop;
-        }
-
-        @Override
-        public VirtioPciFunction function(DeviceType type, int classCode) {
-            return new VirtioPciFunction(
-                    type,
-                    dma,
-                    Virtio.F_VERSION_1
-                            | Virtio.F_ACCESS_PLATFORM
-                            | Virtio.F_INDIRECT_DESC
-                            | Virtio.F_EVENT_IDX
-                            | Virtio.F_RING_RESET,
-                    classCode);
-        }
-
-        @Override
-        public Served serve(VirtioPciFunction function) throws IOException {
-            return served(socket, function, memory, tasks);
-        }
+    /** Of one device: each is told of the guest's memory by itself. */
+    private GuestMemory memory() {
+        return new GuestMemory(threads.guards(), regionLimit);
     }
 
     public String name() {
@@ -291,13 +214,12 @@ public final class Machine implements AutoCloseable {
      *     at once if the loop has failed
      */
     public boolean onLoop(Runnable task) {
-        return !loop.hasFailed() && loop.executeAndWait(task, ANSWER_NANOS);
+        return !threads.loop().hasFailed() && threads.loop().executeAndWait(task, ANSWER_NANOS);
     }
 
     /** Serves from now on. */
     public void start() {
-        loop.execute(guards::claim);
-        loop.start();
+        threads.start();
     }
 
     /** Its devices of one kind, in the order of adding to each IOMMU. */
@@ -350,34 +272,17 @@ public final class Machine implements AutoCloseable {
      * of the last.
      */
     public long internalFailures() {
-        return loop.failures();
-    }
-
-    /**
-     * A lease outlived its deadline inside a system call: its session cannot go on (loop thread).
-     */
-    private void endSessionOf(PinnedLease lease) {
-        for (IommuUnit iommu : iommus) {
-            for (EndpointDevice device : iommu.devices()) {
-                if (lease.owner() instanceof Attachment owner
-                        && owner.endpoint() == device.endpoint()) {
-                    device.server()
-                            .endSession(
-                                    "a lease on 0x%x..0x%x could not be taken back at its deadline"
-                                            .formatted(lease.first(), lease.last()));
-                }
-            }
-        }
+        return threads.loop().failures();
     }
 
     /** What the loop has done so far. */
     public LoopCounts loopCounts() {
-        return loop.counts();
+        return threads.loop().counts();
     }
 
     /** What the loop is doing, with its thread's stack, also when it does not answer. */
     public String loopState() {
-        return loop.dump();
+        return threads.loop().dump();
     }
 
     /** One line on a fault, for people. */
@@ -411,13 +316,7 @@ public final class Machine implements AutoCloseable {
             }
             iommu.server().close();
         }
-        loop.close();
-        io.shutdown();
-        try {
-            boolean _ = io.awaitTermination(5, TimeUnit.SECONDS);
-        } catch (InterruptedException e) {
-            Thread.currentThread().interrupt();
-        }
+        threads.close();
         for (IommuUnit iommu : iommus) {
             for (EndpointDevice device : iommu.devices()) {
                 device.close();
@@ -425,7 +324,7 @@ public final class Machine implements AutoCloseable {
         }
         // The end of a session has dropped all domains, and nothing reaches a table but through
         // one; but a loop that hangs may be in the middle of anything.
-        boolean areTablesUnused = loop.isOver();
+        boolean areTablesUnused = threads.loop().isOver();
         for (IommuUnit iommu : iommus) {
             areTablesUnused &= iommu.engine().domainCount() == 0;
         }

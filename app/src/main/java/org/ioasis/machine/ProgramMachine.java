@@ -4,36 +4,22 @@ package org.ioasis.machine;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.concurrent.Executor;
-import java.util.concurrent.ExecutorService;
-import java.util.concurrent.Executors;
-import java.util.concurrent.TimeUnit;
-import org.ioasis.iommu.Endpoint;
 import org.ioasis.iommu.IommuOptions;
 import org.ioasis.iommu.fault.FaultQueue;
-import org.ioasis.iommu.mapping.MappingStores;
-import org.ioasis.iommu.mapping.TablePool;
 import org.ioasis.iommufd.IommufdNode;
 import org.ioasis.iommufd.engine.EngineDevice;
 import org.ioasis.iommufd.engine.EngineIommu;
 import org.ioasis.loop.EventLoop;
 import org.ioasis.loop.IdlePolicy;
-import org.ioasis.loop.Polled;
-import org.ioasis.memory.Dma;
-import org.ioasis.memory.Guard;
-import org.ioasis.memory.Guards;
-import org.ioasis.pci.VirtioPciFunction;
+import org.ioasis.pci.PciFunction;
 import org.ioasis.peer.Served;
-import org.ioasis.peer.SessionTasks;
 import org.ioasis.program.ProgramFiles;
 import org.ioasis.spec.VfioDevice;
-import org.ioasis.spec.Virtio;
 import org.ioasis.sys.EngineMemory;
 import org.ioasis.vfio.Type1Kind;
 import org.ioasis.vfio.VfioContainer;
 import org.ioasis.vfiodevice.AssignedDevice;
 import org.ioasis.vfiodevice.ContainerFile;
-import org.ioasis.virtio.DeviceType;
 
 /**
  * What programs find that are run on a host of ours: {@code /dev/iommu}, and devices under {@code
@@ -46,18 +32,10 @@ public final class ProgramMachine implements AutoCloseable {
     /** A device's number is its place on a bus of its own. */
     public static final int DEVICES_MAX = 31;
 
-    private static final int FAULT_CAPACITY = 64;
-    private static final int FAULTS_PER_SECOND = 256;
-    private static final int IO_THREADS = 2;
-
     private final IommufdNode node;
-    private final Guards guards = new Guards(System::nanoTime, _ -> {});
-    private final Guard guard = guards.open();
-    private final EventLoop loop;
-    private final ExecutorService io;
+    private final MachineThreads threads;
     private final EngineMemory tables;
-    private final FaultQueue faults =
-            new FaultQueue(FAULT_CAPACITY, FAULTS_PER_SECOND, System::nanoTime);
+    private final FaultQueue faults = MachineThreads.faults();
     private final EngineIommu iommu;
     private final List<EndpointDevice> devices = new ArrayList<>();
     private final List<AssignedDevice> served = new ArrayList<>();
@@ -69,21 +47,19 @@ public final class ProgramMachine implements AutoCloseable {
     public ProgramMachine(String name, IommufdNode node, IdlePolicy idle) throws IOException {
         this.node = node;
         IommuOptions options = IommuOptions.DEFAULT;
-        tables = EngineMemory.reserve(options.tableLimit());
-        loop =
-                new EventLoop(
-                        name, Polled.of(guards::hasPending, guards::poll), System::nanoTime, idle);
-        io =
-                Executors.newFixedThreadPool(
-                        IO_THREADS, Thread.ofPlatform().name(name + "-io-", 0).daemon().factory());
-        TablePool pool = new TablePool(new EngineTables(tables), options.tableLimit(), guards);
+        threads = new MachineThreads(name, idle, this::devices);
+        boolean isMade = false;
+        try {
+            tables = EngineMemory.reserve(options.tableLimit());
+            isMade = true;
+        } finally {
+            if (!isMade) {
+                threads.close();
+            }
+        }
         iommu =
                 new EngineIommu(
-                        node,
-                        options,
-                        guards,
-                        faults,
-                        MappingStores.forPageSizes(options.pageSizeMask(), pool));
+                        node, options, threads.guards(), faults, threads.stores(options, tables));
     }
 
     /**
@@ -96,70 +72,28 @@ public final class ProgramMachine implements AutoCloseable {
         if (served.size() == DEVICES_MAX) {
             throw new IllegalStateException("there are " + DEVICES_MAX + " devices");
         }
-        D device = options.build(new Port(options.place()));
+        DevicePlace place = options.place();
+        EngineDevice hardware = iommu.plug(place.endpoint(), place.properties());
+        DevicePort port =
+                new DevicePort(
+                        hardware.endpoint(),
+                        hardware.dma(threads.guard()),
+                        threads,
+                        function -> assigned(function, hardware));
+        D device = options.build(port);
         devices.add(device);
         return device;
     }
 
-    private final class Port implements DevicePort {
-        private final EngineDevice hardware;
-        private final Dma dma;
-        private final SessionTasks tasks = new SessionTasks(loop);
-
-        Port(DevicePlace place) {
-            hardware = iommu.plug(place.endpoint(), place.properties());
-            dma = hardware.dma(guard);
-        }
-
-        @Override
-        public Endpoint endpoint() {
-            return hardware.endpoint();
-        }
-
-        @Override
-        public Dma dma() {
-            return dma;
-        }
-
-        @Override
-        public Executor tasks() {
-            return tasks;
-        }
-
-        @Override
-        public Executor io() {
-            return io;
-        }
-
-        @Override
-        public EventLoop loop() {
-            return loop;
-        }
-
-        @Override
-        public VirtioPciFunction function(DeviceType type, int classCode) {
-            return new VirtioPciFunction(
-                    type,
-                    dma,
-                    Virtio.F_VERSION_1
-                            | Virtio.F_ACCESS_PLATFORM
-                            | Virtio.F_INDIRECT_DESC
-                            | Virtio.F_EVENT_IDX
-                            | Virtio.F_RING_RESET,
-                    classCode);
-        }
-
-        @Override
-        public Served serve(VirtioPciFunction function) {
-            AssignedDevice device = new AssignedDevice(loop, served.size(), function, hardware);
-            served.add(device);
-            tasks.of(device);
-            return device;
-        }
+    private Served assigned(PciFunction function, EngineDevice hardware) {
+        AssignedDevice device =
+                new AssignedDevice(threads.loop(), served.size(), function, hardware);
+        served.add(device);
+        return device;
     }
 
     /** What programs find, and where; devices in the order of adding. */
-    public ProgramFiles files() {
+    public ProgramFiles.Builder files() {
         ProgramFiles.Builder files = ProgramFiles.builder().iommu(node::open);
         files.folder("/dev/vfio");
         files.device(
@@ -190,12 +124,12 @@ public final class ProgramMachine implements AutoCloseable {
             files.link(sys + "/iommu_group", "../../../../kernel/iommu_groups/" + number);
             files.link(sys + "/driver", "../../drivers/vfio-pci");
         }
-        return files.build();
+        return files;
     }
 
     /** What serves devices and programs. */
     public EventLoop loop() {
-        return loop;
+        return threads.loop();
     }
 
     /** In the order of adding. */
@@ -215,8 +149,7 @@ public final class ProgramMachine implements AutoCloseable {
 
     /** Serves from now on. */
     public void start() {
-        loop.execute(guards::claim);
-        loop.start();
+        threads.start();
     }
 
     /** Takes devices away from programs, ends the threads. Works twice. */
@@ -225,17 +158,11 @@ public final class ProgramMachine implements AutoCloseable {
         for (AssignedDevice device : served) {
             device.close();
         }
-        loop.close();
-        io.shutdown();
-        try {
-            boolean _ = io.awaitTermination(5, TimeUnit.SECONDS);
-        } catch (InterruptedException e) {
-            Thread.currentThread().interrupt();
-        }
+        threads.close();
         for (EndpointDevice device : devices) {
             device.close();
         }
-        if (loop.isOver() && node.openContexts() == 0) {
+        if (threads.loop().isOver() && node.openContexts() == 0) {
             tables.close();
         }
     }

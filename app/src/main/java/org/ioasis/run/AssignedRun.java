@@ -2,26 +2,23 @@
 package org.ioasis.run;
 
 import java.io.IOException;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
-import java.util.Map;
-import java.util.Optional;
 import org.ioasis.guestkit.Cleanup;
 import org.ioasis.guestkit.GuestKit;
 import org.ioasis.guestkit.Host;
 import org.ioasis.guestkit.Initramfs;
 import org.ioasis.guestkit.Provisioner;
 import org.ioasis.guestkit.UnavailableException;
-import org.ioasis.iommu.fault.Fault;
 import org.ioasis.iommufd.IommufdNode;
-import org.ioasis.kind.blk.DiskOptions;
 import org.ioasis.loop.IdlePolicy;
-import org.ioasis.machine.Machine;
 import org.ioasis.machine.ProgramMachine;
+import org.ioasis.run.Judgement.Counts;
+import org.ioasis.run.Judgement.Found;
 import org.ioasis.vfiodevice.AssignedDevice;
 import org.ioasis.vm.Accel;
-import org.ioasis.vm.GuestReport;
 import org.ioasis.vm.GuestTask;
 import org.ioasis.vm.QemuCommand;
 import org.ioasis.vm.QemuProcess;
@@ -34,7 +31,6 @@ import org.ioasis.vm.Workspace;
  * the only way of their DMA. One thread; blocks until it is over.
  */
 public final class AssignedRun {
-    private static final long MIB = 1L << 20;
     private static final GuestTask.Scenario PLAIN = GuestTask.Scenario.PLAIN;
     private static final String IOMMU_ADDRESS = "1";
 
@@ -81,9 +77,7 @@ public final class AssignedRun {
             GuestTask task = new GuestTask.Check(options.seedBytes(), PLAIN);
             try (Workspace workspace =
                     Workspace.create(
-                            host,
-                            cleanup,
-                            GuestDevices.diskBytes(task, options.seedBytes()) + 64 * MIB)) {
+                            host, cleanup, GuestDevices.fileBytes(task, options.seedBytes()))) {
                 return run(cleanup, kit, task, workspace, begin);
             }
         }
@@ -94,28 +88,27 @@ public final class AssignedRun {
             throws IOException, InterruptedException {
         Accel accel = GuestSetup.accel(options, kit, host, cleanup, progress, workspace);
         SeededDisk seeded = new SeededDisk(options.seed(), options.seedBytes());
-        progress.say(
-                "seeding a disk of %d MiB (seed 0x%016x)"
-                        .formatted(seeded.bytes() / MIB, seeded.seed()));
-        String hash = seeded.write(GuestDevices.seedFile(workspace));
-        GuestDevices.emptyDisks(task, workspace, seeded.bytes());
+        String hash = GuestDevices.makeDisks(task, workspace, seeded, progress);
         IommufdNode node = IommufdNode.builder().build();
         ProgramMachine machine = new ProgramMachine("machine", node, IdlePolicy.ADAPTIVE);
         GuestSetup.Ended ended;
         // What the devices still write is on the disks at its end, and nothing counts any more.
         try (machine) {
-            List<DiskOptions> disks = GuestDevices.disks(workspace);
-            for (DiskOptions disk : disks) {
-                var _ = machine.add(disk);
+            List<GuestDevices.Place> places = GuestDevices.places(options, task, workspace);
+            for (GuestDevices.Place place : places) {
+                var _ = machine.add(place.device());
             }
             machine.start();
-            QemuCommand command = command(kit, task, workspace, accel, machine.served(), disks);
-            ended = boot(cleanup, kit, command, machine);
+            QemuCommand command = command(kit, task, workspace, accel, machine.served(), places);
+            ended = boot(cleanup, kit, command, machine, workspace.file("sysfs"));
         }
         progress.say("comparing the disks");
-        Optional<SeededDisk.Difference> difference =
-                seeded.compare(GuestDevices.resultFile(workspace));
-        return report(machine, ended, seeded, hash, difference, accel, begin);
+        Path result = GuestDevices.resultFile(workspace);
+        return new Judgement(options, Counts.of(machine), ended, progress)
+                .report(
+                        Found.ofDisks(seeded, hash, result, PLAIN, machine.devices()),
+                        accel,
+                        begin);
     }
 
     private QemuCommand command(
@@ -124,13 +117,11 @@ public final class AssignedRun {
             Workspace workspace,
             Accel accel,
             List<AssignedDevice> served,
-            List<DiskOptions> disks)
+            List<GuestDevices.Place> places)
             throws IOException {
         Initramfs initramfs =
                 Initramfs.write(
                         workspace.file("initramfs"), kit, task.drivers(), task.commandFile());
-        List<String> parameters = new ArrayList<>(options.translation().parameters());
-        parameters.addAll(options.append());
         List<String> more = new ArrayList<>();
         if (hasViommu) {
             more.addAll(List.of("-device", "virtio-iommu-pci,addr=" + IOMMU_ADDRESS));
@@ -145,97 +136,34 @@ public final class AssignedRun {
                     "vfio-pci,host=%s,addr=%x%s"
                             .formatted(
                                     served.get(i).address(),
-                                    disks.get(i).place().endpoint() >> 3,
+                                    places.get(i).bdf() >> 3,
                                     isNew ? ",iommufd=host" : ""));
         }
         return QemuCommand.builder(kit.qemu(), accel, kit.kernel().image(), initramfs.file())
                 .memoryMiB(options.memoryMiB())
                 .processors(options.processors())
-                .commandLine(task.commandLine(initramfs.modules(), 0, parameters))
+                .commandLine(task.commandLine(initramfs.modules(), 0, options.parameters()))
                 .more(more)
                 .build();
     }
 
     private GuestSetup.Ended boot(
-            Cleanup cleanup, GuestKit kit, QemuCommand command, ProgramMachine machine)
+            Cleanup cleanup, GuestKit kit, QemuCommand command, ProgramMachine machine, Path folder)
             throws IOException, InterruptedException {
-        progress.say(
-                "booting Linux %s on QEMU %s (%s, %d MiB, disks assigned by %s)"
-                        .formatted(
-                                kit.kernel().release(),
-                                kit.qemu().version(),
-                                command.accel().name().toLowerCase(Locale.ROOT),
-                                options.memoryMiB(),
-                                assignment.name().toLowerCase(Locale.ROOT)));
+        GuestSetup.sayBooting(
+                kit,
+                command,
+                ", disks assigned by " + assignment.name().toLowerCase(Locale.ROOT),
+                progress);
         try (QemuProcess qemu =
                 QemuProcess.start(
                         command,
                         host,
                         cleanup,
                         event -> GuestSetup.tell(event, progress),
-                        (words, environment) -> ServedProgram.start(machine, words, environment))) {
-            QemuProcess.End end =
-                    qemu.await(
-                            options.limit(),
-                            () ->
-                                    progress.say(
-                                            "the guest does not end; "
-                                                    + machine.loop().dump()
-                                                    + "last lines of the console:\n  "
-                                                    + String.join(
-                                                            "\n  ", qemu.report().lastLines())));
-            return new GuestSetup.Ended(end, qemu.report(), qemu.errors());
+                        (words, environment) ->
+                                ServedProgram.start(machine, folder, words, environment))) {
+            return GuestSetup.await(qemu, options, machine.loop()::dump, progress);
         }
-    }
-
-    private RunReport report(
-            ProgramMachine machine,
-            GuestSetup.Ended ended,
-            SeededDisk seeded,
-            String hash,
-            Optional<SeededDisk.Difference> difference,
-            Accel accel,
-            long begin) {
-        GuestReport guest = ended.guest();
-        List<Fault> faults = machine.faults().recent();
-        List<String> wrong =
-                difference.stream()
-                        .map(where -> "the result disk differs from the seeded one: " + where)
-                        .toList();
-        List<String> problems = Judgement.endProblems(ended);
-        problems.addAll(
-                Verdict.problems(
-                        guest,
-                        machine.devices(),
-                        new Verdict.Findings(
-                                hash,
-                                PLAIN.checks(),
-                                "a file",
-                                wrong,
-                                false,
-                                machine.devices(),
-                                2 * seeded.bytes(),
-                                machine.faults().reported(),
-                                faults.isEmpty()
-                                        ? "none kept"
-                                        : Machine.describe(faults.getFirst()),
-                                machine.loop().failures())));
-        if (!problems.isEmpty()) {
-            progress.say("last lines of the console:\n  " + String.join("\n  ", guest.lastLines()));
-        }
-        return new RunReport(
-                problems,
-                guest.kernel(),
-                guest.iommus(),
-                accel.name().toLowerCase(Locale.ROOT),
-                options.seed(),
-                Judgement.devices(machine.devices(), guest),
-                Map.of(),
-                0,
-                machine.faults().reported(),
-                guest.isFinished() && wrong.isEmpty() ? seeded.bytes() : 0,
-                Optional.empty(),
-                Judgement.steps(guest),
-                (System.nanoTime() - begin) / 1e9);
     }
 }

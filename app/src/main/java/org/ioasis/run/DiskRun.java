@@ -2,14 +2,14 @@
 package org.ioasis.run;
 
 import java.io.IOException;
-import java.util.Optional;
 import org.ioasis.guestkit.Cleanup;
 import org.ioasis.guestkit.Host;
 import org.ioasis.guestkit.UnavailableException;
 import org.ioasis.kind.blk.Disk;
+import org.ioasis.run.Judgement.Counts;
+import org.ioasis.run.Judgement.Found;
 import org.ioasis.vm.GuestEvent;
 import org.ioasis.vm.GuestTask;
-import org.ioasis.vm.SeededDisk;
 
 /**
  * One guest doing verified disk I/O through the IOMMU: three disks on three endpoints, a file
@@ -53,7 +53,8 @@ public final class DiskRun {
             // After the end of the sessions: nothing writes to the disks or counts any more.
             setup.machine().close();
             progress.say("comparing the disks");
-            return new Judgement(options, setup, ended, progress).report(found(setup), begin);
+            return new Judgement(options, Counts.of(setup.machine(), options), ended, progress)
+                    .report(found(setup), setup.accel(), begin);
         }
     }
 
@@ -69,19 +70,12 @@ public final class DiskRun {
         }
     }
 
-    private Judgement.Found found(GuestSetup setup) throws IOException {
-        SeededDisk seeded = setup.seeded();
-        Optional<SeededDisk.Difference> difference = seeded.compare(setup.resultFile());
-        return new Judgement.Found(
+    private Found found(GuestSetup setup) throws IOException {
+        return Found.ofDisks(
+                setup.seeded(),
                 setup.hash(),
-                scenario.checks(),
-                "a file",
-                difference.stream()
-                        .map(where -> "the result disk differs from the seeded one: " + where)
-                        .toList(),
-                setup.machine().devices(Disk.class),
-                2 * seeded.bytes(),
-                seeded.bytes(),
-                Optional.empty());
+                setup.resultFile(),
+                scenario,
+                setup.machine().devices(Disk.class));
     }
 }

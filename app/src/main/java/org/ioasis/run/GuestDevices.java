@@ -15,6 +15,7 @@ import org.ioasis.topology.Viot;
 import org.ioasis.virtio.blk.BlkSettings;
 import org.ioasis.virtio.net.NetSettings;
 import org.ioasis.vm.GuestTask;
+import org.ioasis.vm.SeededDisk;
 import org.ioasis.vm.Workspace;
 
 /**
@@ -42,6 +43,11 @@ public final class GuestDevices {
     /** The file system needs room for its own tables beside the file. */
     private static final long FS_OVERHEAD = 64L << 20;
 
+    /** Initramfs, tables and the like. */
+    static final long OTHER_FILES = 64L << 20;
+
+    private static final long MIB = 1L << 20;
+
     /** Where a device is: its function's number is its endpoint. */
     record Place(int iommu, DeviceOptions<?> device) {
         int bdf() {
@@ -55,7 +61,7 @@ public final class GuestDevices {
 
     private GuestDevices() {}
 
-    static Path seedFile(Workspace workspace) {
+    private static Path seedFile(Workspace workspace) {
         return workspace.file("seed.img");
     }
 
@@ -72,17 +78,29 @@ public final class GuestDevices {
         return workspace.file("net-peer.sock");
     }
 
-    /** What the disks' files take at most. */
-    static long diskBytes(GuestTask task, long seedBytes) {
-        return task instanceof GuestTask.Net ? seedBytes : 3 * seedBytes + FS_OVERHEAD;
+    /** What the disks' files take at most, with room for what else a run writes. */
+    static long fileBytes(GuestTask task, long seedBytes) {
+        return OTHER_FILES
+                + (task instanceof GuestTask.Net ? seedBytes : 3 * seedBytes + FS_OVERHEAD);
     }
 
-    /** Makes the disks that the guest writes to. */
-    static void emptyDisks(GuestTask task, Workspace workspace, long seedBytes) throws IOException {
+    /**
+     * Makes the disks' files: the seeded one, and those that the guest writes to.
+     *
+     * @return SHA-256 of the seeded one, in hexadecimal
+     */
+    static String makeDisks(
+            GuestTask task, Workspace workspace, SeededDisk seeded, Progress progress)
+            throws IOException {
+        progress.say(
+                "seeding a disk of %d MiB (seed 0x%016x)"
+                        .formatted(seeded.bytes() / MIB, seeded.seed()));
+        String hash = seeded.write(seedFile(workspace));
         if (!(task instanceof GuestTask.Net)) {
-            Path _ = workspace.emptyDisk(name(fsFile(workspace)), seedBytes + FS_OVERHEAD);
-            Path _ = workspace.emptyDisk(name(resultFile(workspace)), seedBytes);
+            Path _ = workspace.emptyDisk(name(fsFile(workspace)), seeded.bytes() + FS_OVERHEAD);
+            Path _ = workspace.emptyDisk(name(resultFile(workspace)), seeded.bytes());
         }
+        return hash;
     }
 
     private static String name(Path file) {
@@ -134,22 +152,6 @@ public final class GuestDevices {
                             Viot.bdf(0, FIRST_OWN_SLOT + i, 0)));
         }
         return places;
-    }
-
-    /** The three disks of a check, for a machine that has no sockets. */
-    static List<DiskOptions> disks(Workspace workspace) {
-        return List.of(
-                served(GuestTask.SEED_SERIAL, seedFile(workspace), false, SEED_SLOT),
-                served(GuestTask.FS_SERIAL, fsFile(workspace), true, SECOND_SLOT),
-                served(GuestTask.RESULT_SERIAL, resultFile(workspace), true, RESULT_SLOT));
-    }
-
-    private static DiskOptions served(String name, Path file, boolean isWritable, int slot) {
-        return DiskOptions.builder(
-                        DevicePlace.of(name, Path.of("/dev/vfio"), Viot.bdf(0, slot, 0)), file)
-                .writable(isWritable)
-                .settings(BlkSettings.builder().serial(name).build())
-                .build();
     }
 
     private static Place disk(

@@ -12,6 +12,7 @@ import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.ScheduledFuture;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
+import java.util.function.Supplier;
 import org.ioasis.guestkit.Cleanup;
 import org.ioasis.guestkit.GuestKit;
 import org.ioasis.guestkit.Host;
@@ -103,11 +104,7 @@ public final class GuestSetup implements AutoCloseable {
         this.workspace = workspace;
         accel = accel(options, kit, host, cleanup, progress, workspace);
         seeded = new SeededDisk(options.seed(), options.seedBytes());
-        progress.say(
-                "seeding a disk of %d MiB (seed 0x%016x)"
-                        .formatted(seeded.bytes() / MIB, seeded.seed()));
-        hash = seeded.write(GuestDevices.seedFile(workspace));
-        GuestDevices.emptyDisks(task, workspace, seeded.bytes());
+        hash = GuestDevices.makeDisks(task, workspace, seeded, progress);
         places = GuestDevices.places(options, task, workspace);
         command = command(options, task, kit, workspace, accel, places);
         peer =
@@ -143,10 +140,7 @@ public final class GuestSetup implements AutoCloseable {
             throws UnavailableException, IOException, InterruptedException {
         GuestKit kit = new Provisioner(host, cleanup, progress::say).provide(options.kernel());
         Workspace workspace =
-                Workspace.create(
-                        host,
-                        cleanup,
-                        GuestDevices.diskBytes(task, options.seedBytes()) + 64 * MIB);
+                Workspace.create(host, cleanup, GuestDevices.fileBytes(task, options.seedBytes()));
         boolean isComplete = false;
         try {
             GuestSetup setup =
@@ -169,7 +163,7 @@ public final class GuestSetup implements AutoCloseable {
             throws UnavailableException, IOException, InterruptedException {
         try (Cleanup cleanup = Cleanup.atExit()) {
             GuestKit kit = new Provisioner(host, cleanup, progress::say).provide(options.kernel());
-            try (Workspace workspace = Workspace.create(host, cleanup, 64 * MIB)) {
+            try (Workspace workspace = Workspace.create(host, cleanup, GuestDevices.OTHER_FILES)) {
                 Accel accel = accel(options, kit, host, cleanup, progress, workspace);
                 return command(
                                 options,
@@ -274,15 +268,15 @@ public final class GuestSetup implements AutoCloseable {
         }
         Path viot = workspace.file("viot");
         Files.write(viot, Viot.table(Viot.Oem.IOASIS, iommus, ranges, Viot.OwnFunction.REFUSED));
-        List<String> parameters = new ArrayList<>(options.translation().parameters());
-        parameters.addAll(options.append());
         QemuCommand.Builder command =
                 QemuCommand.builder(kit.qemu(), accel, kit.kernel().image(), initramfs.file())
                         .memoryMiB(options.memoryMiB())
                         .processors(options.processors())
                         .commandLine(
                                 task.commandLine(
-                                        initramfs.modules(), options.disks().size(), parameters))
+                                        initramfs.modules(),
+                                        options.disks().size(),
+                                        options.parameters()))
                         .acpiTables(List.of(viot))
                         .functions(functions)
                         .rebooting(task.reboots())
@@ -362,13 +356,7 @@ public final class GuestSetup implements AutoCloseable {
      */
     Ended boot(Consumer<GuestEvent> listener, @Nullable Terminal terminal)
             throws IOException, InterruptedException {
-        progress.say(
-                "booting Linux %s on QEMU %s (%s, %d MiB)"
-                        .formatted(
-                                kit.kernel().release(),
-                                kit.qemu().version(),
-                                command.accel().name().toLowerCase(Locale.ROOT),
-                                options.memoryMiB()));
+        sayBooting(kit, command, "", progress);
         try (ScheduledExecutorService ticker = Executors.newSingleThreadScheduledExecutor();
                 QemuProcess qemu = start(listener, terminal)) {
             if (terminal == null) {
@@ -379,19 +367,40 @@ public final class GuestSetup implements AutoCloseable {
                                 STATUS_MILLIS,
                                 TimeUnit.MILLISECONDS);
             }
-            QemuProcess.End end =
-                    qemu.await(
-                            options.limit(),
-                            () ->
-                                    progress.say(
-                                            "the guest does not end; state of the devices:\n"
-                                                    + MachineView.of(machine).text()
-                                                    + "last lines of the console:\n  "
-                                                    + String.join(
-                                                            "\n  ", qemu.report().lastLines())));
+            Ended ended = await(qemu, options, () -> MachineView.of(machine).text(), progress);
             ticker.shutdownNow();
-            return new Ended(end, qemu.report(), qemu.errors());
+            return ended;
         }
+    }
+
+    /** Tells the user what is started, and how else than usual. */
+    static void sayBooting(GuestKit kit, QemuCommand command, String how, Progress progress) {
+        progress.say(
+                "booting Linux %s on QEMU %s (%s, %d MiB%s)"
+                        .formatted(
+                                kit.kernel().release(),
+                                kit.qemu().version(),
+                                command.accel().name().toLowerCase(Locale.ROOT),
+                                command.memoryMiB(),
+                                how));
+    }
+
+    /**
+     * Waits for the end of QEMU; tells the state of the devices before it is killed for the time.
+     */
+    static Ended await(
+            QemuProcess qemu, RunOptions options, Supplier<String> state, Progress progress)
+            throws InterruptedException {
+        QemuProcess.End end =
+                qemu.await(
+                        options.limit(),
+                        () ->
+                                progress.say(
+                                        "the guest does not end; state of the devices:\n"
+                                                + state.get()
+                                                + "last lines of the console:\n  "
+                                                + String.join("\n  ", qemu.report().lastLines())));
+        return new Ended(end, qemu.report(), qemu.errors());
     }
 
     private QemuProcess start(Consumer<GuestEvent> listener, @Nullable Terminal terminal)

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.run;
 
+import java.io.IOException;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.EnumMap;
 import java.util.LinkedHashMap;
@@ -8,16 +10,20 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import java.util.function.Supplier;
 import org.ioasis.iommu.Status;
 import org.ioasis.iommu.fault.Fault;
 import org.ioasis.kind.net.Nic;
 import org.ioasis.live.MachineView;
 import org.ioasis.machine.EndpointDevice;
 import org.ioasis.machine.Machine;
+import org.ioasis.machine.ProgramMachine;
 import org.ioasis.virtio.iommu.RequestType;
+import org.ioasis.vm.Accel;
 import org.ioasis.vm.GuestReport;
 import org.ioasis.vm.GuestTask;
 import org.ioasis.vm.QemuProcess;
+import org.ioasis.vm.SeededDisk;
 
 /**
  * What a run came to that is judged, whatever the guest's task was: how QEMU and the guest ended,
@@ -25,15 +31,65 @@ import org.ioasis.vm.QemuProcess;
  */
 final class Judgement {
     private final RunOptions options;
-    private final GuestSetup setup;
+    private final Counts counts;
     private final GuestSetup.Ended ended;
     private final Progress progress;
 
-    Judgement(RunOptions options, GuestSetup setup, GuestSetup.Ended ended, Progress progress) {
+    Judgement(RunOptions options, Counts counts, GuestSetup.Ended ended, Progress progress) {
         this.options = options;
-        this.setup = setup;
+        this.counts = counts;
         this.ended = ended;
         this.progress = progress;
+    }
+
+    /**
+     * What a machine's devices came to, whoever they were for.
+     *
+     * @param isPassthrough the devices' accesses are not to be translated
+     * @param devices all of them
+     * @param requests that the guest's driver made of our IOMMUs
+     * @param unansweredRequests of these
+     * @param faults accesses that were refused
+     * @param recentFaults the last of them
+     * @param internalFailures calls that failed inside Ioasis
+     * @param state of the devices, for people
+     */
+    record Counts(
+            boolean isPassthrough,
+            List<EndpointDevice> devices,
+            Map<RequestType, Map<Status, Long>> requests,
+            long unansweredRequests,
+            long faults,
+            List<Fault> recentFaults,
+            long internalFailures,
+            Supplier<String> state) {
+        /** Devices behind IOMMUs of ours. */
+        static Counts of(Machine machine, RunOptions options) {
+            return new Counts(
+                    options.translation() == RunOptions.Translation.PASSTHROUGH,
+                    machine.devices(EndpointDevice.class),
+                    answered(machine),
+                    machine.iommus().stream()
+                            .mapToLong(i -> i.device().counts().unansweredRequests())
+                            .sum(),
+                    machine.faults(),
+                    machine.recentFaults(),
+                    machine.internalFailures(),
+                    () -> MachineView.of(machine).text());
+        }
+
+        /** Devices in QEMU's hands: whatever the guest does, the address space is QEMU's. */
+        static Counts of(ProgramMachine machine) {
+            return new Counts(
+                    false,
+                    machine.devices(),
+                    Map.of(),
+                    0,
+                    machine.faults().reported(),
+                    machine.faults().recent(),
+                    machine.loop().failures(),
+                    machine.loop()::dump);
+        }
     }
 
     /**
@@ -59,51 +115,75 @@ final class Judgement {
             problems = List.copyOf(problems);
             carriers = List.copyOf(carriers);
         }
+
+        /**
+         * After the check of disks: what came back is what was seeded, through all of them.
+         *
+         * @param hash of the seeded disk
+         * @param result what the guest copied it to
+         */
+        static Found ofDisks(
+                SeededDisk seeded,
+                String hash,
+                Path result,
+                GuestTask.Scenario scenario,
+                List<? extends EndpointDevice> disks)
+                throws IOException {
+            return new Found(
+                    hash,
+                    scenario.checks(),
+                    "a file",
+                    seeded.compare(result).stream()
+                            .map(where -> "the result disk differs from the seeded one: " + where)
+                            .toList(),
+                    disks,
+                    2 * seeded.bytes(),
+                    seeded.bytes(),
+                    Optional.empty());
+        }
     }
 
     /**
      * The report.
      *
+     * @param accel how the guest was run
      * @param begin when the command was started, of the clock in nanoseconds
      */
-    RunReport report(Found found, long begin) {
-        Machine machine = setup.machine();
+    RunReport report(Found found, Accel accel, long begin) {
         GuestReport guest = ended.guest();
-        List<Fault> faults = machine.recentFaults();
-        List<String> problems = endProblems(ended);
+        List<Fault> faults = counts.recentFaults();
+        List<String> problems = endProblems();
         problems.addAll(
                 Verdict.problems(
                         guest,
-                        machine.devices(EndpointDevice.class),
+                        counts.devices(),
                         new Verdict.Findings(
                                 found.guestHash(),
                                 found.checks(),
                                 found.guestData(),
                                 found.problems(),
-                                options.translation() == RunOptions.Translation.PASSTHROUGH,
+                                counts.isPassthrough(),
                                 found.carriers(),
                                 found.leastBytes(),
-                                machine.faults(),
+                                counts.faults(),
                                 faults.isEmpty()
                                         ? "none kept"
                                         : Machine.describe(faults.getFirst()),
-                                machine.internalFailures())));
+                                counts.internalFailures())));
         if (!problems.isEmpty()) {
             progress.say("last lines of the console:\n  " + String.join("\n  ", guest.lastLines()));
-            progress.say("state of the devices:\n" + MachineView.of(machine).text());
+            progress.say("state of the devices:\n" + counts.state().get());
         }
         return new RunReport(
                 problems,
                 guest.kernel(),
                 guest.iommus(),
-                setup.accel().name().toLowerCase(Locale.ROOT),
+                accel.name().toLowerCase(Locale.ROOT),
                 options.seed(),
-                devices(machine.devices(EndpointDevice.class), guest),
-                requests(machine),
-                machine.iommus().stream()
-                        .mapToLong(i -> i.device().counts().unansweredRequests())
-                        .sum(),
-                machine.faults(),
+                devices(guest),
+                counts.requests(),
+                counts.unansweredRequests(),
+                counts.faults(),
                 guest.isFinished() && found.problems().isEmpty() ? found.verifiedBytes() : 0,
                 found.network(),
                 steps(guest),
@@ -111,7 +191,7 @@ final class Judgement {
     }
 
     /** What is wrong with how QEMU ended. */
-    static List<String> endProblems(GuestSetup.Ended ended) {
+    private List<String> endProblems() {
         List<String> problems = new ArrayList<>();
         switch (ended.end()) {
             case QemuProcess.End.Exited(int code) when code != 0 ->
@@ -126,15 +206,14 @@ final class Judgement {
         return problems;
     }
 
-    static List<RunReport.DeviceReport> devices(
-            List<? extends EndpointDevice> devices, GuestReport guest) {
+    private List<RunReport.DeviceReport> devices(GuestReport guest) {
         Map<String, String> roles =
                 Map.of(
                         GuestTask.SEED_SERIAL, "seed",
                         GuestTask.FS_SERIAL, "fs",
                         GuestTask.RESULT_SERIAL, "result");
         List<RunReport.DeviceReport> reports = new ArrayList<>();
-        for (EndpointDevice device : devices) {
+        for (EndpointDevice device : counts.devices()) {
             String role = roles.getOrDefault(device.name(), device.name());
             GuestReport.Device seen =
                     guest.devices().getOrDefault(role, new GuestReport.Device("", "none", "", ""));
@@ -150,7 +229,7 @@ final class Judgement {
         return reports;
     }
 
-    private static Map<RequestType, Map<Status, Long>> requests(Machine machine) {
+    private static Map<RequestType, Map<Status, Long>> answered(Machine machine) {
         Map<RequestType, Map<Status, Long>> requests = new EnumMap<>(RequestType.class);
         for (RequestType type : RequestType.values()) {
             Map<Status, Long> byStatus = new EnumMap<>(Status.class);
@@ -167,7 +246,7 @@ final class Judgement {
         return requests;
     }
 
-    static Map<String, Double> steps(GuestReport guest) {
+    private static Map<String, Double> steps(GuestReport guest) {
         Map<String, Double> steps = new LinkedHashMap<>();
         for (GuestReport.Step step : guest.steps()) {
             steps.put(step.name(), step.micros() / 1e6);

@@ -49,8 +49,9 @@ public final class NetRun {
             // After the end of the sessions: nothing is sent or counted any more.
             setup.machine().close();
             progress.say("comparing the hashes");
-            return new Judgement(options, setup, ended, progress)
-                    .report(found(setup, ended.guest()), begin);
+            return new Judgement(
+                            options, Judgement.Counts.of(setup.machine(), options), ended, progress)
+                    .report(found(setup, ended.guest()), setup.accel(), begin);
         }
     }
 

@@ -3,6 +3,7 @@ package org.ioasis.run;
 
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import org.ioasis.guestkit.KernelChoice;
@@ -70,6 +71,13 @@ public record RunOptions(
     public RunOptions {
         append = List.copyOf(append);
         disks = List.copyOf(disks);
+    }
+
+    /** What is added to the kernel's command line. */
+    List<String> parameters() {
+        List<String> parameters = new ArrayList<>(translation.parameters());
+        parameters.addAll(append);
+        return parameters;
     }
 
     /** What {@code ioasis vm} does when nothing is chosen. */

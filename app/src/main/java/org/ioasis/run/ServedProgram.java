@@ -6,6 +6,7 @@ import java.io.InputStream;
 import java.io.InterruptedIOException;
 import java.io.OutputStream;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CountDownLatch;
@@ -31,6 +32,10 @@ final class ServedProgram extends Process {
     private static final int SIGNAL_CODE = 128;
 
     private final ProgramRun run;
+
+    /** Asked for while the number is surely its: nobody has collected it yet. */
+    private final ProcessHandle handle;
+
     private final InputStream output;
     private final InputStream errors;
     private final CountDownLatch ended = new CountDownLatch(1);
@@ -38,6 +43,7 @@ final class ServedProgram extends Process {
 
     private ServedProgram(ProgramRun run, InputStream output, InputStream errors) {
         this.run = run;
+        handle = ProcessHandle.of(run.pid()).orElseThrow(IllegalStateException::new);
         this.output = output;
         this.errors = errors;
         Thread _ = Thread.ofPlatform().daemon().name("end of " + run.pid()).start(this::await);
@@ -47,9 +53,13 @@ final class ServedProgram extends Process {
      * Starts it.
      *
      * @param machine has started
+     * @param folder for what the program finds at paths of ours; not there yet
      */
     static ServedProgram start(
-            ProgramMachine machine, List<String> command, Map<String, String> environment)
+            ProgramMachine machine,
+            Path folder,
+            List<String> command,
+            Map<String, String> environment)
             throws IOException {
         try (Pipe output = Pipe.create();
                 Pipe errors = Pipe.create();
@@ -61,7 +71,7 @@ final class ServedProgram extends Process {
                                     .toList(),
                             new ProgramSetting(
                                     environment, nothing, output.writer(), errors.writer()),
-                            machine.files(),
+                            machine.files().keptIn(folder).build(),
                             CallTrace.none(),
                             machine.loop());
             return new ServedProgram(run, output.stream(), errors.stream());
@@ -136,6 +146,6 @@ final class ServedProgram extends Process {
 
     @Override
     public ProcessHandle toHandle() {
-        return ProcessHandle.of(pid()).orElseThrow(IllegalStateException::new);
+        return handle;
     }
 }

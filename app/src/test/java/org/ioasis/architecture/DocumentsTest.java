@@ -13,7 +13,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /**
- * The documents name files and methods that are there. Commands in README.md are checked by {@code
+ * The documents name files and methods that are there. Their commands are checked by {@code
  * tools/tests/readme.sh}.
  */
 class DocumentsTest {
@@ -31,8 +31,13 @@ class DocumentsTest {
                 "ARCHITECTURE.md",
                 "CONTRIBUTING.md",
                 "mutants/README.md",
+                "bench/README.md",
                 "docs/compare.md",
+                "docs/config.md",
                 "docs/fuzz-coverage.md",
+                "docs/host.md",
+                "docs/kernel-quirks.md",
+                "docs/save-restore.md",
                 "docs/threat-model.md"
             })
     void documentNamesOnlyWhatIsThere(String document) throws IOException {

@@ -72,14 +72,19 @@ final class Rules {
         MAY_USE.put("kvm", List.of("iommufd", "spec"));
         // POWER's containers hold pages and keep tables where /dev/iommu does; nothing uses them.
         MAY_USE.put("spapr", List.of("iommufd", "iommu.pagetable", "spec"));
+        // What drivers of IOMMUs put into memory, each in its own terms; nothing uses them but who
+        // serves such a driver.
+        for (String driver : List.of("smmuv3", "vtd", "amd")) {
+            MAY_USE.put(driver, List.of("iommufd", "iommu", "iommu.pagetable", "memory", "spec"));
+        }
         // Containers are address spaces of iommufd with other rules.
         MAY_USE.put("vfio", List.of("host", "iommufd", "spec"));
         // The only package that knows a guest's IOMMU and an address space of the host.
         MAY_USE.put("assigned", List.of("vfio", "host", "iommufd", "iommu", "spec"));
         // server: a protocol knows the functions that it carries, and no other protocol.
         MAY_USE.put("loop", List.of("sys"));
-        MAY_USE.put("pci", List.of("loop", "sys", "virtio", "virtqueue", "memory", "spec"));
         MAY_USE.put("peer", List.of("loop", "sys", "memory", "spec"));
+        MAY_USE.put("pci", List.of("peer", "loop", "sys", "virtio", "virtqueue", "memory", "spec"));
         MAY_USE.put("vfiouser", List.of("peer", "pci", "loop", "sys", "memory", "spec"));
         MAY_USE.put("vhostuser", List.of("loop", "sys", "virtio", "virtqueue", "memory", "spec"));
         // What answers system calls knows no guest and none of its protocols.

@@ -69,6 +69,14 @@ class MainTest {
                 arguments("vm --net --scenario rescan", "--net and --scenario do not go together"),
                 arguments("vm --net --bytes 3", "--bytes must be 4 to 65536 MiB, not 3"),
                 arguments("vm --memory 3", "--memory must be 256 to 65536 MiB, not 3"),
+                arguments("vm --viommu", "--viommu needs --assigned iommufd or --assigned type1"),
+                arguments(
+                        "vm --assigned iommufd --net --iommus 2 --no-boot-bypass --print-qemu",
+                        "leave out --net, --iommus, --no-boot-bypass, --print-qemu"),
+                arguments(
+                        "vm --assigned type1 --disk FOLDER/large.toml --trace FOLDER/o",
+                        "leave out --disk, --trace"),
+                arguments("vm --assigned type1 --strict", "has with --viommu only"),
                 arguments("viot --check FOLDER/sub", "--check: FOLDER/sub is a folder"),
                 arguments(
                         "viot --output FOLDER/binary.toml --iommu 00:01.0",

@@ -33,7 +33,7 @@ import org.ioasis.sys.Mapping;
 import org.ioasis.sys.Memfd;
 import org.ioasis.sys.UnixSocket;
 import org.ioasis.virtio.rogue.Rogue;
-import org.ioasis.virtqueue.SplitDriver;
+import org.ioasis.virtqueue.RingFormat;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -138,7 +138,7 @@ class LiveServerTest {
     private byte[] ramBesideTheRequestq() {
         byte[] bytes = ram.segment().toArray(ValueLayout.JAVA_BYTE);
         int first = Math.toIntExact(IommuDriver.REQUESTS);
-        int length = Math.toIntExact(SplitDriver.bytes(SocketVmm.QUEUE_SIZE));
+        int length = Math.toIntExact(RingFormat.SPLIT.driverBytes(SocketVmm.QUEUE_SIZE));
         Arrays.fill(bytes, first, first + length, (byte) 0);
         return bytes;
     }

@@ -22,7 +22,8 @@ import org.ioasis.sys.Errno;
 import org.ioasis.sys.Fd;
 import org.ioasis.sys.Mapping;
 import org.ioasis.sys.UnixSocket;
-import org.ioasis.virtqueue.SplitDriver;
+import org.ioasis.virtqueue.DriverQueue;
+import org.ioasis.virtqueue.RingFormat;
 
 /**
  * VMM and guest driver in one, for one device at its socket: speaks vfio-user, shares a megabyte of
@@ -39,7 +40,7 @@ final class SocketVmm implements AutoCloseable {
     private final UnixSocket socket;
     private final Epoll epoll;
     private final MemorySegment buffer = Arena.ofAuto().allocate(1 << 16);
-    private final SplitDriver[] queues = new SplitDriver[2];
+    private final DriverQueue[] queues = new DriverQueue[2];
 
     /** Chains that have come back, of each queue. */
     private final int[] back = new int[2];
@@ -162,15 +163,15 @@ final class SocketVmm implements AutoCloseable {
 
     /** The same with rings that the device finds at {@code address}. */
     void queue(int q, Mapping ram, long at, long address) throws IOException {
-        MemorySegment rings = ram.segment().asSlice(at, SplitDriver.bytes(QUEUE_SIZE));
-        SplitDriver queue = new SplitDriver(rings, address, QUEUE_SIZE, false);
+        MemorySegment rings = ram.segment().asSlice(at, RingFormat.SPLIT.driverBytes(QUEUE_SIZE));
+        DriverQueue queue = RingFormat.SPLIT.newDriver(rings, address, QUEUE_SIZE, false);
         write(COMMON_QUEUE_SELECT, 2, q);
         write(COMMON_QUEUE_SIZE, 2, QUEUE_SIZE);
         write(COMMON_QUEUE_DESC, 4, queue.descAddress());
         write(COMMON_QUEUE_DESC + 4, 4, 0);
-        write(COMMON_QUEUE_DRIVER, 4, queue.availAddress());
+        write(COMMON_QUEUE_DRIVER, 4, queue.driverAddress());
         write(COMMON_QUEUE_DRIVER + 4, 4, 0);
-        write(COMMON_QUEUE_DEVICE, 4, queue.usedAddress());
+        write(COMMON_QUEUE_DEVICE, 4, queue.deviceAddress());
         write(COMMON_QUEUE_DEVICE + 4, 4, 0);
         write(COMMON_QUEUE_ENABLE, 2, 1);
         queues[q] = queue;
@@ -196,7 +197,7 @@ final class SocketVmm implements AutoCloseable {
 
     /** Offers a chain of a readable and a writable buffer (of size 0: none), and kicks. */
     void offer(int q, long in, int inSize, long out, int outSize) throws IOException {
-        SplitDriver queue = queues[q];
+        DriverQueue queue = queues[q];
         int _ = queue.begin();
         if (inSize > 0) {
             queue.readable(in, inSize);
@@ -211,7 +212,7 @@ final class SocketVmm implements AutoCloseable {
 
     /** Where the device finds how many chains there are. */
     long availIndex(int q) {
-        return queues[q].availAddress() + SplitRing.AVAIL_IDX;
+        return queues[q].driverAddress() + SplitRing.AVAIL_IDX;
     }
 
     /** Used length of the chain that came back last. */
@@ -223,7 +224,7 @@ final class SocketVmm implements AutoCloseable {
     void awaitUsed(int q, int count) throws InterruptedException {
         long deadline = System.nanoTime() + WAIT_MILLIS * 1_000_000L;
         while (back[q] < count) {
-            if (queues[q].take() != SplitDriver.NONE) {
+            if (queues[q].take() != DriverQueue.NONE) {
                 back[q]++;
             } else if (System.nanoTime() - deadline > 0) {
                 throw new IllegalStateException(

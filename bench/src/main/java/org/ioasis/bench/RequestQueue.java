@@ -15,7 +15,8 @@ import org.ioasis.spec.VirtioIommu;
 import org.ioasis.virtio.Interrupts;
 import org.ioasis.virtio.VirtioDevice;
 import org.ioasis.virtio.iommu.VirtioIommuDevice;
-import org.ioasis.virtqueue.SplitDriver;
+import org.ioasis.virtqueue.DriverQueue;
+import org.ioasis.virtqueue.RingFormat;
 
 /**
  * W9: our virtio-iommu device on the engine, and a driver that keeps its requests in one block of
@@ -44,13 +45,13 @@ final class RequestQueue implements Interrupts {
     private static final ValueLayout.OfLong U64 = JAVA_LONG_UNALIGNED.withOrder(LITTLE_ENDIAN);
 
     private final MemorySegment block;
-    private final SplitDriver driver;
+    private final DriverQueue driver;
     private final VirtioDevice device;
     private int interrupts;
 
     RequestQueue(Engine engine, Dma rings) {
         block = engine.ram(BLOCK, BLOCK_BYTES);
-        driver = new SplitDriver(block, BLOCK, SIZE, false);
+        driver = RingFormat.SPLIT.newDriver(block, BLOCK, SIZE, false);
         VirtioIommuDevice type =
                 new VirtioIommuDevice(
                         engine.iommu(),
@@ -74,8 +75,8 @@ final class RequestQueue implements Interrupts {
         device.writeStatus(Virtio.STATUS_FEATURES_OK);
         device.writeQueueSize(VirtioIommu.REQUESTQ, SIZE);
         device.writeQueueDesc(VirtioIommu.REQUESTQ, driver.descAddress());
-        device.writeQueueDriver(VirtioIommu.REQUESTQ, driver.availAddress());
-        device.writeQueueDevice(VirtioIommu.REQUESTQ, driver.usedAddress());
+        device.writeQueueDriver(VirtioIommu.REQUESTQ, driver.driverAddress());
+        device.writeQueueDevice(VirtioIommu.REQUESTQ, driver.deviceAddress());
         device.enableQueue(VirtioIommu.REQUESTQ);
         device.writeStatus(STATUS_RUNNING);
         if (!device.isRunning() || !device.queueEnabled(VirtioIommu.REQUESTQ)) {
@@ -136,12 +137,15 @@ final class RequestQueue implements Interrupts {
     /** Takes back what is used; each answer must be OK. Returns how many they were. */
     int reap() {
         int count = 0;
-        for (int head = driver.take(); head != SplitDriver.NONE; head = driver.take()) {
+        for (int head = driver.take(); head >= 0; head = driver.take()) {
             byte status = block.get(JAVA_BYTE, slot(head) + TAIL);
             if (status != VirtioIommu.S_OK) {
                 throw new IllegalStateException("answered with status " + status);
             }
             count++;
+        }
+        if (driver.brokenReason() != null) {
+            throw new IllegalStateException(driver.brokenReason());
         }
         return count;
     }

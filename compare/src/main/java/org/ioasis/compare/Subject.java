@@ -10,7 +10,8 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.locks.LockSupport;
-import org.ioasis.virtqueue.SplitDriver;
+import org.ioasis.virtqueue.DriverQueue;
+import org.ioasis.virtqueue.RingFormat;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -75,8 +76,8 @@ final class Subject implements AutoCloseable {
     private final int[] slotOf = new int[QUEUE_SIZE];
 
     private final int[] bufferOf = new int[QUEUE_SIZE];
-    private SplitDriver requests;
-    private SplitDriver events;
+    private DriverQueue requests;
+    private DriverQueue events;
     private List<Request> sent = List.of();
 
     /**
@@ -95,9 +96,9 @@ final class Subject implements AutoCloseable {
     }
 
     /** An empty queue, for whose chains no interrupt is asked. */
-    private SplitDriver queue(long at) {
-        MemorySegment rings = ram.asSlice(at, SplitDriver.bytes(QUEUE_SIZE));
-        SplitDriver queue = new SplitDriver(rings, at, QUEUE_SIZE, false);
+    private DriverQueue queue(long at) {
+        MemorySegment rings = ram.asSlice(at, RingFormat.SPLIT.driverBytes(QUEUE_SIZE));
+        DriverQueue queue = RingFormat.SPLIT.newDriver(rings, at, QUEUE_SIZE, false);
         queue.suppressInterrupts();
         return queue;
     }
@@ -230,12 +231,12 @@ final class Subject implements AutoCloseable {
         return inOrder;
     }
 
-    private int take(SplitDriver queue) throws IOException {
-        try {
-            return queue.take();
-        } catch (IllegalStateException e) {
-            throw new IOException(name + ": " + e.getMessage(), e);
+    private int take(DriverQueue queue) throws IOException {
+        int chain = queue.take();
+        if (chain == DriverQueue.BROKEN) {
+            throw new IOException(name + ": " + queue.brokenReason());
         }
+        return chain;
     }
 
     /** Returns when all answers are there, or the device asks for a reset. */

@@ -7,7 +7,7 @@ import java.io.IOException;
 import java.util.List;
 import org.ioasis.spec.Pci;
 import org.ioasis.spec.Virtio;
-import org.ioasis.virtqueue.SplitDriver;
+import org.ioasis.virtqueue.DriverQueue;
 
 /**
  * The part of a driver that every modern virtio-pci device needs (virtio 1.4, 3.1.1 and 4.1), by
@@ -75,7 +75,7 @@ final class VirtioPciDriver {
      * @param queues empty ones
      * @throws IOException it does not accept the features, or is not running then
      */
-    void start(long features, List<SplitDriver> queues) throws IOException {
+    void start(long features, List<DriverQueue> queues) throws IOException {
         reset();
         status(Virtio.STATUS_ACKNOWLEDGE);
         status(Virtio.STATUS_ACKNOWLEDGE | Virtio.STATUS_DRIVER);
@@ -85,12 +85,12 @@ final class VirtioPciDriver {
         }
         status(READY & ~Virtio.STATUS_DRIVER_OK);
         for (int queue = 0; queue < queues.size(); queue++) {
-            SplitDriver ring = queues.get(queue);
+            DriverQueue ring = queues.get(queue);
             qtest.write(common + COMMON_QUEUE_SELECT, 2, queue);
             qtest.write(common + COMMON_QUEUE_SIZE, 2, ring.size());
             address(COMMON_QUEUE_DESC, ring.descAddress());
-            address(COMMON_QUEUE_DRIVER, ring.availAddress());
-            address(COMMON_QUEUE_DEVICE, ring.usedAddress());
+            address(COMMON_QUEUE_DRIVER, ring.driverAddress());
+            address(COMMON_QUEUE_DEVICE, ring.deviceAddress());
             qtest.write(common + COMMON_QUEUE_ENABLE, 2, 1);
         }
         status(READY);

@@ -39,6 +39,9 @@ public final class Virtio {
     /** Addresses are what the platform gives the device, IOVAs behind an IOMMU. 6. */
     public static final long F_ACCESS_PLATFORM = 1L << 33;
 
+    /** Virtqueues are packed. 2.8. */
+    public static final long F_RING_PACKED = 1L << 34;
+
     /** One queue can be reset. 2.6.1. */
     public static final long F_RING_RESET = 1L << 40;
 

@@ -15,6 +15,12 @@ public final class X86Table {
     /** PS: a page where a table could be. Reserved above {@link #LARGEST_PAGE_LEVEL}. */
     public static final long PAGE_SIZE = 1L << 7;
 
+    /** G: the same in every address space. Only of a page. */
+    public static final long GLOBAL = 1L << 8;
+
+    /** EA of VT-d, where a PASID entry enables it. */
+    public static final long EXTENDED_ACCESSED = 1L << 10;
+
     /** PAT of a page of 2 MiB or 1 GiB; it lies where the address has its lowest bit. */
     public static final long LARGE_PAT = 1L << 12;
 

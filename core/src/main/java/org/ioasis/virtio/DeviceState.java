@@ -54,6 +54,7 @@ public record DeviceState(
             boolean isRinging = ring.state() != DeviceQueue.State.STOPPED;
             return format.isSize(size, sizeMax)
                     && ring.isPossible(size)
+                    && (ring.state() != DeviceQueue.State.RUNNING || ring.format() == format)
                     && (!isEnabled || (hasFeatures && format.isLayout(size, desc, driver, device)))
                     && (!isRinging || (isEnabled && isStarted))
                     && (isRinging || !isEnabled || !isStarted || isBroken);
@@ -68,7 +69,8 @@ public record DeviceState(
      * Why no device with so many queues can have been in this state, or null. Whether a device
      * would have accepted the features is for that device to say.
      */
-    @Nullable String problem(RingFormat format, int queueCount, int queueSizeMax) {
+    @Nullable String problem(int queueCount, int queueSizeMax) {
+        RingFormat format = RingFormat.of(driverFeatures);
         boolean isBroken = (status & STATUS_DEVICE_NEEDS_RESET) != 0;
         boolean hasFeatures = (status & STATUS_FEATURES_OK) != 0;
         boolean isStarted = (status & STATUS_DRIVER_OK) != 0;

@@ -474,7 +474,7 @@ public abstract class DeviceWork<J extends Job<J>> {
                 kept.add(job);
             }
             case PUT_BACK -> {
-                running.queue(job.queue()).unpop();
+                running.queue(job.queue()).unpop(job.chain());
                 isAbsent[job.queue()] = true;
                 keptAbsent.increment();
                 release(job);

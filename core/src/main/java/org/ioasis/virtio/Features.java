@@ -5,13 +5,14 @@ import static org.ioasis.spec.Virtio.DEVICE_TYPE_FEATURES;
 import static org.ioasis.spec.Virtio.F_ACCESS_PLATFORM;
 import static org.ioasis.spec.Virtio.F_EVENT_IDX;
 import static org.ioasis.spec.Virtio.F_INDIRECT_DESC;
+import static org.ioasis.spec.Virtio.F_RING_PACKED;
 import static org.ioasis.spec.Virtio.F_RING_RESET;
 import static org.ioasis.spec.Virtio.F_VERSION_1;
 
 /** The features that a device offers and those that its driver accepts (virtio 1.4, 2.2). */
 final class Features {
     private static final long OF_FRAMES =
-            F_INDIRECT_DESC | F_EVENT_IDX | F_VERSION_1 | F_ACCESS_PLATFORM | F_RING_RESET;
+            F_INDIRECT_DESC | F_EVENT_IDX | F_VERSION_1 | F_ACCESS_PLATFORM | F_RING_PACKED | F_RING_RESET;
 
     private final long offered;
 

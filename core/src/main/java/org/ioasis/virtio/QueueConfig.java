@@ -66,9 +66,12 @@ final class QueueConfig {
         ring.start(size, desc, driver, device, hasIndirect, hasEventIdx);
     }
 
-    /** True if what the driver has written can be enabled. */
-    boolean isLayout(RingFormat format) {
-        return format.isLayout(size, desc, driver, device);
+    /**
+     * True if what the driver has written can be enabled. The size, too: it may have been written
+     * when the features were not settled.
+     */
+    boolean canStart(RingFormat format) {
+        return format.isSize(size, sizeMax) && format.isLayout(size, desc, driver, device);
     }
 
     DeviceState.Queue save() {

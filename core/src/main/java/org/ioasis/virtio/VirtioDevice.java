@@ -65,8 +65,8 @@ public final class VirtioDevice {
      * A device after reset.
      *
      * @param ringDma the way to rings and buffers
-     * @param frameFeatures VERSION_1, and any of ACCESS_PLATFORM, INDIRECT_DESC, EVENT_IDX and
-     *     RING_RESET
+     * @param frameFeatures VERSION_1, and any of ACCESS_PLATFORM, INDIRECT_DESC, EVENT_IDX,
+     *     RING_PACKED and RING_RESET
      * @throws IllegalArgumentException if features are offered that this class does not have, or
      *     that do not belong to a device type
      */
@@ -182,9 +182,9 @@ public final class VirtioDevice {
         q.start(format(), features.has(F_INDIRECT_DESC), features.has(F_EVENT_IDX));
     }
 
-    /** How rings lie in memory (2.6): RING_PACKED, which would say otherwise, is not offered. */
-    private RingFormat format() {
-        return RingFormat.SPLIT;
+    /** How rings lie in memory, as negotiated; settled with FEATURES_OK. */
+    public RingFormat format() {
+        return RingFormat.of(features.accepted());
     }
 
     private void startWork() {
@@ -314,7 +314,10 @@ public final class VirtioDevice {
         return isQueue(q) ? queues[q].size : 0;
     }
 
-    /** Sets the size: a power of two up to the largest, before the queue is enabled. */
+    /**
+     * Sets the size, up to the largest, before the queue is enabled: a power of two unless rings
+     * are packed (4.1.4.3.2).
+     */
     public void writeQueueSize(int q, int value) {
         if (isConfigurable(q) && format().isSize(value, queueSizeMax)) {
             queues[q].size = value;
@@ -340,7 +343,7 @@ public final class VirtioDevice {
             return;
         }
         QueueConfig c = queues[q];
-        if (c.isLayout(format())) {
+        if (c.canStart(format())) {
             c.isEnabled = true;
             if (isStarted()) {
                 start(c);
@@ -519,7 +522,7 @@ public final class VirtioDevice {
         if (status != 0 || features.accepted() != 0) {
             return "the device is in use: it must be new or reset";
         }
-        String problem = saved.problem(format(), queues.length, queueSizeMax);
+        String problem = saved.problem(queues.length, queueSizeMax);
         if (problem != null) {
             return problem;
         }

@@ -2,8 +2,8 @@
 package org.ioasis.virtqueue;
 
 /**
- * Why a queue has stopped for good: the rules of a virtqueue that a driver can break, and what can
- * be wrong with the memory of its rings. Constants, because a guest can cause them as often as it
+ * Why a queue has stopped for good: the rules of a virtqueue that the other side can break, and
+ * what can be wrong with the memory of its rings. Constants, because a guest can cause them as often as it
  * likes; texts, because they go to the operator and into saved states.
  */
 public final class BrokenReason {
@@ -52,6 +52,25 @@ public final class BrokenReason {
 
     /** The memory under a ring index is not aligned as 2.7 asks. */
     public static final String RING_MISALIGNED = "ring index in misaligned memory";
+
+    // --- packed rings
+
+    /** A descriptor is available again that the device has not used. 2.8.16. */
+    public static final String NOT_USED_YET = "descriptor available again before it was used";
+
+    /** A list goes on in a descriptor that is not available. 2.8.17. */
+    public static final String LIST_NOT_AVAILABLE = "descriptor list goes on in none available";
+
+    /** 2.8.19. */
+    public static final String INDIRECT_IN_LIST = "indirect descriptor in a list of others";
+
+    // --- what a device can break
+
+    /** A chain came back that the device does not have. */
+    public static final String NOT_OUT = "chain came back that was not out";
+
+    /** 2.7.8.2. */
+    public static final String WRITTEN_TOO_MUCH = "more bytes written than the chain has room for";
 
     private BrokenReason() {}
 }

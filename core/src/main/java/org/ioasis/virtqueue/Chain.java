@@ -28,6 +28,7 @@ public final class Chain {
     private int count;
     private int readableCount;
     private int head;
+    private int descriptors;
     private long readableLength;
     private long writableLength;
     private @Nullable Dma dma;
@@ -38,9 +39,17 @@ public final class Chain {
         lengths = new long[descriptorLimit];
     }
 
-    /** Index of the first descriptor: the name under which the chain goes back to the driver. */
+    /**
+     * The name under which the chain goes back to the driver: the index of its first descriptor in
+     * a split ring, its id in a packed one.
+     */
     public int head() {
         return head;
+    }
+
+    /** Descriptors of a packed ring that the chain has; nothing in a split one needs to know. */
+    int descriptors() {
+        return descriptors;
     }
 
     /** Number of descriptors that describe buffers (the one that refers to a table is none). */
@@ -115,7 +124,7 @@ public final class Chain {
         for (int i = 0; i < count; i++) {
             pieces.add(new ChainState.Piece(addresses[i], lengths[i]));
         }
-        return new ChainState(head, readableCount, pieces);
+        return new ChainState(head, descriptors, readableCount, pieces);
     }
 
     /**
@@ -126,7 +135,7 @@ public final class Chain {
      */
     public void restore(ChainState saved, Dma way) {
         begin(way);
-        head = saved.head();
+        name(saved.head(), saved.descriptors());
         for (ChainState.Piece piece : saved.pieces()) {
             add(piece.address(), piece.length(), count >= saved.readableCount());
         }
@@ -140,8 +149,9 @@ public final class Chain {
         writableLength = 0;
     }
 
-    void head(int value) {
-        head = value;
+    void name(int newHead, int ringDescriptors) {
+        head = newHead;
+        descriptors = ringDescriptors;
     }
 
     int limit() {

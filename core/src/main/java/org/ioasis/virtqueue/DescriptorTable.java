@@ -66,7 +66,7 @@ final class DescriptorTable {
     Outcome read(Chain chain, int head) {
         brokenRule = null;
         chain.begin(dma);
-        chain.head(head);
+        chain.name(head, 0);
         int index = head;
         for (int seen = 1; ; seen++) {
             // Counts every descriptor of the ring, so that a loop ends here at the latest.

@@ -24,7 +24,7 @@ import org.jspecify.annotations.Nullable;
  * Pop#BROKEN} with a {@link BrokenReason}. Nothing is allocated after construction.
  */
 // A class and no interface: as long as one format is loaded, its methods are called directly.
-public abstract sealed class DeviceQueue permits SplitQueue {
+public abstract sealed class DeviceQueue permits SplitQueue, PackedQueue {
     /** What a queue does. */
     public enum State {
         /** Nothing: it is not enabled, or the device has not started. */
@@ -90,7 +90,10 @@ public abstract sealed class DeviceQueue permits SplitQueue {
         if (!saved.isPossible(size)) {
             throw new IllegalArgumentException("no state of a queue of size " + size);
         }
-        goOn(saved);
+        // One that does not run is nowhere in its rings.
+        if (saved.state() == State.RUNNING) {
+            goOn(saved);
+        }
         become(saved.state(), saved.brokenReason().isEmpty() ? null : saved.brokenReason());
     }
 
@@ -153,8 +156,10 @@ public abstract sealed class DeviceQueue permits SplitQueue {
      * Puts the chain that was popped last back as if it had never been popped; the next {@link
      * #pop} reads it again. For a device that finds a buffer absent before it has acted on the
      * chain.
+     *
+     * @param chain as {@link #pop} filled it
      */
-    public abstract void unpop();
+    public abstract void unpop(Chain chain);
 
     /**
      * Hands a chain back. The driver sees it after {@link #publish}. Without effect when the queue
@@ -205,8 +210,8 @@ public abstract sealed class DeviceQueue permits SplitQueue {
     public static final int FAULTING = -2;
 
     /**
-     * A number of 16 bits that changes when the driver makes chains available, or one of the
-     * constants above. Has no consequence: the queue is not broken by what is found, because a
+     * A number of 16 bits that is another one when the driver has made chains available, or one of
+     * the constants above. Has no consequence: the queue is not broken by what is found, because a
      * driver that has not kicked may be in the middle of anything.
      */
     public abstract int available();

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.virtqueue;
 
+import java.lang.foreign.MemorySegment;
 import org.ioasis.memory.Dma;
+import org.ioasis.spec.PackedRing;
 import org.ioasis.spec.SplitRing;
+import org.ioasis.spec.Virtio;
 
 /**
  * How driver and device lay out a virtqueue in memory (virtio 1.4, 2.6), as they have agreed with
@@ -27,7 +30,72 @@ public enum RingFormat {
         public DeviceQueue newQueue(Dma dma, int sizeMax) {
             return new SplitQueue(dma, sizeMax);
         }
+
+        @Override
+        long descBytes(int size) {
+            return SplitRing.descBytes(size);
+        }
+
+        @Override
+        long driverAreaBytes(int size) {
+            return SplitRing.availBytes(size);
+        }
+
+        @Override
+        long deviceAreaBytes(int size) {
+            return SplitRing.usedBytes(size);
+        }
+
+        @Override
+        DriverQueue driver(MemorySegment memory, long base, int size, boolean eventIdx) {
+            return new SplitDriver(memory, base, size, eventIdx);
+        }
+    },
+
+    /** One ring of descriptors that both sides write. 2.8. */
+    PACKED {
+        @Override
+        public boolean isSize(int size, int max) {
+            return size >= 1 && size <= max;
+        }
+
+        @Override
+        public boolean isLayout(int size, long desc, long driver, long device) {
+            return isPlace(desc, PackedRing.descBytes(size), PackedRing.DESC_SIZE)
+                    && isPlace(driver, PackedRing.EVENT_SIZE, PackedRing.EVENT_SIZE)
+                    && isPlace(device, PackedRing.EVENT_SIZE, PackedRing.EVENT_SIZE);
+        }
+
+        @Override
+        public DeviceQueue newQueue(Dma dma, int sizeMax) {
+            return new PackedQueue(dma, sizeMax);
+        }
+
+        @Override
+        long descBytes(int size) {
+            return PackedRing.descBytes(size);
+        }
+
+        @Override
+        long driverAreaBytes(int size) {
+            return PackedRing.EVENT_SIZE;
+        }
+
+        @Override
+        long deviceAreaBytes(int size) {
+            return PackedRing.EVENT_SIZE;
+        }
+
+        @Override
+        DriverQueue driver(MemorySegment memory, long base, int size, boolean eventIdx) {
+            return new PackedDriver(memory, base, size, eventIdx);
+        }
     };
+
+    /** As negotiated: packed with RING_PACKED, and otherwise split. */
+    public static RingFormat of(long features) {
+        return (features & Virtio.F_RING_PACKED) != 0 ? PACKED : SPLIT;
+    }
 
     /** True if a queue may have {@code size} entries, {@code max} at most. */
     public abstract boolean isSize(int size, int max);
@@ -49,6 +117,38 @@ public enum RingFormat {
      * @throws IllegalArgumentException if that is no size
      */
     public abstract DeviceQueue newQueue(Dma dma, int sizeMax);
+
+    /** Bytes of memory for the three parts of a queue of this size, as its driver lays them out. */
+    public final long driverBytes(int size) {
+        return DriverQueue.deviceArea(this, size) + deviceAreaBytes(size);
+    }
+
+    /**
+     * The driver's side of an empty queue. Its memory is overwritten with zeros.
+     *
+     * @param memory {@link #driverBytes} for the rings, as the driver sees them; aligned to 16
+     * @param base where the device sees {@code memory}; a multiple of 16
+     * @param eventIdx EVENT_IDX is negotiated
+     * @throws IllegalArgumentException if {@code size} is none
+     */
+    public final DriverQueue newDriver(
+            MemorySegment memory, long base, int size, boolean eventIdx) {
+        if (!isSize(size, SplitRing.QUEUE_SIZE_MAX)) {
+            throw new IllegalArgumentException("queue size " + size);
+        }
+        return driver(memory, base, size, eventIdx);
+    }
+
+    abstract DriverQueue driver(MemorySegment memory, long base, int size, boolean eventIdx);
+
+    /** Bytes of the descriptor area. */
+    abstract long descBytes(int size);
+
+    /** Bytes of the driver area. */
+    abstract long driverAreaBytes(int size);
+
+    /** Bytes of the device area. */
+    abstract long deviceAreaBytes(int size);
 
     private static boolean isPlace(long address, long length, int alignment) {
         return (address & (alignment - 1)) == 0

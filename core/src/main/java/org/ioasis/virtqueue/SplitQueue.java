@@ -183,7 +183,7 @@ final class SplitQueue extends DeviceQueue {
     }
 
     @Override
-    public void unpop() {
+    public void unpop(Chain chain) {
         if (!isRunning()) {
             return;
         }

@@ -45,6 +45,11 @@ public record SplitState(
     }
 
     @Override
+    public RingFormat format() {
+        return RingFormat.SPLIT;
+    }
+
+    @Override
     public int inFlight() {
         return RingIndex.distance(pushedIdx, poppedIdx);
     }

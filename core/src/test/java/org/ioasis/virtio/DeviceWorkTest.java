@@ -147,8 +147,8 @@ class DeviceWorkTest implements Interrupts {
         MockDriver driver =
                 new MockDriver(dma.memory(base, MockDriver.footprint(SIZE)), base, SIZE, false);
         device.writeQueueDesc(q, driver.descAddress());
-        device.writeQueueDriver(q, driver.availAddress());
-        device.writeQueueDevice(q, driver.usedAddress());
+        device.writeQueueDriver(q, driver.driverAddress());
+        device.writeQueueDevice(q, driver.deviceAddress());
         device.enableQueue(q);
         drivers[q] = driver;
     }
@@ -243,7 +243,7 @@ class DeviceWorkTest implements Interrupts {
     @Test
     void indexThatFlickersKeepsNobody() {
         // Each look at the index sees the other of two values: there is a chain, there is none.
-        long index = drivers[0].availAddress() + SplitRing.AVAIL_IDX;
+        long index = drivers[0].driverAddress() + SplitRing.AVAIL_IDX;
         int[] looks = {0};
         dma.watch(address -> {
             if (address == index) {
@@ -500,7 +500,7 @@ class DeviceWorkTest implements Interrupts {
 
     @Test
     void absentRingIsTriedAgainAndCountsAsAWait() {
-        dma.trap(drivers[0].availAddress(), drivers[0].availAddress() + 3, Outcome.ABSENT);
+        dma.trap(drivers[0].driverAddress(), drivers[0].driverAddress() + 3, Outcome.ABSENT);
         addAndKick(0, 1);
         assertThat(device.needsTick()).isTrue();
         dma.clearTraps();
@@ -511,7 +511,7 @@ class DeviceWorkTest implements Interrupts {
 
     @Test
     void absentUsedRingLosesNothing() {
-        dma.trap(drivers[0].usedAddress(), drivers[0].usedAddress() + 3, Outcome.ABSENT);
+        dma.trap(drivers[0].deviceAddress(), drivers[0].deviceAddress() + 3, Outcome.ABSENT);
         addAndKick(0, 2);
         assertThat(used(0)).isZero();
         assertThat(device.needsTick()).isTrue();

@@ -116,8 +116,8 @@ class RingWatchTest implements Interrupts {
         MockDriver driver =
                 new MockDriver(dma.memory(base, MockDriver.footprint(SIZE)), base, SIZE, eventIdx);
         device().writeQueueDesc(q, driver.descAddress());
-        device().writeQueueDriver(q, driver.availAddress());
-        device().writeQueueDevice(q, driver.usedAddress());
+        device().writeQueueDriver(q, driver.driverAddress());
+        device().writeQueueDevice(q, driver.deviceAddress());
         device().enableQueue(q);
         drivers[q] = driver;
     }
@@ -143,7 +143,7 @@ class RingWatchTest implements Interrupts {
     }
 
     private long availIdx(int q) {
-        return drivers[q].availAddress() + SplitRing.AVAIL_IDX;
+        return drivers[q].driverAddress() + SplitRing.AVAIL_IDX;
     }
 
     @ParameterizedTest

@@ -27,7 +27,7 @@ import org.ioasis.spec.SplitRing;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A driver of a split virtqueue for tests: {@link SplitDriver} with chains given as lists and in
+ * A driver of a split virtqueue for tests: {@link DriverQueue} with chains given as lists and in
  * any layout, and raw access to every field for tests that break the rules. One thread.
  *
  * <p>Its memory: {@link #footprint} bytes for the rings and one indirect table per descriptor, from
@@ -52,7 +52,7 @@ public final class MockDriver {
     private static final ValueLayout.OfInt LE32 = JAVA_INT_UNALIGNED.withOrder(LITTLE_ENDIAN);
     private static final ValueLayout.OfLong LE64 = JAVA_LONG_UNALIGNED.withOrder(LITTLE_ENDIAN);
 
-    private final SplitDriver driver;
+    private final DriverQueue driver;
     private final long base;
     private final long desc;
     private final long avail;
@@ -67,15 +67,15 @@ public final class MockDriver {
     public MockDriver(MemorySegment memory, long base, int size, boolean eventIdx) {
         this.memory = memory;
         this.base = base;
-        driver = new SplitDriver(memory, base, size, eventIdx);
+        driver = RingFormat.SPLIT.newDriver(memory, base, size, eventIdx);
         desc = driver.descAddress();
-        avail = driver.availAddress();
-        used = driver.usedAddress();
+        avail = driver.driverAddress();
+        used = driver.deviceAddress();
         tables = base + tables(size);
     }
 
     private static long tables(int size) {
-        return (SplitDriver.bytes(size) + 15) & -16;
+        return (RingFormat.SPLIT.driverBytes(size) + 15) & -16;
     }
 
     /** Bytes of memory for a queue of this size. */
@@ -98,12 +98,12 @@ public final class MockDriver {
     }
 
     /** Address of the driver area, for the device. */
-    public long availAddress() {
+    public long driverAddress() {
         return avail;
     }
 
     /** Address of the device area, for the device. */
-    public long usedAddress() {
+    public long deviceAddress() {
         return used;
     }
 
@@ -159,7 +159,10 @@ public final class MockDriver {
     /** Takes the next chain that came back, or null. */
     public @Nullable Used poll() {
         int head = driver.take();
-        return head == SplitDriver.NONE ? null : new Used(head, driver.written());
+        if (head == DriverQueue.BROKEN) {
+            throw new IllegalStateException(driver.brokenReason());
+        }
+        return head == DriverQueue.NONE ? null : new Used(head, driver.written());
     }
 
     /** Wants an interrupt for the next chain that comes back, or none. */

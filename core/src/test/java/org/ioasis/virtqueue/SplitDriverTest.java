@@ -19,7 +19,7 @@ class SplitDriverTest {
     private static final int SIZE = 8;
 
     private final MemorySegment ram = Arena.ofAuto().allocate(0x20000, 4096);
-    private SplitDriver driver = start(false);
+    private DriverQueue driver = start(false);
 
     @BeforeEach
     void startAnew() {
@@ -27,10 +27,10 @@ class SplitDriverTest {
     }
 
     /** In memory that somebody has used before. */
-    private SplitDriver start(boolean eventIdx) {
+    private DriverQueue start(boolean eventIdx) {
         ram.fill((byte) 0xff);
-        MemorySegment rings = ram.asSlice(BASE, SplitDriver.bytes(SIZE));
-        return new SplitDriver(rings, BASE, SIZE, eventIdx);
+        MemorySegment rings = ram.asSlice(BASE, RingFormat.SPLIT.driverBytes(SIZE));
+        return RingFormat.SPLIT.newDriver(rings, BASE, SIZE, eventIdx);
     }
 
     private String descriptor(long table, int index) {
@@ -52,22 +52,22 @@ class SplitDriverTest {
     }
 
     private int availIdx() {
-        return u16(driver.availAddress() + AVAIL_IDX);
+        return u16(driver.driverAddress() + AVAIL_IDX);
     }
 
     /** What the device does when it gives back a chain as its {@code i}-th. */
     private void use(int i, int head, int length) {
-        long element = driver.usedAddress() + USED_RING + (long) USED_ELEM_SIZE * (i % SIZE);
+        long element = driver.deviceAddress() + USED_RING + (long) USED_ELEM_SIZE * (i % SIZE);
         ram.set(JAVA_INT_UNALIGNED, element + USED_ELEM_ID, head);
         ram.set(JAVA_INT_UNALIGNED, element + USED_ELEM_LEN, length);
-        u16(driver.usedAddress() + USED_IDX, i + 1);
+        u16(driver.deviceAddress() + USED_IDX, i + 1);
     }
 
     /** Offers a chain of so many buffers. */
     private int offer(int buffers) {
         int head = driver.begin();
         for (int i = 0; i < buffers; i++) {
-            driver.readable(0x1000L * i, 1);
+            driver.writable(0x1000L * i, 1);
         }
         driver.offer();
         return head;
@@ -79,17 +79,17 @@ class SplitDriverTest {
                         RingFormat.SPLIT.isLayout(
                                 SIZE,
                                 driver.descAddress(),
-                                driver.availAddress(),
-                                driver.usedAddress()))
+                                driver.driverAddress(),
+                                driver.deviceAddress()))
                 .isTrue();
-        assertThat(driver.usedAddress() + usedBytes(SIZE))
-                .isEqualTo(BASE + SplitDriver.bytes(SIZE));
-        assertThat(ram.get(JAVA_SHORT, BASE + SplitDriver.bytes(SIZE)))
+        assertThat(driver.deviceAddress() + usedBytes(SIZE))
+                .isEqualTo(BASE + RingFormat.SPLIT.driverBytes(SIZE));
+        assertThat(ram.get(JAVA_SHORT, BASE + RingFormat.SPLIT.driverBytes(SIZE)))
                 .as("what lies behind")
                 .isEqualTo((short) -1);
         assertThat(availIdx()).as("2.7.13: the memory is zeroed").isZero();
         assertThat(driver.usedCount()).isZero();
-        assertThat(driver.take()).isEqualTo(SplitDriver.NONE);
+        assertThat(driver.take()).isEqualTo(DriverQueue.NONE);
     }
 
     @Test
@@ -104,7 +104,7 @@ class SplitDriverTest {
         assertThat(descriptor(BASE, 0)).isEqualTo("0x1234+20 flags 1 next 1");
         assertThat(descriptor(BASE, 1)).isEqualTo("0x5678+-1 flags 3 next 2");
         assertThat(descriptor(BASE, 2)).isEqualTo("0x9abc+4 flags 2 next 0");
-        assertThat(u16(driver.availAddress() + AVAIL_RING)).isEqualTo(head);
+        assertThat(u16(driver.driverAddress() + AVAIL_RING)).isEqualTo(head);
         assertThat(availIdx()).as("before it is exposed").isZero();
         driver.expose();
         assertThat(availIdx()).isOne();
@@ -147,19 +147,19 @@ class SplitDriverTest {
         assertThat(driver.hasRoom(1)).isFalse();
         assertThatIllegalStateException().isThrownBy(driver::begin);
 
-        use(0, second, 77);
+        use(0, second, 4);
 
         assertThat(driver.usedCount()).isOne();
         assertThat(driver.take()).isEqualTo(second);
-        assertThat(driver.written()).isEqualTo(77);
+        assertThat(driver.written()).isEqualTo(4);
         assertThat(driver.hasRoom(4)).isTrue();
         assertThat(driver.hasRoom(5)).isFalse();
         use(1, first, 0);
-        use(2, third, -1);
+        use(2, third, 1);
         assertThat(driver.usedCount()).isEqualTo(2);
         assertThat(driver.take()).isEqualTo(first);
         assertThat(driver.take()).isEqualTo(third);
-        assertThat(driver.written()).isEqualTo(0xffff_ffffL);
+        assertThat(driver.written()).isOne();
         assertThat(driver.hasRoom(SIZE)).isTrue();
         boolean[] seen = new boolean[SIZE];
         for (int i = 0; i < SIZE; i++) {
@@ -170,18 +170,42 @@ class SplitDriverTest {
 
     @Test
     void chainThatIsNotOutCannotComeBack() {
+        for (int wrong : new int[] {1, SIZE, -1}) {
+            driver = start(false);
+            int head = offer(2);
+            driver.expose();
+            use(0, wrong, 0);
+            assertThat(driver.take()).isEqualTo(DriverQueue.BROKEN);
+            assertThat(driver.brokenReason()).isEqualTo(BrokenReason.NOT_OUT);
+            use(0, head, 0);
+            assertThat(driver.take()).as("for good").isEqualTo(DriverQueue.BROKEN);
+        }
+        driver = start(false);
         int head = offer(2);
         driver.expose();
-        for (int wrong : new int[] {head + 1, SIZE, -1}) {
-            use(0, wrong, 0);
-            assertThatIllegalStateException()
-                    .isThrownBy(driver::take)
-                    .withMessage("chain %d came back but was not out", wrong);
-        }
         use(0, head, 0);
         assertThat(driver.take()).isEqualTo(head);
         use(1, head, 0);
-        assertThatIllegalStateException().as("twice").isThrownBy(driver::take);
+        assertThat(driver.take()).as("twice").isEqualTo(DriverQueue.BROKEN);
+    }
+
+    @Test
+    void deviceCannotHaveWrittenMoreThanTheChainHasRoomFor() {
+        int head = driver.begin();
+        driver.readable(0x1000, 100);
+        driver.writable(0x2000, 3);
+        driver.writable(0x3000, 4);
+        driver.offer();
+        driver.expose();
+        use(0, head, 7);
+        assertThat(driver.take()).isEqualTo(head);
+        assertThat(driver.written()).isEqualTo(7);
+
+        head = offer(1);
+        driver.expose();
+        use(1, head, 2);
+        assertThat(driver.take()).isEqualTo(DriverQueue.BROKEN);
+        assertThat(driver.brokenReason()).isEqualTo(BrokenReason.WRITTEN_TOO_MUCH);
     }
 
     @Test
@@ -196,9 +220,9 @@ class SplitDriverTest {
             int head = offer(1 + i % 3);
             driver.expose();
             assertThat(driver.usedCount()).isZero();
-            use(i, head, i % 5);
+            use(i, head, i % 2);
             assertThat(driver.take()).isEqualTo(head);
-            assertThat(driver.written()).isEqualTo(i % 5);
+            assertThat(driver.written()).isEqualTo(i % 2);
         }
         assertThat(availIdx()).isEqualTo(70_000 % 65_536);
     }
@@ -210,15 +234,15 @@ class SplitDriverTest {
         driver.expose();
         assertThat(driver.shouldKick()).isTrue();
         assertThat(driver.shouldKick()).as("again").isFalse();
-        u16(driver.usedAddress() + USED_FLAGS, VIRTQ_USED_F_NO_NOTIFY);
+        u16(driver.deviceAddress() + USED_FLAGS, VIRTQ_USED_F_NO_NOTIFY);
         offer(1);
         driver.expose();
         assertThat(driver.shouldKick()).isFalse();
 
         driver.suppressInterrupts();
-        assertThat(u16(driver.availAddress() + AVAIL_FLAGS)).isEqualTo(VIRTQ_AVAIL_F_NO_INTERRUPT);
+        assertThat(u16(driver.driverAddress() + AVAIL_FLAGS)).isEqualTo(VIRTQ_AVAIL_F_NO_INTERRUPT);
         assertThat(driver.resumeInterrupts()).isFalse();
-        assertThat(u16(driver.availAddress() + AVAIL_FLAGS)).isZero();
+        assertThat(u16(driver.driverAddress() + AVAIL_FLAGS)).isZero();
         use(0, 0, 0);
         assertThat(driver.resumeInterrupts()).as("one is back already").isTrue();
     }
@@ -226,8 +250,8 @@ class SplitDriverTest {
     @Test
     void withEventIdxTheIndexSaysWhetherToKickAndToInterrupt() {
         driver = start(true);
-        long availEvent = driver.usedAddress() + availEvent(SIZE);
-        long usedEvent = driver.availAddress() + usedEvent(SIZE);
+        long availEvent = driver.deviceAddress() + availEvent(SIZE);
+        long usedEvent = driver.driverAddress() + usedEvent(SIZE);
         u16(availEvent, 2);
         boolean[] kicks = new boolean[3];
         for (int i = 0; i < 3; i++) {
@@ -249,7 +273,7 @@ class SplitDriverTest {
         assertThat(driver.take()).isZero();
         assertThat(driver.resumeInterrupts()).isFalse();
         assertThat(u16(usedEvent)).isOne();
-        assertThat(u16(driver.availAddress() + AVAIL_FLAGS)).isZero();
+        assertThat(u16(driver.driverAddress() + AVAIL_FLAGS)).isZero();
     }
 
     @Test

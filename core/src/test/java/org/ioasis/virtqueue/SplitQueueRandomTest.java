@@ -68,8 +68,8 @@ class SplitQueueRandomTest {
         queue.start(
                 size,
                 driver.descAddress(),
-                driver.availAddress(),
-                driver.usedAddress(),
+                driver.driverAddress(),
+                driver.deviceAddress(),
                 true,
                 eventIdx);
 

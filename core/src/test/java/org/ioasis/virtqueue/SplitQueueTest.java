@@ -29,8 +29,8 @@ class SplitQueueTest {
         queue.start(
                 SIZE,
                 driver.descAddress(),
-                driver.availAddress(),
-                driver.usedAddress(),
+                driver.driverAddress(),
+                driver.deviceAddress(),
                 true,
                 eventIdx);
         return driver;
@@ -59,7 +59,7 @@ class SplitQueueTest {
     }
 
     private static List<Buffer> one() {
-        return List.of(new Buffer(DATA, 4, false));
+        return List.of(new Buffer(DATA, 0xffff_ffffL, true));
     }
 
     /** Sends one chain through, as a driver and device that never look at notifications. */
@@ -136,14 +136,17 @@ class SplitQueueTest {
         int a = driver.add(Layout.DIRECT, one());
         int b = driver.add(Layout.DIRECT, one());
         driver.expose();
+        Chain first = new Chain(SIZE);
+        dma.enter();
+        assertThat(queue.pop(first)).isEqualTo(Pop.GOT);
+        dma.leave();
         pop();
-        pop();
-        queue.unpop();
+        queue.unpop(chain);
         assertThat(queue.inFlight()).isEqualTo(1);
         assertThat(pop()).isEqualTo(Pop.GOT);
         assertThat(chain.head()).isEqualTo(b);
-        queue.unpop();
-        queue.unpop();
+        queue.unpop(chain);
+        queue.unpop(first);
         assertThat(pop()).isEqualTo(Pop.GOT);
         assertThat(chain.head()).isEqualTo(a);
     }
@@ -343,8 +346,8 @@ class SplitQueueTest {
             next.start(
                     SIZE,
                     driver.descAddress(),
-                    driver.availAddress(),
-                    driver.usedAddress(),
+                    driver.driverAddress(),
+                    driver.deviceAddress(),
                     true,
                     eventIdx);
             next.restore(saved);
@@ -381,7 +384,7 @@ class SplitQueueTest {
     void aQueueOfOneEntryWorks() {
         MockDriver driver = new MockDriver(dma.memory(BASE, 0x1000), BASE, 1, false);
         queue.start(
-                1, driver.descAddress(), driver.availAddress(), driver.usedAddress(), true, false);
+                1, driver.descAddress(), driver.driverAddress(), driver.deviceAddress(), true, false);
         roundTrips(driver, 5);
         assertThat(driver.usedIdx()).isEqualTo(5);
     }
@@ -400,7 +403,7 @@ class SplitQueueTest {
         for (int i = 0; i < count; i++) {
             dma.enter();
             queue.pop(chain);
-            queue.unpop();
+            queue.unpop(chain);
             queue.resumeKicks();
             queue.pop(chain);
             queue.push(chain, 0);

@@ -47,8 +47,8 @@ class SplitQueueThreadsTest {
         queue.start(
                 SIZE,
                 driver.descAddress(),
-                driver.availAddress(),
-                driver.usedAddress(),
+                driver.driverAddress(),
+                driver.deviceAddress(),
                 true,
                 eventIdx);
         Thread device =

@@ -55,26 +55,26 @@ final class SplitStateTest {
     void aChainHasOneToSizePiecesThatDoNotWrap() {
         Piece piece = new Piece(-16L, 16);
         List<Piece> two = List.of(piece, piece);
-        assertThat(new ChainState(3, 1, two).isPossible(SIZE)).isTrue();
-        assertThat(new ChainState(0, 0, two).isPossible(SIZE)).isTrue();
-        assertThat(new ChainState(0, 2, Collections.nCopies(SIZE, piece)).isPossible(SIZE))
+        assertThat(new ChainState(3, 0, 1, two).isPossible(RingFormat.SPLIT, SIZE)).isTrue();
+        assertThat(new ChainState(0, 0, 0, two).isPossible(RingFormat.SPLIT, SIZE)).isTrue();
+        assertThat(new ChainState(0, 0, 2, Collections.nCopies(SIZE, piece)).isPossible(RingFormat.SPLIT, SIZE))
                 .isTrue();
 
-        assertThat(new ChainState(SIZE, 1, two).isPossible(SIZE)).isFalse();
-        assertThat(new ChainState(-1, 1, two).isPossible(SIZE)).isFalse();
-        assertThat(new ChainState(0, 3, two).isPossible(SIZE)).isFalse();
-        assertThat(new ChainState(0, -1, two).isPossible(SIZE)).isFalse();
-        assertThat(new ChainState(0, 0, List.of()).isPossible(SIZE)).isFalse();
-        assertThat(new ChainState(0, 0, Collections.nCopies(SIZE + 1, piece)).isPossible(SIZE))
+        assertThat(new ChainState(SIZE, 0, 1, two).isPossible(RingFormat.SPLIT, SIZE)).isFalse();
+        assertThat(new ChainState(-1, 0, 1, two).isPossible(RingFormat.SPLIT, SIZE)).isFalse();
+        assertThat(new ChainState(0, 0, 3, two).isPossible(RingFormat.SPLIT, SIZE)).isFalse();
+        assertThat(new ChainState(0, 0, -1, two).isPossible(RingFormat.SPLIT, SIZE)).isFalse();
+        assertThat(new ChainState(0, 0, 0, List.of()).isPossible(RingFormat.SPLIT, SIZE)).isFalse();
+        assertThat(new ChainState(0, 0, 0, Collections.nCopies(SIZE + 1, piece)).isPossible(RingFormat.SPLIT, SIZE))
                 .isFalse();
-        assertThat(new ChainState(0, 0, List.of(new Piece(-16L, 17))).isPossible(SIZE)).isFalse();
+        assertThat(new ChainState(0, 0, 0, List.of(new Piece(-16L, 17))).isPossible(RingFormat.SPLIT, SIZE)).isFalse();
     }
 
     @Test
     void aChainHasAtMostFourGib() {
         Piece half = new Piece(0, 1L << 31);
-        assertThat(new ChainState(0, 0, List.of(half, half)).isPossible(SIZE)).isTrue();
-        assertThat(new ChainState(0, 0, List.of(half, half, new Piece(0, 1))).isPossible(SIZE))
+        assertThat(new ChainState(0, 0, 0, List.of(half, half)).isPossible(RingFormat.SPLIT, SIZE)).isTrue();
+        assertThat(new ChainState(0, 0, 0, List.of(half, half, new Piece(0, 1))).isPossible(RingFormat.SPLIT, SIZE))
                 .isFalse();
     }
 }

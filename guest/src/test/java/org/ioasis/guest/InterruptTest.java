@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -39,13 +40,19 @@ class InterruptTest {
         interruptAt("guest: copy", Map.of());
     }
 
-    private void interruptAt(String line, Map<String, String> environment) throws Exception {
+    @Test
+    void ctrlCWhileDisksAreAssignedLeavesNothingBehind() throws Exception {
+        interruptAt("guest: copy", Map.of(), "--assigned", "iommufd");
+    }
+
+    private void interruptAt(String line, Map<String, String> environment, String... more)
+            throws Exception {
+        List<String> words = new ArrayList<>(List.of("vm", "--accel", "tcg"));
+        words.addAll(List.of(more));
         try (Command command =
                 new Command(
                         with(environment, "TMPDIR", temporary.toString()),
-                        "vm",
-                        "--accel",
-                        "tcg")) {
+                        words.toArray(String[]::new))) {
             command.await(line);
             List<ProcessHandle> children = command.descendants();
 

@@ -11,26 +11,42 @@ import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Deque;
 import java.util.List;
+import java.util.function.LongSupplier;
 import org.ioasis.host.LongMap;
+import org.jspecify.annotations.Nullable;
 
 /**
- * Page requests for a program: it reads groups of them and writes an answer for each. Every group
- * is answered exactly once: by the program, or, when what it came through is detached or the queue
- * ends, by us as invalid. Under its context's lock.
+ * Page requests for whoever answers them: groups are taken in the order in which their last request
+ * came, and each is answered once: by a program that reads and writes its file, by a part of ours
+ * that calls {@link #take} and {@link #answer}, or, when what it came through is detached, its time
+ * is over or the queue ends, by us as invalid. Under its context's lock, which the public methods
+ * take.
  */
 public final class FaultQueue extends IommufdObject {
     /** Most groups that wait or are out for an answer; more are answered as invalid. */
     static final int GROUPS_MAX = 4096;
 
-    private record Entry(Hwpt hwpt, PageRequests.Group group, int cookie) {}
+    /**
+     * A group without an answer.
+     *
+     * @param via PASID of the attachment that it came through: the guest may have all PASIDs behind
+     *     the one without
+     * @param since when its last request came, if there is a deadline
+     */
+    private record Entry(Hwpt hwpt, int via, PageRequests.Group group, int cookie, long since) {}
 
     private final Deque<Entry> waiting = new ArrayDeque<>();
     private final LongMap<Entry> delivered = new LongMap<>();
+    private final long deadline;
+    private final LongSupplier clock;
     private int lastCookie;
     private long refused;
+    private long expired;
 
     FaultQueue(IommufdContext context) {
         super(context);
+        deadline = context.node().pageRequestDeadline();
+        clock = context.node().pageRequestClock();
     }
 
     /** Groups that were answered as invalid because the queue was full. */
@@ -43,18 +59,29 @@ public final class FaultQueue extends IommufdObject {
         return waiting.size() + delivered.size();
     }
 
-    void add(Hwpt hwpt, PageRequests.Group group) {
+    /** Groups that were answered as invalid because nobody had in time. */
+    public long expired() {
+        return expired;
+    }
+
+    /**
+     * A group has its last request.
+     *
+     * @param via PASID of the attachment that it came through
+     */
+    void add(Hwpt hwpt, int via, PageRequests.Group group) {
+        expire();
         if (open() >= GROUPS_MAX) {
             refused++;
             respond(group, PAGE_RESP_INVALID);
             return;
         }
-        waiting.add(new Entry(hwpt, group, 0));
+        waiting.add(new Entry(hwpt, via, group, 0, deadline == 0 ? 0 : clock.getAsLong()));
     }
 
     /** What came from a device by one attachment is answered as invalid. */
-    void forget(Device device, int pasid) {
-        forget(entry -> entry.group.device() == device && entry.group.pasid() == pasid);
+    void forget(Device device, int via) {
+        forget(entry -> entry.group.device() == device && entry.via == via);
     }
 
     /** What came through a page table is answered as invalid. */
@@ -84,7 +111,68 @@ public final class FaultQueue extends IommufdObject {
             if (entry.cookie != 0) {
                 delivered.remove(entry.cookie);
             }
+        }
+        // A device may ask again at once: nothing of what has its answer is here any more.
+        for (Entry entry : gone) {
             respond(entry.group, PAGE_RESP_INVALID);
+        }
+    }
+
+    /** Answers as invalid what has waited longer than the node's deadline, if it has one. */
+    void expire() {
+        if (deadline == 0) {
+            return;
+        }
+        long now = clock.getAsLong();
+        int before = open();
+        forget(entry -> now - entry.since > deadline);
+        expired += before - open();
+    }
+
+    /**
+     * A group that was taken and is to be answered.
+     *
+     * @param cookie for {@link #answer}
+     */
+    public record Taken(int cookie, PageRequests.Group group) {}
+
+    /** Takes the group whose last request came first; null: none waits. */
+    public @Nullable Taken take() {
+        synchronized (context()) {
+            expire();
+            return waiting.isEmpty() ? null : deliver(freeCookie());
+        }
+    }
+
+    private Taken deliver(int cookie) {
+        Entry entry = waiting.removeFirst();
+        delivered.put(cookie, new Entry(entry.hwpt, entry.via, entry.group, cookie, entry.since));
+        return new Taken(cookie, entry.group);
+    }
+
+    private int freeCookie() {
+        do {
+            lastCookie = lastCookie == Integer.MAX_VALUE ? 1 : lastCookie + 1;
+        } while (delivered.get(lastCookie) != null);
+        return lastCookie;
+    }
+
+    /**
+     * Answers a group that was taken.
+     *
+     * @param code PAGE_RESP_SUCCESS or PAGE_RESP_INVALID
+     * @return 0 or -EINVAL: no such code; or no such group, because it has its answer
+     */
+    public int answer(int cookie, int code) {
+        synchronized (context()) {
+            expire();
+            Entry entry = delivered.get(Integer.toUnsignedLong(cookie));
+            if (entry == null || (code != PAGE_RESP_SUCCESS && code != PAGE_RESP_INVALID)) {
+                return -Errno.EINVAL.number();
+            }
+            delivered.remove(entry.cookie);
+            respond(entry.group, code);
+            return 0;
         }
     }
 
@@ -115,6 +203,7 @@ public final class FaultQueue extends IommufdObject {
         @Override
         public boolean isReadable() {
             synchronized (context()) {
+                expire();
                 return !waiting.isEmpty();
             }
         }
@@ -125,6 +214,7 @@ public final class FaultQueue extends IommufdObject {
                 if (length % PGFAULT_SIZE != 0) {
                     return -Errno.ESPIPE.number();
                 }
+                expire();
                 long done = 0;
                 while (!waiting.isEmpty()) {
                     Entry entry = waiting.getFirst();
@@ -137,6 +227,7 @@ public final class FaultQueue extends IommufdObject {
                     if (caller.failures().fails()) {
                         return done == 0 ? -Errno.ENOMEM.number() : done;
                     }
+                    // Nothing is delivered before all of it has been written.
                     int cookie = freeCookie();
                     MemorySegment records = Arena.ofAuto().allocate(bytes, 8);
                     for (int i = 0; i < requests.size(); i++) {
@@ -145,19 +236,11 @@ public final class FaultQueue extends IommufdObject {
                     if (caller.write(address + done, records, 0, bytes) != 0) {
                         return done == 0 ? -Errno.EFAULT.number() : done;
                     }
-                    waiting.removeFirst();
-                    delivered.put(cookie, new Entry(entry.hwpt, entry.group, cookie));
+                    deliver(cookie);
                     done += bytes;
                 }
                 return done;
             }
-        }
-
-        private int freeCookie() {
-            do {
-                lastCookie = lastCookie == Integer.MAX_VALUE ? 1 : lastCookie + 1;
-            } while (delivered.get(lastCookie) != null);
-            return lastCookie;
         }
 
         private void fill(MemorySegment record, Entry entry, int index, int cookie) {
@@ -192,19 +275,6 @@ public final class FaultQueue extends IommufdObject {
                 }
                 return length;
             }
-        }
-
-        private int answer(int cookie, int code) {
-            if (code != PAGE_RESP_SUCCESS && code != PAGE_RESP_INVALID) {
-                return -Errno.EINVAL.number();
-            }
-            Entry entry = delivered.get(Integer.toUnsignedLong(cookie));
-            if (entry == null) {
-                return -Errno.EINVAL.number();
-            }
-            delivered.remove(entry.cookie);
-            respond(entry.group, code);
-            return 0;
         }
     }
 }

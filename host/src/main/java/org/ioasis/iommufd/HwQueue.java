@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.iommufd;
 
+import static org.ioasis.spec.Iommufd.HW_QUEUE_TYPE_DEFAULT;
+
 /**
  * A queue that hardware reads a guest's commands from: its memory is held and cannot be unmapped
  * while it is there. Under its context's lock.
@@ -22,9 +24,23 @@ public final class HwQueue extends IommufdObject {
         viommu.addUser();
     }
 
+    /** Refuses what no queue can be. */
+    static void check(int type, long iova, long length) throws IommufdException {
+        if (type == HW_QUEUE_TYPE_DEFAULT) {
+            throw new IommufdException(Errno.EOPNOTSUPP, "a hardware queue has a type");
+        }
+        if (length == 0) {
+            throw new IommufdException(Errno.EINVAL, "a queue without memory");
+        }
+        if (Long.compareUnsigned(iova + length - 1, iova) < 0) {
+            throw new IommufdException(Errno.EOVERFLOW, "the queue goes past the last IOVA");
+        }
+    }
+
     /** Makes one, reserved. */
     static HwQueue reserve(Viommu viommu, int type, int index, long iova, long length)
             throws IommufdException {
+        check(type, iova, length);
         if (!viommu.driver().hasQueue(type)) {
             throw new IommufdException(
                     Errno.EOPNOTSUPP, "the vIOMMU has no queues of type 0x%x".formatted(type));

@@ -455,52 +455,27 @@ final class Ioctls {
     }
 
     private void invalidate(UserCommand command) throws IommufdException {
-        UserArray array = null;
+        Invalidation call = new Invalidation(command);
         IommufdException refusal = null;
         try {
-            array = invalidation(command);
-            switch (context.find(command.getInt(INVALIDATE_HWPT_ID))) {
-                case NestedHwpt hwpt -> hwpt.domain().invalidate(array);
-                case Viommu viommu -> viommu.driver().invalidate(array);
-                default ->
-                        throw new IommufdException(
-                                Errno.EINVAL, "only what a guest has made has caches of its own");
-            }
+            call.check();
+            call.run(context.find(command.getInt(INVALIDATE_HWPT_ID)));
         } catch (IommufdException e) {
             refusal = e;
         }
         // How many were done is said in any case: on failure it is the one that was refused.
-        command.setInt(INVALIDATE_ENTRY_NUM, array == null ? 0 : array.done());
+        command.setInt(INVALIDATE_ENTRY_NUM, call.done());
         command.respond();
         if (refusal != null) {
             throw refusal;
         }
     }
 
-    private UserArray invalidation(UserCommand command) throws IommufdException {
-        command.requireZero(INVALIDATE_RESERVED);
-        int count = command.getInt(INVALIDATE_ENTRY_NUM);
-        int length = command.getInt(INVALIDATE_ENTRY_LEN);
-        long address = command.getLong(INVALIDATE_DATA_UPTR);
-        if (count != 0
-                && (address == 0
-                        || length == 0
-                        || Integer.compareUnsigned(length, (int) PhysicalMemory.PAGE) > 0
-                        || Integer.compareUnsigned(count, INVALIDATE_ENTRY_NUM_MAX) > 0)) {
-            throw new IommufdException(Errno.EINVAL, "no such array of entries");
-        }
-        return new UserArray(
-                command.caller(), command.getInt(INVALIDATE_DATA_TYPE), address, length, count);
-    }
-
     // Events and guests
 
     private void faultQueueAlloc(UserCommand command) throws IommufdException {
         command.requireZero(FAULT_ALLOC_FLAGS);
-        context.allocate();
-        FaultQueue queue = new FaultQueue(context);
-        context.reserve(queue);
-        command.made(queue);
+        FaultQueue queue = command.made(context.reserveFaultQueue());
         command.setInt(FAULT_ALLOC_OUT_FAULT_ID, queue.id());
         install(command, FAULT_ALLOC_OUT_FAULT_FD, queue::file);
     }
@@ -530,16 +505,10 @@ final class Ioctls {
         command.requireZero(VIOMMU_ALLOC_FLAGS);
         command.requireZero(VIOMMU_ALLOC_RESERVED);
         int type = command.getInt(VIOMMU_ALLOC_TYPE);
-        if (type == VIOMMU_TYPE_DEFAULT) {
-            throw new IommufdException(Errno.EOPNOTSUPP, "a vIOMMU has a type");
-        }
+        Viommu.checkType(type);
         Device device = device(command, VIOMMU_ALLOC_DEV_ID);
         Viommu.checkType(device, type);
         PagingHwpt parent = pagingHwpt(command, VIOMMU_ALLOC_HWPT_ID);
-        if (!parent.isNestParent()) {
-            throw new IommufdException(
-                    Errno.EINVAL, "the page table was not made to be a nesting parent");
-        }
         UserData data = command.data(type, VIOMMU_ALLOC_DATA_LEN, VIOMMU_ALLOC_DATA_UPTR);
         Viommu viommu = command.made(Viommu.reserve(device, parent, type, data));
         command.setInt(VIOMMU_ALLOC_OUT_VIOMMU_ID, viommu.id());
@@ -565,13 +534,7 @@ final class Ioctls {
         command.requireZero(VEVENTQ_ALLOC_RESERVED);
         int type = command.getInt(VEVENTQ_ALLOC_TYPE);
         int depth = command.getInt(VEVENTQ_ALLOC_DEPTH);
-        if (type == VEVENTQ_TYPE_DEFAULT) {
-            throw new IommufdException(Errno.EOPNOTSUPP, "a queue of events has a type");
-        }
-        if (depth == 0 || Integer.compareUnsigned(depth, VEVENTQ_DEPTH_MAX) > 0) {
-            throw new IommufdException(
-                    Errno.EINVAL, "a queue holds 1 to %d events".formatted(VEVENTQ_DEPTH_MAX));
-        }
+        Veventq.check(type, depth);
         Viommu viommu = viommu(command, VEVENTQ_ALLOC_VIOMMU_ID);
         Veventq queue = command.made(Veventq.reserve(viommu, type, depth));
         command.setInt(VEVENTQ_ALLOC_OUT_VEVENTQ_ID, queue.id());
@@ -583,15 +546,7 @@ final class Ioctls {
         int type = command.getInt(HW_QUEUE_ALLOC_TYPE);
         long iova = command.getLong(HW_QUEUE_ALLOC_NESTING_PARENT_IOVA);
         long length = command.getLong(HW_QUEUE_ALLOC_LENGTH);
-        if (type == HW_QUEUE_TYPE_DEFAULT) {
-            throw new IommufdException(Errno.EOPNOTSUPP, "a hardware queue has a type");
-        }
-        if (length == 0) {
-            throw new IommufdException(Errno.EINVAL, "a queue without memory");
-        }
-        if (Long.compareUnsigned(iova + length - 1, iova) < 0) {
-            throw new IommufdException(Errno.EOVERFLOW, "the queue goes past the last IOVA");
-        }
+        HwQueue.check(type, iova, length);
         Viommu viommu = viommu(command, HW_QUEUE_ALLOC_VIOMMU_ID);
         HwQueue queue =
                 command.made(

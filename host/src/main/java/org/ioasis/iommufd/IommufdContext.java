@@ -291,7 +291,32 @@ public final class IommufdContext implements OpenFile {
         }
     }
 
-    private <T extends IommufdObject> T finished(T object) {
+    /** Makes a queue for page requests of devices. */
+    public FaultQueue allocateFaultQueue() throws IommufdException {
+        synchronized (this) {
+            return finished(reserveFaultQueue());
+        }
+    }
+
+    FaultQueue reserveFaultQueue() throws IommufdException {
+        allocate();
+        FaultQueue queue = new FaultQueue(this);
+        reserve(queue);
+        return queue;
+    }
+
+    /** Answers page requests whose time is over, where the node has a deadline. */
+    public void expirePageRequests() {
+        synchronized (this) {
+            objects.forEach(object -> {
+                if (object instanceof FaultQueue queue) {
+                    queue.expire();
+                }
+            });
+        }
+    }
+
+    <T extends IommufdObject> T finished(T object) {
         finish(object);
         return object;
     }

@@ -2,6 +2,7 @@
 package org.ioasis.iommufd;
 
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.LongSupplier;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -22,6 +23,8 @@ public final class IommufdNode {
     private final int mappingLimit;
     private final @Nullable TestCommands commands;
     private final boolean hasKernelQuirks;
+    private final long pageRequestDeadline;
+    private final LongSupplier pageRequestClock;
     private volatile int temporaryMemory = PageBatch.DEFAULT_LIMIT;
 
     private IommufdNode(Builder options) {
@@ -29,6 +32,8 @@ public final class IommufdNode {
         tables = new TableBudget(options.tableLimit);
         mappingLimit = options.mappingLimit;
         hasKernelQuirks = options.hasKernelQuirks;
+        pageRequestDeadline = options.pageRequestDeadline;
+        pageRequestClock = options.pageRequestClock;
     }
 
     /** Options one by one, beginning with the usual ones. */
@@ -42,6 +47,8 @@ public final class IommufdNode {
         private long tableLimit = TableBudget.LIMIT;
         private int mappingLimit = MAPPING_LIMIT;
         private boolean hasKernelQuirks;
+        private long pageRequestDeadline;
+        private LongSupplier pageRequestClock = System::nanoTime;
 
         private Builder() {}
 
@@ -66,6 +73,23 @@ public final class IommufdNode {
         /** Whether it answers as Linux does also where that is a mistake. */
         public Builder kernelQuirks(boolean value) {
             hasKernelQuirks = value;
+            return this;
+        }
+
+        /**
+         * Answers groups of page requests as invalid that nobody has answered for so long: looked
+         * at with each use of a fault queue and by {@link IommufdContext#expirePageRequests}. As in
+         * Linux there is no such time otherwise.
+         *
+         * @param nanos at least 1
+         * @param nanoClock as {@link System#nanoTime}
+         */
+        public Builder pageRequestDeadline(long nanos, LongSupplier nanoClock) {
+            if (nanos < 1) {
+                throw new IllegalArgumentException("a deadline of " + nanos + " ns");
+            }
+            pageRequestDeadline = nanos;
+            pageRequestClock = nanoClock;
             return this;
         }
 
@@ -106,6 +130,15 @@ public final class IommufdNode {
     /** Whether it answers as Linux does also where that is a mistake. */
     boolean hasKernelQuirks() {
         return hasKernelQuirks;
+    }
+
+    /** How long a group of page requests may be without an answer, in nanoseconds; 0: for ever. */
+    long pageRequestDeadline() {
+        return pageRequestDeadline;
+    }
+
+    LongSupplier pageRequestClock() {
+        return pageRequestClock;
     }
 
     /** Contexts that are open. */

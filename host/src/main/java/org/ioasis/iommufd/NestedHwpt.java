@@ -4,6 +4,7 @@ package org.ioasis.iommufd;
 import static org.ioasis.spec.Iommufd.HWPT_ALLOC_PASID;
 import static org.ioasis.spec.Iommufd.HWPT_FAULT_ID_VALID;
 
+import java.lang.foreign.MemorySegment;
 import org.jspecify.annotations.Nullable;
 
 /** A table of a guest, behind a page table or a vIOMMU that has one. Under its context's lock. */
@@ -49,6 +50,27 @@ public final class NestedHwpt extends Hwpt {
     private static NestedHwpt reserve(NestedHwpt hwpt) throws IommufdException {
         hwpt.context().reserve(hwpt);
         return hwpt;
+    }
+
+    /** One that was reserved is there, with a queue for page requests if there is one. */
+    static NestedHwpt finished(NestedHwpt hwpt, @Nullable FaultQueue faults) {
+        if (faults != null) {
+            hwpt.faults(faults);
+        }
+        return hwpt.context().finished(hwpt);
+    }
+
+    /**
+     * Has entries carried out where they are, as {@link Invalidator}; of a guest's own queue, those
+     * in front of its end and those behind its begin are two calls.
+     *
+     * @return {@link Handled}
+     */
+    public long invalidate(
+            int type, MemorySegment entries, long offset, int entryLength, int count) {
+        synchronized (context()) {
+            return domain.invalidate(type, entries, offset, entryLength, count);
+        }
     }
 
     private static UserData check(int flags, @Nullable UserData data) throws IommufdException {

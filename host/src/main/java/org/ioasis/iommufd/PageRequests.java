@@ -17,11 +17,16 @@ public final class PageRequests {
     /** Most requests that wait for the last one of their group; a device may never send it. */
     static final int WAITING_MAX = 512;
 
-    /** One request. */
-    record Request(int flags, int pasid, int group, int permissions, long address) {}
+    /**
+     * One request.
+     *
+     * @param flags PGFAULT_FLAGS_
+     * @param permissions PGFAULT_PERM_
+     */
+    public record Request(int flags, int pasid, int group, int permissions, long address) {}
 
     /** All requests of a group, which get one answer. */
-    record Group(Device device, int pasid, int number, List<Request> requests) {}
+    public record Group(Device device, int pasid, int number, List<Request> requests) {}
 
     private final Device device;
     private final List<Request> waiting = new ArrayList<>();
@@ -74,17 +79,29 @@ public final class PageRequests {
     }
 
     private void deliver(Group group) {
-        Hwpt hwpt = device.attached(group.pasid);
-        if (hwpt == null && group.pasid != NO_PASID) {
+        int via = group.pasid;
+        Hwpt hwpt = device.attached(via);
+        if (hwpt == null && via != NO_PASID) {
             // The guest has the table of PASIDs, and so all of them.
-            Hwpt whole = device.attached(NO_PASID);
-            hwpt = whole instanceof NestedHwpt ? whole : null;
+            via = NO_PASID;
+            hwpt = device.attached(via) instanceof NestedHwpt whole ? whole : null;
         }
         FaultQueue faults = hwpt == null ? null : hwpt.faults();
         if (hwpt == null || faults == null) {
             device.hardware().respond(group.pasid, group.number, PAGE_RESP_INVALID);
         } else {
-            faults.add(hwpt, group);
+            faults.add(hwpt, via, group);
+        }
+    }
+
+    /**
+     * The queue of the hardware that requests come through has run over: it has answered those
+     * itself that wait for the last one of their group, and what follows makes a shorter one.
+     */
+    public void overflow() {
+        synchronized (device.context()) {
+            dropped += waiting.size();
+            waiting.clear();
         }
     }
 

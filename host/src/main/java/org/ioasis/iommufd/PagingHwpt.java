@@ -68,6 +68,28 @@ public final class PagingHwpt extends Hwpt {
         ioas.add(this);
     }
 
+    /**
+     * Makes a table of a guest behind it.
+     *
+     * @param flags HWPT_ALLOC_PASID or none
+     * @param faults where page requests of devices that are attached to it go; null: nowhere
+     */
+    public NestedHwpt allocateNested(
+            Device device, int flags, UserData data, @Nullable FaultQueue faults)
+            throws IommufdException {
+        synchronized (context()) {
+            return NestedHwpt.finished(NestedHwpt.reserve(this, device, flags, data), faults);
+        }
+    }
+
+    /** Makes the slice of an IOMMU that a machine has whose memory this shows. */
+    public Viommu allocateViommu(Device device, int type, @Nullable UserData data)
+            throws IommufdException {
+        synchronized (context()) {
+            return context().finished(Viommu.reserve(device, this, type, data));
+        }
+    }
+
     Ioas ioas() {
         return ioas;
     }

@@ -145,7 +145,7 @@ public final class UserCommand {
     @Nullable UserData data(int type, int lengthAt, int addressAt) {
         return getInt(lengthAt) == 0
                 ? null
-                : new UserData(caller(), type, getLong(addressAt), getInt(lengthAt));
+                : UserData.of(caller(), type, getLong(addressAt), getInt(lengthAt));
     }
 
     /** What must be zero until it means something. */

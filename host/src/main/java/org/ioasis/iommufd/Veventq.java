@@ -3,7 +3,9 @@ package org.ioasis.iommufd;
 
 import static java.lang.foreign.ValueLayout.JAVA_BYTE;
 import static java.lang.foreign.ValueLayout.JAVA_INT;
+import static org.ioasis.spec.Iommufd.VEVENTQ_DEPTH_MAX;
 import static org.ioasis.spec.Iommufd.VEVENTQ_FLAG_LOST_EVENTS;
+import static org.ioasis.spec.Iommufd.VEVENTQ_TYPE_DEFAULT;
 import static org.ioasis.spec.Iommufd.VEVENT_HEADER_FLAGS;
 import static org.ioasis.spec.Iommufd.VEVENT_HEADER_SEQUENCE;
 import static org.ioasis.spec.Iommufd.VEVENT_HEADER_SIZE;
@@ -12,6 +14,7 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayDeque;
 import java.util.Deque;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Events of one type for a guest: a program reads them in order. Each has a number; what is lost
@@ -46,8 +49,20 @@ public final class Veventq extends IommufdObject {
         viommu.addUser();
     }
 
+    /** Refuses what no queue can be. */
+    static void check(int type, int depth) throws IommufdException {
+        if (type == VEVENTQ_TYPE_DEFAULT) {
+            throw new IommufdException(Errno.EOPNOTSUPP, "a queue of events has a type");
+        }
+        if (depth == 0 || Integer.compareUnsigned(depth, VEVENTQ_DEPTH_MAX) > 0) {
+            throw new IommufdException(
+                    Errno.EINVAL, "a queue holds 1 to %d events".formatted(VEVENTQ_DEPTH_MAX));
+        }
+    }
+
     /** Makes one, reserved. */
     static Veventq reserve(Viommu viommu, int type, int depth) throws IommufdException {
+        check(type, depth);
         if (viommu.events(type) != null) {
             throw new IommufdException(
                     Errno.EEXIST, "the vIOMMU has a queue for events of this type");
@@ -75,6 +90,29 @@ public final class Veventq extends IommufdObject {
                 lostAtEnd = -1;
                 events.add(new Event(number, data.clone()));
             }
+        }
+    }
+
+    /**
+     * An event as it is taken.
+     *
+     * @param isLost it stands for those up to this number that are lost, and has no data
+     */
+    public record Taken(int sequence, boolean isLost, byte[] data) {}
+
+    /** Takes the oldest event; null: there is none. */
+    public @Nullable Taken take() {
+        synchronized (context()) {
+            Event event = events.pollFirst();
+            if (event != null) {
+                return new Taken(event.sequence, false, event.data);
+            }
+            if (lostAtEnd < 0) {
+                return null;
+            }
+            int last = lostAtEnd;
+            lostAtEnd = -1;
+            return new Taken(last, true, new byte[0]);
         }
     }
 

@@ -3,6 +3,7 @@ package org.ioasis.iommufd;
 
 import static org.ioasis.spec.Iommufd.VIOMMU_TYPE_DEFAULT;
 
+import java.lang.foreign.MemorySegment;
 import org.ioasis.host.LongMap;
 import org.jspecify.annotations.Nullable;
 
@@ -27,6 +28,12 @@ public final class Viommu extends IommufdObject {
     /** Makes one, reserved. */
     static Viommu reserve(Device device, PagingHwpt parent, int type, @Nullable UserData data)
             throws IommufdException {
+        checkType(type);
+        checkType(device, type);
+        if (!parent.isNestParent()) {
+            throw new IommufdException(
+                    Errno.EINVAL, "the page table was not made to be a nesting parent");
+        }
         IommufdContext context = device.context();
         context.allocate();
         Viommu viommu = new Viommu(parent, device);
@@ -47,9 +54,55 @@ public final class Viommu extends IommufdObject {
         }
     }
 
-    /** Refuses a type that no device has. */
+    /** Makes a table of the guest, as {@link PagingHwpt#allocateNested}. */
+    public NestedHwpt allocateNested(
+            Device device, int flags, UserData data, @Nullable FaultQueue faults)
+            throws IommufdException {
+        synchronized (context()) {
+            return NestedHwpt.finished(NestedHwpt.reserve(this, device, flags, data), faults);
+        }
+    }
+
+    /** Says what the guest calls a device. */
+    public Vdevice allocateDevice(Device device, long virtualId) throws IommufdException {
+        synchronized (context()) {
+            return context().finished(Vdevice.reserve(this, device, virtualId));
+        }
+    }
+
+    /** Makes a queue for events of a type; {@link Veventq#take} has them. */
+    public Veventq allocateEvents(int type, int depth) throws IommufdException {
+        synchronized (context()) {
+            return context().finished(Veventq.reserve(this, type, depth));
+        }
+    }
+
+    /** Makes a queue of commands in memory of the guest, at addresses of its second stage. */
+    public HwQueue allocateQueue(int queueType, int index, long iova, long length)
+            throws IommufdException {
+        synchronized (context()) {
+            return context().finished(HwQueue.reserve(this, queueType, index, iova, length));
+        }
+    }
+
+    /** Has entries carried out, as {@link NestedHwpt#invalidate}. */
+    public long invalidate(
+            int entryType, MemorySegment entries, long offset, int entryLength, int count) {
+        synchronized (context()) {
+            return driver().invalidate(entryType, entries, offset, entryLength, count);
+        }
+    }
+
+    /** Refuses what is no type. */
+    static void checkType(int type) throws IommufdException {
+        if (type == VIOMMU_TYPE_DEFAULT) {
+            throw new IommufdException(Errno.EOPNOTSUPP, "a vIOMMU has a type");
+        }
+    }
+
+    /** Refuses a type that the device's IOMMU does not have. */
     static void checkType(Device device, int type) throws IommufdException {
-        if (type == VIOMMU_TYPE_DEFAULT || !device.hardware().hasViommu(type)) {
+        if (!device.hardware().hasViommu(type)) {
             throw new IommufdException(
                     Errno.EOPNOTSUPP,
                     "the device's IOMMU has no vIOMMU of type 0x%x".formatted(type));

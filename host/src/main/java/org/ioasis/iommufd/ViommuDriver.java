@@ -2,12 +2,9 @@
 package org.ioasis.iommufd;
 
 /** A driver's part of a vIOMMU. Under its context's lock. */
-public interface ViommuDriver {
+public interface ViommuDriver extends Invalidator {
     /** Makes a table of the guest, behind the vIOMMU. */
     NestedDomain nested(int flags, UserData data) throws IommufdException;
-
-    /** Forgets what caches hold, entry by entry, as {@link NestedDomain#invalidate}. */
-    void invalidate(UserArray entries) throws IommufdException;
 
     /** Whether it has hardware queues of this type. */
     boolean hasQueue(int type);

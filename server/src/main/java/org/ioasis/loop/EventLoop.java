@@ -288,8 +288,8 @@ public final class EventLoop implements AutoCloseable {
         return Thread.currentThread().equals(thread);
     }
 
-    /** The loop's, or any while there is none. */
-    private boolean isOwnThread() {
+    /** True on the loop's own thread, and on any while there is none: what the loop's may do. */
+    public boolean isOwnThread() {
         return isOver() || isLoopThread();
     }
 

@@ -4,11 +4,11 @@ package org.ioasis.peer;
 import java.nio.file.Path;
 
 /**
- * A device that is offered to VMMs, over whatever transport: one session after the other, each with
- * memory of its own. Any thread unless said otherwise.
+ * A device that is offered to VMMs, over whatever transport, or to programs that open it: one
+ * session after the other, each with memory of its own. Any thread unless said otherwise.
  */
 public interface Served extends AutoCloseable {
-    /** Where VMMs connect. */
+    /** Where VMMs connect, or programs find it. */
     Path path();
 
     /** True while a VMM is served, or its memory is still in use. */

@@ -5,13 +5,11 @@ import java.util.concurrent.ArrayBlockingQueue;
 import java.util.concurrent.Executor;
 import java.util.concurrent.RejectedExecutionException;
 import org.ioasis.loop.EventLoop;
-import org.ioasis.sys.Mapping;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The loop as one device sees it: its tasks run there in order, inside the error boundary of its
- * session. A task that meets memory which its VMM has truncated ends that session, as a message
- * does, and leaves the machine's other devices alone.
+ * The loop as one device sees it: its tasks run there in order, inside the {@linkplain
+ * SessionBoundary error boundary} of its session.
  *
  * <p>{@link #execute} for any thread, the rest for the loop's. A task costs no allocation.
  */
@@ -25,7 +23,7 @@ public final class SessionTasks implements Executor {
     private final EventLoop loop;
     private final ArrayBlockingQueue<Runnable> tasks = new ArrayBlockingQueue<>(LIMIT);
     private final Runnable runWaiting = this::runWaiting;
-    private @Nullable Served served;
+    private @Nullable SessionBoundary boundary;
 
     public SessionTasks(EventLoop loop) {
         this.loop = loop;
@@ -33,7 +31,7 @@ public final class SessionTasks implements Executor {
 
     /** Whose session a failing task ends. Before the loop starts, or on it. */
     public void of(Served owner) {
-        served = owner;
+        boundary = new SessionBoundary(owner);
     }
 
     /**
@@ -76,15 +74,11 @@ public final class SessionTasks implements Executor {
     }
 
     private void run(Runnable task) {
-        try {
+        SessionBoundary around = boundary;
+        if (around == null) {
             task.run();
-            Mapping.raiseLate();
-        } catch (InternalError e) {
-            Served owner = served;
-            if (owner == null) {
-                throw e;
-            }
-            owner.endSession(SharedMemory.GONE + e.getMessage());
+        } else {
+            around.run(task);
         }
     }
 }

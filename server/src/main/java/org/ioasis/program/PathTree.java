@@ -46,7 +46,11 @@ final class PathTree implements AutoCloseable {
             root = null;
             return;
         }
-        Path made = Files.createTempDirectory("ioasis-sys");
+        Path place = files.place();
+        Path made =
+                place == null
+                        ? Files.createTempDirectory("ioasis-sys")
+                        : Files.createDirectory(place);
         root = made;
         boolean isComplete = false;
         try {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.program;
 
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -8,6 +9,7 @@ import java.util.Map;
 import org.ioasis.iommufd.Caller;
 import org.ioasis.iommufd.IommufdException;
 import org.ioasis.iommufd.OpenFile;
+import org.jspecify.annotations.Nullable;
 
 /**
  * What a program finds at which paths, beside what the kernel has: devices, and folders with files
@@ -33,12 +35,14 @@ public final class ProgramFiles {
     private final List<String> folders;
     private final Map<String, String> texts;
     private final Map<String, String> links;
+    private final @Nullable Path place;
 
     private ProgramFiles(Builder from) {
         devices = Map.copyOf(from.devices);
         folders = List.copyOf(from.folders);
         texts = Map.copyOf(from.texts);
         links = Map.copyOf(from.links);
+        place = from.place;
     }
 
     Map<String, Device> devices() {
@@ -60,6 +64,11 @@ public final class ProgramFiles {
         return links;
     }
 
+    /** Where folders, files and links really are; null: in a temporary folder of their own. */
+    @Nullable Path place() {
+        return place;
+    }
+
     public static Builder builder() {
         return new Builder();
     }
@@ -70,6 +79,7 @@ public final class ProgramFiles {
         private final List<String> folders = new ArrayList<>();
         private final Map<String, String> texts = new LinkedHashMap<>();
         private final Map<String, String> links = new LinkedHashMap<>();
+        private @Nullable Path place;
 
         private Builder() {}
 
@@ -103,6 +113,17 @@ public final class ProgramFiles {
          */
         public Builder link(String path, String target) {
             links.put(path, target);
+            return this;
+        }
+
+        /**
+         * Where folders, files and links really are while the program runs: for who has a place
+         * that goes in any case, also when all of this process ends at once.
+         *
+         * @param folder not there yet
+         */
+        public Builder keptIn(Path folder) {
+            place = folder;
             return this;
         }
 

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.program;
 
+import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import org.ioasis.iommufd.OpenFile;
+import org.ioasis.spec.KvmVfio;
 import org.ioasis.sys.CallFilter;
 import org.ioasis.sys.CallListener;
 import org.ioasis.sys.CloseWatch;
@@ -18,9 +20,9 @@ import org.ioasis.sys.TaskFiles;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Answers the system calls of one program and of all that it starts, on one thread of its own, from
- * the first until the last of them has ended. What is not about a file of ours goes on to the
- * kernel.
+ * Answers the system calls of one program and of all that it starts, from the first until the last
+ * of them has ended, on one thread: its own, or that of a loop which serves the program's devices
+ * too. What is not about a file of ours goes on to the kernel.
  *
  * <p>Everything that the program says is looked at once and judged by what was read. It can change
  * its memory meanwhile, close the descriptor, or be killed: then an answer goes nowhere.
@@ -93,7 +95,7 @@ final class Supervisor implements AutoCloseable {
     static CallFilter filter() {
         CallFilter.Builder calls =
                 CallFilter.builder()
-                        .masked(LinuxCall.IOCTL, 1, TYPE_MASK, TYPE)
+                        .maskedOr(LinuxCall.IOCTL, 1, TYPE_MASK, TYPE, KvmVfio.SET_DEVICE_ATTR)
                         .inRange(LinuxCall.MMAP, 4, StandIns.FIRST, StandIns.LAST);
         for (int named :
                 new int[] {
@@ -350,6 +352,11 @@ final class Supervisor implements AutoCloseable {
     }
 
     private void ioctl() {
+        int command = (int) call.argument(1);
+        if (command == KvmVfio.SET_DEVICE_ATTR) {
+            showToKvm();
+            return;
+        }
         OpenFile file = fileOf(0);
         if (file == null) {
             call.proceed();
@@ -358,13 +365,35 @@ final class Supervisor implements AutoCloseable {
         if (!caller.isWaiting()) {
             return;
         }
-        int command = (int) call.argument(1);
         trace.beginsIoctl(caller, file, command, call.argument(2));
         failNth.begins(caller.thread());
         long result = file.ioctl(caller, command, call.argument(2));
         failNth.ends(caller.thread());
         trace.endsIoctl(caller, result);
         call.answer(result);
+    }
+
+    /**
+     * A VMM shows each device that it has been given to KVM, and gives up if KVM does not know it
+     * (hw/vfio/kvm-helpers.c of QEMU). For one of ours there is nothing to know: what it writes
+     * passes no caches by. Other files and attributes are for KVM to judge.
+     */
+    private void showToKvm() {
+        boolean isOurs = false;
+        if (caller.read(call.argument(2), vectors, 0, KvmVfio.ATTR_SIZE) == 0
+                && vectors.get(JAVA_INT, KvmVfio.ATTR_GROUP) == KvmVfio.GROUP_FILE) {
+            long attribute = vectors.get(JAVA_LONG, KvmVfio.ATTR_ATTR);
+            long address = vectors.get(JAVA_LONG, KvmVfio.ATTR_ADDR);
+            isOurs =
+                    (attribute == KvmVfio.FILE_ADD || attribute == KvmVfio.FILE_DEL)
+                            && caller.read(address, vectors, 0, Integer.BYTES) == 0
+                            && caller.served(vectors.get(JAVA_INT, 0)) != null;
+        }
+        if (isOurs) {
+            call.answer(0);
+        } else {
+            call.proceed();
+        }
     }
 
     private void transfer(boolean isWrite) {

@@ -16,12 +16,13 @@ import org.ioasis.iommufd.IommufdException;
 import org.ioasis.iommufd.OpenFile;
 import org.ioasis.iommufd.engine.EngineDevice;
 import org.ioasis.loop.EventLoop;
-import org.ioasis.loop.Rings;
 import org.ioasis.loop.Ticker;
 import org.ioasis.pci.PciFunction;
+import org.ioasis.pci.ServedFunction;
 import org.ioasis.pci.VectorSink;
 import org.ioasis.peer.Served;
 import org.ioasis.peer.ServedInfo;
+import org.ioasis.peer.SessionBoundary;
 import org.ioasis.peer.SharedMemory;
 import org.ioasis.spec.Pci;
 import org.ioasis.sys.Mapping;
@@ -33,12 +34,11 @@ import org.jspecify.annotations.Nullable;
  * program's at a time. From bind to the last close of who has bound it, it is in that program's
  * hands; before and after it is reset, hears nobody and reaches nothing.
  *
- * <p>Made and closed by any thread; works on the loop's, which answers the program too. So no
- * access of the function runs while a call is answered, and what a call takes away is gone for good
- * when it returns.
+ * <p>Made before the loop runs; closed, and asked for its numbers and names, by any thread. The
+ * rest is for the loop's, which answers the program too. So no access of the function runs while a
+ * call is answered, and what a call takes away is gone for good when it returns.
  */
 public final class AssignedDevice implements Served {
-    private static final long TICK_NANOS = 500_000_000L;
     private static final long CLOSE_NANOS = 5_000_000_000L;
 
     private final EventLoop loop;
@@ -48,7 +48,10 @@ public final class AssignedDevice implements Served {
     private final FunctionRegions regions;
     private final Interrupts interrupts;
     private final VfioGroup group;
-    private final Rings rings = new FunctionRings();
+    private final SessionBoundary boundary = new SessionBoundary(this);
+    private final ServedFunction turns;
+    private final int identity;
+    private final int classCode;
     private final Set<Integer> pasids = new TreeSet<>();
     private @Nullable Device bound;
     private @Nullable Ticker ticker;
@@ -75,7 +78,9 @@ public final class AssignedDevice implements Served {
         regions = new FunctionRegions(function);
         interrupts = new Interrupts(function);
         group = VfioGroup.of(number, List.of(hardware));
-        function.watcher(() -> loop.watch(rings));
+        turns = new ServedFunction(loop, function, boundary);
+        identity = function.configRead(Pci.VENDOR_ID, Integer.BYTES);
+        classCode = function.configRead(Pci.REVISION_ID, Integer.BYTES) >>> 8;
     }
 
     /** Of the device and of its group. */
@@ -85,12 +90,12 @@ public final class AssignedDevice implements Served {
 
     /** Vendor in the low half, device in the high one. */
     public int identity() {
-        return function.configRead(Pci.VENDOR_ID, Integer.BYTES);
+        return identity;
     }
 
     /** Base class, sub-class and programming interface. */
     public int classCode() {
-        return function.configRead(Pci.REVISION_ID, Integer.BYTES) >>> 8;
+        return classCode;
     }
 
     @Override
@@ -122,6 +127,7 @@ public final class AssignedDevice implements Served {
 
     /** Opens the device's own file, which can do nothing before it is bound. */
     public OpenFile open(Caller caller) {
+        assert loop.isOwnThread();
         return new DeviceFile(this, null);
     }
 
@@ -131,6 +137,7 @@ public final class AssignedDevice implements Served {
      * @throws IommufdException EBUSY: it is open, or the device is bound without it
      */
     public OpenFile openGroup(Caller caller) throws IommufdException {
+        assert loop.isOwnThread();
         if (isGroupOpen || users > 0) {
             throw new IommufdException(Errno.EBUSY, "the group, or its device, is in use");
         }
@@ -143,6 +150,7 @@ public final class AssignedDevice implements Served {
     }
 
     void groupClosed() {
+        assert loop.isOwnThread();
         isGroupOpen = false;
     }
 
@@ -176,17 +184,19 @@ public final class AssignedDevice implements Served {
 
     /** The same for a device whose address space is its group's container's affair. */
     void use() {
+        assert loop.isOwnThread();
         if (users++ == 0) {
             isBound = true;
             sessions.incrementAndGet();
             function.reset();
             function.vectors(interrupts::trigger);
-            ticker = loop.ticker(TICK_NANOS, function::needsTick, this::tick);
+            ticker = turns.ticker(function::needsTick);
         }
     }
 
     /** One does so no more: the last one unbinds it. */
     void unuse() {
+        assert loop.isOwnThread();
         if (--users == 0) {
             end("closed by the program");
         }
@@ -235,6 +245,7 @@ public final class AssignedDevice implements Served {
      * @return the id of the page table
      */
     int attach(int id, int pasid) throws IommufdException {
+        assert loop.isOwnThread();
         Device device = bound();
         int table =
                 device.attached(pasid) == null
@@ -243,18 +254,14 @@ public final class AssignedDevice implements Served {
         if (pasid != NO_PASID) {
             pasids.add(pasid);
         }
-        try {
-            function.memoryChanged();
-            Mapping.raiseLate();
-        } catch (InternalError e) {
-            // It is attached all the same.
-            memoryGone(e);
-        }
+        // Whatever becomes of the session, it is attached.
+        boundary.run(function::memoryChanged);
         return table;
     }
 
     /** Its DMA is blocked. */
     void detach(int pasid) throws IommufdException {
+        assert loop.isOwnThread();
         bound().detach(pasid);
         pasids.remove(pasid);
     }
@@ -264,6 +271,7 @@ public final class AssignedDevice implements Served {
      * header stands there afterwards (pci_dev_save_and_disable, pci_dev_restore).
      */
     void reset() {
+        assert loop.isOwnThread();
         int[] header = new int[Pci.HEADER_END / Integer.BYTES];
         for (int i = 0; i < header.length; i++) {
             header[i] = function.configRead(i * Integer.BYTES, Integer.BYTES);
@@ -277,49 +285,15 @@ public final class AssignedDevice implements Served {
         function.configWrite(Pci.COMMAND, Short.BYTES, header[Pci.COMMAND / Integer.BYTES]);
     }
 
-    private void tick() {
-        try {
-            function.tick(loop.nanoTime());
-            Mapping.raiseLate();
-        } catch (InternalError e) {
-            memoryGone(e);
-        }
-    }
-
     /** Memory of the program was cut short under the function: what it was at is over. */
     void memoryGone(InternalError e) {
-        endSession(SharedMemory.GONE + e.getMessage());
-    }
-
-    /** The function's, inside the error boundary of who has bound it. */
-    private final class FunctionRings implements Rings {
-        @Override
-        public boolean look() {
-            boolean isNew = function.look();
-            Mapping.raiseLate();
-            return isNew;
-        }
-
-        @Override
-        public boolean rest() {
-            boolean isNew = function.rest();
-            Mapping.raiseLate();
-            return isNew;
-        }
-
-        @Override
-        public void failed(Throwable cause) {
-            if (cause instanceof InternalError e) {
-                memoryGone(e);
-            } else {
-                endSession("internal error: " + cause);
-            }
-        }
+        boundary.failed(e);
     }
 
     /** The program keeps its descriptors; the function is reset and does nothing by itself. */
     @Override
     public void endSession(String why) {
+        assert loop.isOwnThread();
         quiet();
         lastEnd = why;
     }
@@ -336,6 +310,7 @@ public final class AssignedDevice implements Served {
 
     @Override
     public ServedInfo info() {
+        assert loop.isOwnThread();
         return new ServedInfo(
                 path(), isBound, sessions.get(), 0, 0, 0, 0, 0, false, 0, 0, 0, 0, "none", lastEnd);
     }

@@ -1,17 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.vfiodevice;
 
-import static java.lang.foreign.ValueLayout.JAVA_BYTE;
-import static java.lang.foreign.ValueLayout.JAVA_INT_UNALIGNED;
-import static java.lang.foreign.ValueLayout.JAVA_LONG_UNALIGNED;
-import static java.lang.foreign.ValueLayout.JAVA_SHORT_UNALIGNED;
-
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import org.ioasis.iommufd.Caller;
 import org.ioasis.iommufd.Errno;
 import org.ioasis.pci.PciFunction;
-import org.ioasis.spec.Pci;
+import org.ioasis.pci.RegionAccess;
 import org.ioasis.spec.VfioDevice;
 import org.ioasis.spec.VfioUser;
 import org.ioasis.sys.Mapping;
@@ -27,20 +22,16 @@ final class FunctionRegions {
 
     private static final long OFFSET_MASK = (1L << VfioDevice.REGION_SHIFT) - 1;
 
-    private final PciFunction function;
+    private final RegionAccess registers;
     private final MemorySegment piece = Arena.ofAuto().allocate(PIECE, Long.BYTES);
 
     FunctionRegions(PciFunction function) {
-        this.function = function;
+        registers = new RegionAccess(function);
     }
 
     /** Bytes of a region; 0 if there is none. */
     long size(int region) {
-        if (region >= VfioUser.VFIO_PCI_BAR0_REGION_INDEX
-                && region <= VfioUser.VFIO_PCI_BAR5_REGION_INDEX) {
-            return function.barSize(region);
-        }
-        return region == VfioUser.VFIO_PCI_CONFIG_REGION_INDEX ? Pci.CONFIG_SPACE_SIZE : 0;
+        return registers.size(region);
     }
 
     /** Where a region begins in the file. */
@@ -77,55 +68,24 @@ final class FunctionRegions {
     }
 
     private void move(int region, boolean isWrite, int offset, int bytes) {
-        boolean isConfig = region == VfioUser.VFIO_PCI_CONFIG_REGION_INDEX;
-        int widest = isConfig ? Integer.BYTES : Long.BYTES;
         for (int done = 0; done < bytes; ) {
             int at = offset + done;
-            int width = width(at, bytes - done, widest);
-            if (isWrite) {
-                long value = get(done, width);
-                if (isConfig) {
-                    function.configWrite(at, width, (int) value);
-                } else {
-                    function.barWrite(region, at, width, value);
-                }
-            } else {
-                put(
-                        done,
-                        width,
-                        isConfig
-                                ? function.configRead(at, width)
-                                : function.barRead(region, at, width));
-            }
+            int width = width(at, bytes - done);
+            boolean _ =
+                    isWrite
+                            ? registers.write(region, at, width, piece, done)
+                            : registers.read(region, at, width, piece, done);
             done += width;
         }
         // Of an access of the function's to memory that its program has cut short: this call's end.
         Mapping.raiseLate();
     }
 
-    private static int width(int offset, int left, int widest) {
-        int width = widest;
+    private static int width(int offset, int left) {
+        int width = Long.BYTES;
         while (width > left || offset % width != 0) {
             width /= 2;
         }
         return width;
-    }
-
-    private long get(long at, int width) {
-        return switch (width) {
-            case 1 -> piece.get(JAVA_BYTE, at) & 0xffL;
-            case 2 -> piece.get(JAVA_SHORT_UNALIGNED, at) & 0xffffL;
-            case 4 -> piece.get(JAVA_INT_UNALIGNED, at) & 0xffff_ffffL;
-            default -> piece.get(JAVA_LONG_UNALIGNED, at);
-        };
-    }
-
-    private void put(long at, int width, long value) {
-        switch (width) {
-            case 1 -> piece.set(JAVA_BYTE, at, (byte) value);
-            case 2 -> piece.set(JAVA_SHORT_UNALIGNED, at, (short) value);
-            case 4 -> piece.set(JAVA_INT_UNALIGNED, at, (int) value);
-            default -> piece.set(JAVA_LONG_UNALIGNED, at, value);
-        }
     }
 }

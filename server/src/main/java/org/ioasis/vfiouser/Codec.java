@@ -263,28 +263,6 @@ final class Codec {
         return new Request.Refused(Errno.EINVAL, why);
     }
 
-    // Little-endian data of a register access: 1, 2, 4 or 8 bytes.
-
-    static long register(MemorySegment data, long at, int size) {
-        return switch (size) {
-            case 1 -> data.get(ValueLayout.JAVA_BYTE, at) & 0xffL;
-            case 2 -> data.get(U16, at) & 0xffffL;
-            case 4 -> data.get(U32, at) & 0xffff_ffffL;
-            case 8 -> data.get(U64, at);
-            default -> throw new IllegalArgumentException("register of " + size + " bytes");
-        };
-    }
-
-    static void register(MemorySegment data, long at, int size, long value) {
-        switch (size) {
-            case 1 -> data.set(ValueLayout.JAVA_BYTE, at, (byte) value);
-            case 2 -> data.set(U16, at, (short) value);
-            case 4 -> data.set(U32, at, (int) value);
-            case 8 -> data.set(U64, at, value);
-            default -> throw new IllegalArgumentException("register of " + size + " bytes");
-        }
-    }
-
     // Replies: each writes a whole message at the start of out and returns its size.
 
     static int reply(MemorySegment out, Header command, int size, int error) {

@@ -8,6 +8,7 @@ import java.util.function.IntSupplier;
 import org.ioasis.memory.Count;
 import org.ioasis.memory.GuestMemory;
 import org.ioasis.pci.PciFunction;
+import org.ioasis.pci.RegionAccess;
 import org.ioasis.pci.VectorSink;
 import org.ioasis.peer.EventVectors;
 import org.ioasis.peer.SharedMemory;

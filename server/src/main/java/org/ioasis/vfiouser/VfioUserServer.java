@@ -11,18 +11,17 @@ import java.util.concurrent.atomic.AtomicInteger;
 import org.ioasis.loop.Acceptor;
 import org.ioasis.loop.EventHandler;
 import org.ioasis.loop.EventLoop;
-import org.ioasis.loop.Rings;
 import org.ioasis.loop.Ticker;
 import org.ioasis.memory.GuestMemory;
 import org.ioasis.pci.PciFunction;
+import org.ioasis.pci.ServedFunction;
 import org.ioasis.peer.Journal;
 import org.ioasis.peer.MemoryView;
 import org.ioasis.peer.Served;
 import org.ioasis.peer.ServedInfo;
-import org.ioasis.peer.SharedMemory;
+import org.ioasis.peer.SessionBoundary;
 import org.ioasis.sys.ErrnoException;
 import org.ioasis.sys.Fd;
-import org.ioasis.sys.Mapping;
 import org.ioasis.sys.UnixListener;
 import org.ioasis.sys.UnixSocket;
 import org.jspecify.annotations.Nullable;
@@ -36,11 +35,11 @@ import org.jspecify.annotations.Nullable;
  */
 public final class VfioUserServer implements Served, Acceptor.Clients {
     private static final System.Logger LOG = System.getLogger("org.ioasis.vfiouser");
-    private static final long TICK_NANOS = 500_000_000L;
     private static final long CLOSE_NANOS = 5_000_000_000L;
 
     private final EventLoop loop;
     private final PciFunction function;
+    private final ServedFunction turns;
     private final GuestMemory memory;
     private final SessionLimits limits;
     private final StreamBuffers buffers;
@@ -53,7 +52,6 @@ public final class VfioUserServer implements Served, Acceptor.Clients {
     /** The client being served, or whose memory is still in use. */
     private volatile @Nullable Session session;
 
-    private final Rings rings = new SessionRings();
     private boolean isClosing;
     private final AtomicInteger sessions = new AtomicInteger();
     private final AtomicInteger refused = new AtomicInteger();
@@ -90,7 +88,7 @@ public final class VfioUserServer implements Served, Acceptor.Clients {
         this.memory = memory;
         this.limits = limits;
         this.buffers = new StreamBuffers(limits.outputBytes());
-        function.watcher(() -> loop.watch(rings));
+        turns = new ServedFunction(loop, function, new SessionBoundary(this));
         this.journal = new Journal(log, loop::nanoTime);
         function.reports(what -> journal.say(Level.WARNING, () -> path() + ": " + what));
         this.acceptor = new Acceptor(loop, UnixListener.bind(socket), this);
@@ -115,7 +113,7 @@ public final class VfioUserServer implements Served, Acceptor.Clients {
             return;
         }
         try {
-            ticker = loop.ticker(TICK_NANOS, this::needsTick, this::tick);
+            ticker = turns.ticker(this::needsTick);
             acceptor.listen();
         } catch (ErrnoException e) {
             throw new IllegalStateException("cannot wait for clients at " + path(), e);
@@ -216,43 +214,9 @@ public final class VfioUserServer implements Served, Acceptor.Clients {
         }
     }
 
-    /** The function's, inside the error boundary of its session. */
-    private final class SessionRings implements Rings {
-        @Override
-        public boolean look() {
-            boolean isNew = function.look();
-            Mapping.raiseLate();
-            return isNew;
-        }
-
-        @Override
-        public boolean rest() {
-            boolean isNew = function.rest();
-            Mapping.raiseLate();
-            return isNew;
-        }
-
-        @Override
-        public void failed(Throwable cause) {
-            endSession(
-                    cause instanceof InternalError
-                            ? SharedMemory.GONE + cause.getMessage()
-                            : "internal error: " + cause);
-        }
-    }
-
     private boolean needsTick() {
         Session current = session;
         return current != null && !current.hasEnded() && function.needsTick();
-    }
-
-    private void tick() {
-        try {
-            function.tick(loop.nanoTime());
-            Mapping.raiseLate();
-        } catch (InternalError e) {
-            endSession(SharedMemory.GONE + e.getMessage());
-        }
     }
 
     private void updateSession() {

@@ -7,7 +7,7 @@ import static org.ioasis.spec.VirtioPci.*;
 import java.util.HashMap;
 import java.util.Map;
 import org.ioasis.spec.Pci;
-import org.ioasis.virtqueue.SplitDriver;
+import org.ioasis.virtqueue.DriverQueue;
 
 /**
  * A modern virtio-pci driver as far as registers go: finds the structures by the capabilities and
@@ -125,13 +125,13 @@ public final class RegisterDriver {
         common(COMMON_DEVICE_STATUS, 1, STATUS_ACKNOWLEDGE | STATUS_DRIVER | STATUS_FEATURES_OK);
     }
 
-    public void enableQueue(int queue, int vector, SplitDriver ring) {
+    public void enableQueue(int queue, int vector, DriverQueue ring) {
         common(COMMON_QUEUE_SELECT, 2, queue);
         common(COMMON_QUEUE_SIZE, 2, ring.size());
         common(COMMON_QUEUE_MSIX_VECTOR, 2, vector);
         common64(COMMON_QUEUE_DESC, ring.descAddress());
-        common64(COMMON_QUEUE_DRIVER, ring.availAddress());
-        common64(COMMON_QUEUE_DEVICE, ring.usedAddress());
+        common64(COMMON_QUEUE_DRIVER, ring.driverAddress());
+        common64(COMMON_QUEUE_DEVICE, ring.deviceAddress());
         common(COMMON_QUEUE_ENABLE, 2, 1);
     }
 

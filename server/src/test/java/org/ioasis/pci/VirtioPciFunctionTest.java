@@ -18,7 +18,8 @@ import org.ioasis.memory.GuestMemory;
 import org.ioasis.memory.Region;
 import org.ioasis.spec.Pci;
 import org.ioasis.virtio.VirtioDevice;
-import org.ioasis.virtqueue.SplitDriver;
+import org.ioasis.virtqueue.DriverQueue;
+import org.ioasis.virtqueue.RingFormat;
 import org.junit.jupiter.api.Test;
 
 /** Drives the function's registers as a guest does. */
@@ -30,7 +31,7 @@ class VirtioPciFunctionTest {
     private final MemorySegment ram = Arena.ofAuto().allocate(0x10000, 4096);
     private final EchoType type = new EchoType();
     private final VirtioPciFunction function = function();
-    private SplitDriver ring = ring(0x1000, 8);
+    private DriverQueue ring = ring(0x1000, 8);
     private final List<Integer> triggered = new ArrayList<>();
     private boolean delivers = true;
     private final RegisterDriver driver = new RegisterDriver(bus(function));
@@ -69,8 +70,8 @@ class VirtioPciFunctionTest {
         };
     }
 
-    private SplitDriver ring(long at, int size) {
-        return new SplitDriver(ram.asSlice(at, SplitDriver.bytes(size)), at, size, false);
+    private DriverQueue ring(long at, int size) {
+        return RingFormat.SPLIT.newDriver(ram.asSlice(at, RingFormat.SPLIT.driverBytes(size)), at, size, false);
     }
 
     /** Brings queue 0 up. */

@@ -56,6 +56,19 @@ class SupervisorTest {
     }
 
     @Test
+    void vmmMayShowAFileOfOursToKvmAndOthersAreForKvmToJudge() throws Exception {
+        assertThat(run("kvm"))
+                .containsExactly(
+                        "added: 0",
+                        "deleted: 0",
+                        "another attribute: ENOTTY",
+                        "another group: ENOTTY",
+                        "another file: ENOTTY",
+                        "nowhere: ENOTTY",
+                        "no attribute: ENOTTY");
+    }
+
+    @Test
     void deviceWithoutContentsRefusesToBeReadAndMapsOnlyWhatItOffers() throws Exception {
         assertThat(run("io"))
                 .containsExactly(

@@ -5,6 +5,7 @@ import static java.lang.foreign.ValueLayout.JAVA_BYTE;
 import static java.lang.foreign.ValueLayout.JAVA_INT_UNALIGNED;
 import static java.lang.foreign.ValueLayout.JAVA_LONG_UNALIGNED;
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -21,6 +22,7 @@ import org.ioasis.iommufd.Device;
 import org.ioasis.iommufd.Errno;
 import org.ioasis.iommufd.Ioas;
 import org.ioasis.iommufd.IommufdContext;
+import org.ioasis.iommufd.IommufdException;
 import org.ioasis.iommufd.IommufdNode;
 import org.ioasis.iommufd.LockedMemory;
 import org.ioasis.iommufd.OpenFile;
@@ -42,6 +44,7 @@ import org.ioasis.spec.VfioUser;
 import org.ioasis.sys.ErrnoException;
 import org.ioasis.sys.EventFd;
 import org.ioasis.sys.Fd;
+import org.ioasis.sys.Memfd;
 import org.ioasis.vfio.Type1Kind;
 import org.ioasis.vfio.VfioContainer;
 import org.junit.jupiter.api.AfterEach;
@@ -93,6 +96,8 @@ class AssignedDeviceTest {
                         System::nanoTime,
                         IdlePolicy.EVENT_DRIVEN);
         device = new AssignedDevice(loop, 5, function, hardware);
+        // What it is was read once.
+        function.accesses.clear();
     }
 
     @AfterEach
@@ -205,6 +210,20 @@ class AssignedDeviceTest {
     // Binding.
 
     @Test
+    void callsAreForTheLoopsThreadWhileThereIsOne() throws Exception {
+        OpenFile file = opened();
+        loop.start();
+
+        assertThatThrownBy(() -> device.open(program)).isInstanceOf(AssertionError.class);
+        assertThatThrownBy(() -> device.openGroup(program)).isInstanceOf(AssertionError.class);
+        assertThatThrownBy(device::info).isInstanceOf(AssertionError.class);
+        assertThat(loop.executeAndWait(() -> open.add(device.open(program)), 5_000_000_000L))
+                .isTrue();
+        assertThat(open).hasSize(2).startsWith(file);
+        assertThat(device.isGroupOpen()).isFalse();
+    }
+
+    @Test
     void aDeviceThatIsNotBoundAnswersBindAlone() {
         OpenFile file = opened();
         for (int command :
@@ -230,9 +249,8 @@ class AssignedDeviceTest {
     void bindRefusesBeforeItBinds() throws Exception {
         OpenFile file = opened();
         int iommu = program.opened(context());
-        int other = program.opened(() -> copyOf(events.getFirst()));
+        int other = descriptorOf(event());
         int ours = program.opened(file);
-        EventFd _ = event();
         int bind = VfioDevice.BIND_IOMMUFD;
         assertThat(call(file, bind, 15, 0, iommu, 0)).isEqualTo(no(Errno.EINVAL));
         assertThat(call(file, bind, 16, 1, iommu, 0)).isEqualTo(no(Errno.EINVAL));
@@ -258,10 +276,9 @@ class AssignedDeviceTest {
         assertThat(call(file, VfioDevice.BIND_IOMMUFD, 16, 0, iommu, 0)).isEqualTo(no(Errno.EBUSY));
         group.release();
         assertThat(call(file, VfioDevice.BIND_IOMMUFD, 16, 0, iommu, 0)).isZero();
-        org.assertj.core.api.Assertions.assertThatThrownBy(this::group)
+        assertThatThrownBy(this::group)
                 .isInstanceOfSatisfying(
-                        org.ioasis.iommufd.IommufdException.class,
-                        e -> assertThat(e.errno()).isEqualTo(Errno.EBUSY));
+                        IommufdException.class, e -> assertThat(e.errno()).isEqualTo(Errno.EBUSY));
     }
 
     @Test
@@ -447,7 +464,7 @@ class AssignedDeviceTest {
         int wrong =
                 program.opened(() -> {
                     try {
-                        return org.ioasis.sys.Memfd.create("no eventfd", 4096);
+                        return Memfd.create("no eventfd", 4096);
                     } catch (ErrnoException e) {
                         throw new AssertionError(e);
                     }
@@ -711,10 +728,9 @@ class AssignedDeviceTest {
     @Test
     void aGroupIsOneProgramsUntilItAndItsDevicesAreClosed() throws Exception {
         OpenFile group = group();
-        org.assertj.core.api.Assertions.assertThatThrownBy(() -> device.openGroup(program))
+        assertThatThrownBy(() -> device.openGroup(program))
                 .isInstanceOfSatisfying(
-                        org.ioasis.iommufd.IommufdException.class,
-                        e -> assertThat(e.errno()).isEqualTo(Errno.EBUSY));
+                        IommufdException.class, e -> assertThat(e.errno()).isEqualTo(Errno.EBUSY));
         int container = program.opened(context());
         assertThat(call(group, VfioType1.GROUP_SET_CONTAINER, container)).isZero();
         OpenFile file = program.file(name(group, device.address()));
@@ -735,8 +751,7 @@ class AssignedDeviceTest {
         assertThat(call(group, VfioType1.GROUP_UNSET_CONTAINER)).isEqualTo(no(Errno.EINVAL));
         assertThat(call(group, VfioType1.GROUP_SET_CONTAINER, -1)).isEqualTo(no(Errno.EINVAL));
         assertThat(call(group, VfioType1.GROUP_SET_CONTAINER, 999)).isEqualTo(no(Errno.EBADF));
-        EventFd _ = event();
-        int other = program.opened(() -> copyOf(events.getFirst()));
+        int other = descriptorOf(event());
         assertThat(call(group, VfioType1.GROUP_SET_CONTAINER, other)).isEqualTo(no(Errno.EBADFD));
         assertThat(name(group, device.address())).isEqualTo(no(Errno.EINVAL));
         int container = program.opened(context());

@@ -12,6 +12,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import org.ioasis.pci.RegionAccess;
 import org.ioasis.sys.Epoll;
 import org.ioasis.sys.Errno;
 import org.ioasis.sys.ErrnoException;
@@ -238,12 +239,12 @@ final class MockVfioUserClient implements AutoCloseable {
         if (reply.isError()) {
             throw new IllegalStateException("read refused: " + Errno.name(reply.error()));
         }
-        return Codec.register(reply.payload(), REGION_ACCESS_DATA, size);
+        return RegionAccess.register(reply.payload(), REGION_ACCESS_DATA, size);
     }
 
     static byte[] bytes(int size, long value) {
         byte[] bytes = new byte[size];
-        Codec.register(MemorySegment.ofArray(bytes), 0, size, value);
+        RegionAccess.register(MemorySegment.ofArray(bytes), 0, size, value);
         return bytes;
     }
 

@@ -7,6 +7,7 @@ import java.util.Queue;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.ioasis.pci.PciFunction;
+import org.ioasis.pci.RegionAccess;
 import org.ioasis.pci.VectorSink;
 
 /**
@@ -31,12 +32,12 @@ final class RecordingFunction implements PciFunction {
 
     @Override
     public int configRead(int offset, int size) {
-        return (int) Codec.register(config, offset, size);
+        return (int) RegionAccess.register(config, offset, size);
     }
 
     @Override
     public void configWrite(int offset, int size, int value) {
-        Codec.register(config, offset, size, value);
+        RegionAccess.register(config, offset, size, value);
     }
 
     @Override
@@ -46,12 +47,12 @@ final class RecordingFunction implements PciFunction {
 
     @Override
     public long barRead(int index, long offset, int size) {
-        return Codec.register(bar, offset, size);
+        return RegionAccess.register(bar, offset, size);
     }
 
     @Override
     public void barWrite(int index, long offset, int size, long value) {
-        Codec.register(bar, offset, size, value);
+        RegionAccess.register(bar, offset, size, value);
         if (offset == HOOK) {
             hook.run();
         }

@@ -29,7 +29,8 @@ import org.ioasis.sys.ErrnoException;
 import org.ioasis.sys.Fd;
 import org.ioasis.sys.Mapping;
 import org.ioasis.sys.Memfd;
-import org.ioasis.virtqueue.SplitDriver;
+import org.ioasis.virtqueue.DriverQueue;
+import org.ioasis.virtqueue.RingFormat;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -72,7 +73,7 @@ class RingLooksOverVfioUserTest {
     /** A guest that has one chain out at a time. */
     private static class Guest {
         private final MemorySegment ram;
-        final SplitDriver ring;
+        final DriverQueue ring;
         final RegisterDriver driver;
         int chains;
         int kicks;
@@ -80,8 +81,8 @@ class RingLooksOverVfioUserTest {
         Guest(MockVfioUserClient client, MemorySegment ram, boolean hasEventIdx) throws Exception {
             this.ram = ram;
             ring =
-                    new SplitDriver(
-                            ram.asSlice(RINGS, SplitDriver.bytes(SIZE)), RINGS, SIZE, hasEventIdx);
+                    RingFormat.SPLIT.newDriver(
+                            ram.asSlice(RINGS, RingFormat.SPLIT.driverBytes(SIZE)), RINGS, SIZE, hasEventIdx);
             driver = new RegisterDriver(new SocketBus(client));
             assertThat(client.reset().isError()).isFalse();
             driver.enableMsix();
@@ -112,7 +113,7 @@ class RingLooksOverVfioUserTest {
         /** Waits for it, as Linux's driver of an IOMMU does, and looks at the data. */
         void await() {
             long deadline = System.nanoTime() + PATIENCE_NANOS;
-            while (ring.take() == SplitDriver.NONE) {
+            while (ring.take() == DriverQueue.NONE) {
                 if (System.nanoTime() - deadline > 0) {
                     throw new AssertionError(
                             "chain %d does not come back; %d kicks".formatted(chains, kicks));
@@ -261,8 +262,8 @@ class RingLooksOverVfioUserTest {
 
         GreedyGuest(MockVfioUserClient client, MemorySegment ram) throws Exception {
             super(client, ram, false);
-            avail = ram.asSlice(ring.availAddress());
-            used = ram.asSlice(ring.usedAddress());
+            avail = ram.asSlice(ring.driverAddress());
+            used = ram.asSlice(ring.deviceAddress());
             chain();
             // All entries of the ring name that chain already: it is the one of number 0.
         }

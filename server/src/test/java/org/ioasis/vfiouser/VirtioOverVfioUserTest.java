@@ -24,7 +24,8 @@ import org.ioasis.sys.Fd;
 import org.ioasis.sys.Mapping;
 import org.ioasis.sys.Memfd;
 import org.ioasis.virtqueue.BrokenReason;
-import org.ioasis.virtqueue.SplitDriver;
+import org.ioasis.virtqueue.DriverQueue;
+import org.ioasis.virtqueue.RingFormat;
 import org.junit.jupiter.api.Test;
 
 /** A virtio device from the socket to its used ring: what a VMM and a guest driver do together. */
@@ -111,9 +112,9 @@ class VirtioOverVfioUserTest {
                 MockVfioUserClient client = fixture.ready()) {
             assertThat(client.map(0, RAM, 0, RW, ram).isError()).isFalse();
             RegisterDriver driver = new RegisterDriver(new SocketBus(client));
-            MemorySegment memory = guest.segment().asSlice(0x1000, SplitDriver.bytes(8));
+            MemorySegment memory = guest.segment().asSlice(0x1000, RingFormat.SPLIT.driverBytes(8));
             for (int i = 0; i < 2; i++) {
-                SplitDriver ring = new SplitDriver(memory, 0x1000, 8, false);
+                DriverQueue ring = RingFormat.SPLIT.newDriver(memory, 0x1000, 8, false);
                 driver.negotiate(Virtio.F_VERSION_1);
                 driver.enableQueue(0, 0xffff, ring);
                 driver.driverOk();
@@ -121,7 +122,7 @@ class VirtioOverVfioUserTest {
                 guest.segment()
                         .set(
                                 ValueLayout.JAVA_SHORT,
-                                ring.availAddress() + SplitRing.AVAIL_IDX,
+                                ring.driverAddress() + SplitRing.AVAIL_IDX,
                                 (short) 99);
                 driver.kick(0);
                 assertThat(driver.common(COMMON_DEVICE_STATUS, 1) & STATUS_DEVICE_NEEDS_RESET)
@@ -146,8 +147,8 @@ class VirtioOverVfioUserTest {
             setVector(client, 1, vector);
             driver.negotiate(Virtio.F_VERSION_1);
             driver.common(COMMON_CONFIG_MSIX_VECTOR, 2, 0);
-            SplitDriver ring =
-                    new SplitDriver(guest.asSlice(0x1000, SplitDriver.bytes(8)), 0x1000, 8, false);
+            DriverQueue ring =
+                    RingFormat.SPLIT.newDriver(guest.asSlice(0x1000, RingFormat.SPLIT.driverBytes(8)), 0x1000, 8, false);
             driver.enableQueue(1, 1, ring);
             driver.driverOk();
             assertThat(driver.common(COMMON_DEVICE_STATUS, 1)).isEqualTo(0xf);
@@ -175,7 +176,7 @@ class VirtioOverVfioUserTest {
         }
     }
 
-    private static int offerChain(SplitDriver ring) {
+    private static int offerChain(DriverQueue ring) {
         int head = ring.begin();
         ring.readable(0x4000, 4);
         ring.writable(0x5000, 4);

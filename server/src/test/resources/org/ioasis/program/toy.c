@@ -323,6 +323,24 @@ static void do_windows(void)
 	said("fresh again", same);
 }
 
+static long show(uint32_t group, uint64_t attribute, int *number)
+{
+	struct { uint32_t flags, group; uint64_t attr, addr; } a = { 0, group, attribute, (uintptr_t)number };
+	return ioctl(1, 0x4018aee1, &a); /* KVM_SET_DEVICE_ATTR, of what is no device of KVM */
+}
+
+static void do_kvm(void)
+{
+	int other = open("/dev/null", O_RDWR), ours = dev();
+	said("added", show(1, 1, &ours));
+	said("deleted", show(1, 2, &ours));
+	said("another attribute", show(1, 3, &ours));
+	said("another group", show(2, 1, &ours));
+	said("another file", show(1, 1, &other));
+	said("nowhere", show(1, 1, NULL));
+	said("no attribute", ioctl(1, 0x4018aee1, NULL));
+}
+
 static void nothing(int number)
 {
 	(void)number;
@@ -348,7 +366,7 @@ int main(int argc, char **argv)
 		{ "dup", do_dup }, { "close", do_close }, { "fork", do_fork }, { "children", do_children }, { "exec", do_exec },
 		{ "stat", do_stat }, { "events", do_events }, { "broken", do_broken }, { "changing", do_changing },
 		{ "closing", do_closing }, { "killed", do_killed }, { "flood", do_flood }, { "crowd", do_crowd }, { "interrupted", do_interrupted },
-		{ "windows", do_windows },
+		{ "windows", do_windows }, { "kvm", do_kvm },
 	};
 	if (argc == 3 && !strcmp(argv[1], "use")) {
 		uint32_t x = 7;

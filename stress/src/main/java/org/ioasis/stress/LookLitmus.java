@@ -14,7 +14,8 @@ import org.ioasis.virtio.Interrupts;
 import org.ioasis.virtio.Job;
 import org.ioasis.virtio.Step;
 import org.ioasis.virtio.VirtioDevice;
-import org.ioasis.virtqueue.SplitDriver;
+import org.ioasis.virtqueue.DriverQueue;
+import org.ioasis.virtqueue.RingFormat;
 import org.openjdk.jcstress.annotations.Actor;
 import org.openjdk.jcstress.annotations.Expect;
 import org.openjdk.jcstress.annotations.JCStressMeta;
@@ -33,14 +34,14 @@ public abstract class LookLitmus {
 
     // On the heap: many of these are made. Of longs, because rings must be aligned.
     private final MemorySegment ring =
-            MemorySegment.ofArray(new long[(int) SplitDriver.bytes(SIZE) / Long.BYTES + 1]);
-    private final SplitDriver driver;
+            MemorySegment.ofArray(new long[(int) RingFormat.SPLIT.driverBytes(SIZE) / Long.BYTES + 1]);
+    private final DriverQueue driver;
     private final Taker taker = new Taker();
     private final VirtioDevice device;
     private volatile boolean isLookedAt;
 
     LookLitmus(boolean eventIdx) {
-        driver = new SplitDriver(ring, 0, SIZE, eventIdx);
+        driver = RingFormat.SPLIT.newDriver(ring, 0, SIZE, eventIdx);
         driver.suppressInterrupts();
         Guards guards = new Guards(() -> 0, lease -> {});
         GuestMemory memory = new GuestMemory(guards, 1);
@@ -53,8 +54,8 @@ public abstract class LookLitmus {
         device.writeDriverFeatures(features);
         device.writeStatus(Virtio.STATUS_FEATURES_OK);
         device.writeQueueDesc(0, driver.descAddress());
-        device.writeQueueDriver(0, driver.availAddress());
-        device.writeQueueDevice(0, driver.usedAddress());
+        device.writeQueueDriver(0, driver.driverAddress());
+        device.writeQueueDevice(0, driver.deviceAddress());
         device.enableQueue(0);
     }
 

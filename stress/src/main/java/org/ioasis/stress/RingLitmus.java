@@ -15,9 +15,9 @@ import org.ioasis.memory.Region;
 import org.ioasis.spec.SplitRing;
 import org.ioasis.virtqueue.Chain;
 import org.ioasis.virtqueue.DeviceQueue;
+import org.ioasis.virtqueue.DriverQueue;
 import org.ioasis.virtqueue.Pop;
 import org.ioasis.virtqueue.RingFormat;
-import org.ioasis.virtqueue.SplitDriver;
 import org.openjdk.jcstress.annotations.Actor;
 import org.openjdk.jcstress.annotations.Expect;
 import org.openjdk.jcstress.annotations.JCStressMeta;
@@ -40,16 +40,16 @@ public abstract class RingLitmus {
 
     // On the heap: millions of these are made. Of longs, because rings must be aligned.
     private final MemorySegment ring =
-            MemorySegment.ofArray(new long[(int) SplitDriver.bytes(SIZE) / Long.BYTES + 1]);
-    final SplitDriver driver;
+            MemorySegment.ofArray(new long[(int) RingFormat.SPLIT.driverBytes(SIZE) / Long.BYTES + 1]);
+    final DriverQueue driver;
     final Dma dma;
     private final Chain chain = new Chain(SIZE);
     final DeviceQueue queue;
 
     RingLitmus(boolean eventIdx) {
-        driver = new SplitDriver(ring, 0, SIZE, eventIdx);
+        driver = RingFormat.SPLIT.newDriver(ring, 0, SIZE, eventIdx);
         driver.suppressInterrupts();
-        long availEvent = driver.usedAddress() + SplitRing.availEvent(SIZE);
+        long availEvent = driver.deviceAddress() + SplitRing.availEvent(SIZE);
         U16.setOpaque(ring, availEvent, (short) NEVER);
         Guards guards = new Guards(() -> 0, lease -> {});
         GuestMemory memory = new GuestMemory(guards, 1);
@@ -59,8 +59,8 @@ public abstract class RingLitmus {
         queue.start(
                 SIZE,
                 driver.descAddress(),
-                driver.availAddress(),
-                driver.usedAddress(),
+                driver.driverAddress(),
+                driver.deviceAddress(),
                 false,
                 eventIdx);
     }

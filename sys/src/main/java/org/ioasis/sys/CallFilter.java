@@ -116,10 +116,14 @@ public final class CallFilter {
             return this;
         }
 
-        /** Those come whose argument has {@code value} in the bits of {@code mask} (32 bits). */
-        public Builder masked(int call, int argument, int mask, int value) {
-            begin(call, 5);
+        /**
+         * Those come whose argument has {@code value} in the bits of {@code mask} (32 bits), or is
+         * {@code other}.
+         */
+        public Builder maskedOr(int call, int argument, int mask, int value, int other) {
+            begin(call, 6);
             add(LOAD, 0, 0, argument(argument));
+            add(IF_EQUAL, 2, 0, other);
             add(AND, 0, 0, mask);
             add(IF_EQUAL, 0, 1, value);
             add(RETURN, 0, 0, RET_USER_NOTIF);

@@ -45,12 +45,17 @@ class CallFilterTest {
     }
 
     @Test
-    void onlyTheBitsOfTheMaskAreLookedAt() {
-        CallFilter filter = CallFilter.builder().masked(16, 1, 0xff00, 0x3b00).build();
+    void onlyTheBitsOfTheMaskAreLookedAtAndOneOtherValueComesAsAWhole() {
+        CallFilter filter =
+                CallFilter.builder().maskedOr(16, 1, 0xff00, 0x3b00, 0x4018_aee1).build();
 
         assertThat(comes(filter, CallFilter.ARCHITECTURE, 16, 5, 0x3b81)).isTrue();
         assertThat(comes(filter, CallFilter.ARCHITECTURE, 16, 5, 0xc010_3b00L)).isTrue();
         assertThat(comes(filter, CallFilter.ARCHITECTURE, 16, 0x3b81, 0x5401)).isFalse();
+        assertThat(comes(filter, CallFilter.ARCHITECTURE, 16, 5, 0x4018_aee1)).isTrue();
+        assertThat(comes(filter, CallFilter.ARCHITECTURE, 16, 5, 0x4018_aee2)).isFalse();
+        assertThat(comes(filter, CallFilter.ARCHITECTURE, 16, 5, 0xaee1)).isFalse();
+        assertThat(comes(filter, CallFilter.ARCHITECTURE, 17, 5, 0x4018_aee1)).isFalse();
     }
 
     @Test
@@ -66,7 +71,7 @@ class CallFilterTest {
     void twoRulesForOneCallAreRefused() {
         CallFilter.Builder builder = CallFilter.builder().always(16);
 
-        assertThatThrownBy(() -> builder.masked(16, 1, 0xff00, 0x3b00))
+        assertThatThrownBy(() -> builder.maskedOr(16, 1, 0xff00, 0x3b00, 0))
                 .isInstanceOf(IllegalArgumentException.class)
                 .hasMessageContaining("16");
     }

@@ -25,15 +25,9 @@ public abstract class PageTableFormat {
     private final int firstTop;
     private final int lastTop;
     private final Half half;
+    private final long addressMask;
 
-    /**
-     * @param pageLg2 smallest page
-     * @param tableLg2 bytes of a table
-     * @param inputBits most bits of an address
-     * @param outputBits most bits of what it is translated to, and of addresses of tables
-     * @param firstTop level of the top table at the start
-     * @param lastTop level that it may grow to
-     */
+    /** For a format that looks at every bit of an address. */
     protected PageTableFormat(
             String name,
             int pageLg2,
@@ -43,6 +37,28 @@ public abstract class PageTableFormat {
             int firstTop,
             int lastTop,
             Half half) {
+        this(name, pageLg2, tableLg2, inputBits, outputBits, firstTop, lastTop, half, Long.SIZE);
+    }
+
+    /**
+     * @param pageLg2 smallest page
+     * @param tableLg2 bytes of a table
+     * @param inputBits most bits of an address
+     * @param outputBits most bits of what it is translated to, and of addresses of tables
+     * @param firstTop level of the top table at the start
+     * @param lastTop level that it may grow to
+     * @param addressBits bits of an address that count; above them may be anything
+     */
+    protected PageTableFormat(
+            String name,
+            int pageLg2,
+            int tableLg2,
+            int inputBits,
+            int outputBits,
+            int firstTop,
+            int lastTop,
+            Half half,
+            int addressBits) {
         this.name = name;
         this.pageLg2 = pageLg2;
         this.indexLg2 = tableLg2 - ENTRY_LG2;
@@ -51,6 +67,7 @@ public abstract class PageTableFormat {
         this.firstTop = firstTop;
         this.lastTop = lastTop;
         this.half = half;
+        this.addressMask = Bits.mask(addressBits);
         if (itemLg2(firstTop) >= inputBits || firstTop > lastTop || lastTop > Root.LEVEL_MAX) {
             throw new IllegalArgumentException(
                     "%s: no table of level %d..%d for %d bits"
@@ -129,8 +146,8 @@ public abstract class PageTableFormat {
     /** True if a table of this format can have all of {@code first..last}. */
     public final boolean admits(long first, long last) {
         return switch (half) {
-            case LOWER -> Long.compareUnsigned(last, Bits.mask(inputBits)) <= 0;
-            case UPPER -> Long.compareUnsigned(first, ~Bits.mask(inputBits)) >= 0;
+            case LOWER -> Long.compareUnsigned(last & addressMask, Bits.mask(inputBits)) <= 0;
+            case UPPER -> Long.compareUnsigned(first | ~addressMask, ~Bits.mask(inputBits)) >= 0;
             case BOTH ->
                     Long.compareUnsigned(last, Bits.mask(inputBits - 1)) <= 0
                             || Long.compareUnsigned(first, ~Bits.mask(inputBits - 1)) >= 0;
@@ -195,6 +212,16 @@ public abstract class PageTableFormat {
      * @param isWrite only of a leaf
      */
     public abstract long marked(long entry, EntryKind kind, boolean isWrite);
+
+    /** True of a leaf that an access must not go through before it is marked as accessed. */
+    public boolean isUnaccessed(long entry) {
+        return false;
+    }
+
+    /** True of a leaf that is the same in every address space of its domain. */
+    public boolean isGlobal(long entry) {
+        return false;
+    }
 
     /** True if a leaf tells whether its page was written. */
     public abstract boolean tracksDirty();

@@ -4,6 +4,8 @@ package org.ioasis.iommu.pagetable;
 /** Which part of a walk through two stages has no answer. Any thread. */
 public enum TwoStageFault {
     NONE,
+    /** The context structures: no stage was asked. */
+    CONTEXT,
     /** The first stage itself. */
     FIRST,
     /** The second stage, for an entry of the first. */

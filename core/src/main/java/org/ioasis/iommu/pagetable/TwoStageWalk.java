@@ -14,6 +14,7 @@ public final class TwoStageWalk {
     private final Entries entries = new Entries();
     private TwoStageFault fault = TwoStageFault.NONE;
     private long intermediate;
+    private long output;
     private int pageLg2;
     private int rights;
 
@@ -41,7 +42,7 @@ public final class TwoStageWalk {
 
     /** What the address is translated to. */
     public long output() {
-        return second.output();
+        return output;
     }
 
     /** Size of what is translated alike: that of the smaller page of both. */
@@ -59,70 +60,131 @@ public final class TwoStageWalk {
      * second leads: each one takes a walk of it. So a walk reads at most {@code first} levels times
      * one more than the {@code second} has, and those once again; marks come on top.
      *
-     * @param firstRoot as {@link Root} has it, at an address between the stages
-     * @param memory what the second stage leads to, by its output addresses
+     * @param firstStage null: the address is one between the stages as it is
+     * @param secondStage null: what the first leads to is the output, and so is where its tables
+     *     are
+     * @param memory what the last stage leads to, by its output addresses
      * @param access bits of {@link Rights}; each stage must allow all of them
-     * @param marks whether both stages set accessed and dirty bits; a marked entry is written to
+     * @param marks whether the stages that set accessed and dirty bits do so; a marked entry is
+     *     written to
      * @return whether there is an output and no fault
      */
     public boolean walk(
-            PageTableFormat firstFormat,
-            long firstRoot,
-            PageTableFormat secondFormat,
+            @Nullable Stage firstStage,
+            @Nullable Stage secondStage,
             TableAccess secondTables,
-            long secondRoot,
             TableAccess memory,
             long iova,
             int access,
             boolean marks) {
-        entries.begin(secondFormat, secondTables, secondRoot, memory, marks);
         fault = TwoStageFault.NONE;
-        if (!Walker.walk(firstFormat, entries, firstRoot, iova, access, marks, first)) {
+        intermediate = iova;
+        pageLg2 = Long.SIZE;
+        rights = Rights.ALL;
+        if (firstStage != null
+                && !walkFirst(firstStage, secondStage, secondTables, memory, iova, access, marks)) {
+            return false;
+        }
+        output = intermediate;
+        if (secondStage == null) {
+            return true;
+        }
+        boolean isMarked = marks && secondStage.marks();
+        int asked = access | secondStage.needs();
+        if (!Walker.walk(
+                secondStage.format(),
+                secondTables,
+                secondStage.root(),
+                intermediate,
+                asked,
+                isMarked,
+                second)) {
+            fault = TwoStageFault.SECOND_FOR_INPUT;
+            return false;
+        }
+        output = second.output();
+        pageLg2 = Math.min(pageLg2, second.pageLg2());
+        rights &= second.rights();
+        return true;
+    }
+
+    private boolean walkFirst(
+            Stage stage,
+            @Nullable Stage secondStage,
+            TableAccess secondTables,
+            TableAccess memory,
+            long iova,
+            int access,
+            boolean marks) {
+        TableAccess tables = memory;
+        entries.isRefused = false;
+        if (secondStage != null) {
+            entries.begin(secondStage, secondTables, memory, marks && secondStage.marks());
+            tables = entries;
+        }
+        boolean isThere =
+                Walker.walk(
+                        stage.format(),
+                        tables,
+                        stage.root(),
+                        iova,
+                        access | stage.needs(),
+                        marks && stage.marks(),
+                        first);
+        if (!isThere) {
             // Said by the second stage only if it is what ended the walk.
             fault = entries.isRefused ? TwoStageFault.SECOND_FOR_TABLE : TwoStageFault.FIRST;
             intermediate = first.entryAddress();
             return false;
         }
         intermediate = first.output();
-        if (!Walker.walk(
-                secondFormat, secondTables, secondRoot, intermediate, access, marks, second)) {
-            fault = TwoStageFault.SECOND_FOR_INPUT;
+        pageLg2 = first.pageLg2();
+        rights = first.rights();
+        return true;
+    }
+
+    /** Takes away what the context does not let through. Returns whether the access is allowed. */
+    boolean permit(int allowed, int access) {
+        rights &= allowed;
+        if ((access & ~allowed) != 0) {
+            fault = TwoStageFault.CONTEXT;
             return false;
         }
-        pageLg2 = Math.min(first.pageLg2(), second.pageLg2());
-        rights = first.rights() & second.rights();
         return true;
     }
 
     /** Entries of the first stage, behind the second. */
     private final class Entries implements TableAccess {
-        private @Nullable PageTableFormat format;
+        private @Nullable Stage stage;
         private @Nullable TableAccess tables;
         private @Nullable TableAccess memory;
-        private long root;
         private boolean marks;
-        private boolean isRefused;
 
-        void begin(
-                PageTableFormat secondFormat,
-                TableAccess secondTables,
-                long secondRoot,
-                TableAccess behind,
-                boolean isMarked) {
-            format = secondFormat;
+        /** The last access has failed in the second walk. */
+        boolean isRefused;
+
+        void begin(Stage second, TableAccess secondTables, TableAccess behind, boolean isMarked) {
+            stage = second;
             tables = secondTables;
-            root = secondRoot;
             memory = behind;
             marks = isMarked;
-            isRefused = false;
         }
 
         /** The memory behind an entry, at the second walk's output; null: it leads to none. */
         private @Nullable TableAccess behind(long address, int access) {
+            Stage through = stage;
+            TableAccess from = tables;
             isRefused =
-                    format == null
-                            || tables == null
-                            || !Walker.walk(format, tables, root, address, access, marks, second);
+                    through == null
+                            || from == null
+                            || !Walker.walk(
+                                    through.format(),
+                                    from,
+                                    through.root(),
+                                    address,
+                                    access | through.needs(),
+                                    marks,
+                                    second);
             return isRefused ? null : memory;
         }
 

@@ -14,6 +14,8 @@ public enum WalkFault {
     FORMAT,
     /** An entry leads beyond the output addresses. */
     ADDRESS_SIZE,
+    /** The page is not marked as accessed, and who walks does not mark. */
+    ACCESS_FLAG,
     /** The page is there and does not allow the access. */
     PERMISSION
 }

@@ -76,6 +76,9 @@ public final class Walker {
                 if (!Bits.fits(walk.output, format.outputBits())) {
                     return walk.fail(WalkFault.ADDRESS_SIZE);
                 }
+                if (!marks && format.isUnaccessed(entry)) {
+                    return walk.fail(WalkFault.ACCESS_FLAG);
+                }
                 if ((access & ~allowed) != 0) {
                     return walk.fail(WalkFault.PERMISSION);
                 }

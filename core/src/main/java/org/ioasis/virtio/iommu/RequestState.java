@@ -15,9 +15,9 @@ import org.jspecify.annotations.Nullable;
  * @param endpoint whom it asks about; 0 if it is no PROBE
  */
 record RequestState(RequestType type, @Nullable Status status, int endpoint, ChainState chain) {
-    /** True if a device with queues of {@code size} entries can owe this answer. */
-    boolean isPossible(int size, int probeSize) {
-        if (!chain.isPossible(size) || (type != RequestType.PROBE && endpoint != 0)) {
+    /** True if a device can owe this answer; the chain is one that its queue can have given. */
+    boolean isPossible(int probeSize) {
+        if (type != RequestType.PROBE && endpoint != 0) {
             return false;
         }
         if (status == null) {

@@ -33,8 +33,8 @@ import org.ioasis.virtio.DeviceState;
 import org.ioasis.virtio.VirtioDevice;
 import org.ioasis.virtqueue.ChainState;
 import org.ioasis.virtqueue.DeviceQueue;
+import org.ioasis.virtqueue.RingFormat;
 import org.ioasis.virtqueue.RingState;
-import org.ioasis.virtqueue.SplitState;
 
 /**
  * Saves a whole virtio-iommu device in the middle of its work, and restores it into a new one:
@@ -92,7 +92,7 @@ public final class SavedDevice {
             out.text(fact.value());
         }
         write(out, device.save());
-        write(out, type.save());
+        write(out, type.save(), device.format());
         out.bit(iommu.isBypassing());
         List<Endpoint> endpoints = endpoints(iommu);
         out.i32(endpoints.size());
@@ -200,32 +200,11 @@ public final class SavedDevice {
             out.i64(queue.desc());
             out.i64(queue.driver());
             out.i64(queue.device());
-            write(out, queue.ring());
+            SavedRing.write(out, queue.ring());
         }
     }
 
-    /** The format is not written: it follows from the negotiated features. */
-    private static void write(SaveWriter out, RingState ring) {
-        out.text(ring.state().name());
-        out.text(ring.brokenReason());
-        switch (ring) {
-            case SplitState split -> write(out, split);
-        }
-    }
-
-    private static void write(SaveWriter out, SplitState ring) {
-        out.u16(ring.poppedIdx());
-        out.u16(ring.pushedIdx());
-        out.u16(ring.publishedIdx());
-        out.bit(ring.areKicksSuppressed());
-        out.i32(ring.unpublished().size());
-        for (SplitState.UsedElement element : ring.unpublished()) {
-            out.u16(element.head());
-            out.i32(element.written());
-        }
-    }
-
-    private static void write(SaveWriter out, TypeState type) {
+    private static void write(SaveWriter out, TypeState type, RingFormat format) {
         out.bit(type.isDriverReady());
         out.u8(type.eventKicks());
         out.i64(type.unknownEndpoint());
@@ -235,13 +214,7 @@ public final class SavedDevice {
             out.text(request.type().name());
             out.text(status == null ? NO_STATUS : status.name());
             out.i32(request.endpoint());
-            out.u16(request.chain().head());
-            out.u16(request.chain().readableCount());
-            out.i32(request.chain().pieces().size());
-            for (ChainState.Piece piece : request.chain().pieces()) {
-                out.i64(piece.address());
-                out.i32((int) piece.length());
-            }
+            SavedRing.write(out, request.chain(), format);
         }
     }
 
@@ -366,9 +339,12 @@ public final class SavedDevice {
                     "%d requests to answer, %d in the ring"
                             .formatted(state.requests().size(), requests.inFlight()));
         }
+        List<ChainState> chains = state.requests().stream().map(RequestState::chain).toList();
+        if (isAnswering && !requests.canHold(chains, frame.queues().get(REQUESTQ).size())) {
+            throw new RestoreException("requests to answer that the ring does not have");
+        }
         for (RequestState request : state.requests()) {
-            int size = frame.queues().get(REQUESTQ).size();
-            if (!request.isPossible(size, VirtioIommuDevice.PROPERTIES_SIZE)) {
+            if (!request.isPossible(VirtioIommuDevice.PROPERTIES_SIZE)) {
                 throw new RestoreException(
                         "a request to answer that cannot be: %s".formatted(request.type()));
             }
@@ -417,7 +393,7 @@ public final class SavedDevice {
 
     private static Content readContent(SaveReader in) throws RestoreException {
         DeviceState frame = readFrame(in);
-        TypeState type = readType(in);
+        TypeState type = readType(in, RingFormat.of(frame.driverFeatures()));
         boolean isBypassing = in.bit();
         List<History> histories = new ArrayList<>();
         for (int left = in.count(6); left > 0; left--) {
@@ -445,6 +421,7 @@ public final class SavedDevice {
         int generation = in.u8();
         boolean hasChanged = in.bit();
         String reason = in.text();
+        RingFormat format = RingFormat.of(features);
         List<DeviceState.Queue> queues = new ArrayList<>();
         for (int left = in.u8(); left > 0; left--) {
             int size = in.i32();
@@ -454,26 +431,18 @@ public final class SavedDevice {
             long driver = in.i64();
             queues.add(
                     new DeviceState.Queue(
-                            size, isEnabled, wasReset, desc, driver, in.i64(), readRing(in)));
+                            size,
+                            isEnabled,
+                            wasReset,
+                            desc,
+                            driver,
+                            in.i64(),
+                            SavedRing.read(in, format)));
         }
         return new DeviceState(status, features, generation, hasChanged, reason, queues);
     }
 
-    private static RingState readRing(SaveReader in) throws RestoreException {
-        DeviceQueue.State state = in.one(DeviceQueue.State.values());
-        String reason = in.text();
-        int popped = in.u16();
-        int pushed = in.u16();
-        int published = in.u16();
-        boolean suppressed = in.bit();
-        List<SplitState.UsedElement> unpublished = new ArrayList<>();
-        for (int left = in.count(6); left > 0; left--) {
-            unpublished.add(new SplitState.UsedElement(in.u16(), in.i32()));
-        }
-        return new SplitState(state, reason, popped, pushed, published, suppressed, unpublished);
-    }
-
-    private static TypeState readType(SaveReader in) throws RestoreException {
+    private static TypeState readType(SaveReader in, RingFormat format) throws RestoreException {
         boolean isReady = in.bit();
         int kicks = in.u8();
         long unknown = in.i64();
@@ -483,15 +452,8 @@ public final class SavedDevice {
             String name = in.text();
             Status status = name.equals(NO_STATUS) ? null : SaveReader.one(name, Status.values());
             int endpoint = in.i32();
-            int head = in.u16();
-            int readable = in.u16();
-            List<ChainState.Piece> pieces = new ArrayList<>();
-            for (int piecesLeft = in.count(12); piecesLeft > 0; piecesLeft--) {
-                pieces.add(new ChainState.Piece(in.i64(), in.u32()));
-            }
-            requests.add(
-                    new RequestState(
-                            type, status, endpoint, new ChainState(head, readable, pieces)));
+            ChainState chain = SavedRing.readChain(in, format);
+            requests.add(new RequestState(type, status, endpoint, chain));
         }
         return new TypeState(isReady, kicks, unknown, requests);
     }

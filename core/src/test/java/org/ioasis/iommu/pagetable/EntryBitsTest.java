@@ -152,6 +152,88 @@ class EntryBitsTest {
     }
 
     @Test
+    void armPagesAreReadOnlyWithoutHardwareThatMarksThemDirty() {
+        PageTableFormat plain = ArmFormat.stage1(12, 48, 48, Half.LOWER, 0);
+        long clean = 0x0048_0000_1234_5f87L; // DBM, read only
+        assertThat(plain.rights(clean, 0) & WRITE).isZero();
+        assertThat(plain.rights(clean & ~0x80, 0) & WRITE).isEqualTo(WRITE);
+        assertThat(plain.marked(clean & ~0x480, EntryKind.LEAF, true)).isEqualTo(clean & ~0x80);
+        PageTableFormat second = ArmFormat.stage2(12, 40, 40, 2, 0);
+        assertThat(second.rights(0x0048_0000_0000_577fL, 0) & WRITE).isZero();
+        assertThat(second.rights(0x0040_0000_0000_57ffL, 0) & WRITE).isEqualTo(WRITE);
+    }
+
+    @Test
+    void armPagesWithoutTheAccessFlagAreUnaccessedUnlessAffdSaysSo() {
+        PageTableFormat plain = ArmFormat.stage1(12, 48, 48, Half.LOWER, 0);
+        PageTableFormat lax =
+                ArmFormat.stage1(12, 48, 48, Half.LOWER, ArmFormat.IGNORES_ACCESS_FLAG);
+        long page = 0x1234_5003L;
+        assertThat(plain.isUnaccessed(page)).isTrue();
+        assertThat(plain.isUnaccessed(page | 0x400)).isFalse();
+        assertThat(lax.isUnaccessed(page)).isFalse();
+        assertThat(x86.isUnaccessed(1)).as("a mark and no fault").isFalse();
+    }
+
+    @Test
+    void globalPagesHaveGOrNoNg() {
+        PageTableFormat arm = ArmFormat.stage1(12, 48, 48, Half.LOWER);
+        assertThat(arm.isGlobal(0x1234_5403L)).isTrue();
+        assertThat(arm.isGlobal(0x1234_5c03L)).isFalse();
+        assertThat(ArmFormat.stage2(12, 40, 40).isGlobal(0x1234_5403L)).isFalse();
+        assertThat(x86.isGlobal(0x1101)).isTrue();
+        assertThat(x86.isGlobal(0x1001)).isFalse();
+        assertThat(new VtdSecondStageFormat(48, 46, false).isGlobal(0x1103)).isFalse();
+        assertThat(amd.isGlobal(-1L)).isFalse();
+    }
+
+    @Test
+    void x86EntriesOfAPasidEntryThatSaysSoHaveAnExtendedAccessedBitAndNoWriteProtection() {
+        PageTableFormat extended = new X86Format(48, true, 52, X86Format.MARKS_EXTENDED);
+        assertThat(extended.marked(0x1007, EntryKind.LEAF, false)).isEqualTo(0x1427);
+        assertThat(extended.marked(0x1007, EntryKind.LEAF, true)).isEqualTo(0x1467);
+        assertThat(x86.marked(0x1007, EntryKind.LEAF, true)).isEqualTo(0x1067);
+        PageTableFormat open = new X86Format(48, true, 52, X86Format.IGNORES_WRITE_PROTECTION);
+        assertThat(open.rights(0x1001, 0) & WRITE).isEqualTo(WRITE);
+        assertThat(x86.rights(0x1001, 0) & WRITE).isZero();
+    }
+
+    @Test
+    void amdModesHaveNineBitsMoreEachUpToAllOfThem() {
+        for (int mode = 1; mode <= 6; mode++) {
+            PageTableFormat format = Amdv1Format.ofMode(mode, false);
+            int bits = mode == 6 ? 64 : 12 + 9 * mode;
+            assertThat(format.firstTop()).isEqualTo(mode - 1);
+            assertThat(format.admits(0, Bits.mask(bits))).isTrue();
+            assertThat(format.admits(0, -1L)).isEqualTo(mode == 6);
+        }
+    }
+
+    @Test
+    void armStage2BeginsWithAWholeEntryAndSixteenTablesAtMost() {
+        // 4 KiB, level 2 of ours: entries of 1 GiB, so 31 to 43 bits.
+        assertThat(ArmFormat.canBegin(12, 30, 2)).isFalse();
+        assertThat(ArmFormat.canBegin(12, 31, 2)).isTrue();
+        assertThat(ArmFormat.canBegin(12, 43, 2)).isTrue();
+        assertThat(ArmFormat.canBegin(12, 44, 2)).isFalse();
+        // 64 KiB, level 1: entries of 512 MiB, 13 bits of index.
+        assertThat(ArmFormat.canBegin(16, 46, 1)).isTrue();
+        assertThat(ArmFormat.canBegin(16, 47, 1)).isFalse();
+        assertThat(ArmFormat.canBegin(12, 39, -1)).isFalse();
+    }
+
+    @Test
+    void armContiguousPagesAreAsLargeAsTheGranuleSays() {
+        int[][] forms = {{12, 16, 25}, {14, 21, 30}, {16, 21, 34}};
+        for (int[] form : forms) {
+            PageTableFormat arm = ArmFormat.stage1(form[0], 48, 48, Half.LOWER);
+            long page = 1L << 52 | 0xc03;
+            assertThat(arm.leafLg2(page, 0)).isEqualTo(form[1]);
+            assertThat(arm.leafLg2(page & ~2, 1)).isEqualTo(form[2]);
+        }
+    }
+
+    @Test
     void armStage2HasItsOwnRightsAndTablesSideBySide() {
         PageTableFormat arm = ArmFormat.stage2(12, 40, 40);
         // XN 54, DBM 51, AF, SH inner, S2AP read, MemAttr 1111, page

@@ -9,6 +9,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Random;
 import org.ioasis.iommu.pagetable.format.Amdv1Format;
+import org.ioasis.iommu.pagetable.format.ArmFormat;
 import org.ioasis.iommu.pagetable.format.Formats;
 import org.ioasis.iommu.pagetable.format.X86Format;
 import org.ioasis.memory.Outcome;
@@ -176,6 +177,39 @@ class HostileTableTest {
                 .as("a refused access marks no page")
                 .isEqualTo(0x8000_0000_0000_7007L);
         assertThat(walks(format, 0, Rights.READ, false)).isTrue();
+    }
+
+    @Test
+    void aPageThatWasNotAccessedIsAFaultOfItsOwnUnlessWhoWalksMarksIt() {
+        PageTableFormat format = ArmFormat.stage1(12, 39, 48, Half.LOWER, 0);
+        guest.write(TOP, 0, TABLE | 3);
+        guest.write(TABLE, 0, 0x20_0041L); // a block, for users, without the access flag
+        assertThat(walks(format, 5, Rights.READ, false)).isFalse();
+        assertThat(walk.fault()).isEqualTo(WalkFault.ACCESS_FLAG);
+        assertThat(walk.level()).isEqualTo(1);
+        assertThat(walks(format, 5, Rights.READ, true)).isTrue();
+        assertThat(guest.words.get(TABLE)).isEqualTo(0x20_0441L);
+        assertThat(walks(format, 5, Rights.READ, false)).isTrue();
+    }
+
+    @Test
+    void theTopByteOfAnAddressIsAnybodysWhereTheTableSaysSo() {
+        PageTableFormat plain = ArmFormat.stage1(12, 39, 48, Half.LOWER, 0);
+        PageTableFormat tagged =
+                ArmFormat.stage1(12, 39, 48, Half.LOWER, ArmFormat.IGNORES_TOP_BYTE);
+        PageTableFormat upper =
+                ArmFormat.stage1(12, 39, 48, Half.UPPER, ArmFormat.IGNORES_TOP_BYTE);
+        guest.write(TOP, 0, TABLE | 3);
+        guest.write(TABLE, 0, 0x20_0441L);
+        long address = 0xa500_0000_0000_0005L;
+        assertThat(walks(plain, address, Rights.READ, false)).isFalse();
+        assertThat(walk.fault()).isEqualTo(WalkFault.RANGE);
+        assertThat(walks(tagged, address, Rights.READ, false)).isTrue();
+        assertThat(walk.output()).isEqualTo(0x20_0005L);
+        assertThat(walks(tagged, 1L << 55, Rights.READ, false)).isFalse();
+        assertThat(walk.fault()).isEqualTo(WalkFault.RANGE);
+        assertThat(walks(upper, 0xa5ff_ff80_0000_0005L, Rights.READ, false)).isTrue();
+        assertThat(walks(upper, address, Rights.READ, false)).isFalse();
     }
 
     @Test

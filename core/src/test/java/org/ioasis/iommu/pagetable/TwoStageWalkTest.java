@@ -114,11 +114,9 @@ class TwoStageWalkTest {
 
         boolean walks(long iova, int access, boolean marks) {
             return walk.walk(
-                    first,
-                    firstTable.root(),
-                    second,
+                    new Stage(first, firstTable.root(), true, 0),
+                    new Stage(second, secondTable.root(), true, 0),
                     counted,
-                    secondTable.root(),
                     memory,
                     iova,
                     access,

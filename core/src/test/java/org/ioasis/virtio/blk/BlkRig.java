@@ -142,8 +142,8 @@ final class BlkRig implements Interrupts {
         MockDriver driver =
                 new MockDriver(dma.memory(base, MockDriver.footprint(size)), base, size, eventIdx);
         device.writeQueueDesc(q, driver.descAddress());
-        device.writeQueueDriver(q, driver.availAddress());
-        device.writeQueueDevice(q, driver.usedAddress());
+        device.writeQueueDriver(q, driver.driverAddress());
+        device.writeQueueDevice(q, driver.deviceAddress());
         device.enableQueue(q);
         return driver;
     }

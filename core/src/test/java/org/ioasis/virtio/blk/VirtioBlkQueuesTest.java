@@ -59,7 +59,7 @@ class VirtioBlkQueuesTest {
     @Test
     void faultOnTheRingOfOneQueueNeedsAResetOfAll() {
         BlkRig rig = four();
-        long avail = rig.driver(2).availAddress();
+        long avail = rig.driver(2).driverAddress();
         rig.dma.trap(avail, avail + SplitRing.availBytes(64) - 1, Outcome.FAULT);
         rig.device.kick(0);
         assertThat(rig.device.brokenReason()).isEqualTo(BrokenReason.RING_FAULTED);
@@ -74,7 +74,7 @@ class VirtioBlkQueuesTest {
     @Test
     void absentRingOfOneQueueLeavesTheOthersAloneAndIsTriedAgain() {
         BlkRig rig = four();
-        long avail = rig.driver(1).availAddress();
+        long avail = rig.driver(1).driverAddress();
         rig.dma.trap(avail, avail + 3, Outcome.ABSENT);
         rig.add(1, 1, T_IN, 0, 512);
         rig.add(3, 3, T_IN, 0, 512);
@@ -239,7 +239,7 @@ class VirtioBlkQueuesTest {
         BlkRig rig = four();
         rig.dma.trap(BlkRig.slot(1), BlkRig.slot(1), Outcome.ABSENT);
         rig.add(1, 1, T_IN, 0, 512);
-        long used = rig.driver(3).usedAddress();
+        long used = rig.driver(3).deviceAddress();
         rig.dma.trap(used, used + 3, Outcome.ABSENT);
         rig.add(3, 3, T_IN, 0, 512);
         rig.expose();
@@ -286,7 +286,7 @@ class VirtioBlkQueuesTest {
     @Test
     void ringThatIsAbsentIsForgottenWithItsQueue() {
         BlkRig rig = four();
-        long absent = rig.driver(1).availAddress();
+        long absent = rig.driver(1).driverAddress();
         rig.dma.trap(absent, absent + 3, Outcome.ABSENT);
         rig.add(1, 1, T_IN, 0, 512);
         rig.device.kick(1);
@@ -327,8 +327,8 @@ class VirtioBlkQueuesTest {
         rig.device.writeDriverFeatures(rig.device.deviceFeatures());
         rig.device.writeStatus(11);
         rig.device.writeQueueDesc(2, rig.driver(2).descAddress());
-        rig.device.writeQueueDriver(2, rig.driver(2).availAddress());
-        rig.device.writeQueueDevice(2, rig.driver(2).usedAddress());
+        rig.device.writeQueueDriver(2, rig.driver(2).driverAddress());
+        rig.device.writeQueueDevice(2, rig.driver(2).deviceAddress());
         rig.device.enableQueue(2);
         rig.device.writeStatus(15);
         rig.add(2, 0, T_IN, 0, 512);

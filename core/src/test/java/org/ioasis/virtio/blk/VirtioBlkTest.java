@@ -691,9 +691,9 @@ class VirtioBlkTest {
     @Test
     void anAbsentRingIsTriedAgain() {
         long[][] rings = {
-            {rig.driver().availAddress(), rig.driver().availAddress() + 3},
+            {rig.driver().driverAddress(), rig.driver().driverAddress() + 3},
             {rig.driver().descAddress(), rig.driver().descAddress() + 1023},
-            {rig.driver().usedAddress(), rig.driver().usedAddress() + 3},
+            {rig.driver().deviceAddress(), rig.driver().deviceAddress() + 3},
         };
         for (long[] ring : rings) {
             rig.add(0, T_IN, 0, 512);
@@ -770,7 +770,7 @@ class VirtioBlkTest {
 
     @Test
     void aFaultOnARingNeedsAResetAndTellsTheDriver() {
-        long avail = rig.driver().availAddress();
+        long avail = rig.driver().driverAddress();
         rig.add(0, T_IN, 0, 512);
         assertThat(rig.driver().expose()).isTrue();
         rig.dma.trap(avail, avail + SplitRing.availBytes(64) - 1, Outcome.FAULT);

@@ -289,8 +289,8 @@ final class Driver implements Interrupts {
     private void enable(int q, MockDriver driver) {
         device.writeQueueSize(q, QUEUE_SIZE);
         device.writeQueueDesc(q, driver.descAddress());
-        device.writeQueueDriver(q, driver.availAddress());
-        device.writeQueueDevice(q, driver.usedAddress());
+        device.writeQueueDriver(q, driver.driverAddress());
+        device.writeQueueDevice(q, driver.deviceAddress());
         device.enableQueue(q);
     }
 

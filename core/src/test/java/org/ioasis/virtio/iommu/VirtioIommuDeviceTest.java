@@ -868,7 +868,7 @@ class VirtioIommuDeviceTest {
         d.addEventBuffers(2, FAULT_SIZE);
         // The same memory as two regions, of which the used ring's goes.
         org.ioasis.memory.Region whole = requireNonNull(d.regions.get(Driver.EVENT_RING));
-        long used = d.events.usedAddress();
+        long used = d.events.deviceAddress();
         d.memory.remove(whole.gpaFirst(), whole.gpaLast(), () -> {});
         java.lang.foreign.MemorySegment bytes = requireNonNull(whole.segment());
         long cut = used - whole.gpaFirst();

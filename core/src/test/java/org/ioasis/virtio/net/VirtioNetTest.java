@@ -93,8 +93,8 @@ class VirtioNetTest implements Interrupts {
         long base = BASE + q * RING;
         drivers[q] = new MockDriver(dma.memory(base, MockDriver.footprint(SIZE)), base, SIZE, true);
         device.writeQueueDesc(q, drivers[q].descAddress());
-        device.writeQueueDriver(q, drivers[q].availAddress());
-        device.writeQueueDevice(q, drivers[q].usedAddress());
+        device.writeQueueDriver(q, drivers[q].driverAddress());
+        device.writeQueueDevice(q, drivers[q].deviceAddress());
         device.enableQueue(q);
     }
 

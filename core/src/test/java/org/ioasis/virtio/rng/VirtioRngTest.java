@@ -83,8 +83,8 @@ class VirtioRngTest implements Interrupts {
         MockDriver enabled =
                 new MockDriver(dma.memory(BASE, MockDriver.footprint(64)), BASE, 64, true);
         device.writeQueueDesc(0, enabled.descAddress());
-        device.writeQueueDriver(0, enabled.availAddress());
-        device.writeQueueDevice(0, enabled.usedAddress());
+        device.writeQueueDriver(0, enabled.driverAddress());
+        device.writeQueueDevice(0, enabled.deviceAddress());
         device.enableQueue(0);
         return enabled;
     }
@@ -206,7 +206,7 @@ class VirtioRngTest implements Interrupts {
         assertThat(device.brokenReason()).isEqualTo(BrokenReason.AVAIL_TOO_FAR);
 
         start();
-        dma.trap(driver.availAddress(), driver.availAddress() + 3, Outcome.FAULT);
+        dma.trap(driver.driverAddress(), driver.driverAddress() + 3, Outcome.FAULT);
         for (int i = 0; i < 5; i++) {
             device.kick(0);
         }
@@ -287,7 +287,7 @@ class VirtioRngTest implements Interrupts {
         driver.add(Layout.DIRECT, List.of(new Buffer(DATA, 8, true)));
         boolean wanted = driver.expose();
         assertThat(wanted).isTrue();
-        dma.trap(driver.availAddress(), driver.availAddress() + 3, Outcome.ABSENT);
+        dma.trap(driver.driverAddress(), driver.driverAddress() + 3, Outcome.ABSENT);
         device.kick(0);
         assertThat(device.needsTick()).isTrue();
         dma.clearTraps();

@@ -2,13 +2,16 @@
 package org.ioasis.iommufd.mock;
 
 import static java.lang.foreign.ValueLayout.JAVA_INT;
+import static java.lang.foreign.ValueLayout.JAVA_INT_UNALIGNED;
 
 import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
+import org.ioasis.iommufd.Entries;
 import org.ioasis.iommufd.Errno;
+import org.ioasis.iommufd.Handled;
+import org.ioasis.iommufd.InvalidationRefusal;
 import org.ioasis.iommufd.IommufdException;
 import org.ioasis.iommufd.NestedDomain;
-import org.ioasis.iommufd.UserArray;
 import org.ioasis.iommufd.UserData;
 import org.ioasis.spec.IommufdTest;
 import org.jspecify.annotations.Nullable;
@@ -19,6 +22,7 @@ import org.jspecify.annotations.Nullable;
  */
 final class MockNested implements NestedDomain {
     private final int[] cache = new int[IommufdTest.IOTLB_NUM];
+    private final Entries entries = new CacheEntries();
     private final @Nullable MockViommu viommu;
 
     /** Data is one of the driver's own type, or it is refused. */
@@ -46,38 +50,43 @@ final class MockNested implements NestedDomain {
     }
 
     @Override
-    public void invalidate(UserArray entries) throws IommufdException {
-        if (entries.type() != IommufdTest.INVALIDATE_DATA_SELFTEST
-                || (entries.count() != 0 && entries.entryLength() != IommufdTest.INVALIDATE_SIZE)) {
-            throw new IommufdException(Errno.EINVAL, "the entries are not the mock's");
+    public long invalidate(int type, MemorySegment array, long offset, int entryLength, int count) {
+        if (type != IommufdTest.INVALIDATE_DATA_SELFTEST
+                || (count != 0 && entryLength != IommufdTest.INVALIDATE_SIZE)) {
+            return Handled.refused(0, InvalidationRefusal.TYPE);
         }
-        for (int i = 0; i < entries.count(); i++) {
-            MemorySegment entry =
-                    entries.read(i, IommufdTest.INVALIDATE_SIZE, IommufdTest.INVALIDATE_SIZE);
-            forget(
+        return entries.run(array, offset, entryLength, count);
+    }
+
+    private final class CacheEntries extends Entries {
+        CacheEntries() {
+            super(IommufdTest.INVALIDATE_SIZE);
+        }
+
+        @Override
+        protected @Nullable InvalidationRefusal entry(MemorySegment array, long offset) {
+            return forget(
                     cache,
-                    entry.get(JAVA_INT, IommufdTest.INVALIDATE_FLAGS),
-                    entry.get(JAVA_INT, IommufdTest.INVALIDATE_IOTLB_ID));
-            entries.advance();
+                    array.get(JAVA_INT_UNALIGNED, offset + IommufdTest.INVALIDATE_FLAGS),
+                    array.get(JAVA_INT_UNALIGNED, offset + IommufdTest.INVALIDATE_IOTLB_ID));
         }
     }
 
     /** Forgets one entry of a cache or all. */
-    static void forget(int[] cache, int flags, int id) throws IommufdException {
-        check(cache, flags, id);
-        if ((flags & IommufdTest.INVALIDATE_FLAG_ALL) != 0) {
+    static @Nullable InvalidationRefusal forget(int[] cache, int flags, int id) {
+        InvalidationRefusal refusal = check(flags, id, cache.length);
+        if (refusal == null && (flags & IommufdTest.INVALIDATE_FLAG_ALL) != 0) {
             Arrays.fill(cache, 0);
-        } else {
+        } else if (refusal == null) {
             cache[id] = 0;
         }
+        return refusal;
     }
 
-    static void check(int[] cache, int flags, int id) throws IommufdException {
+    static @Nullable InvalidationRefusal check(int flags, int id, int length) {
         if ((flags & ~IommufdTest.INVALIDATE_FLAG_ALL) != 0) {
-            throw new IommufdException(Errno.EOPNOTSUPP, "unknown flag of an invalidation");
+            return InvalidationRefusal.FLAG;
         }
-        if (Integer.compareUnsigned(id, cache.length) >= 0) {
-            throw new IommufdException(Errno.EINVAL, "the cache has no entry " + id);
-        }
+        return Integer.compareUnsigned(id, length) >= 0 ? InvalidationRefusal.VALUE : null;
     }
 }

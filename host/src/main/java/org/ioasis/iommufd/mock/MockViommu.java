@@ -2,15 +2,18 @@
 package org.ioasis.iommufd.mock;
 
 import static java.lang.foreign.ValueLayout.JAVA_INT;
+import static java.lang.foreign.ValueLayout.JAVA_INT_UNALIGNED;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 import static org.ioasis.spec.Iommufd.HWPT_ALLOC_PASID;
 
 import java.lang.foreign.MemorySegment;
+import org.ioasis.iommufd.Entries;
 import org.ioasis.iommufd.Errno;
+import org.ioasis.iommufd.Handled;
 import org.ioasis.iommufd.HwQueue;
+import org.ioasis.iommufd.InvalidationRefusal;
 import org.ioasis.iommufd.IommufdException;
 import org.ioasis.iommufd.NestedDomain;
-import org.ioasis.iommufd.UserArray;
 import org.ioasis.iommufd.UserData;
 import org.ioasis.iommufd.Vdevice;
 import org.ioasis.iommufd.Viommu;
@@ -26,6 +29,7 @@ final class MockViommu implements ViommuDriver {
     private static final long WINDOW = 8192;
 
     private final Viommu viommu;
+    private final Entries entries = new DeviceEntries();
     private final @Nullable HwQueue[] queues = new @Nullable HwQueue[IommufdTest.HW_QUEUE_MAX];
     private long window;
 
@@ -44,7 +48,7 @@ final class MockViommu implements ViommuDriver {
                         IommufdTest.VIOMMU_SIZE);
         int told = given.get(JAVA_INT, IommufdTest.VIOMMU_IN_DATA);
         window = viommu.openWindow(WINDOW);
-        MemorySegment shown = data.caller().window(viommu.file(), window, WINDOW);
+        MemorySegment shown = data.window(viommu.file(), window, WINDOW);
         if (shown == null) {
             free();
             throw new IommufdException(Errno.ENOMEM, "no window for the program is left");
@@ -70,34 +74,35 @@ final class MockViommu implements ViommuDriver {
     }
 
     @Override
-    public void invalidate(UserArray entries) throws IommufdException {
-        if (entries.type() != IommufdTest.VIOMMU_INVALIDATE_DATA_SELFTEST
-                || (entries.count() != 0
-                        && entries.entryLength() != IommufdTest.VIOMMU_INVALIDATE_SIZE)) {
-            throw new IommufdException(Errno.EINVAL, "the entries are not the mock's");
+    public long invalidate(int type, MemorySegment array, long offset, int entryLength, int count) {
+        if (type != IommufdTest.VIOMMU_INVALIDATE_DATA_SELFTEST
+                || (count != 0 && entryLength != IommufdTest.VIOMMU_INVALIDATE_SIZE)) {
+            return Handled.refused(0, InvalidationRefusal.TYPE);
         }
-        for (int i = 0; i < entries.count(); i++) {
-            MemorySegment entry =
-                    entries.read(
-                            i,
-                            IommufdTest.VIOMMU_INVALIDATE_SIZE,
-                            IommufdTest.VIOMMU_INVALIDATE_SIZE);
-            invalidate(
-                    entry.get(JAVA_INT, IommufdTest.VIOMMU_INVALIDATE_FLAGS),
-                    entry.get(JAVA_INT, IommufdTest.VIOMMU_INVALIDATE_VDEV_ID),
-                    entry.get(JAVA_INT, IommufdTest.VIOMMU_INVALIDATE_CACHE_ID));
-            entries.advance();
-        }
+        return entries.run(array, offset, entryLength, count);
     }
 
-    private void invalidate(int flags, int virtualId, int cache) throws IommufdException {
-        MockNested.check(new int[IommufdTest.DEV_CACHE_NUM], flags, cache);
-        Vdevice vdevice = viommu.device(Integer.toUnsignedLong(virtualId));
-        if (vdevice == null || !(vdevice.device().hardware() instanceof MockDevice device)) {
-            throw new IommufdException(
-                    Errno.EINVAL, "the guest has no device 0x%x".formatted(virtualId));
+    private final class DeviceEntries extends Entries {
+        DeviceEntries() {
+            super(IommufdTest.VIOMMU_INVALIDATE_SIZE);
         }
-        MockNested.forget(device.cache(), flags, cache);
+
+        @Override
+        protected @Nullable InvalidationRefusal entry(MemorySegment array, long offset) {
+            int flags = array.get(JAVA_INT_UNALIGNED, offset + IommufdTest.VIOMMU_INVALIDATE_FLAGS);
+            int name =
+                    array.get(JAVA_INT_UNALIGNED, offset + IommufdTest.VIOMMU_INVALIDATE_VDEV_ID);
+            int cache =
+                    array.get(JAVA_INT_UNALIGNED, offset + IommufdTest.VIOMMU_INVALIDATE_CACHE_ID);
+            InvalidationRefusal refusal = MockNested.check(flags, cache, IommufdTest.DEV_CACHE_NUM);
+            if (refusal != null) {
+                return refusal;
+            }
+            Vdevice vdevice = viommu.device(Integer.toUnsignedLong(name));
+            return vdevice != null && vdevice.device().hardware() instanceof MockDevice device
+                    ? MockNested.forget(device.cache(), flags, cache)
+                    : InvalidationRefusal.NO_DEVICE;
+        }
     }
 
     @Override

@@ -66,6 +66,19 @@ public final class Amdv1Format extends PageTableFormat {
                 isCoherent);
     }
 
+    /** As many levels as a device table entry's mode says, 1 to 6. */
+    public static Amdv1Format ofMode(int levels, boolean isCoherent) {
+        int bits = Math.min(Amdv1Table.INPUT_BITS, Amdv1Table.PAGE_LG2 + levels * INDEX_LG2);
+        return new Amdv1Format(
+                "amdv1-mode-" + levels,
+                Amdv1Table.PAGE_LG2,
+                bits,
+                Amdv1Table.OUTPUT_BITS,
+                levels - 1,
+                levels - 1,
+                isCoherent);
+    }
+
     /**
      * The form that the mock device of Linux's tests has: pages of 2 KiB, so that a page of the
      * IOMMU is none of the CPU. The address field holds addresses in units of that page.

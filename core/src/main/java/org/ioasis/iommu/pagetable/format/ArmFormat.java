@@ -19,9 +19,24 @@ import org.ioasis.spec.ArmTable;
 public final class ArmFormat extends PageTableFormat {
     private static final int ENTRY_LG2 = 3;
 
+    /** HD: hardware says what was written; without it read only is read only. */
+    public static final int MARKS_DIRTY = 1;
+
+    /** AFFD: the access flag is not looked at. */
+    public static final int IGNORES_ACCESS_FLAG = 1 << 1;
+
+    /** TBI: bits 63:56 of an address are anybody's. */
+    public static final int IGNORES_TOP_BYTE = 1 << 2;
+
+    private static final int TOP_BYTE_AT = 56;
+
     private final int granuleLg2;
     private final boolean isSecondStage;
     private final long addressMask;
+
+    // What makes a page that is read only a clean one: nothing, where nobody marks pages dirty.
+    private final long modifier;
+    private final long accessFlag;
 
     private ArmFormat(
             String name,
@@ -30,10 +45,22 @@ public final class ArmFormat extends PageTableFormat {
             int outputBits,
             int top,
             Half half,
-            boolean isSecondStage) {
-        super(name, granuleLg2, granuleLg2, bits, outputBits, top, top, half);
+            boolean isSecondStage,
+            int traits) {
+        super(
+                name,
+                granuleLg2,
+                granuleLg2,
+                bits,
+                outputBits,
+                top,
+                top,
+                half,
+                (traits & IGNORES_TOP_BYTE) == 0 ? Long.SIZE : TOP_BYTE_AT);
         this.granuleLg2 = granuleLg2;
         this.isSecondStage = isSecondStage;
+        this.modifier = (traits & MARKS_DIRTY) == 0 ? 0 : ArmTable.DIRTY_BIT_MODIFIER;
+        this.accessFlag = (traits & IGNORES_ACCESS_FLAG) == 0 ? ArmTable.ACCESSED : 0;
         this.addressMask = Bits.mask(ArmTable.ADDRESS_BITS) & ~Bits.mask(granuleLg2);
         if (outputBits > ArmTable.ADDRESS_BITS) {
             throw new IllegalArgumentException("output of %d bits".formatted(outputBits));
@@ -46,6 +73,16 @@ public final class ArmFormat extends PageTableFormat {
      * @param half LOWER for TTBR0, UPPER for TTBR1
      */
     public static ArmFormat stage1(int granuleLg2, int bits, int outputBits, Half half) {
+        return stage1(granuleLg2, bits, outputBits, half, MARKS_DIRTY);
+    }
+
+    /**
+     * The same as a context says.
+     *
+     * @param traits {@link #MARKS_DIRTY} and its neighbours
+     */
+    public static ArmFormat stage1(
+            int granuleLg2, int bits, int outputBits, Half half, int traits) {
         return new ArmFormat(
                 "arm-stage1-%dk-%d%s"
                         .formatted(
@@ -55,19 +92,43 @@ public final class ArmFormat extends PageTableFormat {
                 outputBits,
                 top(granuleLg2, bits),
                 half,
-                false);
+                false,
+                traits);
     }
 
     /** Stage 2 of {@code bits}, beginning as low as concatenated tables allow. */
     public static ArmFormat stage2(int granuleLg2, int bits, int outputBits) {
+        int top = top(granuleLg2, bits - ArmTable.CONCATENATED_LG2_MAX);
+        return stage2(granuleLg2, bits, outputBits, top, MARKS_DIRTY);
+    }
+
+    /**
+     * Stage 2 that begins where its control register says.
+     *
+     * @param top one that {@link #canBegin}
+     */
+    public static ArmFormat stage2(int granuleLg2, int bits, int outputBits, int top, int traits) {
         return new ArmFormat(
                 "arm-stage2-%dk-%d".formatted(1 << (granuleLg2 - 10), bits),
                 granuleLg2,
                 bits,
                 outputBits,
-                top(granuleLg2, bits - ArmTable.CONCATENATED_LG2_MAX),
+                top,
                 Half.LOWER,
-                true);
+                true,
+                traits);
+    }
+
+    /**
+     * True if a stage 2 of {@code bits} can begin with tables of level {@code top}: not with a part
+     * of an entry, and with sixteen side by side at most.
+     */
+    public static boolean canBegin(int granuleLg2, int bits, int top) {
+        int indexLg2 = granuleLg2 - ENTRY_LG2;
+        int itemLg2 = granuleLg2 + indexLg2 * top;
+        return top >= 0
+                && bits > itemLg2
+                && bits <= itemLg2 + indexLg2 + ArmTable.CONCATENATED_LG2_MAX;
     }
 
     private static int top(int granuleLg2, int bits) {
@@ -142,18 +203,17 @@ public final class ArmFormat extends PageTableFormat {
                 | ((entry & ArmTable.XN_TABLE) == 0 ? Rights.EXECUTE : 0);
     }
 
-    private static int firstStageRights(long entry) {
+    private int firstStageRights(long entry) {
         // Read only with the modifier is writable and clean.
-        boolean canWrite =
-                (entry & ArmTable.AP_READ_ONLY) == 0 || (entry & ArmTable.DIRTY_BIT_MODIFIER) != 0;
+        boolean canWrite = (entry & ArmTable.AP_READ_ONLY) == 0 || (entry & modifier) != 0;
         return Rights.READ
                 | (canWrite ? Rights.WRITE : 0)
                 | ((entry & ArmTable.AP_UNPRIVILEGED) == 0 ? 0 : Rights.USER)
                 | ((entry & ArmTable.EXECUTE_NEVER) == 0 ? Rights.EXECUTE : 0);
     }
 
-    private static int secondStageRights(long entry) {
-        boolean canWrite = (entry & (ArmTable.S2AP_WRITE | ArmTable.DIRTY_BIT_MODIFIER)) != 0;
+    private int secondStageRights(long entry) {
+        boolean canWrite = (entry & (ArmTable.S2AP_WRITE | modifier)) != 0;
         return Rights.USER
                 | ((entry & ArmTable.S2AP_READ) == 0 ? 0 : Rights.READ)
                 | (canWrite ? Rights.WRITE : 0)
@@ -209,10 +269,21 @@ public final class ArmFormat extends PageTableFormat {
             return entry;
         }
         long marked = entry | ArmTable.ACCESSED;
-        if (!isWrite) {
+        // Where nobody marks pages dirty, one that is written was writable as it is.
+        if (!isWrite || modifier == 0) {
             return marked;
         }
         return isSecondStage ? marked | ArmTable.S2AP_WRITE : marked & ~ArmTable.AP_READ_ONLY;
+    }
+
+    @Override
+    public boolean isUnaccessed(long entry) {
+        return (entry & accessFlag) != accessFlag;
+    }
+
+    @Override
+    public boolean isGlobal(long entry) {
+        return !isSecondStage && (entry & ArmTable.NOT_GLOBAL) == 0;
     }
 
     @Override

@@ -27,6 +27,7 @@ public final class Formats {
                     ArmFormat.stage1(12, 39, ArmTable.ADDRESS_BITS, Half.UPPER),
                     ArmFormat.stage1(14, 47, ArmTable.ADDRESS_BITS, Half.LOWER),
                     ArmFormat.stage1(16, 48, ArmTable.ADDRESS_BITS, Half.LOWER),
+                    ArmFormat.stage1(14, 36, ArmTable.ADDRESS_BITS, Half.UPPER),
                     ArmFormat.stage2(12, 40, 40),
                     ArmFormat.stage2(14, 40, 40),
                     ArmFormat.stage2(16, 42, 42),

@@ -28,12 +28,30 @@ public final class X86Format extends PageSizeBitFormat {
 
     private static final int BITS_MAX = 57;
 
+    /** EAFE: accesses set a second bit beside the accessed one (VT-d, 9.7). */
+    public static final int MARKS_EXTENDED = 1;
+
+    /** WPE is 0: a privileged request may write to what is read only (VT-d, 3.6.1). */
+    public static final int IGNORES_WRITE_PROTECTION = 1 << 1;
+
+    private final long accessed;
+    private final long writable;
+
     /**
      * @param bits of an address, the sign bit included; up to 48 with four levels
      * @param isSignExtended as VT-d and CPUs have it; AMD's first PASID counts from 0 on
      * @param outputBits that the host has; more in an entry are reserved bits
      */
     public X86Format(int bits, boolean isSignExtended, int outputBits) {
+        this(bits, isSignExtended, outputBits, 0);
+    }
+
+    /**
+     * The same as a PASID entry says.
+     *
+     * @param traits {@link #MARKS_EXTENDED} and its neighbour
+     */
+    public X86Format(int bits, boolean isSignExtended, int outputBits, int traits) {
         super(
                 "x86-64-" + bits + (isSignExtended ? "-signed" : ""),
                 LAYOUT,
@@ -41,6 +59,12 @@ public final class X86Format extends PageSizeBitFormat {
                 outputBits,
                 top(bits),
                 isSignExtended ? Half.BOTH : Half.LOWER);
+        this.accessed =
+                X86Table.ACCESSED
+                        | ((traits & MARKS_EXTENDED) == 0 ? 0 : X86Table.EXTENDED_ACCESSED);
+        // An entry that is looked at is present, so one of the two bits is always there.
+        this.writable =
+                X86Table.WRITE | ((traits & IGNORES_WRITE_PROTECTION) == 0 ? 0 : X86Table.PRESENT);
         if (bits < BITS_MIN || bits > BITS_MAX || outputBits > X86Table.OUTPUT_BITS) {
             throw new IllegalArgumentException(
                     "x86-64 table from %d to %d bits".formatted(bits, outputBits));
@@ -59,7 +83,7 @@ public final class X86Format extends PageSizeBitFormat {
     @Override
     public int rights(long entry, int level) {
         return Rights.READ
-                | ((entry & X86Table.WRITE) == 0 ? 0 : Rights.WRITE)
+                | ((entry & writable) == 0 ? 0 : Rights.WRITE)
                 | ((entry & X86Table.USER) == 0 ? 0 : Rights.USER)
                 | ((entry & X86Table.EXECUTE_DISABLE) == 0 ? Rights.EXECUTE : 0);
     }
@@ -95,7 +119,12 @@ public final class X86Format extends PageSizeBitFormat {
 
     @Override
     public long marked(long entry, EntryKind kind, boolean isWrite) {
-        return entry | X86Table.ACCESSED | (isWrite ? X86Table.DIRTY : 0);
+        return entry | accessed | (isWrite ? X86Table.DIRTY : 0);
+    }
+
+    @Override
+    public boolean isGlobal(long entry) {
+        return (entry & X86Table.GLOBAL) != 0;
     }
 
     @Override
