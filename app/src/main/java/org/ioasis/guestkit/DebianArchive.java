@@ -16,9 +16,9 @@ import java.util.regex.Pattern;
 import java.util.stream.Stream;
 
 /**
- * Debian's packages for one architecture, by a private apt state: apt's own programs and the keys that the
- * host trusts, but lists, archives and the idea of what is installed lie in one temporary folder.
- * So it needs no root and leaves the host's apt as it is. One thread; blocks.
+ * Debian's packages for one architecture, by a private apt state: apt's own programs and the keys
+ * that the host trusts, but lists, archives and the idea of what is installed lie in one temporary
+ * folder. So it needs no root and leaves the host's apt as it is. One thread; blocks.
  */
 final class DebianArchive {
     static final String RELEASE = "trixie";
@@ -46,7 +46,8 @@ final class DebianArchive {
 
     private static final Pattern PACKAGE_NAME = Pattern.compile("[a-z0-9][a-z0-9+.-]{1,127}");
     private static final Pattern PACKAGE_FILE =
-            Pattern.compile("([a-z0-9][a-z0-9+.-]{1,127})_([A-Za-z0-9.+~%:-]+)_(amd64|arm64|all)\\.deb");
+            Pattern.compile(
+                    "([a-z0-9][a-z0-9+.-]{1,127})_([A-Za-z0-9.+~%:-]+)_(amd64|arm64|all)\\.deb");
     private static final Pattern DEPENDS = Pattern.compile("\\s+\\|?Depends: (\\S+)");
     private static final Pattern NEED = Pattern.compile("Need to get (.+) of archives\\.");
     private static final Pattern COUNT = Pattern.compile(".* (\\d{1,6}) newly installed,.*");
@@ -91,8 +92,7 @@ final class DebianArchive {
             }
         }
         String mirror = mirror(host, cleanup, folder);
-        Path configuration =
-                writeState(host, cleanup, folder, mirror, architecture, withBackports);
+        Path configuration = writeState(host, cleanup, folder, mirror, architecture, withBackports);
         Map<String, String> environment = new LinkedHashMap<>(host.childEnvironment());
         environment.put("APT_CONFIG", configuration.toString());
         environment.put("DEBIAN_FRONTEND", "noninteractive");

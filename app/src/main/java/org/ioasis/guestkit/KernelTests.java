@@ -109,8 +109,7 @@ public record KernelTests(Path folder, String version) {
         Path made = cache.newTemporary(cleanup);
         try {
             DebianArchive archive =
-                    DebianArchive.open(
-                            host, cleanup, progress, state, DebianArchive.AMD64, true);
+                    DebianArchive.open(host, cleanup, progress, state, DebianArchive.AMD64, true);
             String source =
                     archive.dependencies(SOURCE_PACKAGE, DebianArchive.BACKPORTS).stream()
                             .filter(name -> VERSIONED_SOURCE.matcher(name).matches())

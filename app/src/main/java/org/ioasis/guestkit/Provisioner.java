@@ -312,8 +312,7 @@ public final class Provisioner {
         Path state = cache.newTemporary(cleanup);
         try {
             DebianArchive archive =
-                    DebianArchive.open(
-                            host, cleanup, progress, state, DebianArchive.ARM64, false);
+                    DebianArchive.open(host, cleanup, progress, state, DebianArchive.ARM64, false);
             fetchKernel(cache, archive, ARM_PART, ARM_KERNEL_PACKAGE, true);
         } finally {
             cleanup.delete(state);
@@ -360,8 +359,7 @@ public final class Provisioner {
     }
 
     /** The packages that hold image and modules: one, or several of newer kernels. */
-    private static List<String> kernelPackages(
-            DebianArchive archive, String kernel, String release)
+    private static List<String> kernelPackages(DebianArchive archive, String kernel, String release)
             throws UnavailableException, IOException, InterruptedException {
         for (String image : archive.dependencies(kernel, release)) {
             Matcher matcher = IMAGE_PACKAGE.matcher(image);
@@ -400,8 +398,7 @@ public final class Provisioner {
         try {
             List<Path> files =
                     new ArrayList<>(
-                            archive.downloadWithDependencies(
-                                    packageName, DebianArchive.BACKPORTS));
+                            archive.downloadWithDependencies(packageName, DebianArchive.BACKPORTS));
             Map<String, String> versions = archive.unpack(files, folder);
             List<String> command = Qemu.unpackedCommand(folder, program);
             Map<String, String> environment = Qemu.unpackedEnvironment(folder);

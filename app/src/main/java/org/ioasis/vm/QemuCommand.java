@@ -10,8 +10,8 @@ import java.util.TreeMap;
 import org.ioasis.guestkit.Qemu;
 
 /**
- * The command line of one QEMU: a machine with shared memory, a serial console on standard
- * output, ACPI tables, and PCI functions that are served over vfio-user. Any thread.
+ * The command line of one QEMU: a machine with shared memory, a serial console on standard output,
+ * ACPI tables, and PCI functions that are served over vfio-user. Any thread.
  *
  * @param memoryMiB the guest's memory
  * @param processors number of virtual processors

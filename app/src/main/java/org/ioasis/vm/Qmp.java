@@ -95,11 +95,11 @@ public final class Qmp implements AutoCloseable {
      * @param bytes 4 or 8
      */
     public long register(long address, int bytes) throws IOException {
-        String line =
-                monitor("xp /1%sx 0x%x".formatted(bytes == Long.BYTES ? "g" : "w", address));
+        String line = monitor("xp /1%sx 0x%x".formatted(bytes == Long.BYTES ? "g" : "w", address));
         Matcher word = WORD.matcher(line);
         if (!word.matches()) {
-            throw new IOException("QEMU does not tell what is at 0x%x: %s".formatted(address, line));
+            throw new IOException(
+                    "QEMU does not tell what is at 0x%x: %s".formatted(address, line));
         }
         return Long.parseUnsignedLong(word.group(1), 16);
     }

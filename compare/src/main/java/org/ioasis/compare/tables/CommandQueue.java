@@ -82,8 +82,7 @@ record CommandQueue(long address, int entries, int entryBytes, int next) {
         return made(
                 recording,
                 consumed == produced,
-                new CommandQueue(
-                        base & SMMU_ADDRESS, entries, 16, (int) produced & (entries - 1)));
+                new CommandQueue(base & SMMU_ADDRESS, entries, 16, (int) produced & (entries - 1)));
     }
 
     private static CommandQueue made(Recording recording, boolean isEmpty, CommandQueue queue)

@@ -43,10 +43,21 @@ final class LiveTranslations {
     static List<Live> after(List<TraceEvent> events) {
         LiveTranslations model = new LiveTranslations();
         events.forEach(model::take);
-        return new ArrayList<>(model.live.values());
+        return model.live();
     }
 
-    private void take(TraceEvent event) {
+    /** What holds now. */
+    List<Live> live() {
+        return new ArrayList<>(live.values());
+    }
+
+    /** The domain of a device, or {@link TraceEvent#UNTOLD}. */
+    int domain(int device) {
+        return domains.getOrDefault(device, TraceEvent.UNTOLD);
+    }
+
+    /** What happens next. */
+    void take(TraceEvent event) {
         switch (event) {
             case TraceEvent.Translated translated -> translate(translated);
             case TraceEvent.Filled fill -> {
@@ -65,8 +76,7 @@ final class LiveTranslations {
                 }
             }
             case TraceEvent.Command(long low, long high) -> vtd(low, high);
-            case TraceEvent.Dropped(int domain, long first, long last) ->
-                    drop(domain, first, last);
+            case TraceEvent.Dropped(int domain, long first, long last) -> drop(domain, first, last);
             case TraceEvent.Trouble _ -> {}
         }
     }

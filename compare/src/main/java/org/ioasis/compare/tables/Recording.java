@@ -179,10 +179,10 @@ record Recording(
 
         private static TraceEvent event(String key, long[] n) throws IOException {
             return switch (key) {
-                case "t" -> new TraceEvent.Translated(
-                                (int) n[0], n[1], n[2], (int) n[3], (int) n[4]);
-                case "f" -> new TraceEvent.Filled(
-                                (int) n[0], (int) n[1], n[2], (int) n[3], (int) n[4]);
+                case "t" ->
+                        new TraceEvent.Translated((int) n[0], n[1], n[2], (int) n[3], (int) n[4]);
+                case "f" ->
+                        new TraceEvent.Filled((int) n[0], (int) n[1], n[2], (int) n[3], (int) n[4]);
                 case "h" -> new TraceEvent.Found((int) n[0], (int) n[1], n[2]);
                 case "c" -> new TraceEvent.Command(n[0], n[1]);
                 case "d" -> new TraceEvent.Dropped((int) n[0], n[1], n[2]);

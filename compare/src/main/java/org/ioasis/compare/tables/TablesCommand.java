@@ -71,8 +71,8 @@ public final class TablesCommand implements Callable<Integer> {
         return labels.stream()
                 .map(label ->
                         Subject.labelled(label)
-                                .orElseThrow(() ->
-                                        new UsageException("there is no IOMMU " + label)))
+                                .orElseThrow(
+                                        () -> new UsageException("there is no IOMMU " + label)))
                 .toList();
     }
 

@@ -26,9 +26,9 @@ import org.ioasis.run.Progress;
 import org.ioasis.vm.Accel;
 import org.ioasis.vm.GuestEvent;
 import org.ioasis.vm.GuestTask;
-import org.ioasis.vm.Qmp;
 import org.ioasis.vm.QemuCommand;
 import org.ioasis.vm.QemuProcess;
+import org.ioasis.vm.Qmp;
 import org.ioasis.vm.SeededDisk;
 import org.ioasis.vm.Workspace;
 
@@ -38,7 +38,7 @@ import org.ioasis.vm.Workspace;
  * what QEMU has been told are the same. One thread; blocks; another hears what the guest says.
  */
 final class TablesRun {
-    private static final Duration LIMIT = Duration.ofMinutes(3);
+    private static final Duration LIMIT = Duration.ofMinutes(2);
     private static final long MIB = 1L << 20;
     private static final long SEED = 0x7ab1e5;
     private static final SeededDisk DISK = new SeededDisk(SEED, 4 * MIB);
@@ -97,8 +97,7 @@ final class TablesRun {
         }
     }
 
-    private Recording record()
-            throws UnavailableException, IOException, InterruptedException {
+    private Recording record() throws UnavailableException, IOException, InterruptedException {
         GuestKit kit = new Provisioner(host, cleanup, progress::say).provide(kernel());
         try (Workspace workspace = Workspace.create(host, cleanup, 64 * MIB)) {
             GuestTask task = new GuestTask.Measure(SCRIPT);
@@ -117,11 +116,7 @@ final class TablesRun {
                                     kit.qemu(), Accel.TCG, kit.kernel().image(), initramfs.file())
                             .memoryMiB(MEMORY_MIB)
                             .machine(machine())
-                            .commandLine(
-                                    task.commandLine(
-                                            initramfs.modules(),
-                                            0,
-                                            List.of("iommu.passthrough=0", "iommu.strict=1")))
+                            .commandLine(task.commandLine(initramfs.modules(), 0, parameters()))
                             .firmwareKeptOff(true)
                             .control(control)
                             .more(words(workspace, log))
@@ -174,6 +169,18 @@ final class TablesRun {
         return subject.family() == Subject.Family.SMMUV3
                 ? new QemuCommand.Machine("virt,iommu=smmuv3,gic-version=3", "max")
                 : QemuCommand.Machine.Q35;
+    }
+
+    private List<String> parameters() {
+        List<String> parameters = new ArrayList<>();
+        parameters.add("iommu.passthrough=0");
+        // Each page that is given back is told at once, and by itself.
+        parameters.add("iommu.strict=1");
+        if (subject.family() == Subject.Family.SMMUV3) {
+            // The name of ARM's ports; the last console is the one that counts.
+            parameters.add("console=ttyAMA0");
+        }
+        return parameters;
     }
 
     private List<String> words(Workspace workspace, Path log) {
@@ -251,9 +258,12 @@ final class TablesRun {
         try (FileChannel memory = memory(pid)) {
             GuestPages all = GuestPages.of(memory, family.memory());
             Recording whole = new Recording(subject, maker, registers, all, events);
-            // What these two look at is what is written down.
-            TableComparison.of(whole);
-            CommandQueue.of(whole).commands(all);
+            List<TraceEvent.Command> commands = CommandQueue.of(whole).commands(all);
+            if (family == Subject.Family.AMD) {
+                events = AmdRanges.added(events, commands);
+            }
+            // What is looked at now is what is written down.
+            TableComparison.of(new Recording(subject, maker, registers, all, events));
             GuestPages looked = GuestPages.written();
             all.pages().forEach(looked::put);
             return new Recording(subject, maker, registers, looked, events);

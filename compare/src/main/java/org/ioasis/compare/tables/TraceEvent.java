@@ -12,6 +12,7 @@ sealed interface TraceEvent {
     /**
      * An access of a device was translated.
      *
+     * @param output where {@code iova} leads to; AMD's tells where its page begins
      * @param pageLg2 size of the page; 0 if it is not told
      * @param rights what is allowed there, bits of {@link org.ioasis.iommu.pagetable.Rights}; 0 if
      *     it is not told

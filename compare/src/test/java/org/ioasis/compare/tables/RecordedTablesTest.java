@@ -18,7 +18,7 @@ import org.junit.jupiter.params.provider.EnumSource;
  * wrote them down: the same comparison without a guest.
  */
 class RecordedTablesTest {
-    private static Recording recording(Subject subject) throws IOException {
+    static Recording recording(Subject subject) throws IOException {
         String name = subject.label() + ".tables";
         try (InputStream in =
                 Objects.requireNonNull(
@@ -88,8 +88,7 @@ class RecordedTablesTest {
         assertThat(carriedOut.size()).isGreaterThan(inPlace.size());
         assertThat(Collections.unmodifiableList(inPlace))
                 .isEqualTo(
-                        carriedOut.subList(
-                                carriedOut.size() - inPlace.size(), carriedOut.size()));
+                        carriedOut.subList(carriedOut.size() - inPlace.size(), carriedOut.size()));
     }
 
     @Test

@@ -24,7 +24,7 @@ class TraceTest {
                         "vtd_iotlb_page_hit IOTLB page hit sid 0x20 iova 0xfffffa44 slpte 0x262f065 domain 0x3",
                         "vtd_inv_desc invalidate desc type p-iotlb high 0xfffc8040 low 0x40036",
                         "vtd_iotlb_cc_hit IOTLB context hit bus 0x0 devfn 0x20 high 0x0 low 0x1 gen 1",
-                        "vtd_iotlb_reset IOTLB reset (reason: context-cache)",
+                        "vtd_iotlb_reset IOTLB reset (reason: exceeds size limit)",
                         "vtd_dmar_fault sid 0x20 fault 6 addr 0x1000 write 0");
 
         assertThat(Trace.events(Subject.Family.VTD, lines))
@@ -34,7 +34,6 @@ class TraceTest {
                         new Translated(0x1ff, 0xff000000L, 0x2600000, 21, 0),
                         new Found(0x20, 3, 0xfffffa44L),
                         new Command(0x40036, 0xfffc8040L),
-                        new Dropped(TraceEvent.UNTOLD, 0, -1),
                         new Trouble("vtd_dmar_fault sid 0x20 fault 6 addr 0x1000 write 0"));
     }
 
@@ -69,8 +68,10 @@ class TraceTest {
                         "smmu_iotlb_lookup_hit IOTLB cache HIT asid=1 vmid=0 addr=0xffffda44 hit=12128 miss=9860 hit rate=55",
                         "smmuv3_range_inval vmid=0 asid=2 addr=0xffedc000 tg=1 num_pages=0x2 ttl=3 leaf=1 stage=1",
                         "smmuv3_range_inval vmid=0 asid=2 addr=0xffedc000 tg=0 num_pages=0x1 ttl=0 leaf=1 stage=1",
+                        "smmuv3_cmdq_tlbi_nh_asid asid=1",
                         "smmu_iotlb_inv_asid_vmid IOTLB invalidate asid=1 vmid=0",
                         "smmu_iotlb_inv_all IOTLB invalidate all",
+                        "smmuv3_cmdq_tlbi_nsnh ",
                         "smmuv3_unhandled_cmd Unhandled command type=7");
 
         assertThat(Trace.events(Subject.Family.SMMUV3, lines))
