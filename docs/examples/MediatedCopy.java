@@ -24,7 +24,7 @@ class MediatedCopy implements MediatedDevice.User {
     }
 
     public void unmap(long iova, long length) { // those that use what goes end without effect
-        stream.removeIf(one -> one.iova >= iova && one.iova < iova + length && way.unpin(one.iova & -4096, 1) == 1);
+        stream.removeIf(one -> Ranges.holds(iova, iova + length - 1, one.iova) && way.unpin(one.iova & -4096, 1) == 1);
     }
 
     public static void main(String[] args) throws IommufdException {

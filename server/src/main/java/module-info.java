@@ -14,4 +14,7 @@ module org.ioasis.server {
     exports org.ioasis.topology;
     exports org.ioasis.vfiodevice;
     exports org.ioasis.vfiouser;
+
+    provides org.ioasis.kvm.VfioSymbols with
+            org.ioasis.vfiodevice.VfioFiles;
 }

@@ -34,11 +34,6 @@ public final class Provisioner {
 
     private static final String ARM_QEMU_PART = "qemu-arm";
 
-    /** A part of its own: it is large, and few need it. */
-    private static final String FIO_PART = "fio";
-
-    private static final String FIO_PACKAGE = "fio";
-    private static final String FIO = "usr/bin/fio";
     private static final String QEMU_PACKAGE = "qemu-system-x86";
     private static final String ARM_QEMU_PACKAGE = "qemu-system-arm";
 
@@ -59,6 +54,17 @@ public final class Provisioner {
     private static final String BUSYBOX_PACKAGE = "busybox-static";
     private static final String BUSYBOX = "usr/bin/busybox";
     private static final String VERSION_NOTE = "version";
+    private static final String ADVICE =
+            "They come from Debian packages: install apt (apt-get, dpkg), and set"
+                    + " IOASIS_DEBIAN_MIRROR to the address of a Debian mirror.";
+    private static final String QEMU_ADVICE =
+            "\nA QEMU 10.1 or newer with the device "
+                    + Qemu.DEVICE
+                    + " on the PATH ("
+                    + Qemu.PROGRAM
+                    + ", on Debian the package "
+                    + QEMU_PACKAGE
+                    + ") is used as it is.";
     private static final long MIB = 1L << 20;
 
     /** Package lists, archives and unpacked trees at their largest moment, rounded up. */
@@ -135,15 +141,31 @@ public final class Provisioner {
     }
 
     /**
-     * Returns fio, which makes and measures I/O, to be run in a guest.
+     * Returns a program that few need, to be run in a guest or here.
      *
      * @throws UnavailableException when this machine cannot have it; the message says what to do
      */
-    public GuestProgram provideFio()
+    public GuestProgram provide(DebianProgram program)
             throws UnavailableException, IOException, InterruptedException {
         refuseOtherArchitectures();
-        Path folder = filled(Set.of(FIO_PART)).part(FIO_PART).orElseThrow().folder();
-        return GuestProgram.below(folder, FIO, host, cleanup);
+        CacheFolder cache = CacheFolder.open(host);
+        cache.sweep(cleanup);
+        String part = program.program();
+        if (cache.part(part).isEmpty()) {
+            try (CacheFolder.Lock _ = cache.lock(progress)) {
+                // Another run may have done it while we waited for the lock.
+                if (cache.part(part).isEmpty()) {
+                    fill(
+                            cache,
+                            part,
+                            DebianArchive.AMD64,
+                            false,
+                            archive -> fetch(cache, archive, program));
+                }
+            }
+        }
+        Path folder = cache.part(part).orElseThrow().folder();
+        return GuestProgram.below(folder, program.file(), host, cleanup);
     }
 
     private void refuseOtherArchitectures() throws UnavailableException {
@@ -220,85 +242,54 @@ public final class Provisioner {
         boolean needsQemu = lacks(cache, parts, QEMU_PART);
         boolean needsArmQemu = lacks(cache, parts, ARM_QEMU_PART);
         boolean needsBackports = lacks(cache, parts, BACKPORTS_PART);
-        boolean needsArm = lacks(cache, parts, ARM_PART);
-        long space = Files.getFileStore(cache.root()).getUsableSpace();
-        if (space < SPACE_NEEDED) {
-            throw new UnavailableException(
-                    "%s has %d MiB of free space, but %d MiB are needed; set IOASIS_CACHE to another folder"
-                            .formatted(cache.root(), space / MIB, SPACE_NEEDED / MIB));
-        }
-        boolean needsKernel = parts.contains(KERNEL_PART) || needsArm;
-        boolean needsFio = parts.contains(FIO_PART);
+        boolean needsKernel = parts.contains(KERNEL_PART) || parts.contains(ARM_PART);
+        boolean needsAnyQemu = needsQemu || needsArmQemu;
         String wanted =
-                needsFio
-                        ? "fio"
-                        : (needsQemu || needsArmQemu) && needsKernel
-                                ? "QEMU and a guest kernel"
-                                : needsQemu ? "QEMU" : "a guest kernel";
-        progress.accept("getting " + wanted + " from Debian into " + cache.root());
-        Path state = cache.newTemporary(cleanup);
+                needsAnyQemu && needsKernel
+                        ? "QEMU, kernel and busybox for the guest"
+                        : needsAnyQemu ? "QEMU" : "kernel and busybox for the guest";
         try {
-            DebianArchive archive =
-                    DebianArchive.open(
-                            host,
-                            cleanup,
-                            progress,
-                            state,
-                            DebianArchive.AMD64,
-                            needsQemu || needsArmQemu || needsBackports);
-            if (lacks(cache, parts, KERNEL_PART)) {
-                fetchKernel(cache, archive, KERNEL_PART, KERNEL_PACKAGE, true);
-            }
-            if (needsBackports) {
-                fetchBackports(cache, archive);
-            }
-            if (lacks(cache, parts, GENERIC_PART)) {
-                fetchKernel(cache, archive, GENERIC_PART, GENERIC_KERNEL_PACKAGE, false);
-            }
-            if (needsQemu) {
-                fetchQemu(cache, archive, QEMU_PART, QEMU_PACKAGE, Qemu.PROGRAM);
-            }
-            if (needsArmQemu) {
-                fetchQemu(cache, archive, ARM_QEMU_PART, ARM_QEMU_PACKAGE, Qemu.ARM_PROGRAM);
-            }
-            if (needsArm) {
-                fetchArm(cache);
-            }
-            if (needsFio) {
-                fetchFio(cache, archive);
+            fill(
+                    cache,
+                    wanted,
+                    DebianArchive.AMD64,
+                    needsAnyQemu || needsBackports,
+                    archive -> {
+                        if (lacks(cache, parts, KERNEL_PART)) {
+                            fetchKernel(cache, archive, KERNEL_PART, KERNEL_PACKAGE, true);
+                        }
+                        if (needsBackports) {
+                            fetchBackports(cache, archive);
+                        }
+                        if (lacks(cache, parts, GENERIC_PART)) {
+                            fetchKernel(
+                                    cache, archive, GENERIC_PART, GENERIC_KERNEL_PACKAGE, false);
+                        }
+                        if (needsQemu) {
+                            fetchQemu(cache, archive, QEMU_PART, QEMU_PACKAGE, Qemu.PROGRAM);
+                        }
+                        if (needsArmQemu) {
+                            fetchQemu(
+                                    cache,
+                                    archive,
+                                    ARM_QEMU_PART,
+                                    ARM_QEMU_PACKAGE,
+                                    Qemu.ARM_PROGRAM);
+                        }
+                    });
+            if (lacks(cache, parts, ARM_PART)) {
+                // Packages of another architecture are in lists of their own.
+                fill(
+                        cache,
+                        "kernel and busybox for a guest on ARM",
+                        DebianArchive.ARM64,
+                        false,
+                        archive ->
+                                fetchKernel(cache, archive, ARM_PART, ARM_KERNEL_PACKAGE, true));
             }
         } catch (UnavailableException e) {
-            throw new UnavailableException(
-                    (needsFio
-                                    ? "no fio for the guest: "
-                                    : needsQemu && needsKernel
-                                            ? "no QEMU, kernel and busybox for the guest: "
-                                            : needsQemu
-                                                    ? "no QEMU: "
-                                                    : "no kernel and busybox for the guest: ")
-                            + e.getMessage()
-                            + "\n"
-                            + advice(needsQemu),
-                    e);
-        } finally {
-            cleanup.delete(state);
+            throw needsQemu ? new UnavailableException(e.getMessage() + QEMU_ADVICE, e) : e;
         }
-    }
-
-    private static String advice(boolean needsQemu) {
-        String mirror =
-                "They come from Debian packages: install apt (apt-get, dpkg), and set"
-                        + " IOASIS_DEBIAN_MIRROR to the address of a Debian mirror.";
-        return needsQemu
-                ? mirror
-                        + "\nA QEMU 10.1 or newer with the device "
-                        + Qemu.DEVICE
-                        + " on the PATH ("
-                        + Qemu.PROGRAM
-                        + ", on Debian the package "
-                        + QEMU_PACKAGE
-                        + ") is used as it is."
-                : mirror;
     }
 
     private static boolean lacks(CacheFolder cache, Set<String> parts, String part)
@@ -306,14 +297,35 @@ public final class Provisioner {
         return parts.contains(part) && cache.part(part).isEmpty();
     }
 
-    /** Packages of another architecture are in lists of their own. */
-    private void fetchArm(CacheFolder cache)
+    /** What is got from Debian while its archive is open. */
+    @FunctionalInterface
+    private interface Fetch {
+        void from(DebianArchive archive)
+                throws UnavailableException, IOException, InterruptedException;
+    }
+
+    private void fill(
+            CacheFolder cache,
+            String wanted,
+            String architecture,
+            boolean isBackported,
+            Fetch fetch)
             throws UnavailableException, IOException, InterruptedException {
+        long space = Files.getFileStore(cache.root()).getUsableSpace();
+        if (space < SPACE_NEEDED) {
+            throw new UnavailableException(
+                    "%s has %d MiB of free space, but %d MiB are needed; set IOASIS_CACHE to another folder"
+                            .formatted(cache.root(), space / MIB, SPACE_NEEDED / MIB));
+        }
+        progress.accept("getting " + wanted + " from Debian into " + cache.root());
         Path state = cache.newTemporary(cleanup);
         try {
-            DebianArchive archive =
-                    DebianArchive.open(host, cleanup, progress, state, DebianArchive.ARM64, false);
-            fetchKernel(cache, archive, ARM_PART, ARM_KERNEL_PACKAGE, true);
+            fetch.from(
+                    DebianArchive.open(
+                            host, cleanup, progress, state, architecture, isBackported));
+        } catch (UnavailableException e) {
+            throw new UnavailableException(
+                    "no %s: %s%n%s".formatted(wanted, e.getMessage(), ADVICE), e);
         } finally {
             cleanup.delete(state);
         }
@@ -359,7 +371,8 @@ public final class Provisioner {
     }
 
     /** The packages that hold image and modules: one, or several of newer kernels. */
-    private static List<String> kernelPackages(DebianArchive archive, String kernel, String release)
+    private static List<String> kernelPackages(
+            DebianArchive archive, String kernel, String release)
             throws UnavailableException, IOException, InterruptedException {
         for (String image : archive.dependencies(kernel, release)) {
             Matcher matcher = IMAGE_PACKAGE.matcher(image);
@@ -398,7 +411,8 @@ public final class Provisioner {
         try {
             List<Path> files =
                     new ArrayList<>(
-                            archive.downloadWithDependencies(packageName, DebianArchive.BACKPORTS));
+                            archive.downloadWithDependencies(
+                                    packageName, DebianArchive.BACKPORTS));
             Map<String, String> versions = archive.unpack(files, folder);
             List<String> command = Qemu.unpackedCommand(folder, program);
             Map<String, String> environment = Qemu.unpackedEnvironment(folder);
@@ -416,17 +430,19 @@ public final class Provisioner {
         }
     }
 
-    private void fetchFio(CacheFolder cache, DebianArchive archive)
+    private void fetch(CacheFolder cache, DebianArchive archive, DebianProgram program)
             throws UnavailableException, IOException, InterruptedException {
         Path folder = cache.newTemporary(cleanup);
         try {
-            List<Path> files = archive.downloadWithDependencies(FIO_PACKAGE, DebianArchive.RELEASE);
+            List<Path> files =
+                    archive.downloadWithDependencies(
+                            program.packageName(), DebianArchive.RELEASE);
             Map<String, String> versions = archive.unpack(files, folder);
             // Refused now, if a library is missing, and not at every later use.
-            GuestProgram _ = GuestProgram.below(folder, FIO, host, cleanup);
-            String version = versions.getOrDefault(FIO_PACKAGE, "unknown");
-            cache.publish(folder, FIO_PART, notes(version, versions), cleanup);
-            progress.accept("fio " + version + " is ready");
+            GuestProgram _ = GuestProgram.below(folder, program.file(), host, cleanup);
+            String version = versions.getOrDefault(program.packageName(), "unknown");
+            cache.publish(folder, program.program(), notes(version, versions), cleanup);
+            progress.accept(program.program() + " " + version + " is ready");
         } finally {
             cleanup.delete(folder);
         }

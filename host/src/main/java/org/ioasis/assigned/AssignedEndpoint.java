@@ -75,7 +75,7 @@ public final class AssignedEndpoint implements DomainListener {
             change(answer);
             return;
         }
-        List<AssignedGroup.Run> before = all();
+        List<AssignedGroup.Run> before = runs.values(0, -1);
         before.forEach(this::drop);
         if (kind == Kind.IDENTITY || kind == Kind.BYPASS) {
             for (AssignedGroup.Ram ram : group.memory()) {
@@ -99,7 +99,7 @@ public final class AssignedEndpoint implements DomainListener {
     private void change(Answer answer) {
         for (Change one : batch) {
             if (!one.isMapped) {
-                overlapping(one.first, one.last).forEach(this::drop);
+                runs.values(one.first, one.last).forEach(this::drop);
             }
         }
         IommufdException refusal = add();
@@ -134,7 +134,7 @@ public final class AssignedEndpoint implements DomainListener {
                 keep(group.map(run.first, run.last, run.output, run.flags));
             }
         } catch (IommufdException e) {
-            all().forEach(this::drop);
+            runs.values(0, -1).forEach(this::drop);
             losses++;
             answer.lost();
             return;
@@ -150,25 +150,6 @@ public final class AssignedEndpoint implements DomainListener {
     private void drop(AssignedGroup.Run run) {
         runs.remove(run.first, run);
         group.unmap(run);
-    }
-
-    private List<AssignedGroup.Run> all() {
-        return overlapping(0, -1);
-    }
-
-    private List<AssignedGroup.Run> overlapping(long first, long last) {
-        List<AssignedGroup.Run> found = new ArrayList<>();
-        for (long at = first; ; ) {
-            int range = runs.overlapping(at, last);
-            if (range == IntervalTree.NONE) {
-                return found;
-            }
-            found.add(runs.value(range));
-            at = runs.last(range) + 1;
-            if (at == 0 || Long.compareUnsigned(at, last) > 0) {
-                return found;
-            }
-        }
     }
 
     private static Status status(IommufdException refusal) {

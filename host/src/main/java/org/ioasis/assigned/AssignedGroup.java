@@ -8,6 +8,7 @@ import org.ioasis.iommu.mapping.MapFlags;
 import org.ioasis.iommufd.Errno;
 import org.ioasis.iommufd.IommufdException;
 import org.ioasis.iommufd.Owner;
+import org.ioasis.memory.Ranges;
 
 /**
  * The assigned devices of one group: endpoints of the guest's IOMMU that share one address space of
@@ -147,19 +148,11 @@ public final class AssignedGroup {
         }
         long outputLast = run.output + (run.last - run.first);
         for (Ram ram : memory) {
-            long from = max(ram.first, run.output);
-            long to = min(ram.last, outputLast);
-            if (Long.compareUnsigned(from, to) <= 0) {
+            long from = Ranges.max(ram.first, run.output);
+            long to = Ranges.min(ram.last, outputLast);
+            if (Ranges.isAtMost(from, to)) {
                 visitor.visit(ram, run.first + (from - run.output), from, to - from + 1);
             }
         }
-    }
-
-    private static long max(long a, long b) {
-        return Long.compareUnsigned(a, b) >= 0 ? a : b;
-    }
-
-    private static long min(long a, long b) {
-        return Long.compareUnsigned(a, b) <= 0 ? a : b;
     }
 }

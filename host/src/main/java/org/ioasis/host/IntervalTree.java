@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.host;
 
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.List;
 import java.util.function.IntConsumer;
 import org.jspecify.annotations.Nullable;
 
@@ -561,6 +563,28 @@ public final class IntervalTree<T> {
 
     public boolean overlaps(long from, long to) {
         return overlapping(from, to) != NONE;
+    }
+
+    /** The values of all ranges that share a number with {@code from..to}, in their order. */
+    public List<T> values(long from, long to) {
+        List<T> found = new ArrayList<>();
+        if (size > 0) {
+            collect(root, height, from, to, found);
+        }
+        return found;
+    }
+
+    private void collect(int node, int level, long from, long to, List<T> into) {
+        for (int at = ending(node, from);
+                at < counts[node]
+                        && Long.compareUnsigned(bounds[word(FIRST, node, at)], to) <= 0;
+                at++) {
+            if (level > 0) {
+                collect(child(node, at), level - 1, from, to, into);
+            } else if (Long.compareUnsigned(bounds[word(LAST, node, at)], from) >= 0) {
+                into.add(value(range(node, at)));
+            }
+        }
     }
 
     /** Visits each range, in order of beginning. */

@@ -260,7 +260,7 @@ public final class IoasidAllocator {
     }
 
     private void replace(IoasidRecord record, @Nullable Object data) {
-        record.data(data);
+        record.data = data;
         awaitReaders();
     }
 

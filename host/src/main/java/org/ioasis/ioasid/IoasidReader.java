@@ -39,7 +39,7 @@ public final class IoasidReader implements AutoCloseable {
             if (record == null || record.isFreed) {
                 return IoasidFind.MISSING;
             }
-            Object data = record.data();
+            Object data = record.data;
             if (data == null) {
                 return IoasidFind.NOT_YET;
             }
@@ -68,7 +68,7 @@ public final class IoasidReader implements AutoCloseable {
         if (!record.isOf(set)) {
             return IoasidFind.OTHER_SET;
         }
-        Object data = record.data();
+        Object data = record.data;
         if (data == null) {
             return IoasidFind.NOT_YET;
         }

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.ioasid;
 
-import java.lang.invoke.MethodHandles;
-import java.lang.invoke.VarHandle;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -10,21 +8,11 @@ import org.jspecify.annotations.Nullable;
  * Written under the allocator's lock, read by look-ups on any thread.
  */
 final class IoasidRecord {
-    private static final VarHandle DATA;
-
-    static {
-        try {
-            DATA = MethodHandles.lookup().findVarHandle(IoasidRecord.class, "data", Object.class);
-        } catch (ReflectiveOperationException e) {
-            throw new ExceptionInInitializerError(e);
-        }
-    }
-
     final int id;
     final @Nullable IoasidSet<?> set;
 
-    @SuppressWarnings("unused") // by the handle
-    private @Nullable Object data;
+    /** Its private data; null: not yet. */
+    volatile @Nullable Object data;
 
     /** Freed, and kept from the pool by references only: nobody finds it. */
     volatile boolean isFreed;
@@ -43,14 +31,5 @@ final class IoasidRecord {
     /** Whether it is one of a set's; there are no two sets that are the same. */
     boolean isOf(IoasidSet<?> other) {
         return other.equals(set);
-    }
-
-    /** Its private data; null: not yet. */
-    @Nullable Object data() {
-        return DATA.getAcquire(this);
-    }
-
-    void data(@Nullable Object value) {
-        DATA.setRelease(this, value);
     }
 }

@@ -12,7 +12,9 @@ public final class Access extends IommufdObject {
     /** What the software owes. */
     public interface User {
         /**
-         * These IOVAs are about to be unmapped: before this returns it holds no page of them.
+         * These IOVAs are about to be unmapped: before this returns it holds no page of them. On
+         * the thread that unmaps, which holds the lock of the context: so it takes no lock that it
+         * ever holds while it calls the access.
          *
          * @param length bytes; the range may end at the last IOVA
          */

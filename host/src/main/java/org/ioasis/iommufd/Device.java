@@ -108,7 +108,7 @@ public final class Device extends IommufdObject {
             requests.forget(pasid);
             forgetFaults(hwpt, pasid);
             if (pasid == NO_PASID) {
-                hwpt.paging().ioas().space().unreserve(this);
+                hwpt.paging().ioas().space().usable().unreserve(this);
             }
             put(hwpt);
         }
@@ -190,7 +190,7 @@ public final class Device extends IommufdObject {
                 attachHardware(hwpt, pasid);
             } catch (IommufdException e) {
                 if (pasid == NO_PASID) {
-                    hwpt.paging().ioas().space().unreserve(this);
+                    hwpt.paging().ioas().space().usable().unreserve(this);
                 }
                 throw e;
             }
@@ -226,14 +226,14 @@ public final class Device extends IommufdObject {
             attachHardware(hwpt, pasid);
         } catch (IommufdException e) {
             for (int i = 0; i < reserved; i++) {
-                to.space().unreserve(devices[i]);
+                to.space().usable().unreserve(devices[i]);
             }
             throw e;
         }
         attachment.hwpt = hwpt;
         for (Device device : devices) {
             if (moves) {
-                from.space().unreserve(device);
+                from.space().usable().unreserve(device);
             }
             hwpt.addUser();
             device.forgetFaults(old, pasid);
@@ -277,7 +277,7 @@ public final class Device extends IommufdObject {
                 ioas.space().reserve(range.first(), range.last(), this);
             }
         } catch (IommufdException e) {
-            ioas.space().unreserve(this);
+            ioas.space().usable().unreserve(this);
             throw e;
         }
     }

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.iommufd;
 
-/** The file of a queue of events: it keeps its object, and with it the context, in place. */
+/**
+ * The file of a queue of events: it keeps its object, and with it the context, in place. Any
+ * thread; made under its context's lock.
+ */
 abstract class EventFile implements OpenFile {
     private final IommufdObject object;
     private boolean isReleased;

@@ -3,8 +3,8 @@ package org.ioasis.iommufd;
 
 /**
  * Failure that is asked for, as the kernel's fail-nth: each allocation and each step that could
- * fail is a point; the n-th one that a task passes fails, once. One per task of a program, used by
- * whoever makes its call.
+ * fail is a point; the n-th one that a task passes fails, once. One per task of a program, on the
+ * thread that answers its calls.
  */
 public final class FailureInjector {
     private int remaining;

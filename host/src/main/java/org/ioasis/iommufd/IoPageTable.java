@@ -4,11 +4,11 @@ package org.ioasis.iommufd;
 import java.util.ArrayList;
 import java.util.List;
 import org.ioasis.host.IntervalTree;
+import org.ioasis.memory.Ranges;
 
 /**
- * The IOVAs of one address space: what is mapped (areas), what may never be (reserved), what the
- * program has promised to keep to (allowed), and the page tables that all show the same. Under its
- * context's lock.
+ * The IOVAs of one address space: what is mapped (areas), and the page tables that all show the
+ * same. Under its context's lock.
  */
 final class IoPageTable {
     /** The most that an automatic IOVA is aligned to: a huge page of x86-64. */
@@ -16,8 +16,6 @@ final class IoPageTable {
 
     /** How often accesses are asked to let go of an area. */
     private static final int UNMAP_TRIES = 100;
-
-    private static final long NOWHERE = -1;
 
     /** A piece of pages that is to be mapped. */
     record Piece(Pages pages, long startByte, long length) {}
@@ -31,14 +29,18 @@ final class IoPageTable {
     private final List<HwPagingDomain> domains = new ArrayList<>();
     private final List<Access> accesses = new ArrayList<>();
     private final IntervalTree<Area> areas = new IntervalTree<>();
-    private IntervalTree<IovaRange> allowed = new IntervalTree<>();
-    private final IntervalTree<Object> reserved = new IntervalTree<>();
-    private final IntervalTree.Gap gap = new IntervalTree.Gap();
+    private final UsableIovas usable;
     private long alignment = 1;
     private boolean isWithoutLargePages;
 
     IoPageTable(IommufdContext context) {
         this.context = context;
+        usable = new UsableIovas(context);
+    }
+
+    /** Where something may be mapped. */
+    UsableIovas usable() {
+        return usable;
     }
 
     /** What IOVAs, lengths and beginnings of pages must be multiples of; a power of two. */
@@ -66,21 +68,8 @@ final class IoPageTable {
 
     /** Each area, in order. */
     List<Area> areas() {
-        List<Area> all = new ArrayList<>(areas.size());
-        for (long at = 0; ; ) {
-            int node = areas.overlapping(at, -1);
-            if (node == IntervalTree.NONE) {
-                return all;
-            }
-            all.add(areas.value(node));
-            at = areas.last(node) + 1;
-            if (at == 0) {
-                return all;
-            }
-        }
+        return areas.values(0, -1);
     }
-
-    // Reserved and allowed IOVAs
 
     /** Nothing may be mapped here any more; intervals of owners may overlap. */
     void reserve(long first, long last, Object owner) throws IommufdException {
@@ -90,73 +79,7 @@ final class IoPageTable {
                     Errno.EADDRINUSE,
                     "reserved IOVAs 0x%x..0x%x are mapped".formatted(first, last));
         }
-        if (allowed.overlaps(first, last)) {
-            throw new IommufdException(
-                    Errno.EADDRINUSE,
-                    "reserved IOVAs 0x%x..0x%x are among those the program was allowed"
-                            .formatted(first, last));
-        }
-        reserved.insert(first, last, owner);
-    }
-
-    /** Takes back all that an owner has reserved. */
-    void unreserve(Object owner) {
-        List<Long> firsts = new ArrayList<>();
-        reserved.forEach(node -> {
-            if (reserved.value(node).equals(owner)) {
-                firsts.add(reserved.first(node));
-            }
-        });
-        for (long first : firsts) {
-            reserved.remove(first, owner);
-        }
-    }
-
-    /** The holes between reserved IOVAs, over all numbers. */
-    List<IovaRange> usable() {
-        List<IovaRange> holes = new ArrayList<>();
-        long at = 0;
-        while (true) {
-            int node = reserved.overlapping(at, -1);
-            if (node == IntervalTree.NONE) {
-                holes.add(new IovaRange(at, -1));
-                return holes;
-            }
-            if (Long.compareUnsigned(reserved.first(node), at) > 0) {
-                holes.add(new IovaRange(at, reserved.first(node) - 1));
-            }
-            at = reserved.last(node) + 1;
-            if (at == 0) {
-                return holes;
-            }
-        }
-    }
-
-    /** Replaces the whole list; empty: no restriction. */
-    void allow(List<IovaRange> ranges) throws IommufdException {
-        IntervalTree<IovaRange> fresh = new IntervalTree<>();
-        for (IovaRange range : ranges) {
-            if (Long.compareUnsigned(range.first(), range.last()) >= 0) {
-                throw new IommufdException(
-                        Errno.EINVAL,
-                        "an allowed range must begin below its last IOVA: 0x%x..0x%x"
-                                .formatted(range.first(), range.last()));
-            }
-            if (fresh.overlaps(range.first(), range.last())) {
-                throw new IommufdException(Errno.EINVAL, "allowed ranges overlap each other");
-            }
-            context.allocate();
-            fresh.insert(range.first(), range.last(), range);
-        }
-        for (IovaRange range : ranges) {
-            if (reserved.overlaps(range.first(), range.last())) {
-                throw new IommufdException(
-                        Errno.EADDRINUSE,
-                        "allowed IOVAs 0x%x..0x%x reach into reserved ones"
-                                .formatted(range.first(), range.last()));
-            }
-        }
-        allowed = fresh;
+        usable.reserve(first, last, owner);
     }
 
     // Mapping
@@ -260,7 +183,7 @@ final class IoPageTable {
         if (Long.compareUnsigned(last, iova) < 0) {
             throw new IommufdException(Errno.EOVERFLOW, "the range goes past the last IOVA");
         }
-        if (reserved.overlaps(iova, last)) {
+        if (usable.isReserved(iova, last)) {
             throw new IommufdException(Errno.EINVAL, "the range reaches into reserved IOVAs");
         }
         if (areas.overlaps(iova, last)) {
@@ -303,83 +226,12 @@ final class IoPageTable {
                     "address and length allow multiples of 0x%x, and 0x%x is needed"
                             .formatted(align, alignment));
         }
-        long lowest = PhysicalMemory.PAGE;
-        long highest = -1 - PhysicalMemory.PAGE;
-        long found = NOWHERE;
-        if (allowed.isEmpty()) {
-            found = room(lowest, highest, length, align, pageOffset);
-        } else {
-            for (long at = lowest; found == NOWHERE; ) {
-                int node = allowed.overlapping(at, highest);
-                if (node == IntervalTree.NONE) {
-                    break;
-                }
-                found =
-                        room(
-                                max(at, allowed.first(node)),
-                                min(highest, allowed.last(node)),
-                                length,
-                                align,
-                                pageOffset);
-                at = allowed.last(node) + 1;
-                if (at == 0) {
-                    break;
-                }
-            }
-        }
-        if (found == NOWHERE) {
-            throw new IommufdException(Errno.ENOSPC, "no free IOVAs are left for this length");
-        }
-        return found;
-    }
-
-    /** The lowest IOVA in a span that is free. */
-    private long room(long first, long last, long length, long align, long pageOffset) {
-        long at = first;
-        while (Long.compareUnsigned(at, last) <= 0) {
-            boolean isThere = areas.gap(at, length, gap);
-            long start = gap.first();
-            if (!isThere || Long.compareUnsigned(start, last) > 0) {
-                return NOWHERE;
-            }
-            long gapLast = min(gap.last(), last);
-            while (true) {
-                long candidate = ((start + align - 1) & -align) | pageOffset;
-                if (Long.compareUnsigned(candidate, start) < 0) {
-                    return NOWHERE;
-                }
-                if (Long.compareUnsigned(candidate, gapLast) > 0
-                        || Long.compareUnsigned(gapLast - candidate, length - 1) < 0) {
-                    break;
-                }
-                int node = reserved.overlapping(candidate, candidate + length - 1);
-                if (node == IntervalTree.NONE) {
-                    return candidate;
-                }
-                start = reserved.last(node) + 1;
-                if (start == 0) {
-                    return NOWHERE;
-                }
-            }
-            at = gapLast + 1;
-            if (at == 0) {
-                return NOWHERE;
-            }
-        }
-        return NOWHERE;
+        return usable.room(areas, length, align, pageOffset);
     }
 
     private static long roundUp(long length) {
         long highest = Long.highestOneBit(length);
         return highest == length ? length : highest << 1 == Long.MIN_VALUE ? highest : highest << 1;
-    }
-
-    private static long max(long a, long b) {
-        return Long.compareUnsigned(a, b) >= 0 ? a : b;
-    }
-
-    private static long min(long a, long b) {
-        return Long.compareUnsigned(a, b) <= 0 ? a : b;
     }
 
     private void fill(Area area, List<HwPagingDomain> into) throws IommufdException {
@@ -404,7 +256,7 @@ final class IoPageTable {
         check(first, last);
         for (long at = first; ; ) {
             Area area = areas.value(areas.overlapping(at, at));
-            long end = min(area.last, last);
+            long end = Ranges.min(area.last, last);
             visitor.visit(area, at, end);
             if (end == last) {
                 return;
@@ -449,12 +301,13 @@ final class IoPageTable {
     /**
      * Unmaps the areas of a range; those before one that refuses stay unmapped.
      *
-     * @return bytes
+     * @return bytes; all 2^64 are told as 2^64-1
      * @throws IommufdException ENOENT: nothing is there, or an area is cut; EBUSY: it is locked;
      *     EDEADLK: an access does not let go
      */
     long unmap(long first, long last) throws IommufdException {
         long unmapped = 0;
+        boolean isAny = false;
         int tries = 0;
         while (true) {
             int node = areas.overlapping(first, last);
@@ -483,15 +336,16 @@ final class IoPageTable {
             }
             tries = 0;
             unmapped += area.length();
+            isAny = true;
             remove(area);
             if (area.last == last) {
                 break;
             }
         }
-        if (unmapped == 0) {
+        if (!isAny) {
             throw new IommufdException(Errno.ENOENT, "nothing is mapped in the range");
         }
-        return unmapped;
+        return unmapped == 0 ? -1 : unmapped;
     }
 
     /** Unmaps everything; that may be nothing. */
@@ -570,7 +424,7 @@ final class IoPageTable {
             throw new IommufdException(
                     Errno.EINVAL, "the smallest leaf of the page table is larger than a page");
         }
-        checkAlignment(max(alignment, needed));
+        checkAlignment(Ranges.max(alignment, needed));
         context.allocate();
         List<Area> done = new ArrayList<>();
         try {
@@ -593,11 +447,11 @@ final class IoPageTable {
             for (Area area : done) {
                 area.pages.unfill(area, domain, domains);
             }
-            unreserve(domain);
+            usable.unreserve(domain);
             throw e;
         }
         domains.add(domain);
-        alignment = max(alignment, needed);
+        alignment = Ranges.max(alignment, needed);
     }
 
     /** A page table goes; what it was storage of another one takes, if there is one. */
@@ -606,12 +460,12 @@ final class IoPageTable {
         for (Area area : areas()) {
             area.pages.unfill(area, domain, domains);
         }
-        unreserve(domain);
+        usable.unreserve(domain);
         alignment = neededAlignment();
     }
 
     void add(Access access) throws IommufdException {
-        checkAlignment(max(alignment, access.alignment()));
+        checkAlignment(Ranges.max(alignment, access.alignment()));
         accesses.add(access);
         alignment = neededAlignment();
     }
@@ -630,7 +484,7 @@ final class IoPageTable {
             throw new IommufdException(
                     Errno.EINVAL, "page tables have mappings with large pages already");
         }
-        checkAlignment(max(alignment, PhysicalMemory.PAGE));
+        checkAlignment(Ranges.max(alignment, PhysicalMemory.PAGE));
         isWithoutLargePages = true;
         alignment = neededAlignment();
     }
@@ -643,10 +497,10 @@ final class IoPageTable {
     private long neededAlignment() {
         long needed = isWithoutLargePages ? PhysicalMemory.PAGE : 1;
         for (HwPagingDomain domain : domains) {
-            needed = max(needed, Long.lowestOneBit(domain.pageSizes()));
+            needed = Ranges.max(needed, Long.lowestOneBit(domain.pageSizes()));
         }
         for (Access access : accesses) {
-            needed = max(needed, access.alignment());
+            needed = Ranges.max(needed, access.alignment());
         }
         return needed;
     }

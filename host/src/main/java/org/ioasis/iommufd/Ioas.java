@@ -8,7 +8,10 @@ import static org.ioasis.spec.Iommufd.MAP_WRITEABLE;
 import java.util.ArrayList;
 import java.util.List;
 
-/** An address space of I/O: what is mapped, for all page tables and accesses that share it. */
+/**
+ * An address space of I/O: what is mapped, for all page tables and accesses that share it. Any
+ * thread; each public call takes the lock of its context, the others are under it.
+ */
 public final class Ioas extends IommufdObject {
     private static final int MAP_FLAGS = MAP_FIXED_IOVA | MAP_WRITEABLE | MAP_READABLE;
 
@@ -268,7 +271,9 @@ public final class Ioas extends IommufdObject {
     /**
      * Unmaps all mappings that lie inside a range.
      *
-     * @return bytes; see {@link IoPageTable#unmap} for refusals, after which some may be unmapped
+     * @return bytes; all 2^64 are told as 2^64-1, the length that asks for all (struct
+     *     iommu_ioas_unmap). See {@link IoPageTable#unmap} for refusals, after which some may be
+     *     unmapped
      */
     public long unmap(long iova, long length) throws IommufdException {
         synchronized (context()) {
@@ -289,7 +294,7 @@ public final class Ioas extends IommufdObject {
     /** IOVAs that nobody has reserved. */
     public List<IovaRange> usable() {
         synchronized (context()) {
-            return space.usable();
+            return space.usable().holes();
         }
     }
 
@@ -310,7 +315,7 @@ public final class Ioas extends IommufdObject {
     /** Only these IOVAs are given out from now on, and none of them is ever reserved. */
     public void allow(List<IovaRange> ranges) throws IommufdException {
         synchronized (context()) {
-            space.allow(ranges);
+            space.usable().allow(ranges);
         }
     }
 

@@ -5,7 +5,7 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Where the pages of a mapping come from when nobody holds them yet. Indices count pages from the
- * mapping's first.
+ * mapping's first. Under the lock of a context.
  */
 sealed interface PageOrigin {
     /**

@@ -272,7 +272,7 @@ final class Pages {
         @Override
         public long pages(long page) {
             long iova = area.iovaOf(page);
-            long inPage = storage.toPhysical(iova) & (PhysicalMemory.PAGE - 1);
+            long inPage = page == area.firstPage ? area.pageOffset : 0;
             return (inPage + storage.sideBySide(iova) + PhysicalMemory.PAGE - 1)
                     >>> PhysicalMemory.PAGE_LG2;
         }

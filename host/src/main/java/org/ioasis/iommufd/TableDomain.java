@@ -148,11 +148,6 @@ public final class TableDomain implements HwPagingDomain {
         table.leaves(first, last, visitor);
     }
 
-    /** What accesses are allowed there, as bits of {@link Rights}; 0: nothing is mapped. */
-    public int rights(long iova) {
-        return table.walk(iova, NO_ACCESS, false, walk) ? walk.rights() : 0;
-    }
-
     @Override
     public void unmap(long iova, long length) {
         PageTableStatus status = table.unmap(iova, iova + length - 1, gather);
@@ -182,7 +177,16 @@ public final class TableDomain implements HwPagingDomain {
 
     /** The output address, or {@link #NOWHERE}. */
     public long lookUp(long iova) {
-        return table.walk(iova, NO_ACCESS, false, walk) ? walk.output() : NOWHERE;
+        return lookUp(iova, NO_ACCESS);
+    }
+
+    /**
+     * The same for an access.
+     *
+     * @param access bits of {@link Rights}; without all of them it leads nowhere
+     */
+    public long lookUp(long iova, int access) {
+        return table.walk(iova, access, false, walk) ? walk.output() : NOWHERE;
     }
 
     @Override

@@ -8,7 +8,7 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Data of a driver's own kind, in the memory of the caller of an ioctl or in ours. Valid during the
- * call.
+ * call, under its context's lock.
  */
 public final class UserData {
     /** Most of a structure that is longer than we know and ends with zeros. */

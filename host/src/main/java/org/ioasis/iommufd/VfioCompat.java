@@ -160,7 +160,7 @@ final class VfioCompat {
         Type1Info answer = new Type1Info(target.pageSizes());
         // Mappings are not counted here: as many as memory is there for.
         answer.addAvailable(-1);
-        answer.addRanges(target.space().usable());
+        answer.addRanges(target.usable());
         MemorySegment info = answer.layout(room);
         if (caller.write(address, info, 0, info.byteSize()) != 0) {
             throw new IommufdException(Errno.EFAULT, "the answer cannot be written");

@@ -1,12 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.spapr;
 
-import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
-import java.nio.ByteOrder;
 import org.ioasis.iommufd.FailureInjector;
 import org.ioasis.spec.SpaprTce;
-import org.jspecify.annotations.Nullable;
 
 /**
  * Hypercalls as a host's kernel carries them out: straight into the hardware tables of attached
@@ -17,9 +13,6 @@ import org.jspecify.annotations.Nullable;
  * in any table, and the guest's says so: whoever goes on finds nothing half done.
  */
 final class DirectTier implements HcallTier {
-    static final ValueLayout.OfLong BIG_ENDIAN =
-            ValueLayout.JAVA_LONG.withOrder(ByteOrder.BIG_ENDIAN);
-
     private final GuestTables tables;
     private final GuestMemory memory;
     private final FailureInjector failures;
@@ -59,18 +52,15 @@ final class DirectTier implements HcallTier {
         if (table == null) {
             return TOO_HARD;
         }
-        if (Long.compareUnsigned(count, SpaprTce.LIST_MAX) > 0
-                || (list & (SpaprTce.LIST_PAGE - 1)) != 0
-                || !table.contains(ioba, count)) {
+        if (!table.admitsList(ioba, list, count)) {
             return SpaprTce.H_PARAMETER;
         }
         synchronized (table) {
-            MemorySegment copy = isHard(table) ? null : copy(table, list, count);
-            if (copy == null) {
+            if (isHard(table) || !table.readList(list, count, memory, tables.memory().process())) {
                 return TOO_HARD;
             }
             for (long i = 0; i < count; i++) {
-                if (!isValid(table, copy.get(BIG_ENDIAN, i * Long.BYTES))) {
+                if (!isValid(table, table.listed(i))) {
                     return TOO_HARD;
                 }
             }
@@ -80,21 +70,11 @@ final class DirectTier implements HcallTier {
             }
             boolean isDone = true;
             for (long i = 0; i < count && isDone; i++) {
-                isDone = write(table, index + i, copy.get(BIG_ENDIAN, i * Long.BYTES));
+                isDone = write(table, index + i, table.listed(i));
             }
             flush(table);
             return isDone ? SpaprTce.H_SUCCESS : TOO_HARD;
         }
-    }
-
-    /** Reads the list, once: the guest may write it while it is carried out. */
-    private @Nullable MemorySegment copy(TceTable table, long list, long count) {
-        long user = memory.toUser(list, SpaprTce.LIST_PAGE);
-        return user == GuestMemory.NOWHERE
-                        || tables.memory().process().read(user, table.list(), 0, count * Long.BYTES)
-                                != 0
-                ? null
-                : table.list();
     }
 
     @Override

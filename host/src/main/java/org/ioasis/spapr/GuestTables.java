@@ -2,6 +2,9 @@
 package org.ioasis.spapr;
 
 import java.util.Arrays;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
 import org.ioasis.iommufd.Errno;
 import org.ioasis.iommufd.IommufdException;
 import org.ioasis.spec.SpaprTce;
@@ -18,12 +21,21 @@ public final class GuestTables {
 
     private static final int PAGE_LG2 = 12;
 
+    /** A table, and a window that shows it. */
+    private record Shown(TceTable table, HardwareTable window) {}
+
     private final SpaprHost host;
     private final RegisteredMemory memory;
     private final boolean mayLock;
 
     /** In the order of LIOBNs, replaced as a whole. */
     private volatile TceTable[] tables = {};
+
+    /**
+     * What was attached for each group, and how often: one that is released may have left its
+     * container, and its windows, before.
+     */
+    private final Map<SpaprGroup, Map<Shown, Integer>> shown = new HashMap<>();
 
     private boolean isClosed;
 
@@ -121,6 +133,7 @@ public final class GuestTables {
         TceTable[] fewer = Arrays.copyOf(all, all.length - 1);
         System.arraycopy(all, at + 1, fewer, at, all.length - 1 - at);
         tables = fewer;
+        shown.values().forEach(ofGroup -> ofGroup.keySet().removeIf(of -> of.table.equals(table)));
         synchronized (table) {
             table.detachAll();
             table.free();
@@ -154,22 +167,25 @@ public final class GuestTables {
             synchronized (table) {
                 table.attach(window);
             }
+            Map<Shown, Integer> ofGroup = shown.computeIfAbsent(group, _ -> new HashMap<>());
+            ofGroup.keySet().removeIf(of -> of.window.isClosed());
+            ofGroup.merge(new Shown(table, window), 1, Integer::sum);
             return;
         }
         throw new IommufdException(Errno.EINVAL, "no window of the group fits the table");
     }
 
-    /** The group is no longer the guest's: one reference less to each of its windows. */
+    /** The group is no longer the guest's: one reference less to each window it was given. */
     public synchronized void release(SpaprGroup group) {
-        for (TceTable table : tables) {
-            for (int i = 0; i < SpaprTce.WINDOWS; i++) {
-                HardwareTable window = group.window(i);
-                if (window != null) {
-                    synchronized (table) {
-                        table.detach(window);
-                    }
-                }
+        Map<Shown, Integer> ofGroup = shown.getOrDefault(group, Map.of());
+        for (Shown of : List.copyOf(ofGroup.keySet())) {
+            synchronized (of.table) {
+                of.table.detach(of.window);
             }
+            ofGroup.computeIfPresent(of, (_, times) -> times == 1 ? null : times - 1);
+        }
+        if (ofGroup.isEmpty()) {
+            shown.remove(group);
         }
     }
 

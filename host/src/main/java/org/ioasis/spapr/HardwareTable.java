@@ -211,9 +211,7 @@ public final class HardwareTable {
         if (isClosed || !contains(address, 1)) {
             return NOWHERE;
         }
-        long at = start + (address - firstAddress());
-        return (table.rights(at) & (isWrite ? Rights.WRITE : Rights.READ)) == 0
-                ? NOWHERE
-                : table.lookUp(at);
+        return table.lookUp(
+                start + (address - firstAddress()), isWrite ? Rights.WRITE : Rights.READ);
     }
 }

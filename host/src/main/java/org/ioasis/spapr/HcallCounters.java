@@ -42,11 +42,6 @@ public final class HcallCounters {
         }
     }
 
-    /** Tiers, the last one included. */
-    public int tiers() {
-        return answered.length;
-    }
-
     /** Calls that a tier answered, from 0 on. */
     public long answered(int tier, Call call) {
         return answered[tier].of(call).get();

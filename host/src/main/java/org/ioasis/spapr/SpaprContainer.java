@@ -17,7 +17,7 @@ import org.jspecify.annotations.Nullable;
 public abstract sealed class SpaprContainer permits SpaprV1, SpaprV2 {
     private static final int PAGE_LG2 = 12;
 
-    /** Bytes beside an entry for what it leads to in the process. */
+    /** Bytes of an entry, and of what is kept beside it: what it leads to in the process. */
     private static final int ENTRY_BYTES = 16;
 
     private final SpaprHost host;

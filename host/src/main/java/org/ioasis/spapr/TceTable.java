@@ -3,19 +3,27 @@ package org.ioasis.spapr;
 
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.ByteOrder;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import org.ioasis.iommufd.ProgramMemory;
 import org.ioasis.iommufd.TableBudget;
 import org.ioasis.spec.SpaprTce;
 
 /**
  * A table of the guest's, named by a LIOBN: what the guest wrote, as the guest wrote it, and the
  * hardware tables that show the same. One entry of it is one or several of theirs, whose pages may
- * be smaller. Reads of entries: any thread; all else under the lock of the table.
+ * be smaller. Reads of entries, and what never changes: any thread; all else under the lock of the
+ * table.
  */
 public final class TceTable {
     private static final HardwareTable[] NONE = {};
+
+    /** An entry in a list, as POWER's guests write it. */
+    private static final ValueLayout.OfLong BIG_ENDIAN =
+            ValueLayout.JAVA_LONG.withOrder(ByteOrder.BIG_ENDIAN);
 
     private final long liobn;
     private final int pageLg2;
@@ -23,7 +31,7 @@ public final class TceTable {
     private final long size;
     private final EntryPages entries;
 
-    /** A list of a hypercall, copied once: a guest may write it meanwhile. */
+    /** The list of the hypercall that is carried out. */
     private final MemorySegment list = Arena.ofAuto().allocate(SpaprTce.LIST_PAGE, 8);
 
     /** What is attached, and how often. */
@@ -68,10 +76,6 @@ public final class TceTable {
     /** Pages of memory that its entries take. */
     public synchronized long pages() {
         return entries.pages();
-    }
-
-    MemorySegment list() {
-        return list;
     }
 
     /** Whether a bus address is where an entry begins that has so many behind it. */
@@ -225,6 +229,29 @@ public final class TceTable {
     }
 
     // What both ways to change an entry have in common
+
+    /** Whether a list is where one can be, and its entries are of this table. */
+    boolean admitsList(long address, long guest, long count) {
+        return Long.compareUnsigned(count, SpaprTce.LIST_MAX) <= 0
+                && (guest & (SpaprTce.LIST_PAGE - 1)) == 0
+                && contains(address, count);
+    }
+
+    /**
+     * Reads a list, once: the guest may write it while it is carried out.
+     *
+     * @param guest where it is, as {@link #admitsList} was asked
+     * @return false: it is not there
+     */
+    boolean readList(long guest, long count, GuestMemory memory, ProgramMemory process) {
+        long user = memory.toUser(guest, SpaprTce.LIST_PAGE);
+        return user != GuestMemory.NOWHERE && process.read(user, list, 0, count * Long.BYTES) == 0;
+    }
+
+    /** An entry of the list that was read last. */
+    long listed(long index) {
+        return list.get(BIG_ENDIAN, index * Long.BYTES);
+    }
 
     /** Whether an entry translates anything. */
     static boolean allows(long tce) {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.spapr;
 
-import java.lang.foreign.MemorySegment;
 import java.util.List;
 import org.ioasis.iommufd.Errno;
 import org.ioasis.iommufd.IommufdException;
@@ -78,22 +77,15 @@ public final class UserTier implements FinalTier {
     @Override
     public HcallResult putIndirect(long liobn, long ioba, long list, long count) {
         TceTable table = tables.find(liobn);
-        if (table == null
-                || Long.compareUnsigned(count, SpaprTce.LIST_MAX) > 0
-                || (list & (SpaprTce.LIST_PAGE - 1)) != 0
-                || !table.contains(ioba, count)) {
+        if (table == null || !table.admitsList(ioba, list, count)) {
             return HcallResult.PARAMETER;
         }
         synchronized (table) {
-            long user = memory.toUser(list, SpaprTce.LIST_PAGE);
-            MemorySegment copy = table.list();
-            if (table.isGone()
-                    || user == GuestMemory.NOWHERE
-                    || vmm.memory().read(user, copy, 0, count * Long.BYTES) != 0) {
+            if (table.isGone() || !table.readList(list, count, memory, vmm.memory())) {
                 return HcallResult.PARAMETER;
             }
             for (long i = 0; i < count; i++) {
-                if (!isValid(table, copy.get(DirectTier.BIG_ENDIAN, i * Long.BYTES))) {
+                if (!isValid(table, table.listed(i))) {
                     return HcallResult.PARAMETER;
                 }
             }
@@ -103,7 +95,7 @@ public final class UserTier implements FinalTier {
             }
             HcallResult result = HcallResult.SUCCESS;
             for (long i = 0; i < count && result == HcallResult.SUCCESS; i++) {
-                result = write(table, index + i, copy.get(DirectTier.BIG_ENDIAN, i * Long.BYTES));
+                result = write(table, index + i, table.listed(i));
             }
             return result;
         }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.vfio;
 
-import java.util.List;
 import org.ioasis.host.IntervalTree;
 import org.ioasis.iommufd.Errno;
 import org.ioasis.iommufd.IommufdContext;
@@ -51,16 +50,15 @@ final class DirtyTracking {
     /**
      * Starts telling, or goes on.
      *
-     * @param all mappings that there are
      * @throws IommufdException as {@link #add}; nothing is told
      */
-    void start(List<Mapping> all) throws IommufdException {
+    void start() throws IommufdException {
         if (isOn) {
             return;
         }
         isOn = true;
         try {
-            for (Mapping mapping : all) {
+            for (Mapping mapping : mappings.values(0, -1)) {
                 add(mapping);
             }
         } catch (IommufdException e) {

@@ -86,6 +86,7 @@ final class IommuGroups {
             }
         } catch (IommufdException e) {
             letGo(bound, table);
+            // What is mapped where the devices have something reserved: EINVAL in type 1.
             throw e.errno() == Errno.EADDRINUSE ? new IommufdException(Errno.EINVAL, e.rule()) : e;
         }
         table.groups++;

@@ -16,7 +16,8 @@ public final class MediatedDevice {
     public interface User {
         /**
          * These IOVAs are about to be unmapped: before this returns, it has unpinned what it has
-         * pinned of them. On the thread that unmaps, which holds the lock of the container.
+         * pinned of them. On the thread that unmaps, which holds the lock of the container: so it
+         * takes no lock that it ever holds while it pins, copies or unpins.
          *
          * @param length bytes; the range may end at the last IOVA
          */

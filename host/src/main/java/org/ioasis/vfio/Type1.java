@@ -69,15 +69,20 @@ public final class Type1 implements ContainerDriver {
      * @param isVersion2 as TYPE1v2_IOMMU: a mapping is never cut; otherwise as TYPE1_IOMMU
      * @param mappingsMax how many mappings it takes
      */
-    public Type1(IommufdNode node, boolean isVersion2, int mappingsMax) throws IommufdException {
+    public Type1(IommufdNode node, boolean isVersion2, int mappingsMax) {
         this.isVersion2 = isVersion2;
         this.mappingsMax = mappingsMax;
         context = node.openContext();
-        ioas = context.allocateIoas();
-        // Nothing is held when the address space unmaps: it is asked for before, mapping by
-        // mapping.
-        access = context.access((_, _) -> {}, true);
-        access.attach(ioas);
+        try {
+            ioas = context.allocateIoas();
+            // Nothing is held when the address space unmaps: it is asked for before, mapping by
+            // mapping.
+            access = context.access((_, _) -> {}, true);
+            access.attach(ioas);
+        } catch (IommufdException e) {
+            // It has room for both, and nobody has asked for a failure.
+            throw new IllegalStateException("a fresh context has no room for a container", e);
+        }
         iommus = new IommuGroups(context, ioas);
         tracking = new DirtyTracking(context, mappings);
     }
@@ -117,7 +122,7 @@ public final class Type1 implements ContainerDriver {
     /** Whether addresses of mappings can be made void: mediated devices would go on using them. */
     public boolean updatesAddresses() {
         synchronized (context) {
-            return mediatedGroups() == 0;
+            return !hasMediatedGroups();
         }
     }
 
@@ -222,7 +227,7 @@ public final class Type1 implements ContainerDriver {
      * is in the range, up to one that begins before it.
      *
      * @param dirty told which pages were written, or null
-     * @return bytes unmapped
+     * @return bytes unmapped; all 2^64 are told as 2^64-1
      * @throws IommufdException EINVAL: a mapping would be cut (version 2); EDEADLK: a mediated
      *     device does not let go; nothing is unmapped
      */
@@ -244,10 +249,10 @@ public final class Type1 implements ContainerDriver {
         }
     }
 
-    /** Unmaps all, which may be nothing. */
+    /** As {@link #unmap}, all that there is, which may be nothing. */
     public long unmapAll() throws IommufdException {
         synchronized (context) {
-            List<Mapping> leaving = overlapping(0, -1);
+            List<Mapping> leaving = mappings.values(0, -1);
             release(leaving);
             return remove(leaving);
         }
@@ -268,12 +273,12 @@ public final class Type1 implements ContainerDriver {
     /** As {@link #invalidate}, of all mappings. */
     public long invalidateAll() throws IommufdException {
         synchronized (context) {
-            return invalidate(overlapping(0, -1));
+            return invalidate(mappings.values(0, -1));
         }
     }
 
     private long invalidate(List<Mapping> some) throws IommufdException {
-        if (mediatedGroups() > 0) {
+        if (hasMediatedGroups()) {
             throw refused(Errno.EBUSY, "mediated devices use the addresses");
         }
         for (Mapping mapping : some) {
@@ -281,18 +286,16 @@ public final class Type1 implements ContainerDriver {
                 throw refused(Errno.EINVAL, "an address of the range is void already");
             }
         }
-        long bytes = 0;
         for (Mapping mapping : some) {
             mapping.isAddressInvalid = true;
             invalidAddresses++;
-            bytes += mapping.length();
         }
-        return bytes;
+        return bytes(some);
     }
 
     /** The mappings that a range takes. */
     private List<Mapping> inside(long iova, long last) throws IommufdException {
-        List<Mapping> found = overlapping(iova, last);
+        List<Mapping> found = mappings.values(iova, last);
         boolean cutsFirst =
                 !found.isEmpty() && Long.compareUnsigned(found.getFirst().first, iova) < 0;
         if (isVersion2) {
@@ -304,21 +307,6 @@ public final class Type1 implements ContainerDriver {
         }
         // Version 1 once joined what lay side by side, and programs ask how much is gone.
         return cutsFirst ? List.of() : found;
-    }
-
-    private List<Mapping> overlapping(long iova, long last) {
-        List<Mapping> found = new ArrayList<>();
-        for (long at = iova; ; ) {
-            int range = mappings.overlapping(at, last);
-            if (range == IntervalTree.NONE) {
-                return found;
-            }
-            found.add(mappings.value(range));
-            at = mappings.last(range) + 1;
-            if (at == 0 || Long.compareUnsigned(at, last) > 0) {
-                return found;
-            }
-        }
     }
 
     /** Mediated devices let go of what they have pinned, also while others are asked. */
@@ -342,7 +330,6 @@ public final class Type1 implements ContainerDriver {
     }
 
     private long remove(List<Mapping> leaving) throws IommufdException {
-        long bytes = 0;
         for (Mapping mapping : leaving) {
             ioas.unmap(mapping.first, mapping.length());
             mappings.remove(mapping.first, mapping);
@@ -350,9 +337,17 @@ public final class Type1 implements ContainerDriver {
             if (mapping.isAddressInvalid) {
                 invalidAddresses--;
             }
+        }
+        return bytes(leaving);
+    }
+
+    /** All 2^64 do not fit into the answer: they are told as 2^64-1. */
+    private static long bytes(List<Mapping> some) {
+        long bytes = 0;
+        for (Mapping mapping : some) {
             bytes += mapping.length();
         }
-        return bytes;
+        return bytes == 0 && !some.isEmpty() ? -1 : bytes;
     }
 
     // Dirty pages
@@ -381,7 +376,7 @@ public final class Type1 implements ContainerDriver {
     public void startDirty() throws IommufdException {
         synchronized (context) {
             requireVersion2();
-            tracking.start(overlapping(0, -1));
+            tracking.start();
         }
     }
 
@@ -417,12 +412,8 @@ public final class Type1 implements ContainerDriver {
 
     // Groups
 
-    private int mediatedGroups() {
-        int count = 0;
-        for (Attached group : groups.values()) {
-            count += group.hardware == null ? 1 : 0;
-        }
-        return count;
+    private boolean hasMediatedGroups() {
+        return groups.values().stream().anyMatch(group -> group.hardware == null);
     }
 
     @Override

@@ -4,7 +4,6 @@ package org.ioasis.vfio;
 import static org.ioasis.spec.VfioType1.TYPE1V2_IOMMU;
 import static org.ioasis.spec.VfioType1.TYPE1_IOMMU;
 
-import org.ioasis.iommufd.IommufdException;
 import org.ioasis.iommufd.IommufdNode;
 
 /**
@@ -30,7 +29,7 @@ public record Type1Kind(IommufdNode node, int mappingsMax) implements ContainerD
     }
 
     @Override
-    public ContainerDriver open(int number) throws IommufdException {
+    public ContainerDriver open(int number) {
         return new Type1(node, number == TYPE1V2_IOMMU, mappingsMax);
     }
 }

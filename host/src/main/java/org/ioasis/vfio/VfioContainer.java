@@ -22,6 +22,9 @@ import org.jspecify.annotations.Nullable;
  * goes. Any thread; its lock comes before its driver's.
  */
 public final class VfioContainer implements OpenFile {
+    /** No IOMMU and no extension has it. */
+    private static final int NO_NUMBER = -1;
+
     private final List<ContainerDriver.Kind> kinds;
     private final Set<VfioGroup> groups = new LinkedHashSet<>();
     private @Nullable ContainerDriver driver;
@@ -125,10 +128,10 @@ public final class VfioContainer implements OpenFile {
         try {
             return switch (command) {
                 case GET_API_VERSION -> API_VERSION;
-                case CHECK_EXTENSION -> extension((int) argument);
+                case CHECK_EXTENSION -> extension(number(argument));
                 case SET_IOMMU -> {
                     caller.failures().allocate();
-                    setIommu((int) argument);
+                    setIommu(number(argument));
                     yield 0;
                 }
                 default -> forward(caller, command, argument);
@@ -137,6 +140,11 @@ public final class VfioContainer implements OpenFile {
             caller.refuses(e.rule());
             return -e.errno().number();
         }
+    }
+
+    /** The argument of a call as a number of an IOMMU or extension: what is wider is none. */
+    private static int number(long argument) {
+        return argument == (int) argument ? (int) argument : NO_NUMBER;
     }
 
     private long forward(Caller caller, int command, long argument) throws IommufdException {

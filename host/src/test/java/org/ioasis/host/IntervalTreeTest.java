@@ -98,6 +98,12 @@ class IntervalTreeTest {
                                 .orElse(null);
                 int found = tree.overlapping(from, to);
                 assertThat(tree.size()).as("seed %d step %d", seed, step).isEqualTo(list.size());
+                assertThat(tree.values(from, to))
+                        .as("seed %d step %d", seed, step)
+                        .isSortedAccordingTo(
+                                Comparator.comparing(Range::first, Long::compareUnsigned))
+                        .containsExactlyInAnyOrderElementsOf(
+                                list.stream().filter(range -> range.touches(from, to)).toList());
                 if (expected == null) {
                     assertThat(found).isEqualTo(IntervalTree.NONE);
                 } else {
@@ -183,6 +189,10 @@ class IntervalTreeTest {
             List<Range> all = new ArrayList<>();
             tree.forEach(range -> all.add(tree.value(range)));
             assertThat(all).containsExactlyElementsOf(model.values());
+            assertThat(tree.values(80_000, 160_000))
+                    .containsExactlyElementsOf(
+                            all.stream().filter(range -> range.touches(80_000, 160_000)).toList())
+                    .hasSizeGreaterThan(500);
             for (Range range : all) {
                 tree.remove(range.first(), range);
             }

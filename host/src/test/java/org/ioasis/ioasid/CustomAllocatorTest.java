@@ -2,8 +2,8 @@
 package org.ioasis.ioasid;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.ioasis.host.Refusals.refusal;
 import static org.ioasis.ioasid.IoasidAllocator.INVALID;
-import static org.ioasis.ioasid.IoasidAllocatorTest.refusal;
 
 import java.util.ArrayList;
 import java.util.List;

@@ -3,6 +3,7 @@ package org.ioasis.ioasid;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.ioasis.host.Refusals.refusal;
 import static org.ioasis.ioasid.IoasidAllocator.INVALID;
 import static org.ioasis.ioasid.IoasidAllocator.LAST;
 
@@ -29,21 +30,6 @@ class IoasidAllocatorTest {
     @AfterEach
     void readersAreGivenBack() {
         reader.close();
-    }
-
-    static Errno refusal(Call call) {
-        try {
-            call.run();
-        } catch (IommufdException e) {
-            return e.errno();
-        }
-        throw new AssertionError("it was not refused");
-    }
-
-    /** A call that should be refused. */
-    @FunctionalInterface
-    interface Call {
-        void run() throws IommufdException;
     }
 
     @Nested

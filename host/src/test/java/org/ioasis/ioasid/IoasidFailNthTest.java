@@ -7,6 +7,7 @@ import static org.ioasis.ioasid.IoasidAllocator.LAST;
 
 import java.util.LinkedHashMap;
 import java.util.Map;
+import org.ioasis.host.Refusals;
 import org.ioasis.iommufd.FailureInjector;
 import org.ioasis.iommufd.IommufdException;
 import org.junit.jupiter.api.Tag;
@@ -79,7 +80,7 @@ class IoasidFailNthTest {
         }
     }
 
-    private static Call done(IoasidAllocatorTest.Call call) {
+    private static Call done(Refusals.Call call) {
         return () -> {
             call.run();
             return 0;

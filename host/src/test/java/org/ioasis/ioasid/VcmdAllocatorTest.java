@@ -2,9 +2,9 @@
 package org.ioasis.ioasid;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.ioasis.host.Refusals.refusal;
 import static org.ioasis.ioasid.IoasidAllocator.INVALID;
 import static org.ioasis.ioasid.IoasidAllocator.LAST;
-import static org.ioasis.ioasid.IoasidAllocatorTest.refusal;
 
 import java.util.TreeSet;
 import org.ioasis.iommufd.Errno;

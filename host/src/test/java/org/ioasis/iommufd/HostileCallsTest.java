@@ -59,6 +59,19 @@ class HostileCallsTest {
         host.closeAll();
     }
 
+    /** 2^64 bytes are more than the answer can say. */
+    @Test
+    void whoUnmapsAllIovasThereAreIsToldSo() {
+        int ioas = host.ioas();
+        for (long iova : new long[] {0, Long.MIN_VALUE}) {
+            assertThat(host.mapFixed(ioas, 0, Long.MIN_VALUE, iova)).isZero();
+        }
+        assertThat(host.unmap(ioas, 0, -1)).isEqualTo(-1);
+        assertThat(host.program.rule).as("not refused").isEmpty();
+        assertThat(host.find(ioas, Ioas.class).mappings()).isZero();
+        host.closeAll();
+    }
+
     /**
      * A table that tells what is written, of all of {@code memory} at the aperture's first IOVA.
      */

@@ -8,8 +8,8 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
-import java.lang.reflect.Method;
 import java.util.concurrent.atomic.AtomicLong;
+import org.ioasis.host.Allocation;
 import org.ioasis.spec.Iommufd;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
@@ -26,9 +26,8 @@ class IoctlAllocationTest {
     private static final int MAPPING_MOST = 640;
 
     /** A caller whose memory is one piece and is copied without an object. */
-    private static final class FlatCaller implements Caller, ProgramMemory {
+    private static final class FlatCaller extends BareCaller implements ProgramMemory {
         private final MemorySegment bytes = Arena.ofAuto().allocate(4096, 8);
-        private final FailureInjector failures = new FailureInjector();
         private final LockedMemory locked = new LockedMemory(new AtomicLong(), -1);
 
         @Override
@@ -47,49 +46,6 @@ class IoctlAllocationTest {
             MemorySegment.copy(from, offset, bytes, address, length);
             return 0;
         }
-
-        @Override
-        public @Nullable OpenFile served(int descriptor) {
-            return null;
-        }
-
-        @Override
-        public @Nullable ProgramFile file(int descriptor) {
-            return null;
-        }
-
-        @Override
-        public int install(OpenFile file, boolean isCloseOnExec) {
-            return -Errno.EMFILE.number();
-        }
-
-        @Override
-        public @Nullable MemorySegment window(OpenFile file, long offset, long length) {
-            return null;
-        }
-
-        @Override
-        public boolean hasMapped(OpenFile file, long offset, long length) {
-            return false;
-        }
-
-        @Override
-        public boolean mayLock() {
-            return false;
-        }
-
-        @Override
-        public boolean mayRaiseLimits() {
-            return false;
-        }
-
-        @Override
-        public FailureInjector failures() {
-            return failures;
-        }
-
-        @Override
-        public void refuses(String rule) {}
 
         @Override
         public boolean isGone() {
@@ -114,53 +70,32 @@ class IoctlAllocationTest {
         return context.ioctl(caller, ';' << 8 | number, 0);
     }
 
-    private static long allocated() {
-        try {
-            Object threads =
-                    Class.forName("java.lang.management.ManagementFactory")
-                            .getMethod("getThreadMXBean")
-                            .invoke(null);
-            Method bytes =
-                    Class.forName("com.sun.management.ThreadMXBean")
-                            .getMethod("getCurrentThreadAllocatedBytes");
-            return (long) bytes.invoke(threads);
-        } catch (ReflectiveOperationException e) {
-            throw new LinkageError("no allocation counter in this JVM", e);
-        }
-    }
-
-    /** Bytes of a round, without those of asking. */
-    private static long leastOf(Runnable round) {
-        long least = Long.MAX_VALUE;
-        for (int i = 0; i < ROUNDS; i++) {
-            long asked = allocated();
-            long before = allocated();
-            round.run();
-            least = Math.min(least, allocated() - before - (before - asked));
-        }
-        return Math.max(0, least);
-    }
-
     @Test
     void aCallThatMakesNoObjectAllocatesNothing() {
         MemorySegment bytes = caller.bytes;
         assertThat(
-                        leastOf(() -> {
-                            for (int i = 0; i < CALLS; i++) {
-                                bytes.set(JAVA_INT, 0, Iommufd.OPTION_SIZE);
-                                bytes.set(JAVA_INT, Iommufd.OPTION_ID, Iommufd.OPTION_RLIMIT_MODE);
-                                bytes.set(
-                                        JAVA_SHORT,
-                                        Iommufd.OPTION_OP,
-                                        (short) Iommufd.OPTION_OP_GET);
-                                bytes.set(JAVA_INT, Iommufd.OPTION_OBJECT_ID, 0);
-                                bytes.set(JAVA_LONG, Iommufd.OPTION_VAL64, 7);
-                                if (call(Iommufd.CMD_OPTION) != 0
-                                        || bytes.get(JAVA_LONG, Iommufd.OPTION_VAL64) != 0) {
-                                    throw new IllegalStateException("not answered");
-                                }
-                            }
-                        }))
+                        Allocation.leastOf(
+                                ROUNDS,
+                                () -> {
+                                    for (int i = 0; i < CALLS; i++) {
+                                        bytes.set(JAVA_INT, 0, Iommufd.OPTION_SIZE);
+                                        bytes.set(
+                                                JAVA_INT,
+                                                Iommufd.OPTION_ID,
+                                                Iommufd.OPTION_RLIMIT_MODE);
+                                        bytes.set(
+                                                JAVA_SHORT,
+                                                Iommufd.OPTION_OP,
+                                                (short) Iommufd.OPTION_OP_GET);
+                                        bytes.set(JAVA_INT, Iommufd.OPTION_OBJECT_ID, 0);
+                                        bytes.set(JAVA_LONG, Iommufd.OPTION_VAL64, 7);
+                                        if (call(Iommufd.CMD_OPTION) != 0
+                                                || bytes.get(JAVA_LONG, Iommufd.OPTION_VAL64)
+                                                        != 0) {
+                                            throw new IllegalStateException("not answered");
+                                        }
+                                    }
+                                }))
                 .as("bytes of %d calls", CALLS)
                 .isLessThan(CALLS);
     }
@@ -170,28 +105,30 @@ class IoctlAllocationTest {
         Ioas ioas = context.allocateIoas();
         MemorySegment bytes = caller.bytes;
         long least =
-                leastOf(() -> {
-                    for (int i = 0; i < CALLS; i++) {
-                        bytes.set(JAVA_INT, 0, Iommufd.MAP_SIZE);
-                        bytes.set(
-                                JAVA_INT,
-                                Iommufd.MAP_FLAGS,
-                                Iommufd.MAP_FIXED_IOVA | Iommufd.MAP_READABLE);
-                        bytes.set(JAVA_INT, Iommufd.MAP_IOAS_ID, ioas.id());
-                        bytes.set(JAVA_INT, Iommufd.MAP_RESERVED, 0);
-                        bytes.set(JAVA_LONG, Iommufd.MAP_USER_VA, 1L << 20);
-                        bytes.set(JAVA_LONG, Iommufd.MAP_LENGTH, 4096);
-                        bytes.set(JAVA_LONG, Iommufd.MAP_IOVA, 4096L * i);
-                        long result = call(Iommufd.CMD_IOAS_MAP);
-                        bytes.set(JAVA_INT, 0, Iommufd.UNMAP_SIZE);
-                        bytes.set(JAVA_INT, Iommufd.UNMAP_IOAS_ID, ioas.id());
-                        bytes.set(JAVA_LONG, Iommufd.UNMAP_IOVA, 4096L * i);
-                        bytes.set(JAVA_LONG, Iommufd.UNMAP_LENGTH, 4096);
-                        if (result != 0 || call(Iommufd.CMD_IOAS_UNMAP) != 0) {
-                            throw new IllegalStateException("refused");
-                        }
-                    }
-                });
+                Allocation.leastOf(
+                        ROUNDS,
+                        () -> {
+                            for (int i = 0; i < CALLS; i++) {
+                                bytes.set(JAVA_INT, 0, Iommufd.MAP_SIZE);
+                                bytes.set(
+                                        JAVA_INT,
+                                        Iommufd.MAP_FLAGS,
+                                        Iommufd.MAP_FIXED_IOVA | Iommufd.MAP_READABLE);
+                                bytes.set(JAVA_INT, Iommufd.MAP_IOAS_ID, ioas.id());
+                                bytes.set(JAVA_INT, Iommufd.MAP_RESERVED, 0);
+                                bytes.set(JAVA_LONG, Iommufd.MAP_USER_VA, 1L << 20);
+                                bytes.set(JAVA_LONG, Iommufd.MAP_LENGTH, 4096);
+                                bytes.set(JAVA_LONG, Iommufd.MAP_IOVA, 4096L * i);
+                                long result = call(Iommufd.CMD_IOAS_MAP);
+                                bytes.set(JAVA_INT, 0, Iommufd.UNMAP_SIZE);
+                                bytes.set(JAVA_INT, Iommufd.UNMAP_IOAS_ID, ioas.id());
+                                bytes.set(JAVA_LONG, Iommufd.UNMAP_IOVA, 4096L * i);
+                                bytes.set(JAVA_LONG, Iommufd.UNMAP_LENGTH, 4096);
+                                if (result != 0 || call(Iommufd.CMD_IOAS_UNMAP) != 0) {
+                                    throw new IllegalStateException("refused");
+                                }
+                            }
+                        });
         assertThat(least / CALLS).as("bytes of a map and an unmap").isLessThan(MAPPING_MOST);
         assertThat(ioas.mappings()).isZero();
     }

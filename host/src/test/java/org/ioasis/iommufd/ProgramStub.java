@@ -19,7 +19,7 @@ import org.jspecify.annotations.Nullable;
  * A program with memory and descriptors, as a supervisor shows one: its memory is made of files
  * that it has mapped. One thread.
  */
-public final class ProgramStub implements Caller, ProgramMemory {
+public final class ProgramStub extends BareCaller implements ProgramMemory {
     public static final long PAGE = 4096;
 
     /** A file whose pages are what they hold, in any process. */
@@ -68,20 +68,16 @@ public final class ProgramStub implements Caller, ProgramMemory {
     private final TreeMap<Long, Mapping> mappings = new TreeMap<>();
     private final Map<Integer, OpenFile> served = new HashMap<>();
     private final Map<Integer, Memory> files = new HashMap<>();
-    private final FailureInjector failures = new FailureInjector();
     private final LockedMemory locked;
     private final long scratch;
     private long nextAddress = 1L << 30;
     private int nextDescriptor = 3;
     private int openFiles;
     public boolean isGone;
-    public boolean mayLock;
     boolean mayRaiseLimits = true;
 
     /** Nothing can be written to it. */
     public boolean isDeaf;
-
-    public String rule = "";
 
     public ProgramStub() {
         this(-1);
@@ -349,22 +345,7 @@ public final class ProgramStub implements Caller, ProgramMemory {
     }
 
     @Override
-    public boolean mayLock() {
-        return mayLock;
-    }
-
-    @Override
     public boolean mayRaiseLimits() {
         return mayRaiseLimits;
-    }
-
-    @Override
-    public FailureInjector failures() {
-        return failures;
-    }
-
-    @Override
-    public void refuses(String why) {
-        rule = why;
     }
 }

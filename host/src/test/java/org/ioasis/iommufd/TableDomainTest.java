@@ -88,7 +88,8 @@ class TableDomainTest {
         domain.map(first, 4 * page, page, true, true, NO_FAILURES);
         domain.replace(first, 8 * page, pageLg2, true, false);
         assertThat(domain.toPhysical(first + 1)).isEqualTo(8 * page + 1);
-        assertThat(domain.rights(first) & Rights.WRITE).isZero();
+        assertThat(domain.lookUp(first, Rights.READ)).isEqualTo(8 * page);
+        assertThat(domain.lookUp(first, Rights.WRITE)).isEqualTo(TableDomain.NOWHERE);
         assertThat(domain.write(first)).isFalse();
         assertThatThrownBy(() -> domain.replace(first, 1, pageLg2, true, true))
                 .isInstanceOfSatisfying(
@@ -96,7 +97,7 @@ class TableDomainTest {
         assertThatThrownBy(() -> domain.replace(first + page, 0, pageLg2, true, true))
                 .isInstanceOf(IllegalStateException.class);
         assertThat(domain.toPhysical(first)).isEqualTo(8 * page);
-        assertThat(domain.rights(first + page)).isZero();
+        assertThat(domain.lookUp(first + page)).isEqualTo(TableDomain.NOWHERE);
         List<Long> shown = new ArrayList<>();
         domain.leaves(first, first + 8 * page - 1, (iova, _, _, _, _) -> shown.add(iova));
         assertThat(shown).containsExactly(first);

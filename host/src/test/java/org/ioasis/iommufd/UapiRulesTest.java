@@ -6,6 +6,7 @@ import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 import static java.util.Objects.requireNonNull;
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.ioasis.host.Refusals.refuses;
 import static org.ioasis.iommufd.MockHost.APERTURE;
 import static org.ioasis.iommufd.MockHost.PAGE;
 import static org.ioasis.iommufd.MockHost.READ_WRITE;
@@ -364,20 +365,6 @@ class UapiRulesTest {
         Device device = ((IommufdContext) host.file).bind(hardware);
         devices.add(device);
         return device;
-    }
-
-    private interface Call {
-        void run() throws IommufdException;
-    }
-
-    private static void refuses(Errno errno, Call call) {
-        Errno found = null;
-        try {
-            call.run();
-        } catch (IommufdException e) {
-            found = e.errno();
-        }
-        assertThat(found).isEqualTo(errno);
     }
 
     @Nested

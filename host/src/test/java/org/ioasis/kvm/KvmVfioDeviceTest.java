@@ -3,6 +3,7 @@ package org.ioasis.kvm;
 
 import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.ioasis.host.Refusals.refusal;
 
 import java.util.ArrayList;
 import java.util.List;
@@ -58,21 +59,6 @@ class KvmVfioDeviceTest {
 
     private static int error(Errno errno) {
         return -errno.number();
-    }
-
-    private static Errno refusal(Call call) {
-        try {
-            call.run();
-        } catch (IommufdException e) {
-            return e.errno();
-        }
-        throw new AssertionError("it was not refused");
-    }
-
-    /** A call that should be refused. */
-    @FunctionalInterface
-    private interface Call {
-        void run() throws IommufdException;
     }
 
     @Test
@@ -260,17 +246,17 @@ class KvmVfioDeviceTest {
     @Test
     @Tag("S05")
     void anAdditionThatFailsHasChangedNothing() {
-        caller.failures.arm(1);
+        caller.failures().arm(1);
         assertThat(set(KvmVfio.FILE_ADD, 4)).isEqualTo(error(Errno.ENOMEM));
         assertThat(noncoherent.calls).isEmpty();
         assertThat(flips).isEmpty();
         assertThat(device.files()).isZero();
         assertThat(machine.assigned()).isZero();
-        long before = caller.failures.passed();
+        long before = caller.failures().passed();
         assertThat(set(KvmVfio.FILE_ADD, 4)).isZero();
-        assertThat(caller.failures.passed()).as("its only point").isEqualTo(before + 1);
+        assertThat(caller.failures().passed()).as("its only point").isEqualTo(before + 1);
         assertThat(set(KvmVfio.FILE_DEL, 4)).isZero();
-        assertThat(caller.failures.passed()).isEqualTo(before + 1);
+        assertThat(caller.failures().passed()).isEqualTo(before + 1);
     }
 
     @Test

@@ -5,9 +5,8 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.HashMap;
 import java.util.Map;
-import org.ioasis.iommufd.Caller;
+import org.ioasis.iommufd.BareCaller;
 import org.ioasis.iommufd.Errno;
-import org.ioasis.iommufd.FailureInjector;
 import org.ioasis.iommufd.OpenFile;
 import org.ioasis.iommufd.PageSource;
 import org.ioasis.iommufd.ProgramFile;
@@ -15,15 +14,12 @@ import org.ioasis.iommufd.ProgramMemory;
 import org.jspecify.annotations.Nullable;
 
 /** A program with 64 bytes of memory and a table of files. One thread. */
-final class StubCaller implements Caller {
+final class StubCaller extends BareCaller {
     final MemorySegment bytes = Arena.ofAuto().allocate(64, 8);
     final Map<Integer, OpenFile> served = new HashMap<>();
 
     /** Descriptors of files that are not ours. */
     final Map<Integer, Boolean> isOthersOpen = new HashMap<>();
-
-    final FailureInjector failures = new FailureInjector();
-    String rule = "";
 
     @Override
     public ProgramMemory memory() {
@@ -81,35 +77,5 @@ final class StubCaller implements Caller {
     @Override
     public int install(OpenFile file, boolean isCloseOnExec) {
         throw new AssertionError("nothing is opened");
-    }
-
-    @Override
-    public @Nullable MemorySegment window(OpenFile file, long offset, long length) {
-        return null;
-    }
-
-    @Override
-    public boolean hasMapped(OpenFile file, long offset, long length) {
-        return false;
-    }
-
-    @Override
-    public boolean mayLock() {
-        return false;
-    }
-
-    @Override
-    public boolean mayRaiseLimits() {
-        return false;
-    }
-
-    @Override
-    public FailureInjector failures() {
-        return failures;
-    }
-
-    @Override
-    public void refuses(String why) {
-        rule = why;
     }
 }

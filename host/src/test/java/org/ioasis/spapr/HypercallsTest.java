@@ -2,7 +2,7 @@
 package org.ioasis.spapr;
 
 import static org.assertj.core.api.Assertions.assertThat;
-import static org.assertj.core.api.Assertions.catchThrowableOfType;
+import static org.ioasis.host.Refusals.refuses;
 import static org.ioasis.spapr.PowerGuest.APART;
 import static org.ioasis.spapr.PowerGuest.ENTRIES;
 import static org.ioasis.spapr.PowerGuest.LIOBN;
@@ -16,7 +16,6 @@ import java.util.Map;
 import java.util.Objects;
 import java.util.Random;
 import java.util.stream.LongStream;
-import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
 import org.ioasis.iommufd.Errno;
 import org.ioasis.iommufd.IommufdException;
 import org.ioasis.spec.SpaprTce;
@@ -54,12 +53,6 @@ class HypercallsTest {
     @AfterEach
     void nothingIsLeft() {
         guest.close();
-    }
-
-    private static void refuses(Errno errno, ThrowingCallable call) {
-        IommufdException refusal = catchThrowableOfType(IommufdException.class, call);
-        assertThat(refusal).as("not refused").isNotNull();
-        assertThat(refusal.errno()).as(refusal.rule()).isEqualTo(errno);
     }
 
     private long answered(int tier, HcallCounters.Call call) {
@@ -428,6 +421,21 @@ class HypercallsTest {
         assertThat(guest.put(2, PAGE | READ_WRITE)).isEqualTo(HcallResult.SUCCESS);
         assertThat(answered(0, HcallCounters.Call.PUT)).isEqualTo(1);
         assertThat(guest.offset(guest.equal, 2 * PAGE, true)).isEqualTo(PAGE);
+    }
+
+    @Test
+    void whatAGroupWasGivenIsTakenFromItAlsoWhenItHasLeftItsContainerAndFromNoOther()
+            throws IommufdException {
+        HardwareTable window = guest.equalTable();
+        SpaprGroup other = SpaprGroup.builder().build();
+        guest.second.attach(other, guest.process.failures());
+        assertThat(other.window(0)).isSameAs(window);
+        guest.tables.release(other);
+        assertThat(guest.table.references(window)).as("it was given none").isOne();
+
+        guest.second.detach(guest.equal);
+        guest.tables.release(guest.equal);
+        assertThat(guest.table.references(window)).isZero();
     }
 
     @Test

@@ -2,14 +2,13 @@
 package org.ioasis.spapr;
 
 import static org.assertj.core.api.Assertions.assertThat;
-import static org.assertj.core.api.Assertions.catchThrowableOfType;
+import static org.ioasis.host.Refusals.refuses;
 import static org.ioasis.spapr.StubProcess.AT;
 import static org.ioasis.spapr.StubProcess.BYTES;
 import static org.ioasis.spapr.StubProcess.PAGE;
 
 import java.util.List;
 import java.util.Objects;
-import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
 import org.ioasis.iommu.pagetable.PageTableFormat;
 import org.ioasis.iommu.pagetable.format.Amdv1Format;
 import org.ioasis.iommu.pagetable.format.ArmFormat;
@@ -47,12 +46,6 @@ class SpaprContainerTest {
         assertThat(node.tables().held()).isZero();
         assertThat(process.locked().locked()).isZero();
         assertThat(host.processes()).isZero();
-    }
-
-    private static void refuses(Errno errno, ThrowingCallable call) {
-        IommufdException refusal = catchThrowableOfType(IommufdException.class, call);
-        assertThat(refusal).as("not refused").isNotNull();
-        assertThat(refusal.errno()).as(refusal.rule()).isEqualTo(errno);
     }
 
     private void attach(SpaprContainer container, SpaprGroup some) throws IommufdException {

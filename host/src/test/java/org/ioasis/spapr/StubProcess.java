@@ -6,14 +6,11 @@ import java.lang.foreign.MemorySegment;
 import java.util.HashMap;
 import java.util.Map;
 import java.util.concurrent.atomic.AtomicLong;
-import org.ioasis.iommufd.Caller;
+import org.ioasis.iommufd.BareCaller;
 import org.ioasis.iommufd.Errno;
-import org.ioasis.iommufd.FailureInjector;
 import org.ioasis.iommufd.LockedMemory;
-import org.ioasis.iommufd.OpenFile;
 import org.ioasis.iommufd.PageRun;
 import org.ioasis.iommufd.PageSource;
-import org.ioasis.iommufd.ProgramFile;
 import org.ioasis.iommufd.ProgramMemory;
 import org.jspecify.annotations.Nullable;
 
@@ -21,7 +18,7 @@ import org.jspecify.annotations.Nullable;
  * A process with memory at one place, page by page where it was told: contiguous, or scattered, or
  * not there. One thread.
  */
-final class StubProcess implements Caller, ProgramMemory {
+final class StubProcess extends BareCaller implements ProgramMemory {
     static final long PAGE = 4096;
     static final long AT = 1L << 40;
     static final long BYTES = 64L << 20;
@@ -29,10 +26,7 @@ final class StubProcess implements Caller, ProgramMemory {
     private final MemorySegment bytes = Arena.ofAuto().allocate(BYTES, PAGE);
     private final LockedMemory locked;
     private final Map<Long, Long> moved = new HashMap<>();
-    private final FailureInjector failures = new FailureInjector();
     final PageSource source = new Source();
-    String rule = "";
-    boolean mayLock;
     boolean isDeaf;
     long reads;
 
@@ -68,7 +62,7 @@ final class StubProcess implements Caller, ProgramMemory {
     }
 
     Task task() {
-        return new Task(this, mayLock, failures);
+        return new Task(this, mayLock, failures());
     }
 
     @Override
@@ -122,50 +116,5 @@ final class StubProcess implements Caller, ProgramMemory {
         }
         MemorySegment.copy(from, offset, bytes, at, length);
         return 0;
-    }
-
-    @Override
-    public @Nullable OpenFile served(int descriptor) {
-        return null;
-    }
-
-    @Override
-    public @Nullable ProgramFile file(int descriptor) {
-        return null;
-    }
-
-    @Override
-    public int install(OpenFile file, boolean isCloseOnExec) {
-        return -Errno.EMFILE.number();
-    }
-
-    @Override
-    public @Nullable MemorySegment window(OpenFile file, long offset, long length) {
-        return null;
-    }
-
-    @Override
-    public boolean hasMapped(OpenFile file, long offset, long length) {
-        return false;
-    }
-
-    @Override
-    public boolean mayLock() {
-        return mayLock;
-    }
-
-    @Override
-    public boolean mayRaiseLimits() {
-        return false;
-    }
-
-    @Override
-    public FailureInjector failures() {
-        return failures;
-    }
-
-    @Override
-    public void refuses(String why) {
-        rule = why;
     }
 }

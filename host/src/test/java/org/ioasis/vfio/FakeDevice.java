@@ -3,20 +3,15 @@ package org.ioasis.vfio;
 
 import java.util.List;
 import org.ioasis.iommu.pagetable.format.Amdv1Format;
-import org.ioasis.iommufd.Errno;
 import org.ioasis.iommufd.HwDevice;
 import org.ioasis.iommufd.HwDomain;
 import org.ioasis.iommufd.HwGroup;
-import org.ioasis.iommufd.HwInfo;
 import org.ioasis.iommufd.HwPagingDomain;
 import org.ioasis.iommufd.IommufdException;
 import org.ioasis.iommufd.IommufdNode;
 import org.ioasis.iommufd.IovaRange;
-import org.ioasis.iommufd.NestedDomain;
 import org.ioasis.iommufd.TableDomain;
 import org.ioasis.iommufd.UserData;
-import org.ioasis.iommufd.Viommu;
-import org.ioasis.iommufd.ViommuDriver;
 import org.jspecify.annotations.Nullable;
 
 /** A device whose page table can be looked at. One thread. */
@@ -78,16 +73,6 @@ public final class FakeDevice implements HwDevice {
     }
 
     @Override
-    public boolean tracksDirty() {
-        return false;
-    }
-
-    @Override
-    public int pasidBits() {
-        return 0;
-    }
-
-    @Override
     public List<IovaRange> reserved() {
         return reserved;
     }
@@ -106,29 +91,4 @@ public final class FakeDevice implements HwDevice {
     public HwPagingDomain paging(int flags, @Nullable UserData data) throws IommufdException {
         return new TableDomain(Amdv1Format.mock(), -2048, 0, apertureLast, false, node);
     }
-
-    @Override
-    public NestedDomain nested(HwPagingDomain parent, int flags, UserData data)
-            throws IommufdException {
-        throw new IommufdException(Errno.EOPNOTSUPP, "no nesting");
-    }
-
-    @Override
-    public HwInfo info(int type) throws IommufdException {
-        throw new IommufdException(Errno.EOPNOTSUPP, "no information");
-    }
-
-    @Override
-    public @Nullable ViommuDriver viommu(
-            Viommu viommu, int type, HwPagingDomain parent, @Nullable UserData data) {
-        return null;
-    }
-
-    @Override
-    public boolean hasViommu(int type) {
-        return false;
-    }
-
-    @Override
-    public void respond(int pasid, int number, int code) {}
 }

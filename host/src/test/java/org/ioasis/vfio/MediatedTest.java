@@ -3,7 +3,7 @@ package org.ioasis.vfio;
 
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 import static org.assertj.core.api.Assertions.assertThat;
-import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.ioasis.host.Refusals.refuses;
 import static org.ioasis.spec.VfioType1.*;
 import static org.ioasis.vfio.ContainerFixture.IOVA;
 import static org.ioasis.vfio.ContainerFixture.PAGE;
@@ -14,7 +14,6 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
-import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
 import org.ioasis.iommufd.Errno;
 import org.ioasis.iommufd.IommufdException;
 import org.ioasis.iommufd.TableDomain;
@@ -37,13 +36,6 @@ class MediatedTest {
             device.close();
         }
         host.end();
-    }
-
-    private static void refused(Errno errno, ThrowingCallable call) {
-        assertThatThrownBy(call)
-                .isInstanceOfSatisfying(
-                        IommufdException.class,
-                        e -> assertThat(e.errno()).as(e.rule()).isEqualTo(errno));
     }
 
     /** A device that lets go of all that it is told of. */
@@ -99,13 +91,13 @@ class MediatedTest {
         MediatedDevice mediated = begin(TYPE1V2_IOMMU);
         host.map(host.memory, IOVA, 2 * PAGE, RW);
         host.map(host.memory, IOVA + 2 * PAGE, 2 * PAGE, MAP_FLAG_READ);
-        refused(Errno.EINVAL, () -> mediated.pin(IOVA + 3 * PAGE, true, false, new long[2]));
-        refused(Errno.EINVAL, () -> pin(mediated, IOVA + 8, 1));
-        refused(Errno.EPERM, () -> pin(mediated, IOVA + PAGE, 2));
+        refuses(Errno.EINVAL, () -> mediated.pin(IOVA + 3 * PAGE, true, false, new long[2]));
+        refuses(Errno.EINVAL, () -> pin(mediated, IOVA + 8, 1));
+        refuses(Errno.EPERM, () -> pin(mediated, IOVA + PAGE, 2));
         assertThat(host.node.heldPages()).as("unwound").isZero();
         host.map(host.memory, -PAGE, PAGE, RW);
         host.map(host.memory, 0, PAGE, RW);
-        refused(Errno.EINVAL, () -> pin(mediated, -PAGE, 2));
+        refuses(Errno.EINVAL, () -> pin(mediated, -PAGE, 2));
         assertThat(host.node.heldPages()).as("no range goes round").isZero();
         pin(mediated, -PAGE, 1);
         pin(mediated, 0, 1);
@@ -115,8 +107,8 @@ class MediatedTest {
         assertThat(mediated.unpin(IOVA + PAGE, 2)).isEqualTo(2);
         mediated.close();
         device = host.open(group, null);
-        refused(Errno.EINVAL, () -> pin(requireDevice(), IOVA, 1));
-        refused(Errno.EINVAL, () -> host.open(VfioGroup.mediated(41), null));
+        refuses(Errno.EINVAL, () -> pin(requireDevice(), IOVA, 1));
+        refuses(Errno.EINVAL, () -> host.open(VfioGroup.mediated(41), null));
     }
 
     private MediatedDevice requireDevice() {
@@ -132,7 +124,7 @@ class MediatedTest {
     void versionOneHasNoPins() throws IommufdException {
         MediatedDevice mediated = begin(TYPE1_IOMMU);
         host.map(host.memory, IOVA, PAGE, RW);
-        refused(Errno.EACCES, () -> pin(mediated, IOVA, 1));
+        refuses(Errno.EACCES, () -> pin(mediated, IOVA, 1));
         assertThat(host.dirtyPages(DIRTY_FLAG_START)).isEqualTo(refusal(Errno.EACCES));
     }
 
@@ -187,6 +179,7 @@ class MediatedTest {
                         group,
                         (iova, _) -> {
                             asked[0]++;
+                            assertThat(Thread.holdsLock(host.type1().context())).isTrue();
                             if (letsGo[0]) {
                                 self[0].unpin(iova, 1);
                             }
@@ -238,7 +231,7 @@ class MediatedTest {
         host.set(TYPE1V2_IOMMU);
         host.map(host.memory, IOVA, PAGE, RW);
         assertThat(host.unmap(IOVA, PAGE, UNMAP_FLAG_VADDR)).isEqualTo(PAGE);
-        refused(Errno.EBUSY, () -> host.add(group));
+        refuses(Errno.EBUSY, () -> host.add(group));
         assertThat(host.map(host.memory, IOVA, PAGE, MAP_FLAG_VADDR)).isZero();
         host.add(group);
         assertThat(host.unmap(IOVA, PAGE, UNMAP_FLAG_VADDR)).isEqualTo(refusal(Errno.EBUSY));
@@ -257,15 +250,15 @@ class MediatedTest {
         buffer.set(JAVA_LONG, 8, 8);
         mediated.copy(IOVA + 16, buffer, true);
         assertThat(host.program.memoryAt(host.memory).bytes().get(JAVA_LONG, 24)).isEqualTo(8);
-        refused(Errno.EPERM, () -> mediated.copy(IOVA + PAGE - 8, buffer, true));
+        refuses(Errno.EPERM, () -> mediated.copy(IOVA + PAGE - 8, buffer, true));
         assertThat(host.program.memoryAt(host.memory).bytes().get(JAVA_LONG, PAGE - 8))
                 .as("none of it")
                 .isZero();
         mediated.copy(IOVA + PAGE - 8, buffer, false);
-        refused(Errno.EPERM, () -> mediated.copy(IOVA + 2 * PAGE - 8, buffer, false));
+        refuses(Errno.EPERM, () -> mediated.copy(IOVA + 2 * PAGE - 8, buffer, false));
         mediated.copy(IOVA + 2 * PAGE, buffer, true);
-        refused(Errno.EINVAL, () -> mediated.copy(IOVA + 3 * PAGE - 8, buffer, true));
-        refused(Errno.EINVAL, () -> mediated.copy(-8, buffer, true));
+        refuses(Errno.EINVAL, () -> mediated.copy(IOVA + 3 * PAGE - 8, buffer, true));
+        refuses(Errno.EINVAL, () -> mediated.copy(-8, buffer, true));
     }
 
     /** As docs/examples/MediatedCopy.java, which is compiled and run as a user would. */
@@ -414,6 +407,19 @@ class MediatedTest {
                         .with(UNMAP_LENGTH + BITMAP_DATA, at);
         long result = struct.call(host.container, IOMMU_UNMAP_DMA & 0xff);
         return result < 0 ? result : struct.getLong(UNMAP_SIZE);
+    }
+
+    /** 2^64 bytes are more than the answer can say. */
+    @Test
+    void whoUnmapsAllIovasThereAreIsToldSo() throws IommufdException {
+        begin(TYPE1V2_IOMMU);
+        for (int round = 0; round < 2; round++) {
+            assertThat(host.map(0, 0, Long.MIN_VALUE, RW)).isZero();
+            assertThat(host.map(0, Long.MIN_VALUE, Long.MIN_VALUE, RW)).isZero();
+            assertThat(host.type1().unmapAll()).isEqualTo(-1);
+            assertThat(host.type1().mappings()).isZero();
+        }
+        assertThat(host.type1().unmapAll()).as("nothing is there").isZero();
     }
 
     /** Mappings that pin nothing cost nothing, however long; bitmaps of them would. */

@@ -5,6 +5,7 @@ import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 import static java.lang.foreign.ValueLayout.JAVA_SHORT;
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.ioasis.host.Refusals.refuses;
 import static org.ioasis.spec.VfioType1.*;
 import static org.ioasis.vfio.ContainerFixture.IOVA;
 import static org.ioasis.vfio.ContainerFixture.PAGE;
@@ -50,6 +51,8 @@ class Type1Test {
                 host.add(VfioGroup.of(9, List.of(new FakeDevice(host.node, iommu, true))));
         assertThat(group.status()).isEqualTo(GROUP_FLAGS_VIABLE | GROUP_FLAGS_CONTAINER_SET);
         assertThat(host.set(2)).as("no such type").isEqualTo(refusal(Errno.ENODEV));
+        assertThat(host.container.ioctl(host.program, SET_IOMMU, 1L << 32 | TYPE1V2_IOMMU))
+                .isEqualTo(refusal(Errno.ENODEV));
         assertThat(host.set(TYPE1V2_IOMMU)).isZero();
         assertThat(host.set(TYPE1V2_IOMMU)).as("again").isEqualTo(refusal(Errno.EINVAL));
         assertThat(host.container.ioctl(host.program, 0x3b7f, 0)).isEqualTo(refusal(Errno.ENOTTY));
@@ -66,15 +69,15 @@ class Type1Test {
         FakeDevice device = new FakeDevice(host.node, iommu, true);
         VfioGroup group = host.add(VfioGroup.of(1, List.of(device)));
         VfioContainer other = new VfioContainer(List.of(new Type1Kind(host.node)));
-        refused(Errno.EINVAL, () -> group.setContainer(other));
-        refused(Errno.EINVAL, group::opened);
+        refuses(Errno.EINVAL, () -> group.setContainer(other));
+        refuses(Errno.EINVAL, group::opened);
         host.set(TYPE1V2_IOMMU);
         assertThat(group.opened()).isSameAs(host.type1());
-        refused(Errno.EBUSY, group::unsetContainer);
+        refuses(Errno.EBUSY, group::unsetContainer);
         group.closed();
         VfioGroup loose = VfioGroup.of(2, List.of(device));
-        refused(Errno.EINVAL, loose::unsetContainer);
-        refused(
+        refuses(Errno.EINVAL, loose::unsetContainer);
+        refuses(
                 Errno.EBUSY,
                 () -> {
                     loose.setContainer(other);
@@ -82,20 +85,6 @@ class Type1Test {
                 });
         assertThat(other.driver()).isNull();
         loose.unsetContainer();
-    }
-
-    private interface Call {
-        void run() throws IommufdException;
-    }
-
-    private static void refused(Errno errno, Call call) {
-        try {
-            call.run();
-        } catch (IommufdException e) {
-            assertThat(e.errno()).as(e.rule()).isEqualTo(errno);
-            return;
-        }
-        throw new AssertionError("not refused with " + errno);
     }
 
     @Test
@@ -106,6 +95,9 @@ class Type1Test {
         }
         assertThat(host.container.extension(UPDATE_VADDR)).isZero();
         assertThat(host.container.extension(6)).as("nesting has been retired").isZero();
+        assertThat(host.container.ioctl(host.program, CHECK_EXTENSION, 1L << 32 | TYPE1_IOMMU))
+                .as("an unsigned long, all of it")
+                .isZero();
         begin(TYPE1V2_IOMMU);
         assertThat(host.container.extension(UPDATE_VADDR)).isEqualTo(1);
         assertThat(host.container.extension(DMA_CC_IOMMU)).isEqualTo(1);
@@ -334,7 +326,7 @@ class Type1Test {
                 .as("the refused call has left the others as they were")
                 .isEqualTo(PAGE);
         VfioGroup late = VfioGroup.of(7, List.of(new FakeDevice(host.node, iommu, true)));
-        refused(Errno.EBUSY, () -> late.setContainer(host.container));
+        refuses(Errno.EBUSY, () -> late.setContainer(host.container));
         long other = host.program.mmapScattered(host.program.memoryAt(host.memory), 4);
         assertThat(host.map(other, IOVA, PAGE, MAP_FLAG_VADDR))
                 .as("another size")
@@ -411,21 +403,21 @@ class Type1Test {
                         List.of(
                                 new FakeDevice(host.node, iommu, true),
                                 new FakeDevice(host.node, iommu, true, List.of(mapped), -1)));
-        refused(Errno.EINVAL, () -> reserved.setContainer(host.container));
+        refuses(Errno.EINVAL, () -> reserved.setContainer(host.container));
         VfioGroup narrow =
                 VfioGroup.of(
                         6, List.of(new FakeDevice(host.node, new Object(), true, List.of(), IOVA)));
-        refused(Errno.EINVAL, () -> narrow.setContainer(host.container));
+        refuses(Errno.EINVAL, () -> narrow.setContainer(host.container));
         VfioGroup two =
                 VfioGroup.of(
                         7,
                         List.of(
                                 new FakeDevice(host.node, iommu, true),
                                 new FakeDevice(host.node, new Object(), true)));
-        refused(Errno.EINVAL, () -> two.setContainer(host.container));
+        refuses(Errno.EINVAL, () -> two.setContainer(host.container));
         VfioGroup unsafe =
                 VfioGroup.withoutIsolation(8, List.of(new FakeDevice(host.node, iommu, true)));
-        refused(Errno.EPERM, () -> unsafe.setContainer(host.container));
+        refuses(Errno.EPERM, () -> unsafe.setContainer(host.container));
         assertThat(host.container.groups()).isEqualTo(1);
         assertThat(host.node.heldPages()).isEqualTo(4);
         FakeDevice free = (FakeDevice) reserved.devices().getFirst();

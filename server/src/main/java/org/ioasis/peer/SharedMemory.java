@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.peer;
 
-import java.util.Collection;
-import java.util.List;
+import java.util.ArrayDeque;
+import java.util.Deque;
 import java.util.Map;
 import java.util.SortedMap;
 import java.util.TreeMap;
+import java.util.concurrent.Executor;
+import java.util.concurrent.RejectedExecutionException;
 import org.ioasis.memory.GuestMemory;
 import org.ioasis.memory.Region;
 import org.ioasis.sys.Errno;
@@ -26,11 +28,18 @@ public final class SharedMemory {
     /** Beginning of why a session ends whose peer has truncated the memory it gave us. */
     public static final String GONE = "client's memory cannot be accessed: ";
 
+    /**
+     * Mappings that one turn of the loop closes: each is a handshake with every thread of the
+     * process, and a peer may take all it has shared away with one message.
+     */
+    static final int UNMAPS_PER_TURN = 64;
+
     /** Why something is not done, in the words of errno and of people. Nothing has changed. */
     public record Refusal(int errno, String why) {}
 
     private final GuestMemory memory;
     private final long byteLimit;
+    private final Executor loop;
 
     /** By first address, unsigned. */
     private final TreeMap<Long, Mapping> mappings = new TreeMap<>(Long::compareUnsigned);
@@ -41,10 +50,12 @@ public final class SharedMemory {
      * @param memory belongs to this peer alone, until {@link #removeAll} is over; its limit is that
      *     of regions
      * @param byteLimit address space of what is mapped, in bytes
+     * @param loop runs what is left for later turns, on the same thread
      */
-    public SharedMemory(GuestMemory memory, long byteLimit) {
+    public SharedMemory(GuestMemory memory, long byteLimit, Executor loop) {
         this.memory = memory;
         this.byteLimit = byteLimit;
+        this.loop = loop;
     }
 
     /**
@@ -110,10 +121,7 @@ public final class SharedMemory {
                 memory.remove(
                         first,
                         last,
-                        () -> {
-                            unmap(removed.values());
-                            whenGone.run();
-                        });
+                        () -> unmap(new ArrayDeque<>(removed.values()), whenGone));
         if (change == GuestMemory.Change.DONE) {
             return null;
         }
@@ -125,16 +133,29 @@ public final class SharedMemory {
 
     /** Removes everything, and takes back what is lent; as {@link #remove}. Twice is fine. */
     public void removeAll(Runnable whenGone) {
-        List<Mapping> removed = List.copyOf(mappings.values());
+        Deque<Mapping> removed = new ArrayDeque<>(mappings.values());
         mappings.clear();
-        memory.clear(() -> {
-            unmap(removed);
-            whenGone.run();
-        });
+        memory.clear(() -> unmap(removed, whenGone));
     }
 
-    private void unmap(Collection<Mapping> removed) {
-        for (Mapping mapping : removed) {
+    /** Unmaps what one turn may, and the rest in the turns after it. */
+    private void unmap(Deque<Mapping> removed, Runnable whenGone) {
+        unmap(removed, UNMAPS_PER_TURN);
+        if (!removed.isEmpty()) {
+            try {
+                loop.execute(() -> unmap(removed, whenGone));
+                return;
+            } catch (RejectedExecutionException e) {
+                // It has ended, or too much waits: there is no later turn for this.
+                unmap(removed, removed.size());
+            }
+        }
+        whenGone.run();
+    }
+
+    private void unmap(Deque<Mapping> removed, int most) {
+        for (int i = Math.min(most, removed.size()); i > 0; i--) {
+            Mapping mapping = removed.remove();
             mappedBytes -= mapping.segment().byteSize();
             mapping.close();
         }

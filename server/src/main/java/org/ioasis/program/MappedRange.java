@@ -8,8 +8,6 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.function.Predicate;
-import org.jspecify.annotations.Nullable;
 
 /**
  * A line of {@code /proc/PID/maps}: what a process has at some addresses. Any thread.
@@ -48,8 +46,7 @@ record MappedRange(
                         Path.of("/proc"), entry -> isNumber(entry.getFileName().toString()))) {
             for (Path entry : all) {
                 int process = Integer.parseInt(entry.getFileName().toString());
-                if (process != ours
-                        && find(process, file, range -> range.touches(offset, length)) != null) {
+                if (process != ours && isMapped(process, file, offset, length)) {
                     return true;
                 }
             }
@@ -59,31 +56,25 @@ record MappedRange(
         return false;
     }
 
-    private static boolean isNumber(String name) {
-        return name.chars().allMatch(c -> c >= '0' && c <= '9');
-    }
-
-    /** Where a process maps all of some bytes of a file; null: it does not, or we may not look. */
-    static @Nullable MappedRange find(int process, FileKey file, long offset, long length) {
-        return find(process, file, range -> range.hasOffset(offset, length));
-    }
-
-    private static @Nullable MappedRange find(
-            int process, FileKey file, Predicate<MappedRange> fits) {
+    private static boolean isMapped(int process, FileKey file, long offset, long length) {
         String inode = " " + file.inode() + " ";
         try (BufferedReader lines = open(process)) {
             for (String line = lines.readLine(); line != null; line = lines.readLine()) {
                 if (line.contains(inode)) {
                     MappedRange range = parse(line);
-                    if (range.key().equals(file) && fits.test(range)) {
-                        return range;
+                    if (range.key().equals(file) && range.touches(offset, length)) {
+                        return true;
                     }
                 }
             }
         } catch (IOException e) {
             // The process is gone, or we may not look.
         }
-        return null;
+        return false;
+    }
+
+    private static boolean isNumber(String name) {
+        return name.chars().allMatch(c -> c >= '0' && c <= '9');
     }
 
     // Names of files may be no text in any encoding.

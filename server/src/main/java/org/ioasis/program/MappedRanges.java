@@ -4,7 +4,10 @@ package org.ioasis.program;
 import java.io.BufferedReader;
 import java.io.IOException;
 import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -23,6 +26,12 @@ final class MappedRanges implements AutoCloseable {
 
     private final Source source;
     private final List<MappedRange> read = new ArrayList<>();
+
+    /** Of those that are files; made when all is read and somebody asks for one. */
+    private final Map<MappedRange.FileKey, OfFile> byFile = new HashMap<>();
+
+    private boolean isIndexed;
+
     private int process;
     private @Nullable BufferedReader rest;
     private boolean isInCall;
@@ -33,6 +42,46 @@ final class MappedRanges implements AutoCloseable {
 
     MappedRanges(Source source) {
         this.source = source;
+    }
+
+    /** The ranges of one file, among which no more than some are looked at for a piece of it. */
+    private static final class OfFile {
+        private final List<MappedRange> byOffset = new ArrayList<>();
+
+        /** For each of them, which of those that begin no later ends last. */
+        private int[] furthest = {};
+
+        private static long end(MappedRange range) {
+            return range.offsetOf(range.last());
+        }
+
+        /** All are there. */
+        void sort() {
+            byOffset.sort(Comparator.comparingLong(MappedRange::offset));
+            furthest = new int[byOffset.size()];
+            for (int i = 1; i < furthest.length; i++) {
+                int before = furthest[i - 1];
+                furthest[i] = end(byOffset.get(i)) > end(byOffset.get(before)) ? i : before;
+            }
+        }
+
+        @Nullable MappedRange holding(long offset, long length) {
+            int low = 0;
+            int high = byOffset.size();
+            while (low < high) {
+                int middle = (low + high) >>> 1;
+                if (byOffset.get(middle).offset() <= offset) {
+                    low = middle + 1;
+                } else {
+                    high = middle;
+                }
+            }
+            if (low == 0) {
+                return null;
+            }
+            MappedRange found = byOffset.get(furthest[low - 1]);
+            return found.hasOffset(offset, length) ? found : null;
+        }
     }
 
     /** What is read from now on is true until {@link #close}: a call begins. */
@@ -56,6 +105,35 @@ final class MappedRanges implements AutoCloseable {
             begin(of);
         }
         MappedRange found = find(address);
+        if (!isInCall) {
+            forget();
+        }
+        return found;
+    }
+
+    /**
+     * A range with all of some bytes of a file; null as above. A device's or a call's bytes are
+     * asked for page by page, and a file may be mapped in as many pieces.
+     */
+    @Nullable MappedRange holding(
+            int of, MappedRange.FileKey file, long offset, long length) {
+        if (of != process) {
+            begin(of);
+        }
+        while (readOn()) {
+            // To its end.
+        }
+        if (!isIndexed) {
+            isIndexed = true;
+            for (MappedRange range : read) {
+                if (range.inode() != 0) {
+                    byFile.computeIfAbsent(range.key(), _ -> new OfFile()).byOffset.add(range);
+                }
+            }
+            byFile.values().forEach(OfFile::sort);
+        }
+        OfFile ranges = byFile.get(file);
+        MappedRange found = ranges == null ? null : ranges.holding(offset, length);
         if (!isInCall) {
             forget();
         }
@@ -113,6 +191,8 @@ final class MappedRanges implements AutoCloseable {
     private void forget() {
         process = 0;
         read.clear();
+        byFile.clear();
+        isIndexed = false;
         closeRest();
     }
 

@@ -15,6 +15,7 @@ import org.ioasis.iommufd.IommufdContext;
 import org.ioasis.iommufd.IommufdException;
 import org.ioasis.iommufd.OpenFile;
 import org.ioasis.iommufd.engine.EngineDevice;
+import org.ioasis.kvm.KvmVm;
 import org.ioasis.loop.EventLoop;
 import org.ioasis.loop.Ticker;
 import org.ioasis.pci.PciFunction;
@@ -54,6 +55,10 @@ public final class AssignedDevice implements Served {
     private final int classCode;
     private final Set<Integer> pasids = new TreeSet<>();
     private @Nullable Device bound;
+
+    /** Whose it is while somebody uses it. */
+    private @Nullable KvmVm machine;
+
     private @Nullable Ticker ticker;
 
     /** Descriptors of the device that are open and may use it. */
@@ -145,6 +150,20 @@ public final class AssignedDevice implements Served {
         return new GroupFile(this);
     }
 
+    /** Whether its DMA sees what caches hold, whatever it asks for. */
+    boolean enforcesCoherency() {
+        return hardware.enforcesCoherency();
+    }
+
+    /**
+     * The machine that it was given to, as KVM had said before it was opened; its driver may hold
+     * on to it until the device is closed. Null: nobody has opened it, or no machine's. Loop
+     * thread.
+     */
+    public @Nullable KvmVm machine() {
+        return machine;
+    }
+
     VfioGroup group() {
         return group;
     }
@@ -170,22 +189,24 @@ public final class AssignedDevice implements Served {
     /**
      * A descriptor begins to use the device: the first one binds it.
      *
+     * @param whose machine it is, if KVM has said so
      * @throws IommufdException it is not bound, and nothing has changed
      */
-    Device use(IommufdContext context) throws IommufdException {
+    Device use(IommufdContext context, @Nullable KvmVm whose) throws IommufdException {
         Device device = bound;
         if (device == null) {
             device = context.bind(hardware);
             bound = device;
         }
-        use();
+        use(whose);
         return device;
     }
 
     /** The same for a device whose address space is its group's container's affair. */
-    void use() {
+    void use(@Nullable KvmVm whose) {
         assert loop.isOwnThread();
         if (users++ == 0) {
+            machine = whose;
             isBound = true;
             sessions.incrementAndGet();
             function.reset();
@@ -207,6 +228,7 @@ public final class AssignedDevice implements Served {
             return;
         }
         isBound = false;
+        machine = null;
         lastEnd = why;
         Ticker last = ticker;
         if (last != null) {

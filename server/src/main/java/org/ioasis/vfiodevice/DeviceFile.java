@@ -12,6 +12,8 @@ import org.ioasis.iommufd.Errno;
 import org.ioasis.iommufd.IommufdContext;
 import org.ioasis.iommufd.IommufdException;
 import org.ioasis.iommufd.OpenFile;
+import org.ioasis.kvm.KvmVm;
+import org.ioasis.kvm.VfioFile;
 import org.ioasis.program.CallerDescriptors;
 import org.ioasis.spec.VfioDevice;
 import org.ioasis.spec.VfioUser;
@@ -22,16 +24,23 @@ import org.jspecify.annotations.Nullable;
 /**
  * An open VFIO device: its ioctls, and reads and writes of its regions. One that was opened by its
  * own path may do nothing until it has bound the device to an iommufd context; one that a group has
- * given out is bound already, and is attached to what the group's container says. Loop thread.
+ * given out is bound already, and is attached to what the group's container says. Open until its
+ * descriptors are closed and KVM has let it go. Loop thread.
  */
-final class DeviceFile implements OpenFile {
+final class DeviceFile implements OpenFile, VfioFile {
     private static final int SCRATCH = 64;
 
     private final AssignedDevice device;
     private final @Nullable GroupFile group;
     private final MemorySegment fields = Arena.ofAuto().allocate(SCRATCH, Long.BYTES);
     private boolean isGranted;
+
+    /** Whose device it is, once it is bound. */
+    private @Nullable KvmVm machine;
+
+    private int holders;
     private boolean isReleased;
+    private boolean isOver;
 
     /**
      * @param group which has given it out, and which has the device bound; null: opened by path
@@ -139,7 +148,7 @@ final class DeviceFile implements OpenFile {
         if (device.hasSession()) {
             throw new IommufdException(Errno.EINVAL, "another descriptor has bound the device");
         }
-        int id = device.use(context).id();
+        int id = device.use(context, machine).id();
         fields.set(JAVA_INT, VfioDevice.BIND_OUT_DEVID, id);
         try {
             answer(caller, argument, VfioDevice.BIND_SIZE);
@@ -321,12 +330,40 @@ final class DeviceFile implements OpenFile {
         }
     }
 
+    // What KVM sees.
+
+    @Override
+    public void hold() {
+        holders++;
+    }
+
+    @Override
+    public void drop() {
+        holders--;
+        closeIfUnused();
+    }
+
+    @Override
+    public boolean enforcesCoherency() {
+        return device.enforcesCoherency();
+    }
+
+    @Override
+    public void machine(@Nullable KvmVm whose) {
+        machine = whose;
+    }
+
     @Override
     public void release() {
-        if (isReleased) {
+        isReleased = true;
+        closeIfUnused();
+    }
+
+    private void closeIfUnused() {
+        if (!isReleased || holders > 0 || isOver) {
             return;
         }
-        isReleased = true;
+        isOver = true;
         if (isGranted) {
             isGranted = false;
             device.unuse();

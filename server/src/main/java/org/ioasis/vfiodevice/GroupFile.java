@@ -13,15 +13,17 @@ import org.ioasis.iommufd.Errno;
 import org.ioasis.iommufd.IommufdContext;
 import org.ioasis.iommufd.IommufdException;
 import org.ioasis.iommufd.OpenFile;
+import org.ioasis.kvm.KvmVm;
+import org.ioasis.kvm.VfioFile;
 import org.ioasis.spec.VfioType1;
 import org.jspecify.annotations.Nullable;
 
 /**
  * An open VFIO group of one device: joins a container and gives the device out, which is bound and
  * attached to the container's address space then. Open until its own descriptors and those that it
- * gave out are closed (drivers/vfio/group.c). Loop thread.
+ * gave out are closed, and KVM has let it go (drivers/vfio/group.c). Loop thread.
  */
-final class GroupFile implements OpenFile {
+final class GroupFile implements OpenFile, VfioFile {
     /** What the status of a group says that an iommufd context has. */
     private static final int IN_SPACE =
             VfioType1.GROUP_FLAGS_VIABLE | VfioType1.GROUP_FLAGS_CONTAINER_SET;
@@ -36,7 +38,11 @@ final class GroupFile implements OpenFile {
     /** The iommufd context that does a container's work, in the place of one. */
     private @Nullable IommufdContext space;
 
+    /** Whose devices they are that it gives out. */
+    private @Nullable KvmVm machine;
+
     private int devicesOut;
+    private int holders;
     private boolean isReleased;
     private boolean isOver;
 
@@ -162,7 +168,7 @@ final class GroupFile implements OpenFile {
         IommufdContext context = space;
         if (context == null) {
             var _ = device.group().opened();
-            device.use();
+            device.use(machine);
         } else {
             use(context);
         }
@@ -173,7 +179,7 @@ final class GroupFile implements OpenFile {
 
     private void use(IommufdContext context) throws IommufdException {
         boolean isFirst = !device.hasSession();
-        device.use(context);
+        device.use(context, machine);
         boolean isAttached = false;
         try {
             if (isFirst) {
@@ -207,6 +213,29 @@ final class GroupFile implements OpenFile {
         closeIfUnused();
     }
 
+    // What KVM sees.
+
+    @Override
+    public void hold() {
+        holders++;
+    }
+
+    @Override
+    public void drop() {
+        holders--;
+        closeIfUnused();
+    }
+
+    @Override
+    public boolean enforcesCoherency() {
+        return device.enforcesCoherency();
+    }
+
+    @Override
+    public void machine(@Nullable KvmVm whose) {
+        machine = whose;
+    }
+
     @Override
     public void release() {
         isReleased = true;
@@ -214,7 +243,7 @@ final class GroupFile implements OpenFile {
     }
 
     private void closeIfUnused() {
-        if (isReleased && devicesOut == 0 && !isOver) {
+        if (isReleased && devicesOut == 0 && holders == 0 && !isOver) {
             isOver = true;
             leaveAnyhow();
             device.groupClosed();

@@ -3,6 +3,7 @@ package org.ioasis.vfiouser;
 
 import java.lang.foreign.ValueLayout;
 import java.util.List;
+import java.util.concurrent.Executor;
 import java.util.function.Consumer;
 import java.util.function.IntSupplier;
 import org.ioasis.memory.Count;
@@ -26,7 +27,8 @@ import org.ioasis.sys.Mapping;
  * <p>Order: messages are handled one after the other, and replies leave in that order. A DMA_UNMAP
  * is answered when no access can be in the region any more; until then the session reads nothing
  * further, so that what the client sent after it (QEMU sends a new map of the same range without
- * waiting) cannot overtake it. The same holds for a reset and for a write that takes DMA away which
+ * waiting) cannot overtake it. Of many regions also their unmapping takes several turns of the
+ * loop. The same holds for a reset and for a write that takes DMA away which
  * devices elsewhere may do. Such a wait is bounded by the guards' and leases' own bounds, and by
  * those of who listens.
  *
@@ -70,6 +72,7 @@ final class Session {
     /**
      * @param memory the function's guest memory; this session's alone
      * @param buffers this session's alone, until {@code released}
+     * @param loop runs what is left for later turns
      * @param limitReached told of what the client wanted beyond a limit
      * @param interestChanged runs when {@link #interest} has changed outside {@link #ready}
      * @param released runs once, after the end, when the client's memory is no longer in use and
@@ -81,6 +84,7 @@ final class Session {
             GuestMemory memory,
             SessionLimits limits,
             StreamBuffers buffers,
+            Executor loop,
             Consumer<String> limitReached,
             Runnable interestChanged,
             Runnable released) {
@@ -89,7 +93,7 @@ final class Session {
         this.limitReached = limitReached;
         this.interestChanged = interestChanged;
         this.released = released;
-        this.memory = new SharedMemory(memory, limits.bytes());
+        this.memory = new SharedMemory(memory, limits.bytes(), loop);
         vectors = new EventVectors(function.vectorCount());
         regions = new RegionAccess(function);
         function.vectors(vectors::trigger);

@@ -32,7 +32,7 @@ class CutMemoryTest {
             throws Exception {
         Guards guards = new Guards(System::nanoTime, lease -> {});
         GuestMemory memory = new GuestMemory(guards, 1);
-        SharedMemory shared = new SharedMemory(memory, PAGE);
+        SharedMemory shared = new SharedMemory(memory, PAGE, Runnable::run);
         try (Fd fd = Memfd.create("cut", PAGE);
                 FileChannel file =
                         FileChannel.open(

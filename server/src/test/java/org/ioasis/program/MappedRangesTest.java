@@ -100,4 +100,58 @@ class MappedRangesTest {
         assertThat(opened).isEqualTo(4);
         assertThat(closed).isEqualTo(4);
     }
+
+    private static String shared(long first, long pages, long page, int inode) {
+        return "%x-%x rw-s %08x 00:01 %d /dev/zero (deleted)%n"
+                .formatted(first * PAGE, (first + pages) * PAGE, page * PAGE, inode);
+    }
+
+    private long holding(int inode, long page, long pages) {
+        MappedRange found =
+                ranges.holding(
+                        PROCESS,
+                        new MappedRange.FileKey("00:01", inode),
+                        page * PAGE,
+                        pages * PAGE);
+        return found == null ? -1 : found.first() / PAGE;
+    }
+
+    @Test
+    void piecesOfAFileThatIsCutAreFoundInATextThatIsReadOnceForACall() {
+        StringBuilder all = new StringBuilder();
+        for (long i = 1; i <= PIECES; i++) {
+            all.append(shared(2 * i, 1, PIECES - i, 7));
+        }
+        text = all.toString();
+        ranges.open();
+        for (long page = 0; page < PIECES; page++) {
+            assertThat(holding(7, page, 1)).isEqualTo(2 * (PIECES - page));
+            assertThat(holding(7, page, 2)).as("in two pieces").isEqualTo(-1);
+            assertThat(holding(8, page, 1)).as("another file").isEqualTo(-1);
+        }
+        assertThat(firstAt(2 * PAGE)).isEqualTo(2 * PAGE);
+        ranges.close();
+
+        assertThat(lines).isEqualTo(PIECES);
+        assertThat(opened).isEqualTo(1);
+        assertThat(closed).isEqualTo(1);
+    }
+
+    @Test
+    void aPieceIsFoundInWhicheverMappingOfTheFileHasAllOfIt() {
+        text =
+                shared(100, 8, 0, 7)
+                        + shared(200, 2, 1, 7)
+                        + shared(300, 4, 2, 7)
+                        + pieces(1)
+                        + shared(400, 6, 4, 7);
+        ranges.open();
+        assertThat(holding(7, 2, 6)).isEqualTo(100);
+        assertThat(holding(7, 1, 1)).isEqualTo(100);
+        assertThat(holding(7, 7, 3)).isEqualTo(400);
+        assertThat(holding(7, 3, 7)).isEqualTo(-1);
+        assertThat(holding(7, 10, 1)).isEqualTo(-1);
+        assertThat(holding(0, 0, 1)).as("no file").isEqualTo(-1);
+        ranges.close();
+    }
 }

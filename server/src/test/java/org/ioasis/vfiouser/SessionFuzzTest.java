@@ -191,6 +191,7 @@ class SessionFuzzTest {
                                 memory,
                                 limits,
                                 buffers,
+                                Runnable::run,
                                 _ -> {},
                                 () -> {},
                                 released::incrementAndGet);
@@ -236,6 +237,7 @@ class SessionFuzzTest {
                                 memory,
                                 SessionLimits.DEFAULT,
                                 buffers,
+                                Runnable::run,
                                 _ -> {},
                                 () -> {},
                                 released::incrementAndGet);

@@ -79,6 +79,12 @@ final class EngineDomain implements HwPagingDomain {
     }
 
     @Override
+    public long sideBySide(long iova) {
+        toPhysical(iova);
+        return extent.last() - iova + 1;
+    }
+
+    @Override
     public void free() {
         domain.close();
     }

@@ -5,7 +5,7 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import org.ioasis.iommufd.PageSource;
 
-/** Memory of a device: no program sees it but through page tables. */
+/** Memory of a device: no program sees it but through page tables. Any thread. */
 final class MockBuffer implements PageSource {
     private final MemorySegment bytes;
 

@@ -6,6 +6,7 @@ import static java.lang.foreign.ValueLayout.JAVA_LONG;
 import static java.util.Objects.requireNonNull;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.ioasis.host.Refusals.refuses;
 import static org.ioasis.iommufd.HwDevice.NO_PASID;
 import static org.ioasis.spec.Iommufd.HWPT_ALLOC_DIRTY_TRACKING;
 import static org.ioasis.spec.Iommufd.HWPT_ALLOC_NEST_PARENT;
@@ -23,7 +24,6 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.atomic.AtomicReference;
-import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
 import org.ioasis.iommu.EndpointProperties;
 import org.ioasis.iommu.IommuOptions;
 import org.ioasis.iommu.ReservedRegion;
@@ -95,12 +95,6 @@ class EngineIommuTest {
         assertThat(iommu.memory().regionCount()).isZero();
         assertThat(iommu.iommu().domainCount()).isZero();
         assertThat(iommu.iommu().mappingCount()).isZero();
-    }
-
-    private static void refused(Errno errno, ThrowingCallable call) {
-        assertThatThrownBy(call)
-                .isInstanceOfSatisfying(
-                        IommufdException.class, e -> assertThat(e.errno()).isEqualTo(errno));
     }
 
     private Outcome read(Dma dma, long iova, long length) {
@@ -206,7 +200,7 @@ class EngineIommuTest {
         assertThat(read(with, PAGE, 8)).as("the same way to memory").isEqualTo(Outcome.OK);
         assertThat(buffer.get(JAVA_LONG, 0)).isEqualTo(1);
         device.detach(5);
-        refused(Errno.EINVAL, () -> device.attach(first.id(), 1 << 20));
+        refuses(Errno.EINVAL, () -> device.attach(first.id(), 1 << 20));
     }
 
     @Test
@@ -238,12 +232,12 @@ class EngineIommuTest {
         assertThat(ioas.usable())
                 .containsExactly(
                         new IovaRange(PAGE, 0xfedfffffL), new IovaRange(0xfef00000L, 0xffffffffL));
-        refused(
+        refuses(
                 Errno.EINVAL,
                 () -> ioas.map(owner, ADDRESS, PAGE, RW | MAP_FIXED_IOVA, 0xfee00000L));
         device.detach(NO_PASID);
         ioas.map(owner, ADDRESS, PAGE, RW | MAP_FIXED_IOVA, 0xfee00000L);
-        refused(Errno.EADDRINUSE, () -> device.attach(ioas.id(), NO_PASID));
+        refuses(Errno.EADDRINUSE, () -> device.attach(ioas.id(), NO_PASID));
     }
 
     @Test
@@ -264,7 +258,7 @@ class EngineIommuTest {
         Device device = bind(one);
         Ioas ioas = context.allocateIoas();
         for (int flags : new int[] {HWPT_ALLOC_NEST_PARENT, HWPT_ALLOC_DIRTY_TRACKING}) {
-            refused(Errno.EOPNOTSUPP, () -> context.allocateHwpt(device, ioas, flags));
+            refuses(Errno.EOPNOTSUPP, () -> context.allocateHwpt(device, ioas, flags));
         }
         IommufdNode elsewhere = IommufdNode.builder().build();
         EngineIommu another =
@@ -276,7 +270,7 @@ class EngineIommuTest {
                         IntervalStore::new);
         Device stranger = bind(another.plug(1, EndpointProperties.UNLIMITED));
         PagingHwpt ours = context.allocateHwpt(device, ioas, 0);
-        refused(Errno.EINVAL, () -> stranger.attach(ours.id(), NO_PASID));
+        refuses(Errno.EINVAL, () -> stranger.attach(ours.id(), NO_PASID));
         assertThat(stranger.attached(NO_PASID)).isNull();
     }
 
@@ -299,11 +293,11 @@ class EngineIommuTest {
         Ioas empty = opened.allocateIoas();
         PagingHwpt last = opened.allocateHwpt(device, empty, 0);
         int objects = opened.objects();
-        refused(Errno.ENOMEM, () -> opened.allocateHwpt(device, empty, 0));
+        refuses(Errno.ENOMEM, () -> opened.allocateHwpt(device, empty, 0));
         assertThat(opened.objects()).isEqualTo(objects);
         assertThat(limited.iommu().domainCount()).isEqualTo(2);
         opened.destroy(last.id());
-        refused(Errno.ENOMEM, () -> ioas.map(owner, ADDRESS, 4 * PAGE, RW, 0));
+        refuses(Errno.ENOMEM, () -> ioas.map(owner, ADDRESS, 4 * PAGE, RW, 0));
         assertThat(limited.iommu().mappingCount()).isZero();
         assertThat(small.heldPages()).isZero();
         ioas.map(owner, ADDRESS, 3 * PAGE, RW, 0);
@@ -353,17 +347,17 @@ class EngineIommuTest {
         SegmentMemory constant = new SegmentMemory(ADDRESS, bytes.asReadOnly());
         Ioas ioas = context.allocateIoas();
         bind(one).attach(ioas.id(), NO_PASID);
-        refused(Errno.EFAULT, () -> ioas.map(new Owner(constant, false), ADDRESS, PAGE, RW, 0));
+        refuses(Errno.EFAULT, () -> ioas.map(new Owner(constant, false), ADDRESS, PAGE, RW, 0));
         Dma dma = one.dma(guards.open());
         long iova = ioas.map(new Owner(constant, false), ADDRESS, PAGE, MAP_READABLE, 0);
         assertThat(read(dma, iova, 8)).isEqualTo(Outcome.OK);
         Arena arena = Arena.ofShared();
         SegmentMemory gone = new SegmentMemory(ADDRESS, arena.allocate(PAGE, PAGE));
-        refused(Errno.EFAULT, () -> ioas.map(new Owner(gone, false), ADDRESS, 2 * PAGE, RW, 0));
+        refuses(Errno.EFAULT, () -> ioas.map(new Owner(gone, false), ADDRESS, 2 * PAGE, RW, 0));
         arena.close();
         assertThat(gone.isGone()).isTrue();
         assertThat(gone.read(ADDRESS, buffer, 0, 8)).isEqualTo(-Errno.EFAULT.number());
-        refused(Errno.EFAULT, () -> ioas.map(new Owner(gone, false), ADDRESS, PAGE, RW, 0));
+        refuses(Errno.EFAULT, () -> ioas.map(new Owner(gone, false), ADDRESS, PAGE, RW, 0));
         for (long[] odd : new long[][] {{ADDRESS + 1, PAGE}, {ADDRESS, 100}, {-PAGE, PAGE}}) {
             MemorySegment some = MemorySegment.ofArray(new byte[(int) odd[1]]);
             assertThatThrownBy(() -> new SegmentMemory(odd[0], some))
