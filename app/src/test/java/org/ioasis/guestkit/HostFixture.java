@@ -96,7 +96,7 @@ final class HostFixture {
                     "-q update") grep -q 'trixie main' "$(dirname "$APT_CONFIG")/sources.list" ;;
                     "-q -t trixie"*" download "*)
                         shift 4
-                        arch=$(grep -o 'arch=[a-z0-9]*' "$(dirname "$APT_CONFIG")/sources.list")
+                        arch=$(grep -m 1 -o 'arch=[a-z0-9]*' "$(dirname "$APT_CONFIG")/sources.list")
                         for name; do : >"${name}_1%3a2-3_${arch#*=}.deb"; done ;;
                     *"install qemu-system-x86")
                         cd "$(dirname "$APT_CONFIG")/cache/archives"

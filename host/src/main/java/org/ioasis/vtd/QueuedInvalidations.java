@@ -27,6 +27,12 @@ public final class QueuedInvalidations extends Entries {
         /** In the place of a domain, a device or a space: whatever it is. */
         int ANY = -1;
 
+        /**
+         * Of a domain, pages of the second stage are others now: what leads from there through that
+         * stage alone goes, and all that goes through both. Inclusive, unsigned.
+         */
+        void secondStage(int domain, long first, long last);
+
         /** Which tables a device or a space of it has may be others now. */
         void contexts(int domain, int device, int space);
 
@@ -119,7 +125,7 @@ public final class QueuedInvalidations extends Entries {
             case IOTLB_PAGES -> {
                 long mask = pages(word1);
                 long first = word1 & ADDRESS_MASK & ~mask;
-                translations.everySpace(domain(word0), first, first | mask, 0);
+                rest.secondStage(domain(word0), first, first | mask);
             }
             default -> {
                 return false;

@@ -33,9 +33,9 @@ class QueuedInvalidationsTest {
         "0x0000002900070031, 0, contexts 7 29 -1",
         "0x0000000000000012, 0, all",
         "0x0000000000070022, 0, domain 7",
-        "0x0000000000070032, 0x5000, everySpace 7 5000-5fff",
-        "0x0000000000070032, 0x5041, everySpace 7 4000-5fff",
-        "0x0000000000070032, 52, everySpace 7 0-ffffffffffffffff",
+        "0x0000000000070032, 0x5000, secondStage 7 5000-5fff",
+        "0x0000000000070032, 0x5041, secondStage 7 4000-5fff",
+        "0x0000000000070032, 52, secondStage 7 0-ffffffffffffffff",
         "0x000fffff00070026, 0, space 7 fffff",
         "0x0000000300070036, 0x5040, range 7 3 5000-5fff",
         "0x0000000300070036, 0x5002, range 7 3 4000-7fff",
@@ -138,6 +138,11 @@ class QueuedInvalidationsTest {
     private final class Rest implements QueuedInvalidations.Rest {
         private static String text(int number) {
             return number == ANY ? "-1" : Integer.toHexString(number);
+        }
+
+        @Override
+        public void secondStage(int domain, long first, long last) {
+            said.add("secondStage %x %x-%x".formatted(domain, first, last));
         }
 
         @Override
