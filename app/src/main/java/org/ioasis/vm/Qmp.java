@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.vm;
 
+import com.fasterxml.jackson.core.JsonFactory;
+import com.fasterxml.jackson.core.JsonParser;
+import com.fasterxml.jackson.core.JsonToken;
 import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.InputStream;
@@ -12,12 +15,24 @@ import java.nio.channels.Channels;
 import java.nio.channels.SocketChannel;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import java.util.regex.Pattern;
+import java.util.stream.Collectors;
 
 /**
- * QEMU's control socket, for the one thing that we ask of a running QEMU (QEMU, QMP specification).
+ * QEMU's control socket, for the little that we ask of a running QEMU (QEMU, QMP specification).
  * One thread; blocks.
  */
 public final class Qmp implements AutoCloseable {
+    private static final JsonFactory JSON = new JsonFactory();
+    private static final long STATE_SECONDS = 5;
+
+    /** Lines of "info registers" that say where a processor is and with what. */
+    private static final Pattern GENERAL = Pattern.compile("^(CPU#|R[A-Z0-9]{1,2} *=)");
+
     private static final String RETURN = "{\"return\"";
     private static final String ERROR = "{\"error\"";
 
@@ -37,7 +52,7 @@ public final class Qmp implements AutoCloseable {
             channel.connect(UnixDomainSocketAddress.of(socket));
             Qmp qmp = new Qmp(channel);
             qmp.line();
-            qmp.execute("{\"execute\":\"qmp_capabilities\"}");
+            var _ = qmp.execute("{\"execute\":\"qmp_capabilities\"}");
             return qmp;
         } catch (IOException e) {
             channel.close();
@@ -51,13 +66,69 @@ public final class Qmp implements AutoCloseable {
      * <p>There is no way back: QEMU 11.1.3 aborts when a vfio-user-pci with MSI-X is unplugged.
      */
     public void plugIn(Path socket) throws IOException {
-        execute(
+        var _ = execute(
                 "{\"execute\":\"device_add\",\"arguments\":{\"driver\":\"vfio-user-pci\",\"id\":\"plugged\",\"bus\":\"%s\",\"socket\":{\"type\":\"unix\",\"path\":%s}}}"
                         .formatted(
                                 QemuCommand.ROOT_PORT, QemuCommand.quotedJson(socket.toString())));
     }
 
-    private void execute(String command) throws IOException {
+    /**
+     * Registers of all processors and the first one's stack, for people; of a QEMU that does not
+     * answer in time, that.
+     */
+    public static String state(Path socket) {
+        CompletableFuture<String> answer = new CompletableFuture<>();
+        Thread _ =
+                Thread.ofPlatform()
+                        .daemon()
+                        .name("state of the guest")
+                        .start(() -> {
+                            try (Qmp qmp = connect(socket)) {
+                                answer.complete(
+                                        "processors:\n%sstack:\n%s"
+                                                .formatted(
+                                                        general(qmp.monitor("info registers -a")),
+                                                        qmp.monitor("x /32gx $rsp")));
+                            } catch (IOException e) {
+                                answer.completeExceptionally(e);
+                            }
+                        });
+        try {
+            return answer.get(STATE_SECONDS, TimeUnit.SECONDS);
+        } catch (ExecutionException | TimeoutException e) {
+            return "QEMU does not tell the state of the guest: " + e + "\n";
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            return "";
+        }
+    }
+
+    /** Without segments, control and vector registers, which are many. */
+    static String general(String registers) {
+        return registers
+                .lines()
+                .filter(line -> GENERAL.matcher(line).find())
+                .map(line -> line + "\n")
+                .collect(Collectors.joining());
+    }
+
+    /** What a command of the human monitor prints. */
+    private String monitor(String command) throws IOException {
+        String line =
+                execute(
+                        "{\"execute\":\"human-monitor-command\",\"arguments\":{\"command-line\":%s}}"
+                                .formatted(QemuCommand.quotedJson(command)));
+        try (JsonParser json = JSON.createParser(line)) {
+            while (json.nextToken() != null) {
+                if (json.currentToken() == JsonToken.VALUE_STRING) {
+                    return json.getText().replace("\r", "");
+                }
+            }
+        }
+        return "";
+    }
+
+    private String execute(String command) throws IOException {
         ByteBuffer bytes = StandardCharsets.UTF_8.encode(command + "\n");
         while (bytes.hasRemaining()) {
             channel.write(bytes);
@@ -69,6 +140,7 @@ public final class Qmp implements AutoCloseable {
             }
             line = line(); // an event
         }
+        return line;
     }
 
     private String line() throws IOException {
