@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.run;
 
+import java.util.Collections;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -18,6 +20,8 @@ import org.ioasis.vm.Ending;
  * @param status of the command or shell that it ran, if it said one
  * @param kernel the guest's kernel release
  * @param driver bound to the IOMMU, by PCI address
+ * @param rings how the virtqueues of a device lay in memory when it was started last, by device;
+ *     those of the IOMMUs first
  * @param devices in the order of their functions
  * @param requests by type and answer; only those that happened
  * @param unanswered requests given back unwritten
@@ -36,6 +40,7 @@ public record RunReport(
         Map<String, String> driver,
         String accel,
         long seed,
+        Map<String, String> rings,
         List<DeviceReport> devices,
         Map<RequestType, Map<Status, Long>> requests,
         long unanswered,
@@ -68,6 +73,7 @@ public record RunReport(
 
     public RunReport {
         problems = List.copyOf(problems);
+        rings = Collections.unmodifiableMap(new LinkedHashMap<>(rings));
         devices = List.copyOf(devices);
     }
 

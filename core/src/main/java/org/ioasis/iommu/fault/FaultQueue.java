@@ -49,7 +49,8 @@ public final class FaultQueue {
                     first.address(),
                     first.access(),
                     first.explanation(),
-                    count);
+                    count,
+                    first.table());
         }
 
         boolean isLike(FaultReason reason, int endpoint, int pasid, long address, Access access) {
@@ -121,6 +122,23 @@ public final class FaultQueue {
             long address,
             Access access,
             Supplier<String> explanation) {
+        report(reason, kind, endpoint, pasid, address, access, explanation, () -> null);
+    }
+
+    /**
+     * The same with where a walk has ended, which is only asked of a fault that is kept, too.
+     *
+     * @param table null as an answer: nothing was walked
+     */
+    public void report(
+            FaultReason reason,
+            Kind kind,
+            int endpoint,
+            int pasid,
+            long address,
+            Access access,
+            Supplier<String> explanation,
+            Supplier<Fault.@Nullable Table> table) {
         Entry entry;
         synchronized (this) {
             reported++;
@@ -141,7 +159,9 @@ public final class FaultQueue {
                 }
             }
             String why = explanation.get();
-            Fault fault = new Fault(reason, kind, endpoint, pasid, address, access, why, 1);
+            Fault fault =
+                    new Fault(
+                            reason, kind, endpoint, pasid, address, access, why, 1, table.get());
             if (isFirst) {
                 firsts.add(fault);
             }
