@@ -167,7 +167,8 @@ public record KernelTests(Path folder, String version) {
         Path state = cache.newTemporary(cleanup);
         Path made = cache.newTemporary(cleanup);
         try {
-            DebianArchive archive = DebianArchive.open(host, cleanup, progress, state, true);
+            DebianArchive archive =
+                    DebianArchive.open(host, cleanup, progress, state, DebianArchive.AMD64, true);
             String source =
                     archive.dependencies(SOURCE_PACKAGE, DebianArchive.BACKPORTS).stream()
                             .filter(name -> VERSIONED_SOURCE.matcher(name).matches())

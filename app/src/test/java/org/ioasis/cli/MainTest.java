@@ -97,6 +97,8 @@ class MainTest {
                         "vm --trace FOLDER/binary.toml",
                         "--trace: FOLDER/binary.toml is there and is not a trace of Ioasis"),
                 arguments("viot --json", "--json is for what --check finds"),
+                arguments("vm --assigned type1 --gdb", "leave out --gdb"),
+                arguments("vm --timeout 0", "--timeout must be at least 1 second, not 0"),
                 arguments(
                         "viot --output FOLDER/o --iommu 1",
                         "--iommu: not [SEGMENT:]BUS:DEV.FN, as 00:01.0: 1"),

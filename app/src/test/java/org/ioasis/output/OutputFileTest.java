@@ -65,6 +65,9 @@ class OutputFileTest {
                             .getBytes(StandardCharsets.US_ASCII);
             case COMPARISON ->
                     "{\n  \"report\" : \"ioasis compare\",\n".getBytes(StandardCharsets.US_ASCII);
+            case TABLES ->
+                    "ioasis compare tables: a recording\n\u001f\b"
+                            .getBytes(StandardCharsets.US_ASCII);
             case BENCH ->
                     "{\n  \"report\" : \"ioasis bench\",\n".getBytes(StandardCharsets.US_ASCII);
             case GUEST_BENCH ->
