@@ -68,6 +68,12 @@ record Case(
                             true),
                     requests("W9-req-b1", "w9b1", "w9Requests", "1", false),
                     requests("W9-req-b64", "w9b64", "w9Requests", "64", true),
+                    new Case(
+                            "W9-packed-b64",
+                            "",
+                            "RequestBenchmarks.w9Requests",
+                            Map.of("batch", "64", "ring", "PACKED"),
+                            true),
                     requests("W9-evfd-b1", "w9e1", "w9EventFd", "1", false),
                     requests("W9-evfd-b64", "w9e64", "w9EventFd", "64", false),
                     host("map-page-1", "map", "map", Map.of("domains", "1"), true),
