@@ -27,6 +27,7 @@ import org.ioasis.sys.Errno;
 import org.ioasis.sys.ErrnoException;
 import org.ioasis.sys.ProgramSetting;
 import org.ioasis.sys.Signals;
+import org.ioasis.virtqueue.RingFormat;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
@@ -153,7 +154,8 @@ final class HostCommand implements Callable<Integer> {
 
     private ChildProcess.End run(IommufdNode node, List<DeviceOptions<?>> chosen, CallTrace written)
             throws ErrnoException, IOException, InterruptedException {
-        try (ProgramMachine machine = new ProgramMachine("host", node, IdlePolicy.ADAPTIVE)) {
+        try (ProgramMachine machine =
+                new ProgramMachine("host", node, IdlePolicy.ADAPTIVE, RingFormat.SPLIT)) {
             for (DeviceOptions<?> device : chosen) {
                 var _ = machine.add(device);
             }
@@ -168,11 +170,6 @@ final class HostCommand implements Callable<Integer> {
             SignalForwarder.forwardTo(program);
             return program.await();
         }
-    }
-
-    /** What tests of the kernel find. */
-    static IommufdNode mockNode() {
-        return IommufdNode.builder().commands(new MockDriver()).build();
     }
 
     private void refuseWhatCannotBeServed(Host host) throws UnavailableException, IOException {
@@ -200,8 +197,8 @@ final class HostCommand implements Callable<Integer> {
                     throw new UnavailableException(
                             "this kernel, or the sandbox that this runs in, does not let a process answer"
                                     + " the system calls of another (seccomp user notification, Linux 5.19 or"
-                                    + " newer; EBUSY: somebody else answers ours already): "
-                                    + failure.getMessage(),
+                                    + " newer), or somebody else answers ours already: "
+                                    + failure.inWords(),
                             failure);
             case "posix_spawnp" -> {
                 String name = command.getFirst();
@@ -209,7 +206,7 @@ final class HostCommand implements Callable<Integer> {
                 System.err.println(
                         isThere
                                 ? "ioasis: %s cannot be executed: %s"
-                                        .formatted(name, Errno.name(failure.errno()))
+                                        .formatted(name, Errno.words(failure.errno()))
                                 : "ioasis: there is no program " + name);
                 yield isThere ? NOT_EXECUTABLE : NOT_FOUND;
             }

@@ -8,15 +8,19 @@ import java.io.StringWriter;
 import java.nio.charset.StandardCharsets;
 import java.time.Instant;
 import java.time.InstantSource;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
 import java.util.concurrent.ArrayBlockingQueue;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.function.LongSupplier;
 import org.ioasis.iommu.Status;
 import org.ioasis.iommu.fault.Fault;
 import org.ioasis.machine.IommuUnit;
 import org.ioasis.machine.Machine;
 import org.ioasis.output.OutputFile;
-import org.ioasis.output.OutputKind;
 import org.ioasis.virtio.iommu.IommuObserver;
 import org.ioasis.virtio.iommu.IommuRequest;
 import org.jspecify.annotations.Nullable;
@@ -24,8 +28,8 @@ import org.jspecify.annotations.Nullable;
 /**
  * Writes what passes between drivers and IOMMUs to a file, a line each. Devices never wait for the
  * file: entries go through a queue of bounded length to a thread of its own, and those that find it
- * full are counted and said in the trace. A file that has reached its limit says so, and at the end
- * how many entries came after that.
+ * full are counted and said in the trace. A file that is a trace already is written on. One that
+ * has reached its limit says so, and at the end how many entries came after that.
  *
  * <p>Observers for any thread; closed by one.
  */
@@ -60,8 +64,11 @@ public final class Trace implements AutoCloseable {
         /** A request whose answer comes later. */
         record Waits(IommuRequest request) implements Entry {}
 
-        /** An access was refused. */
-        record Refused(Fault fault) implements Entry {}
+        /** An access was refused; {@code cause} is empty if nothing is known of it. */
+        record Refused(Fault fault, String cause) implements Entry {}
+
+        /** So many refused accesses came faster than they are kept. */
+        record FaultsLeftOut(long count) implements Entry {}
 
         /** The driver was told of a fault. */
         record Delivered(Fault fault) implements Entry {}
@@ -84,33 +91,39 @@ public final class Trace implements AutoCloseable {
     private final ArrayBlockingQueue<Timed> queue;
     private final AtomicLong lost = new AtomicLong();
     private final InstantSource clock;
-    private final OutputFile file;
-    private final OutputStream out;
+    private final TraceConfig config;
     private final boolean isJson;
     private final long limit;
     private final Thread writer;
     private volatile boolean isClosing;
+    private volatile boolean isReopening;
 
-    /** Of the writer's thread. */
+    private final List<Watched> watched = new CopyOnWriteArrayList<>();
+
+    // Of the writer's thread, once that has begun.
+    private final Map<String, Causes> causes = new HashMap<>();
+    private OutputFile file;
+    private OutputStream out;
     private long bytes;
 
     private boolean isFull;
     private long leftOut;
 
     private Trace(TraceConfig config, int capacity, InstantSource clock) throws IOException {
-        file = OutputFile.open(config.file(), OutputKind.TRACE);
-        out = file.stream();
+        this.config = config;
         isJson = config.isJson();
         limit = config.limitBytes();
         this.clock = clock;
+        file = OutputFile.open(config.file(), config.kind());
+        out = appending();
         queue = new ArrayBlockingQueue<>(capacity);
         writer = Thread.ofPlatform().name("trace").daemon().unstarted(this::write);
     }
 
     /**
-     * Starts a trace in a new file, or in place of an old one.
+     * Starts a trace in a new file, or behind an old one.
      *
-     * @throws IOException the file cannot be written, or is there and no trace
+     * @throws IOException the file cannot be written, or is there and no such trace, or full
      */
     public static Trace start(TraceConfig config) throws IOException {
         Trace trace = new Trace(config, CAPACITY, InstantSource.system());
@@ -131,8 +144,56 @@ public final class Trace implements AutoCloseable {
     /** Writes down what happens at each IOMMU of the machine. Before it starts. */
     public void watch(Machine machine) {
         for (IommuUnit unit : machine.iommus()) {
-            unit.device().observe(observer(machine.name() + "/" + unit.name()));
+            String who = machine.name() + "/" + unit.name();
+            watched.add(new Watched(who, unit.engine().faults()::dropped));
+            unit.device().observe(observer(who));
         }
+    }
+
+    /** An IOMMU, and how many of its faults nobody is told of. */
+    private static final class Watched {
+        private final String who;
+        private final LongSupplier dropped;
+        private long written;
+
+        Watched(String who, LongSupplier dropped) {
+            this.who = who;
+            this.dropped = dropped;
+        }
+    }
+
+    /** For tests: as {@link #watch}. */
+    void count(String who, LongSupplier dropped) {
+        watched.add(new Watched(who, dropped));
+    }
+
+    private void writeDropped() throws IOException {
+        for (Watched one : watched) {
+            long now = one.dropped.getAsLong();
+            if (now > one.written) {
+                long more = now - one.written;
+                one.written = now;
+                write(new Timed(clock.instant(), one.who, new Entry.FaultsLeftOut(more)));
+            }
+        }
+    }
+
+    /** With what is known of what came before. */
+    private Timed linked(Timed timed) {
+        Causes before = causes.computeIfAbsent(timed.who, _ -> new Causes());
+        return switch (timed.entry) {
+            case Entry.Answered(IommuRequest request, Status status, String why) -> {
+                before.answered(timed.time, request, status, why);
+                yield timed;
+            }
+            case Entry.Reset() -> {
+                before.reset();
+                yield timed;
+            }
+            case Entry.Refused(Fault fault, String _) ->
+                    new Timed(timed.time, timed.who, new Entry.Refused(fault, before.of(fault)));
+            default -> timed;
+        };
     }
 
     IommuObserver observer(String who) {
@@ -159,7 +220,7 @@ public final class Trace implements AutoCloseable {
 
             @Override
             public void refusedAccess(Fault fault) {
-                add(who, new Entry.Refused(fault));
+                add(who, new Entry.Refused(fault, ""));
             }
 
             @Override
@@ -180,17 +241,63 @@ public final class Trace implements AutoCloseable {
         }
     }
 
+    /** Where the trace goes on; closes the file if it cannot. */
+    private OutputStream appending() throws IOException {
+        boolean isOpen = false;
+        try {
+            bytes = file.size();
+            if (bytes > limit - 2 * LAST_LINES) {
+                throw new IOException(
+                        "%s has %d bytes, and a trace may have %d: name another file or raise --trace-limit (trace_limit)"
+                                .formatted(config.file(), bytes, limit));
+            }
+            OutputStream behind = file.appending();
+            isOpen = true;
+            return behind;
+        } finally {
+            if (!isOpen) {
+                file.close();
+            }
+        }
+    }
+
+    /**
+     * Closes the file, which somebody may have moved away, and goes on in the one that has its name
+     * now, soon.
+     */
+    public void reopen() {
+        isReopening = true;
+    }
+
+    private void openAgain() throws IOException {
+        isReopening = false;
+        writeLost();
+        writeLeftOut();
+        out.close();
+        // Its lock is in the way of another opening of the same file.
+        file.close();
+        file = OutputFile.open(config.file(), config.kind());
+        out = appending();
+        isFull = false;
+        leftOut = 0;
+        write(new Timed(clock.instant(), SELF, new Entry.Begun()));
+    }
+
     private void write() {
-        try (file;
-                out) {
+        try {
             write(new Timed(clock.instant(), SELF, new Entry.Begun()));
             while (true) {
+                if (isReopening) {
+                    openAgain();
+                }
                 Timed next = queue.poll();
                 if (next == null) {
                     writeLost();
+                    writeDropped();
                     out.flush();
                     if (isClosing) {
                         writeLeftOut();
+                        out.close();
                         return;
                     }
                     next = queue.poll(POLL_MILLIS, TimeUnit.MILLISECONDS);
@@ -199,13 +306,15 @@ public final class Trace implements AutoCloseable {
                     }
                 }
                 writeLost();
-                write(next);
+                write(linked(next));
             }
         } catch (IOException e) {
             // The machines go on; what waits now and later is lost.
             LOG.log(System.Logger.Level.ERROR, "the trace ends: it cannot be written", e);
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
+        } finally {
+            file.close();
         }
     }
 
@@ -256,7 +365,14 @@ public final class Trace implements AutoCloseable {
                                             status == null ? "given back" : status,
                                             why.isEmpty() ? "" : ": " + why);
                     case Entry.Waits(IommuRequest request) -> request + " waits";
-                    case Entry.Refused(Fault fault) -> "fault: " + Machine.describe(fault);
+                    case Entry.Refused(Fault fault, String cause) ->
+                            "fault: %s%s"
+                                    .formatted(
+                                            Machine.describe(fault),
+                                            cause.isEmpty() ? "" : "; before: " + cause);
+                    case Entry.FaultsLeftOut(long count) ->
+                            "%d more accesses were refused, faster than they are told of"
+                                    .formatted(count);
                     case Entry.Delivered(Fault fault) -> "event: " + Machine.describe(fault);
                     case Entry.Injected(String injected) -> "injected: " + injected;
                     case Entry.Lost(long count) ->
@@ -294,9 +410,14 @@ public final class Trace implements AutoCloseable {
                     json.writeStringField("kind", "waits");
                     write(json, request);
                 }
-                case Entry.Refused(Fault fault) -> {
+                case Entry.Refused(Fault fault, String cause) -> {
                     json.writeStringField("kind", "fault");
                     DumpJson.writeFault(json, fault);
+                    json.writeStringField("before", cause);
+                }
+                case Entry.FaultsLeftOut(long count) -> {
+                    json.writeStringField("kind", "faults left out");
+                    json.writeNumberField("count", count);
                 }
                 case Entry.Delivered(Fault fault) -> {
                     json.writeStringField("kind", "event");

@@ -2,9 +2,11 @@
 package org.ioasis.machine;
 
 import java.io.IOException;
+import java.lang.System.Logger.Level;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.Supplier;
 import org.ioasis.iommu.Endpoint;
 import org.ioasis.iommu.EndpointCounts;
 import org.ioasis.iommu.EndpointProperties;
@@ -18,15 +20,16 @@ import org.ioasis.loop.LoopCounts;
 import org.ioasis.memory.DirectDma;
 import org.ioasis.memory.GuestMemory;
 import org.ioasis.pci.VirtioPciFunction;
+import org.ioasis.peer.Journal;
 import org.ioasis.peer.Served;
 import org.ioasis.peer.SessionTasks;
 import org.ioasis.spec.Pci;
-import org.ioasis.spec.Virtio;
 import org.ioasis.sys.EngineMemory;
 import org.ioasis.vfiouser.SessionLimits;
 import org.ioasis.vfiouser.VfioUserServer;
 import org.ioasis.virtio.iommu.RequestType;
 import org.ioasis.virtio.iommu.VirtioIommuDevice;
+import org.ioasis.virtqueue.RingFormat;
 
 /**
  * The devices of one virtual machine: its IOMMUs and what is behind each, every one a vfio-user
@@ -43,6 +46,7 @@ public final class Machine implements AutoCloseable {
     private static final ReservedRegion X86_MSI =
             new ReservedRegion(0xfee0_0000L, 0xfeef_ffffL, ReservedRegion.Kind.MSI);
 
+    private static final System.Logger LOG = System.getLogger("org.ioasis.machine");
     private static final long ANSWER_NANOS = 2_000_000_000L;
 
     /** What an x86 VMM's devices have: the doorbell of interrupts, and nothing else. */
@@ -51,6 +55,7 @@ public final class Machine implements AutoCloseable {
 
     private final String name;
     private final int regionLimit;
+    private final RingFormat rings;
     private final MachineThreads threads;
     private final List<IommuUnit> iommus = new ArrayList<>();
     private final List<EngineMemory> tables = new ArrayList<>();
@@ -62,7 +67,7 @@ public final class Machine implements AutoCloseable {
      * @throws IOException the loop cannot be made
      */
     public Machine(String name, IdlePolicy idle) throws IOException {
-        this(name, idle, GuestMemory.REGION_LIMIT);
+        this(name, idle, GuestMemory.REGION_LIMIT, RingFormat.SPLIT);
     }
 
     /**
@@ -70,11 +75,14 @@ public final class Machine implements AutoCloseable {
      *
      * @param regionLimit regions of memory that the VMM may tell each device of, 1 to {@link
      *     GuestMemory#REGION_LIMIT}
+     * @param rings PACKED: all devices offer packed rings beside split ones
      * @throws IOException the loop cannot be made
      */
-    public Machine(String name, IdlePolicy idle, int regionLimit) throws IOException {
+    public Machine(String name, IdlePolicy idle, int regionLimit, RingFormat rings)
+            throws IOException {
         this.name = name;
         this.regionLimit = regionLimit;
+        this.rings = rings;
         threads = new MachineThreads(name, idle, () -> devices(EndpointDevice.class));
     }
 
@@ -131,15 +139,16 @@ public final class Machine implements AutoCloseable {
                         MachineThreads.faults(),
                         threads.stores(options, reserved));
         VirtioIommuDevice device = new VirtioIommuDevice(engine, tasks);
+        // Linux tells nobody that a MAP has failed.
+        Journal journal = new Journal(LOG, System::nanoTime);
+        Supplier<String> line = () -> "%s/%s: %s".formatted(name, iommuName, device.limit());
+        device.onLimit(() -> journal.say(Level.WARNING, line));
         GuestMemory memory = memory();
         VirtioPciFunction function =
                 new VirtioPciFunction(
                         device,
                         new DirectDma(memory, threads.guard()),
-                        Virtio.F_VERSION_1
-                                | Virtio.F_INDIRECT_DESC
-                                | Virtio.F_EVENT_IDX
-                                | Virtio.F_RING_RESET,
+                        Frame.features(rings),
                         Pci.CLASS_SYSTEM_IOMMU);
         Served server = served(socket, function, memory);
         tasks.of(server);
@@ -162,6 +171,7 @@ public final class Machine implements AutoCloseable {
                         endpoint,
                         behind.engine().dma(endpoint, memory, threads.guard()),
                         threads,
+                        rings,
                         function -> served(place.socket(), function, memory));
         boolean isAdded = false;
         try {

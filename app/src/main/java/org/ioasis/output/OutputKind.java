@@ -8,11 +8,12 @@ import java.util.regex.Pattern;
  * nobody else's would. Immutable.
  */
 public enum OutputKind {
-    /** What passes between drivers and IOMMUs, as text or JSON. */
-    TRACE(
-            "a trace of Ioasis",
-            "\\{\"time\":\"[^\"]*\",\"iommu\":\"trace\",\"kind\":\"begun\""
-                    + "|\\d{4}-\\d\\d-\\d\\dT\\S+ trace begun"),
+    /** What passes between drivers and IOMMUs. */
+    TRACE("a trace of Ioasis as text", "\\d{4}-\\d\\d-\\d\\dT\\S+ trace begun"),
+    /** The same, an object in each line. */
+    JSON_TRACE(
+            "a trace of Ioasis as JSON",
+            "\\{\"time\":\"[^\"]*\",\"iommu\":\"trace\",\"kind\":\"begun\""),
     /** Of a run of {@code ioasis vm}. */
     RUN_REPORT("a report of `ioasis vm`", "\\{\\s*\"report\"\\s*:\\s*\"ioasis vm\""),
     /** Calls of a program, by {@code ioasis host}. */
@@ -22,9 +23,11 @@ public enum OutputKind {
     /** The same as a document. */
     SELFTESTS_DOCUMENT(
             "a document of `ioasis selftests`",
-            "# The kernel's selftests of iommufd, unmodified\n"),
+            "# The kernel's selftests of (iommufd|VFIO), unmodified\n"),
     /** Of {@code ioasis compare}. */
     COMPARISON("a report of `ioasis compare`", "\\{\\s*\"report\"\\s*:\\s*\"ioasis compare\""),
+    /** By {@code ioasis compare tables}. */
+    TABLES("a recording of `ioasis compare tables`", "ioasis compare tables: a recording\n"),
     /** Of {@code ioasis bench}. */
     BENCH("a report of `ioasis bench`", "\\{\\s*\"report\"\\s*:\\s*\"ioasis bench\""),
     /** Of {@code ioasis bench guest}. */

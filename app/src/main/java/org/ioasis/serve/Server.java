@@ -69,7 +69,11 @@ public final class Server implements AutoCloseable {
 
     private void make(MachineConfig config) throws IOException {
         Machine machine =
-                new Machine(config.name(), new IdlePolicy(config.pollNanos()), config.maxDmaMaps());
+                new Machine(
+                        config.name(),
+                        new IdlePolicy(config.pollNanos()),
+                        config.maxDmaMaps(),
+                        config.rings());
         machines.add(machine);
         for (IommuConfig iommu : config.iommus()) {
             IommuUnit unit;
@@ -125,7 +129,7 @@ public final class Server implements AutoCloseable {
                 e.errno() == Errno.EADDRINUSE
                         ? "somebody listens at %s already, or it is no socket; name another"
                                 .formatted(socket)
-                        : "cannot serve " + socket + ": " + e.getMessage(),
+                        : "cannot serve " + socket + ": " + Errno.words(e.errno()),
                 e);
     }
 
@@ -133,6 +137,19 @@ public final class Server implements AutoCloseable {
         OutputFile table = OutputFile.open(machine.viot(), OutputKind.SERVED_VIOT);
         tables.add(table);
         table.write(machine.table());
+    }
+
+    /**
+     * Goes on with the trace in the file that has its name now; false if there is no trace. Any
+     * thread, once it has started.
+     */
+    public boolean reopenTrace() {
+        Trace written = trace;
+        if (written == null) {
+            return false;
+        }
+        written.reopen();
+        return true;
     }
 
     /** What to say when it is ready: a line per socket, then how to attach QEMU. */

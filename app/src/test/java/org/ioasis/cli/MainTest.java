@@ -18,6 +18,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /** What a user reads who gives wrong arguments, and that nothing has been done then. */
@@ -31,6 +32,7 @@ class MainTest {
     void files() throws IOException {
         Files.createDirectory(folder.resolve("sub"));
         Files.write(folder.resolve("binary.toml"), new byte[] {(byte) 0xff, (byte) 0xfe});
+        Files.createFile(folder.resolve("empty.img"));
         Files.writeString(folder.resolve("large.toml"), "#".repeat((1 << 20) + 1));
     }
 
@@ -76,10 +78,15 @@ class MainTest {
                         "vm --assigned iommufd --net --iommus 2 --no-boot-bypass --print-qemu",
                         "leave out --net, --iommus, --no-boot-bypass, --print-qemu"),
                 arguments(
-                        "vm --assigned type1 --disk FOLDER/large.toml --trace FOLDER/o",
-                        "leave out --disk, --trace"),
+                        "vm --assigned type1 --run x --trace FOLDER/o", "leave out --run, --trace"),
                 arguments("vm --assigned type1 --strict", "has with --viommu only"),
                 arguments("viot --check FOLDER/sub", "--check: FOLDER/sub is a folder"),
+                arguments("viot --check /dev/null", "--check: /dev/null is no regular file"),
+                arguments("vm --memory 1e3", "'1e3' is no number here"),
+                arguments("vm --accel fast", "expected one of [auto, kvm, tcg]"),
+                arguments(
+                        "vm --disk FOLDER/empty.img --print-qemu",
+                        "--disk: FOLDER/empty.img has 0 bytes, less than a block of 512"),
                 arguments(
                         "viot --output FOLDER/binary.toml --iommu 00:01.0",
                         "--output: FOLDER/binary.toml is there and is not a table of `ioasis viot`"),
@@ -90,6 +97,8 @@ class MainTest {
                         "vm --trace FOLDER/binary.toml",
                         "--trace: FOLDER/binary.toml is there and is not a trace of Ioasis"),
                 arguments("viot --json", "--json is for what --check finds"),
+                arguments("vm --assigned type1 --gdb", "leave out --gdb"),
+                arguments("vm --timeout 0", "--timeout must be at least 1 second, not 0"),
                 arguments(
                         "viot --output FOLDER/o --iommu 1",
                         "--iommu: not [SEGMENT:]BUS:DEV.FN, as 00:01.0: 1"),
@@ -123,7 +132,7 @@ class MainTest {
                         "/d@1 and /e@1 are at one address"),
                 arguments(
                         "devicetree " + pci + " --range 00:02.0,iommu=3",
-                        "range 0000:0x0010..0x0010 is behind IOMMU 3 of 1"));
+                        "range 0000:00:02.0 is behind IOMMU 3 of 1"));
     }
 
     @ParameterizedTest
@@ -131,9 +140,39 @@ class MainTest {
     void wrongArgumentsAreNamedWithTheUsage(String line, String reason) {
         Result result = call(line);
 
-        assertThat(result.errors()).contains(reason).contains("Usage: ioasis ");
+        assertThat(result.errors()).startsWith("Usage: ioasis ");
+        String last = result.errors().substring(result.errors().lastIndexOf("\n\n") + 2);
+        assertThat(last).startsWith("ioasis " + line.split(" ", 2)[0] + ": ").contains(reason);
         assertThat(result.code()).isEqualTo(2);
         assertThat(folder.resolve("o")).doesNotExist();
+    }
+
+    @ParameterizedTest
+    @CsvSource({
+        "serve --iomu a, 'did you mean --iommu?'",
+        "serve --trace-fromat=text, 'did you mean --trace-format?'",
+        "vn --print-qemu, 'did you mean vm?'",
+        "dmup, 'did you mean dump?'",
+        "viot --quux, --quux'",
+        "nonsense, nonsense'"
+    })
+    void aMistypedWordIsNamedLastWithWhatIsNearToIt(String line, String end) {
+        Result result = call(line);
+
+        assertThat(result.errors()).endsWith(end + "\n");
+        assertThat(result.code()).isEqualTo(2);
+    }
+
+    @Test
+    void helpNamesTheOptionsOfACommand() {
+        StringWriter said = new StringWriter();
+        int code =
+                Main.commandLine().setOut(new PrintWriter(said, true)).execute("help", "serve");
+
+        assertThat(said.toString()).startsWith("Usage: ioasis serve ").contains("--iommu=SOCKET");
+        assertThat(code).isZero();
+        assertThat(call("help serv").errors()).contains("serv");
+        assertThat(call("help serv").code()).isEqualTo(2);
     }
 
     @ParameterizedTest
@@ -147,6 +186,10 @@ class MainTest {
                 arguments(
                         "serve --config FOLDER/no.toml", "FOLDER/no.toml: no such file or folder"),
                 arguments("serve --config FOLDER/sub", "FOLDER/sub is a folder"),
+                arguments("serve --config /dev/null", "/dev/null is no regular file"),
+                arguments(
+                        "viot --output /dev/full --iommu 00:01.0",
+                        "/dev/full cannot be written: No space left on device"),
                 arguments(
                         "serve --config FOLDER/binary.toml",
                         "FOLDER/binary.toml is not text in UTF-8"),

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.bench;
 
+import static java.util.stream.Collectors.joining;
+
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -66,6 +68,12 @@ record Case(
                             true),
                     requests("W9-req-b1", "w9b1", "w9Requests", "1", false),
                     requests("W9-req-b64", "w9b64", "w9Requests", "64", true),
+                    new Case(
+                            "W9-packed-b64",
+                            "",
+                            "RequestBenchmarks.w9Requests",
+                            Map.of("batch", "64", "ring", "PACKED"),
+                            true),
                     requests("W9-evfd-b1", "w9e1", "w9EventFd", "1", false),
                     requests("W9-evfd-b64", "w9e64", "w9EventFd", "64", false),
                     host("map-page-1", "map", "map", Map.of("domains", "1"), true),
@@ -95,7 +103,46 @@ record Case(
                     ioasid("alone", false),
                     ioasid("churn", true),
                     ioasid("reader", false),
+                    nested("native", "1", true),
+                    nested("native", "8", false),
+                    nested("native", "63", false),
+                    nested("native", "512", true),
+                    nested("virtio", "1", false),
+                    nested("virtio", "8", false),
+                    nested("virtio", "63", false),
+                    nested("virtio", "512", true),
+                    nested("direct", "1", true),
+                    nested("direct", "8", false),
+                    nested("direct", "63", false),
+                    nested("direct", "512", true),
+                    new Case(
+                            "host-nested-request",
+                            "",
+                            "NestedBenchmarks.pageRequest",
+                            Map.of(),
+                            true),
                     new Case("host-ioctl", "", "", Map.of(), true));
+
+    /**
+     * The workloads of a run.
+     *
+     * @param isQuick the short list
+     * @param only what their names contain
+     * @throws IllegalArgumentException no name does; the message has all
+     */
+    static List<Case> chosen(boolean isQuick, String only) {
+        List<Case> listed = ALL.stream().filter(one -> one.isQuick || !isQuick).toList();
+        List<Case> chosen = listed.stream().filter(one -> one.name.contains(only)).toList();
+        if (chosen.isEmpty()) {
+            throw new IllegalArgumentException(
+                    "no workload%s has %s in its name; there are %s"
+                            .formatted(
+                                    isQuick ? " of the short list" : "",
+                                    only,
+                                    listed.stream().map(Case::name).collect(joining(", "))));
+        }
+        return chosen;
+    }
 
     private static Case change(
             String name,
@@ -133,6 +180,16 @@ record Case(
                 "ioasid-" + beside,
                 "IoasidBenchmarks.find",
                 Map.of("beside", beside),
+                isQuick);
+    }
+
+    /** Invalidations of a guest, in so many entries at a time. */
+    private static Case nested(String format, String batch, boolean isQuick) {
+        return new Case(
+                "host-nested-" + format + "-" + batch,
+                "nested-" + format + "-" + batch,
+                "NestedBenchmarks.invalidate",
+                Map.of("format", format, "batch", batch),
                 isQuick);
     }
 

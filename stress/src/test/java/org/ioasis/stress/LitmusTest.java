@@ -43,6 +43,22 @@ class LitmusTest {
         return of(IoasidLitmus.class);
     }
 
+    static Stream<String> iotlbs() {
+        return of(IotlbLitmus.class);
+    }
+
+    static Stream<String> pageRequests() {
+        return of(PageRequestLitmus.class);
+    }
+
+    @ParameterizedTest
+    @MethodSource("pageRequests")
+    void aGroupOfPageRequestsHasOneAnswer(String litmus)
+            throws IOException, ReflectiveOperationException {
+        // Each has a context of its own.
+        Litmus.run(litmus, 10_000);
+    }
+
     @ParameterizedTest
     @MethodSource("guards")
     void noSectionThatFoundTheOldStateIsOpenWhenTheChangeIsAnswered(String litmus)
@@ -85,10 +101,25 @@ class LitmusTest {
         Litmus.run(litmus);
     }
 
+    @ParameterizedTest
+    @MethodSource("iotlbs")
+    void noTranslationIsFoundAfterItsInvalidation(String litmus)
+            throws IOException, ReflectiveOperationException {
+        Litmus.run(litmus);
+    }
+
     @Test
     void everyLitmusIsInOneOfTheGroups() {
         List<String> grouped =
-                Stream.of(guards(), rings(), looks(), stores(), engines(), ioasids())
+                Stream.of(
+                                guards(),
+                                rings(),
+                                looks(),
+                                stores(),
+                                engines(),
+                                ioasids(),
+                                iotlbs(),
+                                pageRequests())
                         .flatMap(names -> names)
                         .sorted()
                         .toList();
