@@ -119,6 +119,9 @@ set -- --processor "$processor"
 [ -z "$quick" ] || set -- "$@" --quick
 [ -z "$json" ] || set -- "$@" --json "$json"
 [ -z "$only" ] || set -- "$@" --only "$only"
+commit=$(git -C "$root" rev-parse HEAD 2>/dev/null) || commit=
+[ -z "$commit" ] || git -C "$root" diff --quiet HEAD 2>/dev/null || commit=$commit-changed
+[ -z "$commit" ] || set -- "$@" --commit "$commit"
 if [ -n "$trackers" ]; then
     main=org.ioasis.bench.Trackers
     set -- "$trackers"

@@ -38,6 +38,13 @@ try() { # word...
             shift
             knows_options "$@"
             ;;
+        # Needs nothing: it is run, shorter.
+        './ioasis demo --seconds 3')
+            for ring in split packed; do
+                "$project/ioasis" demo --seconds 0.5 --ring "$ring" --json >demo.json
+                grep -q '"ok":true' demo.json || fail "$(cat demo.json)"
+            done
+            ;;
         # CompareTest of module guest runs it.
         './ioasis compare' | './ioasis compare '*)
             shift

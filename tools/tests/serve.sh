@@ -187,6 +187,61 @@ asking() {
 }
 check "a running server is asked, and what is planted stands in the trace" asking
 
+# Waits until a line of the file holds the text.
+await_line() { # file, text
+    tries=0
+    until grep -q -F -e "$2" "$1" 2>/dev/null; do
+        tries=$((tries + 1))
+        [ $tries -lt 300 ] || fail "'$2' in $1: $(cat "$1")"
+        sleep 0.1
+    done
+}
+
+log_and_trace() {
+    serve --iommu iommu.sock --rng rng.sock --trace requests.log --log-level debug
+    run "$project/ioasis" inject map_nomem 100
+    mv requests.log old.log
+    kill -s HUP "$server"
+    await_line requests.log 'trace begun'
+    run "$project/ioasis" inject map_nomem 200
+    await_line requests.log 'nth=200'
+    expect old.log 'nth=100'
+    expect_not requests.log 'nth=100'
+    stop TERM
+    [ $status -eq 0 ] || fail "code 0, not $status"
+    serve --iommu iommu.sock --rng rng.sock --trace requests.log
+    kill -s HUP "$server"
+    tries=0
+    until [ "$(grep -c 'trace begun' requests.log)" -eq 3 ]; do
+        tries=$((tries + 1))
+        [ $tries -lt 300 ] || fail "the same file to be opened again"
+        sleep 0.1
+    done
+    expect requests.log 'nth=200'
+    stop TERM
+    run "$project/ioasis" serve --iommu iommu.sock --trace requests.log --trace-format json
+    expect_status 2
+    expect err 'requests.log is there and is not a trace of Ioasis as JSON'
+    run "$project/ioasis" serve --iommu iommu.sock --log-level loud
+    expect_status 2
+    tail -n 1 err | grep -q 'expected one of \[error, warning, info, debug\]' || fail "the levels, last"
+    serve --iommu iommu.sock --rng rng.sock
+    stop HUP
+    [ ! -e iommu.sock ] || fail "SIGHUP to end a server without a trace"
+}
+check "a trace is written on, goes on in a new file at SIGHUP, and no level is mistyped" log_and_trace
+
+full() {
+    run sh -c '"$0" viot --output table --iommu 00:01.0 >/dev/full' "$project/ioasis"
+    expect_status 1
+    expect err 'ioasis: standard output cannot be written'
+    mkfifo pipe
+    run timeout 20 "$project/ioasis" serve --config pipe
+    expect_status 1
+    expect err 'pipe is no regular file'
+}
+check "output that nobody can keep is a failure, and nothing waits for a pipe" full
+
 rogue() {
     serve --iommu iommu.sock --rng rng.sock,endpoint=0x28,rogue
     grep -q "^ready machine/rng0 $PWD/rng.sock\$" said || fail "a line for the device's socket"
@@ -209,6 +264,10 @@ viot() {
     [ $status -eq 0 ] || fail "it to be right"
     run "$project/ioasis" viot --check table --json
     grep -q '"valid" : true' out || fail "JSON that says so"
+    for field in '"kind" : "virtio-iommu on PCI"' '"function" : "0000:00:01.0"' '"kind" : "PCI range"' \
+        '"first" : "0000:00:02.0"' '"last" : "0000:00:1f.7"' '"endpoint" : 16' '"iommu" : 48'; do
+        expect out "$field"
+    done
     grep -q '"severity" : "warning"' out || fail "a range over several devices to be warned of"
     disk
     printf '[[machine]]\n[[machine.iommu]]\nsocket = "i"\naddress = "00:01.0"\n[[machine.iommu.blk]]\nsocket = "d"\nfile = "disk.img"\nendpoint = 0x20\n' >serve.toml

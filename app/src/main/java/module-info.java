@@ -32,4 +32,7 @@ module org.ioasis.app {
             info.picocli;
 
     uses org.ioasis.cli.Subcommand;
+
+    provides System.LoggerFinder with
+            org.ioasis.cli.StandardErrorLog;
 }

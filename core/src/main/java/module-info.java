@@ -3,17 +3,21 @@
 module org.ioasis.core {
     requires static transitive org.jspecify;
 
+    exports org.ioasis.dma;
     exports org.ioasis.iommu;
     exports org.ioasis.iommu.fault;
     exports org.ioasis.iommu.iotlb;
     exports org.ioasis.iommu.mapping;
     exports org.ioasis.iommu.pagetable;
     exports org.ioasis.iommu.pagetable.format;
+    exports org.ioasis.iova;
     exports org.ioasis.memory;
     exports org.ioasis.spec;
     exports org.ioasis.virtio;
     exports org.ioasis.virtio.blk;
+    exports org.ioasis.virtio.driver;
     exports org.ioasis.virtio.iommu;
+    exports org.ioasis.virtio.iommu.driver;
     exports org.ioasis.virtio.net;
     exports org.ioasis.virtio.rng;
     exports org.ioasis.virtio.rogue;

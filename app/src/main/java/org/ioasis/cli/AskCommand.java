@@ -49,7 +49,8 @@ abstract class AskCommand implements Callable<Integer> {
                     e.errno() == Errno.ENOENT || e.errno() == Errno.ECONNREFUSED
                             ? "ioasis: no server has its control socket at %s; `ioasis serve` prints where it is, name it with --control"
                                     .formatted(control)
-                            : "ioasis: " + e.getMessage());
+                            : "ioasis: %s does not answer: %s"
+                                    .formatted(control, Errno.words(e.errno())));
             return UNAVAILABLE;
         } catch (IOException e) {
             System.err.println("ioasis: " + e.getMessage());

@@ -200,8 +200,8 @@ final class HostCommand implements Callable<Integer> {
                     throw new UnavailableException(
                             "this kernel, or the sandbox that this runs in, does not let a process answer"
                                     + " the system calls of another (seccomp user notification, Linux 5.19 or"
-                                    + " newer; EBUSY: somebody else answers ours already): "
-                                    + failure.getMessage(),
+                                    + " newer), or somebody else answers ours already: "
+                                    + failure.inWords(),
                             failure);
             case "posix_spawnp" -> {
                 String name = command.getFirst();
@@ -209,7 +209,7 @@ final class HostCommand implements Callable<Integer> {
                 System.err.println(
                         isThere
                                 ? "ioasis: %s cannot be executed: %s"
-                                        .formatted(name, Errno.name(failure.errno()))
+                                        .formatted(name, Errno.words(failure.errno()))
                                 : "ioasis: there is no program " + name);
                 yield isThere ? NOT_EXECUTABLE : NOT_FOUND;
             }

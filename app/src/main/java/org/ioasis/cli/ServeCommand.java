@@ -33,7 +33,8 @@ import picocli.CommandLine.Spec;
         description = {
             "Serve an IOMMU and the devices behind it to a VMM that is started elsewhere.",
             "Prints a line per socket when it is ready, then the arguments for QEMU. Ends on SIGTERM or SIGINT and"
-                    + " removes its sockets and tables."
+                    + " removes its sockets and tables. With a trace SIGHUP makes it go on in the file that has the"
+                    + " trace's name then; without one SIGHUP ends it too."
         },
         mixinStandardHelpOptions = true,
         exitCodeListHeading = "%nExit codes:%n",
@@ -101,6 +102,31 @@ final class ServeCommand implements Callable<Integer> {
 
     @Mixin private final TraceOptions trace = new TraceOptions();
 
+    /** How much of what happens is said. */
+    enum LogLevel {
+        error(System.Logger.Level.ERROR),
+        warning(System.Logger.Level.WARNING),
+        info(System.Logger.Level.INFO),
+        debug(System.Logger.Level.DEBUG);
+
+        private final System.Logger.Level level;
+
+        LogLevel(System.Logger.Level level) {
+            this.level = level;
+        }
+    }
+
+    @Option(
+            names = "--log-level",
+            paramLabel = "LEVEL",
+            defaultValue = "info",
+            description = {
+                "${COMPLETION-CANDIDATES}: what is said on standard error, a line each: at info the sessions of VMMs, at"
+                        + " warning who was refused and why, limits that were reached, devices that need a reset"
+                        + " (default: ${DEFAULT-VALUE})."
+            })
+    private LogLevel logLevel = LogLevel.info;
+
     @Override
     public Integer call() throws IOException, InterruptedException {
         ServeConfig what;
@@ -110,7 +136,12 @@ final class ServeCommand implements Callable<Integer> {
             System.err.println(e.getMessage());
             return 2;
         }
+        StandardErrorLog.level(logLevel.level);
         Server server = Server.start(what);
+        if (what.trace() != null) {
+            // Without a trace it ends a server as ever: of a terminal that is closed, for instance.
+            new SignalHandlers().handle("HUP", _ -> server.reopenTrace());
+        }
         // A signal is the way to end a server, so it is no failure: the JVM's own code for it would
         // be 128 and its number.
         Runtime.getRuntime()

@@ -2,7 +2,6 @@
 package org.ioasis.cli;
 
 import java.io.IOException;
-import java.lang.reflect.Proxy;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -13,9 +12,6 @@ import org.ioasis.sys.Signals;
  * Signals that are sent to this process are the program's. Those that a terminal sends go to its
  * whole foreground group, the program included: they are not sent twice. Called on the main thread;
  * signals come on the JVM's own.
- *
- * <p>Java's way to hear of signals is in a package that the compiler warns of whoever names it, so
- * it is used by reflection.
  */
 final class SignalForwarder {
     private static final List<String> FORWARDED = List.of("HUP", "INT", "TERM", "USR1");
@@ -25,32 +21,11 @@ final class SignalForwarder {
     static void forwardTo(ProgramRun program) {
         // The JVM would print the state of its threads.
         Signals.ignore(Signals.SIGQUIT);
-        try {
-            Class<?> signal = Class.forName("sun.misc.Signal");
-            Class<?> handler = Class.forName("sun.misc.SignalHandler");
-            Object forwards =
-                    Proxy.newProxyInstance(
-                            handler.getClassLoader(),
-                            new Class<?>[] {handler},
-                            (_, method, arguments) -> {
-                                if (method.getName().equals("handle")) {
-                                    forward(
-                                            program,
-                                            (int)
-                                                    signal.getMethod("getNumber")
-                                                            .invoke(arguments[0]));
-                                }
-                                return null;
-                            });
-            for (String name : FORWARDED) {
-                Object one = signal.getConstructor(String.class).newInstance(name);
-                int number = (int) signal.getMethod("getNumber").invoke(one);
-                if (!Signals.wasIgnored(number)) {
-                    signal.getMethod("handle", signal, handler).invoke(null, one, forwards);
-                }
+        SignalHandlers handlers = new SignalHandlers();
+        for (String name : FORWARDED) {
+            if (!Signals.wasIgnored(handlers.number(name))) {
+                handlers.handle(name, number -> forward(program, number));
             }
-        } catch (ReflectiveOperationException e) {
-            throw new IllegalStateException("this JDK has no sun.misc.Signal", e);
         }
     }
 

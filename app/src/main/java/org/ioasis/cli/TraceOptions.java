@@ -4,7 +4,6 @@ package org.ioasis.cli;
 import java.io.IOException;
 import java.nio.file.Path;
 import org.ioasis.live.TraceConfig;
-import org.ioasis.output.OutputKind;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Option;
 
@@ -13,7 +12,7 @@ final class TraceOptions {
     @Option(
             names = "--trace",
             paramLabel = "FILE",
-            description = "Write each request, answer, fault and event there, one line each.")
+            description = "Write each request, answer, fault and event there, one line each, behind an earlier trace.")
     private @Nullable Path file;
 
     /** How a trace is written. */
@@ -55,7 +54,8 @@ final class TraceOptions {
         if (wanted == null) {
             return null;
         }
-        Outputs.check("--trace", wanted, OutputKind.TRACE);
-        return TraceConfig.of(wanted, format == Format.json, limit);
+        TraceConfig chosen = TraceConfig.of(wanted, format == Format.json, limit);
+        Outputs.check("--trace", wanted, chosen.kind());
+        return chosen;
     }
 }

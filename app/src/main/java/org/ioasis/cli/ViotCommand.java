@@ -85,6 +85,9 @@ final class ViotCommand implements Callable<Integer> {
             if (Files.isDirectory(file)) {
                 throw new UsageException("--check: %s is a folder".formatted(file));
             }
+            if (Files.exists(file) && !Files.isRegularFile(file)) {
+                throw new UsageException("--check: %s is no regular file".formatted(file));
+            }
             return check(file);
         }
         if (config != null || machine != null) {
@@ -191,6 +194,7 @@ final class ViotCommand implements Callable<Integer> {
                 json.writeStartObject();
                 json.writeNumberField("offset", node.offset());
                 json.writeNumberField("type", node.type());
+                writeFields(json, node);
                 json.writeStringField("text", node.text());
                 json.writeEndObject();
             }
@@ -206,6 +210,34 @@ final class ViotCommand implements Callable<Integer> {
             json.writeEndObject();
         }
         return text + "\n";
+    }
+
+    /** What the node is made of; functions as lspci(8) writes them. */
+    private static void writeFields(JsonGenerator json, ViotReport.Node node) throws IOException {
+        switch (node) {
+            case ViotReport.PciRange range -> {
+                json.writeStringField("kind", "PCI range");
+                json.writeStringField(
+                        "first", Viot.function(range.segmentStart(), range.bdfStart()));
+                json.writeStringField("last", Viot.function(range.segmentEnd(), range.bdfEnd()));
+                json.writeNumberField("endpoint", range.endpointStart());
+                json.writeNumberField("iommu", range.outputNode());
+            }
+            case ViotReport.MmioEndpoint device -> {
+                json.writeStringField("kind", "MMIO endpoint");
+                json.writeStringField("base", "0x%x".formatted(device.base()));
+                json.writeNumberField("endpoint", device.endpoint());
+                json.writeNumberField("iommu", device.outputNode());
+            }
+            case ViotReport.PciIommu iommu -> {
+                json.writeStringField("kind", "virtio-iommu on PCI");
+                json.writeStringField("function", Viot.function(iommu.segment(), iommu.bdf()));
+            }
+            case ViotReport.MmioIommu iommu -> {
+                json.writeStringField("kind", "virtio-iommu on MMIO");
+                json.writeStringField("base", "0x%x".formatted(iommu.base()));
+            }
+        }
     }
 
     private static void write(JsonGenerator json, String severity, ViotReport.Finding finding)

@@ -64,6 +64,7 @@ final class VmCommand implements Callable<Integer> {
     private static final int MEBIBYTES_MAX = 65_536;
     private static final int DEFAULT_MEBIBYTES = 256;
     private static final int SMALL_MEBIBYTES = 32;
+    private static final int BLOCK = 512;
 
     /** How the guest's instructions are run. */
     enum AccelOption {
@@ -465,6 +466,11 @@ final class VmCommand implements Callable<Integer> {
             if (!Files.isRegularFile(disk) || !Files.isReadable(disk)) {
                 throw new UsageException(
                         "--disk: %s is not a file that can be read".formatted(disk));
+            }
+            if (Files.size(disk) < BLOCK) {
+                throw new UsageException(
+                        "--disk: %s has %d bytes, less than a block of %d"
+                                .formatted(disk, Files.size(disk), BLOCK));
             }
         }
         RunOptions.Builder options =

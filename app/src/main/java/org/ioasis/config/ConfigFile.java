@@ -26,6 +26,7 @@ import org.ioasis.loop.IdlePolicy;
 import org.ioasis.machine.DeviceKind;
 import org.ioasis.machine.Machine;
 import org.ioasis.memory.GuestMemory;
+import org.ioasis.memory.Ranges;
 import org.ioasis.virtio.iommu.Injection;
 import org.jspecify.annotations.Nullable;
 import org.tomlj.Toml;
@@ -38,6 +39,11 @@ import org.tomlj.TomlParseResult;
 public final class ConfigFile {
     private static final long SIZE_MAX = 1 << 20;
     private static final long POLL_MICROS = IdlePolicy.ADAPTIVE.lookNanos() / 1000;
+    /** Pages of the processors that guests run on: 4 KiB to 1 GiB. */
+    private static final long GRANULE_MIN = 0x1000;
+
+    private static final long GRANULE_MAX = 0x4000_0000;
+
     private static final Pattern ADDRESS = Pattern.compile("00:([0-9a-f]{2})\\.0");
 
     private final List<Problem> problems = new ArrayList<>();
@@ -56,6 +62,10 @@ public final class ConfigFile {
     public static ServeConfig read(Path file) throws IOException, ConfigException {
         if (Files.isDirectory(file)) {
             throw new IOException(file + " is a folder");
+        }
+        // A pipe would be waited for.
+        if (Files.exists(file) && !Files.isRegularFile(file)) {
+            throw new IOException(file + " is no regular file");
         }
         if (Files.size(file) > SIZE_MAX) {
             throw new IOException(file + " is larger than 1 MiB");
@@ -163,8 +173,15 @@ public final class ConfigFile {
         int slot = slot(iommu);
         IommuOptions usual = IommuOptions.DEFAULT;
         long mask = iommu.unsigned("page_size_mask", 64, usual.pageSizeMask());
+        long granule = Long.lowestOneBit(mask);
         if (mask == 0) {
             iommu.problem("page_size_mask", "needs at least one bit");
+            mask = usual.pageSizeMask();
+        } else if (granule < GRANULE_MIN || granule > GRANULE_MAX) {
+            iommu.problem(
+                    "page_size_mask",
+                    "0x%x: its lowest bit is the smallest page, 0x%x to 0x%x, as a guest has them"
+                            .formatted(mask, GRANULE_MIN, GRANULE_MAX));
             mask = usual.pageSizeMask();
         }
         Range input =
@@ -281,12 +298,25 @@ public final class ConfigFile {
                 Range range = startAndEnd(region, 64, null);
                 region.finish();
                 if (kind != null && range != null) {
+                    refuseOverlap(region, range, regions);
                     regions.add(new ReservedRegion(range.start, range.end, kind));
                 }
             }
             reserved = ReservedWindows.of(regions);
         }
         return new EndpointProperties(mask, input.start, input.end, reserved);
+    }
+
+    private static void refuseOverlap(
+            TableReader region, Range range, List<ReservedRegion> others) {
+        for (ReservedRegion other : others) {
+            if (Ranges.overlap(range.start, range.end, other.first(), other.last())) {
+                region.problem(
+                        "start",
+                        "0x%x to 0x%x overlaps 0x%x to 0x%x"
+                                .formatted(range.start, range.end, other.first(), other.last()));
+            }
+        }
     }
 
     private ReservedRegion.@Nullable Kind kind(TableReader region) {

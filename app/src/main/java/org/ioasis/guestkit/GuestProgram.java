@@ -72,6 +72,22 @@ public record GuestProgram(SequencedMap<String, Path> files) {
         return new GuestProgram(files);
     }
 
+    /** How it is started here: with its own loader, whatever libraries this machine has. */
+    public List<String> command() {
+        String folders =
+                files.entrySet().stream()
+                        .filter(one -> one.getKey().startsWith(LIBRARIES))
+                        .map(one -> one.getValue().resolveSibling("").toString())
+                        .distinct()
+                        .collect(Collectors.joining(":"));
+        Path loader = files.get("lib64/" + LOADER);
+        Path program = files.firstEntry().getValue();
+        if (loader == null) {
+            throw new IllegalStateException(program + " has no loader");
+        }
+        return List.of(loader.toString(), "--library-path", folders, program.toString());
+    }
+
     /** Some packages keep their libraries in a folder of their own. */
     private static String searchPath(Path libraries) throws IOException {
         try (Stream<Path> below = Files.list(libraries)) {

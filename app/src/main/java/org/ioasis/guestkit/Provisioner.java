@@ -28,11 +28,6 @@ public final class Provisioner {
 
     private static final String BACKPORTS_PART = "kernel-backports";
 
-    /** A part of its own: it is large, and few need it. */
-    private static final String FIO_PART = "fio";
-
-    private static final String FIO_PACKAGE = "fio";
-    private static final String FIO = "usr/bin/fio";
     private static final String QEMU_PACKAGE = "qemu-system-x86";
 
     /** Stands for the newest kernel that Debian built for virtual machines. */
@@ -47,6 +42,17 @@ public final class Provisioner {
     private static final String BUSYBOX_PACKAGE = "busybox-static";
     private static final String BUSYBOX = "usr/bin/busybox";
     private static final String VERSION_NOTE = "version";
+    private static final String ADVICE =
+            "They come from Debian packages: install apt (apt-get, dpkg), and set"
+                    + " IOASIS_DEBIAN_MIRROR to the address of a Debian mirror.";
+    private static final String QEMU_ADVICE =
+            "\nA QEMU 10.1 or newer with the device "
+                    + Qemu.DEVICE
+                    + " on the PATH ("
+                    + Qemu.PROGRAM
+                    + ", on Debian the package "
+                    + QEMU_PACKAGE
+                    + ") is used as it is.";
     private static final long MIB = 1L << 20;
 
     /** Package lists, archives and unpacked trees at their largest moment, rounded up. */
@@ -100,15 +106,26 @@ public final class Provisioner {
     }
 
     /**
-     * Returns fio, which makes and measures I/O, to be run in a guest.
+     * Returns a program that few need, to be run in a guest or here.
      *
      * @throws UnavailableException when this machine cannot have it; the message says what to do
      */
-    public GuestProgram provideFio()
+    public GuestProgram provide(DebianProgram program)
             throws UnavailableException, IOException, InterruptedException {
         refuseOtherArchitectures();
-        Path folder = filled(Set.of(FIO_PART)).part(FIO_PART).orElseThrow().folder();
-        return GuestProgram.below(folder, FIO, host, cleanup);
+        CacheFolder cache = CacheFolder.open(host);
+        cache.sweep(cleanup);
+        String part = program.program();
+        if (cache.part(part).isEmpty()) {
+            try (CacheFolder.Lock _ = cache.lock(progress)) {
+                // Another run may have done it while we waited for the lock.
+                if (cache.part(part).isEmpty()) {
+                    fill(cache, part, false, archive -> fetch(cache, archive, program));
+                }
+            }
+        }
+        Path folder = cache.part(part).orElseThrow().folder();
+        return GuestProgram.below(folder, program.file(), host, cleanup);
     }
 
     private void refuseOtherArchitectures() throws UnavailableException {
@@ -184,69 +201,57 @@ public final class Provisioner {
         boolean needsQemu = parts.contains(QEMU_PART) && cache.part(QEMU_PART).isEmpty();
         boolean needsBackports =
                 parts.contains(BACKPORTS_PART) && cache.part(BACKPORTS_PART).isEmpty();
+        boolean needsKernel = parts.contains(KERNEL_PART);
+        String wanted =
+                needsQemu && needsKernel
+                        ? "QEMU, kernel and busybox for the guest"
+                        : needsQemu ? "QEMU" : "kernel and busybox for the guest";
+        try {
+            fill(
+                    cache,
+                    wanted,
+                    needsQemu || needsBackports,
+                    archive -> {
+                        if (needsKernel && cache.part(KERNEL_PART).isEmpty()) {
+                            fetchStable(cache, archive);
+                        }
+                        if (needsBackports) {
+                            fetchBackports(cache, archive);
+                        }
+                        if (needsQemu) {
+                            fetchQemu(cache, archive);
+                        }
+                    });
+        } catch (UnavailableException e) {
+            throw needsQemu ? new UnavailableException(e.getMessage() + QEMU_ADVICE, e) : e;
+        }
+    }
+
+    /** What is got from Debian while its archive is open. */
+    @FunctionalInterface
+    private interface Fetch {
+        void from(DebianArchive archive)
+                throws UnavailableException, IOException, InterruptedException;
+    }
+
+    private void fill(CacheFolder cache, String wanted, boolean isBackported, Fetch fetch)
+            throws UnavailableException, IOException, InterruptedException {
         long space = Files.getFileStore(cache.root()).getUsableSpace();
         if (space < SPACE_NEEDED) {
             throw new UnavailableException(
                     "%s has %d MiB of free space, but %d MiB are needed; set IOASIS_CACHE to another folder"
                             .formatted(cache.root(), space / MIB, SPACE_NEEDED / MIB));
         }
-        boolean needsKernel = parts.contains(KERNEL_PART);
-        boolean needsFio = parts.contains(FIO_PART);
-        String wanted =
-                needsFio
-                        ? "fio"
-                        : needsQemu && needsKernel
-                                ? "QEMU and a guest kernel"
-                                : needsQemu ? "QEMU" : "a guest kernel";
         progress.accept("getting " + wanted + " from Debian into " + cache.root());
         Path state = cache.newTemporary(cleanup);
         try {
-            DebianArchive archive =
-                    DebianArchive.open(host, cleanup, progress, state, needsQemu || needsBackports);
-            if (needsKernel && cache.part(KERNEL_PART).isEmpty()) {
-                fetchStable(cache, archive);
-            }
-            if (needsBackports) {
-                fetchBackports(cache, archive);
-            }
-            if (needsQemu) {
-                fetchQemu(cache, archive);
-            }
-            if (needsFio) {
-                fetchFio(cache, archive);
-            }
+            fetch.from(DebianArchive.open(host, cleanup, progress, state, isBackported));
         } catch (UnavailableException e) {
             throw new UnavailableException(
-                    (needsFio
-                                    ? "no fio for the guest: "
-                                    : needsQemu && needsKernel
-                                            ? "no QEMU, kernel and busybox for the guest: "
-                                            : needsQemu
-                                                    ? "no QEMU: "
-                                                    : "no kernel and busybox for the guest: ")
-                            + e.getMessage()
-                            + "\n"
-                            + advice(needsQemu),
-                    e);
+                    "no %s: %s%n%s".formatted(wanted, e.getMessage(), ADVICE), e);
         } finally {
             cleanup.delete(state);
         }
-    }
-
-    private static String advice(boolean needsQemu) {
-        String mirror =
-                "They come from Debian packages: install apt (apt-get, dpkg), and set"
-                        + " IOASIS_DEBIAN_MIRROR to the address of a Debian mirror.";
-        return needsQemu
-                ? mirror
-                        + "\nA QEMU 10.1 or newer with the device "
-                        + Qemu.DEVICE
-                        + " on the PATH ("
-                        + Qemu.PROGRAM
-                        + ", on Debian the package "
-                        + QEMU_PACKAGE
-                        + ") is used as it is."
-                : mirror;
     }
 
     private void fetchStable(CacheFolder cache, DebianArchive archive)
@@ -333,17 +338,19 @@ public final class Provisioner {
         }
     }
 
-    private void fetchFio(CacheFolder cache, DebianArchive archive)
+    private void fetch(CacheFolder cache, DebianArchive archive, DebianProgram program)
             throws UnavailableException, IOException, InterruptedException {
         Path folder = cache.newTemporary(cleanup);
         try {
-            List<Path> files = archive.downloadWithDependencies(FIO_PACKAGE, DebianArchive.RELEASE);
+            List<Path> files =
+                    archive.downloadWithDependencies(
+                            program.packageName(), DebianArchive.RELEASE);
             Map<String, String> versions = archive.unpack(files, folder);
             // Refused now, if a library is missing, and not at every later use.
-            GuestProgram _ = GuestProgram.below(folder, FIO, host, cleanup);
-            String version = versions.getOrDefault(FIO_PACKAGE, "unknown");
-            cache.publish(folder, FIO_PART, notes(version, versions), cleanup);
-            progress.accept("fio " + version + " is ready");
+            GuestProgram _ = GuestProgram.below(folder, program.file(), host, cleanup);
+            String version = versions.getOrDefault(program.packageName(), "unknown");
+            cache.publish(folder, program.program(), notes(version, versions), cleanup);
+            progress.accept(program.program() + " " + version + " is ready");
         } finally {
             cleanup.delete(folder);
         }

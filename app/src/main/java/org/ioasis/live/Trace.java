@@ -16,7 +16,6 @@ import org.ioasis.iommu.fault.Fault;
 import org.ioasis.machine.IommuUnit;
 import org.ioasis.machine.Machine;
 import org.ioasis.output.OutputFile;
-import org.ioasis.output.OutputKind;
 import org.ioasis.virtio.iommu.IommuObserver;
 import org.ioasis.virtio.iommu.IommuRequest;
 import org.jspecify.annotations.Nullable;
@@ -24,8 +23,8 @@ import org.jspecify.annotations.Nullable;
 /**
  * Writes what passes between drivers and IOMMUs to a file, a line each. Devices never wait for the
  * file: entries go through a queue of bounded length to a thread of its own, and those that find it
- * full are counted and said in the trace. A file that has reached its limit says so, and at the end
- * how many entries came after that.
+ * full are counted and said in the trace. A file that is a trace already is written on. One that
+ * has reached its limit says so, and at the end how many entries came after that.
  *
  * <p>Observers for any thread; closed by one.
  */
@@ -84,33 +83,36 @@ public final class Trace implements AutoCloseable {
     private final ArrayBlockingQueue<Timed> queue;
     private final AtomicLong lost = new AtomicLong();
     private final InstantSource clock;
-    private final OutputFile file;
-    private final OutputStream out;
+    private final TraceConfig config;
     private final boolean isJson;
     private final long limit;
     private final Thread writer;
     private volatile boolean isClosing;
+    private volatile boolean isReopening;
 
-    /** Of the writer's thread. */
+    // Of the writer's thread, once that has begun.
+    private OutputFile file;
+    private OutputStream out;
     private long bytes;
 
     private boolean isFull;
     private long leftOut;
 
     private Trace(TraceConfig config, int capacity, InstantSource clock) throws IOException {
-        file = OutputFile.open(config.file(), OutputKind.TRACE);
-        out = file.stream();
+        this.config = config;
         isJson = config.isJson();
         limit = config.limitBytes();
         this.clock = clock;
+        file = OutputFile.open(config.file(), config.kind());
+        out = appending();
         queue = new ArrayBlockingQueue<>(capacity);
         writer = Thread.ofPlatform().name("trace").daemon().unstarted(this::write);
     }
 
     /**
-     * Starts a trace in a new file, or in place of an old one.
+     * Starts a trace in a new file, or behind an old one.
      *
-     * @throws IOException the file cannot be written, or is there and no trace
+     * @throws IOException the file cannot be written, or is there and no such trace, or full
      */
     public static Trace start(TraceConfig config) throws IOException {
         Trace trace = new Trace(config, CAPACITY, InstantSource.system());
@@ -180,17 +182,62 @@ public final class Trace implements AutoCloseable {
         }
     }
 
+    /** Where the trace goes on; closes the file if it cannot. */
+    private OutputStream appending() throws IOException {
+        boolean isOpen = false;
+        try {
+            bytes = file.size();
+            if (bytes > limit - 2 * LAST_LINES) {
+                throw new IOException(
+                        "%s has %d bytes, and a trace may have %d: name another file or raise --trace-limit (trace_limit)"
+                                .formatted(config.file(), bytes, limit));
+            }
+            OutputStream behind = file.appending();
+            isOpen = true;
+            return behind;
+        } finally {
+            if (!isOpen) {
+                file.close();
+            }
+        }
+    }
+
+    /**
+     * Closes the file, which somebody may have moved away, and goes on in the one that has its name
+     * now, soon.
+     */
+    public void reopen() {
+        isReopening = true;
+    }
+
+    private void openAgain() throws IOException {
+        isReopening = false;
+        writeLost();
+        writeLeftOut();
+        out.close();
+        // Its lock is in the way of another opening of the same file.
+        file.close();
+        file = OutputFile.open(config.file(), config.kind());
+        out = appending();
+        isFull = false;
+        leftOut = 0;
+        write(new Timed(clock.instant(), SELF, new Entry.Begun()));
+    }
+
     private void write() {
-        try (file;
-                out) {
+        try {
             write(new Timed(clock.instant(), SELF, new Entry.Begun()));
             while (true) {
+                if (isReopening) {
+                    openAgain();
+                }
                 Timed next = queue.poll();
                 if (next == null) {
                     writeLost();
                     out.flush();
                     if (isClosing) {
                         writeLeftOut();
+                        out.close();
                         return;
                     }
                     next = queue.poll(POLL_MILLIS, TimeUnit.MILLISECONDS);
@@ -206,6 +253,8 @@ public final class Trace implements AutoCloseable {
             LOG.log(System.Logger.Level.ERROR, "the trace ends: it cannot be written", e);
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
+        } finally {
+            file.close();
         }
     }
 

@@ -2,6 +2,7 @@
 package org.ioasis.live;
 
 import java.nio.file.Path;
+import org.ioasis.output.OutputKind;
 
 /**
  * What trace is wanted. Immutable.
@@ -15,6 +16,11 @@ public record TraceConfig(Path file, boolean isJson, long limitBytes) {
 
     /** Most that can be chosen, in MiB. */
     public static final int LIMIT_MIB_MAX = 1 << 20;
+
+    /** What the file is to the user. */
+    public OutputKind kind() {
+        return isJson ? OutputKind.JSON_TRACE : OutputKind.TRACE;
+    }
 
     /**
      * A trace with a limit in MiB.

@@ -2,9 +2,11 @@
 package org.ioasis.machine;
 
 import java.io.IOException;
+import java.lang.System.Logger.Level;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.Supplier;
 import org.ioasis.iommu.Endpoint;
 import org.ioasis.iommu.EndpointCounts;
 import org.ioasis.iommu.EndpointProperties;
@@ -18,6 +20,7 @@ import org.ioasis.loop.LoopCounts;
 import org.ioasis.memory.DirectDma;
 import org.ioasis.memory.GuestMemory;
 import org.ioasis.pci.VirtioPciFunction;
+import org.ioasis.peer.Journal;
 import org.ioasis.peer.Served;
 import org.ioasis.peer.SessionTasks;
 import org.ioasis.spec.Pci;
@@ -43,6 +46,7 @@ public final class Machine implements AutoCloseable {
     private static final ReservedRegion X86_MSI =
             new ReservedRegion(0xfee0_0000L, 0xfeef_ffffL, ReservedRegion.Kind.MSI);
 
+    private static final System.Logger LOG = System.getLogger("org.ioasis.machine");
     private static final long ANSWER_NANOS = 2_000_000_000L;
 
     /** What an x86 VMM's devices have: the doorbell of interrupts, and nothing else. */
@@ -131,6 +135,10 @@ public final class Machine implements AutoCloseable {
                         MachineThreads.faults(),
                         threads.stores(options, reserved));
         VirtioIommuDevice device = new VirtioIommuDevice(engine, tasks);
+        // Linux tells nobody that a MAP has failed.
+        Journal journal = new Journal(LOG, System::nanoTime);
+        Supplier<String> line = () -> "%s/%s: %s".formatted(name, iommuName, device.limit());
+        device.onLimit(() -> journal.say(Level.WARNING, line));
         GuestMemory memory = memory();
         VirtioPciFunction function =
                 new VirtioPciFunction(

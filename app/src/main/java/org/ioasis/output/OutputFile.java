@@ -5,6 +5,8 @@ import java.io.BufferedOutputStream;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.OutputStream;
+import java.nio.ByteBuffer;
+import java.nio.channels.SeekableByteChannel;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
@@ -17,14 +19,16 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * A file where the user wants something written, held until it is closed. It is made anew; or it
- * takes the place of one that is empty or of the same kind, which an earlier command has written
- * and nobody is writing now. Everything else that is there stays: a mistyped name must not cost
- * anybody a file. What is no regular file (a terminal, a pipe, /dev/null) has nothing to lose.
+ * takes the place of one that is empty or of the same kind, or goes on behind it, which an earlier
+ * command has written and nobody is writing now. Everything else that is there stays: a mistyped
+ * name must not cost anybody a file. What is no regular file (a terminal, a pipe, /dev/null) has
+ * nothing to lose.
  *
  * <p>One thread.
  */
 public final class OutputFile implements AutoCloseable {
     private static final int LOOKED_AT = 64 << 10;
+    private static final int BUFFER = 1 << 16;
 
     private final Path path;
 
@@ -71,7 +75,7 @@ public final class OutputFile implements AutoCloseable {
     }
 
     /**
-     * Opens the file, empty.
+     * Opens the file, as it is.
      *
      * @throws IOException it is somebody else's, somebody is writing it, or it cannot be made
      */
@@ -130,13 +134,47 @@ public final class OutputFile implements AutoCloseable {
                                 file.path(),
                                 StandardOpenOption.WRITE,
                                 StandardOpenOption.TRUNCATE_EXISTING),
-                1 << 16);
+                BUFFER);
+    }
+
+    /** The same behind what is there, in a new line. Closed by the caller. */
+    public OutputStream appending() throws IOException {
+        LockedFile file = held;
+        if (file == null) {
+            return stream();
+        }
+        OutputStream out =
+                new BufferedOutputStream(
+                        Files.newOutputStream(file.path(), StandardOpenOption.APPEND), BUFFER);
+        // Whoever was killed may have left a part of one.
+        if (isMidLine(file.path())) {
+            out.write('\n');
+        }
+        return out;
+    }
+
+    private static boolean isMidLine(Path file) throws IOException {
+        try (SeekableByteChannel channel = Files.newByteChannel(file)) {
+            long size = channel.size();
+            ByteBuffer last = ByteBuffer.allocate(1);
+            return size > 0
+                    && channel.position(size - 1).read(last) == 1
+                    && last.get(0) != '\n';
+        }
+    }
+
+    /** Bytes that are there already; 0 if it is no regular file. */
+    public long size() throws IOException {
+        return held == null ? 0 : Files.size(held.path());
     }
 
     /** Writes all of it. */
     public void write(byte[] content) throws IOException {
         try (OutputStream out = stream()) {
             out.write(content);
+        } catch (IOException e) {
+            // What write(2) says names no file.
+            throw new IOException(path + " cannot be written: " + e.getMessage(), e);
         }
     }
 

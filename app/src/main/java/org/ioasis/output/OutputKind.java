@@ -8,11 +8,12 @@ import java.util.regex.Pattern;
  * nobody else's would. Immutable.
  */
 public enum OutputKind {
-    /** What passes between drivers and IOMMUs, as text or JSON. */
-    TRACE(
-            "a trace of Ioasis",
-            "\\{\"time\":\"[^\"]*\",\"iommu\":\"trace\",\"kind\":\"begun\""
-                    + "|\\d{4}-\\d\\d-\\d\\dT\\S+ trace begun"),
+    /** What passes between drivers and IOMMUs. */
+    TRACE("a trace of Ioasis as text", "\\d{4}-\\d\\d-\\d\\dT\\S+ trace begun"),
+    /** The same, an object in each line. */
+    JSON_TRACE(
+            "a trace of Ioasis as JSON",
+            "\\{\"time\":\"[^\"]*\",\"iommu\":\"trace\",\"kind\":\"begun\""),
     /** Of a run of {@code ioasis vm}. */
     RUN_REPORT("a report of `ioasis vm`", "\\{\\s*\"report\"\\s*:\\s*\"ioasis vm\""),
     /** Calls of a program, by {@code ioasis host}. */

@@ -76,7 +76,7 @@ final class ServedProgram extends Process {
                             machine.loop());
             return new ServedProgram(run, output.stream(), errors.stream());
         } catch (ErrnoException e) {
-            throw new IOException(command.getFirst() + " cannot be served: " + e.getMessage(), e);
+            throw new IOException(command.getFirst() + " cannot be served: " + e.inWords(), e);
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
             throw new InterruptedIOException("while " + command.getFirst() + " was started");

@@ -125,7 +125,7 @@ public final class Server implements AutoCloseable {
                 e.errno() == Errno.EADDRINUSE
                         ? "somebody listens at %s already, or it is no socket; name another"
                                 .formatted(socket)
-                        : "cannot serve " + socket + ": " + e.getMessage(),
+                        : "cannot serve " + socket + ": " + Errno.words(e.errno()),
                 e);
     }
 
@@ -133,6 +133,19 @@ public final class Server implements AutoCloseable {
         OutputFile table = OutputFile.open(machine.viot(), OutputKind.SERVED_VIOT);
         tables.add(table);
         table.write(machine.table());
+    }
+
+    /**
+     * Goes on with the trace in the file that has its name now; false if there is no trace. Any
+     * thread, once it has started.
+     */
+    public boolean reopenTrace() {
+        Trace written = trace;
+        if (written == null) {
+            return false;
+        }
+        written.reopen();
+        return true;
     }
 
     /** What to say when it is ready: a line per socket, then how to attach QEMU. */

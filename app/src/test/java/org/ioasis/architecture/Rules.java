@@ -53,6 +53,12 @@ final class Rules {
         MAY_USE.put("iommu.pagetable", List.of("memory", "spec"));
         MAY_USE.put("virtqueue", List.of("memory", "spec"));
         MAY_USE.put("virtio", List.of("virtqueue", "memory", "spec"));
+        // The other side: what a driver knows is a transport, and that in one process it is a
+        // device.
+        MAY_USE.put("virtio.driver", List.of("virtio", "spec"));
+        MAY_USE.put("virtio.iommu.driver", List.of("virtio.driver", "virtqueue", "memory", "spec"));
+        MAY_USE.put("iova", List.of());
+        MAY_USE.put("dma", List.of("iova", "virtio.iommu.driver", "virtio.driver", "spec"));
         MAY_USE.put("virtio.blk", List.of("virtio", "virtqueue", "memory", "spec"));
         MAY_USE.put("virtio.net", List.of("virtio", "virtqueue", "memory", "spec"));
         MAY_USE.put("virtio.rng", List.of("virtio", "virtqueue", "memory", "spec"));
@@ -109,6 +115,8 @@ final class Rules {
         MAY_USE.put("live", plus(all, "machine", "output"));
         MAY_USE.put("config", plus(all, "machine", "kind", "live"));
         MAY_USE.put("serve", plus(all, "vm", "machine", "config", "live", "output"));
+        // A machine without a VMM: knows no guest, no session and no loop.
+        MAY_USE.put("demo", plus(all, "machine"));
         MAY_USE.put("run", plus(all, "guestkit", "vm", "machine", "kind", "live"));
         // Looks at devices from outside, as a driver does; only their numbers are shared.
         // Runs programs that were made elsewhere; knows none of our devices.
@@ -122,6 +130,7 @@ final class Rules {
                         "machine",
                         "kind",
                         "selftests",
+                        "demo",
                         "run",
                         "config",
                         "live",

@@ -125,7 +125,7 @@ class HostCommandTest {
                         new Result(
                                 126,
                                 "",
-                                "ioasis: %s cannot be executed: EACCES\n".formatted(plain)));
+                                "ioasis: %s cannot be executed: permission denied\n".formatted(plain)));
     }
 
     @Test

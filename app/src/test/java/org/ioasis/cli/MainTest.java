@@ -18,6 +18,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /** What a user reads who gives wrong arguments, and that nothing has been done then. */
@@ -31,6 +32,7 @@ class MainTest {
     void files() throws IOException {
         Files.createDirectory(folder.resolve("sub"));
         Files.write(folder.resolve("binary.toml"), new byte[] {(byte) 0xff, (byte) 0xfe});
+        Files.createFile(folder.resolve("empty.img"));
         Files.writeString(folder.resolve("large.toml"), "#".repeat((1 << 20) + 1));
     }
 
@@ -47,6 +49,8 @@ class MainTest {
     private static Stream<Arguments> wrongArguments() {
         String pci = "--output FOLDER/o --iommu 00:01.0 --bridge /pcie@10000000";
         return Stream.of(
+                arguments("demo --seconds 0", "--seconds 0.0: more than 0, up to 3600"),
+                arguments("demo --seconds NaN", "--seconds NaN: more than 0, up to 3600"),
                 arguments("serve", "what to serve: --config FILE, or --iommu SOCKET"),
                 arguments("serve --iommu a --trace FOLDER/sub", "--trace: FOLDER/sub is a folder"),
                 arguments(
@@ -78,6 +82,12 @@ class MainTest {
                         "leave out --disk, --trace"),
                 arguments("vm --assigned type1 --strict", "has with --viommu only"),
                 arguments("viot --check FOLDER/sub", "--check: FOLDER/sub is a folder"),
+                arguments("viot --check /dev/null", "--check: /dev/null is no regular file"),
+                arguments("vm --memory 1e3", "'1e3' is no number here"),
+                arguments("vm --accel fast", "expected one of [auto, kvm, tcg]"),
+                arguments(
+                        "vm --disk FOLDER/empty.img --print-qemu",
+                        "--disk: FOLDER/empty.img has 0 bytes, less than a block of 512"),
                 arguments(
                         "viot --output FOLDER/binary.toml --iommu 00:01.0",
                         "--output: FOLDER/binary.toml is there and is not a table of `ioasis viot`"),
@@ -121,7 +131,7 @@ class MainTest {
                         "/d@1 and /e@1 are at one address"),
                 arguments(
                         "devicetree " + pci + " --range 00:02.0,iommu=3",
-                        "range 0000:0x0010..0x0010 is behind IOMMU 3 of 1"));
+                        "range 0000:00:02.0 is behind IOMMU 3 of 1"));
     }
 
     @ParameterizedTest
@@ -129,9 +139,39 @@ class MainTest {
     void wrongArgumentsAreNamedWithTheUsage(String line, String reason) {
         Result result = call(line);
 
-        assertThat(result.errors()).contains(reason).contains("Usage: ioasis ");
+        assertThat(result.errors()).startsWith("Usage: ioasis ");
+        String last = result.errors().substring(result.errors().lastIndexOf("\n\n") + 2);
+        assertThat(last).startsWith("ioasis " + line.split(" ", 2)[0] + ": ").contains(reason);
         assertThat(result.code()).isEqualTo(2);
         assertThat(folder.resolve("o")).doesNotExist();
+    }
+
+    @ParameterizedTest
+    @CsvSource({
+        "serve --iomu a, 'did you mean --iommu?'",
+        "serve --trace-fromat=text, 'did you mean --trace-format?'",
+        "vn --print-qemu, 'did you mean vm?'",
+        "dmup, 'did you mean dump?'",
+        "viot --quux, --quux'",
+        "nonsense, nonsense'"
+    })
+    void aMistypedWordIsNamedLastWithWhatIsNearToIt(String line, String end) {
+        Result result = call(line);
+
+        assertThat(result.errors()).endsWith(end + "\n");
+        assertThat(result.code()).isEqualTo(2);
+    }
+
+    @Test
+    void helpNamesTheOptionsOfACommand() {
+        StringWriter said = new StringWriter();
+        int code =
+                Main.commandLine().setOut(new PrintWriter(said, true)).execute("help", "serve");
+
+        assertThat(said.toString()).startsWith("Usage: ioasis serve ").contains("--iommu=SOCKET");
+        assertThat(code).isZero();
+        assertThat(call("help serv").errors()).contains("serv");
+        assertThat(call("help serv").code()).isEqualTo(2);
     }
 
     @ParameterizedTest
@@ -145,6 +185,10 @@ class MainTest {
                 arguments(
                         "serve --config FOLDER/no.toml", "FOLDER/no.toml: no such file or folder"),
                 arguments("serve --config FOLDER/sub", "FOLDER/sub is a folder"),
+                arguments("serve --config /dev/null", "/dev/null is no regular file"),
+                arguments(
+                        "viot --output /dev/full --iommu 00:01.0",
+                        "/dev/full cannot be written: No space left on device"),
                 arguments(
                         "serve --config FOLDER/binary.toml",
                         "FOLDER/binary.toml is not text in UTF-8"),

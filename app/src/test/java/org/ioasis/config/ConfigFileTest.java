@@ -162,6 +162,8 @@ class ConfigFileTest {
                 List.of(
                         "page_size_mask = 0",
                         "page_size_mask = \"0x10000000000000000\"",
+                        "page_size_mask = 0x1800",
+                        "page_size_mask = 0x80000000",
                         "page_size_mask = 1.5",
                         "domain_range = { start = 0, end = 0x100000000 }",
                         "domain_range = 5",
@@ -226,6 +228,22 @@ class ConfigFileTest {
 
         assertThat(problems(machine("endpoints_max = 1", "[[machine.iommu.rng]]\nsocket = \"r\"")))
                 .containsExactly("2:1: 2 endpoints are more than endpoints_max, 1");
+    }
+
+    @Test
+    void reservedRegionsOfADeviceDoNotOverlap() throws Exception {
+        String two = "resv_mem = [{ start = 0x1000, end = 0x2fff }, { start = %s, end = %s }]";
+
+        assertThat(problems(machine("", two.formatted("0x2fff", "\"0xffffffffffffffff\""))))
+                .containsExactly(
+                        "8:49: start: 0x2fff to 0xffffffffffffffff overlaps 0x1000 to 0x2fff");
+        assertThat(problems(machine("", two.formatted("0", "0x1000")))).hasSize(1);
+        assertThat(
+                        read(machine("", two.formatted("0x3000", "\"0xffffffffffffffff\"")))
+                                .machines())
+                .hasSize(1);
+        assertThat(read(machine("page_size_mask = 0x1000", "")).machines()).hasSize(1);
+        assertThat(read(machine("page_size_mask = 0x40000000", "")).machines()).hasSize(1);
     }
 
     private static String regions(int count) {

@@ -2,12 +2,16 @@
 package org.ioasis.live;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
 import java.time.Instant;
 import java.time.InstantSource;
 import java.util.List;
+import java.util.concurrent.Callable;
 import org.ioasis.iommu.Status;
 import org.ioasis.iommu.fault.Fault;
 import org.ioasis.iommu.fault.FaultReason;
@@ -16,9 +20,11 @@ import org.ioasis.memory.Access;
 import org.ioasis.virtio.iommu.IommuObserver;
 import org.ioasis.virtio.iommu.IommuRequest;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 
 /** The trace's file, with a writer that comes too late and one that does not. */
+@Timeout(60)
 class TraceTest {
     private static final InstantSource CLOCK =
             InstantSource.fixed(Instant.parse("2026-01-02T03:04:05.000006Z"));
@@ -46,6 +52,70 @@ class TraceTest {
                         TIME + "m/i PROBE endpoint=0x1 -> OK",
                         TIME + "m/i PROBE endpoint=0x2 -> OK",
                         TIME + "m/i PROBE endpoint=0x3 -> OK");
+    }
+
+    private static void traced(TraceConfig config, int endpoint) throws Exception {
+        Trace trace = Trace.idle(config, 4, CLOCK);
+        trace.observer("m/i").answered(new IommuRequest.Probe(endpoint), Status.OK, "");
+        trace.begin();
+        trace.close();
+    }
+
+    @Test
+    void anEarlierTraceIsWrittenOnAndOfTheOtherFormOrFullRefused() throws Exception {
+        Path file = folder.resolve("trace");
+        TraceConfig config = new TraceConfig(file, false, 4096);
+        traced(config, 1);
+        // Killed in the middle of a line.
+        Files.writeString(file, TIME + "m/i PRO", StandardOpenOption.APPEND);
+        traced(config, 2);
+
+        assertThat(Files.readAllLines(file))
+                .containsExactly(
+                        TIME + "trace begun",
+                        TIME + "m/i PROBE endpoint=0x1 -> OK",
+                        TIME + "m/i PRO",
+                        TIME + "trace begun",
+                        TIME + "m/i PROBE endpoint=0x2 -> OK");
+        assertThatThrownBy(() -> traced(new TraceConfig(file, true, 4096), 3))
+                .isInstanceOf(IOException.class)
+                .hasMessageContaining(file + " is there and is not a trace of Ioasis as JSON");
+        long size = Files.size(file);
+        traced(new TraceConfig(file, false, size + 1024), 3);
+        long now = Files.size(file);
+        assertThat(now).isGreaterThan(size);
+        assertThatThrownBy(() -> traced(new TraceConfig(file, false, now + 1023), 4))
+                .isInstanceOf(IOException.class)
+                .hasMessageContaining(
+                        "%s has %d bytes, and a trace may have %d".formatted(file, now, now + 1023));
+        assertThat(Files.size(file)).isEqualTo(now);
+    }
+
+    @Test
+    void aTraceThatWasMovedAwayGoesOnInANewFile() throws Exception {
+        Path file = folder.resolve("trace");
+        Path moved = folder.resolve("trace.1");
+        Trace trace = Trace.idle(TraceConfig.of(file, false, 1), 4, CLOCK);
+        IommuObserver observer = trace.observer("m/i");
+        observer.answered(new IommuRequest.Probe(1), Status.OK, "");
+        trace.begin();
+        await(() -> Files.readAllLines(file).size() == 2);
+        Files.move(file, moved);
+        trace.reopen();
+        await(() -> Files.exists(file));
+        observer.answered(new IommuRequest.Probe(2), Status.OK, "");
+        trace.close();
+
+        assertThat(Files.readAllLines(moved))
+                .containsExactly(TIME + "trace begun", TIME + "m/i PROBE endpoint=0x1 -> OK");
+        assertThat(Files.readAllLines(file))
+                .containsExactly(TIME + "trace begun", TIME + "m/i PROBE endpoint=0x2 -> OK");
+    }
+
+    private static void await(Callable<Boolean> condition) throws Exception {
+        while (!condition.call()) {
+            Thread.sleep(5);
+        }
     }
 
     @Test

@@ -46,6 +46,9 @@ class OutputFileTest {
         return switch (kind) {
             case TRACE ->
                     "2026-01-02T03:04:05.000006Z trace begun\n".getBytes(StandardCharsets.US_ASCII);
+            case JSON_TRACE ->
+                    "{\"time\":\"2026-01-02T03:04:05Z\",\"iommu\":\"trace\",\"kind\":\"begun\"}\n"
+                            .getBytes(StandardCharsets.US_ASCII);
             case RUN_REPORT ->
                     "{\n  \"report\" : \"ioasis vm\",\n".getBytes(StandardCharsets.US_ASCII);
             case CALLS ->

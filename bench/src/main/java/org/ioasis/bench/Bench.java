@@ -10,6 +10,7 @@ import java.util.List;
 import java.util.Map;
 import org.ioasis.output.OutputFile;
 import org.ioasis.output.OutputKind;
+import org.ioasis.output.Surroundings;
 import org.openjdk.jmh.results.BenchmarkResult;
 import org.openjdk.jmh.results.IterationResult;
 import org.openjdk.jmh.results.Result;
@@ -45,8 +46,15 @@ public final class Bench {
      * @param peers where the peers' programs are, or none
      * @param processor what single-threaded subjects are pinned to
      * @param only workloads whose names contain this
+     * @param commit of the tree that was built
      */
-    record Arguments(boolean isQuick, String json, String peers, String processor, String only) {
+    record Arguments(
+            boolean isQuick,
+            String json,
+            String peers,
+            String processor,
+            String only,
+            String commit) {
         static Arguments of(String[] args) {
             Map<String, String> values = new LinkedHashMap<>();
             boolean isQuick = false;
@@ -64,7 +72,8 @@ public final class Bench {
                     values.getOrDefault("--json", ""),
                     values.getOrDefault("--peer-folder", ""),
                     values.getOrDefault("--processor", "0"),
-                    values.getOrDefault("--only", ""));
+                    values.getOrDefault("--only", ""),
+                    values.getOrDefault("--commit", ""));
         }
 
         int rounds() {
@@ -78,9 +87,18 @@ public final class Bench {
 
     public static void main(String[] args)
             throws IOException, InterruptedException, RunnerException {
-        Bench bench = new Bench(Arguments.of(args));
+        Arguments arguments = Arguments.of(args);
+        List<Case> cases;
+        try {
+            cases = Case.chosen(arguments.isQuick(), arguments.only());
+        } catch (IllegalArgumentException e) {
+            System.err.println("ioasis bench: " + e.getMessage());
+            System.exit(2);
+            return;
+        }
+        Bench bench = new Bench(arguments);
         bench.refuseForeignFile();
-        bench.run();
+        bench.run(cases);
     }
 
     /** Before any work: nothing of somebody else's is replaced. */
@@ -93,12 +111,8 @@ public final class Bench {
         }
     }
 
-    private void run() throws IOException, InterruptedException, RunnerException {
-        List<Case> cases =
-                Case.ALL.stream()
-                        .filter(one -> one.isQuick() || !arguments.isQuick())
-                        .filter(one -> one.name().contains(arguments.only()))
-                        .toList();
+    private void run(List<Case> cases)
+            throws IOException, InterruptedException, RunnerException {
         for (int round = 1; round <= arguments.rounds(); round++) {
             String last = "";
             for (Case one : cases) {
@@ -121,7 +135,10 @@ public final class Bench {
         double sparse = TranslateBenchmarks.bytesPerMapping(1 << 14, SPARSE);
         System.out.print(results.memory(dense, sparse));
         if (!arguments.json().isEmpty()) {
-            OutputFile.write(Path.of(arguments.json()), OutputKind.BENCH, results.json(cases));
+            OutputFile.write(
+                    Path.of(arguments.json()),
+                    OutputKind.BENCH,
+                    results.json(cases, Surroundings.here(arguments.commit())));
         }
     }
 

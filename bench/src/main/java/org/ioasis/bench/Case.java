@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.bench;
 
+import static java.util.stream.Collectors.joining;
+
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -96,6 +98,27 @@ record Case(
                     ioasid("churn", true),
                     ioasid("reader", false),
                     new Case("host-ioctl", "", "", Map.of(), true));
+
+    /**
+     * The workloads of a run.
+     *
+     * @param isQuick the short list
+     * @param only what their names contain
+     * @throws IllegalArgumentException no name does; the message has all
+     */
+    static List<Case> chosen(boolean isQuick, String only) {
+        List<Case> listed = ALL.stream().filter(one -> one.isQuick || !isQuick).toList();
+        List<Case> chosen = listed.stream().filter(one -> one.name.contains(only)).toList();
+        if (chosen.isEmpty()) {
+            throw new IllegalArgumentException(
+                    "no workload%s has %s in its name; there are %s"
+                            .formatted(
+                                    isQuick ? " of the short list" : "",
+                                    only,
+                                    listed.stream().map(Case::name).collect(joining(", "))));
+        }
+        return chosen;
+    }
 
     private static Case change(
             String name,

@@ -10,6 +10,7 @@ import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import org.ioasis.output.Surroundings;
 
 /** The figures of all rounds, as a table and as JSON. One thread. */
 final class Results {
@@ -131,19 +132,27 @@ final class Results {
     }
 
     /** What `--json` writes. */
-    byte[] json(List<Case> cases) throws IOException {
+    byte[] json(List<Case> cases, Surroundings where) throws IOException {
         ByteArrayOutputStream bytes = new ByteArrayOutputStream();
         try (JsonGenerator json =
                 new JsonFactory().createGenerator(bytes).useDefaultPrettyPrinter()) {
             json.writeStartObject();
             json.writeStringField("report", "ioasis bench");
+            where.write(json);
+            json.writeStringField("unit", "ns per operation");
             json.writeArrayFieldStart("results");
             for (Case one : cases) {
-                for (String subject : nanos.getOrDefault(one.name(), Map.of()).keySet()) {
+                for (Map.Entry<String, List<Double>> figures :
+                        nanos.getOrDefault(one.name(), Map.of()).entrySet()) {
+                    String subject = figures.getKey();
+                    List<Double> rounds = figures.getValue();
                     json.writeStartObject();
                     json.writeStringField("workload", one.name());
                     json.writeStringField("subject", subject);
-                    json.writeNumberField("nsPerOp", nsPerOp(one.name(), subject));
+                    json.writeNumberField("nsPerOp", median(rounds));
+                    json.writeNumberField("rounds", rounds.size());
+                    json.writeNumberField("nsPerOpLeast", Collections.min(rounds));
+                    json.writeNumberField("nsPerOpMost", Collections.max(rounds));
                     List<Double> garbage = allocated.get(one.name());
                     if (subject.equals(OURS) && garbage != null) {
                         json.writeNumberField("allocBytesPerOp", median(garbage));

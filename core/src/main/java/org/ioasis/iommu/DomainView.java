@@ -3,13 +3,14 @@ package org.ioasis.iommu;
 
 import java.util.ArrayList;
 import java.util.List;
+import org.ioasis.iommu.mapping.Translation.Kind;
 
 /**
  * A domain at one moment, for who shows it. Immutable.
  *
  * @param id {@code 0..2^32-1}
  * @param isBypass its endpoints see guest-physical memory as it is
- * @param granule what its mappings are aligned to; 0 for a bypass domain
+ * @param granule what its mappings are aligned to; 0 for one without mappings
  * @param endpoints ids of what is attached to it, in the order of attaching
  * @param mappingCount all its mappings
  * @param mappings the first of them in the order of addresses
@@ -41,7 +42,7 @@ public record DomainView(
         }
         return new DomainView(
                 Integer.toUnsignedLong(domain.id()),
-                paging == null,
+                paging == null && domain.kind() != Kind.WALKED,
                 paging == null ? 0 : paging.granule(),
                 domain.attachments().stream().map(one -> one.endpoint().id()).toList(),
                 paging == null ? 0 : paging.size(),

@@ -2,12 +2,16 @@
 package org.ioasis.iommu;
 
 import java.util.function.Supplier;
+import org.ioasis.iommu.fault.Fault;
 import org.ioasis.iommu.fault.FaultReason;
 import org.ioasis.iommu.mapping.Blocked;
 import org.ioasis.iommu.mapping.Extent;
 import org.ioasis.iommu.mapping.MappingStore;
 import org.ioasis.iommu.mapping.Translation;
 import org.ioasis.iommu.mapping.Translation.Kind;
+import org.ioasis.iommu.mapping.Workspace;
+import org.ioasis.iommu.pagetable.TwoStageFault;
+import org.ioasis.iommu.pagetable.WalkFault;
 import org.ioasis.memory.Access;
 import org.ioasis.memory.Count;
 import org.ioasis.memory.Guard;
@@ -33,6 +37,7 @@ final class EndpointDma extends RegionDma {
     private final Attachment attachment;
     private final Extent extent = new Extent();
     private final Supplier<String> explanation = this::explain;
+    private final Supplier<Fault.@Nullable Table> table = this::faultTable;
     private final Count translations = new Count();
     private final Count translatedBytes = new Count();
     private final Count translationsAbove4GiB = new Count();
@@ -73,6 +78,12 @@ final class EndpointDma extends RegionDma {
     private Kind faultKind = Kind.BLOCKED;
     private long faultAddress;
     private Access faultAccess = Access.READ;
+
+    // Where its walk has ended, if the domain's table is walked.
+    private TwoStageFault faultStage = TwoStageFault.NONE;
+    private WalkFault faultOfWalk = WalkFault.NONE;
+    private int faultLevel;
+    private long faultOfStage;
 
     EndpointDma(Iommu iommu, Attachment attachment, GuestMemory memory, Guard guard) {
         super(memory, guard);
@@ -184,14 +195,15 @@ final class EndpointDma extends RegionDma {
     /** Every kind but the one that is mapped. */
     private Outcome resolveOtherwise(long address, long length, Access access) {
         Extent found = extent;
-        if (!translation.lookup(address, length, found) || !found.permits(access)) {
-            return fault(address, access);
+        Outcome outcome = translation.access(address, length, access.bit(), found);
+        if (outcome != Outcome.OK) {
+            return outcome == Outcome.FAULT ? fault(address, access) : outcome;
         }
         long output = address + found.delta();
         switch (translation.kind()) {
             case BYPASS -> countBypassed();
             case IDENTITY -> identity.increment();
-            case MAPPED, BLOCKED -> count(output);
+            case MAPPED, WALKED, BLOCKED -> count(output);
         }
         return locate(output, Ranges.within(address, found.last(), length), access);
     }
@@ -252,6 +264,13 @@ final class EndpointDma extends RegionDma {
             faultKind = translation.kind();
             faultAddress = address;
             faultAccess = access;
+            Workspace walked = faultKind == Kind.WALKED ? extent.workspace() : null;
+            faultStage = walked == null ? TwoStageFault.NONE : walked.stage();
+            if (walked != null) {
+                faultOfWalk = walked.fault();
+                faultLevel = walked.level();
+                faultOfStage = walked.address();
+            }
         }
         return Outcome.FAULT;
     }
@@ -269,14 +288,26 @@ final class EndpointDma extends RegionDma {
         }
         if (hasFaulted) {
             hasFaulted = false;
-            report(faultKind, faultAddress, faultAccess, explanation);
+            report(faultKind, faultAddress, faultAccess, explanation, table);
         }
     }
 
-    private void report(Kind kind, long address, Access access, Supplier<String> why) {
+    private void report(
+            Kind kind,
+            long address,
+            Access access,
+            Supplier<String> why,
+            Supplier<Fault.@Nullable Table> where) {
         FaultReason reason = kind == Kind.BLOCKED ? FaultReason.DOMAIN : FaultReason.MAPPING;
         int endpoint = attachment.endpoint().id();
-        iommu.faults().report(reason, kind, endpoint, attachment.pasid(), address, access, why);
+        iommu.faults()
+                .report(reason, kind, endpoint, attachment.pasid(), address, access, why, where);
+    }
+
+    private Fault.@Nullable Table faultTable() {
+        return faultStage == TwoStageFault.NONE
+                ? null
+                : new Fault.Table(faultStage, faultOfWalk, faultLevel, faultOfStage);
     }
 
     private String explain() {
@@ -349,6 +380,7 @@ final class EndpointDma extends RegionDma {
                 access,
                 () ->
                         "the endpoint held 0x%x..0x%x past the deadline of its lease"
-                                .formatted(first, last));
+                                .formatted(first, last),
+                () -> null);
     }
 }

@@ -90,7 +90,14 @@ public final class VirtioIommu {
     public static final int PROBE_SIZE = 72;
 
     // 5.13.6.8 struct virtio_iommu_probe_resv_mem
+    public static final int PROBE_T_NONE = 0;
     public static final int PROBE_T_RESV_MEM = 1;
+
+    /** The type proper in its field of 16 bits, whose others are reserved. */
+    public static final int PROBE_T_MASK = 0xfff;
+
+    public static final int PROPERTY_TYPE = 0;
+    public static final int PROPERTY_LENGTH = 2;
     public static final int PROPERTY_HEAD_SIZE = 4;
     public static final int RESV_MEM_SUBTYPE = 4;
     public static final int RESV_MEM_START = 8;
@@ -101,6 +108,10 @@ public final class VirtioIommu {
 
     // 5.13.6.9 struct virtio_iommu_fault
     public static final int FAULT_REASON = 0;
+
+    /** Three bytes. */
+    public static final int FAULT_RESERVED = 1;
+
     public static final int FAULT_FLAGS = 4;
     public static final int FAULT_ENDPOINT = 8;
     public static final int FAULT_ADDRESS = 16;

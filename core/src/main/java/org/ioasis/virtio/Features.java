@@ -12,7 +12,12 @@ import static org.ioasis.spec.Virtio.F_VERSION_1;
 /** The features that a device offers and those that its driver accepts (virtio 1.4, 2.2). */
 final class Features {
     private static final long OF_FRAMES =
-            F_INDIRECT_DESC | F_EVENT_IDX | F_VERSION_1 | F_ACCESS_PLATFORM | F_RING_PACKED | F_RING_RESET;
+            F_INDIRECT_DESC
+                    | F_EVENT_IDX
+                    | F_VERSION_1
+                    | F_ACCESS_PLATFORM
+                    | F_RING_PACKED
+                    | F_RING_RESET;
 
     private final long offered;
 

@@ -3,8 +3,8 @@ package org.ioasis.virtqueue;
 
 /**
  * Why a queue has stopped for good: the rules of a virtqueue that the other side can break, and
- * what can be wrong with the memory of its rings. Constants, because a guest can cause them as often as it
- * likes; texts, because they go to the operator and into saved states.
+ * what can be wrong with the memory of its rings. Constants, because a guest can cause them as
+ * often as it likes; texts, because they go to the operator and into saved states.
  */
 public final class BrokenReason {
     /** The available index is further ahead than the queue is long. 2.7.6.1, 2.7.13. */

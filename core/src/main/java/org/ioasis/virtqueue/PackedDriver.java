@@ -144,7 +144,8 @@ final class PackedDriver extends DriverQueue {
 
     private boolean isUsed(int at) {
         // Acquire: flags before id, length and buffers that they give away.
-        return RingPosition.isUsed((short) U16.getAcquire(memory, place(at) + DESC_FLAGS), at, size);
+        return RingPosition.isUsed(
+                (short) U16.getAcquire(memory, place(at) + DESC_FLAGS), at, size);
     }
 
     @Override

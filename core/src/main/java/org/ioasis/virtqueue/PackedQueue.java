@@ -220,7 +220,8 @@ final class PackedQueue extends DeviceQueue {
 
     private void addUsed(int id, long written, int count) {
         // Without WRITE a length means nothing (2.8.4).
-        usedFields[unpublished] = PackedFields.of(written, id, written == 0 ? 0 : VIRTQ_DESC_F_WRITE);
+        usedFields[unpublished] =
+                PackedFields.of(written, id, written == 0 ? 0 : VIRTQ_DESC_F_WRITE);
         usedDescriptors[unpublished] = count;
         unpublished++;
     }
@@ -259,7 +260,9 @@ final class PackedQueue extends DeviceQueue {
     private Outcome writeUsed(int at, long fields, int bytes) {
         int flags = PackedFields.flags(fields) | RingPosition.used(at, size);
         element.set(
-                LE64, 0, PackedFields.of(PackedFields.length(fields), PackedFields.id(fields), flags));
+                LE64,
+                0,
+                PackedFields.of(PackedFields.length(fields), PackedFields.id(fields), flags));
         return dma.write(descriptors.place(at) + DESC_LEN, element, 0, bytes);
     }
 

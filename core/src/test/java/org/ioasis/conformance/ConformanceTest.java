@@ -64,6 +64,9 @@ class ConformanceTest {
         for (int i = 1; i <= 13; i++) {
             expected.add("P-%02d".formatted(i));
         }
+        for (int i = 1; i <= 43; i++) {
+            expected.add("R-%02d".formatted(i));
+        }
         for (int i = 1; i <= 6; i++) {
             expected.add("T" + i);
         }

@@ -23,9 +23,6 @@ import org.junit.jupiter.api.Tag;
  * carries a statement by a {@code @Tag} with its id. Any thread.
  */
 final class Statements {
-    /** Ids of the driver's statements: 43, kept with the driver. */
-    static final int DRIVER_STATEMENTS = 43;
-
     private static final Pattern ID = Pattern.compile("[DPSR]-\\d\\d|T\\d");
 
     /**
@@ -95,13 +92,13 @@ final class Statements {
         StringBuilder text =
                 new StringBuilder(
                         """
-                        # Conformance of the virtio-iommu device
+                        # Conformance of the virtio-iommu device and driver
 
                         Generated from the tests by `./ioasis test ConformanceTest` with `MAVEN_ARGS=-Dioasis.write=true`; the build
                         fails when it is not what the tests say. Each statement of virtio 1.4, 5.13 has an id: D for those of the
-                        device, P for rules in its prose, T for decisions where it contradicts itself or others, S for what was
-                        asked for when it was drafted. A test carries a statement by a tag with the id; a statement is met when
-                        its tests pass, and `./ioasis test` runs them all. What is not behaviour of a device has the reason instead. Tests of the wire run twice, with both settings of T3.
+                        device, R for those of the driver, P for rules in its prose, T for decisions where it contradicts itself or
+                        others, S for what was asked for when it was drafted. A test carries a statement by a tag with the id; a statement is met when
+                        its tests pass, and `./ioasis test` runs them all. What is not behaviour has the reason instead. Tests of the wire run twice, with both settings of T3.
 
                         | id | strength | statement | choice | tests |
                         |---|---|---|---|---|
@@ -118,9 +115,6 @@ final class Statements {
                                             ", ",
                                             carried.getOrDefault(statement.id, new TreeSet<>()))));
         }
-        text.append(
-                "\nThe driver's statements, R-01 to R-%02d, are with the driver.\n"
-                        .formatted(DRIVER_STATEMENTS));
         return text.toString();
     }
 }

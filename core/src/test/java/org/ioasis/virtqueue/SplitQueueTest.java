@@ -384,7 +384,12 @@ class SplitQueueTest {
     void aQueueOfOneEntryWorks() {
         MockDriver driver = new MockDriver(dma.memory(BASE, 0x1000), BASE, 1, false);
         queue.start(
-                1, driver.descAddress(), driver.driverAddress(), driver.deviceAddress(), true, false);
+                1,
+                driver.descAddress(),
+                driver.driverAddress(),
+                driver.deviceAddress(),
+                true,
+                false);
         roundTrips(driver, 5);
         assertThat(driver.usedIdx()).isEqualTo(5);
     }

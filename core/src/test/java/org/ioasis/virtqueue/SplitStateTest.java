@@ -57,7 +57,9 @@ final class SplitStateTest {
         List<Piece> two = List.of(piece, piece);
         assertThat(new ChainState(3, 0, 1, two).isPossible(RingFormat.SPLIT, SIZE)).isTrue();
         assertThat(new ChainState(0, 0, 0, two).isPossible(RingFormat.SPLIT, SIZE)).isTrue();
-        assertThat(new ChainState(0, 0, 2, Collections.nCopies(SIZE, piece)).isPossible(RingFormat.SPLIT, SIZE))
+        assertThat(
+                        new ChainState(0, 0, 2, Collections.nCopies(SIZE, piece))
+                                .isPossible(RingFormat.SPLIT, SIZE))
                 .isTrue();
 
         assertThat(new ChainState(SIZE, 0, 1, two).isPossible(RingFormat.SPLIT, SIZE)).isFalse();
@@ -65,16 +67,24 @@ final class SplitStateTest {
         assertThat(new ChainState(0, 0, 3, two).isPossible(RingFormat.SPLIT, SIZE)).isFalse();
         assertThat(new ChainState(0, 0, -1, two).isPossible(RingFormat.SPLIT, SIZE)).isFalse();
         assertThat(new ChainState(0, 0, 0, List.of()).isPossible(RingFormat.SPLIT, SIZE)).isFalse();
-        assertThat(new ChainState(0, 0, 0, Collections.nCopies(SIZE + 1, piece)).isPossible(RingFormat.SPLIT, SIZE))
+        assertThat(
+                        new ChainState(0, 0, 0, Collections.nCopies(SIZE + 1, piece))
+                                .isPossible(RingFormat.SPLIT, SIZE))
                 .isFalse();
-        assertThat(new ChainState(0, 0, 0, List.of(new Piece(-16L, 17))).isPossible(RingFormat.SPLIT, SIZE)).isFalse();
+        assertThat(
+                        new ChainState(0, 0, 0, List.of(new Piece(-16L, 17)))
+                                .isPossible(RingFormat.SPLIT, SIZE))
+                .isFalse();
     }
 
     @Test
     void aChainHasAtMostFourGib() {
         Piece half = new Piece(0, 1L << 31);
-        assertThat(new ChainState(0, 0, 0, List.of(half, half)).isPossible(RingFormat.SPLIT, SIZE)).isTrue();
-        assertThat(new ChainState(0, 0, 0, List.of(half, half, new Piece(0, 1))).isPossible(RingFormat.SPLIT, SIZE))
+        assertThat(new ChainState(0, 0, 0, List.of(half, half)).isPossible(RingFormat.SPLIT, SIZE))
+                .isTrue();
+        assertThat(
+                        new ChainState(0, 0, 0, List.of(half, half, new Piece(0, 1)))
+                                .isPossible(RingFormat.SPLIT, SIZE))
                 .isFalse();
     }
 }

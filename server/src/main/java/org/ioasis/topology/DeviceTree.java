@@ -79,7 +79,12 @@ public final class DeviceTree {
         for (int i = 0; i < iommus.size(); i++) {
             switch (iommus.get(i)) {
                 case Viot.Iommu pci ->
-                        change(changes, places.bridge(pci.segment())).add(pciNode(pci, phandle(i)));
+                        // The cells are those of every bus of PCI (IEEE 1275 binding, 2.2.1 and
+                        // 4.1.1): who reads the overlay alone cannot tell how long a reg is.
+                        change(changes, places.bridge(pci.segment()))
+                                .cells(ADDRESS_CELLS, 3)
+                                .cells(SIZE_CELLS, 2)
+                                .add(pciNode(pci, phandle(i)));
                 case Viot.MmioIommu mmio ->
                         change(changes, places.device(mmio.base()))
                                 .cells(IOMMU_CELLS, 1)

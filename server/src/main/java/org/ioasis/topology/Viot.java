@@ -132,8 +132,10 @@ public final class Viot {
             checkU16("BDF", bdfLast);
             if (bdfLast < bdfFirst) {
                 throw new IllegalArgumentException(
-                        "range of BDFs ends before it starts: 0x%04x..0x%04x"
-                                .formatted(bdfFirst, bdfLast));
+                        "range of functions ends before it starts: %s to %s"
+                                .formatted(
+                                        function(segment, bdfFirst),
+                                        function(segment, bdfLast)));
             }
             if (endpointFirst < 0 || endpointFirst > U32_MAX - (bdfLast - bdfFirst)) {
                 throw new IllegalArgumentException(
@@ -162,7 +164,9 @@ public final class Viot {
 
         @Override
         public String text() {
-            return "%04x:0x%04x..0x%04x".formatted(segment, bdfFirst, bdfLast);
+            return bdfFirst == bdfLast
+                    ? function(segment, bdfFirst)
+                    : function(segment, bdfFirst) + " to " + function(segment, bdfLast);
         }
     }
 
@@ -173,7 +177,7 @@ public final class Viot {
     }
 
     /** Segment, bus, device and function as people write them. */
-    static String function(int segment, int bdf) {
+    public static String function(int segment, int bdf) {
         return "%04x:%02x:%02x.%x".formatted(segment, bdf >> 8, bdf >> 3 & 0x1f, bdf & 7);
     }
 
@@ -314,8 +318,8 @@ public final class Viot {
                         && one instanceof PciRange range
                         && range.holds(pci)) {
                     throw new IllegalArgumentException(
-                            "range %s contains the IOMMU %04x:0x%04x itself"
-                                    .formatted(range.text(), pci.segment, pci.bdf));
+                            "range %s contains the IOMMU %s itself"
+                                    .formatted(range.text(), function(pci.segment, pci.bdf)));
                 }
             }
             for (Behind other : all.subList(0, i)) {

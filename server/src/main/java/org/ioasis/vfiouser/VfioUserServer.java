@@ -52,6 +52,9 @@ public final class VfioUserServer implements Served, Acceptor.Clients {
     /** The client being served, or whose memory is still in use. */
     private volatile @Nullable Session session;
 
+    /** Whose session it is, or was the last one. */
+    private String peer = "";
+
     private boolean isClosing;
     private final AtomicInteger sessions = new AtomicInteger();
     private final AtomicInteger refused = new AtomicInteger();
@@ -136,6 +139,11 @@ public final class VfioUserServer implements Served, Acceptor.Clients {
         }
         if (current != null) {
             refused.incrementAndGet();
+            journal.say(
+                    Level.WARNING,
+                    () ->
+                            "%s: %s is refused: %s is being served"
+                                    .formatted(path(), socket.peer(), peer));
             socket.close();
             return;
         }
@@ -149,7 +157,8 @@ public final class VfioUserServer implements Served, Acceptor.Clients {
 
     private void begin(UnixSocket socket) {
         sessions.incrementAndGet();
-        journal.say(Level.DEBUG, () -> path() + ": a session begins");
+        peer = socket.peer();
+        journal.say(Level.INFO, () -> path() + ": a session begins with " + peer);
         Session begun =
                 new Session(
                         new SocketChannel(socket),
@@ -241,9 +250,13 @@ public final class VfioUserServer implements Served, Acceptor.Clients {
             // What is nobody's fault happens all the time.
             Level level =
                     isClosing || lastReason.equals(MessageStream.CLIENT_CLOSED)
-                            ? Level.DEBUG
+                            ? Level.INFO
                             : Level.WARNING;
-            journal.say(level, () -> path() + ": the session has ended: " + lastReason);
+            journal.say(
+                    level,
+                    () ->
+                            "%s: the session with %s has ended: %s"
+                                    .formatted(path(), peer, lastReason));
             wasRamUnshared = ended.isRamUnshared();
         }
         session = null;

@@ -71,7 +71,8 @@ class VirtioPciFunctionTest {
     }
 
     private DriverQueue ring(long at, int size) {
-        return RingFormat.SPLIT.newDriver(ram.asSlice(at, RingFormat.SPLIT.driverBytes(size)), at, size, false);
+        return RingFormat.SPLIT.newDriver(
+                ram.asSlice(at, RingFormat.SPLIT.driverBytes(size)), at, size, false);
     }
 
     /** Brings queue 0 up. */

@@ -41,6 +41,8 @@ class DeviceTreeTest {
         String bridge = "/fragment@0/__overlay__/";
         assertThat(tree)
                 .containsEntry("/fragment@0/target-path", "\"/pcie@40000000\"")
+                .containsEntry(bridge + "#address-cells", "<3>")
+                .containsEntry(bridge + "#size-cells", "<2>")
                 .containsEntry(bridge + "iommu-map", "<0 1 0 8 9 1 9 fff7>")
                 .containsEntry(bridge + "iommu-map-mask", "<ffff>")
                 .containsEntry(
@@ -57,7 +59,7 @@ class DeviceTreeTest {
                 .containsEntry("/__local_fixups__/fragment@1/__overlay__/iommus", "<0>")
                 .containsEntry("/__local_fixups__/fragment@2/__overlay__/iommu-map", "<4>")
                 .containsEntry("/generator", "\"ioasis devicetree\"")
-                .hasSize(16);
+                .hasSize(18);
     }
 
     @Test

@@ -82,7 +82,10 @@ class RingLooksOverVfioUserTest {
             this.ram = ram;
             ring =
                     RingFormat.SPLIT.newDriver(
-                            ram.asSlice(RINGS, RingFormat.SPLIT.driverBytes(SIZE)), RINGS, SIZE, hasEventIdx);
+                            ram.asSlice(RINGS, RingFormat.SPLIT.driverBytes(SIZE)),
+                            RINGS,
+                            SIZE,
+                            hasEventIdx);
             driver = new RegisterDriver(new SocketBus(client));
             assertThat(client.reset().isError()).isFalse();
             driver.enableMsix();

@@ -1321,6 +1321,11 @@ class VfioUserServerTest {
 
         assertOk(first.reset(), HEADER_SIZE);
         assertThat(fixture.server.refusedCount()).isOne();
+        String us = "process %d (java)".formatted(ProcessHandle.current().pid());
+        assertThat(fixture.log.lines())
+                .containsExactly(
+                        "WARNING %s: %s is refused: %s is being served"
+                                .formatted(fixture.server.path(), us, us));
         first.close();
         fixture.awaitNoSession();
     }
@@ -1406,8 +1411,11 @@ class VfioUserServerTest {
 
         assertThat(fixture.log.lines().stream().filter(line -> line.startsWith("WARNING")))
                 .containsExactly(
-                        "WARNING %s: the session has ended: message of 3 bytes, not 16..%d"
-                                .formatted(fixture.server.path(), Codec.MESSAGE_MAX));
+                        "WARNING %s: the session with process %d (java) has ended: message of 3 bytes, not 16..%d"
+                                .formatted(
+                                        fixture.server.path(),
+                                        ProcessHandle.current().pid(),
+                                        Codec.MESSAGE_MAX));
     }
 
     @Test

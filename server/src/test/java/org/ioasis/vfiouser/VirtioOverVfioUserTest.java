@@ -148,7 +148,11 @@ class VirtioOverVfioUserTest {
             driver.negotiate(Virtio.F_VERSION_1);
             driver.common(COMMON_CONFIG_MSIX_VECTOR, 2, 0);
             DriverQueue ring =
-                    RingFormat.SPLIT.newDriver(guest.asSlice(0x1000, RingFormat.SPLIT.driverBytes(8)), 0x1000, 8, false);
+                    RingFormat.SPLIT.newDriver(
+                            guest.asSlice(0x1000, RingFormat.SPLIT.driverBytes(8)),
+                            0x1000,
+                            8,
+                            false);
             driver.enableQueue(1, 1, ring);
             driver.driverOk();
             assertThat(driver.common(COMMON_DEVICE_STATUS, 1)).isEqualTo(0xf);

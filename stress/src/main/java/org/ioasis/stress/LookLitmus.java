@@ -34,7 +34,8 @@ public abstract class LookLitmus {
 
     // On the heap: many of these are made. Of longs, because rings must be aligned.
     private final MemorySegment ring =
-            MemorySegment.ofArray(new long[(int) RingFormat.SPLIT.driverBytes(SIZE) / Long.BYTES + 1]);
+            MemorySegment.ofArray(
+                    new long[(int) RingFormat.SPLIT.driverBytes(SIZE) / Long.BYTES + 1]);
     private final DriverQueue driver;
     private final Taker taker = new Taker();
     private final VirtioDevice device;

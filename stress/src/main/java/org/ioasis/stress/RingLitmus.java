@@ -40,7 +40,8 @@ public abstract class RingLitmus {
 
     // On the heap: millions of these are made. Of longs, because rings must be aligned.
     private final MemorySegment ring =
-            MemorySegment.ofArray(new long[(int) RingFormat.SPLIT.driverBytes(SIZE) / Long.BYTES + 1]);
+            MemorySegment.ofArray(
+                    new long[(int) RingFormat.SPLIT.driverBytes(SIZE) / Long.BYTES + 1]);
     final DriverQueue driver;
     final Dma dma;
     private final Chain chain = new Chain(SIZE);

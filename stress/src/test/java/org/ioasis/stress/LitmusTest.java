@@ -43,6 +43,10 @@ class LitmusTest {
         return of(IoasidLitmus.class);
     }
 
+    static Stream<String> iotlbs() {
+        return of(IotlbLitmus.class);
+    }
+
     @ParameterizedTest
     @MethodSource("guards")
     void noSectionThatFoundTheOldStateIsOpenWhenTheChangeIsAnswered(String litmus)
@@ -85,10 +89,17 @@ class LitmusTest {
         Litmus.run(litmus);
     }
 
+    @ParameterizedTest
+    @MethodSource("iotlbs")
+    void noTranslationIsFoundAfterItsInvalidation(String litmus)
+            throws IOException, ReflectiveOperationException {
+        Litmus.run(litmus);
+    }
+
     @Test
     void everyLitmusIsInOneOfTheGroups() {
         List<String> grouped =
-                Stream.of(guards(), rings(), looks(), stores(), engines(), ioasids())
+                Stream.of(guards(), rings(), looks(), stores(), engines(), ioasids(), iotlbs())
                         .flatMap(names -> names)
                         .sorted()
                         .toList();

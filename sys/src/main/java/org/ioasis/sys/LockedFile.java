@@ -143,11 +143,7 @@ public final class LockedFile implements AutoCloseable {
             for (Path process : processes) {
                 long pid = Long.parseLong(process.getFileName().toString());
                 if (holds(process, pid == self, inode, first, last)) {
-                    return pid == self
-                            ? "this process"
-                            : "process %d (%s)"
-                                    .formatted(
-                                            pid, Files.readString(process.resolve("comm")).strip());
+                    return pid == self ? "this process" : ProcessName.of(pid);
                 }
             }
         } catch (IOException | DirectoryIteratorException e) {

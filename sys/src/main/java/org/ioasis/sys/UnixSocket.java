@@ -122,6 +122,15 @@ public final class UnixSocket implements AutoCloseable {
     }
 
     /**
+     * Who has connected, for messages: {@code process 12 (name)}. It may have handed the socket on
+     * since.
+     */
+    public String peer() {
+        int pid = Peer.process(fd.number());
+        return pid > 0 ? ProcessName.of(pid) : "a process of another namespace";
+    }
+
+    /**
      * Receives what is there, at most {@code length} bytes, and the descriptors that came with it.
      *
      * @param buffer native, writable memory
@@ -324,6 +333,47 @@ public final class UnixSocket implements AutoCloseable {
                 int length = (int) address.byteSize();
                 // SAFETY: the address has the length that is given.
                 return Linux.result((int) CONNECT.invokeExact(errno, fd, address, length), errno);
+            } catch (Throwable e) {
+                throw Linux.rethrow(e);
+            }
+        }
+    }
+
+    /** Asked for once per connection. */
+    private static final class Peer {
+        private static final int SO_PEERCRED = 17;
+
+        /** struct ucred: pid 0, uid 4, gid 8. */
+        private static final int SIZEOF_UCRED = 12;
+
+        private static final MethodHandle GETSOCKOPT =
+                Linux.link(
+                        "getsockopt",
+                        FunctionDescriptor.of(
+                                JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, ADDRESS, ADDRESS));
+
+        /** 0 if it is not known here. */
+        static int process(int fd) {
+            if (FailureInjection.strikes()) {
+                return 0;
+            }
+            try (Arena arena = Arena.ofConfined()) {
+                MemorySegment errno = arena.allocate(Linux.ERRNO);
+                MemorySegment credentials = arena.allocate(SIZEOF_UCRED, Integer.BYTES);
+                MemorySegment size = arena.allocateFrom(JAVA_INT, SIZEOF_UCRED);
+                // SAFETY: credentials has the size that is given.
+                int result =
+                        Linux.result(
+                                (int)
+                                        GETSOCKOPT.invokeExact(
+                                                errno,
+                                                fd,
+                                                SOL_SOCKET,
+                                                SO_PEERCRED,
+                                                credentials,
+                                                size),
+                                errno);
+                return result < 0 ? 0 : credentials.get(JAVA_INT, 0);
             } catch (Throwable e) {
                 throw Linux.rethrow(e);
             }

@@ -41,6 +41,18 @@ class UnixSocketTest {
     }
 
     @Test
+    void peerIsTheProcessThatHasConnected() throws Exception {
+        UnixSocket[] pair = UnixSocket.pair();
+        try (UnixSocket one = pair[0];
+                UnixSocket other = pair[1]) {
+            String us = "process %d (java)".formatted(ProcessHandle.current().pid());
+            assertThat(one.peer()).isEqualTo(us);
+            assertThat(other.peer()).isEqualTo(us);
+        }
+        assertThat(ProcessName.of(1L << 40)).isEqualTo("process 1099511627776");
+    }
+
+    @Test
     void nothingThereIsEagain() throws Exception {
         assertThat(right.receive(buffer, 0, 8, received)).isEqualTo(-Errno.EAGAIN);
         assertThat(received).isEmpty();

@@ -9,6 +9,7 @@ import static org.ioasis.spec.ImageLocks.WRITE;
 
 import java.io.IOException;
 import java.nio.file.Path;
+import org.ioasis.sys.Errno;
 import org.ioasis.sys.ErrnoException;
 import org.ioasis.sys.LockedFile;
 
@@ -69,7 +70,7 @@ final class ImageLock implements AutoCloseable {
         } catch (ErrnoException e) {
             throw new IOException(
                     "%s cannot be locked (%s); with nolock (lock = false in a configuration) nothing keeps two writers apart"
-                            .formatted(image, e.getMessage()),
+                            .formatted(image, Errno.words(e.errno())),
                     e);
         }
     }

@@ -41,9 +41,9 @@ public sealed interface Backend {
     private String inWords(ErrnoException e) {
         return switch (this) {
             case Stream(Path socket) ->
-                    "nobody carries frames at %s: %s".formatted(socket, e.getMessage());
+                    "nobody carries frames at %s: %s".formatted(socket, Errno.words(e.errno()));
             case Tap(String name) ->
-                    "tap=%s: %s (%s)".formatted(name, reason(name, e), e.getMessage());
+                    "tap=%s: %s (%s)".formatted(name, reason(name, e), e.inWords());
         };
     }
 

@@ -14,6 +14,7 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import org.ioasis.guestkit.Cleanup;
+import org.ioasis.guestkit.DebianProgram;
 import org.ioasis.guestkit.GuestKit;
 import org.ioasis.guestkit.GuestProgram;
 import org.ioasis.guestkit.Host;
@@ -145,7 +146,7 @@ final class GuestBench {
     private GuestBenchReport run() throws UnavailableException, IOException, InterruptedException {
         Provisioner provisioner = new Provisioner(host, cleanup, progress::say);
         GuestKit kit = provisioner.provide(KernelChoice.Debian.STABLE);
-        GuestProgram fio = provisioner.provideFio();
+        GuestProgram fio = provisioner.provide(DebianProgram.FIO);
         try (Workspace workspace =
                 Workspace.create(host, cleanup, (FioCell.DISK_MIB + 128) * MIB)) {
             Accel accel = new AccelChoice(host, cleanup, progress::say).choose(kit, workspace);

@@ -44,7 +44,8 @@ public final class FaultQueue {
                     first.address(),
                     first.access(),
                     first.explanation(),
-                    count);
+                    count,
+                    first.table());
         }
 
         boolean isLike(FaultReason reason, int endpoint, int pasid, long address, Access access) {
@@ -113,6 +114,23 @@ public final class FaultQueue {
             long address,
             Access access,
             Supplier<String> explanation) {
+        report(reason, kind, endpoint, pasid, address, access, explanation, () -> null);
+    }
+
+    /**
+     * The same with where a walk has ended, which is only asked of a fault that is kept, too.
+     *
+     * @param table null as an answer: nothing was walked
+     */
+    public void report(
+            FaultReason reason,
+            Kind kind,
+            int endpoint,
+            int pasid,
+            long address,
+            Access access,
+            Supplier<String> explanation,
+            Supplier<Fault.@Nullable Table> table) {
         Entry entry;
         synchronized (this) {
             reported++;
@@ -130,7 +148,18 @@ public final class FaultQueue {
             }
             tokens--;
             String why = explanation.get();
-            entry = new Entry(new Fault(reason, kind, endpoint, pasid, address, access, why, 1));
+            entry =
+                    new Entry(
+                            new Fault(
+                                    reason,
+                                    kind,
+                                    endpoint,
+                                    pasid,
+                                    address,
+                                    access,
+                                    why,
+                                    1,
+                                    table.get()));
             waiting[(oldest + size) % waiting.length] = entry;
             size++;
             isEmpty = false;

@@ -3,6 +3,7 @@ package org.ioasis.iommu.mapping;
 
 import org.ioasis.memory.Access;
 import org.ioasis.memory.Ranges;
+import org.jspecify.annotations.Nullable;
 
 /**
  * What a lookup found: a piece of one mapping. Filled by {@link Translation#lookup}; reused by its
@@ -16,6 +17,9 @@ public final class Extent {
     // Where a radix store found the last leaf, for the next step of the same access.
     long slot;
     int shift;
+
+    // Of the translation that was asked last, if it is one that walks.
+    private @Nullable Workspace workspace;
 
     /**
      * A new guarded section begins: the table that the last leaf was found in may be another's now.
@@ -34,6 +38,16 @@ public final class Extent {
         last = lastAddress;
         delta = outputMinusIova;
         flags = mapFlags;
+    }
+
+    /** What a translation that walks has left here, or null. */
+    public @Nullable Workspace workspace() {
+        return workspace;
+    }
+
+    /** Leaves something here for the next time. */
+    public void workspace(Workspace next) {
+        workspace = next;
     }
 
     /** Last address, inclusive, up to which {@link #delta} and {@link #flags} hold. */

@@ -6,8 +6,6 @@ import static org.ioasis.memory.Ranges.distance;
 import static org.ioasis.memory.Ranges.isAtMost;
 import static org.ioasis.memory.Ranges.isBelow;
 
-import java.lang.invoke.MethodHandles;
-import java.lang.invoke.VarHandle;
 import java.util.Arrays;
 
 /**
@@ -23,7 +21,7 @@ import java.util.Arrays;
  * each with acquire. So who sees a link sees the table behind it, cleared, and who sees a leaf sees
  * all of it. What readers may still be in goes back through {@link TablePool}.
  */
-public final class RadixStore extends MappingStore {
+public final class RadixStore extends RadixFields.Written {
     /** Smallest granule: the flags of a leaf need the bits below. */
     public static final int GRANULE_LG2_MIN = 12;
 
@@ -39,58 +37,13 @@ public final class RadixStore extends MappingStore {
 
     private static final long SHIFT_MASK = 63;
 
-    /** Lowest tables that the writer remembers, a power of two. */
-    private static final int RECENT = 64;
-
     private static final long NOTHING = -1;
-
-    private static final VarHandle ROOT;
-
-    static {
-        try {
-            ROOT = MethodHandles.lookup().findVarHandle(RadixStore.class, "root", long.class);
-        } catch (ReflectiveOperationException e) {
-            throw new ExceptionInInitializerError(e);
-        }
-    }
-
-    private final TablePool pool;
-    private final TableMemory memory;
-    private final int granuleLg2;
-
-    private final long granuleMask;
-
-    // What addresses of one lowest table have in common lies above.
-    private final int leafTableShift;
-
-    // Where the writer has found lowest tables, for it mostly goes back to one of a few: what their
-    // addresses have in common, then the table.
-    private final long[] recent = new long[2 * RECENT];
 
     private final Cursor cursor = new Cursor();
 
-    // First word of the top table and, in its low bits, the shift of its entries; 0 without tables.
-    private long root;
-
-    // Readers load the root for each lookup: what the writer changes with each request stays away
-    // from it and from the fields above.
-    @SuppressWarnings("unused")
-    private long p0, p1, p2, p3, p4, p5, p6, p7, p8, p9, pa, pb, pc, pd, pe;
-
-    private long size;
-
-    // An address in the lowest table of the chain that is kept, and that table if it is still
-    // empty.
-    private long keptAt;
-
-    @SuppressWarnings("unused")
-    private long q0, q1, q2, q3, q4, q5, q6, q7, q8, q9, qa, qb, qc, qd, qe;
-
-    private int kept = TablePool.NONE;
-
-    // Linked, from the root or in the chain that is kept; and the most that there may be.
-    private int tables;
-    private long tableLimit = Long.MAX_VALUE;
+    // The next object may be one that readers load from.
+    @SuppressWarnings("unused") // room: RadixFields
+    private long r0, r1, r2, r3, r4, r5, r6, r7, r8, r9, ra, rb, rc, rd, re;
 
     /**
      * @param granuleLg2 what all ranges are multiples of, {@link #GRANULE_LG2_MIN} to {@link
@@ -102,11 +55,7 @@ public final class RadixStore extends MappingStore {
                     "granule must be 2^%d to 2^%d, not 2^%d"
                             .formatted(GRANULE_LG2_MIN, GRANULE_LG2_MAX, granuleLg2));
         }
-        this.pool = pool;
-        this.memory = pool.memory();
-        this.granuleLg2 = granuleLg2;
-        this.granuleMask = mask(granuleLg2);
-        this.leafTableShift = granuleLg2 + LEVEL_LG2;
+        super(pool, granuleLg2, LEVEL_LG2);
         forgetLeafTables();
     }
 
@@ -130,7 +79,7 @@ public final class RadixStore extends MappingStore {
 
     @Override
     public long translate(long iova, long length, int flags) {
-        long word = (long) ROOT.getAcquire(this);
+        long word = rootAcquire();
         int shift = shift(word);
         if (word == 0 || iova >>> shift > LAST_INDEX) {
             return UNCLEAR;
@@ -159,7 +108,7 @@ public final class RadixStore extends MappingStore {
 
     @Override
     public boolean lookup(long iova, Extent found) {
-        long word = (long) ROOT.getAcquire(this);
+        long word = rootAcquire();
         int shift = shift(word);
         if (word == 0 || iova >>> shift > LAST_INDEX) {
             return false;
@@ -277,7 +226,7 @@ public final class RadixStore extends MappingStore {
             return MapResult.NO_MEMORY;
         }
         grow(last);
-        int top = shift(root);
+        int top = shift(root());
         long at = first;
         while (true) {
             int shift = largestAtStart(at, last, top);
@@ -340,9 +289,9 @@ public final class RadixStore extends MappingStore {
      * covered whole, by one leaf on the highest level that has it.
      */
     private int missingTables(long first, long last) {
-        int oldTop = shift(root);
+        int oldTop = shift(root());
         int top = Math.max(oldTop, topShift(last));
-        int ofTop = root == 0 ? 1 : (top - oldTop) / LEVEL_LG2;
+        int ofTop = root() == 0 ? 1 : (top - oldTop) / LEVEL_LG2;
         int ofFirst = (lowestTable(first, top) - largestAtStart(first, last, top)) / LEVEL_LG2;
         // From this level on the two borders share their tables.
         int shared = granuleLg2;
@@ -357,14 +306,14 @@ public final class RadixStore extends MappingStore {
 
     /** Shift of the lowest table for {@code iova}, once {@link #grow} has made the top ones. */
     private int lowestTable(long iova, int top) {
-        if (root == 0) {
+        if (root() == 0) {
             return top;
         }
-        int shift = shift(root);
+        int shift = shift(root());
         if (iova >>> shift > LAST_INDEX) {
             return topShift(iova);
         }
-        long entry = memory.get(slot(table(root), iova, shift));
+        long entry = memory.get(slot(table(root()), iova, shift));
         while (Entry.isTable(entry)) {
             shift -= LEVEL_LG2;
             entry = memory.get(slot(Entry.table(entry), iova, shift));
@@ -406,24 +355,24 @@ public final class RadixStore extends MappingStore {
     /** Puts tables on top until they reach {@code last}. */
     private void grow(long last) {
         int top = topShift(last);
-        if (root == 0) {
-            ROOT.setRelease(this, take(top, TablePool.NONE) | top);
+        if (root() == 0) {
+            rootRelease(take(top, TablePool.NONE) | top);
             return;
         }
-        while (shift(root) < top) {
-            int shift = shift(root) + LEVEL_LG2;
+        while (shift(root()) < top) {
+            int shift = shift(root()) + LEVEL_LG2;
             long table = take(shift, TablePool.NONE);
-            memory.setRelease(table, Entry.link(table(root)));
+            memory.setRelease(table, Entry.link(table(root())));
             pool.add(pool.table(table), TablePool.amount(1, 0));
-            pool.parent(pool.table(table(root)), pool.table(table));
-            ROOT.setRelease(this, table | shift);
+            pool.parent(pool.table(table(root())), pool.table(table));
+            rootRelease(table | shift);
         }
     }
 
     /** The table of that shift for {@code iova}, made if it is not there yet. */
     private long makeTable(long iova, int shift) {
-        long table = table(root);
-        for (int at = shift(root); at > shift; at -= LEVEL_LG2) {
+        long table = table(root());
+        for (int at = shift(root()); at > shift; at -= LEVEL_LG2) {
             long slot = slot(table, iova, at);
             long entry = memory.get(slot);
             if (entry == 0) {
@@ -552,8 +501,8 @@ public final class RadixStore extends MappingStore {
 
     /** The table in which the range from {@code at} on begins with a whole entry. */
     private long tableToClear(long at, long last) {
-        long table = table(root);
-        int shift = shift(root);
+        long table = table(root());
+        int shift = shift(root());
         long entry = memory.get(slot(table, at, shift));
         while (isCoveredInPart(entry, at, last, shift)) {
             table = Entry.table(entry);
@@ -619,7 +568,7 @@ public final class RadixStore extends MappingStore {
             table = parent;
             parent = pool.parent(table);
         }
-        ROOT.setRelease(this, 0L);
+        rootRelease(0L);
         giveBack(table);
         return true;
     }
@@ -637,8 +586,8 @@ public final class RadixStore extends MappingStore {
     public void close() {
         // Nothing is unlinked: who is still in a lookup finds all as it was.
         kept = TablePool.NONE;
-        if (root != 0) {
-            giveBackTree(table(root));
+        if (root() != 0) {
+            giveBackTree(table(root()));
             pool.drain();
         }
     }
@@ -740,7 +689,7 @@ public final class RadixStore extends MappingStore {
         /** Finds the lowest leaf that touches {@code from..to}. False if there is none. */
         boolean seekUp(long from, long to) {
             long at = from;
-            long word = (long) ROOT.getAcquire(RadixStore.this);
+            long word = rootAcquire();
             while (word != 0 && at >>> shift(word) <= LAST_INDEX) {
                 long table = table(word);
                 int shift = shift(word);
@@ -771,7 +720,7 @@ public final class RadixStore extends MappingStore {
         /** Finds the highest leaf that touches {@code to..from}. False if there is none. */
         boolean seekDown(long from, long to) {
             long at = from;
-            long word = (long) ROOT.getAcquire(RadixStore.this);
+            long word = rootAcquire();
             if (word != 0 && at >>> shift(word) > LAST_INDEX) {
                 at = mask(shift(word) + LEVEL_LG2); // the last address that the tables reach
             }
@@ -820,13 +769,13 @@ public final class RadixStore extends MappingStore {
     }
 
     private boolean isOutOfReach(long iova) {
-        return root == 0 || iova >>> shift(root) > LAST_INDEX;
+        return root() == 0 || iova >>> shift(root()) > LAST_INDEX;
     }
 
     /** The lowest table for {@code iova}, or {@link #NO_TABLE}. Writer only. */
     private long leafTable(long iova) {
         long common = iova >>> leafTableShift;
-        int i = (int) common & (RECENT - 1);
+        int i = (int) common & (RadixFields.RECENT - 1);
         long table = recent[2 * i] == common ? recent[2 * i + 1] : walk(iova, i);
         return table & Entry.TABLE_BITS;
     }
@@ -840,8 +789,8 @@ public final class RadixStore extends MappingStore {
         if (isOutOfReach(iova)) {
             return NO_TABLE;
         }
-        long table = table(root);
-        for (int shift = shift(root); shift > granuleLg2; shift -= LEVEL_LG2) {
+        long table = table(root());
+        for (int shift = shift(root()); shift > granuleLg2; shift -= LEVEL_LG2) {
             long entry = memory.get(slot(table, iova, shift));
             if (!Entry.isTable(entry)) {
                 return NO_TABLE;

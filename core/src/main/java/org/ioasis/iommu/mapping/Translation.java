@@ -2,12 +2,13 @@
 package org.ioasis.iommu.mapping;
 
 import org.ioasis.memory.Access;
+import org.ioasis.memory.Outcome;
 
 /**
  * What an address becomes: what a domain is to those that access memory through it. One kind is
- * mapped and changes ({@link MappingStore}), others are the same for ever; one that walks a table
- * of the guest's own would be another subclass. Any thread, inside a guarded section, without a
- * lock; an access chooses its translation once, when its section begins.
+ * mapped and changes ({@link MappingStore}), one walks a table that somebody else changes, others
+ * are the same for ever. Any thread, inside a guarded section, without a lock; an access chooses
+ * its translation once, when its section begins.
  *
  * <p>A class and no interface: where one subclass is loaded, the compiler then calls it without
  * asking which it is.
@@ -22,7 +23,9 @@ public abstract class Translation {
         /** Nothing is reached. */
         BLOCKED,
         /** Mappings say what is reached. */
-        MAPPED
+        MAPPED,
+        /** A table that is walked says it, of the guest's own or of whoever stands behind it. */
+        WALKED
     }
 
     /** Answer of {@link #translate}: look closer. */
@@ -61,6 +64,16 @@ public abstract class Translation {
 
     /** As {@link #lookup(long, long, Extent)} for one byte. */
     public abstract boolean lookup(long iova, Extent found);
+
+    /**
+     * As {@link #lookup(long, long, Extent)} for an access that needs the permissions {@code
+     * flags}: what is walked is marked by it, and may be absent. If OK, what is found permits it.
+     */
+    public Outcome access(long iova, long length, int flags, Extent found) {
+        return lookup(iova, length, found) && (flags & ~found.flags) == 0
+                ? Outcome.OK
+                : Outcome.FAULT;
+    }
 
     /**
      * Makes what a lookup of {@code iova} has just found reach further, if a few steps can tell

@@ -135,6 +135,11 @@ public abstract class PageTableFormat {
         return iova & Bits.mask(inputBits);
     }
 
+    /** An address without the bits that may be anything. */
+    public final long untagged(long iova) {
+        return half == Half.UPPER ? iova | ~addressMask : iova & addressMask;
+    }
+
     /** The address that {@code offset} is the selecting part of. */
     public final long iova(long offset) {
         boolean isUpper =
@@ -146,8 +151,8 @@ public abstract class PageTableFormat {
     /** True if a table of this format can have all of {@code first..last}. */
     public final boolean admits(long first, long last) {
         return switch (half) {
-            case LOWER -> Long.compareUnsigned(last & addressMask, Bits.mask(inputBits)) <= 0;
-            case UPPER -> Long.compareUnsigned(first | ~addressMask, ~Bits.mask(inputBits)) >= 0;
+            case LOWER -> Long.compareUnsigned(untagged(last), Bits.mask(inputBits)) <= 0;
+            case UPPER -> Long.compareUnsigned(untagged(first), ~Bits.mask(inputBits)) >= 0;
             case BOTH ->
                     Long.compareUnsigned(last, Bits.mask(inputBits - 1)) <= 0
                             || Long.compareUnsigned(first, ~Bits.mask(inputBits - 1)) >= 0;

@@ -9,6 +9,7 @@ import java.util.List;
 import java.util.concurrent.Executor;
 import java.util.function.Consumer;
 import org.ioasis.iommu.Iommu;
+import org.ioasis.iommu.Status;
 import org.ioasis.memory.Dma;
 import org.ioasis.memory.Outcome;
 import org.ioasis.virtio.DeviceWork;
@@ -46,6 +47,8 @@ final class IommuWork extends DeviceWork<RequestSlot> {
 
     // Nobody watches unless somebody asked for it; then it costs a look at a field.
     private @Nullable IommuObserver observer;
+    private Runnable onLimit = () -> {};
+    private @Nullable RequestSlot refused;
 
     IommuWork(
             Iommu iommu, RequestExecution execution, EventDelivery events, Executor deviceThread) {
@@ -54,6 +57,20 @@ final class IommuWork extends DeviceWork<RequestSlot> {
         this.execution = execution;
         this.events = events;
         answers = new AnswerWriter(iommu);
+    }
+
+    void onLimit(Runnable action) {
+        onLimit = action;
+    }
+
+    /** The request that is answered NOMEM, and why; while the action of {@link #onLimit} runs. */
+    String limit() {
+        RequestSlot slot = refused;
+        if (slot == null) {
+            throw new IllegalStateException("no request is refused now");
+        }
+        IommuRequest request = IommuRequest.of(slot);
+        return "%s -> NOMEM: %s".formatted(request, execution.reason(slot, request));
     }
 
     void observe(@Nullable IommuObserver watcher) {
@@ -209,6 +226,11 @@ final class IommuWork extends DeviceWork<RequestSlot> {
     }
 
     private void tellAnswer(RequestSlot slot) {
+        if (slot.status == Status.NOMEM) {
+            refused = slot;
+            onLimit.run();
+            refused = null;
+        }
         IommuObserver watcher = observer;
         if (watcher != null) {
             IommuRequest request = IommuRequest.of(slot);

@@ -129,6 +129,19 @@ public final class VirtioIommuDevice implements DeviceType {
     }
 
     /**
+     * Sets what is done when a request is answered NOMEM: a limit is reached, and a driver may not
+     * say so. Before the device is used; runs on its thread and must not block.
+     */
+    public void onLimit(Runnable action) {
+        work.onLimit(action);
+    }
+
+    /** The request and the limit, for people: in the action of {@link #onLimit} only. */
+    public String limit() {
+        return work.limit();
+    }
+
+    /**
      * Sets who watches from now on, null for nobody. Device's thread, or before the device is used.
      */
     public void observe(@Nullable IommuObserver watcher) {

@@ -4,6 +4,7 @@ package org.ioasis.iommu.pagetable;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import java.util.ArrayList;
+import java.util.EnumMap;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -286,6 +287,59 @@ class TwoStageWalkTest {
         stages.loads = 0;
         assertThat(stages.walks(0, READ_WRITE, false)).isTrue();
         assertThat(stages.loads).isEqualTo(24);
+    }
+
+    /** Words of anybody's: entries that may be valid, and memory that is absent now and then. */
+    private static TableAccess hostile(Random random, int[] loads) {
+        return new TableAccess() {
+            @Override
+            public Outcome load(long address, Cell into) {
+                loads[0]++;
+                into.set(random.nextLong() | (random.nextBoolean() ? 3 : 1));
+                return random.nextInt(256) == 0 ? Outcome.ABSENT : Outcome.OK;
+            }
+
+            @Override
+            public Outcome exchange(long at, long expected, long word, Cell witness) {
+                witness.set(expected);
+                return random.nextInt(64) == 0 ? Outcome.REFUSED : Outcome.OK;
+            }
+        };
+    }
+
+    @ParameterizedTest
+    @MethodSource("formats")
+    void tablesOfAnythingInBothStagesEndAfterABoundedNumberOfEntries(PageTableFormat first) {
+        long seed = System.nanoTime();
+        System.out.println("hostile stages " + first + " seed " + seed);
+        Random random = new Random(seed);
+        int[] loads = new int[1];
+        TableAccess memory = hostile(random, loads);
+        TwoStageWalk walk = new TwoStageWalk();
+        Map<TwoStageFault, Integer> seen = new EnumMap<>(TwoStageFault.class);
+        long reach = Bits.mask(first.reachLg2(first.firstTop()));
+        for (PageTableFormat second : seconds()) {
+            int levels = first.firstTop() + 1;
+            int below = second.firstTop() + 1;
+            Stage one = new Stage(first, Root.of(TABLES, first.firstTop()), true, 0);
+            Stage two = new Stage(second, Root.of(BEHIND, second.firstTop()), true, 0);
+            for (int i = 0; i < 2000; i++) {
+                loads[0] = 0;
+                boolean marks = random.nextBoolean();
+                long iova = first.iova(random.nextLong() & reach);
+                boolean isDone =
+                        walk.walk(one, two, memory, memory, iova, random.nextInt(16), marks);
+                // A mark of the first stage takes another walk of the second.
+                int most = levels * (marks ? 2 * below + 1 : below + 1) + below;
+                assertThat(loads[0]).as("seed %d", seed).isLessThanOrEqualTo(most);
+                assertThat(isDone).isEqualTo(walk.fault() == TwoStageFault.NONE);
+                if (isDone) {
+                    assertThat(Bits.fits(walk.output(), second.outputBits())).isTrue();
+                }
+                seen.merge(walk.fault(), 1, Integer::sum);
+            }
+        }
+        assertThat(seen).containsKeys(TwoStageFault.FIRST, TwoStageFault.SECOND_FOR_TABLE);
     }
 
     @Test

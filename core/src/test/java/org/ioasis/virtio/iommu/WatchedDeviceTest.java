@@ -215,6 +215,25 @@ class WatchedDeviceTest {
     }
 
     @Test
+    void limitIsToldWithoutAnyoneWhoWatchesAndNothingElseIs() {
+        List<String> limits = new ArrayList<>();
+        d.type.onLimit(() -> limits.add(d.type.limit()));
+        d.status(attach(1, 7, 0));
+        for (long i = 0; i < OPTIONS.mappingLimit(); i++) {
+            d.status(map(7, i << 12, (i << 12) + 0xfff, 0, RW));
+        }
+        assertThat(d.status(map(7, 0, 0xfff, 0, RW))).isEqualTo(S_INVAL);
+        assertThat(limits).isEmpty();
+
+        long next = OPTIONS.mappingLimit() << 12;
+        assertThat(d.status(map(7, next, next + 0xfff, 0, RW))).isEqualTo(S_NOMEM);
+        assertThat(limits)
+                .containsExactly(
+                        "MAP domain=0x7 virt=0x400000..0x400fff phys=0x0 READ|WRITE -> NOMEM:"
+                                + " limit of 1024 mappings is reached");
+    }
+
+    @Test
     void answerThatComesLaterIsSeenTwiceAndFaultsEventsAndResetsOnce() throws Exception {
         watch();
         d.addEventBuffers(2, FAULT_SIZE);

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.ioasis.cli;
+
+import com.fasterxml.jackson.core.JsonFactory;
+import com.fasterxml.jackson.core.JsonGenerator;
+import java.io.IOException;
+import java.io.StringWriter;
+import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.util.concurrent.Callable;
+import org.ioasis.demo.Demo;
+import org.ioasis.demo.DemoFigures;
+import org.ioasis.demo.DemoScreen;
+import org.ioasis.virtio.driver.DriverException;
+import org.ioasis.virtqueue.RingFormat;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+
+/** {@code ioasis demo}: all of it at work in one process, without QEMU. Main thread. */
+@Command(
+        name = "demo",
+        description = {
+            "Show the IOMMU at work in one process, without QEMU: a driver maps buffers, a disk on a temporary file does I/O"
+                    + " through them that is read back and compared, and a rogue device tries to get out."
+        },
+        mixinStandardHelpOptions = true,
+        exitCodeListHeading = "%nExit codes:%n",
+        exitCodeList = {
+            "0:all data was right and the rogue reached nothing",
+            "1:it was not, or the temporary file cannot be written",
+            "2:wrong arguments"
+        })
+final class DemoCommand implements Callable<Integer> {
+    private static final JsonFactory JSON = new JsonFactory();
+    private static final long DISK = 64L << 20;
+    private static final double LONGEST = 3600;
+    private static final long REDRAW_NANOS = 200_000_000L;
+    private static final double NANOS = 1e9;
+    private static final String HOME = "\033[H";
+    private static final String CLEAR = "\033[2J";
+    private static final String CLEAR_LINE = "\033[K";
+
+    @Option(
+            names = "--seconds",
+            paramLabel = "N",
+            defaultValue = "10",
+            description = "How long (default: ${DEFAULT-VALUE}).")
+    private double seconds;
+
+    @Option(
+            names = "--ring",
+            paramLabel = "FORMAT",
+            defaultValue = "split",
+            description =
+                    "Format of the queues: ${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE}).")
+    private Ring ring = Ring.split;
+
+    @Option(names = "--json", description = "Print the figures as JSON, and nothing else.")
+    private boolean json;
+
+    /** As they are written on the command line. */
+    enum Ring {
+        split(RingFormat.SPLIT),
+        packed(RingFormat.PACKED);
+
+        private final RingFormat format;
+
+        Ring(RingFormat format) {
+            this.format = format;
+        }
+    }
+
+    @Override
+    public Integer call() throws IOException {
+        if (!(seconds > 0 && seconds <= LONGEST)) {
+            throw new UsageException("--seconds %s: more than 0, up to 3600".formatted(seconds));
+        }
+        Path file = Files.createTempFile("ioasis-demo", ".img");
+        try {
+            try (FileChannel bytes = FileChannel.open(file, StandardOpenOption.WRITE)) {
+                bytes.write(ByteBuffer.wrap(new byte[1]), DISK - 1);
+            }
+            return run(file);
+        } catch (DriverException broken) {
+            System.err.println("ioasis: " + broken.getMessage());
+            return 1;
+        } finally {
+            Files.delete(file);
+        }
+    }
+
+    private int run(Path file) throws IOException, DriverException {
+        boolean isLive = !json && System.console() != null && System.console().isTerminal();
+        long begun = System.nanoTime();
+        try (Demo demo = new Demo(file, ring.format, System::nanoTime, 1)) {
+            long drawn = begun;
+            if (isLive) {
+                System.out.print(CLEAR);
+            }
+            double passed;
+            do {
+                demo.round();
+                long now = System.nanoTime();
+                passed = (now - begun) / NANOS;
+                if (isLive && now - drawn >= REDRAW_NANOS) {
+                    drawn = now;
+                    draw(demo, passed);
+                }
+            } while (passed < seconds);
+            demo.compareFile();
+            DemoFigures figures = demo.figures();
+            System.out.println(
+                    json
+                            ? json(figures, passed)
+                            : DemoScreen.figures(figures, ring.name(), passed));
+            return figures.isOk() ? 0 : 1;
+        }
+    }
+
+    private void draw(Demo demo, double passed) {
+        StringBuilder text = new StringBuilder(HOME);
+        DemoScreen.lines(demo, ring.name(), passed, seconds)
+                .forEach(line -> text.append(line).append(CLEAR_LINE).append('\n'));
+        System.out.print(text);
+        System.out.flush();
+    }
+
+    private String json(DemoFigures figures, double passed) throws IOException {
+        StringWriter text = new StringWriter();
+        try (JsonGenerator out = JSON.createGenerator(text)) {
+            out.writeStartObject();
+            out.writeBooleanField("ok", figures.isOk());
+            out.writeStringField("ring", ring.name());
+            out.writeNumberField("seconds", passed);
+            out.writeNumberField("requests", figures.requests());
+            out.writeNumberField("bytes", figures.bytes());
+            out.writeNumberField("verified_bytes", figures.verifiedBytes());
+            out.writeNumberField("file_bytes", figures.fileBytes());
+            out.writeNumberField("wrong", figures.wrong());
+            out.writeNumberField("maps", figures.maps());
+            out.writeNumberField("unmaps", figures.unmaps());
+            out.writeNumberField("rogue_accesses", figures.shots());
+            out.writeNumberField("rogue_stopped", figures.stopped());
+            out.writeNumberField("faults", figures.faults());
+            out.writeEndObject();
+        }
+        return text.toString();
+    }
+}

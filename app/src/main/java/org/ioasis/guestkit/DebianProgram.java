@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.ioasis.guestkit;
+
+import java.nio.file.Path;
+
+/**
+ * Programs that few need, each a part of the cache of its own: one package of Debian's, and what
+ * that depends on. Immutable.
+ */
+public enum DebianProgram {
+    /** Makes and measures I/O, in a guest. */
+    FIO("fio", "usr/bin/fio"),
+    /** Compiles and decompiles tables of ACPI. */
+    IASL("acpica-tools", "usr/bin/iasl"),
+    /** Compiles and decompiles device trees. */
+    DTC("device-tree-compiler", "usr/bin/dtc");
+
+    private final String packageName;
+    private final String file;
+
+    DebianProgram(String packageName, String file) {
+        this.packageName = packageName;
+        this.file = file;
+    }
+
+    String packageName() {
+        return packageName;
+    }
+
+    /** Below the folder that the packages are unpacked in. */
+    String file() {
+        return file;
+    }
+
+    /** What people call it, and its part of the cache. */
+    String program() {
+        return Path.of(file).getFileName().toString();
+    }
+}

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.ioasis.sys;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+
+/** How another process is named in messages. Any thread. */
+public final class ProcessName {
+    private ProcessName() {}
+
+    /** {@code process 12 (name)}, or without the name if /proc does not tell it (any more). */
+    public static String of(long pid) {
+        try {
+            String name = Files.readString(Path.of("/proc", Long.toString(pid), "comm")).strip();
+            return "process %d (%s)".formatted(pid, name);
+        } catch (IOException e) {
+            return "process " + pid;
+        }
+    }
+}
