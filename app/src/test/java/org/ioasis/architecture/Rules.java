@@ -145,7 +145,9 @@ final class Rules {
         // Tries the handshakes between threads; nothing uses it.
         MAY_USE.put(
                 "stress",
-                List.of("sys", "iommu", "ioasid", "iommufd", "virtqueue", "memory", "spec"));
+                List.of(
+                        "sys", "virtio", "iommu", "ioasid", "iommufd", "virtqueue", "memory",
+                        "spec"));
     }
 
     private final String base;
