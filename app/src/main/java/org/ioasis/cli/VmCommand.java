@@ -234,6 +234,8 @@ final class VmCommand implements Callable<Integer> {
             })
     private int iommus = 1;
 
+    @Mixin private final RingOption ring = new RingOption();
+
     @Option(
             names = "--bytes",
             paramLabel = "MIB",
@@ -482,6 +484,7 @@ final class VmCommand implements Callable<Integer> {
                         .kernel(kernelChoice())
                         .bypassing(!isWithoutBootBypass)
                         .iommus(iommus)
+                        .ring(ring.chosen())
                         .append(append)
                         .disks(disks);
         TraceConfig traced = trace.chosen();

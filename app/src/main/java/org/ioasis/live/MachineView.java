@@ -21,6 +21,7 @@ import org.ioasis.spec.Virtio;
 import org.ioasis.virtio.VirtioDevice;
 import org.ioasis.virtio.iommu.RequestCounts;
 import org.ioasis.virtio.iommu.RequestType;
+import org.ioasis.virtqueue.RingFormat;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -71,6 +72,11 @@ public record MachineView(
         /** The driver may have started the device before it gave up. */
         boolean hasGivenUp() {
             return (status & Virtio.STATUS_FAILED) != 0;
+        }
+
+        /** How its virtqueues lie in memory. Only if it is started. */
+        RingFormat ring() {
+            return RingFormat.of(features);
         }
 
         boolean has(long feature) {

@@ -20,6 +20,7 @@ import org.ioasis.vfio.Type1Kind;
 import org.ioasis.vfio.VfioContainer;
 import org.ioasis.vfiodevice.AssignedDevice;
 import org.ioasis.vfiodevice.ContainerFile;
+import org.ioasis.virtqueue.RingFormat;
 
 /**
  * What programs find that are run on a host of ours: {@code /dev/iommu}, and devices under {@code
@@ -39,13 +40,17 @@ public final class ProgramMachine implements AutoCloseable {
     private final EngineIommu iommu;
     private final List<EndpointDevice> devices = new ArrayList<>();
     private final List<AssignedDevice> served = new ArrayList<>();
+    private final RingFormat rings;
 
     /**
      * @param node what stands at {@code /dev/iommu}; no page of it is held yet
+     * @param rings PACKED: all devices offer packed rings beside split ones
      * @throws IOException the loop cannot be made
      */
-    public ProgramMachine(String name, IommufdNode node, IdlePolicy idle) throws IOException {
+    public ProgramMachine(String name, IommufdNode node, IdlePolicy idle, RingFormat rings)
+            throws IOException {
         this.node = node;
+        this.rings = rings;
         IommuOptions options = IommuOptions.DEFAULT;
         threads = new MachineThreads(name, idle, this::devices);
         boolean isMade = false;
@@ -79,6 +84,7 @@ public final class ProgramMachine implements AutoCloseable {
                         hardware.endpoint(),
                         hardware.dma(threads.guard()),
                         threads,
+                        rings,
                         function -> assigned(function, hardware));
         D device = options.build(port);
         devices.add(device);

@@ -90,7 +90,8 @@ public final class AssignedRun {
         SeededDisk seeded = new SeededDisk(options.seed(), options.seedBytes());
         String hash = GuestDevices.makeDisks(task, workspace, seeded, progress);
         IommufdNode node = IommufdNode.builder().build();
-        ProgramMachine machine = new ProgramMachine("machine", node, IdlePolicy.ADAPTIVE);
+        ProgramMachine machine =
+                new ProgramMachine("machine", node, IdlePolicy.ADAPTIVE, options.ring());
         GuestSetup.Ended ended;
         // What the devices still write is on the disks at its end, and nothing counts any more.
         try (machine) {

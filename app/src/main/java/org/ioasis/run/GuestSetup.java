@@ -25,6 +25,7 @@ import org.ioasis.live.MachineView;
 import org.ioasis.live.Trace;
 import org.ioasis.loop.IdlePolicy;
 import org.ioasis.machine.Machine;
+import org.ioasis.memory.GuestMemory;
 import org.ioasis.topology.Viot;
 import org.ioasis.vm.Accel;
 import org.ioasis.vm.AccelChoice;
@@ -196,7 +197,9 @@ public final class GuestSetup implements AutoCloseable {
             throws IOException {
         IommuOptions iommuOptions =
                 IommuOptions.builder().bypassAtStart(options.isBypassing()).build();
-        Machine machine = new Machine("machine", IdlePolicy.ADAPTIVE);
+        Machine machine =
+                new Machine(
+                        "machine", IdlePolicy.ADAPTIVE, GuestMemory.REGION_LIMIT, options.ring());
         boolean isComplete = false;
         try {
             for (int i = 0; i < options.iommus(); i++) {

@@ -8,6 +8,7 @@ import java.util.List;
 import java.util.Optional;
 import org.ioasis.guestkit.KernelChoice;
 import org.ioasis.live.TraceConfig;
+import org.ioasis.virtqueue.RingFormat;
 import org.ioasis.vm.Accel;
 import org.ioasis.vm.SeededDisk;
 
@@ -25,6 +26,7 @@ import org.ioasis.vm.SeededDisk;
  * @param isBypassing while no driver of the IOMMU has said otherwise, accesses go through
  *     untranslated; else they are refused
  * @param iommus how many there are, 1 or 2; the disk with the file system is behind the last one
+ * @param ring PACKED: the devices offer packed rings; SPLIT: they do not
  * @param append further parameters of the kernel
  * @param initramfs to boot in the place of ours
  * @param disks the user's own
@@ -41,6 +43,7 @@ public record RunOptions(
         Translation translation,
         boolean isBypassing,
         int iommus,
+        RingFormat ring,
         List<String> append,
         Optional<Path> initramfs,
         List<Path> disks,
@@ -97,6 +100,7 @@ public record RunOptions(
         private Translation translation = Translation.UNCHANGED;
         private boolean isBypassing = true;
         private int iommus = 1;
+        private RingFormat ring = RingFormat.SPLIT;
         private List<String> append = List.of();
         private Optional<Path> initramfs = Optional.empty();
         private List<Path> disks = List.of();
@@ -151,6 +155,11 @@ public record RunOptions(
             return this;
         }
 
+        public Builder ring(RingFormat value) {
+            ring = value;
+            return this;
+        }
+
         public Builder append(List<String> value) {
             append = value;
             return this;
@@ -183,6 +192,7 @@ public record RunOptions(
                     translation,
                     isBypassing,
                     iommus,
+                    ring,
                     append,
                     initramfs,
                     disks,

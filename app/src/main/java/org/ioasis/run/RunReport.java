@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.run;
 
+import java.util.Collections;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -15,6 +17,8 @@ import org.ioasis.virtio.net.NetCounters;
  * @param problems why the run is not good, in the order of importance; empty if it is
  * @param kernel the guest's kernel release
  * @param driver bound to the IOMMU, by PCI address
+ * @param rings how the virtqueues of a device lay in memory when it was started last, by device;
+ *     those of the IOMMUs first
  * @param devices in the order of their functions
  * @param requests by type and answer; only those that happened
  * @param unanswered requests given back unwritten
@@ -31,6 +35,7 @@ public record RunReport(
         Map<String, String> driver,
         String accel,
         long seed,
+        Map<String, String> rings,
         List<DeviceReport> devices,
         Map<RequestType, Map<Status, Long>> requests,
         long unanswered,
@@ -63,6 +68,7 @@ public record RunReport(
 
     public RunReport {
         problems = List.copyOf(problems);
+        rings = Collections.unmodifiableMap(new LinkedHashMap<>(rings));
         devices = List.copyOf(devices);
     }
 

@@ -44,6 +44,11 @@ public final class RunReportJson {
                 json.writeStringField(device.name(), device.domainType());
             }
             json.writeEndObject();
+            json.writeObjectFieldStart("ring");
+            for (Map.Entry<String, String> ring : report.rings().entrySet()) {
+                json.writeStringField(ring.getKey(), ring.getValue());
+            }
+            json.writeEndObject();
             writeRequests(json, report);
             json.writeNumberField("translations", report.accesses().translations());
             json.writeNumberField("bytesTranslated", report.accesses().translatedBytes());

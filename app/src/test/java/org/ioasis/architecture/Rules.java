@@ -146,7 +146,13 @@ final class Rules {
         MAY_USE.put(
                 "stress",
                 List.of(
-                        "sys", "virtio", "iommu", "ioasid", "iommufd", "virtqueue", "memory",
+                        "sys",
+                        "iommu",
+                        "ioasid",
+                        "iommufd",
+                        "virtqueue",
+                        "virtio",
+                        "memory",
                         "spec"));
     }
 

@@ -461,6 +461,28 @@ class UapiRulesTest {
         }
 
         @Test
+        @Tag("S33")
+        void aLongArrayIsDoneInPiecesUpToTheEntryThatIsRefusedOrCannotBeRead() {
+            int nested = host.nested(device, guest.parent, 0, 0);
+            int size = IommufdTest.INVALIDATE_SIZE;
+            int perPage = (int) PAGE / size;
+            long entries = host.program.mmap(4 * PAGE);
+            MemorySegment bytes = host.program.memoryAt(entries).bytes();
+            ProgramStub.Struct all = invalidation(nested, entries, size, 3 * perPage + 5);
+            assertThat(all.call(host.file, CMD_HWPT_INVALIDATE)).isZero();
+            assertThat(all.getInt(INVALIDATE_ENTRY_NUM)).isEqualTo(3 * perPage + 5);
+            int bad = perPage + perPage / 2;
+            bytes.set(JAVA_INT, (long) bad * size + IommufdTest.INVALIDATE_IOTLB_ID, 99);
+            ProgramStub.Struct refused = invalidation(nested, entries, size, 3 * perPage);
+            assertThat(refused.call(host.file, CMD_HWPT_INVALIDATE)).isEqualTo(error(Errno.EINVAL));
+            assertThat(refused.getInt(INVALIDATE_ENTRY_NUM)).isEqualTo(bad);
+            long tail = entries + 4 * PAGE - (long) (perPage / 2 + 3) * size;
+            ProgramStub.Struct beyond = invalidation(nested, tail, size, 2 * perPage);
+            assertThat(beyond.call(host.file, CMD_HWPT_INVALIDATE)).isEqualTo(error(Errno.EFAULT));
+            assertThat(beyond.getInt(INVALIDATE_ENTRY_NUM)).isEqualTo(perPage / 2 + 3);
+        }
+
+        @Test
         void howManyEntriesWereDoneIsSaidOnFailureToo() {
             int nested = host.nested(device, guest.parent, 0, 0);
             long entries = host.program.mmap(PAGE);
