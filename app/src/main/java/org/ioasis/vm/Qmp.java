@@ -21,6 +21,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 
@@ -35,6 +36,10 @@ public final class Qmp implements AutoCloseable {
 
     /** Lines of "info registers" that say where a processor is and with what. */
     private static final Pattern GENERAL = Pattern.compile("^(CPU#|R[A-Z0-9]{1,2} *=)");
+
+    /** What the monitor's command xp prints of one word: its address and its value. */
+    private static final Pattern WORD =
+            Pattern.compile("[0-9a-f]{8,16}: 0x([0-9a-f]{8}|[0-9a-f]{16})\\s*");
 
     private static final String RETURN = "{\"return\"";
     private static final String ERROR = "{\"error\"";
@@ -73,6 +78,47 @@ public final class Qmp implements AutoCloseable {
                 "{\"execute\":\"device_add\",\"arguments\":{\"driver\":\"vfio-user-pci\",\"id\":\"plugged\",\"bus\":\"%s\",\"socket\":{\"type\":\"unix\",\"path\":%s}}}"
                         .formatted(
                                 QemuCommand.ROOT_PORT, QemuCommand.quotedJson(socket.toString())));
+    }
+
+    /**
+     * Holds the I/O of a disk: one more request is done at most, the rest when it is let go.
+     *
+     * @param device what has the drive, by its path among QEMU's objects
+     */
+    public void hold(String device) throws IOException {
+        execute(
+                "{\"execute\":\"block_set_io_throttle\",\"arguments\":{\"id\":%s,\"bps\":1,\"bps_rd\":0,\"bps_wr\":0,\"iops\":0,\"iops_rd\":0,\"iops_wr\":0}}"
+                        .formatted(QemuCommand.quotedJson(device)));
+    }
+
+    /** Stops the processors; I/O that was asked for comes to its end. */
+    public void stop() throws IOException {
+        execute("{\"execute\":\"stop\"}");
+    }
+
+    /** Lets the processors run again. */
+    public void goOn() throws IOException {
+        execute("{\"execute\":\"cont\"}");
+    }
+
+    /** True if the only processor of a PC waits for an interrupt: the guest has nothing to do. */
+    public boolean isHalted() throws IOException {
+        return monitor("info registers").contains("HLT=1");
+    }
+
+    /**
+     * Reads a register that a device has in memory, as firmware would.
+     *
+     * @param bytes 4 or 8
+     */
+    public long register(long address, int bytes) throws IOException {
+        String text = monitor("xp /1%sx 0x%x".formatted(bytes == Long.BYTES ? "g" : "w", address));
+        Matcher word = WORD.matcher(text);
+        if (!word.matches()) {
+            throw new IOException(
+                    "QEMU does not tell what is at 0x%x: %s".formatted(address, text));
+        }
+        return Long.parseUnsignedLong(word.group(1), 16);
     }
 
     /**
