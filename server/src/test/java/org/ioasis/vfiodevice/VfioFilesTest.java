@@ -9,7 +9,6 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.charset.StandardCharsets;
 import java.util.List;
-import java.util.ServiceLoader;
 import org.ioasis.iommu.EndpointProperties;
 import org.ioasis.iommu.IommuOptions;
 import org.ioasis.iommu.fault.FaultQueue;
@@ -24,7 +23,6 @@ import org.ioasis.iommufd.SegmentMemory;
 import org.ioasis.iommufd.engine.EngineIommu;
 import org.ioasis.kvm.KvmVfioDevice;
 import org.ioasis.kvm.KvmVm;
-import org.ioasis.kvm.VfioSymbols;
 import org.ioasis.loop.EventLoop;
 import org.ioasis.loop.IdlePolicy;
 import org.ioasis.loop.Polled;
@@ -98,8 +96,6 @@ class VfioFilesTest {
 
     @Test
     void kvmFindsThatVfioIsThereAndWhichFilesAreVfios() throws Exception {
-        assertThat(ServiceLoader.load(VfioSymbols.class).stream().map(ServiceLoader.Provider::type))
-                .containsExactly(VfioFiles.class);
         IommufdContext context = node.openContext();
         assertThatThrownBy(() -> add(context))
                 .isInstanceOfSatisfying(
