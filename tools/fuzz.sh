@@ -6,10 +6,10 @@ set -eu
 [ -n "${IOASIS_ROOT-}" ] || exec "$(dirname -- "$0")/../ioasis" fuzz "$@"
 . "$IOASIS_ROOT/tools/lib.sh"
 
-targets="request-queue event-queue config-writes save-file"
+targets="request-queue event-queue config-writes save-file packed-ring"
 usage="Usage: ioasis fuzz [--seconds N] [--target NAME] [--seed N]
        ioasis fuzz --coverage
-Fuzzes the virtio-iommu device beside its model with Jazzer for N seconds (60) in all. Targets: $targets;
+Fuzzes the virtio-iommu device beside its model, and the packed ring, with Jazzer for N seconds (60) in all. Targets: $targets;
 each in turn unless one is named. --seed is that of Jazzer (by chance). Inputs that reach something new are kept in
 target/fuzz/ and serve the next run. A finding is printed with the few steps that are needed for it and with the file to
 keep it by; the status is then 1. --coverage runs the corpus alone and writes docs/fuzz-coverage.md: what it reaches of
@@ -129,7 +129,7 @@ for target in $targets; do
             --enable-native-access=ALL-UNNAMED --sun-misc-unsafe-memory-access=allow \
             "-Dioasis.fuzz.target=$target" -cp "$classpath" com.code_intelligence.jazzer.Jazzer \
             --target_class=org.ioasis.virtio.iommu.FuzzTargets '--instrumentation_includes=org.ioasis.**' \
-            '--instrumentation_excludes=org.ioasis.virtqueue.MockDriver*:org.ioasis.virtqueue.SplitDriver:org.ioasis.virtio.iommu.Driver*' \
+            '--instrumentation_excludes=org.ioasis.virtqueue.*Driver*:org.ioasis.virtqueue.PackedFuzz*:org.ioasis.virtio.iommu.Driver*' \
             "--reproducer_path=$work" "-artifact_prefix=findings/$target-" -max_len=2048 -len_control=20 -timeout=60 \
             "-max_total_time=$((seconds / count))" ${seed:+"-seed=$seed"} "corpus/$target" "seeds/$target"
     ) >"$log" 2>&1 </dev/null &

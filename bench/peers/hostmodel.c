@@ -390,6 +390,76 @@ static void w_ioasid(void *(*beside)(void *), const char *nm) {
     }
     out(nm);
 }
+/* Entries of a guest's SMMUv3 as the kernel takes them: copied in, converted with the host's names of streams and the
+ * VMID, issued in groups of 63 with a fence behind each; the hardware is an IOTLB of sets of four. Those of virtio are
+ * made commands first. A queue of the guest's own is read where it is, and its end is written back. */
+typedef struct { uint64_t tag, va; } tlbe;
+static tlbe tlb[1024][4]; static uint64_t dropped; static xtab streams;
+static int convert(uint64_t *c) {
+    switch (c[0] & 0xff) {
+    case 0x30: c[0] = 0x10; c[1] = 0; /* fall through */
+    case 0x10: case 0x11: case 0x12: case 0x13: c[0] = (c[0] & ~0xffff00000000ull) | 5ull << 32; return 0;
+    case 0x05: case 0x06: case 0x40: {
+        uint64_t *sid = x_load(&streams, c[0] >> 32 & 0xffffff);
+        if (!sid) return -5;
+        c[0] = (c[0] & 0xffffffff) | *sid << 32; return 0; }
+    default: return -5;
+    }
+}
+static void issue(uint64_t (*c)[2], int n) {
+    for (int i = 0; i < n; i++) {
+        uint64_t tag = c[i][0] >> 32, va = c[i][1] & ~4095ull; int lo = 0, hi = 1024;
+        if ((c[i][0] & 0xff) == 0x12) lo = va >> 12 & 1023, hi = lo + 1;
+        for (int s = lo; s < hi; s++) for (int k = 0; k < 4; k++) {
+            tlbe *e = &tlb[s][k]; uint64_t t = __atomic_load_n(&e->tag, __ATOMIC_RELAXED);
+            if (t == tag && (hi - lo > 1 || e->va == va)) { __atomic_store_n(&e->tag, 0, __ATOMIC_RELEASE); dropped++; }
+        }
+    }
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+static int from_virtio(const uint8_t *r, uint64_t *c) {
+    uint16_t gran, type, flags; uint64_t id, va, pages; memcpy(&gran, r + 4, 2); memcpy(&type, r + 6, 2); memcpy(&flags, r + 8, 2);
+    memcpy(&id, r + 24, 8); memcpy(&va, r + 32, 8); memcpy(&pages, r + 40, 8);
+    if (r[0] != 7 || !type || type & ~7 || flags & ~7 || id >> 16 || r[48] < 12 || r[48] > 63) return -22;
+    if (gran == 1) { c[0] = 0x10; c[1] = 0; return 0; }
+    if (gran == 2) { c[0] = 0x11 | id << 48; c[1] = 0; return 0; }
+    if (gran != 4 || !pages || va & ((1ull << r[48]) - 1)) return -22;
+    c[0] = 0x12 | id << 48; c[1] = va; return 0;
+}
+static void w_nested(const char *kind, int batch, const char *nm) {
+    enum { Q = 1024 }; static uint64_t q[Q][2], in[512][2], grp[63][2]; static uint8_t vq[Q][64], vin[512][64];
+    static uint32_t prod, cons; static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; uint64_t ops = 2000000; int at = 0;
+    static uint64_t sid = 1; streams.root = calloc(1, sizeof(xnode)); streams.shift = 12; x_store(&streams, 7, &sid);
+    for (uint64_t i = 0; i < Q; i++) {
+        uint64_t va = 0x1000000000ull + (i << 12), id = 9, pages = 1; uint16_t gran = 4, type = 1, flags = 2;
+        q[i][0] = 0x12 | id << 48; q[i][1] = va; vq[i][0] = 7; vq[i][48] = 12;
+        memcpy(vq[i] + 4, &gran, 2); memcpy(vq[i] + 6, &type, 2); memcpy(vq[i] + 8, &flags, 2);
+        memcpy(vq[i] + 24, &id, 8); memcpy(vq[i] + 32, &va, 8); memcpy(vq[i] + 40, &pages, 8);
+    }
+    int virtio = !strcmp(kind, "virtio"), direct = !strcmp(kind, "direct");
+    for (int k = 0; k <= reps; k++) {
+        uint64_t s = cpu_ns();
+        for (uint64_t done = 0; done < ops; done += batch) {
+            pthread_mutex_lock(&lock);
+            if (direct) __atomic_store_n(&prod, (prod + batch) & (2 * Q - 1), __ATOMIC_RELEASE);
+            if (at + batch > Q && !direct) at = 0;
+            if (virtio) memcpy(vin, vq[at], 64ul * batch); else if (!direct) memcpy(in, q[at], 16ul * batch);
+            int n = direct ? (int)((__atomic_load_n(&prod, __ATOMIC_ACQUIRE) - cons) & (2 * Q - 1)) : batch, g = 0;
+            for (int i = 0; i < n; i++) {
+                uint64_t *c = grp[g];
+                if (direct) { c[0] = q[cons & (Q - 1)][0]; c[1] = q[cons & (Q - 1)][1]; cons = (cons + 1) & (2 * Q - 1); }
+                else if (virtio) { if (from_virtio(vin[i], c)) exit(2); }
+                else { c[0] = in[i][0]; c[1] = in[i][1]; }
+                if (convert(c)) exit(2);
+                if (++g == 63) issue(grp, g), g = 0;
+            }
+            if (g) issue(grp, g);
+            at += batch; pthread_mutex_unlock(&lock);
+        }
+        rec(cpu_ns() - s, ops);
+    }
+    chk = dropped; out(nm);
+}
 static void check(void) {
     x_store(&objs, 1, ioas_new(2)); x_store(&objs, 2, ioas_new(1));
     uint64_t at = map(1, VA + PG, HUGE_LEN, 0, 0), size; ioas *s = x_load(&objs, 1);
@@ -401,7 +471,7 @@ static void check(void) {
     printf("%s: %s\n", NAME, bad ? "BAD" : "check ok"); exit(bad);
 }
 int main(int c, char **a) {
-    const char *w = c > 1 ? a[1] : "check"; char nm[64]; if (c > 2) reps = atoi(a[2]);
+    const char *w = c > 1 ? a[1] : "check"; char nm[64], kind[8]; if (c > 2) reps = atoi(a[2]);
     int k; uint64_t n; setup(); snprintf(nm, sizeof nm, "host-%s", w);
     if (!strcmp(w, "check")) check();
     else if (sscanf(w, "map-page-%d", &k) == 1) w_map(k, PG, 4096, 200000, nm);
@@ -418,6 +488,7 @@ int main(int c, char **a) {
     else if (!strcmp(w, "ioasid-alone")) w_ioasid(0, nm);
     else if (!strcmp(w, "ioasid-churn")) w_ioasid(ioasid_churn, nm);
     else if (!strcmp(w, "ioasid-reader")) w_ioasid(ioasid_read, nm);
+    else if (sscanf(w, "nested-%7[a-z]-%d", kind, &k) == 2 && k > 0 && k <= 512) w_nested(kind, k, nm);
     else { fprintf(stderr, "unknown workload\n"); return 1; }
     return 0;
 }

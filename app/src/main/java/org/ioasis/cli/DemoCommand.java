@@ -15,8 +15,8 @@ import org.ioasis.demo.Demo;
 import org.ioasis.demo.DemoFigures;
 import org.ioasis.demo.DemoScreen;
 import org.ioasis.virtio.driver.DriverException;
-import org.ioasis.virtqueue.RingFormat;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
 /** {@code ioasis demo}: all of it at work in one process, without QEMU. Main thread. */
@@ -50,28 +50,10 @@ final class DemoCommand implements Callable<Integer> {
             description = "How long (default: ${DEFAULT-VALUE}).")
     private double seconds;
 
-    @Option(
-            names = "--ring",
-            paramLabel = "FORMAT",
-            defaultValue = "split",
-            description =
-                    "Format of the queues: ${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE}).")
-    private Ring ring = Ring.split;
+    @Mixin private RingOption ring = new RingOption();
 
     @Option(names = "--json", description = "Print the figures as JSON, and nothing else.")
     private boolean json;
-
-    /** As they are written on the command line. */
-    enum Ring {
-        split(RingFormat.SPLIT),
-        packed(RingFormat.PACKED);
-
-        private final RingFormat format;
-
-        Ring(RingFormat format) {
-            this.format = format;
-        }
-    }
 
     @Override
     public Integer call() throws IOException {
@@ -95,7 +77,7 @@ final class DemoCommand implements Callable<Integer> {
     private int run(Path file) throws IOException, DriverException {
         boolean isLive = !json && System.console() != null && System.console().isTerminal();
         long begun = System.nanoTime();
-        try (Demo demo = new Demo(file, ring.format, System::nanoTime, 1)) {
+        try (Demo demo = new Demo(file, ring.chosen(), System::nanoTime, 1)) {
             long drawn = begun;
             if (isLive) {
                 System.out.print(CLEAR);

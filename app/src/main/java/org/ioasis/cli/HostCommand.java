@@ -27,6 +27,7 @@ import org.ioasis.sys.Errno;
 import org.ioasis.sys.ErrnoException;
 import org.ioasis.sys.ProgramSetting;
 import org.ioasis.sys.Signals;
+import org.ioasis.virtqueue.RingFormat;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
@@ -153,7 +154,8 @@ final class HostCommand implements Callable<Integer> {
 
     private ChildProcess.End run(IommufdNode node, List<DeviceOptions<?>> chosen, CallTrace written)
             throws ErrnoException, IOException, InterruptedException {
-        try (ProgramMachine machine = new ProgramMachine("host", node, IdlePolicy.ADAPTIVE)) {
+        try (ProgramMachine machine =
+                new ProgramMachine("host", node, IdlePolicy.ADAPTIVE, RingFormat.SPLIT)) {
             for (DeviceOptions<?> device : chosen) {
                 var _ = machine.add(device);
             }
@@ -168,11 +170,6 @@ final class HostCommand implements Callable<Integer> {
             SignalForwarder.forwardTo(program);
             return program.await();
         }
-    }
-
-    /** What tests of the kernel find. */
-    static IommufdNode mockNode() {
-        return IommufdNode.builder().commands(new MockDriver()).build();
     }
 
     private void refuseWhatCannotBeServed(Host host) throws UnavailableException, IOException {

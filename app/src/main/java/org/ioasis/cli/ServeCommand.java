@@ -84,6 +84,8 @@ final class ServeCommand implements Callable<Integer> {
             })
     private @Nullable String msi;
 
+    @Mixin private final RingOption ring = new RingOption();
+
     @Option(
             names = "--viot",
             paramLabel = "FILE",
@@ -174,9 +176,9 @@ final class ServeCommand implements Callable<Integer> {
             for (DeviceKind kind : Kinds.ALL) {
                 isDescribed |= !devices(kind).isEmpty();
             }
-            if (socket != null || isDescribed || viot != null || msi != null) {
+            if (socket != null || isDescribed || viot != null || msi != null || ring.isPacked()) {
                 throw new UsageException(
-                        "--config describes everything: no --iommu, %s, --present, --msi or --viot with it"
+                        "--config describes everything: no --iommu, %s, --present, --msi, --ring or --viot with it"
                                 .formatted(options(", ")));
             }
             ServeConfig read = ConfigFile.read(file);
@@ -191,7 +193,13 @@ final class ServeCommand implements Callable<Integer> {
         }
         FlagConfig flags = FlagConfig.iommu(socket);
         Kinds.ALL.forEach(kind -> flags.devices(kind, devices(kind)));
-        return flags.present(present).msi(msi).viot(viot).control(control).trace(traced).resolve();
+        return flags.present(present)
+                .msi(msi)
+                .rings(ring.chosen())
+                .viot(viot)
+                .control(control)
+                .trace(traced)
+                .resolve();
     }
 
     /** An option for each kind of device. */

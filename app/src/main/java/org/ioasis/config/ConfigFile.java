@@ -28,6 +28,7 @@ import org.ioasis.machine.Machine;
 import org.ioasis.memory.GuestMemory;
 import org.ioasis.memory.Ranges;
 import org.ioasis.virtio.iommu.Injection;
+import org.ioasis.virtqueue.RingFormat;
 import org.jspecify.annotations.Nullable;
 import org.tomlj.Toml;
 import org.tomlj.TomlParseResult;
@@ -39,6 +40,7 @@ import org.tomlj.TomlParseResult;
 public final class ConfigFile {
     private static final long SIZE_MAX = 1 << 20;
     private static final long POLL_MICROS = IdlePolicy.ADAPTIVE.lookNanos() / 1000;
+
     /** Pages of the processors that guests run on: 4 KiB to 1 GiB. */
     private static final long GRANULE_MIN = 0x1000;
 
@@ -146,6 +148,7 @@ public final class ConfigFile {
                                 1,
                                 GuestMemory.REGION_LIMIT,
                                 GuestMemory.REGION_LIMIT);
+        RingFormat rings = rings(machine);
         Path viot = machine.path("viot");
         usualEndpoint = usualEndpoint(machine);
         List<IommuDraft> iommus = new ArrayList<>();
@@ -153,7 +156,16 @@ public final class ConfigFile {
             iommus.add(iommu(iommu));
         }
         machine.finish();
-        return new MachineDraft(machine.place(), name, pollMicros * 1000, maps, viot, iommus);
+        return new MachineDraft(
+                machine.place(), name, pollMicros * 1000, maps, rings, viot, iommus);
+    }
+
+    private static RingFormat rings(TableReader machine) {
+        String ring = machine.string("ring", "split");
+        if (!ring.equals("split") && !ring.equals("packed")) {
+            machine.problem("ring", "must be \"split\" or \"packed\"");
+        }
+        return ring.equals("packed") ? RingFormat.PACKED : RingFormat.SPLIT;
     }
 
     /** With the doorbells of the machine's interrupt controller. */

@@ -26,6 +26,7 @@ import org.ioasis.machine.DeviceKind;
 import org.ioasis.machine.DevicePlace;
 import org.ioasis.topology.Viot;
 import org.ioasis.virtio.iommu.Injection;
+import org.ioasis.virtqueue.RingFormat;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -79,6 +80,7 @@ final class Draft {
             String name,
             long pollNanos,
             int maxDmaMaps,
+            RingFormat rings,
             @Nullable Path viot,
             List<IommuDraft> iommus) {}
 
@@ -166,7 +168,12 @@ final class Draft {
             }
             machines.add(
                     new MachineConfig(
-                            draft.name, draft.pollNanos, draft.maxDmaMaps, viot, iommus(draft)));
+                            draft.name,
+                            draft.pollNanos,
+                            draft.maxDmaMaps,
+                            draft.rings,
+                            viot,
+                            iommus(draft)));
         }
         return machines;
     }

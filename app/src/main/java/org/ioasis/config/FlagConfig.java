@@ -20,6 +20,7 @@ import org.ioasis.loop.IdlePolicy;
 import org.ioasis.machine.DeviceKind;
 import org.ioasis.machine.Machine;
 import org.ioasis.memory.GuestMemory;
+import org.ioasis.virtqueue.RingFormat;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -34,6 +35,7 @@ public final class FlagConfig {
     private final Map<DeviceKind, List<String>> devices = new LinkedHashMap<>();
     private List<String> present = List.of();
     private EndpointProperties usualEndpoint = Machine.X86_ENDPOINT;
+    private RingFormat rings = RingFormat.SPLIT;
     private @Nullable Path viot;
     private @Nullable Path control;
     private @Nullable TraceConfig trace;
@@ -81,6 +83,12 @@ public final class FlagConfig {
                 problems.add(new Problem(PLACE, "--msi: " + e.getMessage()));
             }
         }
+        return this;
+    }
+
+    /** What its devices offer; split rings are what any driver has. */
+    public FlagConfig rings(RingFormat offered) {
+        rings = offered;
         return this;
     }
 
@@ -135,6 +143,7 @@ public final class FlagConfig {
                         "machine",
                         IdlePolicy.ADAPTIVE.lookNanos(),
                         GuestMemory.REGION_LIMIT,
+                        rings,
                         viot,
                         List.of(only));
         ServeConfig config =

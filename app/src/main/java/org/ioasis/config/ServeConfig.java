@@ -10,6 +10,7 @@ import org.ioasis.live.TraceConfig;
 import org.ioasis.machine.DeviceOptions;
 import org.ioasis.topology.Viot;
 import org.ioasis.virtio.iommu.Injection;
+import org.ioasis.virtqueue.RingFormat;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -34,10 +35,16 @@ public record ServeConfig(
      *
      * @param pollNanos how long its loop goes on looking for work before it blocks
      * @param maxDmaMaps regions of memory that a VMM may tell each of its devices of
+     * @param rings PACKED: its devices offer packed rings beside split ones
      * @param viot where its topology table is written
      */
     public record MachineConfig(
-            String name, long pollNanos, int maxDmaMaps, Path viot, List<IommuConfig> iommus) {
+            String name,
+            long pollNanos,
+            int maxDmaMaps,
+            RingFormat rings,
+            Path viot,
+            List<IommuConfig> iommus) {
         public MachineConfig {
             iommus = List.copyOf(iommus);
         }

@@ -6,6 +6,7 @@ import com.fasterxml.jackson.core.JsonGenerator;
 import java.io.IOException;
 import java.io.StringWriter;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import org.ioasis.iommu.DomainView;
 import org.ioasis.iommu.EndpointCounts;
@@ -158,6 +159,8 @@ final class DumpJson {
         json.writeNumberField("id", device.id());
         json.writeNumberField("status", device.status());
         json.writeStringField("features", hex(device.features()));
+        json.writeStringField(
+                "ring", device.isStarted() ? device.ring().name().toLowerCase(Locale.ROOT) : null);
         json.writeStringField("needsReset", device.broken());
         json.writeNumberField("kicks", device.kicks());
         json.writeNumberField("interrupts", device.interrupts());

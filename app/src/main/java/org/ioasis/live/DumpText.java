@@ -2,6 +2,7 @@
 package org.ioasis.live;
 
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.StringJoiner;
 import org.ioasis.iommu.DomainView;
@@ -185,7 +186,7 @@ final class DumpText {
         if (device.broken() != null) {
             state = "needs reset: " + device.broken();
         } else if (device.isStarted()) {
-            state = "running";
+            state = "running, rings " + device.ring().name().toLowerCase(Locale.ROOT);
         } else if ((device.status() & Virtio.STATUS_FAILED) != 0) {
             state = "has given up";
         } else {

@@ -9,8 +9,8 @@ import org.ioasis.memory.Dma;
 import org.ioasis.pci.VirtioPciFunction;
 import org.ioasis.peer.Served;
 import org.ioasis.peer.SessionTasks;
-import org.ioasis.spec.Virtio;
 import org.ioasis.virtio.DeviceType;
+import org.ioasis.virtqueue.RingFormat;
 
 /**
  * Where one device meets its IOMMU, the guest's memory, the VMM and the loop, while it is being
@@ -28,9 +28,16 @@ public final class DevicePort {
     private final EventLoop loop;
     private final Executor io;
     private final SessionTasks tasks;
+    private final RingFormat rings;
     private final Transport transport;
 
-    DevicePort(Endpoint endpoint, Dma dma, MachineThreads threads, Transport transport) {
+    DevicePort(
+            Endpoint endpoint,
+            Dma dma,
+            MachineThreads threads,
+            RingFormat rings,
+            Transport transport) {
+        this.rings = rings;
         this.endpoint = endpoint;
         this.dma = dma;
         this.transport = transport;
@@ -70,15 +77,7 @@ public final class DevicePort {
      * @param classCode of PCI
      */
     public VirtioPciFunction function(DeviceType type, int classCode) {
-        return new VirtioPciFunction(
-                type,
-                dma,
-                Virtio.F_VERSION_1
-                        | Virtio.F_ACCESS_PLATFORM
-                        | Virtio.F_INDIRECT_DESC
-                        | Virtio.F_EVENT_IDX
-                        | Virtio.F_RING_RESET,
-                classCode);
+        return new VirtioPciFunction(type, dma, Frame.translated(rings), classCode);
     }
 
     /**

@@ -24,12 +24,12 @@ import org.ioasis.peer.Journal;
 import org.ioasis.peer.Served;
 import org.ioasis.peer.SessionTasks;
 import org.ioasis.spec.Pci;
-import org.ioasis.spec.Virtio;
 import org.ioasis.sys.EngineMemory;
 import org.ioasis.vfiouser.SessionLimits;
 import org.ioasis.vfiouser.VfioUserServer;
 import org.ioasis.virtio.iommu.RequestType;
 import org.ioasis.virtio.iommu.VirtioIommuDevice;
+import org.ioasis.virtqueue.RingFormat;
 
 /**
  * The devices of one virtual machine: its IOMMUs and what is behind each, every one a vfio-user
@@ -55,6 +55,7 @@ public final class Machine implements AutoCloseable {
 
     private final String name;
     private final int regionLimit;
+    private final RingFormat rings;
     private final MachineThreads threads;
     private final List<IommuUnit> iommus = new ArrayList<>();
     private final List<EngineMemory> tables = new ArrayList<>();
@@ -66,7 +67,7 @@ public final class Machine implements AutoCloseable {
      * @throws IOException the loop cannot be made
      */
     public Machine(String name, IdlePolicy idle) throws IOException {
-        this(name, idle, GuestMemory.REGION_LIMIT);
+        this(name, idle, GuestMemory.REGION_LIMIT, RingFormat.SPLIT);
     }
 
     /**
@@ -74,11 +75,14 @@ public final class Machine implements AutoCloseable {
      *
      * @param regionLimit regions of memory that the VMM may tell each device of, 1 to {@link
      *     GuestMemory#REGION_LIMIT}
+     * @param rings PACKED: all devices offer packed rings beside split ones
      * @throws IOException the loop cannot be made
      */
-    public Machine(String name, IdlePolicy idle, int regionLimit) throws IOException {
+    public Machine(String name, IdlePolicy idle, int regionLimit, RingFormat rings)
+            throws IOException {
         this.name = name;
         this.regionLimit = regionLimit;
+        this.rings = rings;
         threads = new MachineThreads(name, idle, () -> devices(EndpointDevice.class));
     }
 
@@ -144,10 +148,7 @@ public final class Machine implements AutoCloseable {
                 new VirtioPciFunction(
                         device,
                         new DirectDma(memory, threads.guard()),
-                        Virtio.F_VERSION_1
-                                | Virtio.F_INDIRECT_DESC
-                                | Virtio.F_EVENT_IDX
-                                | Virtio.F_RING_RESET,
+                        Frame.features(rings),
                         Pci.CLASS_SYSTEM_IOMMU);
         Served server = served(socket, function, memory);
         tasks.of(server);
@@ -170,6 +171,7 @@ public final class Machine implements AutoCloseable {
                         endpoint,
                         behind.engine().dma(endpoint, memory, threads.guard()),
                         threads,
+                        rings,
                         function -> served(place.socket(), function, memory));
         boolean isAdded = false;
         try {

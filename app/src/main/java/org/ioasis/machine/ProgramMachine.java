@@ -4,6 +4,8 @@ package org.ioasis.machine;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.Function;
+import org.ioasis.iommu.EndpointProperties;
 import org.ioasis.iommu.IommuOptions;
 import org.ioasis.iommu.fault.FaultQueue;
 import org.ioasis.iommufd.IommufdNode;
@@ -11,6 +13,7 @@ import org.ioasis.iommufd.engine.EngineDevice;
 import org.ioasis.iommufd.engine.EngineIommu;
 import org.ioasis.loop.EventLoop;
 import org.ioasis.loop.IdlePolicy;
+import org.ioasis.memory.Dma;
 import org.ioasis.pci.PciFunction;
 import org.ioasis.peer.Served;
 import org.ioasis.program.ProgramFiles;
@@ -20,6 +23,7 @@ import org.ioasis.vfio.Type1Kind;
 import org.ioasis.vfio.VfioContainer;
 import org.ioasis.vfiodevice.AssignedDevice;
 import org.ioasis.vfiodevice.ContainerFile;
+import org.ioasis.virtqueue.RingFormat;
 
 /**
  * What programs find that are run on a host of ours: {@code /dev/iommu}, and devices under {@code
@@ -39,13 +43,17 @@ public final class ProgramMachine implements AutoCloseable {
     private final EngineIommu iommu;
     private final List<EndpointDevice> devices = new ArrayList<>();
     private final List<AssignedDevice> served = new ArrayList<>();
+    private final RingFormat rings;
 
     /**
      * @param node what stands at {@code /dev/iommu}; no page of it is held yet
+     * @param rings PACKED: all devices offer packed rings beside split ones
      * @throws IOException the loop cannot be made
      */
-    public ProgramMachine(String name, IommufdNode node, IdlePolicy idle) throws IOException {
+    public ProgramMachine(String name, IommufdNode node, IdlePolicy idle, RingFormat rings)
+            throws IOException {
         this.node = node;
+        this.rings = rings;
         IommuOptions options = IommuOptions.DEFAULT;
         threads = new MachineThreads(name, idle, this::devices);
         boolean isMade = false;
@@ -79,10 +87,26 @@ public final class ProgramMachine implements AutoCloseable {
                         hardware.endpoint(),
                         hardware.dma(threads.guard()),
                         threads,
+                        rings,
                         function -> assigned(function, hardware));
         D device = options.build(port);
         devices.add(device);
         return device;
+    }
+
+    /**
+     * Adds a function of any other kind. Before {@link #start}.
+     *
+     * @param endpoint of no other device
+     * @param maker of the function on its DMA
+     * @throws IllegalStateException there are as many as can be
+     */
+    public void add(int endpoint, Function<Dma, PciFunction> maker) {
+        if (served.size() == DEVICES_MAX) {
+            throw new IllegalStateException("there are " + DEVICES_MAX + " devices");
+        }
+        EngineDevice hardware = iommu.plug(endpoint, EndpointProperties.UNLIMITED);
+        Served _ = assigned(maker.apply(hardware.dma(threads.guard())), hardware);
     }
 
     private Served assigned(PciFunction function, EngineDevice hardware) {

@@ -6,6 +6,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
+import java.util.stream.Stream;
 import org.ioasis.guestkit.Cleanup;
 import org.ioasis.guestkit.GuestKit;
 import org.ioasis.guestkit.Host;
@@ -90,7 +91,8 @@ public final class AssignedRun {
         SeededDisk seeded = new SeededDisk(options.seed(), options.seedBytes());
         String hash = GuestDevices.makeDisks(task, workspace, seeded, progress);
         IommufdNode node = IommufdNode.builder().build();
-        ProgramMachine machine = new ProgramMachine("machine", node, IdlePolicy.ADAPTIVE);
+        ProgramMachine machine =
+                new ProgramMachine("machine", node, IdlePolicy.ADAPTIVE, options.ring());
         GuestSetup.Ended ended;
         // What the devices still write is on the disks at its end, and nothing counts any more.
         try (machine) {
@@ -143,7 +145,7 @@ public final class AssignedRun {
                 .memoryMiB(options.memoryMiB())
                 .processors(options.processors())
                 .commandLine(task.commandLine(initramfs.modules(), 0, options.parameters()))
-                .more(more)
+                .more(Stream.concat(more.stream(), options.qemu().stream()).toList())
                 .build();
     }
 

@@ -21,13 +21,16 @@ import org.ioasis.guestkit.Provisioner;
 import org.ioasis.guestkit.UnavailableException;
 import org.ioasis.iommu.EndpointCounts;
 import org.ioasis.iommu.IommuOptions;
+import org.ioasis.kind.blk.DiskOptions;
 import org.ioasis.live.MachineView;
 import org.ioasis.live.Trace;
 import org.ioasis.loop.IdlePolicy;
 import org.ioasis.machine.Machine;
+import org.ioasis.memory.GuestMemory;
 import org.ioasis.topology.Viot;
 import org.ioasis.vm.Accel;
 import org.ioasis.vm.AccelChoice;
+import org.ioasis.vm.Ending;
 import org.ioasis.vm.GuestEvent;
 import org.ioasis.vm.GuestReport;
 import org.ioasis.vm.GuestTask;
@@ -55,6 +58,7 @@ public final class GuestSetup implements AutoCloseable {
 
     private static final List<Integer> IOMMU_SLOTS = List.of(IOMMU_SLOT, SECOND_IOMMU_SLOT);
     private static final String CONTROL_SOCKET = "qmp.sock";
+    private static final String DEBUGGER_SOCKET = "gdb.sock";
     private static final String OUTPUT_SOCKET = "output.sock";
     private static final long MIB = 1L << 20;
 
@@ -177,6 +181,65 @@ public final class GuestSetup implements AutoCloseable {
         }
     }
 
+    /**
+     * The same with everything that it needs made in a folder that stays.
+     *
+     * @param task with disks, all there from the start, and nothing of ours at the other end of a
+     *     socket
+     * @return two commands for a shell, the server's and QEMU's
+     */
+    public static String keptCommand(
+            RunOptions options, GuestTask task, Host host, Progress progress, Path folder)
+            throws UnavailableException, IOException, InterruptedException {
+        try (Cleanup cleanup = Cleanup.atExit()) {
+            GuestKit kit = new Provisioner(host, cleanup, progress::say).provide(options.kernel());
+            try (Workspace workspace = Workspace.keeping(cleanup, folder)) {
+                Accel accel = accel(options, kit, host, cleanup, progress, workspace);
+                String _ =
+                        GuestDevices.makeDisks(
+                                task,
+                                workspace,
+                                new SeededDisk(options.seed(), options.seedBytes()),
+                                progress);
+                List<GuestDevices.Place> places = GuestDevices.places(options, task, workspace);
+                Path served = workspace.file("serve.toml");
+                Files.writeString(served, served(options, workspace, places));
+                String qemu =
+                        command(options, task, kit, workspace, accel, places).printable();
+                return "# first, and until the end:\n# ./ioasis serve --config %s\n%s"
+                        .formatted(QemuCommand.quotedShell(served.toString()), qemu);
+            }
+        }
+    }
+
+    /** What serves the devices of a command that is kept (docs/config.md). */
+    private static String served(
+            RunOptions options, Workspace workspace, List<GuestDevices.Place> places) {
+        StringBuilder toml = new StringBuilder("[[machine]]\nviot = \"served.viot\"\n");
+        for (int i = 0; i < options.iommus(); i++) {
+            toml.append(
+                    "[[machine.iommu]]\nsocket = \"%s\"\naddress = \"00:%02x.0\"\nbypass = %b\n"
+                            .formatted(
+                                    iommuSocket(workspace, i).getFileName(),
+                                    IOMMU_SLOTS.get(i),
+                                    options.isBypassing()));
+            for (GuestDevices.Place place : places) {
+                if (place.iommu() == i && place.device() instanceof DiskOptions disk) {
+                    toml.append(
+                            "[[machine.iommu.blk]]\nname = \"%s\"\nsocket = \"%s\"\nfile = %s\nreadonly = %b\naddress = \"00:%02x.0\"\n"
+                                    .formatted(
+                                            disk.place().name(),
+                                            place.socket().getFileName(),
+                                            QemuCommand.quotedJson(
+                                                    disk.file().toAbsolutePath().toString()),
+                                            !disk.isWritable(),
+                                            place.bdf() >> 3));
+                }
+            }
+        }
+        return toml.toString();
+    }
+
     static Accel accel(
             RunOptions options,
             GuestKit kit,
@@ -196,7 +259,9 @@ public final class GuestSetup implements AutoCloseable {
             throws IOException {
         IommuOptions iommuOptions =
                 IommuOptions.builder().bypassAtStart(options.isBypassing()).build();
-        Machine machine = new Machine("machine", IdlePolicy.ADAPTIVE);
+        Machine machine =
+                new Machine(
+                        "machine", IdlePolicy.ADAPTIVE, GuestMemory.REGION_LIMIT, options.ring());
         boolean isComplete = false;
         try {
             for (int i = 0; i < options.iommus(); i++) {
@@ -251,6 +316,9 @@ public final class GuestSetup implements AutoCloseable {
                                 kit,
                                 task.drivers(),
                                 task.commandFile());
+        if (options.share().isPresent()) {
+            initramfs = initramfs.sharing(options.share().get());
+        }
         List<QemuCommand.Function> functions = new ArrayList<>();
         List<Viot.PciRange> ranges = new ArrayList<>();
         List<Viot.Iommu> iommus = new ArrayList<>();
@@ -280,14 +348,33 @@ public final class GuestSetup implements AutoCloseable {
                         .acpiTables(List.of(viot))
                         .functions(functions)
                         .rebooting(task.reboots())
-                        .firmwareKeptOff(!options.isBypassing());
+                        .firmwareKeptOff(!options.isBypassing())
+                        .control(workspace.file(CONTROL_SOCKET))
+                        .more(more(options, workspace));
         if (task.commandFile().isPresent()) {
             command.secondSerial(workspace.file(OUTPUT_SOCKET));
         }
         if (task.hotplugs()) {
-            command.control(workspace.file(CONTROL_SOCKET)).rootPort(PORT_SLOT);
+            command.rootPort(PORT_SLOT);
         }
         return command.build();
+    }
+
+    /** What QEMU is told beside what we need. */
+    private static List<String> more(RunOptions options, Workspace workspace) {
+        List<String> words = new ArrayList<>();
+        if (options.isDebugged()) {
+            words.addAll(
+                    List.of(
+                            "-chardev",
+                            "socket,id=gdb,server=on,wait=off,path="
+                                    + workspace.file(DEBUGGER_SOCKET),
+                            "-gdb",
+                            "chardev:gdb",
+                            "-S"));
+        }
+        words.addAll(options.qemu());
+        return words;
     }
 
     public Machine machine() {
@@ -346,7 +433,11 @@ public final class GuestSetup implements AutoCloseable {
     }
 
     /** How QEMU and the guest ended. */
-    record Ended(QemuProcess.End end, GuestReport guest, List<String> vmmErrors) {}
+    record Ended(QemuProcess.End end, GuestReport guest, List<String> vmmErrors) {
+        Ending ending() {
+            return Ending.of(end, guest);
+        }
+    }
 
     /**
      * Starts QEMU and waits for its end.
@@ -367,7 +458,19 @@ public final class GuestSetup implements AutoCloseable {
                                 STATUS_MILLIS,
                                 TimeUnit.MILLISECONDS);
             }
-            Ended ended = await(qemu, options, () -> MachineView.of(machine).text(), progress);
+            if (options.isDebugged()) {
+                progress.say(
+                        "the guest waits for its debugger: gdb -ex 'target remote %s' vmlinux"
+                                .formatted(workspace.file(DEBUGGER_SOCKET)));
+            }
+            Ended ended =
+                    await(
+                            qemu,
+                            options,
+                            () ->
+                                    MachineView.of(machine).text()
+                                            + Qmp.state(workspace.file(CONTROL_SOCKET)),
+                            progress);
             ticker.shutdownNow();
             return ended;
         }

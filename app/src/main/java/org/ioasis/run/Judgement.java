@@ -11,15 +11,21 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.function.Supplier;
+import org.ioasis.guestkit.Kernel;
+import org.ioasis.guestkit.KernelChoice;
 import org.ioasis.iommu.Status;
 import org.ioasis.iommu.fault.Fault;
 import org.ioasis.kind.net.Nic;
 import org.ioasis.live.MachineView;
 import org.ioasis.machine.EndpointDevice;
+import org.ioasis.machine.IommuUnit;
 import org.ioasis.machine.Machine;
 import org.ioasis.machine.ProgramMachine;
+import org.ioasis.pci.VirtioPciFunction;
 import org.ioasis.virtio.iommu.RequestType;
+import org.ioasis.virtqueue.RingFormat;
 import org.ioasis.vm.Accel;
+import org.ioasis.vm.Ending;
 import org.ioasis.vm.GuestReport;
 import org.ioasis.vm.GuestTask;
 import org.ioasis.vm.QemuProcess;
@@ -30,6 +36,15 @@ import org.ioasis.vm.SeededDisk;
  * what the devices counted, what the host found. After the machine's end; one thread.
  */
 final class Judgement {
+    /** Of a device that no driver has started. */
+    private static final String NO_RING = "none";
+
+    private static final Map<String, String> ROLES =
+            Map.of(
+                    GuestTask.SEED_SERIAL, "seed",
+                    GuestTask.FS_SERIAL, "fs",
+                    GuestTask.RESULT_SERIAL, "result");
+
     private final RunOptions options;
     private final Counts counts;
     private final GuestSetup.Ended ended;
@@ -47,6 +62,8 @@ final class Judgement {
      *
      * @param isPassthrough the devices' accesses are not to be translated
      * @param devices all of them
+     * @param rings how their virtqueues lay in memory when they were started last, and first those
+     *     of our IOMMUs
      * @param requests that the guest's driver made of our IOMMUs
      * @param unansweredRequests of these
      * @param faults accesses that were refused
@@ -57,6 +74,7 @@ final class Judgement {
     record Counts(
             boolean isPassthrough,
             List<EndpointDevice> devices,
+            Map<String, String> rings,
             Map<RequestType, Map<Status, Long>> requests,
             long unansweredRequests,
             long faults,
@@ -68,6 +86,7 @@ final class Judgement {
             return new Counts(
                     options.translation() == RunOptions.Translation.PASSTHROUGH,
                     machine.devices(EndpointDevice.class),
+                    ringsOf(machine.iommus(), machine.devices(EndpointDevice.class)),
                     answered(machine),
                     machine.iommus().stream()
                             .mapToLong(i -> i.device().counts().unansweredRequests())
@@ -83,6 +102,7 @@ final class Judgement {
             return new Counts(
                     false,
                     machine.devices(),
+                    ringsOf(List.of(), machine.devices()),
                     Map.of(),
                     0,
                     machine.faults().reported(),
@@ -170,22 +190,42 @@ final class Judgement {
                                         ? "none kept"
                                         : Machine.describe(faults.getFirst()),
                                 counts.internalFailures())));
+        problems.addAll(ringProblems());
         if (!problems.isEmpty()) {
             progress.say("last lines of the console:\n  " + String.join("\n  ", guest.lastLines()));
             progress.say("state of the devices:\n" + counts.state().get());
         }
+        boolean isRight = guest.isFinished() && found.problems().isEmpty();
+        return report(problems, isRight ? found.verifiedBytes() : 0, found.network(), accel, begin);
+    }
+
+    /** The report on a guest that did what the user wanted, of which nothing is known here. */
+    RunReport unjudged(List<String> problems, Accel accel, long begin) {
+        return report(problems, 0, Optional.empty(), accel, begin);
+    }
+
+    private RunReport report(
+            List<String> problems,
+            long verifiedBytes,
+            Optional<RunReport.NetworkReport> network,
+            Accel accel,
+            long begin) {
+        GuestReport guest = ended.guest();
         return new RunReport(
                 problems,
+                ended.ending(),
+                guest.status(),
                 guest.kernel(),
                 guest.iommus(),
                 accel.name().toLowerCase(Locale.ROOT),
                 options.seed(),
+                counts.rings(),
                 devices(guest),
                 counts.requests(),
                 counts.unansweredRequests(),
                 counts.faults(),
-                guest.isFinished() && found.problems().isEmpty() ? found.verifiedBytes() : 0,
-                found.network(),
+                verifiedBytes,
+                network,
                 steps(guest),
                 (System.nanoTime() - begin) / 1e9);
     }
@@ -203,18 +243,59 @@ final class Judgement {
             case QemuProcess.End.TimedOut(var limit) ->
                     problems.add("the guest did not end within %d s".formatted(limit.toSeconds()));
         }
+        ended.guest().panic().ifPresent(why -> problems.add("the guest's kernel panicked: " + why));
+        if (ended.ending() == Ending.REBOOT) {
+            problems.add("the guest rebooted");
+        }
+        if (!problems.isEmpty()
+                && options.kernel() instanceof KernelChoice.Own(Kernel own)
+                && own.modules() == null) {
+            problems.add(
+                    "no --modules were given: what this kernel has as a module, the guest does not have");
+        }
         return problems;
     }
 
+    private static Map<String, String> ringsOf(
+            List<IommuUnit> iommus, List<EndpointDevice> devices) {
+        Map<String, String> rings = new LinkedHashMap<>();
+        for (IommuUnit unit : iommus) {
+            rings.put(unit.name(), ring(unit.function()));
+        }
+        for (EndpointDevice device : devices) {
+            rings.put(role(device), ring(device.function()));
+        }
+        return rings;
+    }
+
+    private static String ring(VirtioPciFunction function) {
+        RingFormat format = function.device().startedFormat();
+        return format == null ? NO_RING : format.name().toLowerCase(Locale.ROOT);
+    }
+
+    /** What is wrong with the rings that the guest has chosen: it knows both formats. */
+    private List<String> ringProblems() {
+        String wanted = options.ring().name().toLowerCase(Locale.ROOT);
+        List<String> problems = new ArrayList<>();
+        counts.rings()
+                .forEach((name, format) -> {
+                    if (!format.equals(wanted) && !format.equals(NO_RING)) {
+                        problems.add(
+                                "the rings of %s are %s, offered were %s ones"
+                                        .formatted(name, format, wanted));
+                    }
+                });
+        return problems;
+    }
+
+    private static String role(EndpointDevice device) {
+        return ROLES.getOrDefault(device.name(), device.name());
+    }
+
     private List<RunReport.DeviceReport> devices(GuestReport guest) {
-        Map<String, String> roles =
-                Map.of(
-                        GuestTask.SEED_SERIAL, "seed",
-                        GuestTask.FS_SERIAL, "fs",
-                        GuestTask.RESULT_SERIAL, "result");
         List<RunReport.DeviceReport> reports = new ArrayList<>();
         for (EndpointDevice device : counts.devices()) {
-            String role = roles.getOrDefault(device.name(), device.name());
+            String role = role(device);
             GuestReport.Device seen =
                     guest.devices().getOrDefault(role, new GuestReport.Device("", "none", "", ""));
             reports.add(

@@ -7,7 +7,9 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import org.ioasis.guestkit.KernelChoice;
+import org.ioasis.guestkit.SharedFolder;
 import org.ioasis.live.TraceConfig;
+import org.ioasis.virtqueue.RingFormat;
 import org.ioasis.vm.Accel;
 import org.ioasis.vm.SeededDisk;
 
@@ -25,9 +27,13 @@ import org.ioasis.vm.SeededDisk;
  * @param isBypassing while no driver of the IOMMU has said otherwise, accesses go through
  *     untranslated; else they are refused
  * @param iommus how many there are, 1 or 2; the disk with the file system is behind the last one
+ * @param ring PACKED: the devices offer packed rings; SPLIT: they do not
  * @param append further parameters of the kernel
  * @param initramfs to boot in the place of ours
  * @param disks the user's own
+ * @param share a folder of the host's that the guest finds at {@code /share}
+ * @param qemu further words for QEMU, behind all others
+ * @param isDebugged the guest waits for a debugger before its first instruction
  * @param trace where to write what passes between the guest's driver and the IOMMUs
  */
 public record RunOptions(
@@ -41,9 +47,13 @@ public record RunOptions(
         Translation translation,
         boolean isBypassing,
         int iommus,
+        RingFormat ring,
         List<String> append,
         Optional<Path> initramfs,
         List<Path> disks,
+        Optional<SharedFolder> share,
+        List<String> qemu,
+        boolean isDebugged,
         Optional<TraceConfig> trace) {
 
     /** What the guest's kernel is told to do with the IOMMU. */
@@ -71,11 +81,16 @@ public record RunOptions(
     public RunOptions {
         append = List.copyOf(append);
         disks = List.copyOf(disks);
+        qemu = List.copyOf(qemu);
     }
 
     /** What is added to the kernel's command line. */
     List<String> parameters() {
         List<String> parameters = new ArrayList<>(translation.parameters());
+        if (isDebugged) {
+            // The symbols of the debugger are where the kernel was linked.
+            parameters.add("nokaslr");
+        }
         parameters.addAll(append);
         return parameters;
     }
@@ -97,9 +112,13 @@ public record RunOptions(
         private Translation translation = Translation.UNCHANGED;
         private boolean isBypassing = true;
         private int iommus = 1;
+        private RingFormat ring = RingFormat.SPLIT;
         private List<String> append = List.of();
         private Optional<Path> initramfs = Optional.empty();
         private List<Path> disks = List.of();
+        private Optional<SharedFolder> share = Optional.empty();
+        private List<String> qemu = List.of();
+        private boolean isDebugged;
         private Optional<TraceConfig> trace = Optional.empty();
 
         private Builder(long seed) {
@@ -151,6 +170,11 @@ public record RunOptions(
             return this;
         }
 
+        public Builder ring(RingFormat value) {
+            ring = value;
+            return this;
+        }
+
         public Builder append(List<String> value) {
             append = value;
             return this;
@@ -163,6 +187,21 @@ public record RunOptions(
 
         public Builder disks(List<Path> value) {
             disks = value;
+            return this;
+        }
+
+        public Builder share(SharedFolder value) {
+            share = Optional.of(value);
+            return this;
+        }
+
+        public Builder qemu(List<String> words) {
+            qemu = words;
+            return this;
+        }
+
+        public Builder debugged(boolean value) {
+            isDebugged = value;
             return this;
         }
 
@@ -183,9 +222,13 @@ public record RunOptions(
                     translation,
                     isBypassing,
                     iommus,
+                    ring,
                     append,
                     initramfs,
                     disks,
+                    share,
+                    qemu,
+                    isDebugged,
                     trace);
         }
     }

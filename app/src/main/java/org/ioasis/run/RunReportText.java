@@ -3,6 +3,7 @@ package org.ioasis.run;
 
 import java.util.Locale;
 import java.util.Map;
+import java.util.stream.Collectors;
 import org.ioasis.iommu.EndpointCounts;
 import org.ioasis.iommu.Status;
 import org.ioasis.virtio.iommu.RequestType;
@@ -38,6 +39,12 @@ public final class RunReportText {
                             accesses.bypassed(),
                             accesses.bypassedAfterAttach()));
         }
+        row(
+                text,
+                "rings",
+                report.rings().entrySet().stream()
+                        .map(ring -> ring.getKey() + " " + ring.getValue())
+                        .collect(Collectors.joining(", ")));
         StringBuilder requests = new StringBuilder();
         for (Map.Entry<RequestType, Map<Status, Long>> type : report.requests().entrySet()) {
             for (Map.Entry<Status, Long> status : type.getValue().entrySet()) {

@@ -69,7 +69,11 @@ public final class Server implements AutoCloseable {
 
     private void make(MachineConfig config) throws IOException {
         Machine machine =
-                new Machine(config.name(), new IdlePolicy(config.pollNanos()), config.maxDmaMaps());
+                new Machine(
+                        config.name(),
+                        new IdlePolicy(config.pollNanos()),
+                        config.maxDmaMaps(),
+                        config.rings());
         machines.add(machine);
         for (IommuConfig iommu : config.iommus()) {
             IommuUnit unit;

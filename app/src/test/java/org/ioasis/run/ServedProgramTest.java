@@ -10,6 +10,7 @@ import java.util.Map;
 import org.ioasis.iommufd.IommufdNode;
 import org.ioasis.loop.IdlePolicy;
 import org.ioasis.machine.ProgramMachine;
+import org.ioasis.virtqueue.RingFormat;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -25,7 +26,11 @@ class ServedProgramTest {
     @BeforeEach
     void start() throws Exception {
         machine =
-                new ProgramMachine("test", IommufdNode.builder().build(), IdlePolicy.EVENT_DRIVEN);
+                new ProgramMachine(
+                        "test",
+                        IommufdNode.builder().build(),
+                        IdlePolicy.EVENT_DRIVEN,
+                        RingFormat.SPLIT);
         machine.start();
     }
 

@@ -68,6 +68,12 @@ record Case(
                             true),
                     requests("W9-req-b1", "w9b1", "w9Requests", "1", false),
                     requests("W9-req-b64", "w9b64", "w9Requests", "64", true),
+                    new Case(
+                            "W9-packed-b64",
+                            "",
+                            "RequestBenchmarks.w9Requests",
+                            Map.of("batch", "64", "ring", "PACKED"),
+                            true),
                     requests("W9-evfd-b1", "w9e1", "w9EventFd", "1", false),
                     requests("W9-evfd-b64", "w9e64", "w9EventFd", "64", false),
                     host("map-page-1", "map", "map", Map.of("domains", "1"), true),
@@ -97,6 +103,24 @@ record Case(
                     ioasid("alone", false),
                     ioasid("churn", true),
                     ioasid("reader", false),
+                    nested("native", "1", true),
+                    nested("native", "8", false),
+                    nested("native", "63", false),
+                    nested("native", "512", true),
+                    nested("virtio", "1", false),
+                    nested("virtio", "8", false),
+                    nested("virtio", "63", false),
+                    nested("virtio", "512", true),
+                    nested("direct", "1", true),
+                    nested("direct", "8", false),
+                    nested("direct", "63", false),
+                    nested("direct", "512", true),
+                    new Case(
+                            "host-nested-request",
+                            "",
+                            "NestedBenchmarks.pageRequest",
+                            Map.of(),
+                            true),
                     new Case("host-ioctl", "", "", Map.of(), true));
 
     /**
@@ -156,6 +180,16 @@ record Case(
                 "ioasid-" + beside,
                 "IoasidBenchmarks.find",
                 Map.of("beside", beside),
+                isQuick);
+    }
+
+    /** Invalidations of a guest, in so many entries at a time. */
+    private static Case nested(String format, String batch, boolean isQuick) {
+        return new Case(
+                "host-nested-" + format + "-" + batch,
+                "nested-" + format + "-" + batch,
+                "NestedBenchmarks.invalidate",
+                Map.of("format", format, "batch", batch),
                 isQuick);
     }
 

@@ -6,6 +6,7 @@ import org.ioasis.memory.Dma;
 import org.ioasis.sys.Epoll;
 import org.ioasis.sys.ErrnoException;
 import org.ioasis.sys.EventFd;
+import org.ioasis.virtqueue.RingFormat;
 import org.openjdk.jmh.annotations.Benchmark;
 import org.openjdk.jmh.annotations.BenchmarkMode;
 import org.openjdk.jmh.annotations.Mode;
@@ -17,7 +18,7 @@ import org.openjdk.jmh.annotations.State;
 import org.openjdk.jmh.annotations.TearDown;
 
 /**
- * W9: the requests of W2 through our virtio-iommu device and its split queue; by one thread that is
+ * W9: the requests of W2 through our virtio-iommu device and its queue; by one thread that is
  * driver and device in turn, or with a device that sleeps until it is kicked.
  */
 @BenchmarkMode(Mode.SingleShotTime)
@@ -32,6 +33,10 @@ public class RequestBenchmarks {
     /** Requests per kick. */
     @Param("64")
     public int batch;
+
+    /** How the queue lies in memory. */
+    @Param("SPLIT")
+    public RingFormat ring;
 
     private final Engine engine = new Engine();
     private final Dma rings = engine.directDma();
@@ -50,7 +55,7 @@ public class RequestBenchmarks {
     /** With the window mapped, through the queue: that also makes what the device keeps. */
     private RequestQueue fresh() {
         engine.renew();
-        RequestQueue queue = new RequestQueue(engine, rings);
+        RequestQueue queue = new RequestQueue(engine, rings, ring);
         int waiting = 0;
         for (int i = 0; i < WINDOW; i++) {
             waiting++;

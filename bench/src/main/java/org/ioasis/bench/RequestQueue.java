@@ -49,9 +49,9 @@ final class RequestQueue implements Interrupts {
     private final VirtioDevice device;
     private int interrupts;
 
-    RequestQueue(Engine engine, Dma rings) {
+    RequestQueue(Engine engine, Dma rings, RingFormat ring) {
         block = engine.ram(BLOCK, BLOCK_BYTES);
-        driver = RingFormat.SPLIT.newDriver(block, BLOCK, SIZE, false);
+        driver = ring.newDriver(block, BLOCK, SIZE, false);
         VirtioIommuDevice type =
                 new VirtioIommuDevice(
                         engine.iommu(),
@@ -68,7 +68,8 @@ final class RequestQueue implements Interrupts {
                                 throw new IllegalStateException(status.toString());
                             }
                         });
-        device = new VirtioDevice(type, rings, Virtio.F_VERSION_1, this);
+        long packed = ring == RingFormat.PACKED ? Virtio.F_RING_PACKED : 0;
+        device = new VirtioDevice(type, rings, Virtio.F_VERSION_1 | packed, this);
         // Without a reset: its endpoint is attached already.
         device.writeStatus(Virtio.STATUS_ACKNOWLEDGE | Virtio.STATUS_DRIVER);
         device.writeDriverFeatures(device.deviceFeatures());

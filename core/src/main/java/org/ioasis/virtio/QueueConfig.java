@@ -11,7 +11,10 @@ import org.ioasis.virtqueue.RingFormat;
 
 /** A queue as its driver has set it up (virtio 1.4, 4.1.4.3), with its ring. Device's thread. */
 final class QueueConfig {
-    /** One for each format: none is made when a driver starts the device. */
+    /**
+     * One for each format that is offered: none is made when a driver starts the device, and a
+     * format that no device offers is not even loaded.
+     */
     private final Map<RingFormat, DeviceQueue> rings = new EnumMap<>(RingFormat.class);
 
     private DeviceQueue ring;
@@ -35,13 +38,14 @@ final class QueueConfig {
     long driver;
     long device;
 
-    QueueConfig(Dma dma, int sizeMax) {
+    QueueConfig(Dma dma, int sizeMax, long offeredFeatures) {
         this.sizeMax = sizeMax;
         size = sizeMax;
-        for (RingFormat format : RingFormat.values()) {
-            rings.put(format, format.newQueue(dma, sizeMax));
+        ring = RingFormat.SPLIT.newQueue(dma, sizeMax);
+        rings.put(RingFormat.SPLIT, ring);
+        if (RingFormat.of(offeredFeatures) == RingFormat.PACKED) {
+            rings.put(RingFormat.PACKED, RingFormat.PACKED.newQueue(dma, sizeMax));
         }
-        ring = requireNonNull(rings.get(RingFormat.SPLIT));
     }
 
     /** In the format in which it was started last. */

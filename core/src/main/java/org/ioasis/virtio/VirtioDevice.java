@@ -56,6 +56,7 @@ public final class VirtioDevice {
 
     private int status;
     private int statusBeforeReset;
+    private @Nullable RingFormat startedFormat;
     private @Nullable String brokenReason;
     private Consumer<String> whenBroken = _ -> {};
     private long refusedWrites;
@@ -79,7 +80,7 @@ public final class VirtioDevice {
         queueSizeMax = type.queueSizeMax();
         queues = new QueueConfig[type.queueCount()];
         for (int i = 0; i < queues.length; i++) {
-            queues[i] = new QueueConfig(ringDma, queueSizeMax);
+            queues[i] = new QueueConfig(ringDma, queueSizeMax, features.offered());
         }
         watch = new RingWatch(this, ringDma, queues);
         config = new ConfigSpace(type);
@@ -187,7 +188,13 @@ public final class VirtioDevice {
         return RingFormat.of(features.accepted());
     }
 
+    /** How rings lie in memory since the device was last started, or did; null if it never was. */
+    public @Nullable RingFormat startedFormat() {
+        return startedFormat;
+    }
+
     private void startWork() {
+        startedFormat = format();
         dma.deviceStarted();
         type.start(features.accepted(), this);
         work.start(this, type.activeQueues(features.accepted()));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * Virtqueues (virtio 1.4, 2.6 and 2.7): the device's side over a {@link org.ioasis.memory.Dma}, and
- * the driver's, for whoever has no guest.
+ * Virtqueues (virtio 1.4, 2.6 to 2.8), split and packed: the device's side over a {@link
+ * org.ioasis.memory.Dma}, and the driver's, for whoever has no guest.
  *
  * <p>Memory order: the other side of a ring is a driver in a guest, or another process. The Java
  * memory model does not speak of those; we rely on HotSpot using for acquire, release and full

@@ -4,6 +4,7 @@ package org.ioasis.virtio;
 import static java.util.Objects.requireNonNull;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.ioasis.spec.Virtio.F_EVENT_IDX;
+import static org.ioasis.spec.Virtio.F_RING_PACKED;
 import static org.ioasis.spec.Virtio.F_RING_RESET;
 import static org.ioasis.spec.Virtio.F_VERSION_1;
 
@@ -17,10 +18,11 @@ import org.ioasis.virtqueue.FlatDma;
 import org.ioasis.virtqueue.MockDriver;
 import org.ioasis.virtqueue.MockDriver.Buffer;
 import org.ioasis.virtqueue.MockDriver.Layout;
+import org.ioasis.virtqueue.RingFormat;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
-import org.junit.jupiter.params.provider.ValueSource;
+import org.junit.jupiter.params.provider.CsvSource;
 
 /**
  * Rings that are looked at, with a device that takes every chain and gives it back at once. The
@@ -94,27 +96,35 @@ class RingWatchTest implements Interrupts {
     }
 
     private void bringUp(boolean eventIdx) {
+        bringUp(RingFormat.SPLIT, eventIdx);
+    }
+
+    private void bringUp(RingFormat format, boolean eventIdx) {
         dma.addRegion(DATA, 0x10000);
         made =
                 new VirtioDevice(
                         new PlainType(work, 2, SIZE),
                         dma,
-                        F_VERSION_1 | F_RING_RESET | (eventIdx ? F_EVENT_IDX : 0),
+                        F_VERSION_1
+                                | F_RING_RESET
+                                | (eventIdx ? F_EVENT_IDX : 0)
+                                | (format == RingFormat.PACKED ? F_RING_PACKED : 0),
                         this);
         device().writeStatus(3);
         device().writeDriverFeatures(device().deviceFeatures());
         device().writeStatus(11);
-        enable(0, eventIdx);
-        enable(1, eventIdx);
+        enable(0, format, eventIdx);
+        enable(1, format, eventIdx);
         device().writeStatus(15);
         assertThat(device().isRunning()).isTrue();
         kicks = 0;
     }
 
-    private void enable(int q, boolean eventIdx) {
+    private void enable(int q, RingFormat format, boolean eventIdx) {
         long base = BASE + q * 0x8000L;
         MockDriver driver =
-                new MockDriver(dma.memory(base, MockDriver.footprint(SIZE)), base, SIZE, eventIdx);
+                new MockDriver(
+                        format, dma.memory(base, MockDriver.footprint(SIZE)), base, SIZE, eventIdx);
         device().writeQueueDesc(q, driver.descAddress());
         device().writeQueueDriver(q, driver.driverAddress());
         device().writeQueueDevice(q, driver.deviceAddress());
@@ -147,9 +157,9 @@ class RingWatchTest implements Interrupts {
     }
 
     @ParameterizedTest
-    @ValueSource(booleans = {false, true})
-    void driverIsNotAskedToKickWhileItsRingIsLookedAt(boolean eventIdx) {
-        bringUp(eventIdx);
+    @CsvSource({"SPLIT, false", "SPLIT, true", "PACKED, false", "PACKED, true"})
+    void driverIsNotAskedToKickWhileItsRingIsLookedAt(RingFormat format, boolean eventIdx) {
+        bringUp(format, eventIdx);
         assertThat(offer(0)).as("before").isTrue();
         kickedWhileLooking(0);
         assertThat(done).isEqualTo(1);
@@ -170,9 +180,9 @@ class RingWatchTest implements Interrupts {
     }
 
     @ParameterizedTest
-    @ValueSource(booleans = {false, true})
-    void driverIsAskedAgainAtTheEndAndWhatCameBeforeIsDone(boolean eventIdx) {
-        bringUp(eventIdx);
+    @CsvSource({"SPLIT, false", "SPLIT, true", "PACKED, false", "PACKED, true"})
+    void driverIsAskedAgainAtTheEndAndWhatCameBeforeIsDone(RingFormat format, boolean eventIdx) {
+        bringUp(format, eventIdx);
         assertThat(offer(0)).isTrue();
         kickedWhileLooking(0);
         boolean _ = offer(0);
@@ -189,9 +199,9 @@ class RingWatchTest implements Interrupts {
     }
 
     @ParameterizedTest
-    @ValueSource(booleans = {false, true})
-    void endWithNothingNewAsksForKicksToo(boolean eventIdx) {
-        bringUp(eventIdx);
+    @CsvSource({"SPLIT, false", "SPLIT, true", "PACKED, false", "PACKED, true"})
+    void endWithNothingNewAsksForKicksToo(RingFormat format, boolean eventIdx) {
+        bringUp(format, eventIdx);
         assertThat(offer(0)).isTrue();
         kickedWhileLooking(0);
         boolean _ = offer(0);
@@ -202,9 +212,9 @@ class RingWatchTest implements Interrupts {
     }
 
     @ParameterizedTest
-    @ValueSource(booleans = {false, true})
-    void ringThatTheIommuRefusesIsNotTouchedAndNobodyIsTold(boolean eventIdx) {
-        bringUp(eventIdx);
+    @CsvSource({"SPLIT, false", "SPLIT, true", "PACKED, false", "PACKED, true"})
+    void ringThatTheIommuRefusesIsNotTouchedAndNobodyIsTold(RingFormat format, boolean eventIdx) {
+        bringUp(format, eventIdx);
         kickedWhileLooking(0);
         dma.trap(BASE, BASE + 0x7fff, Outcome.FAULT);
 
@@ -220,9 +230,10 @@ class RingWatchTest implements Interrupts {
     }
 
     @ParameterizedTest
-    @ValueSource(booleans = {false, true})
-    void ringThatIsAbsentIsWaitedForAtTheEndAndDoneWhenItIsBack(boolean eventIdx) {
-        bringUp(eventIdx);
+    @CsvSource({"SPLIT, false", "SPLIT, true", "PACKED, false", "PACKED, true"})
+    void ringThatIsAbsentIsWaitedForAtTheEndAndDoneWhenItIsBack(
+            RingFormat format, boolean eventIdx) {
+        bringUp(format, eventIdx);
         kickedWhileLooking(0);
         boolean _ = offer(0);
         dma.trap(BASE, BASE + 0x7fff, Outcome.ABSENT);

@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.ioasis.spec.Virtio.F_ACCESS_PLATFORM;
 import static org.ioasis.spec.Virtio.F_EVENT_IDX;
 import static org.ioasis.spec.Virtio.F_INDIRECT_DESC;
+import static org.ioasis.spec.Virtio.F_RING_PACKED;
 import static org.ioasis.spec.Virtio.F_RING_RESET;
 import static org.ioasis.spec.Virtio.F_VERSION_1;
 import static org.ioasis.spec.Virtio.STATUS_ACKNOWLEDGE;
@@ -19,6 +20,8 @@ import java.util.ArrayList;
 import java.util.List;
 import org.ioasis.virtqueue.DeviceQueue.State;
 import org.ioasis.virtqueue.FlatDma;
+import org.ioasis.virtqueue.PackedState;
+import org.ioasis.virtqueue.RingFormat;
 import org.ioasis.virtqueue.SplitState;
 import org.junit.jupiter.api.Test;
 
@@ -536,6 +539,109 @@ class VirtioDeviceTest {
         place(0, 8);
         device.enableQueue(0);
         device.writeStatus(device.status() | STATUS_DRIVER_OK);
+    }
+
+    // --- packed rings
+
+    private VirtioDevice packed() {
+        return new VirtioDevice(type, dma, FRAME | F_RING_PACKED, sink);
+    }
+
+    private static void start(VirtioDevice started, long features, int size) {
+        started.writeStatus(STATUS_ACKNOWLEDGE | STATUS_DRIVER);
+        started.writeDriverFeatures(features);
+        started.writeStatus(started.status() | STATUS_FEATURES_OK);
+        for (int q = 0; q < 2; q++) {
+            configure(started, q, size);
+        }
+        started.writeStatus(started.status() | STATUS_DRIVER_OK);
+    }
+
+    private static void configure(VirtioDevice configured, int q, int size) {
+        configured.writeQueueSize(q, size);
+        configured.writeQueueDesc(q, BASE + 0x1000L * q);
+        configured.writeQueueDriver(q, BASE + 0x1000L * q + 0x400);
+        configured.writeQueueDevice(q, BASE + 0x1000L * q + 0x800);
+        configured.enableQueue(q);
+    }
+
+    @Test
+    void ringsArePackedIfTheDriverSaysSoAndThenOfAnySize() {
+        VirtioDevice both = packed();
+        assertThat(both.startedFormat()).isNull();
+        start(both, MANDATORY | F_RING_PACKED, 6);
+        assertThat(both.startedFormat()).isEqualTo(RingFormat.PACKED);
+        for (int q = 0; q < 2; q++) {
+            assertThat(both.queue(q).size()).isEqualTo(6);
+            assertThat(both.queue(q).save()).isEqualTo(PackedState.at(0, true));
+        }
+        assertThat(both.refusedWrites()).isZero();
+
+        both.writeStatus(0);
+        start(both, MANDATORY, 6);
+        assertThat(both.refusedWrites()).as("no size of a split ring").isEqualTo(2);
+        assertThat(both.startedFormat()).isEqualTo(RingFormat.SPLIT);
+        assertThat(both.queue(0).size()).isEqualTo(16);
+        assertThat(both.queue(0).save()).isEqualTo(SplitState.at(0));
+    }
+
+    @Test
+    void packedRingsThatAreNotOfferedAreNoFeature() {
+        assertThat(featuresStick(MANDATORY | F_RING_PACKED)).isFalse();
+    }
+
+    @Test
+    void aSizeThatWasWrittenForOtherFeaturesIsNotEnabled() {
+        VirtioDevice both = packed();
+        both.writeStatus(STATUS_ACKNOWLEDGE | STATUS_DRIVER);
+        both.writeDriverFeatures(MANDATORY | F_RING_PACKED);
+        both.writeQueueSize(0, 6);
+        assertThat(both.queueSize(0)).isEqualTo(6);
+        both.writeDriverFeatures(MANDATORY);
+        both.writeStatus(both.status() | STATUS_FEATURES_OK);
+        both.writeQueueDesc(0, BASE);
+        both.writeQueueDriver(0, BASE + 0x400);
+        both.writeQueueDevice(0, BASE + 0x800);
+        both.enableQueue(0);
+        assertThat(both.queueEnabled(0)).isFalse();
+        both.writeQueueSize(0, 4);
+        both.enableQueue(0);
+        assertThat(both.queueEnabled(0)).isTrue();
+    }
+
+    @Test
+    void aPackedQueueThatIsResetAloneBeginsAgain() {
+        VirtioDevice both = packed();
+        start(both, MANDATORY | F_RING_PACKED | F_RING_RESET, 6);
+        both.queue(0).restore(PackedState.at(5, false));
+        both.queue(1).restore(PackedState.at(3, true));
+        both.resetQueue(0);
+        assertThat(both.queueEnabled(0)).isFalse();
+        assertThat(both.queue(0).isRunning()).isFalse();
+        configure(both, 0, 7);
+        assertThat(both.queue(0).save()).isEqualTo(PackedState.at(0, true));
+        assertThat(both.queue(0).size()).isEqualTo(7);
+        assertThat(both.queue(1).save()).isEqualTo(PackedState.at(3, true));
+    }
+
+    @Test
+    void aStateWithPackedRingsIsTakenOverAndOneOfTheOtherFormatRefused() {
+        VirtioDevice both = packed();
+        start(both, MANDATORY | F_RING_PACKED, 6);
+        both.queue(0).restore(PackedState.at(5, false));
+        DeviceState saved = both.save();
+        VirtioDevice next = packed();
+        assertThat(next.refuseRestore(saved)).isNull();
+        next.restore(saved);
+        assertThat(next.save()).isEqualTo(saved);
+        assertThat(next.startedFormat()).isEqualTo(RingFormat.PACKED);
+
+        DeviceState.Queue split = enabled(8, BASE, RUNNING);
+        DeviceState wrong =
+                new DeviceState(
+                        STARTED, MANDATORY | F_RING_PACKED, 0, false, "", List.of(split, UNUSED));
+        assertThat(packed().refuseRestore(wrong)).isEqualTo("queue 0 is in no possible state");
+        assertThat(device.refuseRestore(saved)).as("not offered").startsWith("negotiated");
     }
 
     // --- states from nobody knows where

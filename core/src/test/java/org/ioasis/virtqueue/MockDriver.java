@@ -23,12 +23,13 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.lang.invoke.VarHandle;
 import java.util.List;
+import org.ioasis.spec.PackedRing;
 import org.ioasis.spec.SplitRing;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A driver of a split virtqueue for tests: {@link DriverQueue} with chains given as lists and in
- * any layout, and raw access to every field for tests that break the rules. One thread.
+ * A driver of a virtqueue for tests: {@link DriverQueue} with chains given as lists and in any
+ * layout, and raw access to every field for tests that break the rules. One thread.
  *
  * <p>Its memory: {@link #footprint} bytes for the rings and one indirect table per descriptor, from
  * a base address on that is a multiple of 16.
@@ -44,7 +45,7 @@ public final class MockDriver {
     public enum Layout {
         DIRECT,
         INDIRECT,
-        /** The first descriptor in the ring, the rest in a table. */
+        /** The first descriptor in the ring, the rest in a table; all of it in a packed ring. */
         MIXED
     }
 
@@ -53,21 +54,31 @@ public final class MockDriver {
     private static final ValueLayout.OfLong LE64 = JAVA_LONG_UNALIGNED.withOrder(LITTLE_ENDIAN);
 
     private final DriverQueue driver;
+    private final RingFormat format;
     private final long base;
     private final long desc;
     private final long avail;
     private final long used;
     private final long tables;
     private final MemorySegment memory;
+    private int nextSlot;
+    private int lastSlot;
+
+    /** Of a split queue. */
+    public MockDriver(MemorySegment memory, long base, int size, boolean eventIdx) {
+        this(RingFormat.SPLIT, memory, base, size, eventIdx);
+    }
 
     /**
      * @param memory the driver's own view, {@link #footprint} bytes
      * @param base where the device sees {@code memory}
      */
-    public MockDriver(MemorySegment memory, long base, int size, boolean eventIdx) {
+    public MockDriver(
+            RingFormat format, MemorySegment memory, long base, int size, boolean eventIdx) {
         this.memory = memory;
         this.base = base;
-        driver = RingFormat.SPLIT.newDriver(memory, base, size, eventIdx);
+        this.format = format;
+        driver = format.newDriver(memory, base, size, eventIdx);
         desc = driver.descAddress();
         avail = driver.driverAddress();
         used = driver.deviceAddress();
@@ -75,10 +86,11 @@ public final class MockDriver {
     }
 
     private static long tables(int size) {
+        // A split ring is the larger one.
         return (RingFormat.SPLIT.driverBytes(size) + 15) & -16;
     }
 
-    /** Bytes of memory for a queue of this size. */
+    /** Bytes of memory for a queue of this size, whatever its format. */
     public static long footprint(int size) {
         return tables(size) + SplitRing.descBytes(tableEntries(size)) * size;
     }
@@ -125,9 +137,11 @@ public final class MockDriver {
                 switch (layout) {
                     case DIRECT -> buffers.size();
                     case INDIRECT -> 0;
-                    case MIXED -> 1;
+                    case MIXED -> format == RingFormat.SPLIT ? 1 : 0;
                 };
         int head = driver.begin();
+        lastSlot = nextSlot;
+        nextSlot = (nextSlot + Math.min(buffers.size(), direct + 1)) % driver.size();
         for (int i = 0; i < buffers.size(); i++) {
             if (i == direct) {
                 driver.intoTable(table(head, buffers.size() - direct), tableAddress(head));
@@ -165,16 +179,65 @@ public final class MockDriver {
         return head == DriverQueue.NONE ? null : new Used(head, driver.written());
     }
 
-    /** Wants an interrupt for the next chain that comes back, or none. */
-    public void wantInterrupt(boolean wanted) {
+    /** Wants an interrupt for the next chain that comes back, or none. True if one is back. */
+    public boolean wantInterrupt(boolean wanted) {
         if (wanted) {
-            boolean _ = driver.resumeInterrupts();
-        } else {
-            driver.suppressInterrupts();
+            return driver.resumeInterrupts();
         }
+        driver.suppressInterrupts();
+        return false;
     }
 
-    // --- raw access
+    // --- raw access to any ring
+
+    /** 16 bits of the driver's memory, where the device sees them. */
+    public int peek(long address) {
+        return u16(address);
+    }
+
+    /** Writes 16 bits of the driver's memory, where the device sees them. */
+    public void poke(long address, int value) {
+        u16(address, value);
+    }
+
+    // --- raw access to a packed ring
+
+    /** Writes a descriptor of a packed ring. */
+    public void packed(int slot, long address, long length, int id, int flags) {
+        packedAt(desc + (long) DESC_SIZE * slot, address, length, id, flags);
+    }
+
+    /** Writes a packed descriptor anywhere in the driver's memory. */
+    public void packedAt(long at, long address, long length, int id, int flags) {
+        long o = at - base;
+        memory.set(LE64, o + PackedRing.DESC_ADDR, address);
+        memory.set(LE32, o + PackedRing.DESC_LEN, (int) length);
+        u16(at + PackedRing.DESC_ID, id);
+        u16(at + PackedRing.DESC_FLAGS, flags);
+    }
+
+    /** Where in a packed ring the chain begins that was added last. */
+    public int lastSlot() {
+        return lastSlot;
+    }
+
+    /** Flags of a descriptor of a packed ring. */
+    public int packedFlags(int slot) {
+        return u16(desc + (long) DESC_SIZE * slot + PackedRing.DESC_FLAGS);
+    }
+
+    /** What a descriptor of a packed ring says. */
+    public String packedText(int slot) {
+        long at = desc + (long) DESC_SIZE * slot;
+        return "0x%x+%d id %d flags 0x%x"
+                .formatted(
+                        memory.get(LE64, at - base + PackedRing.DESC_ADDR),
+                        Integer.toUnsignedLong(memory.get(LE32, at - base + PackedRing.DESC_LEN)),
+                        u16(at + PackedRing.DESC_ID),
+                        u16(at + PackedRing.DESC_FLAGS));
+    }
+
+    // --- raw access to a split ring
 
     /** Writes a descriptor of the ring. */
     public void desc(int index, long address, long length, int flags, int next) {

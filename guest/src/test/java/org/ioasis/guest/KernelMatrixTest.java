@@ -8,26 +8,31 @@ import org.ioasis.iommu.EndpointCounts;
 import org.ioasis.run.RunOptions.Translation;
 import org.ioasis.run.RunReport;
 import org.ioasis.virtio.iommu.RequestType;
+import org.ioasis.virtqueue.RingFormat;
 import org.ioasis.vm.GuestTask;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
 /**
- * Two kernels, and what each can be told to do with the IOMMU; one of the cells is {@link
- * QuickCellTest}.
+ * Two kernels, what each can be told to do with the IOMMU, and both formats of rings; one of the
+ * cells is {@link QuickCellTest}.
  */
 class KernelMatrixTest {
     @ParameterizedTest
     @CsvSource({
-        "STABLE, STRICT, 6012, DMA",
-        "BACKPORTS, LAZY, 7002, DMA-FQ",
-        "BACKPORTS, STRICT, 7002, DMA"
+        "STABLE, STRICT, PACKED, 6012, DMA",
+        "BACKPORTS, LAZY, SPLIT, 7002, DMA-FQ",
+        "BACKPORTS, STRICT, PACKED, 7002, DMA"
     })
     void diskIoIsTranslated(
-            KernelChoice.Debian kernel, Translation translation, int leastSeries, String type)
+            KernelChoice.Debian kernel,
+            Translation translation,
+            RingFormat ring,
+            int leastSeries,
+            String type)
             throws Exception {
         QuickCellTest.assertTranslates(
-                Cells.options(1).kernel(kernel).translation(translation).build(),
+                Cells.options(1).kernel(kernel).translation(translation).ring(ring).build(),
                 leastSeries,
                 type);
     }

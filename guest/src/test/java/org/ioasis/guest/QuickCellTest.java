@@ -3,6 +3,7 @@ package org.ioasis.guest;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import java.util.Locale;
 import org.ioasis.guestkit.KernelChoice;
 import org.ioasis.run.RunOptions;
 import org.ioasis.run.RunOptions.Translation;
@@ -29,6 +30,9 @@ class QuickCellTest {
         RunReport report = Cells.run(options, GuestTask.Scenario.PLAIN);
 
         assertThat(Cells.series(report)).isGreaterThanOrEqualTo(leastSeries);
+        assertThat(report.rings().keySet()).containsExactly("iommu0", "seed", "fs", "result");
+        assertThat(report.rings().values())
+                .containsOnly(options.ring().name().toLowerCase(Locale.ROOT));
         assertThat(report.devices())
                 .isNotEmpty()
                 .allSatisfy(disk -> {

@@ -91,6 +91,18 @@ public final class DeviceTable {
         return findGuest(entry, host, pasid);
     }
 
+    /**
+     * What requests of a device go through whose entry came by a call: the guest's table, at
+     * addresses that somebody else translates.
+     *
+     * @param memory at those addresses
+     * @param entry with a guest's table and without a host's
+     */
+    static ContextAnswer<DeviceRefusal> findGuest(
+            TableAccess memory, DeviceEntry entry, int pasid, int outputBits) {
+        return new DeviceTable(memory, 0, 0, outputBits).findGuest(entry, null, pasid);
+    }
+
     private ContextAnswer<DeviceRefusal> findGuest(
             DeviceEntry entry, @Nullable Stage host, int pasid) {
         int index = pasid == NO_PASID ? 0 : pasid;

@@ -52,7 +52,8 @@ public final class Device extends IommufdObject {
         return group;
     }
 
-    @Nullable Vdevice vdevice() {
+    /** The name that a guest has for it; null: none. */
+    public @Nullable Vdevice vdevice() {
         return vdevice;
     }
 

@@ -11,12 +11,22 @@ import org.jspecify.annotations.Nullable;
  * grow from one version of Linux to the next. Under its context's lock.
  */
 public abstract class Entries {
+    private final int minimum;
     private final int size;
 
     /**
      * @param size of what is known of an entry; nobody may give less
      */
     protected Entries(int size) {
+        this(size, size);
+    }
+
+    /**
+     * @param minimum of an entry, all that is looked at
+     * @param size of what is known of one; what stands behind it is zero
+     */
+    protected Entries(int minimum, int size) {
+        this.minimum = minimum;
         this.size = size;
     }
 
@@ -29,7 +39,7 @@ public abstract class Entries {
 
     /** Carries out all of them, as {@link Invalidator#invalidate}. */
     public final long run(MemorySegment entries, long offset, int entryLength, int count) {
-        if (count > 0 && entryLength < size) {
+        if (count > 0 && entryLength < minimum) {
             return Handled.refused(0, InvalidationRefusal.SHORT);
         }
         for (int i = 0; i < count; i++) {

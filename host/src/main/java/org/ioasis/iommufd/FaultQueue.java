@@ -26,6 +26,9 @@ public final class FaultQueue extends IommufdObject {
     /** Most groups that wait or are out for an answer; more are answered as invalid. */
     static final int GROUPS_MAX = 4096;
 
+    /** The device is to make no requests any more; no program can say so. */
+    public static final int FAILURE = 2;
+
     /**
      * A group without an answer.
      *
@@ -160,19 +163,26 @@ public final class FaultQueue extends IommufdObject {
     /**
      * Answers a group that was taken.
      *
-     * @param code PAGE_RESP_SUCCESS or PAGE_RESP_INVALID
+     * @param code PAGE_RESP_SUCCESS, PAGE_RESP_INVALID, or {@link #FAILURE}
      * @return 0 or -EINVAL: no such code; or no such group, because it has its answer
      */
     public int answer(int cookie, int code) {
         synchronized (context()) {
             expire();
             Entry entry = delivered.get(Integer.toUnsignedLong(cookie));
-            if (entry == null || (code != PAGE_RESP_SUCCESS && code != PAGE_RESP_INVALID)) {
+            if (entry == null || code < PAGE_RESP_SUCCESS || code > FAILURE) {
                 return -Errno.EINVAL.number();
             }
             delivered.remove(entry.cookie);
             respond(entry.group, code);
             return 0;
+        }
+    }
+
+    /** Whether a group that was taken has no answer yet. */
+    public boolean isOpen(int cookie) {
+        synchronized (context()) {
+            return delivered.get(Integer.toUnsignedLong(cookie)) != null;
         }
     }
 
@@ -264,10 +274,11 @@ public final class FaultQueue extends IommufdObject {
                 for (long done = 0; done < length; done += PAGE_RESPONSE_SIZE) {
                     int result = -Errno.EFAULT.number();
                     if (caller.read(address + done, answer, 0, PAGE_RESPONSE_SIZE) == 0) {
+                        int code = answer.get(JAVA_INT, PAGE_RESPONSE_CODE);
                         result =
-                                answer(
-                                        answer.get(JAVA_INT, PAGE_RESPONSE_COOKIE),
-                                        answer.get(JAVA_INT, PAGE_RESPONSE_CODE));
+                                code == FAILURE
+                                        ? -Errno.EINVAL.number()
+                                        : answer(answer.get(JAVA_INT, PAGE_RESPONSE_COOKIE), code);
                     }
                     if (result != 0) {
                         return done == 0 ? result : done;

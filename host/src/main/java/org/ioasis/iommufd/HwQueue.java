@@ -11,15 +11,17 @@ public final class HwQueue extends IommufdObject {
     private final Viommu viommu;
     private final Access access;
     private final long first;
+    private final long held;
     private final long length;
     private boolean isHeld;
     private boolean isStarted;
 
-    private HwQueue(Viommu viommu, Access access, long first, long length) {
+    private HwQueue(Viommu viommu, Access access, long first, long held, long length) {
         super(viommu.context());
         this.viommu = viommu;
         this.access = access;
         this.first = first;
+        this.held = held;
         this.length = length;
         viommu.addUser();
     }
@@ -55,12 +57,13 @@ public final class HwQueue extends IommufdObject {
         context.allocate();
         Access access = Access.internal(context);
         HwQueue queue =
-                new HwQueue(viommu, access, iova - offset, pages << PhysicalMemory.PAGE_LG2);
+                new HwQueue(
+                        viommu, access, iova - offset, pages << PhysicalMemory.PAGE_LG2, length);
         context.reserve(queue);
         boolean isBuilt = false;
         try {
             access.attach(viommu.parent().ioas());
-            long physical = access.pinContiguous(queue.first, queue.length);
+            long physical = access.pinContiguous(queue.first, queue.held);
             queue.isHeld = true;
             viommu.driver().startQueue(queue, index, physical + offset);
             queue.isStarted = true;
@@ -75,6 +78,11 @@ public final class HwQueue extends IommufdObject {
 
     public Viommu viommu() {
         return viommu;
+    }
+
+    /** Bytes that were asked for. */
+    public long length() {
+        return length;
     }
 
     /** Another queue needs this one, which then cannot be destroyed. */
@@ -93,7 +101,7 @@ public final class HwQueue extends IommufdObject {
             viommu.driver().stopQueue(this);
         }
         if (isHeld) {
-            access.unpin(first, length);
+            access.unpin(first, held);
         }
         access.end();
         viommu.removeUser();

@@ -93,6 +93,23 @@ public final class Viommu extends IommufdObject {
         }
     }
 
+    /**
+     * Carries out what the guest has put into queues of its own. Nobody calls when there is
+     * something: whoever serves the machine comes by.
+     *
+     * @return how many commands it were
+     */
+    public int poll() {
+        synchronized (context()) {
+            return driver().poll();
+        }
+    }
+
+    /** Registers of such queues, which the guest writes; null: there are none. */
+    public @Nullable MemorySegment window() {
+        return driver().window();
+    }
+
     /** Refuses what is no type. */
     static void checkType(int type) throws IommufdException {
         if (type == VIOMMU_TYPE_DEFAULT) {

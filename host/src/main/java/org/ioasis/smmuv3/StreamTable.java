@@ -115,6 +115,20 @@ public final class StreamTable {
         return find(entry, at, ssid);
     }
 
+    /**
+     * What requests of a stream go through whose entry came by a call: its stage 1, at addresses
+     * that somebody else translates.
+     *
+     * @param memory at those addresses
+     * @param entry with stage 1
+     * @param outputBits of those addresses
+     */
+    static ContextAnswer<StreamRefusal> findStage1(
+            TableAccess memory, StreamEntry entry, int ssid, int outputBits) {
+        return new StreamTable(memory, 0, false, 0, 0, outputBits)
+                .findContext(entry, 0, ssid, null);
+    }
+
     private ContextAnswer<StreamRefusal> find(StreamEntry entry, long at, int ssid) {
         if (!entry.isLegal()) {
             return ContextAnswer.refused(StreamRefusal.BAD_STE, at);

@@ -14,6 +14,11 @@ final class AskingDevice implements HwDevice {
 
     final List<Answer> answers = new ArrayList<>();
     Consumer<Answer> told = _ -> {};
+
+    /** What its vIOMMU does with entries. */
+    Invalidator invalidator =
+            (_, _, _, _, _) -> Handled.refused(0, InvalidationRefusal.UNSUPPORTED);
+
     private final HwGroup group = new HwGroup();
     private final IommufdNode node;
 
@@ -72,6 +77,42 @@ final class AskingDevice implements HwDevice {
                     int type, MemorySegment entries, long offset, int entryLength, int count) {
                 return Handled.refused(0, InvalidationRefusal.UNSUPPORTED);
             }
+        };
+    }
+
+    @Override
+    public boolean hasViommu(int type) {
+        return type == 1;
+    }
+
+    @Override
+    public ViommuDriver viommu(
+            Viommu viommu, int type, HwPagingDomain parent, @Nullable UserData data) {
+        return new ViommuDriver() {
+            @Override
+            public NestedDomain nested(int flags, UserData given) {
+                return AskingDevice.this.nested(parent, flags, given);
+            }
+
+            @Override
+            public long invalidate(
+                    int entries, MemorySegment array, long offset, int entryLength, int count) {
+                return invalidator.invalidate(entries, array, offset, entryLength, count);
+            }
+
+            @Override
+            public boolean hasQueue(int queue) {
+                return false;
+            }
+
+            @Override
+            public void startQueue(HwQueue queue, int index, long physical) {}
+
+            @Override
+            public void stopQueue(HwQueue queue) {}
+
+            @Override
+            public void free() {}
         };
     }
 }

@@ -142,7 +142,7 @@ class FaultGroupsTest {
         assertThat(taken.group().requests())
                 .extracting(PageRequests.Request::address)
                 .containsExactly(0x1000L, 0x2000L, 0x3000L);
-        assertThat(host.queue.answer(taken.cookie(), 2)).isEqualTo(-Errno.EINVAL.number());
+        assertThat(host.queue.answer(taken.cookie(), 3)).isEqualTo(-Errno.EINVAL.number());
         assertThat(host.queue.answer(taken.cookie(), PAGE_RESP_SUCCESS)).isZero();
         assertThat(host.queue.answer(taken.cookie(), PAGE_RESP_SUCCESS))
                 .isEqualTo(-Errno.EINVAL.number());

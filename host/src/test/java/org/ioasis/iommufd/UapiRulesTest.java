@@ -461,6 +461,28 @@ class UapiRulesTest {
         }
 
         @Test
+        @Tag("S33")
+        void aLongArrayIsDoneInPiecesUpToTheEntryThatIsRefusedOrCannotBeRead() {
+            int nested = host.nested(device, guest.parent, 0, 0);
+            int size = IommufdTest.INVALIDATE_SIZE;
+            int perPage = (int) PAGE / size;
+            long entries = host.program.mmap(4 * PAGE);
+            MemorySegment bytes = host.program.memoryAt(entries).bytes();
+            ProgramStub.Struct all = invalidation(nested, entries, size, 3 * perPage + 5);
+            assertThat(all.call(host.file, CMD_HWPT_INVALIDATE)).isZero();
+            assertThat(all.getInt(INVALIDATE_ENTRY_NUM)).isEqualTo(3 * perPage + 5);
+            int bad = perPage + perPage / 2;
+            bytes.set(JAVA_INT, (long) bad * size + IommufdTest.INVALIDATE_IOTLB_ID, 99);
+            ProgramStub.Struct refused = invalidation(nested, entries, size, 3 * perPage);
+            assertThat(refused.call(host.file, CMD_HWPT_INVALIDATE)).isEqualTo(error(Errno.EINVAL));
+            assertThat(refused.getInt(INVALIDATE_ENTRY_NUM)).isEqualTo(bad);
+            long tail = entries + 4 * PAGE - (long) (perPage / 2 + 3) * size;
+            ProgramStub.Struct beyond = invalidation(nested, tail, size, 2 * perPage);
+            assertThat(beyond.call(host.file, CMD_HWPT_INVALIDATE)).isEqualTo(error(Errno.EFAULT));
+            assertThat(beyond.getInt(INVALIDATE_ENTRY_NUM)).isEqualTo(perPage / 2 + 3);
+        }
+
+        @Test
         void howManyEntriesWereDoneIsSaidOnFailureToo() {
             int nested = host.nested(device, guest.parent, 0, 0);
             long entries = host.program.mmap(PAGE);
@@ -751,19 +773,33 @@ class UapiRulesTest {
             int ioas = host.ioas();
             host.mockDomain(ioas);
             assertThat(vfioIoas(VFIO_IOAS_SET, ioas)).isZero();
-            long memory = host.program.mmap(2 * PAGE);
-            ProgramStub.Struct map =
-                    host.program
-                            .struct(VfioType1.MAP_LENGTH)
-                            .with(VfioType1.MAP_FLAGS, 3)
-                            .with(VfioType1.MAP_VADDR, memory)
-                            .with(VfioType1.MAP_IOVA, APERTURE)
-                            .with(VfioType1.MAP_SIZE, 2 * PAGE);
-            assertThat(map.call(host.file, VfioType1.IOMMU_MAP_DMA & 0xff)).isZero();
+            assertThat(mapDma(host.program.mmap(2 * PAGE), 2 * PAGE)).isZero();
             assertThat(host.program.locked().locked()).isEqualTo(2);
             assertThat(host.program.locked().user()).isZero();
             assertThat(unmapAll(APERTURE)).isEqualTo(error(Errno.EINVAL));
             assertThat(unmapAll(0)).isEqualTo(2 * PAGE);
+        }
+
+        /** Unlike a container of VFIO's own: pages of a device are none that can be held. */
+        @Test
+        void aBarIsMappedByNoCallOfThisFile() {
+            int ioas = host.ioas();
+            host.mockDomain(ioas);
+            assertThat(vfioIoas(VFIO_IOAS_SET, ioas)).isZero();
+            long bar = host.program.mmap(new ProgramStub.Memory(PAGE, true), 0, PAGE, true);
+            assertThat(host.map(ioas, bar, PAGE)).isEqualTo(error(Errno.EFAULT));
+            assertThat(mapDma(bar, PAGE)).isEqualTo(error(Errno.EFAULT));
+            assertThat(unmapAll(0)).as("nothing has been mapped").isZero();
+        }
+
+        private long mapDma(long address, long length) {
+            return host.program
+                    .struct(VfioType1.MAP_LENGTH)
+                    .with(VfioType1.MAP_FLAGS, 3)
+                    .with(VfioType1.MAP_VADDR, address)
+                    .with(VfioType1.MAP_IOVA, APERTURE)
+                    .with(VfioType1.MAP_SIZE, length)
+                    .call(host.file, VfioType1.IOMMU_MAP_DMA & 0xff);
         }
 
         private long unmapAll(long iova) {

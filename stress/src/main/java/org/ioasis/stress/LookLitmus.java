@@ -25,29 +25,31 @@ import org.openjdk.jcstress.annotations.State;
 import org.openjdk.jcstress.infra.results.ZZ_Result;
 
 /**
- * The end of looking at a ring (virtio 1.4, 2.7.7 and 2.7.10), in a whole device: the driver is not
- * asked for kicks while its ring is looked at, and offers a chain just when the device's thread
- * looks no more. Either the device finds it, or the driver is asked for a kick.
+ * The end of looking at a ring (virtio 1.4, 2.7.7, 2.7.10 and 2.8.10), in a whole device: the
+ * driver is not asked for kicks while its ring is looked at, and offers a chain just when the
+ * device's thread looks no more. Either the device finds it, or the driver is asked for a kick.
  */
 public abstract class LookLitmus {
     private static final int SIZE = 2;
 
     // On the heap: many of these are made. Of longs, because rings must be aligned.
-    private final MemorySegment ring =
-            MemorySegment.ofArray(
-                    new long[(int) RingFormat.SPLIT.driverBytes(SIZE) / Long.BYTES + 1]);
+    private final MemorySegment ring;
     private final DriverQueue driver;
     private final Taker taker = new Taker();
     private final VirtioDevice device;
     private volatile boolean isLookedAt;
 
-    LookLitmus(boolean eventIdx) {
-        driver = RingFormat.SPLIT.newDriver(ring, 0, SIZE, eventIdx);
+    LookLitmus(RingFormat format, boolean eventIdx) {
+        ring = MemorySegment.ofArray(new long[(int) format.driverBytes(SIZE) / Long.BYTES + 1]);
+        driver = format.newDriver(ring, 0, SIZE, eventIdx);
         driver.suppressInterrupts();
         Guards guards = new Guards(() -> 0, lease -> {});
         GuestMemory memory = new GuestMemory(guards, 1);
         memory.add(new Region(0, ring.byteSize() - 1, ring, true, null));
-        long features = Virtio.F_VERSION_1 | (eventIdx ? Virtio.F_EVENT_IDX : 0);
+        long features =
+                Virtio.F_VERSION_1
+                        | (eventIdx ? Virtio.F_EVENT_IDX : 0)
+                        | (format == RingFormat.PACKED ? Virtio.F_RING_PACKED : 0);
         device =
                 new VirtioDevice(
                         taker, new DirectDma(memory, guards.open()), features, new NoInterrupts());
@@ -199,7 +201,7 @@ public abstract class LookLitmus {
     @State
     public static class EndByIndex extends LookLitmus {
         public EndByIndex() {
-            super(true);
+            super(RingFormat.SPLIT, true);
         }
 
         @Actor
@@ -219,7 +221,27 @@ public abstract class LookLitmus {
     @State
     public static class EndByFlag extends LookLitmus {
         public EndByFlag() {
-            super(false);
+            super(RingFormat.SPLIT, false);
+        }
+
+        @Actor
+        public void device(ZZ_Result result) {
+            result.r1 = looksAndRests();
+        }
+
+        @Actor
+        public void driver(ZZ_Result result) {
+            result.r2 = offers();
+        }
+    }
+
+    /** DISABLE of a packed ring, set while it is looked at: the driver may see the old flags. */
+    @JCStressTest
+    @JCStressMeta(Ends.class)
+    @State
+    public static class PackedEnd extends LookLitmus {
+        public PackedEnd() {
+            super(RingFormat.PACKED, true);
         }
 
         @Actor

@@ -27,7 +27,7 @@ import org.openjdk.jcstress.annotations.State;
 import org.openjdk.jcstress.infra.results.ZZ_Result;
 
 /**
- * The notifications of a split ring (virtio 1.4, 2.7.7 and 2.7.10), both sides ours: before both
+ * The notifications of a ring (virtio 1.4, 2.7.7, 2.7.10 and 2.8.10), both sides ours: before both
  * sides rest, one has told the other. Each side stores, fences and loads; where a fence is missing,
  * both can find nothing and wait for ever.
  */
@@ -39,24 +39,25 @@ public abstract class RingLitmus {
     private static final int NEVER = 0x4000;
 
     // On the heap: millions of these are made. Of longs, because rings must be aligned.
-    private final MemorySegment ring =
-            MemorySegment.ofArray(
-                    new long[(int) RingFormat.SPLIT.driverBytes(SIZE) / Long.BYTES + 1]);
+    private final MemorySegment ring;
     final DriverQueue driver;
     final Dma dma;
     private final Chain chain = new Chain(SIZE);
     final DeviceQueue queue;
 
-    RingLitmus(boolean eventIdx) {
-        driver = RingFormat.SPLIT.newDriver(ring, 0, SIZE, eventIdx);
+    RingLitmus(RingFormat format, boolean eventIdx) {
+        ring = MemorySegment.ofArray(new long[(int) format.driverBytes(SIZE) / Long.BYTES + 1]);
+        driver = format.newDriver(ring, 0, SIZE, eventIdx);
         driver.suppressInterrupts();
-        long availEvent = driver.deviceAddress() + SplitRing.availEvent(SIZE);
-        U16.setOpaque(ring, availEvent, (short) NEVER);
+        if (format == RingFormat.SPLIT) {
+            long availEvent = driver.deviceAddress() + SplitRing.availEvent(SIZE);
+            U16.setOpaque(ring, availEvent, (short) NEVER);
+        }
         Guards guards = new Guards(() -> 0, lease -> {});
         GuestMemory memory = new GuestMemory(guards, 1);
         memory.add(new Region(0, ring.byteSize() - 1, ring, true, null));
         dma = new DirectDma(memory, guards.open());
-        queue = RingFormat.SPLIT.newQueue(dma, SIZE);
+        queue = format.newQueue(dma, SIZE);
         queue.start(
                 SIZE,
                 driver.descAddress(),
@@ -64,6 +65,10 @@ public abstract class RingLitmus {
                 driver.deviceAddress(),
                 false,
                 eventIdx);
+        // With indices in a split ring that is what they are.
+        dma.enter();
+        queue.suppressKicks();
+        dma.leave();
     }
 
     /** The driver gives the device a chain of one byte. */
@@ -130,7 +135,7 @@ public abstract class RingLitmus {
     @State
     public static class InterruptByIndex extends RingLitmus {
         public InterruptByIndex() {
-            super(true);
+            super(RingFormat.SPLIT, true);
             takeChain();
         }
 
@@ -151,7 +156,7 @@ public abstract class RingLitmus {
     @State
     public static class InterruptByFlag extends RingLitmus {
         public InterruptByFlag() {
-            super(false);
+            super(RingFormat.SPLIT, false);
             takeChain();
         }
 
@@ -172,7 +177,7 @@ public abstract class RingLitmus {
     @State
     public static class KickByIndex extends RingLitmus {
         public KickByIndex() {
-            super(true);
+            super(RingFormat.SPLIT, true);
         }
 
         @Actor
@@ -192,10 +197,89 @@ public abstract class RingLitmus {
     @State
     public static class KickByFlag extends RingLitmus {
         public KickByFlag() {
-            super(false);
-            dma.enter();
-            queue.suppressKicks();
-            dma.leave();
+            super(RingFormat.SPLIT, false);
+        }
+
+        @Actor
+        public void device(ZZ_Result result) {
+            result.r1 = looksAgain();
+        }
+
+        @Actor
+        public void driver(ZZ_Result result) {
+            result.r2 = offer();
+        }
+    }
+
+    /** The driver's event and its flags against a descriptor that is used. */
+    @JCStressTest
+    @JCStressMeta(Interrupts.class)
+    @State
+    public static class PackedInterruptByDescriptor extends RingLitmus {
+        public PackedInterruptByDescriptor() {
+            super(RingFormat.PACKED, true);
+            takeChain();
+        }
+
+        @Actor
+        public void device(ZZ_Result result) {
+            result.r1 = handBack();
+        }
+
+        @Actor
+        public void driver(ZZ_Result result) {
+            result.r2 = driver.resumeInterrupts();
+        }
+    }
+
+    /** The driver's DISABLE against a descriptor that is used. */
+    @JCStressTest
+    @JCStressMeta(Interrupts.class)
+    @State
+    public static class PackedInterruptByFlag extends RingLitmus {
+        public PackedInterruptByFlag() {
+            super(RingFormat.PACKED, false);
+            takeChain();
+        }
+
+        @Actor
+        public void device(ZZ_Result result) {
+            result.r1 = handBack();
+        }
+
+        @Actor
+        public void driver(ZZ_Result result) {
+            result.r2 = driver.resumeInterrupts();
+        }
+    }
+
+    /** The device's event and its flags against a descriptor that is available. */
+    @JCStressTest
+    @JCStressMeta(Kicks.class)
+    @State
+    public static class PackedKickByDescriptor extends RingLitmus {
+        public PackedKickByDescriptor() {
+            super(RingFormat.PACKED, true);
+        }
+
+        @Actor
+        public void device(ZZ_Result result) {
+            result.r1 = looksAgain();
+        }
+
+        @Actor
+        public void driver(ZZ_Result result) {
+            result.r2 = offer();
+        }
+    }
+
+    /** The device's DISABLE against a descriptor that is available. */
+    @JCStressTest
+    @JCStressMeta(Kicks.class)
+    @State
+    public static class PackedKickByFlag extends RingLitmus {
+        public PackedKickByFlag() {
+            super(RingFormat.PACKED, false);
         }
 
         @Actor

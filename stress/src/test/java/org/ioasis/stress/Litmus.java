@@ -41,9 +41,14 @@ final class Litmus {
 
     /** Passes if nothing was seen that may not be. */
     static void run(String name) throws IOException, ReflectiveOperationException {
+        run(name, RUNS_WANTED);
+    }
+
+    /** The same for a state that costs more to make than to try. */
+    static void run(String name, long wanted) throws IOException, ReflectiveOperationException {
         TestInfo info = TestList.getInfo(name);
         long runs = 0;
-        for (int i = 0; i == 0 || (runs < RUNS_WANTED && mayTryAgain(i)); i++) {
+        for (int i = 0; i == 0 || (runs < wanted && mayTryAgain(i)); i++) {
             TestConfig config =
                     new TestConfig(
                             options(

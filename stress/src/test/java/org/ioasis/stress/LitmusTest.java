@@ -47,6 +47,18 @@ class LitmusTest {
         return of(IotlbLitmus.class);
     }
 
+    static Stream<String> pageRequests() {
+        return of(PageRequestLitmus.class);
+    }
+
+    @ParameterizedTest
+    @MethodSource("pageRequests")
+    void aGroupOfPageRequestsHasOneAnswer(String litmus)
+            throws IOException, ReflectiveOperationException {
+        // Each has a context of its own.
+        Litmus.run(litmus, 5_000);
+    }
+
     @ParameterizedTest
     @MethodSource("guards")
     void noSectionThatFoundTheOldStateIsOpenWhenTheChangeIsAnswered(String litmus)
@@ -99,7 +111,15 @@ class LitmusTest {
     @Test
     void everyLitmusIsInOneOfTheGroups() {
         List<String> grouped =
-                Stream.of(guards(), rings(), looks(), stores(), engines(), ioasids(), iotlbs())
+                Stream.of(
+                                guards(),
+                                rings(),
+                                looks(),
+                                stores(),
+                                engines(),
+                                ioasids(),
+                                iotlbs(),
+                                pageRequests())
                         .flatMap(names -> names)
                         .sorted()
                         .toList();

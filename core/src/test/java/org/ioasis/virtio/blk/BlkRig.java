@@ -25,6 +25,7 @@ import org.ioasis.virtqueue.FlatDma;
 import org.ioasis.virtqueue.MockDriver;
 import org.ioasis.virtqueue.MockDriver.Buffer;
 import org.ioasis.virtqueue.MockDriver.Layout;
+import org.ioasis.virtqueue.RingFormat;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -62,6 +63,15 @@ final class BlkRig implements Interrupts {
     }
 
     BlkRig(BlkSettings settings, int capacity, boolean readOnly, @Nullable Executor executor) {
+        this(settings, capacity, readOnly, executor, FEATURES);
+    }
+
+    BlkRig(
+            BlkSettings settings,
+            int capacity,
+            boolean readOnly,
+            @Nullable Executor executor,
+            long frame) {
         this.settings = settings;
         dma.addRegion(DATA, (long) SLOT * SLOTS);
         Runnable check = executor != null ? () -> {} : this::requireNoSection;
@@ -80,7 +90,7 @@ final class BlkRig implements Interrupts {
                     }
                 };
         blk = new VirtioBlk(store, settings, executor != null ? executor : io::add, later);
-        device = new VirtioDevice(blk, dma, FEATURES, this);
+        device = new VirtioDevice(blk, dma, frame, this);
     }
 
     /** A queue of 64, and eight requests with 4 KiB each. */
@@ -140,7 +150,12 @@ final class BlkRig implements Interrupts {
         int size = settings.queueSizeMax();
         boolean eventIdx = (features & Virtio.F_EVENT_IDX) != 0;
         MockDriver driver =
-                new MockDriver(dma.memory(base, MockDriver.footprint(size)), base, size, eventIdx);
+                new MockDriver(
+                        RingFormat.of(features),
+                        dma.memory(base, MockDriver.footprint(size)),
+                        base,
+                        size,
+                        eventIdx);
         device.writeQueueDesc(q, driver.descAddress());
         device.writeQueueDriver(q, driver.driverAddress());
         device.writeQueueDevice(q, driver.deviceAddress());

@@ -127,7 +127,8 @@ class VirtioBlkRandomTest {
                                     .build(),
                             SECTORS * 512,
                             false,
-                            executor);
+                            executor,
+                            BlkRig.FEATURES | Virtio.F_RING_PACKED);
             model = rig.store.content.clone();
         }
 
@@ -192,6 +193,9 @@ class VirtioBlkRandomTest {
             long features = rig.device.deviceFeatures();
             if (random.nextBoolean()) {
                 features &= ~Virtio.F_EVENT_IDX;
+            }
+            if (random.nextBoolean()) {
+                features &= ~Virtio.F_RING_PACKED;
             }
             queue = 0;
             queues = QUEUES;

@@ -21,6 +21,7 @@ import org.ioasis.virtio.iommu.Step.Buffers;
 import org.ioasis.virtio.iommu.Step.Restart;
 import org.ioasis.virtio.iommu.Step.Touch;
 import org.ioasis.virtqueue.MockDriver.Layout;
+import org.ioasis.virtqueue.RingFormat;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -154,8 +155,12 @@ class DeviceModelTest {
 
     /** Event buffers after DRIVER_OK and without a kick, then PROBE before ATTACH, one by one. */
     private static List<Step> linuxStart(long features) {
+        return linuxStart(features, RingFormat.SPLIT);
+    }
+
+    private static List<Step> linuxStart(long features, RingFormat ring) {
         List<Step> steps = new ArrayList<>();
-        steps.add(new Restart(features, true, true));
+        steps.add(new Restart(features, true, ring, true));
         steps.add(new Buffers(64, FAULT_SIZE, false));
         return steps;
     }
@@ -202,9 +207,10 @@ class DeviceModelTest {
         assertThat(StepRunner.runAndShrink("id zero", LINUX, steps).refused).isZero();
     }
 
-    @Test
-    void queuesAreFilledWithoutAKickAndDrainedAtOnce() {
-        List<Step> steps = linuxStart(LINUX.offered());
+    @ParameterizedTest
+    @EnumSource(RingFormat.class)
+    void queuesAreFilledWithoutAKickAndDrainedAtOnce(RingFormat ring) {
+        List<Step> steps = linuxStart(LINUX.offered(), ring);
         steps.add(ask(Driver.attach(1, 1, 0), true));
         for (int round = 0; round < 12; round++) {
             for (int i = 0; i < 16; i++) {
@@ -285,7 +291,7 @@ class DeviceModelTest {
         for (int round = 0; round < 3; round++) {
             steps.add(ask(Driver.attach(1, 1, 0), true));
             steps.add(ask(Driver.map(1, 0, 0xfff, DMA, RW), true));
-            steps.add(new Restart(LINUX.offered(), false, false));
+            steps.add(new Restart(LINUX.offered(), false, RingFormat.SPLIT, false));
             steps.add(ask(Driver.detach(1, 1), true));
         }
         assertThat(StepRunner.runAndShrink("unbound", LINUX, steps).refused).isEqualTo(3);

@@ -42,6 +42,7 @@ import org.ioasis.virtqueue.MockDriver;
 import org.ioasis.virtqueue.MockDriver.Buffer;
 import org.ioasis.virtqueue.MockDriver.Layout;
 import org.ioasis.virtqueue.MockDriver.Used;
+import org.ioasis.virtqueue.RingFormat;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -62,7 +63,11 @@ final class Driver implements Interrupts {
     private static final int SLOT = 0x400;
     private static final long TABLE_BYTES = 1 << 20;
     private static final long FRAME =
-            Virtio.F_VERSION_1 | Virtio.F_INDIRECT_DESC | Virtio.F_EVENT_IDX | Virtio.F_RING_RESET;
+            Virtio.F_VERSION_1
+                    | Virtio.F_INDIRECT_DESC
+                    | Virtio.F_EVENT_IDX
+                    | Virtio.F_RING_PACKED
+                    | Virtio.F_RING_RESET;
 
     /** Small limits, strict DETACH, no bypass. */
     static final IommuOptions OPTIONS =
@@ -123,6 +128,7 @@ final class Driver implements Interrupts {
     private final Map<Integer, Integer> writableOfHead = new HashMap<>();
     private final Map<Integer, Long> eventOfHead = new HashMap<>();
     private int nextSlot;
+    private RingFormat ring = RingFormat.SPLIT;
 
     Driver(IommuOptions options) {
         this(options, VirtioIommuDevice.FEATURES);
@@ -256,16 +262,22 @@ final class Driver implements Interrupts {
     }
 
     void start(long typeFeatures, boolean eventIdx) {
+        start(typeFeatures, eventIdx, RingFormat.SPLIT);
+    }
+
+    void start(long typeFeatures, boolean eventIdx, RingFormat format) {
+        ring = format;
         device.writeStatus(Virtio.STATUS_ACKNOWLEDGE);
         device.writeStatus(Virtio.STATUS_ACKNOWLEDGE | Virtio.STATUS_DRIVER);
         device.writeDriverFeatures(
                 typeFeatures
                         | Virtio.F_VERSION_1
                         | Virtio.F_INDIRECT_DESC
-                        | (eventIdx ? Virtio.F_EVENT_IDX : 0));
+                        | (eventIdx ? Virtio.F_EVENT_IDX : 0)
+                        | (format == RingFormat.PACKED ? Virtio.F_RING_PACKED : 0));
         device.writeStatus(device.status() | Virtio.STATUS_FEATURES_OK);
-        requests = new MockDriver(requestRing, REQUEST_RING, QUEUE_SIZE, eventIdx);
-        events = new MockDriver(eventRing, EVENT_RING, QUEUE_SIZE, eventIdx);
+        requests = new MockDriver(ring, requestRing, REQUEST_RING, QUEUE_SIZE, eventIdx);
+        events = new MockDriver(ring, eventRing, EVENT_RING, QUEUE_SIZE, eventIdx);
         enable(VirtioIommu.REQUESTQ, requests);
         enable(VirtioIommu.EVENTQ, events);
         device.writeStatus(device.status() | Virtio.STATUS_DRIVER_OK);
@@ -276,13 +288,13 @@ final class Driver implements Interrupts {
 
     /** A new request queue after the old one was reset. */
     void renewRequests(boolean eventIdx) {
-        requests = new MockDriver(requestRing, REQUEST_RING, QUEUE_SIZE, eventIdx);
+        requests = new MockDriver(ring, requestRing, REQUEST_RING, QUEUE_SIZE, eventIdx);
         enable(VirtioIommu.REQUESTQ, requests);
     }
 
     /** A new event queue after the old one was reset. */
     void renewEvents() {
-        events = new MockDriver(eventRing, EVENT_RING, QUEUE_SIZE, false);
+        events = new MockDriver(ring, eventRing, EVENT_RING, QUEUE_SIZE, false);
         enable(VirtioIommu.EVENTQ, events);
     }
 

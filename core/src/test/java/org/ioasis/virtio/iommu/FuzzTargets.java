@@ -12,6 +12,7 @@ import org.ioasis.memory.Access;
 import org.ioasis.virtio.iommu.DeviceModel.Setup;
 import org.ioasis.virtio.iommu.Step.Buffers;
 import org.ioasis.virtio.iommu.Step.Touch;
+import org.ioasis.virtqueue.PackedFuzz;
 
 /**
  * What a fuzzer calls: any bytes become a device and the steps of a driver, and {@link DeviceModel}
@@ -27,7 +28,8 @@ public final class FuzzTargets {
         REQUEST_QUEUE,
         EVENT_QUEUE,
         CONFIG_WRITES,
-        SAVE_FILE;
+        SAVE_FILE,
+        PACKED_RING;
 
         /** Its name for people, and that of the list of its inputs. */
         String id() {
@@ -57,6 +59,7 @@ public final class FuzzTargets {
             case EVENT_QUEUE -> eventQueue(bytes);
             case CONFIG_WRITES -> configWrites(bytes);
             case SAVE_FILE -> saveFile(bytes);
+            case PACKED_RING -> PackedFuzz.run(bytes);
         }
     }
 

@@ -4,6 +4,7 @@ package org.ioasis.virtio.iommu;
 import java.util.HexFormat;
 import org.ioasis.memory.Access;
 import org.ioasis.virtqueue.MockDriver.Layout;
+import org.ioasis.virtqueue.RingFormat;
 
 /** One thing that a driver, an endpoint or a VMM does to the device. Immutable data. */
 sealed interface Step {
@@ -41,7 +42,8 @@ sealed interface Step {
     record Config(int offset, int size, long value) implements Step {}
 
     /** Reset, and the next driver with these features of the device type. */
-    record Restart(long features, boolean hasEventIdx, boolean isOfTheMachine) implements Step {}
+    record Restart(long features, boolean hasEventIdx, RingFormat ring, boolean isOfTheMachine)
+            implements Step {}
 
     /** Buffers for events, with or without a kick. */
     record Buffers(int count, int length, boolean isKicked) implements Step {}

@@ -19,6 +19,7 @@ import org.ioasis.iommu.StateText;
 import org.ioasis.memory.Dma;
 import org.ioasis.memory.Outcome;
 import org.ioasis.memory.Region;
+import org.ioasis.spec.PackedRing;
 import org.ioasis.spec.SplitRing;
 import org.ioasis.spec.Virtio;
 import org.ioasis.virtio.iommu.DeviceModel.Fault;
@@ -32,8 +33,10 @@ import org.ioasis.virtio.iommu.Step.Move;
 import org.ioasis.virtio.iommu.Step.QueueReset;
 import org.ioasis.virtio.iommu.Step.Restart;
 import org.ioasis.virtio.iommu.Step.Touch;
+import org.ioasis.virtqueue.MockDriver;
 import org.ioasis.virtqueue.MockDriver.Buffer;
 import org.ioasis.virtqueue.MockDriver.Layout;
+import org.ioasis.virtqueue.RingFormat;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -69,7 +72,7 @@ final class StepRunner {
         driver = driver(setup, ram);
         model = new DeviceModel(setup, this::isRam);
         setup.endpoints().keySet().forEach(id -> endpoints.put(id, driver.dma(id)));
-        life = new Restart(setup.offered(), false, false);
+        life = new Restart(setup.offered(), false, RingFormat.SPLIT, false);
         begin();
     }
 
@@ -212,7 +215,7 @@ final class StepRunner {
     // --- the life of a driver
 
     private void begin() {
-        driver.start(life.features() | Virtio.F_RING_RESET, life.hasEventIdx());
+        driver.start(life.features() | Virtio.F_RING_RESET, life.hasEventIdx(), life.ring());
         model.start(life.features());
         isDriverReady = false;
         eventBuffers.clear();
@@ -408,7 +411,7 @@ final class StepRunner {
         int n = hostile.number();
         Buffer in = new Buffer(Driver.IN, 20, false);
         Buffer out = new Buffer(Driver.OUT, 4, true);
-        boolean isBroken = true;
+        boolean isBroken = hostile.kind() != 9;
         String before = StateText.of(driver.iommu);
         int head =
                 driver.requests.add(
@@ -419,6 +422,24 @@ final class StepRunner {
                                         ? List.of(new Buffer(1L << 40, 20, false), out)
                                         : List.of(in, out));
         long table = driver.requests.tableAddress(head);
+        if (life.ring() == RingFormat.PACKED) {
+            hostilePacked(hostile, table);
+        } else {
+            hostileSplit(hostile, head, table);
+        }
+        driver.kick();
+        assertThat(driver.answer()).isNull();
+        assertThat(StateText.of(driver.iommu)).isEqualTo(before);
+        assertThat(driver.device.brokenReason() != null).as("needs a reset").isEqualTo(isBroken);
+        assertThat(driver.device.needsTick()).as("waits").isEqualTo(!isBroken);
+        driver.kick();
+        driver.device.memoryChanged();
+        life = new Restart(life.features(), life.hasEventIdx(), life.ring(), false);
+        restart();
+    }
+
+    private void hostileSplit(Hostile hostile, int head, long table) {
+        int n = hostile.number();
         int next = SplitRing.VIRTQ_DESC_F_NEXT;
         int indirect = SplitRing.VIRTQ_DESC_F_INDIRECT;
         switch (hostile.kind()) {
@@ -436,7 +457,6 @@ final class StepRunner {
                 driver.requests.descAt(table, Driver.IN, 4, next, 2 + n);
             }
             case 8 -> driver.requests.desc(head, table, 16 * (Driver.QUEUE_SIZE + 1L), indirect, 0);
-            case 9 -> isBroken = false;
             default -> {}
         }
         driver.requests.expose();
@@ -445,15 +465,41 @@ final class StepRunner {
         } else if (hostile.kind() == 11) {
             driver.requests.availIdx(driver.requests.usedIdx() - 1 - n);
         }
-        driver.kick();
-        assertThat(driver.answer()).isNull();
-        assertThat(StateText.of(driver.iommu)).isEqualTo(before);
-        assertThat(driver.device.brokenReason() != null).as("needs a reset").isEqualTo(isBroken);
-        assertThat(driver.device.needsTick()).as("waits").isEqualTo(!isBroken);
-        driver.kick();
-        driver.device.memoryChanged();
-        life = new Restart(life.features(), life.hasEventIdx(), false);
-        restart();
+    }
+
+    /** The chain that was offered last, of two descriptors, becomes one that breaks a rule. */
+    private void hostilePacked(Hostile hostile, long table) {
+        int n = hostile.number();
+        MockDriver ring = driver.requests;
+        ring.expose();
+        int first = ring.lastSlot();
+        int second = (first + 1) % ring.size();
+        int there = ring.packedFlags(first) & ~3;
+        int thereToo = ring.packedFlags(second) & ~3;
+        int next = PackedRing.VIRTQ_DESC_F_NEXT;
+        int indirect = PackedRing.VIRTQ_DESC_F_INDIRECT;
+        switch (hostile.kind()) {
+            case 0 -> ring.packed(second, Driver.IN, n, n, thereToo ^ 0x8080);
+            case 1 -> {
+                for (int i = 0; i < ring.size(); i++) {
+                    int slot = (first + i) % ring.size();
+                    ring.packed(
+                            slot, Driver.IN, n, n, next | (slot < first ? there ^ 0x8080 : there));
+                }
+            }
+            case 3 -> ring.packed(first, table, 16, n, indirect | next | there);
+            case 4 -> ring.packed(first, table, n % 16 == 0 ? 0 : n, n, indirect | there);
+            case 5 -> ring.packed(second, table, 16, n, indirect | thereToo);
+            case 6 -> ring.packed(first, -8 - n, 2000, n, there);
+            case 7 -> ring.packed(first, -16L, 32, n, indirect | there);
+            case 8 -> ring.packed(first, table, 16 * (ring.size() + 1L + n), n, indirect | there);
+            case 10 -> ring.packed(second, Driver.IN, n, n, thereToo | 0x8080);
+            case 11 -> {
+                ring.packed(first, Driver.IN, 0xffff_ffffL, n, next | there);
+                ring.packed(second, Driver.IN, 0xffff_ffffL, n, thereToo);
+            }
+            default -> {}
+        }
     }
 
     // --- the end

@@ -23,6 +23,7 @@ import org.ioasis.virtio.iommu.Step.QueueReset;
 import org.ioasis.virtio.iommu.Step.Restart;
 import org.ioasis.virtio.iommu.Step.Touch;
 import org.ioasis.virtqueue.MockDriver.Layout;
+import org.ioasis.virtqueue.RingFormat;
 
 /**
  * Makes sequences of steps from choices. The space is small, so that requests meet: few endpoints
@@ -142,7 +143,12 @@ final class Steps {
         if (c.next(4) != 0) {
             features |= F_MAP_UNMAP;
         }
-        return new Restart(features & setup.offered(), c.next(2) == 0, c.next(4) == 0);
+        int rings = c.next(4);
+        return new Restart(
+                features & setup.offered(),
+                rings % 2 == 0,
+                rings < 2 ? RingFormat.SPLIT : RingFormat.PACKED,
+                c.next(4) == 0);
     }
 
     static Config config(Choices c) {

@@ -4,6 +4,7 @@ package org.ioasis.iommufd.engine;
 import java.util.ArrayList;
 import java.util.List;
 import org.ioasis.iommu.Attachment;
+import org.ioasis.iommu.Domain;
 import org.ioasis.iommu.Endpoint;
 import org.ioasis.iommu.EndpointCounts;
 import org.ioasis.iommu.EndpointProperties;
@@ -17,7 +18,10 @@ import org.ioasis.iommufd.HwInfo;
 import org.ioasis.iommufd.HwPagingDomain;
 import org.ioasis.iommufd.IommufdException;
 import org.ioasis.iommufd.IovaRange;
+import org.ioasis.iommufd.NestedDomain;
 import org.ioasis.iommufd.UserData;
+import org.ioasis.iommufd.Viommu;
+import org.ioasis.iommufd.ViommuDriver;
 import org.ioasis.memory.Dma;
 import org.ioasis.memory.Guard;
 import org.ioasis.spec.Iommufd;
@@ -33,6 +37,22 @@ public final class EngineDevice implements HwDevice {
     private final EngineIommu iommu;
     private final Endpoint endpoint;
     private final HwGroup group = new HwGroup();
+
+    /** Those that have been used. */
+    private final List<Integer> pasids = new ArrayList<>();
+
+    /** The guest's table that it is attached to as a whole, with all PASIDs. */
+    private @Nullable EngineNested whole;
+
+    private PageAnswers answers = (_, _, _) -> {};
+
+    /** Hears the answers to page requests that the device has made. Under its context's lock. */
+    public interface PageAnswers {
+        /**
+         * @param code PAGE_RESP_
+         */
+        void answered(int pasid, int group, int code);
+    }
 
     EngineDevice(EngineIommu iommu, Endpoint endpoint) {
         this.iommu = iommu;
@@ -55,7 +75,57 @@ public final class EngineDevice implements HwDevice {
      * @throws IommufdException ENOSPC: it uses as many as it may
      */
     public Dma dma(int pasid, Guard guard) throws IommufdException {
-        return iommu.iommu().dma(space(pasid), iommu.memory(), guard);
+        Attachment space = space(pasid);
+        EngineNested table = whole;
+        if (pasid != NO_PASID && table != null) {
+            enter(table.target(this, pasid), pasid);
+        }
+        return iommu.iommu().dma(space, iommu.memory(), guard);
+    }
+
+    /** Who hears the answers to its page requests from now on. */
+    public void onAnswer(PageAnswers told) {
+        answers = told;
+    }
+
+    @Override
+    public void respond(int pasid, int number, int code) {
+        answers.answered(pasid, number, code);
+    }
+
+    /** What the IOMMU calls it. */
+    public int number() {
+        return endpoint.id();
+    }
+
+    /**
+     * A guest's own table says anew what its requests with a PASID, or without one, go through: to
+     * nothing, if there is no room for another.
+     */
+    public void reenter(int pasid) {
+        EngineNested table = whole;
+        if (table == null || (pasid != NO_PASID && endpoint.attachment(pasid) == null)) {
+            return;
+        }
+        try {
+            enter(table.target(this, pasid), pasid);
+        } catch (IommufdException e) {
+            leave(pasid);
+        }
+    }
+
+    /** The same of all of them. */
+    public void reenter() {
+        reenter(NO_PASID);
+        pasids.forEach(this::reenter);
+    }
+
+    /** Whether some PASID of it is attached by itself. */
+    public boolean hasPasids() {
+        return whole == null
+                && pasids.stream()
+                        .map(endpoint::attachment)
+                        .anyMatch(space -> space != null && space.domain() != null);
     }
 
     /** What it is for the engine. */
@@ -74,10 +144,14 @@ public final class EngineDevice implements HwDevice {
             return endpoint.attachment();
         }
         Attachment known = endpoint.attachment(pasid);
-        Attachment space = known == null ? endpoint.open(pasid) : known;
+        if (known != null) {
+            return known;
+        }
+        Attachment space = endpoint.open(pasid);
         if (space == null) {
             throw new IommufdException(Errno.ENOSPC, "the device uses as many PASIDs as it may");
         }
+        pasids.add(pasid);
         return space;
     }
 
@@ -124,18 +198,61 @@ public final class EngineDevice implements HwDevice {
 
     @Override
     public void attach(HwDomain domain, int pasid) throws IommufdException {
-        if (!(domain instanceof EngineDomain ours) || !ours.isOf(iommu)) {
-            throw new IommufdException(Errno.EINVAL, "the page table is another IOMMU's");
+        switch (domain) {
+            case EngineDomain ours when ours.isOf(iommu) -> {
+                enter(ours.domain(), pasid);
+                change(null, pasid);
+            }
+            case EngineNested nested when nested.parent.isOf(iommu) -> {
+                nested.check(this, pasid);
+                enter(nested.target(this, pasid), pasid);
+                change(nested, pasid);
+            }
+            default ->
+                    throw new IommufdException(Errno.EINVAL, "the page table is another IOMMU's");
+        }
+    }
+
+    private void enter(@Nullable Domain domain, int pasid) throws IommufdException {
+        if (domain == null) {
+            leave(pasid);
+            return;
         }
         Attachment space = space(pasid);
-        Refusal refusal = iommu.ask(done -> iommu.iommu().attach(space, ours.domain(), done));
-        if (refusal != null) {
-            throw EngineIommu.refused(refusal);
+        if (space.domain() != domain) {
+            Refusal refusal = iommu.ask(done -> iommu.iommu().attach(space, domain, done));
+            if (refusal != null) {
+                throw EngineIommu.refused(refusal);
+            }
+        }
+    }
+
+    /** A guest's table that it was attached to with all PASIDs goes, and another comes. */
+    @SuppressWarnings("ReferenceEquality") // the very object
+    private void change(@Nullable EngineNested next, int pasid) {
+        EngineNested before = whole;
+        EngineNested after = next != null && next.ownsPasids() ? next : null;
+        if (pasid != NO_PASID || before == after) {
+            return;
+        }
+        whole = after;
+        if (before != null) {
+            pasids.forEach(this::leave);
+            before.left(this);
+        }
+        if (after != null) {
+            after.joined(this);
+            pasids.forEach(this::reenter);
         }
     }
 
     @Override
     public void block(int pasid) {
+        leave(pasid);
+        change(null, pasid);
+    }
+
+    private void leave(int pasid) {
         Attachment space = pasid == NO_PASID ? endpoint.attachment() : endpoint.attachment(pasid);
         if (space != null && space.domain() != null) {
             iommu.ask(done -> iommu.iommu().detach(space, done));
@@ -144,19 +261,43 @@ public final class EngineDevice implements HwDevice {
 
     @Override
     public HwPagingDomain paging(int flags, @Nullable UserData data) throws IommufdException {
-        if (data != null || (flags & ~Iommufd.HWPT_ALLOC_PASID) != 0) {
+        int known =
+                Iommufd.HWPT_ALLOC_PASID
+                        | (iommu.architecture().hasGuests() ? Iommufd.HWPT_ALLOC_NEST_PARENT : 0);
+        if (data != null || (flags & ~known) != 0) {
             throw new IommufdException(
-                    Errno.EOPNOTSUPP, "the engine's page tables take neither data nor nesting");
+                    Errno.EOPNOTSUPP, "the IOMMU's page tables take no data and not these flags");
         }
         return iommu.domain();
     }
 
+    private EngineDomain ours(HwPagingDomain parent) throws IommufdException {
+        if (parent instanceof EngineDomain ours && ours.isOf(iommu)) {
+            return ours;
+        }
+        throw new IommufdException(Errno.EINVAL, "the page table is another IOMMU's");
+    }
+
+    @Override
+    public NestedDomain nested(HwPagingDomain parent, int flags, UserData data)
+            throws IommufdException {
+        return iommu.architecture().nested(ours(parent), flags, data);
+    }
+
+    @Override
+    public boolean hasViommu(int type) {
+        return iommu.architecture().hasViommu(type);
+    }
+
+    @Override
+    public @Nullable ViommuDriver viommu(
+            Viommu viommu, int type, HwPagingDomain parent, @Nullable UserData data)
+            throws IommufdException {
+        return iommu.architecture().viommu(viommu, type, ours(parent), data);
+    }
+
     @Override
     public HwInfo info(int type) throws IommufdException {
-        if (type != Iommufd.HW_INFO_TYPE_DEFAULT) {
-            throw new IommufdException(
-                    Errno.EOPNOTSUPP, "no information of type 0x%x".formatted(type));
-        }
-        return new HwInfo(Iommufd.HW_INFO_TYPE_DEFAULT, new byte[0]);
+        return iommu.architecture().info(type);
     }
 }

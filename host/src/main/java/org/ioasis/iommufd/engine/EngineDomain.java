@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.iommufd.engine;
 
+import java.util.HashSet;
+import java.util.Set;
+import org.ioasis.iommu.Domain;
 import org.ioasis.iommu.PagingDomain;
 import org.ioasis.iommu.Refusal;
 import org.ioasis.iommu.mapping.Extent;
@@ -10,14 +13,32 @@ import org.ioasis.iommufd.HwPagingDomain;
 import org.ioasis.iommufd.IommufdException;
 
 /** A domain of the engine that shows an address space. Under its context's lock. */
-final class EngineDomain implements HwPagingDomain {
+public final class EngineDomain implements HwPagingDomain {
     private final EngineIommu iommu;
     private final PagingDomain domain;
     private final Extent extent = new Extent();
+    private final Set<Integer> tags = new HashSet<>();
 
     EngineDomain(EngineIommu iommu, PagingDomain domain) {
         this.iommu = iommu;
         this.domain = domain;
+    }
+
+    /** What it is for the engine: where a guest leaves memory as it is, too. */
+    public Domain engine() {
+        return domain;
+    }
+
+    /** What is kept with this tag has gone through it: an unmap takes that away, too. */
+    public void addTag(int tag) {
+        tags.add(tag);
+    }
+
+    /** Nothing more will be kept with this tag. */
+    public void removeTag(int tag) {
+        if (tags.remove(tag)) {
+            iommu.giveBackTag(tag);
+        }
     }
 
     PagingDomain domain() {
@@ -67,6 +88,11 @@ final class EngineDomain implements HwPagingDomain {
         Refusal refusal = iommu.ask(done -> domain.unmap(iova, iova + length - 1, done));
         if (refusal != null) {
             throw new IllegalStateException("unmap of 0x%x: %s".formatted(iova, refusal));
+        }
+        if (!tags.isEmpty()) {
+            // Nobody walks through what was mapped any more, so nothing of it is kept anew.
+            tags.forEach(tag -> iommu.cached().domain(tag));
+            iommu.settle();
         }
     }
 

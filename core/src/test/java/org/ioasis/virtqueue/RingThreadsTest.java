@@ -12,7 +12,8 @@ import org.ioasis.virtqueue.MockDriver.Buffer;
 import org.ioasis.virtqueue.MockDriver.Layout;
 import org.ioasis.virtqueue.MockDriver.Used;
 import org.jspecify.annotations.Nullable;
-import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 
 /**
  * Driver and device on threads of their own, each asleep until the other notifies it: a
@@ -20,7 +21,7 @@ import org.junit.jupiter.api.Test;
  * sleep without end or as a wrong number (virtio 1.4, 2.7.13). Finds wrong decisions always; a
  * missing fence alone opens a window so small that this test may pass without it.
  */
-class SplitQueueThreadsTest {
+class RingThreadsTest {
     private static final long BASE = 0x10000;
     private static final int SIZE = 4;
     private static final int CHAINS = 60_000;
@@ -29,21 +30,24 @@ class SplitQueueThreadsTest {
     private final Semaphore interrupts = new Semaphore(0);
     private final AtomicReference<@Nullable Throwable> failure = new AtomicReference<>();
 
-    @Test
-    void noNotificationIsLostByFlags() throws InterruptedException {
-        run(false);
+    @ParameterizedTest
+    @EnumSource(RingFormat.class)
+    void noNotificationIsLostByFlags(RingFormat format) throws InterruptedException {
+        run(format, false);
     }
 
-    @Test
-    void noNotificationIsLostByIndex() throws InterruptedException {
-        run(true);
+    @ParameterizedTest
+    @EnumSource(RingFormat.class)
+    void noNotificationIsLostByIndex(RingFormat format) throws InterruptedException {
+        run(format, true);
     }
 
-    private void run(boolean eventIdx) throws InterruptedException {
+    private void run(RingFormat format, boolean eventIdx) throws InterruptedException {
         FlatDma dma = new FlatDma(BASE, 0x10000);
         MockDriver driver =
-                new MockDriver(dma.memory(BASE, MockDriver.footprint(SIZE)), BASE, SIZE, eventIdx);
-        DeviceQueue queue = RingFormat.SPLIT.newQueue(dma, SIZE);
+                new MockDriver(
+                        format, dma.memory(BASE, MockDriver.footprint(SIZE)), BASE, SIZE, eventIdx);
+        DeviceQueue queue = format.newQueue(dma, SIZE);
         queue.start(
                 SIZE,
                 driver.descAddress(),

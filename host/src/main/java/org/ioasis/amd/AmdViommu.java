@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.ioasis.amd;
+
+import static org.ioasis.spec.IommufdNesting.AMD_DTE;
+import static org.ioasis.spec.IommufdNesting.AMD_SIZE;
+import static org.ioasis.spec.IommufdNesting.HWPT_DATA_AMD_GUEST;
+import static org.ioasis.spec.IommufdNesting.INVALIDATE_AMD;
+import static org.ioasis.spec.IommufdNesting.INVALIDATE_VIRTIO;
+
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.util.ArrayList;
+import java.util.List;
+import org.ioasis.host.LongMap;
+import org.ioasis.iommufd.DeviceCaches;
+import org.ioasis.iommufd.Errno;
+import org.ioasis.iommufd.Handled;
+import org.ioasis.iommufd.HwQueue;
+import org.ioasis.iommufd.InvalidationRefusal;
+import org.ioasis.iommufd.IommufdException;
+import org.ioasis.iommufd.NestedDomain;
+import org.ioasis.iommufd.UserData;
+import org.ioasis.iommufd.Vdevice;
+import org.ioasis.iommufd.Viommu;
+import org.ioasis.iommufd.ViommuDriver;
+import org.ioasis.iommufd.engine.EngineDevice;
+import org.ioasis.iommufd.engine.EngineDomain;
+import org.ioasis.iommufd.engine.EngineIommu;
+import org.ioasis.iommufd.nesting.VirtioInvalidations;
+import org.ioasis.iommufd.nesting.VirtioInvalidations.Naming;
+
+/**
+ * The slice of an AMD IOMMU that one machine has: the host's numbers of its guest's domains, as
+ * long as some table has one, and how its guest calls devices. Under its context's lock.
+ */
+final class AmdViommu implements ViommuDriver, AmdCommands.Names, VirtioInvalidations.Scopes {
+    /** A domain of the guest's. */
+    private static final class Known {
+        final int tag;
+        final List<AmdNested> tables = new ArrayList<>();
+
+        Known(int tag) {
+            this.tag = tag;
+        }
+    }
+
+    private final EngineIommu iommu;
+    private final AmdIommu architecture;
+    private final Viommu viommu;
+    private final EngineDomain parent;
+    private final LongMap<Known> domains = new LongMap<>();
+    private final AmdCommands commands;
+    private final VirtioInvalidations virtioEntries = new VirtioInvalidations(this, Naming.PASID);
+
+    AmdViommu(EngineIommu iommu, AmdIommu architecture, Viommu viommu, EngineDomain parent) {
+        this.iommu = iommu;
+        this.architecture = architecture;
+        this.viommu = viommu;
+        this.parent = parent;
+        commands = new AmdCommands(iommu.cached(), new Devices(), this);
+    }
+
+    EngineIommu iommu() {
+        return iommu;
+    }
+
+    EngineDomain parent() {
+        return parent;
+    }
+
+    /** A table has this domain of the guest's: its number at the host. */
+    int join(int ofGuest, AmdNested table) throws IommufdException {
+        Known known = domains.get(ofGuest);
+        if (known == null) {
+            known = new Known(iommu.newTag());
+            domains.put(ofGuest, known);
+            parent.addTag(known.tag);
+        }
+        known.tables.add(table);
+        return known.tag;
+    }
+
+    void leave(int ofGuest, AmdNested table) {
+        Known known = domains.get(ofGuest);
+        if (known != null && known.tables.remove(table) && known.tables.isEmpty()) {
+            domains.remove(ofGuest);
+            parent.removeTag(known.tag);
+        }
+    }
+
+    @Override
+    public int domain(int ofGuest) {
+        Known known = domains.get(ofGuest);
+        return known == null ? NONE : known.tag;
+    }
+
+    @Override
+    public int device(int ofGuest) {
+        Vdevice vdevice = viommu.device(ofGuest);
+        return vdevice != null && vdevice.device().hardware() instanceof EngineDevice device
+                ? device.number()
+                : NONE;
+    }
+
+    @Override
+    public void forgetDomains() {
+        domains.forEach(known -> {
+            iommu.cached().domain(known.tag);
+            known.tables.forEach(AmdNested::reenter);
+        });
+    }
+
+    @Override
+    public void table(int ofGuest, int space) {
+        Known known = domains.get(ofGuest);
+        if (known != null) {
+            known.tables.forEach(table -> table.reenter(space));
+        }
+    }
+
+    @Override
+    public NestedDomain nested(int flags, UserData data) throws IommufdException {
+        if (flags != 0) {
+            throw new IommufdException(
+                    Errno.EOPNOTSUPP, "a device table entry says itself what PASIDs have");
+        }
+        MemorySegment given = data.read(HWPT_DATA_AMD_GUEST, AMD_SIZE, AMD_SIZE);
+        DeviceEntry entry =
+                AmdNested.check(
+                        given.get(ValueLayout.JAVA_LONG, AMD_DTE),
+                        given.get(ValueLayout.JAVA_LONG, AMD_DTE + 8L),
+                        given.get(ValueLayout.JAVA_LONG, AMD_DTE + 16L),
+                        architecture.hasFiveLevels());
+        return new AmdNested(this, entry);
+    }
+
+    @Override
+    public long invalidate(int type, MemorySegment array, long offset, int entryLength, int count) {
+        long handled =
+                switch (type) {
+                    case INVALIDATE_AMD -> commands.run(array, offset, entryLength, count);
+                    case INVALIDATE_VIRTIO -> virtioEntries.run(array, offset, entryLength, count);
+                    default -> Handled.refused(0, InvalidationRefusal.TYPE);
+                };
+        if (Handled.done(handled) > 0) {
+            iommu.settle();
+        }
+        return handled;
+    }
+
+    // Requests of virtio-iommu name domains as the guest's device table entries do.
+
+    @Override
+    public void translations(int ofGuest, int pasid) {
+        translations(ofGuest, pasid, 0, -1);
+    }
+
+    @Override
+    public void translations(int ofGuest, int pasid, long first, long last) {
+        int tag = domain(ofGuest);
+        if (tag == NONE) {
+            return;
+        }
+        if (pasid == DeviceCaches.NO_SPACE) {
+            iommu.cached().everySpace(tag, first, last, 0);
+        } else {
+            iommu.cached().range(tag, pasid, first, last, 0);
+        }
+    }
+
+    @Override
+    public void tables(int ofGuest, int pasid) {
+        Known known = domains.get(ofGuest);
+        if (known != null && pasid == DeviceCaches.NO_SPACE) {
+            known.tables.forEach(AmdNested::reenter);
+        } else if (known != null) {
+            table(ofGuest, pasid);
+        }
+    }
+
+    @Override
+    public void devices(int ofGuest, int pasid, long first, long last) {
+        // Devices keep nothing.
+    }
+
+    @Override
+    public boolean hasQueue(int type) {
+        return false;
+    }
+
+    @Override
+    public void startQueue(HwQueue queue, int index, long physical) throws IommufdException {
+        throw new IommufdException(Errno.EOPNOTSUPP, "the vIOMMU has no queues");
+    }
+
+    @Override
+    public void stopQueue(HwQueue queue) {
+        // None was started.
+    }
+
+    @Override
+    public void free() {
+        // Tables are gone, and with them the domains.
+    }
+
+    /** What commands about a device do here: devices keep nothing. */
+    private static final class Devices implements DeviceCaches {
+        @Override
+        public void context(int device, int space) {}
+
+        @Override
+        public void contexts(int device) {}
+
+        @Override
+        public void forget(int device, int space, long first, long last) {}
+
+        @Override
+        public void forget(int device, long first, long last) {}
+    }
+}

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.ioasis.vtd;
+
+import static org.ioasis.spec.IommufdNesting.INVALIDATE_VIRTIO;
+import static org.ioasis.spec.IommufdNesting.INVALIDATE_VTD_S1;
+
+import java.lang.foreign.MemorySegment;
+import org.ioasis.iommu.Domain;
+import org.ioasis.iommu.pagetable.AddressSpace;
+import org.ioasis.iommu.pagetable.Rights;
+import org.ioasis.iommu.pagetable.Stage;
+import org.ioasis.iommufd.Handled;
+import org.ioasis.iommufd.InvalidationRefusal;
+import org.ioasis.iommufd.IommufdException;
+import org.ioasis.iommufd.engine.EngineDevice;
+import org.ioasis.iommufd.engine.EngineDomain;
+import org.ioasis.iommufd.engine.EngineIommu;
+import org.ioasis.iommufd.engine.EngineNested;
+import org.ioasis.iommufd.nesting.VirtioInvalidations;
+import org.ioasis.iommufd.nesting.VirtioInvalidations.Naming;
+
+/**
+ * A guest's first stage in front of a second one. What is kept of it has a tag of its own, whatever
+ * PASIDs it is attached to; what devices keep is not there, so nothing of them is to be told. Under
+ * its context's lock.
+ */
+final class VtdNested extends EngineNested
+        implements VtdInvalidations.Table, VirtioInvalidations.Scopes {
+    private final EngineIommu iommu;
+    private final int tag;
+    private final Domain domain;
+    private final VtdInvalidations entries = new VtdInvalidations(this);
+    private final VirtioInvalidations virtioEntries = new VirtioInvalidations(this, Naming.PASID);
+
+    VtdNested(EngineIommu iommu, EngineDomain parent, Stage stage) throws IommufdException {
+        super(parent);
+        this.iommu = iommu;
+        tag = iommu.newTag();
+        domain = iommu.walked(new AddressSpace(stage, null, tag, 0, Rights.ALL), parent);
+        parent.addTag(tag);
+    }
+
+    @Override
+    protected void check(EngineDevice device, int pasid) {
+        // All there is to refuse was refused when the stage was made.
+    }
+
+    @Override
+    protected Domain target(EngineDevice device, int pasid) {
+        return domain;
+    }
+
+    @Override
+    public long invalidate(int type, MemorySegment array, long offset, int entryLength, int count) {
+        long handled =
+                switch (type) {
+                    case INVALIDATE_VTD_S1 -> entries.run(array, offset, entryLength, count);
+                    case INVALIDATE_VIRTIO -> virtioEntries.run(array, offset, entryLength, count);
+                    default -> Handled.refused(0, InvalidationRefusal.TYPE);
+                };
+        if (Handled.done(handled) > 0) {
+            iommu.settle();
+        }
+        return handled;
+    }
+
+    @Override
+    public void invalidateAll() {
+        iommu.cached().domain(tag);
+    }
+
+    @Override
+    public void invalidate(long first, long last) {
+        iommu.cached().everySpace(tag, first, last, 0);
+    }
+
+    @Override
+    public void translations(int ofGuest, int space) {
+        invalidateAll();
+    }
+
+    @Override
+    public void translations(int ofGuest, int space, long first, long last) {
+        invalidate(first, last);
+    }
+
+    @Override
+    public void tables(int ofGuest, int pasid) {
+        // Which table a PASID has is said by attaching it.
+    }
+
+    @Override
+    public void devices(int ofGuest, int pasid, long first, long last) {
+        // Devices keep nothing.
+    }
+
+    @Override
+    public void free() {
+        parent.removeTag(tag);
+        domain.close();
+    }
+}
