@@ -75,7 +75,7 @@ final class DemoCommand implements Callable<Integer> {
     }
 
     private int run(Path file) throws IOException, DriverException {
-        boolean isLive = !json && System.console() != null && System.console().isTerminal();
+        boolean isLive = !json && isTerminal();
         long begun = System.nanoTime();
         try (Demo demo = new Demo(file, ring.chosen(), System::nanoTime, 1)) {
             long drawn = begun;
@@ -100,6 +100,12 @@ final class DemoCommand implements Callable<Integer> {
                             : DemoScreen.figures(figures, ring.name(), passed));
             return figures.isOk() ? 0 : 1;
         }
+    }
+
+    // Null, in spite of the warning, where the JVM's provider of consoles finds no terminal.
+    @SuppressWarnings("SystemConsoleNull")
+    private static boolean isTerminal() {
+        return System.console() != null && System.console().isTerminal();
     }
 
     private void draw(Demo demo, double passed) {

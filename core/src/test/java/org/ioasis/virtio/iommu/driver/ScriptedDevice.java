@@ -48,7 +48,25 @@ public final class ScriptedDevice implements Transport {
     public record ConfigWrite(int offset, int size, long value) {}
 
     /** A chain that the device has: its name, what can be read, and where it may write. */
-    public record Taken(int name, byte[] readable, List<MemorySegment> writable) {
+    public static final class Taken {
+        private final int name;
+        private final byte[] readable;
+        private final List<MemorySegment> writable;
+
+        Taken(int name, byte[] readable, List<MemorySegment> writable) {
+            this.name = name;
+            this.readable = readable;
+            this.writable = writable;
+        }
+
+        public int name() {
+            return name;
+        }
+
+        public byte[] readable() {
+            return readable;
+        }
+
         public int room() {
             return (int) writable.stream().mapToLong(MemorySegment::byteSize).sum();
         }
