@@ -4,6 +4,7 @@ package org.ioasis.compare;
 import java.io.IOException;
 import java.util.List;
 import java.util.Locale;
+import java.util.Set;
 
 /**
  * A statement that can be asked of a device. Immutable.
@@ -63,10 +64,11 @@ record Check(String id, Strength strength, String sentence, Body body) {
     /**
      * Asks it.
      *
+     * @param attaches what was asked of the device before that may not have ended with its reset
      * @throws IOException the device cannot be asked anything any more
      */
-    Result ask(Candidate candidate) throws IOException, InterruptedException {
-        Trial trial = new Trial(candidate);
+    Result ask(Candidate candidate, Set<Request> attaches) throws IOException, InterruptedException {
+        Trial trial = new Trial(candidate, attaches);
         try {
             body.ask(trial);
             return new Result(this, Outcome.HOLDS, "", List.of());

@@ -5,7 +5,9 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Set;
 import org.ioasis.guestkit.Cleanup;
 import org.ioasis.guestkit.Host;
 import org.ioasis.guestkit.Provisioner;
@@ -66,11 +68,12 @@ public final class Conformance {
         }
     }
 
-    private static List<Check.Result> ask(Candidate candidate)
+    static List<Check.Result> ask(Candidate candidate)
             throws IOException, InterruptedException {
         List<Check.Result> results = new ArrayList<>();
+        Set<Request> attaches = new LinkedHashSet<>();
         for (Check check : Checks.all()) {
-            results.add(check.ask(candidate));
+            results.add(check.ask(candidate, attaches));
         }
         return results;
     }

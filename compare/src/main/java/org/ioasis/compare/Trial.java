@@ -9,6 +9,7 @@ import java.nio.ByteOrder;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Set;
 import java.util.stream.Collectors;
 import org.ioasis.spec.Virtio;
 
@@ -38,12 +39,18 @@ final class Trial {
     private static final long FRAME = Virtio.F_VERSION_1 | Virtio.F_INDIRECT_DESC;
 
     private final Candidate candidate;
+    private final Set<Request> attaches;
     private final List<String> steps = new ArrayList<>();
     private long features;
     private long granule = Requests.PAGE;
 
-    Trial(Candidate candidate) {
+    /**
+     * @param attaches what trials before this one have asked for; this one takes it back and leaves
+     *     its own
+     */
+    Trial(Candidate candidate, Set<Request> attaches) {
         this.candidate = candidate;
+        this.attaches = attaches;
     }
 
     /** What was done since the device was started first. */
@@ -63,12 +70,26 @@ final class Trial {
     /** Starts it with all that is offered and known but for these. */
     void startWithout(long left) throws IOException {
         features = offered() & (Requests.ALL | FRAME) & ~left;
+        boolean isFirst = steps.isEmpty();
         steps.add("device reset, then a driver with features 0x%x".formatted(features));
         candidate.seat().start(features);
+        if (isFirst) {
+            takeBack();
+        }
         granule = Long.lowestOneBit(config().getLong(CONFIG_PAGE_SIZE_MASK));
         if (granule == 0) {
             granule = Requests.PAGE;
         }
+    }
+
+    /** Where a reset leaves what was attached (P-01), each trial begins with nothing all the same. */
+    private void takeBack() throws IOException {
+        for (Request attach : attaches) {
+            answer(Request.detach(attach.endpoint(), attach.domain()));
+            // An id that was taken for the one with its low bits.
+            answer(Request.detach(attach.endpoint() & 0xffff, attach.domain()));
+        }
+        attaches.clear();
     }
 
     /** A page of mappings: 4 KiB, or the granule if that is larger. */
@@ -140,9 +161,16 @@ final class Trial {
 
     // --- requests
 
-    Answer ask(Request request) throws IOException {
+    private Answer answer(Request request) throws IOException {
         candidate.seat().send(List.of(request));
-        Answer answer = candidate.seat().collect().getFirst();
+        return candidate.seat().collect().getFirst();
+    }
+
+    Answer ask(Request request) throws IOException {
+        if (request.is(T_ATTACH)) {
+            attaches.add(request);
+        }
+        Answer answer = answer(request);
         steps.add(request + ": " + answer);
         return answer;
     }

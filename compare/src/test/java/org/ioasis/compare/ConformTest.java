@@ -4,11 +4,10 @@ package org.ioasis.compare;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.ioasis.spec.VirtioIommu.*;
 
-import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.file.Path;
-import java.util.ArrayList;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.function.Function;
 import org.ioasis.iommu.IommuOptions;
@@ -104,15 +103,6 @@ class ConformTest {
                 .toList();
     }
 
-    private static List<Check.Result> ask(Candidate candidate)
-            throws IOException, InterruptedException {
-        List<Check.Result> results = new ArrayList<>();
-        for (Check check : Checks.all()) {
-            results.add(check.ask(candidate));
-        }
-        return results;
-    }
-
     @Test
     void nothingIsWrongWithOurs() throws Exception {
         ConformanceReport report = Conformance.ours();
@@ -155,7 +145,7 @@ class ConformTest {
     @Test
     void aDeviceThatAgreesWithEverythingIsSeenThrough() throws Exception {
         List<Check.Result> results =
-                ask(
+                Conformance.ask(
                         new Parrot(
                                 Requests.EVERYTHING | F_BYPASS,
                                 request ->
@@ -179,7 +169,7 @@ class ConformTest {
     void aDeviceThatRefusesEverythingIsSeenThrough() throws Exception {
         for (int status : new int[] {S_IOERR, S_DEVERR, 99}) {
             List<Check.Result> results =
-                    ask(
+                    Conformance.ask(
                             new Parrot(
                                     Requests.EVERYTHING,
                                     request ->
@@ -205,7 +195,8 @@ class ConformTest {
                         .ask(
                                 new Parrot(
                                         Requests.EVERYTHING,
-                                        request -> Answer.tail(request, S_OK, 0)));
+                                        request -> Answer.tail(request, S_OK, 0)),
+                                new LinkedHashSet<>());
 
         assertThat(result.reason()).isEqualTo("OK, not INVAL");
         assertThat(result.steps()).hasSize(2);
