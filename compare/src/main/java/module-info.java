@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * QEMU's own IOMMUs beside ours: the commands {@code ioasis compare} and {@code ioasis conform},
- * by qtest, and {@code ioasis compare tables} and {@code ioasis bench guest}, in a guest.
+ * QEMU's own IOMMUs beside ours: the commands {@code ioasis compare} and {@code ioasis conform}, by
+ * qtest, and {@code ioasis compare tables} and {@code ioasis bench guest}, in a guest.
  */
 module org.ioasis.compare {
     requires static transitive org.jspecify;

@@ -67,7 +67,8 @@ record Check(String id, Strength strength, String sentence, Body body) {
      * @param attaches what was asked of the device before that may not have ended with its reset
      * @throws IOException the device cannot be asked anything any more
      */
-    Result ask(Candidate candidate, Set<Request> attaches) throws IOException, InterruptedException {
+    Result ask(Candidate candidate, Set<Request> attaches)
+            throws IOException, InterruptedException {
         Trial trial = new Trial(candidate, attaches);
         try {
             body.ask(trial);

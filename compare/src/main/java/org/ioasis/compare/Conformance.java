@@ -68,8 +68,7 @@ public final class Conformance {
         }
     }
 
-    static List<Check.Result> ask(Candidate candidate)
-            throws IOException, InterruptedException {
+    static List<Check.Result> ask(Candidate candidate) throws IOException, InterruptedException {
         List<Check.Result> results = new ArrayList<>();
         Set<Request> attaches = new LinkedHashSet<>();
         for (Check check : Checks.all()) {

@@ -82,7 +82,9 @@ final class Trial {
         }
     }
 
-    /** Where a reset leaves what was attached (P-01), each trial begins with nothing all the same. */
+    /**
+     * Where a reset leaves what was attached (P-01), each trial begins with nothing all the same.
+     */
     private void takeBack() throws IOException {
         for (Request attach : attaches) {
             answer(Request.detach(attach.endpoint(), attach.domain()));
