@@ -172,8 +172,8 @@ final class VmCommand implements Callable<Integer> {
             names = "--disk",
             paramLabel = "FILE",
             description = {
-                "One more disk behind the IOMMU, an endpoint of its own: /dev/vdd, the next /dev/vde. Read-only if you"
-                        + " may not write to FILE. Can be repeated."
+                "One more disk behind the IOMMU, an endpoint of its own, or assigned as the others are: /dev/vdd, the"
+                        + " next /dev/vde. Read-only if you may not write to FILE. Can be repeated."
             })
     private List<Path> disks = new ArrayList<>();
 
@@ -405,9 +405,6 @@ final class VmCommand implements Callable<Integer> {
         if (isWithoutBootBypass) {
             others.add("--no-boot-bypass");
         }
-        if (!disks.isEmpty()) {
-            others.add("--disk");
-        }
         if (printQemu) {
             others.add("--print-qemu");
         }
@@ -422,7 +419,7 @@ final class VmCommand implements Callable<Integer> {
         }
         if (!others.isEmpty()) {
             throw new UsageException(
-                    "--assigned is the plain check of three disks with no IOMMU of ours; leave out "
+                    "--assigned is the plain check of disks with no IOMMU of ours; leave out "
                             + String.join(", ", others));
         }
         if (translation != null && !hasViommu) {

@@ -23,7 +23,7 @@ public enum OutputKind {
     /** The same as a document. */
     SELFTESTS_DOCUMENT(
             "a document of `ioasis selftests`",
-            "# The kernel's selftests of iommufd, unmodified\n"),
+            "# The kernel's selftests of (iommufd|VFIO), unmodified\n"),
     /** Of {@code ioasis compare}. */
     COMPARISON("a report of `ioasis compare`", "\\{\\s*\"report\"\\s*:\\s*\"ioasis compare\""),
     /** By {@code ioasis compare tables}. */

@@ -78,8 +78,7 @@ class MainTest {
                         "vm --assigned iommufd --net --iommus 2 --no-boot-bypass --print-qemu",
                         "leave out --net, --iommus, --no-boot-bypass, --print-qemu"),
                 arguments(
-                        "vm --assigned type1 --disk FOLDER/large.toml --trace FOLDER/o",
-                        "leave out --disk, --trace"),
+                        "vm --assigned type1 --run x --trace FOLDER/o", "leave out --run, --trace"),
                 arguments("vm --assigned type1 --strict", "has with --viommu only"),
                 arguments("viot --check FOLDER/sub", "--check: FOLDER/sub is a folder"),
                 arguments("viot --check /dev/null", "--check: /dev/null is no regular file"),
