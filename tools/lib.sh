@@ -261,11 +261,40 @@ discard_interrupted() {
     : >"$root/target/unfinished"
 }
 
+# What the JVM keeps of a start (JEP 514), for this very JDK. A file that does not fit is as good as none.
+start_cache() { # image
+    printf '%s\n' "$1/start-$(printf '%s' "$JAVA_HOME" | cksum | tr ' ' -).aot"
+}
+
+# Starts a server once, so that later starts find what it has loaded; without it they only take longer.
+make_start_cache() { # image
+    folder=$(mktemp -d "${TMPDIR:-/tmp}/ioasis.XXXXXX") || return 0
+    cache=$(start_cache "$1")
+    (
+        cd "$folder"
+        # As the launcher starts it: with other words the cache would not fit.
+        exec "$JAVA_HOME/bin/java" -XX:AOTCacheOutput="$cache" -XX:TieredStopAtLevel=1 -XX:+UseSerialGC \
+            --module-path "$1" --enable-native-access=org.ioasis.sys -m org.ioasis.app/org.ioasis.cli.Main \
+            serve --iommu i --rng r
+    ) >"$folder/said" 2>&1 </dev/null &
+    child=$!
+    waited=0
+    while kill -0 "$child" 2>/dev/null && [ $waited -lt 100 ] && ! grep -q '^control' "$folder/said" 2>/dev/null; do
+        waited=$((waited + 1))
+        nap
+    done
+    kill -s TERM "$child" 2>/dev/null || :
+    wait "$child" 2>/dev/null || :
+    child=
+    rm -rf "$folder"
+}
+
 install_image() {
     name=$(date +%Y%m%dT%H%M%S).$$
     mkdir "$images/$name"
     cp "$root"/app/target/modules/*.jar "$root"/app/target/ioasis-app-*.jar "$root"/compare/target/ioasis-compare-*.jar \
         "$images/$name/"
+    make_start_cache "$images/$name"
     printf '%s\n' "$name" >"$images/next"
     touch -r "$images/started" "$images/next"
     mv "$images/next" "$images/current"

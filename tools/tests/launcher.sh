@@ -154,7 +154,7 @@ arguments_and_status() {
     run env FAKE_JAVA_STATUS=42 "$tree/ioasis" vm --json 'a file' '' '*'
     expect_status 42
     expect out "<--enable-native-access=org.ioasis.sys>"
-    expect out "<--illegal-native-access=deny>"
+    expect out "<-XX:TieredStopAtLevel=1>"
     tail -n 5 out >last
     printf '<vm>\n<--json>\n<a file>\n<>\n<*>\n' >wanted
     cmp last wanted

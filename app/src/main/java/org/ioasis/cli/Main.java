@@ -8,7 +8,12 @@ import java.nio.file.AccessDeniedException;
 import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.NotDirectoryException;
+import java.util.Collection;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
 import java.util.ServiceLoader;
+import java.util.function.Supplier;
 import org.ioasis.guestkit.UnavailableException;
 import org.ioasis.sys.ErrnoException;
 import picocli.CommandLine;
@@ -24,28 +29,35 @@ import picocli.CommandLine.ParameterException;
         description = "A virtual IOMMU in user space.",
         mixinStandardHelpOptions = true,
         version = "ioasis 0.1.0",
-        subcommands = {
-            DemoCommand.class,
-            VmCommand.class,
-            ServeCommand.class,
-            HostCommand.class,
-            SelftestsCommand.class,
-            ViotCommand.class,
-            DeviceTreeCommand.class,
-            AskCommand.Dump.class,
-            AskCommand.Check.class,
-            AskCommand.Inject.class,
-            AskCommand.Rogue.class,
-            CommandLine.HelpCommand.class
-        })
+        subcommands = CommandLine.HelpCommand.class)
 public final class Main {
     private static final int FAILED = 1;
     private static final int WRONG = 2;
 
+    /** In the order of --help. */
+    private static final Map<String, Supplier<Object>> COMMANDS = new LinkedHashMap<>();
+
+    static {
+        COMMANDS.put("demo", DemoCommand::new);
+        COMMANDS.put("vm", VmCommand::new);
+        COMMANDS.put(ServeCommand.NAME, ServeCommand::new);
+        COMMANDS.put(HostCommand.NAME, HostCommand::new);
+        COMMANDS.put("selftests", SelftestsCommand::new);
+        COMMANDS.put("viot", ViotCommand::new);
+        COMMANDS.put("devicetree", DeviceTreeCommand::new);
+        COMMANDS.put("dump", AskCommand.Dump::new);
+        COMMANDS.put("check", AskCommand.Check::new);
+        COMMANDS.put("inject", AskCommand.Inject::new);
+        COMMANDS.put("rogue", AskCommand.Rogue::new);
+    }
+
     private Main() {}
 
     public static void main(String[] args) {
-        System.exit(checked(commandLine().execute(args)));
+        // Reading what all the others take costs more than most commands do.
+        boolean isNamed = args.length > 0 && COMMANDS.containsKey(args[0]);
+        CommandLine line = isNamed ? commandLine(List.of(args[0])) : commandLine();
+        System.exit(checked(line.execute(args)));
     }
 
     /** A stream of Java's keeps what is wrong to itself: a full disk must not look like success. */
@@ -59,12 +71,25 @@ public final class Main {
 
     /** The command with all its subcommands. */
     public static CommandLine commandLine() {
-        CommandLine all = new CommandLine(new Main());
-        CommandLine serve = requireNonNull(all.getSubcommands().get(ServeCommand.NAME));
-        ServeCommand.addKinds(serve.getCommandSpec());
-        // What stands behind PROGRAM is PROGRAM's, as with env or strace.
-        requireNonNull(all.getSubcommands().get(HostCommand.NAME)).setStopAtPositional(true);
+        CommandLine all = commandLine(COMMANDS.keySet());
         ServiceLoader.load(Subcommand.class).forEach(all::addSubcommand);
+        return all;
+    }
+
+    private static CommandLine commandLine(Collection<String> names) {
+        CommandLine all = new CommandLine(new Main());
+        for (String name : names) {
+            all.addSubcommand(name, requireNonNull(COMMANDS.get(name)).get());
+        }
+        CommandLine serve = all.getSubcommands().get(ServeCommand.NAME);
+        if (serve != null) {
+            ServeCommand.addKinds(serve.getCommandSpec());
+        }
+        CommandLine host = all.getSubcommands().get(HostCommand.NAME);
+        if (host != null) {
+            // What stands behind PROGRAM is PROGRAM's, as with env or strace.
+            host.setStopAtPositional(true);
+        }
         return all.setParameterExceptionHandler((wrong, _) -> refused(wrong))
                 .setExecutionExceptionHandler((failure, command, _) -> failed(failure, command));
     }

@@ -9,9 +9,11 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.Callable;
+import java.util.stream.Stream;
 import org.ioasis.guestkit.Host;
 import org.ioasis.guestkit.Kernel;
 import org.ioasis.guestkit.KernelChoice;
+import org.ioasis.guestkit.SharedFolder;
 import org.ioasis.guestkit.UnavailableException;
 import org.ioasis.live.TraceConfig;
 import org.ioasis.output.OutputKind;
@@ -27,6 +29,7 @@ import org.ioasis.run.RunReportJson;
 import org.ioasis.run.RunReportText;
 import org.ioasis.run.ShellRun;
 import org.ioasis.vm.Accel;
+import org.ioasis.vm.Ending;
 import org.ioasis.vm.GuestTask;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.ArgGroup;
@@ -54,7 +57,10 @@ import picocli.CommandLine.Option;
             "1:it does not; the report says why",
             "2:wrong arguments",
             "69:something that this machine must have is missing",
-            "70:with --run, --interactive or --initrd: the guest ended without an exit status"
+            "70:with --run or --interactive: the guest powered off without an exit status",
+            "71:the guest's kernel panicked",
+            "72:the guest rebooted, which it was not to",
+            "73:the guest did not end within --timeout"
         })
 final class VmCommand implements Callable<Integer> {
     private static final int MEMORY_MIN = 256;
@@ -93,12 +99,11 @@ final class VmCommand implements Callable<Integer> {
     @Option(
             names = "--timeout",
             paramLabel = "SECONDS",
-            defaultValue = "600",
             description = {
-                "When the guest has not ended by then, print the state of the devices and end it"
-                        + " (default: ${DEFAULT-VALUE})."
+                "When the guest has not ended by then, print the state of devices and processors and end it"
+                        + " (default: 600; none with --gdb)."
             })
-    private int timeout = 600;
+    private @Nullable Integer timeout;
 
     @Mixin private final SeedOption seed = new SeedOption();
 
@@ -167,8 +172,8 @@ final class VmCommand implements Callable<Integer> {
             names = "--disk",
             paramLabel = "FILE",
             description = {
-                "One more disk behind the IOMMU, an endpoint of its own: /dev/vdd, the next /dev/vde. Read-only if you"
-                        + " may not write to FILE. Can be repeated."
+                "One more disk behind the IOMMU, an endpoint of its own, or assigned as the others are: /dev/vdd, the"
+                        + " next /dev/vde. Read-only if you may not write to FILE. Can be repeated."
             })
     private List<Path> disks = new ArrayList<>();
 
@@ -291,6 +296,32 @@ final class VmCommand implements Callable<Integer> {
     @Mixin private final TraceOptions trace = new TraceOptions();
 
     @Option(
+            names = "--share",
+            paramLabel = "DIR",
+            description = {
+                "DIR as it is at the start is /share in the guest, in its memory: what the guest changes there is lost."
+                        + " At most 256 MiB; not with --initrd."
+            })
+    private @Nullable Path share;
+
+    @Option(
+            names = "--qemu",
+            paramLabel = "WORDS",
+            description = {
+                "Further words for QEMU behind all of ours, as --qemu '-device virtio-rng-pci'; split at spaces. Can be"
+                        + " repeated."
+            })
+    private List<String> qemu = new ArrayList<>();
+
+    @Option(
+            names = "--gdb",
+            description = {
+                "The guest waits for a debugger; the line that starts it is printed. Its kernel stays where it was linked"
+                        + " (nokaslr), and there is no time limit."
+            })
+    private boolean isDebugged;
+
+    @Option(
             names = "--print-qemu",
             description = "Print the command that QEMU would be started with, and start nothing.")
     private boolean printQemu;
@@ -302,7 +333,7 @@ final class VmCommand implements Callable<Integer> {
                     "--memory must be %d to %d MiB, not %d"
                             .formatted(MEMORY_MIN, MEMORY_MAX, memory));
         }
-        if (timeout < 1) {
+        if (timeout != null && timeout < 1) {
             throw new UsageException("--timeout must be at least 1 second, not " + timeout);
         }
         json.check(OutputKind.RUN_REPORT);
@@ -337,7 +368,10 @@ final class VmCommand implements Callable<Integer> {
                     result = new DiskRun(options, chosen, Host.current(), progress).run();
             case GuestTask.Net _ -> result = new NetRun(options, Host.current(), progress).run();
             default -> {
-                return new ShellRun(options, task, Host.current(), progress).run();
+                result = new ShellRun(options, task, Host.current(), progress).run();
+                result.problems().forEach(progress::say);
+                json.write(OutputKind.RUN_REPORT, RunReportJson.of(result));
+                return result.isOk() ? result.status().orElse(0) : coded(result.ending());
             }
         }
         return told(result);
@@ -346,7 +380,14 @@ final class VmCommand implements Callable<Integer> {
     private int told(RunReport result) throws IOException {
         System.out.print(RunReportText.of(result));
         json.write(OutputKind.RUN_REPORT, RunReportJson.of(result));
-        return result.isOk() ? 0 : 1;
+        return result.code() == result.ending().code() ? coded(result.ending()) : result.code();
+    }
+
+    /** The last line says what the code means. */
+    private static int coded(Ending ending) {
+        System.out.flush();
+        System.err.printf("ioasis: %s (exit code %d)%n", ending.words(), ending.code());
+        return ending.code();
     }
 
     /** What an assigned disk has no part in. */
@@ -364,18 +405,21 @@ final class VmCommand implements Callable<Integer> {
         if (isWithoutBootBypass) {
             others.add("--no-boot-bypass");
         }
-        if (!disks.isEmpty()) {
-            others.add("--disk");
-        }
         if (printQemu) {
             others.add("--print-qemu");
+        }
+        if (isDebugged) {
+            others.add("--gdb");
+        }
+        if (share != null) {
+            others.add("--share");
         }
         if (trace.chosen() != null) {
             others.add("--trace");
         }
         if (!others.isEmpty()) {
             throw new UsageException(
-                    "--assigned is the plain check of three disks with no IOMMU of ours; leave out "
+                    "--assigned is the plain check of disks with no IOMMU of ours; leave out "
                             + String.join(", ", others));
         }
         if (translation != null && !hasViommu) {
@@ -414,11 +458,6 @@ final class VmCommand implements Callable<Integer> {
         }
         if (chosen.size() > 1) {
             throw new UsageException(String.join(" and ", chosen) + " do not go together");
-        }
-        if (json.isGiven() && (command != null || isInteractive || initrd != null)) {
-            throw new UsageException(
-                    "--json is the report of the check, which %s does not make"
-                            .formatted(chosen.getFirst()));
         }
         if (command != null) {
             return new GuestTask.Run(command);
@@ -479,9 +518,14 @@ final class VmCommand implements Callable<Integer> {
                 RunOptions.builder(seed.or(new SecureRandom()::nextLong))
                         .memoryMiB(memory)
                         .processors(processors)
-                        .limit(Duration.ofSeconds(timeout))
+                        .limit(limit())
+                        .qemu(
+                                qemu.stream()
+                                        .flatMap(words -> Stream.of(words.strip().split("\\s+", -1)))
+                                        .toList())
+                        .debugged(isDebugged)
                         .seedBytes(bytes)
-                        .kernel(kernelChoice())
+                        .kernel(kernelChoice(task))
                         .bypassing(!isWithoutBootBypass)
                         .iommus(iommus)
                         .ring(ring.chosen())
@@ -493,6 +537,16 @@ final class VmCommand implements Callable<Integer> {
         }
         if (translation != null) {
             options.translation(translation.chosen());
+        }
+        Path shared = share;
+        if (shared != null) {
+            if (initrd != null) {
+                throw new UsageException("--share puts a folder into our initramfs, not --initrd's");
+            }
+            if (!Files.isDirectory(shared)) {
+                throw new UsageException("--share: %s is not a folder".formatted(shared));
+            }
+            options.share(new SharedFolder(shared));
         }
         switch (accel) {
             case auto -> {}
@@ -508,7 +562,14 @@ final class VmCommand implements Callable<Integer> {
         return options.build();
     }
 
-    private KernelChoice kernelChoice() {
+    private Duration limit() {
+        if (timeout != null) {
+            return Duration.ofSeconds(timeout);
+        }
+        return isDebugged ? Duration.ofDays(365) : Duration.ofMinutes(10);
+    }
+
+    private KernelChoice kernelChoice(GuestTask task) {
         switch (kernel) {
             case "stable", "backports" -> {
                 if (modules != null) {
@@ -522,7 +583,17 @@ final class VmCommand implements Callable<Integer> {
             }
             default -> {
                 try {
-                    return new KernelChoice.Own(Kernel.at(Path.of(kernel), modules));
+                    Kernel own = Kernel.at(Path.of(kernel), modules);
+                    List<String> missing =
+                            modules == null && initrd == null
+                                    ? own.modular(task.drivers())
+                                    : List.of();
+                    if (!missing.isEmpty()) {
+                        throw new UsageException(
+                                "--kernel: by its configuration %s has %s as modules: name the folder of these with --modules"
+                                        .formatted(kernel, String.join(", ", missing)));
+                    }
+                    return new KernelChoice.Own(own);
                 } catch (IOException e) {
                     throw new UsageException("--kernel: " + e.getMessage());
                 }

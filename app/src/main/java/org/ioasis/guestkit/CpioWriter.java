@@ -17,6 +17,7 @@ final class CpioWriter implements AutoCloseable {
     private static final String TRAILER = "TRAILER!!!";
     private static final int S_IFDIR = 0040000;
     private static final int S_IFREG = 0100000;
+    private static final int S_IFLNK = 0120000;
     private static final HexFormat HEX = HexFormat.of().withUpperCase();
 
     private final OutputStream out;
@@ -35,6 +36,11 @@ final class CpioWriter implements AutoCloseable {
     /** A regular file. */
     void file(String path, boolean isExecutable, byte[] data) throws IOException {
         entry(path, S_IFREG | (isExecutable ? 0755 : 0644), data);
+    }
+
+    /** A symbolic link. */
+    void link(String path, String target) throws IOException {
+        entry(path, S_IFLNK | 0777, target.getBytes(StandardCharsets.UTF_8));
     }
 
     private void entry(String path, int mode, byte[] data) throws IOException {

@@ -70,6 +70,12 @@ public record Initramfs(Path file, List<String> modules) {
         return new Initramfs(file, List.copyOf(modules.keySet()));
     }
 
+    /** With a folder of the host's in it too. */
+    public Initramfs sharing(SharedFolder folder) throws IOException {
+        folder.appendTo(file);
+        return this;
+    }
+
     private static void writePrograms(CpioWriter archive, List<GuestProgram> programs)
             throws IOException {
         Set<String> written = new HashSet<>();

@@ -8,6 +8,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Locale;
 import java.util.Optional;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
@@ -83,6 +84,44 @@ public record Kernel(String release, Path image, @Nullable Path modules) {
         throw new IOException(
                 "no modules of kernel %s in %s: neither it nor lib/modules/%s below it has a file %s"
                         .formatted(release, folder, release, BUILT_IN));
+    }
+
+    /**
+     * Of these drivers those that this kernel has as modules, as far as its configuration is found:
+     * in the tree that it was built in, or beside it as distributions put it.
+     */
+    public List<String> modular(List<String> drivers) throws IOException {
+        Optional<Path> configuration = configuration();
+        if (configuration.isEmpty()) {
+            return List.of();
+        }
+        List<String> lines;
+        try (Stream<String> all =
+                Files.lines(configuration.get(), StandardCharsets.ISO_8859_1)) {
+            lines = all.filter(line -> line.endsWith("=m")).toList();
+        }
+        return drivers.stream()
+                .filter(driver -> lines.contains(
+                        "CONFIG_%s=m"
+                                .formatted(
+                                        driver.equals("ext4")
+                                                ? "EXT4_FS"
+                                                : driver.toUpperCase(Locale.ROOT))))
+                .toList();
+    }
+
+    private Optional<Path> configuration() {
+        Path folder = image.toAbsolutePath().getParent();
+        if (folder == null) {
+            return Optional.empty();
+        }
+        // A bzImage is three folders below its tree, a vmlinux in it.
+        return Stream.of(
+                        folder.resolve("config-" + release),
+                        folder.resolve(".config"),
+                        folder.resolve("../../../.config"))
+                .filter(Files::isRegularFile)
+                .findFirst();
     }
 
     private static String releaseOf(Path image) throws IOException {

@@ -3,6 +3,7 @@ package org.ioasis.live;
 
 import java.util.ArrayList;
 import java.util.List;
+import org.ioasis.iommu.Refusal;
 import org.ioasis.iommu.fault.Fault;
 import org.ioasis.live.MachineView.DeviceView;
 import org.ioasis.live.MachineView.EndpointView;
@@ -38,6 +39,7 @@ public record Diagnosis(List<Finding> findings) {
         NOT_IN_TABLE(true),
         NEVER_ATTACHED(true),
         UNREACHABLE_MEMORY(true),
+        LIMIT(true),
         FAULTS(true),
         DEVICE_TROUBLE(true);
 
@@ -107,6 +109,10 @@ public record Diagnosis(List<Finding> findings) {
                 if (unable != null) {
                     findings.add(unable);
                 }
+                Finding limit = limit(name, iommu);
+                if (limit != null) {
+                    findings.add(limit);
+                }
                 Finding unknown = unknown(name, iommu);
                 if (unknown != null) {
                     findings.add(unknown);
@@ -138,6 +144,32 @@ public record Diagnosis(List<Finding> findings) {
                                     + " `ioasis serve`, and no IOMMU of its own");
         }
         return unable;
+    }
+
+    /** That a limit of ours has refused requests, which drivers may take for success. */
+    private static @Nullable Finding limit(String name, IommuView iommu) {
+        Refusal limit = iommu.lastLimit();
+        if (limit == null) {
+            return null;
+        }
+        return new Finding(
+                name,
+                Cause.LIMIT,
+                "%d requests were answered NOMEM; the last of them found the limit %s"
+                        .formatted(iommu.refusedByLimit(), key(limit)),
+                "raise %s in a configuration (docs/config.md), unless the guest maps without end; Linux does not tell its"
+                                .formatted(key(limit))
+                        + " drivers that a MAP has failed, so that their devices meet refused accesses later");
+    }
+
+    private static String key(Refusal limit) {
+        return switch (limit) {
+            case DOMAIN_LIMIT -> "domains_max";
+            case MAPPING_LIMIT -> "mappings_max";
+            case ENDPOINT_MAPPING_LIMIT -> "endpoint_mappings_max";
+            case TABLE_MEMORY -> "tables_max or endpoint_tables_max";
+            default -> throw new IllegalArgumentException(limit + " is no limit");
+        };
     }
 
     /** That the driver asked for what is not there, unless all went well in spite of it. */
@@ -367,24 +399,31 @@ public record Diagnosis(List<Finding> findings) {
                 "the guest's log says why its IOMMU group got no domain; is a driver bound to the device?");
     }
 
+    private static List<Fault> of(EndpointView endpoint, List<Fault> faults) {
+        return faults.stream()
+                .filter(fault -> Integer.toUnsignedLong(fault.endpoint()) == endpoint.id())
+                .toList();
+    }
+
     private static @Nullable Finding faults(String name, IommuView iommu, EndpointView endpoint) {
         if (endpoint.counts().faults() == 0) {
             return null;
         }
-        Fault last = null;
-        for (Fault fault : iommu.recentFaults()) {
-            if (Integer.toUnsignedLong(fault.endpoint()) == endpoint.id()) {
-                last = fault;
-            }
-        }
+        List<Fault> firsts = of(endpoint, iommu.firstFaults());
+        List<Fault> lasts = of(endpoint, iommu.recentFaults());
+        String first = firsts.isEmpty() ? "" : "; the first: " + Machine.describe(firsts.getFirst());
+        boolean isOne =
+                lasts.size() == 1 && !firsts.isEmpty() && firsts.getFirst().equals(lasts.getFirst());
+        String last =
+                lasts.isEmpty() || isOne ? "" : "; the last: " + Machine.describe(lasts.getLast());
         return new Finding(
                 name,
                 Cause.FAULTS,
-                "%d accesses were refused%s"
-                        .formatted(
-                                endpoint.counts().faults(),
-                                last == null ? "" : "; the last: " + Machine.describe(last)),
-                "the driver let the device use an address that it had not mapped, or unmapped too early;"
-                        + " `ioasis serve --trace FILE` shows each MAP and UNMAP");
+                "%d accesses were refused%s%s".formatted(endpoint.counts().faults(), first, last),
+                iommu.lastLimit() == null
+                        ? "the driver let the device use an address that it had not mapped, or unmapped too early;"
+                                + " `ioasis serve --trace FILE` shows each MAP and UNMAP"
+                        : "the IOMMU's own line names a limit of ours: a MAP that it refused may be the cause, and not the"
+                                + " driver; `ioasis serve --trace FILE` says which");
     }
 }

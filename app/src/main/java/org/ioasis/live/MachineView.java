@@ -8,6 +8,7 @@ import java.util.Map;
 import org.ioasis.iommu.DomainView;
 import org.ioasis.iommu.EndpointCounts;
 import org.ioasis.iommu.Iommu;
+import org.ioasis.iommu.Refusal;
 import org.ioasis.iommu.Status;
 import org.ioasis.iommu.fault.Fault;
 import org.ioasis.iommu.mapping.Translation.Kind;
@@ -104,10 +105,12 @@ public record MachineView(
             Map<RequestType, Map<Status, Long>> requests,
             long unanswered,
             long refusedByLimit,
+            @Nullable Refusal lastLimit,
             long faults,
             long faultsDropped,
             long eventsDelivered,
             List<Fault> recentFaults,
+            List<Fault> firstFaults,
             long unknownEndpoint,
             List<EndpointView> endpoints,
             int presentCount,
@@ -116,6 +119,7 @@ public record MachineView(
             domains = List.copyOf(domains);
             requests = Map.copyOf(requests);
             recentFaults = List.copyOf(recentFaults);
+            firstFaults = List.copyOf(firstFaults);
             endpoints = List.copyOf(endpoints);
             present = List.copyOf(present);
         }
@@ -198,10 +202,12 @@ public record MachineView(
                 requests(counts),
                 counts.unansweredRequests(),
                 engine.refusedByLimit(),
+                engine.lastLimit(),
                 engine.faults().reported(),
                 engine.faults().dropped(),
                 unit.device().eventsDelivered(),
                 engine.faults().recent(),
+                engine.faults().firsts(),
                 unit.device().unknownEndpoint(),
                 unit.devices().stream().map(device -> view(device)).toList(),
                 unit.present().size(),

@@ -8,9 +8,14 @@ import java.io.StringWriter;
 import java.nio.charset.StandardCharsets;
 import java.time.Instant;
 import java.time.InstantSource;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
 import java.util.concurrent.ArrayBlockingQueue;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.function.LongSupplier;
 import org.ioasis.iommu.Status;
 import org.ioasis.iommu.fault.Fault;
 import org.ioasis.machine.IommuUnit;
@@ -59,8 +64,11 @@ public final class Trace implements AutoCloseable {
         /** A request whose answer comes later. */
         record Waits(IommuRequest request) implements Entry {}
 
-        /** An access was refused. */
-        record Refused(Fault fault) implements Entry {}
+        /** An access was refused; {@code cause} is empty if nothing is known of it. */
+        record Refused(Fault fault, String cause) implements Entry {}
+
+        /** So many refused accesses came faster than they are kept. */
+        record FaultsLeftOut(long count) implements Entry {}
 
         /** The driver was told of a fault. */
         record Delivered(Fault fault) implements Entry {}
@@ -90,7 +98,10 @@ public final class Trace implements AutoCloseable {
     private volatile boolean isClosing;
     private volatile boolean isReopening;
 
+    private final List<Watched> watched = new CopyOnWriteArrayList<>();
+
     // Of the writer's thread, once that has begun.
+    private final Map<String, Causes> causes = new HashMap<>();
     private OutputFile file;
     private OutputStream out;
     private long bytes;
@@ -133,8 +144,56 @@ public final class Trace implements AutoCloseable {
     /** Writes down what happens at each IOMMU of the machine. Before it starts. */
     public void watch(Machine machine) {
         for (IommuUnit unit : machine.iommus()) {
-            unit.device().observe(observer(machine.name() + "/" + unit.name()));
+            String who = machine.name() + "/" + unit.name();
+            watched.add(new Watched(who, unit.engine().faults()::dropped));
+            unit.device().observe(observer(who));
         }
+    }
+
+    /** An IOMMU, and how many of its faults nobody is told of. */
+    private static final class Watched {
+        private final String who;
+        private final LongSupplier dropped;
+        private long written;
+
+        Watched(String who, LongSupplier dropped) {
+            this.who = who;
+            this.dropped = dropped;
+        }
+    }
+
+    /** For tests: as {@link #watch}. */
+    void count(String who, LongSupplier dropped) {
+        watched.add(new Watched(who, dropped));
+    }
+
+    private void writeDropped() throws IOException {
+        for (Watched one : watched) {
+            long now = one.dropped.getAsLong();
+            if (now > one.written) {
+                long more = now - one.written;
+                one.written = now;
+                write(new Timed(clock.instant(), one.who, new Entry.FaultsLeftOut(more)));
+            }
+        }
+    }
+
+    /** With what is known of what came before. */
+    private Timed linked(Timed timed) {
+        Causes before = causes.computeIfAbsent(timed.who, _ -> new Causes());
+        return switch (timed.entry) {
+            case Entry.Answered(IommuRequest request, Status status, String why) -> {
+                before.answered(timed.time, request, status, why);
+                yield timed;
+            }
+            case Entry.Reset() -> {
+                before.reset();
+                yield timed;
+            }
+            case Entry.Refused(Fault fault, String _) ->
+                    new Timed(timed.time, timed.who, new Entry.Refused(fault, before.of(fault)));
+            default -> timed;
+        };
     }
 
     IommuObserver observer(String who) {
@@ -161,7 +220,7 @@ public final class Trace implements AutoCloseable {
 
             @Override
             public void refusedAccess(Fault fault) {
-                add(who, new Entry.Refused(fault));
+                add(who, new Entry.Refused(fault, ""));
             }
 
             @Override
@@ -234,6 +293,7 @@ public final class Trace implements AutoCloseable {
                 Timed next = queue.poll();
                 if (next == null) {
                     writeLost();
+                    writeDropped();
                     out.flush();
                     if (isClosing) {
                         writeLeftOut();
@@ -246,7 +306,7 @@ public final class Trace implements AutoCloseable {
                     }
                 }
                 writeLost();
-                write(next);
+                write(linked(next));
             }
         } catch (IOException e) {
             // The machines go on; what waits now and later is lost.
@@ -305,7 +365,14 @@ public final class Trace implements AutoCloseable {
                                             status == null ? "given back" : status,
                                             why.isEmpty() ? "" : ": " + why);
                     case Entry.Waits(IommuRequest request) -> request + " waits";
-                    case Entry.Refused(Fault fault) -> "fault: " + Machine.describe(fault);
+                    case Entry.Refused(Fault fault, String cause) ->
+                            "fault: %s%s"
+                                    .formatted(
+                                            Machine.describe(fault),
+                                            cause.isEmpty() ? "" : "; before: " + cause);
+                    case Entry.FaultsLeftOut(long count) ->
+                            "%d more accesses were refused, faster than they are told of"
+                                    .formatted(count);
                     case Entry.Delivered(Fault fault) -> "event: " + Machine.describe(fault);
                     case Entry.Injected(String injected) -> "injected: " + injected;
                     case Entry.Lost(long count) ->
@@ -343,9 +410,14 @@ public final class Trace implements AutoCloseable {
                     json.writeStringField("kind", "waits");
                     write(json, request);
                 }
-                case Entry.Refused(Fault fault) -> {
+                case Entry.Refused(Fault fault, String cause) -> {
                     json.writeStringField("kind", "fault");
                     DumpJson.writeFault(json, fault);
+                    json.writeStringField("before", cause);
+                }
+                case Entry.FaultsLeftOut(long count) -> {
+                    json.writeStringField("kind", "faults left out");
+                    json.writeNumberField("count", count);
                 }
                 case Entry.Delivered(Fault fault) -> {
                     json.writeStringField("kind", "event");

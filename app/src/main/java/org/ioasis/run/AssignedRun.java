@@ -6,6 +6,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
+import java.util.stream.Stream;
 import org.ioasis.guestkit.Cleanup;
 import org.ioasis.guestkit.GuestKit;
 import org.ioasis.guestkit.Host;
@@ -144,7 +145,7 @@ public final class AssignedRun {
                 .memoryMiB(options.memoryMiB())
                 .processors(options.processors())
                 .commandLine(task.commandLine(initramfs.modules(), 0, options.parameters()))
-                .more(more)
+                .more(Stream.concat(more.stream(), options.qemu().stream()).toList())
                 .build();
     }
 

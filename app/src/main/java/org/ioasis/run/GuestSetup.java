@@ -29,6 +29,7 @@ import org.ioasis.memory.GuestMemory;
 import org.ioasis.topology.Viot;
 import org.ioasis.vm.Accel;
 import org.ioasis.vm.AccelChoice;
+import org.ioasis.vm.Ending;
 import org.ioasis.vm.GuestEvent;
 import org.ioasis.vm.GuestReport;
 import org.ioasis.vm.GuestTask;
@@ -56,6 +57,7 @@ public final class GuestSetup implements AutoCloseable {
 
     private static final List<Integer> IOMMU_SLOTS = List.of(IOMMU_SLOT, SECOND_IOMMU_SLOT);
     private static final String CONTROL_SOCKET = "qmp.sock";
+    private static final String DEBUGGER_SOCKET = "gdb.sock";
     private static final String OUTPUT_SOCKET = "output.sock";
     private static final long MIB = 1L << 20;
 
@@ -254,6 +256,9 @@ public final class GuestSetup implements AutoCloseable {
                                 kit,
                                 task.drivers(),
                                 task.commandFile());
+        if (options.share().isPresent()) {
+            initramfs = initramfs.sharing(options.share().get());
+        }
         List<QemuCommand.Function> functions = new ArrayList<>();
         List<Viot.PciRange> ranges = new ArrayList<>();
         List<Viot.Iommu> iommus = new ArrayList<>();
@@ -283,14 +288,33 @@ public final class GuestSetup implements AutoCloseable {
                         .acpiTables(List.of(viot))
                         .functions(functions)
                         .rebooting(task.reboots())
-                        .firmwareKeptOff(!options.isBypassing());
+                        .firmwareKeptOff(!options.isBypassing())
+                        .control(workspace.file(CONTROL_SOCKET))
+                        .more(more(options, workspace));
         if (task.commandFile().isPresent()) {
             command.secondSerial(workspace.file(OUTPUT_SOCKET));
         }
         if (task.hotplugs()) {
-            command.control(workspace.file(CONTROL_SOCKET)).rootPort(PORT_SLOT);
+            command.rootPort(PORT_SLOT);
         }
         return command.build();
+    }
+
+    /** What QEMU is told beside what we need. */
+    private static List<String> more(RunOptions options, Workspace workspace) {
+        List<String> words = new ArrayList<>();
+        if (options.isDebugged()) {
+            words.addAll(
+                    List.of(
+                            "-chardev",
+                            "socket,id=gdb,server=on,wait=off,path="
+                                    + workspace.file(DEBUGGER_SOCKET),
+                            "-gdb",
+                            "chardev:gdb",
+                            "-S"));
+        }
+        words.addAll(options.qemu());
+        return words;
     }
 
     public Machine machine() {
@@ -349,7 +373,11 @@ public final class GuestSetup implements AutoCloseable {
     }
 
     /** How QEMU and the guest ended. */
-    record Ended(QemuProcess.End end, GuestReport guest, List<String> vmmErrors) {}
+    record Ended(QemuProcess.End end, GuestReport guest, List<String> vmmErrors) {
+        Ending ending() {
+            return Ending.of(end, guest);
+        }
+    }
 
     /**
      * Starts QEMU and waits for its end.
@@ -370,7 +398,19 @@ public final class GuestSetup implements AutoCloseable {
                                 STATUS_MILLIS,
                                 TimeUnit.MILLISECONDS);
             }
-            Ended ended = await(qemu, options, () -> MachineView.of(machine).text(), progress);
+            if (options.isDebugged()) {
+                progress.say(
+                        "the guest waits for its debugger: gdb -ex 'target remote %s' vmlinux"
+                                .formatted(workspace.file(DEBUGGER_SOCKET)));
+            }
+            Ended ended =
+                    await(
+                            qemu,
+                            options,
+                            () ->
+                                    MachineView.of(machine).text()
+                                            + Qmp.state(workspace.file(CONTROL_SOCKET)),
+                            progress);
             ticker.shutdownNow();
             return ended;
         }

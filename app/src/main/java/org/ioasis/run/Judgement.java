@@ -11,6 +11,8 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.function.Supplier;
+import org.ioasis.guestkit.Kernel;
+import org.ioasis.guestkit.KernelChoice;
 import org.ioasis.iommu.Status;
 import org.ioasis.iommu.fault.Fault;
 import org.ioasis.kind.net.Nic;
@@ -23,6 +25,7 @@ import org.ioasis.pci.VirtioPciFunction;
 import org.ioasis.virtio.iommu.RequestType;
 import org.ioasis.virtqueue.RingFormat;
 import org.ioasis.vm.Accel;
+import org.ioasis.vm.Ending;
 import org.ioasis.vm.GuestReport;
 import org.ioasis.vm.GuestTask;
 import org.ioasis.vm.QemuProcess;
@@ -192,8 +195,27 @@ final class Judgement {
             progress.say("last lines of the console:\n  " + String.join("\n  ", guest.lastLines()));
             progress.say("state of the devices:\n" + counts.state().get());
         }
+        boolean isRight = guest.isFinished() && found.problems().isEmpty();
+        return report(
+                problems, isRight ? found.verifiedBytes() : 0, found.network(), accel, begin);
+    }
+
+    /** The report on a guest that did what the user wanted, of which nothing is known here. */
+    RunReport unjudged(List<String> problems, Accel accel, long begin) {
+        return report(problems, 0, Optional.empty(), accel, begin);
+    }
+
+    private RunReport report(
+            List<String> problems,
+            long verifiedBytes,
+            Optional<RunReport.NetworkReport> network,
+            Accel accel,
+            long begin) {
+        GuestReport guest = ended.guest();
         return new RunReport(
                 problems,
+                ended.ending(),
+                guest.status(),
                 guest.kernel(),
                 guest.iommus(),
                 accel.name().toLowerCase(Locale.ROOT),
@@ -203,8 +225,8 @@ final class Judgement {
                 counts.requests(),
                 counts.unansweredRequests(),
                 counts.faults(),
-                guest.isFinished() && found.problems().isEmpty() ? found.verifiedBytes() : 0,
-                found.network(),
+                verifiedBytes,
+                network,
                 steps(guest),
                 (System.nanoTime() - begin) / 1e9);
     }
@@ -221,6 +243,18 @@ final class Judgement {
             case QemuProcess.End.Killed() -> problems.add("QEMU was killed");
             case QemuProcess.End.TimedOut(var limit) ->
                     problems.add("the guest did not end within %d s".formatted(limit.toSeconds()));
+        }
+        ended.guest()
+                .panic()
+                .ifPresent(why -> problems.add("the guest's kernel panicked: " + why));
+        if (ended.ending() == Ending.REBOOT) {
+            problems.add("the guest rebooted");
+        }
+        if (!problems.isEmpty()
+                && options.kernel() instanceof KernelChoice.Own(Kernel own)
+                && own.modules() == null) {
+            problems.add(
+                    "no --modules were given: what this kernel has as a module, the guest does not have");
         }
         return problems;
     }

@@ -7,6 +7,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import org.ioasis.guestkit.KernelChoice;
+import org.ioasis.guestkit.SharedFolder;
 import org.ioasis.live.TraceConfig;
 import org.ioasis.virtqueue.RingFormat;
 import org.ioasis.vm.Accel;
@@ -30,6 +31,9 @@ import org.ioasis.vm.SeededDisk;
  * @param append further parameters of the kernel
  * @param initramfs to boot in the place of ours
  * @param disks the user's own
+ * @param share a folder of the host's that the guest finds at {@code /share}
+ * @param qemu further words for QEMU, behind all others
+ * @param isDebugged the guest waits for a debugger before its first instruction
  * @param trace where to write what passes between the guest's driver and the IOMMUs
  */
 public record RunOptions(
@@ -47,6 +51,9 @@ public record RunOptions(
         List<String> append,
         Optional<Path> initramfs,
         List<Path> disks,
+        Optional<SharedFolder> share,
+        List<String> qemu,
+        boolean isDebugged,
         Optional<TraceConfig> trace) {
 
     /** What the guest's kernel is told to do with the IOMMU. */
@@ -74,11 +81,16 @@ public record RunOptions(
     public RunOptions {
         append = List.copyOf(append);
         disks = List.copyOf(disks);
+        qemu = List.copyOf(qemu);
     }
 
     /** What is added to the kernel's command line. */
     List<String> parameters() {
         List<String> parameters = new ArrayList<>(translation.parameters());
+        if (isDebugged) {
+            // The symbols of the debugger are where the kernel was linked.
+            parameters.add("nokaslr");
+        }
         parameters.addAll(append);
         return parameters;
     }
@@ -104,6 +116,9 @@ public record RunOptions(
         private List<String> append = List.of();
         private Optional<Path> initramfs = Optional.empty();
         private List<Path> disks = List.of();
+        private Optional<SharedFolder> share = Optional.empty();
+        private List<String> qemu = List.of();
+        private boolean isDebugged;
         private Optional<TraceConfig> trace = Optional.empty();
 
         private Builder(long seed) {
@@ -175,6 +190,21 @@ public record RunOptions(
             return this;
         }
 
+        public Builder share(SharedFolder value) {
+            share = Optional.of(value);
+            return this;
+        }
+
+        public Builder qemu(List<String> words) {
+            qemu = words;
+            return this;
+        }
+
+        public Builder debugged(boolean value) {
+            isDebugged = value;
+            return this;
+        }
+
         public Builder trace(TraceConfig value) {
             trace = Optional.of(value);
             return this;
@@ -196,6 +226,9 @@ public record RunOptions(
                     append,
                     initramfs,
                     disks,
+                    share,
+                    qemu,
+                    isDebugged,
                     trace);
         }
     }

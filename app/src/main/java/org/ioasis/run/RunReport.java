@@ -10,11 +10,14 @@ import org.ioasis.iommu.EndpointCounts;
 import org.ioasis.iommu.Status;
 import org.ioasis.virtio.iommu.RequestType;
 import org.ioasis.virtio.net.NetCounters;
+import org.ioasis.vm.Ending;
 
 /**
  * What a run came to. Immutable; any thread.
  *
  * @param problems why the run is not good, in the order of importance; empty if it is
+ * @param ending how the guest ended
+ * @param status of the command or shell that it ran, if it said one
  * @param kernel the guest's kernel release
  * @param driver bound to the IOMMU, by PCI address
  * @param rings how the virtqueues of a device lay in memory when it was started last, by device;
@@ -31,6 +34,8 @@ import org.ioasis.virtio.net.NetCounters;
  */
 public record RunReport(
         List<String> problems,
+        Ending ending,
+        Optional<Integer> status,
         Optional<String> kernel,
         Map<String, String> driver,
         String accel,
@@ -70,6 +75,15 @@ public record RunReport(
         problems = List.copyOf(problems);
         rings = Collections.unmodifiableMap(new LinkedHashMap<>(rings));
         devices = List.copyOf(devices);
+    }
+
+    /** Exit code of a command that was to come to this, and did not if it is not 0. */
+    public int code() {
+        if (isOk()) {
+            return 0;
+        }
+        // A guest that powers off has come to its end and done something else than it should.
+        return ending == Ending.POWER_OFF ? 1 : ending.code();
     }
 
     /** True if the host's check holds and nothing went past the IOMMU. */

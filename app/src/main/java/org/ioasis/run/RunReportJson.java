@@ -5,6 +5,7 @@ import com.fasterxml.jackson.core.JsonFactory;
 import com.fasterxml.jackson.core.JsonGenerator;
 import java.io.IOException;
 import java.io.StringWriter;
+import java.util.Locale;
 import java.util.Map;
 import org.ioasis.iommu.EndpointCounts;
 import org.ioasis.iommu.Status;
@@ -30,6 +31,11 @@ public final class RunReportJson {
                 json.writeString(problem);
             }
             json.writeEndArray();
+            json.writeStringField(
+                    "ending", report.ending().name().toLowerCase(Locale.ROOT).replace('_', '-'));
+            if (report.status().isPresent()) {
+                json.writeNumberField("status", report.status().get());
+            }
             json.writeStringField("kernel", report.kernel().orElse(""));
             json.writeStringField("accel", report.accel());
             json.writeStringField(

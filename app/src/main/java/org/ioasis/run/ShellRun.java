@@ -10,16 +10,17 @@ import java.nio.channels.Channels;
 import java.nio.channels.ServerSocketChannel;
 import java.nio.channels.SocketChannel;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Locale;
-import java.util.Optional;
 import org.ioasis.guestkit.Cleanup;
 import org.ioasis.guestkit.Host;
 import org.ioasis.guestkit.UnavailableException;
 import org.ioasis.iommu.EndpointCounts;
 import org.ioasis.machine.Machine;
+import org.ioasis.vm.Ending;
 import org.ioasis.vm.GuestEvent;
 import org.ioasis.vm.GuestTask;
-import org.ioasis.vm.QemuProcess;
 import org.ioasis.vm.Terminal;
 
 /**
@@ -27,9 +28,6 @@ import org.ioasis.vm.Terminal;
  * user's. Nothing is judged. One thread; blocks until it is over.
  */
 public final class ShellRun {
-    /** The guest ended without having said how (sysexits.h: EX_SOFTWARE). */
-    public static final int NO_STATUS = 70;
-
     /** After QEMU is gone a reader only has to empty a socket. */
     private static final long READER_LIMIT_MILLIS = 5000;
 
@@ -50,11 +48,12 @@ public final class ShellRun {
     /**
      * Runs the guest; the output of its command goes to standard output.
      *
-     * @return the exit status of command or shell, 0..255; of a guest with an initramfs of its own
-     *     0 if it ended by itself; {@link #NO_STATUS} if the guest ended otherwise
+     * @return of which the status is that of command or shell; not OK if the guest ended without
+     *     one, except that a guest with an initramfs of its own powers off
      * @throws UnavailableException this machine lacks something; the message says what to do
      */
-    public int run() throws UnavailableException, IOException, InterruptedException {
+    public RunReport run() throws UnavailableException, IOException, InterruptedException {
+        long begin = System.nanoTime();
         try (Cleanup cleanup = Cleanup.atExit();
                 GuestSetup setup = GuestSetup.prepare(options, task, host, cleanup, progress)) {
             GuestSetup.Ended ended =
@@ -70,25 +69,25 @@ public final class ShellRun {
                     };
             setup.machine().close();
             progress.say(summary(setup.machine()));
-            return status(ended);
+            return new Judgement(
+                            options, Judgement.Counts.of(setup.machine(), options), ended, progress)
+                    .unjudged(problems(ended), setup.accel(), begin);
         }
     }
 
-    private int status(GuestSetup.Ended ended) {
-        Optional<Integer> status = ended.guest().status();
-        if (status.isPresent()) {
-            return status.get();
+    private List<String> problems(GuestSetup.Ended ended) {
+        Ending ending = ended.ending();
+        boolean isWanted =
+                ended.guest().status().isPresent()
+                        || ending == Ending.KILLED
+                        || (ending == Ending.POWER_OFF && task instanceof GuestTask.Boot);
+        if (isWanted) {
+            return List.of();
         }
-        boolean endedWell = ended.end() instanceof QemuProcess.End.Exited(int code) && code == 0;
-        if (endedWell && task instanceof GuestTask.Boot) {
-            return 0;
-        }
-        ended.guest().failure().ifPresent(reason -> progress.say("the guest gave up at " + reason));
-        if (ended.end() instanceof QemuProcess.End.Killed) {
-            return 0;
-        }
-        progress.say("the guest ended without an exit status");
-        return NO_STATUS;
+        List<String> problems = new ArrayList<>();
+        ended.guest().failure().ifPresent(reason -> problems.add("the guest gave up at " + reason));
+        problems.add(ending.words() + " without an exit status");
+        return problems;
     }
 
     private GuestSetup.Ended bootOnTerminal(GuestSetup setup, Cleanup cleanup)

@@ -45,6 +45,14 @@ final class GuestConsole {
             Pattern.compile(
                     "(disk\\.(?:seed|fs|result|own[1-9][0-9]?)|net)\\.(pci|group|type|reserved)");
     private static final Pattern IOMMU = Pattern.compile("(" + PCI + ") ([A-Za-z0-9_-]{1,32})");
+
+    // What Linux says last, whatever it is told to keep to itself (kernel/panic.c,
+    // kernel/reboot.c).
+    private static final Pattern PANIC =
+            Pattern.compile("(?:\\[[ 0-9.]{1,20}] )?Kernel panic - not syncing: (.{0,400})");
+
+    private static final Pattern POWERED_OFF =
+            Pattern.compile("(?:\\[[ 0-9.]{1,20}] )?reboot: Power down");
     private static final Pattern KERNEL = Pattern.compile("[A-Za-z0-9._+~-]{1,64}");
     private static final Pattern STEP = Pattern.compile("[a-z]{1,16}");
     private static final Pattern HASH = Pattern.compile("[0-9a-f]{64}");
@@ -60,6 +68,8 @@ final class GuestConsole {
     private final List<String> hashes = new ArrayList<>();
     private final Deque<String> lastLines = new ArrayDeque<>();
     private @Nullable String failure;
+    private @Nullable String panic;
+    private boolean isPoweredOff;
     private boolean isFinished;
     private long endMicros;
     private long malformed;
@@ -72,6 +82,7 @@ final class GuestConsole {
         lastLines.addLast(line);
         Matcher matcher = LINE.matcher(line);
         if (!matcher.matches()) {
+            noteEnd(line);
             return line.contains(MARK) ? refuse(line) : new GuestEvent.Text(line);
         }
         long micros =
@@ -81,6 +92,14 @@ final class GuestConsole {
                                 + Long.parseLong(matcher.group(2));
         GuestEvent event = understand(matcher.group(3), matcher.group(4), micros);
         return event == null ? refuse(line) : event;
+    }
+
+    private void noteEnd(String line) {
+        Matcher panicked = PANIC.matcher(line);
+        if (panicked.matches() && panic == null) {
+            panic = panicked.group(1);
+        }
+        isPoweredOff |= POWERED_OFF.matcher(line).matches();
     }
 
     private GuestEvent refuse(String line) {
@@ -191,6 +210,8 @@ final class GuestConsole {
                 hashes,
                 Optional.ofNullable(facts.get("status")).map(Integer::valueOf),
                 Optional.ofNullable(failure),
+                Optional.ofNullable(panic),
+                isPoweredOff,
                 isFinished,
                 malformed,
                 List.copyOf(lastLines));

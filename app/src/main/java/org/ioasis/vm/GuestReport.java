@@ -17,6 +17,8 @@ import java.util.Optional;
  * @param hashes of the file, SHA-256 in hexadecimal, one for each check
  * @param status exit status of the command or shell that it ran
  * @param failure step and reason
+ * @param panic why the kernel panicked, if it did
+ * @param isPoweredOff the kernel said that it powers off
  * @param isFinished the guest reached the end of its task
  * @param malformed lines that were not what init writes
  * @param lastLines the end of the console, for a message about a failure
@@ -29,6 +31,8 @@ public record GuestReport(
         List<String> hashes,
         Optional<Integer> status,
         Optional<String> failure,
+        Optional<String> panic,
+        boolean isPoweredOff,
         boolean isFinished,
         long malformed,
         List<String> lastLines) {

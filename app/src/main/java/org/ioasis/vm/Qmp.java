@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.vm;
 
+import com.fasterxml.jackson.core.JsonFactory;
+import com.fasterxml.jackson.core.JsonParser;
+import com.fasterxml.jackson.core.JsonToken;
 import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.InputStream;
@@ -12,12 +15,29 @@ import java.nio.channels.Channels;
 import java.nio.channels.SocketChannel;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import java.util.stream.Collectors;
 
 /**
- * QEMU's control socket, for the one thing that we ask of a running QEMU (QEMU, QMP specification).
+ * QEMU's control socket, for the little that we ask of a running QEMU (QEMU, QMP specification).
  * One thread; blocks.
  */
 public final class Qmp implements AutoCloseable {
+    private static final JsonFactory JSON = new JsonFactory();
+    private static final long STATE_SECONDS = 5;
+
+    /** Lines of "info registers" that say where a processor is and with what. */
+    private static final Pattern GENERAL = Pattern.compile("^(CPU#|R[A-Z0-9]{1,2} *=)");
+
+    /** What the monitor's command xp prints of one word: its address and its value. */
+    private static final Pattern WORD =
+            Pattern.compile("[0-9a-f]{8,16}: 0x([0-9a-f]{8}|[0-9a-f]{16})\\s*");
+
     private static final String RETURN = "{\"return\"";
     private static final String ERROR = "{\"error\"";
 
@@ -37,7 +57,7 @@ public final class Qmp implements AutoCloseable {
             channel.connect(UnixDomainSocketAddress.of(socket));
             Qmp qmp = new Qmp(channel);
             qmp.line();
-            qmp.execute("{\"execute\":\"qmp_capabilities\"}");
+            var _ = qmp.execute("{\"execute\":\"qmp_capabilities\"}");
             return qmp;
         } catch (IOException e) {
             channel.close();
@@ -51,13 +71,110 @@ public final class Qmp implements AutoCloseable {
      * <p>There is no way back: QEMU 11.1.3 aborts when a vfio-user-pci with MSI-X is unplugged.
      */
     public void plugIn(Path socket) throws IOException {
-        execute(
+        var _ = execute(
                 "{\"execute\":\"device_add\",\"arguments\":{\"driver\":\"vfio-user-pci\",\"id\":\"plugged\",\"bus\":\"%s\",\"socket\":{\"type\":\"unix\",\"path\":%s}}}"
                         .formatted(
                                 QemuCommand.ROOT_PORT, QemuCommand.quotedJson(socket.toString())));
     }
 
-    private void execute(String command) throws IOException {
+    /**
+     * Holds the I/O of a disk: one more request is done at most, the rest when it is let go.
+     *
+     * @param device what has the drive, by its path among QEMU's objects
+     */
+    public void hold(String device) throws IOException {
+        execute(
+                "{\"execute\":\"block_set_io_throttle\",\"arguments\":{\"id\":%s,\"bps\":1,\"bps_rd\":0,\"bps_wr\":0,\"iops\":0,\"iops_rd\":0,\"iops_wr\":0}}"
+                        .formatted(QemuCommand.quotedJson(device)));
+    }
+
+    /** Stops the processors; I/O that was asked for comes to its end. */
+    public void stop() throws IOException {
+        execute("{\"execute\":\"stop\"}");
+    }
+
+    /** Lets the processors run again. */
+    public void goOn() throws IOException {
+        execute("{\"execute\":\"cont\"}");
+    }
+
+    /** True if the only processor of a PC waits for an interrupt: the guest has nothing to do. */
+    public boolean isHalted() throws IOException {
+        return monitor("info registers").contains("HLT=1");
+    }
+
+    /**
+     * Reads a register that a device has in memory, as firmware would.
+     *
+     * @param bytes 4 or 8
+     */
+    public long register(long address, int bytes) throws IOException {
+        String text = monitor("xp /1%sx 0x%x".formatted(bytes == Long.BYTES ? "g" : "w", address));
+        Matcher word = WORD.matcher(text);
+        if (!word.matches()) {
+            throw new IOException(
+                    "QEMU does not tell what is at 0x%x: %s".formatted(address, text));
+        }
+        return Long.parseUnsignedLong(word.group(1), 16);
+    }
+
+    /**
+     * Registers of all processors and the first one's stack, for people; of a QEMU that does not
+     * answer in time, that.
+     */
+    public static String state(Path socket) {
+        CompletableFuture<String> answer = new CompletableFuture<>();
+        Thread _ =
+                Thread.ofPlatform()
+                        .daemon()
+                        .name("state of the guest")
+                        .start(() -> {
+                            try (Qmp qmp = connect(socket)) {
+                                answer.complete(
+                                        "processors:\n%sstack:\n%s"
+                                                .formatted(
+                                                        general(qmp.monitor("info registers -a")),
+                                                        qmp.monitor("x /32gx $rsp")));
+                            } catch (IOException e) {
+                                answer.completeExceptionally(e);
+                            }
+                        });
+        try {
+            return answer.get(STATE_SECONDS, TimeUnit.SECONDS);
+        } catch (ExecutionException | TimeoutException e) {
+            return "QEMU does not tell the state of the guest: " + e + "\n";
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            return "";
+        }
+    }
+
+    /** Without segments, control and vector registers, which are many. */
+    static String general(String registers) {
+        return registers
+                .lines()
+                .filter(line -> GENERAL.matcher(line).find())
+                .map(line -> line + "\n")
+                .collect(Collectors.joining());
+    }
+
+    /** What a command of the human monitor prints. */
+    private String monitor(String command) throws IOException {
+        String line =
+                execute(
+                        "{\"execute\":\"human-monitor-command\",\"arguments\":{\"command-line\":%s}}"
+                                .formatted(QemuCommand.quotedJson(command)));
+        try (JsonParser json = JSON.createParser(line)) {
+            while (json.nextToken() != null) {
+                if (json.currentToken() == JsonToken.VALUE_STRING) {
+                    return json.getText().replace("\r", "");
+                }
+            }
+        }
+        return "";
+    }
+
+    private String execute(String command) throws IOException {
         ByteBuffer bytes = StandardCharsets.UTF_8.encode(command + "\n");
         while (bytes.hasRemaining()) {
             channel.write(bytes);
@@ -69,6 +186,7 @@ public final class Qmp implements AutoCloseable {
             }
             line = line(); // an event
         }
+        return line;
     }
 
     private String line() throws IOException {

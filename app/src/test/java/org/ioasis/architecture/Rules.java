@@ -94,7 +94,7 @@ final class Rules {
         MAY_USE.put("vfiouser", List.of("peer", "pci", "loop", "sys", "memory", "spec"));
         MAY_USE.put("vhostuser", List.of("loop", "sys", "virtio", "virtqueue", "memory", "spec"));
         // What answers system calls knows no guest and none of its protocols.
-        MAY_USE.put("program", List.of("loop", "sys", "iommufd"));
+        MAY_USE.put("program", List.of("loop", "sys", "iommufd", "spec"));
         // A function in a program's hands: the calls come from there, and the function is
         // anybody's.
         MAY_USE.put(
@@ -119,8 +119,21 @@ final class Rules {
         MAY_USE.put("demo", plus(all, "machine"));
         MAY_USE.put("run", plus(all, "guestkit", "vm", "machine", "kind", "live"));
         // Looks at devices from outside, as a driver does; only their numbers are shared.
-        // Runs programs that were made elsewhere; knows none of our devices.
-        MAY_USE.put("selftests", List.of("guestkit", "program", "iommufd", "sys"));
+        // Runs programs that were made elsewhere, some with devices that are nothing but memory.
+        MAY_USE.put(
+                "selftests",
+                List.of(
+                        "guestkit",
+                        "machine",
+                        "program",
+                        "iommufd",
+                        "iommufd.mock",
+                        "vfiodevice",
+                        "pci",
+                        "loop",
+                        "memory",
+                        "virtqueue",
+                        "sys"));
         MAY_USE.put(
                 "cli",
                 plus(

@@ -78,8 +78,7 @@ class MainTest {
                         "vm --assigned iommufd --net --iommus 2 --no-boot-bypass --print-qemu",
                         "leave out --net, --iommus, --no-boot-bypass, --print-qemu"),
                 arguments(
-                        "vm --assigned type1 --disk FOLDER/large.toml --trace FOLDER/o",
-                        "leave out --disk, --trace"),
+                        "vm --assigned type1 --run x --trace FOLDER/o", "leave out --run, --trace"),
                 arguments("vm --assigned type1 --strict", "has with --viommu only"),
                 arguments("viot --check FOLDER/sub", "--check: FOLDER/sub is a folder"),
                 arguments("viot --check /dev/null", "--check: /dev/null is no regular file"),
@@ -98,6 +97,8 @@ class MainTest {
                         "vm --trace FOLDER/binary.toml",
                         "--trace: FOLDER/binary.toml is there and is not a trace of Ioasis"),
                 arguments("viot --json", "--json is for what --check finds"),
+                arguments("vm --assigned type1 --gdb", "leave out --gdb"),
+                arguments("vm --timeout 0", "--timeout must be at least 1 second, not 0"),
                 arguments(
                         "viot --output FOLDER/o --iommu 1",
                         "--iommu: not [SEGMENT:]BUS:DEV.FN, as 00:01.0: 1"),

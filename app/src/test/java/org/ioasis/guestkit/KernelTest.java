@@ -8,6 +8,7 @@ import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -74,6 +75,22 @@ class KernelTest {
                         StandardCharsets.ISO_8859_1);
 
         assertThat(Kernel.at(image, null).release()).isEqualTo("7.3.0");
+    }
+
+    @Test
+    void driversThatAreModulesAreReadFromTheConfigurationOfTheTreeOrBesideTheImage()
+            throws IOException {
+        Path boot = Files.createDirectories(folder.resolve("arch/x86/boot"));
+        Path image = Files.move(bzImage(0x3000, "7.3.0"), boot.resolve("bzImage"));
+        List<String> drivers = List.of("virtio_iommu", "virtio_blk", "ext4");
+
+        assertThat(Kernel.at(image, null).modular(drivers)).isEmpty();
+        Files.writeString(
+                folder.resolve(".config"),
+                "CONFIG_EXT4_FS=m\nCONFIG_VIRTIO_BLK=y\nCONFIG_VIRTIO_IOMMU=m\nCONFIG_X=m\n");
+        assertThat(Kernel.at(image, null).modular(drivers)).containsExactly("virtio_iommu", "ext4");
+        Files.writeString(boot.resolve("config-7.3.0"), "CONFIG_VIRTIO_BLK=m\n");
+        assertThat(Kernel.at(image, null).modular(drivers)).containsExactly("virtio_blk");
     }
 
     @Test

@@ -92,6 +92,61 @@ class TraceTest {
     }
 
     @Test
+    void aFaultNamesTheMapThatWasRefusedOrTheUnmapBefore() throws Exception {
+        Path file = folder.resolve("trace");
+        Trace trace = Trace.idle(TraceConfig.of(file, false, 1), 100, CLOCK);
+        trace.count("m/i", () -> 7);
+        IommuObserver observer = trace.observer("m/i");
+        observer.answered(new IommuRequest.Attach(1, 9, 0), Status.OK, "");
+        observer.answered(new IommuRequest.Unmap(9, 0x5000, 0x6fff), Status.OK, "");
+        observer.answered(new IommuRequest.Map(9, 0x1000, 0x1fff, 0, 3), Status.NOMEM, "planted");
+        observer.answered(new IommuRequest.Map(8, 0x2000, 0x2fff, 0, 3), Status.NOMEM, "planted");
+        observer.refusedAccess(fault(0x1800));
+        observer.refusedAccess(fault(0x5000));
+        observer.refusedAccess(fault(0x2000));
+        observer.answered(new IommuRequest.Detach(1, 9), Status.OK, "");
+        observer.refusedAccess(fault(0x1800));
+        trace.begin();
+        trace.close();
+
+        String access = TIME + "m/i fault: endpoint 0x1, WRITE at 0x%x: not mapped%s";
+        assertThat(Files.readAllLines(file))
+                .filteredOn(line -> line.contains("fault") || line.contains("refused,"))
+                .containsExactly(
+                        access.formatted(
+                                0x1800,
+                                "; before: 0x1000..0x1fff: MAP refused at 2026-01-02T03:04:05.000006Z"
+                                        + " with NOMEM, planted"),
+                        access.formatted(
+                                0x5000,
+                                "; before: 0x5000..0x6fff: UNMAP at 2026-01-02T03:04:05.000006Z"),
+                        access.formatted(0x2000, ""),
+                        access.formatted(0x1800, ""),
+                        TIME + "m/i 7 more accesses were refused, faster than they are told of");
+    }
+
+    private static Fault fault(long address) {
+        return new Fault(
+                FaultReason.MAPPING, Kind.MAPPED, 1, -1, address, Access.WRITE, "not mapped", 1);
+    }
+
+    @Test
+    void causesOfAFaultAreRememberedInBounds() {
+        Causes causes = new Causes();
+        Instant time = CLOCK.instant();
+        causes.answered(time, new IommuRequest.Attach(1, 9, 0), Status.OK, "");
+        for (long i = 0; i <= Causes.REMEMBERED; i++) {
+            causes.answered(
+                    time, new IommuRequest.Unmap(9, i << 12, (i << 12) + 0xfff), Status.OK, "");
+        }
+
+        assertThat(causes.of(fault(0))).isEmpty();
+        assertThat(causes.of(fault(0x1000))).startsWith("0x1000..0x1fff: UNMAP at ");
+        causes.reset();
+        assertThat(causes.of(fault(0x1000))).isEmpty();
+    }
+
+    @Test
     void aTraceThatWasMovedAwayGoesOnInANewFile() throws Exception {
         Path file = folder.resolve("trace");
         Path moved = folder.resolve("trace.1");

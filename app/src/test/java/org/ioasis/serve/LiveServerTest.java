@@ -20,6 +20,7 @@ import java.util.List;
 import java.util.Objects;
 import java.util.concurrent.CountDownLatch;
 import java.util.stream.Stream;
+import org.ioasis.config.ConfigFile;
 import org.ioasis.config.FlagConfig;
 import org.ioasis.config.ServeConfig;
 import org.ioasis.kind.blk.BlkKind;
@@ -586,6 +587,42 @@ class LiveServerTest {
                 assertThat(parser.currentToken()).isNotNull();
             }
         }
+    }
+
+    @Test
+    void limitOfOursIsToldFromABrokenDriverWithItsKey() throws Exception {
+        Path file =
+                Files.writeString(
+                        folder.resolve("serve.toml"),
+                        """
+                        control = "ioasis-control.sock"
+                        [[machine]]
+                        name = "machine"
+                        [[machine.iommu]]
+                        name = "iommu"
+                        socket = "iommu.sock"
+                        mappings_max = 1
+                        [[machine.iommu.blk]]
+                        name = "disk0"
+                        socket = "disk.sock"
+                        file = "disk.img"
+                        endpoint = 0x88
+                        """);
+        server = Server.start(ConfigFile.read(file));
+        SocketVmm disk = startDisk();
+        IommuDriver iommu = startIommu();
+        assertThat(iommu.attach(ENDPOINT, 1, 0)).isZero();
+        assertThat(iommu.map(1, DISK_RINGS, DISK_RINGS + 0x2fff, DISK_RINGS)).isZero();
+        assertThat(ask("check").text()).doesNotContain("NOMEM");
+        assertThat(iommu.map(1, 0x80000, 0x80fff, 0x80000)).isEqualTo(S_NOMEM);
+        disk.offer(0, 0x80000, 16, 0x81000, 513);
+        awaitText("accesses were refused; the first: endpoint 0x88, READ at 0x80000: not mapped");
+
+        assertThat(ask("check").text())
+                .contains(
+                        "PROBLEM machine/iommu: 1 requests were answered NOMEM; the last of them found the"
+                                + " limit mappings_max\n  do: raise mappings_max in a configuration")
+                .contains("a limit of ours: a MAP that it refused may be the cause");
     }
 
     // Trace and planted failures

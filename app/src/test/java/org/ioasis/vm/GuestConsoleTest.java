@@ -3,6 +3,8 @@ package org.ioasis.vm;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import java.time.Duration;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.Test;
@@ -73,6 +75,30 @@ class GuestConsoleTest {
         assertThat(console.report().kernel()).contains("6.12");
         assertThat(console.report().iommus()).isEqualTo(Map.of("0000:00:01.0", "virtio_iommu"));
         assertThat(console.report().malformed()).isEqualTo(2);
+    }
+
+    @Test
+    void endIsToldFromWhatLinuxSaysLastAndWhatQemuDid() {
+        QemuProcess.End exited = new QemuProcess.End.Exited(0);
+        QemuProcess.End late = new QemuProcess.End.TimedOut(Duration.ofSeconds(1));
+        console.accept("not Kernel panic - not syncing: at all");
+        console.accept("[    9.000000] reboot: Restarting system");
+
+        assertThat(Ending.of(exited, console.report())).isEqualTo(Ending.REBOOT);
+        assertThat(Ending.of(late, console.report())).isEqualTo(Ending.TIMEOUT);
+        console.accept("[    9.000000] reboot: Power down");
+        assertThat(Ending.of(exited, console.report())).isEqualTo(Ending.POWER_OFF);
+        assertThat(Ending.of(new QemuProcess.End.Exited(1), console.report()))
+                .isEqualTo(Ending.QEMU_FAILED);
+        assertThat(Ending.of(new QemuProcess.End.Killed(), console.report()))
+                .isEqualTo(Ending.KILLED);
+        console.accept("[    9.123456] Kernel panic - not syncing: Fatal exception");
+        console.accept("[    9.123457] Kernel panic - not syncing: another");
+        assertThat(console.report().panic()).contains("Fatal exception");
+        assertThat(Ending.of(exited, console.report())).isEqualTo(Ending.PANIC);
+        assertThat(Ending.of(late, console.report())).isEqualTo(Ending.PANIC);
+        assertThat(Arrays.stream(Ending.values()).map(Ending::code))
+                .containsExactly(70, 71, 72, 73, 1, 1);
     }
 
     @Test

@@ -42,6 +42,7 @@ public final class Iommu {
     private final MoveWaits moves;
     private final List<Runnable> whenKnown = new ArrayList<>();
     private final Count refusedByLimit = new Count();
+    private volatile @Nullable Refusal lastLimit;
     private Runnable settled = () -> {};
     private long mappings;
     private volatile boolean isBypassing;
@@ -103,10 +104,16 @@ public final class Iommu {
         return refusedByLimit.read();
     }
 
+    /** The limit that the last of these reached; null if there was none. Any thread. */
+    public @Nullable Refusal lastLimit() {
+        return lastLimit;
+    }
+
     /** Answers a request that a check has refused. */
     public void refuse(Refusal refusal, Completion completion) {
         if (refusal.status() == Status.NOMEM) {
             refusedByLimit.increment();
+            lastLimit = refusal;
         }
         completion.refused(refusal);
     }

@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.guest;
 
+import static java.nio.charset.StandardCharsets.US_ASCII;
 import static org.assertj.core.api.Assertions.assertThat;
 
+import java.net.UnixDomainSocketAddress;
+import java.nio.ByteBuffer;
+import java.nio.channels.SocketChannel;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
@@ -112,6 +117,7 @@ class OwnGuestTest {
     @Test
     void guestThatEndsWithoutAStatusIsNoSuccessAndHasItsTrace() throws Exception {
         Path trace = folder.resolve("requests.log");
+        Path report = folder.resolve("report.json");
         try (Command command =
                 new Command(
                         Map.of(),
@@ -120,16 +126,77 @@ class OwnGuestTest {
                         "tcg",
                         "--trace",
                         trace.toString(),
+                        "--json",
+                        report.toString(),
+                        "--qemu",
+                        "-name nobody-else -uuid 01234567-89ab-cdef-0123-456789abcdef",
                         "--run",
-                        "poweroff -f")) {
+                        "cat /sys/class/dmi/id/product_uuid; poweroff -f")) {
             assertThat(command.end()).as(command.output()).isEqualTo(70);
+            assertThat(command.output())
+                    .contains("01234567-89ab-cdef-0123-456789abcdef")
+                    .endsWith("ioasis: the guest powered off (exit code 70)");
         }
+        assertThat(Files.readString(report))
+                .contains("\"ok\" : false", "\"ending\" : \"power-off\"", "\"ATTACH\"")
+                .doesNotContain("\"status\"");
         assertThat(Files.readString(trace))
                 .contains(" machine/iommu0 started, features 0x")
                 .containsPattern("ATTACH endpoint=0x10 domain=0x[0-9a-f]+ -> OK\n")
                 .containsPattern(
                         "MAP domain=0x[0-9a-f]+ virt=0x[0-9a-f.x]+ phys=0x[0-9a-f]+ .* -> OK\n")
                 .endsWith(" machine/iommu0 reset\n");
+    }
+
+    @Test
+    void panicAndRebootHaveCodesOfTheirOwnAndAStatusStandsInTheReport() throws Exception {
+        Path report = folder.resolve("report.json");
+        ends("echo c >/proc/sysrq-trigger; sleep 60", report, 71, "panicked (exit code 71)");
+        assertThat(Files.readString(report)).contains("\"ending\" : \"panic\"");
+        ends("reboot -f", report, 72, "the guest rebooted (exit code 72)");
+        assertThat(Files.readString(report)).contains("\"ending\" : \"reboot\"");
+        Path shared = Files.createDirectory(folder.resolve("shared"));
+        Files.writeString(shared.resolve("run.sh"), "echo of the host >/share/more; exit 9\n");
+        Files.createSymbolicLink(shared.resolve("link"), Path.of("run.sh"));
+        ends("sh /share/link", report, 9, "", "--share", shared.toString());
+        assertThat(shared.resolve("more")).doesNotExist();
+        assertThat(Files.readString(report)).contains("\"ok\" : true", "\"status\" : 9");
+    }
+
+    private static void ends(String run, Path report, int code, String last, String... more)
+            throws Exception {
+        List<String> words =
+                new ArrayList<>(
+                        List.of("vm", "--accel", "tcg", "--json", report.toString(), "--run", run));
+        words.addAll(List.of(more));
+        try (Command command = new Command(Map.of(), words.toArray(String[]::new))) {
+            assertThat(command.end()).as(command.output()).isEqualTo(code);
+            assertThat(command.output()).endsWith(last);
+        }
+    }
+
+    @Test
+    void debuggerIsWaitedForBeforeTheFirstInstruction() throws Exception {
+        try (Command command = new Command(Map.of(), "vm", "--accel", "tcg", "--gdb")) {
+            command.await("the guest waits for its debugger: gdb -ex 'target remote ");
+            String line = command.output().lines().toList().getLast();
+            Path socket = Path.of(line.replaceAll(".*target remote ([^']*)'.*", "$1"));
+            while (!Files.exists(socket)) {
+                assertThat(command.isAlive()).isTrue();
+                Thread.sleep(20);
+            }
+            try (SocketChannel debugger =
+                    SocketChannel.open(UnixDomainSocketAddress.of(socket))) {
+                // GDB's remote protocol: why does it stand still, and where? ($?#3f, $p10#d1)
+                ByteBuffer answer = ByteBuffer.allocate(256);
+                debugger.write(ByteBuffer.wrap("$?#3f$p10#d1".getBytes(US_ASCII)));
+                while (!new String(answer.array(), US_ASCII).contains("f0ff000000000000")) {
+                    assertThat(debugger.read(answer)).isPositive();
+                }
+            }
+            command.interrupt();
+            assertThat(command.end()).isNotZero();
+        }
     }
 
     @Test

@@ -16,12 +16,16 @@ class TimeLimitTest {
         try (Command command = new Command(Map.of(), "vm", "--accel", "tcg", "--timeout", "1")) {
             int code = command.end();
 
-            assertThat(code).as(command.output()).isEqualTo(1);
+            assertThat(code).as(command.output()).isEqualTo(73);
             assertThat(command.output())
                     .contains("the guest does not end; state of the devices:")
                     .contains("machine machine\n  iommu iommu0\n")
                     .contains("endpoint 0x10\n")
-                    .contains("PROBLEM: the guest did not end within 1 s");
+                    .containsPattern("processors:\nCPU#0\nRAX=[0-9a-f]{16} ")
+                    .containsPattern("\nRIP=[0-9a-f]{16} ")
+                    .containsPattern("stack:\n[0-9a-f]{16}: 0x[0-9a-f]{16} ")
+                    .contains("PROBLEM: the guest did not end within 1 s")
+                    .endsWith("ioasis: the guest did not end within its time (exit code 73)");
         }
     }
 }

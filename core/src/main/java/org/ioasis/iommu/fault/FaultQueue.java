@@ -26,6 +26,11 @@ public final class FaultQueue {
     /** Delivered faults that are kept for diagnostics. */
     private static final int RECENT = 16;
 
+    /** First faults of an endpoint that are kept for diagnostics too, and of all endpoints. */
+    private static final int FIRST = 2;
+
+    static final int FIRSTS_MAX = 128;
+
     private static final class Entry {
         final Fault first;
         long count;
@@ -65,6 +70,9 @@ public final class FaultQueue {
     private int oldest;
     private int size;
     private final ArrayDeque<Fault> recent = new ArrayDeque<>();
+
+    // Whatever floods the queue, what each endpoint did first is known.
+    private final List<Fault> firsts = new ArrayList<>();
     private long tokens;
     private long tokensAtNanos;
     private long reported;
@@ -142,24 +150,26 @@ public final class FaultQueue {
                 }
             }
             refill();
-            if (size == waiting.length || tokens == 0) {
+            boolean isKept = size < waiting.length && tokens > 0;
+            boolean isFirst = isFirst(endpoint);
+            if (!isKept) {
                 dropped++;
+                if (!isFirst) {
+                    return;
+                }
+            }
+            String why = explanation.get();
+            Fault fault =
+                    new Fault(
+                            reason, kind, endpoint, pasid, address, access, why, 1, table.get());
+            if (isFirst) {
+                firsts.add(fault);
+            }
+            if (!isKept) {
                 return;
             }
             tokens--;
-            String why = explanation.get();
-            entry =
-                    new Entry(
-                            new Fault(
-                                    reason,
-                                    kind,
-                                    endpoint,
-                                    pasid,
-                                    address,
-                                    access,
-                                    why,
-                                    1,
-                                    table.get()));
+            entry = new Entry(fault);
             waiting[(oldest + size) % waiting.length] = entry;
             size++;
             isEmpty = false;
@@ -172,6 +182,20 @@ public final class FaultQueue {
         if (told != null) {
             told.run();
         }
+    }
+
+    private boolean isFirst(int endpoint) {
+        int count = firsts.size();
+        if (count == FIRSTS_MAX) {
+            return false;
+        }
+        int before = 0;
+        for (int i = 0; i < count; i++) {
+            if (firsts.get(i).endpoint() == endpoint) {
+                before++;
+            }
+        }
+        return before < FIRST;
     }
 
     private Entry waiting(int i) {
@@ -243,6 +267,7 @@ public final class FaultQueue {
         Arrays.fill(waiting, null);
         size = 0;
         isEmpty = true;
+        firsts.clear();
     }
 
     /** The last faults that were taken, and those that wait, oldest first: for diagnostics. */
@@ -250,6 +275,11 @@ public final class FaultQueue {
         List<Fault> all = new ArrayList<>(recent);
         all.addAll(waiting());
         return all;
+    }
+
+    /** The first faults of each endpoint since {@link #clear}, whether told to the driver or not. */
+    public synchronized List<Fault> firsts() {
+        return List.copyOf(firsts);
     }
 
     /** Accesses refused since the start. */

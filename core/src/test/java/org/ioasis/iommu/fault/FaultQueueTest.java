@@ -3,6 +3,7 @@ package org.ioasis.iommu.fault;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.tuple;
 
 import java.util.ArrayList;
 import java.util.List;
@@ -108,6 +109,29 @@ class FaultQueueTest {
         assertThat(queue.dropped()).isEqualTo(96);
         assertThat(explained).hasSize(4);
         assertThat(drain()).isEqualTo(4);
+    }
+
+    @Test
+    void whatEachEndpointDidFirstIsKeptWhoeverFloods() {
+        for (int i = 0; i < 100; i++) {
+            report(1, i * 0x1000L, Access.READ);
+        }
+        report(2, 0x5000, Access.WRITE);
+        report(2, 0x6000, Access.WRITE);
+        report(2, 0x7000, Access.WRITE);
+
+        assertThat(queue.firsts())
+                .extracting(Fault::endpoint, Fault::address)
+                .containsExactly(
+                        tuple(1, 0L), tuple(1, 0x1000L), tuple(2, 0x5000L), tuple(2, 0x6000L));
+        assertThat(queue.waiting()).hasSize(4).allMatch(fault -> fault.endpoint() == 1);
+        assertThat(queue.dropped()).isEqualTo(99);
+        queue.clear();
+        assertThat(queue.firsts()).isEmpty();
+        for (int i = 0; i < FaultQueue.FIRSTS_MAX + 10; i++) {
+            report(i, 0x1000, Access.READ);
+        }
+        assertThat(queue.firsts()).hasSize(FaultQueue.FIRSTS_MAX);
     }
 
     @Test
