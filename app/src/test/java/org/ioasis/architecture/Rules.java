@@ -81,7 +81,9 @@ final class Rules {
         // What drivers of IOMMUs put into memory, each in its own terms; nothing uses them but who
         // serves such a driver.
         for (String driver : List.of("smmuv3", "vtd", "amd")) {
-            MAY_USE.put(driver, List.of("iommufd", "iommu", "iommu.pagetable", "memory", "spec"));
+            MAY_USE.put(
+                    driver,
+                    List.of("host", "iommufd", "iommu", "iommu.pagetable", "memory", "spec"));
         }
         // Containers are address spaces of iommufd with other rules.
         MAY_USE.put("vfio", List.of("host", "iommufd", "spec"));
@@ -100,8 +102,8 @@ final class Rules {
         MAY_USE.put(
                 "vfiodevice",
                 List.of(
-                        "program", "peer", "pci", "loop", "sys", "vfio", "kvm", "iommufd",
-                        "memory", "spec"));
+                        "program", "peer", "pci", "loop", "sys", "vfio", "kvm", "iommufd", "memory",
+                        "spec"));
         MAY_USE.put("topology", List.of("iommu", "spec"));
         // app: the only place where things are put together; QEMU and the guest on one side, our
         // devices on the other, and only a run knows both.
