@@ -435,8 +435,7 @@ public final class Provisioner {
         Path folder = cache.newTemporary(cleanup);
         try {
             List<Path> files =
-                    archive.downloadWithDependencies(
-                            program.packageName(), DebianArchive.RELEASE);
+                    archive.downloadWithDependencies(program.packageName(), DebianArchive.RELEASE);
             Map<String, String> versions = archive.unpack(files, folder);
             // Refused now, if a library is missing, and not at every later use.
             GuestProgram _ = GuestProgram.below(folder, program.file(), host, cleanup);

@@ -18,8 +18,8 @@ import org.openjdk.jmh.annotations.State;
 import org.openjdk.jmh.annotations.TearDown;
 
 /**
- * W9: the requests of W2 through our virtio-iommu device and its queue; by one thread that is driver
- * and device in turn, or with a device that sleeps until it is kicked.
+ * W9: the requests of W2 through our virtio-iommu device and its queue; by one thread that is
+ * driver and device in turn, or with a device that sleeps until it is kicked.
  */
 @BenchmarkMode(Mode.SingleShotTime)
 @OutputTimeUnit(TimeUnit.MILLISECONDS)

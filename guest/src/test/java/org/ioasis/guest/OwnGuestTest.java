@@ -213,8 +213,7 @@ class OwnGuestTest {
                 assertThat(command.isAlive()).isTrue();
                 Thread.sleep(20);
             }
-            try (SocketChannel debugger =
-                    SocketChannel.open(UnixDomainSocketAddress.of(socket))) {
+            try (SocketChannel debugger = SocketChannel.open(UnixDomainSocketAddress.of(socket))) {
                 // GDB's remote protocol: why does it stand still, and where? ($?#3f, $p10#d1)
                 ByteBuffer answer = ByteBuffer.allocate(256);
                 debugger.write(ByteBuffer.wrap("$?#3f$p10#d1".getBytes(US_ASCII)));

@@ -36,7 +36,9 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 
-/** KVM and VFIO, each as it is, which find each other when a program shows one's file to the other. */
+/**
+ * KVM and VFIO, each as it is, which find each other when a program shows one's file to the other.
+ */
 class VfioFilesTest {
     private static final long STRUCTURE = 0x1000;
 
@@ -66,10 +68,7 @@ class VfioFilesTest {
                         IntervalStore::new);
         device =
                 new AssignedDevice(
-                        loop,
-                        5,
-                        new PlainFunction(),
-                        iommu.plug(1, EndpointProperties.UNLIMITED));
+                        loop, 5, new PlainFunction(), iommu.plug(1, EndpointProperties.UNLIMITED));
         kvm = machine.createVfioDevice(new FailureInjector());
     }
 
@@ -100,8 +99,7 @@ class VfioFilesTest {
         IommufdContext context = node.openContext();
         assertThatThrownBy(() -> add(context))
                 .isInstanceOfSatisfying(
-                        IommufdException.class,
-                        e -> assertThat(e.errno()).isEqualTo(Errno.EINVAL));
+                        IommufdException.class, e -> assertThat(e.errno()).isEqualTo(Errno.EINVAL));
         OpenFile file = device.open(program);
         add(file);
         assertThat(machine.assigned()).isOne();
