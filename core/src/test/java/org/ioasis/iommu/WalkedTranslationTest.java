@@ -334,7 +334,7 @@ class WalkedTranslationTest {
     void walksAndHitsMakeNoGarbage() {
         PagingDomain parent = nested(true, MapFlags.READ | MapFlags.WRITE);
         for (int page = 0; page < 512; page++) {
-            write(LOW + page * 8, GUEST + 0x9000 | 7);
+            write(LOW + page * 8L, GUEST + 0x9000 | 7);
         }
         mapBehind(parent, GUEST + 0x9000, PAGE, MapFlags.READ | MapFlags.WRITE);
         int times = 20_000;
