@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * QEMU's own virtio-iommu beside ours: the commands {@code ioasis compare}, by qtest, and {@code
- * ioasis bench guest}, in a guest.
+ * QEMU's own IOMMUs beside ours: the commands {@code ioasis compare}, by qtest, and {@code ioasis
+ * compare tables} and {@code ioasis bench guest}, in a guest.
  */
 module org.ioasis.compare {
     requires static transitive org.jspecify;
     requires transitive org.ioasis.app;
+    requires org.ioasis.host;
     requires com.fasterxml.jackson.core;
     requires info.picocli;
 
@@ -14,6 +15,8 @@ module org.ioasis.compare {
     opens org.ioasis.compare to
             info.picocli;
     opens org.ioasis.compare.guest to
+            info.picocli;
+    opens org.ioasis.compare.tables to
             info.picocli;
 
     provides org.ioasis.cli.Subcommand with

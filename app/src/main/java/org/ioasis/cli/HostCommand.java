@@ -172,11 +172,6 @@ final class HostCommand implements Callable<Integer> {
         }
     }
 
-    /** What tests of the kernel find. */
-    static IommufdNode mockNode() {
-        return IommufdNode.builder().commands(new MockDriver()).build();
-    }
-
     private void refuseWhatCannotBeServed(Host host) throws UnavailableException, IOException {
         if (!host.architecture().equals("amd64")) {
             throw new UnavailableException(

@@ -20,13 +20,17 @@ import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
 
-/** {@code ioasis selftests}: the kernel's tests of iommufd on our host model. Main thread. */
+/**
+ * {@code ioasis selftests}: the kernel's tests of iommufd or VFIO on our host model. Main thread.
+ */
 @Command(
         name = "selftests",
         description = {
-            "Run the Linux kernel's own tests of iommufd, unmodified, under `ioasis host --mock`, and print fixture by"
-                    + " fixture what passed (docs/selftests.md).",
+            "Run the Linux kernel's own tests of iommufd, unmodified, under `ioasis host --mock`, or with SUITE vfio those"
+                    + " of VFIO with devices of ours, and print fixture by fixture what passed (docs/selftests.md,"
+                    + " docs/selftests-vfio.md).",
             "Their sources come from Debian's source package of the kernel into the user's cache folder, where cc builds"
                     + " them, the first time."
         },
@@ -39,6 +43,18 @@ import picocli.CommandLine.Option;
             "69:something that this machine must have is missing"
         })
 final class SelftestsCommand implements Callable<Integer> {
+    @Parameters(
+            paramLabel = "SUITE",
+            arity = "0..1",
+            description = "${COMPLETION-CANDIDATES} (default: iommufd).")
+    private SuiteName suite = SuiteName.iommufd;
+
+    /** What is tested. */
+    enum SuiteName {
+        iommufd,
+        vfio
+    }
+
     @Option(names = "--list", description = "Print the names of the cases and run none.")
     private boolean isList;
 
@@ -64,11 +80,14 @@ final class SelftestsCommand implements Callable<Integer> {
         try (Cleanup cleanup = Cleanup.atExit()) {
             KernelTests tests = KernelTests.provide(Host.current(), cleanup, progress::say);
             Path folder = cleanup.folder(() -> Files.createTempDirectory("ioasis-selftests"));
-            SelftestRun run = new SelftestRun(tests, HostCommand::mockNode, folder);
+            KernelTests.Suite chosen =
+                    switch (suite) {
+                        case iommufd -> KernelTests.Suite.IOMMUFD;
+                        case vfio -> KernelTests.Suite.VFIO;
+                    };
+            SelftestRun run = new SelftestRun(tests, chosen, folder);
             if (isList) {
-                for (String program : KernelTests.PROGRAMS) {
-                    run.names(program).forEach(System.out::println);
-                }
+                run.names().forEach(System.out::println);
                 return 0;
             }
             SelftestReport report = run.run(only, SelftestsCommand::told);

@@ -172,8 +172,8 @@ final class VmCommand implements Callable<Integer> {
             names = "--disk",
             paramLabel = "FILE",
             description = {
-                "One more disk behind the IOMMU, an endpoint of its own: /dev/vdd, the next /dev/vde. Read-only if you"
-                        + " may not write to FILE. Can be repeated."
+                "One more disk behind the IOMMU, an endpoint of its own, or assigned as the others are: /dev/vdd, the"
+                        + " next /dev/vde. Read-only if you may not write to FILE. Can be repeated."
             })
     private List<Path> disks = new ArrayList<>();
 
@@ -323,8 +323,18 @@ final class VmCommand implements Callable<Integer> {
 
     @Option(
             names = "--print-qemu",
-            description = "Print the command that QEMU would be started with, and start nothing.")
+            description =
+                    "Print the command that QEMU would be started with, and start nothing. With --keep it can be run.")
     private boolean printQemu;
+
+    @Option(
+            names = "--keep",
+            paramLabel = "DIR",
+            description = {
+                "With --print-qemu: make what the command needs in DIR, which is not there yet, and leave it: kernel's"
+                        + " initramfs, table, disks, and a configuration with which `ioasis serve` serves them."
+            })
+    private @Nullable Path keep;
 
     @Override
     public Integer call() throws UnavailableException, IOException, InterruptedException {
@@ -349,6 +359,13 @@ final class VmCommand implements Callable<Integer> {
         refuseWhatIsNotAssigned();
         RunOptions options = options(task);
         Progress progress = Progress.standard();
+        Path kept = keep;
+        if (kept != null) {
+            refuseWhatIsNotKept(task, kept);
+            System.out.println(
+                    GuestSetup.keptCommand(options, task, Host.current(), progress, kept));
+            return 0;
+        }
         if (printQemu) {
             System.out.println(GuestSetup.qemuCommand(options, task, Host.current(), progress));
             return 0;
@@ -390,6 +407,19 @@ final class VmCommand implements Callable<Integer> {
         return ending.code();
     }
 
+    private void refuseWhatIsNotKept(GuestTask task, Path folder) {
+        if (!printQemu) {
+            throw new UsageException("--keep belongs to --print-qemu");
+        }
+        if (command != null || isNet || task.hotplugs()) {
+            throw new UsageException(
+                    "--keep is for a guest that QEMU alone can run: no --run, --net or --scenario hotplug");
+        }
+        if (Files.exists(folder)) {
+            throw new UsageException("--keep: %s is there already".formatted(folder));
+        }
+    }
+
     /** What an assigned disk has no part in. */
     private void refuseWhatIsNotAssigned() throws IOException {
         if (assigned == null) {
@@ -405,9 +435,6 @@ final class VmCommand implements Callable<Integer> {
         if (isWithoutBootBypass) {
             others.add("--no-boot-bypass");
         }
-        if (!disks.isEmpty()) {
-            others.add("--disk");
-        }
         if (printQemu) {
             others.add("--print-qemu");
         }
@@ -422,7 +449,7 @@ final class VmCommand implements Callable<Integer> {
         }
         if (!others.isEmpty()) {
             throw new UsageException(
-                    "--assigned is the plain check of three disks with no IOMMU of ours; leave out "
+                    "--assigned is the plain check of disks with no IOMMU of ours; leave out "
                             + String.join(", ", others));
         }
         if (translation != null && !hasViommu) {
@@ -524,7 +551,8 @@ final class VmCommand implements Callable<Integer> {
                         .limit(limit())
                         .qemu(
                                 qemu.stream()
-                                        .flatMap(words -> Stream.of(words.strip().split("\\s+", -1)))
+                                        .flatMap(
+                                                words -> Stream.of(words.strip().split("\\s+", -1)))
                                         .toList())
                         .debugged(isDebugged)
                         .seedBytes(bytes)
@@ -544,7 +572,8 @@ final class VmCommand implements Callable<Integer> {
         Path shared = share;
         if (shared != null) {
             if (initrd != null) {
-                throw new UsageException("--share puts a folder into our initramfs, not --initrd's");
+                throw new UsageException(
+                        "--share puts a folder into our initramfs, not --initrd's");
             }
             if (!Files.isDirectory(shared)) {
                 throw new UsageException("--share: %s is not a folder".formatted(shared));

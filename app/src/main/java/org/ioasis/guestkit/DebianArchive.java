@@ -16,13 +16,15 @@ import java.util.regex.Pattern;
 import java.util.stream.Stream;
 
 /**
- * Debian's packages for amd64, by a private apt state: apt's own programs and the keys that the
- * host trusts, but lists, archives and the idea of what is installed lie in one temporary folder.
- * So it needs no root and leaves the host's apt as it is. One thread; blocks.
+ * Debian's packages for one architecture, by a private apt state: apt's own programs and the keys
+ * that the host trusts, but lists, archives and the idea of what is installed lie in one temporary
+ * folder. So it needs no root and leaves the host's apt as it is. One thread; blocks.
  */
 final class DebianArchive {
     static final String RELEASE = "trixie";
     static final String BACKPORTS = RELEASE + "-backports";
+    static final String AMD64 = "amd64";
+    static final String ARM64 = "arm64";
 
     private static final Duration QUERY_LIMIT = Duration.ofSeconds(60);
     private static final Duration DOWNLOAD_LIMIT = Duration.ofMinutes(15);
@@ -44,7 +46,8 @@ final class DebianArchive {
 
     private static final Pattern PACKAGE_NAME = Pattern.compile("[a-z0-9][a-z0-9+.-]{1,127}");
     private static final Pattern PACKAGE_FILE =
-            Pattern.compile("([a-z0-9][a-z0-9+.-]{1,127})_([A-Za-z0-9.+~%:-]+)_(amd64|all)\\.deb");
+            Pattern.compile(
+                    "([a-z0-9][a-z0-9+.-]{1,127})_([A-Za-z0-9.+~%:-]+)_(amd64|arm64|all)\\.deb");
     private static final Pattern DEPENDS = Pattern.compile("\\s+\\|?Depends: (\\S+)");
     private static final Pattern NEED = Pattern.compile("Need to get (.+) of archives\\.");
     private static final Pattern COUNT = Pattern.compile(".* (\\d{1,6}) newly installed,.*");
@@ -72,6 +75,7 @@ final class DebianArchive {
     /**
      * Prepares a private state in {@code folder} and fetches the package lists.
      *
+     * @param architecture whose packages, this machine's or not
      * @throws UnavailableException when this machine has no apt, no mirror is known or it fails
      */
     static DebianArchive open(
@@ -79,6 +83,7 @@ final class DebianArchive {
             Cleanup cleanup,
             Consumer<String> progress,
             Path folder,
+            String architecture,
             boolean withBackports)
             throws UnavailableException, IOException, InterruptedException {
         for (String program : List.of("apt-get", "apt-cache", "apt-config", "dpkg")) {
@@ -87,7 +92,7 @@ final class DebianArchive {
             }
         }
         String mirror = mirror(host, cleanup, folder);
-        Path configuration = writeState(host, cleanup, folder, mirror, withBackports);
+        Path configuration = writeState(host, cleanup, folder, mirror, architecture, withBackports);
         Map<String, String> environment = new LinkedHashMap<>(host.childEnvironment());
         environment.put("APT_CONFIG", configuration.toString());
         environment.put("DEBIAN_FRONTEND", "noninteractive");
@@ -143,7 +148,12 @@ final class DebianArchive {
     }
 
     private static Path writeState(
-            Host host, Cleanup cleanup, Path folder, String mirror, boolean withBackports)
+            Host host,
+            Cleanup cleanup,
+            Path folder,
+            String mirror,
+            String architecture,
+            boolean withBackports)
             throws IOException, InterruptedException {
         for (String name :
                 List.of("state/lists/partial", "cache/archives/partial", "parts", "debs")) {
@@ -157,10 +167,11 @@ final class DebianArchive {
                         .findFirst()
                         .map(keyring -> " signed-by=" + keyring)
                         .orElse("");
+        String source = "deb [arch=" + architecture + signedBy + "] " + mirror + " ";
         List<String> sources = new ArrayList<>();
-        sources.add("deb [arch=amd64" + signedBy + "] " + mirror + " " + RELEASE + " main");
+        sources.add(source + RELEASE + " main");
         if (withBackports) {
-            sources.add("deb [arch=amd64" + signedBy + "] " + mirror + " " + BACKPORTS + " main");
+            sources.add(source + BACKPORTS + " main");
         }
         Path sourceList = Files.write(folder.resolve("sources.list"), sources);
 
@@ -176,8 +187,8 @@ final class DebianArchive {
         set(settings, "Dir::State::status", status.toString());
         set(settings, "Dir::Cache", folder.resolve("cache").toString());
         set(settings, "Dir::Log", folder.resolve("state").toString());
-        set(settings, "APT::Architecture", "amd64");
-        set(settings, "APT::Architectures", "amd64");
+        set(settings, "APT::Architecture", architecture);
+        set(settings, "APT::Architectures", architecture);
         // apt drops root to a user that cannot write into our folder.
         set(settings, "APT::Sandbox::User", "");
         set(settings, "APT::Install-Recommends", "false");

@@ -8,7 +8,11 @@ public sealed interface KernelChoice {
         /** Of the stable release. */
         STABLE,
         /** The newest one that was prepared for the stable release. */
-        BACKPORTS
+        BACKPORTS,
+        /** Of the stable release, for any machine: it has drivers that virtual ones rarely need. */
+        GENERIC,
+        /** Of the stable release, for 64-bit ARM, which a QEMU of its own plays. */
+        ARM64
     }
 
     /** One that somebody built, see {@link Kernel#at}. */

@@ -12,40 +12,86 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.function.Consumer;
 import java.util.regex.Pattern;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
 /**
- * The kernel's own tests of iommufd: their sources as Debian packages them, built by this machine's
- * compiler in the user's cache folder, where a second run finds them. Nothing of them is changed.
+ * The kernel's own tests of iommufd and VFIO: their sources as Debian packages them, built by this
+ * machine's compiler in the user's cache folder, where a second run finds them. Nothing of them is
+ * changed.
  *
  * @param folder where the programs are
  * @param version of the kernel's source package
  */
 public record KernelTests(Path folder, String version) {
-    /** The programs, in the order in which they are run. */
-    public static final List<String> PROGRAMS = List.of("iommufd", "iommufd_fail_nth");
+    /** Tests that are run together. */
+    public enum Suite {
+        IOMMUFD,
+        VFIO;
+
+        private static final List<String> OF_IOMMUFD = List.of("iommufd", "iommufd_fail_nth");
+
+        /** Those that need neither a driver of the tests' own nor SR-IOV. */
+        private static final List<String> OF_VFIO =
+                List.of(
+                        "vfio_dma_mapping_test",
+                        "vfio_dma_mapping_mmio_test",
+                        "vfio_iommufd_setup_test",
+                        "vfio_pci_device_test",
+                        "vfio_pci_device_init_perf_test");
+
+        /** In the order in which they are run. */
+        public List<String> programs() {
+            return switch (this) {
+                case IOMMUFD -> OF_IOMMUFD;
+                case VFIO -> OF_VFIO;
+            };
+        }
+    }
 
     private static final String PART = "kernel-tests";
     private static final String VERSION_NOTE = "version";
+    private static final String PROGRAMS_NOTE = "programs";
     private static final String SOURCE_PACKAGE = "linux-source";
     private static final Pattern VERSIONED_SOURCE = Pattern.compile("linux-source-[0-9.]+");
 
     /** The kernel's interface for programs, of the same version as the tests. */
     private static final String HEADERS_PACKAGE = "linux-libc-dev";
 
-    /** A library that the tests take rights away with; linked in, so that it need not be here. */
-    private static final String LIBRARY_PACKAGE = "libcap-dev";
+    // Libraries of the tests, one for each suite; linked in, so that they need not be here.
+    private static final String RIGHTS_PACKAGE = "libcap-dev";
+    private static final String RIGHTS = "usr/lib/x86_64-linux-gnu/libcap.a";
+    private static final String NAMES_PACKAGE = "uuid-dev";
+    private static final String NAMES = "usr/lib/x86_64-linux-gnu/libuuid.a";
 
-    private static final String LIBRARY = "usr/lib/x86_64-linux-gnu/libcap.a";
+    /**
+     * What Debian's library asks the C library for since 2.38; of an older one it is this. No test
+     * calls it.
+     */
+    private static final String OLDER_C_LIBRARY =
+            """
+            unsigned long strtoul(const char *, char **, int);
+            __attribute__((weak)) unsigned long __isoc23_strtoul(const char *s, char **end, int base)
+            {
+                return strtoul(s, end, base);
+            }
+            """;
+
     private static final String TESTS = "tools/testing/selftests";
 
     /** What of the kernel's tree the tests are made of. */
     private static final List<String> PIECES =
             List.of(
                     "*/" + TESTS + "/iommu",
+                    "*/" + TESTS + "/vfio",
                     "*/" + TESTS + "/*.h",
                     "*/" + TESTS + "/kselftest",
                     "*/tools/include",
+                    "*/tools/arch/x86/include",
+                    "*/include/linux/pci_ids.h",
+                    "*/drivers/dma/idxd/*.h",
+                    "*/drivers/dma/ioat/*.h",
+                    "*/drivers/net/ethernet/intel/igb/*.h",
                     "*/drivers/iommu/iommufd/iommufd_test.h");
 
     private static final Duration BUILD_LIMIT = Duration.ofMinutes(10);
@@ -66,12 +112,12 @@ public record KernelTests(Path folder, String version) {
             throws UnavailableException, IOException, InterruptedException {
         CacheFolder cache = CacheFolder.open(host);
         cache.sweep(cleanup);
-        Optional<CacheFolder.Part> there = cache.part(PART);
+        Optional<CacheFolder.Part> there = whole(cache);
         if (there.isEmpty()) {
             requirePrograms(host);
             try (CacheFolder.Lock _ = cache.lock(progress)) {
                 // Another run may have done it while we waited for the lock.
-                there = cache.part(PART);
+                there = whole(cache);
                 if (there.isEmpty()) {
                     there = Optional.of(make(host, cleanup, progress, cache));
                 }
@@ -79,6 +125,19 @@ public record KernelTests(Path folder, String version) {
         }
         CacheFolder.Part part = there.get();
         return new KernelTests(part.folder(), part.notes().getOrDefault(VERSION_NOTE, "unknown"));
+    }
+
+    /** What is in the cache, unless it is from a time when there were other programs. */
+    private static Optional<CacheFolder.Part> whole(CacheFolder cache) throws IOException {
+        return cache.part(PART)
+                .filter(part -> allPrograms().equals(part.notes().get(PROGRAMS_NOTE)));
+    }
+
+    /** Names of all that is built. */
+    static String allPrograms() {
+        return Stream.of(Suite.values())
+                .flatMap(suite -> suite.programs().stream())
+                .collect(Collectors.joining(" "));
     }
 
     private static void requirePrograms(Host host) throws UnavailableException {
@@ -108,7 +167,8 @@ public record KernelTests(Path folder, String version) {
         Path state = cache.newTemporary(cleanup);
         Path made = cache.newTemporary(cleanup);
         try {
-            DebianArchive archive = DebianArchive.open(host, cleanup, progress, state, true);
+            DebianArchive archive =
+                    DebianArchive.open(host, cleanup, progress, state, DebianArchive.AMD64, true);
             String source =
                     archive.dependencies(SOURCE_PACKAGE, DebianArchive.BACKPORTS).stream()
                             .filter(name -> VERSIONED_SOURCE.matcher(name).matches())
@@ -120,13 +180,14 @@ public record KernelTests(Path folder, String version) {
             Map<String, String> versions =
                     archive.unpack(
                             archive.download(
-                                    List.of(source, HEADERS_PACKAGE, LIBRARY_PACKAGE),
+                                    List.of(source, HEADERS_PACKAGE, RIGHTS_PACKAGE, NAMES_PACKAGE),
                                     DebianArchive.BACKPORTS),
                             packages);
             unpackSources(host, cleanup, progress, packages, made);
             build(host, cleanup, progress, packages, made);
             Map<String, String> notes = new LinkedHashMap<>();
             notes.put(VERSION_NOTE, versions.getOrDefault(source, "unknown"));
+            notes.put(PROGRAMS_NOTE, allPrograms());
             versions.forEach((name, version) -> notes.put("package." + name, version));
             return cache.publish(made, PART, notes, cleanup);
         } catch (UnavailableException e) {
@@ -164,36 +225,63 @@ public record KernelTests(Path folder, String version) {
     private static void build(
             Host host, Cleanup cleanup, Consumer<String> progress, Path packages, Path made)
             throws UnavailableException, IOException, InterruptedException {
-        Path tests = made.resolve(TESTS + "/iommu");
-        for (String program : PROGRAMS) {
-            progress.accept("building " + program);
-            try {
-                run(
-                        host,
-                        cleanup,
-                        List.of(
-                                "cc",
-                                "-std=gnu11",
-                                "-D_GNU_SOURCE=",
-                                "-O2",
-                                "-w",
-                                "-isystem",
-                                packages.resolve("usr/include").toString(),
-                                "-isystem",
-                                packages.resolve("usr/include/x86_64-linux-gnu").toString(),
-                                "-I" + made.resolve("tools/include"),
-                                "-I" + made.resolve(TESTS),
-                                "-o",
-                                made.resolve(program).toString(),
-                                program + ".c",
-                                packages.resolve(LIBRARY).toString()),
-                        tests,
-                        "cc cannot build " + program);
-            } catch (IOException e) {
-                throw new UnavailableException(
-                        e.getMessage() + "\n(on Debian the packages gcc and libc6-dev are needed)",
-                        e);
+        Compiler compiler = new Compiler(host, cleanup, packages, made);
+        try {
+            for (String program : Suite.IOMMUFD.programs()) {
+                progress.accept("building " + program);
+                compiler.link(program, "iommu", List.of(packages.resolve(RIGHTS)));
             }
+            progress.accept("building what the tests of VFIO have in common");
+            List<Path> common = new ArrayList<>(compiler.objects("vfio/lib"));
+            Path older = Files.writeString(made.resolve("older.c"), OLDER_C_LIBRARY);
+            common.add(packages.resolve(NAMES));
+            common.add(older);
+            for (String program : Suite.VFIO.programs()) {
+                progress.accept("building " + program);
+                compiler.link(program, "vfio", common);
+            }
+        } catch (IOException e) {
+            throw new UnavailableException(
+                    e.getMessage() + "\n(on Debian the packages gcc and libc6-dev are needed)", e);
+        }
+    }
+
+    /** The machine's C compiler, as the kernel's makefiles would call it. One thread. */
+    private record Compiler(Host host, Cleanup cleanup, Path packages, Path made) {
+        private List<String> words() {
+            List<String> words = new ArrayList<>();
+            words.addAll(List.of("cc", "-std=gnu11", "-D_GNU_SOURCE=", "-O2", "-w", "-pthread"));
+            for (String headers : List.of("usr/include", "usr/include/x86_64-linux-gnu")) {
+                words.addAll(List.of("-isystem", packages.resolve(headers).toString()));
+            }
+            for (String headers : List.of(TESTS + "/vfio/lib/include", "tools/include", TESTS)) {
+                words.add("-I" + made.resolve(headers));
+            }
+            return words;
+        }
+
+        /** Objects of all sources of a folder of the tests, and below. */
+        List<Path> objects(String folder) throws IOException, InterruptedException {
+            Path objects = Files.createDirectory(made.resolve("objects"));
+            List<String> words = words();
+            words.add("-c");
+            try (Stream<Path> all = Files.walk(made.resolve(TESTS).resolve(folder))) {
+                all.map(Path::toString).filter(name -> name.endsWith(".c")).forEach(words::add);
+            }
+            run(host, cleanup, words, objects, "cc cannot build " + folder);
+            try (Stream<Path> all = Files.list(objects)) {
+                return all.toList();
+            }
+        }
+
+        /** A program of one source, and what else is given. */
+        void link(String program, String folder, List<Path> more)
+                throws IOException, InterruptedException {
+            List<String> words = words();
+            words.addAll(List.of("-o", made.resolve(program).toString(), program + ".c"));
+            more.forEach(file -> words.add(file.toString()));
+            Path in = made.resolve(TESTS).resolve(folder);
+            run(host, cleanup, words, in, "cc cannot build " + program);
         }
     }
 

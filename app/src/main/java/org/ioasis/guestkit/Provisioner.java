@@ -27,11 +27,23 @@ public final class Provisioner {
     private static final String KERNEL_PART = "kernel";
 
     private static final String BACKPORTS_PART = "kernel-backports";
+    private static final String GENERIC_PART = "kernel-generic";
+
+    /** Kernel and busybox of 64-bit ARM, and what plays such a machine here. */
+    private static final String ARM_PART = "kernel-arm64";
+
+    private static final String ARM_QEMU_PART = "qemu-arm";
 
     private static final String QEMU_PACKAGE = "qemu-system-x86";
+    private static final String ARM_QEMU_PACKAGE = "qemu-system-arm";
 
     /** Stands for the newest kernel that Debian built for virtual machines. */
     private static final String KERNEL_PACKAGE = "linux-image-cloud-amd64";
+
+    private static final String ARM_KERNEL_PACKAGE = "linux-image-cloud-arm64";
+
+    /** The same for any machine. */
+    private static final String GENERIC_KERNEL_PACKAGE = "linux-image-amd64";
 
     private static final Pattern IMAGE_PACKAGE = Pattern.compile("linux-image-(\\d.*)");
 
@@ -79,19 +91,40 @@ public final class Provisioner {
     public GuestKit provide(KernelChoice choice)
             throws UnavailableException, IOException, InterruptedException {
         refuseOtherArchitectures();
+        if (choice == KernelChoice.Debian.ARM64) {
+            return provideArm();
+        }
         Qemu installed = installedQemu();
         CacheFolder cache = filled(parts(choice, installed));
         Path stable = cache.part(KERNEL_PART).orElseThrow().folder();
         return new GuestKit(
-                installed != null ? installed : cachedQemu(cache),
+                installed != null ? installed : cachedQemu(cache, QEMU_PART, Qemu.PROGRAM),
                 switch (choice) {
                     case KernelChoice.Own(Kernel kernel) -> kernel;
-                    case KernelChoice.Debian.STABLE -> Kernel.below(stable);
-                    case KernelChoice.Debian.BACKPORTS ->
-                            Kernel.below(cache.part(BACKPORTS_PART).orElseThrow().folder());
+                    case KernelChoice.Debian debian ->
+                            Kernel.below(cache.part(kernelPart(debian)).orElseThrow().folder());
                 },
                 stable.resolve(BUSYBOX),
                 cache.root());
+    }
+
+    private GuestKit provideArm() throws UnavailableException, IOException, InterruptedException {
+        CacheFolder cache = filled(Set.of(ARM_PART, ARM_QEMU_PART));
+        Path folder = cache.part(ARM_PART).orElseThrow().folder();
+        return new GuestKit(
+                cachedQemu(cache, ARM_QEMU_PART, Qemu.ARM_PROGRAM),
+                Kernel.below(folder),
+                folder.resolve(BUSYBOX),
+                cache.root());
+    }
+
+    private static String kernelPart(KernelChoice.Debian choice) {
+        return switch (choice) {
+            case STABLE -> KERNEL_PART;
+            case BACKPORTS -> BACKPORTS_PART;
+            case GENERIC -> GENERIC_PART;
+            case ARM64 -> ARM_PART;
+        };
     }
 
     /**
@@ -102,7 +135,9 @@ public final class Provisioner {
     public Qemu provideQemu() throws UnavailableException, IOException, InterruptedException {
         refuseOtherArchitectures();
         Qemu installed = installedQemu();
-        return installed != null ? installed : cachedQemu(filled(Set.of(QEMU_PART)));
+        return installed != null
+                ? installed
+                : cachedQemu(filled(Set.of(QEMU_PART)), QEMU_PART, Qemu.PROGRAM);
     }
 
     /**
@@ -120,7 +155,12 @@ public final class Provisioner {
             try (CacheFolder.Lock _ = cache.lock(progress)) {
                 // Another run may have done it while we waited for the lock.
                 if (cache.part(part).isEmpty()) {
-                    fill(cache, part, false, archive -> fetch(cache, archive, program));
+                    fill(
+                            cache,
+                            part,
+                            DebianArchive.AMD64,
+                            false,
+                            archive -> fetch(cache, archive, program));
                 }
             }
         }
@@ -163,10 +203,11 @@ public final class Provisioner {
         };
     }
 
-    private static Qemu cachedQemu(CacheFolder cache) throws IOException {
-        CacheFolder.Part part = cache.part(QEMU_PART).orElseThrow();
+    private static Qemu cachedQemu(CacheFolder cache, String name, String program)
+            throws IOException {
+        CacheFolder.Part part = cache.part(name).orElseThrow();
         return new Qemu(
-                Qemu.unpackedCommand(part.folder()),
+                Qemu.unpackedCommand(part.folder(), program),
                 Qemu.unpackedEnvironment(part.folder()),
                 part.notes().getOrDefault(VERSION_NOTE, "unknown"));
     }
@@ -174,8 +215,8 @@ public final class Provisioner {
     private static Set<String> parts(KernelChoice choice, @Nullable Qemu installed) {
         Set<String> parts = new LinkedHashSet<>();
         parts.add(KERNEL_PART);
-        if (choice == KernelChoice.Debian.BACKPORTS) {
-            parts.add(BACKPORTS_PART);
+        if (choice instanceof KernelChoice.Debian debian) {
+            parts.add(kernelPart(debian));
         }
         if (installed == null) {
             parts.add(QEMU_PART);
@@ -198,33 +239,62 @@ public final class Provisioner {
         if (isComplete(cache, parts)) {
             return;
         }
-        boolean needsQemu = parts.contains(QEMU_PART) && cache.part(QEMU_PART).isEmpty();
-        boolean needsBackports =
-                parts.contains(BACKPORTS_PART) && cache.part(BACKPORTS_PART).isEmpty();
-        boolean needsKernel = parts.contains(KERNEL_PART);
+        boolean needsQemu = lacks(cache, parts, QEMU_PART);
+        boolean needsArmQemu = lacks(cache, parts, ARM_QEMU_PART);
+        boolean needsBackports = lacks(cache, parts, BACKPORTS_PART);
+        boolean needsKernel = parts.contains(KERNEL_PART) || parts.contains(ARM_PART);
+        boolean needsAnyQemu = needsQemu || needsArmQemu;
         String wanted =
-                needsQemu && needsKernel
+                needsAnyQemu && needsKernel
                         ? "QEMU, kernel and busybox for the guest"
-                        : needsQemu ? "QEMU" : "kernel and busybox for the guest";
+                        : needsAnyQemu ? "QEMU" : "kernel and busybox for the guest";
         try {
             fill(
                     cache,
                     wanted,
-                    needsQemu || needsBackports,
+                    DebianArchive.AMD64,
+                    needsAnyQemu || needsBackports,
                     archive -> {
-                        if (needsKernel && cache.part(KERNEL_PART).isEmpty()) {
-                            fetchStable(cache, archive);
+                        if (lacks(cache, parts, KERNEL_PART)) {
+                            fetchKernel(cache, archive, KERNEL_PART, KERNEL_PACKAGE, true);
                         }
                         if (needsBackports) {
                             fetchBackports(cache, archive);
                         }
+                        if (lacks(cache, parts, GENERIC_PART)) {
+                            fetchKernel(
+                                    cache, archive, GENERIC_PART, GENERIC_KERNEL_PACKAGE, false);
+                        }
                         if (needsQemu) {
-                            fetchQemu(cache, archive);
+                            fetchQemu(cache, archive, QEMU_PART, QEMU_PACKAGE, Qemu.PROGRAM);
+                        }
+                        if (needsArmQemu) {
+                            fetchQemu(
+                                    cache,
+                                    archive,
+                                    ARM_QEMU_PART,
+                                    ARM_QEMU_PACKAGE,
+                                    Qemu.ARM_PROGRAM);
                         }
                     });
+            if (lacks(cache, parts, ARM_PART)) {
+                // Packages of another architecture are in lists of their own.
+                fill(
+                        cache,
+                        "kernel and busybox for a guest on ARM",
+                        DebianArchive.ARM64,
+                        false,
+                        archive ->
+                                fetchKernel(cache, archive, ARM_PART, ARM_KERNEL_PACKAGE, true));
+            }
         } catch (UnavailableException e) {
             throw needsQemu ? new UnavailableException(e.getMessage() + QEMU_ADVICE, e) : e;
         }
+    }
+
+    private static boolean lacks(CacheFolder cache, Set<String> parts, String part)
+            throws IOException {
+        return parts.contains(part) && cache.part(part).isEmpty();
     }
 
     /** What is got from Debian while its archive is open. */
@@ -234,7 +304,12 @@ public final class Provisioner {
                 throws UnavailableException, IOException, InterruptedException;
     }
 
-    private void fill(CacheFolder cache, String wanted, boolean isBackported, Fetch fetch)
+    private void fill(
+            CacheFolder cache,
+            String wanted,
+            String architecture,
+            boolean isBackported,
+            Fetch fetch)
             throws UnavailableException, IOException, InterruptedException {
         long space = Files.getFileStore(cache.root()).getUsableSpace();
         if (space < SPACE_NEEDED) {
@@ -245,7 +320,9 @@ public final class Provisioner {
         progress.accept("getting " + wanted + " from Debian into " + cache.root());
         Path state = cache.newTemporary(cleanup);
         try {
-            fetch.from(DebianArchive.open(host, cleanup, progress, state, isBackported));
+            fetch.from(
+                    DebianArchive.open(
+                            host, cleanup, progress, state, architecture, isBackported));
         } catch (UnavailableException e) {
             throw new UnavailableException(
                     "no %s: %s%n%s".formatted(wanted, e.getMessage(), ADVICE), e);
@@ -254,18 +331,26 @@ public final class Provisioner {
         }
     }
 
-    private void fetchStable(CacheFolder cache, DebianArchive archive)
+    /** A kernel of the stable release, and busybox beside it where it is wanted. */
+    private void fetchKernel(
+            CacheFolder cache,
+            DebianArchive archive,
+            String part,
+            String kernel,
+            boolean withBusybox)
             throws UnavailableException, IOException, InterruptedException {
         Path folder = cache.newTemporary(cleanup);
         try {
-            List<String> packages = kernelPackages(archive, DebianArchive.RELEASE);
-            packages.add(BUSYBOX_PACKAGE);
+            List<String> packages = kernelPackages(archive, kernel, DebianArchive.RELEASE);
+            if (withBusybox) {
+                packages.add(BUSYBOX_PACKAGE);
+            }
             Map<String, String> versions =
                     archive.unpack(archive.download(packages, DebianArchive.RELEASE), folder);
-            if (!Files.isExecutable(folder.resolve(BUSYBOX))) {
+            if (withBusybox && !Files.isExecutable(folder.resolve(BUSYBOX))) {
                 throw new IOException("the package " + BUSYBOX_PACKAGE + " has no " + BUSYBOX);
             }
-            publishKernel(cache, KERNEL_PART, folder, versions);
+            publishKernel(cache, part, folder, versions);
         } finally {
             cleanup.delete(folder);
         }
@@ -275,7 +360,8 @@ public final class Provisioner {
             throws UnavailableException, IOException, InterruptedException {
         Path folder = cache.newTemporary(cleanup);
         try {
-            List<String> packages = kernelPackages(archive, DebianArchive.BACKPORTS);
+            List<String> packages =
+                    kernelPackages(archive, KERNEL_PACKAGE, DebianArchive.BACKPORTS);
             Map<String, String> versions =
                     archive.unpack(archive.download(packages, DebianArchive.BACKPORTS), folder);
             publishKernel(cache, BACKPORTS_PART, folder, versions);
@@ -285,9 +371,10 @@ public final class Provisioner {
     }
 
     /** The packages that hold image and modules: one, or several of newer kernels. */
-    private static List<String> kernelPackages(DebianArchive archive, String release)
+    private static List<String> kernelPackages(
+            DebianArchive archive, String kernel, String release)
             throws UnavailableException, IOException, InterruptedException {
-        for (String image : archive.dependencies(KERNEL_PACKAGE, release)) {
+        for (String image : archive.dependencies(kernel, release)) {
             Matcher matcher = IMAGE_PACKAGE.matcher(image);
             if (matcher.matches()) {
                 List<String> below = archive.dependencies(image, release);
@@ -302,7 +389,7 @@ public final class Provisioner {
                         : new ArrayList<>(List.of(image));
             }
         }
-        throw new UnavailableException("Debian's " + KERNEL_PACKAGE + " names no kernel");
+        throw new UnavailableException("Debian's " + kernel + " names no kernel");
     }
 
     private void publishKernel(
@@ -313,20 +400,25 @@ public final class Provisioner {
         progress.accept("Linux " + kernel.release() + " is ready");
     }
 
-    private void fetchQemu(CacheFolder cache, DebianArchive archive)
+    private void fetchQemu(
+            CacheFolder cache,
+            DebianArchive archive,
+            String part,
+            String packageName,
+            String program)
             throws UnavailableException, IOException, InterruptedException {
         Path folder = cache.newTemporary(cleanup);
         try {
             List<Path> files =
                     new ArrayList<>(
                             archive.downloadWithDependencies(
-                                    QEMU_PACKAGE, DebianArchive.BACKPORTS));
+                                    packageName, DebianArchive.BACKPORTS));
             Map<String, String> versions = archive.unpack(files, folder);
-            List<String> command = Qemu.unpackedCommand(folder);
+            List<String> command = Qemu.unpackedCommand(folder, program);
             Map<String, String> environment = Qemu.unpackedEnvironment(folder);
             switch (Qemu.ask(command, environment, host, cleanup)) {
                 case Qemu.Answer.Usable(Qemu qemu) -> {
-                    cache.publish(folder, QEMU_PART, notes(qemu.version(), versions), cleanup);
+                    cache.publish(folder, part, notes(qemu.version(), versions), cleanup);
                     progress.accept("QEMU " + qemu.version() + " is ready");
                 }
                 case Qemu.Answer.Refused(String reason) ->
@@ -343,8 +435,7 @@ public final class Provisioner {
         Path folder = cache.newTemporary(cleanup);
         try {
             List<Path> files =
-                    archive.downloadWithDependencies(
-                            program.packageName(), DebianArchive.RELEASE);
+                    archive.downloadWithDependencies(program.packageName(), DebianArchive.RELEASE);
             Map<String, String> versions = archive.unpack(files, folder);
             // Refused now, if a library is missing, and not at every later use.
             GuestProgram _ = GuestProgram.below(folder, program.file(), host, cleanup);

@@ -21,6 +21,10 @@ public record Qemu(List<String> command, Map<String, String> environment, String
     static final String DEVICE = "vfio-user-pci";
 
     static final String PROGRAM = "qemu-system-x86_64";
+
+    /** The one that plays 64-bit ARM. */
+    static final String ARM_PROGRAM = "qemu-system-aarch64";
+
     private static final int MAJOR = 10;
     private static final int MINOR = 1;
     private static final Duration LIMIT = Duration.ofSeconds(30);
@@ -95,13 +99,15 @@ public record Qemu(List<String> command, Map<String, String> environment, String
     /**
      * The first words for a QEMU that was unpacked below {@code root} and not installed: its own
      * loader and libraries, its own firmware.
+     *
+     * @param program one of those that are in it
      */
-    static List<String> unpackedCommand(Path root) {
+    static List<String> unpackedCommand(Path root, String program) {
         return List.of(
                 root.resolve("usr/lib64/ld-linux-x86-64.so.2").toString(),
                 "--library-path",
                 root.resolve("usr/lib/x86_64-linux-gnu").toString(),
-                root.resolve("usr/bin").resolve(PROGRAM).toString(),
+                root.resolve("usr/bin").resolve(program).toString(),
                 "-L",
                 root.resolve("usr/share/qemu").toString(),
                 "-L",

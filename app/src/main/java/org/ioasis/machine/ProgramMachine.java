@@ -4,6 +4,8 @@ package org.ioasis.machine;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.Function;
+import org.ioasis.iommu.EndpointProperties;
 import org.ioasis.iommu.IommuOptions;
 import org.ioasis.iommu.fault.FaultQueue;
 import org.ioasis.iommufd.IommufdNode;
@@ -11,6 +13,7 @@ import org.ioasis.iommufd.engine.EngineDevice;
 import org.ioasis.iommufd.engine.EngineIommu;
 import org.ioasis.loop.EventLoop;
 import org.ioasis.loop.IdlePolicy;
+import org.ioasis.memory.Dma;
 import org.ioasis.pci.PciFunction;
 import org.ioasis.peer.Served;
 import org.ioasis.program.ProgramFiles;
@@ -89,6 +92,21 @@ public final class ProgramMachine implements AutoCloseable {
         D device = options.build(port);
         devices.add(device);
         return device;
+    }
+
+    /**
+     * Adds a function of any other kind. Before {@link #start}.
+     *
+     * @param endpoint of no other device
+     * @param maker of the function on its DMA
+     * @throws IllegalStateException there are as many as can be
+     */
+    public void add(int endpoint, Function<Dma, PciFunction> maker) {
+        if (served.size() == DEVICES_MAX) {
+            throw new IllegalStateException("there are " + DEVICES_MAX + " devices");
+        }
+        EngineDevice hardware = iommu.plug(endpoint, EndpointProperties.UNLIMITED);
+        Served _ = assigned(maker.apply(hardware.dma(threads.guard())), hardware);
     }
 
     private Served assigned(PciFunction function, EngineDevice hardware) {

@@ -23,9 +23,11 @@ public enum OutputKind {
     /** The same as a document. */
     SELFTESTS_DOCUMENT(
             "a document of `ioasis selftests`",
-            "# The kernel's selftests of iommufd, unmodified\n"),
+            "# The kernel's selftests of (iommufd|VFIO), unmodified\n"),
     /** Of {@code ioasis compare}. */
     COMPARISON("a report of `ioasis compare`", "\\{\\s*\"report\"\\s*:\\s*\"ioasis compare\""),
+    /** By {@code ioasis compare tables}. */
+    TABLES("a recording of `ioasis compare tables`", "ioasis compare tables: a recording\n"),
     /** Of {@code ioasis bench}. */
     BENCH("a report of `ioasis bench`", "\\{\\s*\"report\"\\s*:\\s*\"ioasis bench\""),
     /** Of {@code ioasis bench guest}. */

@@ -24,7 +24,7 @@ import org.ioasis.sys.ProgramSetting;
  * A program that a machine of ours serves, as a process like any other: without input, its output
  * to be read. Any thread.
  */
-final class ServedProgram extends Process {
+public final class ServedProgram extends Process {
     private static final int SIGTERM = 15;
     private static final int SIGKILL = 9;
 
@@ -55,7 +55,7 @@ final class ServedProgram extends Process {
      * @param machine has started
      * @param folder for what the program finds at paths of ours; not there yet
      */
-    static ServedProgram start(
+    public static ServedProgram start(
             ProgramMachine machine,
             Path folder,
             List<String> command,

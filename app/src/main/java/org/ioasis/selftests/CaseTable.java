@@ -9,46 +9,56 @@ import java.util.List;
  * one column and its tests in another; each variant has each test. Any thread.
  */
 final class CaseTable {
+    private static final String HEAD = "# FIXTURE ";
+
+    /** Where a fixture's name ends and a variant's begins; longer ones move what follows. */
     private static final int VARIANT_COLUMN = 21;
-    private static final int TEST_COLUMN = 47;
 
     private CaseTable() {}
 
-    static List<String> names(String table) {
+    /**
+     * Names of the cases.
+     *
+     * @param output the table, perhaps behind what else the program says
+     */
+    static List<String> names(String output) {
         List<String> names = new ArrayList<>();
         List<String> variants = new ArrayList<>();
         List<String> tests = new ArrayList<>();
         String fixture = "";
         boolean isFirst = true;
+        int head = output.indexOf(HEAD);
+        String table = head < 0 ? "" : output.substring(head);
         for (String line : (table + "\n---").lines().toList()) {
             if (line.startsWith("---")) {
                 add(fixture, variants, tests, names);
                 variants.clear();
                 tests.clear();
                 isFirst = true;
-            } else if (isFirst && !line.startsWith("#")) {
-                // A long name of a fixture moves the columns of its line.
-                List<String> words = List.of(line.strip().split("\\s+", -1));
-                fixture = words.getFirst();
-                if (words.size() == 3) {
-                    variants.add(words.get(1));
-                }
-                if (words.size() >= 2) {
-                    tests.add(words.getLast());
-                }
-                isFirst = false;
             } else if (!line.startsWith("#")) {
-                String variant = column(line, VARIANT_COLUMN, TEST_COLUMN);
+                int column = VARIANT_COLUMN;
+                if (isFirst) {
+                    fixture = line.substring(0, firstBlank(line));
+                    column = Math.max(VARIANT_COLUMN, fixture.length() + 1);
+                    isFirst = false;
+                }
+                String rest = column < line.length() ? line.substring(column) : "";
+                String variant = rest.substring(0, firstBlank(rest));
+                String test = rest.substring(variant.length()).strip();
                 if (!variant.isEmpty()) {
                     variants.add(variant);
                 }
-                String test = column(line, TEST_COLUMN, line.length());
                 if (!test.isEmpty()) {
                     tests.add(test);
                 }
             }
         }
         return names;
+    }
+
+    private static int firstBlank(String line) {
+        int blank = line.indexOf(' ');
+        return blank < 0 ? line.length() : blank;
     }
 
     private static void add(
@@ -59,11 +69,5 @@ final class CaseTable {
         for (String variant : variants) {
             tests.forEach(test -> names.add(fixture + "." + variant + "." + test));
         }
-    }
-
-    private static String column(String line, int from, int to) {
-        return from >= line.length()
-                ? ""
-                : line.substring(from, Math.min(to, line.length())).strip();
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.selftests;
 
+import static java.nio.charset.StandardCharsets.ISO_8859_1;
 import static java.nio.charset.StandardCharsets.UTF_8;
 
 import java.io.IOException;
@@ -14,44 +15,57 @@ import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.function.Consumer;
-import java.util.function.Supplier;
 import org.ioasis.guestkit.KernelTests;
-import org.ioasis.iommufd.IommufdNode;
-import org.ioasis.program.CallTrace;
 import org.ioasis.program.ProgramRun;
 import org.ioasis.sys.ChildProcess;
 
 /**
- * Runs the kernel's test programs as {@code ioasis host --mock} runs any program. Blocks; one
- * thread.
+ * Runs the kernel's test programs as {@code ioasis host} runs any program: those of iommufd with
+ * {@code --mock}, those of VFIO with devices. Blocks; one thread.
  */
 public final class SelftestRun {
     private static final long LOOK_MILLIS = 200;
 
+    // What goes to the file of a program's output: all it says; the table of its cases alone.
+    private static final String RUNNING = ">\"$out\" 2>&1";
+    private static final String LISTING = ">/dev/null 2>\"$out\"";
+
     private final KernelTests tests;
-    private final Supplier<IommufdNode> nodes;
+    private final KernelTests.Suite suite;
     private final Path folder;
 
     /**
-     * @param nodes what stands at /dev/iommu, anew for each program
      * @param folder for files of the run, the caller's to remove
      */
-    public SelftestRun(KernelTests tests, Supplier<IommufdNode> nodes, Path folder) {
+    public SelftestRun(KernelTests tests, KernelTests.Suite suite, Path folder) {
         this.tests = tests;
-        this.nodes = nodes;
+        this.suite = suite;
         this.folder = folder;
     }
 
-    /** Names of all cases of a program: fixture, variant and test. */
-    public List<String> names(String program) throws IOException, InterruptedException {
-        Process list =
-                new ProcessBuilder(tests.program(program).toString(), "-l")
-                        .redirectErrorStream(true)
-                        .start();
-        List<String> names =
-                CaseTable.names(new String(list.getInputStream().readAllBytes(), UTF_8));
-        list.waitFor();
+    private TestHost host() throws IOException {
+        return switch (suite) {
+            case IOMMUFD -> new MockHost();
+            case VFIO -> new DeviceHost();
+        };
+    }
+
+    /** Names of all cases: fixture, variant and test. */
+    public List<String> names() throws IOException, InterruptedException {
+        List<String> names = new ArrayList<>();
+        for (String program : suite.programs()) {
+            names.addAll(names(program));
+        }
         return names;
+    }
+
+    private List<String> names(String program) throws IOException, InterruptedException {
+        // Some look for their device first.
+        Path output = Files.createTempFile(folder, program, ".list");
+        try (TestHost host = host()) {
+            var _ = host.start(command(host, program, LISTING, List.of("-l"), output)).await();
+        }
+        return CaseTable.names(Files.readString(output, ISO_8859_1));
     }
 
     /**
@@ -63,16 +77,23 @@ public final class SelftestRun {
     public SelftestReport run(String only, Consumer<TestLines.Case> ended)
             throws IOException, InterruptedException {
         List<TestLines.Case> cases = new ArrayList<>();
-        for (String program : KernelTests.PROGRAMS) {
+        for (String program : suite.programs()) {
             List<String> chosen = names(program).stream().filter(n -> n.contains(only)).toList();
             if (!chosen.isEmpty()) {
-                cases.addAll(run(program, only.isEmpty() ? List.of() : chosen, chosen, ended));
+                List<String> arguments = new ArrayList<>();
+                for (String name : only.isEmpty() ? List.<String>of() : chosen) {
+                    arguments.addAll(List.of("-r", name));
+                }
+                try (TestHost host = host()) {
+                    cases.addAll(run(host, program, arguments, chosen, ended));
+                }
             }
         }
-        return new SelftestReport(tests.version(), cases);
+        return new SelftestReport(suite, tests.version(), cases);
     }
 
     private List<TestLines.Case> run(
+            TestHost host,
             String program,
             List<String> arguments,
             List<String> expected,
@@ -80,9 +101,7 @@ public final class SelftestRun {
             throws IOException, InterruptedException {
         Path output = Files.createTempFile(folder, program, ".tap");
         TestLines lines = new TestLines(ended);
-        ProgramRun run =
-                ProgramRun.start(
-                        command(program, arguments, output), nodes.get(), true, CallTrace.none());
+        ProgramRun run = host.start(command(host, program, RUNNING, arguments, output));
         CompletableFuture<ChildProcess.End> end = new CompletableFuture<>();
         Thread.ofPlatform()
                 .name("waits for " + program)
@@ -124,17 +143,16 @@ public final class SelftestRun {
         }
     }
 
-    /** Its output goes to a file, its input is empty; the shell becomes the program. */
-    private List<byte[]> command(String program, List<String> names, Path output) {
+    /** Without input; the shell becomes the program. */
+    private List<byte[]> command(
+            TestHost host, String program, String streams, List<String> arguments, Path output) {
         List<String> words = new ArrayList<>();
         words.addAll(
-                List.of("sh", "-c", "out=$1; shift; exec \"$0\" \"$@\" >\"$out\" 2>&1 </dev/null"));
+                List.of("sh", "-c", "out=$1; shift; exec \"$0\" \"$@\" </dev/null " + streams));
         words.add(tests.program(program).toString());
         words.add(output.toString());
-        for (String name : names) {
-            words.add("-r");
-            words.add(name);
-        }
+        words.addAll(arguments);
+        words.addAll(host.devices());
         return words.stream().map(word -> word.getBytes(UTF_8)).toList();
     }
 }

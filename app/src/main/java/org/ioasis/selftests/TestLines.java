@@ -49,6 +49,10 @@ public final class TestLines {
                     ".*:Expected MAP_FAILED \\(\\d+\\) != buf \\(\\d+\\).*"
                             + "|.*_setup: Assertion `vrc == self->buffer' failed\\..*");
 
+    /** The same of a case that then skips itself. */
+    private static final Pattern SKIPPED_WITHOUT =
+            Pattern.compile("mmap\\(\\) failed: Cannot allocate memory \\(\\d+\\)");
+
     static final String NEEDS_HUGE_PAGES =
             "the test needs huge pages, and this machine has too few (vm.nr_hugepages)";
 
@@ -91,6 +95,10 @@ public final class TestLines {
         return List.copyOf(cases);
     }
 
+    private static String why(String skipped) {
+        return SKIPPED_WITHOUT.matcher(skipped).matches() ? NEEDS_HUGE_PAGES : skipped;
+    }
+
     /** One line. */
     void accept(String line) {
         Matcher result = RESULT.matcher(line);
@@ -111,7 +119,7 @@ public final class TestLines {
                             outcome,
                             switch (outcome) {
                                 case PASSED -> "";
-                                case SKIPPED -> comment == null ? "" : comment.strip();
+                                case SKIPPED -> why(comment == null ? "" : comment.strip());
                                 case FAILED -> String.join("; ", words);
                             }));
             words.clear();

@@ -10,11 +10,12 @@ import java.util.TreeMap;
 import org.ioasis.guestkit.Qemu;
 
 /**
- * The command line of one QEMU: a q35 machine with shared memory, a serial console on standard
- * output, ACPI tables, and PCI functions that are served over vfio-user. Any thread.
+ * The command line of one QEMU: a machine with shared memory, a serial console on standard output,
+ * ACPI tables, and PCI functions that are served over vfio-user. Any thread.
  *
  * @param memoryMiB the guest's memory
  * @param processors number of virtual processors
+ * @param machine its type, with what belongs to that
  * @param commandLine of the kernel
  * @param acpiTables files with one complete table each, such as the VIOT
  * @param functions what is served by us; QEMU connects to each socket while it starts
@@ -30,6 +31,7 @@ public record QemuCommand(
         Accel accel,
         int memoryMiB,
         int processors,
+        Machine machine,
         Path kernel,
         Path initramfs,
         String commandLine,
@@ -52,6 +54,17 @@ public record QemuCommand(
 
     /** The root port's name, for whoever plugs something in. */
     static final String ROOT_PORT = "rp0";
+
+    /**
+     * Which machine.
+     *
+     * @param type the value of {@code -machine}
+     * @param tcgProcessor the value of {@code -cpu} where TCG plays it
+     */
+    public record Machine(String type, String tcgProcessor) {
+        /** What all but comparisons of IOMMUs run on. */
+        public static final Machine Q35 = new Machine("q35", TCG_PROCESSOR);
+    }
 
     /** A PCI function on bus 0 whose behaviour is served at {@code socket}. */
     public record Function(int device, int function, Path socket) {
@@ -99,6 +112,7 @@ public record QemuCommand(
         private final Path initramfs;
         private int memoryMiB = 512;
         private int processors = 1;
+        private Machine machine = Machine.Q35;
         private String commandLine = "";
         private List<Path> acpiTables = List.of();
         private List<Function> functions = List.of();
@@ -123,6 +137,11 @@ public record QemuCommand(
 
         public Builder processors(int value) {
             processors = value;
+            return this;
+        }
+
+        public Builder machine(Machine value) {
+            machine = value;
             return this;
         }
 
@@ -177,6 +196,7 @@ public record QemuCommand(
                     accel,
                     memoryMiB,
                     processors,
+                    machine,
                     kernel,
                     initramfs,
                     commandLine,
@@ -214,7 +234,7 @@ public record QemuCommand(
             // SeaBIOS drives only disks that are named for booting then, and none is.
             add(words, "-boot", "strict=on");
         }
-        add(words, "-machine", "q35,memory-backend=mem");
+        add(words, "-machine", machine.type() + ",memory-backend=mem");
         // Shared by descriptor: a vfio-user server reads and writes it directly.
         add(words, "-object", "memory-backend-memfd,id=mem,size=" + memoryMiB + "M,share=on");
         add(words, "-m", memoryMiB + "M");
@@ -226,7 +246,7 @@ public record QemuCommand(
             }
             case TCG -> {
                 add(words, "-accel", "tcg,thread=multi");
-                add(words, "-cpu", TCG_PROCESSOR);
+                add(words, "-cpu", machine.tcgProcessor());
             }
         }
         add(words, "-kernel", kernel.toString());
@@ -283,7 +303,8 @@ public record QemuCommand(
                 : "'" + word.replace("'", "'\\''") + "'";
     }
 
-    static String quotedJson(String text) {
+    /** Text as JSON, and TOML, write it. */
+    public static String quotedJson(String text) {
         StringBuilder quoted = new StringBuilder("\"");
         for (int i = 0; i < text.length(); i++) {
             char c = text.charAt(i);

@@ -8,6 +8,8 @@ import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.InputStreamReader;
+import java.io.InterruptedIOException;
+import java.net.SocketException;
 import java.net.StandardProtocolFamily;
 import java.net.UnixDomainSocketAddress;
 import java.nio.ByteBuffer;
@@ -19,6 +21,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 
@@ -29,9 +32,14 @@ import java.util.stream.Collectors;
 public final class Qmp implements AutoCloseable {
     private static final JsonFactory JSON = new JsonFactory();
     private static final long STATE_SECONDS = 5;
+    private static final long RETRY_MILLIS = 20;
 
     /** Lines of "info registers" that say where a processor is and with what. */
     private static final Pattern GENERAL = Pattern.compile("^(CPU#|R[A-Z0-9]{1,2} *=)");
+
+    /** What the monitor's command xp prints of one word: its address and its value. */
+    private static final Pattern WORD =
+            Pattern.compile("[0-9a-f]{8,16}: 0x([0-9a-f]{8}|[0-9a-f]{16})\\s*");
 
     private static final String RETURN = "{\"return\"";
     private static final String ERROR = "{\"error\"";
@@ -66,10 +74,53 @@ public final class Qmp implements AutoCloseable {
      * <p>There is no way back: QEMU 11.1.3 aborts when a vfio-user-pci with MSI-X is unplugged.
      */
     public void plugIn(Path socket) throws IOException {
-        var _ = execute(
-                "{\"execute\":\"device_add\",\"arguments\":{\"driver\":\"vfio-user-pci\",\"id\":\"plugged\",\"bus\":\"%s\",\"socket\":{\"type\":\"unix\",\"path\":%s}}}"
-                        .formatted(
-                                QemuCommand.ROOT_PORT, QemuCommand.quotedJson(socket.toString())));
+        var _ =
+                execute(
+                        "{\"execute\":\"device_add\",\"arguments\":{\"driver\":\"vfio-user-pci\",\"id\":\"plugged\",\"bus\":\"%s\",\"socket\":{\"type\":\"unix\",\"path\":%s}}}"
+                                .formatted(
+                                        QemuCommand.ROOT_PORT,
+                                        QemuCommand.quotedJson(socket.toString())));
+    }
+
+    /**
+     * Holds the I/O of a disk: one more request is done at most, the rest when it is let go.
+     *
+     * @param device what has the drive, by its path among QEMU's objects
+     */
+    public void hold(String device) throws IOException {
+        execute(
+                "{\"execute\":\"block_set_io_throttle\",\"arguments\":{\"id\":%s,\"bps\":1,\"bps_rd\":0,\"bps_wr\":0,\"iops\":0,\"iops_rd\":0,\"iops_wr\":0}}"
+                        .formatted(QemuCommand.quotedJson(device)));
+    }
+
+    /** Stops the processors; I/O that was asked for comes to its end. */
+    public void stop() throws IOException {
+        execute("{\"execute\":\"stop\"}");
+    }
+
+    /** Lets the processors run again. */
+    public void goOn() throws IOException {
+        execute("{\"execute\":\"cont\"}");
+    }
+
+    /** True if the only processor of a PC waits for an interrupt: the guest has nothing to do. */
+    public boolean isHalted() throws IOException {
+        return monitor("info registers").contains("HLT=1");
+    }
+
+    /**
+     * Reads a register that a device has in memory, as firmware would.
+     *
+     * @param bytes 4 or 8
+     */
+    public long register(long address, int bytes) throws IOException {
+        String text = monitor("xp /1%sx 0x%x".formatted(bytes == Long.BYTES ? "g" : "w", address));
+        Matcher word = WORD.matcher(text);
+        if (!word.matches()) {
+            throw new IOException(
+                    "QEMU does not tell what is at 0x%x: %s".formatted(address, text));
+        }
+        return Long.parseUnsignedLong(word.group(1), 16);
     }
 
     /**
@@ -83,7 +134,7 @@ public final class Qmp implements AutoCloseable {
                         .daemon()
                         .name("state of the guest")
                         .start(() -> {
-                            try (Qmp qmp = connect(socket)) {
+                            try (Qmp qmp = connectWhenReady(socket)) {
                                 answer.complete(
                                         "processors:\n%sstack:\n%s"
                                                 .formatted(
@@ -100,6 +151,24 @@ public final class Qmp implements AutoCloseable {
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
             return "";
+        }
+    }
+
+    /** QEMU may have been started a moment ago. */
+    private static Qmp connectWhenReady(Path socket) throws IOException {
+        for (long left = STATE_SECONDS * 1000 / RETRY_MILLIS; ; left--) {
+            try {
+                return connect(socket);
+            } catch (SocketException e) {
+                if (left == 0) {
+                    throw e;
+                }
+            }
+            try {
+                Thread.sleep(RETRY_MILLIS);
+            } catch (InterruptedException e) {
+                throw new InterruptedIOException("while QEMU was not ready");
+            }
         }
     }
 

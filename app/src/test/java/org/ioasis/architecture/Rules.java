@@ -81,7 +81,9 @@ final class Rules {
         // What drivers of IOMMUs put into memory, each in its own terms; nothing uses them but who
         // serves such a driver.
         for (String driver : List.of("smmuv3", "vtd", "amd")) {
-            MAY_USE.put(driver, List.of("iommufd", "iommu", "iommu.pagetable", "memory", "spec"));
+            MAY_USE.put(
+                    driver,
+                    List.of("host", "iommufd", "iommu", "iommu.pagetable", "memory", "spec"));
         }
         // Containers are address spaces of iommufd with other rules.
         MAY_USE.put("vfio", List.of("host", "iommufd", "spec"));
@@ -94,14 +96,14 @@ final class Rules {
         MAY_USE.put("vfiouser", List.of("peer", "pci", "loop", "sys", "memory", "spec"));
         MAY_USE.put("vhostuser", List.of("loop", "sys", "virtio", "virtqueue", "memory", "spec"));
         // What answers system calls knows no guest and none of its protocols.
-        MAY_USE.put("program", List.of("loop", "sys", "iommufd"));
+        MAY_USE.put("program", List.of("loop", "sys", "iommufd", "spec"));
         // A function in a program's hands: the calls come from there, and the function is
         // anybody's.
         MAY_USE.put(
                 "vfiodevice",
                 List.of(
-                        "program", "peer", "pci", "loop", "sys", "vfio", "kvm", "iommufd",
-                        "memory", "spec"));
+                        "program", "peer", "pci", "loop", "sys", "vfio", "kvm", "iommufd", "memory",
+                        "spec"));
         MAY_USE.put("topology", List.of("iommu", "spec"));
         // app: the only place where things are put together; QEMU and the guest on one side, our
         // devices on the other, and only a run knows both.
@@ -119,8 +121,21 @@ final class Rules {
         MAY_USE.put("demo", plus(all, "machine"));
         MAY_USE.put("run", plus(all, "guestkit", "vm", "machine", "kind", "live"));
         // Looks at devices from outside, as a driver does; only their numbers are shared.
-        // Runs programs that were made elsewhere; knows none of our devices.
-        MAY_USE.put("selftests", List.of("guestkit", "program", "iommufd", "sys"));
+        // Runs programs that were made elsewhere, some with devices that are nothing but memory.
+        MAY_USE.put(
+                "selftests",
+                List.of(
+                        "guestkit",
+                        "machine",
+                        "program",
+                        "iommufd",
+                        "iommufd.mock",
+                        "vfiodevice",
+                        "pci",
+                        "loop",
+                        "memory",
+                        "virtqueue",
+                        "sys"));
         MAY_USE.put(
                 "cli",
                 plus(
@@ -148,6 +163,7 @@ final class Rules {
                 List.of(
                         "sys",
                         "iommu",
+                        "iommu.pagetable.format",
                         "ioasid",
                         "iommufd",
                         "virtqueue",

@@ -78,8 +78,7 @@ class MainTest {
                         "vm --assigned iommufd --net --iommus 2 --no-boot-bypass --print-qemu",
                         "leave out --net, --iommus, --no-boot-bypass, --print-qemu"),
                 arguments(
-                        "vm --assigned type1 --disk FOLDER/large.toml --trace FOLDER/o",
-                        "leave out --disk, --trace"),
+                        "vm --assigned type1 --run x --trace FOLDER/o", "leave out --run, --trace"),
                 arguments("vm --assigned type1 --strict", "has with --viommu only"),
                 arguments("viot --check FOLDER/sub", "--check: FOLDER/sub is a folder"),
                 arguments("viot --check /dev/null", "--check: /dev/null is no regular file"),
@@ -99,6 +98,10 @@ class MainTest {
                         "--trace: FOLDER/binary.toml is there and is not a trace of Ioasis"),
                 arguments("viot --json", "--json is for what --check finds"),
                 arguments("vm --assigned type1 --gdb", "leave out --gdb"),
+                arguments("vm --keep FOLDER/o", "--keep belongs to --print-qemu"),
+                arguments(
+                        "vm --print-qemu --keep FOLDER/sub", "--keep: FOLDER/sub is there already"),
+                arguments("vm --print-qemu --keep FOLDER/o --net", "no --run, --net or"),
                 arguments("vm --timeout 0", "--timeout must be at least 1 second, not 0"),
                 arguments(
                         "viot --output FOLDER/o --iommu 1",
@@ -167,8 +170,7 @@ class MainTest {
     @Test
     void helpNamesTheOptionsOfACommand() {
         StringWriter said = new StringWriter();
-        int code =
-                Main.commandLine().setOut(new PrintWriter(said, true)).execute("help", "serve");
+        int code = Main.commandLine().setOut(new PrintWriter(said, true)).execute("help", "serve");
 
         assertThat(said.toString()).startsWith("Usage: ioasis serve ").contains("--iommu=SOCKET");
         assertThat(code).isZero();

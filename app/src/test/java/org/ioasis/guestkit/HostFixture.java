@@ -96,7 +96,8 @@ final class HostFixture {
                     "-q update") grep -q 'trixie main' "$(dirname "$APT_CONFIG")/sources.list" ;;
                     "-q -t trixie"*" download "*)
                         shift 4
-                        for name; do : >"${name}_1%3a2-3_amd64.deb"; done ;;
+                        arch=$(grep -m 1 -o 'arch=[a-z0-9]*' "$(dirname "$APT_CONFIG")/sources.list")
+                        for name; do : >"${name}_1%3a2-3_${arch#*=}.deb"; done ;;
                     *"install qemu-system-x86")
                         cd "$(dirname "$APT_CONFIG")/cache/archives"
                         echo "0 upgraded, 2 newly installed, 0 to remove and 0 not upgraded."
@@ -105,6 +106,9 @@ final class HostFixture {
                         echo "Get:2 http://mirror.invalid b"
                         : >libc6_2.41-1_amd64.deb
                         : >qemu-system-x86_1%3a11.1.3_amd64.deb ;;
+                    *"install qemu-system-arm")
+                        cd "$(dirname "$APT_CONFIG")/cache/archives"
+                        : >qemu-system-arm_1%3a11.1.3_amd64.deb ;;
                     *) exit 1 ;;
                 esac
                 """);
@@ -121,6 +125,9 @@ final class HostFixture {
                 case "$2 $4" in
                     "trixie linux-image-cloud-amd64")
                         echo "  Depends: linux-image-9.9.1-cloud-amd64" ;;
+                    "trixie linux-image-amd64") echo "  Depends: linux-image-9.9.1-amd64" ;;
+                    "trixie linux-image-cloud-arm64")
+                        echo "  Depends: linux-image-9.9.1-cloud-arm64" ;;
                     "trixie-backports linux-image-cloud-amd64")
                         echo "  Depends: linux-base-cloud-amd64"
                         echo "  Depends: linux-image-10.0.1-cloud-amd64" ;;

@@ -53,13 +53,31 @@ class KernelTestsTest {
         try (Cleanup cleanup = Cleanup.atExit()) {
             CacheFolder cache = CacheFolder.open(host);
             Path made = cache.newTemporary(cleanup);
-            cache.publish(made, "kernel-tests", Map.of("version", "7.3.4-1"), cleanup);
+            cache.publish(
+                    made,
+                    "kernel-tests",
+                    Map.of("version", "7.3.4-1", "programs", KernelTests.allPrograms()),
+                    cleanup);
 
             KernelTests found = KernelTests.provide(host, cleanup, said::add);
 
             assertThat(found.version()).isEqualTo("7.3.4-1");
             assertThat(found.program("iommufd")).isEqualTo(found.folder().resolve("iommufd"));
             assertThat(said).isEmpty();
+        }
+    }
+
+    @Test
+    void testsOfATimeWhenThereWereFewerAreMadeAnew() throws Exception {
+        Host host = host(Files.createDirectory(folder.resolve("bin")));
+        try (Cleanup cleanup = Cleanup.atExit()) {
+            CacheFolder cache = CacheFolder.open(host);
+            Path made = cache.newTemporary(cleanup);
+            cache.publish(made, "kernel-tests", Map.of("version", "7.3.4-1"), cleanup);
+
+            assertThatThrownBy(() -> KernelTests.provide(host, cleanup, _ -> {}))
+                    .isInstanceOf(UnavailableException.class)
+                    .hasMessageContaining("no cc on the PATH");
         }
     }
 

@@ -246,6 +246,38 @@ class ProvisionerTest {
     }
 
     @Test
+    void kernelForAnyMachineIsAPartOfItsOwn() throws Exception {
+        machine.debian();
+
+        GuestKit kit = provideWith(KernelChoice.Debian.GENERIC);
+
+        assertThat(kit.kernel().image()).startsWith(machine.cache().resolve("kernel-generic"));
+        assertThat(cacheEntries()).containsExactly("kernel", "kernel-generic", "lock", "qemu");
+        assertThat(machine.calls())
+                .anyMatch(call -> call.endsWith("download linux-image-9.9.1-amd64"));
+    }
+
+    /** Its packages are another architecture's, but for the QEMU, which runs here. */
+    @Test
+    void armIsPlayedByAQemuOfItsOwnAndNeedsNoOther() throws Exception {
+        machine.debian().program("qemu-system-x86_64", HostFixture.qemu("11.2"));
+
+        GuestKit kit = provideWith(KernelChoice.Debian.ARM64);
+
+        assertThat(kit.qemu().command())
+                .anyMatch(word -> word.endsWith("/usr/bin/qemu-system-aarch64"));
+        assertThat(kit.busybox()).startsWith(machine.cache().resolve("kernel-arm64"));
+        assertThat(cacheEntries()).containsExactly("kernel-arm64", "lock", "qemu-arm");
+        assertThat(machine.calls())
+                .anyMatch(call ->
+                        call.endsWith("download linux-image-9.9.1-cloud-arm64 busybox-static"))
+                .anyMatch(call -> call.contains("busybox-static_1%3a2-3_arm64.deb"));
+        machine.forgetCalls();
+        assertThat(provideWith(KernelChoice.Debian.ARM64)).isEqualTo(kit);
+        assertThat(machine.calls()).isEmpty();
+    }
+
+    @Test
     void kernelOfTheUsersIsTakenAsItIs() throws Exception {
         machine.debian();
         Kernel own = new Kernel("1.2.3", folder.resolve("bzImage"), null);

@@ -11,6 +11,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
+import org.ioasis.guestkit.KernelTests;
 import org.ioasis.program.CallTrace;
 import org.ioasis.selftests.SelftestReport;
 import org.ioasis.topology.DeviceTree;
@@ -55,13 +56,18 @@ class OutputFileTest {
                     (CallTrace.HEADER + "\n12 open(/dev/iommu) = 700\n")
                             .getBytes(StandardCharsets.US_ASCII);
             case SELFTESTS ->
-                    new SelftestReport("7.3", List.of()).json().getBytes(StandardCharsets.US_ASCII);
+                    new SelftestReport(KernelTests.Suite.IOMMUFD, "7.3", List.of())
+                            .json()
+                            .getBytes(StandardCharsets.US_ASCII);
             case SELFTESTS_DOCUMENT ->
-                    new SelftestReport("7.3", List.of())
+                    new SelftestReport(KernelTests.Suite.IOMMUFD, "7.3", List.of())
                             .document()
                             .getBytes(StandardCharsets.US_ASCII);
             case COMPARISON ->
                     "{\n  \"report\" : \"ioasis compare\",\n".getBytes(StandardCharsets.US_ASCII);
+            case TABLES ->
+                    "ioasis compare tables: a recording\n\u001f\b"
+                            .getBytes(StandardCharsets.US_ASCII);
             case BENCH ->
                     "{\n  \"report\" : \"ioasis bench\",\n".getBytes(StandardCharsets.US_ASCII);
             case GUEST_BENCH ->

@@ -10,6 +10,7 @@ import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.List;
+import org.ioasis.guestkit.KernelTests.Suite;
 import org.ioasis.selftests.TestLines.Case;
 import org.ioasis.selftests.TestLines.Outcome;
 import org.junit.jupiter.api.Test;
@@ -76,6 +77,7 @@ class TestLinesTest {
         # set: Test terminated by assertion
         #          FAIL  dirty.huge.set
         not ok 2 dirty.huge.set
+        ok 3 map.hugetlb_2mb.unmap # SKIP mmap() failed: Cannot allocate memory (12)
         """
                 .lines()
                 .forEach(lines::accept);
@@ -83,7 +85,11 @@ class TestLinesTest {
         assertThat(lines.cases())
                 .containsExactly(
                         new Case("ioas.access", Outcome.SKIPPED, TestLines.NEEDS_HUGE_PAGES),
-                        new Case("dirty.huge.set", Outcome.SKIPPED, TestLines.NEEDS_HUGE_PAGES));
+                        new Case("dirty.huge.set", Outcome.SKIPPED, TestLines.NEEDS_HUGE_PAGES),
+                        new Case(
+                                "map.hugetlb_2mb.unmap",
+                                Outcome.SKIPPED,
+                                TestLines.NEEDS_HUGE_PAGES));
     }
 
     @Test
@@ -106,6 +112,8 @@ class TestLinesTest {
     void eachVariantHasEachTestOfItsFixture() {
         String table =
                 """
+                Testing parallel initialization of 1 devices:
+                    10a5:00:00.0
                 # FIXTURE            VARIANT                   TEST
                 global                                         \s
                 --------------------------------------------------------------------------------
@@ -115,6 +123,10 @@ class TestLinesTest {
                 a_fixture_with_a_long_name small               enforce
                                      large                     read
                                      huge                      \s
+                --------------------------------------------------------------------------------
+                dma                  type1_iommu_anonymous_hugetlb_2mb map
+                                     iommufd_compat_type1_anonymous_hugetlb_2mb unmap
+                                     iommufd_compat_type1v2_anonymous_1 \s
                 """;
 
         assertThat(CaseTable.names(table))
@@ -126,26 +138,35 @@ class TestLinesTest {
                         "a_fixture_with_a_long_name.large.enforce",
                         "a_fixture_with_a_long_name.large.read",
                         "a_fixture_with_a_long_name.huge.enforce",
-                        "a_fixture_with_a_long_name.huge.read");
+                        "a_fixture_with_a_long_name.huge.read",
+                        "dma.type1_iommu_anonymous_hugetlb_2mb.map",
+                        "dma.type1_iommu_anonymous_hugetlb_2mb.unmap",
+                        "dma.iommufd_compat_type1_anonymous_hugetlb_2mb.map",
+                        "dma.iommufd_compat_type1_anonymous_hugetlb_2mb.unmap",
+                        "dma.iommufd_compat_type1v2_anonymous_1.map",
+                        "dma.iommufd_compat_type1v2_anonymous_1.unmap");
     }
 
     @Test
     void reportSumsUpAndNamesWhatDidNotPass() {
-        SelftestReport report = new SelftestReport("7.3.4", CASES);
+        SelftestReport report = new SelftestReport(Suite.VFIO, "7.3.4", CASES);
 
         assertThat(report.isOk()).isFalse();
         assertThat(report.text())
-                .contains("area                       3 cases:   1 passed, 1 failed, 1 skipped")
+                .contains(
+                        "area                               3 cases:   1 passed, 1 failed, 1 skipped")
                 .contains("  FAIL area.one.moves: test.c:12:moves:Expected 0 (0) == r (22)")
                 .contains("  skip area.two.grows: no huge pages")
-                .contains("linux-source 7.3.4         4 cases:   2 passed, 1 failed, 1 skipped");
+                .contains(
+                        "linux-source 7.3.4                 4 cases:   2 passed, 1 failed, 1 skipped");
         assertThat(report.json())
-                .startsWith("{\n  \"report\": \"ioasis selftests\",\n  \"version\": \"7.3.4\"")
+                .startsWith(
+                        "{\n  \"report\": \"ioasis selftests\",\n  \"suite\": \"vfio\",\n  \"version\": \"7.3.4\"")
                 .contains("{\"name\": \"area.two.grows\", \"outcome\": \"skipped\"");
     }
 
     @Test
     void runWithoutACaseIsNoSuccess() {
-        assertThat(new SelftestReport("7.3.4", List.of()).isOk()).isFalse();
+        assertThat(new SelftestReport(Suite.VFIO, "7.3.4", List.of()).isOk()).isFalse();
     }
 }

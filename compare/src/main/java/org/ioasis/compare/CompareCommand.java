@@ -7,6 +7,7 @@ import org.ioasis.cli.JsonOption;
 import org.ioasis.cli.SeedOption;
 import org.ioasis.cli.Subcommand;
 import org.ioasis.cli.UsageException;
+import org.ioasis.compare.tables.TablesCommand;
 import org.ioasis.guestkit.Host;
 import org.ioasis.guestkit.UnavailableException;
 import org.ioasis.output.OutputKind;
@@ -25,6 +26,7 @@ import picocli.CommandLine.Option;
             "QEMU 10.1 or newer is taken from the PATH, or fetched from Debian into the user's cache folder."
         },
         mixinStandardHelpOptions = true,
+        subcommands = TablesCommand.class,
         exitCodeListHeading = "%nExit codes:%n",
         exitCodeList = {
             "0:every difference has a reason",

@@ -52,6 +52,7 @@ public final class Pci {
     // PCI Code and ID Assignment: base class, sub-class, programming interface.
     public static final int CLASS_STORAGE_SCSI = 0x010000;
     public static final int CLASS_NETWORK_ETHERNET = 0x020000;
+    public static final int CLASS_MEMORY_RAM = 0x050000;
     public static final int CLASS_SYSTEM_IOMMU = 0x080600;
 
     /** Fits none of the defined classes. */

@@ -90,6 +90,7 @@ public final class VfioUser {
     public static final int REGION_INFO_SIZE = 32;
     public static final int VFIO_REGION_INFO_FLAG_READ = 1;
     public static final int VFIO_REGION_INFO_FLAG_WRITE = 2;
+    public static final int VFIO_REGION_INFO_FLAG_MMAP = 4;
     public static final int VFIO_PCI_BAR0_REGION_INDEX = 0;
     public static final int VFIO_PCI_BAR5_REGION_INDEX = 5;
     public static final int VFIO_PCI_CONFIG_REGION_INDEX = 7;

@@ -324,7 +324,7 @@ final class PackedModelTest {
             deviceArea = BASE + 0x8004;
             free = size;
             for (int id = 0; id < size; id++) {
-                freeIds.add(id * 997 & 0xffff); // what a driver calls a chain is its business
+                freeIds.add((id * 997) & 0xffff); // what a driver calls a chain is its business
             }
             queue = RingFormat.PACKED.newQueue(dma, 64);
             queue.start(size, BASE, driverArea, deviceArea, true, eventIdx);

@@ -4,16 +4,18 @@ package org.ioasis.guest;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import java.util.Map;
+import java.util.TreeMap;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
 /**
- * The kernel's own tests of iommufd, unmodified: some of both programs. All of them are {@code
- * ./ioasis selftests}. One of these cases asks for huge pages and skips itself where the machine
- * keeps none in reserve; which one is known here, and no other may. A first run downloads their
- * sources.
+ * The kernel's own tests of iommufd, unmodified: some of both programs, and all of VFIO that need
+ * no driver of their own. All of the former are {@code ./ioasis selftests}. Cases that ask for huge
+ * pages skip themselves where the machine keeps none in reserve; which ones is known here, and no
+ * others may. A first run downloads their sources.
  */
 class SelftestsTest {
     private static final Pattern COUNTS =
@@ -23,6 +25,15 @@ class SelftestsTest {
     private static final String WITHOUT_HUGE_PAGES =
             "iommufd_ioas.mock_domain.access_domain_destory: the test needs huge pages, and this"
                     + " machine has too few (vm.nr_hugepages)";
+
+    /** Our functions have MSI-X and no MSI. */
+    private static final String WITHOUT_MSI =
+            "vfio_pci_irq_test.msi.enable_trigger_disable: MSI: not supported";
+
+    private static final Pattern HUGETLB =
+            Pattern.compile(
+                    "vfio_dma_mapping_test\\.\\w+_hugetlb_\\w+\\.dma_map_unmap: the test needs huge pages,"
+                            + " and this machine has too few \\(vm\\.nr_hugepages\\)");
 
     @ParameterizedTest
     @CsvSource({
@@ -45,6 +56,37 @@ class SelftestsTest {
             assertThat(SKIP.matcher(selftests.output()).results().map(skip -> skip.group(1)))
                     .hasSize(skipped)
                     .isSubsetOf(WITHOUT_HUGE_PAGES);
+        }
+    }
+
+    @Test
+    void casesOfVfioPassWithDevicesOfOurs() throws Exception {
+        try (Command selftests = new Command(Map.of(), "selftests", "vfio")) {
+            assertThat(selftests.end()).as(selftests.output()).isZero();
+
+            Map<String, Integer> passed = new TreeMap<>();
+            int skipped = 0;
+            Matcher counts = COUNTS.matcher(selftests.output());
+            while (counts.find()) {
+                assertThat(counts.group(4)).as(counts.group()).isEqualTo("0");
+                passed.put(counts.group(1), Integer.parseInt(counts.group(3)));
+                skipped += Integer.parseInt(counts.group(5));
+            }
+            assertThat(passed.remove("vfio_dma_mapping_test"))
+                    .as("five ways to map, and ten with huge pages")
+                    .isBetween(5, 15);
+            assertThat(passed)
+                    .isEqualTo(
+                            Map.of(
+                                    "vfio_dma_map_limit_test", 15,
+                                    "vfio_dma_mapping_mmio_test", 15,
+                                    "vfio_cdev", 6,
+                                    "vfio_pci_device_test", 3,
+                                    "vfio_pci_irq_test", 1,
+                                    "vfio_pci_device_init_perf_test", 5));
+            assertThat(SKIP.matcher(selftests.output()).results().map(skip -> skip.group(1)))
+                    .hasSize(skipped)
+                    .allMatch(skip -> WITHOUT_MSI.equals(skip) || HUGETLB.matcher(skip).matches());
         }
     }
 }

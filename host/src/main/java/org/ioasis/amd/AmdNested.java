@@ -41,7 +41,7 @@ final class AmdNested extends EngineNested {
         hosts =
                 new DeviceEntry(
                         entry.word0() | AmdDevice.READ | AmdDevice.WRITE,
-                        entry.word1() & ~AmdDevice.DOMAIN | tag,
+                        (entry.word1() & ~AmdDevice.DOMAIN) | tag,
                         entry.word2());
     }
 

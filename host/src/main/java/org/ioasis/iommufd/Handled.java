@@ -19,6 +19,7 @@ public final class Handled {
     }
 
     /** So many were done, and the next was refused. */
+    @SuppressWarnings("EnumOrdinal") // the number is of this run only
     public static long refused(int done, InvalidationRefusal why) {
         return all(done) | (why.ordinal() + 1);
     }

@@ -50,24 +50,24 @@ public final class Ioas extends IommufdObject {
     public long map(Owner owner, long address, long length, int flags, long iova)
             throws IommufdException {
         synchronized (context()) {
-            return mapAddresses(owner, address, length, context().accounting(), flags, iova);
+            PageOrigin.Addresses from =
+                    new PageOrigin.Addresses(owner.memory(), address & -PhysicalMemory.PAGE, false);
+            return mapAddresses(owner, from, address, length, context().accounting(), flags, iova);
         }
     }
 
     private long mapAddresses(
-            Owner owner, long address, long length, Accounting accounting, int flags, long iova)
+            Owner owner,
+            PageOrigin.Addresses from,
+            long address,
+            long length,
+            Accounting accounting,
+            int flags,
+            long iova)
             throws IommufdException {
         checkFlags(flags);
         checkLength(address, length);
-        long first = address & -PhysicalMemory.PAGE;
-        return map(
-                new PageOrigin.Addresses(owner.memory(), first),
-                address - first,
-                length,
-                owner,
-                accounting,
-                flags,
-                iova);
+        return map(from, address - from.first(), length, owner, accounting, flags, iova);
     }
 
     /**
@@ -165,9 +165,39 @@ public final class Ioas extends IommufdObject {
     /** As VFIO type 1 maps: at this IOVA, charged to the process. */
     public long mapCompat(Owner owner, long address, long length, int flags, long iova)
             throws IommufdException {
+        return mapCompat(owner, address, length, flags, iova, false);
+    }
+
+    /**
+     * The same, also of memory of a device that the process has mapped; then all of the range must
+     * be that. Nobody is charged for it, and nothing but page tables may hold it
+     * (drivers/vfio/vfio_iommu_type1.c, follow_fault_pfn). Native mappings never are.
+     */
+    public long mapWithDevices(Owner owner, long address, long length, int flags, long iova)
+            throws IommufdException {
         synchronized (context()) {
+            PageRun start =
+                    owner.memory()
+                            .pages(address & -PhysicalMemory.PAGE, PhysicalMemory.PAGE, false);
+            return mapCompat(
+                    owner,
+                    address,
+                    length,
+                    flags,
+                    iova,
+                    start != null && start.source().isDevice());
+        }
+    }
+
+    private long mapCompat(
+            Owner owner, long address, long length, int flags, long iova, boolean isDevice)
+            throws IommufdException {
+        synchronized (context()) {
+            PageOrigin.Addresses from =
+                    new PageOrigin.Addresses(
+                            owner.memory(), address & -PhysicalMemory.PAGE, isDevice);
             return mapAddresses(
-                    owner, address, length, Accounting.PROCESS, flags | MAP_FIXED_IOVA, iova);
+                    owner, from, address, length, Accounting.PROCESS, flags | MAP_FIXED_IOVA, iova);
         }
     }
 
@@ -184,7 +214,10 @@ public final class Ioas extends IommufdObject {
         synchronized (context()) {
             context().allocate();
             Pages pages = space.exactly(iova, iova + length - 1).pages;
-            pages.move(owner, new PageOrigin.Addresses(owner.memory(), address));
+            pages.move(
+                    owner,
+                    new PageOrigin.Addresses(
+                            owner.memory(), address, !pages.origin().mayBePinned()));
         }
     }
 

@@ -31,16 +31,27 @@ sealed interface PageOrigin {
     /** The mapping is gone. */
     default void close() {}
 
-    /** Addresses of a process; that process can be gone when they are first used. */
-    record Addresses(ProgramMemory memory, long first) implements PageOrigin {
+    /**
+     * Addresses of a process; that process can be gone when they are first used.
+     *
+     * @param isDevice all of them are a device's, which the process has mapped; or else none is
+     */
+    record Addresses(ProgramMemory memory, long first, boolean isDevice) implements PageOrigin {
         @Override
         public @Nullable PageRun run(long index, long pages, boolean isWrite) {
-            return memory.isGone()
-                    ? null
-                    : memory.pages(
-                            first + (index << PhysicalMemory.PAGE_LG2),
-                            pages << PhysicalMemory.PAGE_LG2,
-                            isWrite);
+            PageRun found =
+                    memory.isGone()
+                            ? null
+                            : memory.pages(
+                                    first + (index << PhysicalMemory.PAGE_LG2),
+                                    pages << PhysicalMemory.PAGE_LG2,
+                                    isWrite);
+            return found == null || found.source().isDevice() != isDevice ? null : found;
+        }
+
+        @Override
+        public boolean mayBePinned() {
+            return !isDevice;
         }
 
         @Override

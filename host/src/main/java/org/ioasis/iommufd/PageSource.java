@@ -22,6 +22,14 @@ public interface PageSource {
     /** As {@link #read}, the other way. */
     int write(long offset, MemorySegment from, long at, long length);
 
+    /**
+     * Registers or memory of a device that the program has mapped, and no memory of its own: only
+     * who asks for such has it.
+     */
+    default boolean isDevice() {
+        return false;
+    }
+
     /** The first page of it is held: it must stay readable, whatever its program does. */
     default void hold() {}
 

@@ -581,7 +581,8 @@ final class Pages {
      */
     void move(Owner to, PageOrigin from) throws IommufdException {
         Accounting mode = to.mayLock() ? Accounting.NONE : Accounting.PROCESS;
-        boolean stays = to.memory().equals(owner.memory()) && mode == accounting;
+        boolean stays =
+                !origin.mayBePinned() || (to.memory().equals(owner.memory()) && mode == accounting);
         if (!stays) {
             if (!charge(to.memory().locked(), mode, charged)) {
                 throw new IommufdException(Errno.ENOMEM, "the limit of locked memory is reached");

@@ -93,12 +93,31 @@ public final class Veventq extends IommufdObject {
         }
     }
 
-    /**
-     * An event as it is taken.
-     *
-     * @param isLost it stands for those up to this number that are lost, and has no data
-     */
-    public record Taken(int sequence, boolean isLost, byte[] data) {}
+    /** An event as it is taken. Immutable; any thread. */
+    public static final class Taken {
+        private final int sequence;
+        private final boolean isLost;
+        private final byte[] data;
+
+        Taken(int sequence, boolean isLost, byte[] data) {
+            this.sequence = sequence;
+            this.isLost = isLost;
+            this.data = data;
+        }
+
+        public int sequence() {
+            return sequence;
+        }
+
+        /** It stands for those up to this number that are lost, and has no data. */
+        public boolean isLost() {
+            return isLost;
+        }
+
+        public byte[] data() {
+            return data.clone();
+        }
+    }
 
     /** Takes the oldest event; null: there is none. */
     public @Nullable Taken take() {

@@ -196,7 +196,7 @@ public final class Type1 implements ContainerDriver {
                     (isReadable ? Iommufd.MAP_READABLE : 0)
                             | (isWritable ? Iommufd.MAP_WRITEABLE : 0);
             try {
-                ioas.mapCompat(owner, address, length, rights, iova);
+                ioas.mapWithDevices(owner, address, length, rights, iova);
             } catch (IommufdException e) {
                 tracking.remove(fresh);
                 throw e;

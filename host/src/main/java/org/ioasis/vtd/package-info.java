@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/** What a driver of Intel's VT-d puts into memory: context structures, decoded for who walks. */
+/**
+ * What a driver of Intel's VT-d puts into memory: context structures, decoded for who walks, and
+ * the queue in which it asks for invalidations.
+ */
 @NullMarked
 package org.ioasis.vtd;
 

@@ -25,10 +25,24 @@ public final class ProgramStub extends BareCaller implements ProgramMemory {
     /** A file whose pages are what they hold, in any process. */
     public static final class Memory implements PageSource {
         private final MemorySegment bytes;
+        private final boolean isDevice;
         private int holds;
 
         public Memory(long length) {
+            this(length, false);
+        }
+
+        /**
+         * @param isDevice a BAR, and no memory of the program's
+         */
+        public Memory(long length, boolean isDevice) {
             bytes = Arena.ofAuto().allocate(length, 8);
+            this.isDevice = isDevice;
+        }
+
+        @Override
+        public boolean isDevice() {
+            return isDevice;
         }
 
         public MemorySegment bytes() {
@@ -110,6 +124,14 @@ public final class ProgramStub extends BareCaller implements ProgramMemory {
             mappings.put(at, new Mapping(at + PAGE - 1, memory, 2L * i * PAGE, true));
         }
         return address;
+    }
+
+    /** Maps two files side by side. */
+    public long mmap(Memory first, Memory second) {
+        long at = mmap(first, 0, first.bytes.byteSize(), true);
+        long behind = at + first.bytes.byteSize();
+        mappings.put(behind, new Mapping(behind + second.bytes.byteSize() - 1, second, 0, true));
+        return at;
     }
 
     /** Where structures of calls are. */

@@ -773,19 +773,33 @@ class UapiRulesTest {
             int ioas = host.ioas();
             host.mockDomain(ioas);
             assertThat(vfioIoas(VFIO_IOAS_SET, ioas)).isZero();
-            long memory = host.program.mmap(2 * PAGE);
-            ProgramStub.Struct map =
-                    host.program
-                            .struct(VfioType1.MAP_LENGTH)
-                            .with(VfioType1.MAP_FLAGS, 3)
-                            .with(VfioType1.MAP_VADDR, memory)
-                            .with(VfioType1.MAP_IOVA, APERTURE)
-                            .with(VfioType1.MAP_SIZE, 2 * PAGE);
-            assertThat(map.call(host.file, VfioType1.IOMMU_MAP_DMA & 0xff)).isZero();
+            assertThat(mapDma(host.program.mmap(2 * PAGE), 2 * PAGE)).isZero();
             assertThat(host.program.locked().locked()).isEqualTo(2);
             assertThat(host.program.locked().user()).isZero();
             assertThat(unmapAll(APERTURE)).isEqualTo(error(Errno.EINVAL));
             assertThat(unmapAll(0)).isEqualTo(2 * PAGE);
+        }
+
+        /** Unlike a container of VFIO's own: pages of a device are none that can be held. */
+        @Test
+        void aBarIsMappedByNoCallOfThisFile() {
+            int ioas = host.ioas();
+            host.mockDomain(ioas);
+            assertThat(vfioIoas(VFIO_IOAS_SET, ioas)).isZero();
+            long bar = host.program.mmap(new ProgramStub.Memory(PAGE, true), 0, PAGE, true);
+            assertThat(host.map(ioas, bar, PAGE)).isEqualTo(error(Errno.EFAULT));
+            assertThat(mapDma(bar, PAGE)).isEqualTo(error(Errno.EFAULT));
+            assertThat(unmapAll(0)).as("nothing has been mapped").isZero();
+        }
+
+        private long mapDma(long address, long length) {
+            return host.program
+                    .struct(VfioType1.MAP_LENGTH)
+                    .with(VfioType1.MAP_FLAGS, 3)
+                    .with(VfioType1.MAP_VADDR, address)
+                    .with(VfioType1.MAP_IOVA, APERTURE)
+                    .with(VfioType1.MAP_SIZE, length)
+                    .call(host.file, VfioType1.IOMMU_MAP_DMA & 0xff);
         }
 
         private long unmapAll(long iova) {

@@ -228,10 +228,10 @@ class Smmuv3CommandsTest {
             long word0 = random.nextLong();
             long word1 = random.nextLong();
             if (random.nextInt(4) != 0) {
-                word0 = word0 & ~0xffL | opcodes[random.nextInt(opcodes.length)];
+                word0 = (word0 & ~0xffL) | opcodes[random.nextInt(opcodes.length)];
             }
             if (random.nextBoolean()) {
-                word0 = word0 & 0xffff_ffffL | 0xffff_fff0L << 32;
+                word0 = (word0 & 0xffff_ffffL) | 0xffff_fff0L << 32;
             }
             caches.said.clear();
             InvalidationRefusal refusal = commands.command(word0, word1);

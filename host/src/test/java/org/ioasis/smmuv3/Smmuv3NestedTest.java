@@ -114,7 +114,7 @@ class Smmuv3NestedTest {
             boolean isGuests =
                     bit <= 51 || (bit >= 59 && bit < 72) || (bit >= 64 + 27 && bit <= 64 + 28);
             long word0 = VALID | STAGE1 | contexts | (bit < 64 ? 1L << bit : 0);
-            long word1 = bit < 64 ? 0 : 1L << bit - 64;
+            long word1 = bit < 64 ? 0 : 1L << (bit - 64);
             if (!isGuests) {
                 refused(Errno.EIO, () -> entry(word0, word1));
                 refused++;
@@ -238,7 +238,7 @@ class Smmuv3NestedTest {
         viommu.allocateDevice(machine.device, NAME);
         machine.device.attach(entry(VALID | STAGE1 | contexts, 0).id(), NO_PASID);
         Dma dma = machine.dma(NO_PASID);
-        machine.map(root, ADDRESS, page(1) | LEAF_BITS & ~(1L << 11), 3);
+        machine.map(root, ADDRESS, page(1) | (LEAF_BITS & ~(1L << 11)), 3);
         assertThat(machine.read(dma, ADDRESS)).isEqualTo(1);
         machine.map(root, ADDRESS, page(2) | LEAF_BITS, 3);
         run(TLBI_NH_ASID | (long) ASID << 48, 0);

@@ -366,6 +366,53 @@ class Type1Test {
         assertThat(next.locked().locked()).as("it may lock").isZero();
     }
 
+    // Memory of devices
+
+    @Test
+    @Tag("S21")
+    void aBarIsMappedAndChargedToNobody() throws IommufdException {
+        host.end();
+        host = new ContainerFixture(0, 8);
+        FakeDevice device = begin(TYPE1V2_IOMMU);
+        ProgramStub.Memory bar = new ProgramStub.Memory(4 * PAGE, true);
+        long at = host.program.mmap(bar, 0, 4 * PAGE, true);
+        assertThat(host.map(at + PAGE, IOVA, 2 * PAGE, RW)).isZero();
+        assertThat(device.reaches(IOVA)).isNotEqualTo(TableDomain.NOWHERE);
+        assertThat(host.charged()).isZero();
+        assertThat(bar.isHeld()).isTrue();
+        assertThat(host.unmap(IOVA, 2 * PAGE, UNMAP_FLAG_VADDR)).isEqualTo(2 * PAGE);
+        assertThat(host.map(at + PAGE, IOVA, 2 * PAGE, MAP_FLAG_VADDR)).isZero();
+        assertThat(host.charged()).as("at a new address too").isZero();
+        assertThat(host.unmap(IOVA, 2 * PAGE, 0)).isEqualTo(2 * PAGE);
+        assertThat(bar.isHeld()).isFalse();
+    }
+
+    @Test
+    @Tag("S21")
+    void aMappingIsOfABarOrOfMemoryAndNeverOfBoth() throws IommufdException {
+        FakeDevice device = begin(TYPE1V2_IOMMU);
+        ProgramStub.Memory bar = new ProgramStub.Memory(PAGE, true);
+        ProgramStub.Memory memory = new ProgramStub.Memory(PAGE);
+        for (long at : List.of(host.program.mmap(bar, memory), host.program.mmap(memory, bar))) {
+            assertThat(host.map(at, IOVA, 2 * PAGE, RW)).isEqualTo(refusal(Errno.EFAULT));
+        }
+        assertThat(device.reaches(IOVA)).isEqualTo(TableDomain.NOWHERE);
+        assertThat(host.node.heldPages()).isZero();
+        assertThat(host.charged()).isZero();
+    }
+
+    @Test
+    @Tag("S24")
+    void aMediatedDevicePinsNoBar() throws IommufdException {
+        begin(TYPE1V2_IOMMU);
+        VfioGroup mediated = host.add(VfioGroup.mediated(5));
+        MediatedDevice device = host.open(mediated, (_, _) -> {});
+        long at = host.program.mmap(new ProgramStub.Memory(PAGE, true), 0, PAGE, true);
+        assertThat(host.map(at, IOVA, PAGE, RW)).isZero();
+        refuses(Errno.EINVAL, () -> device.pin(IOVA, true, false, new long[1]));
+        device.close();
+    }
+
     // Groups
 
     @Test

@@ -76,7 +76,7 @@ class SharedVirtualMemoryTest {
     }
 
     /** Asks for a page as a device with PRI does; what was answered. */
-    private int ask(Process process, long address) {
+    private int ask(GuestProcess process, long address) {
         machine.device
                 .requests()
                 .report(
@@ -90,14 +90,14 @@ class SharedVirtualMemoryTest {
     }
 
     /** A process of the guest's, with few frames for many pages: the oldest goes out. */
-    private final class Process {
+    private final class GuestProcess {
         private final long pages;
         private final Deque<Long> frames = new ArrayDeque<>();
         private final Map<Long, Long> present = new LinkedHashMap<>();
         private final Map<Long, Long> swapped = new HashMap<>();
         private int evictions;
 
-        Process(long pages, int frames) {
+        GuestProcess(long pages, int frames) {
             this.pages = pages;
             for (int i = 0; i < frames; i++) {
                 this.frames.add(machine.allocate());
@@ -149,7 +149,7 @@ class SharedVirtualMemoryTest {
     @Tag("S28")
     @Tag("S34")
     void aDeviceAsksForAPageThatIsNotThereAndTriesAgain() {
-        Process process = new Process(4, 2);
+        GuestProcess process = new GuestProcess(4, 2);
         long address = process.address(1) + 8;
         assertThat(machine.write(dma, address, 77)).isEqualTo(Outcome.FAULT);
         assertThat(ask(process, address)).isEqualTo(PAGE_RESP_SUCCESS);
@@ -162,7 +162,7 @@ class SharedVirtualMemoryTest {
     @Test
     @Tag("S28")
     void anUnmapOfTheProcessReachesTheDeviceBeforeItReturns() {
-        Process process = new Process(4, 4);
+        GuestProcess process = new GuestProcess(4, 4);
         ask(process, process.address(0));
         assertThat(machine.write(dma, process.address(0), 5)).isEqualTo(Outcome.OK);
         long frame = requireNonNull(process.present.get(0L));
@@ -175,7 +175,7 @@ class SharedVirtualMemoryTest {
     @Tag("S28")
     void anUnmapOfTheMachinesMemoryReachesTheDeviceTooThoughTheGuestsTableSaysNothing()
             throws IommufdException {
-        Process process = new Process(1, 1);
+        GuestProcess process = new GuestProcess(1, 1);
         ask(process, process.address(0));
         assertThat(machine.write(dma, process.address(0), 5)).isEqualTo(Outcome.OK);
         machine.ioas.unmap(NestedMachine.FIRST, NestedMachine.PAGES * PAGE);
@@ -187,7 +187,7 @@ class SharedVirtualMemoryTest {
     @Tag("S34")
     void whateverComesAndGoesTheDeviceSeesWhatTheProcessHas(long seed) {
         Random random = new Random(seed);
-        Process process = new Process(24, 8);
+        GuestProcess process = new GuestProcess(24, 8);
         Map<Long, Long> model = new HashMap<>();
         List<Long> seen = new ArrayList<>();
         int asked = 0;

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.pci;
 
+import java.lang.foreign.MemorySegment;
 import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A PCI function as whoever stands for its bus sees it: configuration space, BARs, vectors, reset.
@@ -25,6 +27,22 @@ public interface PciFunction {
     long barRead(int bar, long offset, int size);
 
     void barWrite(int bar, long offset, int size, long value);
+
+    /**
+     * Whether a BAR is memory and nothing else, a whole number of pages: reading and writing it has
+     * no other consequence, so that whoever serves the function may let it be mapped.
+     */
+    default boolean isBarMemory(int bar) {
+        return false;
+    }
+
+    /**
+     * Where the bytes of such a BAR stand from now on; they go on from what they were. Null: where
+     * the function has them itself, as at the beginning.
+     *
+     * @param bytes as many as the BAR has; whoever maps them changes them at any time
+     */
+    default void barMemory(int bar, @Nullable MemorySegment bytes) {}
 
     /** Entries of the MSI-X table. */
     int vectorCount();

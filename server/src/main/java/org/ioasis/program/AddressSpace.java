@@ -72,6 +72,9 @@ final class AddressSpace implements ProgramMemory {
         if (!range.isShared()) {
             return new PageRun(own, address, run);
         }
+        if (spaces.standIns().isOurs(range.key())) {
+            return spaces.standIns().windowPages(range.key(), range.offsetOf(address), run);
+        }
         SharedPages pages = spaces.shared(range.key());
         pages.seen(this, range);
         return new PageRun(pages, range.offsetOf(address), run);

@@ -35,6 +35,7 @@ final class AddressSpaces implements AutoCloseable {
     private static final long PAGE = 4096;
 
     private final TaskFiles files;
+    private final StandIns standIns;
     private final Map<Integer, AddressSpace> byProcess = new HashMap<>();
     private final Map<MappedRange.FileKey, SharedPages> shared = new HashMap<>();
 
@@ -51,12 +52,14 @@ final class AddressSpaces implements AutoCloseable {
      * @param isForTests the kernel's tests want to be root: processes may lock what they like. It
      *     is charged all the same.
      */
-    AddressSpaces(TaskFiles files, boolean isForTests) {
-        this(files, isForTests, LIMIT, SHARED_LIMIT);
+    AddressSpaces(TaskFiles files, StandIns standIns, boolean isForTests) {
+        this(files, standIns, isForTests, LIMIT, SHARED_LIMIT);
     }
 
-    AddressSpaces(TaskFiles files, boolean isForTests, int limit, int sharedLimit) {
+    AddressSpaces(
+            TaskFiles files, StandIns standIns, boolean isForTests, int limit, int sharedLimit) {
         this.files = files;
+        this.standIns = standIns;
         this.isForTests = isForTests;
         this.limit = limit;
         this.sharedLimit = sharedLimit;
@@ -113,15 +116,18 @@ final class AddressSpaces implements AutoCloseable {
     boolean seek(SharedPages pages, MappedRange.FileKey key, long offset, long length) {
         for (AddressSpace space : byProcess.values()) {
             MappedRange range =
-                    space.isGone()
-                            ? null
-                            : ranges.holding(space.process(), key, offset, length);
+                    space.isGone() ? null : ranges.holding(space.process(), key, offset, length);
             if (range != null) {
                 pages.seen(space, range);
                 return true;
             }
         }
         return false;
+    }
+
+    /** Files of ours that processes have mapped. */
+    StandIns standIns() {
+        return standIns;
     }
 
     /** What processes have at their addresses; {@linkplain MappedRanges#open for a call}. */

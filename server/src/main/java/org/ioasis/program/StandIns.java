@@ -10,8 +10,12 @@ import java.util.IdentityHashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.TreeMap;
 import java.util.function.ToIntFunction;
 import org.ioasis.iommufd.OpenFile;
+import org.ioasis.iommufd.PageRun;
+import org.ioasis.spec.VfioDevice;
+import org.ioasis.spec.VfioUser;
 import org.ioasis.sys.CloseWatch;
 import org.ioasis.sys.Errno;
 import org.ioasis.sys.ErrnoException;
@@ -46,10 +50,11 @@ final class StandIns implements AutoCloseable {
     static final int WINDOW_LIMIT = 4096;
 
     /**
-     * Where a device's file ends. It is sparse: what nobody maps costs nothing, and mapping is
-     * refused where nothing is.
+     * Where a device's file ends: behind the last region of a VFIO device. It is sparse: what
+     * nobody maps costs nothing, and mapping is refused where nothing is.
      */
-    private static final long DEVICE_BYTES = 1L << 32;
+    private static final long DEVICE_BYTES =
+            (long) VfioUser.VFIO_PCI_NUM_REGIONS << VfioDevice.REGION_SHIFT;
 
     /** One of ours, and the kernel's file for it. */
     static final class StandIn {
@@ -57,7 +62,7 @@ final class StandIns implements AutoCloseable {
         private final Fd kept;
         private final Key key;
         private final int watch;
-        private final Map<Long, Mapping> windows = new HashMap<>();
+        private final TreeMap<Long, DeviceWindow> windows = new TreeMap<>();
         private boolean isShownReadable;
 
         private StandIn(OpenFile file, Fd kept, Key key, int watch) {
@@ -72,13 +77,18 @@ final class StandIns implements AutoCloseable {
         }
     }
 
-    private record Key(long device, long inode) {}
+    private record Key(long device, long inode) {
+        MappedRange.FileKey mapped() {
+            return MappedRange.FileKey.of(device, inode);
+        }
+    }
 
     private final CloseWatch closings;
     private final TaskFiles files;
     private final CallTrace trace;
     private final Map<Key, StandIn> byFile = new LinkedHashMap<>();
     private final Map<Integer, StandIn> byWatch = new HashMap<>();
+    private final Map<MappedRange.FileKey, StandIn> byMapped = new HashMap<>();
 
     /** Those that poll(2) waits for. */
     private final List<StandIn> polled = new ArrayList<>();
@@ -188,34 +198,46 @@ final class StandIns implements AutoCloseable {
         if (found == null) {
             return null;
         }
-        Mapping known = found.windows.get(offset);
-        if (known != null && known.segment().byteSize() == length) {
+        DeviceWindow known = found.windows.get(offset);
+        if (known != null && known.bytes().byteSize() == length) {
             // A window that was there before, at the same place.
-            return known.segment().fill((byte) 0);
+            return known.bytes().fill((byte) 0);
         }
         if (known == null && windows == WINDOW_LIMIT) {
             return null;
         }
         try {
-            Mapping mapped = Mapping.map(found.kept, offset, length, true);
-            found.windows.put(offset, mapped);
+            DeviceWindow made =
+                    new DeviceWindow(offset, Mapping.map(found.kept, offset, length, true));
+            found.windows.put(offset, made);
             if (known == null) {
                 windows++;
             } else {
                 known.close();
             }
-            return mapped.segment().fill((byte) 0);
+            return made.bytes().fill((byte) 0);
         } catch (ErrnoException e) {
             return null;
         }
     }
 
+    /** Whether a mapped file is one of ours: what a program sees there is none of its memory. */
+    boolean isOurs(MappedRange.FileKey file) {
+        return byMapped.containsKey(file);
+    }
+
+    /** The pages of a window that a program has mapped; null: there is no window of ours. */
+    @Nullable PageRun windowPages(MappedRange.FileKey file, long offset, long length) {
+        StandIn found = byMapped.get(file);
+        Map.Entry<Long, DeviceWindow> below =
+                found == null ? null : found.windows.floorEntry(offset);
+        return below == null ? null : below.getValue().pages(offset, length);
+    }
+
     /** Whether a program still maps some of a range of one of our devices. */
     boolean isMapped(OpenFile file, long offset, long length) {
         StandIn found = byOpenFile.get(file);
-        return found != null
-                && MappedRange.isMapped(
-                        MappedRange.FileKey.of(found.key.device, found.key.inode), offset, length);
+        return found != null && MappedRange.isMapped(found.key.mapped(), offset, length);
     }
 
     /** The lowest number of the range that a task does not use; -EMFILE. */
@@ -254,6 +276,7 @@ final class StandIns implements AutoCloseable {
         StandIn made = new StandIn(file, kept, new Key(files.device(), files.inode()), watch);
         byFile.put(made.key, made);
         byWatch.put(watch, made);
+        byMapped.put(made.key.mapped(), made);
         byOpenFile.put(file, made);
         if (file.form() == OpenFile.Form.EVENTS) {
             polled.add(made);
@@ -266,6 +289,7 @@ final class StandIns implements AutoCloseable {
             return;
         }
         byWatch.remove(standIn.watch);
+        byMapped.remove(standIn.key.mapped());
         polled.remove(standIn);
         closings.remove(standIn.watch);
         byOpenFile.remove(standIn.file);
@@ -279,6 +303,6 @@ final class StandIns implements AutoCloseable {
             e.printStackTrace();
         }
         windows -= standIn.windows.size();
-        standIn.windows.values().forEach(Mapping::close);
+        standIn.windows.values().forEach(DeviceWindow::close);
     }
 }

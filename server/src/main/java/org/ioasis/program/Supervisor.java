@@ -87,7 +87,7 @@ final class Supervisor implements AutoCloseable {
         epoll = opened;
         TaskFiles files = new TaskFiles();
         standIns = new StandIns(closings, files, trace);
-        spaces = new AddressSpaces(files, devices.isForTests());
+        spaces = new AddressSpaces(files, standIns, devices.isForTests());
         caller = new TaskCaller(call, standIns, spaces, failNth, devices.isForTests());
     }
 

@@ -123,7 +123,7 @@ final class TaskCaller implements Caller, CallerDescriptors {
             return null;
         }
         try {
-            if (SharedFile.isMemory(found)) {
+            if (served(descriptor) == null && SharedFile.isMemory(found)) {
                 return new MemoryFile(found, spaces.shared(found.duplicate()));
             }
         } catch (ErrnoException e) {

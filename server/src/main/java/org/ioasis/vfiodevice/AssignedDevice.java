@@ -3,6 +3,7 @@ package org.ioasis.vfiodevice;
 
 import static org.ioasis.iommufd.HwDevice.NO_PASID;
 
+import java.lang.foreign.MemorySegment;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Set;
@@ -40,6 +41,7 @@ import org.jspecify.annotations.Nullable;
  * call is answered, and what a call takes away is gone for good when it returns.
  */
 public final class AssignedDevice implements Served {
+    private static final long PAGE = 4096;
     private static final long CLOSE_NANOS = 5_000_000_000L;
 
     private final EventLoop loop;
@@ -60,6 +62,11 @@ public final class AssignedDevice implements Served {
     private @Nullable KvmVm machine;
 
     private @Nullable Ticker ticker;
+
+    /** The file in which the BARs that are memory stand, and which of them do. */
+    private @Nullable DeviceFile shownIn;
+
+    private int shownBars;
 
     /** Descriptors of the device that are open and may use it. */
     private int users;
@@ -221,6 +228,54 @@ public final class AssignedDevice implements Served {
         if (--users == 0) {
             end("closed by the program");
         }
+    }
+
+    /**
+     * A file that may use the device is in the program's hands: the BARs that are memory stand in
+     * it from now on, to be mapped, unless they do in another. All others reach them by calls.
+     */
+    void show(Caller caller, DeviceFile file) {
+        assert loop.isOwnThread();
+        if (shownIn != null) {
+            return;
+        }
+        shownIn = file;
+        for (int bar = 0; bar < Pci.BAR_COUNT; bar++) {
+            MemorySegment window = window(caller, file, bar);
+            if (window != null) {
+                int shown = bar;
+                shownBars |= 1 << bar;
+                boundary.run(() -> function.barMemory(shown, window));
+            }
+        }
+    }
+
+    private @Nullable MemorySegment window(Caller caller, DeviceFile file, int bar) {
+        long size = function.barSize(bar);
+        return function.isBarMemory(bar) && size != 0 && size % PAGE == 0
+                ? caller.window(file, FunctionRegions.offset(bar), size)
+                : null;
+    }
+
+    /** A file closes: what the BARs hold is the function's own again. */
+    void hide(DeviceFile file) {
+        if (shownIn != file) {
+            return;
+        }
+        shownIn = null;
+        int bars = shownBars;
+        shownBars = 0;
+        for (int bar = 0; bar < Pci.BAR_COUNT; bar++) {
+            if ((bars & 1 << bar) != 0) {
+                int hidden = bar;
+                boundary.run(() -> function.barMemory(hidden, null));
+            }
+        }
+    }
+
+    /** Whether a file shows a BAR that can be mapped. */
+    boolean isShown(DeviceFile file, int bar) {
+        return shownIn == file && (shownBars & 1 << bar) != 0;
     }
 
     private void end(String why) {

@@ -15,6 +15,7 @@ import org.ioasis.iommufd.OpenFile;
 import org.ioasis.kvm.KvmVm;
 import org.ioasis.kvm.VfioFile;
 import org.ioasis.program.CallerDescriptors;
+import org.ioasis.spec.Pci;
 import org.ioasis.spec.VfioDevice;
 import org.ioasis.spec.VfioUser;
 import org.ioasis.sys.Fd;
@@ -29,6 +30,9 @@ import org.jspecify.annotations.Nullable;
  */
 final class DeviceFile implements OpenFile, VfioFile {
     private static final int SCRATCH = 64;
+
+    /** Of MAP_SHARED and MAP_SHARED_VALIDATE. */
+    private static final int MAP_SHARED = 1;
 
     private final AssignedDevice device;
     private final @Nullable GroupFile group;
@@ -158,6 +162,7 @@ final class DeviceFile implements OpenFile, VfioFile {
                 device.unuse();
             }
         }
+        device.show(caller, this);
     }
 
     /** The iommufd context behind a caller's descriptor. */
@@ -267,7 +272,10 @@ final class DeviceFile implements OpenFile, VfioFile {
                 bytes == 0
                         ? 0
                         : VfioUser.VFIO_REGION_INFO_FLAG_READ
-                                | VfioUser.VFIO_REGION_INFO_FLAG_WRITE);
+                                | VfioUser.VFIO_REGION_INFO_FLAG_WRITE
+                                | (device.isShown(this, index)
+                                        ? VfioUser.VFIO_REGION_INFO_FLAG_MMAP
+                                        : 0));
         fields.set(JAVA_INT, VfioUser.REGION_INFO_CAP_OFFSET, 0);
         fields.set(JAVA_LONG, VfioUser.REGION_INFO_BYTES, bytes);
         fields.set(JAVA_LONG, VfioUser.REGION_INFO_OFFSET, FunctionRegions.offset(index));
@@ -330,6 +338,20 @@ final class DeviceFile implements OpenFile, VfioFile {
         }
     }
 
+    /** Whole pages of a BAR that is shown here, shared (vfio_pci_core_mmap). */
+    @Override
+    public long map(long offset, long length, int protection, int flags) {
+        int region = (int) (offset >>> VfioDevice.REGION_SHIFT);
+        long begin = offset & (FunctionRegions.offset(1) - 1);
+        long size =
+                region < Pci.BAR_COUNT && device.isShown(this, region)
+                        ? device.regions().size(region)
+                        : 0;
+        boolean isInside =
+                begin < size && length != 0 && Long.compareUnsigned(length, size - begin) <= 0;
+        return isInside && (flags & MAP_SHARED) != 0 ? 0 : -Errno.EINVAL.number();
+    }
+
     // What KVM sees.
 
     @Override
@@ -356,6 +378,8 @@ final class DeviceFile implements OpenFile, VfioFile {
     @Override
     public void release() {
         isReleased = true;
+        // Its mappings are gone with it, whoever else has the device.
+        device.hide(this);
         closeIfUnused();
     }
 

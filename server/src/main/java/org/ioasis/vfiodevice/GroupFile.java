@@ -174,7 +174,12 @@ final class GroupFile implements OpenFile, VfioFile {
         }
         devicesOut++;
         // A file that cannot be handed out is released, and so gives back what it has.
-        return caller.install(new DeviceFile(device, this), true);
+        DeviceFile file = new DeviceFile(device, this);
+        int number = caller.install(file, true);
+        if (number >= 0) {
+            device.show(caller, file);
+        }
+        return number;
     }
 
     private void use(IommufdContext context) throws IommufdException {

@@ -19,7 +19,9 @@ import java.util.Objects;
 import java.util.concurrent.FutureTask;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.ioasis.iommufd.PageRun;
+import org.ioasis.sys.CloseWatch;
 import org.ioasis.sys.Errno;
+import org.ioasis.sys.ErrnoException;
 import org.ioasis.sys.Fd;
 import org.ioasis.sys.Memfd;
 import org.ioasis.sys.TaskFiles;
@@ -39,11 +41,20 @@ class AddressSpacesTest {
     private static CompiledProgram program;
 
     private final List<Process> started = new ArrayList<>();
-    private final AddressSpaces spaces = new AddressSpaces(new TaskFiles(), false, 2, 2);
+    private final AddressSpaces spaces = new AddressSpaces(new TaskFiles(), noFiles(), false, 2, 2);
     private final MemorySegment bytes = Arena.ofAuto().allocate(PAGE);
 
     /** A process that says where it has a private page, a shared one and a read-only one. */
     private record Memory(Process process, int pid, long own, long shared, long constant) {}
+
+    /** Of programs that have none of ours. */
+    private static StandIns noFiles() {
+        try (CloseWatch closings = CloseWatch.create()) {
+            return new StandIns(closings, new TaskFiles(), CallTrace.none());
+        } catch (ErrnoException e) {
+            throw new AssertionError(e);
+        }
+    }
 
     /** The memory of a process that is known to run. */
     private AddressSpace space(int process) {
@@ -165,7 +176,7 @@ class AddressSpacesTest {
         int process = (int) limited.pid();
 
         assertThat(space(process).locked().limitPages()).isEqualTo(16);
-        try (AddressSpaces forTests = new AddressSpaces(new TaskFiles(), true)) {
+        try (AddressSpaces forTests = new AddressSpaces(new TaskFiles(), noFiles(), true)) {
             assertThat(Objects.requireNonNull(forTests.of(process)).locked().limitPages())
                     .isNegative();
         }

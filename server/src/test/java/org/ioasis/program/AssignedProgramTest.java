@@ -28,13 +28,17 @@ import org.ioasis.memory.Dma;
 import org.ioasis.memory.Guards;
 import org.ioasis.memory.Outcome;
 import org.ioasis.pci.PciFunction;
+import org.ioasis.pci.SharedMemoryFunction;
 import org.ioasis.pci.VectorSink;
 import org.ioasis.spec.VfioDevice;
 import org.ioasis.sys.ChildProcess.End;
 import org.ioasis.sys.Errno;
 import org.ioasis.sys.ErrnoException;
 import org.ioasis.sys.ProgramSetting;
+import org.ioasis.vfio.Type1Kind;
+import org.ioasis.vfio.VfioContainer;
 import org.ioasis.vfiodevice.AssignedDevice;
+import org.ioasis.vfiodevice.ContainerFile;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.BeforeEach;
@@ -49,6 +53,8 @@ import org.junit.jupiter.api.io.TempDir;
  */
 @Timeout(240)
 class AssignedProgramTest {
+    private static final int BAR_BYTES = 0x10000;
+
     @TempDir static Path folder;
     private static CompiledProgram program;
 
@@ -61,6 +67,7 @@ class AssignedProgramTest {
     private final Doorbell function = new Doorbell(hardware.dma(guards.open()));
     private EventLoop loop;
     private AssignedDevice device;
+    private AssignedDevice memory;
 
     @BeforeAll
     static void compile() throws Exception {
@@ -76,14 +83,22 @@ class AssignedProgramTest {
                         System::nanoTime,
                         IdlePolicy.EVENT_DRIVEN);
         device = new AssignedDevice(loop, 0, function, hardware);
+        memory =
+                new AssignedDevice(
+                        loop,
+                        1,
+                        new SharedMemoryFunction(BAR_BYTES, 1),
+                        iommu.plug(2, EndpointProperties.UNLIMITED));
         loop.execute(guards::claim);
         loop.start();
     }
 
     @AfterEach
     void nothingIsLeft() {
-        assertThat(device.hasSession()).as("bound").isFalse();
-        device.close();
+        for (AssignedDevice each : List.of(device, memory)) {
+            assertThat(each.hasSession()).as("bound").isFalse();
+            each.close();
+        }
         assertThat(loop.failures()).as(loop.dump()).isZero();
         loop.close();
         assertThat(node.openContexts()).as("open contexts").isZero();
@@ -160,21 +175,26 @@ class AssignedProgramTest {
 
     private ProgramRun start(List<byte[]> command) throws Exception {
         String sys = "/sys/bus/pci/devices/" + device.address();
-        ProgramFiles files =
-                ProgramFiles.builder()
-                        .iommu(node::open)
-                        .device(device.path().toString(), VfioDevice.MAJOR, 0, device::open)
-                        .device(
-                                device.groupPath().toString(),
-                                VfioDevice.GROUP_MAJOR,
-                                0,
-                                device::openGroup)
-                        .folder(sys)
-                        .folder("/usr/include")
-                        .text(sys + "/vfio-dev/vfio0/dev", VfioDevice.MAJOR + ":0\n")
-                        .link(sys + "/iommu_group", "../../../../kernel/iommu_groups/0")
-                        .build();
-        return ProgramRun.start(command, ProgramSetting.INHERITED, files, CallTrace.none(), loop);
+        ProgramFiles.Builder files = ProgramFiles.builder().iommu(node::open);
+        files.device(
+                "/dev/vfio/vfio",
+                VfioDevice.MISC_MAJOR,
+                VfioDevice.CONTAINER_MINOR,
+                _ -> new ContainerFile(new VfioContainer(List.of(new Type1Kind(node)))));
+        for (AssignedDevice each : List.of(device, memory)) {
+            files.device(each.path().toString(), VfioDevice.MAJOR, each.number(), each::open);
+            files.device(
+                    each.groupPath().toString(),
+                    VfioDevice.GROUP_MAJOR,
+                    each.number(),
+                    each::openGroup);
+        }
+        files.folder(sys)
+                .folder("/usr/include")
+                .text(sys + "/vfio-dev/vfio0/dev", VfioDevice.MAJOR + ":0\n")
+                .link(sys + "/iommu_group", "../../../../kernel/iommu_groups/0");
+        return ProgramRun.start(
+                command, ProgramSetting.INHERITED, files.build(), CallTrace.none(), loop);
     }
 
     /** Descriptors of ours by which programs are served. */
@@ -262,5 +282,40 @@ class AssignedProgramTest {
     @Test
     void aFileThatIsCutShortUnderTheDeviceHarmsNobody() throws Exception {
         assertThat(run("cut")).containsExactly("pwrite: 5", "unmap: 0", "map: 0", "written: 1");
+    }
+
+    @Test
+    void aBarThatIsMemoryIsMappedAndIsNoMemoryOfTheProgram() throws Exception {
+        assertThat(run("bar"))
+                .containsExactly(
+                        "not bound: 22",
+                        "flags: 7, size: 65536, at: 1",
+                        "flags of others: 3 3 3",
+                        "too long: 22",
+                        "behind: 22",
+                        "another region: 22",
+                        "private: 22",
+                        "a part: 0",
+                        "read: 1",
+                        "written: 1",
+                        "map for DMA: -14",
+                        "map of the file: -22",
+                        "reset: 0, 0",
+                        "as long as it is mapped: 44",
+                        "in use: -22",
+                        "free: 0",
+                        "the next finds: 0 0");
+    }
+
+    @Test
+    void aDeviceReachesABarThatAContainerHasMapped() throws Exception {
+        assertThat(run("peer"))
+                .containsExactly(
+                        "map: 0",
+                        "interrupts: 1, written: 1",
+                        "unmap: 1",
+                        "interrupts: 1, written: 0",
+                        "map: 0",
+                        "interrupts: 1, as the device has gone: -1");
     }
 }

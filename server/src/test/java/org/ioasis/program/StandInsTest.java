@@ -9,7 +9,10 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
 import org.ioasis.iommufd.OpenFile;
+import org.ioasis.iommufd.PageRun;
+import org.ioasis.iommufd.PageSource;
 import org.ioasis.sys.CloseWatch;
+import org.ioasis.sys.Errno;
 import org.ioasis.sys.ErrnoException;
 import org.ioasis.sys.Fd;
 import org.ioasis.sys.TaskFiles;
@@ -62,6 +65,63 @@ class StandInsTest {
             ofOther.close();
         }
         assertThat(released).isEqualTo(2);
+    }
+
+    @Test
+    void aWindowIsMemoryOfADeviceAndElsewhereTheFileIsNone() throws Exception {
+        TaskFiles files = new TaskFiles();
+        try (CloseWatch closings = CloseWatch.create();
+                StandIns standIns = new StandIns(closings, files, CallTrace.none())) {
+            OpenFile device = new Device();
+            try (Fd program = handOut(standIns, device)) {
+                MappedRange.FileKey key = key(files, program);
+                assertThat(standIns.isOurs(key)).isTrue();
+                assertThat(standIns.windowPages(key, 4 * PAGE, PAGE)).isNull();
+                assertThat(standIns.window(device, 4 * PAGE, 2 * PAGE)).isNotNull();
+
+                PageRun second =
+                        Objects.requireNonNull(standIns.windowPages(key, 5 * PAGE, 8 * PAGE));
+                assertThat(second.offset()).isEqualTo(PAGE);
+                assertThat(second.length()).as("to the window's end").isEqualTo(PAGE);
+                assertThat(second.source().isDevice()).isTrue();
+                assertThat(second.source().read(0, MemorySegment.ofArray(new byte[1]), 0, 1))
+                        .isEqualTo(-Errno.EFAULT);
+                assertThat(standIns.windowPages(key, 3 * PAGE, 8 * PAGE)).isNull();
+                assertThat(standIns.windowPages(key, 6 * PAGE, PAGE)).isNull();
+            }
+        }
+    }
+
+    @Test
+    void aWindowThatIsHeldOutlivesItsFile() throws Exception {
+        TaskFiles files = new TaskFiles();
+        try (CloseWatch closings = CloseWatch.create();
+                StandIns standIns = new StandIns(closings, files, CallTrace.none())) {
+            OpenFile device = new Device();
+            Fd program = handOut(standIns, device);
+            MappedRange.FileKey key = key(files, program);
+            MemorySegment bytes = Objects.requireNonNull(standIns.window(device, 0, PAGE));
+            PageSource held = Objects.requireNonNull(standIns.windowPages(key, 0, PAGE)).source();
+            assertThat(held.memory()).as("nobody holds it").isNull();
+            held.hold();
+            bytes.set(JAVA_INT, 0, 7);
+
+            program.close();
+            standIns.drain();
+
+            assertThat(standIns.isOurs(key)).isFalse();
+            assertThat(bytes.scope().isAlive()).isFalse();
+            MemorySegment memory = Objects.requireNonNull(held.memory());
+            assertThat(memory.get(JAVA_INT, 0)).isEqualTo(7);
+            held.release();
+            assertThat(memory.scope().isAlive()).isFalse();
+            assertThat(held.memory()).isNull();
+        }
+    }
+
+    private static MappedRange.FileKey key(TaskFiles files, Fd file) throws ErrnoException {
+        files.look(file);
+        return MappedRange.FileKey.of(files.device(), files.inode());
     }
 
     /** What a program has of it. */

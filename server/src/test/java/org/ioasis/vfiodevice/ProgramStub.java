@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.vfiodevice;
 
+import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.HashMap;
 import java.util.Map;
@@ -22,7 +23,12 @@ final class ProgramStub implements Caller, CallerDescriptors {
     private final Map<Integer, OpenFile> files = new HashMap<>();
     private final Map<Integer, Supplier<Fd>> others = new HashMap<>();
     private final FailureInjector failures = new FailureInjector();
+    private final Map<Long, MemorySegment> windows = new HashMap<>();
+    private Arena windowArena = Arena.ofShared();
     private int next = 3;
+
+    /** As many files are mapped as can be. */
+    boolean isWithoutWindows;
 
     /** It takes no descriptor any more. */
     boolean isFull;
@@ -98,7 +104,28 @@ final class ProgramStub implements Caller, CallerDescriptors {
 
     @Override
     public @Nullable MemorySegment window(OpenFile file, long offset, long length) {
-        return null;
+        if (isWithoutWindows) {
+            return null;
+        }
+        MemorySegment made = windowArena.allocate(length, Long.BYTES);
+        windows.put(offset, made);
+        return made;
+    }
+
+    /** What it sees where it maps its file at an offset. */
+    MemorySegment mapped(long offset) {
+        MemorySegment found = windows.get(offset);
+        if (found == null) {
+            throw new AssertionError("there is nothing to map at 0x%x".formatted(offset));
+        }
+        return found;
+    }
+
+    /** Its files are closed, and whoever still reaches what it had mapped of them fails. */
+    void unmapAll() {
+        windows.clear();
+        windowArena.close();
+        windowArena = Arena.ofShared();
     }
 
     @Override

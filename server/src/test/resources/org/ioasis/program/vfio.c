@@ -217,12 +217,109 @@ static void cut(void)
 	printf("written: %d\n", is_written(shared + 0x10));
 }
 
+struct region { uint32_t argsz, flags, index, cap; uint64_t size, offset; };
+
+static struct region region(int fd, int index)
+{
+	struct region r = { sizeof r, 0, index, 0, 0, 0 };
+	return ioctl(fd, NR(108), &r) ? (struct region){ 0 } : r;
+}
+
+static void try_map(const char *what, int fd, uint64_t offset, uint64_t length, int flags)
+{
+	void *at = mmap(0, length, 3, flags, fd, offset);
+	printf("%s: %d\n", what, at == MAP_FAILED ? errno : 0);
+	if (at != MAP_FAILED)
+		munmap(at, length);
+}
+
+/* A BAR that is memory, of the second device: mapped, read and written, and no memory to be mapped for DMA. */
+static void bar(void)
+{
+	uint64_t word = 0;
+	if (begin())
+		return (void)printf("no device: %d\n", errno);
+	device = open("/dev/vfio/devices/vfio1", O_RDWR);
+	try_map("not bound", device, BAR, PAGE, MAP_SHARED);
+	if (bind_device() || attach())
+		return (void)printf("no second device: %d\n", errno);
+	struct region r = region(device, 2);
+	printf("flags: %u, size: %lu, at: %d\n", r.flags, (unsigned long)r.size, r.offset == BAR);
+	printf("flags of others: %u %u %u\n", region(device, 0).flags, region(device, 1).flags, region(device, 7).flags);
+	try_map("too long", device, r.offset, r.size + PAGE, MAP_SHARED);
+	try_map("behind", device, r.offset + r.size, PAGE, MAP_SHARED);
+	try_map("another region", device, 0, PAGE, MAP_SHARED);
+	try_map("private", device, r.offset, PAGE, MAP_PRIVATE);
+	try_map("a part", device, r.offset + PAGE, PAGE, MAP_SHARED);
+	uint64_t *at = mmap(0, r.size, 3, MAP_SHARED, device, r.offset);
+	if (at == MAP_FAILED)
+		return (void)printf("mmap: %d\n", errno);
+	at[1] = 42;
+	printf("read: %d\n", pread(device, &word, 8, r.offset + 8) == 8 && word == 42);
+	word = 43;
+	printf("written: %d\n", pwrite(device, &word, 8, r.offset + PAGE) == 8 && at[PAGE / 8] == 43);
+	printf("map for DMA: %d\n", map(at, PAGE, 0x100000));
+	printf("map of the file: %d\n", map_file(device, r.offset, PAGE, 0x100000));
+	printf("reset: %d", ioctl(device, NR(111)));
+	printf(", %lu\n", (unsigned long)at[1]);
+	at[1] = 44;
+	close(device);
+	printf("as long as it is mapped: %lu\n", (unsigned long)at[1]);
+	device = open("/dev/vfio/devices/vfio1", O_RDWR);
+	printf("in use: %d\n", bind_device());
+	munmap(at, r.size);
+	printf("free: %d\n", bind_device());
+	printf("the next finds: %d", pread(device, &word, 8, r.offset + 8) == 8 ? (int)word : -1);
+	at = mmap(0, r.size, 3, MAP_SHARED, device, r.offset);
+	printf(" %lu\n", at == MAP_FAILED ? -1ul : (unsigned long)at[1]);
+}
+
+static int dma_map(int container, void *at, uint64_t length, uint64_t iova)
+{
+	struct { uint32_t argsz, flags; uint64_t va, iova, size; } m = { 32, 3, (uint64_t)at, iova, length };
+	return ioctl(container, NR(113), &m) ? -errno : 0;
+}
+
+static long dma_unmap(int container, uint64_t iova, uint64_t length)
+{
+	struct { uint32_t argsz, flags; uint64_t iova, size; } u = { 24, 0, iova, length };
+	return ioctl(container, NR(114), &u) ? -errno : (long)u.size;
+}
+
+/* Two groups in a container of type 1: the first device writes to the BAR of the second, as long as that is mapped. */
+static void peer(void)
+{
+	int container = open("/dev/vfio/vfio", O_RDWR);
+	int first = open("/dev/vfio/0", O_RDWR), second = open("/dev/vfio/1", O_RDWR);
+	if (ioctl(first, NR(104), &container) || ioctl(second, NR(104), &container) || ioctl(container, NR(102), 3))
+		return (void)printf("no container: %d\n", errno);
+	device = ioctl(first, NR(106), "10a5:00:00.0");
+	int other = ioctl(second, NR(106), "10a5:00:01.0");
+	line = eventfd(0, 0);
+	struct region r = region(other, 2);
+	uint8_t *at = mmap(0, r.size, 3, MAP_SHARED, other, r.offset);
+	if (device < 0 || at == MAP_FAILED || arm(line))
+		return (void)printf("no devices: %d\n", errno);
+	printf("map: %d\n", dma_map(container, at + PAGE, r.size - PAGE, 0x100000));
+	ring(0x100010);
+	printf("interrupts: %d, written: %d\n", (int)heard(), is_written(at + PAGE + 0x10));
+	printf("unmap: %d\n", dma_unmap(container, 0x100000, r.size - PAGE) == (long)(r.size - PAGE));
+	ring(0x100020);
+	printf("interrupts: %d, written: %d\n", (int)heard(), is_written(at + PAGE + 0x20));
+	printf("map: %d\n", dma_map(container, at, r.size, 0x200000));
+	munmap(at, r.size);
+	close(other);
+	ring(0x200000);
+	printf("interrupts: %d, as the device has gone: %d\n", (int)heard(), (int)pread(other, &first, 4, r.offset));
+}
+
 int main(int count, char **words)
 {
 	struct { const char *name; void (*run)(void); } all[] = {
 		{ "drive", drive }, { "flags", flags }, { "paths", paths }, { "die", die }, { "thousand", thousand }, { "cut", cut },
+		{ "bar", bar }, { "peer", peer },
 	};
-	for (int i = 0; i < 6; i++)
+	for (int i = 0; i < 8; i++)
 		if (count > 1 && !strcmp(words[1], all[i].name))
 			all[i].run();
 	fflush(stdout);

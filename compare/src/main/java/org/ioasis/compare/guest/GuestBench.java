@@ -22,7 +22,15 @@ import org.ioasis.guestkit.Initramfs;
 import org.ioasis.guestkit.KernelChoice;
 import org.ioasis.guestkit.Provisioner;
 import org.ioasis.guestkit.UnavailableException;
+import org.ioasis.iommufd.IommufdNode;
+import org.ioasis.kind.blk.DiskOptions;
+import org.ioasis.loop.IdlePolicy;
+import org.ioasis.machine.DevicePlace;
+import org.ioasis.machine.ProgramMachine;
 import org.ioasis.run.Progress;
+import org.ioasis.run.ServedProgram;
+import org.ioasis.virtio.blk.BlkSettings;
+import org.ioasis.virtqueue.RingFormat;
 import org.ioasis.vm.Accel;
 import org.ioasis.vm.AccelChoice;
 import org.ioasis.vm.GuestTask;
@@ -32,8 +40,8 @@ import org.ioasis.vm.Workspace;
 
 /**
  * The same guest, kernel and disk once with QEMU's own virtio-iommu and virtio-blk and once with
- * ours, in turn, so that whatever else the machine does meets both. One thread; blocks until it is
- * over.
+ * ours, served or assigned, in turn, so that whatever else the machine does meets all. One thread;
+ * blocks until it is over.
  */
 final class GuestBench {
     private static final long SEED = 0x10a515;
@@ -41,6 +49,7 @@ final class GuestBench {
     private static final int MEMORY_MIB = 512;
     private static final int IOMMU_SLOT = 1;
     private static final int DISK_SLOT = 4;
+    private static final String ASSIGNED_ADDRESS = "10a5:00:00.0";
 
     /** Boot, end and verification of a guest, and what fio needs around each cell. */
     private static final int BOOT_SECONDS = 90;
@@ -50,8 +59,25 @@ final class GuestBench {
 
     /** Whose devices. */
     enum Subject {
-        QEMU,
-        OURS
+        QEMU("QEMU"),
+        OURS("Ioasis"),
+        /** Our disk, assigned: bound to /dev/iommu, with no IOMMU in the guest. */
+        IOMMUFD("iommufd"),
+        /** The same by its group, in a container of type 1. */
+        TYPE1("type1");
+
+        static final List<Subject> BY_DEFAULT = List.of(QEMU, OURS);
+        static final List<Subject> ASSIGNED = List.of(IOMMUFD, TYPE1);
+
+        private final String label;
+
+        Subject(String label) {
+            this.label = label;
+        }
+
+        String label() {
+            return label;
+        }
     }
 
     /** How Linux gives back addresses: many at once and late, or each before it is used again. */
@@ -182,7 +208,7 @@ final class GuestBench {
                                         .formatted(
                                                 round,
                                                 mode.label(),
-                                                GuestBenchReport.label(subject),
+                                                subject.label(),
                                                 GuestBenchReport.line(figures)));
                     }
                 }
@@ -215,6 +241,11 @@ final class GuestBench {
                 tables.add(table);
             }
             case QEMU -> own.addAll(ownDevices(disk));
+            case IOMMUFD -> {
+                own.addAll(List.of("-object", "iommufd,id=host"));
+                own.addAll(assigned(",iommufd=host"));
+            }
+            case TYPE1 -> own.addAll(assigned(""));
         }
         QemuCommand command =
                 QemuCommand.builder(kit.qemu(), accel, kit.kernel().image(), initramfs.file())
@@ -232,7 +263,24 @@ final class GuestBench {
                                 + (long) options.cells().size()
                                         * (CELL_SECONDS + options.seconds()));
         if (subject == Subject.QEMU) {
-            return new GuestBoot(this, null).run(command, output, limit);
+            return new GuestBoot(this).run(command, output, limit);
+        }
+        if (Subject.ASSIGNED.contains(subject)) {
+            Path folder = workspace.file("sysfs");
+            try (ProgramMachine machine =
+                    new ProgramMachine(
+                            "machine",
+                            IommufdNode.builder().build(),
+                            IdlePolicy.ADAPTIVE,
+                            RingFormat.SPLIT)) {
+                var _ = machine.add(options(disk, diskSocket));
+                machine.start();
+                return new GuestBoot(
+                                this,
+                                (words, environment) ->
+                                        ServedProgram.start(machine, folder, words, environment))
+                        .run(command, output, limit);
+            }
         }
         Path control = workspace.file("control.sock");
         Path config = workspace.file("serve.toml");
@@ -240,6 +288,19 @@ final class GuestBench {
         try (ServerProcess server = new ServerProcess(host, cleanup, launcher, config, control)) {
             return new GuestBoot(this, server).run(command, output, limit);
         }
+    }
+
+    /** The first device that a machine serves to programs. */
+    private static List<String> assigned(String how) {
+        return List.of(
+                "-device",
+                "vfio-pci,host=%s,addr=%x%s".formatted(ASSIGNED_ADDRESS, DISK_SLOT, how));
+    }
+
+    private static DiskOptions options(Path disk, Path socket) {
+        return DiskOptions.builder(DevicePlace.of("disk", socket, DISK_SLOT << 3), disk)
+                .settings(BlkSettings.builder().serial(GuestTask.SEED_SERIAL).build())
+                .build();
     }
 
     private static List<String> ownDevices(Path disk) {

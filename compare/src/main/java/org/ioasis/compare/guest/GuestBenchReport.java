@@ -40,10 +40,6 @@ final class GuestBenchReport {
         this.options = options;
     }
 
-    static String label(Subject subject) {
-        return subject == Subject.OURS ? "Ioasis" : "QEMU";
-    }
-
     /** One boot in a line. */
     static String line(Map<String, GuestFigure> boot) {
         return boot.entrySet().stream()
@@ -146,7 +142,38 @@ final class GuestBenchReport {
         out.append(
                 String.format(
                         Locale.ROOT, "geometric mean of the ratios: %.2f%n", geometricMean()));
+        if (options.subjects().stream().anyMatch(Subject.ASSIGNED::contains)) {
+            assigned(out);
+        }
         return out.toString();
+    }
+
+    /** Disks that are assigned, beside ours behind our IOMMU. */
+    private void assigned(StringBuilder out) {
+        out.append("%n%-12s%12s%16s".formatted("I/O/s", "Ioasis", "(range)"));
+        for (Subject subject : Subject.ASSIGNED) {
+            out.append(
+                    "%12s%16s%8s%11s".formatted(subject.label(), "(range)", "ratio", "CPU s/GiB"));
+        }
+        out.append(System.lineSeparator());
+        for (Mode mode : options.modes()) {
+            for (FioCell cell : options.cells()) {
+                List<GuestFigure> served = of(mode, Subject.OURS, cell);
+                out.append("%-12s".formatted(mode.label() + " " + cell.name()));
+                speeds(out, served);
+                for (Subject subject : Subject.ASSIGNED) {
+                    List<GuestFigure> assigned = of(mode, subject, cell);
+                    speeds(out, assigned);
+                    out.append(
+                            number(
+                                    "%8.2f",
+                                    median(assigned, GuestFigure::perSecond)
+                                            / median(served, GuestFigure::perSecond)));
+                    out.append(number("%11.2f", median(assigned, GuestBenchReport::perGib)));
+                }
+                out.append(System.lineSeparator());
+            }
+        }
     }
 
     private static void speeds(StringBuilder out, List<GuestFigure> of) {
@@ -188,6 +215,11 @@ final class GuestBenchReport {
                     json.writeStringField("cell", cell.name());
                     write(json, "qemuFigures", of(mode, Subject.QEMU, cell));
                     write(json, "figures", of(mode, Subject.OURS, cell));
+                    for (Subject subject : Subject.ASSIGNED) {
+                        if (options.subjects().contains(subject)) {
+                            write(json, subject.label() + "Figures", of(mode, subject, cell));
+                        }
+                    }
                     double ratio = ratio(mode, cell);
                     if (!Double.isNaN(ratio)) {
                         json.writeNumberField("ratio", ratio);

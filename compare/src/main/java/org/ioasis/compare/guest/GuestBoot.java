@@ -16,6 +16,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.function.Consumer;
 import org.ioasis.guestkit.BoundedLines;
 import org.ioasis.vm.GuestEvent;
 import org.ioasis.vm.QemuCommand;
@@ -32,6 +33,7 @@ final class GuestBoot {
 
     private final GuestBench bench;
     private final @Nullable ServerProcess server;
+    private final QemuProcess.@Nullable Starter starter;
 
     private final Map<String, GuestFigure> figures = new LinkedHashMap<>();
     private final List<String> hashes = new ArrayList<>();
@@ -43,12 +45,28 @@ final class GuestBoot {
     private ProcessCost costBefore = new ProcessCost(Map.of(), Map.of());
     private long measuredPid;
 
-    /**
-     * @param server of the devices, or null if they are QEMU's own
-     */
-    GuestBoot(GuestBench bench, @Nullable ServerProcess server) {
+    /** With devices of QEMU's own. */
+    GuestBoot(GuestBench bench) {
+        this(bench, null, null);
+    }
+
+    /** With devices of another process. */
+    GuestBoot(GuestBench bench, ServerProcess server) {
+        this(bench, server, null);
+    }
+
+    /** With devices of this process, which serves QEMU's calls. */
+    GuestBoot(GuestBench bench, QemuProcess.Starter starter) {
+        this(bench, null, starter);
+    }
+
+    private GuestBoot(
+            GuestBench bench,
+            @Nullable ServerProcess server,
+            QemuProcess.@Nullable Starter starter) {
         this.bench = bench;
         this.server = server;
+        this.starter = starter;
     }
 
     /**
@@ -67,13 +85,8 @@ final class GuestBoot {
         try (ServerSocketChannel listener =
                         ServerSocketChannel.open(StandardProtocolFamily.UNIX)
                                 .bind(UnixDomainSocketAddress.of(output));
-                QemuProcess qemu =
-                        QemuProcess.start(
-                                command,
-                                bench.host(),
-                                bench.cleanup(),
-                                event -> keep(console, event))) {
-            measuredPid = qemu.pid();
+                QemuProcess qemu = start(command, event -> keep(console, event))) {
+            measuredPid = starter == null ? qemu.pid() : ProcessHandle.current().pid();
             reader =
                     Thread.ofPlatform()
                             .daemon()
@@ -90,6 +103,14 @@ final class GuestBoot {
         }
         judge(console);
         return figures;
+    }
+
+    private QemuProcess start(QemuCommand command, Consumer<GuestEvent> listener)
+            throws IOException {
+        QemuProcess.Starter by = starter;
+        return by == null
+                ? QemuProcess.start(command, bench.host(), bench.cleanup(), listener)
+                : QemuProcess.start(command, bench.host(), bench.cleanup(), listener, by);
     }
 
     private static void keep(List<String> console, GuestEvent event) {

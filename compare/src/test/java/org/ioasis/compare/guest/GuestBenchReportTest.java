@@ -20,24 +20,18 @@ class GuestBenchReportTest {
                 perSecond, 100, 100L << 12, Map.of("kicks", 25L), Map.of("machine", 0.5));
     }
 
-    private static GuestBenchReport report(List<FioCell> cells) {
+    private static GuestBenchReport report(List<FioCell> cells, List<Subject> subjects) {
         return new GuestBenchReport(
                 "11.0",
                 "6.12",
                 "TCG",
                 new GuestBench.Options(
-                        3,
-                        2,
-                        1,
-                        cells,
-                        List.of(Mode.STRICT),
-                        List.of(Subject.values()),
-                        Optional.empty()));
+                        3, 2, 1, cells, List.of(Mode.STRICT), subjects, Optional.empty()));
     }
 
     @Test
     void ratioIsThatOfTheMediansAndTheMeanIsGeometric() throws Exception {
-        GuestBenchReport report = report(List.of(CELL, OTHER));
+        GuestBenchReport report = report(List.of(CELL, OTHER), Subject.BY_DEFAULT);
         for (double theirs : List.of(100.0, 200.0, 900.0)) {
             report.add(
                     Mode.STRICT,
@@ -66,12 +60,28 @@ class GuestBenchReportTest {
 
     @Test
     void whatWasNotMeasuredHasNoRatio() throws Exception {
-        GuestBenchReport report = report(List.of(CELL));
+        GuestBenchReport report = report(List.of(CELL), Subject.BY_DEFAULT);
         report.add(Mode.STRICT, Subject.OURS, Map.of(CELL.name(), figure(7)));
 
         assertThat(report.ratio(Mode.STRICT, CELL)).isNaN();
         assertThat(report.geometricMean()).isNaN();
         assertThat(report.table()).contains("mean of the ratios: NaN");
         assertThat(report.json()).doesNotContain("ratio", "geometricMean");
+    }
+
+    @Test
+    void assignedDisksStandBesideOurs() throws Exception {
+        GuestBenchReport report =
+                report(List.of(CELL), List.of(Subject.OURS, Subject.IOMMUFD, Subject.TYPE1));
+        report.add(Mode.STRICT, Subject.OURS, Map.of(CELL.name(), figure(100)));
+        report.add(Mode.STRICT, Subject.IOMMUFD, Map.of(CELL.name(), figure(250)));
+        report.add(Mode.STRICT, Subject.TYPE1, Map.of(CELL.name(), figure(50)));
+
+        assertThat(report.table().lines().toList().getLast())
+                .containsSubsequence(
+                        "strict " + CELL.name(), "100", "250..250", "2.50", "50..50", "0.50");
+        assertThat(report.json()).contains("\"iommufdFigures\"", "\"type1Figures\"");
+        assertThat(report(List.of(CELL), Subject.BY_DEFAULT).json())
+                .doesNotContain("iommufdFigures");
     }
 }

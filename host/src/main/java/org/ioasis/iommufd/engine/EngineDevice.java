@@ -228,6 +228,7 @@ public final class EngineDevice implements HwDevice {
     }
 
     /** A guest's table that it was attached to with all PASIDs goes, and another comes. */
+    @SuppressWarnings("ReferenceEquality") // the very object
     private void change(@Nullable EngineNested next, int pasid) {
         EngineNested before = whole;
         EngineNested after = next != null && next.ownsPasids() ? next : null;

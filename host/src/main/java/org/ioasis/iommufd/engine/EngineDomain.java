@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.iommufd.engine;
 
-import java.util.ArrayList;
-import java.util.List;
+import java.util.HashSet;
+import java.util.Set;
 import org.ioasis.iommu.Domain;
 import org.ioasis.iommu.PagingDomain;
 import org.ioasis.iommu.Refusal;
@@ -17,7 +17,7 @@ public final class EngineDomain implements HwPagingDomain {
     private final EngineIommu iommu;
     private final PagingDomain domain;
     private final Extent extent = new Extent();
-    private final List<Integer> tags = new ArrayList<>();
+    private final Set<Integer> tags = new HashSet<>();
 
     EngineDomain(EngineIommu iommu, PagingDomain domain) {
         this.iommu = iommu;
@@ -36,7 +36,7 @@ public final class EngineDomain implements HwPagingDomain {
 
     /** Nothing more will be kept with this tag. */
     public void removeTag(int tag) {
-        if (tags.remove((Integer) tag)) {
+        if (tags.remove(tag)) {
             iommu.giveBackTag(tag);
         }
     }

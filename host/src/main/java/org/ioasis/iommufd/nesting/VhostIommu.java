@@ -226,7 +226,7 @@ public final class VhostIommu {
         boolean isLast = (request.flags() & Iommufd.PGFAULT_FLAGS_LAST_PAGE) != 0;
         // Read, write, execute and privileged are the same bits in both.
         int flags =
-                request.permissions() & (FAULT_READ | FAULT_WRITE | FAULT_EXEC | FAULT_PRIV)
+                (request.permissions() & (FAULT_READ | FAULT_WRITE | FAULT_EXEC | FAULT_PRIV))
                         | FAULT_PAGE_REQUEST
                         | FAULT_HAS_ADDRESS
                         | FAULT_HAS_GROUP

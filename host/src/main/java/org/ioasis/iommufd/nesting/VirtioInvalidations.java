@@ -149,7 +149,7 @@ public final class VirtioInvalidations extends Entries {
         if ((start & ((1L << pageLg2) - 1)) != 0) {
             return InvalidationRefusal.ALIGNMENT;
         }
-        long most = (-1L - start >>> pageLg2) + 1;
+        long most = ((-1L - start) >>> pageLg2) + 1;
         if (Long.compareUnsigned(pages, most) > 0) {
             return InvalidationRefusal.RANGE;
         }

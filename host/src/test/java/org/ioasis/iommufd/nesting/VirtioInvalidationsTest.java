@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.iommufd.nesting;
 
+import static java.util.Objects.requireNonNull;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.ioasis.iommufd.DeviceCaches.NO_SPACE;
 import static org.ioasis.iommufd.nesting.Recorder.WORD;
@@ -97,7 +98,7 @@ class VirtioInvalidationsTest {
         long handled = byPasid.run(request, 0, INVALIDATE_SIZE, 1);
         assertThat(Handled.done(handled)).isZero();
         assertThat(said).isEmpty();
-        return Handled.refusal(handled);
+        return requireNonNull(Handled.refusal(handled));
     }
 
     @Test
