@@ -303,7 +303,7 @@ class WalkedTranslationTest {
             clear(table);
         }
         // The second stage maps 2 MiB of the guest's addresses to where RAM begins.
-        long base = RAM & -1L << 21;
+        long base = 0;
         VtdSecondStageFormat format = new VtdSecondStageFormat(39, 46, false);
         write(RAM + 0x4000 + (GUEST >>> 30) * 8, RAM + 0x5000 | 3);
         write(RAM + 0x5000, base | 0x83);
