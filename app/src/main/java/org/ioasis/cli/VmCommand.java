@@ -551,7 +551,8 @@ final class VmCommand implements Callable<Integer> {
                         .limit(limit())
                         .qemu(
                                 qemu.stream()
-                                        .flatMap(words -> Stream.of(words.strip().split("\\s+", -1)))
+                                        .flatMap(
+                                                words -> Stream.of(words.strip().split("\\s+", -1)))
                                         .toList())
                         .debugged(isDebugged)
                         .seedBytes(bytes)
@@ -571,7 +572,8 @@ final class VmCommand implements Callable<Integer> {
         Path shared = share;
         if (shared != null) {
             if (initrd != null) {
-                throw new UsageException("--share puts a folder into our initramfs, not --initrd's");
+                throw new UsageException(
+                        "--share puts a folder into our initramfs, not --initrd's");
             }
             if (!Files.isDirectory(shared)) {
                 throw new UsageException("--share: %s is not a folder".formatted(shared));

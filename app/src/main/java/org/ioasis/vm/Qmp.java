@@ -74,10 +74,12 @@ public final class Qmp implements AutoCloseable {
      * <p>There is no way back: QEMU 11.1.3 aborts when a vfio-user-pci with MSI-X is unplugged.
      */
     public void plugIn(Path socket) throws IOException {
-        var _ = execute(
-                "{\"execute\":\"device_add\",\"arguments\":{\"driver\":\"vfio-user-pci\",\"id\":\"plugged\",\"bus\":\"%s\",\"socket\":{\"type\":\"unix\",\"path\":%s}}}"
-                        .formatted(
-                                QemuCommand.ROOT_PORT, QemuCommand.quotedJson(socket.toString())));
+        var _ =
+                execute(
+                        "{\"execute\":\"device_add\",\"arguments\":{\"driver\":\"vfio-user-pci\",\"id\":\"plugged\",\"bus\":\"%s\",\"socket\":{\"type\":\"unix\",\"path\":%s}}}"
+                                .formatted(
+                                        QemuCommand.ROOT_PORT,
+                                        QemuCommand.quotedJson(socket.toString())));
     }
 
     /**

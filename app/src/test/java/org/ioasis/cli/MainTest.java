@@ -170,8 +170,7 @@ class MainTest {
     @Test
     void helpNamesTheOptionsOfACommand() {
         StringWriter said = new StringWriter();
-        int code =
-                Main.commandLine().setOut(new PrintWriter(said, true)).execute("help", "serve");
+        int code = Main.commandLine().setOut(new PrintWriter(said, true)).execute("help", "serve");
 
         assertThat(said.toString()).startsWith("Usage: ioasis serve ").contains("--iommu=SOCKET");
         assertThat(code).isZero();

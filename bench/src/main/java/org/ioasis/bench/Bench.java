@@ -111,8 +111,7 @@ public final class Bench {
         }
     }
 
-    private void run(List<Case> cases)
-            throws IOException, InterruptedException, RunnerException {
+    private void run(List<Case> cases) throws IOException, InterruptedException, RunnerException {
         for (int round = 1; round <= arguments.rounds(); round++) {
             String last = "";
             for (Case one : cases) {
