@@ -13,6 +13,7 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.Deque;
 import java.util.HashMap;
 import java.util.HashSet;
@@ -346,7 +347,8 @@ final class PackedModelTest {
             if (free < pieces) {
                 return;
             }
-            int id = freeIds.remove(random.nextInt(freeIds.size()));
+            Collections.swap(freeIds, random.nextInt(freeIds.size()), freeIds.size() - 1);
+            int id = freeIds.removeLast();
             Where first = available;
             int firstFlags = 0;
             List<Long> addresses = new ArrayList<>();

@@ -56,8 +56,7 @@ class RecordedCommandsTest {
 
     @ParameterizedTest
     @EnumSource(names = "VTD_.*", mode = EnumSource.Mode.MATCH_ALL)
-    void everyCommandOfLinuxIsDecodedAndLeavesTheCacheAsTheModel(Subject subject)
-            throws Exception {
+    void everyCommandOfLinuxIsDecodedAndLeavesTheCacheAsTheModel(Subject subject) throws Exception {
         int stage = subject == Subject.VTD_FIRST_STAGE ? Iotlb.FIRST : Iotlb.SECOND;
         caches = new CacheBesideModel(domain -> Iotlb.tag(domain, 0, stage));
         QueuedInvalidations decoder = decoder();

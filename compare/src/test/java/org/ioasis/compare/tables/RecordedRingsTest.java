@@ -178,8 +178,7 @@ class RecordedRingsTest {
     }
 
     private static boolean isOfDomain(TraceEvent event) {
-        return event instanceof TraceEvent.Dropped dropped
-                && dropped.domain() != TraceEvent.UNTOLD;
+        return event instanceof TraceEvent.Dropped dropped && dropped.domain() != TraceEvent.UNTOLD;
     }
 
     private void report(Subject subject, CacheBesideModel caches, long differences) {
@@ -197,8 +196,7 @@ class RecordedRingsTest {
         private final int opcodeMask;
         private int at;
 
-        Ring(Recording recording, Entries decoder, int opcodeAt, int opcodeMask)
-                throws Exception {
+        Ring(Recording recording, Entries decoder, int opcodeAt, int opcodeMask) throws Exception {
             this.decoder = decoder;
             this.opcodeAt = opcodeAt;
             this.opcodeMask = opcodeMask;
