@@ -16,6 +16,7 @@ import org.ioasis.demo.DemoFigures;
 import org.ioasis.demo.DemoScreen;
 import org.ioasis.virtio.driver.DriverException;
 import org.ioasis.virtqueue.RingFormat;
+import org.ioasis.vm.Terminal;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 
@@ -93,7 +94,7 @@ final class DemoCommand implements Callable<Integer> {
     }
 
     private int run(Path file) throws IOException, DriverException {
-        boolean isLive = !json && System.console() != null && System.console().isTerminal();
+        boolean isLive = !json && Terminal.isTerminal();
         long begun = System.nanoTime();
         try (Demo demo = new Demo(file, ring.format, System::nanoTime, 1)) {
             long drawn = begun;

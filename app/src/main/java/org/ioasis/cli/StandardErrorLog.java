@@ -78,7 +78,11 @@ public final class StandardErrorLog extends System.LoggerFinder {
                 @Nullable String format,
                 @Nullable Object @Nullable ... parameters) {
             boolean isPlain = parameters == null || parameters.length == 0 || format == null;
-            log(level, bundle, isPlain ? format : MessageFormat.format(format, parameters), (Throwable) null);
+            log(
+                    level,
+                    bundle,
+                    isPlain ? format : MessageFormat.format(format, parameters),
+                    (Throwable) null);
         }
     }
 }

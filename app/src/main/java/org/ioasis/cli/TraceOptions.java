@@ -12,7 +12,8 @@ final class TraceOptions {
     @Option(
             names = "--trace",
             paramLabel = "FILE",
-            description = "Write each request, answer, fault and event there, one line each, behind an earlier trace.")
+            description =
+                    "Write each request, answer, fault and event there, one line each, behind an earlier trace.")
     private @Nullable Path file;
 
     /** How a trace is written. */

@@ -323,8 +323,18 @@ final class VmCommand implements Callable<Integer> {
 
     @Option(
             names = "--print-qemu",
-            description = "Print the command that QEMU would be started with, and start nothing.")
+            description =
+                    "Print the command that QEMU would be started with, and start nothing. With --keep it can be run.")
     private boolean printQemu;
+
+    @Option(
+            names = "--keep",
+            paramLabel = "DIR",
+            description = {
+                "With --print-qemu: make what the command needs in DIR, which is not there yet, and leave it: kernel's"
+                        + " initramfs, table, disks, and a configuration with which `ioasis serve` serves them."
+            })
+    private @Nullable Path keep;
 
     @Override
     public Integer call() throws UnavailableException, IOException, InterruptedException {
@@ -349,6 +359,13 @@ final class VmCommand implements Callable<Integer> {
         refuseWhatIsNotAssigned();
         RunOptions options = options(task);
         Progress progress = Progress.standard();
+        Path kept = keep;
+        if (kept != null) {
+            refuseWhatIsNotKept(task, kept);
+            System.out.println(
+                    GuestSetup.keptCommand(options, task, Host.current(), progress, kept));
+            return 0;
+        }
         if (printQemu) {
             System.out.println(GuestSetup.qemuCommand(options, task, Host.current(), progress));
             return 0;
@@ -388,6 +405,19 @@ final class VmCommand implements Callable<Integer> {
         System.out.flush();
         System.err.printf("ioasis: %s (exit code %d)%n", ending.words(), ending.code());
         return ending.code();
+    }
+
+    private void refuseWhatIsNotKept(GuestTask task, Path folder) {
+        if (!printQemu) {
+            throw new UsageException("--keep belongs to --print-qemu");
+        }
+        if (command != null || isNet || task.hotplugs()) {
+            throw new UsageException(
+                    "--keep is for a guest that QEMU alone can run: no --run, --net or --scenario hotplug");
+        }
+        if (Files.exists(folder)) {
+            throw new UsageException("--keep: %s is there already".formatted(folder));
+        }
     }
 
     /** What an assigned disk has no part in. */
@@ -521,7 +551,8 @@ final class VmCommand implements Callable<Integer> {
                         .limit(limit())
                         .qemu(
                                 qemu.stream()
-                                        .flatMap(words -> Stream.of(words.strip().split("\\s+", -1)))
+                                        .flatMap(
+                                                words -> Stream.of(words.strip().split("\\s+", -1)))
                                         .toList())
                         .debugged(isDebugged)
                         .seedBytes(bytes)
@@ -541,7 +572,8 @@ final class VmCommand implements Callable<Integer> {
         Path shared = share;
         if (shared != null) {
             if (initrd != null) {
-                throw new UsageException("--share puts a folder into our initramfs, not --initrd's");
+                throw new UsageException(
+                        "--share puts a folder into our initramfs, not --initrd's");
             }
             if (!Files.isDirectory(shared)) {
                 throw new UsageException("--share: %s is not a folder".formatted(shared));

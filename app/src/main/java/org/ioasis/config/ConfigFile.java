@@ -40,6 +40,7 @@ import org.tomlj.TomlParseResult;
 public final class ConfigFile {
     private static final long SIZE_MAX = 1 << 20;
     private static final long POLL_MICROS = IdlePolicy.ADAPTIVE.lookNanos() / 1000;
+
     /** Pages of the processors that guests run on: 4 KiB to 1 GiB. */
     private static final long GRANULE_MIN = 0x1000;
 

@@ -220,14 +220,14 @@ public final class Demo implements AutoCloseable {
 
     /** Each word says which it is. */
     private static void fill(MemorySegment piece, int place, int version) {
-        long word = (long) place << 32 | version & 0xffff_ffffL;
+        long word = ((long) place << 32) | (version & 0xffff_ffffL);
         for (long at = 0; at < PIECE; at += Long.BYTES) {
             piece.set(LE64, at, word * 0x9e37_79b9_7f4a_7c15L + at);
         }
     }
 
     private static boolean isFilled(MemorySegment piece, int place, int version) {
-        long word = (long) place << 32 | version & 0xffff_ffffL;
+        long word = ((long) place << 32) | (version & 0xffff_ffffL);
         for (long at = 0; at < PIECE; at += Long.BYTES) {
             if (piece.get(LE64, at) != word * 0x9e37_79b9_7f4a_7c15L + at) {
                 return false;

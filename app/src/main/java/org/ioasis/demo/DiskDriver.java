@@ -55,7 +55,6 @@ final class DiskDriver {
     private final Transport device;
     private final Patience patience;
     private final DmaSpace space;
-    private final DemoMemory memory;
     private final DriverQueue ring;
     private final DmaSpace.Coherent headers;
     private final MemorySegment headerBytes;
@@ -65,7 +64,6 @@ final class DiskDriver {
         this.device = device;
         this.patience = patience;
         this.space = space;
-        this.memory = memory;
         long features =
                 Negotiation.features(
                         device,

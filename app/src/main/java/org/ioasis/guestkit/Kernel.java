@@ -96,17 +96,17 @@ public record Kernel(String release, Path image, @Nullable Path modules) {
             return List.of();
         }
         List<String> lines;
-        try (Stream<String> all =
-                Files.lines(configuration.get(), StandardCharsets.ISO_8859_1)) {
+        try (Stream<String> all = Files.lines(configuration.get(), StandardCharsets.ISO_8859_1)) {
             lines = all.filter(line -> line.endsWith("=m")).toList();
         }
         return drivers.stream()
-                .filter(driver -> lines.contains(
-                        "CONFIG_%s=m"
-                                .formatted(
-                                        driver.equals("ext4")
-                                                ? "EXT4_FS"
-                                                : driver.toUpperCase(Locale.ROOT))))
+                .filter(driver ->
+                        lines.contains(
+                                "CONFIG_%s=m"
+                                        .formatted(
+                                                driver.equals("ext4")
+                                                        ? "EXT4_FS"
+                                                        : driver.toUpperCase(Locale.ROOT))))
                 .toList();
     }
 

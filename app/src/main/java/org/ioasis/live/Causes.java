@@ -46,7 +46,11 @@ final class Causes {
             }
             case IommuRequest.Map(int domain, long first, long last, long _, int _) -> {
                 if (status != Status.OK) {
-                    add(domain, first, last, "MAP refused at %s with %s, %s".formatted(time, status, why));
+                    add(
+                            domain,
+                            first,
+                            last,
+                            "MAP refused at %s with %s, %s".formatted(time, status, why));
                 }
             }
             case IommuRequest.Unmap(int domain, long first, long last) -> {

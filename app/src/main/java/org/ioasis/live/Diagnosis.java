@@ -411,9 +411,12 @@ public record Diagnosis(List<Finding> findings) {
         }
         List<Fault> firsts = of(endpoint, iommu.firstFaults());
         List<Fault> lasts = of(endpoint, iommu.recentFaults());
-        String first = firsts.isEmpty() ? "" : "; the first: " + Machine.describe(firsts.getFirst());
+        String first =
+                firsts.isEmpty() ? "" : "; the first: " + Machine.describe(firsts.getFirst());
         boolean isOne =
-                lasts.size() == 1 && !firsts.isEmpty() && firsts.getFirst().equals(lasts.getFirst());
+                lasts.size() == 1
+                        && !firsts.isEmpty()
+                        && firsts.getFirst().equals(lasts.getFirst());
         String last =
                 lasts.isEmpty() || isOne ? "" : "; the last: " + Machine.describe(lasts.getLast());
         return new Finding(

@@ -157,9 +157,7 @@ public final class OutputFile implements AutoCloseable {
         try (SeekableByteChannel channel = Files.newByteChannel(file)) {
             long size = channel.size();
             ByteBuffer last = ByteBuffer.allocate(1);
-            return size > 0
-                    && channel.position(size - 1).read(last) == 1
-                    && last.get(0) != '\n';
+            return size > 0 && channel.position(size - 1).read(last) == 1 && last.get(0) != '\n';
         }
     }
 

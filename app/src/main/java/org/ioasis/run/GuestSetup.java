@@ -21,6 +21,7 @@ import org.ioasis.guestkit.Provisioner;
 import org.ioasis.guestkit.UnavailableException;
 import org.ioasis.iommu.EndpointCounts;
 import org.ioasis.iommu.IommuOptions;
+import org.ioasis.kind.blk.DiskOptions;
 import org.ioasis.live.MachineView;
 import org.ioasis.live.Trace;
 import org.ioasis.loop.IdlePolicy;
@@ -178,6 +179,64 @@ public final class GuestSetup implements AutoCloseable {
                         .printable();
             }
         }
+    }
+
+    /**
+     * The same with everything that it needs made in a folder that stays.
+     *
+     * @param task with disks, all there from the start, and nothing of ours at the other end of a
+     *     socket
+     * @return two commands for a shell, the server's and QEMU's
+     */
+    public static String keptCommand(
+            RunOptions options, GuestTask task, Host host, Progress progress, Path folder)
+            throws UnavailableException, IOException, InterruptedException {
+        try (Cleanup cleanup = Cleanup.atExit()) {
+            GuestKit kit = new Provisioner(host, cleanup, progress::say).provide(options.kernel());
+            try (Workspace workspace = Workspace.keeping(cleanup, folder)) {
+                Accel accel = accel(options, kit, host, cleanup, progress, workspace);
+                String _ =
+                        GuestDevices.makeDisks(
+                                task,
+                                workspace,
+                                new SeededDisk(options.seed(), options.seedBytes()),
+                                progress);
+                List<GuestDevices.Place> places = GuestDevices.places(options, task, workspace);
+                Path served = workspace.file("serve.toml");
+                Files.writeString(served, served(options, workspace, places));
+                String qemu = command(options, task, kit, workspace, accel, places).printable();
+                return "# first, and until the end:\n# ./ioasis serve --config %s\n%s"
+                        .formatted(QemuCommand.quotedShell(served.toString()), qemu);
+            }
+        }
+    }
+
+    /** What serves the devices of a command that is kept (docs/config.md). */
+    private static String served(
+            RunOptions options, Workspace workspace, List<GuestDevices.Place> places) {
+        StringBuilder toml = new StringBuilder("[[machine]]\nviot = \"served.viot\"\n");
+        for (int i = 0; i < options.iommus(); i++) {
+            toml.append(
+                    "[[machine.iommu]]\nsocket = \"%s\"\naddress = \"00:%02x.0\"\nbypass = %b\n"
+                            .formatted(
+                                    iommuSocket(workspace, i).getFileName(),
+                                    IOMMU_SLOTS.get(i),
+                                    options.isBypassing()));
+            for (GuestDevices.Place place : places) {
+                if (place.iommu() == i && place.device() instanceof DiskOptions disk) {
+                    toml.append(
+                            "[[machine.iommu.blk]]\nname = \"%s\"\nsocket = \"%s\"\nfile = %s\nreadonly = %b\naddress = \"00:%02x.0\"\n"
+                                    .formatted(
+                                            disk.place().name(),
+                                            place.socket().getFileName(),
+                                            QemuCommand.quotedJson(
+                                                    disk.file().toAbsolutePath().toString()),
+                                            !disk.isWritable(),
+                                            place.bdf() >> 3));
+                }
+            }
+        }
+        return toml.toString();
     }
 
     static Accel accel(

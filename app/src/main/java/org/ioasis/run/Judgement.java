@@ -196,8 +196,7 @@ final class Judgement {
             progress.say("state of the devices:\n" + counts.state().get());
         }
         boolean isRight = guest.isFinished() && found.problems().isEmpty();
-        return report(
-                problems, isRight ? found.verifiedBytes() : 0, found.network(), accel, begin);
+        return report(problems, isRight ? found.verifiedBytes() : 0, found.network(), accel, begin);
     }
 
     /** The report on a guest that did what the user wanted, of which nothing is known here. */
@@ -244,9 +243,7 @@ final class Judgement {
             case QemuProcess.End.TimedOut(var limit) ->
                     problems.add("the guest did not end within %d s".formatted(limit.toSeconds()));
         }
-        ended.guest()
-                .panic()
-                .ifPresent(why -> problems.add("the guest's kernel panicked: " + why));
+        ended.guest().panic().ifPresent(why -> problems.add("the guest's kernel panicked: " + why));
         if (ended.ending() == Ending.REBOOT) {
             problems.add("the guest rebooted");
         }
@@ -280,13 +277,14 @@ final class Judgement {
     private List<String> ringProblems() {
         String wanted = options.ring().name().toLowerCase(Locale.ROOT);
         List<String> problems = new ArrayList<>();
-        counts.rings().forEach((name, format) -> {
-            if (!format.equals(wanted) && !format.equals(NO_RING)) {
-                problems.add(
-                        "the rings of %s are %s, offered were %s ones"
-                                .formatted(name, format, wanted));
-            }
-        });
+        counts.rings()
+                .forEach((name, format) -> {
+                    if (!format.equals(wanted) && !format.equals(NO_RING)) {
+                        problems.add(
+                                "the rings of %s are %s, offered were %s ones"
+                                        .formatted(name, format, wanted));
+                    }
+                });
         return problems;
     }
 

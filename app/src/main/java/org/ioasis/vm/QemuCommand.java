@@ -303,7 +303,8 @@ public record QemuCommand(
                 : "'" + word.replace("'", "'\\''") + "'";
     }
 
-    static String quotedJson(String text) {
+    /** Text as JSON, and TOML, write it. */
+    public static String quotedJson(String text) {
         StringBuilder quoted = new StringBuilder("\"");
         for (int i = 0; i < text.length(); i++) {
             char c = text.charAt(i);

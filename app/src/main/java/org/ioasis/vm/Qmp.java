@@ -8,6 +8,8 @@ import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.InputStreamReader;
+import java.io.InterruptedIOException;
+import java.net.SocketException;
 import java.net.StandardProtocolFamily;
 import java.net.UnixDomainSocketAddress;
 import java.nio.ByteBuffer;
@@ -30,6 +32,7 @@ import java.util.stream.Collectors;
 public final class Qmp implements AutoCloseable {
     private static final JsonFactory JSON = new JsonFactory();
     private static final long STATE_SECONDS = 5;
+    private static final long RETRY_MILLIS = 20;
 
     /** Lines of "info registers" that say where a processor is and with what. */
     private static final Pattern GENERAL = Pattern.compile("^(CPU#|R[A-Z0-9]{1,2} *=)");
@@ -71,10 +74,12 @@ public final class Qmp implements AutoCloseable {
      * <p>There is no way back: QEMU 11.1.3 aborts when a vfio-user-pci with MSI-X is unplugged.
      */
     public void plugIn(Path socket) throws IOException {
-        var _ = execute(
-                "{\"execute\":\"device_add\",\"arguments\":{\"driver\":\"vfio-user-pci\",\"id\":\"plugged\",\"bus\":\"%s\",\"socket\":{\"type\":\"unix\",\"path\":%s}}}"
-                        .formatted(
-                                QemuCommand.ROOT_PORT, QemuCommand.quotedJson(socket.toString())));
+        var _ =
+                execute(
+                        "{\"execute\":\"device_add\",\"arguments\":{\"driver\":\"vfio-user-pci\",\"id\":\"plugged\",\"bus\":\"%s\",\"socket\":{\"type\":\"unix\",\"path\":%s}}}"
+                                .formatted(
+                                        QemuCommand.ROOT_PORT,
+                                        QemuCommand.quotedJson(socket.toString())));
     }
 
     /**
@@ -129,7 +134,7 @@ public final class Qmp implements AutoCloseable {
                         .daemon()
                         .name("state of the guest")
                         .start(() -> {
-                            try (Qmp qmp = connect(socket)) {
+                            try (Qmp qmp = connectWhenReady(socket)) {
                                 answer.complete(
                                         "processors:\n%sstack:\n%s"
                                                 .formatted(
@@ -146,6 +151,24 @@ public final class Qmp implements AutoCloseable {
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
             return "";
+        }
+    }
+
+    /** QEMU may have been started a moment ago. */
+    private static Qmp connectWhenReady(Path socket) throws IOException {
+        for (long left = STATE_SECONDS * 1000 / RETRY_MILLIS; ; left--) {
+            try {
+                return connect(socket);
+            } catch (SocketException e) {
+                if (left == 0) {
+                    throw e;
+                }
+            }
+            try {
+                Thread.sleep(RETRY_MILLIS);
+            } catch (InterruptedException e) {
+                throw new InterruptedIOException("while QEMU was not ready");
+            }
         }
     }
 

@@ -7,6 +7,7 @@ import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.nio.file.attribute.PosixFilePermissions;
 import java.util.regex.Pattern;
 import org.ioasis.guestkit.Cleanup;
 import org.ioasis.guestkit.Host;
@@ -15,7 +16,7 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * The private folder of one run, for sockets, disks and the initramfs. Only its owner can enter it
- * (mode 0700), and it is gone when the run is. Any thread.
+ * (mode 0700), and it is gone when the run is, unless the user keeps it. Any thread.
  */
 public final class Workspace implements AutoCloseable {
     private static final String PREFIX = "ioasis-";
@@ -31,10 +32,33 @@ public final class Workspace implements AutoCloseable {
 
     private final Cleanup cleanup;
     private final Path folder;
+    private final boolean isKept;
 
-    private Workspace(Cleanup cleanup, Path folder) {
+    private Workspace(Cleanup cleanup, Path folder, boolean isKept) {
         this.cleanup = cleanup;
         this.folder = folder;
+        this.isKept = isKept;
+    }
+
+    /**
+     * Makes a folder of the user's choice, which stays.
+     *
+     * @param folder not there yet; short enough for sockets in it
+     */
+    public static Workspace keeping(Cleanup cleanup, Path folder) throws IOException {
+        Path made = folder.toAbsolutePath().normalize();
+        if (made.toString().length() > PARENT_LIMIT) {
+            throw new IOException(
+                    "%s is longer than %d letters: the sockets in it would have no room for their paths"
+                            .formatted(made, PARENT_LIMIT));
+        }
+        return new Workspace(
+                cleanup,
+                Files.createDirectory(
+                        made,
+                        PosixFilePermissions.asFileAttribute(
+                                PosixFilePermissions.fromString("rwx------"))),
+                true);
     }
 
     /**
@@ -53,7 +77,7 @@ public final class Workspace implements AutoCloseable {
                             .formatted(parent, space / MIB, (bytes + MIB - 1) / MIB));
         }
         return new Workspace(
-                cleanup, cleanup.folder(() -> Files.createTempDirectory(parent, PREFIX)));
+                cleanup, cleanup.folder(() -> Files.createTempDirectory(parent, PREFIX)), false);
     }
 
     private static Path parent(@Nullable String chosen) {
@@ -84,9 +108,11 @@ public final class Workspace implements AutoCloseable {
         return file;
     }
 
-    /** Removes the folder and all that is in it. */
+    /** Removes the folder and all that is in it, if it is not to stay. */
     @Override
     public void close() {
-        cleanup.delete(folder);
+        if (!isKept) {
+            cleanup.delete(folder);
+        }
     }
 }

@@ -67,8 +67,7 @@ class FieldLayoutTest {
     void nothingThatChangesIsNearWhatATranslationLoads() throws Exception {
         Set<String> loaded = Set.of("memory", "granuleLg2", "root");
         List<Place> places = places(RadixStore.class);
-        List<Place> read =
-                places.stream().filter(place -> loaded.contains(place.name())).toList();
+        List<Place> read = places.stream().filter(place -> loaded.contains(place.name())).toList();
         List<Place> others =
                 places.stream()
                         .filter(place -> !place.isRoom() && !loaded.contains(place.name()))

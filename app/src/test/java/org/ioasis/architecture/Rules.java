@@ -163,6 +163,7 @@ final class Rules {
                 List.of(
                         "sys",
                         "iommu",
+                        "iommu.pagetable.format",
                         "ioasid",
                         "iommufd",
                         "virtqueue",

@@ -125,7 +125,8 @@ class HostCommandTest {
                         new Result(
                                 126,
                                 "",
-                                "ioasis: %s cannot be executed: permission denied\n".formatted(plain)));
+                                "ioasis: %s cannot be executed: permission denied\n"
+                                        .formatted(plain)));
     }
 
     @Test

@@ -98,6 +98,10 @@ class MainTest {
                         "--trace: FOLDER/binary.toml is there and is not a trace of Ioasis"),
                 arguments("viot --json", "--json is for what --check finds"),
                 arguments("vm --assigned type1 --gdb", "leave out --gdb"),
+                arguments("vm --keep FOLDER/o", "--keep belongs to --print-qemu"),
+                arguments(
+                        "vm --print-qemu --keep FOLDER/sub", "--keep: FOLDER/sub is there already"),
+                arguments("vm --print-qemu --keep FOLDER/o --net", "no --run, --net or"),
                 arguments("vm --timeout 0", "--timeout must be at least 1 second, not 0"),
                 arguments(
                         "viot --output FOLDER/o --iommu 1",
@@ -166,8 +170,7 @@ class MainTest {
     @Test
     void helpNamesTheOptionsOfACommand() {
         StringWriter said = new StringWriter();
-        int code =
-                Main.commandLine().setOut(new PrintWriter(said, true)).execute("help", "serve");
+        int code = Main.commandLine().setOut(new PrintWriter(said, true)).execute("help", "serve");
 
         assertThat(said.toString()).startsWith("Usage: ioasis serve ").contains("--iommu=SOCKET");
         assertThat(code).isZero();

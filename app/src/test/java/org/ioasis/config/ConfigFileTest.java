@@ -238,9 +238,7 @@ class ConfigFileTest {
                 .containsExactly(
                         "8:49: start: 0x2fff to 0xffffffffffffffff overlaps 0x1000 to 0x2fff");
         assertThat(problems(machine("", two.formatted("0", "0x1000")))).hasSize(1);
-        assertThat(
-                        read(machine("", two.formatted("0x3000", "\"0xffffffffffffffff\"")))
-                                .machines())
+        assertThat(read(machine("", two.formatted("0x3000", "\"0xffffffffffffffff\""))).machines())
                 .hasSize(1);
         assertThat(read(machine("page_size_mask = 0x1000", "")).machines()).hasSize(1);
         assertThat(read(machine("page_size_mask = 0x40000000", "")).machines()).hasSize(1);

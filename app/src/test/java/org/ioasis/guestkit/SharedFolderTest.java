@@ -42,7 +42,8 @@ class SharedFolderTest {
                                 .results()
                                 .map(MatchResult::group)
                                 .map(name -> name.replace("\0", "")))
-                .containsExactly("share", "share/link", "share/sub", "share/sub/text", "TRAILER!!!");
+                .containsExactly(
+                        "share", "share/link", "share/sub", "share/sub/text", "TRAILER!!!");
         assertThat(archive).contains("content");
     }
 
@@ -55,6 +56,7 @@ class SharedFolderTest {
 
         assertThatThrownBy(() -> new SharedFolder(folder).appendTo(initramfs))
                 .isInstanceOf(IOException.class)
-                .hasMessage(folder + " has more than 256 MiB, which a guest would have in its memory");
+                .hasMessage(
+                        folder + " has more than 256 MiB, which a guest would have in its memory");
     }
 }

@@ -87,7 +87,8 @@ class TraceTest {
         assertThatThrownBy(() -> traced(new TraceConfig(file, false, now + 1023), 4))
                 .isInstanceOf(IOException.class)
                 .hasMessageContaining(
-                        "%s has %d bytes, and a trace may have %d".formatted(file, now, now + 1023));
+                        "%s has %d bytes, and a trace may have %d"
+                                .formatted(file, now, now + 1023));
         assertThat(Files.size(file)).isEqualTo(now);
     }
 

@@ -111,8 +111,7 @@ public final class Bench {
         }
     }
 
-    private void run(List<Case> cases)
-            throws IOException, InterruptedException, RunnerException {
+    private void run(List<Case> cases) throws IOException, InterruptedException, RunnerException {
         for (int round = 1; round <= arguments.rounds(); round++) {
             String last = "";
             for (Case one : cases) {
@@ -147,7 +146,7 @@ public final class Bench {
             return;
         }
         Path folder = Path.of(arguments.peers());
-        for (Peer peer : one.isHost() ? List.of(Peer.KERNEL) : Peer.ALL) {
+        for (Peer peer : one.peers()) {
             if (peer.isBuilt(folder)) {
                 for (Peer.Figure figure :
                         peer.run(folder, one, arguments.repetitions(), arguments.processor())) {

@@ -18,8 +18,8 @@ import org.openjdk.jmh.annotations.State;
 import org.openjdk.jmh.annotations.TearDown;
 
 /**
- * W9: the requests of W2 through our virtio-iommu device and its queue; by one thread that is driver
- * and device in turn, or with a device that sleeps until it is kicked.
+ * W9: the requests of W2 through our virtio-iommu device and its queue; by one thread that is
+ * driver and device in turn, or with a device that sleeps until it is kicked.
  */
 @BenchmarkMode(Mode.SingleShotTime)
 @OutputTimeUnit(TimeUnit.MILLISECONDS)
@@ -36,7 +36,7 @@ public class RequestBenchmarks {
 
     /** How the queue lies in memory. */
     @Param("SPLIT")
-    public RingFormat ring;
+    public RingFormat ring = RingFormat.SPLIT;
 
     private final Engine engine = new Engine();
     private final Dma rings = engine.directDma();

@@ -55,6 +55,7 @@ class ResultsTest {
                 .hasMessageStartingWith("no workload has w3 in its name; there are W1-map-65536, ")
                 .hasMessageEndingWith(", host-ioctl");
         assertThatThrownBy(() -> Case.chosen(true, "W3-rand-1024"))
-                .hasMessageStartingWith("no workload of the short list has W3-rand-1024 in its name");
+                .hasMessageStartingWith(
+                        "no workload of the short list has W3-rand-1024 in its name");
     }
 }

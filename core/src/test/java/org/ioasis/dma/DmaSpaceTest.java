@@ -374,7 +374,7 @@ class DmaSpaceTest {
                     memory.remove(at);
                     Piece old = mapped.remove(at);
                     space.unmap(old);
-                    if (policy == FlushPolicy.STRICT) {
+                    if (policy.equals(FlushPolicy.STRICT)) {
                         assertThat(translated(dma, old.address(), Access.READ)).isEqualTo(-1);
                     }
                 }

@@ -11,9 +11,9 @@ import org.ioasis.virtqueue.DeviceQueue.State;
 
 /**
  * A packed ring whose driver is any bytes: it writes what it likes where it likes, and the device's
- * side takes, gives back, looks, is saved and goes on. Whatever comes, the device holds no more than
- * the ring has, touches memory no oftener than there are descriptors, and is in a state that it
- * would take back. Public for the fuzz targets. One thread.
+ * side takes, gives back, looks, is saved and goes on. Whatever comes, the device holds no more
+ * than the ring has, touches memory no oftener than there are descriptors, and is in a state that
+ * it would take back. Public for the fuzz targets. One thread.
  */
 public final class PackedFuzz {
     private static final long BASE = 0x10000;
@@ -21,15 +21,16 @@ public final class PackedFuzz {
     private static final long DEVICE_AREA = BASE + 0x1004;
     private static final long TABLE = BASE + 0x2000;
     private static final int SIZE_MAX = 9;
-    private static final int[] LENGTHS = {0, 1, 16, 32, 16 * SIZE_MAX, 16 * (SIZE_MAX + 1), -16, -1};
+    private static final int[] LENGTHS = {
+        0, 1, 16, 32, 16 * SIZE_MAX, 16 * (SIZE_MAX + 1), -16, -1
+    };
 
     private final byte[] bytes;
     private int at;
 
     private final FlatDma dma = new FlatDma(BASE, 0x4000);
     private final MockDriver memory =
-            new MockDriver(
-                    RingFormat.PACKED, dma.memory(BASE, 0x4000), BASE, SIZE_MAX, false);
+            new MockDriver(RingFormat.PACKED, dma.memory(BASE, 0x4000), BASE, SIZE_MAX, false);
     private final DeviceQueue queue = RingFormat.PACKED.newQueue(dma, SIZE_MAX);
     private final List<Chain> chains = new ArrayList<>();
     private int accesses;
@@ -81,7 +82,7 @@ public final class PackedFuzz {
             case 0, 1, 2, 3 -> describe(BASE + 16L * next(size));
             case 4 -> describe(TABLE + 16L * next(SIZE_MAX));
             case 5 -> {
-                memory.poke(DRIVER_AREA, next(256) << 8 | next(256));
+                memory.poke(DRIVER_AREA, (next(256) << 8) | next(256));
                 memory.poke(DRIVER_AREA + PackedRing.EVENT_FLAGS, next(256));
             }
             case 6 -> pop(seen);
@@ -110,7 +111,7 @@ public final class PackedFuzz {
                 address,
                 LENGTHS[next(LENGTHS.length)],
                 next(256),
-                next(256) | next(2) << 15);
+                next(256) | (next(2) << 15));
     }
 
     private void pop(Seen seen) {

@@ -176,6 +176,43 @@ class OwnGuestTest {
     }
 
     @Test
+    void commandThatIsPrintedAndKeptRuns() throws Exception {
+        Path kept = folder.resolve("kept");
+        String qemu;
+        try (Command command =
+                new Command(
+                        Map.of(),
+                        "vm",
+                        "--accel",
+                        "tcg",
+                        "--bytes",
+                        "4",
+                        "--memory",
+                        "256",
+                        "--print-qemu",
+                        "--keep",
+                        kept.toString())) {
+            assertThat(command.end()).as(command.output()).isZero();
+            String output = command.output();
+            String first = "# ./ioasis serve --config " + kept.resolve("serve.toml") + "\n";
+            assertThat(output).contains(first);
+            qemu = output.substring(output.indexOf(first) + first.length());
+        }
+        try (Command server =
+                new Command(Map.of(), "serve", "--config", kept.resolve("serve.toml").toString())) {
+            server.await("viot ");
+            try (Command guest = Command.typed(folder, qemu)) {
+                guest.await("ioasis: end=ok");
+                assertThat(guest.end()).as(guest.output()).isZero();
+            }
+            server.signal("TERM");
+            assertThat(server.end()).as(server.output()).isZero();
+        }
+        assertThat(Files.mismatch(kept.resolve("seed.img"), kept.resolve("result.img")))
+                .isEqualTo(-1);
+    }
+
+    @Test
     void debuggerIsWaitedForBeforeTheFirstInstruction() throws Exception {
         try (Command command = new Command(Map.of(), "vm", "--accel", "tcg", "--gdb")) {
             command.await("the guest waits for its debugger: gdb -ex 'target remote ");
@@ -185,8 +222,7 @@ class OwnGuestTest {
                 assertThat(command.isAlive()).isTrue();
                 Thread.sleep(20);
             }
-            try (SocketChannel debugger =
-                    SocketChannel.open(UnixDomainSocketAddress.of(socket))) {
+            try (SocketChannel debugger = SocketChannel.open(UnixDomainSocketAddress.of(socket))) {
                 // GDB's remote protocol: why does it stand still, and where? ($?#3f, $p10#d1)
                 ByteBuffer answer = ByteBuffer.allocate(256);
                 debugger.write(ByteBuffer.wrap("$?#3f$p10#d1".getBytes(US_ASCII)));

@@ -576,8 +576,7 @@ public final class IntervalTree<T> {
 
     private void collect(int node, int level, long from, long to, List<T> into) {
         for (int at = ending(node, from);
-                at < counts[node]
-                        && Long.compareUnsigned(bounds[word(FIRST, node, at)], to) <= 0;
+                at < counts[node] && Long.compareUnsigned(bounds[word(FIRST, node, at)], to) <= 0;
                 at++) {
             if (level > 0) {
                 collect(child(node, at), level - 1, from, to, into);

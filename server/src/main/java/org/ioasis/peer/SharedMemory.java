@@ -119,9 +119,7 @@ public final class SharedMemory {
         range.clear();
         GuestMemory.Change change =
                 memory.remove(
-                        first,
-                        last,
-                        () -> unmap(new ArrayDeque<>(removed.values()), whenGone));
+                        first, last, () -> unmap(new ArrayDeque<>(removed.values()), whenGone));
         if (change == GuestMemory.Change.DONE) {
             return null;
         }

@@ -116,9 +116,7 @@ final class AddressSpaces implements AutoCloseable {
     boolean seek(SharedPages pages, MappedRange.FileKey key, long offset, long length) {
         for (AddressSpace space : byProcess.values()) {
             MappedRange range =
-                    space.isGone()
-                            ? null
-                            : ranges.holding(space.process(), key, offset, length);
+                    space.isGone() ? null : ranges.holding(space.process(), key, offset, length);
             if (range != null) {
                 pages.seen(space, range);
                 return true;

@@ -115,8 +115,7 @@ final class MappedRanges implements AutoCloseable {
      * A range with all of some bytes of a file; null as above. A device's or a call's bytes are
      * asked for page by page, and a file may be mapped in as many pieces.
      */
-    @Nullable MappedRange holding(
-            int of, MappedRange.FileKey file, long offset, long length) {
+    @Nullable MappedRange holding(int of, MappedRange.FileKey file, long offset, long length) {
         if (of != process) {
             begin(of);
         }

@@ -134,8 +134,7 @@ public final class Viot {
                 throw new IllegalArgumentException(
                         "range of functions ends before it starts: %s to %s"
                                 .formatted(
-                                        function(segment, bdfFirst),
-                                        function(segment, bdfLast)));
+                                        function(segment, bdfFirst), function(segment, bdfLast)));
             }
             if (endpointFirst < 0 || endpointFirst > U32_MAX - (bdfLast - bdfFirst)) {
                 throw new IllegalArgumentException(

@@ -28,9 +28,8 @@ import org.ioasis.sys.Mapping;
  * is answered when no access can be in the region any more; until then the session reads nothing
  * further, so that what the client sent after it (QEMU sends a new map of the same range without
  * waiting) cannot overtake it. Of many regions also their unmapping takes several turns of the
- * loop. The same holds for a reset and for a write that takes DMA away which
- * devices elsewhere may do. Such a wait is bounded by the guards' and leases' own bounds, and by
- * those of who listens.
+ * loop. The same holds for a reset and for a write that takes DMA away which devices elsewhere may
+ * do. Such a wait is bounded by the guards' and leases' own bounds, and by those of who listens.
  *
  * <p>Three kinds of mistakes: what leaves the stream readable is answered with an error; what does
  * not ends the session with a reason that is kept; an exception that is none of these is ours and

@@ -32,7 +32,8 @@ class ViotTest {
 
         assertThatIllegalArgumentException()
                 .isThrownBy(() -> table(List.of(IOMMU), List.of(range)))
-                .withMessage("range 0000:00:00.0 to 0000:00:1f.7 contains the IOMMU 0000:00:01.0 itself");
+                .withMessage(
+                        "range 0000:00:00.0 to 0000:00:1f.7 contains the IOMMU 0000:00:01.0 itself");
         assertThat(Viot.table(Oem.IOASIS, List.of(IOMMU), List.of(range), OwnFunction.ALLOWED))
                 .hasSize(88);
     }

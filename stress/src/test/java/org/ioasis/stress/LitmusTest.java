@@ -56,7 +56,7 @@ class LitmusTest {
     void aGroupOfPageRequestsHasOneAnswer(String litmus)
             throws IOException, ReflectiveOperationException {
         // Each has a context of its own.
-        Litmus.run(litmus, 10_000);
+        Litmus.run(litmus, 5_000);
     }
 
     @ParameterizedTest

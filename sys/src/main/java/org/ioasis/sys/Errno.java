@@ -75,7 +75,8 @@ public final class Errno {
                     Map.entry(ENOTDIR, new Text("ENOTDIR", "not a folder")),
                     Map.entry(EISDIR, new Text("EISDIR", "a folder")),
                     Map.entry(EINVAL, new Text("EINVAL", "not possible with these values")),
-                    Map.entry(ENFILE, new Text("ENFILE", "too many files are open on this machine")),
+                    Map.entry(
+                            ENFILE, new Text("ENFILE", "too many files are open on this machine")),
                     Map.entry(EMFILE, new Text("EMFILE", "this process may open no more files")),
                     Map.entry(ENOTTY, new Text("ENOTTY", "not possible with this kind of file")),
                     Map.entry(ENOSPC, new Text("ENOSPC", "no space left")),
@@ -95,8 +96,11 @@ public final class Errno {
                     Map.entry(EPROTOTYPE, new Text("EPROTOTYPE", "a socket of another type")),
                     Map.entry(ENOTSUP, new Text("ENOTSUP", "not supported")),
                     Map.entry(EADDRINUSE, new Text("EADDRINUSE", "in use by somebody else")),
-                    Map.entry(ECONNABORTED, new Text("ECONNABORTED", "the connection was given up")),
-                    Map.entry(ECONNRESET, new Text("ECONNRESET", "the other end broke the connection")),
+                    Map.entry(
+                            ECONNABORTED, new Text("ECONNABORTED", "the connection was given up")),
+                    Map.entry(
+                            ECONNRESET,
+                            new Text("ECONNRESET", "the other end broke the connection")),
                     Map.entry(ENOBUFS, new Text("ENOBUFS", "no buffer left")),
                     Map.entry(ENOTCONN, new Text("ENOTCONN", "not connected")),
                     Map.entry(ETIMEDOUT, new Text("ETIMEDOUT", "no answer in time")),

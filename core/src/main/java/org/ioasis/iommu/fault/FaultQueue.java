@@ -160,8 +160,7 @@ public final class FaultQueue {
             }
             String why = explanation.get();
             Fault fault =
-                    new Fault(
-                            reason, kind, endpoint, pasid, address, access, why, 1, table.get());
+                    new Fault(reason, kind, endpoint, pasid, address, access, why, 1, table.get());
             if (isFirst) {
                 firsts.add(fault);
             }
@@ -277,7 +276,9 @@ public final class FaultQueue {
         return all;
     }
 
-    /** The first faults of each endpoint since {@link #clear}, whether told to the driver or not. */
+    /**
+     * The first faults of each endpoint since {@link #clear}, whether told to the driver or not.
+     */
     public synchronized List<Fault> firsts() {
         return List.copyOf(firsts);
     }

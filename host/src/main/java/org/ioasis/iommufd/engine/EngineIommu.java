@@ -254,6 +254,11 @@ public final class EngineIommu {
         }
 
         @Override
+        protected boolean takesBack() {
+            return true;
+        }
+
+        @Override
         protected void quiescent() {
             isOver = true;
         }

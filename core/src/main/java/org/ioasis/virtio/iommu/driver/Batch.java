@@ -89,7 +89,7 @@ public final class Batch {
                 int next = domain.isLive() ? send(settled) : requests.size();
                 for (; settled < next; settled++) {
                     RefusedException why = settle(settled);
-                    if (why != null && refused == null) {
+                    if (refused == null) {
                         refused = why;
                     } else if (why != null) {
                         refused.addSuppressed(why);

@@ -16,7 +16,7 @@ import java.util.Collection;
 import java.util.Iterator;
 import java.util.List;
 import java.util.Map;
-import java.util.SortedSet;
+import java.util.NavigableSet;
 import java.util.TreeMap;
 import java.util.TreeSet;
 import java.util.function.Consumer;
@@ -55,7 +55,7 @@ public final class IommuDriver {
     private final DriverOptions options;
     private final DriverCounts counts = new DriverCounts();
     private final Map<Integer, Endpoint> endpoints = new TreeMap<>();
-    private final List<SortedSet<Integer>> groups = new ArrayList<>();
+    private final List<NavigableSet<Integer>> groups = new ArrayList<>();
     private final Map<Integer, DriverDomain> domains = new TreeMap<>(Integer::compareUnsigned);
 
     private Consumer<? super FaultReport> listener = _ -> {};
@@ -267,7 +267,7 @@ public final class IommuDriver {
      * or in none (5.13.6.3.1). Before any of them is attached.
      */
     public void group(Collection<Integer> members) {
-        for (SortedSet<Integer> group : groups) {
+        for (NavigableSet<Integer> group : groups) {
             if (members.stream().anyMatch(group::contains)) {
                 throw new IllegalArgumentException("an endpoint is in one group: " + group);
             }
@@ -280,8 +280,8 @@ public final class IommuDriver {
         groups.add(new TreeSet<>(members));
     }
 
-    private SortedSet<Integer> groupOf(int endpoint) {
-        for (SortedSet<Integer> group : groups) {
+    private NavigableSet<Integer> groupOf(int endpoint) {
+        for (NavigableSet<Integer> group : groups) {
             if (group.contains(endpoint)) {
                 return group;
             }
@@ -302,7 +302,7 @@ public final class IommuDriver {
      */
     public void attach(DriverDomain domain, int endpoint) throws DriverException {
         mustKnow(domain);
-        SortedSet<Integer> members = groupOf(endpoint);
+        NavigableSet<Integer> members = groupOf(endpoint);
         for (int member : members) {
             EndpointInfo info = probe(member);
             DriverMapping inTheWay = domain.reservedBy(info);

@@ -3,6 +3,7 @@ package org.ioasis.virtio.iommu.driver;
 
 import static java.lang.foreign.ValueLayout.JAVA_BYTE;
 import static java.nio.ByteOrder.LITTLE_ENDIAN;
+import static java.util.Objects.requireNonNull;
 import static org.ioasis.spec.SplitRing.DESC_SIZE;
 import static org.ioasis.spec.VirtioIommu.ATTACH_DOMAIN;
 import static org.ioasis.spec.VirtioIommu.ATTACH_ENDPOINT;
@@ -122,7 +123,7 @@ final class RequestRing {
     }
 
     static long propertyBytes(int probeSize) {
-        return probeSize + TAIL_SIZE;
+        return (long) probeSize + TAIL_SIZE;
     }
 
     /** Most requests that can be on their way together. */
@@ -138,7 +139,7 @@ final class RequestRing {
     /** The next requests begin a new round; none is on its way. */
     void begin() throws BrokenException {
         if (broken != null) {
-            throw new BrokenException(broken.getMessage());
+            throw new BrokenException(requireNonNull(broken.getMessage()));
         }
         assert out == 0;
         if (ring.usedCount() > 0) {

@@ -129,7 +129,7 @@ class HostileDeviceTest {
                 driver.bypassDomain();
             }
         }
-        assertThat(started).isEqualTo(1 << bits.length - 1);
+        assertThat(started).isEqualTo(1 << (bits.length - 1));
     }
 
     // --- answers

@@ -48,6 +48,7 @@ public final class ScriptedDevice implements Transport {
     public record ConfigWrite(int offset, int size, long value) {}
 
     /** A chain that the device has: its name, what can be read, and where it may write. */
+    @SuppressWarnings("ArrayRecordComponent") // compared by nobody
     public record Taken(int name, byte[] readable, List<MemorySegment> writable) {
         public int room() {
             return (int) writable.stream().mapToLong(MemorySegment::byteSize).sum();
