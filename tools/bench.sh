@@ -92,7 +92,7 @@ if [ "$peers" != none ]; then
     else
         missing=
         : >"$root/target/peers.log"
-        for peer in qemu iovatree rbtree fast btree hostmodel hostserve hostcall; do
+        for peer in qemu iovatree rbtree fast btree hostmodel hostserve hostcall walker; do
             if ! make -C "$root/bench/peers" B="$folder" "$folder/$peer" >>"$root/target/peers.log" 2>&1 ||
                 ! check_peer "$folder/$peer" >>"$root/target/peers.log" 2>&1; then
                 missing="$missing $peer"

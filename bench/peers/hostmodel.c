@@ -272,6 +272,7 @@ static void w_rw(uint64_t len, int wr, const char *nm) {
     uint64_t n = 4096, ops = 500000, x = SEED_A; static char buf[PG];
     bytes = calloc(MEM_PAGES, PG); x_store(&objs, 1, ioas_new(1));
     for (uint64_t i = 0; i < n; i++) map(1, VA + i * PG, PG, BASE + i * PG, 1);
+    for (uint64_t i = 0; i < n; i++) rw(1, BASE + i * PG, buf, PG, 1); /* what nobody has written is one page of zeros */
     for (int r = 0; r <= reps; r++) {
         uint64_t s = cpu_ns();
         for (uint64_t i = 0; i < ops; i++) { x = xs64(x); rw(1, BASE + (idx(x, n - 1) << 12) + (x & 0xff8), buf, len, wr); }

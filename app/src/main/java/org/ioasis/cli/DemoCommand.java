@@ -15,6 +15,7 @@ import org.ioasis.demo.Demo;
 import org.ioasis.demo.DemoFigures;
 import org.ioasis.demo.DemoScreen;
 import org.ioasis.virtio.driver.DriverException;
+import org.ioasis.vm.Terminal;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
@@ -75,7 +76,7 @@ final class DemoCommand implements Callable<Integer> {
     }
 
     private int run(Path file) throws IOException, DriverException {
-        boolean isLive = !json && isTerminal();
+        boolean isLive = !json && Terminal.isTerminal();
         long begun = System.nanoTime();
         try (Demo demo = new Demo(file, ring.chosen(), System::nanoTime, 1)) {
             long drawn = begun;
@@ -100,12 +101,6 @@ final class DemoCommand implements Callable<Integer> {
                             : DemoScreen.figures(figures, ring.name(), passed));
             return figures.isOk() ? 0 : 1;
         }
-    }
-
-    // Null, in spite of the warning, where the JVM's provider of consoles finds no terminal.
-    @SuppressWarnings("SystemConsoleNull")
-    private static boolean isTerminal() {
-        return System.console() != null && System.console().isTerminal();
     }
 
     private void draw(Demo demo, double passed) {

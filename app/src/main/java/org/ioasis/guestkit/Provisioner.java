@@ -284,8 +284,7 @@ public final class Provisioner {
                         "kernel and busybox for a guest on ARM",
                         DebianArchive.ARM64,
                         false,
-                        archive ->
-                                fetchKernel(cache, archive, ARM_PART, ARM_KERNEL_PACKAGE, true));
+                        archive -> fetchKernel(cache, archive, ARM_PART, ARM_KERNEL_PACKAGE, true));
             }
         } catch (UnavailableException e) {
             throw needsQemu ? new UnavailableException(e.getMessage() + QEMU_ADVICE, e) : e;
@@ -321,8 +320,7 @@ public final class Provisioner {
         Path state = cache.newTemporary(cleanup);
         try {
             fetch.from(
-                    DebianArchive.open(
-                            host, cleanup, progress, state, architecture, isBackported));
+                    DebianArchive.open(host, cleanup, progress, state, architecture, isBackported));
         } catch (UnavailableException e) {
             throw new UnavailableException(
                     "no %s: %s%n%s".formatted(wanted, e.getMessage(), ADVICE), e);
@@ -371,8 +369,7 @@ public final class Provisioner {
     }
 
     /** The packages that hold image and modules: one, or several of newer kernels. */
-    private static List<String> kernelPackages(
-            DebianArchive archive, String kernel, String release)
+    private static List<String> kernelPackages(DebianArchive archive, String kernel, String release)
             throws UnavailableException, IOException, InterruptedException {
         for (String image : archive.dependencies(kernel, release)) {
             Matcher matcher = IMAGE_PACKAGE.matcher(image);
@@ -411,8 +408,7 @@ public final class Provisioner {
         try {
             List<Path> files =
                     new ArrayList<>(
-                            archive.downloadWithDependencies(
-                                    packageName, DebianArchive.BACKPORTS));
+                            archive.downloadWithDependencies(packageName, DebianArchive.BACKPORTS));
             Map<String, String> versions = archive.unpack(files, folder);
             List<String> command = Qemu.unpackedCommand(folder, program);
             Map<String, String> environment = Qemu.unpackedEnvironment(folder);

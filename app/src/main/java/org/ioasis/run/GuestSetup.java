@@ -204,8 +204,7 @@ public final class GuestSetup implements AutoCloseable {
                 List<GuestDevices.Place> places = GuestDevices.places(options, task, workspace);
                 Path served = workspace.file("serve.toml");
                 Files.writeString(served, served(options, workspace, places));
-                String qemu =
-                        command(options, task, kit, workspace, accel, places).printable();
+                String qemu = command(options, task, kit, workspace, accel, places).printable();
                 return "# first, and until the end:\n# ./ioasis serve --config %s\n%s"
                         .formatted(QemuCommand.quotedShell(served.toString()), qemu);
             }

@@ -2,6 +2,7 @@
 package org.ioasis.run;
 
 import java.io.PrintStream;
+import org.ioasis.vm.Terminal;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -29,12 +30,8 @@ public final class Progress {
     }
 
     // Java cannot tell for standard error alone; a console means that a person sits there.
-    @SuppressWarnings("SystemConsoleNull")
     private static boolean isTerminal(@Nullable String term) {
-        return System.console() != null
-                && System.console().isTerminal()
-                && term != null
-                && !term.equals("dumb");
+        return Terminal.isTerminal() && term != null && !term.equals("dumb");
     }
 
     /** Something has begun or happened. */

@@ -54,9 +54,10 @@ public final class Terminal implements AutoCloseable {
         return terminal;
     }
 
+    /** True if a person sits at standard input and output. Any thread. */
     // Null, in spite of the warning, where the JVM's provider of consoles finds no terminal.
     @SuppressWarnings("SystemConsoleNull")
-    private static boolean isTerminal() {
+    public static boolean isTerminal() {
         return System.console() != null && System.console().isTerminal();
     }
 

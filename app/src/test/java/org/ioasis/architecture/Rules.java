@@ -173,6 +173,7 @@ final class Rules {
                 List.of(
                         "sys",
                         "iommu",
+                        "iommu.pagetable.format",
                         "ioasid",
                         "iommufd",
                         "virtqueue",

@@ -146,7 +146,7 @@ public final class Bench {
             return;
         }
         Path folder = Path.of(arguments.peers());
-        for (Peer peer : one.isHost() ? List.of(Peer.KERNEL) : Peer.ALL) {
+        for (Peer peer : one.peers()) {
             if (peer.isBuilt(folder)) {
                 for (Peer.Figure figure :
                         peer.run(folder, one, arguments.repetitions(), arguments.processor())) {

@@ -121,6 +121,25 @@ record Case(
                             "NestedBenchmarks.pageRequest",
                             Map.of(),
                             true),
+                    walk("vtd2-1", true),
+                    walk("vtd1-1", false),
+                    walk("amd-1", false),
+                    walk("arm-1", false),
+                    walk("vtd-2", true),
+                    walk("amd-2", false),
+                    walk("arm-2", true),
+                    cached("hit", "vtd1-1", 16, true),
+                    cached("hit", "vtd-2", 16, true),
+                    cached("hit", "arm-2", 16, false),
+                    cached("mixed", "vtd1-1", 65_536, false),
+                    cached("mixed", "vtd-2", 65_536, true),
+                    cached("mixed", "arm-2", 65_536, false),
+                    new Case(
+                            "host-nested-plain",
+                            "",
+                            "WalkBenchmarks.plain",
+                            Map.of("form", "vtd-2", "n", "16"),
+                            true),
                     new Case("host-ioctl", "", "", Map.of(), true));
 
     /**
@@ -184,6 +203,26 @@ record Case(
     }
 
     /** Invalidations of a guest, in so many entries at a time. */
+    /** A table of one or two stages, walked for each access. */
+    private static Case walk(String form, boolean isQuick) {
+        return new Case(
+                "host-nested-walk-" + form,
+                "walk-" + form,
+                "WalkBenchmarks.walk",
+                Map.of("form", form, "n", "65536"),
+                isQuick);
+    }
+
+    /** The same with an IOTLB in front, which has room for all pages or for a sixteenth. */
+    private static Case cached(String what, String form, int pages, boolean isQuick) {
+        return new Case(
+                "host-nested-" + what + "-" + form,
+                what + "-" + form,
+                "WalkBenchmarks.cached",
+                Map.of("form", form, "n", Integer.toString(pages)),
+                isQuick);
+    }
+
     private static Case nested(String format, String batch, boolean isQuick) {
         return new Case(
                 "host-nested-" + format + "-" + batch,
@@ -230,6 +269,14 @@ record Case(
     /** What stands behind {@code /dev/iommu}, which has a peer of its own. */
     boolean isHost() {
         return name.startsWith("host-");
+    }
+
+    /** Whom it is measured beside. */
+    List<Peer> peers() {
+        if (benchmark.startsWith("WalkBenchmarks.")) {
+            return List.of(Peer.WALKER);
+        }
+        return isHost() ? List.of(Peer.KERNEL) : Peer.ALL;
     }
 
     /** A program under a supervisor, and no benchmark of one process. */

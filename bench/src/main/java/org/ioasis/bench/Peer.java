@@ -22,6 +22,9 @@ record Peer(String subject, String program, String variant) {
     /** What stands behind {@code /dev/iommu} in a kernel. */
     static final Peer KERNEL = new Peer("kernel-c", "hostmodel", "");
 
+    /** Walks of page tables in software. */
+    static final Peer WALKER = new Peer("kernel-c", "walker", "");
+
     /** The same for a program's calls. */
     static final Peer SUPERVISOR = new Peer("kernel-c", "hostserve", "");
 

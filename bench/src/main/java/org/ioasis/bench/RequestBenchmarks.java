@@ -36,7 +36,7 @@ public class RequestBenchmarks {
 
     /** How the queue lies in memory. */
     @Param("SPLIT")
-    public RingFormat ring;
+    public RingFormat ring = RingFormat.SPLIT;
 
     private final Engine engine = new Engine();
     private final Dma rings = engine.directDma();

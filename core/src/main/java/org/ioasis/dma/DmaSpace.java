@@ -161,6 +161,7 @@ public final class DmaSpace {
         seen.add(new Piece(address, length));
     }
 
+    @SuppressWarnings("ReferenceEquality") // another list is another state of the domain
     private long allocate(long bytes, long limit) throws DriverException {
         if (!domain.reserved().equals(reserved)) {
             // An endpoint has come that cannot have all of them.

@@ -303,7 +303,7 @@ class WalkedTranslationTest {
             clear(table);
         }
         // The second stage maps 2 MiB of the guest's addresses to where RAM begins.
-        long base = RAM & -1L << 21;
+        long base = 0;
         VtdSecondStageFormat format = new VtdSecondStageFormat(39, 46, false);
         write(RAM + 0x4000 + (GUEST >>> 30) * 8, RAM + 0x5000 | 3);
         write(RAM + 0x5000, base | 0x83);
@@ -334,7 +334,7 @@ class WalkedTranslationTest {
     void walksAndHitsMakeNoGarbage() {
         PagingDomain parent = nested(true, MapFlags.READ | MapFlags.WRITE);
         for (int page = 0; page < 512; page++) {
-            write(LOW + page * 8, GUEST + 0x9000 | 7);
+            write(LOW + page * 8L, GUEST + 0x9000 | 7);
         }
         mapBehind(parent, GUEST + 0x9000, PAGE, MapFlags.READ | MapFlags.WRITE);
         int times = 20_000;

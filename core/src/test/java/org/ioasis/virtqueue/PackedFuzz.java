@@ -82,7 +82,7 @@ public final class PackedFuzz {
             case 0, 1, 2, 3 -> describe(BASE + 16L * next(size));
             case 4 -> describe(TABLE + 16L * next(SIZE_MAX));
             case 5 -> {
-                memory.poke(DRIVER_AREA, next(256) << 8 | next(256));
+                memory.poke(DRIVER_AREA, (next(256) << 8) | next(256));
                 memory.poke(DRIVER_AREA + PackedRing.EVENT_FLAGS, next(256));
             }
             case 6 -> pop(seen);
@@ -111,7 +111,7 @@ public final class PackedFuzz {
                 address,
                 LENGTHS[next(LENGTHS.length)],
                 next(256),
-                next(256) | next(2) << 15);
+                next(256) | (next(2) << 15));
     }
 
     private void pop(Seen seen) {

@@ -13,6 +13,7 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.Deque;
 import java.util.HashMap;
 import java.util.HashSet;
@@ -324,7 +325,7 @@ final class PackedModelTest {
             deviceArea = BASE + 0x8004;
             free = size;
             for (int id = 0; id < size; id++) {
-                freeIds.add(id * 997 & 0xffff); // what a driver calls a chain is its business
+                freeIds.add((id * 997) & 0xffff); // what a driver calls a chain is its business
             }
             queue = RingFormat.PACKED.newQueue(dma, 64);
             queue.start(size, BASE, driverArea, deviceArea, true, eventIdx);
@@ -346,7 +347,8 @@ final class PackedModelTest {
             if (free < pieces) {
                 return;
             }
-            int id = freeIds.remove(random.nextInt(freeIds.size()));
+            Collections.swap(freeIds, random.nextInt(freeIds.size()), freeIds.size() - 1);
+            int id = freeIds.removeLast();
             Where first = available;
             int firstFlags = 0;
             List<Long> addresses = new ArrayList<>();

@@ -112,12 +112,27 @@ class FirmwareToolsTest {
                 .contains("target-path = \"/pcie@10000000\"")
                 .contains("iommu-map = <0x00 0x01 0x00 0x08 0x09 0x01 0x09 0xfff7>")
                 .contains("iommus = <0x02 0x07>");
-        assertThat(run(DebianProgram.DTC, "-I", "dtb", "-O", "dtb", "-o", "again.dtbo", "ours.dtbo"))
+        assertThat(
+                        run(
+                                DebianProgram.DTC,
+                                "-I",
+                                "dtb",
+                                "-O",
+                                "dtb",
+                                "-o",
+                                "again.dtbo",
+                                "ours.dtbo"))
                 .isEmpty();
         assertThat(
                         run(
                                 DebianProgram.DTC,
-                                "-I", "dtb", "-O", "dts", "-o", "again.dts", "again.dtbo"))
+                                "-I",
+                                "dtb",
+                                "-O",
+                                "dts",
+                                "-o",
+                                "again.dts",
+                                "again.dtbo"))
                 .isEmpty();
         assertThat(folder.resolve("again.dts")).hasSameTextualContentAs(folder.resolve("ours.dts"));
     }

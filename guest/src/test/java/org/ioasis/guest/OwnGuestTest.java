@@ -181,8 +181,17 @@ class OwnGuestTest {
         String qemu;
         try (Command command =
                 new Command(
-                        Map.of(), "vm", "--accel", "tcg", "--bytes", "4", "--memory", "256",
-                        "--print-qemu", "--keep", kept.toString())) {
+                        Map.of(),
+                        "vm",
+                        "--accel",
+                        "tcg",
+                        "--bytes",
+                        "4",
+                        "--memory",
+                        "256",
+                        "--print-qemu",
+                        "--keep",
+                        kept.toString())) {
             assertThat(command.end()).as(command.output()).isZero();
             String output = command.output();
             String first = "# ./ioasis serve --config " + kept.resolve("serve.toml") + "\n";
@@ -190,8 +199,7 @@ class OwnGuestTest {
             qemu = output.substring(output.indexOf(first) + first.length());
         }
         try (Command server =
-                        new Command(
-                                Map.of(), "serve", "--config", kept.resolve("serve.toml").toString())) {
+                new Command(Map.of(), "serve", "--config", kept.resolve("serve.toml").toString())) {
             server.await("viot ");
             try (Command guest = Command.typed(folder, qemu)) {
                 guest.await("ioasis: end=ok");
@@ -200,7 +208,8 @@ class OwnGuestTest {
             server.signal("TERM");
             assertThat(server.end()).as(server.output()).isZero();
         }
-        assertThat(Files.mismatch(kept.resolve("seed.img"), kept.resolve("result.img"))).isEqualTo(-1);
+        assertThat(Files.mismatch(kept.resolve("seed.img"), kept.resolve("result.img")))
+                .isEqualTo(-1);
     }
 
     @Test

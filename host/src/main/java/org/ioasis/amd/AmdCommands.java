@@ -17,13 +17,13 @@ import org.jspecify.annotations.Nullable;
  * call; what is refused is what the VMM does by other calls. Under its context's lock; allocates
  * nothing.
  */
-final class AmdCommands extends Entries {
+public final class AmdCommands extends Entries {
     private static final ValueLayout.OfLong WORD =
             ValueLayout.JAVA_LONG_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
     private static final int PAGE_LG2 = 12;
 
     /** How the host calls what the guest has names for. */
-    interface Names {
+    public interface Names {
         /** The guest has no such thing. */
         int NONE = -1;
 
@@ -44,7 +44,7 @@ final class AmdCommands extends Entries {
     private final DeviceCaches devices;
     private final Names names;
 
-    AmdCommands(CachedTranslations translations, DeviceCaches devices, Names names) {
+    public AmdCommands(CachedTranslations translations, DeviceCaches devices, Names names) {
         super(SIZE);
         this.translations = translations;
         this.devices = devices;

@@ -17,7 +17,7 @@ import org.jspecify.annotations.Nullable;
  * is the guest's and counts for nothing: all that a guest takes away is its own. What only its VMM
  * may do, by calls of other kinds, is refused. One thread at a time; allocates nothing.
  */
-final class Smmuv3Commands extends Entries {
+public final class Smmuv3Commands extends Entries {
     private static final ValueLayout.OfLong WORD =
             ValueLayout.JAVA_LONG_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
 
@@ -27,7 +27,7 @@ final class Smmuv3Commands extends Entries {
     private static final int TTL_SHIFT = 8;
 
     /** How the SMMU calls the stream of a device that the guest calls otherwise. */
-    interface Streams {
+    public interface Streams {
         /** The guest has no such device. */
         long NONE = -1;
 
@@ -43,7 +43,7 @@ final class Smmuv3Commands extends Entries {
     private final Streams streams;
     private final int vmid;
 
-    Smmuv3Commands(
+    public Smmuv3Commands(
             CachedTranslations translations, DeviceCaches devices, Streams streams, int vmid) {
         super(SIZE);
         this.translations = translations;

@@ -14,6 +14,7 @@ import org.ioasis.iommu.pagetable.TwoStageWalk;
 import org.ioasis.iommu.pagetable.WalkFault;
 import org.ioasis.iommu.pagetable.format.Amdv1Format;
 import org.ioasis.iommu.pagetable.format.X86Format;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 
 /** Device table entries and guest CR3 tables, bit by bit (host-side facts 6.5 and 7). */
@@ -42,7 +43,7 @@ class DeviceTableTest {
         image.write(TABLE + RID * 32, word0, word1, word2, 0);
     }
 
-    private DeviceRefusal refusal(int pasid) {
+    private @Nullable DeviceRefusal refusal(int pasid) {
         return table().find(RID, pasid).refusal();
     }
 
@@ -73,7 +74,7 @@ class DeviceTableTest {
     @Test
     void whatIrAndIwDoNotLetThroughIsTheContextsFault() {
         long root = image.tableOf(Amdv1Format.ofMode(3, false), 0x5000, 0x9000);
-        entry(VALID & ~(1L << 62) | 3 << 9 | root, 0, 0);
+        entry((VALID & ~(1L << 62)) | 3 << 9 | root, 0, 0);
         AddressSpace space = table().find(RID, DeviceTable.NO_PASID).space();
         leadsTo(space, 0x5000, 0x9000);
         assertThat(walk.rights() & Rights.WRITE).isZero();
@@ -187,7 +188,7 @@ class DeviceTableTest {
                 .isEqualTo(PageTableStatus.OK);
         assertThat(host.map(0x9000, 0x9fff, 0xab_c000, READ_WRITE, gather))
                 .isEqualTo(PageTableStatus.OK);
-        entry(VALID | GUEST | 4 << 9 | host.root() & ~7L, GCR3_IN_WORD1, 0);
+        entry(VALID | GUEST | 4 << 9 | (host.root() & ~7L), GCR3_IN_WORD1, 0);
         assertThat(refusal(1)).isEqualTo(DeviceRefusal.GCR3_UNREADABLE);
         assertThat(host.map(GCR3, GCR3 + 0xfff, 0x7_0000, READ_WRITE, gather))
                 .isEqualTo(PageTableStatus.OK);

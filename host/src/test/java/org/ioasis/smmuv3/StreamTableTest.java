@@ -16,6 +16,7 @@ import org.ioasis.iommu.pagetable.TwoStageFault;
 import org.ioasis.iommu.pagetable.TwoStageWalk;
 import org.ioasis.iommu.pagetable.WalkFault;
 import org.ioasis.iommu.pagetable.format.ArmFormat;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 
 /** Stream table, entries and context descriptors, bit by bit (host-side facts 6.1 and 7). */
@@ -44,7 +45,7 @@ class StreamTableTest {
         return TABLE + sid * 64L;
     }
 
-    private StreamRefusal refusal(int sid, int ssid) {
+    private @Nullable StreamRefusal refusal(int sid, int ssid) {
         return linear().find(sid, ssid).refusal();
     }
 
@@ -153,8 +154,8 @@ class StreamTableTest {
             CD & ~(1L << 41), // AA64
             CD | 1 << 15, // ENDI
             CD | 3 << 6, // TG0
-            CD & ~0x3f | 15, // T0SZ below 16
-            CD & ~0x3f | 40 // and above 39
+            (CD & ~0x3f) | 15, // T0SZ below 16
+            (CD & ~0x3f) | 40 // and above 39
         };
         for (long word : bad) {
             image.write(CONTEXTS, word, ttb);

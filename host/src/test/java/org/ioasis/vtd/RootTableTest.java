@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.vtd;
 
+import static java.util.Objects.requireNonNull;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import org.ioasis.host.TableImage;
@@ -43,7 +44,7 @@ class RootTableTest {
     }
 
     private VtdRefusal legacyRefusal() {
-        return legacy().find(RID, RootTable.NO_PASID, false).refusal();
+        return requireNonNull(legacy().find(RID, RootTable.NO_PASID, false).refusal());
     }
 
     /** Present, of eight times 2^7 directory entries or fewer, with RID_PASID 5. */
@@ -58,7 +59,7 @@ class RootTableTest {
     }
 
     private VtdRefusal refusal(int pasid) {
-        return scalable().find(RID, pasid, false).refusal();
+        return requireNonNull(scalable().find(RID, pasid, false).refusal());
     }
 
     private void leadsTo(AddressSpace space, long iova, long output) {
@@ -195,7 +196,7 @@ class RootTableTest {
         assertThat(second.map(0x9000, 0x9fff, 0xab_c000, Rights.READ, gather))
                 .isEqualTo(PageTableStatus.OK);
         scalableContext(1 << 3);
-        pasid(70, second.root() & ~7L | 1 | 2 << 2 | 3 << 6, 0x12, first);
+        pasid(70, (second.root() & ~7L) | 1 | 2 << 2 | 3 << 6, 0x12, first);
         AddressSpace space = scalable().find(RID, 70, false).space();
         assertThat(space.space()).isEqualTo(70);
         leadsTo(space, 0x5123, 0xab_c123);

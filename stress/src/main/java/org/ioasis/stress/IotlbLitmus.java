@@ -57,11 +57,11 @@ public final class IotlbLitmus {
             long epoch = tlb.epoch();
             long output = (long) ENTRY.getAcquire(this);
             if (output != 0) {
-                fill(epoch, output, OLD_RIGHTS);
+                fill(tlb, epoch, output, OLD_RIGHTS);
             }
         }
 
-        void fill(long epoch, long output, int rights) {
+        static void fill(Iotlb tlb, long epoch, long output, int rights) {
             tlb.fill(epoch, TAG, IOVA, output, rights, PAGE_LG2, PAGE_LG2, false);
         }
 
@@ -140,7 +140,7 @@ public final class IotlbLitmus {
     @State
     public static class FindBesideInvalidation extends Table {
         public FindBesideInvalidation() {
-            fill(tlb.epoch(), OLD, OLD_RIGHTS);
+            fill(tlb, tlb.epoch(), OLD, OLD_RIGHTS);
         }
 
         @Actor
@@ -166,7 +166,7 @@ public final class IotlbLitmus {
     @State
     public static class FindBesideReplacement extends Table {
         public FindBesideReplacement() {
-            fill(tlb.epoch(), OLD, OLD_RIGHTS);
+            fill(tlb, tlb.epoch(), OLD, OLD_RIGHTS);
         }
 
         @Actor
@@ -180,7 +180,7 @@ public final class IotlbLitmus {
         public void other() {
             // It goes, and comes back as another one in the same place.
             tlb.space(DOMAIN, SPACE);
-            fill(tlb.epoch(), NEW, NEW_RIGHTS);
+            fill(tlb, tlb.epoch(), NEW, NEW_RIGHTS);
         }
     }
 }

@@ -8,7 +8,7 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.channels.FileChannel;
 import java.util.Collections;
-import java.util.SortedMap;
+import java.util.NavigableMap;
 import java.util.TreeMap;
 import org.ioasis.iommu.pagetable.Cell;
 import org.ioasis.iommu.pagetable.TableAccess;
@@ -23,7 +23,7 @@ final class GuestPages implements TableAccess {
     static final int PAGE = 4096;
     private static final int WORDS = PAGE / Long.BYTES;
 
-    private final SortedMap<Long, long[]> pages = new TreeMap<>();
+    private final NavigableMap<Long, long[]> pages = new TreeMap<>();
     private final @Nullable FileChannel memory;
     private final long base;
 
@@ -54,8 +54,8 @@ final class GuestPages implements TableAccess {
     }
 
     /** Those that are known. */
-    SortedMap<Long, long[]> pages() {
-        return Collections.unmodifiableSortedMap(pages);
+    NavigableMap<Long, long[]> pages() {
+        return Collections.unmodifiableNavigableMap(pages);
     }
 
     private long @Nullable [] page(long address) {

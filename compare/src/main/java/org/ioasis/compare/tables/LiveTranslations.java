@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.compare.tables;
 
+import static java.util.Objects.requireNonNull;
+
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
@@ -49,6 +51,11 @@ final class LiveTranslations {
     /** What holds now. */
     List<Live> live() {
         return new ArrayList<>(live.values());
+    }
+
+    /** What holds now for an address that was just translated. */
+    Live at(int device, long iova) {
+        return requireNonNull(live.get(new Place(device, iova & PAGE_MASK)));
     }
 
     /** The domain of a device, or {@link TraceEvent#UNTOLD}. */

@@ -153,7 +153,7 @@ record Recording(
                 case "subject" -> subject = rest;
                 case "maker" -> maker = rest;
                 case "register" -> {
-                    String[] parts = rest.split(" ");
+                    String[] parts = rest.split(" ", -1);
                     registers.put(parts[0], Long.parseUnsignedLong(parts[1], 16));
                 }
                 case "page" -> {
@@ -195,7 +195,7 @@ record Recording(
         }
 
         private static long[] numbers(String text) {
-            String[] parts = text.split(" ");
+            String[] parts = text.split(" ", -1);
             long[] numbers = new long[parts.length];
             for (int i = 0; i < parts.length; i++) {
                 numbers[i] = number(parts[i]);

@@ -11,18 +11,14 @@ import java.util.Optional;
  */
 enum Subject {
     /** Context entries of 128 bits that lead to second-stage tables. */
-    VTD_LEGACY("vtd-legacy", Family.VTD, List.of("-device", "intel-iommu")),
+    VTD_LEGACY("vtd-legacy", Family.VTD, "intel-iommu"),
     /** PASID entries that lead to second-stage tables. */
-    VTD_SECOND_STAGE(
-            "vtd-second-stage", Family.VTD, List.of("-device", "intel-iommu,scalable-mode=on")),
+    VTD_SECOND_STAGE("vtd-second-stage", Family.VTD, "intel-iommu,scalable-mode=on"),
     /** PASID entries that lead to first-stage tables. */
-    VTD_FIRST_STAGE(
-            "vtd-first-stage",
-            Family.VTD,
-            List.of("-device", "intel-iommu,scalable-mode=on,fsts=on")),
-    AMD("amd", Family.AMD, List.of("-device", "amd-iommu,dma-remap=on")),
+    VTD_FIRST_STAGE("vtd-first-stage", Family.VTD, "intel-iommu,scalable-mode=on,fsts=on"),
+    AMD("amd", Family.AMD, "amd-iommu,dma-remap=on"),
     /** It belongs to the machine. */
-    SMMUV3("smmuv3", Family.SMMUV3, List.of());
+    SMMUV3("smmuv3", Family.SMMUV3, "");
 
     /** What one driver of Linux's drives. */
     enum Family {
@@ -95,12 +91,12 @@ enum Subject {
 
     private final String label;
     private final Family family;
-    private final List<String> words;
+    private final String device;
 
-    Subject(String label, Family family, List<String> words) {
+    Subject(String label, Family family, String device) {
         this.label = label;
         this.family = family;
-        this.words = words;
+        this.device = device;
     }
 
     static Optional<Subject> labelled(String label) {
@@ -118,6 +114,6 @@ enum Subject {
 
     /** What QEMU is told besides. */
     List<String> words() {
-        return words;
+        return device.isEmpty() ? List.of() : List.of("-device", device);
     }
 }

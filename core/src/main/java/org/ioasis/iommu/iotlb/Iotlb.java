@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.iommu.iotlb;
 
+import static java.util.Objects.requireNonNull;
+
 import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
+import java.util.EnumMap;
+import java.util.Map;
 import org.ioasis.iommu.pagetable.Bits;
 import org.ioasis.memory.Count;
 
@@ -111,17 +115,21 @@ public final class Iotlb implements CachedTranslations {
     private final int shift;
     private final long[] states;
     private final long[] words;
-    private final Scope[] scopes = Scope.values();
-    private final Count[] commands = new Count[scopes.length];
-    private final Count[] removed = new Count[scopes.length];
+    private final Map<Scope, Count> commands = new EnumMap<>(Scope.class);
+    private final Map<Scope, Count> removed = new EnumMap<>(Scope.class);
 
     // Which sizes there may be, a bit for each; whether an entry may be global, or smaller than the
     // page of the first stage that it was made from. Only ever more of them.
+    @SuppressWarnings("unused") // by its handle, like those below
     private long sizes;
+
+    @SuppressWarnings("unused")
     private boolean hasGlobal;
+
+    @SuppressWarnings("unused")
     private boolean hasSplit;
 
-    @SuppressWarnings("unused") // by its handle
+    @SuppressWarnings("unused")
     private long epoch;
 
     @SuppressWarnings("unused")
@@ -154,9 +162,9 @@ public final class Iotlb implements CachedTranslations {
         shift = Long.SIZE - Integer.numberOfTrailingZeros(sets);
         states = new long[sets];
         words = new long[sets * SET_WORDS];
-        for (int i = 0; i < scopes.length; i++) {
-            commands[i] = new Count();
-            removed[i] = new Count();
+        for (Scope scope : Scope.values()) {
+            commands.put(scope, new Count());
+            removed.put(scope, new Count());
         }
     }
 
@@ -168,7 +176,7 @@ public final class Iotlb implements CachedTranslations {
      */
     public static long tag(int domain, int space, int stages) {
         return (long) domain << DOMAIN_AT
-                | (long) space << SPACE_AT & SPACE_MASK
+                | ((long) space << SPACE_AT & SPACE_MASK)
                 | (long) stages << STAGES_AT;
     }
 
@@ -187,7 +195,7 @@ public final class Iotlb implements CachedTranslations {
         long present = (long) SIZES.getOpaque(this);
         for (long left = present; left != 0; left &= left - 1) {
             int sizeLg2 = Long.numberOfTrailingZeros(left);
-            long found = look(iova & -1L << sizeLg2 | sizeLg2 | VALID, tag);
+            long found = look((iova & -1L << sizeLg2) | sizeLg2 | VALID, tag);
             if (found != NONE) {
                 return found;
             }
@@ -199,7 +207,7 @@ public final class Iotlb implements CachedTranslations {
         long shared = globalTag(tag);
         for (long left = present; left != 0; left &= left - 1) {
             int sizeLg2 = Long.numberOfTrailingZeros(left);
-            long found = look(iova & -1L << sizeLg2 | sizeLg2 | VALID | GLOBAL, shared);
+            long found = look((iova & -1L << sizeLg2) | sizeLg2 | VALID | GLOBAL, shared);
             if (found != NONE) {
                 return found;
             }
@@ -209,7 +217,7 @@ public final class Iotlb implements CachedTranslations {
 
     /** Where a translation leads {@code iova}. */
     public static long output(long found, long iova) {
-        return found & ~LOW_BITS | iova & ~(-1L << pageLg2(found));
+        return (found & ~LOW_BITS) | (iova & ~(-1L << pageLg2(found)));
     }
 
     /** Bits of {@code Rights} that need no walk. */
@@ -223,7 +231,7 @@ public final class Iotlb implements CachedTranslations {
     }
 
     private int set(long key, long tag) {
-        return (int) ((key ^ (tag >>> STAGES_AT) * MIX_TAG) * MIX >>> shift);
+        return (int) (((key ^ ((tag >>> STAGES_AT) * MIX_TAG)) * MIX) >>> shift);
     }
 
     private long look(long key, long tag) {
@@ -278,9 +286,12 @@ public final class Iotlb implements CachedTranslations {
         int pageOfFirst = Math.min(leafLg2, Long.SIZE - 1);
         note(pageLg2, isGlobal, pageOfFirst > pageLg2);
         long base = -1L << pageLg2;
-        long key = iova & base | pageLg2 | VALID | (isGlobal ? GLOBAL : 0);
+        long key = (iova & base) | pageLg2 | VALID | (isGlobal ? GLOBAL : 0);
         long owner = isGlobal ? globalTag(tag) : tag;
-        long result = output & base | (long) pageLg2 << RESULT_SIZE_AT | rights & RIGHTS_MASK;
+        long result =
+                (output & base)
+                        | ((long) pageLg2 << RESULT_SIZE_AT)
+                        | (rights & RIGHTS_MASK);
         int set = set(key, owner);
         long before = (long) WORD.getOpaque(states, set);
         if ((before & BUSY) != 0 || !WORD.compareAndSet(states, set, before, before | BUSY)) {
@@ -444,8 +455,8 @@ public final class Iotlb implements CachedTranslations {
     }
 
     private long count(Scope scope, long went) {
-        commands[scope.ordinal()].increment();
-        removed[scope.ordinal()].add(went);
+        requireNonNull(commands.get(scope)).increment();
+        requireNonNull(removed.get(scope)).add(went);
         return went;
     }
 
@@ -556,12 +567,12 @@ public final class Iotlb implements CachedTranslations {
 
     /** Invalidations of a scope so far. Any thread. */
     public long commands(Scope scope) {
-        return commands[scope.ordinal()].read();
+        return requireNonNull(commands.get(scope)).read();
     }
 
     /** Entries that those have taken away. Any thread. */
     public long removed(Scope scope) {
-        return removed[scope.ordinal()].read();
+        return requireNonNull(removed.get(scope)).read();
     }
 
     /** Translations that were kept. Any thread. */

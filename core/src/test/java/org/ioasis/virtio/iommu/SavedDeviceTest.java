@@ -518,8 +518,8 @@ class SavedDeviceTest {
         long all = VirtioIommuDevice.FEATURES;
         assertThat(refused(saved, like(OPTIONS, all & ~F_PROBE)))
                 .containsExactly(
-                        "offered features is 0x10130000077 in the file,"
-                                + " here it is 0x10130000067");
+                        "offered features is 0x10530000077 in the file,"
+                                + " here it is 0x10530000067");
         assertThat(refused(saved, like(options(0x3000, -1L, -1, 8, 1024), all)))
                 .containsExactly("page_size_mask is 0x1000 in the file, here it is 0x3000");
         assertThat(refused(saved, like(options(0x1000, 0xffff_ffffL, -1, 8, 1024), all)))

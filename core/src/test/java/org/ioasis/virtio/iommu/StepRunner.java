@@ -408,7 +408,6 @@ final class StepRunner {
     // --- hostile rings
 
     private void hostile(Hostile hostile) {
-        int n = hostile.number();
         Buffer in = new Buffer(Driver.IN, 20, false);
         Buffer out = new Buffer(Driver.OUT, 4, true);
         boolean isBroken = hostile.kind() != 9;

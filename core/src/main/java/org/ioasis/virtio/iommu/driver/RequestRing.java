@@ -3,6 +3,7 @@ package org.ioasis.virtio.iommu.driver;
 
 import static java.lang.foreign.ValueLayout.JAVA_BYTE;
 import static java.nio.ByteOrder.LITTLE_ENDIAN;
+import static java.util.Objects.requireNonNull;
 import static org.ioasis.spec.SplitRing.DESC_SIZE;
 import static org.ioasis.spec.VirtioIommu.ATTACH_DOMAIN;
 import static org.ioasis.spec.VirtioIommu.ATTACH_ENDPOINT;
@@ -145,7 +146,7 @@ final class RequestRing {
     /** The next requests begin a new round; none is on its way. */
     void begin() throws BrokenException {
         if (broken != null) {
-            throw new BrokenException(String.valueOf(broken.getMessage()));
+            throw new BrokenException(requireNonNull(broken.getMessage()));
         }
         assert out == 0;
         if (ring.usedCount() > 0) {

@@ -48,25 +48,8 @@ public final class ScriptedDevice implements Transport {
     public record ConfigWrite(int offset, int size, long value) {}
 
     /** A chain that the device has: its name, what can be read, and where it may write. */
-    public static final class Taken {
-        private final int name;
-        private final byte[] readable;
-        private final List<MemorySegment> writable;
-
-        Taken(int name, byte[] readable, List<MemorySegment> writable) {
-            this.name = name;
-            this.readable = readable;
-            this.writable = writable;
-        }
-
-        public int name() {
-            return name;
-        }
-
-        public byte[] readable() {
-            return readable;
-        }
-
+    @SuppressWarnings("ArrayRecordComponent") // compared by nobody
+    public record Taken(int name, byte[] readable, List<MemorySegment> writable) {
         public int room() {
             return (int) writable.stream().mapToLong(MemorySegment::byteSize).sum();
         }
