@@ -173,7 +173,7 @@ final class Rules {
                 List.of(
                         "sys",
                         "iommu",
-                        "iommu.pagetable.format",
+                        "iommu.pagetable",
                         "ioasid",
                         "iommufd",
                         "virtqueue",

@@ -202,7 +202,6 @@ record Case(
                 isQuick);
     }
 
-    /** Invalidations of a guest, in so many entries at a time. */
     /** A table of one or two stages, walked for each access. */
     private static Case walk(String form, boolean isQuick) {
         return new Case(
@@ -223,6 +222,7 @@ record Case(
                 isQuick);
     }
 
+    /** Invalidations of a guest, in so many entries at a time. */
     private static Case nested(String format, String batch, boolean isQuick) {
         return new Case(
                 "host-nested-" + format + "-" + batch,

@@ -288,10 +288,7 @@ public final class Iotlb implements CachedTranslations {
         long base = -1L << pageLg2;
         long key = (iova & base) | pageLg2 | VALID | (isGlobal ? GLOBAL : 0);
         long owner = isGlobal ? globalTag(tag) : tag;
-        long result =
-                (output & base)
-                        | ((long) pageLg2 << RESULT_SIZE_AT)
-                        | (rights & RIGHTS_MASK);
+        long result = (output & base) | ((long) pageLg2 << RESULT_SIZE_AT) | (rights & RIGHTS_MASK);
         int set = set(key, owner);
         long before = (long) WORD.getOpaque(states, set);
         if ((before & BUSY) != 0 || !WORD.compareAndSet(states, set, before, before | BUSY)) {
