@@ -15,6 +15,7 @@ import static org.ioasis.virtio.iommu.driver.Permission.READ_WRITE;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.NavigableMap;
 import java.util.Random;
 import java.util.TreeMap;
 import org.ioasis.iommu.EndpointProperties;
@@ -214,7 +215,7 @@ class IommuDriverTest {
         }
     }
 
-    private static long expected(TreeMap<Long, long[]> model, long iova) {
+    private static long expected(NavigableMap<Long, long[]> model, long iova) {
         Map.Entry<Long, long[]> known = model.floorEntry(iova);
         if (known == null || iova > known.getValue()[0]) {
             return -1;
