@@ -201,7 +201,7 @@ class OwnGuestTest {
         try (Command server =
                 new Command(Map.of(), "serve", "--config", kept.resolve("serve.toml").toString())) {
             server.await("viot ");
-            try (Command guest = Command.typed(folder, qemu)) {
+            try (Command guest = Command.typed(folder, "env " + qemu)) {
                 guest.await("ioasis: end=ok");
                 assertThat(guest.end()).as(guest.output()).isZero();
             }

@@ -63,9 +63,9 @@ class TapLinkTest {
         assertThat(lines)
                 .containsExactly(
                         "opened tap=tap0",
-                        "tap=tap0: somebody else has its end already (ioctl TUNSETIFF tap0: EBUSY)",
+                        "tap=tap0: somebody else has its end already (ioctl TUNSETIFF tap0: in use)",
                         "tap=lo: there is an interface of that name that is no TAP of one queue"
-                                + " (ioctl TUNSETIFF lo: EINVAL)",
+                                + " (ioctl TUNSETIFF lo: not possible with these values)",
                         "echoed 200",
                         "one turn takes " + TapLink.FRAMES_AT_ONCE,
                         "down: LOST, link true",

@@ -25,7 +25,9 @@ class BenchCommandTest {
                         "guest --cell rr2",
                         "--cell is one of rr1, rr16, rw1, rw16, sr, sw, not rr2"),
                 arguments("guest --mode eager", "--mode is lazy or strict, not eager"),
-                arguments("guest --subject mine", "--subject is qemu or ours, not mine"));
+                arguments(
+                        "guest --subject mine",
+                        "--subject is qemu or ours or iommufd or type1, not mine"));
     }
 
     @ParameterizedTest
