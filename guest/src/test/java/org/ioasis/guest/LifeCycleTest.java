@@ -31,7 +31,9 @@ class LifeCycleTest {
     }
 
     @ParameterizedTest
-    @EnumSource(KernelChoice.Debian.class)
+    @EnumSource(
+            value = KernelChoice.Debian.class,
+            names = {"STABLE", "BACKPORTS"})
     void driversThatUnbindAndBindAgainAreTranslatedAgain(KernelChoice.Debian kernel)
             throws Exception {
         RunReport report =
