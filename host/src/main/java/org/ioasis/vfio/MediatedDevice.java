@@ -94,7 +94,8 @@ public final class MediatedDevice {
         }
         long page = mapping.page(iova);
         if (!mapping.pins.retain(page)) {
-            mapping.pins.add(page, container.hold(iova, isWrite));
+            // As the mapping says: another pin of the page may be for writing.
+            mapping.pins.add(page, container.hold(iova, mapping.isWritable));
         }
         DirtyPages dirty = mapping.dirty;
         if (dirty != null) {

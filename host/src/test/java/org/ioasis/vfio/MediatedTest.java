@@ -16,6 +16,7 @@ import java.util.ArrayList;
 import java.util.List;
 import org.ioasis.iommufd.Errno;
 import org.ioasis.iommufd.IommufdException;
+import org.ioasis.iommufd.ProgramStub;
 import org.ioasis.iommufd.TableDomain;
 import org.ioasis.vfio.tracker.DeviceParsed;
 import org.jspecify.annotations.Nullable;
@@ -109,6 +110,20 @@ class MediatedTest {
         device = host.open(group, null);
         refuses(Errno.EINVAL, () -> pin(requireDevice(), IOVA, 1));
         refuses(Errno.EINVAL, () -> host.open(VfioGroup.mediated(41), null));
+    }
+
+    /** Another pin of the page may be for writing, and asks for nothing more. */
+    @Test
+    void aPageIsPinnedAsItsMappingSaysWhoeverPinsItFirst() throws IommufdException {
+        MediatedDevice mediated = begin(TYPE1V2_IOMMU);
+        long readOnly = host.program.mmap(new ProgramStub.Memory(PAGE), 0, PAGE, false);
+        host.map(readOnly, IOVA, PAGE, RW);
+        host.map(readOnly, IOVA + PAGE, PAGE, MAP_FLAG_READ);
+        refuses(Errno.EFAULT, () -> pin(mediated, IOVA, 1));
+        refuses(Errno.EFAULT, () -> mediated.pin(IOVA, true, false, new long[1]));
+        assertThat(host.node.heldPages()).isZero();
+        mediated.pin(IOVA + PAGE, true, false, new long[1]);
+        assertThat(mediated.unpin(IOVA + PAGE, 1)).isEqualTo(1);
     }
 
     private MediatedDevice requireDevice() {

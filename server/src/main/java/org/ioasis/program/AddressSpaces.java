@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.program;
 
-import java.io.BufferedReader;
 import java.io.IOException;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -213,10 +211,8 @@ final class AddressSpaces implements AutoCloseable {
         if (known != null && !known.isGone()) {
             return thread;
         }
-        try (BufferedReader lines =
-                Files.newBufferedReader(
-                        Path.of("/proc/" + thread + "/status"), StandardCharsets.ISO_8859_1)) {
-            for (String line = lines.readLine(); line != null; line = lines.readLine()) {
+        try (ProcessLines lines = ProcessLines.open(thread, "status")) {
+            for (String line = lines.next(); line != null; line = lines.next()) {
                 if (line.startsWith(TGID)) {
                     return Integer.parseInt(line.substring(TGID.length()).strip());
                 }

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.program;
 
-import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.UncheckedIOException;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -58,8 +56,8 @@ record MappedRange(
 
     private static boolean isMapped(int process, FileKey file, long offset, long length) {
         String inode = " " + file.inode() + " ";
-        try (BufferedReader lines = open(process)) {
-            for (String line = lines.readLine(); line != null; line = lines.readLine()) {
+        try (ProcessLines lines = open(process)) {
+            for (String line = lines.next(); line != null; line = lines.next()) {
                 if (line.contains(inode)) {
                     MappedRange range = parse(line);
                     if (range.key().equals(file) && range.touches(offset, length)) {
@@ -77,10 +75,8 @@ record MappedRange(
         return name.chars().allMatch(c -> c >= '0' && c <= '9');
     }
 
-    // Names of files may be no text in any encoding.
-    static BufferedReader open(int process) throws IOException {
-        return Files.newBufferedReader(
-                Path.of("/proc/" + process + "/maps"), StandardCharsets.ISO_8859_1);
+    static ProcessLines open(int process) throws IOException {
+        return ProcessLines.open(process, "maps");
     }
 
     static MappedRange parse(String line) {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.program;
 
-import java.io.BufferedReader;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.Comparator;
@@ -21,7 +20,7 @@ final class MappedRanges implements AutoCloseable {
     /** Opens the text of a process. */
     @FunctionalInterface
     interface Source {
-        BufferedReader open(int process) throws IOException;
+        ProcessLines open(int process) throws IOException;
     }
 
     private final Source source;
@@ -33,7 +32,7 @@ final class MappedRanges implements AutoCloseable {
     private boolean isIndexed;
 
     private int process;
-    private @Nullable BufferedReader rest;
+    private @Nullable ProcessLines rest;
     private boolean isInCall;
 
     MappedRanges() {
@@ -170,12 +169,12 @@ final class MappedRanges implements AutoCloseable {
     }
 
     private boolean readOn() {
-        BufferedReader lines = rest;
+        ProcessLines lines = rest;
         if (lines == null) {
             return false;
         }
         try {
-            String line = lines.readLine();
+            String line = lines.next();
             if (line != null) {
                 read.add(MappedRange.parse(line));
                 return true;
@@ -196,7 +195,7 @@ final class MappedRanges implements AutoCloseable {
     }
 
     private void closeRest() {
-        BufferedReader lines = rest;
+        ProcessLines lines = rest;
         rest = null;
         if (lines != null) {
             try {

@@ -3,7 +3,6 @@ package org.ioasis.program;
 
 import java.io.IOException;
 import java.io.UncheckedIOException;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -133,10 +132,8 @@ final class MockFiles extends Devices {
             return KERNEL_HAS_IT;
         }
         StringBuilder text = new StringBuilder();
-        try {
-            for (String line :
-                    Files.readAllLines(
-                            Path.of("/proc/" + number + "/status"), StandardCharsets.ISO_8859_1)) {
+        try (ProcessLines lines = ProcessLines.open(number, "status")) {
+            for (String line = lines.next(); line != null; line = lines.next()) {
                 if (line.startsWith("VmLck:")) {
                     line = line("VmLck:", account.locked());
                 } else if (line.startsWith("VmPin:")) {

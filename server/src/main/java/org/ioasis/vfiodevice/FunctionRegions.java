@@ -58,7 +58,7 @@ final class FunctionRegions {
             if (isWrite && caller.read(address + done, piece, 0, bytes) != 0) {
                 break;
             }
-            move(region, isWrite, (int) (offset + done), bytes);
+            move(region, isWrite, offset + done, bytes);
             if (!isWrite && caller.write(address + done, piece, 0, bytes) != 0) {
                 break;
             }
@@ -67,9 +67,9 @@ final class FunctionRegions {
         return done == 0 && count > 0 ? -Errno.EFAULT.number() : done;
     }
 
-    private void move(int region, boolean isWrite, int offset, int bytes) {
+    private void move(int region, boolean isWrite, long offset, int bytes) {
         for (int done = 0; done < bytes; ) {
-            int at = offset + done;
+            long at = offset + done;
             int width = width(at, bytes - done);
             boolean _ =
                     isWrite
@@ -81,7 +81,7 @@ final class FunctionRegions {
         Mapping.raiseLate();
     }
 
-    private static int width(int offset, int left) {
+    private static int width(long offset, int left) {
         int width = Long.BYTES;
         while (width > left || offset % width != 0) {
             width /= 2;

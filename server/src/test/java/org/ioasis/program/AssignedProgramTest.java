@@ -318,4 +318,26 @@ class AssignedProgramTest {
                         "map: 0",
                         "interrupts: 1, as the device has gone: -1");
     }
+
+    /** A name in what the kernel writes of a process may be a line of that. */
+    @Test
+    void aNameThatAProgramHasChosenLeadsToNobodyElsesMemory() throws Exception {
+        assertThat(run("names"))
+                .containsExactly(
+                        "memory of the parent: -14, written: 0",
+                        "memory behind a name: 0",
+                        "memory with a name: 0",
+                        "interrupts: 1, written: 1");
+    }
+
+    @Test
+    void aProgramThatSpoilsTheFileOfADeviceHarmsNobodyButItself() throws Exception {
+        assertThat(run("spoil"))
+                .containsExactly(
+                        "map for DMA: -14 -14",
+                        "cut: 0 5 5 5",
+                        "free: 0, 0",
+                        "closed: 1, free: 0, 0",
+                        "interrupts: 1, written: 0");
+    }
 }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.program;
 
+import static java.nio.charset.StandardCharsets.ISO_8859_1;
 import static org.assertj.core.api.Assertions.assertThat;
 
-import java.io.BufferedReader;
+import java.io.ByteArrayInputStream;
 import java.io.IOException;
-import java.io.StringReader;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 
@@ -23,15 +23,15 @@ class MappedRangesTest {
 
     private final MappedRanges ranges = new MappedRanges(_ -> new Counted());
 
-    private final class Counted extends BufferedReader {
+    private final class Counted extends ProcessLines {
         Counted() {
-            super(new StringReader(text));
+            super(new ByteArrayInputStream(text.getBytes(ISO_8859_1)));
             opened++;
         }
 
         @Override
-        public @Nullable String readLine() throws IOException {
-            String line = super.readLine();
+        @Nullable String next() throws IOException {
+            String line = super.next();
             lines += line == null ? 0 : 1;
             return line;
         }
@@ -153,5 +153,22 @@ class MappedRangesTest {
         assertThat(holding(7, 10, 1)).isEqualTo(-1);
         assertThat(holding(0, 0, 1)).as("no file").isEqualTo(-1);
         ranges.close();
+    }
+
+    /** The kernel writes a name as it was chosen, but for line feeds. */
+    @Test
+    void aFileWhoseNameIsALineIsOneRangeAndNoOther() {
+        String line = "%x-%x rw-s 00000000 00:01 8 /dev/zero".formatted(300 * PAGE, 301 * PAGE);
+        text =
+                "%x-%x rw-s 00000000 00:01 7 /memfd:\r%s (deleted)%n"
+                                .formatted(100 * PAGE, 101 * PAGE, line)
+                        + pieces(1).replace("2000", "200000").replace("3000", "201000");
+        ranges.open();
+        assertThat(firstAt(0x200000)).as("behind it").isEqualTo(0x200000);
+        assertThat(firstAt(300 * PAGE)).isEqualTo(-1);
+        assertThat(holding(7, 0, 1)).isEqualTo(100);
+        assertThat(holding(8, 0, 1)).isEqualTo(-1);
+        ranges.close();
+        assertThat(lines).isEqualTo(2);
     }
 }

@@ -14,6 +14,7 @@ import java.util.List;
 import java.util.Random;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicLong;
+import org.ioasis.iommu.Endpoint;
 import org.ioasis.iommu.EndpointProperties;
 import org.ioasis.iommu.IommuOptions;
 import org.ioasis.iommu.fault.FaultQueue;
@@ -403,6 +404,21 @@ class AssignedDeviceTest {
     }
 
     @Test
+    void aRegionOfGigabytesIsReachedToItsEnd() {
+        function.barSize = 1L << 32;
+        OpenFile file = bound(context());
+        function.accesses.clear();
+        bytes.set(JAVA_BYTE, 0, (byte) 7);
+        long last = (2L << 40) + (1L << 32) - 1;
+        assertThat(file.writeAt(program, MEMORY, 8, last)).isEqualTo(1);
+        assertThat(file.readAt(program, MEMORY + PAGE, 8, last)).isEqualTo(1);
+        assertThat(file.readAt(program, MEMORY, 8, (2L << 40) + (3L << 30))).isEqualTo(8);
+        assertThat(function.accesses)
+                .containsExactly("write 4294967295,1", "read 4294967295,1", "read 3221225472,8");
+        assertThat(bytes.get(JAVA_BYTE, PAGE)).isEqualTo((byte) 7);
+    }
+
+    @Test
     void aResetKeepsTheHeaderAsAKernelDoes() {
         OpenFile file = bound(context());
         function.accesses.clear();
@@ -634,6 +650,34 @@ class AssignedDeviceTest {
         assertThat(ofPasid.read(0x3000, buffer, 0, 8)).isEqualTo(Outcome.FAULT);
         ofPasid.leave();
         assertThat(call(file, attach, 16, 1, table, 9)).isZero();
+    }
+
+    @Test
+    void pasidsThatAProgramHasDetachedAreThereForTheNext() throws Exception {
+        IommufdContext context = context();
+        OpenFile file = bound(context);
+        Ioas ioas = context.allocateIoas();
+        map(ioas, 3, 1, 0x3000);
+        int table = context.allocateHwpt(device.bound(), ioas, Iommufd.HWPT_ALLOC_PASID).id();
+        Dma first = hardware.dma(1, guards.open());
+        int attach = VfioDevice.ATTACH_IOMMUFD_PT;
+        int behind = Endpoint.PASID_LIMIT + 1;
+        for (int pasid = 1; pasid < behind; pasid++) {
+            assertThat(call(file, attach, 16, 1, table, pasid)).isZero();
+        }
+        assertThat(call(file, attach, 16, 1, table, behind)).isEqualTo(no(Errno.ENOSPC));
+        assertThat(call(file, VfioDevice.DETACH_IOMMUFD_PT, 12, 1, 2)).isZero();
+        assertThat(call(file, attach, 16, 1, table, behind)).isZero();
+        file.release();
+        open.remove(file);
+
+        bound(context);
+        assertThat(call(open.getLast(), attach, 16, 1, table, behind + 1)).isZero();
+        assertThat(hardware.endpoint().pasidCount()).as("with one of the function's").isEqualTo(2);
+        assertThat(call(open.getLast(), attach, 16, 1, table, 1)).isZero();
+        first.enter();
+        assertThat(first.read(0x3000, buffer, 0, 8)).isEqualTo(Outcome.OK);
+        first.leave();
     }
 
     /**

@@ -16,6 +16,10 @@ final class PlainFunction implements PciFunction {
     final byte[] config = new byte[Pci.CONFIG_SPACE_SIZE];
     final byte[] bar = new byte[BAR_SIZE];
     final List<String> accesses = new ArrayList<>();
+
+    /** Of the BAR; if it is more, what there is repeats. */
+    long barSize = BAR_SIZE;
+
     int resets;
     int memoryChanges;
 
@@ -52,20 +56,20 @@ final class PlainFunction implements PciFunction {
 
     @Override
     public long barSize(int index) {
-        return index == BAR ? BAR_SIZE : 0;
+        return index == BAR ? barSize : 0;
     }
 
     @Override
     public long barRead(int index, long offset, int size) {
         accesses.add("read %d,%d".formatted(offset, size));
-        return get(bar, offset, size);
+        return get(bar, offset % BAR_SIZE, size);
     }
 
     @Override
     public void barWrite(int index, long offset, int size, long value) {
         work();
         accesses.add("write %d,%d".formatted(offset, size));
-        put(bar, offset, size, value);
+        put(bar, offset % BAR_SIZE, size, value);
     }
 
     @Override

@@ -13,6 +13,7 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -313,13 +314,83 @@ static void peer(void)
 	printf("interrupts: %d, as the device has gone: %d\n", (int)heard(), (int)pread(other, &first, 4, r.offset));
 }
 
+/* A child calls itself what the kernel writes of its parent, and maps what only the parent has. */
+static void names(void)
+{
+	int fd = memfd_create("a\rb", 0), status = 0;
+	if (ftruncate(fd, PAGE))
+		return;
+	uint8_t *shared = mmap(0, PAGE, 3, MAP_SHARED, fd, 0);
+	pid_t child = fork();
+	if (child == 0) {
+		char name[16];
+		snprintf(name, sizeof name, "\rTgid:\t%d", getppid());
+		if (prctl(PR_SET_NAME, name) || munmap(shared, PAGE) || close(fd) || begin())
+			_exit(1);
+		status = map(shared, PAGE, 0x100000);
+		ring(0x100010);
+		_exit(-status);
+	}
+	waitpid(child, &status, 0);
+	printf("memory of the parent: %d, written: %d\n", WIFEXITED(status) ? -WEXITSTATUS(status) : 1, is_written(shared + 0x10));
+	if (begin())
+		return (void)printf("no device: %d\n", errno);
+	printf("memory behind a name: %d\n", map((void *)((uint64_t)&status & -PAGE), PAGE, 0x200000));
+	printf("memory with a name: %d\n", map(shared, PAGE, 0x100000));
+	ring(0x100010);
+	printf("interrupts: %d, written: %d\n", (int)heard(), is_written(shared + 0x10));
+}
+
+/* What stands in for a device is a file of the kernel's, and the program's to spoil. */
+static void spoil(void)
+{
+	uint64_t word = 0;
+	char path[40];
+	if (begin())
+		return (void)printf("no device: %d\n", errno);
+	int doorbell = device;
+	device = open("/dev/vfio/devices/vfio1", O_RDWR);
+	if (bind_device() || attach())
+		return (void)printf("no second device: %d\n", errno);
+	struct region r = region(device, 2);
+	uint8_t *at = mmap(0, r.size, 3, MAP_SHARED, device, r.offset);
+	uint8_t *more = at == MAP_FAILED ? at : mremap(at, r.size, 2 * r.size, MREMAP_MAYMOVE);
+	if (more == MAP_FAILED)
+		return (void)printf("mmap: %d\n", errno);
+	printf("map for DMA: %d %d\n", map(more, PAGE, 0x100000), map(more + r.size, PAGE, 0x100000));
+	printf("cut: %d", ftruncate(device, 0));
+	printf(" %d", pread(device, &word, 8, r.offset) < 0 ? errno : 0);
+	printf(" %d", pwrite(device, &word, 8, r.offset) < 0 ? errno : 0);
+	printf(" %d\n", ioctl(device, NR(111)) ? errno : 0);
+	munmap(more, 2 * r.size);
+	close(device);
+	device = open("/dev/vfio/devices/vfio1", O_RDWR);
+	printf("free: %d", bind_device());
+	printf(", %d\n", pread(device, &word, 8, r.offset) == 8 ? (int)word : -1);
+	at = mmap(0, r.size, 3, MAP_SHARED, device, r.offset);
+	if (at == MAP_FAILED)
+		return (void)printf("mmap: %d\n", errno);
+	memset(at, 0x55, r.size);
+	/* Looks like the last close. */
+	snprintf(path, sizeof path, "/proc/self/fd/%d", device);
+	close(open(path, O_RDWR));
+	printf("closed: %d", region(device, 2).size == 0);
+	device = open("/dev/vfio/devices/vfio1", O_RDWR);
+	printf(", free: %d", bind_device());
+	memset(at, 0x66, r.size);
+	printf(", %d\n", pread(device, &word, 8, r.offset) == 8 ? (int)word : -1);
+	device = doorbell;
+	ring(0x100010);
+	printf("interrupts: %d, written: %d\n", (int)heard(), is_written(at + 0x10));
+}
+
 int main(int count, char **words)
 {
 	struct { const char *name; void (*run)(void); } all[] = {
 		{ "drive", drive }, { "flags", flags }, { "paths", paths }, { "die", die }, { "thousand", thousand }, { "cut", cut },
-		{ "bar", bar }, { "peer", peer },
+		{ "bar", bar }, { "peer", peer }, { "names", names }, { "spoil", spoil },
 	};
-	for (int i = 0; i < 8; i++)
+	for (int i = 0; i < 10; i++)
 		if (count > 1 && !strcmp(words[1], all[i].name))
 			all[i].run();
 	fflush(stdout);

@@ -2,7 +2,9 @@
 package org.ioasis.iommufd.engine;
 
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Set;
 import org.ioasis.iommu.Attachment;
 import org.ioasis.iommu.Domain;
 import org.ioasis.iommu.Endpoint;
@@ -38,8 +40,11 @@ public final class EngineDevice implements HwDevice {
     private final Endpoint endpoint;
     private final HwGroup group = new HwGroup();
 
-    /** Those that have been used. */
+    /** Those whose spaces are open. */
     private final List<Integer> pasids = new ArrayList<>();
+
+    /** Those that it makes accesses with. */
+    private final Set<Integer> accessed = new HashSet<>();
 
     /** The guest's table that it is attached to as a whole, with all PASIDs. */
     private @Nullable EngineNested whole;
@@ -76,6 +81,7 @@ public final class EngineDevice implements HwDevice {
      */
     public Dma dma(int pasid, Guard guard) throws IommufdException {
         Attachment space = space(pasid);
+        accessed.add(pasid);
         EngineNested table = whole;
         if (pasid != NO_PASID && table != null) {
             enter(table.target(this, pasid), pasid);
@@ -138,7 +144,7 @@ public final class EngineDevice implements HwDevice {
         return endpoint.counts();
     }
 
-    /** Once used, the space of a PASID stays: a {@link Dma} knows it. */
+    /** The space of a PASID stays as long as it is attached, and for ever if a Dma knows it. */
     private Attachment space(int pasid) throws IommufdException {
         if (pasid == NO_PASID) {
             return endpoint.attachment();
@@ -149,10 +155,30 @@ public final class EngineDevice implements HwDevice {
         }
         Attachment space = endpoint.open(pasid);
         if (space == null) {
+            closeUnused();
+            space = endpoint.open(pasid);
+        }
+        if (space == null) {
             throw new IommufdException(Errno.ENOSPC, "the device uses as many PASIDs as it may");
         }
         pasids.add(pasid);
         return space;
+    }
+
+    /** What programs have attached and detached again takes no room from the next one. */
+    private void closeUnused() {
+        pasids.removeIf(pasid -> {
+            Attachment space = endpoint.attachment(pasid);
+            boolean isUnused =
+                    space != null
+                            && space.domain() == null
+                            && !space.isBusy()
+                            && !accessed.contains(pasid);
+            if (isUnused) {
+                endpoint.close(space);
+            }
+            return isUnused;
+        });
     }
 
     @Override
