@@ -169,15 +169,14 @@ public final class EngineDevice implements HwDevice {
     private void closeUnused() {
         pasids.removeIf(pasid -> {
             Attachment space = endpoint.attachment(pasid);
-            boolean isUnused =
-                    space != null
-                            && space.domain() == null
-                            && !space.isBusy()
-                            && !accessed.contains(pasid);
-            if (isUnused) {
-                endpoint.close(space);
+            if (space == null
+                    || space.domain() != null
+                    || space.isBusy()
+                    || accessed.contains(pasid)) {
+                return false;
             }
-            return isUnused;
+            endpoint.close(space);
+            return true;
         });
     }
 
