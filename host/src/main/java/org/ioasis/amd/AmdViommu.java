@@ -15,7 +15,6 @@ import org.ioasis.host.LongMap;
 import org.ioasis.iommufd.DeviceCaches;
 import org.ioasis.iommufd.Errno;
 import org.ioasis.iommufd.Handled;
-import org.ioasis.iommufd.HwQueue;
 import org.ioasis.iommufd.InvalidationRefusal;
 import org.ioasis.iommufd.IommufdException;
 import org.ioasis.iommufd.NestedDomain;
@@ -181,26 +180,6 @@ final class AmdViommu implements ViommuDriver, AmdCommands.Names, VirtioInvalida
     @Override
     public void devices(int ofGuest, int pasid, long first, long last) {
         // Devices keep nothing.
-    }
-
-    @Override
-    public boolean hasQueue(int type) {
-        return false;
-    }
-
-    @Override
-    public void startQueue(HwQueue queue, int index, long physical) throws IommufdException {
-        throw new IommufdException(Errno.EOPNOTSUPP, "the vIOMMU has no queues");
-    }
-
-    @Override
-    public void stopQueue(HwQueue queue) {
-        // None was started.
-    }
-
-    @Override
-    public void free() {
-        // Tables are gone, and with them the domains.
     }
 
     /** What commands about a device do here: devices keep nothing. */

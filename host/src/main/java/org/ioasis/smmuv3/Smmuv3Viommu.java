@@ -17,7 +17,6 @@ import java.util.Map;
 import org.ioasis.iommufd.DeviceCaches;
 import org.ioasis.iommufd.Errno;
 import org.ioasis.iommufd.Handled;
-import org.ioasis.iommufd.HwQueue;
 import org.ioasis.iommufd.InvalidationRefusal;
 import org.ioasis.iommufd.IommufdException;
 import org.ioasis.iommufd.NestedDomain;
@@ -123,21 +122,6 @@ class Smmuv3Viommu implements ViommuDriver {
             iommu.settle();
         }
         return handled;
-    }
-
-    @Override
-    public boolean hasQueue(int type) {
-        return false;
-    }
-
-    @Override
-    public void startQueue(HwQueue queue, int index, long physical) throws IommufdException {
-        throw new IommufdException(Errno.EOPNOTSUPP, "the vIOMMU has no queues");
-    }
-
-    @Override
-    public void stopQueue(HwQueue queue) {
-        // None was started.
     }
 
     @Override

@@ -99,20 +99,6 @@ final class AskingDevice implements HwDevice {
                     int entries, MemorySegment array, long offset, int entryLength, int count) {
                 return invalidator.invalidate(entries, array, offset, entryLength, count);
             }
-
-            @Override
-            public boolean hasQueue(int queue) {
-                return false;
-            }
-
-            @Override
-            public void startQueue(HwQueue queue, int index, long physical) {}
-
-            @Override
-            public void stopQueue(HwQueue queue) {}
-
-            @Override
-            public void free() {}
         };
     }
 }
