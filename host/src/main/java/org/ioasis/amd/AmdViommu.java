@@ -56,7 +56,7 @@ final class AmdViommu implements ViommuDriver, AmdCommands.Names, VirtioInvalida
         this.architecture = architecture;
         this.viommu = viommu;
         this.parent = parent;
-        commands = new AmdCommands(iommu.cached(), new Devices(), this);
+        commands = new AmdCommands(iommu.cached(), DeviceCaches.NONE, this);
     }
 
     EngineIommu iommu() {
@@ -175,25 +175,5 @@ final class AmdViommu implements ViommuDriver, AmdCommands.Names, VirtioInvalida
         } else if (known != null) {
             table(ofGuest, pasid);
         }
-    }
-
-    @Override
-    public void devices(int ofGuest, int pasid, long first, long last) {
-        // Devices keep nothing.
-    }
-
-    /** What commands about a device do here: devices keep nothing. */
-    private static final class Devices implements DeviceCaches {
-        @Override
-        public void context(int device, int space) {}
-
-        @Override
-        public void contexts(int device) {}
-
-        @Override
-        public void forget(int device, int space, long first, long last) {}
-
-        @Override
-        public void forget(int device, long first, long last) {}
     }
 }

@@ -174,7 +174,7 @@ class Smmuv3Viommu implements ViommuDriver {
         parent.removeTag(vmid);
     }
 
-    /** What commands about a stream do here. */
+    /** What commands about a stream do here, where devices keep nothing themselves. */
     private final class Devices implements DeviceCaches {
         @Override
         public void context(int stream, int substream) {
@@ -190,16 +190,6 @@ class Smmuv3Viommu implements ViommuDriver {
             if (device != null) {
                 device.reenter();
             }
-        }
-
-        @Override
-        public void forget(int stream, int substream, long first, long last) {
-            // Devices keep nothing.
-        }
-
-        @Override
-        public void forget(int stream, long first, long last) {
-            // Devices keep nothing.
         }
     }
 
@@ -233,11 +223,6 @@ class Smmuv3Viommu implements ViommuDriver {
                     device.reenter(pasid);
                 }
             }
-        }
-
-        @Override
-        public void devices(int domain, int pasid, long first, long last) {
-            // Devices keep nothing.
         }
     }
 }

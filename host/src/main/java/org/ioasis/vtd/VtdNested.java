@@ -21,8 +21,8 @@ import org.ioasis.iommufd.nesting.VirtioInvalidations.Naming;
 
 /**
  * A guest's first stage in front of a second one. What is kept of it has a tag of its own, whatever
- * PASIDs it is attached to; what devices keep is not there, so nothing of them is to be told. Under
- * its context's lock.
+ * PASIDs it is attached to; devices keep nothing themselves, so they are told nothing. Under its
+ * context's lock.
  */
 final class VtdNested extends EngineNested
         implements VtdInvalidations.Table, VirtioInvalidations.Scopes {
@@ -87,11 +87,6 @@ final class VtdNested extends EngineNested
     @Override
     public void tables(int ofGuest, int pasid) {
         // Which table a PASID has is said by attaching it.
-    }
-
-    @Override
-    public void devices(int ofGuest, int pasid, long first, long last) {
-        // Devices keep nothing.
     }
 
     @Override
