@@ -3,7 +3,6 @@ package org.ioasis.smmuv3;
 
 import static org.ioasis.spec.IommufdNesting.HWPT_DATA_SMMUV3;
 import static org.ioasis.spec.IommufdNesting.INVALIDATE_SMMUV3;
-import static org.ioasis.spec.IommufdNesting.INVALIDATE_VIRTIO;
 import static org.ioasis.spec.IommufdNesting.SMMUV3_SIZE;
 import static org.ioasis.spec.IommufdNesting.SMMUV3_STE;
 import static org.ioasis.spec.IommufdNesting.VEVENTQ_SMMUV3;
@@ -16,8 +15,7 @@ import java.util.HashMap;
 import java.util.Map;
 import org.ioasis.iommufd.DeviceCaches;
 import org.ioasis.iommufd.Errno;
-import org.ioasis.iommufd.Handled;
-import org.ioasis.iommufd.InvalidationRefusal;
+import org.ioasis.iommufd.Invalidator;
 import org.ioasis.iommufd.IommufdException;
 import org.ioasis.iommufd.NestedDomain;
 import org.ioasis.iommufd.UserData;
@@ -28,6 +26,7 @@ import org.ioasis.iommufd.ViommuDriver;
 import org.ioasis.iommufd.engine.EngineDevice;
 import org.ioasis.iommufd.engine.EngineDomain;
 import org.ioasis.iommufd.engine.EngineIommu;
+import org.ioasis.iommufd.nesting.GuestEntries;
 import org.ioasis.iommufd.nesting.VirtioInvalidations;
 import org.ioasis.iommufd.nesting.VirtioInvalidations.Naming;
 import org.ioasis.spec.Smmuv3Command;
@@ -44,7 +43,7 @@ class Smmuv3Viommu implements ViommuDriver {
     private final EngineDomain parent;
     private final int vmid;
     private final Smmuv3Commands commands;
-    private final VirtioInvalidations virtioEntries;
+    private final Invalidator entries;
     private final Map<Integer, Vdevice> names = new HashMap<>();
 
     Smmuv3Viommu(Smmuv3Iommu smmu, Viommu viommu, EngineDomain parent) throws IommufdException {
@@ -55,7 +54,12 @@ class Smmuv3Viommu implements ViommuDriver {
         vmid = iommu.newTag();
         parent.addTag(vmid);
         commands = new Smmuv3Commands(iommu.cached(), new Devices(), this::stream, vmid);
-        virtioEntries = new VirtioInvalidations(new VirtioScopes(), Naming.ARCHID);
+        entries =
+                new GuestEntries(
+                        INVALIDATE_SMMUV3,
+                        commands,
+                        new VirtioInvalidations(new VirtioScopes(), Naming.ARCHID),
+                        iommu::settle);
     }
 
     final EngineIommu iommu() {
@@ -112,16 +116,7 @@ class Smmuv3Viommu implements ViommuDriver {
 
     @Override
     public long invalidate(int type, MemorySegment array, long offset, int entryLength, int count) {
-        long handled =
-                switch (type) {
-                    case INVALIDATE_SMMUV3 -> commands.run(array, offset, entryLength, count);
-                    case INVALIDATE_VIRTIO -> virtioEntries.run(array, offset, entryLength, count);
-                    default -> Handled.refused(0, InvalidationRefusal.TYPE);
-                };
-        if (Handled.done(handled) > 0) {
-            iommu.settle();
-        }
-        return handled;
+        return entries.invalidate(type, array, offset, entryLength, count);
     }
 
     @Override

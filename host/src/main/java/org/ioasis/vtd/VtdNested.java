@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.vtd;
 
-import static org.ioasis.spec.IommufdNesting.INVALIDATE_VIRTIO;
 import static org.ioasis.spec.IommufdNesting.INVALIDATE_VTD_S1;
 
 import java.lang.foreign.MemorySegment;
@@ -9,13 +8,13 @@ import org.ioasis.iommu.Domain;
 import org.ioasis.iommu.pagetable.AddressSpace;
 import org.ioasis.iommu.pagetable.Rights;
 import org.ioasis.iommu.pagetable.Stage;
-import org.ioasis.iommufd.Handled;
-import org.ioasis.iommufd.InvalidationRefusal;
+import org.ioasis.iommufd.Invalidator;
 import org.ioasis.iommufd.IommufdException;
 import org.ioasis.iommufd.engine.EngineDevice;
 import org.ioasis.iommufd.engine.EngineDomain;
 import org.ioasis.iommufd.engine.EngineIommu;
 import org.ioasis.iommufd.engine.EngineNested;
+import org.ioasis.iommufd.nesting.GuestEntries;
 import org.ioasis.iommufd.nesting.VirtioInvalidations;
 import org.ioasis.iommufd.nesting.VirtioInvalidations.Naming;
 
@@ -29,8 +28,7 @@ final class VtdNested extends EngineNested
     private final EngineIommu iommu;
     private final int tag;
     private final Domain domain;
-    private final VtdInvalidations entries = new VtdInvalidations(this);
-    private final VirtioInvalidations virtioEntries = new VirtioInvalidations(this, Naming.PASID);
+    private final Invalidator entries;
 
     VtdNested(EngineIommu iommu, EngineDomain parent, Stage stage) throws IommufdException {
         super(parent);
@@ -38,6 +36,12 @@ final class VtdNested extends EngineNested
         tag = iommu.newTag();
         domain = iommu.walked(new AddressSpace(stage, null, tag, 0, Rights.ALL), parent);
         parent.addTag(tag);
+        entries =
+                new GuestEntries(
+                        INVALIDATE_VTD_S1,
+                        new VtdInvalidations(this),
+                        new VirtioInvalidations(this, Naming.PASID),
+                        iommu::settle);
     }
 
     @Override
@@ -52,16 +56,7 @@ final class VtdNested extends EngineNested
 
     @Override
     public long invalidate(int type, MemorySegment array, long offset, int entryLength, int count) {
-        long handled =
-                switch (type) {
-                    case INVALIDATE_VTD_S1 -> entries.run(array, offset, entryLength, count);
-                    case INVALIDATE_VIRTIO -> virtioEntries.run(array, offset, entryLength, count);
-                    default -> Handled.refused(0, InvalidationRefusal.TYPE);
-                };
-        if (Handled.done(handled) > 0) {
-            iommu.settle();
-        }
-        return handled;
+        return entries.invalidate(type, array, offset, entryLength, count);
     }
 
     @Override
