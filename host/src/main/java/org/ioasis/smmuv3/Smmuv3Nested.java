@@ -3,13 +3,10 @@ package org.ioasis.smmuv3;
 
 import static org.ioasis.iommufd.HwDevice.NO_PASID;
 
-import java.lang.foreign.MemorySegment;
 import org.ioasis.iommu.Domain;
 import org.ioasis.iommu.pagetable.AddressSpace;
 import org.ioasis.iommu.pagetable.ContextAnswer;
 import org.ioasis.iommufd.Errno;
-import org.ioasis.iommufd.Handled;
-import org.ioasis.iommufd.InvalidationRefusal;
 import org.ioasis.iommufd.IommufdException;
 import org.ioasis.iommufd.engine.EngineDevice;
 import org.ioasis.iommufd.engine.EngineNested;
@@ -136,10 +133,5 @@ final class Smmuv3Nested extends EngineNested {
                                         StreamTable.findStage1(
                                                 tables, entry, substream, Smmuv3Iommu.OUTPUT_BITS));
         return answer.refusal() == null ? answer.space() : null;
-    }
-
-    @Override
-    public long invalidate(int type, MemorySegment array, long offset, int entryLength, int count) {
-        return Handled.refused(0, InvalidationRefusal.UNSUPPORTED);
     }
 }

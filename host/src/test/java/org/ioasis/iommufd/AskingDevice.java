@@ -71,13 +71,7 @@ final class AskingDevice implements HwDevice {
 
     @Override
     public NestedDomain nested(HwPagingDomain parent, int flags, UserData data) {
-        return new NestedDomain() {
-            @Override
-            public long invalidate(
-                    int type, MemorySegment entries, long offset, int entryLength, int count) {
-                return Handled.refused(0, InvalidationRefusal.UNSUPPORTED);
-            }
-        };
+        return new NestedDomain() {};
     }
 
     @Override
