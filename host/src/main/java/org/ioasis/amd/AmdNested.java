@@ -74,18 +74,6 @@ final class AmdNested extends EngineNested {
     }
 
     @Override
-    protected void check(EngineDevice device, int pasid) throws IommufdException {
-        if (pasid != NO_PASID) {
-            throw new IommufdException(
-                    Errno.EOPNOTSUPP, "a device table entry is for all of a device");
-        }
-        if (device.hasPasids()) {
-            throw new IommufdException(
-                    Errno.EBUSY, "the device has PASIDs that are attached by themselves");
-        }
-    }
-
-    @Override
     protected @Nullable Domain target(EngineDevice device, int pasid) throws IommufdException {
         if (!entry.isValid()) {
             return null;

@@ -81,15 +81,7 @@ final class Smmuv3Nested extends EngineNested {
     }
 
     @Override
-    protected void check(EngineDevice device, int pasid) throws IommufdException {
-        if (pasid != NO_PASID) {
-            throw new IommufdException(
-                    Errno.EOPNOTSUPP, "a stream table entry is for all of a device");
-        }
-        if (device.hasPasids()) {
-            throw new IommufdException(
-                    Errno.EBUSY, "the device has PASIDs that are attached by themselves");
-        }
+    protected void check(EngineDevice device) throws IommufdException {
         if (hasContexts() && !viommu.knows(device)) {
             throw new IommufdException(Errno.ENOENT, "the guest has no name for the device");
         }

@@ -45,11 +45,6 @@ final class VtdNested extends EngineNested
     }
 
     @Override
-    protected void check(EngineDevice device, int pasid) {
-        // All there is to refuse was refused when the stage was made.
-    }
-
-    @Override
     protected Domain target(EngineDevice device, int pasid) {
         return domain;
     }

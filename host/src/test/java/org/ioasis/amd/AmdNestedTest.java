@@ -13,6 +13,7 @@ import org.ioasis.iommufd.Errno;
 import org.ioasis.iommufd.Handled;
 import org.ioasis.iommufd.InvalidationRefusal;
 import org.ioasis.iommufd.IommufdException;
+import org.ioasis.iommufd.NestedDomain;
 import org.ioasis.iommufd.NestedHwpt;
 import org.ioasis.iommufd.UserData;
 import org.ioasis.iommufd.Viommu;
@@ -101,6 +102,24 @@ class AmdNestedTest {
                 Errno.EOPNOTSUPP,
                 () -> machine.parent.allocateViommu(machine.device, VIOMMU_SMMUV3, null));
         assertThat(table(0, 0, 0)).as("not valid").isNotNull();
+    }
+
+    @Test
+    @Tag("S28")
+    void whatHasTablesOfAllPasidsIsAttachedToNoneAndBesideNone() throws IommufdException {
+        // Of the driver, without what the object model refuses before.
+        NestedDomain whole =
+                viommu.driver()
+                        .nested(
+                                0,
+                                UserData.of(
+                                        HWPT_DATA_AMD_GUEST,
+                                        words(word0(GV, gcr3), word1(DOMAIN, gcr3), 0, 0)));
+        refused(Errno.EOPNOTSUPP, () -> machine.hardware.attach(whole, 4));
+        machine.device.attach(machine.parent.id(), 4);
+        refused(Errno.EBUSY, () -> machine.hardware.attach(whole, NO_PASID));
+        machine.device.detach(4);
+        whole.free();
     }
 
     @Test
