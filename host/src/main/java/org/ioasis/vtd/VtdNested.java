@@ -34,8 +34,13 @@ final class VtdNested extends EngineNested
         super(parent);
         this.iommu = iommu;
         tag = iommu.newTag();
-        domain = iommu.walked(new AddressSpace(stage, null, tag, 0, Rights.ALL), parent);
         parent.addTag(tag);
+        try {
+            domain = iommu.walked(new AddressSpace(stage, null, tag, 0, Rights.ALL), parent);
+        } catch (IommufdException e) {
+            parent.removeTag(tag);
+            throw e;
+        }
         entries =
                 new GuestEntries(
                         INVALIDATE_VTD_S1,

@@ -16,6 +16,7 @@ import static org.ioasis.spec.VirtioIommuTables.*;
 
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import org.ioasis.iommu.IommuOptions;
 import org.ioasis.iommufd.Errno;
 import org.ioasis.iommufd.Handled;
 import org.ioasis.iommufd.InvalidationRefusal;
@@ -169,6 +170,17 @@ class VtdNestedTest {
             assertThat(machine.iommu.newTag()).isEqualTo(number);
         }
         refused(Errno.ENOSPC, () -> table(HWPT_DATA_VTD_S1, 0, 0, root, 48));
+    }
+
+    @Test
+    void aTableThatThereIsNoDomainForKeepsNoNumber() throws IommufdException {
+        // The parent is a domain, too.
+        for (int i = 1; i < IommuOptions.DEFAULT.domainLimit(); i++) {
+            table(HWPT_DATA_VTD_S1, 0, 0, root, 48);
+        }
+        int next = machine.iommu.newTag();
+        refused(Errno.ENOMEM, () -> table(HWPT_DATA_VTD_S1, 0, 0, root, 48));
+        assertThat(machine.iommu.newTag()).isEqualTo(next + 1);
     }
 
     @Test
