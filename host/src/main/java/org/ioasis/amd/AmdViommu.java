@@ -151,13 +151,8 @@ final class AmdViommu implements ViommuDriver, AmdCommands.Names, VirtioInvalida
     @Override
     public void translations(int ofGuest, int pasid, long first, long last) {
         int tag = domain(ofGuest);
-        if (tag == NONE) {
-            return;
-        }
-        if (pasid == DeviceCaches.NO_SPACE) {
-            iommu.cached().everySpace(tag, first, last, 0);
-        } else {
-            iommu.cached().range(tag, pasid, first, last, 0);
+        if (tag != NONE) {
+            iommu.forget(tag, pasid, first, last);
         }
     }
 

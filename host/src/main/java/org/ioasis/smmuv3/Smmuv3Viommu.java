@@ -42,6 +42,7 @@ class Smmuv3Viommu implements ViommuDriver {
     private final Viommu viommu;
     private final EngineDomain parent;
     private final int vmid;
+    private final DeviceCaches devices = new Devices();
     private final Smmuv3Commands commands;
     private final Invalidator entries;
     private final Map<Integer, Vdevice> names = new HashMap<>();
@@ -53,7 +54,7 @@ class Smmuv3Viommu implements ViommuDriver {
         this.parent = parent;
         vmid = iommu.newTag();
         parent.addTag(vmid);
-        commands = new Smmuv3Commands(iommu.cached(), new Devices(), this::stream, vmid);
+        commands = new Smmuv3Commands(iommu.cached(), devices, this::stream, vmid);
         entries =
                 new GuestEntries(
                         INVALIDATE_SMMUV3,
@@ -201,21 +202,16 @@ class Smmuv3Viommu implements ViommuDriver {
 
         @Override
         public void translations(int domain, int asid, long first, long last) {
-            if (asid == DeviceCaches.NO_SPACE) {
-                iommu.cached().everySpace(vmid, first, last, 0);
-            } else {
-                iommu.cached().range(vmid, asid, first, last, 0);
-            }
+            iommu.forget(vmid, asid, first, last);
         }
 
         @Override
         public void tables(int domain, int pasid) {
             for (int stream : names.keySet()) {
-                EngineDevice device = device(stream);
-                if (device != null && pasid == DeviceCaches.NO_SPACE) {
-                    device.reenter();
-                } else if (device != null) {
-                    device.reenter(pasid);
+                if (pasid == DeviceCaches.NO_SPACE) {
+                    devices.contexts(stream);
+                } else {
+                    devices.context(stream, pasid);
                 }
             }
         }
