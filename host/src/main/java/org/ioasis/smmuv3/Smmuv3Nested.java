@@ -26,15 +26,10 @@ final class Smmuv3Nested extends EngineNested {
                     | SmmuTables.STE_S1FMT_MASK << SmmuTables.STE_S1FMT_AT
                     | SmmuTables.STE_S1CONTEXTPTR
                     | SmmuTables.STE_S1CDMAX_MASK << SmmuTables.STE_S1CDMAX_AT;
-    private static final int EATS_AT = 28;
-    private static final long EATS_MASK = 3;
-    private static final long EATS_TRANSLATE = 1;
-    private static final long STALLS = 1L << 27;
-
-    /** S1DSS, S1CIR, S1COR and S1CSH. */
-    private static final long ATTRIBUTES = 0xff;
-
-    private static final long WORD1 = ATTRIBUTES | STALLS | EATS_MASK << EATS_AT;
+    private static final long WORD1 =
+            SmmuTables.STE_S1_ATTRIBUTES
+                    | SmmuTables.STE_S1STALLD
+                    | SmmuTables.STE_EATS_MASK << SmmuTables.STE_EATS_AT;
     private static final int CONFIG_STAGE1 = SmmuTables.CONFIG_BYPASS | SmmuTables.CONFIG_STAGE1;
 
     private final Smmuv3Viommu viommu;
@@ -58,13 +53,13 @@ final class Smmuv3Nested extends EngineNested {
         }
         StreamEntry entry = new StreamEntry(word0, word1, 0, 0);
         int config = entry.config();
-        long eats = word1 >>> EATS_AT & EATS_MASK;
+        long eats = word1 >>> SmmuTables.STE_EATS_AT & SmmuTables.STE_EATS_MASK;
         if ((word0 & ~WORD0) != 0
                 || (word1 & ~WORD1) != 0
                 || (config != SmmuTables.CONFIG_ABORT
                         && config != SmmuTables.CONFIG_BYPASS
                         && config != CONFIG_STAGE1)
-                || eats > EATS_TRANSLATE) {
+                || eats > SmmuTables.EATS_FULL_ATS) {
             throw new IommufdException(
                     Errno.EIO, "a guest may not have the entry 0x%x, 0x%x".formatted(word0, word1));
         }

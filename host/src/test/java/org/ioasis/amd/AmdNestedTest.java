@@ -19,6 +19,7 @@ import org.ioasis.iommufd.UserData;
 import org.ioasis.iommufd.Viommu;
 import org.ioasis.iommufd.engine.NestedMachine;
 import org.ioasis.memory.Dma;
+import org.ioasis.spec.AmdFeatures;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -33,7 +34,7 @@ class AmdNestedTest {
     private static final long GIOV = 1L << 54;
 
     private final NestedMachine machine =
-            new NestedMachine(AmdIommu.maker(AmdIommu.EFR_GT | AmdIommu.EFR_PPR));
+            new NestedMachine(AmdIommu.maker(AmdFeatures.GT | AmdFeatures.PPR));
     private final Viommu viommu = machine.parent.allocateViommu(machine.device, VIOMMU_AMD, null);
     private final long gcr3 = machine.allocate();
     private final long root = machine.allocate();

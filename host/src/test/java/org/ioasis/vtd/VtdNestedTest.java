@@ -34,7 +34,7 @@ class VtdNestedTest {
     private static final long ADDRESS = 0x12_3456_7000L;
 
     private final NestedMachine machine =
-            new NestedMachine(VtdIommu.maker(VtdIommu.Registers.CAP, VtdIommu.Registers.ECAP));
+            new NestedMachine(VtdIommu.maker(VtdIommu.CAP, VtdIommu.ECAP));
     private final long root = machine.allocate();
 
     VtdNestedTest() throws IommufdException {}
