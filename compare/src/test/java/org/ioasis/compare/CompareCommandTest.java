@@ -34,8 +34,7 @@ class CompareCommandTest {
                         "tables --iommu vtd",
                         "--iommu is one of vtd-legacy, vtd-second-stage, vtd-first-stage, amd,"
                                 + " smmuv3, not vtd"),
-                arguments(
-                        "tables --record FOLDER/no", "--record: there is no folder FOLDER/no"),
+                arguments("tables --record FOLDER/no", "--record: there is no folder FOLDER/no"),
                 arguments("--seed 0xz", "0xz is not a number of 64 bits, as 0x1f or 31"));
     }
 

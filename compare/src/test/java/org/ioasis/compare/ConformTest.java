@@ -197,10 +197,7 @@ class ConformTest {
     void aDeviceThatAsksForTooLargeAListIsAskedToTheEnd() throws Exception {
         for (int size :
                 new int[] {
-                    -1,
-                    Integer.MIN_VALUE,
-                    Integer.MAX_VALUE,
-                    Request.WRITABLE - TAIL_SIZE + 1
+                    -1, Integer.MIN_VALUE, Integer.MAX_VALUE, Request.WRITABLE - TAIL_SIZE + 1
                 }) {
             List<Check.Result> results =
                     Conformance.ask(
@@ -245,9 +242,7 @@ class ConformTest {
 
     @Test
     void aRegionThatEndsBehindTheListIsAskedNothing() throws Exception {
-        for (int at = PROBE_SIZE - RESV_MEM_SIZE + 1;
-                at <= PROBE_SIZE - PROPERTY_HEAD_SIZE;
-                at++) {
+        for (int at = PROBE_SIZE - RESV_MEM_SIZE + 1; at <= PROBE_SIZE - PROPERTY_HEAD_SIZE; at++) {
             List<Check.Result> results = withRegionAt(at);
 
             assertThat(results).hasSize(Checks.all().size());
