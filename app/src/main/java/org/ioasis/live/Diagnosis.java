@@ -275,15 +275,21 @@ public record Diagnosis(List<Finding> findings) {
     }
 
     private static Finding endpoint(String name, IommuView iommu, EndpointView endpoint) {
-        Finding unable = session(name, endpoint.server());
+        DeviceView device = endpoint.device();
+        Trouble trouble = endpoint.trouble();
+        // What is behind a device that is not ours comes first: without it there is no VMM either.
+        Finding unable =
+                device == null && trouble != null
+                        ? new Finding(name, Cause.DEVICE_TROUBLE, trouble.text(), trouble.remedy())
+                        : session(name, endpoint.server());
         if (unable == null) {
             unable = alias(name, iommu, endpoint);
         }
-        if (unable == null) {
-            unable = broken(name, endpoint.device());
+        if (unable == null && device != null) {
+            unable = broken(name, device);
         }
-        if (unable == null) {
-            unable = start(name, endpoint.device());
+        if (unable == null && device != null) {
+            unable = start(name, device);
         }
         if (unable == null) {
             unable = attachment(name, iommu, endpoint);
@@ -294,7 +300,6 @@ public record Diagnosis(List<Finding> findings) {
         if (unable == null) {
             unable = faults(name, iommu, endpoint);
         }
-        Trouble trouble = endpoint.trouble();
         if (unable == null && trouble != null) {
             unable = new Finding(name, Cause.DEVICE_TROUBLE, trouble.text(), trouble.remedy());
         }

@@ -133,7 +133,10 @@ final class DumpText {
         EndpointCounts counts = endpoint.counts();
         out.append("    %s, endpoint 0x%x%n".formatted(endpoint.name(), endpoint.id()));
         out.append("      session: ").append(session(endpoint.server())).append('\n');
-        out.append("      driver: ").append(driver(endpoint.device())).append('\n');
+        DeviceView device = endpoint.device();
+        if (device != null) {
+            out.append("      driver: ").append(driver(device)).append('\n');
+        }
         out.append("      ")
                 .append(
                         endpoint.domain() < 0

@@ -129,6 +129,7 @@ public record MachineView(
      * A device behind an IOMMU.
      *
      * @param id of the endpoint, {@code 0..2^32-1}
+     * @param device null: it is no virtio device
      * @param domain that it is attached to, or -1
      * @param isIdentity that is a bypass domain
      * @param work what the device has done, by the name of what is counted
@@ -139,7 +140,7 @@ public record MachineView(
             String name,
             long id,
             ServedInfo server,
-            DeviceView device,
+            @Nullable DeviceView device,
             boolean wasProbed,
             boolean wasAttached,
             long domain,
@@ -221,6 +222,10 @@ public record MachineView(
                         .toList());
     }
 
+    private static @Nullable DeviceView viewOf(@Nullable VirtioPciFunction function) {
+        return function == null ? null : view(function);
+    }
+
     private static DeviceView view(VirtioPciFunction function) {
         VirtioDevice device = function.device();
         return new DeviceView(
@@ -238,7 +243,7 @@ public record MachineView(
                 device.name(),
                 Integer.toUnsignedLong(device.endpoint().id()),
                 device.server().info(),
-                view(device.function()),
+                viewOf(device.function()),
                 device.endpoint().wasProbed(),
                 device.endpoint().wasAttached(),
                 domain,

@@ -9,6 +9,7 @@ import org.ioasis.iommu.EndpointCounts;
 import org.ioasis.pci.VirtioPciFunction;
 import org.ioasis.peer.Served;
 import org.ioasis.virtio.rogue.Rogue;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A device behind an IOMMU, whatever its kind, with what belongs to every one. Any thread, but
@@ -20,7 +21,8 @@ public interface EndpointDevice {
 
     Endpoint endpoint();
 
-    VirtioPciFunction function();
+    /** Its registers as those of a virtio device; null if it is none. */
+    @Nullable VirtioPciFunction function();
 
     Served server();
 

@@ -19,6 +19,7 @@ import org.ioasis.loop.IdlePolicy;
 import org.ioasis.loop.LoopCounts;
 import org.ioasis.memory.DirectDma;
 import org.ioasis.memory.GuestMemory;
+import org.ioasis.pci.PciDevice;
 import org.ioasis.pci.VirtioPciFunction;
 import org.ioasis.peer.Journal;
 import org.ioasis.peer.Served;
@@ -172,7 +173,7 @@ public final class Machine implements AutoCloseable {
                         behind.engine().dma(endpoint, memory, threads.guard()),
                         threads,
                         rings,
-                        function -> served(place.socket(), function, memory));
+                        served -> served(place.socket(), served, memory));
         boolean isAdded = false;
         try {
             D device = options.build(port);
@@ -197,9 +198,9 @@ public final class Machine implements AutoCloseable {
     }
 
     /** The one place that knows how VMMs reach a device. */
-    private Served served(Path socket, VirtioPciFunction function, GuestMemory memory)
+    private Served served(Path socket, PciDevice device, GuestMemory memory)
             throws IOException {
-        return new VfioUserServer(threads.loop(), socket, function, memory, SessionLimits.DEFAULT);
+        return new VfioUserServer(threads.loop(), socket, device, memory, SessionLimits.DEFAULT);
     }
 
     /** Of one device: each is told of the guest's memory by itself. */

@@ -14,6 +14,7 @@ import org.ioasis.iommufd.engine.EngineIommu;
 import org.ioasis.loop.EventLoop;
 import org.ioasis.loop.IdlePolicy;
 import org.ioasis.memory.Dma;
+import org.ioasis.pci.PciDevice;
 import org.ioasis.pci.PciFunction;
 import org.ioasis.peer.Served;
 import org.ioasis.program.ProgramFiles;
@@ -88,7 +89,7 @@ public final class ProgramMachine implements AutoCloseable {
                         hardware.dma(threads.guard()),
                         threads,
                         rings,
-                        function -> assigned(function, hardware));
+                        served -> assigned(registersOf(served), hardware));
         D device = options.build(port);
         devices.add(device);
         return device;
@@ -107,6 +108,14 @@ public final class ProgramMachine implements AutoCloseable {
         }
         EngineDevice hardware = iommu.plug(endpoint, EndpointProperties.UNLIMITED);
         Served _ = assigned(maker.apply(hardware.dma(threads.guard())), hardware);
+    }
+
+    /** The registers of a device that are in this process: those of others are for VMMs. */
+    private static PciFunction registersOf(PciDevice device) {
+        if (device instanceof PciFunction function) {
+            return function;
+        }
+        throw new IllegalArgumentException("no device for a program: " + device);
     }
 
     private Served assigned(PciFunction function, EngineDevice hardware) {

@@ -30,6 +30,7 @@ import org.ioasis.vm.GuestReport;
 import org.ioasis.vm.GuestTask;
 import org.ioasis.vm.QemuProcess;
 import org.ioasis.vm.SeededDisk;
+import org.jspecify.annotations.Nullable;
 
 /**
  * What a run came to that is judged, whatever the guest's task was: how QEMU and the guest ended,
@@ -268,8 +269,8 @@ final class Judgement {
         return rings;
     }
 
-    private static String ring(VirtioPciFunction function) {
-        RingFormat format = function.device().startedFormat();
+    private static String ring(@Nullable VirtioPciFunction function) {
+        RingFormat format = function == null ? null : function.device().startedFormat();
         return format == null ? NO_RING : format.name().toLowerCase(Locale.ROOT);
     }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.vfiouser;
 
+import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.List;
 import java.util.concurrent.Executor;
@@ -345,12 +346,30 @@ final class Session {
     }
 
     private void read(Header header, Request.RegionRead read) {
+        ask(() -> read(header, read, stream.reply()));
+    }
+
+    /** Begins an access to a region; what is thrown before its answer is no answer. */
+    private void ask(Runnable access) {
         await();
+        boolean isBegun = false;
+        try {
+            access.run();
+            isBegun = true;
+        } finally {
+            if (!isBegun && state == State.WAITING) {
+                releasing--;
+                state = State.READY;
+            }
+        }
+    }
+
+    private void read(Header header, Request.RegionRead read, MemorySegment reply) {
         regions.read(
                 read.region(),
                 read.offset(),
                 read.count(),
-                stream.reply(),
+                reply,
                 VfioUser.HEADER_SIZE + (long) VfioUser.REGION_ACCESS_DATA,
                 errno ->
                         answer(
@@ -358,7 +377,7 @@ final class Session {
                                 () ->
                                         errno == 0
                                                 ? Codec.regionRead(
-                                                        stream.reply(),
+                                                        reply,
                                                         header,
                                                         read.region(),
                                                         read.offset(),
@@ -367,15 +386,15 @@ final class Session {
     }
 
     private void write(Header header, Request.RegionWrite write) {
-        await();
-        regions.write(
-                write.region(),
-                write.offset(),
-                write.count(),
-                write.data(),
-                write.dataOffset(),
-                !header.wantsReply(),
-                errno -> written(header, write, errno));
+        ask(() ->
+                regions.write(
+                        write.region(),
+                        write.offset(),
+                        write.count(),
+                        write.data(),
+                        write.dataOffset(),
+                        !header.wantsReply(),
+                        errno -> written(header, write, errno)));
     }
 
     private void written(Header header, Request.RegionWrite write, int errno) {

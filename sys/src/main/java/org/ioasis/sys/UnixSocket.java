@@ -35,6 +35,10 @@ public final class UnixSocket implements AutoCloseable {
     private static final int SCM_RIGHTS = 1;
     private static final int MSG_CTRUNC = 0x8;
     private static final int MSG_NOSIGNAL = 0x4000;
+
+    /** Not left to O_NONBLOCK, which whoever has the same socket may clear. */
+    private static final int MSG_DONTWAIT = 0x40;
+
     private static final int MSG_CMSG_CLOEXEC = 0x40000000;
 
     // struct msghdr, LP64: name 0, namelen 8, iov 16, iovlen 24, control 32, controllen 40, flags
@@ -111,6 +115,14 @@ public final class UnixSocket implements AutoCloseable {
         return new UnixSocket(fd);
     }
 
+    /**
+     * A socket that somebody has handed over, who may have kept it too. Takes the descriptor over;
+     * if it is none, receiving and sending say so.
+     */
+    public static UnixSocket own(Fd fd) {
+        return new UnixSocket(fd);
+    }
+
     /** Two sockets connected to each other. */
     public static UnixSocket[] pair() throws ErrnoException {
         return Pair.create();
@@ -150,7 +162,7 @@ public final class UnixSocket implements AutoCloseable {
         point(buffer, offset, length);
         message.set(JAVA_LONG, MSG_CONTROLLEN, RECEIVE_CONTROL);
         message.set(JAVA_INT, MSG_FLAGS, 0);
-        long received = message(Abi.HOST.recvmsg(), MSG_CMSG_CLOEXEC, buffer);
+        long received = message(Abi.HOST.recvmsg(), MSG_CMSG_CLOEXEC | MSG_DONTWAIT, buffer);
         if (received < 0) {
             return failed("recvmsg", length, received);
         }
@@ -190,7 +202,7 @@ public final class UnixSocket implements AutoCloseable {
         } else {
             message.set(JAVA_LONG, MSG_CONTROLLEN, 0);
         }
-        long sent = message(Abi.HOST.sendmsg(), MSG_NOSIGNAL, buffer);
+        long sent = message(Abi.HOST.sendmsg(), MSG_NOSIGNAL | MSG_DONTWAIT, buffer);
         return sent < 0 ? failed("sendmsg", length, sent) : (int) sent;
     }
 
