@@ -82,7 +82,6 @@ public final class AssignedConfig {
                 "there is no kind \"%s\"; there are %s"
                         .formatted(
                                 key,
-                                String.join(
-                                        ", ", KINDS.stream().map(DeviceKind::key).toList())));
+                                String.join(", ", KINDS.stream().map(DeviceKind::key).toList())));
     }
 }

@@ -11,7 +11,8 @@ import org.ioasis.machine.DeviceKind;
 /** The kinds that there are: a new one is a package of its own and a line here. Any thread. */
 public final class Kinds {
     /** In the order of help and of a machine's functions. */
-    public static final List<DeviceKind> ALL = List.of(new BlkKind(), new RngKind(), new NetKind(), new ProxyKind());
+    public static final List<DeviceKind> ALL =
+            List.of(new BlkKind(), new RngKind(), new NetKind(), new ProxyKind());
 
     private Kinds() {}
 }

@@ -198,8 +198,7 @@ public final class Machine implements AutoCloseable {
     }
 
     /** The one place that knows how VMMs reach a device. */
-    private Served served(Path socket, PciDevice device, GuestMemory memory)
-            throws IOException {
+    private Served served(Path socket, PciDevice device, GuestMemory memory) throws IOException {
         return new VfioUserServer(threads.loop(), socket, device, memory, SessionLimits.DEFAULT);
     }
 

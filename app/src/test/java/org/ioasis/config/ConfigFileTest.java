@@ -126,7 +126,7 @@ class ConfigFileTest {
                                 + " detach_by_endpoint, domain_range, domains_max, endpoint_mappings_max,"
                                 + " endpoint_tables_max, endpoints_max, identity_beside_none,"
                                 + " inject, input_range, mappings_max, name, net, page_size_mask,"
-                                + " present, rng, socket, tables_max",
+                                + " present, proxy, rng, socket, tables_max",
                         "7:29: end: is before start (both are inclusive)",
                         "8:1: socket is missing",
                         "8:1: there is no file %1$s; `truncate -s 1G %1$s` makes an empty disk"

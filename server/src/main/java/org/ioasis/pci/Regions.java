@@ -19,7 +19,8 @@ public interface Regions {
     void read(int region, long offset, int count, MemorySegment data, long at, Answer answer);
 
     /**
-     * Writes {@code count} bytes from {@code at} of {@code data}, which is read before this returns.
+     * Writes {@code count} bytes from {@code at} of {@code data}, which is read before this
+     * returns.
      *
      * @param isPosted the answer is for nobody but the caller, who may go on: what is asked for
      *     later is done later all the same

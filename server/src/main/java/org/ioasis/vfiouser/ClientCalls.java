@@ -69,8 +69,7 @@ final class ClientCalls implements AutoCloseable {
         message.set(Codec.U16, HEADER_SIZE + 2, (short) VERSION_MINOR);
         MemorySegment.copy(
                 text, 0, message, ValueLayout.JAVA_BYTE, HEADER_SIZE + VERSION_DATA, text.length);
-        int payload =
-                call(VFIO_USER_VERSION, VERSION_DATA + text.length, VERSION_DATA, List.of());
+        int payload = call(VFIO_USER_VERSION, VERSION_DATA + text.length, VERSION_DATA, List.of());
         int major = Short.toUnsignedInt(message.get(Codec.U16, HEADER_SIZE));
         if (major != VERSION_MAJOR) {
             throw new IOException("the server speaks version %d".formatted(major));

@@ -11,9 +11,7 @@ import org.ioasis.sys.Errno;
 import org.ioasis.sys.Fd;
 import org.jspecify.annotations.Nullable;
 
-/**
- * A command to a device server on its way, and what its answer must look like. Loop thread.
- */
+/** A command to a device server on its way, and what its answer must look like. Loop thread. */
 final class Command {
     /** Hears of the answer, or of the end of the session before it. */
     @FunctionalInterface
@@ -43,8 +41,7 @@ final class Command {
 
     private long sinceNanos;
 
-    private Command(
-            int command, byte[] payload, boolean isPosted, @Nullable Fd fd, Reply reply) {
+    private Command(int command, byte[] payload, boolean isPosted, @Nullable Fd fd, Reply reply) {
         this.command = command;
         this.payload = payload;
         this.isPosted = isPosted;
@@ -58,7 +55,11 @@ final class Command {
 
     static Command read(int region, long offset, int count, Reply reply) {
         return new Command(
-                VFIO_USER_REGION_READ, access(region, offset, count, 0).array(), false, null, reply);
+                VFIO_USER_REGION_READ,
+                access(region, offset, count, 0).array(),
+                false,
+                null,
+                reply);
     }
 
     /**
@@ -73,8 +74,7 @@ final class Command {
             boolean isPosted,
             Reply reply) {
         byte[] payload = access(region, offset, count, count).array();
-        MemorySegment.copy(
-                data, ValueLayout.JAVA_BYTE, at, payload, REGION_ACCESS_DATA, count);
+        MemorySegment.copy(data, ValueLayout.JAVA_BYTE, at, payload, REGION_ACCESS_DATA, count);
         return new Command(VFIO_USER_REGION_WRITE, payload, isPosted, null, reply);
     }
 
@@ -90,7 +90,12 @@ final class Command {
      * @param fd null: memory that is reached by messages alone
      */
     static Command map(
-            long address, long size, boolean isWritable, @Nullable Fd fd, long offset, Reply reply) {
+            long address,
+            long size,
+            boolean isWritable,
+            @Nullable Fd fd,
+            long offset,
+            Reply reply) {
         int flags = VFIO_DMA_MAP_FLAG_READ | (isWritable ? VFIO_DMA_MAP_FLAG_WRITE : 0);
         byte[] payload =
                 bytes(DMA_MAP_SIZE)
@@ -173,10 +178,7 @@ final class Command {
         out.set(Codec.U16, at + HEADER_ID, (short) withId);
         out.set(Codec.U16, at + HEADER_COMMAND, (short) command);
         out.set(Codec.U32, at + HEADER_MESSAGE_SIZE, size());
-        out.set(
-                Codec.U32,
-                at + HEADER_FLAGS,
-                FLAGS_TYPE_COMMAND | (isPosted ? FLAGS_NO_REPLY : 0));
+        out.set(Codec.U32, at + HEADER_FLAGS, FLAGS_TYPE_COMMAND | (isPosted ? FLAGS_NO_REPLY : 0));
         out.set(Codec.U32, at + HEADER_ERROR, 0);
         MemorySegment.copy(
                 payload, 0, out, ValueLayout.JAVA_BYTE, at + HEADER_SIZE, payload.length);

@@ -4,6 +4,7 @@ package org.ioasis.vfiouser;
 import static org.ioasis.spec.VfioUser.*;
 
 import java.util.ArrayDeque;
+import java.util.Collections;
 import java.util.Iterator;
 import java.util.concurrent.TimeUnit;
 import org.ioasis.loop.EventHandler;
@@ -183,8 +184,7 @@ final class DeviceSession {
         private void follow() {
             EventLoop.Registration current = registration;
             if (current != null) {
-                current.events(
-                        (isBehind ? 0 : Epoll.IN) | (stream.hasOutput() ? Epoll.OUT : 0));
+                current.events((isBehind ? 0 : Epoll.IN) | (stream.hasOutput() ? Epoll.OUT : 0));
             }
         }
 
@@ -296,14 +296,16 @@ final class DeviceSession {
 
     private void answered(Header header, Lane lane) throws ProtocolException {
         Command found = null;
-        for (Iterator<Command> all = inFlight.iterator(); all.hasNext() && found == null; ) {
+        // Where the server asks, it answers nothing.
+        Iterator<Command> all = lane == main ? inFlight.iterator() : Collections.emptyIterator();
+        while (all.hasNext() && found == null) {
             Command one = all.next();
             if (one.id() == header.id()) {
                 found = one;
                 all.remove();
             }
         }
-        if (found == null || lane != main) {
+        if (found == null) {
             throw new ProtocolException(
                     "an answer to nothing that was asked: id %d of command %d"
                             .formatted(header.id(), header.command()));
@@ -311,7 +313,7 @@ final class DeviceSession {
         try {
             found.answer(header, lane.stream.input(), lane.stream.at());
         } catch (ProtocolException lie) {
-            found.fail(Errno.EIO);
+            inFlight.addFirst(found); // fails with the others, when the session has its end
             throw lie;
         }
         if (!hasEnded()) {
@@ -335,8 +337,7 @@ final class DeviceSession {
         if (oldest != null && nowNanos - oldest.sinceNanos() > answerNanos) {
             end(
                     "no answer to %s within %d ms"
-                            .formatted(
-                                    oldest.name(), TimeUnit.NANOSECONDS.toMillis(answerNanos)));
+                            .formatted(oldest.name(), TimeUnit.NANOSECONDS.toMillis(answerNanos)));
             return;
         }
         tick(main, nowNanos);

@@ -131,7 +131,10 @@ final class DmaService {
         }
     }
 
-    /** Closes the section, if one is open: before a call of the system, and before anybody else's work. */
+    /**
+     * Closes the section, if one is open: before a call of the system, and before anybody else's
+     * work.
+     */
     void leave() {
         if (isOpen) {
             isOpen = false;

@@ -48,7 +48,9 @@ public final class ProxyFunction implements PciDevice, Regions {
      * are, but for the last page, since their number is none of 64 bits; and what servers take that
      * have a limit.
      */
-    private static final long[] REACHES = {-Codec.PAGE_SIZE, 1L << 52, 1L << 48, 1L << 43, 1L << 39};
+    private static final long[] REACHES = {
+        -Codec.PAGE_SIZE, 1L << 52, 1L << 48, 1L << 43, 1L << 39
+    };
 
     /** In the second byte of the register. */
     private static final int MASTER_BYTE = Pci.COMMAND;
@@ -223,15 +225,21 @@ public final class ProxyFunction implements PciDevice, Regions {
                         (errno, _, _) -> {
                             if (errno == 0) {
                                 reach = REACHES[attempt];
-                            } else if (session != null && attempt + 1 < REACHES.length) {
+                            } else if (isThere() && attempt + 1 < REACHES.length) {
                                 tellOfMemory(attempt + 1);
-                            } else if (session != null) {
+                            } else if (isThere()) {
                                 lost(
                                         "it takes no memory that is reached by messages (%s): a server that must map"
                                                         .formatted(Errno.name(errno))
                                                 + " memory cannot be served");
                             }
                         }));
+    }
+
+    /** A refusal is the server's, and not what the end of its session leaves. */
+    private boolean isThere() {
+        DeviceSession current = session;
+        return current != null && !current.hasEnded();
     }
 
     /** The server has ended its session. */
@@ -452,8 +460,10 @@ public final class ProxyFunction implements PciDevice, Regions {
                         vector,
                         theirs,
                         (errno, _, _) -> {
-                            if (errno != 0 && session != null) {
-                                lost("it refuses vector %d: %s".formatted(vector, Errno.name(errno)));
+                            if (errno != 0 && isThere()) {
+                                lost(
+                                        "it refuses vector %d: %s"
+                                                .formatted(vector, Errno.name(errno)));
                             }
                         }));
     }
@@ -480,12 +490,11 @@ public final class ProxyFunction implements PciDevice, Regions {
         }
         resets++;
         submit(
-                Command.reset(
-                        (_, _, _) -> {
-                            resets--;
-                            dma.deviceReset();
-                            settle();
-                        }));
+                Command.reset((_, _, _) -> {
+                    resets--;
+                    dma.deviceReset();
+                    settle();
+                }));
     }
 
     private void settle() {

@@ -402,17 +402,16 @@ final class Session {
             answer(header, () -> refusal(header, errno, "write", write.region()));
             return;
         }
-        function.whenSettled(
-                () ->
-                        answer(
-                                header,
-                                () ->
-                                        Codec.regionWrite(
-                                                stream.reply(),
-                                                header,
-                                                write.region(),
-                                                write.offset(),
-                                                write.count())));
+        function.whenSettled(() ->
+                answer(
+                        header,
+                        () ->
+                                Codec.regionWrite(
+                                        stream.reply(),
+                                        header,
+                                        write.region(),
+                                        write.offset(),
+                                        write.count())));
     }
 
     private int refusal(Header header, int errno, String access, int region) {

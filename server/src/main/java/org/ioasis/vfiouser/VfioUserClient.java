@@ -57,7 +57,9 @@ public final class VfioUserClient implements VirtioPciTransport.Bus, AutoCloseab
         ServerLimits _ = calls.version(CAPABILITY_TEXT);
         message.set(Codec.U32, HEADER_SIZE + DMA_MAP_ARGSZ, DMA_MAP_SIZE);
         message.set(
-                Codec.U32, HEADER_SIZE + DMA_MAP_FLAGS, VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE);
+                Codec.U32,
+                HEADER_SIZE + DMA_MAP_FLAGS,
+                VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE);
         message.set(Codec.U64, HEADER_SIZE + DMA_MAP_OFFSET, 0);
         message.set(Codec.U64, HEADER_SIZE + DMA_MAP_ADDRESS, 0);
         message.set(Codec.U64, HEADER_SIZE + DMA_MAP_BYTES, memoryBytes);
@@ -100,11 +102,12 @@ public final class VfioUserClient implements VirtioPciTransport.Bus, AutoCloseab
         message.set(Codec.U32, HEADER_SIZE + REGION_ACCESS_COUNT, size);
         // Of which only the first bytes are sent.
         message.set(Codec.U64, HEADER_SIZE + REGION_ACCESS_DATA, value);
-        int _ = calls.call(
-                command,
-                REGION_ACCESS_DATA + (isWrite ? size : 0),
-                REGION_ACCESS_DATA + (isWrite ? 0 : size),
-                List.of());
+        int _ =
+                calls.call(
+                        command,
+                        REGION_ACCESS_DATA + (isWrite ? size : 0),
+                        REGION_ACCESS_DATA + (isWrite ? 0 : size),
+                        List.of());
         if (isWrite) {
             return 0;
         }

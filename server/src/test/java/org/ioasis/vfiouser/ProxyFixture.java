@@ -61,11 +61,20 @@ final class ProxyFixture implements AutoCloseable {
     }
 
     ProxyFixture(boolean hasTwin) throws IOException {
+        this(hasTwin, ScriptedDevice.VECTORS);
+    }
+
+    ProxyFixture(boolean hasTwin, int vectors) throws IOException {
+        this(hasTwin, vectors, ANSWER_MILLIS);
+    }
+
+    ProxyFixture(boolean hasTwin, int vectors, int answerMillis) throws IOException {
         folder = Files.createTempDirectory("ioasis-proxy");
         file = Memfd.create("ioasis-vmm", RAM);
         ram = Mapping.map(file, 0, RAM, true);
         device = new ScriptedDevice(folder.resolve("device.sock"));
         device.hasTwin = hasTwin;
+        device.vectors = vectors;
         loop =
                 new EventLoop(
                         "test-loop",
@@ -78,7 +87,7 @@ final class ProxyFixture implements AutoCloseable {
                         folder.resolve("device.sock"),
                         iommu.dma(endpoint, memory, guards.open()),
                         io,
-                        ANSWER_MILLIS);
+                        answerMillis);
         server =
                 new VfioUserServer(
                         loop,

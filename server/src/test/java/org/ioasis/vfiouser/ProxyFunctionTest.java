@@ -4,12 +4,12 @@ package org.ioasis.vfiouser;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.ioasis.spec.VfioUser.*;
 
-import java.util.concurrent.CountDownLatch;
-import java.util.concurrent.CopyOnWriteArrayList;
 import java.nio.ByteBuffer;
-import java.util.Arrays;
 import java.nio.charset.StandardCharsets;
+import java.util.Arrays;
 import java.util.List;
+import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import org.ioasis.iommu.Status;
 import org.ioasis.iommu.mapping.MapFlags;
@@ -139,7 +139,8 @@ class ProxyFunctionTest {
                             "EFAULT",
                             "EFAULT")
                     .endsWith("EFAULT");
-            assertThat(fixture.get(6 * PAGE - 2, 2) + fixture.get(2 * PAGE, 5)).isEqualTo("Ringing");
+            assertThat(fixture.get(6 * PAGE - 2, 2) + fixture.get(2 * PAGE, 5))
+                    .isEqualTo("Ringing");
             assertThat(fixture.get(7 * PAGE, 8)).isEqualTo("constant");
             assertThat(fixture.faults.firsts().getFirst().access()).isEqualTo(Access.WRITE);
             assertThat(fixture.faults.firsts().getFirst().address()).isEqualTo(0x20_0000);
@@ -188,7 +189,11 @@ class ProxyFunctionTest {
             byte[] all = new byte[0];
             for (int i = 0; i < 1000; i++) {
                 fixture.put(i * 64, "%04d".formatted(i));
-                all = concat(all, ScriptedDevice.access(VFIO_USER_DMA_READ, i, 0x10_0000 + i * 64, 4, new byte[0]));
+                all =
+                        concat(
+                                all,
+                                ScriptedDevice.access(
+                                        VFIO_USER_DMA_READ, i, 0x10_0000 + i * 64, 4, new byte[0]));
             }
             fixture.device.ask(all);
             for (int i = 0; i < 1000; i++) {
@@ -225,7 +230,12 @@ class ProxyFunctionTest {
 
             byte[] read = ScriptedDevice.access(VFIO_USER_DMA_READ, 1, 0x10_0000, 6, new byte[0]);
             byte[] write =
-                    ScriptedDevice.access(VFIO_USER_DMA_WRITE, 2, 0x10_0000, 6, "public".getBytes(StandardCharsets.US_ASCII));
+                    ScriptedDevice.access(
+                            VFIO_USER_DMA_WRITE,
+                            2,
+                            0x10_0000,
+                            6,
+                            "public".getBytes(StandardCharsets.US_ASCII));
             byte[] all = new byte[batch / 2 * (read.length + write.length)];
             for (int i = 0, at = 0; i < batch / 2; i++) {
                 System.arraycopy(read, 0, all, at, read.length);
@@ -236,8 +246,10 @@ class ProxyFunctionTest {
                 fixture.device.ask(all);
                 byte[] answers = fixture.device.awaitBytes(batch * HEADER_SIZE);
                 for (int i = 0; i < batch; i++) {
-                    assertThat(answers[i * HEADER_SIZE + HEADER_MESSAGE_SIZE]).isEqualTo((byte) HEADER_SIZE);
-                    assertThat(answers[i * HEADER_SIZE + HEADER_ERROR]).isEqualTo((byte) Errno.EFAULT);
+                    assertThat(answers[i * HEADER_SIZE + HEADER_MESSAGE_SIZE])
+                            .isEqualTo((byte) HEADER_SIZE);
+                    assertThat(answers[i * HEADER_SIZE + HEADER_ERROR])
+                            .isEqualTo((byte) Errno.EFAULT);
                 }
             }
             assertThat(fixture.get(0, 6)).isEqualTo("secret");

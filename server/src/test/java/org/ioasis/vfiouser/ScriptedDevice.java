@@ -14,9 +14,9 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CopyOnWriteArrayList;
-import java.util.Map;
 import org.ioasis.sys.Epoll;
 import org.ioasis.sys.Errno;
 import org.ioasis.sys.ErrnoException;
@@ -168,8 +168,15 @@ final class ScriptedDevice implements AutoCloseable {
             if (asked == null) {
                 return;
             }
+            if ((asked.flags() & FLAGS_TYPE_MASK) == FLAGS_TYPE_REPLY) {
+                continue; // to what a test has asked here and does not wait for
+            }
             log.add(asked);
-            if (!script.handle(this, asked)) {
+            boolean isHandled = script.handle(this, asked);
+            if (main == null) {
+                return; // hung up
+            }
+            if (!isHandled) {
                 usual(peer, asked);
             }
             peer.fds.forEach(Fd::close);
@@ -311,6 +318,13 @@ final class ScriptedDevice implements AutoCloseable {
         }
     }
 
+    /** Answers what was left: from another thread, while the client asks nothing. */
+    void answerAll(List<Asked> left) throws IOException {
+        for (Asked one : left) {
+            answer(one, new byte[0]);
+        }
+    }
+
     void error(Asked asked, int errno) throws IOException {
         sendBytes(message(asked, FLAGS_TYPE_REPLY | FLAGS_ERROR, errno, new byte[0]));
     }
@@ -382,9 +396,7 @@ final class ScriptedDevice implements AutoCloseable {
         ByteBuffer answer =
                 ByteBuffer.allocate(Integer.BYTES + size).order(ByteOrder.LITTLE_ENDIAN);
         answer.putInt(
-                (fields.getInt(HEADER_FLAGS) & FLAGS_ERROR) == 0
-                        ? 0
-                        : fields.getInt(HEADER_ERROR));
+                (fields.getInt(HEADER_FLAGS) & FLAGS_ERROR) == 0 ? 0 : fields.getInt(HEADER_ERROR));
         return answer.put(payload == null ? new byte[0] : payload).flip();
     }
 

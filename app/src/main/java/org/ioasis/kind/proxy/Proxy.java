@@ -13,8 +13,8 @@ import org.ioasis.vfiouser.ProxyFunction;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A device that somebody else serves, behind the IOMMU, with everything that belongs to it. Counters
- * from any thread.
+ * A device that somebody else serves, behind the IOMMU, with everything that belongs to it.
+ * Counters from any thread.
  *
  * @param name what reports call it
  * @param proxy towards its server

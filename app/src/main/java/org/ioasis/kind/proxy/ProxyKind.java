@@ -48,8 +48,7 @@ public final class ProxyKind implements DeviceKind {
     @Override
     public @Nullable Described read(DeviceKeys keys) {
         Path server = keys.requiredPath("to");
-        int answerMillis =
-                (int) keys.integer("answer_ms", 1, ANSWER_MILLIS_MAX, ANSWER_MILLIS);
+        int answerMillis = (int) keys.integer("answer_ms", 1, ANSWER_MILLIS_MAX, ANSWER_MILLIS);
         return server == null ? null : new Source(server, answerMillis);
     }
 

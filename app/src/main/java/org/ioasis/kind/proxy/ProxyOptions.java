@@ -21,16 +21,14 @@ public record ProxyOptions(DevicePlace place, Path server, int answerMillis)
     public Proxy build(DevicePort port) throws IOException {
         ProxyFunction function;
         try {
-            function =
-                    new ProxyFunction(port.loop(), server, port.dma(), port.io(), answerMillis);
+            function = new ProxyFunction(port.loop(), server, port.dma(), port.io(), answerMillis);
         } catch (IOException e) {
             throw new IOException(
                     "%s: no device at %s: %s".formatted(place.name(), server, e.getMessage()), e);
         }
         boolean isBuilt = false;
         try {
-            Proxy proxy =
-                    new Proxy(place.name(), port.endpoint(), function, port.serve(function));
+            Proxy proxy = new Proxy(place.name(), port.endpoint(), function, port.serve(function));
             function.servedBy(proxy.server());
             isBuilt = true;
             return proxy;
