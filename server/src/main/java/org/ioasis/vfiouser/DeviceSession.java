@@ -9,7 +9,6 @@ import java.util.Iterator;
 import java.util.concurrent.TimeUnit;
 import org.ioasis.loop.EventHandler;
 import org.ioasis.loop.EventLoop;
-import org.ioasis.memory.Count;
 import org.ioasis.peer.SessionBoundary;
 import org.ioasis.sys.Epoll;
 import org.ioasis.sys.Errno;
@@ -45,7 +44,6 @@ final class DeviceSession {
     private final ArrayDeque<Command> inFlight = new ArrayDeque<>();
     private int nextId;
     private String reason = "";
-    private final Count commands = new Count();
 
     /**
      * Begins; nothing has been asked yet.
@@ -285,7 +283,6 @@ final class DeviceSession {
         } else {
             main.stream.put(command.size(), fd);
         }
-        commands.increment();
         if (command.isPosted()) {
             command.posted();
         } else {
@@ -394,11 +391,7 @@ final class DeviceSession {
         }
     }
 
-    /** Commands sent, and calls of the system for all messages. Any thread. */
-    long commandCount() {
-        return commands.read();
-    }
-
+    /** Calls of the system for all messages so far. */
     long callCount() {
         return main.stream.calls() + (twin == null ? 0 : twin.stream.calls());
     }

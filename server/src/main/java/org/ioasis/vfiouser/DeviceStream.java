@@ -61,8 +61,9 @@ final class DeviceStream {
     void fill() throws ProtocolException, ErrnoException {
         // As much room as a message takes that has begun: it is shorter than half of the whole.
         if (inputFirst > INPUT_BYTES - MESSAGE_MAX) {
-            MemorySegment.copy(input, inputFirst, input, 0, inputEnd - inputFirst);
-            inputEnd -= inputFirst;
+            int kept = inputEnd - inputFirst;
+            MemorySegment.copy(input, inputFirst, input, 0, kept);
+            inputEnd = kept;
             inputFirst = 0;
         }
         receives.increment();
@@ -120,8 +121,9 @@ final class DeviceStream {
         if (OUTPUT_BYTES - outputEnd >= size) {
             return true;
         }
-        MemorySegment.copy(output, outputFirst, output, 0, outputEnd - outputFirst);
-        outputEnd -= outputFirst;
+        int kept = outputEnd - outputFirst;
+        MemorySegment.copy(output, outputFirst, output, 0, kept);
+        outputEnd = kept;
         outputFirst = 0;
         return OUTPUT_BYTES - outputEnd >= size;
     }
@@ -175,7 +177,7 @@ final class DeviceStream {
         }
     }
 
-    /** Calls of the system that read and that write. Any thread. */
+    /** Calls of the system, for reading and for writing. */
     long calls() {
         return receives.read() + sends.read();
     }

@@ -50,7 +50,7 @@ final class DmaService {
      */
     boolean serve(Header header, MemorySegment in, int at, DeviceStream out, boolean isLast) {
         boolean isRead = header.command() == VFIO_USER_DMA_READ;
-        int payload = at + HEADER_SIZE;
+        long payload = at + (long) HEADER_SIZE;
         long length = header.size() - HEADER_SIZE;
         long count = length < DMA_ACCESS_DATA ? 0 : in.get(Codec.U64, payload + DMA_ACCESS_COUNT);
         boolean isWhole =
@@ -69,12 +69,12 @@ final class DmaService {
             answer(header, out, 0, Errno.EACCES);
             return true;
         }
-        int data = out.end() + HEADER_SIZE + DMA_ACCESS_DATA;
+        long data = out.end() + (long) HEADER_SIZE + DMA_ACCESS_DATA;
         enter();
         Outcome outcome =
                 isRead
                         ? dma.read(address, out.output(), data, count)
-                        : dma.write(address, in, payload + (long) DMA_ACCESS_DATA, count);
+                        : dma.write(address, in, payload + DMA_ACCESS_DATA, count);
         if (outcome == Outcome.ABSENT && !isLast) {
             leave();
             return false;

@@ -6,7 +6,6 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.file.Path;
 import java.util.ArrayDeque;
-import java.util.Arrays;
 import java.util.concurrent.Executor;
 import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.TimeUnit;
@@ -52,7 +51,7 @@ public final class ProxyFunction implements PciDevice, Regions {
         -Codec.PAGE_SIZE, 1L << 52, 1L << 48, 1L << 43, 1L << 39
     };
 
-    /** In the second byte of the register. */
+    /** The byte of the register that holds COMMAND.MASTER. */
     private static final int MASTER_BYTE = Pci.COMMAND;
 
     private final EventLoop loop;
@@ -118,7 +117,7 @@ public final class ProxyFunction implements PciDevice, Regions {
     @Override
     public void vectors(VectorSink to) {
         sink = to;
-        if (to == VectorSink.NONE) {
+        if (to.equals(VectorSink.NONE)) {
             endSession();
         } else {
             begin();
@@ -432,9 +431,18 @@ public final class ProxyFunction implements PciDevice, Regions {
                 submit(Command.vector(vector, null, (_, _, _) -> {}));
             }
         }
-        if (isTaken && Arrays.stream(relays).allMatch(one -> one == null)) {
+        if (isTaken && !hasRelays()) {
             submit(Command.noVectors((_, _, _) -> {}));
         }
+    }
+
+    private boolean hasRelays() {
+        for (Relay relay : relays) {
+            if (relay != null) {
+                return true;
+            }
+        }
+        return false;
     }
 
     private void setUp(int vector) {
@@ -559,6 +567,12 @@ public final class ProxyFunction implements PciDevice, Regions {
     /** Addresses that the server knows to reach, from 0 on; unsigned. */
     public long reach() {
         return reach;
+    }
+
+    /** Calls of the system for the messages of this session. */
+    public long callCount() {
+        DeviceSession current = session;
+        return current == null ? 0 : current.callCount();
     }
 
     /** Any thread. */

@@ -49,6 +49,7 @@ public record Proxy(String name, Endpoint endpoint, ProxyFunction proxy, Served 
         facts.put("served at", proxy.server().toString());
         facts.put("isolation", "enforced");
         if (proxy.isConnected()) {
+            facts.put("calls", Long.toString(proxy.callCount()));
             facts.put("told of", "0x%x bytes of addresses".formatted(proxy.reach()));
         }
         return facts;
