@@ -246,11 +246,12 @@ public final class EngineIommu {
      * guarded section.
      */
     public void settle() {
-        if (guards.isQuiet()) {
+        long epoch = guards.nextEpoch();
+        if (guards.isQuiet(epoch)) {
             return;
         }
         past.isOver = false;
-        guards.await(past);
+        guards.await(past, epoch);
         while (!past.isOver) {
             Thread.onSpinWait();
             guards.poll();
