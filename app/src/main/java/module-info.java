@@ -32,6 +32,7 @@ module org.ioasis.app {
             info.picocli;
 
     uses org.ioasis.cli.Subcommand;
+    uses org.ioasis.machine.FunctionKind;
 
     provides System.LoggerFinder with
             org.ioasis.cli.StandardErrorLog;
