@@ -27,6 +27,7 @@ import org.ioasis.live.Trace;
 import org.ioasis.loop.IdlePolicy;
 import org.ioasis.machine.Machine;
 import org.ioasis.memory.GuestMemory;
+import org.ioasis.topology.QemuArguments;
 import org.ioasis.topology.Viot;
 import org.ioasis.vm.Accel;
 import org.ioasis.vm.AccelChoice;
@@ -213,7 +214,7 @@ public final class GuestSetup implements AutoCloseable {
                 String qemu =
                         command(options, task, kit, workspace, accel, platform, places).printable();
                 return "# first, and until the end:\n# ./ioasis serve --config %s\n%s"
-                        .formatted(QemuCommand.quotedShell(served.toString()), qemu);
+                        .formatted(QemuArguments.quotedShell(served.toString()), qemu);
             }
         }
     }
@@ -240,7 +241,7 @@ public final class GuestSetup implements AutoCloseable {
                                     .formatted(
                                             disk.place().name(),
                                             place.socket().getFileName(),
-                                            QemuCommand.quotedJson(
+                                            QemuArguments.quotedJson(
                                                     disk.file().toAbsolutePath().toString()),
                                             !disk.isWritable(),
                                             place.bdf() >> 3));
@@ -337,19 +338,19 @@ public final class GuestSetup implements AutoCloseable {
         if (options.share().isPresent()) {
             initramfs = initramfs.sharing(options.share().get());
         }
-        List<QemuCommand.Function> functions = new ArrayList<>();
+        List<QemuArguments.Function> functions = new ArrayList<>();
         List<Viot.PciRange> ranges = new ArrayList<>();
         List<Viot.Iommu> iommus = new ArrayList<>();
         for (int i = 0; i < options.iommus(); i++) {
             int slot = IOMMU_SLOTS.get(i);
-            functions.add(new QemuCommand.Function(slot, 0, iommuSocket(workspace, i)));
+            functions.add(new QemuArguments.Function(slot, 0, iommuSocket(workspace, i)));
             iommus.add(new Viot.Iommu(0, Viot.bdf(0, slot, 0)));
         }
         for (GuestDevices.Place place : places) {
             // Endpoint and address are the same number.
             ranges.add(new Viot.PciRange(place.iommu(), 0, place.bdf(), place.bdf(), place.bdf()));
             if (place.bdf() != GuestDevices.PLUGGED_BDF) {
-                functions.add(new QemuCommand.Function(place.bdf() >> 3, 0, place.socket()));
+                functions.add(new QemuArguments.Function(place.bdf() >> 3, 0, place.socket()));
             }
         }
         List<String> parameters = new ArrayList<>(platform.parameters());

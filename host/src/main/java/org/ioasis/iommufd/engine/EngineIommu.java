@@ -26,6 +26,7 @@ import org.ioasis.iommu.iotlb.WalkedTranslation;
 import org.ioasis.iommu.mapping.MappingStore;
 import org.ioasis.iommu.pagetable.AddressSpace;
 import org.ioasis.iommu.pagetable.TableAccess;
+import org.ioasis.iommufd.DeviceCaches;
 import org.ioasis.iommufd.Errno;
 import org.ioasis.iommufd.HeldMemory;
 import org.ioasis.iommufd.IommufdException;
@@ -162,6 +163,18 @@ public final class EngineIommu {
     }
 
     /**
+     * Takes away what is kept of a range in a space, or in each: {@link DeviceCaches#NO_SPACE}. The
+     * range is inclusive and unsigned.
+     */
+    public void forget(int tag, int space, long first, long last) {
+        if (space == DeviceCaches.NO_SPACE) {
+            cached.everySpace(tag, first, last, 0);
+        } else {
+            cached.range(tag, space, first, last, 0);
+        }
+    }
+
+    /**
      * A number for what is kept of one table or machine, until {@link EngineDomain#removeTag}.
      *
      * @throws IommufdException ENOSPC: there are as many as hardware can tell apart
@@ -233,11 +246,12 @@ public final class EngineIommu {
      * guarded section.
      */
     public void settle() {
-        if (guards.isQuiet()) {
+        long epoch = guards.nextEpoch();
+        if (guards.isQuiet(epoch)) {
             return;
         }
         past.isOver = false;
-        guards.await(past);
+        guards.await(past, epoch);
         while (!past.isOver) {
             Thread.onSpinWait();
             guards.poll();
