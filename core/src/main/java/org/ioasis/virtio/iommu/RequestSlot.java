@@ -2,7 +2,7 @@
 package org.ioasis.virtio.iommu;
 
 import static java.lang.foreign.ValueLayout.JAVA_BYTE;
-import static org.ioasis.spec.VirtioIommu.PROBE_SIZE;
+import static org.ioasis.spec.VirtioIommuTables.ATTACH_TAIL;
 import static org.ioasis.virtio.iommu.Wire.LE32;
 import static org.ioasis.virtio.iommu.Wire.LE64;
 
@@ -26,6 +26,9 @@ final class RequestSlot extends Job<RequestSlot> implements Completion {
         void answered(RequestSlot slot);
     }
 
+    /** The largest of all requests, those of profiles included. */
+    private static final int SIZE = ATTACH_TAIL;
+
     private final Answered answered;
 
     /**
@@ -33,7 +36,7 @@ final class RequestSlot extends Job<RequestSlot> implements Completion {
      * memory is: what is copied from and to is of one kind then, and the copy has nothing to
      * choose.
      */
-    private final MemorySegment request = Arena.ofAuto().allocate(PROBE_SIZE, Long.BYTES);
+    private final MemorySegment request = Arena.ofAuto().allocate(SIZE, Long.BYTES);
 
     private int copied;
 
@@ -82,7 +85,7 @@ final class RequestSlot extends Job<RequestSlot> implements Completion {
     }
 
     int copyLength() {
-        copied = (int) Math.min(chain().readableLength(), PROBE_SIZE);
+        copied = (int) Math.min(chain().readableLength(), SIZE);
         return copied;
     }
 
@@ -92,8 +95,10 @@ final class RequestSlot extends Job<RequestSlot> implements Completion {
     }
 
     /** What its first byte says, as far as it was copied. */
-    RequestType typeOfHead() {
-        return holds(VirtioIommu.HEAD_SIZE) ? RequestType.of(u8(0)) : RequestType.UNKNOWN;
+    RequestType typeOfHead(boolean hasTables) {
+        return holds(VirtioIommu.HEAD_SIZE)
+                ? RequestType.of(u8(0), hasTables)
+                : RequestType.UNKNOWN;
     }
 
     int u8(int offset) {
