@@ -131,11 +131,7 @@ public final class Attachment {
 
     /** True unless only a driver has named it, and has no use for it now. */
     boolean isUsed() {
-        return !isDrivers
-                || !accesses.isEmpty()
-                || listener != null
-                || domain != null
-                || isMoving;
+        return !isDrivers || !accesses.isEmpty() || listener != null || domain != null || isMoving;
     }
 
     /** As a saved state tells; for ways to memory that are made later, too. */

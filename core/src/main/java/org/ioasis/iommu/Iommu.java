@@ -401,8 +401,7 @@ public final class Iommu {
     public TableDomain tableDomain(
             int id, Record table, Stage stage, GuestMemory memory, Iotlb cached) {
         assert isOwnThread();
-        TableDomain domain =
-                new TableDomain(this, id, ++tables, table, stage, memory, cached);
+        TableDomain domain = new TableDomain(this, id, ++tables, table, stage, memory, cached);
         domains.add(domain);
         return domain;
     }

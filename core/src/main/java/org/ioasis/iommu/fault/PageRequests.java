@@ -206,13 +206,14 @@ public final class PageRequests {
         if (held == 0) {
             return;
         }
-        parts.entrySet().removeIf(part -> {
-            boolean is = which.test(part.getKey());
-            if (is) {
-                held -= part.getValue().size();
-            }
-            return is;
-        });
+        parts.entrySet()
+                .removeIf(part -> {
+                    boolean is = which.test(part.getKey());
+                    if (is) {
+                        held -= part.getValue().size();
+                    }
+                    return is;
+                });
         List<Group> gone = new ArrayList<>();
         for (Group group : open.values()) {
             if (which.test(group.key)) {

@@ -20,9 +20,9 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * The object model of virtio-iommu over an engine (virtio 1.4, 5.13.6): domains that a driver names
- * by numbers, that begin with the first ATTACH and end with the last endpoint, and its
- * requests to them. A request that must wait for a listener's answer is kept here, behind those to
- * the same domain or endpoint that came before, and never holds up one to others. Loop thread.
+ * by numbers, that begin with the first ATTACH and end with the last endpoint, and its requests to
+ * them. A request that must wait for a listener's answer is kept here, behind those to the same
+ * domain or endpoint that came before, and never holds up one to others. Loop thread.
  */
 public final class DomainTable {
     private final Iommu iommu;
@@ -181,19 +181,20 @@ public final class DomainTable {
     }
 
     /** All of an endpoint that is in one domain, with an answer when the last is out. */
-    private void detach(
-            List<Attachment> pasids, @Nullable Attachment also, Completion completion) {
+    private void detach(List<Attachment> pasids, @Nullable Attachment also, Completion completion) {
         List<Attachment> all = new ArrayList<>(pasids);
         if (also != null) {
             all.add(also);
         }
         int[] open = {all.size()};
         for (Attachment one : all) {
-            iommu.detach(one, status -> {
-                if (--open[0] == 0) {
-                    completion.complete(status);
-                }
-            });
+            iommu.detach(
+                    one,
+                    status -> {
+                        if (--open[0] == 0) {
+                            completion.complete(status);
+                        }
+                    });
         }
     }
 

@@ -99,9 +99,7 @@ final class TableRequests {
 
     private void attach(RequestSlot slot, HandedTable table) {
         int pasid =
-                pasid(
-                        slot.le32(ATTACH_PASID),
-                        (slot.le32(ATTACH_FLAGS) & ATTACH_HAS_PASID) != 0);
+                pasid(slot.le32(ATTACH_PASID), (slot.le32(ATTACH_FLAGS) & ATTACH_HAS_PASID) != 0);
         if (!table.isPossible()) {
             slot.refused(Refusal.NO_TABLE);
         } else if (pasid == IMPOSSIBLE) {

@@ -115,12 +115,13 @@ class PageRequestsTest {
     void aDeviceMayAskAgainFromItsAnswer() {
         List<Response> heard = new ArrayList<>();
         PageRequest.Asker[] asker = new PageRequest.Asker[1];
-        asker[0] = (_, _, response) -> {
-            heard.add(response);
-            if (heard.size() < 3) {
-                requests.add(request(5, 1, true, 10 + heard.size()), asker[0]);
-            }
-        };
+        asker[0] =
+                (_, _, response) -> {
+                    heard.add(response);
+                    if (heard.size() < 3) {
+                        requests.add(request(5, 1, true, 10 + heard.size()), asker[0]);
+                    }
+                };
         requests.add(request(5, 1, true, 10), asker[0]);
         assertThat(tell()).containsExactly(10L);
         assertThat(requests.answer(1, 5, 1, Response.SUCCESS)).isTrue();
@@ -128,8 +129,7 @@ class PageRequestsTest {
         requests.forget(1, 5);
         assertThat(tell()).containsExactly(12L);
         requests.forgetAll();
-        assertThat(heard)
-                .containsExactly(Response.SUCCESS, Response.INVALID, Response.INVALID);
+        assertThat(heard).containsExactly(Response.SUCCESS, Response.INVALID, Response.INVALID);
         assertThat(requests.open()).isZero();
     }
 
@@ -192,8 +192,7 @@ class PageRequestsTest {
                         requests.told();
                     }
                 }
-                case 5, 6 ->
-                        requests.answer(1, pasid, random.nextInt(40), Response.SUCCESS);
+                case 5, 6 -> requests.answer(1, pasid, random.nextInt(40), Response.SUCCESS);
                 default -> {
                     if (random.nextInt(20) == 0) {
                         requests.forget(1, pasid);

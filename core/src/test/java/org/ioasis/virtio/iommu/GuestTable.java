@@ -91,8 +91,7 @@ final class GuestTable {
         return attach(endpoint, domain, pasid, root, 0, 48);
     }
 
-    static byte[] attach(
-            int endpoint, int domain, int pasid, long root, long flags, int width) {
+    static byte[] attach(int endpoint, int domain, int pasid, long root, long flags, int width) {
         byte[] request =
                 Driver.request(
                         VirtioIommuTables.T_ATTACH_TABLE,

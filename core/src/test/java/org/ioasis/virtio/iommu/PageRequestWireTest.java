@@ -35,8 +35,7 @@ class PageRequestWireTest {
     private final Endpoint endpoint = requireNonNull(d.iommu.endpoint(ENDPOINT));
     private final Attachment space = requireNonNull(endpoint.open(PASID));
     private final Dma dma = d.iommu.askingDma(space, d.memory, d.guard);
-    private final GuestTable table =
-            new GuestTable(d.bytes(Driver.DMA), Driver.DMA, Driver.DMA);
+    private final GuestTable table = new GuestTable(d.bytes(Driver.DMA), Driver.DMA, Driver.DMA);
     private final List<String> answers = new ArrayList<>();
 
     private void attached() {
@@ -71,6 +70,7 @@ class PageRequestWireTest {
 
     @Test
     @Tag("H-13")
+    @Tag("S-27")
     void aGroupComesInOrderAndItsAnswerGoesBackOnce() {
         attached();
         d.addEventBuffers(4, EVENT);

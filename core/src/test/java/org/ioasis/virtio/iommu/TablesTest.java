@@ -209,7 +209,10 @@ class TablesTest {
     @Test
     @Tag("H-03")
     void anEndpointThatCanHaveNoTablesIsNotToldOfAnyAndIsRefused() {
-        d.plug(5, new EndpointProperties(0, 0x1000, 0xffff_ffffL, endpoint().properties().reserved()));
+        d.plug(
+                5,
+                new EndpointProperties(
+                        0, 0x1000, 0xffff_ffffL, endpoint().properties().reserved()));
         d.plug(
                 6,
                 EndpointProperties.reserving(
@@ -256,6 +259,7 @@ class TablesTest {
 
     @Test
     @Tag("H-04")
+    @Tag("S-06")
     void whatTheDriverWritesIntoItsTableIsWhatTheDeviceReaches() {
         table.map(IOVA, PAGES, READ_WRITE);
         attached();
@@ -264,7 +268,9 @@ class TablesTest {
         assertThat(table.get(PAGES + 8)).isEqualTo(0x4d4d_4d4d_4d4d_4d4dL);
         assertThat(write(dma, IOVA + PAGE, 77)).isEqualTo(Outcome.FAULT);
         table.map(IOVA + PAGE, PAGES + PAGE, READ_WRITE);
-        assertThat(write(dma, IOVA + PAGE, 78)).as("what is new needs no word").isEqualTo(Outcome.OK);
+        assertThat(write(dma, IOVA + PAGE, 78))
+                .as("what is new needs no word")
+                .isEqualTo(Outcome.OK);
         assertThat(endpoint().counts().bypassed()).isZero();
     }
 
@@ -389,8 +395,7 @@ class TablesTest {
         d.plug(2);
         attached();
         assertThat(d.status(table.attach(2, DOMAIN))).isEqualTo(S_OK);
-        byte[] other =
-                GuestTable.attach(2, DOMAIN, -1, table.root(), 0, 57);
+        byte[] other = GuestTable.attach(2, DOMAIN, -1, table.root(), 0, 57);
         assertThat(d.status(other)).isEqualTo(S_INVAL);
         assertThat(d.status(table.attach(ENDPOINT, DOMAIN))).as("once more").isEqualTo(S_OK);
         assertThat(d.iommu.domainCount()).isEqualTo(1);
@@ -427,8 +432,7 @@ class TablesTest {
     @Tag("H-08")
     void eachPasidGoesThroughItsOwnTable() {
         Dma five = d.iommu.dma(requireNonNull(endpoint().open(5)), d.memory, d.guard);
-        GuestTable other =
-                new GuestTable(d.bytes(Driver.DMA), Driver.DMA, TABLES + 0x10000);
+        GuestTable other = new GuestTable(d.bytes(Driver.DMA), Driver.DMA, TABLES + 0x10000);
         table.map(IOVA, PAGES, READ_WRITE);
         other.map(IOVA, PAGES + PAGE, READ_WRITE);
         start();
@@ -608,7 +612,9 @@ class TablesTest {
         table.set(table.entry(IOVA, 2), 0);
         d.take(Driver.DMA);
         dma.enter();
-        assertThat(dma.resolve(IOVA, 1, Access.READ)).as("its table is gone").isEqualTo(Outcome.ABSENT);
+        assertThat(dma.resolve(IOVA, 1, Access.READ))
+                .as("its table is gone")
+                .isEqualTo(Outcome.ABSENT);
         dma.leave();
         assertThat(d.faults.reported()).isZero();
         d.giveBack(Driver.DMA);
@@ -676,8 +682,7 @@ class TablesTest {
         assertThat(d.status(Driver.detach(ENDPOINT, DOMAIN))).isEqualTo(S_OK);
         assertThat(cached().size()).isZero();
         assertThat(write(dma, IOVA, 1)).isEqualTo(Outcome.FAULT);
-        GuestTable other =
-                new GuestTable(d.bytes(Driver.DMA), Driver.DMA, TABLES + 0x10000);
+        GuestTable other = new GuestTable(d.bytes(Driver.DMA), Driver.DMA, TABLES + 0x10000);
         assertThat(d.status(other.attach(ENDPOINT, DOMAIN))).isEqualTo(S_OK);
         assertThat(write(dma, IOVA, 1)).isEqualTo(Outcome.FAULT);
     }

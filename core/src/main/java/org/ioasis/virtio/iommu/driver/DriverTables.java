@@ -109,11 +109,7 @@ public final class DriverTables {
         ring.begin();
         int slot =
                 ring.attachTable(
-                        table.id(),
-                        member.endpoint(),
-                        member.pasid(),
-                        table.root(),
-                        table.width());
+                        table.id(), member.endpoint(), member.pasid(), table.root(), table.width());
         ring.await();
         mustBeOk(ring.status(slot), "ATTACH_TABLE of endpoint " + member.endpoint());
         tables.values().forEach(each -> each.members.remove(member));

@@ -14,10 +14,7 @@ import org.jspecify.annotations.Nullable;
  * @param tables what tables of the driver's own it can have, or null
  */
 public record EndpointInfo(
-        List<Range> reserved,
-        @Nullable Range msi,
-        int ignoredProperties,
-        @Nullable Tables tables) {
+        List<Range> reserved, @Nullable Range msi, int ignoredProperties, @Nullable Tables tables) {
     /** Of an endpoint that nothing is told of. */
     static final EndpointInfo NONE = new EndpointInfo(List.of(), null, 0);
 

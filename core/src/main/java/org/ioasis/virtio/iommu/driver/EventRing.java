@@ -87,9 +87,7 @@ final class EventRing {
      *
      * @return how many events came, those that are ignored included
      */
-    int poll(
-            Consumer<? super FaultReport> listener,
-            Consumer<? super PageRequestReport> whenAsked)
+    int poll(Consumer<? super FaultReport> listener, Consumer<? super PageRequestReport> whenAsked)
             throws BrokenException {
         int events = 0;
         try {
@@ -122,8 +120,7 @@ final class EventRing {
     }
 
     private void tell(
-            Consumer<? super FaultReport> listener,
-            Consumer<? super PageRequestReport> whenAsked) {
+            Consumer<? super FaultReport> listener, Consumer<? super PageRequestReport> whenAsked) {
         // Reserved bytes say that it is of a form that is not known; reserved1 says nothing.
         if (copy[FAULT_RESERVED] != 0
                 || copy[FAULT_RESERVED + 1] != 0

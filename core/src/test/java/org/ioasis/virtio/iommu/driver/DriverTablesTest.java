@@ -31,7 +31,9 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/** Our driver with tables of its own at our device, and a process that shares its memory with it. */
+/**
+ * Our driver with tables of its own at our device, and a process that shares its memory with it.
+ */
 class DriverTablesTest {
     private static final ValueLayout.OfLong LE64 =
             ValueLayout.JAVA_LONG.withOrder(ByteOrder.LITTLE_ENDIAN);
@@ -146,13 +148,12 @@ class DriverTablesTest {
 
     @Test
     void aDriverThatNeedsTablesDoesNotStartAPlainDevice() {
-        assertThatThrownBy(
-                        () ->
-                                new LocalMachine(
-                                        LocalMachine.OPTIONS,
-                                        VirtioIommuDevice.FEATURES,
-                                        DriverOptions.DEFAULT.withTables(),
-                                        ENDPOINT))
+        assertThatThrownBy(() ->
+                        new LocalMachine(
+                                LocalMachine.OPTIONS,
+                                VirtioIommuDevice.FEATURES,
+                                DriverOptions.DEFAULT.withTables(),
+                                ENDPOINT))
                 .isInstanceOf(DriverException.class);
     }
 
