@@ -6,7 +6,7 @@ set -eu
 [ -n "${IOASIS_ROOT-}" ] || exec "$(dirname -- "$0")/../ioasis" fuzz "$@"
 . "$IOASIS_ROOT/tools/lib.sh"
 
-targets="request-queue event-queue config-writes save-file packed-ring"
+targets="request-queue event-queue config-writes save-file packed-ring table-queue"
 usage="Usage: ioasis fuzz [--seconds N] [--target NAME] [--seed N]
        ioasis fuzz --coverage
 Fuzzes the virtio-iommu device beside its model, and the packed ring, with Jazzer for N seconds (60) in all. Targets: $targets;
