@@ -142,9 +142,7 @@ final class AmdViommu implements ViommuDriver, AmdCommands.Names, VirtioInvalida
                     case INVALIDATE_VIRTIO -> virtioEntries.run(array, offset, entryLength, count);
                     default -> Handled.refused(0, InvalidationRefusal.TYPE);
                 };
-        if (Handled.done(handled) > 0) {
-            iommu.settle();
-        }
+        iommu.invalidated(type, handled);
         return handled;
     }
 

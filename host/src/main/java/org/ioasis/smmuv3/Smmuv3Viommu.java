@@ -119,9 +119,7 @@ class Smmuv3Viommu implements ViommuDriver {
                     case INVALIDATE_VIRTIO -> virtioEntries.run(array, offset, entryLength, count);
                     default -> Handled.refused(0, InvalidationRefusal.TYPE);
                 };
-        if (Handled.done(handled) > 0) {
-            iommu.settle();
-        }
+        iommu.invalidated(type, handled);
         return handled;
     }
 

@@ -58,9 +58,7 @@ final class VtdNested extends EngineNested
                     case INVALIDATE_VIRTIO -> virtioEntries.run(array, offset, entryLength, count);
                     default -> Handled.refused(0, InvalidationRefusal.TYPE);
                 };
-        if (Handled.done(handled) > 0) {
-            iommu.settle();
-        }
+        iommu.invalidated(type, handled);
         return handled;
     }
 

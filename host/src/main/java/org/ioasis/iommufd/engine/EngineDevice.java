@@ -232,6 +232,7 @@ public final class EngineDevice implements HwDevice {
                 nested.check(this, pasid);
                 enter(nested.target(this, pasid), pasid);
                 change(nested, pasid);
+                iommu.attachedToTable();
             }
             default ->
                     throw new IommufdException(Errno.EINVAL, "the page table is another IOMMU's");

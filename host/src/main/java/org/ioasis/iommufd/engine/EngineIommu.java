@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.iommufd.engine;
 
+import static org.ioasis.spec.IommufdNesting.INVALIDATE_VIRTIO;
+
 import java.lang.foreign.MemorySegment;
 import java.util.BitSet;
 import java.util.HashMap;
@@ -27,9 +29,11 @@ import org.ioasis.iommu.mapping.MappingStore;
 import org.ioasis.iommu.pagetable.AddressSpace;
 import org.ioasis.iommu.pagetable.TableAccess;
 import org.ioasis.iommufd.Errno;
+import org.ioasis.iommufd.Handled;
 import org.ioasis.iommufd.HeldMemory;
 import org.ioasis.iommufd.IommufdException;
 import org.ioasis.iommufd.IommufdNode;
+import org.ioasis.memory.Count;
 import org.ioasis.memory.Dma;
 import org.ioasis.memory.Guard;
 import org.ioasis.memory.Guards;
@@ -68,6 +72,10 @@ public final class EngineIommu {
 
     private final Architecture architecture;
     private int domains;
+    private final Count tablesMade = new Count();
+    private final Count tableAttachments = new Count();
+    private final Count nativeEntries = new Count();
+    private final Count virtioEntries = new Count();
     private final Map<Integer, EngineDevice> devices = new HashMap<>();
     private final BitSet tags = new BitSet();
 
@@ -188,9 +196,13 @@ public final class EngineIommu {
      */
     public Domain walked(AddressSpace space, EngineDomain parent) throws IommufdException {
         checkRoom();
-        return iommu.domain(
-                ++domains,
-                WalkedTranslation.behind(parent.engine().translation(), space, memory, cached));
+        Domain made =
+                iommu.domain(
+                        ++domains,
+                        WalkedTranslation.behind(
+                                parent.engine().translation(), space, memory, cached));
+        tablesMade.increment();
+        return made;
     }
 
     /** The same of a domain that ends when nothing goes through it any more. */
@@ -226,6 +238,35 @@ public final class EngineIommu {
             return null;
         }
         return block.getValue().asSlice(address - block.getKey(), length);
+    }
+
+    /** What tables of guests have come to. Any thread. */
+    public GuestTableCounts tableCounts() {
+        return new GuestTableCounts(
+                tablesMade.read(),
+                tableAttachments.read(),
+                nativeEntries.read(),
+                virtioEntries.read(),
+                cached.filled() + cached.unkept());
+    }
+
+    /** A device goes through a table of a guest's from now on. */
+    void attachedToTable() {
+        tableAttachments.increment();
+    }
+
+    /**
+     * Entries of a guest's were carried out: what they took away is out of use when this returns.
+     *
+     * @param type INVALIDATE_ of {@link org.ioasis.spec.IommufdNesting}
+     * @param handled {@link Handled}
+     */
+    public void invalidated(int type, long handled) {
+        int done = Handled.done(handled);
+        if (done > 0) {
+            (type == INVALIDATE_VIRTIO ? virtioEntries : nativeEntries).add(done);
+            settle();
+        }
     }
 
     /**
