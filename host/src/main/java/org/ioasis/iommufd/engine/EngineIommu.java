@@ -28,8 +28,8 @@ import org.ioasis.iommu.iotlb.WalkedTranslation;
 import org.ioasis.iommu.mapping.MappingStore;
 import org.ioasis.iommu.pagetable.AddressSpace;
 import org.ioasis.iommu.pagetable.TableAccess;
+import org.ioasis.iommufd.DeviceCaches;
 import org.ioasis.iommufd.Errno;
-import org.ioasis.iommufd.Handled;
 import org.ioasis.iommufd.HeldMemory;
 import org.ioasis.iommufd.IommufdException;
 import org.ioasis.iommufd.IommufdNode;
@@ -170,6 +170,18 @@ public final class EngineIommu {
     }
 
     /**
+     * Takes away what is kept of a range in a space, or in each: {@link DeviceCaches#NO_SPACE}. The
+     * range is inclusive and unsigned.
+     */
+    public void forget(int tag, int space, long first, long last) {
+        if (space == DeviceCaches.NO_SPACE) {
+            cached.everySpace(tag, first, last, 0);
+        } else {
+            cached.range(tag, space, first, last, 0);
+        }
+    }
+
+    /**
      * A number for what is kept of one table or machine, until {@link EngineDomain#removeTag}.
      *
      * @throws IommufdException ENOSPC: there are as many as hardware can tell apart
@@ -259,14 +271,10 @@ public final class EngineIommu {
      * Entries of a guest's were carried out: what they took away is out of use when this returns.
      *
      * @param type INVALIDATE_ of {@link org.ioasis.spec.IommufdNesting}
-     * @param handled {@link Handled}
      */
-    public void invalidated(int type, long handled) {
-        int done = Handled.done(handled);
-        if (done > 0) {
-            (type == INVALIDATE_VIRTIO ? virtioEntries : nativeEntries).add(done);
-            settle();
-        }
+    public void invalidated(int type, int count) {
+        (type == INVALIDATE_VIRTIO ? virtioEntries : nativeEntries).add(count);
+        settle();
     }
 
     /**
@@ -274,11 +282,12 @@ public final class EngineIommu {
      * guarded section.
      */
     public void settle() {
-        if (guards.isQuiet()) {
+        long epoch = guards.nextEpoch();
+        if (guards.isQuiet(epoch)) {
             return;
         }
         past.isOver = false;
-        guards.await(past);
+        guards.await(past, epoch);
         while (!past.isOver) {
             Thread.onSpinWait();
             guards.poll();
