@@ -13,10 +13,9 @@ import java.util.ArrayList;
 import java.util.List;
 import org.ioasis.host.LongMap;
 import org.ioasis.iommufd.DeviceCaches;
+import org.ioasis.iommufd.Entries;
 import org.ioasis.iommufd.Errno;
-import org.ioasis.iommufd.Handled;
 import org.ioasis.iommufd.HwQueue;
-import org.ioasis.iommufd.InvalidationRefusal;
 import org.ioasis.iommufd.IommufdException;
 import org.ioasis.iommufd.NestedDomain;
 import org.ioasis.iommufd.UserData;
@@ -136,16 +135,13 @@ final class AmdViommu implements ViommuDriver, AmdCommands.Names, VirtioInvalida
 
     @Override
     public long invalidate(int type, MemorySegment array, long offset, int entryLength, int count) {
-        long handled =
+        Entries entries =
                 switch (type) {
-                    case INVALIDATE_AMD -> commands.run(array, offset, entryLength, count);
-                    case INVALIDATE_VIRTIO -> virtioEntries.run(array, offset, entryLength, count);
-                    default -> Handled.refused(0, InvalidationRefusal.TYPE);
+                    case INVALIDATE_AMD -> commands;
+                    case INVALIDATE_VIRTIO -> virtioEntries;
+                    default -> null;
                 };
-        if (Handled.done(handled) > 0) {
-            iommu.settle();
-        }
-        return handled;
+        return iommu.invalidate(entries, array, offset, entryLength, count);
     }
 
     // Requests of virtio-iommu name domains as the guest's device table entries do.

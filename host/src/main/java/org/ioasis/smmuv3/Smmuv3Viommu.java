@@ -15,10 +15,9 @@ import java.nio.ByteOrder;
 import java.util.HashMap;
 import java.util.Map;
 import org.ioasis.iommufd.DeviceCaches;
+import org.ioasis.iommufd.Entries;
 import org.ioasis.iommufd.Errno;
-import org.ioasis.iommufd.Handled;
 import org.ioasis.iommufd.HwQueue;
-import org.ioasis.iommufd.InvalidationRefusal;
 import org.ioasis.iommufd.IommufdException;
 import org.ioasis.iommufd.NestedDomain;
 import org.ioasis.iommufd.UserData;
@@ -113,16 +112,13 @@ class Smmuv3Viommu implements ViommuDriver {
 
     @Override
     public long invalidate(int type, MemorySegment array, long offset, int entryLength, int count) {
-        long handled =
+        Entries entries =
                 switch (type) {
-                    case INVALIDATE_SMMUV3 -> commands.run(array, offset, entryLength, count);
-                    case INVALIDATE_VIRTIO -> virtioEntries.run(array, offset, entryLength, count);
-                    default -> Handled.refused(0, InvalidationRefusal.TYPE);
+                    case INVALIDATE_SMMUV3 -> commands;
+                    case INVALIDATE_VIRTIO -> virtioEntries;
+                    default -> null;
                 };
-        if (Handled.done(handled) > 0) {
-            iommu.settle();
-        }
-        return handled;
+        return iommu.invalidate(entries, array, offset, entryLength, count);
     }
 
     @Override

@@ -9,8 +9,7 @@ import org.ioasis.iommu.Domain;
 import org.ioasis.iommu.pagetable.AddressSpace;
 import org.ioasis.iommu.pagetable.Rights;
 import org.ioasis.iommu.pagetable.Stage;
-import org.ioasis.iommufd.Handled;
-import org.ioasis.iommufd.InvalidationRefusal;
+import org.ioasis.iommufd.Entries;
 import org.ioasis.iommufd.IommufdException;
 import org.ioasis.iommufd.engine.EngineDevice;
 import org.ioasis.iommufd.engine.EngineDomain;
@@ -52,16 +51,13 @@ final class VtdNested extends EngineNested
 
     @Override
     public long invalidate(int type, MemorySegment array, long offset, int entryLength, int count) {
-        long handled =
+        Entries ofType =
                 switch (type) {
-                    case INVALIDATE_VTD_S1 -> entries.run(array, offset, entryLength, count);
-                    case INVALIDATE_VIRTIO -> virtioEntries.run(array, offset, entryLength, count);
-                    default -> Handled.refused(0, InvalidationRefusal.TYPE);
+                    case INVALIDATE_VTD_S1 -> entries;
+                    case INVALIDATE_VIRTIO -> virtioEntries;
+                    default -> null;
                 };
-        if (Handled.done(handled) > 0) {
-            iommu.settle();
-        }
-        return handled;
+        return iommu.invalidate(ofType, array, offset, entryLength, count);
     }
 
     @Override

@@ -26,8 +26,11 @@ import org.ioasis.iommu.iotlb.WalkedTranslation;
 import org.ioasis.iommu.mapping.MappingStore;
 import org.ioasis.iommu.pagetable.AddressSpace;
 import org.ioasis.iommu.pagetable.TableAccess;
+import org.ioasis.iommufd.Entries;
 import org.ioasis.iommufd.Errno;
+import org.ioasis.iommufd.Handled;
 import org.ioasis.iommufd.HeldMemory;
+import org.ioasis.iommufd.InvalidationRefusal;
 import org.ioasis.iommufd.IommufdException;
 import org.ioasis.iommufd.IommufdNode;
 import org.ioasis.memory.Dma;
@@ -226,6 +229,35 @@ public final class EngineIommu {
             return null;
         }
         return block.getValue().asSlice(address - block.getKey(), length);
+    }
+
+    /**
+     * Carries out entries of a guest's invalidations, all together. When they are answered, nothing
+     * of what they have taken away is in use any more.
+     *
+     * @param entries of the type that was asked for; null: there is no such type
+     * @return {@link Handled}
+     */
+    public long invalidate(
+            @Nullable Entries entries,
+            MemorySegment array,
+            long offset,
+            int entryLength,
+            int count) {
+        if (entries == null) {
+            return Handled.refused(0, InvalidationRefusal.TYPE);
+        }
+        long handled;
+        cached.begin();
+        try {
+            handled = entries.run(array, offset, entryLength, count);
+        } finally {
+            cached.end();
+        }
+        if (Handled.done(handled) > 0) {
+            settle();
+        }
+        return handled;
     }
 
     /**
