@@ -381,7 +381,7 @@ public final class Iotlb implements CachedTranslations {
     /** One alone. Returns whether it is that, and not one of many. */
     private boolean enter() {
         // Only this thread can have written its own name.
-        if (together == Thread.currentThread()) {
+        if (Thread.currentThread().equals(together)) {
             return false;
         }
         lock.lock();
