@@ -134,6 +134,8 @@ final class VmCommand implements Callable<Integer> {
                     "A shell on the guest's console instead of the check. Ctrl-A x or the shell's exit ends it.")
     private boolean isInteractive;
 
+    @Mixin private final BoardOptions board = new BoardOptions();
+
     @Option(
             names = "--kernel",
             paramLabel = "KERNEL",
@@ -357,6 +359,7 @@ final class VmCommand implements Callable<Integer> {
         }
         GuestTask task = task();
         refuseWhatIsNotAssigned();
+        refuseWhatArmHasNot();
         RunOptions options = options(task);
         Progress progress = Progress.standard();
         Path kept = keep;
@@ -417,6 +420,32 @@ final class VmCommand implements Callable<Integer> {
         }
         if (Files.exists(folder)) {
             throw new UsageException("--keep: %s is there already".formatted(folder));
+        }
+    }
+
+    /** What a board of another architecture has no part in. */
+    private void refuseWhatArmHasNot() {
+        if (!board.isArm()) {
+            board.refuseWithoutArm();
+            return;
+        }
+        List<String> others = new ArrayList<>();
+        if (assigned != null) {
+            others.add("--assigned");
+        }
+        if (accel == AccelOption.kvm) {
+            others.add("--accel kvm");
+        }
+        if (!kernel.equals("stable") || modules != null) {
+            others.add("--kernel");
+        }
+        if (keep != null && board.isDoorbellMapped()) {
+            others.add("--keep with --map-msi");
+        }
+        if (!others.isEmpty()) {
+            throw new UsageException(
+                    "--arch arm64 is Debian's stable kernel under TCG; leave out "
+                            + String.join(", ", others));
         }
     }
 
@@ -556,6 +585,7 @@ final class VmCommand implements Callable<Integer> {
                                         .toList())
                         .debugged(isDebugged)
                         .seedBytes(bytes)
+                        .board(board.chosen())
                         .kernel(kernelChoice(task))
                         .bypassing(!isWithoutBootBypass)
                         .iommus(iommus)
@@ -602,6 +632,9 @@ final class VmCommand implements Callable<Integer> {
     }
 
     private KernelChoice kernelChoice(GuestTask task) {
+        if (board.isArm()) {
+            return KernelChoice.Debian.ARM64;
+        }
         switch (kernel) {
             case "stable", "backports" -> {
                 if (modules != null) {

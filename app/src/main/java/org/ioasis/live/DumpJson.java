@@ -197,7 +197,11 @@ final class DumpJson {
         json.writeStringField("name", endpoint.name());
         json.writeNumberField("endpoint", endpoint.id());
         write(json, endpoint.server());
-        write(json, endpoint.device());
+        DeviceView device = endpoint.device();
+        if (device != null) {
+            write(json, device);
+        }
+        json.writeBooleanField("master", endpoint.isMaster());
         json.writeBooleanField("probed", endpoint.wasProbed());
         json.writeNumberField("domain", endpoint.domain());
         json.writeBooleanField("identity", endpoint.isIdentity());

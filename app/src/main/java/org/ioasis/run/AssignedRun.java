@@ -15,6 +15,7 @@ import org.ioasis.guestkit.Provisioner;
 import org.ioasis.guestkit.UnavailableException;
 import org.ioasis.iommufd.IommufdNode;
 import org.ioasis.loop.IdlePolicy;
+import org.ioasis.machine.Machine;
 import org.ioasis.machine.ProgramMachine;
 import org.ioasis.run.Judgement.Counts;
 import org.ioasis.run.Judgement.Found;
@@ -96,7 +97,8 @@ public final class AssignedRun {
         GuestSetup.Ended ended;
         // What the devices still write is on the disks at its end, and nothing counts any more.
         try (machine) {
-            List<GuestDevices.Place> places = GuestDevices.places(options, task, workspace);
+            List<GuestDevices.Place> places =
+                    GuestDevices.places(options, task, workspace, Machine.X86_ENDPOINT);
             for (GuestDevices.Place place : places) {
                 var _ = machine.add(place.device());
             }

@@ -263,7 +263,11 @@ final class Judgement {
             rings.put(unit.name(), ring(unit.function()));
         }
         for (EndpointDevice device : devices) {
-            rings.put(role(device), ring(device.function()));
+            rings.put(
+                    role(device),
+                    device.function() instanceof VirtioPciFunction function
+                            ? ring(function)
+                            : NO_RING);
         }
         return rings;
     }

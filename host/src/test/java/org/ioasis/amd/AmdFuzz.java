@@ -48,7 +48,7 @@ public final class AmdFuzz {
 
         @Override
         public int device(int ofGuest) {
-            return ofGuest == DEVICE_OF_GUEST ? DEVICE : NONE;
+            return ofGuest == DEVICE_OF_GUEST ? DEVICE : AmdCommands.Names.NONE;
         }
 
         @Override
@@ -59,7 +59,7 @@ public final class AmdFuzz {
 
         @Override
         public void table(int ofGuest, int space) {
-            assertThat(AmdFuzz.domain(ofGuest)).isNotEqualTo(NONE);
+            assertThat(AmdFuzz.domain(ofGuest)).isNotEqualTo(AmdCommands.Names.NONE);
             assertThat(space).isBetween(0, (1 << 20) - 1);
         }
 

@@ -26,11 +26,9 @@ import org.ioasis.iommu.iotlb.WalkedTranslation;
 import org.ioasis.iommu.mapping.MappingStore;
 import org.ioasis.iommu.pagetable.AddressSpace;
 import org.ioasis.iommu.pagetable.TableAccess;
-import org.ioasis.iommufd.Entries;
+import org.ioasis.iommufd.DeviceCaches;
 import org.ioasis.iommufd.Errno;
-import org.ioasis.iommufd.Handled;
 import org.ioasis.iommufd.HeldMemory;
-import org.ioasis.iommufd.InvalidationRefusal;
 import org.ioasis.iommufd.IommufdException;
 import org.ioasis.iommufd.IommufdNode;
 import org.ioasis.memory.Dma;
@@ -165,6 +163,18 @@ public final class EngineIommu {
     }
 
     /**
+     * Takes away what is kept of a range in a space, or in each: {@link DeviceCaches#NO_SPACE}. The
+     * range is inclusive and unsigned.
+     */
+    public void forget(int tag, int space, long first, long last) {
+        if (space == DeviceCaches.NO_SPACE) {
+            cached.everySpace(tag, first, last, 0);
+        } else {
+            cached.range(tag, space, first, last, 0);
+        }
+    }
+
+    /**
      * A number for what is kept of one table or machine, until {@link EngineDomain#removeTag}.
      *
      * @throws IommufdException ENOSPC: there are as many as hardware can tell apart
@@ -232,44 +242,16 @@ public final class EngineIommu {
     }
 
     /**
-     * Carries out entries of a guest's invalidations, all together. When they are answered, nothing
-     * of what they have taken away is in use any more.
-     *
-     * @param entries of the type that was asked for; null: there is no such type
-     * @return {@link Handled}
-     */
-    public long invalidate(
-            @Nullable Entries entries,
-            MemorySegment array,
-            long offset,
-            int entryLength,
-            int count) {
-        if (entries == null) {
-            return Handled.refused(0, InvalidationRefusal.TYPE);
-        }
-        long handled;
-        cached.begin();
-        try {
-            handled = entries.run(array, offset, entryLength, count);
-        } finally {
-            cached.end();
-        }
-        if (Handled.done(handled) > 0) {
-            settle();
-        }
-        return handled;
-    }
-
-    /**
      * Returns when no access runs any more that may use what was taken away before. Not inside a
      * guarded section.
      */
     public void settle() {
-        if (guards.isQuiet()) {
+        long epoch = guards.nextEpoch();
+        if (guards.isQuiet(epoch)) {
             return;
         }
         past.isOver = false;
-        guards.await(past);
+        guards.await(past, epoch);
         while (!past.isOver) {
             Thread.onSpinWait();
             guards.poll();

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.ioasis.iommufd.nesting;
+
+import static org.ioasis.spec.IommufdNesting.INVALIDATE_VIRTIO;
+
+import java.lang.foreign.MemorySegment;
+import org.ioasis.iommu.iotlb.CachedTranslations;
+import org.ioasis.iommufd.Entries;
+import org.ioasis.iommufd.Handled;
+import org.ioasis.iommufd.InvalidationRefusal;
+import org.ioasis.iommufd.Invalidator;
+
+/**
+ * What may be invalidated at an IOMMU in its own type of entries and in that of virtio-iommu. When
+ * a call returns, what its entries took away is out of use. Under its context's lock; allocates
+ * nothing.
+ */
+public final class GuestEntries implements Invalidator {
+    private final int ownType;
+    private final Entries own;
+    private final VirtioInvalidations virtio;
+    private final CachedTranslations translations;
+    private final Runnable settle;
+
+    /**
+     * @param ownType of the IOMMU's own entries
+     * @param translations that both take away from; those of one call all together
+     * @param settle returns when what was taken away is out of use
+     */
+    public GuestEntries(
+            int ownType,
+            Entries own,
+            VirtioInvalidations virtio,
+            CachedTranslations translations,
+            Runnable settle) {
+        this.ownType = ownType;
+        this.own = own;
+        this.virtio = virtio;
+        this.translations = translations;
+        this.settle = settle;
+    }
+
+    @Override
+    public long invalidate(int type, MemorySegment array, long offset, int entryLength, int count) {
+        if (type != ownType && type != INVALIDATE_VIRTIO) {
+            return Handled.refused(0, InvalidationRefusal.TYPE);
+        }
+        Entries entries = type == ownType ? own : virtio;
+        long handled;
+        translations.begin();
+        try {
+            handled = entries.run(array, offset, entryLength, count);
+        } finally {
+            translations.end();
+        }
+        if (Handled.done(handled) > 0) {
+            settle.run();
+        }
+        return handled;
+    }
+}
