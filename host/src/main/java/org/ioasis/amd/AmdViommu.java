@@ -59,6 +59,7 @@ final class AmdViommu implements ViommuDriver, AmdCommands.Names, VirtioInvalida
                         INVALIDATE_AMD,
                         new AmdCommands(iommu.cached(), DeviceCaches.NONE, this),
                         new VirtioInvalidations(this, Naming.PASID),
+                        iommu.cached(),
                         iommu::invalidated);
     }
 

@@ -60,6 +60,7 @@ class Smmuv3Viommu implements ViommuDriver {
                         INVALIDATE_SMMUV3,
                         commands,
                         new VirtioInvalidations(new VirtioScopes(), Naming.ARCHID),
+                        iommu.cached(),
                         iommu::invalidated);
     }
 

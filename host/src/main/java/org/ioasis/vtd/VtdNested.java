@@ -46,6 +46,7 @@ final class VtdNested extends EngineNested
                         INVALIDATE_VTD_S1,
                         new VtdInvalidations(this),
                         new VirtioInvalidations(this, Naming.PASID),
+                        iommu.cached(),
                         iommu::invalidated);
     }
 

@@ -184,6 +184,29 @@ class VtdNestedTest {
 
     @Test
     @Tag("S29")
+    @Tag("S30")
+    void whatIsTakenAwayIsOutOfUseWhenItIsAnsweredInWhicheverFormat() throws IommufdException {
+        NestedHwpt table = table(HWPT_DATA_VTD_S1, 0, 0, root, 48);
+        MemorySegment pages = words(ADDRESS, 1, 0);
+        assertThat(
+                        machine.waitsForAccess(
+                                () -> table.invalidate(INVALIDATE_VTD_S1, pages, 0, 24, 1)))
+                .isTrue();
+        MemorySegment request = virtio(GRANULARITY_VA, ADDRESS, 1);
+        assertThat(
+                        machine.waitsForAccess(() ->
+                                table.invalidate(
+                                        INVALIDATE_VIRTIO, request, 0, INVALIDATE_SIZE, 1)))
+                .isTrue();
+        assertThat(
+                        machine.waitsForAccess(
+                                () -> table.invalidate(INVALIDATE_VTD_S1, pages, 0, 24, 0)))
+                .as("nothing was taken away")
+                .isFalse();
+    }
+
+    @Test
+    @Tag("S29")
     void aTypeIsAskedForWithoutEntries() throws IommufdException {
         NestedHwpt table = table(HWPT_DATA_VTD_S1, 0, 0, root, 48);
         MemorySegment none = MemorySegment.NULL;

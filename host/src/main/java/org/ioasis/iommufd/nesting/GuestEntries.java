@@ -4,6 +4,7 @@ package org.ioasis.iommufd.nesting;
 import static org.ioasis.spec.IommufdNesting.INVALIDATE_VIRTIO;
 
 import java.lang.foreign.MemorySegment;
+import org.ioasis.iommu.iotlb.CachedTranslations;
 import org.ioasis.iommufd.Entries;
 import org.ioasis.iommufd.Handled;
 import org.ioasis.iommufd.InvalidationRefusal;
@@ -18,6 +19,7 @@ public final class GuestEntries implements Invalidator {
     private final int ownType;
     private final Entries own;
     private final VirtioInvalidations virtio;
+    private final CachedTranslations translations;
     private final CarriedOut carriedOut;
 
     /** Hears of entries that were carried out. */
@@ -28,12 +30,18 @@ public final class GuestEntries implements Invalidator {
 
     /**
      * @param ownType of the IOMMU's own entries
+     * @param translations that both take away from; those of one call all together
      */
     public GuestEntries(
-            int ownType, Entries own, VirtioInvalidations virtio, CarriedOut carriedOut) {
+            int ownType,
+            Entries own,
+            VirtioInvalidations virtio,
+            CachedTranslations translations,
+            CarriedOut carriedOut) {
         this.ownType = ownType;
         this.own = own;
         this.virtio = virtio;
+        this.translations = translations;
         this.carriedOut = carriedOut;
     }
 
@@ -43,7 +51,13 @@ public final class GuestEntries implements Invalidator {
             return Handled.refused(0, InvalidationRefusal.TYPE);
         }
         Entries entries = type == ownType ? own : virtio;
-        long handled = entries.run(array, offset, entryLength, count);
+        long handled;
+        translations.begin();
+        try {
+            handled = entries.run(array, offset, entryLength, count);
+        } finally {
+            translations.end();
+        }
         if (Handled.done(handled) > 0) {
             carriedOut.entries(type, Handled.done(handled));
         }
