@@ -16,6 +16,7 @@ import org.ioasis.demo.DemoFigures;
 import org.ioasis.demo.DemoScreen;
 import org.ioasis.demo.HandoverDemo;
 import org.ioasis.demo.HandoverFigures;
+import org.ioasis.guestkit.Cleanup;
 import org.ioasis.virtio.driver.DriverException;
 import org.ioasis.vm.Terminal;
 import picocli.CommandLine.Command;
@@ -73,17 +74,18 @@ final class DemoCommand implements Callable<Integer> {
         if (isHandover) {
             return handOver();
         }
-        Path file = Files.createTempFile("ioasis-demo", ".img");
-        try {
-            try (FileChannel bytes = FileChannel.open(file, StandardOpenOption.WRITE)) {
+        try (Cleanup cleanup = Cleanup.atExit()) {
+            Path folder = cleanup.folder(() -> Files.createTempDirectory("ioasis-demo"));
+            Path file = folder.resolve("disk.img");
+            try (FileChannel bytes =
+                    FileChannel.open(
+                            file, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE)) {
                 bytes.write(ByteBuffer.wrap(new byte[1]), DISK - 1);
             }
             return run(file);
         } catch (DriverException broken) {
             System.err.println("ioasis: " + broken.getMessage());
             return 1;
-        } finally {
-            Files.delete(file);
         }
     }
 

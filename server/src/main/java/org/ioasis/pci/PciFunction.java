@@ -2,6 +2,7 @@
 package org.ioasis.pci;
 
 import java.lang.foreign.MemorySegment;
+import java.util.Map;
 import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
@@ -43,6 +44,11 @@ public interface PciFunction {
      * @param bytes as many as the BAR has; whoever maps them changes them at any time
      */
     default void barMemory(int bar, @Nullable MemorySegment bytes) {}
+
+    /** What it has done, by the name of what is counted, in the order for people. Any thread. */
+    default Map<String, Long> counters() {
+        return Map.of();
+    }
 
     /** Entries of the MSI-X table. */
     int vectorCount();

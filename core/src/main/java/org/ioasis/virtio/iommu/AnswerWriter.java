@@ -58,12 +58,18 @@ final class AnswerWriter {
                 answer.fill((byte) 0);
             }
         }
-        answer.set(LE32, tail, Wire.status(status)); // the reserved bytes above it are zero (D-14)
         long length = (long) tail + TAIL_SIZE;
         if (slot.truncatedTo >= 0) {
             length = Math.min(length, slot.truncatedTo);
         }
-        Outcome outcome = slot.chain().copyOut(0, answer, 0, length);
+        int code = Wire.status(status); // the reserved bytes above it are zero (D-14)
+        Outcome outcome;
+        if (tail == 0 && length == TAIL_SIZE && slot.chain().isWhole(TAIL_SIZE)) {
+            outcome = slot.chain().copyOut(code);
+        } else {
+            answer.set(LE32, tail, code);
+            outcome = slot.chain().copyOut(0, answer, 0, length);
+        }
         return switch (outcome) {
             case OK -> length;
             case ABSENT -> ABSENT;

@@ -136,7 +136,7 @@ final class IommuWork extends DeviceWork<RequestSlot> {
 
     private Step copy(RequestSlot slot) {
         spend(ENGINE_COST);
-        Outcome outcome = slot.chain().copyIn(0, slot.request(), 0, slot.copyLength());
+        Outcome outcome = slot.copyIn();
         if (outcome == Outcome.ABSENT) {
             return Step.PUT_BACK;
         }

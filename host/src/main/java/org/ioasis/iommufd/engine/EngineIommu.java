@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.iommufd.engine;
 
+import static org.ioasis.spec.IommufdNesting.INVALIDATE_VIRTIO;
+
 import java.lang.foreign.MemorySegment;
 import java.util.BitSet;
 import java.util.HashMap;
@@ -26,10 +28,12 @@ import org.ioasis.iommu.iotlb.WalkedTranslation;
 import org.ioasis.iommu.mapping.MappingStore;
 import org.ioasis.iommu.pagetable.AddressSpace;
 import org.ioasis.iommu.pagetable.TableAccess;
+import org.ioasis.iommufd.DeviceCaches;
 import org.ioasis.iommufd.Errno;
 import org.ioasis.iommufd.HeldMemory;
 import org.ioasis.iommufd.IommufdException;
 import org.ioasis.iommufd.IommufdNode;
+import org.ioasis.memory.Count;
 import org.ioasis.memory.Dma;
 import org.ioasis.memory.Guard;
 import org.ioasis.memory.Guards;
@@ -68,6 +72,10 @@ public final class EngineIommu {
 
     private final Architecture architecture;
     private int domains;
+    private final Count tablesMade = new Count();
+    private final Count tableAttachments = new Count();
+    private final Count nativeEntries = new Count();
+    private final Count virtioEntries = new Count();
     private final Map<Integer, EngineDevice> devices = new HashMap<>();
     private final BitSet tags = new BitSet();
 
@@ -162,6 +170,18 @@ public final class EngineIommu {
     }
 
     /**
+     * Takes away what is kept of a range in a space, or in each: {@link DeviceCaches#NO_SPACE}. The
+     * range is inclusive and unsigned.
+     */
+    public void forget(int tag, int space, long first, long last) {
+        if (space == DeviceCaches.NO_SPACE) {
+            cached.everySpace(tag, first, last, 0);
+        } else {
+            cached.range(tag, space, first, last, 0);
+        }
+    }
+
+    /**
      * A number for what is kept of one table or machine, until {@link EngineDomain#removeTag}.
      *
      * @throws IommufdException ENOSPC: there are as many as hardware can tell apart
@@ -188,9 +208,13 @@ public final class EngineIommu {
      */
     public Domain walked(AddressSpace space, EngineDomain parent) throws IommufdException {
         checkRoom();
-        return iommu.domain(
-                ++domains,
-                WalkedTranslation.behind(parent.engine().translation(), space, memory, cached));
+        Domain made =
+                iommu.domain(
+                        ++domains,
+                        WalkedTranslation.behind(
+                                parent.engine().translation(), space, memory, cached));
+        tablesMade.increment();
+        return made;
     }
 
     /** The same of a domain that ends when nothing goes through it any more. */
@@ -228,16 +252,42 @@ public final class EngineIommu {
         return block.getValue().asSlice(address - block.getKey(), length);
     }
 
+    /** What tables of guests have come to. Any thread. */
+    public GuestTableCounts tableCounts() {
+        return new GuestTableCounts(
+                tablesMade.read(),
+                tableAttachments.read(),
+                nativeEntries.read(),
+                virtioEntries.read(),
+                cached.filled() + cached.unkept());
+    }
+
+    /** A device goes through a table of a guest's from now on. */
+    void attachedToTable() {
+        tableAttachments.increment();
+    }
+
+    /**
+     * Entries of a guest's were carried out: what they took away is out of use when this returns.
+     *
+     * @param type INVALIDATE_ of {@link org.ioasis.spec.IommufdNesting}
+     */
+    public void invalidated(int type, int count) {
+        (type == INVALIDATE_VIRTIO ? virtioEntries : nativeEntries).add(count);
+        settle();
+    }
+
     /**
      * Returns when no access runs any more that may use what was taken away before. Not inside a
      * guarded section.
      */
     public void settle() {
-        if (guards.isQuiet()) {
+        long epoch = guards.nextEpoch();
+        if (guards.isQuiet(epoch)) {
             return;
         }
         past.isOver = false;
-        guards.await(past);
+        guards.await(past, epoch);
         while (!past.isOver) {
             Thread.onSpinWait();
             guards.poll();

@@ -3,7 +3,6 @@ package org.ioasis.iommufd.engine;
 
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 import static org.assertj.core.api.Assertions.assertThat;
-import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.ioasis.iommufd.HwDevice.NO_PASID;
 import static org.ioasis.spec.Iommufd.HWPT_ALLOC_NEST_PARENT;
 import static org.ioasis.spec.Iommufd.HWPT_ALLOC_PASID;
@@ -16,14 +15,12 @@ import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicLong;
-import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
 import org.ioasis.iommu.EndpointProperties;
 import org.ioasis.iommu.IommuOptions;
 import org.ioasis.iommu.fault.Fault;
 import org.ioasis.iommu.fault.FaultQueue;
 import org.ioasis.iommu.mapping.IntervalStore;
 import org.ioasis.iommufd.Device;
-import org.ioasis.iommufd.Errno;
 import org.ioasis.iommufd.Ioas;
 import org.ioasis.iommufd.IommufdContext;
 import org.ioasis.iommufd.IommufdException;
@@ -66,8 +63,10 @@ public final class NestedMachine {
     /** All of its memory. */
     public final MemorySegment ram = Arena.ofAuto().allocate(PAGES * PAGE, PAGE);
 
-    private final Guards guards = new Guards(System::nanoTime, _ -> {});
+    private final Guards guards = new Guards(this::clock, _ -> {});
     private final Guard guard = guards.open();
+    private final Guard open = guards.open();
+    private boolean isOpen;
     private final FaultQueue faults = new FaultQueue(64, 1_000_000, System::nanoTime);
     private final LockedMemory locked = new LockedMemory(new AtomicLong(), -1);
     private final MemorySegment buffer = Arena.ofAuto().allocate(8, 8);
@@ -116,12 +115,6 @@ public final class NestedMachine {
         assertThat(locked.pinned()).isZero();
         assertThat(iommu.memory().regionCount()).isZero();
         assertThat(iommu.iommu().domainCount()).isZero();
-    }
-
-    public static void refused(Errno errno, ThrowingCallable call) {
-        assertThatThrownBy(call)
-                .isInstanceOfSatisfying(
-                        IommufdException.class, e -> assertThat(e.errno()).isEqualTo(errno));
     }
 
     // Memory, as the guest sees it
@@ -186,6 +179,29 @@ public final class NestedMachine {
         Outcome outcome = dma.write(address, buffer, 0, Long.BYTES);
         dma.leave();
         return outcome;
+    }
+
+    /** Whoever waits looks at the clock: that ends the section that it waits for. */
+    private long clock() {
+        endSection();
+        return System.nanoTime();
+    }
+
+    private void endSection() {
+        if (isOpen) {
+            isOpen = false;
+            open.leave();
+        }
+    }
+
+    /** Whether an action that is taken while a device accesses memory waits until that is over. */
+    public boolean waitsForAccess(Runnable action) {
+        open.enter();
+        isOpen = true;
+        action.run();
+        boolean hasWaited = !isOpen;
+        endSection();
+        return hasWaited;
     }
 
     /** The guest hears of what was refused since the last time; how much that was. */

@@ -19,6 +19,7 @@ import org.ioasis.loop.IdlePolicy;
 import org.ioasis.loop.LoopCounts;
 import org.ioasis.memory.DirectDma;
 import org.ioasis.memory.GuestMemory;
+import org.ioasis.pci.PciFunction;
 import org.ioasis.pci.VirtioPciFunction;
 import org.ioasis.peer.Journal;
 import org.ioasis.peer.Served;
@@ -207,6 +208,17 @@ public final class Machine implements AutoCloseable {
     }
 
     /**
+     * Adds a function of one's own behind {@code behind}. Before {@link #start}.
+     *
+     * @throws IllegalArgumentException the endpoint's id is taken, or there are too many
+     * @throws IOException what {@code maker} throws, or the socket cannot be made
+     */
+    public FunctionDevice add(IommuUnit behind, DevicePlace place, FunctionMaker maker)
+            throws IOException {
+        return add(behind, new FunctionOptions(place, maker));
+    }
+
+    /**
      * Lets the driver know of an endpoint whose accesses do not come through us. Before {@link
      * #start}.
      *
@@ -217,7 +229,7 @@ public final class Machine implements AutoCloseable {
     }
 
     /** The one place that knows how VMMs reach a device. */
-    private Served served(Path socket, VirtioPciFunction function, GuestMemory memory)
+    private Served served(Path socket, PciFunction function, GuestMemory memory)
             throws IOException {
         return new VfioUserServer(threads.loop(), socket, function, memory, SessionLimits.DEFAULT);
     }
