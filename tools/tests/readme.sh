@@ -32,8 +32,8 @@ try() { # word...
         './ioasis --help' | './ioasis --version')
             "$project/ioasis" "$2"
             ;;
-        # The guest tests OwnGuestTest and ServeGuestTest run the commands of their sections as they stand there; here
-        # only the options are checked.
+        # The guest tests OwnGuestTest, Arm64Test and ServeGuestTest run the commands of their sections as they stand there;
+        # here only the options are checked.
         './ioasis vm' | './ioasis vm '*)
             shift
             knows_options "$@"
@@ -42,6 +42,12 @@ try() { # word...
         './ioasis demo --seconds 3')
             for ring in split packed; do
                 "$project/ioasis" demo --seconds 0.5 --ring "$ring" --json >demo.json
+                grep -q '"ok":true' demo.json || fail "$(cat demo.json)"
+            done
+            ;;
+        './ioasis demo --handover --seconds 3')
+            for ring in split packed; do
+                "$project/ioasis" demo --handover --seconds 0.5 --ring "$ring" --json >demo.json
                 grep -q '"ok":true' demo.json || fail "$(cat demo.json)"
             done
             ;;
@@ -64,7 +70,8 @@ try() { # word...
             shift
             knows_options "$@"
             ;;
-        # Run by ServeGuestTest with a guest, and by serve.sh without one; here only the options are checked.
+        # Run by ServeGuestTest with a guest, and by serve.sh without one, that of nesting.md by ServedProfileTest; here
+        # only the options are checked.
         './ioasis serve '* | './ioasis viot '* | './ioasis devicetree '* | './ioasis dump' | './ioasis dump '* | './ioasis check' | './ioasis inject '* | './ioasis rogue '*)
             shift
             knows_options "$@"
@@ -91,15 +98,15 @@ try() { # word...
                     fail "$name to be a module or a test"
             done
             ;;
-        # embed.sh installs the same artifacts, into a repository of its own.
-        'mvn -DskipTests install') ;;
+        # embed.sh does it, into a repository of its own.
+        './ioasis install') ;;
         'git clone '*) ;;
         'cd ioasis') ;;
         *) fail "a command that this test knows" ;;
     esac
 }
 
-for document in README.md CONTRIBUTING.md docs/config.md docs/host.md; do
+for document in README.md CONTRIBUTING.md docs/config.md docs/host.md docs/nesting.md; do
     listed=$scratch/${document##*/}
     commands "$project/$document" >"$listed" 2>/dev/null
     is_there() {

@@ -4,6 +4,7 @@ module org.ioasis.app {
     requires static transitive org.jspecify;
     requires transitive org.ioasis.core;
     requires org.ioasis.host;
+    requires transitive org.ioasis.machine;
     requires transitive org.ioasis.server;
     requires com.fasterxml.jackson.core;
     requires info.picocli;
@@ -18,11 +19,11 @@ module org.ioasis.app {
     exports org.ioasis.guestkit;
     exports org.ioasis.kind;
     exports org.ioasis.kind.blk;
+    exports org.ioasis.kind.ioat;
     exports org.ioasis.kind.net;
     exports org.ioasis.kind.proxy;
     exports org.ioasis.kind.rng;
     exports org.ioasis.live;
-    exports org.ioasis.machine;
     exports org.ioasis.output;
     exports org.ioasis.run;
     exports org.ioasis.selftests;
@@ -33,6 +34,7 @@ module org.ioasis.app {
             info.picocli;
 
     uses org.ioasis.cli.Subcommand;
+    uses org.ioasis.machine.FunctionKind;
 
     provides System.LoggerFinder with
             org.ioasis.cli.StandardErrorLog;

@@ -221,7 +221,7 @@ public record Diagnosis(List<Finding> findings) {
                                 .formatted(alias, function(alias))
                         + " 0x%x is behind, and was answered NOENT: its DMA is not what it mapped"
                                 .formatted(endpoint.id()),
-                "add alias=0x%x to its --blk, --rng or --net, or aliases = [0x%x] to its part of the configuration"
+                "add alias=0x%x to its --blk, --rng, --net or --device, or aliases = [0x%x] to its part of the configuration"
                         .formatted(alias, alias));
     }
 
@@ -277,7 +277,7 @@ public record Diagnosis(List<Finding> findings) {
     private static Finding endpoint(String name, IommuView iommu, EndpointView endpoint) {
         DeviceView device = endpoint.device();
         Trouble trouble = endpoint.trouble();
-        // What is behind a device that is not ours comes first: without it there is no VMM either.
+        // What has ended the VMM's session comes before that there is none.
         Finding unable =
                 device == null && trouble != null
                         ? new Finding(name, Cause.DEVICE_TROUBLE, trouble.text(), trouble.remedy())
@@ -288,8 +288,8 @@ public record Diagnosis(List<Finding> findings) {
         if (unable == null && device != null) {
             unable = broken(name, device);
         }
-        if (unable == null && device != null) {
-            unable = start(name, device);
+        if (unable == null) {
+            unable = device == null ? master(name, endpoint) : start(name, device);
         }
         if (unable == null) {
             unable = attachment(name, iommu, endpoint);
@@ -319,6 +319,16 @@ public record Diagnosis(List<Finding> findings) {
                         "attached to domain 0x%x and will be translated; it has not accessed memory yet"
                                 .formatted(endpoint.domain()),
                         "");
+    }
+
+    private static @Nullable Finding master(String name, EndpointView endpoint) {
+        return endpoint.isMaster()
+                ? null
+                : new Finding(
+                        name,
+                        Cause.NOT_STARTED,
+                        "no driver in the guest lets the device touch memory (COMMAND.MASTER is 0)",
+                        "is its driver in the guest, and bound to it?");
     }
 
     private static @Nullable Finding start(String name, DeviceView device) {

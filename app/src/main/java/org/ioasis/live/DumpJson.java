@@ -64,6 +64,7 @@ final class DumpJson {
         json.writeNumberField("finds", counts.finds());
         json.writeNumberField("rests", counts.rests());
         json.writeNumberField("crowded", counts.crowded());
+        json.writeNumberField("niceness", counts.niceness());
         json.writeEndObject();
     }
 
@@ -201,6 +202,7 @@ final class DumpJson {
         if (device != null) {
             write(json, device);
         }
+        json.writeBooleanField("master", endpoint.isMaster());
         json.writeBooleanField("probed", endpoint.wasProbed());
         json.writeNumberField("domain", endpoint.domain());
         json.writeBooleanField("identity", endpoint.isIdentity());

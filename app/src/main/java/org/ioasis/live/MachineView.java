@@ -129,9 +129,10 @@ public record MachineView(
      * A device behind an IOMMU.
      *
      * @param id of the endpoint, {@code 0..2^32-1}
-     * @param device null: it is no virtio device
      * @param domain that it is attached to, or -1
      * @param isIdentity that is a bypass domain
+     * @param device null if it is no virtio device
+     * @param isMaster its driver lets it touch memory (COMMAND.MASTER)
      * @param work what the device has done, by the name of what is counted
      * @param facts what else there is to know of it, by name
      * @param trouble what keeps it from its work besides, or null
@@ -141,6 +142,7 @@ public record MachineView(
             long id,
             ServedInfo server,
             @Nullable DeviceView device,
+            boolean isMaster,
             boolean wasProbed,
             boolean wasAttached,
             long domain,
@@ -222,10 +224,6 @@ public record MachineView(
                         .toList());
     }
 
-    private static @Nullable DeviceView viewOf(@Nullable VirtioPciFunction function) {
-        return function == null ? null : view(function);
-    }
-
     private static DeviceView view(VirtioPciFunction function) {
         VirtioDevice device = function.device();
         return new DeviceView(
@@ -243,7 +241,8 @@ public record MachineView(
                 device.name(),
                 Integer.toUnsignedLong(device.endpoint().id()),
                 device.server().info(),
-                viewOf(device.function()),
+                device.function() instanceof VirtioPciFunction function ? view(function) : null,
+                device.function().isMaster(),
                 device.endpoint().wasProbed(),
                 device.endpoint().wasAttached(),
                 domain,

@@ -24,7 +24,7 @@ import org.ioasis.guestkit.Host;
 import org.ioasis.guestkit.Initramfs;
 import org.ioasis.guestkit.KernelChoice;
 import org.ioasis.guestkit.Provisioner;
-import org.ioasis.vm.QemuCommand;
+import org.ioasis.topology.QemuArguments;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -106,7 +106,7 @@ class ServeGuestTest {
                     """
                             .formatted(
                                     words.stream()
-                                            .map(QemuCommand::quotedShell)
+                                            .map(QemuArguments::quotedShell)
                                             .collect(Collectors.joining(" ")),
                                     String.join("\n", arguments(server))));
 
@@ -337,7 +337,7 @@ class ServeGuestTest {
                 List.of("-nodefaults", "-display", "none", "-accel", "tcg", "-S", "-qmp", "stdio"));
         words.addAll(List.of("-drive", "file=disk.img,format=raw,if=virtio"));
         String start =
-                words.stream().map(QemuCommand::quotedShell).collect(Collectors.joining(" "));
+                words.stream().map(QemuArguments::quotedShell).collect(Collectors.joining(" "));
         String serve = "./ioasis serve --iommu iommu.sock --blk disk.sock,file=disk.img";
 
         try (Command server = serve(serve)) {
@@ -387,7 +387,7 @@ class ServeGuestTest {
                 "console=ttyS0 quiet panic=-1 printk.devkmsg=on rdinit=/attached-init ioasis.modules="
                         + String.join(",", initramfs.modules()));
         StringBuilder line = new StringBuilder();
-        words.forEach(word -> line.append(QemuCommand.quotedShell(word)).append(' '));
+        words.forEach(word -> line.append(QemuArguments.quotedShell(word)).append(' '));
         return Command.typed(
                 folder, line + "\\\n" + String.join("\n", changed.apply(arguments(server))));
     }

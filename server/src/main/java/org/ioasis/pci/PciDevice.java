@@ -13,6 +13,9 @@ public interface PciDevice {
     /** Its registers, for one session. */
     Regions regions();
 
+    /** Whether its driver lets it touch memory (COMMAND.MASTER). */
+    boolean isMaster();
+
     /** Entries of the MSI-X table. */
     int vectorCount();
 

@@ -551,6 +551,11 @@ public final class ProxyFunction implements PciDevice, Regions {
 
     // For who shows it.
 
+    @Override
+    public boolean isMaster() {
+        return isMaster;
+    }
+
     public Path server() {
         return server;
     }
