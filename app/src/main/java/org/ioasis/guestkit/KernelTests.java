@@ -219,10 +219,8 @@ public record KernelTests(Path folder, String version) {
             throw new UnavailableException(
                     "no tests of the kernel: "
                             + e.getMessage()
-                            + "\n"
-                            + "Their sources come from Debian packages: install apt (apt-get,"
-                            + " dpkg), and set IOASIS_DEBIAN_MIRROR to the address of a Debian"
-                            + " mirror.",
+                            + "\nTheir sources come from Debian packages: install apt (apt-get, dpkg), and set"
+                            + " IOASIS_DEBIAN_MIRROR to the address of a Debian mirror.",
                     e);
         } finally {
             cleanup.delete(made);

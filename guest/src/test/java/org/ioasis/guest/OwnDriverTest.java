@@ -3,6 +3,20 @@ package org.ioasis.guest;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Objects;
+import java.util.Optional;
+import java.util.concurrent.TimeUnit;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import org.ioasis.guestkit.Cleanup;
 import org.ioasis.guestkit.DebianProgram;
 import org.ioasis.guestkit.GuestKit;
@@ -29,21 +43,6 @@ import org.ioasis.vm.QemuCommand;
 import org.ioasis.vm.QemuProcess;
 import org.ioasis.vm.Workspace;
 import org.junit.jupiter.api.Test;
-
-import java.io.IOException;
-import java.io.InputStream;
-import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
-import java.nio.file.Files;
-import java.nio.file.Path;
-import java.time.Duration;
-import java.util.ArrayList;
-import java.util.List;
-import java.util.Objects;
-import java.util.Optional;
-import java.util.concurrent.TimeUnit;
-import java.util.regex.Matcher;
-import java.util.regex.Pattern;
 
 /**
  * Drivers in the guest's user space, which own a device of ours by VFIO: libblkio a disk, and the
