@@ -26,6 +26,7 @@ import org.ioasis.machine.DeviceKind;
 import org.ioasis.machine.DevicePlace;
 import org.ioasis.topology.Viot;
 import org.ioasis.virtio.iommu.Injection;
+import org.ioasis.virtio.iommu.Profile;
 import org.ioasis.virtqueue.RingFormat;
 import org.jspecify.annotations.Nullable;
 
@@ -91,6 +92,7 @@ final class Draft {
             Path socket,
             int slot,
             IommuOptions options,
+            @Nullable Profile profile,
             List<DeviceDraft> devices,
             Present present,
             List<Injection> injections) {}
@@ -245,6 +247,7 @@ final class Draft {
                             iommu.socket,
                             Viot.bdf(0, slot, 0),
                             iommu.options,
+                            iommu.profile,
                             devices,
                             present,
                             iommu.injections));

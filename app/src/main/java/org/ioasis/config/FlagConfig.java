@@ -134,6 +134,7 @@ public final class FlagConfig {
                         iommu,
                         0,
                         IommuOptions.DEFAULT,
+                        null,
                         drafts,
                         new Present(ids, usualEndpoint),
                         List.of());

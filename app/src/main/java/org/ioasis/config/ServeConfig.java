@@ -10,6 +10,7 @@ import org.ioasis.live.TraceConfig;
 import org.ioasis.machine.DeviceOptions;
 import org.ioasis.topology.Viot;
 import org.ioasis.virtio.iommu.Injection;
+import org.ioasis.virtio.iommu.Profile;
 import org.ioasis.virtqueue.RingFormat;
 import org.jspecify.annotations.Nullable;
 
@@ -73,12 +74,17 @@ public record ServeConfig(
         }
     }
 
-    /** One IOMMU, and what is behind it. */
+    /**
+     * One IOMMU, and what is behind it.
+     *
+     * @param profile what it is besides virtio 1.4, or null
+     */
     public record IommuConfig(
             String name,
             Path socket,
             int bdf,
             IommuOptions options,
+            @Nullable Profile profile,
             List<DeviceConfig> devices,
             List<PresentConfig> present,
             List<Injection> injections) {

@@ -28,9 +28,11 @@ import org.ioasis.spec.Pci;
 import org.ioasis.sys.EngineMemory;
 import org.ioasis.vfiouser.SessionLimits;
 import org.ioasis.vfiouser.VfioUserServer;
+import org.ioasis.virtio.iommu.Profile;
 import org.ioasis.virtio.iommu.RequestType;
 import org.ioasis.virtio.iommu.VirtioIommuDevice;
 import org.ioasis.virtqueue.RingFormat;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The devices of one virtual machine: its IOMMUs and what is behind each, every one a vfio-user
@@ -114,10 +116,21 @@ public final class Machine implements AutoCloseable {
      */
     public IommuUnit addIommu(String iommuName, IommuOptions options, Path socket)
             throws IOException {
+        return addIommu(iommuName, options, null, socket);
+    }
+
+    /**
+     * The same of one that is what {@code profile} says, besides what virtio 1.4 does.
+     *
+     * @param profile null: nothing
+     */
+    public IommuUnit addIommu(
+            String iommuName, IommuOptions options, @Nullable Profile profile, Path socket)
+            throws IOException {
         EngineMemory reserved = EngineMemory.reserve(options.tableLimit());
         boolean isAdded = false;
         try {
-            IommuUnit unit = iommu(iommuName, options, socket, reserved);
+            IommuUnit unit = iommu(iommuName, options, profile, socket, reserved);
             iommus.add(unit);
             tables.add(reserved);
             isAdded = true;
@@ -130,7 +143,11 @@ public final class Machine implements AutoCloseable {
     }
 
     private IommuUnit iommu(
-            String iommuName, IommuOptions options, Path socket, EngineMemory reserved)
+            String iommuName,
+            IommuOptions options,
+            @Nullable Profile profile,
+            Path socket,
+            EngineMemory reserved)
             throws IOException {
         SessionTasks tasks = new SessionTasks(threads.loop());
         Iommu engine =
@@ -139,12 +156,15 @@ public final class Machine implements AutoCloseable {
                         threads.guards(),
                         MachineThreads.faults(),
                         threads.stores(options, reserved));
-        VirtioIommuDevice device = new VirtioIommuDevice(engine, tasks);
+        GuestMemory memory = memory();
+        VirtioIommuDevice device =
+                profile == null
+                        ? new VirtioIommuDevice(engine, tasks)
+                        : new VirtioIommuDevice(engine, tasks, profile, memory);
         // Linux tells nobody that a MAP has failed.
         Journal journal = new Journal(LOG, System::nanoTime);
         Supplier<String> line = () -> "%s/%s: %s".formatted(name, iommuName, device.limit());
         device.onLimit(() -> journal.say(Level.WARNING, line));
-        GuestMemory memory = memory();
         VirtioPciFunction function =
                 new VirtioPciFunction(
                         device,
