@@ -14,6 +14,7 @@ import java.util.concurrent.Callable;
 import org.ioasis.demo.Demo;
 import org.ioasis.demo.DemoFigures;
 import org.ioasis.demo.DemoScreen;
+import org.ioasis.guestkit.Cleanup;
 import org.ioasis.virtio.driver.DriverException;
 import org.ioasis.vm.Terminal;
 import picocli.CommandLine.Command;
@@ -61,17 +62,18 @@ final class DemoCommand implements Callable<Integer> {
         if (!(seconds > 0 && seconds <= LONGEST)) {
             throw new UsageException("--seconds %s: more than 0, up to 3600".formatted(seconds));
         }
-        Path file = Files.createTempFile("ioasis-demo", ".img");
-        try {
-            try (FileChannel bytes = FileChannel.open(file, StandardOpenOption.WRITE)) {
+        try (Cleanup cleanup = Cleanup.atExit()) {
+            Path folder = cleanup.folder(() -> Files.createTempDirectory("ioasis-demo"));
+            Path file = folder.resolve("disk.img");
+            try (FileChannel bytes =
+                    FileChannel.open(
+                            file, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE)) {
                 bytes.write(ByteBuffer.wrap(new byte[1]), DISK - 1);
             }
             return run(file);
         } catch (DriverException broken) {
             System.err.println("ioasis: " + broken.getMessage());
             return 1;
-        } finally {
-            Files.delete(file);
         }
     }
 

@@ -5,6 +5,7 @@ import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.concurrent.Callable;
 import org.ioasis.guestkit.Cleanup;
 import org.ioasis.guestkit.Host;
@@ -87,10 +88,13 @@ final class SelftestsCommand implements Callable<Integer> {
                     };
             SelftestRun run = new SelftestRun(tests, chosen, folder);
             if (isList) {
-                run.names().forEach(System.out::println);
+                List<String> names = run.names(only);
+                checkFound(names.size());
+                names.forEach(System.out::println);
                 return 0;
             }
             SelftestReport report = run.run(only, SelftestsCommand::told);
+            checkFound(report.cases().size());
             System.out.print(report.text());
             json.write(OutputKind.SELFTESTS, report.json());
             if (document != null) {
@@ -100,6 +104,14 @@ final class SelftestsCommand implements Callable<Integer> {
                         report.document().getBytes(StandardCharsets.UTF_8));
             }
             return report.isOk() ? 0 : 1;
+        }
+    }
+
+    private void checkFound(int cases) {
+        if (cases == 0 && !only.isEmpty()) {
+            throw new UsageException(
+                    "--case: no case of %s has \"%s\" in its name; --list alone prints all names"
+                            .formatted(suite, only));
         }
     }
 

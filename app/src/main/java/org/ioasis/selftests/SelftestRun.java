@@ -50,22 +50,29 @@ public final class SelftestRun {
         };
     }
 
-    /** Names of all cases: fixture, variant and test. */
-    public List<String> names() throws IOException, InterruptedException {
+    /**
+     * Names of cases: fixture, variant and test.
+     *
+     * @param only what the names have in them; empty: all
+     */
+    public List<String> names(String only) throws IOException, InterruptedException {
         List<String> names = new ArrayList<>();
         for (String program : suite.programs()) {
-            names.addAll(names(program));
+            names.addAll(names(program, only));
         }
         return names;
     }
 
-    private List<String> names(String program) throws IOException, InterruptedException {
+    private List<String> names(String program, String only)
+            throws IOException, InterruptedException {
         // Some look for their device first.
         Path output = Files.createTempFile(folder, program, ".list");
         try (TestHost host = host()) {
             var _ = host.start(command(host, program, LISTING, List.of("-l"), output)).await();
         }
-        return CaseTable.names(Files.readString(output, ISO_8859_1));
+        return CaseTable.names(Files.readString(output, ISO_8859_1)).stream()
+                .filter(name -> name.contains(only))
+                .toList();
     }
 
     /**
@@ -78,7 +85,7 @@ public final class SelftestRun {
             throws IOException, InterruptedException {
         List<TestLines.Case> cases = new ArrayList<>();
         for (String program : suite.programs()) {
-            List<String> chosen = names(program).stream().filter(n -> n.contains(only)).toList();
+            List<String> chosen = names(program, only);
             if (!chosen.isEmpty()) {
                 List<String> arguments = new ArrayList<>();
                 for (String name : only.isEmpty() ? List.<String>of() : chosen) {

@@ -132,7 +132,6 @@ final class Rules {
         // A machine without a VMM: knows no guest, no session and no loop.
         MAY_USE.put("demo", plus(all, "machine"));
         MAY_USE.put("run", plus(all, "guestkit", "vm", "machine", "kind", "live"));
-        // Looks at devices from outside, as a driver does; only their numbers are shared.
         // Runs programs that were made elsewhere, some with devices that are nothing but memory.
         MAY_USE.put(
                 "selftests",

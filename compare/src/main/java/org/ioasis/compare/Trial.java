@@ -226,7 +226,9 @@ final class Trial {
     ByteBuffer properties() throws IOException, NotSeen, Violation {
         need(F_PROBE, "PROBE");
         int size = config().getInt(CONFIG_PROBE_SIZE);
-        need(size + TAIL_SIZE <= Request.WRITABLE, "probe_size is " + size);
+        need(
+                size >= 0 && size <= Request.WRITABLE - TAIL_SIZE,
+                "probe_size is " + Integer.toUnsignedString(size));
         Answer answer = expect(probe(endpoint(), size), S_OK);
         return ByteBuffer.wrap(answer.bytes(), 0, size).slice().order(ByteOrder.LITTLE_ENDIAN);
     }

@@ -30,6 +30,11 @@ class CompareCommandTest {
                 arguments(
                         "--seed 5 --steps 2:0",
                         "--steps is SETUP:LIST with ascending numbers, as 1:0,5-9, not 2:0"),
+                arguments(
+                        "tables --iommu vtd",
+                        "--iommu is one of vtd-legacy, vtd-second-stage, vtd-first-stage, amd,"
+                                + " smmuv3, not vtd"),
+                arguments("tables --record FOLDER/no", "--record: there is no folder FOLDER/no"),
                 arguments("--seed 0xz", "0xz is not a number of 64 bits, as 0x1f or 31"));
     }
 

@@ -21,15 +21,23 @@ import org.junit.jupiter.api.io.TempDir;
 class ConformTest {
     @TempDir private Path folder;
 
+    private static final int PROBE_SIZE = 64;
+
     /** A device that has an answer for each request, and no memory of any. */
     private static final class Parrot implements Candidate, Seat {
         private final long offered;
         private final Function<Request, Answer> answers;
+        private final int probeSize;
         private List<Request> sent = List.of();
 
         Parrot(long offered, Function<Request, Answer> answers) {
+            this(offered, answers, PROBE_SIZE);
+        }
+
+        Parrot(long offered, Function<Request, Answer> answers, int probeSize) {
             this.offered = offered;
             this.answers = answers;
+            this.probeSize = probeSize;
         }
 
         @Override
@@ -67,7 +75,7 @@ class ConformTest {
                     .putLong(CONFIG_PAGE_SIZE_MASK, 4096)
                     .putLong(CONFIG_INPUT_END, (1L << 39) - 1)
                     .putInt(CONFIG_DOMAIN_END, 7)
-                    .putInt(CONFIG_PROBE_SIZE, 64)
+                    .putInt(CONFIG_PROBE_SIZE, probeSize)
                     .put(CONFIG_BYPASS, (byte) 2)
                     .array();
         }
@@ -183,6 +191,75 @@ class ConformTest {
             // The domain that it must be done in cannot be had.
             assertThat(ids(results, Check.Outcome.NOT_SEEN)).contains("D-22", "D-32", "P-13");
         }
+    }
+
+    @Test
+    void aDeviceThatAsksForTooLargeAListIsAskedToTheEnd() throws Exception {
+        for (int size :
+                new int[] {
+                    -1, Integer.MIN_VALUE, Integer.MAX_VALUE, Request.WRITABLE - TAIL_SIZE + 1
+                }) {
+            List<Check.Result> results =
+                    Conformance.ask(
+                            new Parrot(
+                                    Requests.EVERYTHING,
+                                    request -> Answer.tail(request, S_OK, 0),
+                                    size));
+
+            assertThat(results).hasSize(Checks.all().size());
+            assertThat(results)
+                    .filteredOn(each -> each.check().id().equals("D-51"))
+                    .extracting(Check.Result::reason)
+                    .containsExactly("probe_size is " + Integer.toUnsignedString(size));
+        }
+    }
+
+    /**
+     * A device whose list has one reserved region, at some byte of it, and that asks for a reset
+     * where a list is too small.
+     */
+    private static List<Check.Result> withRegionAt(int at) throws Exception {
+        ByteBuffer list =
+                ByteBuffer.allocate(PROBE_SIZE + TAIL_SIZE).order(ByteOrder.LITTLE_ENDIAN);
+        if (at > 0) {
+            list.putShort(PROPERTY_TYPE, (short) 7);
+            list.putShort(PROPERTY_LENGTH, (short) (at - PROPERTY_HEAD_SIZE));
+        }
+        list.putShort(at + PROPERTY_TYPE, (short) PROBE_T_RESV_MEM);
+        list.putShort(at + PROPERTY_LENGTH, (short) (RESV_MEM_SIZE - PROPERTY_HEAD_SIZE));
+        return Conformance.ask(
+                new Parrot(
+                        Requests.EVERYTHING,
+                        request -> {
+                            if (!request.is(T_PROBE)) {
+                                return Answer.tail(request, S_OK, 0);
+                            }
+                            return request.writable() == PROBE_SIZE + TAIL_SIZE
+                                    ? new Answer(PROBE_SIZE + TAIL_SIZE, list.array())
+                                    : Answer.NEEDS_RESET;
+                        }));
+    }
+
+    @Test
+    void aRegionThatEndsBehindTheListIsAskedNothing() throws Exception {
+        for (int at = PROBE_SIZE - RESV_MEM_SIZE + 1; at <= PROBE_SIZE - PROPERTY_HEAD_SIZE; at++) {
+            List<Check.Result> results = withRegionAt(at);
+
+            assertThat(results).hasSize(Checks.all().size());
+            assertThat(ids(results, Check.Outcome.VIOLATED)).contains("D-51");
+            assertThat(ids(results, Check.Outcome.NOT_SEEN))
+                    .contains("D-55", "D-56", "D-57", "D-58");
+        }
+        assertThat(ids(withRegionAt(PROBE_SIZE - RESV_MEM_SIZE), Check.Outcome.HOLDS))
+                .contains("D-55", "D-56", "D-57");
+    }
+
+    @Test
+    void aDeviceThatAsksForAResetHasWrittenNoProperty() throws Exception {
+        List<Check.Result> results = withRegionAt(0);
+
+        assertThat(ids(results, Check.Outcome.HOLDS)).contains("D-50", "D-51", "D-52");
+        assertThat(ids(results, Check.Outcome.VIOLATED)).contains("D-53");
     }
 
     @Test

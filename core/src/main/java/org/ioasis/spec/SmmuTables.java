@@ -61,6 +61,14 @@ public final class SmmuTables {
     public static final int S1DSS_BYPASS = 1;
     public static final int S1DSS_SUBSTREAM0 = 2;
 
+    /** S1DSS, S1CIR, S1COR and S1CSH. */
+    public static final long STE_S1_ATTRIBUTES = 0xff;
+
+    public static final long STE_S1STALLD = 1L << 27;
+    public static final int STE_EATS_AT = 28;
+    public static final long STE_EATS_MASK = 3;
+    public static final int EATS_FULL_ATS = 1;
+
     // Word 2.
     public static final long STE_S2VMID = 0xffff;
     public static final int STE_VTCR_AT = 32;

@@ -3,6 +3,8 @@ package org.ioasis.guest;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
 import java.util.regex.Matcher;
@@ -10,6 +12,7 @@ import java.util.regex.Pattern;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /**
  * The kernel's own tests of iommufd, unmodified: some of both programs, and all of VFIO that need
@@ -56,6 +59,35 @@ class SelftestsTest {
             assertThat(SKIP.matcher(selftests.output()).results().map(skip -> skip.group(1)))
                     .hasSize(skipped)
                     .isSubsetOf(WITHOUT_HUGE_PAGES);
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"", "--list"})
+    void aCaseThatIsNotThereIsNamedWithTheUsage(String list) throws Exception {
+        List<String> words = new ArrayList<>(List.of("selftests", "--case", "iommufd_iosa."));
+        if (!list.isEmpty()) {
+            words.add(list);
+        }
+        try (Command selftests = new Command(Map.of(), words.toArray(String[]::new))) {
+            assertThat(selftests.end()).as(selftests.output()).isEqualTo(2);
+
+            assertThat(selftests.output())
+                    .contains("Usage: ioasis selftests ")
+                    .endsWith(
+                            "no case of iommufd has \"iommufd_iosa.\" in its name;"
+                                    + " --list alone prints all names")
+                    .doesNotContain("0 cases");
+        }
+    }
+
+    @Test
+    void onlyThoseThatAreAskedForAreListed() throws Exception {
+        String name = "iommufd_ioas.mock_domain.access_domain_destory";
+        try (Command selftests = new Command(Map.of(), "selftests", "--list", "--case", name)) {
+            assertThat(selftests.end()).as(selftests.output()).isZero();
+
+            assertThat(selftests.output()).endsWith(name).doesNotContain("simple_close");
         }
     }
 

@@ -7,6 +7,7 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteOrder;
 import org.ioasis.iommu.iotlb.CachedTranslations;
+import org.ioasis.iommu.pagetable.Bits;
 import org.ioasis.iommufd.DeviceCaches;
 import org.ioasis.iommufd.Entries;
 import org.ioasis.iommufd.InvalidationRefusal;
@@ -102,17 +103,9 @@ public final class AmdCommands extends Entries {
         devices.forget(device, high << 8 | low, first(word1), last(word1));
     }
 
-    /**
-     * The bits below the range: with S, as many as there are ones in a row from bit 12 on, and one
-     * more.
-     */
+    /** The bits below the range: of a page, or with S as many as its address says. */
     private static long mask(long word1) {
-        if ((word1 & SIZE_BIT) == 0) {
-            return (1L << PAGE_LG2) - 1;
-        }
-        int ones = Long.numberOfTrailingZeros(~(word1 >> PAGE_LG2));
-        int sizeLg2 = PAGE_LG2 + ones + 1;
-        return sizeLg2 >= Long.SIZE ? -1 : (1L << sizeLg2) - 1;
+        return (word1 & SIZE_BIT) == 0 ? Bits.mask(PAGE_LG2) : Bits.maskOfSized(word1, PAGE_LG2);
     }
 
     private static long first(long word1) {

@@ -19,6 +19,7 @@ import org.ioasis.iommufd.ViommuDriver;
 import org.ioasis.iommufd.engine.Architecture;
 import org.ioasis.iommufd.engine.EngineDomain;
 import org.ioasis.iommufd.engine.EngineIommu;
+import org.ioasis.spec.AmdFeatures;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -27,17 +28,6 @@ import org.jspecify.annotations.Nullable;
  * parts and does not join them. Under the lock of the context that calls.
  */
 public final class AmdIommu implements Architecture {
-    /** Extended features (AMD IOMMU, 3.4.3): guest translation, and how many levels it has. */
-    public static final long EFR_GT = 1L << 4;
-
-    public static final long EFR_PPR = 1L << 1;
-    public static final int EFR_GATS_AT = 12;
-
-    /** As GATS says: five levels. */
-    public static final long GATS_5_LEVELS = 1;
-
-    private static final long GATS_MASK = 3;
-
     private final EngineIommu iommu;
     private final long efr;
 
@@ -49,19 +39,19 @@ public final class AmdIommu implements Architecture {
     /**
      * For an {@link EngineIommu} that is to be one.
      *
-     * @param efr its register of extended features
+     * @param efr its Extended Feature Register
      */
     public static Architecture.Maker maker(long efr) {
         return iommu -> new AmdIommu(iommu, efr);
     }
 
     boolean hasFiveLevels() {
-        return (efr >>> EFR_GATS_AT & GATS_MASK) >= GATS_5_LEVELS;
+        return (efr >>> AmdFeatures.GATS_AT & AmdFeatures.GATS_MASK) >= AmdFeatures.GATS_5_LEVELS;
     }
 
     @Override
     public boolean hasGuests() {
-        return (efr & EFR_GT) != 0;
+        return (efr & AmdFeatures.GT) != 0;
     }
 
     @Override

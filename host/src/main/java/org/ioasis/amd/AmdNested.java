@@ -3,14 +3,11 @@ package org.ioasis.amd;
 
 import static org.ioasis.iommufd.HwDevice.NO_PASID;
 
-import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
 import org.ioasis.iommu.Domain;
 import org.ioasis.iommu.pagetable.ContextAnswer;
 import org.ioasis.iommufd.Errno;
-import org.ioasis.iommufd.Handled;
-import org.ioasis.iommufd.InvalidationRefusal;
 import org.ioasis.iommufd.IommufdException;
 import org.ioasis.iommufd.engine.EngineDevice;
 import org.ioasis.iommufd.engine.EngineNested;
@@ -77,18 +74,6 @@ final class AmdNested extends EngineNested {
     }
 
     @Override
-    protected void check(EngineDevice device, int pasid) throws IommufdException {
-        if (pasid != NO_PASID) {
-            throw new IommufdException(
-                    Errno.EOPNOTSUPP, "a device table entry is for all of a device");
-        }
-        if (device.hasPasids()) {
-            throw new IommufdException(
-                    Errno.EBUSY, "the device has PASIDs that are attached by themselves");
-        }
-    }
-
-    @Override
     protected @Nullable Domain target(EngineDevice device, int pasid) throws IommufdException {
         if (!entry.isValid()) {
             return null;
@@ -128,11 +113,6 @@ final class AmdNested extends EngineNested {
     /** The same of all PASIDs. */
     void reenter() {
         devices.forEach(EngineDevice::reenter);
-    }
-
-    @Override
-    public long invalidate(int type, MemorySegment array, long offset, int entryLength, int count) {
-        return Handled.refused(0, InvalidationRefusal.UNSUPPORTED);
     }
 
     @Override

@@ -5,7 +5,6 @@ import static org.ioasis.spec.IommufdNesting.AMD_DTE;
 import static org.ioasis.spec.IommufdNesting.AMD_SIZE;
 import static org.ioasis.spec.IommufdNesting.HWPT_DATA_AMD_GUEST;
 import static org.ioasis.spec.IommufdNesting.INVALIDATE_AMD;
-import static org.ioasis.spec.IommufdNesting.INVALIDATE_VIRTIO;
 
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
@@ -14,9 +13,7 @@ import java.util.List;
 import org.ioasis.host.LongMap;
 import org.ioasis.iommufd.DeviceCaches;
 import org.ioasis.iommufd.Errno;
-import org.ioasis.iommufd.Handled;
-import org.ioasis.iommufd.HwQueue;
-import org.ioasis.iommufd.InvalidationRefusal;
+import org.ioasis.iommufd.Invalidator;
 import org.ioasis.iommufd.IommufdException;
 import org.ioasis.iommufd.NestedDomain;
 import org.ioasis.iommufd.UserData;
@@ -26,6 +23,7 @@ import org.ioasis.iommufd.ViommuDriver;
 import org.ioasis.iommufd.engine.EngineDevice;
 import org.ioasis.iommufd.engine.EngineDomain;
 import org.ioasis.iommufd.engine.EngineIommu;
+import org.ioasis.iommufd.nesting.GuestEntries;
 import org.ioasis.iommufd.nesting.VirtioInvalidations;
 import org.ioasis.iommufd.nesting.VirtioInvalidations.Naming;
 
@@ -49,15 +47,19 @@ final class AmdViommu implements ViommuDriver, AmdCommands.Names, VirtioInvalida
     private final Viommu viommu;
     private final EngineDomain parent;
     private final LongMap<Known> domains = new LongMap<>();
-    private final AmdCommands commands;
-    private final VirtioInvalidations virtioEntries = new VirtioInvalidations(this, Naming.PASID);
+    private final Invalidator entries;
 
     AmdViommu(EngineIommu iommu, AmdIommu architecture, Viommu viommu, EngineDomain parent) {
         this.iommu = iommu;
         this.architecture = architecture;
         this.viommu = viommu;
         this.parent = parent;
-        commands = new AmdCommands(iommu.cached(), new Devices(), this);
+        entries =
+                new GuestEntries(
+                        INVALIDATE_AMD,
+                        new AmdCommands(iommu.cached(), DeviceCaches.NONE, this),
+                        new VirtioInvalidations(this, Naming.PASID),
+                        iommu::settle);
     }
 
     EngineIommu iommu() {
@@ -136,16 +138,7 @@ final class AmdViommu implements ViommuDriver, AmdCommands.Names, VirtioInvalida
 
     @Override
     public long invalidate(int type, MemorySegment array, long offset, int entryLength, int count) {
-        long handled =
-                switch (type) {
-                    case INVALIDATE_AMD -> commands.run(array, offset, entryLength, count);
-                    case INVALIDATE_VIRTIO -> virtioEntries.run(array, offset, entryLength, count);
-                    default -> Handled.refused(0, InvalidationRefusal.TYPE);
-                };
-        if (Handled.done(handled) > 0) {
-            iommu.settle();
-        }
-        return handled;
+        return entries.invalidate(type, array, offset, entryLength, count);
     }
 
     // Requests of virtio-iommu name domains as the guest's device table entries do.
@@ -158,13 +151,8 @@ final class AmdViommu implements ViommuDriver, AmdCommands.Names, VirtioInvalida
     @Override
     public void translations(int ofGuest, int pasid, long first, long last) {
         int tag = domain(ofGuest);
-        if (tag == NONE) {
-            return;
-        }
-        if (pasid == DeviceCaches.NO_SPACE) {
-            iommu.cached().everySpace(tag, first, last, 0);
-        } else {
-            iommu.cached().range(tag, pasid, first, last, 0);
+        if (tag != NONE) {
+            iommu.forget(tag, pasid, first, last);
         }
     }
 
@@ -176,45 +164,5 @@ final class AmdViommu implements ViommuDriver, AmdCommands.Names, VirtioInvalida
         } else if (known != null) {
             table(ofGuest, pasid);
         }
-    }
-
-    @Override
-    public void devices(int ofGuest, int pasid, long first, long last) {
-        // Devices keep nothing.
-    }
-
-    @Override
-    public boolean hasQueue(int type) {
-        return false;
-    }
-
-    @Override
-    public void startQueue(HwQueue queue, int index, long physical) throws IommufdException {
-        throw new IommufdException(Errno.EOPNOTSUPP, "the vIOMMU has no queues");
-    }
-
-    @Override
-    public void stopQueue(HwQueue queue) {
-        // None was started.
-    }
-
-    @Override
-    public void free() {
-        // Tables are gone, and with them the domains.
-    }
-
-    /** What commands about a device do here: devices keep nothing. */
-    private static final class Devices implements DeviceCaches {
-        @Override
-        public void context(int device, int space) {}
-
-        @Override
-        public void contexts(int device) {}
-
-        @Override
-        public void forget(int device, int space, long first, long last) {}
-
-        @Override
-        public void forget(int device, long first, long last) {}
     }
 }

@@ -10,15 +10,18 @@ public interface DeviceCaches {
     /** A space is a PASID, or this: what a device does without one. */
     int NO_SPACE = -1;
 
+    /** Nothing is kept. */
+    DeviceCaches NONE = new DeviceCaches() {};
+
     /** What says which table a space of a device has may be another now. */
-    void context(int device, int space);
+    default void context(int device, int space) {}
 
     /** The same of all spaces of a device. */
-    void contexts(int device);
+    default void contexts(int device) {}
 
     /** A device forgets what it keeps of a range in a space; inclusive, unsigned. */
-    void forget(int device, int space, long first, long last);
+    default void forget(int device, int space, long first, long last) {}
 
     /** The same in all its spaces. */
-    void forget(int device, long first, long last);
+    default void forget(int device, long first, long last) {}
 }

@@ -54,17 +54,23 @@ public final class FaultQueue extends IommufdObject {
 
     /** Groups that were answered as invalid because the queue was full. */
     public long refused() {
-        return refused;
+        synchronized (context()) {
+            return refused;
+        }
     }
 
     /** Groups that have no answer yet. */
     public int open() {
-        return waiting.size() + delivered.size();
+        synchronized (context()) {
+            return waiting.size() + delivered.size();
+        }
     }
 
     /** Groups that were answered as invalid because nobody had in time. */
     public long expired() {
-        return expired;
+        synchronized (context()) {
+            return expired;
+        }
     }
 
     /**

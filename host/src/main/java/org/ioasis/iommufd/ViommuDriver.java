@@ -10,17 +10,21 @@ public interface ViommuDriver extends Invalidator {
     NestedDomain nested(int flags, UserData data) throws IommufdException;
 
     /** Whether it has hardware queues of this type. */
-    boolean hasQueue(int type);
+    default boolean hasQueue(int type) {
+        return false;
+    }
 
     /**
-     * Starts a hardware queue.
+     * Starts a hardware queue, of a type that it has.
      *
      * @param physical where its memory begins
      */
-    void startQueue(HwQueue queue, int index, long physical) throws IommufdException;
+    default void startQueue(HwQueue queue, int index, long physical) throws IommufdException {
+        throw new IommufdException(Errno.EOPNOTSUPP, "the vIOMMU has no queues");
+    }
 
     /** Ends one that was started. */
-    void stopQueue(HwQueue queue);
+    default void stopQueue(HwQueue queue) {}
 
     /**
      * Carries out what guests have put into its queues without a call.
@@ -42,5 +46,6 @@ public interface ViommuDriver extends Invalidator {
     /** It is not any more. */
     default void removed(Vdevice device) {}
 
-    void free();
+    /** Its tables, devices and queues are gone before. */
+    default void free() {}
 }

@@ -7,6 +7,7 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteOrder;
 import org.ioasis.iommu.iotlb.CachedTranslations;
+import org.ioasis.iommu.pagetable.Bits;
 import org.ioasis.iommufd.DeviceCaches;
 import org.ioasis.iommufd.Entries;
 import org.ioasis.iommufd.InvalidationRefusal;
@@ -104,7 +105,7 @@ public final class Smmuv3Commands extends Entries {
             case CFGI_CD_ALL -> devices.contexts(stream);
             default -> {
                 int sizeLg2 = PAGE_LG2 + Math.min((int) word1 & ATC_SIZE_MASK, ATC_SIZE_ALL);
-                long mask = sizeLg2 >= Long.SIZE ? -1 : (1L << sizeLg2) - 1;
+                long mask = Bits.mask(sizeLg2);
                 long first = word1 & ADDRESS_MASK & ~mask;
                 if ((word0 & ATC_GLOBAL) != 0) {
                     devices.forget(stream, first, first | mask);

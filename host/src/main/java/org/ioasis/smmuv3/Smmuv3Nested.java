@@ -3,13 +3,10 @@ package org.ioasis.smmuv3;
 
 import static org.ioasis.iommufd.HwDevice.NO_PASID;
 
-import java.lang.foreign.MemorySegment;
 import org.ioasis.iommu.Domain;
 import org.ioasis.iommu.pagetable.AddressSpace;
 import org.ioasis.iommu.pagetable.ContextAnswer;
 import org.ioasis.iommufd.Errno;
-import org.ioasis.iommufd.Handled;
-import org.ioasis.iommufd.InvalidationRefusal;
 import org.ioasis.iommufd.IommufdException;
 import org.ioasis.iommufd.engine.EngineDevice;
 import org.ioasis.iommufd.engine.EngineNested;
@@ -29,15 +26,10 @@ final class Smmuv3Nested extends EngineNested {
                     | SmmuTables.STE_S1FMT_MASK << SmmuTables.STE_S1FMT_AT
                     | SmmuTables.STE_S1CONTEXTPTR
                     | SmmuTables.STE_S1CDMAX_MASK << SmmuTables.STE_S1CDMAX_AT;
-    private static final int EATS_AT = 28;
-    private static final long EATS_MASK = 3;
-    private static final long EATS_TRANSLATE = 1;
-    private static final long STALLS = 1L << 27;
-
-    /** S1DSS, S1CIR, S1COR and S1CSH. */
-    private static final long ATTRIBUTES = 0xff;
-
-    private static final long WORD1 = ATTRIBUTES | STALLS | EATS_MASK << EATS_AT;
+    private static final long WORD1 =
+            SmmuTables.STE_S1_ATTRIBUTES
+                    | SmmuTables.STE_S1STALLD
+                    | SmmuTables.STE_EATS_MASK << SmmuTables.STE_EATS_AT;
     private static final int CONFIG_STAGE1 = SmmuTables.CONFIG_BYPASS | SmmuTables.CONFIG_STAGE1;
 
     private final Smmuv3Viommu viommu;
@@ -61,13 +53,13 @@ final class Smmuv3Nested extends EngineNested {
         }
         StreamEntry entry = new StreamEntry(word0, word1, 0, 0);
         int config = entry.config();
-        long eats = word1 >>> EATS_AT & EATS_MASK;
+        long eats = word1 >>> SmmuTables.STE_EATS_AT & SmmuTables.STE_EATS_MASK;
         if ((word0 & ~WORD0) != 0
                 || (word1 & ~WORD1) != 0
                 || (config != SmmuTables.CONFIG_ABORT
                         && config != SmmuTables.CONFIG_BYPASS
                         && config != CONFIG_STAGE1)
-                || eats > EATS_TRANSLATE) {
+                || eats > SmmuTables.EATS_FULL_ATS) {
             throw new IommufdException(
                     Errno.EIO, "a guest may not have the entry 0x%x, 0x%x".formatted(word0, word1));
         }
@@ -84,15 +76,7 @@ final class Smmuv3Nested extends EngineNested {
     }
 
     @Override
-    protected void check(EngineDevice device, int pasid) throws IommufdException {
-        if (pasid != NO_PASID) {
-            throw new IommufdException(
-                    Errno.EOPNOTSUPP, "a stream table entry is for all of a device");
-        }
-        if (device.hasPasids()) {
-            throw new IommufdException(
-                    Errno.EBUSY, "the device has PASIDs that are attached by themselves");
-        }
+    protected void check(EngineDevice device) throws IommufdException {
         if (hasContexts() && !viommu.knows(device)) {
             throw new IommufdException(Errno.ENOENT, "the guest has no name for the device");
         }
@@ -136,10 +120,5 @@ final class Smmuv3Nested extends EngineNested {
                                         StreamTable.findStage1(
                                                 tables, entry, substream, Smmuv3Iommu.OUTPUT_BITS));
         return answer.refusal() == null ? answer.space() : null;
-    }
-
-    @Override
-    public long invalidate(int type, MemorySegment array, long offset, int entryLength, int count) {
-        return Handled.refused(0, InvalidationRefusal.UNSUPPORTED);
     }
 }

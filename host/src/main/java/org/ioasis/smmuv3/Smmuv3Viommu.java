@@ -3,7 +3,6 @@ package org.ioasis.smmuv3;
 
 import static org.ioasis.spec.IommufdNesting.HWPT_DATA_SMMUV3;
 import static org.ioasis.spec.IommufdNesting.INVALIDATE_SMMUV3;
-import static org.ioasis.spec.IommufdNesting.INVALIDATE_VIRTIO;
 import static org.ioasis.spec.IommufdNesting.SMMUV3_SIZE;
 import static org.ioasis.spec.IommufdNesting.SMMUV3_STE;
 import static org.ioasis.spec.IommufdNesting.VEVENTQ_SMMUV3;
@@ -16,9 +15,7 @@ import java.util.HashMap;
 import java.util.Map;
 import org.ioasis.iommufd.DeviceCaches;
 import org.ioasis.iommufd.Errno;
-import org.ioasis.iommufd.Handled;
-import org.ioasis.iommufd.HwQueue;
-import org.ioasis.iommufd.InvalidationRefusal;
+import org.ioasis.iommufd.Invalidator;
 import org.ioasis.iommufd.IommufdException;
 import org.ioasis.iommufd.NestedDomain;
 import org.ioasis.iommufd.UserData;
@@ -29,6 +26,7 @@ import org.ioasis.iommufd.ViommuDriver;
 import org.ioasis.iommufd.engine.EngineDevice;
 import org.ioasis.iommufd.engine.EngineDomain;
 import org.ioasis.iommufd.engine.EngineIommu;
+import org.ioasis.iommufd.nesting.GuestEntries;
 import org.ioasis.iommufd.nesting.VirtioInvalidations;
 import org.ioasis.iommufd.nesting.VirtioInvalidations.Naming;
 import org.ioasis.spec.Smmuv3Command;
@@ -44,8 +42,9 @@ class Smmuv3Viommu implements ViommuDriver {
     private final Viommu viommu;
     private final EngineDomain parent;
     private final int vmid;
+    private final DeviceCaches devices = new Devices();
     private final Smmuv3Commands commands;
-    private final VirtioInvalidations virtioEntries;
+    private final Invalidator entries;
     private final Map<Integer, Vdevice> names = new HashMap<>();
 
     Smmuv3Viommu(Smmuv3Iommu smmu, Viommu viommu, EngineDomain parent) throws IommufdException {
@@ -55,8 +54,13 @@ class Smmuv3Viommu implements ViommuDriver {
         this.parent = parent;
         vmid = iommu.newTag();
         parent.addTag(vmid);
-        commands = new Smmuv3Commands(iommu.cached(), new Devices(), this::stream, vmid);
-        virtioEntries = new VirtioInvalidations(new VirtioScopes(), Naming.ARCHID);
+        commands = new Smmuv3Commands(iommu.cached(), devices, this::stream, vmid);
+        entries =
+                new GuestEntries(
+                        INVALIDATE_SMMUV3,
+                        commands,
+                        new VirtioInvalidations(new VirtioScopes(), Naming.ARCHID),
+                        iommu::settle);
     }
 
     final EngineIommu iommu() {
@@ -113,31 +117,7 @@ class Smmuv3Viommu implements ViommuDriver {
 
     @Override
     public long invalidate(int type, MemorySegment array, long offset, int entryLength, int count) {
-        long handled =
-                switch (type) {
-                    case INVALIDATE_SMMUV3 -> commands.run(array, offset, entryLength, count);
-                    case INVALIDATE_VIRTIO -> virtioEntries.run(array, offset, entryLength, count);
-                    default -> Handled.refused(0, InvalidationRefusal.TYPE);
-                };
-        if (Handled.done(handled) > 0) {
-            iommu.settle();
-        }
-        return handled;
-    }
-
-    @Override
-    public boolean hasQueue(int type) {
-        return false;
-    }
-
-    @Override
-    public void startQueue(HwQueue queue, int index, long physical) throws IommufdException {
-        throw new IommufdException(Errno.EOPNOTSUPP, "the vIOMMU has no queues");
-    }
-
-    @Override
-    public void stopQueue(HwQueue queue) {
-        // None was started.
+        return entries.invalidate(type, array, offset, entryLength, count);
     }
 
     @Override
@@ -190,7 +170,7 @@ class Smmuv3Viommu implements ViommuDriver {
         parent.removeTag(vmid);
     }
 
-    /** What commands about a stream do here. */
+    /** What commands about a stream do here, where devices keep nothing themselves. */
     private final class Devices implements DeviceCaches {
         @Override
         public void context(int stream, int substream) {
@@ -207,16 +187,6 @@ class Smmuv3Viommu implements ViommuDriver {
                 device.reenter();
             }
         }
-
-        @Override
-        public void forget(int stream, int substream, long first, long last) {
-            // Devices keep nothing.
-        }
-
-        @Override
-        public void forget(int stream, long first, long last) {
-            // Devices keep nothing.
-        }
     }
 
     /** What an INVALIDATE of virtio-iommu is in commands of an SMMUv3. */
@@ -232,28 +202,18 @@ class Smmuv3Viommu implements ViommuDriver {
 
         @Override
         public void translations(int domain, int asid, long first, long last) {
-            if (asid == DeviceCaches.NO_SPACE) {
-                iommu.cached().everySpace(vmid, first, last, 0);
-            } else {
-                iommu.cached().range(vmid, asid, first, last, 0);
-            }
+            iommu.forget(vmid, asid, first, last);
         }
 
         @Override
         public void tables(int domain, int pasid) {
             for (int stream : names.keySet()) {
-                EngineDevice device = device(stream);
-                if (device != null && pasid == DeviceCaches.NO_SPACE) {
-                    device.reenter();
-                } else if (device != null) {
-                    device.reenter(pasid);
+                if (pasid == DeviceCaches.NO_SPACE) {
+                    devices.contexts(stream);
+                } else {
+                    devices.context(stream, pasid);
                 }
             }
-        }
-
-        @Override
-        public void devices(int domain, int pasid, long first, long last) {
-            // Devices keep nothing.
         }
     }
 }

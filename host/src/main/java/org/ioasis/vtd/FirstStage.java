@@ -12,6 +12,7 @@ import org.ioasis.iommu.pagetable.Stage;
 import org.ioasis.iommu.pagetable.format.X86Format;
 import org.ioasis.iommufd.Errno;
 import org.ioasis.iommufd.IommufdException;
+import org.ioasis.spec.VtdRegisters;
 
 /**
  * A guest's first stage as its VMM hands it over: all of it is looked at before there is one, where
@@ -40,13 +41,13 @@ final class FirstStage {
         }
         boolean hasWidth =
                 width == WIDTH_4_LEVELS
-                        || (width == WIDTH_5_LEVELS && iommu.hasCap(VtdIommu.Registers.CAP_FL5LP));
+                        || (width == WIDTH_5_LEVELS && iommu.hasCap(VtdRegisters.CAP_FL5LP));
         if (!hasWidth) {
             throw new IommufdException(
                     Errno.EINVAL, "the IOMMU has no first stage of %d bits".formatted(width));
         }
-        if (((flags & VTD_S1_SRE) != 0 && !iommu.hasEcap(VtdIommu.Registers.ECAP_SRS))
-                || ((flags & VTD_S1_EAFE) != 0 && !iommu.hasEcap(VtdIommu.Registers.ECAP_EAFS))) {
+        if (((flags & VTD_S1_SRE) != 0 && !iommu.hasEcap(VtdRegisters.ECAP_SRS))
+                || ((flags & VTD_S1_EAFE) != 0 && !iommu.hasEcap(VtdRegisters.ECAP_EAFS))) {
             throw new IommufdException(
                     Errno.EINVAL, "the IOMMU does not have what flags 0x%x ask".formatted(flags));
         }

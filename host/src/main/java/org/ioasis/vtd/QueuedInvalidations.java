@@ -7,6 +7,7 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteOrder;
 import org.ioasis.iommu.iotlb.CachedTranslations;
+import org.ioasis.iommu.pagetable.Bits;
 import org.ioasis.iommufd.Entries;
 import org.ioasis.iommufd.InvalidationRefusal;
 import org.jspecify.annotations.Nullable;
@@ -20,7 +21,6 @@ public final class QueuedInvalidations extends Entries {
     private static final ValueLayout.OfLong WORD =
             ValueLayout.JAVA_LONG_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
     private static final int PAGE_LG2 = 12;
-    private static final long ALL = -1;
 
     /** What descriptors are for besides translations. */
     public interface Rest {
@@ -161,14 +161,8 @@ public final class QueuedInvalidations extends Entries {
         return true;
     }
 
-    /** With a size the range is twice as large as the ones in a row from bit 12 on say. */
     private void forget(int device, int space, long word1, boolean hasSize) {
-        long mask = (1L << PAGE_LG2) - 1;
-        if (hasSize) {
-            int ones = Long.numberOfTrailingZeros(~(word1 >> PAGE_LG2));
-            int sizeLg2 = PAGE_LG2 + ones + 1;
-            mask = sizeLg2 >= Long.SIZE ? ALL : (1L << sizeLg2) - 1;
-        }
+        long mask = hasSize ? Bits.maskOfSized(word1, PAGE_LG2) : Bits.mask(PAGE_LG2);
         long first = word1 & ADDRESS_MASK & ~mask;
         rest.forget(device, space, first, first | mask);
     }
@@ -187,7 +181,6 @@ public final class QueuedInvalidations extends Entries {
 
     /** The bits below a range of a power of two of pages. */
     private static long pages(long word1) {
-        int sizeLg2 = PAGE_LG2 + ((int) word1 & PAGES_LG2_MASK);
-        return sizeLg2 >= Long.SIZE ? ALL : (1L << sizeLg2) - 1;
+        return Bits.mask(Math.min(PAGE_LG2 + ((int) word1 & PAGES_LG2_MASK), Long.SIZE));
     }
 }

@@ -9,6 +9,7 @@ import static org.ioasis.spec.IommufdNesting.VTD_INFO_CAP;
 import static org.ioasis.spec.IommufdNesting.VTD_INFO_ECAP;
 import static org.ioasis.spec.IommufdNesting.VTD_INFO_SIZE;
 import static org.ioasis.spec.IommufdNesting.VTD_S1_SIZE;
+import static org.ioasis.spec.VtdRegisters.*;
 
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -27,41 +28,21 @@ import org.ioasis.iommufd.engine.EngineNested;
  * a page table, one by one for each PASID. Under the lock of the context that calls.
  */
 public final class VtdIommu implements Architecture {
-    /** Registers as programs read them (VT-d, 11.4.2 and 11.4.3). */
-    public static final class Registers {
-        /** Five levels in a first stage. */
-        public static final long CAP_FL5LP = 1L << 60;
+    /** All in a first stage that there is. */
+    public static final long CAP = CAP_FL5LP | CAP_FL1GP;
 
-        /** Pages of 1 GiB in a first stage. */
-        public static final long CAP_FL1GP = 1L << 56;
+    private static final long PASID_BITS = 20;
 
-        public static final long ECAP_NEST = 1L << 26;
-        public static final long ECAP_PRS = 1L << 29;
-        public static final long ECAP_SRS = 1L << 31;
-        public static final long ECAP_EAFS = 1L << 34;
-        public static final long ECAP_PASID = 1L << 40;
-        public static final long ECAP_SMTS = 1L << 43;
-        public static final long ECAP_SLTS = 1L << 46;
-        public static final long ECAP_FLTS = 1L << 47;
-
-        private static final int ECAP_PSS_AT = 35;
-        private static final long PASID_BITS = 20;
-
-        /** What this IOMMU can do: all of the above but requests of supervisors. */
-        public static final long CAP = CAP_FL5LP | CAP_FL1GP;
-
-        public static final long ECAP =
-                ECAP_NEST
-                        | ECAP_PRS
-                        | ECAP_EAFS
-                        | ECAP_PASID
-                        | ECAP_SMTS
-                        | ECAP_SLTS
-                        | ECAP_FLTS
-                        | (PASID_BITS - 1) << ECAP_PSS_AT;
-
-        private Registers() {}
-    }
+    /** All of the scalable mode but requests of supervisors. */
+    public static final long ECAP =
+            ECAP_NEST
+                    | ECAP_PRS
+                    | ECAP_EAFS
+                    | ECAP_PASID
+                    | ECAP_SMTS
+                    | ECAP_SLTS
+                    | ECAP_FLTS
+                    | (PASID_BITS - 1) << ECAP_PSS_AT;
 
     private final EngineIommu iommu;
     private final long cap;
@@ -90,7 +71,7 @@ public final class VtdIommu implements Architecture {
 
     @Override
     public boolean hasGuests() {
-        return hasEcap(Registers.ECAP_NEST);
+        return hasEcap(ECAP_NEST);
     }
 
     @Override

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.vtd;
 
-import static org.ioasis.spec.IommufdNesting.INVALIDATE_VIRTIO;
 import static org.ioasis.spec.IommufdNesting.INVALIDATE_VTD_S1;
 
 import java.lang.foreign.MemorySegment;
@@ -9,40 +8,45 @@ import org.ioasis.iommu.Domain;
 import org.ioasis.iommu.pagetable.AddressSpace;
 import org.ioasis.iommu.pagetable.Rights;
 import org.ioasis.iommu.pagetable.Stage;
-import org.ioasis.iommufd.Handled;
-import org.ioasis.iommufd.InvalidationRefusal;
+import org.ioasis.iommufd.Invalidator;
 import org.ioasis.iommufd.IommufdException;
 import org.ioasis.iommufd.engine.EngineDevice;
 import org.ioasis.iommufd.engine.EngineDomain;
 import org.ioasis.iommufd.engine.EngineIommu;
 import org.ioasis.iommufd.engine.EngineNested;
+import org.ioasis.iommufd.nesting.GuestEntries;
 import org.ioasis.iommufd.nesting.VirtioInvalidations;
 import org.ioasis.iommufd.nesting.VirtioInvalidations.Naming;
 
 /**
  * A guest's first stage in front of a second one. What is kept of it has a tag of its own, whatever
- * PASIDs it is attached to; what devices keep is not there, so nothing of them is to be told. Under
- * its context's lock.
+ * PASIDs it is attached to; devices keep nothing themselves, so they are told nothing. Under its
+ * context's lock.
  */
 final class VtdNested extends EngineNested
         implements VtdInvalidations.Table, VirtioInvalidations.Scopes {
     private final EngineIommu iommu;
     private final int tag;
     private final Domain domain;
-    private final VtdInvalidations entries = new VtdInvalidations(this);
-    private final VirtioInvalidations virtioEntries = new VirtioInvalidations(this, Naming.PASID);
+    private final Invalidator entries;
 
     VtdNested(EngineIommu iommu, EngineDomain parent, Stage stage) throws IommufdException {
         super(parent);
         this.iommu = iommu;
         tag = iommu.newTag();
-        domain = iommu.walked(new AddressSpace(stage, null, tag, 0, Rights.ALL), parent);
         parent.addTag(tag);
-    }
-
-    @Override
-    protected void check(EngineDevice device, int pasid) {
-        // All there is to refuse was refused when the stage was made.
+        try {
+            domain = iommu.walked(new AddressSpace(stage, null, tag, 0, Rights.ALL), parent);
+        } catch (IommufdException e) {
+            parent.removeTag(tag);
+            throw e;
+        }
+        entries =
+                new GuestEntries(
+                        INVALIDATE_VTD_S1,
+                        new VtdInvalidations(this),
+                        new VirtioInvalidations(this, Naming.PASID),
+                        iommu::settle);
     }
 
     @Override
@@ -52,16 +56,7 @@ final class VtdNested extends EngineNested
 
     @Override
     public long invalidate(int type, MemorySegment array, long offset, int entryLength, int count) {
-        long handled =
-                switch (type) {
-                    case INVALIDATE_VTD_S1 -> entries.run(array, offset, entryLength, count);
-                    case INVALIDATE_VIRTIO -> virtioEntries.run(array, offset, entryLength, count);
-                    default -> Handled.refused(0, InvalidationRefusal.TYPE);
-                };
-        if (Handled.done(handled) > 0) {
-            iommu.settle();
-        }
-        return handled;
+        return entries.invalidate(type, array, offset, entryLength, count);
     }
 
     @Override
@@ -87,11 +82,6 @@ final class VtdNested extends EngineNested
     @Override
     public void tables(int ofGuest, int pasid) {
         // Which table a PASID has is said by attaching it.
-    }
-
-    @Override
-    public void devices(int ofGuest, int pasid, long first, long last) {
-        // Devices keep nothing.
     }
 
     @Override

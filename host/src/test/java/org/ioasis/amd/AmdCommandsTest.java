@@ -9,6 +9,7 @@ import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
+import org.ioasis.host.Allocation;
 import org.ioasis.iommufd.Handled;
 import org.ioasis.iommufd.InvalidationRefusal;
 import org.ioasis.iommufd.nesting.Recorder;
@@ -128,7 +129,7 @@ class AmdCommandsTest {
         MemorySegment array =
                 words(pages(2, 1), 0x1000 | GUEST, pages(2, 1), ALL | SIZE_BIT | GUEST);
         caches.isQuiet = true;
-        assertThat(Recorder.allocatedBy(() -> commands.run(array, 0, SIZE, 2))).isZero();
+        assertThat(Allocation.ofCompiled(() -> commands.run(array, 0, SIZE, 2))).isZero();
     }
 
     @ParameterizedTest

@@ -2,8 +2,8 @@
 package org.ioasis.amd;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.ioasis.host.Refusals.refuses;
 import static org.ioasis.iommufd.HwDevice.NO_PASID;
-import static org.ioasis.iommufd.engine.NestedMachine.refused;
 import static org.ioasis.iommufd.nesting.Recorder.words;
 import static org.ioasis.spec.AmdCommand.*;
 import static org.ioasis.spec.Iommufd.HWPT_ALLOC_PASID;
@@ -13,11 +13,13 @@ import org.ioasis.iommufd.Errno;
 import org.ioasis.iommufd.Handled;
 import org.ioasis.iommufd.InvalidationRefusal;
 import org.ioasis.iommufd.IommufdException;
+import org.ioasis.iommufd.NestedDomain;
 import org.ioasis.iommufd.NestedHwpt;
 import org.ioasis.iommufd.UserData;
 import org.ioasis.iommufd.Viommu;
 import org.ioasis.iommufd.engine.NestedMachine;
 import org.ioasis.memory.Dma;
+import org.ioasis.spec.AmdFeatures;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -32,7 +34,7 @@ class AmdNestedTest {
     private static final long GIOV = 1L << 54;
 
     private final NestedMachine machine =
-            new NestedMachine(AmdIommu.maker(AmdIommu.EFR_GT | AmdIommu.EFR_PPR));
+            new NestedMachine(AmdIommu.maker(AmdFeatures.GT | AmdFeatures.PPR));
     private final Viommu viommu = machine.parent.allocateViommu(machine.device, VIOMMU_AMD, null);
     private final long gcr3 = machine.allocate();
     private final long root = machine.allocate();
@@ -84,23 +86,41 @@ class AmdNestedTest {
     @Test
     @Tag("S28")
     void anEntryOfAGuestsIsRefusedByItsRules() throws IommufdException {
-        refused(Errno.EINVAL, () -> table(V | 1 << 9, DOMAIN, 0));
-        refused(Errno.EINVAL, () -> table(V | 0x1000, DOMAIN, 0));
-        refused(Errno.EINVAL, () -> table(V | GV, DOMAIN, 0));
-        refused(Errno.EINVAL, () -> table(word0(GV, gcr3) | 3L << 56, word1(DOMAIN, gcr3), 0));
-        refused(Errno.EOPNOTSUPP, () -> table(word0(GV, gcr3), word1(DOMAIN, gcr3), 1L << 54));
-        refused(Errno.EINVAL, () -> table(word0(GV, gcr3), word1(DOMAIN, gcr3), 2L << 54));
+        refuses(Errno.EINVAL, () -> table(V | 1 << 9, DOMAIN, 0));
+        refuses(Errno.EINVAL, () -> table(V | 0x1000, DOMAIN, 0));
+        refuses(Errno.EINVAL, () -> table(V | GV, DOMAIN, 0));
+        refuses(Errno.EINVAL, () -> table(word0(GV, gcr3) | 3L << 56, word1(DOMAIN, gcr3), 0));
+        refuses(Errno.EOPNOTSUPP, () -> table(word0(GV, gcr3), word1(DOMAIN, gcr3), 1L << 54));
+        refuses(Errno.EINVAL, () -> table(word0(GV, gcr3), word1(DOMAIN, gcr3), 2L << 54));
         UserData data = UserData.of(HWPT_DATA_AMD_GUEST, words(V, 0, 0, 0));
-        refused(
+        refuses(
                 Errno.EOPNOTSUPP,
                 () -> viommu.allocateNested(machine.device, HWPT_ALLOC_PASID, data, null));
-        refused(
+        refuses(
                 Errno.EOPNOTSUPP,
                 () -> machine.parent.allocateNested(machine.device, 0, data, null));
-        refused(
+        refuses(
                 Errno.EOPNOTSUPP,
                 () -> machine.parent.allocateViommu(machine.device, VIOMMU_SMMUV3, null));
         assertThat(table(0, 0, 0)).as("not valid").isNotNull();
+    }
+
+    @Test
+    @Tag("S28")
+    void whatHasTablesOfAllPasidsIsAttachedToNoneAndBesideNone() throws IommufdException {
+        // Of the driver, without what the object model refuses before.
+        NestedDomain whole =
+                viommu.driver()
+                        .nested(
+                                0,
+                                UserData.of(
+                                        HWPT_DATA_AMD_GUEST,
+                                        words(word0(GV, gcr3), word1(DOMAIN, gcr3), 0, 0)));
+        refuses(Errno.EOPNOTSUPP, () -> machine.hardware.attach(whole, 4));
+        machine.device.attach(machine.parent.id(), 4);
+        refuses(Errno.EBUSY, () -> machine.hardware.attach(whole, NO_PASID));
+        machine.device.detach(4);
+        whole.free();
     }
 
     @Test

@@ -27,6 +27,20 @@ public final class Allocation {
         return least - asking;
     }
 
+    /** The same of a hundred calls of code that is compiled by then. */
+    public static long ofCompiled(Runnable call) {
+        for (int i = 0; i < 20_000; i++) {
+            call.run();
+        }
+        return leastOf(
+                5,
+                () -> {
+                    for (int i = 0; i < 100; i++) {
+                        call.run();
+                    }
+                });
+    }
+
     /** Bytes of this thread so far. */
     private static long bytes() {
         try {

@@ -71,13 +71,7 @@ final class AskingDevice implements HwDevice {
 
     @Override
     public NestedDomain nested(HwPagingDomain parent, int flags, UserData data) {
-        return new NestedDomain() {
-            @Override
-            public long invalidate(
-                    int type, MemorySegment entries, long offset, int entryLength, int count) {
-                return Handled.refused(0, InvalidationRefusal.UNSUPPORTED);
-            }
-        };
+        return new NestedDomain() {};
     }
 
     @Override
@@ -99,20 +93,6 @@ final class AskingDevice implements HwDevice {
                     int entries, MemorySegment array, long offset, int entryLength, int count) {
                 return invalidator.invalidate(entries, array, offset, entryLength, count);
             }
-
-            @Override
-            public boolean hasQueue(int queue) {
-                return false;
-            }
-
-            @Override
-            public void startQueue(HwQueue queue, int index, long physical) {}
-
-            @Override
-            public void stopQueue(HwQueue queue) {}
-
-            @Override
-            public void free() {}
         };
     }
 }

@@ -11,6 +11,7 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.Random;
 import java.util.concurrent.atomic.AtomicInteger;
+import org.ioasis.host.Allocation;
 import org.ioasis.iommufd.nesting.Recorder;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -156,7 +157,7 @@ class DirectQueueTest {
         enable();
         caches.isQuiet = true;
         assertThat(
-                        Recorder.allocatedBy(() -> {
+                        Allocation.ofCompiled(() -> {
                             put(asid(3), 0);
                             put(SYNC, 0);
                             queue.poll(ENTRIES);

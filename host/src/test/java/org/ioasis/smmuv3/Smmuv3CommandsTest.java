@@ -12,6 +12,7 @@ import java.math.BigInteger;
 import java.util.List;
 import java.util.Random;
 import java.util.Set;
+import org.ioasis.host.Allocation;
 import org.ioasis.iommufd.Handled;
 import org.ioasis.iommufd.InvalidationRefusal;
 import org.ioasis.iommufd.nesting.Recorder;
@@ -196,7 +197,7 @@ class Smmuv3CommandsTest {
             queue.set(WORD, (long) i * SIZE, (i % 2 == 0 ? TLBI_NH_VA : TLBI_NH_ASID) | asid(i));
         }
         caches.isQuiet = true;
-        assertThat(Recorder.allocatedBy(() -> commands.run(queue, 0, SIZE, 64))).isZero();
+        assertThat(Allocation.ofCompiled(() -> commands.run(queue, 0, SIZE, 64))).isZero();
         assertThat(caches.count).isPositive();
     }
 

@@ -7,9 +7,9 @@ import static java.lang.foreign.ValueLayout.JAVA_LONG;
 import static java.lang.foreign.ValueLayout.JAVA_SHORT;
 import static java.util.Objects.requireNonNull;
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.ioasis.host.Refusals.refuses;
 import static org.ioasis.iommufd.HwDevice.NO_PASID;
 import static org.ioasis.iommufd.engine.NestedMachine.PAGE;
-import static org.ioasis.iommufd.engine.NestedMachine.refused;
 import static org.ioasis.iommufd.nesting.Recorder.words;
 import static org.ioasis.spec.Iommufd.HWPT_ALLOC_PASID;
 import static org.ioasis.spec.IommufdNesting.*;
@@ -106,7 +106,7 @@ class Smmuv3NestedTest {
         for (long config = 0; config < 8; config++) {
             if (config != 0 && config != 4 && config != 5) {
                 long word0 = VALID | config << 1;
-                refused(Errno.EIO, () -> entry(word0, 0));
+                refuses(Errno.EIO, () -> entry(word0, 0));
             }
         }
         int refused = 0;
@@ -116,22 +116,22 @@ class Smmuv3NestedTest {
             long word0 = VALID | STAGE1 | contexts | (bit < 64 ? 1L << bit : 0);
             long word1 = bit < 64 ? 0 : 1L << (bit - 64);
             if (!isGuests) {
-                refused(Errno.EIO, () -> entry(word0, word1));
+                refuses(Errno.EIO, () -> entry(word0, word1));
                 refused++;
             }
         }
         assertThat(refused).isEqualTo(7 + 56 - 2);
-        refused(Errno.EIO, () -> entry(VALID | STAGE1, 2 << 28));
+        refuses(Errno.EIO, () -> entry(VALID | STAGE1, 2 << 28));
     }
 
     @Test
     @Tag("S28")
     void dataAndFlagsOfAnEntryFitOrHaveTheirNumber() {
         UserData data = UserData.of(HWPT_DATA_SMMUV3, words(VALID, 0));
-        refused(
+        refuses(
                 Errno.EOPNOTSUPP,
                 () -> viommu.allocateNested(machine.device, HWPT_ALLOC_PASID, data, null));
-        refused(
+        refuses(
                 Errno.EINVAL,
                 () ->
                         viommu.allocateNested(
@@ -139,12 +139,12 @@ class Smmuv3NestedTest {
                                 0,
                                 UserData.of(HWPT_DATA_VTD_S1, words(VALID, 0)),
                                 null));
-        refused(
+        refuses(
                 Errno.EINVAL,
                 () ->
                         viommu.allocateNested(
                                 machine.device, 0, UserData.of(HWPT_DATA_SMMUV3, words(1)), null));
-        refused(
+        refuses(
                 Errno.E2BIG,
                 () ->
                         viommu.allocateNested(
@@ -152,7 +152,7 @@ class Smmuv3NestedTest {
                                 0,
                                 UserData.of(HWPT_DATA_SMMUV3, words(1, 0, 1)),
                                 null));
-        refused(
+        refuses(
                 Errno.EOPNOTSUPP,
                 () -> machine.parent.allocateNested(machine.device, 0, data, null));
     }
@@ -164,7 +164,7 @@ class Smmuv3NestedTest {
         lead(root, page);
         Dma dma = machine.dma(NO_PASID);
         NestedHwpt stage1 = entry(VALID | STAGE1 | contexts, 0);
-        refused(Errno.ENOENT, () -> machine.device.attach(stage1.id(), NO_PASID));
+        refuses(Errno.ENOENT, () -> machine.device.attach(stage1.id(), NO_PASID));
         machine.device.attach(entry(VALID | BYPASS, 0).id(), NO_PASID);
         assertThat(machine.read(dma, page)).isEqualTo(0x33);
         machine.device.replace(entry(VALID, 0).id(), NO_PASID);
@@ -341,27 +341,27 @@ class Smmuv3NestedTest {
         @ValueSource(longs = {0, 16, 24, 48, 100})
         @Tag("S32")
         void aQueueIsAPowerOfTwoOfEntriesAndAlignedToItsLength(long length) {
-            refused(Errno.EINVAL, () -> queue(0, memory, length));
-            refused(Errno.EINVAL, () -> queue(0, memory + 64, LENGTH));
-            refused(Errno.EOPNOTSUPP, () -> direct.allocateQueue(7, 0, memory, LENGTH));
+            refuses(Errno.EINVAL, () -> queue(0, memory, length));
+            refuses(Errno.EINVAL, () -> queue(0, memory + 64, LENGTH));
+            refuses(Errno.EOPNOTSUPP, () -> direct.allocateQueue(7, 0, memory, LENGTH));
         }
 
         @Test
         @Tag("S32")
         void queuesComeInOrderGoInReverseAndKeepTheirMemory() throws IommufdException {
-            refused(Errno.EIO, () -> queue(1, memory, LENGTH));
+            refuses(Errno.EIO, () -> queue(1, memory, LENGTH));
             HwQueue first = queue(0, memory, LENGTH);
-            refused(Errno.EEXIST, () -> queue(0, memory, LENGTH));
+            refuses(Errno.EEXIST, () -> queue(0, memory, LENGTH));
             HwQueue second = queue(1, memory + LENGTH, LENGTH);
-            refused(Errno.EINVAL, () -> queue(2, memory, LENGTH));
-            refused(Errno.EBUSY, () -> machine.context.destroy(first.id()));
-            refused(
+            refuses(Errno.EINVAL, () -> queue(2, memory, LENGTH));
+            refuses(Errno.EBUSY, () -> machine.context.destroy(first.id()));
+            refuses(
                     Errno.EBUSY,
                     () -> machine.ioas.unmap(NestedMachine.FIRST, NestedMachine.PAGES * PAGE));
             machine.context.destroy(second.id());
             machine.context.destroy(first.id());
             machine.ioas.unmap(NestedMachine.FIRST, NestedMachine.PAGES * PAGE);
-            refused(Errno.ENOENT, () -> queue(0, memory, LENGTH));
+            refuses(Errno.ENOENT, () -> queue(0, memory, LENGTH));
             assertThat(told.get(JAVA_LONG, TEGRA241_MMAP_LENGTH)).isEqualTo(Tegra241.PAGE_SIZE);
         }
 
@@ -369,7 +369,7 @@ class Smmuv3NestedTest {
         @Tag("S32")
         @Tag("S33")
         void whatTheGuestPutsIntoItsMemoryTakesEffectWithoutACall() throws IommufdException {
-            refused(Errno.EINVAL, () -> direct.allocateDevice(machine.device, 1 << 20));
+            refuses(Errno.EINVAL, () -> direct.allocateDevice(machine.device, 1 << 20));
             direct.allocateDevice(machine.device, NAME);
             NestedHwpt table =
                     direct.allocateNested(

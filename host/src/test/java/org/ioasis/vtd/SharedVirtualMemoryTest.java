@@ -44,7 +44,7 @@ class SharedVirtualMemoryTest {
     private static final long SPACE = 0x7f12_3456_0000L;
 
     private final NestedMachine machine =
-            new NestedMachine(VtdIommu.maker(VtdIommu.Registers.CAP, VtdIommu.Registers.ECAP));
+            new NestedMachine(VtdIommu.maker(VtdIommu.CAP, VtdIommu.ECAP));
     private final long root = machine.allocate();
     private final NestedHwpt table =
             machine.parent.allocateNested(

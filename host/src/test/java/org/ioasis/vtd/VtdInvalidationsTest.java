@@ -12,9 +12,9 @@ import java.math.BigInteger;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
+import org.ioasis.host.Allocation;
 import org.ioasis.iommufd.Handled;
 import org.ioasis.iommufd.InvalidationRefusal;
-import org.ioasis.iommufd.nesting.Recorder;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -84,7 +84,7 @@ class VtdInvalidationsTest {
         for (int i = 0; i < 64; i++) {
             array.set(WORD, (long) i * SIZE + 8, i);
         }
-        assertThat(Recorder.allocatedBy(() -> quiet.run(array, 0, SIZE, 64))).isZero();
+        assertThat(Allocation.ofCompiled(() -> quiet.run(array, 0, SIZE, 64))).isZero();
     }
 
     @ParameterizedTest

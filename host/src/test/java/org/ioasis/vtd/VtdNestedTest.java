@@ -6,8 +6,8 @@ import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 import static java.lang.foreign.ValueLayout.JAVA_SHORT;
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.ioasis.host.Refusals.refuses;
 import static org.ioasis.iommufd.HwDevice.NO_PASID;
-import static org.ioasis.iommufd.engine.NestedMachine.refused;
 import static org.ioasis.iommufd.nesting.Recorder.words;
 import static org.ioasis.spec.Iommufd.HWPT_ALLOC_DIRTY_TRACKING;
 import static org.ioasis.spec.Iommufd.HWPT_ALLOC_PASID;
@@ -16,6 +16,7 @@ import static org.ioasis.spec.VirtioIommuTables.*;
 
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import org.ioasis.iommu.IommuOptions;
 import org.ioasis.iommufd.Errno;
 import org.ioasis.iommufd.Handled;
 import org.ioasis.iommufd.InvalidationRefusal;
@@ -33,7 +34,7 @@ class VtdNestedTest {
     private static final long ADDRESS = 0x12_3456_7000L;
 
     private final NestedMachine machine =
-            new NestedMachine(VtdIommu.maker(VtdIommu.Registers.CAP, VtdIommu.Registers.ECAP));
+            new NestedMachine(VtdIommu.maker(VtdIommu.CAP, VtdIommu.ECAP));
     private final long root = machine.allocate();
 
     VtdNestedTest() throws IommufdException {}
@@ -51,23 +52,23 @@ class VtdNestedTest {
     @Test
     @Tag("S28")
     void aFirstStageIsLookedAtWhenItIsMadeAndEachMistakeHasItsNumber() throws IommufdException {
-        refused(Errno.EOPNOTSUPP, () -> table(HWPT_DATA_SMMUV3, 0, 0, root, 48));
-        refused(
+        refuses(Errno.EOPNOTSUPP, () -> table(HWPT_DATA_SMMUV3, 0, 0, root, 48));
+        refuses(
                 Errno.EOPNOTSUPP,
                 () -> table(HWPT_DATA_VTD_S1, HWPT_ALLOC_DIRTY_TRACKING, 0, root, 48));
-        refused(Errno.EINVAL, () -> table(HWPT_DATA_VTD_S1, 0, 0, root));
-        refused(Errno.E2BIG, () -> table(HWPT_DATA_VTD_S1, 0, 0, root, 48, 1));
-        refused(Errno.EOPNOTSUPP, () -> table(HWPT_DATA_VTD_S1, 0, 8, root, 48));
-        refused(Errno.EOPNOTSUPP, () -> table(HWPT_DATA_VTD_S1, 0, 0, root, 48 | 1L << 32));
+        refuses(Errno.EINVAL, () -> table(HWPT_DATA_VTD_S1, 0, 0, root));
+        refuses(Errno.E2BIG, () -> table(HWPT_DATA_VTD_S1, 0, 0, root, 48, 1));
+        refuses(Errno.EOPNOTSUPP, () -> table(HWPT_DATA_VTD_S1, 0, 8, root, 48));
+        refuses(Errno.EOPNOTSUPP, () -> table(HWPT_DATA_VTD_S1, 0, 0, root, 48 | 1L << 32));
         for (int width : new int[] {0, 39, 47, 49, 56, 58, 64}) {
-            refused(Errno.EINVAL, () -> table(HWPT_DATA_VTD_S1, 0, 0, root, width));
+            refuses(Errno.EINVAL, () -> table(HWPT_DATA_VTD_S1, 0, 0, root, width));
         }
-        refused(Errno.EINVAL, () -> table(HWPT_DATA_VTD_S1, 0, VTD_S1_SRE, root, 48));
-        refused(Errno.EINVAL, () -> table(HWPT_DATA_VTD_S1, 0, 0, root + 8, 48));
-        refused(Errno.EINVAL, () -> table(HWPT_DATA_VTD_S1, 0, 0, 1L << 52, 48));
+        refuses(Errno.EINVAL, () -> table(HWPT_DATA_VTD_S1, 0, VTD_S1_SRE, root, 48));
+        refuses(Errno.EINVAL, () -> table(HWPT_DATA_VTD_S1, 0, 0, root + 8, 48));
+        refuses(Errno.EINVAL, () -> table(HWPT_DATA_VTD_S1, 0, 0, 1L << 52, 48));
         assertThat(table(HWPT_DATA_VTD_S1, 0, 0, root, 57, 0)).isNotNull();
         assertThat(table(HWPT_DATA_VTD_S1, 0, VTD_S1_EAFE | VTD_S1_WPE, root, 48)).isNotNull();
-        refused(
+        refuses(
                 Errno.EOPNOTSUPP,
                 () -> machine.parent.allocateViommu(machine.device, VIOMMU_SMMUV3, null));
     }
@@ -79,7 +80,7 @@ class VtdNestedTest {
         machine.set(page, 7);
         machine.device.attach(machine.parent.id(), NO_PASID);
         Dma dma = machine.dma(NO_PASID);
-        refused(Errno.EINVAL, () -> table(HWPT_DATA_VTD_S1, 0, VTD_S1_SRE, root, 48));
+        refuses(Errno.EINVAL, () -> table(HWPT_DATA_VTD_S1, 0, VTD_S1_SRE, root, 48));
         assertThat(machine.read(dma, page)).isEqualTo(7);
     }
 
@@ -168,12 +169,23 @@ class VtdNestedTest {
         for (int number = 1; number < 1 << 16; number++) {
             assertThat(machine.iommu.newTag()).isEqualTo(number);
         }
-        refused(Errno.ENOSPC, () -> table(HWPT_DATA_VTD_S1, 0, 0, root, 48));
+        refuses(Errno.ENOSPC, () -> table(HWPT_DATA_VTD_S1, 0, 0, root, 48));
+    }
+
+    @Test
+    void aTableThatThereIsNoDomainForKeepsNoNumber() throws IommufdException {
+        // The parent is a domain, too.
+        for (int i = 1; i < IommuOptions.DEFAULT.domainLimit(); i++) {
+            table(HWPT_DATA_VTD_S1, 0, 0, root, 48);
+        }
+        int next = machine.iommu.newTag();
+        refuses(Errno.ENOMEM, () -> table(HWPT_DATA_VTD_S1, 0, 0, root, 48));
+        assertThat(machine.iommu.newTag()).isEqualTo(next + 1);
     }
 
     @Test
     void informationHasBothRegistersOfCapabilities() throws IommufdException {
         assertThat(machine.hardware.info(HW_INFO_VTD)).isNotNull();
-        refused(Errno.EOPNOTSUPP, () -> machine.hardware.info(HW_INFO_SMMUV3));
+        refuses(Errno.EOPNOTSUPP, () -> machine.hardware.info(HW_INFO_SMMUV3));
     }
 }

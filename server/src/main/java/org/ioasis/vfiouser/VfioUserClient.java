@@ -34,6 +34,8 @@ public final class VfioUserClient implements VirtioPciTransport.Bus, AutoCloseab
     /** Largest answer: a server's version text is the longest. */
     private static final int MESSAGE_MAX = 1 << 16;
 
+    private static final long NANOS_PER_MILLI = 1_000_000;
+
     private static final ValueLayout.OfShort U16 =
             ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
     private static final ValueLayout.OfInt U32 =
@@ -169,7 +171,8 @@ public final class VfioUserClient implements VirtioPciTransport.Bus, AutoCloseab
         if (sent != HEADER_SIZE + payload) {
             throw new IOException("the server does not read its socket");
         }
-        receive(0, HEADER_SIZE);
+        long deadline = System.nanoTime() + waitMillis * NANOS_PER_MILLI;
+        receive(0, HEADER_SIZE, deadline);
         int size = message.get(U32, HEADER_MESSAGE_SIZE);
         int flags = message.get(U32, HEADER_FLAGS);
         boolean isAnswer =
@@ -181,7 +184,7 @@ public final class VfioUserClient implements VirtioPciTransport.Bus, AutoCloseab
                     "no answer to command %d: flags 0x%x, %d bytes"
                             .formatted(command, flags, size));
         }
-        receive(HEADER_SIZE, size);
+        receive(HEADER_SIZE, size, deadline);
         if ((flags & FLAGS_ERROR) != 0) {
             throw new IOException(
                     "command %d was refused: %s"
@@ -192,11 +195,15 @@ public final class VfioUserClient implements VirtioPciTransport.Bus, AutoCloseab
         }
     }
 
-    private void receive(int from, int to) throws IOException {
+    private void receive(int from, int to, long deadline) throws IOException {
         List<Fd> fds = new ArrayList<>();
         for (int have = from; have < to; ) {
-            if (epoll.await(waitMillis) == 0) {
+            long left = deadline - System.nanoTime();
+            if (left <= 0) {
                 throw new IOException("no answer within %d ms".formatted(waitMillis));
+            }
+            if (epoll.await((int) ((left + NANOS_PER_MILLI - 1) / NANOS_PER_MILLI)) == 0) {
+                continue;
             }
             int n = socket.receive(message, have, to - have, fds);
             // Whatever it sends them for: nothing was asked that has any.

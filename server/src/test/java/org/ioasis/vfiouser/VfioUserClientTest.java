@@ -99,8 +99,13 @@ class VfioUserClientTest {
         }
     }
 
-    /** A server that answers the first message with these bytes. */
     private IOException refused(byte[] answer) throws IOException, InterruptedException {
+        return refused(answer, answer.length, 0);
+    }
+
+    /** A server that answers the first message with these bytes, in pieces with a pause between. */
+    private IOException refused(byte[] answer, int piece, long pauseMillis)
+            throws IOException, InterruptedException {
         Path path = folder.resolve("bad.sock");
         Files.deleteIfExists(path);
         try (ServerSocketChannel listener = ServerSocketChannel.open(StandardProtocolFamily.UNIX)) {
@@ -111,12 +116,15 @@ class VfioUserClientTest {
                                 try (SocketChannel peer = listener.accept()) {
                                     ByteBuffer question = ByteBuffer.allocate(4096);
                                     peer.read(question);
-                                    peer.write(ByteBuffer.wrap(answer));
+                                    for (int at = 0; at < answer.length; at += piece) {
+                                        peer.write(ByteBuffer.wrap(answer, at, piece));
+                                        Thread.sleep(pauseMillis);
+                                    }
                                     // Until the client has gone.
                                     while (peer.read(question.clear()) >= 0) {
                                         // What it says is of no interest.
                                     }
-                                } catch (IOException _) {
+                                } catch (IOException | InterruptedException _) {
                                     // The client has gone earlier.
                                 }
                             });
@@ -162,5 +170,19 @@ class VfioUserClientTest {
         assertThat(refused(header(1, VFIO_USER_VERSION, 16, FLAGS_TYPE_REPLY | FLAGS_ERROR, 22)))
                 .hasMessage("command 1 was refused: EINVAL");
         assertThat(Resources.now()).isEqualTo(before);
+    }
+
+    @Test
+    @Timeout(60)
+    void theWaitIsForAWholeAnswerAndNotForEachPieceOfIt() throws Exception {
+        byte[] anotherVersion =
+                ByteBuffer.allocate(HEADER_SIZE + 40)
+                        .order(ByteOrder.LITTLE_ENDIAN)
+                        .put(header(1, VFIO_USER_VERSION, HEADER_SIZE + 40, FLAGS_TYPE_REPLY, 0))
+                        .putShort((short) 1)
+                        .array();
+
+        assertThat(refused(anotherVersion)).hasMessage("the server speaks version 1");
+        assertThat(refused(anotherVersion, 1, 20)).hasMessage("no answer within 200 ms");
     }
 }

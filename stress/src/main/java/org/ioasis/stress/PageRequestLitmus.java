@@ -5,12 +5,10 @@ import java.lang.foreign.MemorySegment;
 import org.ioasis.iommu.pagetable.format.Amdv1Format;
 import org.ioasis.iommufd.Device;
 import org.ioasis.iommufd.FaultQueue;
-import org.ioasis.iommufd.Handled;
 import org.ioasis.iommufd.HwDevice;
 import org.ioasis.iommufd.HwDomain;
 import org.ioasis.iommufd.HwGroup;
 import org.ioasis.iommufd.HwPagingDomain;
-import org.ioasis.iommufd.InvalidationRefusal;
 import org.ioasis.iommufd.IommufdContext;
 import org.ioasis.iommufd.IommufdException;
 import org.ioasis.iommufd.IommufdNode;
@@ -83,13 +81,7 @@ public abstract class PageRequestLitmus {
 
         @Override
         public NestedDomain nested(HwPagingDomain parent, int flags, UserData data) {
-            return new NestedDomain() {
-                @Override
-                public long invalidate(
-                        int type, MemorySegment entries, long offset, int length, int count) {
-                    return Handled.refused(0, InvalidationRefusal.UNSUPPORTED);
-                }
-            };
+            return new NestedDomain() {};
         }
     }
 

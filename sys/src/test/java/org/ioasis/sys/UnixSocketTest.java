@@ -7,6 +7,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collections;
@@ -50,6 +51,21 @@ class UnixSocketTest {
             assertThat(other.peer()).isEqualTo(us);
         }
         assertThat(ProcessName.of(1L << 40)).isEqualTo("process 1099511627776");
+    }
+
+    /** It has chosen its name itself, and messages are lines on somebody's terminal. */
+    @Test
+    void whatIsNotPrintableInTheNameOfAProcessIsNotPrinted() throws Exception {
+        Path name = Path.of("/proc/self/comm");
+        String before = Files.readString(name).strip();
+        long pid = ProcessHandle.current().pid();
+        try {
+            Files.writeString(name, "a\nb\033[2J\u009bK\u2028é");
+
+            assertThat(ProcessName.of(pid)).isEqualTo("process %d (a?b?[2J?K?é)".formatted(pid));
+        } finally {
+            Files.writeString(name, before);
+        }
     }
 
     @Test

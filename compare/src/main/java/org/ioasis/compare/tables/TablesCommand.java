@@ -7,6 +7,7 @@ import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
 import java.util.concurrent.Callable;
+import java.util.stream.Collectors;
 import org.ioasis.cli.UsageException;
 import org.ioasis.guestkit.Host;
 import org.ioasis.guestkit.UnavailableException;
@@ -71,9 +72,17 @@ public final class TablesCommand implements Callable<Integer> {
         return labels.stream()
                 .map(label ->
                         Subject.labelled(label)
-                                .orElseThrow(
-                                        () -> new UsageException("there is no IOMMU " + label)))
+                                .orElseThrow(() ->
+                                        new UsageException(
+                                                "--iommu is one of %s, not %s"
+                                                        .formatted(known(), label))))
                 .toList();
+    }
+
+    private static String known() {
+        return Arrays.stream(Subject.values())
+                .map(Subject::label)
+                .collect(Collectors.joining(", "));
     }
 
     /** Before any guest is booted. */

@@ -15,7 +15,9 @@ import org.junit.jupiter.params.provider.EnumSource;
 
 /**
  * Tables and commands that Linux made for QEMU's IOMMUs, as {@code ioasis compare tables --record}
- * wrote them down: the same comparison without a guest.
+ * wrote them down: the same comparison without a guest. Nobody writes a recording by hand: {@code
+ * --record} with the folder of these replaces them by those of new guests ({@code
+ * docs/compare.md}).
  */
 class RecordedTablesTest {
     static Recording recording(Subject subject) throws IOException {

@@ -13,6 +13,15 @@ public final class Bits {
         return bits == 0 ? 0 : -1L >>> (Long.SIZE - bits);
     }
 
+    /**
+     * The bits below a range whose address says how large it is, as in ATS and in commands of
+     * IOMMUs about it: as many as there are ones in a row from {@code pageLg2} on, and one more.
+     */
+    public static long maskOfSized(long address, int pageLg2) {
+        int ones = Long.numberOfTrailingZeros(~(address >> pageLg2));
+        return mask(Math.min(pageLg2 + ones + 1, Long.SIZE));
+    }
+
     /** True if no address of {@code address} needs more than {@code bits}. */
     public static boolean fits(long address, int bits) {
         return (address & ~mask(bits)) == 0;

@@ -127,7 +127,7 @@ public final class EngineDevice implements HwDevice {
     }
 
     /** Whether some PASID of it is attached by itself. */
-    public boolean hasPasids() {
+    private boolean hasPasids() {
         return whole == null
                 && pasids.stream()
                         .map(endpoint::attachment)
@@ -229,12 +229,26 @@ public final class EngineDevice implements HwDevice {
                 change(null, pasid);
             }
             case EngineNested nested when nested.parent.isOf(iommu) -> {
-                nested.check(this, pasid);
+                if (nested.ownsPasids()) {
+                    checkWhole(pasid);
+                }
+                nested.check(this);
                 enter(nested.target(this, pasid), pasid);
                 change(nested, pasid);
             }
             default ->
                     throw new IommufdException(Errno.EINVAL, "the page table is another IOMMU's");
+        }
+    }
+
+    /** A table that says what each PASID has is for all of a device. */
+    private void checkWhole(int pasid) throws IommufdException {
+        if (pasid != NO_PASID) {
+            throw new IommufdException(Errno.EOPNOTSUPP, "the guest's table is for all PASIDs");
+        }
+        if (hasPasids()) {
+            throw new IommufdException(
+                    Errno.EBUSY, "the device has PASIDs that are attached by themselves");
         }
     }
 

@@ -26,6 +26,7 @@ import org.ioasis.iommu.iotlb.WalkedTranslation;
 import org.ioasis.iommu.mapping.MappingStore;
 import org.ioasis.iommu.pagetable.AddressSpace;
 import org.ioasis.iommu.pagetable.TableAccess;
+import org.ioasis.iommufd.DeviceCaches;
 import org.ioasis.iommufd.Errno;
 import org.ioasis.iommufd.HeldMemory;
 import org.ioasis.iommufd.IommufdException;
@@ -159,6 +160,18 @@ public final class EngineIommu {
     /** What it has kept of walks through tables of guests. */
     public CachedTranslations cached() {
         return cached;
+    }
+
+    /**
+     * Takes away what is kept of a range in a space, or in each: {@link DeviceCaches#NO_SPACE}. The
+     * range is inclusive and unsigned.
+     */
+    public void forget(int tag, int space, long first, long last) {
+        if (space == DeviceCaches.NO_SPACE) {
+            cached.everySpace(tag, first, last, 0);
+        } else {
+            cached.range(tag, space, first, last, 0);
+        }
     }
 
     /**

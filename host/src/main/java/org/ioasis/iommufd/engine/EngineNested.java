@@ -18,7 +18,7 @@ public abstract class EngineNested implements NestedDomain {
     }
 
     /** Refuses a device before anything has changed. */
-    protected abstract void check(EngineDevice device, int pasid) throws IommufdException;
+    protected void check(EngineDevice device) throws IommufdException {}
 
     /**
      * Whether a guest's own table says what each PASID of a device has: then the device is attached

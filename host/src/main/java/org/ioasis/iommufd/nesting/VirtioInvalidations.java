@@ -53,8 +53,8 @@ public final class VirtioInvalidations extends Entries {
         /** What says which table a PASID has. */
         void tables(int domain, int pasid);
 
-        /** What the domain's devices keep of a range themselves. */
-        void devices(int domain, int pasid, long first, long last);
+        /** What the domain's devices keep of a range themselves, if they keep anything. */
+        default void devices(int domain, int pasid, long first, long last) {}
     }
 
     private final Scopes scopes;

@@ -3,7 +3,6 @@ package org.ioasis.iommufd.engine;
 
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 import static org.assertj.core.api.Assertions.assertThat;
-import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.ioasis.iommufd.HwDevice.NO_PASID;
 import static org.ioasis.spec.Iommufd.HWPT_ALLOC_NEST_PARENT;
 import static org.ioasis.spec.Iommufd.HWPT_ALLOC_PASID;
@@ -16,14 +15,12 @@ import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicLong;
-import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
 import org.ioasis.iommu.EndpointProperties;
 import org.ioasis.iommu.IommuOptions;
 import org.ioasis.iommu.fault.Fault;
 import org.ioasis.iommu.fault.FaultQueue;
 import org.ioasis.iommu.mapping.IntervalStore;
 import org.ioasis.iommufd.Device;
-import org.ioasis.iommufd.Errno;
 import org.ioasis.iommufd.Ioas;
 import org.ioasis.iommufd.IommufdContext;
 import org.ioasis.iommufd.IommufdException;
@@ -116,12 +113,6 @@ public final class NestedMachine {
         assertThat(locked.pinned()).isZero();
         assertThat(iommu.memory().regionCount()).isZero();
         assertThat(iommu.iommu().domainCount()).isZero();
-    }
-
-    public static void refused(Errno errno, ThrowingCallable call) {
-        assertThatThrownBy(call)
-                .isInstanceOfSatisfying(
-                        IommufdException.class, e -> assertThat(e.errno()).isEqualTo(errno));
     }
 
     // Memory, as the guest sees it

@@ -4,7 +4,6 @@ package org.ioasis.iommufd.nesting;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
-import java.lang.reflect.Method;
 import java.nio.ByteOrder;
 import java.util.ArrayList;
 import java.util.List;
@@ -112,39 +111,5 @@ public final class Recorder implements CachedTranslations, DeviceCaches {
             bytes.set(WORD, (long) i * Long.BYTES, words[i]);
         }
         return bytes;
-    }
-
-    /** Bytes that the calling thread has allocated so far. */
-    public static long allocated() {
-        try {
-            Object threads =
-                    Class.forName("java.lang.management.ManagementFactory")
-                            .getMethod("getThreadMXBean")
-                            .invoke(null);
-            Method bytes =
-                    Class.forName("com.sun.management.ThreadMXBean")
-                            .getMethod("getCurrentThreadAllocatedBytes");
-            return (long) bytes.invoke(threads);
-        } catch (ReflectiveOperationException e) {
-            throw new LinkageError("no allocation counter in this JVM", e);
-        }
-    }
-
-    /** Bytes that a call allocates when it has been made often; what looking costs is taken off. */
-    public static long allocatedBy(Runnable call) {
-        for (int i = 0; i < 20_000; i++) {
-            call.run();
-        }
-        long least = Long.MAX_VALUE;
-        for (int round = 0; round < 5; round++) {
-            long before = allocated();
-            long looked = allocated();
-            for (int i = 0; i < 100; i++) {
-                call.run();
-            }
-            long after = allocated();
-            least = Math.min(least, (after - looked) - (looked - before));
-        }
-        return least;
     }
 }

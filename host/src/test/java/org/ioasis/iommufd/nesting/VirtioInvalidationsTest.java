@@ -13,6 +13,7 @@ import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
+import org.ioasis.host.Allocation;
 import org.ioasis.iommufd.Handled;
 import org.ioasis.iommufd.InvalidationRefusal;
 import org.ioasis.iommufd.nesting.VirtioInvalidations.Naming;
@@ -208,7 +209,8 @@ class VirtioInvalidationsTest {
                     INVALIDATE_SIZE);
         }
         isQuiet = true;
-        assertThat(Recorder.allocatedBy(() -> byPasid.run(array, 0, INVALIDATE_SIZE, 16))).isZero();
+        assertThat(Allocation.ofCompiled(() -> byPasid.run(array, 0, INVALIDATE_SIZE, 16)))
+                .isZero();
     }
 
     @ParameterizedTest

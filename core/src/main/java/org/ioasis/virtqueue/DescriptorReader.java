@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.ioasis.virtqueue;
+
+import static java.lang.foreign.ValueLayout.JAVA_LONG_UNALIGNED;
+import static java.nio.ByteOrder.LITTLE_ENDIAN;
+import static org.ioasis.spec.SplitRing.DESC_ADDR;
+import static org.ioasis.spec.SplitRing.DESC_LEN;
+import static org.ioasis.spec.SplitRing.DESC_SIZE;
+import static org.ioasis.spec.SplitRing.VIRTQ_DESC_F_WRITE;
+
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import org.ioasis.memory.Access;
+import org.ioasis.memory.Dma;
+import org.ioasis.memory.Outcome;
+import org.ioasis.spec.SplitRing;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * What reading descriptors is in either format: size, address, length and the WRITE flag of a
+ * descriptor are the same in both (virtio 1.4, 2.7.5 and 2.8.13), and an indirect table is as long
+ * as one (2.7.5.3, 2.8.7). The queue's thread, inside a guarded section. Nothing is allocated after
+ * construction.
+ */
+abstract sealed class DescriptorReader permits DescriptorRing, DescriptorTable {
+    private static final ValueLayout.OfLong LE64 = JAVA_LONG_UNALIGNED.withOrder(LITTLE_ENDIAN);
+
+    private final Dma dma;
+
+    /** Copy of a whole indirect table, or of a descriptor whose memory is in pieces. */
+    private final MemorySegment scratch;
+
+    private long address;
+    private int size;
+    private boolean indirect;
+    private @Nullable String brokenRule;
+
+    // The descriptor that was copied last: the address of its buffer, and the other fields.
+    private long buffer;
+    private long fields;
+
+    DescriptorReader(Dma dma, int sizeMax) {
+        this.dma = dma;
+        scratch = Arena.ofAuto().allocate(SplitRing.descBytes(sizeMax), DESC_SIZE);
+    }
+
+    /** Lies at {@code address} from now on; indirect tables are allowed or not. */
+    final void begin(long address, int size, boolean indirect) {
+        this.address = address;
+        this.size = size;
+        this.indirect = indirect;
+    }
+
+    final int size() {
+        return size;
+    }
+
+    final boolean indirect() {
+        return indirect;
+    }
+
+    /** Where the descriptor of a slot lies. */
+    final long address(int slot) {
+        return address + (long) DESC_SIZE * slot;
+    }
+
+    /** The rule that the driver has broken in the chain that was read last, or null. */
+    final @Nullable String brokenRule() {
+        return brokenRule;
+    }
+
+    /** Another chain begins. */
+    final void begin(Chain chain) {
+        brokenRule = null;
+        chain.begin(dma);
+    }
+
+    final Outcome broken(String rule) {
+        brokenRule = rule;
+        return Outcome.REFUSED;
+    }
+
+    /** Copies the descriptor at {@code at}: small, and mostly in one piece. */
+    final Outcome fetch(long at) {
+        Outcome outcome = dma.resolve(at, DESC_SIZE, Access.READ);
+        if (outcome != Outcome.OK) {
+            return outcome;
+        }
+        if (dma.reach() == DESC_SIZE) {
+            // Each byte once: the driver may write there meanwhile.
+            fields = dma.loadLong(DESC_LEN);
+            buffer = dma.loadLong(DESC_ADDR);
+            return Outcome.OK;
+        }
+        outcome = dma.read(at, scratch, 0, DESC_SIZE);
+        take(0);
+        return outcome;
+    }
+
+    /**
+     * Copies the table that the last descriptor refers to. OK, or why memory could not be read;
+     * REFUSED also if a rule is broken.
+     */
+    final Outcome fetchTable() {
+        long table = buffer;
+        long bytes = DescriptorFields.length(fields);
+        if (bytes == 0 || bytes % DESC_SIZE != 0 || bytes > SplitRing.descBytes(size)) {
+            return broken(BrokenReason.INDIRECT_LENGTH);
+        }
+        if (Chain.wraps(table, bytes)) {
+            return broken(BrokenReason.BUFFER_WRAPS);
+        }
+        return dma.read(table, scratch, 0, bytes);
+    }
+
+    /** The next to be looked at is this one of the table that was copied. */
+    final void take(int index) {
+        long at = (long) DESC_SIZE * index;
+        buffer = scratch.get(LE64, at + DESC_ADDR);
+        fields = scratch.get(LE64, at + DESC_LEN);
+    }
+
+    /** Length and what else the format has there, of the descriptor that was copied last. */
+    final long fields() {
+        return fields;
+    }
+
+    /** Adds the descriptor that was copied last; returns which rule it breaks. */
+    final @Nullable String add(Chain chain, int flags) {
+        boolean writable = (flags & VIRTQ_DESC_F_WRITE) != 0;
+        return chain.append(buffer, DescriptorFields.length(fields), writable);
+    }
+}
