@@ -156,7 +156,9 @@ final class ViotCommand implements Callable<Integer> {
             for (PresentConfig present : iommu.present()) {
                 ids.add(Integer.toUnsignedLong(present.endpoint()));
             }
-            served.put(iommu.bdf(), ids);
+            if (iommu.mmioBase().isEmpty()) {
+                served.put(iommu.bdf(), ids);
+            }
         }
         return Optional.of(served);
     }

@@ -8,6 +8,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
+import java.util.OptionalLong;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.ioasis.config.Draft.DeviceDraft;
@@ -24,6 +25,7 @@ import org.ioasis.kind.Kinds;
 import org.ioasis.live.TraceConfig;
 import org.ioasis.loop.IdlePolicy;
 import org.ioasis.machine.DeviceKind;
+import org.ioasis.machine.IommuTransport;
 import org.ioasis.machine.Machine;
 import org.ioasis.memory.GuestMemory;
 import org.ioasis.memory.Ranges;
@@ -182,6 +184,11 @@ public final class ConfigFile {
     private IommuDraft iommu(TableReader iommu) {
         String name = iommu.string("name");
         Path socket = iommu.requiredPathOrFolder("socket");
+        IommuTransport transport = transport(iommu);
+        OptionalLong mmioBase =
+                iommu.has("mmio")
+                        ? OptionalLong.of(iommu.unsigned("mmio", 64, 0))
+                        : OptionalLong.empty();
         int slot = slot(iommu);
         IommuOptions usual = IommuOptions.DEFAULT;
         long mask = iommu.unsigned("page_size_mask", 64, usual.pageSizeMask());
@@ -233,7 +240,26 @@ public final class ConfigFile {
         List<Injection> injections = injections(iommu);
         iommu.finish();
         return new IommuDraft(
-                iommu.place(), name, socket, slot, options, devices, present, injections);
+                iommu.place(),
+                name,
+                socket,
+                transport,
+                mmioBase,
+                slot,
+                options,
+                devices,
+                present,
+                injections);
+    }
+
+    private static IommuTransport transport(TableReader iommu) {
+        String transport = iommu.string("transport", "vfio-user");
+        if (!transport.equals("vfio-user") && !transport.equals("vhost-user")) {
+            iommu.problem("transport", "must be \"vfio-user\" or \"vhost-user\"");
+        }
+        return transport.equals("vhost-user")
+                ? IommuTransport.VHOST_USER
+                : IommuTransport.VFIO_USER;
     }
 
     /** Bytes of mapping tables; they are used as whole tables of 4 KiB. */

@@ -3,11 +3,13 @@ package org.ioasis.config;
 
 import java.nio.file.Path;
 import java.util.List;
+import java.util.OptionalLong;
 import java.util.stream.IntStream;
 import org.ioasis.iommu.EndpointProperties;
 import org.ioasis.iommu.IommuOptions;
 import org.ioasis.live.TraceConfig;
 import org.ioasis.machine.DeviceOptions;
+import org.ioasis.machine.IommuTransport;
 import org.ioasis.topology.Viot;
 import org.ioasis.virtio.iommu.Injection;
 import org.ioasis.virtqueue.RingFormat;
@@ -51,8 +53,8 @@ public record ServeConfig(
 
         /** Its topology table: each IOMMU, and exactly the functions behind it. */
         public byte[] table() {
-            List<Viot.Iommu> nodes =
-                    iommus.stream().map(iommu -> new Viot.Iommu(0, iommu.bdf())).toList();
+            List<Viot.Unit> nodes =
+                    iommus.stream().map(IommuConfig::node).toList();
             List<Viot.PciRange> ranges =
                     IntStream.range(0, iommus.size())
                             .boxed()
@@ -73,10 +75,17 @@ public record ServeConfig(
         }
     }
 
-    /** One IOMMU, and what is behind it. */
+    /**
+     * One IOMMU, and what is behind it.
+     *
+     * @param mmioBase address of its registers where it is no PCI function
+     * @param bdf its function where it is one
+     */
     public record IommuConfig(
             String name,
             Path socket,
+            IommuTransport transport,
+            OptionalLong mmioBase,
             int bdf,
             IommuOptions options,
             List<DeviceConfig> devices,
@@ -86,6 +95,13 @@ public record ServeConfig(
             devices = List.copyOf(devices);
             present = List.copyOf(present);
             injections = List.copyOf(injections);
+        }
+
+        /** What the topology table says of it. */
+        Viot.Unit node() {
+            return mmioBase.isPresent()
+                    ? new Viot.MmioIommu(mmioBase.getAsLong())
+                    : new Viot.Iommu(0, bdf);
         }
     }
 

@@ -16,9 +16,9 @@ import org.ioasis.loop.LoopCounts;
 import org.ioasis.machine.EndpointDevice;
 import org.ioasis.machine.IommuUnit;
 import org.ioasis.machine.Machine;
-import org.ioasis.pci.VirtioPciFunction;
 import org.ioasis.peer.ServedInfo;
 import org.ioasis.spec.Virtio;
+import org.ioasis.virtio.OfferedDevice;
 import org.ioasis.virtio.VirtioDevice;
 import org.ioasis.virtio.iommu.RequestCounts;
 import org.ioasis.virtio.iommu.RequestType;
@@ -194,7 +194,7 @@ public record MachineView(
         return new IommuView(
                 unit.name(),
                 unit.server().info(),
-                view(unit.function()),
+                view(unit.offered()),
                 engine.isBypassing(),
                 engine.domainCount(),
                 engine.mappingCount(),
@@ -221,15 +221,15 @@ public record MachineView(
                         .toList());
     }
 
-    private static DeviceView view(VirtioPciFunction function) {
-        VirtioDevice device = function.device();
+    private static DeviceView view(OfferedDevice offered) {
+        VirtioDevice device = offered.device();
         return new DeviceView(
                 device.id(),
                 device.status(),
                 device.driverFeatures(),
                 device.brokenReason(),
-                function.kicks(),
-                function.interrupts());
+                offered.kicks(),
+                offered.interrupts());
     }
 
     private static EndpointView view(EndpointDevice device) {

@@ -25,6 +25,7 @@ import org.ioasis.kind.blk.DiskOptions;
 import org.ioasis.live.MachineView;
 import org.ioasis.live.Trace;
 import org.ioasis.loop.IdlePolicy;
+import org.ioasis.machine.IommuTransport;
 import org.ioasis.machine.Machine;
 import org.ioasis.memory.GuestMemory;
 import org.ioasis.topology.Viot;
@@ -264,7 +265,11 @@ public final class GuestSetup implements AutoCloseable {
         boolean isComplete = false;
         try {
             for (int i = 0; i < options.iommus(); i++) {
-                machine.addIommu("iommu" + i, iommuOptions, iommuSocket(workspace, i));
+                machine.addIommu(
+                        "iommu" + i,
+                        iommuOptions,
+                        IommuTransport.VFIO_USER,
+                        iommuSocket(workspace, i));
             }
             for (GuestDevices.Place place : places) {
                 var _ = machine.add(machine.iommus().get(place.iommu()), place.device());

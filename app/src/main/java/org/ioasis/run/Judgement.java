@@ -21,7 +21,7 @@ import org.ioasis.machine.EndpointDevice;
 import org.ioasis.machine.IommuUnit;
 import org.ioasis.machine.Machine;
 import org.ioasis.machine.ProgramMachine;
-import org.ioasis.pci.VirtioPciFunction;
+import org.ioasis.virtio.OfferedDevice;
 import org.ioasis.virtio.iommu.RequestType;
 import org.ioasis.virtqueue.RingFormat;
 import org.ioasis.vm.Accel;
@@ -260,7 +260,7 @@ final class Judgement {
             List<IommuUnit> iommus, List<EndpointDevice> devices) {
         Map<String, String> rings = new LinkedHashMap<>();
         for (IommuUnit unit : iommus) {
-            rings.put(unit.name(), ring(unit.function()));
+            rings.put(unit.name(), ring(unit.offered()));
         }
         for (EndpointDevice device : devices) {
             rings.put(role(device), ring(device.function()));
@@ -268,8 +268,8 @@ final class Judgement {
         return rings;
     }
 
-    private static String ring(VirtioPciFunction function) {
-        RingFormat format = function.device().startedFormat();
+    private static String ring(OfferedDevice offered) {
+        RingFormat format = offered.device().startedFormat();
         return format == null ? NO_RING : format.name().toLowerCase(Locale.ROOT);
     }
 

@@ -9,6 +9,7 @@ import org.ioasis.config.ServeConfig.DeviceConfig;
 import org.ioasis.config.ServeConfig.IommuConfig;
 import org.ioasis.config.ServeConfig.MachineConfig;
 import org.ioasis.vm.QemuCommand;
+import org.ioasis.vm.VhostUserIommu;
 
 /** What a server says when it is ready: its sockets, and how a VMM uses them. Any thread. */
 final class Announcement {
@@ -76,12 +77,35 @@ final class Announcement {
                         "-acpitable",
                         "file=" + absolute(machine.viot()).toString().replace(",", ",,")));
         for (IommuConfig iommu : machine.iommus()) {
-            add(words, iommu.bdf(), iommu.socket());
+            add(words, iommu);
             for (DeviceConfig device : iommu.devices()) {
                 add(words, device.bdf(), device.options().place().socket());
             }
         }
         return words;
+    }
+
+    private static void add(List<String> words, IommuConfig iommu) {
+        switch (iommu.transport()) {
+            case VFIO_USER -> add(words, iommu.bdf(), iommu.socket());
+            case VHOST_USER -> {
+                String id = "ioasis-" + iommu.name();
+                String where =
+                        iommu.mmioBase().isPresent()
+                                ? VhostUserIommu.mmio(id, iommu.mmioBase().getAsLong())
+                                : VhostUserIommu.pci(id, iommu.bdf());
+                words.addAll(
+                        List.of(
+                                "-chardev",
+                                "socket,id=%s,path=%s"
+                                        .formatted(
+                                                id,
+                                                absolute(iommu.socket())
+                                                        .toString()
+                                                        .replace(",", ",,"))));
+                words.addAll(List.of("-device", where));
+            }
+        }
     }
 
     private static void add(List<String> words, int bdf, Path socket) {

@@ -74,6 +74,8 @@ public final class VirtioPciFunction implements PciFunction, Interrupts, Offered
     private int queueSelect;
     private int isr;
     private BooleanSupplier watcher = () -> false;
+    private Runnable guestActs = () -> {};
+    private Runnable isReset = () -> {};
     private final Count kicks = new Count();
     private final Count interrupts = new Count();
 
@@ -103,6 +105,17 @@ public final class VirtioPciFunction implements PciFunction, Interrupts, Offered
     @Override
     public void reports(Consumer<String> sink) {
         device.onBroken(why -> sink.accept("the device needs a reset: " + why));
+    }
+
+    /**
+     * Who is told of what shows in which state the whole machine is.
+     *
+     * @param whenGuestActs runs before a register is read, for which a processor of the guest waits
+     * @param whenReset runs when the VMM resets the function
+     */
+    public void signs(Runnable whenGuestActs, Runnable whenReset) {
+        guestActs = whenGuestActs;
+        isReset = whenReset;
     }
 
     @Override
@@ -289,6 +302,7 @@ public final class VirtioPciFunction implements PciFunction, Interrupts, Offered
 
     @Override
     public long barRead(int bar, long offset, int size) {
+        guestActs.run();
         if (offset % size != 0) {
             return 0;
         }
@@ -548,6 +562,7 @@ public final class VirtioPciFunction implements PciFunction, Interrupts, Offered
 
     @Override
     public void reset() {
+        isReset.run();
         device.systemReset();
         config.reset();
         followCommand();
