@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/** What attaches the engine to a VMM: event loop, vfio-user, vhost-user, virtio-pci, topology tables. */
+/**
+ * What attaches the engine to a VMM: event loop, vfio-user, vhost-user, virtio-pci, topology
+ * tables.
+ */
 module org.ioasis.server {
     requires static transitive org.jspecify;
     requires transitive org.ioasis.core;

@@ -53,8 +53,7 @@ public record ServeConfig(
 
         /** Its topology table: each IOMMU, and exactly the functions behind it. */
         public byte[] table() {
-            List<Viot.Unit> nodes =
-                    iommus.stream().map(IommuConfig::node).toList();
+            List<Viot.Unit> nodes = iommus.stream().map(IommuConfig::node).toList();
             List<Viot.PciRange> ranges =
                     IntStream.range(0, iommus.size())
                             .boxed()

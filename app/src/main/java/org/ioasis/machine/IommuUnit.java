@@ -13,9 +13,8 @@ import org.ioasis.virtio.iommu.VirtioIommuDevice;
 
 /**
  * One IOMMU of a machine and the devices behind it: the engine, the virtio device that drives it,
- * and the server that offers it. Endpoint ids are its own. Made by {@link
- * Machine}; the list of devices is complete when the machine starts, and from then on for any
- * thread.
+ * and the server that offers it. Endpoint ids are its own. Made by {@link Machine}; the list of
+ * devices is complete when the machine starts, and from then on for any thread.
  */
 public final class IommuUnit {
     private final String name;

@@ -36,8 +36,7 @@ import org.ioasis.virtqueue.RingFormat;
 
 /**
  * The devices of one virtual machine: its IOMMUs and what is behind each, every one served on a
- * socket of its own, all by one event loop. Blocking file I/O goes to a small
- * pool.
+ * socket of its own, all by one event loop. Blocking file I/O goes to a small pool.
  *
  * <p>Built and closed by one thread; {@link #loopState} and the counters are for any.
  */
@@ -158,10 +157,7 @@ public final class Machine implements AutoCloseable {
                     case VFIO_USER -> {
                         VirtioPciFunction function =
                                 new VirtioPciFunction(
-                                        device,
-                                        dma,
-                                        Frame.features(rings),
-                                        Pci.CLASS_SYSTEM_IOMMU);
+                                        device, dma, Frame.features(rings), Pci.CLASS_SYSTEM_IOMMU);
                         Served server = served(socket, function, memory);
                         yield new IommuUnit(iommuName, engine, device, function, server, tasks);
                     }

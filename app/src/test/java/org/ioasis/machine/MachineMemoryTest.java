@@ -85,7 +85,8 @@ final class MachineMemoryTest {
                             .endpointTableLimit(IommuOptions.TABLE_LIMIT)
                             .build();
             for (int i = 0; i < 4; i++) {
-                assertThatThrownBy(() -> machine.addIommu(
+                assertThatThrownBy(() ->
+                                machine.addIommu(
                                         "second", options, IommuTransport.VFIO_USER, nowhere))
                         .isInstanceOf(IOException.class);
             }

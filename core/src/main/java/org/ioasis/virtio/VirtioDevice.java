@@ -389,8 +389,7 @@ public final class VirtioDevice {
      * @return false if no queue can be like this, it is there already, or the device does not run;
      *     nothing has changed then
      */
-    public boolean giveQueue(
-            int q, int size, long desc, long driver, long device, RingState at) {
+    public boolean giveQueue(int q, int size, long desc, long driver, long device, RingState at) {
         assert work.isDeviceThread();
         RingFormat format = format();
         if (!isStarted()

@@ -13,7 +13,7 @@ import org.ioasis.peer.SharedMemory;
  */
 public record SessionLimits(long bytes, int outputBytes) {
     /** 16 TiB, 64 KiB. */
-    public static final SessionLimits DEFAULT = 
+    public static final SessionLimits DEFAULT =
             new SessionLimits(SharedMemory.USUAL_BYTES, 64 << 10);
 
     public SessionLimits {

@@ -77,7 +77,7 @@ final class Codec {
             }
             case SET_FEATURES, SET_PROTOCOL_FEATURES, SET_STATUS -> {
                 exactly(U64_SIZE, size, type);
-                yield new Request.Number(type, in.get(U64, HEADER_SIZE));
+                yield new Request.Value(type, in.get(U64, HEADER_SIZE));
             }
             case SET_VRING_NUM, SET_VRING_BASE, GET_VRING_BASE, SET_VRING_ENABLE -> {
                 exactly(STATE_SIZE, size, type);

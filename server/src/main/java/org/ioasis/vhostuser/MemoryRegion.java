@@ -2,8 +2,8 @@
 package org.ioasis.vhostuser;
 
 /**
- * Memory that the front end shares: at least one byte, and neither its guest addresses nor its
- * user addresses run over the end. Immutable.
+ * Memory that the front end shares: at least one byte, and neither its guest addresses nor its user
+ * addresses run over the end. Immutable.
  *
  * @param guestFirst first guest-physical address
  * @param userFirst the same in the front end's own address space, by which it names rings

@@ -11,7 +11,7 @@ sealed interface Request {
     /** Nothing but its type. */
     record Plain(int type) implements Request {}
 
-    record Number(int type, long value) implements Request {}
+    record Value(int type, long value) implements Request {}
 
     /**
      * @param index u32, unsigned

@@ -146,20 +146,18 @@ final class Session implements PeerSession, VhostUserDevice.Sink {
 
     @Override
     public void ready(int events) {
-        guarded(
-                () -> {
-                    if ((events & Epoll.OUT) != 0) {
-                        stream.flush();
-                    }
-                    if (state == State.WAITING) {
-                        if ((events & (Epoll.HUP | Epoll.ERR)) != 0) {
-                            throw new ProtocolException(
-                                    "front end closed while its message was waiting");
-                        }
-                    } else if ((events & (Epoll.IN | Epoll.HUP | Epoll.ERR)) != 0) {
-                        receive();
-                    }
-                });
+        guarded(() -> {
+            if ((events & Epoll.OUT) != 0) {
+                stream.flush();
+            }
+            if (state == State.WAITING) {
+                if ((events & (Epoll.HUP | Epoll.ERR)) != 0) {
+                    throw new ProtocolException("front end closed while its message was waiting");
+                }
+            } else if ((events & (Epoll.IN | Epoll.HUP | Epoll.ERR)) != 0) {
+                receive();
+            }
+        });
     }
 
     /** Something of the session's that can end it. */
@@ -209,10 +207,11 @@ final class Session implements PeerSession, VhostUserDevice.Sink {
                             count == 1 || (one.type() == REM_MEM_REG && count == 0);
                     case Request.Plain plain ->
                             count == (plain.type() == SET_BACKEND_REQ_FD ? 1 : 0);
-                    case Request.Number _,
+                    case Request.Value _,
                             Request.VringState _,
                             Request.VringAddress _,
-                            Request.Config _ -> count == 0;
+                            Request.Config _ ->
+                            count == 0;
                 };
         if (!isRight) {
             throw new ProtocolException(
@@ -223,7 +222,7 @@ final class Session implements PeerSession, VhostUserDevice.Sink {
     private void handle(Header header, Request request) throws ProtocolException, ErrnoException {
         switch (request) {
             case Request.Plain plain -> handle(header, plain);
-            case Request.Number number -> handle(header, number);
+            case Request.Value sent -> handle(header, sent);
             case Request.VringState vring -> handle(header, vring);
             case Request.VringAddress address -> {
                 rings.addresses(address);
@@ -277,31 +276,31 @@ final class Session implements PeerSession, VhostUserDevice.Sink {
         status = 0;
     }
 
-    private void handle(Header header, Request.Number number)
+    private void handle(Header header, Request.Value sent)
             throws ProtocolException, ErrnoException {
-        switch (number.type()) {
+        switch (sent.type()) {
             case SET_FEATURES -> {
-                rings.features(number.value());
+                rings.features(sent.value());
                 rings.follow();
             }
             case SET_PROTOCOL_FEATURES -> {
-                if ((number.value() & ~PROTOCOL_FEATURES) != 0) {
+                if ((sent.value() & ~PROTOCOL_FEATURES) != 0) {
                     throw new ProtocolException(
-                            "protocol features 0x%x are not offered".formatted(number.value()));
+                            "protocol features 0x%x are not offered".formatted(sent.value()));
                 }
-                protocolFeatures = number.value();
+                protocolFeatures = sent.value();
             }
             case SET_STATUS -> {
                 needs(PROTOCOL_F_STATUS);
-                if (number.value() < 0 || number.value() > 0xff) {
-                    throw new ProtocolException("status 0x%x".formatted(number.value()));
+                if (sent.value() < 0 || sent.value() > 0xff) {
+                    throw new ProtocolException("status 0x%x".formatted(sent.value()));
                 }
-                if (number.value() == 0) {
+                if (sent.value() == 0) {
                     reset();
                 }
-                status = number.value();
+                status = sent.value();
             }
-            default -> throw new IllegalStateException("request " + number.type());
+            default -> throw new IllegalStateException("request " + sent.type());
         }
         acknowledge(header);
     }
@@ -393,14 +392,13 @@ final class Session implements PeerSession, VhostUserDevice.Sink {
             }
         }
         begin();
-        memory.removeAll(
-                () -> {
-                    try {
-                        done(() -> addAll(header, table.regions(), fds));
-                    } finally {
-                        fds.forEach(Fd::close);
-                    }
-                });
+        memory.removeAll(() -> {
+            try {
+                done(() -> addAll(header, table.regions(), fds));
+            } finally {
+                fds.forEach(Fd::close);
+            }
+        });
     }
 
     private void addAll(Header header, List<MemoryRegion> regions, List<Fd> fds)
@@ -426,11 +424,10 @@ final class Session implements PeerSession, VhostUserDevice.Sink {
                 memory.remove(
                         one.region(),
                         () ->
-                                done(
-                                        () -> {
-                                            rings.memoryChanged();
-                                            acknowledge(header);
-                                        }));
+                                done(() -> {
+                                    rings.memoryChanged();
+                                    acknowledge(header);
+                                }));
         if (refusal != null) {
             releasing--;
             check(refusal);
@@ -472,8 +469,7 @@ final class Session implements PeerSession, VhostUserDevice.Sink {
         for (int i = 0; i < config.size(); i++) {
             int at = config.offset() + i;
             long value =
-                    stream.input().get(
-                                    ValueLayout.JAVA_BYTE, HEADER_SIZE + CONFIG_DATA + (long) i)
+                    stream.input().get(ValueLayout.JAVA_BYTE, HEADER_SIZE + CONFIG_DATA + (long) i)
                             & 0xff;
             if (at < target.configSize() && target.readConfig(at, 1) != value) {
                 target.writeConfig(at, 1, value);

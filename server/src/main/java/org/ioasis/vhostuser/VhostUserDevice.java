@@ -27,8 +27,8 @@ import org.jspecify.annotations.Nullable;
  * <p>A front end takes all rings back when its guest is paused, and likewise when the guest's
  * driver or the machine resets the device; nothing tells which it was. So the device is suspended
  * then, with all it knows, until something does: rings that come back where they were taken are a
- * resumption, others are not; and a guest that still acts (it reads configuration here, or registers
- * of a device behind this one: {@link #guestActs}) is not paused.
+ * resumption, others are not; and a guest that still acts (it reads configuration here, or
+ * registers of a device behind this one: {@link #guestActs}) is not paused.
  */
 public final class VhostUserDevice implements Interrupts, OfferedDevice {
     /** Who carries notifications to the driver. */
@@ -74,11 +74,10 @@ public final class VhostUserDevice implements Interrupts, OfferedDevice {
         device = new VirtioDevice(type, ringDma, frameFeatures, this);
         takenAt = new int[type.queueCount()];
         Arrays.fill(takenAt, NOWHERE);
-        device.onBroken(
-                why -> {
-                    reports.accept("the device needs a reset: " + why);
-                    sink.broken();
-                });
+        device.onBroken(why -> {
+            reports.accept("the device needs a reset: " + why);
+            sink.broken();
+        });
     }
 
     @Override

@@ -38,11 +38,7 @@ public final class VhostUserServer extends PeerServer {
      *     says
      */
     public VhostUserServer(
-            EventLoop loop,
-            Path socket,
-            VhostUserDevice device,
-            GuestMemory memory,
-            long byteLimit)
+            EventLoop loop, Path socket, VhostUserDevice device, GuestMemory memory, long byteLimit)
             throws ErrnoException {
         this(loop, socket, device, memory, byteLimit, LOG);
     }
@@ -83,8 +79,7 @@ public final class VhostUserServer extends PeerServer {
 
     @Override
     protected Ticker ticker() {
-        return loop.ticker(
-                TICK_NANOS, device.device()::needsTick, () -> boundary.run(this::tick));
+        return loop.ticker(TICK_NANOS, device.device()::needsTick, () -> boundary.run(this::tick));
     }
 
     private void tick() {

@@ -28,11 +28,7 @@ final class Vrings {
     private final Vring[] rings;
     private long features;
 
-    Vrings(
-            VhostUserDevice device,
-            MemoryTable memory,
-            EventLoop loop,
-            SessionBoundary boundary) {
+    Vrings(VhostUserDevice device, MemoryTable memory, EventLoop loop, SessionBoundary boundary) {
         this.device = device;
         this.memory = memory;
         this.loop = loop;
@@ -57,7 +53,8 @@ final class Vrings {
     private Vring idle(long index, String what) throws ProtocolException {
         Vring ring = ring(index);
         if (ring.isGiven) {
-            throw new ProtocolException("%s of ring %d changes while it runs".formatted(what, index));
+            throw new ProtocolException(
+                    "%s of ring %d changes while it runs".formatted(what, index));
         }
         return ring;
     }
@@ -84,7 +81,8 @@ final class Vrings {
         // Whether that is a size for the format is known when the ring starts.
         if (size < 1 || size > most) {
             throw new ProtocolException(
-                    "ring of %s entries, %d at most".formatted(Integer.toUnsignedString(size), most));
+                    "ring of %s entries, %d at most"
+                            .formatted(Integer.toUnsignedString(size), most));
         }
         ring.size = size;
     }
@@ -188,8 +186,7 @@ final class Vrings {
 
     private void checkPlace(int q, Vring ring) throws ProtocolException {
         boolean isSplit = device.device().format() == RingFormat.SPLIT;
-        long descBytes =
-                isSplit ? SplitRing.descBytes(ring.size) : PackedRing.descBytes(ring.size);
+        long descBytes = isSplit ? SplitRing.descBytes(ring.size) : PackedRing.descBytes(ring.size);
         long availBytes = isSplit ? SplitRing.availBytes(ring.size) : PackedRing.EVENT_SIZE;
         long usedBytes = isSplit ? SplitRing.usedBytes(ring.size) : PackedRing.EVENT_SIZE;
         if (!memory.has(ring.descriptor, descBytes)
