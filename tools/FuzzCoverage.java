@@ -13,12 +13,24 @@ import org.jacoco.core.tools.ExecFileLoader;
 
 /**
  * Prints what the fuzzing corpus reaches as the text of docs/fuzz-coverage.md; for tools/fuzz.sh. Arguments: what
- * JaCoCo's agent has written, and the folder of the classes.
+ * JaCoCo's agent has written, and the folders of the classes.
  */
 final class FuzzCoverage {
     /** Packages behind the fuzz targets. */
     private static final Set<String> PACKAGES =
-            Set.of("iommu", "iommu/fault", "virtqueue", "virtio", "virtio/iommu");
+            Set.of(
+                    "iommu",
+                    "iommu/fault",
+                    "iommu/iotlb",
+                    "iommu/pagetable",
+                    "iommu/pagetable/format",
+                    "virtqueue",
+                    "virtio",
+                    "virtio/iommu",
+                    "smmuv3",
+                    "vtd",
+                    "amd",
+                    "iommufd/nesting");
 
     /** The driver stands in front of them. */
     private static final Set<String> DRIVERS =
@@ -30,8 +42,10 @@ final class FuzzCoverage {
         ExecFileLoader run = new ExecFileLoader();
         run.load(new File(arguments[0]));
         CoverageBuilder classes = new CoverageBuilder();
-        new Analyzer(run.getExecutionDataStore(), classes)
-                .analyzeAll(new File(arguments[1]));
+        Analyzer analyzer = new Analyzer(run.getExecutionDataStore(), classes);
+        for (int i = 1; i < arguments.length; i++) {
+            analyzer.analyzeAll(new File(arguments[i]));
+        }
         List<ISourceFileCoverage> files = new ArrayList<>();
         for (ISourceFileCoverage file : classes.getSourceFiles()) {
             boolean isBehind = PACKAGES.contains(file.getPackageName().replaceFirst(ROOT, ""));
@@ -49,7 +63,7 @@ final class FuzzCoverage {
                 # What the fuzzing corpus reaches
 
                 Lines and branches of the files behind the fuzz targets that the corpus runs through in every build \
-                (`virtio/iommu/FuzzTest.java`). Written by `./ioasis fuzz --coverage`, which measures with JaCoCo. No \
+                (`virtio/iommu/FuzzTest.java`, `host/HostFuzzTest.java`). Written by `./ioasis fuzz --coverage`, which measures with JaCoCo. No \
                 target has a listener or somebody who watches, so what serves these alone is not reached.
 
                 | file | lines | branches |

@@ -1,15 +1,19 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Runs the fuzz targets of the tests (virtio/iommu/FuzzTargets.java) for a while under Jazzer: inputs are bred from the
-# corpus by what they reach, and the device must do on each what its model does.
+# Runs the fuzz targets of the tests (virtio/iommu/FuzzTargets.java, host/HostFuzzTargets.java) for a while under Jazzer:
+# inputs are bred from the corpus by what they reach, and what is fuzzed must do on each what its model does.
 set -eu
 [ -n "${IOASIS_ROOT-}" ] || exec "$(dirname -- "$0")/../ioasis" fuzz "$@"
 . "$IOASIS_ROOT/tools/lib.sh"
 
-targets="request-queue event-queue config-writes save-file packed-ring"
+of_device="request-queue event-queue config-writes save-file packed-ring"
+of_host="smmuv3-commands smmuv3-queue smmuv3-contexts vtd-entries vtd-queue vtd-contexts amd-commands amd-contexts
+virtio-invalidations"
+targets="$of_device $(echo $of_host)"
 usage="Usage: ioasis fuzz [--seconds N] [--target NAME] [--seed N]
        ioasis fuzz --coverage
-Fuzzes the virtio-iommu device beside its model, and the packed ring, with Jazzer for N seconds (60) in all. Targets: $targets;
+Fuzzes the virtio-iommu device beside its model, the packed ring, and what guests with tables of their own write for an
+IOMMU, with Jazzer for N seconds (60) in all. Targets: $targets;
 each in turn unless one is named. --seed is that of Jazzer (by chance). Inputs that reach something new are kept in
 target/fuzz/ and serve the next run. A finding is printed with the few steps that are needed for it and with the file to
 keep it by; the status is then 1. --coverage runs the corpus alone and writes docs/fuzz-coverage.md: what it reaches of
@@ -68,7 +72,19 @@ fi
 need_maven
 
 work=$root/target/fuzz
-corpus=core/src/test/resources/org/ioasis/virtio/iommu/corpus
+# Where a target's corpus is.
+corpus_of() { # target
+    case " $(echo $of_host) " in
+        *" $1 "*) echo host/src/test/resources/org/ioasis/host/corpus ;;
+        *) echo core/src/test/resources/org/ioasis/virtio/iommu/corpus ;;
+    esac
+}
+entry_of() { # target
+    case " $(echo $of_host) " in
+        *" $1 "*) echo org.ioasis.host.HostFuzzTargets ;;
+        *) echo org.ioasis.virtio.iommu.FuzzTargets ;;
+    esac
+}
 classes=$work/classes.$$
 at_exit() {
     give_lock
@@ -86,7 +102,7 @@ maven() { # what for, argument...
     doing=$1
     shift
     start_ticking
-    if ! run_maven "$work/maven.log" -pl core -am "$@"; then
+    if ! run_maven "$work/maven.log" -pl host -am "$@"; then
         say "ioasis fuzz: $doing failed:"
         show_log "$work/maven.log"
         exit 1
@@ -98,10 +114,10 @@ rm -rf "$work/seeds"
 
 if [ -n "$coverage" ]; then
     rm -f "$work/corpus.exec"
-    maven "the corpus" test -Pfuzz -Dtest=FuzzTest -Dsurefire.failIfNoSpecifiedTests=false \
+    maven "the corpus" test -Pfuzz '-Dtest=FuzzTest,HostFuzzTest#theCorpusHolds' -Dsurefire.failIfNoSpecifiedTests=false \
         "-Dioasis.test.jvm=-Xmx1g -javaagent:$root/core/target/jacoco/jacocoagent.jar=destfile=$work/corpus.exec"
     "$JAVA_HOME/bin/java" -cp "$(cat "$root/core/target/fuzz.classpath")" "$root/tools/FuzzCoverage.java" \
-        "$work/corpus.exec" "$root/core/target/classes" >"$work/coverage.md"
+        "$work/corpus.exec" "$root/core/target/classes" "$root/host/target/classes" >"$work/coverage.md"
     mv "$work/coverage.md" "$root/docs/fuzz-coverage.md"
     grep '^| all ' "$root/docs/fuzz-coverage.md"
     exit 0
@@ -109,13 +125,21 @@ fi
 
 maven "the build" test-compile -Pfuzz
 # A copy, so that the next build does not change what runs here.
-mkdir "$classes"
-cp -R "$root/core/target/classes/." "$root/core/target/test-classes/." "$classes"
-classpath=$classes:$(cat "$root/core/target/fuzz.classpath")
+mkdir "$classes" "$classes/core" "$classes/host"
+for module in core host; do
+    cp -R "$root/$module/target/classes/." "$root/$module/target/test-classes/." "$classes/$module"
+done
+classpath=$classes/core:$classes/host:$(cat "$root/core/target/fuzz.classpath")
 give_lock
 
+# Whole names: Jazzer knows no others but packages.
+uninstrumented=org.ioasis.virtio.iommu.Driver:org.ioasis.virtqueue.MockDriver:org.ioasis.virtqueue.PackedFuzz
+for driver in DriverQueue SplitDriver PackedDriver; do
+    uninstrumented=$uninstrumented:org.ioasis.virtqueue.$driver
+done
 found=0
 for target in $targets; do
+    corpus=$(corpus_of "$target")
     mkdir -p "$work/corpus/$target"
     "$JAVA_HOME/bin/java" "$root/tools/FuzzCorpus.java" unpack "$root/$corpus/$target.hex" "$work/seeds/$target"
     log=$work/$target.log
@@ -128,8 +152,8 @@ for target in $targets; do
         exec "$JAVA_HOME/bin/java" -Xmx512m -XX:+UseSerialGC -XX:+EnableDynamicAgentLoading \
             --enable-native-access=ALL-UNNAMED --sun-misc-unsafe-memory-access=allow \
             "-Dioasis.fuzz.target=$target" -cp "$classpath" com.code_intelligence.jazzer.Jazzer \
-            --target_class=org.ioasis.virtio.iommu.FuzzTargets '--instrumentation_includes=org.ioasis.**' \
-            '--instrumentation_excludes=org.ioasis.virtqueue.*Driver*:org.ioasis.virtqueue.PackedFuzz*:org.ioasis.virtio.iommu.Driver*' \
+            "--target_class=$(entry_of "$target")" '--instrumentation_includes=org.ioasis.**' \
+            "--instrumentation_excludes=$uninstrumented" \
             "--reproducer_path=$work" "-artifact_prefix=findings/$target-" -max_len=2048 -len_control=20 -timeout=60 \
             "-max_total_time=$((seconds / count))" ${seed:+"-seed=$seed"} "corpus/$target" "seeds/$target"
     ) >"$log" 2>&1 </dev/null &

@@ -32,8 +32,8 @@ try() { # word...
         './ioasis --help' | './ioasis --version')
             "$project/ioasis" "$2"
             ;;
-        # The guest tests OwnGuestTest and ServeGuestTest run the commands of their sections as they stand there; here
-        # only the options are checked.
+        # The guest tests OwnGuestTest, Arm64Test and ServeGuestTest run the commands of their sections as they stand there;
+        # here only the options are checked.
         './ioasis vm' | './ioasis vm '*)
             shift
             knows_options "$@"

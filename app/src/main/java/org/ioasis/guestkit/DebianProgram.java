@@ -13,7 +13,9 @@ public enum DebianProgram {
     /** Compiles and decompiles tables of ACPI. */
     IASL("acpica-tools", "usr/bin/iasl"),
     /** Compiles and decompiles device trees. */
-    DTC("device-tree-compiler", "usr/bin/dtc");
+    DTC("device-tree-compiler", "usr/bin/dtc"),
+    /** Puts an overlay on a device tree. */
+    FDTOVERLAY("device-tree-compiler", "usr/bin/fdtoverlay");
 
     private final String packageName;
     private final String file;

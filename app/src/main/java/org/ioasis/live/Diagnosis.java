@@ -221,7 +221,7 @@ public record Diagnosis(List<Finding> findings) {
                                 .formatted(alias, function(alias))
                         + " 0x%x is behind, and was answered NOENT: its DMA is not what it mapped"
                                 .formatted(endpoint.id()),
-                "add alias=0x%x to its --blk, --rng or --net, or aliases = [0x%x] to its part of the configuration"
+                "add alias=0x%x to its --blk, --rng, --net or --device, or aliases = [0x%x] to its part of the configuration"
                         .formatted(alias, alias));
     }
 
@@ -279,11 +279,12 @@ public record Diagnosis(List<Finding> findings) {
         if (unable == null) {
             unable = alias(name, iommu, endpoint);
         }
-        if (unable == null) {
-            unable = broken(name, endpoint.device());
+        DeviceView device = endpoint.device();
+        if (unable == null && device != null) {
+            unable = broken(name, device);
         }
         if (unable == null) {
-            unable = start(name, endpoint.device());
+            unable = device == null ? master(name, endpoint) : start(name, device);
         }
         if (unable == null) {
             unable = attachment(name, iommu, endpoint);
@@ -314,6 +315,16 @@ public record Diagnosis(List<Finding> findings) {
                         "attached to domain 0x%x and will be translated; it has not accessed memory yet"
                                 .formatted(endpoint.domain()),
                         "");
+    }
+
+    private static @Nullable Finding master(String name, EndpointView endpoint) {
+        return endpoint.isMaster()
+                ? null
+                : new Finding(
+                        name,
+                        Cause.NOT_STARTED,
+                        "no driver in the guest lets the device touch memory (COMMAND.MASTER is 0)",
+                        "is its driver in the guest, and bound to it?");
     }
 
     private static @Nullable Finding start(String name, DeviceView device) {

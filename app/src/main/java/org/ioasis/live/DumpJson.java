@@ -64,6 +64,7 @@ final class DumpJson {
         json.writeNumberField("finds", counts.finds());
         json.writeNumberField("rests", counts.rests());
         json.writeNumberField("crowded", counts.crowded());
+        json.writeNumberField("niceness", counts.niceness());
         json.writeEndObject();
     }
 
@@ -197,7 +198,11 @@ final class DumpJson {
         json.writeStringField("name", endpoint.name());
         json.writeNumberField("endpoint", endpoint.id());
         write(json, endpoint.server());
-        write(json, endpoint.device());
+        DeviceView device = endpoint.device();
+        if (device != null) {
+            write(json, device);
+        }
+        json.writeBooleanField("master", endpoint.isMaster());
         json.writeBooleanField("probed", endpoint.wasProbed());
         json.writeNumberField("domain", endpoint.domain());
         json.writeBooleanField("identity", endpoint.isIdentity());

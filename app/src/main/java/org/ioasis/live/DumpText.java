@@ -133,7 +133,7 @@ final class DumpText {
         EndpointCounts counts = endpoint.counts();
         out.append("    %s, endpoint 0x%x%n".formatted(endpoint.name(), endpoint.id()));
         out.append("      session: ").append(session(endpoint.server())).append('\n');
-        out.append("      driver: ").append(driver(endpoint.device())).append('\n');
+        out.append("      driver: ").append(driver(endpoint)).append('\n');
         out.append("      ")
                 .append(
                         endpoint.domain() < 0
@@ -179,6 +179,16 @@ final class DumpText {
                         server.refused(),
                         server.lastEnd().isEmpty() ? "" : ", last end: " + server.lastEnd(),
                         server.socket());
+    }
+
+    private static String driver(EndpointView endpoint) {
+        DeviceView device = endpoint.device();
+        if (device != null) {
+            return driver(device);
+        }
+        return endpoint.isMaster()
+                ? "lets it touch memory (COMMAND.MASTER)"
+                : "does not let it touch memory (COMMAND.MASTER is 0)";
     }
 
     private static String driver(DeviceView device) {

@@ -17,6 +17,7 @@ import org.ioasis.machine.EndpointDevice;
 import org.ioasis.machine.IommuUnit;
 import org.ioasis.machine.Machine;
 import org.ioasis.peer.ServedInfo;
+import org.ioasis.spec.Pci;
 import org.ioasis.spec.Virtio;
 import org.ioasis.virtio.OfferedDevice;
 import org.ioasis.virtio.VirtioDevice;
@@ -131,6 +132,8 @@ public record MachineView(
      * @param id of the endpoint, {@code 0..2^32-1}
      * @param domain that it is attached to, or -1
      * @param isIdentity that is a bypass domain
+     * @param device null if it is no virtio device
+     * @param isMaster its driver lets it touch memory (COMMAND.MASTER)
      * @param work what the device has done, by the name of what is counted
      * @param facts what else there is to know of it, by name
      * @param trouble what keeps it from its work besides, or null
@@ -139,7 +142,8 @@ public record MachineView(
             String name,
             long id,
             ServedInfo server,
-            DeviceView device,
+            @Nullable DeviceView device,
+            boolean isMaster,
             boolean wasProbed,
             boolean wasAttached,
             long domain,
@@ -238,7 +242,8 @@ public record MachineView(
                 device.name(),
                 Integer.toUnsignedLong(device.endpoint().id()),
                 device.server().info(),
-                view(device.function()),
+                device.function() instanceof VirtioPciFunction function ? view(function) : null,
+                (device.function().configRead(Pci.COMMAND, 2) & Pci.COMMAND_MASTER) != 0,
                 device.endpoint().wasProbed(),
                 device.endpoint().wasAttached(),
                 domain,

@@ -6,6 +6,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import org.ioasis.iommu.EndpointProperties;
 import org.ioasis.kind.blk.DiskOptions;
 import org.ioasis.kind.net.Backend;
 import org.ioasis.kind.net.NicOptions;
@@ -107,8 +108,16 @@ public final class GuestDevices {
         return String.valueOf(file.getFileName());
     }
 
-    /** All devices, in the order of their functions but for one that is plugged in. */
-    static List<Place> places(RunOptions options, GuestTask task, Workspace workspace) {
+    /**
+     * All devices, in the order of their functions but for one that is plugged in.
+     *
+     * @param properties of each endpoint
+     */
+    static List<Place> places(
+            RunOptions options,
+            GuestTask task,
+            Workspace workspace,
+            EndpointProperties properties) {
         List<Place> places = new ArrayList<>();
         places.add(
                 disk(
@@ -117,10 +126,11 @@ public final class GuestDevices {
                         "seed.sock",
                         seedFile(workspace),
                         false,
-                        Viot.bdf(0, SEED_SLOT, 0)));
+                        Viot.bdf(0, SEED_SLOT, 0),
+                        properties));
         int last = options.iommus() - 1;
         if (task instanceof GuestTask.Net) {
-            places.add(new Place(last, net(workspace)));
+            places.add(new Place(last, net(workspace, properties)));
         } else {
             Place fs =
                     disk(
@@ -129,7 +139,8 @@ public final class GuestDevices {
                             "fs.sock",
                             fsFile(workspace),
                             true,
-                            Viot.bdf(0, SECOND_SLOT, 0));
+                            Viot.bdf(0, SECOND_SLOT, 0),
+                            properties);
             places.add(new Place(last, fs.device()));
             places.add(
                     disk(
@@ -138,7 +149,8 @@ public final class GuestDevices {
                             "result.sock",
                             resultFile(workspace),
                             true,
-                            task.hotplugs() ? PLUGGED_BDF : Viot.bdf(0, RESULT_SLOT, 0)));
+                            task.hotplugs() ? PLUGGED_BDF : Viot.bdf(0, RESULT_SLOT, 0),
+                            properties));
         }
         for (int i = 0; i < options.disks().size(); i++) {
             Path file = options.disks().get(i);
@@ -149,7 +161,8 @@ public final class GuestDevices {
                             "own" + (i + 1) + ".sock",
                             file,
                             Files.isWritable(file),
-                            Viot.bdf(0, FIRST_OWN_SLOT + i, 0)));
+                            Viot.bdf(0, FIRST_OWN_SLOT + i, 0),
+                            properties));
         }
         return places;
     }
@@ -160,18 +173,22 @@ public final class GuestDevices {
             String socket,
             Path file,
             boolean isWritable,
-            int bdf) {
+            int bdf,
+            EndpointProperties properties) {
         return new Place(
                 0,
-                DiskOptions.builder(DevicePlace.of(name, workspace.file(socket), bdf), file)
+                DiskOptions.builder(
+                                new DevicePlace(name, workspace.file(socket), bdf, properties),
+                                file)
                         .writable(isWritable)
                         .settings(BlkSettings.builder().serial(name).build())
                         .build());
     }
 
-    private static NicOptions net(Workspace workspace) {
+    private static NicOptions net(Workspace workspace, EndpointProperties properties) {
         return new NicOptions(
-                DevicePlace.of(NET, workspace.file("net.sock"), Viot.bdf(0, SECOND_SLOT, 0)),
+                new DevicePlace(
+                        NET, workspace.file("net.sock"), Viot.bdf(0, SECOND_SLOT, 0), properties),
                 new Backend.Stream(netSocket(workspace)),
                 new NetSettings(NET_MAC, GuestTask.NET_MTU));
     }

@@ -28,6 +28,7 @@ import org.ioasis.loop.IdlePolicy;
 import org.ioasis.machine.IommuTransport;
 import org.ioasis.machine.Machine;
 import org.ioasis.memory.GuestMemory;
+import org.ioasis.topology.QemuArguments;
 import org.ioasis.topology.Viot;
 import org.ioasis.vm.Accel;
 import org.ioasis.vm.AccelChoice;
@@ -89,6 +90,7 @@ public final class GuestSetup implements AutoCloseable {
     private final @Nullable NetPeer peer;
     private final Machine machine;
     private final @Nullable Trace trace;
+    private final Platform platform;
     private final List<GuestDevices.Place> places;
     private final QemuCommand command;
 
@@ -100,7 +102,7 @@ public final class GuestSetup implements AutoCloseable {
             Progress progress,
             GuestKit kit,
             Workspace workspace)
-            throws IOException, InterruptedException {
+            throws UnavailableException, IOException, InterruptedException {
         this.options = options;
         this.host = host;
         this.cleanup = cleanup;
@@ -110,15 +112,16 @@ public final class GuestSetup implements AutoCloseable {
         accel = accel(options, kit, host, cleanup, progress, workspace);
         seeded = new SeededDisk(options.seed(), options.seedBytes());
         hash = GuestDevices.makeDisks(task, workspace, seeded, progress);
-        places = GuestDevices.places(options, task, workspace);
-        command = command(options, task, kit, workspace, accel, places);
+        platform = Platform.of(options, kit, workspace, host, cleanup, progress);
+        places = GuestDevices.places(options, task, workspace, platform.endpoint());
+        command = command(options, task, kit, workspace, accel, platform, places);
         peer =
                 task instanceof GuestTask.Net(long bytes)
                         ? new NetPeer(GuestDevices.netSocket(workspace), fetched(bytes))
                         : null;
         boolean isMade = false;
         try {
-            machine = machine(options, workspace, places);
+            machine = machine(options, workspace, platform, places);
             trace = trace(options, machine);
             isMade = true;
         } finally {
@@ -170,13 +173,15 @@ public final class GuestSetup implements AutoCloseable {
             GuestKit kit = new Provisioner(host, cleanup, progress::say).provide(options.kernel());
             try (Workspace workspace = Workspace.create(host, cleanup, GuestDevices.OTHER_FILES)) {
                 Accel accel = accel(options, kit, host, cleanup, progress, workspace);
+                Platform platform = Platform.of(options, kit, workspace, host, cleanup, progress);
                 return command(
                                 options,
                                 task,
                                 kit,
                                 workspace,
                                 accel,
-                                GuestDevices.places(options, task, workspace))
+                                platform,
+                                GuestDevices.places(options, task, workspace, platform.endpoint()))
                         .printable();
             }
         }
@@ -202,20 +207,27 @@ public final class GuestSetup implements AutoCloseable {
                                 workspace,
                                 new SeededDisk(options.seed(), options.seedBytes()),
                                 progress);
-                List<GuestDevices.Place> places = GuestDevices.places(options, task, workspace);
+                Platform platform = Platform.of(options, kit, workspace, host, cleanup, progress);
+                List<GuestDevices.Place> places =
+                        GuestDevices.places(options, task, workspace, platform.endpoint());
                 Path served = workspace.file("serve.toml");
-                Files.writeString(served, served(options, workspace, places));
-                String qemu = command(options, task, kit, workspace, accel, places).printable();
+                Files.writeString(served, served(options, workspace, platform, places));
+                String qemu =
+                        command(options, task, kit, workspace, accel, platform, places).printable();
                 return "# first, and until the end:\n# ./ioasis serve --config %s\n%s"
-                        .formatted(QemuCommand.quotedShell(served.toString()), qemu);
+                        .formatted(QemuArguments.quotedShell(served.toString()), qemu);
             }
         }
     }
 
     /** What serves the devices of a command that is kept (docs/config.md). */
     private static String served(
-            RunOptions options, Workspace workspace, List<GuestDevices.Place> places) {
+            RunOptions options,
+            Workspace workspace,
+            Platform platform,
+            List<GuestDevices.Place> places) {
         StringBuilder toml = new StringBuilder("[[machine]]\nviot = \"served.viot\"\n");
+        toml.append(platform.served());
         for (int i = 0; i < options.iommus(); i++) {
             toml.append(
                     "[[machine.iommu]]\nsocket = \"%s\"\naddress = \"00:%02x.0\"\nbypass = %b\n"
@@ -230,7 +242,7 @@ public final class GuestSetup implements AutoCloseable {
                                     .formatted(
                                             disk.place().name(),
                                             place.socket().getFileName(),
-                                            QemuCommand.quotedJson(
+                                            QemuArguments.quotedJson(
                                                     disk.file().toAbsolutePath().toString()),
                                             !disk.isWritable(),
                                             place.bdf() >> 3));
@@ -251,14 +263,21 @@ public final class GuestSetup implements AutoCloseable {
         if (options.accel().isPresent()) {
             return options.accel().get();
         }
+        if (options.board() instanceof RunOptions.Board.Virt) {
+            // Not this host's processor.
+            return Accel.TCG;
+        }
         return new AccelChoice(host, cleanup, progress::say).choose(kit, workspace);
     }
 
     private static Machine machine(
-            RunOptions options, Workspace workspace, List<GuestDevices.Place> places)
+            RunOptions options,
+            Workspace workspace,
+            Platform platform,
+            List<GuestDevices.Place> places)
             throws IOException {
         IommuOptions iommuOptions =
-                IommuOptions.builder().bypassAtStart(options.isBypassing()).build();
+                platform.iommu(IommuOptions.builder()).bypassAtStart(options.isBypassing()).build();
         Machine machine =
                 new Machine(
                         "machine", IdlePolicy.ADAPTIVE, GuestMemory.REGION_LIMIT, options.ring());
@@ -310,8 +329,9 @@ public final class GuestSetup implements AutoCloseable {
             GuestKit kit,
             Workspace workspace,
             Accel accel,
+            Platform platform,
             List<GuestDevices.Place> places)
-            throws IOException {
+            throws IOException, InterruptedException {
         Initramfs initramfs =
                 options.initramfs().isPresent()
                         ? new Initramfs(options.initramfs().get(), List.of())
@@ -323,38 +343,37 @@ public final class GuestSetup implements AutoCloseable {
         if (options.share().isPresent()) {
             initramfs = initramfs.sharing(options.share().get());
         }
-        List<QemuCommand.Function> functions = new ArrayList<>();
+        List<QemuArguments.Function> functions = new ArrayList<>();
         List<Viot.PciRange> ranges = new ArrayList<>();
         List<Viot.Iommu> iommus = new ArrayList<>();
         for (int i = 0; i < options.iommus(); i++) {
             int slot = IOMMU_SLOTS.get(i);
-            functions.add(new QemuCommand.Function(slot, 0, iommuSocket(workspace, i)));
+            functions.add(new QemuArguments.Function(slot, 0, iommuSocket(workspace, i)));
             iommus.add(new Viot.Iommu(0, Viot.bdf(0, slot, 0)));
         }
         for (GuestDevices.Place place : places) {
             // Endpoint and address are the same number.
             ranges.add(new Viot.PciRange(place.iommu(), 0, place.bdf(), place.bdf(), place.bdf()));
             if (place.bdf() != GuestDevices.PLUGGED_BDF) {
-                functions.add(new QemuCommand.Function(place.bdf() >> 3, 0, place.socket()));
+                functions.add(new QemuArguments.Function(place.bdf() >> 3, 0, place.socket()));
             }
         }
-        Path viot = workspace.file("viot");
-        Files.write(viot, Viot.table(Viot.Oem.IOASIS, iommus, ranges, Viot.OwnFunction.REFUSED));
+        List<String> parameters = new ArrayList<>(platform.parameters());
+        parameters.addAll(options.parameters());
         QemuCommand.Builder command =
                 QemuCommand.builder(kit.qemu(), accel, kit.kernel().image(), initramfs.file())
                         .memoryMiB(options.memoryMiB())
                         .processors(options.processors())
                         .commandLine(
                                 task.commandLine(
-                                        initramfs.modules(),
-                                        options.disks().size(),
-                                        options.parameters()))
-                        .acpiTables(List.of(viot))
+                                        initramfs.modules(), options.disks().size(), parameters))
                         .functions(functions)
                         .rebooting(task.reboots())
                         .firmwareKeptOff(!options.isBypassing())
-                        .control(workspace.file(CONTROL_SOCKET))
-                        .more(more(options, workspace));
+                        .control(workspace.file(CONTROL_SOCKET));
+        List<String> words = new ArrayList<>(platform.describe(command, task, iommus, ranges));
+        words.addAll(more(options, workspace));
+        var _ = command.more(words);
         if (task.commandFile().isPresent()) {
             command.secondSerial(workspace.file(OUTPUT_SOCKET));
         }
@@ -391,8 +410,8 @@ public final class GuestSetup implements AutoCloseable {
     }
 
     /** The same for another task: for whoever starts one VMM after the other. */
-    public QemuCommand command(GuestTask other) throws IOException {
-        return command(options, other, kit, workspace, accel, places);
+    public QemuCommand command(GuestTask other) throws IOException, InterruptedException {
+        return command(options, other, kit, workspace, accel, platform, places);
     }
 
     /** The disk that the guest reads. */

@@ -22,6 +22,7 @@ import org.ioasis.vm.SeededDisk;
  * @param limit how long the guest may take
  * @param seed of the seeded disk's content
  * @param seedBytes size of the seeded disk; a multiple of 1 MiB
+ * @param board what the guest's processor is part of
  * @param kernel what to boot
  * @param translation what the guest's kernel is told to do with the IOMMU
  * @param isBypassing while no driver of the IOMMU has said otherwise, accesses go through
@@ -43,6 +44,7 @@ public record RunOptions(
         Duration limit,
         long seed,
         long seedBytes,
+        Board board,
         KernelChoice kernel,
         Translation translation,
         boolean isBypassing,
@@ -55,6 +57,36 @@ public record RunOptions(
         List<String> qemu,
         boolean isDebugged,
         Optional<TraceConfig> trace) {
+
+    /** What a guest's processor is part of. */
+    public sealed interface Board {
+        /** A PC: QEMU's {@code q35}. */
+        record Pc() implements Board {}
+
+        /**
+         * QEMU's {@code virt} of 64-bit ARM.
+         *
+         * @param tables by what its kernel is told of its devices
+         * @param controller where its devices' interrupts go
+         * @param isDoorbellMapped the guest is not told that these need no address: it maps them
+         */
+        record Virt(Tables tables, Controller controller, boolean isDoorbellMapped)
+                implements Board {}
+    }
+
+    /** By what a kernel is told of its devices. */
+    public enum Tables {
+        /** A flattened device tree. */
+        DEVICE_TREE
+    }
+
+    /** What takes devices' interrupts on ARM. */
+    public enum Controller {
+        /** A frame beside a GICv2. */
+        GICV2M,
+        /** The translation service of a GICv3. */
+        ITS
+    }
 
     /** What the guest's kernel is told to do with the IOMMU. */
     public enum Translation {
@@ -108,6 +140,7 @@ public record RunOptions(
         private int processors = 1;
         private Duration limit = Duration.ofMinutes(10);
         private long seedBytes = SeededDisk.DEFAULT_BYTES;
+        private Board board = new Board.Pc();
         private KernelChoice kernel = KernelChoice.Debian.STABLE;
         private Translation translation = Translation.UNCHANGED;
         private boolean isBypassing = true;
@@ -147,6 +180,11 @@ public record RunOptions(
 
         public Builder seedBytes(long value) {
             seedBytes = value;
+            return this;
+        }
+
+        public Builder board(Board value) {
+            board = value;
             return this;
         }
 
@@ -218,6 +256,7 @@ public record RunOptions(
                     limit,
                     seed,
                     seedBytes,
+                    board,
                     kernel,
                     translation,
                     isBypassing,

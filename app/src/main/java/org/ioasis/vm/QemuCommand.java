@@ -8,6 +8,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.TreeMap;
 import org.ioasis.guestkit.Qemu;
+import org.ioasis.topology.QemuArguments;
 
 /**
  * The command line of one QEMU: a machine with shared memory, a serial console on standard output,
@@ -36,7 +37,7 @@ public record QemuCommand(
         Path initramfs,
         String commandLine,
         List<Path> acpiTables,
-        List<Function> functions,
+        List<QemuArguments.Function> functions,
         boolean isRebooting,
         boolean isFirmwareKeptOff,
         Optional<Path> secondSerial,
@@ -64,27 +65,6 @@ public record QemuCommand(
     public record Machine(String type, String tcgProcessor) {
         /** What all but comparisons of IOMMUs run on. */
         public static final Machine Q35 = new Machine("q35", TCG_PROCESSOR);
-    }
-
-    /** A PCI function on bus 0 whose behaviour is served at {@code socket}. */
-    public record Function(int device, int function, Path socket) {
-        private static final int DEVICE_COUNT = 32;
-        private static final int FUNCTION_COUNT = 8;
-
-        public Function {
-            if (device < 0
-                    || device >= DEVICE_COUNT
-                    || function < 0
-                    || function >= FUNCTION_COUNT) {
-                throw new IllegalArgumentException("no PCI address: " + device + "." + function);
-            }
-        }
-
-        /** The value of {@code -device}: QEMU takes this device in its JSON form only. */
-        public String json() {
-            return "{\"driver\":\"vfio-user-pci\",\"addr\":\"%x.%x\",\"socket\":{\"type\":\"unix\",\"path\":%s}}"
-                    .formatted(device, function, quotedJson(socket.toString()));
-        }
     }
 
     public QemuCommand {
@@ -115,7 +95,7 @@ public record QemuCommand(
         private Machine machine = Machine.Q35;
         private String commandLine = "";
         private List<Path> acpiTables = List.of();
-        private List<Function> functions = List.of();
+        private List<QemuArguments.Function> functions = List.of();
         private boolean isRebooting;
         private boolean isFirmwareKeptOff;
         private Optional<Path> secondSerial = Optional.empty();
@@ -155,7 +135,7 @@ public record QemuCommand(
             return this;
         }
 
-        public Builder functions(List<Function> value) {
+        public Builder functions(List<QemuArguments.Function> value) {
             functions = value;
             return this;
         }
@@ -259,7 +239,7 @@ public record QemuCommand(
             String address = Integer.toHexString(rootPort);
             add(words, "-device", "pcie-root-port,id=" + ROOT_PORT + ",chassis=1,addr=" + address);
         }
-        for (Function function : functions) {
+        for (QemuArguments.Function function : functions) {
             add(words, "-device", function.json());
         }
         words.addAll(more);
@@ -281,7 +261,7 @@ public record QemuCommand(
         for (Map.Entry<String, String> variable : new TreeMap<>(qemu.environment()).entrySet()) {
             text.append(variable.getKey())
                     .append('=')
-                    .append(quotedShell(variable.getValue()))
+                    .append(QemuArguments.quotedShell(variable.getValue()))
                     .append(' ');
         }
         List<String> words = words();
@@ -291,31 +271,8 @@ public record QemuCommand(
                 // One option with its value per line.
                 text.append(word.startsWith("-") ? " \\\n  " : " ");
             }
-            text.append(quotedShell(word));
+            text.append(QemuArguments.quotedShell(word));
         }
         return text.toString();
-    }
-
-    /** One word for a POSIX shell. */
-    public static String quotedShell(String word) {
-        return word.matches("[A-Za-z0-9_@%+=:,./-]+")
-                ? word
-                : "'" + word.replace("'", "'\\''") + "'";
-    }
-
-    /** Text as JSON, and TOML, write it. */
-    public static String quotedJson(String text) {
-        StringBuilder quoted = new StringBuilder("\"");
-        for (int i = 0; i < text.length(); i++) {
-            char c = text.charAt(i);
-            if (c == '"' || c == '\\') {
-                quoted.append('\\').append(c);
-            } else if (c < 0x20) {
-                quoted.append("\\u%04x".formatted((int) c));
-            } else {
-                quoted.append(c);
-            }
-        }
-        return quoted.append('"').toString();
     }
 }

@@ -24,6 +24,7 @@ import java.util.concurrent.TimeoutException;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
+import org.ioasis.topology.QemuArguments;
 
 /**
  * QEMU's control socket, for the little that we ask of a running QEMU (QEMU, QMP specification).
@@ -79,7 +80,7 @@ public final class Qmp implements AutoCloseable {
                         "{\"execute\":\"device_add\",\"arguments\":{\"driver\":\"vfio-user-pci\",\"id\":\"plugged\",\"bus\":\"%s\",\"socket\":{\"type\":\"unix\",\"path\":%s}}}"
                                 .formatted(
                                         QemuCommand.ROOT_PORT,
-                                        QemuCommand.quotedJson(socket.toString())));
+                                        QemuArguments.quotedJson(socket.toString())));
     }
 
     /**
@@ -90,7 +91,7 @@ public final class Qmp implements AutoCloseable {
     public void hold(String device) throws IOException {
         execute(
                 "{\"execute\":\"block_set_io_throttle\",\"arguments\":{\"id\":%s,\"bps\":1,\"bps_rd\":0,\"bps_wr\":0,\"iops\":0,\"iops_rd\":0,\"iops_wr\":0}}"
-                        .formatted(QemuCommand.quotedJson(device)));
+                        .formatted(QemuArguments.quotedJson(device)));
     }
 
     /** Stops the processors; I/O that was asked for comes to its end. */
@@ -186,7 +187,7 @@ public final class Qmp implements AutoCloseable {
         String line =
                 execute(
                         "{\"execute\":\"human-monitor-command\",\"arguments\":{\"command-line\":%s}}"
-                                .formatted(QemuCommand.quotedJson(command)));
+                                .formatted(QemuArguments.quotedJson(command)));
         try (JsonParser json = JSON.createParser(line)) {
             while (json.nextToken() != null) {
                 if (json.currentToken() == JsonToken.VALUE_STRING) {

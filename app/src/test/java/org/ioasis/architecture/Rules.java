@@ -121,8 +121,10 @@ final class Rules {
         // devices on the other, and only a run knows both.
         List<String> all = new ArrayList<>(MAY_USE.keySet());
         MAY_USE.put("guestkit", List.of());
-        MAY_USE.put("vm", List.of("guestkit"));
+        MAY_USE.put("vm", List.of("guestkit", "topology"));
         MAY_USE.put("machine", all);
+        // What stands for all of a machine in an author's test.
+        MAY_USE.put("testkit", plus(all, "machine"));
         // Machines know that there are kinds, and none of them; so does whoever goes by the list.
         MAY_USE.put("kind", plus(all, "machine"));
         MAY_USE.put("output", List.of("sys"));

@@ -10,6 +10,7 @@ import java.util.List;
 import java.util.Map;
 import org.ioasis.guestkit.Initramfs;
 import org.ioasis.guestkit.Qemu;
+import org.ioasis.topology.QemuArguments;
 import org.junit.jupiter.api.Test;
 
 class QemuCommandTest {
@@ -35,15 +36,15 @@ class QemuCommandTest {
                 .acpiTables(List.of(Path.of("/w/a,b.viot")))
                 .functions(
                         List.of(
-                                new QemuCommand.Function(1, 0, Path.of("/w/iommu")),
-                                new QemuCommand.Function(31, 7, Path.of(socket))));
+                                new QemuArguments.Function(1, 0, Path.of("/w/iommu")),
+                                new QemuArguments.Function(31, 7, Path.of(socket))));
     }
 
     @Test
     void addressesThatPciDoesNotHaveAreRefused() {
         Path socket = Path.of("/s");
         for (int[] address : new int[][] {{-1, 0}, {32, 0}, {0, -1}, {0, 8}}) {
-            assertThatThrownBy(() -> new QemuCommand.Function(address[0], address[1], socket))
+            assertThatThrownBy(() -> new QemuArguments.Function(address[0], address[1], socket))
                     .isInstanceOf(IllegalArgumentException.class);
         }
     }

@@ -14,8 +14,8 @@ import org.ioasis.loop.IdlePolicy;
 import org.ioasis.machine.DevicePlace;
 import org.ioasis.machine.IommuUnit;
 import org.ioasis.machine.Machine;
+import org.ioasis.topology.QemuArguments;
 import org.ioasis.virtio.rogue.Rogue;
-import org.ioasis.vm.QemuCommand;
 import org.ioasis.vm.Workspace;
 
 /**
@@ -64,8 +64,8 @@ final class Duels {
             machine.start();
             List<String> oursDevices =
                     List.of(
-                            new QemuCommand.Function(1, 0, iommuSocket).json(),
-                            new QemuCommand.Function(DMA_SLOT, 0, dmaSocket).json());
+                            new QemuArguments.Function(1, 0, iommuSocket).json(),
+                            new QemuArguments.Function(DMA_SLOT, 0, dmaSocket).json());
             QtestVmm oursVmm = vmm("ours" + name, oursDevices);
             DmaEngine.Ours rogueEngine = new DmaEngine.Ours(rogue, machine);
             try (Subject ours = new Subject("ours", oursVmm, rogueEngine, patience)) {

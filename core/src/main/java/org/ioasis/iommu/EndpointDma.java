@@ -41,6 +41,7 @@ final class EndpointDma extends RegionDma {
     private final Count translations = new Count();
     private final Count translatedBytes = new Count();
     private final Count translationsAbove4GiB = new Count();
+    private final Count walked = new Count();
     private final Count identity = new Count();
     private final Count identityBytes = new Count();
     private final Count bypassed = new Count();
@@ -96,6 +97,7 @@ final class EndpointDma extends RegionDma {
                 translations.read(),
                 translatedBytes.read(),
                 translationsAbove4GiB.read(),
+                walked.read(),
                 identity.read(),
                 identityBytes.read(),
                 bypassed.read(),
@@ -203,7 +205,11 @@ final class EndpointDma extends RegionDma {
         switch (translation.kind()) {
             case BYPASS -> countBypassed();
             case IDENTITY -> identity.increment();
-            case MAPPED, WALKED, BLOCKED -> count(output);
+            case WALKED -> {
+                walked.increment();
+                count(output);
+            }
+            case MAPPED, BLOCKED -> count(output);
         }
         return locate(output, Ranges.within(address, found.last(), length), access);
     }

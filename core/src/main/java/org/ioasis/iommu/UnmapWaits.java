@@ -74,7 +74,9 @@ final class UnmapWaits {
     /** As {@link #add} for a single one that no driver has asked for: not remembered. */
     void addUndone(Domain domain, long first, long last, Status status, Completion completion) {
         completion.settled(status);
-        hold(domain, first, last, status, completion);
+        Held held = held(domain, first, last, status);
+        held.completion = completion;
+        guards.await(held);
     }
 
     private void await() {
@@ -84,28 +86,30 @@ final class UnmapWaits {
         if (first == end) {
             return;
         }
-        boolean isQuiet = guards.isQuiet();
+        long epoch = guards.nextEpoch();
+        boolean isQuiet = guards.isQuiet(epoch);
         for (int i = first; i != end; i++) {
             Unmapped unmapped = ring[i & (ring.length - 1)];
             Domain domain = unmapped.domain;
             if (isQuiet || domain == null) {
                 unmapped.completion.complete(Status.OK);
             } else {
-                hold(domain, unmapped.first, unmapped.last, Status.OK, unmapped.completion);
+                Held held = held(domain, unmapped.first, unmapped.last, Status.OK);
+                held.completion = unmapped.completion;
+                guards.await(held, epoch);
             }
         }
     }
 
-    private void hold(Domain domain, long first, long last, Status status, Completion completion) {
+    private Held held(Domain domain, long first, long last, Status status) {
         Held next = idle.poll();
         Held held = next == null ? new Held() : next;
         held.domain = domain;
         held.first = first;
         held.last = last;
         held.status = status;
-        held.completion = completion;
         held.linkBehind(waiting);
-        guards.await(held);
+        return held;
     }
 
     /**

@@ -130,11 +130,21 @@ public final class Guards {
      * could come first and a stale access go unnoticed.
      */
     public void await(Quiescence change) {
+        await(change, nextEpoch());
+    }
+
+    /**
+     * As {@link #await(Quiescence)} for one of several changes that were all made before an epoch
+     * that has begun since: they share its fence.
+     *
+     * @param epoch from {@link #nextEpoch}
+     */
+    public void await(Quiescence change, long epoch) {
         assert isOwnThread();
         if (change.isWaiting) {
             throw new IllegalStateException("waits already");
         }
-        change.epoch = nextEpoch();
+        change.epoch = epoch;
         if (isQuiescent(change)) {
             change.quiescent();
         } else {
@@ -144,13 +154,13 @@ public final class Guards {
     }
 
     /**
-     * True if no access at all is running that may still use what was taken away before: one fence
-     * and one look at the slots for as many changes as there were. If false, {@link #await} knows
-     * which of them must wait.
+     * True if no access at all is running that may still use what was taken away before the epoch:
+     * one look at the slots for as many changes as there were. If false, {@link #await(Quiescence,
+     * long)} knows which of them must wait.
      */
-    public boolean isQuiet() {
+    public boolean isQuiet(long epoch) {
         // Leases after slots: who has left a section has entered its lease before.
-        return areSectionsPast(nextEpoch()) && leases.size() == 0;
+        return areSectionsPast(epoch) && leases.size() == 0;
     }
 
     /**
@@ -185,7 +195,8 @@ public final class Guards {
         return waiting.size();
     }
 
-    private long nextEpoch() {
+    /** Begins an epoch, whose fence is behind all that the caller has taken away. Loop thread. */
+    public long nextEpoch() {
         long next = epoch + 1;
         // Who reads the new epoch sees what was cleared before it; so one fence, after it, will do.
         EPOCH.setRelease(this, next);
@@ -211,6 +222,9 @@ public final class Guards {
         int done = 0;
         for (int i = 0; i < waiting.size(); ) {
             Quiescence change = waiting.get(i);
+            if (!areSectionsPast(change.epoch)) {
+                break; // nor, but for a moment, those of the ones behind: their epochs are later
+            }
             if (isQuiescent(change)) {
                 waiting.remove(i);
                 change.isWaiting = false;

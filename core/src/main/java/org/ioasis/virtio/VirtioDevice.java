@@ -55,6 +55,9 @@ public final class VirtioDevice {
     private final ConfigSpace config;
     private final MemoryWait memoryWait = new MemoryWait(ABSENT_LIMIT_NANOS);
 
+    /** It goes on from a saved state, and has not looked at its rings yet. */
+    private boolean isRestored;
+
     private int status;
     private int statusBeforeReset;
     private @Nullable RingFormat startedFormat;
@@ -208,6 +211,7 @@ public final class VirtioDevice {
         features.accept(0);
         brokenReason = null;
         waitsForMemory(false);
+        isRestored = false;
         watch.forgetAll();
         for (QueueConfig q : queues) {
             q.reset();
@@ -267,7 +271,7 @@ public final class VirtioDevice {
             }
         }
         // What the type had to leave undone meanwhile, and rings whose kick came before.
-        memoryChanged();
+        lookAtAll();
     }
 
     /**
@@ -534,10 +538,21 @@ public final class VirtioDevice {
 
     // --- memory and time
 
-    /** Guest memory, or how the device sees it, has changed: what was absent may be there. */
+    /**
+     * Guest memory, or how the device sees it, has changed: what was absent may be there. A device
+     * that waits for nothing touches nothing, since its rings may be what a firmware has left
+     * behind, at addresses that lead elsewhere now.
+     */
     public void memoryChanged() {
         assert work.isDeviceThread();
+        if (isRestored || memoryWait.isWaiting()) {
+            lookAtAll();
+        }
+    }
+
+    private void lookAtAll() {
         if (isRunning()) {
+            isRestored = false;
             work.memoryChanged();
         }
     }
@@ -617,6 +632,7 @@ public final class VirtioDevice {
         }
         if ((status & STATUS_DRIVER_OK) != 0) {
             startWork();
+            isRestored = true;
         }
     }
 

@@ -114,6 +114,24 @@ class GuardsTest {
     }
 
     @Test
+    void changesOfOneEpochWaitForItsSectionsAndForNoneThatBeginsLater() {
+        Guard one = guards.open();
+        Guard two = guards.open();
+        one.enter();
+        long epoch = guards.nextEpoch();
+        assertThat(guards.isQuiet(epoch)).isFalse();
+        two.enter();
+        guards.await(new Change("first"), epoch);
+        guards.await(new Change("second"), epoch);
+        assertThat(guards.poll()).isZero();
+
+        one.leave();
+
+        assertThat(guards.poll()).isEqualTo(2);
+        assertThat(over).containsExactly("first", "second");
+    }
+
+    @Test
     void aChangeCanBeUsedAgainButNotWhileItWaits() {
         Guard guard = guards.open();
         Change change = new Change("a");

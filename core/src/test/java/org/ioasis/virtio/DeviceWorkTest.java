@@ -510,6 +510,19 @@ class DeviceWorkTest implements Interrupts {
     }
 
     @Test
+    void memoryThatChangesIsNoReasonToTouchRingsOfADeviceThatWaitsForNone() {
+        addAndKick(0, 1);
+        assertThat(used(0)).isEqualTo(1);
+        // A firmware has left them behind, and a driver has attached other memory in their place.
+        dma.trap(drivers[0].driverAddress(), drivers[0].driverAddress() + 3, Outcome.FAULT);
+
+        device.memoryChanged();
+
+        assertThat(work.counters().ringFaults()).isZero();
+        assertThat(device.brokenReason()).isNull();
+    }
+
+    @Test
     void absentUsedRingLosesNothing() {
         dma.trap(drivers[0].deviceAddress(), drivers[0].deviceAddress() + 3, Outcome.ABSENT);
         addAndKick(0, 2);

@@ -36,6 +36,7 @@ import org.ioasis.loop.IdlePolicy;
 import org.ioasis.machine.DevicePlace;
 import org.ioasis.machine.Machine;
 import org.ioasis.memory.Access;
+import org.ioasis.topology.QemuArguments;
 import org.ioasis.topology.Viot;
 import org.ioasis.virtio.blk.BlkSettings;
 import org.ioasis.virtio.iommu.RequestType;
@@ -155,13 +156,13 @@ class RogueGuestTest {
         Initramfs initramfs =
                 Initramfs.write(workspace.file("initramfs"), kit, DRIVERS, Optional.empty());
         ExtraArchive.append(initramfs.file(), "lib", "rogue-init");
-        List<QemuCommand.Function> functions = new ArrayList<>();
+        List<QemuArguments.Function> functions = new ArrayList<>();
         List<Viot.PciRange> ranges = new ArrayList<>();
-        functions.add(new QemuCommand.Function(1, 0, workspace.file("iommu.sock")));
+        functions.add(new QemuArguments.Function(1, 0, workspace.file("iommu.sock")));
         for (int slot = 2; slot <= ROGUE_SLOT; slot++) {
             int bdf = Viot.bdf(0, slot, 0);
             Path socket = workspace.file("disk" + slot + ".sock");
-            functions.add(new QemuCommand.Function(slot, 0, socket));
+            functions.add(new QemuArguments.Function(slot, 0, socket));
             ranges.add(new Viot.PciRange(0, 0, bdf, bdf, bdf));
         }
         Path viot = workspace.file("viot");

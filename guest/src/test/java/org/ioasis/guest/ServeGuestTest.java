@@ -11,7 +11,7 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import org.ioasis.guestkit.KernelChoice;
-import org.ioasis.vm.QemuCommand;
+import org.ioasis.topology.QemuArguments;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -65,7 +65,7 @@ class ServeGuestTest extends ServedGuest {
                     """
                             .formatted(
                                     words.stream()
-                                            .map(QemuCommand::quotedShell)
+                                            .map(QemuArguments::quotedShell)
                                             .collect(Collectors.joining(" ")),
                                     String.join("\n", arguments(server))));
 
@@ -296,7 +296,7 @@ class ServeGuestTest extends ServedGuest {
                 List.of("-nodefaults", "-display", "none", "-accel", "tcg", "-S", "-qmp", "stdio"));
         words.addAll(List.of("-drive", "file=disk.img,format=raw,if=virtio"));
         String start =
-                words.stream().map(QemuCommand::quotedShell).collect(Collectors.joining(" "));
+                words.stream().map(QemuArguments::quotedShell).collect(Collectors.joining(" "));
         String serve = "./ioasis serve --iommu iommu.sock --blk disk.sock,file=disk.img";
 
         try (Command server = serve(serve)) {

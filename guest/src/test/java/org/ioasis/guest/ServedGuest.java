@@ -21,7 +21,7 @@ import org.ioasis.guestkit.Host;
 import org.ioasis.guestkit.Initramfs;
 import org.ioasis.guestkit.KernelChoice;
 import org.ioasis.guestkit.Provisioner;
-import org.ioasis.vm.QemuCommand;
+import org.ioasis.topology.QemuArguments;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -92,7 +92,7 @@ abstract class ServedGuest {
                 "console=ttyS0 quiet panic=-1 printk.devkmsg=on rdinit=/attached-init ioasis.modules="
                         + String.join(",", initramfs.modules()));
         StringBuilder line = new StringBuilder();
-        words.forEach(word -> line.append(QemuCommand.quotedShell(word)).append(' '));
+        words.forEach(word -> line.append(QemuArguments.quotedShell(word)).append(' '));
         return Command.typed(
                 folder, line + "\\\n" + String.join("\n", changed.apply(arguments(server))));
     }

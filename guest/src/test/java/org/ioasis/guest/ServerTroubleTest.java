@@ -8,7 +8,7 @@ import java.nio.file.Path;
 import java.util.Map;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
-import org.ioasis.vm.QemuCommand;
+import org.ioasis.topology.QemuArguments;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -81,7 +81,7 @@ class ServerTroubleTest {
                                         + " truncate -s 32M my.img && exec \"$@\"' sh "
                                         + Command.LAUNCHER
                                         + " vm --accel tcg --disk my.img --run "
-                                        + QemuCommand.quotedShell(script))
+                                        + QemuArguments.quotedShell(script))
                         : new Command(
                                 Map.of(), "vm", "--accel", "tcg", "--disk", disk, "--run",
                                 script)) {

@@ -59,7 +59,8 @@ final class AmdViommu implements ViommuDriver, AmdCommands.Names, VirtioInvalida
                         INVALIDATE_AMD,
                         new AmdCommands(iommu.cached(), DeviceCaches.NONE, this),
                         new VirtioInvalidations(this, Naming.PASID),
-                        iommu::settle);
+                        iommu.cached(),
+                        iommu::invalidated);
     }
 
     EngineIommu iommu() {

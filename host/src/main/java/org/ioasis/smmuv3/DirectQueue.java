@@ -93,9 +93,14 @@ final class DirectQueue {
         boolean isLost = waiting > (positions + 1) / 2;
         int done = 0;
         int limit = isLost ? 0 : Math.min(waiting, most);
-        while (done < limit && isCarriedOut(cons)) {
-            cons = (cons + 1) & positions;
-            done++;
+        commands.begin();
+        try {
+            while (done < limit && isCarriedOut(cons)) {
+                cons = (cons + 1) & positions;
+                done++;
+            }
+        } finally {
+            commands.end();
         }
         // What a guest sees as consumed has taken effect.
         settle.run();

@@ -53,6 +53,15 @@ public final class Smmuv3Commands extends Entries {
         this.vmid = vmid;
     }
 
+    /** What is carried out from here to {@link #end} is carried out together. */
+    void begin() {
+        translations.begin();
+    }
+
+    void end() {
+        translations.end();
+    }
+
     @Override
     protected @Nullable InvalidationRefusal entry(MemorySegment entries, long offset) {
         return command(entries.get(WORD, offset), entries.get(WORD, offset + Long.BYTES));

@@ -60,7 +60,8 @@ class Smmuv3Viommu implements ViommuDriver {
                         INVALIDATE_SMMUV3,
                         commands,
                         new VirtioInvalidations(new VirtioScopes(), Naming.ARCHID),
-                        iommu::settle);
+                        iommu.cached(),
+                        iommu::invalidated);
     }
 
     final EngineIommu iommu() {

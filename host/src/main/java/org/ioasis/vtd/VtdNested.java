@@ -46,7 +46,8 @@ final class VtdNested extends EngineNested
                         INVALIDATE_VTD_S1,
                         new VtdInvalidations(this),
                         new VirtioInvalidations(this, Naming.PASID),
-                        iommu::settle);
+                        iommu.cached(),
+                        iommu::invalidated);
     }
 
     @Override

@@ -163,6 +163,13 @@ class AmdNestedTest {
     }
 
     @Test
+    @Tag("S29")
+    void whatIsTakenAwayIsOutOfUseWhenItIsAnswered() throws IommufdException {
+        machine.device.attach(table(DOMAIN).id(), NO_PASID);
+        assertThat(machine.waitsForAccess(() -> run(pages(DOMAIN, 0), ADDRESS | GUEST))).isTrue();
+    }
+
+    @Test
     @Tag("S28")
     void thePasidsTableIsAnotherWhenTheGuestTakesAllOfItAway() throws IommufdException {
         long other = machine.allocate();

@@ -103,6 +103,16 @@ class QueuedInvalidationsTest {
         }
 
         @Override
+        public void begin() {
+            // Told one by one.
+        }
+
+        @Override
+        public void end() {
+            // As well.
+        }
+
+        @Override
         public long all() {
             return say("all");
         }

@@ -2,6 +2,7 @@
 package org.ioasis.pci;
 
 import java.lang.foreign.MemorySegment;
+import java.util.Map;
 import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
@@ -44,6 +45,11 @@ public interface PciFunction {
      */
     default void barMemory(int bar, @Nullable MemorySegment bytes) {}
 
+    /** What it has done, by the name of what is counted, in the order for people. Any thread. */
+    default Map<String, Long> counters() {
+        return Map.of();
+    }
+
     /** Entries of the MSI-X table. */
     int vectorCount();
 
@@ -77,6 +83,15 @@ public interface PciFunction {
     default boolean rest() {
         return false;
     }
+
+    /**
+     * Who is told of what shows in which state the whole machine is. A function that tells nothing
+     * is known by others.
+     *
+     * @param whenGuestActs runs before a register is read, for which a processor of the guest waits
+     * @param whenReset runs when the VMM resets the function
+     */
+    default void signs(Runnable whenGuestActs, Runnable whenReset) {}
 
     /** Back to the state of power-on. */
     void reset();

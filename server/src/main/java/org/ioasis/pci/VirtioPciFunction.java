@@ -107,12 +107,7 @@ public final class VirtioPciFunction implements PciFunction, Interrupts, Offered
         device.onBroken(why -> sink.accept("the device needs a reset: " + why));
     }
 
-    /**
-     * Who is told of what shows in which state the whole machine is.
-     *
-     * @param whenGuestActs runs before a register is read, for which a processor of the guest waits
-     * @param whenReset runs when the VMM resets the function
-     */
+    @Override
     public void signs(Runnable whenGuestActs, Runnable whenReset) {
         guestActs = whenGuestActs;
         isReset = whenReset;

@@ -7,6 +7,7 @@ import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
+import org.ioasis.spec.Gic;
 
 /**
  * Finds in a machine's device tree where devices write their interrupts: the frame of an Arm GICv2m
@@ -20,13 +21,17 @@ public final class MsiDoorbells {
     private static final int DEFAULT_ADDRESS_CELLS = 2;
     private static final int DEFAULT_SIZE_CELLS = 1;
 
+    /** No register is at this offset. */
+    private static final long NONE = -1;
+
     /**
      * One of them.
      *
      * @param first guest-physical
      * @param last inclusive
+     * @param register that devices write to, in that range
      */
-    public record Doorbell(long first, long last) {
+    public record Doorbell(long first, long last, long register) {
         @Override
         public String toString() {
             return "0x%x-0x%x".formatted(first, last);
@@ -75,15 +80,16 @@ public final class MsiDoorbells {
         at = (at + 3) & -4;
         int childAddressCells = DEFAULT_ADDRESS_CELLS;
         int childSizeCells = DEFAULT_SIZE_CELLS;
-        boolean isDoorbell = false;
-        List<Doorbell> places = List.of();
+        long register = NONE;
+        int reg = -1;
+        int regLength = 0;
         while (true) {
             switch (token()) {
                 case FDT_NOP -> {}
                 case FDT_BEGIN_NODE -> node(childAddressCells, childSizeCells, depth + 1);
                 case FDT_END_NODE -> {
-                    if (isDoorbell) {
-                        found.addAll(places);
+                    if (register != NONE && reg >= 0) {
+                        place(reg, regLength, addressCells, sizeCells, register);
                     }
                     return;
                 }
@@ -94,8 +100,11 @@ public final class MsiDoorbells {
                     require(length >= 0 && length <= end - at, "a property is cut off");
                     at = (int) Math.min(end, (value + (long) length + 3) & -4);
                     switch (name) {
-                        case COMPATIBLE -> isDoorbell = isDoorbell(value, length);
-                        case REG -> places = places(value, length, addressCells, sizeCells);
+                        case COMPATIBLE -> register = register(value, length);
+                        case REG -> {
+                            reg = value;
+                            regLength = length;
+                        }
                         case ADDRESS_CELLS -> childAddressCells = cells(value, length);
                         case SIZE_CELLS -> childSizeCells = cells(value, length);
                         default -> {}
@@ -106,10 +115,14 @@ public final class MsiDoorbells {
         }
     }
 
-    private boolean isDoorbell(int value, int length) {
+    /** Where in its frame a controller of these names takes messages; NONE if it takes none. */
+    private long register(int value, int length) {
         String all = new String(blob.array(), value, length, StandardCharsets.US_ASCII);
         List<String> names = List.of(all.split("\0", -1));
-        return names.contains(GIC_V2M) || names.contains(GIC_V3_ITS);
+        if (names.contains(GIC_V2M)) {
+            return Gic.MSI_SETSPI_NS;
+        }
+        return names.contains(GIC_V3_ITS) ? Gic.GITS_TRANSLATER : NONE;
     }
 
     private int cells(int value, int length) {
@@ -118,19 +131,20 @@ public final class MsiDoorbells {
     }
 
     /** The first range of a reg: of both controllers the one with the doorbell. */
-    private List<Doorbell> places(int value, int length, int addressCells, int sizeCells) {
+    private void place(int value, int length, int addressCells, int sizeCells, long register) {
         if (addressCells < 1 || addressCells > 2 || sizeCells < 1 || sizeCells > 2) {
-            return List.of();
+            return;
         }
         if (length < (addressCells + sizeCells) * Integer.BYTES) {
-            return List.of();
+            return;
         }
         long first = number(value, addressCells);
         long size = number(value + addressCells * Integer.BYTES, sizeCells);
         long last = first + size - 1;
-        return size == 0 || Long.compareUnsigned(last, first) < 0
-                ? List.of()
-                : List.of(new Doorbell(first, last));
+        if (Long.compareUnsigned(size, register + Integer.BYTES) >= 0
+                && Long.compareUnsigned(last, first) >= 0) {
+            found.add(new Doorbell(first, last, first + register));
+        }
     }
 
     private long number(int offset, int cells) {

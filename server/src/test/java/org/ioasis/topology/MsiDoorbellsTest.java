@@ -35,7 +35,7 @@ class MsiDoorbellsTest {
     @Test
     void frameOfAGicV2mIsFound() {
         assertThat(MsiDoorbells.of(DeviceTreeBlob.of(root(controller(v2m())))))
-                .containsExactly(new Doorbell(0x802_0000L, 0x802_0fffL));
+                .containsExactly(new Doorbell(0x802_0000L, 0x802_0fffL, 0x802_0040L));
     }
 
     @Test
@@ -46,7 +46,7 @@ class MsiDoorbellsTest {
                         .cells("reg", 0, 0x808_0000, 0, 0x2_0000);
 
         assertThat(MsiDoorbells.of(DeviceTreeBlob.of(root(controller(its)))))
-                .containsExactly(new Doorbell(0x808_0000L, 0x809_ffffL));
+                .containsExactly(new Doorbell(0x808_0000L, 0x809_ffffL, 0x809_0040L));
     }
 
     @Test
@@ -60,22 +60,26 @@ class MsiDoorbellsTest {
                                         .texts("compatible", "other", "arm,gic-v2m-frame")
                                         .cells("reg", 0xf000_0000, 0x1000, 1, 2));
         assertThat(MsiDoorbells.of(DeviceTreeBlob.of(root(small))))
-                .containsExactly(new Doorbell(0xf000_0000L, 0xf000_0fffL));
+                .containsExactly(new Doorbell(0xf000_0000L, 0xf000_0fffL, 0xf000_0040L));
         Node silent =
                 new Node("")
                         .add(
                                 new Node("v2m")
                                         .texts("compatible", "arm,gic-v2m-frame")
-                                        .cells("reg", 1, 2, 3));
+                                        .cells("reg", 1, 2, 0x44));
         assertThat(MsiDoorbells.of(DeviceTreeBlob.of(silent)))
-                .containsExactly(new Doorbell(0x1_0000_0002L, 0x1_0000_0004L));
+                .containsExactly(new Doorbell(0x1_0000_0002L, 0x1_0000_0045L, 0x1_0000_0042L));
     }
 
     @Test
     void treeWithoutAControllerOfMessagesOrWithRangesThatAreNoneHasNoDoorbell() {
         assertThat(MsiDoorbells.of(DeviceTreeBlob.of(root(new Node("memory"))))).isEmpty();
         for (int[] reg :
-                List.of(new int[] {0, 1, 0, 0}, new int[] {-1, -1, 0, 2}, new int[] {0, 1})) {
+                List.of(
+                        new int[] {0, 1, 0, 0},
+                        new int[] {-1, -1, 0, 0x1000},
+                        new int[] {0, 1, 0, 0x43},
+                        new int[] {0, 1})) {
             Node frame = new Node("v2m").texts("compatible", "arm,gic-v2m-frame").cells("reg", reg);
             assertThat(MsiDoorbells.of(DeviceTreeBlob.of(root(frame)))).isEmpty();
         }

@@ -29,6 +29,7 @@ import org.ioasis.machine.DevicePlace;
 import org.ioasis.machine.ProgramMachine;
 import org.ioasis.run.Progress;
 import org.ioasis.run.ServedProgram;
+import org.ioasis.topology.QemuArguments;
 import org.ioasis.virtio.blk.BlkSettings;
 import org.ioasis.virtqueue.RingFormat;
 import org.ioasis.vm.Accel;
@@ -231,13 +232,13 @@ final class GuestBench {
         Path iommuSocket = workspace.file("iommu.sock");
         Path diskSocket = workspace.file("disk.sock");
         Path table = workspace.file("viot");
-        List<QemuCommand.Function> functions = new ArrayList<>();
+        List<QemuArguments.Function> functions = new ArrayList<>();
         List<Path> tables = new ArrayList<>();
         List<String> own = new ArrayList<>();
         switch (subject) {
             case OURS -> {
-                functions.add(new QemuCommand.Function(IOMMU_SLOT, 0, iommuSocket));
-                functions.add(new QemuCommand.Function(DISK_SLOT, 0, diskSocket));
+                functions.add(new QemuArguments.Function(IOMMU_SLOT, 0, iommuSocket));
+                functions.add(new QemuArguments.Function(DISK_SLOT, 0, diskSocket));
                 tables.add(table);
             }
             case QEMU -> own.addAll(ownDevices(disk));

@@ -11,6 +11,14 @@ package org.ioasis.iommu.iotlb;
  * belong to all spaces of their domain. Ranges are inclusive and unsigned.
  */
 public interface CachedTranslations {
+    /**
+     * What the caller takes away from here to {@link #end}, which it always calls, is taken away
+     * together, at the price of one fence: all of it is about tables that were changed before.
+     */
+    void begin();
+
+    void end();
+
     /** All there is. */
     long all();
 

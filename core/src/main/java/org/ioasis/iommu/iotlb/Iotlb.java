@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.iommu.iotlb;
 
-import static java.util.Objects.requireNonNull;
-
 import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
-import java.util.EnumMap;
-import java.util.Map;
+import java.util.Arrays;
+import java.util.concurrent.locks.ReentrantLock;
 import org.ioasis.iommu.pagetable.Bits;
 import org.ioasis.memory.Count;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Translations that walks have found, of all domains and address spaces of one IOMMU: a bounded
@@ -46,9 +45,11 @@ public final class Iotlb implements CachedTranslations {
     private static final int WAYS_LG2 = 2;
 
     // An entry is three words: what it leads from, whose it is, what it leads to. Addresses of
-    // pages leave twelve bits free, which is why no smaller page is kept.
+    // pages leave twelve bits free, which is why no smaller page is kept. A set is its entries, a
+    // word of its own behind them, and as much as makes it a power of two.
     private static final int WORDS = 3;
-    private static final int SET_WORDS = WAYS * WORDS;
+    private static final int SET_LG2 = 4;
+    private static final int STATE = WAYS * WORDS;
     private static final int PAGE_LG2_MIN = 12;
     private static final long LOW_BITS = 0xfff;
 
@@ -93,7 +94,7 @@ public final class Iotlb implements CachedTranslations {
     private static final VarHandle HAS_GLOBAL;
     private static final VarHandle HAS_SPLIT;
     private static final VarHandle FILLED;
-    private static final VarHandle LATE;
+    private static final VarHandle UNKEPT;
     private static final VarHandle EVICTED;
 
     static {
@@ -104,19 +105,17 @@ public final class Iotlb implements CachedTranslations {
             HAS_GLOBAL = lookup.findVarHandle(Iotlb.class, "hasGlobal", boolean.class);
             HAS_SPLIT = lookup.findVarHandle(Iotlb.class, "hasSplit", boolean.class);
             FILLED = lookup.findVarHandle(Iotlb.class, "filled", long.class);
-            LATE = lookup.findVarHandle(Iotlb.class, "late", long.class);
+            UNKEPT = lookup.findVarHandle(Iotlb.class, "unkept", long.class);
             EVICTED = lookup.findVarHandle(Iotlb.class, "evicted", long.class);
         } catch (ReflectiveOperationException e) {
             throw new ExceptionInInitializerError(e);
         }
     }
 
-    private final int sets;
     private final int shift;
-    private final long[] states;
     private final long[] words;
-    private final Map<Scope, Count> commands = new EnumMap<>(Scope.class);
-    private final Map<Scope, Count> removed = new EnumMap<>(Scope.class);
+    private final Count[] commands = counts();
+    private final Count[] removed = counts();
 
     // Which sizes there may be, a bit for each; whether an entry may be global, or smaller than the
     // page of the first stage that it was made from. Only ever more of them.
@@ -136,12 +135,17 @@ public final class Iotlb implements CachedTranslations {
     private long filled;
 
     @SuppressWarnings("unused")
-    private long late;
+    private long unkept;
 
     @SuppressWarnings("unused")
     private long evicted;
 
-    // What an invalidation looks for; its lock is this object's.
+    private final ReentrantLock lock = new ReentrantLock();
+
+    /** Who takes away many together, and so has the lock. */
+    private @Nullable Thread together;
+
+    // What an invalidation looks for, under the lock.
     private long tagMask;
     private long tagWanted;
     private long keyMask;
@@ -158,14 +162,15 @@ public final class Iotlb implements CachedTranslations {
         if (entries < ENTRIES_MIN || entries > ENTRIES_MAX || Integer.bitCount(entries) != 1) {
             throw new IllegalArgumentException("IOTLB of %d entries".formatted(entries));
         }
-        sets = entries >>> WAYS_LG2;
+        int sets = entries >>> WAYS_LG2;
         shift = Long.SIZE - Integer.numberOfTrailingZeros(sets);
-        states = new long[sets];
-        words = new long[sets * SET_WORDS];
-        for (Scope scope : Scope.values()) {
-            commands.put(scope, new Count());
-            removed.put(scope, new Count());
-        }
+        words = new long[sets << SET_LG2];
+    }
+
+    private static Count[] counts() {
+        Count[] counts = new Count[Scope.values().length];
+        Arrays.setAll(counts, _ -> new Count());
+        return counts;
     }
 
     /**
@@ -230,24 +235,24 @@ public final class Iotlb implements CachedTranslations {
         return (int) (found >>> RESULT_SIZE_AT & SIZE_MASK);
     }
 
+    /** Where the set is that an entry belongs to, whichever stages it came through. */
     private int set(long key, long tag) {
-        return (int) (((key ^ ((tag >>> STAGES_AT) * MIX_TAG)) * MIX) >>> shift);
+        return (int) (((key ^ ((tag >>> SPACE_AT) * MIX_TAG)) * MIX) >>> shift) << SET_LG2;
     }
 
     private long look(long key, long tag) {
         int set = set(key, tag);
-        long before = (long) WORD.getAcquire(states, set);
+        long before = (long) WORD.getAcquire(words, set + STATE);
         if ((before & BUSY) != 0 || (before & COUNT_MASK) == 0) {
             return NONE;
         }
-        int at = set * SET_WORDS;
-        for (int end = at + SET_WORDS; at < end; at += WORDS) {
+        for (int at = set; at < set + STATE; at += WORDS) {
             if ((long) WORD.getOpaque(words, at) == key
                     && ((long) WORD.getOpaque(words, at + 1) ^ tag) >>> STAGES_AT == 0) {
                 long found = (long) WORD.getOpaque(words, at + 2);
                 // Nobody has written to the set in between, or it is nothing that was found.
                 VarHandle.loadLoadFence();
-                return (long) WORD.getOpaque(states, set) == before ? found : NONE;
+                return (long) WORD.getOpaque(words, set + STATE) == before ? found : NONE;
             }
         }
         return NONE;
@@ -281,6 +286,7 @@ public final class Iotlb implements CachedTranslations {
             int leafLg2,
             boolean isGlobal) {
         if (pageLg2 < PAGE_LG2_MIN || pageLg2 >= Long.SIZE) {
+            UNKEPT.getAndAdd(this, 1L);
             return false;
         }
         int pageOfFirst = Math.min(leafLg2, Long.SIZE - 1);
@@ -290,19 +296,20 @@ public final class Iotlb implements CachedTranslations {
         long owner = isGlobal ? globalTag(tag) : tag;
         long result = (output & base) | ((long) pageLg2 << RESULT_SIZE_AT) | (rights & RIGHTS_MASK);
         int set = set(key, owner);
-        long before = (long) WORD.getOpaque(states, set);
-        if ((before & BUSY) != 0 || !WORD.compareAndSet(states, set, before, before | BUSY)) {
-            LATE.getAndAdd(this, 1L);
+        long before = (long) WORD.getOpaque(words, set + STATE);
+        if ((before & BUSY) != 0
+                || !WORD.compareAndSet(words, set + STATE, before, before | BUSY)) {
+            UNKEPT.getAndAdd(this, 1L);
             return false;
         }
         // No word of the entry is seen by who has not seen that the set is written to.
         VarHandle.storeStoreFence();
-        int at = set * SET_WORDS + way(set, before, key, owner) * WORDS;
+        int at = set + way(set, before, key, owner) * WORDS;
         boolean wasFree = (long) WORD.getOpaque(words, at) == 0;
         WORD.setOpaque(words, at + 1, owner | pageOfFirst);
         WORD.setOpaque(words, at + 2, result);
         WORD.setOpaque(words, at, key);
-        // Store, full fence, load: the other half is in invalidate().
+        // Store, full fence, load: the other half is in moveEpoch().
         VarHandle.fullFence();
         boolean isCurrent = (long) EPOCH.getOpaque(this) == epoch;
         int change = (isCurrent ? 1 : 0) - (wasFree ? 0 : 1);
@@ -311,7 +318,7 @@ public final class Iotlb implements CachedTranslations {
         }
         release(set, before, change);
         if (!isCurrent) {
-            LATE.getAndAdd(this, 1L);
+            UNKEPT.getAndAdd(this, 1L);
             return false;
         }
         FILLED.getAndAdd(this, 1L);
@@ -333,13 +340,11 @@ public final class Iotlb implements CachedTranslations {
 
     /** The one that has the same key, a free one, or one that goes. */
     private int way(int set, long before, long key, long tag) {
-        int at = set * SET_WORDS;
         int free = -1;
         for (int way = 0; way < WAYS; way++) {
-            long there = (long) WORD.getOpaque(words, at + way * WORDS);
-            if (there == key
-                    && ((long) WORD.getOpaque(words, at + way * WORDS + 1) ^ tag) >>> STAGES_AT
-                            == 0) {
+            int at = set + way * WORDS;
+            long there = (long) WORD.getOpaque(words, at);
+            if (there == key && ((long) WORD.getOpaque(words, at + 1) ^ tag) >>> STAGES_AT == 0) {
                 return way;
             }
             if (there == 0 && free < 0) {
@@ -355,44 +360,83 @@ public final class Iotlb implements CachedTranslations {
 
     private void release(int set, long before, int change) {
         long next = (before & ~BUSY) + ONE_VERSION + ((long) change << COUNT_AT);
-        WORD.setRelease(states, set, next);
+        WORD.setRelease(words, set + STATE, next);
     }
 
     // Taking away
     // ---------------------------------------------------------------------------------------------
 
     @Override
-    public synchronized long all() {
+    public void begin() {
+        lock.lock();
+        together = Thread.currentThread();
+        moveEpoch();
+    }
+
+    @Override
+    public void end() {
+        together = null;
+        lock.unlock();
+    }
+
+    /** One alone. Returns whether it is that, and not one of many. */
+    private boolean enter() {
+        // Only this thread can have written its own name.
+        if (Thread.currentThread().equals(together)) {
+            return false;
+        }
+        lock.lock();
+        moveEpoch();
+        return true;
+    }
+
+    private long leave(boolean isAlone, Scope scope, long went) {
+        commands[scope.index].increment();
+        if (went != 0) {
+            removed[scope.index].add(went);
+        }
+        if (isAlone) {
+            lock.unlock();
+        }
+        return went;
+    }
+
+    @Override
+    public long all() {
+        boolean isAlone = enter();
         wantTag(0, 0);
-        return invalidate(Scope.ALL);
+        return leave(isAlone, Scope.ALL, takeEverywhere());
     }
 
     @Override
-    public synchronized long domain(int domain) {
+    public long domain(int domain) {
+        boolean isAlone = enter();
         wantTag(DOMAIN_MASK, tag(domain, 0, 0));
-        return invalidate(Scope.DOMAIN);
+        return leave(isAlone, Scope.DOMAIN, takeEverywhere());
     }
 
     @Override
-    public synchronized long firstStage(int domain) {
+    public long firstStage(int domain) {
+        boolean isAlone = enter();
         wantTag(DOMAIN_MASK | FIRST_STAGE, tag(domain, 0, FIRST));
-        return invalidate(Scope.FIRST_STAGE);
+        return leave(isAlone, Scope.FIRST_STAGE, takeEverywhere());
     }
 
     @Override
-    public synchronized long space(int domain, int space) {
+    public long space(int domain, int space) {
+        boolean isAlone = enter();
         wantTag(DOMAIN_MASK | SPACE_MASK | FIRST_STAGE, tag(domain, space, FIRST));
         keyMask = GLOBAL;
-        return invalidate(Scope.SPACE);
+        return leave(isAlone, Scope.SPACE, takeEverywhere());
     }
 
     @Override
-    public synchronized long range(int domain, int space, long first, long last, int leafLg2) {
+    public long range(int domain, int space, long first, long last, int leafLg2) {
+        boolean isAlone = enter();
         wantTag(DOMAIN_MASK | SPACE_MASK | FIRST_STAGE, tag(domain, space, FIRST));
         keyMask = GLOBAL;
         wantRange(first, last, leafLg2);
-        moveEpoch();
-        long went = takeRange(domain, space);
+        long went = takeRange(tagWanted);
         if ((boolean) HAS_GLOBAL.getOpaque(this)) {
             wantTag(DOMAIN_MASK | FIRST_STAGE, tag(domain, 0, FIRST));
             keyMask = GLOBAL;
@@ -400,14 +444,15 @@ public final class Iotlb implements CachedTranslations {
             wantRange(first, last, leafLg2);
             went += takeEverywhere();
         }
-        return count(Scope.RANGE, went);
+        return leave(isAlone, Scope.RANGE, went);
     }
 
     @Override
-    public synchronized long everySpace(int domain, long first, long last, int leafLg2) {
+    public long everySpace(int domain, long first, long last, int leafLg2) {
+        boolean isAlone = enter();
         wantTag(DOMAIN_MASK | FIRST_STAGE, tag(domain, 0, FIRST));
         wantRange(first, last, leafLg2);
-        return invalidate(Scope.EVERY_SPACE);
+        return leave(isAlone, Scope.EVERY_SPACE, takeEverywhere());
     }
 
     /**
@@ -415,14 +460,14 @@ public final class Iotlb implements CachedTranslations {
      * their addresses, and of a domain's nested ones all, because they do not say where between the
      * stages they lead.
      */
-    public synchronized long secondRange(int domain, long first, long last) {
-        moveEpoch();
+    public long secondRange(int domain, long first, long last) {
+        boolean isAlone = enter();
         wantTag(DOMAIN_MASK | STAGES_MASK, tag(domain, 0, SECOND));
         wantRange(first, last, 0);
         long went = takeEverywhere();
         wantTag(DOMAIN_MASK | STAGES_MASK, tag(domain, 0, FIRST | SECOND));
         went += takeEverywhere();
-        return count(Scope.SECOND_RANGE, went);
+        return leave(isAlone, Scope.SECOND_RANGE, went);
     }
 
     private void wantTag(long mask, long wanted) {
@@ -440,27 +485,16 @@ public final class Iotlb implements CachedTranslations {
         rangeLeafLg2 = leafLg2;
     }
 
-    private long invalidate(Scope scope) {
-        moveEpoch();
-        return count(scope, takeEverywhere());
-    }
-
     /** Store, full fence, and the looks at the sets come after: the other half is in fill(). */
     private void moveEpoch() {
         EPOCH.setOpaque(this, (long) EPOCH.getOpaque(this) + 1);
         VarHandle.fullFence();
     }
 
-    private long count(Scope scope, long went) {
-        requireNonNull(commands.get(scope)).increment();
-        requireNonNull(removed.get(scope)).add(went);
-        return went;
-    }
-
     private long takeEverywhere() {
         long went = 0;
-        for (int set = 0; set < sets; set++) {
-            if (((long) WORD.getOpaque(states, set) & (COUNT_MASK | BUSY)) != 0) {
+        for (int set = 0; set < words.length; set += 1 << SET_LG2) {
+            if (((long) WORD.getOpaque(words, set + STATE) & (COUNT_MASK | BUSY)) != 0) {
                 went += take(set);
             }
         }
@@ -468,7 +502,7 @@ public final class Iotlb implements CachedTranslations {
     }
 
     /** A few pages of one space are looked for where they would be. */
-    private long takeRange(int domain, int space) {
+    private long takeRange(long tag) {
         long present = (long) SIZES.getOpaque(this);
         if ((boolean) HAS_SPLIT.getOpaque(this) || probes(present) > PROBES_MAX) {
             return takeEverywhere();
@@ -478,10 +512,7 @@ public final class Iotlb implements CachedTranslations {
             int sizeLg2 = Long.numberOfTrailingZeros(left);
             long page = rangeFirst & -1L << sizeLg2;
             while (true) {
-                long key = page | sizeLg2 | VALID;
-                for (int stages = FIRST; stages <= (FIRST | SECOND); stages += SECOND) {
-                    went += take(set(key, tag(domain, space, stages)));
-                }
+                went += take(set(page | sizeLg2 | VALID, tag));
                 if (Long.compareUnsigned(rangeLast - page, Bits.mask(sizeLg2)) <= 0) {
                     break;
                 }
@@ -505,29 +536,42 @@ public final class Iotlb implements CachedTranslations {
         return sum;
     }
 
-    /** Takes away what is wanted of one set. */
+    /**
+     * Takes away what is wanted of one set; who finds none writes nothing. An entry that is not
+     * seen here, or half of it, is being filled by somebody who will see that the epoch has moved.
+     */
     private long take(int set) {
-        long before = (long) WORD.getAcquire(states, set);
-        if ((before & (BUSY | COUNT_MASK)) == 0) {
-            return 0;
+        for (int at = set; at < set + STATE; at += WORDS) {
+            if (isWanted(at)) {
+                return takeFrom(set);
+            }
         }
+        return 0;
+    }
+
+    private long takeFrom(int set) {
+        long before = (long) WORD.getAcquire(words, set + STATE);
         // Who fills holds it for a few stores, and has no reason to wait.
-        while ((before & BUSY) != 0 || !WORD.compareAndSet(states, set, before, before | BUSY)) {
+        while ((before & BUSY) != 0
+                || !WORD.compareAndSet(words, set + STATE, before, before | BUSY)) {
             Thread.onSpinWait();
-            before = (long) WORD.getAcquire(states, set);
+            before = (long) WORD.getAcquire(words, set + STATE);
         }
         VarHandle.storeStoreFence();
         int went = 0;
-        int at = set * SET_WORDS;
-        for (int end = at + SET_WORDS; at < end; at += WORDS) {
-            long key = (long) WORD.getOpaque(words, at);
-            if (key != 0 && isWanted(key, (long) WORD.getOpaque(words, at + 1))) {
+        for (int at = set; at < set + STATE; at += WORDS) {
+            if (isWanted(at)) {
                 WORD.setOpaque(words, at, 0L);
                 went++;
             }
         }
         release(set, before, -went);
         return went;
+    }
+
+    private boolean isWanted(int at) {
+        long key = (long) WORD.getOpaque(words, at);
+        return key != 0 && isWanted(key, (long) WORD.getOpaque(words, at + 1));
     }
 
     private boolean isWanted(long key, long tag) {
@@ -553,23 +597,29 @@ public final class Iotlb implements CachedTranslations {
 
     /** What invalidations speak of. */
     public enum Scope {
-        ALL,
-        DOMAIN,
-        FIRST_STAGE,
-        SPACE,
-        RANGE,
-        EVERY_SPACE,
-        SECOND_RANGE
+        ALL(0),
+        DOMAIN(1),
+        FIRST_STAGE(2),
+        SPACE(3),
+        RANGE(4),
+        EVERY_SPACE(5),
+        SECOND_RANGE(6);
+
+        private final int index;
+
+        Scope(int index) {
+            this.index = index;
+        }
     }
 
     /** Invalidations of a scope so far. Any thread. */
     public long commands(Scope scope) {
-        return requireNonNull(commands.get(scope)).read();
+        return commands[scope.index].read();
     }
 
     /** Entries that those have taken away. Any thread. */
     public long removed(Scope scope) {
-        return requireNonNull(removed.get(scope)).read();
+        return removed[scope.index].read();
     }
 
     /** Translations that were kept. Any thread. */
@@ -577,9 +627,12 @@ public final class Iotlb implements CachedTranslations {
         return (long) FILLED.getOpaque(this);
     }
 
-    /** Translations that were not, because of an invalidation or of another in the set. */
-    public long late() {
-        return (long) LATE.getOpaque(this);
+    /**
+     * Translations that were not, because of an invalidation, of another in the set, or of their
+     * size.
+     */
+    public long unkept() {
+        return (long) UNKEPT.getOpaque(this);
     }
 
     /** Translations that went because there was no room. Any thread. */
@@ -589,14 +642,14 @@ public final class Iotlb implements CachedTranslations {
 
     /** Most entries that there can be. */
     public int capacity() {
-        return sets * WAYS;
+        return words.length >>> SET_LG2 << WAYS_LG2;
     }
 
     /** Entries that are there. Any thread; what changes meanwhile makes it inexact. */
     public int size() {
         int size = 0;
-        for (int set = 0; set < sets; set++) {
-            size += (int) (((long) WORD.getOpaque(states, set) & COUNT_MASK) >>> COUNT_AT);
+        for (int set = 0; set < words.length; set += 1 << SET_LG2) {
+            size += (int) (((long) WORD.getOpaque(words, set + STATE) & COUNT_MASK) >>> COUNT_AT);
         }
         return size;
     }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.iommu.pagetable;
 
+import org.jspecify.annotations.Nullable;
+
 /**
  * A format of page tables with its sizes: pure functions over the bits of an entry. Any thread.
  *
@@ -25,7 +27,17 @@ public abstract class PageTableFormat {
     private final int firstTop;
     private final int lastTop;
     private final Half half;
-    private final long addressMask;
+
+    // What becomes of bits of an address that may be anything.
+    private final long keptBits;
+    private final long setBits;
+
+    // Bits of an address that select nothing, and what they are.
+    private final long restMask;
+    private final long restValue;
+
+    // Made when the first walk asks; whoever makes them makes the same.
+    private volatile LevelRules @Nullable [] rules;
 
     /** For a format that looks at every bit of an address. */
     protected PageTableFormat(
@@ -67,7 +79,11 @@ public abstract class PageTableFormat {
         this.firstTop = firstTop;
         this.lastTop = lastTop;
         this.half = half;
-        this.addressMask = Bits.mask(addressBits);
+        long addressMask = Bits.mask(addressBits);
+        this.keptBits = half == Half.UPPER ? -1 : addressMask;
+        this.setBits = half == Half.UPPER ? ~addressMask : 0;
+        this.restMask = ~Bits.mask(half == Half.BOTH ? inputBits - 1 : inputBits) & addressMask;
+        this.restValue = half == Half.UPPER ? restMask : 0;
         if (itemLg2(firstTop) >= inputBits || firstTop > lastTop || lastTop > Root.LEVEL_MAX) {
             throw new IllegalArgumentException(
                     "%s: no table of level %d..%d for %d bits"
@@ -137,7 +153,7 @@ public abstract class PageTableFormat {
 
     /** An address without the bits that may be anything. */
     public final long untagged(long iova) {
-        return half == Half.UPPER ? iova | ~addressMask : iova & addressMask;
+        return iova & keptBits | setBits;
     }
 
     /** The address that {@code offset} is the selecting part of. */
@@ -157,6 +173,22 @@ public abstract class PageTableFormat {
                     Long.compareUnsigned(last, Bits.mask(inputBits - 1)) <= 0
                             || Long.compareUnsigned(first, ~Bits.mask(inputBits - 1)) >= 0;
         };
+    }
+
+    /** The same of one address. */
+    final boolean admits(long iova) {
+        long rest = iova & restMask;
+        return rest == restValue || (half == Half.BOTH && rest == restMask);
+    }
+
+    /** What walks compare entries with, by level, up to the last that a top table can have. */
+    final LevelRules[] rules() {
+        LevelRules[] known = rules;
+        if (known == null) {
+            known = LevelRules.of(this);
+            rules = known;
+        }
+        return known;
     }
 
     /** The index of the item of {@code offset} in a table of {@code level}. */
@@ -191,6 +223,26 @@ public abstract class PageTableFormat {
 
     /** What the entry of a table or leaf allows. */
     public abstract int rights(long entry, int level);
+
+    // What walks can tell without asking what an entry is.
+
+    /** The address field of an entry, where an address is in it as it is. */
+    protected abstract long addressBits();
+
+    /**
+     * Bits by which an entry is known to lead to the table of the level below, in an address that
+     * can be, and to forbid nothing: all of them as in a {@link #tableEntry} at 0, whatever the
+     * others are. 0: nothing is known by bits alone.
+     */
+    protected abstract long tableBits(int level);
+
+    /**
+     * Bits by which an entry is known to be a page of one item, with an address that can be, that
+     * needs no mark before an access: all of them as in a {@link #leafEntry} at 0 for {@link
+     * Rights#ALL}, whatever the others are; what it allows is asked. 0: nothing is known by bits
+     * alone.
+     */
+    protected abstract long pageBits(int level);
 
     /** An entry that leads to the table of {@code level - 1} at {@code address}. */
     public abstract long tableEntry(long address, int level);

@@ -77,7 +77,9 @@ public final class TwoStageWalk {
             long iova,
             int access,
             boolean marks) {
-        fault = TwoStageFault.NONE;
+        if (fault != TwoStageFault.NONE) {
+            fault = TwoStageFault.NONE;
+        }
         intermediate = iova;
         pageLg2 = Long.SIZE;
         rights = Rights.ALL;
@@ -164,9 +166,12 @@ public final class TwoStageWalk {
         boolean isRefused;
 
         void begin(Stage second, TableAccess secondTables, TableAccess behind, boolean isMarked) {
-            stage = second;
-            tables = secondTables;
-            memory = behind;
+            // Mostly those of the walk before: a reference is stored where it changes only.
+            if (stage != second || tables != secondTables || memory != behind) {
+                stage = second;
+                tables = secondTables;
+                memory = behind;
+            }
             marks = isMarked;
         }
 

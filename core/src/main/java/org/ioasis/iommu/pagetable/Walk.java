@@ -20,6 +20,9 @@ public final class Walk {
     int pageLg2;
     int rights;
 
+    /** How often the entry was to be marked. */
+    int tries;
+
     public WalkFault fault() {
         return fault;
     }
@@ -59,13 +62,51 @@ public final class Walk {
         return rights;
     }
 
+    // References are stored where they change: each store of one costs the collector's barrier.
+
+    void begin() {
+        if (fault != WalkFault.NONE) {
+            fault = WalkFault.NONE;
+            tableOutcome = Outcome.OK;
+        }
+        rights = Rights.ALL;
+        tries = 0;
+    }
+
+    /** An entry is looked at. */
+    void found(long entry, int level, long entryAddress) {
+        this.entry = entry;
+        this.level = level;
+        this.entryAddress = entryAddress;
+    }
+
+    /** It is a page. */
+    boolean leaf(long output, int pageLg2, int allowed, int access) {
+        this.output = output;
+        this.pageLg2 = pageLg2;
+        rights = allowed;
+        return (access & ~allowed) == 0 || fail(WalkFault.PERMISSION);
+    }
+
     boolean fail(WalkFault fault) {
         this.fault = fault;
         return false;
     }
 
+    /** There is no entry to be looked at. */
+    boolean fail(WalkFault fault, int level, long entryAddress) {
+        found(0, level, entryAddress);
+        return fail(fault);
+    }
+
     boolean fail(Outcome outcome) {
         this.tableOutcome = outcome;
         return fail(WalkFault.TABLE);
+    }
+
+    /** The entry cannot be loaded. */
+    boolean fail(Outcome outcome, int level, long entryAddress) {
+        found(0, level, entryAddress);
+        return fail(outcome);
     }
 }

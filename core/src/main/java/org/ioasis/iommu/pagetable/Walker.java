@@ -17,6 +17,11 @@ public final class Walker {
      */
     static final int MARK_TRIES = 16;
 
+    /** Answers of {@link #ask} that are no address: those are multiples of eight. */
+    private static final long DONE = 1;
+
+    private static final long FAILED = 2;
+
     private Walker() {}
 
     /**
@@ -35,95 +40,137 @@ public final class Walker {
             int access,
             boolean marks,
             Walk walk) {
-        walk.fault = WalkFault.NONE;
-        walk.tableOutcome = Outcome.OK;
-        walk.entry = 0;
-        walk.entryAddress = 0;
-        int top = Root.level(root);
-        int level = top;
-        walk.level = level;
+        walk.begin();
+        LevelRules[] levels = format.rules();
+        LevelRules rules = levels[Root.level(root)];
         long offset = format.offset(iova);
-        if (!format.admits(iova, iova) || !Bits.fits(offset, format.reachLg2(top))) {
-            return walk.fail(WalkFault.RANGE);
+        if (!format.admits(iova) || (offset & rules.outside) != 0) {
+            return walk.fail(WalkFault.RANGE, rules.level, 0);
         }
-        long table = Root.address(root);
-        int rights = Rights.ALL;
-        int tries = 0;
+        long at = Root.address(root) + rules.atTop(offset);
         while (true) {
-            long at = table + format.index(offset, level, level == top) * Long.BYTES;
-            walk.level = level;
-            walk.entryAddress = at;
             Outcome loaded = tables.load(at, walk.cell);
             if (loaded != Outcome.OK) {
-                return walk.fail(loaded);
+                return walk.fail(loaded, rules.level, at);
             }
             long entry = walk.cell.word();
-            walk.entry = entry;
-            EntryKind kind = format.kind(entry, level);
-            if (kind == EntryKind.EMPTY) {
-                return walk.fail(WalkFault.TRANSLATION);
+            if ((entry & rules.tableBits(marks)) == rules.tableValue(marks)) {
+                at = entry & rules.tableAddress;
+                rules = rules.below;
+                at += rules.at(offset);
+                walk.tries = 0;
+                continue;
             }
-            if (kind == EntryKind.INVALID) {
-                return walk.fail(WalkFault.FORMAT);
+            walk.found(entry, rules.level, at);
+            if (!marks && (entry & rules.pageBits) == rules.pageValue) {
+                int allowed = walk.rights & format.rights(entry, rules.level);
+                long output = entry & rules.pageAddress | offset & rules.within;
+                return walk.leaf(output, rules.itemLg2, allowed, access);
             }
-            int allowed = rights & format.rights(entry, level);
-            int below = level;
-            if (kind == EntryKind.LEAF) {
-                int pageLg2 = format.leafLg2(entry, level);
-                walk.pageLg2 = pageLg2;
-                walk.output = format.output(entry, level) | (offset & Bits.mask(pageLg2));
-                walk.rights = allowed;
-                if (!Bits.fits(walk.output, format.outputBits())) {
-                    return walk.fail(WalkFault.ADDRESS_SIZE);
-                }
-                if (!marks && format.isUnaccessed(entry)) {
-                    return walk.fail(WalkFault.ACCESS_FLAG);
-                }
-                if ((access & ~allowed) != 0) {
-                    return walk.fail(WalkFault.PERMISSION);
-                }
-            } else {
-                below = format.tableLevel(entry, level);
-                if (below < 0 || below >= level) {
-                    return walk.fail(WalkFault.FORMAT);
-                }
-                if (!Bits.fits(format.table(entry, level), format.outputBits())) {
-                    return walk.fail(WalkFault.ADDRESS_SIZE);
-                }
-                // Levels that are left out have only their first entry.
-                long skipped =
-                        offset
-                                & Bits.mask(format.itemLg2(level))
-                                & ~Bits.mask(format.itemLg2(below + 1));
-                if (skipped != 0) {
-                    return walk.fail(WalkFault.TRANSLATION);
-                }
+            long next = ask(format, tables, offset, access, marks, walk);
+            if (next == DONE || next == FAILED) {
+                return next == DONE;
             }
-            if (marks) {
-                boolean isWrite = kind == EntryKind.LEAF && (access & Rights.WRITE) != 0;
-                long marked = format.marked(entry, kind, isWrite);
-                if (marked != entry) {
-                    Outcome outcome = tables.exchange(at, entry, marked, walk.cell);
-                    if (outcome != Outcome.OK) {
-                        return walk.fail(outcome);
-                    }
-                    if (walk.cell.word() != entry) {
-                        // Somebody was faster: what the entry says now counts.
-                        if (++tries == MARK_TRIES) {
-                            return walk.fail(Outcome.FAULT);
-                        }
-                        continue;
-                    }
-                    walk.entry = marked;
-                }
-            }
-            if (kind == EntryKind.LEAF) {
-                return true;
-            }
-            table = format.table(entry, level);
-            level = below;
-            rights = allowed;
-            tries = 0;
+            at = next;
+            rules = levels[walk.level];
         }
+    }
+
+    /**
+     * Asks the format what an entry is, and marks it.
+     *
+     * @return where to look next, at the level that the walk then has: at an entry of the next
+     *     table, or at the same one again if somebody was faster with a mark; {@link #DONE} and
+     *     {@link #FAILED} are no such places
+     */
+    private static long ask(
+            PageTableFormat format,
+            TableAccess tables,
+            long offset,
+            int access,
+            boolean marks,
+            Walk walk) {
+        long entry = walk.entry;
+        int level = walk.level;
+        EntryKind kind = format.kind(entry, level);
+        if (kind == EntryKind.EMPTY || kind == EntryKind.INVALID) {
+            walk.fail(kind == EntryKind.EMPTY ? WalkFault.TRANSLATION : WalkFault.FORMAT);
+            return FAILED;
+        }
+        boolean isLeaf = kind == EntryKind.LEAF;
+        int allowed = walk.rights & format.rights(entry, level);
+        if (!(isLeaf
+                ? leads(format, offset, allowed, access, marks, walk)
+                : leadsOn(format, offset, walk))) {
+            return FAILED;
+        }
+        long marked = marks ? marked(format, kind, access, walk) : entry;
+        if (marked != entry) {
+            Outcome outcome = tables.exchange(walk.entryAddress, entry, marked, walk.cell);
+            if (outcome != Outcome.OK) {
+                walk.fail(outcome);
+                return FAILED;
+            }
+            if (walk.cell.word() != entry) {
+                // Somebody was faster: what the entry says now counts.
+                if (++walk.tries < MARK_TRIES) {
+                    return walk.entryAddress;
+                }
+                walk.fail(Outcome.FAULT);
+                return FAILED;
+            }
+            walk.entry = marked;
+        }
+        walk.rights = allowed;
+        if (isLeaf) {
+            return DONE;
+        }
+        walk.tries = 0;
+        walk.level = format.tableLevel(entry, level);
+        return format.table(entry, level) + format.rules()[walk.level].at(offset);
+    }
+
+    private static long marked(PageTableFormat format, EntryKind kind, int access, Walk walk) {
+        boolean isWrite = kind == EntryKind.LEAF && (access & Rights.WRITE) != 0;
+        return format.marked(walk.entry, kind, isWrite);
+    }
+
+    /** What a page translates to, and whether it may. */
+    private static boolean leads(
+            PageTableFormat format,
+            long offset,
+            int allowed,
+            int access,
+            boolean marks,
+            Walk walk) {
+        long entry = walk.entry;
+        int level = walk.level;
+        int pageLg2 = format.leafLg2(entry, level);
+        walk.pageLg2 = pageLg2;
+        walk.output = format.output(entry, level) | (offset & Bits.mask(pageLg2));
+        if (!Bits.fits(walk.output, format.outputBits())) {
+            return walk.fail(WalkFault.ADDRESS_SIZE);
+        }
+        if (!marks && format.isUnaccessed(entry)) {
+            return walk.fail(WalkFault.ACCESS_FLAG);
+        }
+        return (access & ~allowed) == 0 || walk.fail(WalkFault.PERMISSION);
+    }
+
+    /** Whether a table can be where an entry says. */
+    private static boolean leadsOn(PageTableFormat format, long offset, Walk walk) {
+        long entry = walk.entry;
+        int level = walk.level;
+        int below = format.tableLevel(entry, level);
+        if (below < 0 || below >= level) {
+            return walk.fail(WalkFault.FORMAT);
+        }
+        if (!Bits.fits(format.table(entry, level), format.outputBits())) {
+            return walk.fail(WalkFault.ADDRESS_SIZE);
+        }
+        // Levels that are left out have only their first entry.
+        long skipped =
+                offset & Bits.mask(format.itemLg2(level)) & ~Bits.mask(format.itemLg2(below + 1));
+        return skipped == 0 || walk.fail(WalkFault.TRANSLATION);
     }
 }

@@ -4,6 +4,7 @@ package org.ioasis.iommufd.nesting;
 import static org.ioasis.spec.IommufdNesting.INVALIDATE_VIRTIO;
 
 import java.lang.foreign.MemorySegment;
+import org.ioasis.iommu.iotlb.CachedTranslations;
 import org.ioasis.iommufd.Entries;
 import org.ioasis.iommufd.Handled;
 import org.ioasis.iommufd.InvalidationRefusal;
@@ -18,17 +19,30 @@ public final class GuestEntries implements Invalidator {
     private final int ownType;
     private final Entries own;
     private final VirtioInvalidations virtio;
-    private final Runnable settle;
+    private final CachedTranslations translations;
+    private final CarriedOut carriedOut;
+
+    /** Hears of entries that were carried out. */
+    public interface CarriedOut {
+        /** Returns when what they took away is out of use. */
+        void entries(int type, int count);
+    }
 
     /**
      * @param ownType of the IOMMU's own entries
-     * @param settle returns when what was taken away is out of use
+     * @param translations that both take away from; those of one call all together
      */
-    public GuestEntries(int ownType, Entries own, VirtioInvalidations virtio, Runnable settle) {
+    public GuestEntries(
+            int ownType,
+            Entries own,
+            VirtioInvalidations virtio,
+            CachedTranslations translations,
+            CarriedOut carriedOut) {
         this.ownType = ownType;
         this.own = own;
         this.virtio = virtio;
-        this.settle = settle;
+        this.translations = translations;
+        this.carriedOut = carriedOut;
     }
 
     @Override
@@ -37,9 +51,15 @@ public final class GuestEntries implements Invalidator {
             return Handled.refused(0, InvalidationRefusal.TYPE);
         }
         Entries entries = type == ownType ? own : virtio;
-        long handled = entries.run(array, offset, entryLength, count);
+        long handled;
+        translations.begin();
+        try {
+            handled = entries.run(array, offset, entryLength, count);
+        } finally {
+            translations.end();
+        }
         if (Handled.done(handled) > 0) {
-            settle.run();
+            carriedOut.entries(type, Handled.done(handled));
         }
         return handled;
     }

@@ -63,8 +63,10 @@ public final class NestedMachine {
     /** All of its memory. */
     public final MemorySegment ram = Arena.ofAuto().allocate(PAGES * PAGE, PAGE);
 
-    private final Guards guards = new Guards(System::nanoTime, _ -> {});
+    private final Guards guards = new Guards(this::clock, _ -> {});
     private final Guard guard = guards.open();
+    private final Guard open = guards.open();
+    private boolean isOpen;
     private final FaultQueue faults = new FaultQueue(64, 1_000_000, System::nanoTime);
     private final LockedMemory locked = new LockedMemory(new AtomicLong(), -1);
     private final MemorySegment buffer = Arena.ofAuto().allocate(8, 8);
@@ -177,6 +179,29 @@ public final class NestedMachine {
         Outcome outcome = dma.write(address, buffer, 0, Long.BYTES);
         dma.leave();
         return outcome;
+    }
+
+    /** Whoever waits looks at the clock: that ends the section that it waits for. */
+    private long clock() {
+        endSection();
+        return System.nanoTime();
+    }
+
+    private void endSection() {
+        if (isOpen) {
+            isOpen = false;
+            open.leave();
+        }
+    }
+
+    /** Whether an action that is taken while a device accesses memory waits until that is over. */
+    public boolean waitsForAccess(Runnable action) {
+        open.enter();
+        isOpen = true;
+        action.run();
+        boolean hasWaited = !isOpen;
+        endSection();
+        return hasWaited;
     }
 
     /** The guest hears of what was refused since the last time; how much that was. */

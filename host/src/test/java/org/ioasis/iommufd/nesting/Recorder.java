@@ -29,6 +29,16 @@ public final class Recorder implements CachedTranslations, DeviceCaches {
     }
 
     @Override
+    public void begin() {
+        // Told one by one.
+    }
+
+    @Override
+    public void end() {
+        // As well.
+    }
+
+    @Override
     public long all() {
         if (++count > 0 && !isQuiet) {
             say("all");

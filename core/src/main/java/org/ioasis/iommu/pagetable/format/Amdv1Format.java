@@ -20,6 +20,10 @@ public final class Amdv1Format extends PageTableFormat {
     private static final int TABLE_LG2 = 12;
     private static final int INDEX_LG2 = 9;
 
+    /** Whether there is an entry, and what it leads to. */
+    private static final long NEXT_LEVEL =
+            Amdv1Table.PRESENT | (long) Amdv1Table.NEXT_LEVEL_MASK << Amdv1Table.NEXT_LEVEL_AT;
+
     // What lies below the address field in an address: less than there for a smaller page.
     private final int addressShift;
     private final boolean isCoherent;
@@ -158,6 +162,30 @@ public final class Amdv1Format extends PageTableFormat {
                 | Rights.USER
                 | ((entry & Amdv1Table.READ) == 0 ? 0 : Rights.READ)
                 | ((entry & Amdv1Table.WRITE) == 0 ? 0 : Rights.WRITE);
+    }
+
+    @Override
+    protected long addressBits() {
+        return Amdv1Table.ADDRESS_MASK;
+    }
+
+    @Override
+    protected long tableBits(int level) {
+        return isPlain() ? NEXT_LEVEL | Amdv1Table.READ | Amdv1Table.WRITE | reserved() : 0;
+    }
+
+    @Override
+    protected long pageBits(int level) {
+        return isPlain() && level < Amdv1Table.LEVELS - 1 ? NEXT_LEVEL | reserved() : 0;
+    }
+
+    /** Whether addresses are in entries as they are. */
+    private boolean isPlain() {
+        return addressShift == 0;
+    }
+
+    private long reserved() {
+        return Amdv1Table.ADDRESS_MASK & ~Bits.mask(outputBits());
     }
 
     @Override

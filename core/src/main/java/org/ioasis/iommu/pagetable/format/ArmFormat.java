@@ -221,6 +221,33 @@ public final class ArmFormat extends PageTableFormat {
     }
 
     @Override
+    protected long addressBits() {
+        return addressMask;
+    }
+
+    @Override
+    protected long tableBits(int level) {
+        long forbidding =
+                isSecondStage
+                        ? 0
+                        : ArmTable.AP_TABLE_READ_ONLY
+                                | ArmTable.AP_TABLE_NO_UNPRIVILEGED
+                                | ArmTable.XN_TABLE;
+        return ArmTable.TYPE_MASK | forbidding | reserved();
+    }
+
+    @Override
+    protected long pageBits(int level) {
+        return level <= blockLevel()
+                ? ArmTable.TYPE_MASK | ArmTable.CONTIGUOUS | accessFlag | reserved()
+                : 0;
+    }
+
+    private long reserved() {
+        return addressMask & ~Bits.mask(outputBits());
+    }
+
+    @Override
     public long tableEntry(long address, int level) {
         return ArmTable.TABLE_OR_PAGE | address;
     }

@@ -43,6 +43,39 @@ abstract class PageSizeBitFormat extends PageTableFormat {
 
     abstract boolean isPresent(long entry);
 
+    /** Bits of an entry that is present, as there are in all that are made. */
+    abstract long present();
+
+    /** Bits of an entry of a table that can forbid something. */
+    abstract long forbidding();
+
+    @Override
+    protected final long addressBits() {
+        return layout.addressMask;
+    }
+
+    @Override
+    protected final long tableBits(int level) {
+        return present() | forbidding() | layout.pageSize | reserved(level, false);
+    }
+
+    @Override
+    protected final long pageBits(int level) {
+        if (level > layout.largestPageLevel) {
+            return 0;
+        }
+        return present() | (level > 0 ? layout.pageSize : 0) | reserved(level, level > 0);
+    }
+
+    /** Bits of the address field that are 0. */
+    private long reserved(int level, boolean isLarge) {
+        long reserved = ~Bits.mask(outputBits());
+        if (isLarge) {
+            reserved |= Bits.mask(itemLg2(level)) & ~layout.freeInPages;
+        }
+        return layout.addressMask & reserved;
+    }
+
     @Override
     public final long pageSizes(int level) {
         return level <= layout.largestPageLevel ? 1L << itemLg2(level) : 0;
@@ -57,11 +90,7 @@ abstract class PageSizeBitFormat extends PageTableFormat {
         if (isLarge && level > layout.largestPageLevel) {
             return EntryKind.INVALID;
         }
-        long reserved = ~Bits.mask(outputBits());
-        if (isLarge) {
-            reserved |= Bits.mask(itemLg2(level)) & ~layout.freeInPages;
-        }
-        if ((entry & layout.addressMask & reserved) != 0) {
+        if ((entry & reserved(level, isLarge)) != 0) {
             return EntryKind.INVALID;
         }
         return isLarge || level == 0 ? EntryKind.LEAF : EntryKind.TABLE;

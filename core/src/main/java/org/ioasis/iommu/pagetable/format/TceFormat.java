@@ -101,6 +101,25 @@ public final class TceFormat extends PageTableFormat {
     }
 
     @Override
+    protected long addressBits() {
+        return SpaprTce.ADDRESS_MASK;
+    }
+
+    @Override
+    protected long tableBits(int level) {
+        return SpaprTce.READ | SpaprTce.WRITE | reserved();
+    }
+
+    @Override
+    protected long pageBits(int level) {
+        return level == 0 ? SpaprTce.READ | reserved() : 0;
+    }
+
+    private long reserved() {
+        return SpaprTce.ADDRESS_MASK & ~Bits.mask(outputBits());
+    }
+
+    @Override
     public long tableEntry(long address, int level) {
         return address | SpaprTce.READ | SpaprTce.WRITE;
     }

@@ -45,6 +45,16 @@ public final class VtdSecondStageFormat extends PageSizeBitFormat {
     }
 
     @Override
+    long present() {
+        return VtdSecondStage.READ;
+    }
+
+    @Override
+    long forbidding() {
+        return VtdSecondStage.READ | VtdSecondStage.WRITE;
+    }
+
+    @Override
     public int rights(long entry, int level) {
         return Rights.EXECUTE
                 | Rights.USER

@@ -81,6 +81,16 @@ public final class X86Format extends PageSizeBitFormat {
     }
 
     @Override
+    long present() {
+        return X86Table.PRESENT;
+    }
+
+    @Override
+    long forbidding() {
+        return X86Table.WRITE | X86Table.USER | X86Table.EXECUTE_DISABLE;
+    }
+
+    @Override
     public int rights(long entry, int level) {
         return Rights.READ
                 | ((entry & writable) == 0 ? 0 : Rights.WRITE)

@@ -6,6 +6,7 @@ import java.util.concurrent.Executor;
 import org.ioasis.iommu.Endpoint;
 import org.ioasis.loop.EventLoop;
 import org.ioasis.memory.Dma;
+import org.ioasis.pci.PciFunction;
 import org.ioasis.pci.VirtioPciFunction;
 import org.ioasis.peer.Served;
 import org.ioasis.peer.SessionTasks;
@@ -16,11 +17,11 @@ import org.ioasis.virtqueue.RingFormat;
  * Where one device meets its IOMMU, the guest's memory, the VMM and the loop, while it is being
  * built. Thread of the machine's builder.
  */
-public final class DevicePort {
+public final class DevicePort implements FunctionPort {
     /** How a machine offers a function to whom its devices are for. */
     @FunctionalInterface
     interface Transport {
-        Served serve(VirtioPciFunction function) throws IOException;
+        Served serve(PciFunction function) throws IOException;
     }
 
     private final Endpoint endpoint;
@@ -51,17 +52,17 @@ public final class DevicePort {
         return endpoint;
     }
 
-    /** Its only way to the guest's memory. */
+    @Override
     public Dma dma() {
         return dma;
     }
 
-    /** Runs its tasks on the loop, inside the error boundary of its session. */
+    @Override
     public Executor tasks() {
         return tasks;
     }
 
-    /** For blocking I/O; shared by all devices of the machine. */
+    @Override
     public Executor io() {
         return io;
     }
@@ -71,11 +72,7 @@ public final class DevicePort {
         return loop;
     }
 
-    /**
-     * The device as a function behind an IOMMU.
-     *
-     * @param classCode of PCI
-     */
+    @Override
     public VirtioPciFunction function(DeviceType type, int classCode) {
         return new VirtioPciFunction(type, dma, Frame.translated(rings), classCode);
     }
@@ -85,7 +82,7 @@ public final class DevicePort {
      *
      * @throws IOException the socket cannot be made
      */
-    public Served serve(VirtioPciFunction function) throws IOException {
+    public Served serve(PciFunction function) throws IOException {
         Served served = transport.serve(function);
         tasks.of(served);
         return served;

@@ -19,6 +19,7 @@ import org.ioasis.loop.IdlePolicy;
 import org.ioasis.loop.LoopCounts;
 import org.ioasis.memory.DirectDma;
 import org.ioasis.memory.GuestMemory;
+import org.ioasis.pci.PciFunction;
 import org.ioasis.pci.VirtioPciFunction;
 import org.ioasis.peer.Journal;
 import org.ioasis.peer.Served;
@@ -179,7 +180,7 @@ public final class Machine implements AutoCloseable {
     }
 
     /** What a function shows of its machine, for an IOMMU whose VMM does not tell all. */
-    private static void tellSigns(VirtioPciFunction function, IommuUnit iommu) {
+    private static void tellSigns(PciFunction function, IommuUnit iommu) {
         if (iommu.offered() instanceof VhostUserDevice told) {
             function.signs(told::guestActs, told::machineResets);
         }
@@ -220,6 +221,17 @@ public final class Machine implements AutoCloseable {
     }
 
     /**
+     * Adds a function of one's own behind {@code behind}. Before {@link #start}.
+     *
+     * @throws IllegalArgumentException the endpoint's id is taken, or there are too many
+     * @throws IOException what {@code maker} throws, or the socket cannot be made
+     */
+    public FunctionDevice add(IommuUnit behind, DevicePlace place, FunctionMaker maker)
+            throws IOException {
+        return add(behind, new FunctionOptions(place, maker));
+    }
+
+    /**
      * Lets the driver know of an endpoint whose accesses do not come through us. Before {@link
      * #start}.
      *
@@ -230,7 +242,7 @@ public final class Machine implements AutoCloseable {
     }
 
     /** The one place that knows how VMMs reach a device behind an IOMMU. */
-    private Served served(Path socket, VirtioPciFunction function, GuestMemory memory)
+    private Served served(Path socket, PciFunction function, GuestMemory memory)
             throws IOException {
         return new VfioUserServer(threads.loop(), socket, function, memory, SessionLimits.DEFAULT);
     }

@@ -5,7 +5,6 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import org.ioasis.iommu.Completion;
 import org.ioasis.iommu.EndpointProperties;
@@ -13,11 +12,8 @@ import org.ioasis.iommu.Iommu;
 import org.ioasis.iommu.IommuOptions;
 import org.ioasis.iommu.Status;
 import org.ioasis.iommu.mapping.MapFlags;
-import org.ioasis.kind.blk.Disk;
-import org.ioasis.kind.blk.DiskOptions;
 import org.ioasis.loop.IdlePolicy;
-import org.ioasis.virtio.blk.BlkErasing;
-import org.ioasis.virtio.blk.BlkSettings;
+import org.ioasis.pci.SharedMemoryFunction;
 import org.ioasis.virtio.iommu.DomainTable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -75,7 +71,6 @@ final class MachineMemoryTest {
     void socketThatCannotBeMadeLeavesNothingBehind() throws IOException {
         long reserved = 16L << 30;
         Path nowhere = folder.resolve("no-such-folder").resolve("s.sock");
-        Path file = Files.write(folder.resolve("disk.img"), new byte[4096]);
         try (Machine machine = machine(TABLES)) {
             long before = ProcessMemory.addresses();
             IommuOptions options =
@@ -94,43 +89,17 @@ final class MachineMemoryTest {
             assertThat(machine.iommus()).hasSize(1);
 
             IommuUnit unit = machine.iommus().getFirst();
-            assertThatThrownBy(() -> machine.add(unit, disk(file, nowhere)))
+            assertThatThrownBy(() -> machine.add(unit, function(nowhere)))
                     .isInstanceOf(IOException.class);
             assertThat(unit.engine().endpoint(7)).isNull();
-            Path somewhere = folder.resolve("disk.sock");
-            Disk disk = machine.add(unit, disk(file, somewhere));
-            assertThat(disk.endpoint().id()).isEqualTo(7);
+            FunctionDevice added = machine.add(unit, function(folder.resolve("f.sock")));
+            assertThat(added.endpoint().id()).isEqualTo(7);
         }
     }
 
-    @Test
-    void partsOfAFileAreGivenBackByAWritableDiskWithDiscardAlone() throws IOException {
-        Path file = Files.write(folder.resolve("disk.img"), new byte[4096]);
-        try (Machine machine = machine(TABLES)) {
-            assertThat(canDeallocate(machine, 1, file, true, BlkErasing.DEFAULT)).isTrue();
-            assertThat(canDeallocate(machine, 2, file, false, BlkErasing.DEFAULT)).isFalse();
-            assertThat(canDeallocate(machine, 3, file, true, BlkErasing.NO_DISCARD)).isFalse();
-        }
-    }
-
-    private static DiskOptions disk(Path file, Path socket) {
-        return DiskOptions.builder(DevicePlace.of("d", socket, 7), file).build();
-    }
-
-    private boolean canDeallocate(
-            Machine machine, int endpoint, Path file, boolean isWritable, BlkErasing erasing)
-            throws IOException {
-        DiskOptions options =
-                DiskOptions.builder(
-                                DevicePlace.of(
-                                        "disk" + endpoint,
-                                        folder.resolve("disk" + endpoint + ".sock"),
-                                        endpoint),
-                                file)
-                        .writable(isWritable)
-                        .locked(false)
-                        .settings(BlkSettings.builder().erasing(erasing).build())
-                        .build();
-        return machine.add(machine.iommus().getFirst(), options).store().canDeallocate();
+    /** A function that nobody connects to. */
+    private static DeviceOptions<FunctionDevice> function(Path socket) {
+        return new FunctionOptions(
+                DevicePlace.of("f", socket, 7), _ -> new SharedMemoryFunction(4096, 1));
     }
 }

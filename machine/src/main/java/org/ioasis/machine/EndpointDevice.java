@@ -6,7 +6,7 @@ import java.util.Map;
 import java.util.Optional;
 import org.ioasis.iommu.Endpoint;
 import org.ioasis.iommu.EndpointCounts;
-import org.ioasis.pci.VirtioPciFunction;
+import org.ioasis.pci.PciFunction;
 import org.ioasis.peer.Served;
 import org.ioasis.virtio.rogue.Rogue;
 
@@ -20,7 +20,7 @@ public interface EndpointDevice {
 
     Endpoint endpoint();
 
-    VirtioPciFunction function();
+    PciFunction function();
 
     Served server();
 
