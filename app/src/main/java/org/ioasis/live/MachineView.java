@@ -242,7 +242,7 @@ public record MachineView(
                 device.name(),
                 Integer.toUnsignedLong(device.endpoint().id()),
                 device.server().info(),
-                device.function() instanceof VirtioPciFunction function ? view(function) : null,
+                device.function() instanceof OfferedDevice function ? view(function) : null,
                 (device.function().configRead(Pci.COMMAND, 2) & Pci.COMMAND_MASTER) != 0,
                 device.endpoint().wasProbed(),
                 device.endpoint().wasAttached(),

@@ -277,7 +277,7 @@ final class Judgement {
         for (EndpointDevice device : devices) {
             rings.put(
                     role(device),
-                    device.function() instanceof VirtioPciFunction function
+                    device.function() instanceof OfferedDevice function
                             ? ring(function)
                             : NO_RING);
         }
