@@ -19,6 +19,7 @@ module org.ioasis.app {
     exports org.ioasis.guestkit;
     exports org.ioasis.kind;
     exports org.ioasis.kind.blk;
+    exports org.ioasis.kind.ioat;
     exports org.ioasis.kind.net;
     exports org.ioasis.kind.rng;
     exports org.ioasis.live;

@@ -6,11 +6,13 @@ import java.nio.charset.CharacterCodingException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 import java.util.OptionalLong;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import java.util.stream.Collectors;
 import org.ioasis.config.Draft.DeviceDraft;
 import org.ioasis.config.Draft.Ids;
 import org.ioasis.config.Draft.IommuDraft;
@@ -30,6 +32,7 @@ import org.ioasis.machine.Machine;
 import org.ioasis.memory.GuestMemory;
 import org.ioasis.memory.Ranges;
 import org.ioasis.virtio.iommu.Injection;
+import org.ioasis.virtio.iommu.Profile;
 import org.ioasis.virtqueue.RingFormat;
 import org.jspecify.annotations.Nullable;
 import org.tomlj.Toml;
@@ -238,6 +241,7 @@ public final class ConfigFile {
         }
         Present present = new Present(iommu.ids("present"), usualEndpoint);
         List<Injection> injections = injections(iommu);
+        Profile profile = profile(iommu, options);
         iommu.finish();
         return new IommuDraft(
                 iommu.place(),
@@ -247,6 +251,7 @@ public final class ConfigFile {
                 mmioBase,
                 slot,
                 options,
+                profile,
                 devices,
                 present,
                 injections);
@@ -260,6 +265,25 @@ public final class ConfigFile {
         return transport.equals("vhost-user")
                 ? IommuTransport.VHOST_USER
                 : IommuTransport.VFIO_USER;
+    }
+
+    private static @Nullable Profile profile(TableReader iommu, IommuOptions options) {
+        String label = iommu.string("profile");
+        Profile profile = label == null ? null : Profile.of(label);
+        if (label != null && profile == null) {
+            iommu.problem(
+                    "profile",
+                    "\"%s\" is not one of %s"
+                            .formatted(
+                                    label,
+                                    Arrays.stream(Profile.values())
+                                            .map(Profile::label)
+                                            .collect(Collectors.joining(", "))));
+        }
+        if (profile != null && (options.inputFirst() != 0 || options.inputLast() != -1L)) {
+            iommu.problem("profile", "a table of the driver's own keeps to no input_range");
+        }
+        return profile;
     }
 
     /** Bytes of mapping tables; they are used as whole tables of 4 KiB. */

@@ -28,6 +28,7 @@ import org.ioasis.machine.DevicePlace;
 import org.ioasis.machine.IommuTransport;
 import org.ioasis.topology.Viot;
 import org.ioasis.virtio.iommu.Injection;
+import org.ioasis.virtio.iommu.Profile;
 import org.ioasis.virtqueue.RingFormat;
 import org.jspecify.annotations.Nullable;
 
@@ -99,6 +100,7 @@ final class Draft {
             OptionalLong mmioBase,
             int slot,
             IommuOptions options,
+            @Nullable Profile profile,
             List<DeviceDraft> devices,
             Present present,
             List<Injection> injections) {}
@@ -258,6 +260,7 @@ final class Draft {
                             iommu.mmioBase,
                             Viot.bdf(0, slot, 0),
                             iommu.options,
+                            iommu.profile,
                             devices,
                             present,
                             iommu.injections));

@@ -159,6 +159,7 @@ public final class FlagConfig {
                         mmioBase,
                         0,
                         IommuOptions.DEFAULT,
+                        null,
                         drafts,
                         new Present(ids, usualEndpoint),
                         List.of());

@@ -12,6 +12,7 @@ import org.ioasis.machine.DeviceOptions;
 import org.ioasis.machine.IommuTransport;
 import org.ioasis.topology.Viot;
 import org.ioasis.virtio.iommu.Injection;
+import org.ioasis.virtio.iommu.Profile;
 import org.ioasis.virtqueue.RingFormat;
 import org.jspecify.annotations.Nullable;
 
@@ -79,6 +80,7 @@ public record ServeConfig(
      *
      * @param mmioBase address of its registers where it is no PCI function
      * @param bdf its function where it is one
+     * @param profile what it is besides virtio 1.4, or null
      */
     public record IommuConfig(
             String name,
@@ -87,6 +89,7 @@ public record ServeConfig(
             OptionalLong mmioBase,
             int bdf,
             IommuOptions options,
+            @Nullable Profile profile,
             List<DeviceConfig> devices,
             List<PresentConfig> present,
             List<Injection> injections) {

@@ -25,7 +25,6 @@ import org.ioasis.kind.blk.DiskOptions;
 import org.ioasis.live.MachineView;
 import org.ioasis.live.Trace;
 import org.ioasis.loop.IdlePolicy;
-import org.ioasis.machine.IommuTransport;
 import org.ioasis.machine.Machine;
 import org.ioasis.memory.GuestMemory;
 import org.ioasis.topology.QemuArguments;
@@ -287,7 +286,6 @@ public final class GuestSetup implements AutoCloseable {
                 machine.addIommu(
                         "iommu" + i,
                         iommuOptions,
-                        IommuTransport.VFIO_USER,
                         iommuSocket(workspace, i));
             }
             for (GuestDevices.Place place : places) {

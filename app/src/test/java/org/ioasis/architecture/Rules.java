@@ -64,7 +64,9 @@ final class Rules {
         MAY_USE.put("virtio.rng", List.of("virtio", "virtqueue", "memory", "spec"));
         // The misbehaving device has nothing but the way to memory that any device has.
         MAY_USE.put("virtio.rogue", List.of("memory"));
-        MAY_USE.put("virtio.iommu", List.of("virtio", "iommu", "virtqueue", "memory", "spec"));
+        MAY_USE.put(
+                "virtio.iommu",
+                List.of("virtio", "iommu", "iommu.pagetable", "virtqueue", "memory", "spec"));
         MAY_USE.put("sys", List.of());
         // host: what user space programs as on a kernel; a driver behind it is found by nobody.
         MAY_USE.put("host", List.of());

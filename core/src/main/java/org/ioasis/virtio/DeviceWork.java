@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.virtio;
 
-import java.util.ArrayDeque;
 import java.util.Arrays;
 import java.util.concurrent.Executor;
 import java.util.concurrent.atomic.AtomicIntegerArray;
@@ -52,9 +51,9 @@ public abstract class DeviceWork<J extends Job<J>> {
     /** Jobs that are back, last one first; pushed by any thread, taken whole by the device's. */
     private final AtomicReference<@Nullable J> returned = new AtomicReference<>();
 
-    private final ArrayDeque<J> ready = new ArrayDeque<>();
-    private final ArrayDeque<J> kept = new ArrayDeque<>();
-    private final ArrayDeque<J> leaving = new ArrayDeque<>();
+    private final JobList<J> ready = new JobList<>();
+    private final JobList<J> kept = new JobList<>();
+    private final JobList<J> leaving = new JobList<>();
 
     private final Count keptAbsent = new Count();
     private final Count faults = new Count();
@@ -278,9 +277,11 @@ public abstract class DeviceWork<J extends Job<J>> {
         }
     }
 
-    private void drop(int queue, ArrayDeque<J> list) {
-        for (int left = list.size(); left > 0; left--) {
-            J job = list.remove();
+    private void drop(int queue, JobList<J> list) {
+        J following = list.takeAll();
+        while (following != null) {
+            J job = following;
+            following = job.next;
             if (job.queue() == queue) {
                 drop(job);
             } else {

@@ -243,6 +243,8 @@ class DeviceWorkTest implements Interrupts {
     @Test
     void indexThatFlickersKeepsNobody() {
         // Each look at the index sees the other of two values: there is a chain, there is none.
+        // In pieces, so that each has to find it.
+        dma.inPieces(SplitRing.DESC_SIZE);
         long index = drivers[0].driverAddress() + SplitRing.AVAIL_IDX;
         int[] looks = {0};
         dma.watch(address -> {

@@ -91,8 +91,7 @@ public final class DeviceServer implements AutoCloseable {
             boolean isStarted = false;
             try {
                 List<QemuArguments.Function> places = new ArrayList<>();
-                IommuUnit iommu = 
-                        machine.addIommu("iommu", options, IommuTransport.VFIO_USER, socket);
+                IommuUnit iommu = machine.addIommu("iommu", options, socket);
                 places.add(place(bdf(0), socket));
                 for (FunctionOptions each : functions) {
                     machine.add(iommu, each);

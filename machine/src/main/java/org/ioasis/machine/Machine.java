@@ -31,9 +31,11 @@ import org.ioasis.vfiouser.SessionLimits;
 import org.ioasis.vfiouser.VfioUserServer;
 import org.ioasis.vhostuser.VhostUserDevice;
 import org.ioasis.vhostuser.VhostUserServer;
+import org.ioasis.virtio.iommu.Profile;
 import org.ioasis.virtio.iommu.RequestType;
 import org.ioasis.virtio.iommu.VirtioIommuDevice;
 import org.ioasis.virtqueue.RingFormat;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The devices of one virtual machine: its IOMMUs and what is behind each, every one served on a
@@ -100,7 +102,7 @@ public final class Machine implements AutoCloseable {
         this(name, idle);
         boolean isServed = false;
         try {
-            addIommu("iommu", options, IommuTransport.VFIO_USER, iommuSocket);
+            addIommu("iommu", options, iommuSocket);
             isServed = true;
         } finally {
             if (!isServed) {
@@ -114,13 +116,28 @@ public final class Machine implements AutoCloseable {
      *
      * @throws IOException the socket cannot be made
      */
+    public IommuUnit addIommu(String iommuName, IommuOptions options, Path socket)
+            throws IOException {
+        return addIommu(iommuName, options, null, IommuTransport.VFIO_USER, socket);
+    }
+
+    /**
+     * The same of one that is what {@code profile} says, besides what virtio 1.4 does.
+     *
+     * @param profile null: nothing
+     * @param transport what its VMM speaks
+     */
     public IommuUnit addIommu(
-            String iommuName, IommuOptions options, IommuTransport transport, Path socket)
+            String iommuName,
+            IommuOptions options,
+            @Nullable Profile profile,
+            IommuTransport transport,
+            Path socket)
             throws IOException {
         EngineMemory reserved = EngineMemory.reserve(options.tableLimit());
         boolean isAdded = false;
         try {
-            IommuUnit unit = iommu(iommuName, options, transport, socket, reserved);
+            IommuUnit unit = iommu(iommuName, options, profile, transport, socket, reserved);
             iommus.add(unit);
             tables.add(reserved);
             isAdded = true;
@@ -135,6 +152,7 @@ public final class Machine implements AutoCloseable {
     private IommuUnit iommu(
             String iommuName,
             IommuOptions options,
+            @Nullable Profile profile,
             IommuTransport transport,
             Path socket,
             EngineMemory reserved)
@@ -146,7 +164,11 @@ public final class Machine implements AutoCloseable {
                         threads.guards(),
                         MachineThreads.faults(),
                         threads.stores(options, reserved));
-        VirtioIommuDevice device = new VirtioIommuDevice(engine, tasks);
+        GuestMemory memory = memory();
+        VirtioIommuDevice device =
+                profile == null
+                        ? new VirtioIommuDevice(engine, tasks)
+                        : new VirtioIommuDevice(engine, tasks, profile, memory);
         // Linux tells nobody that a MAP has failed.
         Journal journal = new Journal(LOG, System::nanoTime);
         Supplier<String> line = () -> "%s/%s: %s".formatted(name, iommuName, device.limit());

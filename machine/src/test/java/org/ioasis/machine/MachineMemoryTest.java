@@ -82,7 +82,7 @@ final class MachineMemoryTest {
             for (int i = 0; i < 4; i++) {
                 assertThatThrownBy(() ->
                                 machine.addIommu(
-                                        "second", options, IommuTransport.VFIO_USER, nowhere))
+                                        "second", options, nowhere))
                         .isInstanceOf(IOException.class);
             }
             assertThat(ProcessMemory.addresses() - before).isLessThan(reserved / 2);

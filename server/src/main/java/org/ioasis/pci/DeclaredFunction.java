@@ -13,7 +13,7 @@ import org.jspecify.annotations.Nullable;
  */
 public abstract class DeclaredFunction implements PciFunction {
     private final FunctionLayout layout;
-    private final ConfigSpace config = new ConfigSpace();
+    private final ConfigSpace config;
     private final @Nullable MsixTable msix;
     private final int msixAt;
     private boolean isMaster;
@@ -21,6 +21,7 @@ public abstract class DeclaredFunction implements PciFunction {
     /** A function after power-on. */
     protected DeclaredFunction(FunctionLayout layout) {
         this.layout = layout;
+        config = new ConfigSpace(layout.configSize());
         layout.define(config);
         msix = layout.vectors() == 0 ? null : new MsixTable(layout.vectors());
         msixAt = layout.capabilityAt(Pci.CAP_ID_MSIX);
@@ -79,6 +80,11 @@ public abstract class DeclaredFunction implements PciFunction {
             throw new IllegalArgumentException("there is no vector " + vector);
         }
         msix.raise(vector);
+    }
+
+    @Override
+    public final int configSize() {
+        return layout.configSize();
     }
 
     @Override

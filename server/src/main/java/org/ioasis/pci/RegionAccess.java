@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.pci;
 
+import org.ioasis.spec.VfioUser;
+
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteOrder;
-import org.ioasis.spec.Pci;
-import org.ioasis.spec.VfioUser;
 
 /**
  * A function's BARs and configuration space as the numbered regions of a VFIO device, whoever asks
@@ -32,7 +32,7 @@ public final class RegionAccess {
                 && region <= VfioUser.VFIO_PCI_BAR5_REGION_INDEX) {
             return function.barSize(region);
         }
-        return region == VfioUser.VFIO_PCI_CONFIG_REGION_INDEX ? Pci.CONFIG_SPACE_SIZE : 0;
+        return region == VfioUser.VFIO_PCI_CONFIG_REGION_INDEX ? function.configSize() : 0;
     }
 
     /** False if that is no access that the function has: nothing is read. */
