@@ -173,7 +173,6 @@ public final class Machine implements AutoCloseable {
         Journal journal = new Journal(LOG, System::nanoTime);
         Supplier<String> line = () -> "%s/%s: %s".formatted(name, iommuName, device.limit());
         device.onLimit(() -> journal.say(Level.WARNING, line));
-        GuestMemory memory = memory();
         DirectDma dma = new DirectDma(memory, threads.guard());
         IommuUnit unit =
                 switch (transport) {
