@@ -96,8 +96,8 @@ try() { # word...
                     fail "$name to be a module or a test"
             done
             ;;
-        # embed.sh installs the same artifacts, into a repository of its own.
-        'mvn -DskipTests install') ;;
+        # embed.sh does it, into a repository of its own.
+        './ioasis install') ;;
         'git clone '*) ;;
         'cd ioasis') ;;
         *) fail "a command that this test knows" ;;

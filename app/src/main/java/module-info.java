@@ -33,6 +33,7 @@ module org.ioasis.app {
             info.picocli;
 
     uses org.ioasis.cli.Subcommand;
+    uses org.ioasis.machine.FunctionKind;
 
     provides System.LoggerFinder with
             org.ioasis.cli.StandardErrorLog;

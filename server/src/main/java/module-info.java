@@ -13,9 +13,13 @@ module org.ioasis.server {
     exports org.ioasis.loop;
     exports org.ioasis.pci;
     exports org.ioasis.peer;
-    exports org.ioasis.program;
+    exports org.ioasis.program to
+            org.ioasis.app,
+            org.ioasis.machine;
     exports org.ioasis.topology;
-    exports org.ioasis.vfiodevice;
+    exports org.ioasis.vfiodevice to
+            org.ioasis.app,
+            org.ioasis.machine;
     exports org.ioasis.vfiouser;
     exports org.ioasis.vhostuser;
 

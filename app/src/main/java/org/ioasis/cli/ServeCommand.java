@@ -74,13 +74,6 @@ final class ServeCommand implements Callable<Integer> {
     private boolean isVhostUser;
 
     @Option(
-            names = "--mmio",
-            paramLabel = "ADDRESS",
-            description =
-                    "With --vhost-user: the IOMMU is on virtio-mmio, with its registers at this address.")
-    private @Nullable String mmio;
-
-    @Option(
             names = "--present",
             paramLabel = "ID[-ID]",
             description = {
@@ -192,10 +185,10 @@ final class ServeCommand implements Callable<Integer> {
             for (DeviceKind kind : Kinds.ALL) {
                 isDescribed |= !devices(kind).isEmpty();
             }
-            boolean isAttached = socket != null || isVhostUser || mmio != null;
+            boolean isAttached = socket != null || isVhostUser;
             if (isAttached || isDescribed || viot != null || msi != null || ring.isPacked()) {
                 throw new UsageException(
-                        "--config describes everything: no --iommu, --vhost-user, --mmio, %s, --present, --msi, --ring or --viot with it"
+                        "--config describes everything: no --iommu, --vhost-user, %s, --present, --msi, --ring or --viot with it"
                                 .formatted(options(", ")));
             }
             ServeConfig read = ConfigFile.read(file);
@@ -214,7 +207,6 @@ final class ServeCommand implements Callable<Integer> {
                 .msi(msi)
                 .rings(ring.chosen())
                 .transport(isVhostUser ? IommuTransport.VHOST_USER : IommuTransport.VFIO_USER)
-                .mmio(mmio)
                 .viot(viot)
                 .control(control)
                 .trace(traced)

@@ -156,9 +156,7 @@ final class ViotCommand implements Callable<Integer> {
             for (PresentConfig present : iommu.present()) {
                 ids.add(Integer.toUnsignedLong(present.endpoint()));
             }
-            if (iommu.mmioBase().isEmpty()) {
-                served.put(iommu.bdf(), ids);
-            }
+            served.put(iommu.bdf(), ids);
         }
         return Optional.of(served);
     }

@@ -9,7 +9,6 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
-import java.util.OptionalLong;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
@@ -188,10 +187,6 @@ public final class ConfigFile {
         String name = iommu.string("name");
         Path socket = iommu.requiredPathOrFolder("socket");
         IommuTransport transport = transport(iommu);
-        OptionalLong mmioBase =
-                iommu.has("mmio")
-                        ? OptionalLong.of(iommu.unsigned("mmio", 64, 0))
-                        : OptionalLong.empty();
         int slot = slot(iommu);
         IommuOptions usual = IommuOptions.DEFAULT;
         long mask = iommu.unsigned("page_size_mask", 64, usual.pageSizeMask());
@@ -248,7 +243,6 @@ public final class ConfigFile {
                 name,
                 socket,
                 transport,
-                mmioBase,
                 slot,
                 options,
                 profile,

@@ -10,7 +10,6 @@ import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.OptionalLong;
 import java.util.Set;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
@@ -87,17 +86,12 @@ final class Draft {
             @Nullable Path viot,
             List<IommuDraft> iommus) {}
 
-    /**
-     * One IOMMU as written; a slot of 0 is to be chosen.
-     *
-     * @param mmioBase address of its registers where it is no PCI function
-     */
+    /** One IOMMU as written; a slot of 0 is to be chosen. */
     record IommuDraft(
             Place place,
             @Nullable String name,
             Path socket,
             IommuTransport transport,
-            OptionalLong mmioBase,
             int slot,
             IommuOptions options,
             @Nullable Profile profile,
@@ -205,10 +199,7 @@ final class Draft {
         // IOMMUs choose first: where a guest looks for the functions behind one, it must be known.
         Map<IommuDraft, Integer> iommuSlots = new HashMap<>();
         for (IommuDraft iommu : machine.iommus) {
-            check(iommu);
-            if (iommu.mmioBase.isEmpty()) {
-                iommuSlots.put(iommu, iommu.slot != 0 ? iommu.slot : slots.next(iommu.place));
-            }
+            iommuSlots.put(iommu, iommu.slot != 0 ? iommu.slot : slots.next(iommu.place));
         }
         Set<String> names = new HashSet<>();
         List<IommuConfig> iommus = new ArrayList<>();
@@ -257,7 +248,6 @@ final class Draft {
                             name,
                             iommu.socket,
                             iommu.transport,
-                            iommu.mmioBase,
                             Viot.bdf(0, slot, 0),
                             iommu.options,
                             iommu.profile,
@@ -321,18 +311,6 @@ final class Draft {
         Path folder = absolute.getParent();
         if (folder == null || !Files.isDirectory(folder)) {
             problem(place, "there is no folder for the socket " + socket);
-        }
-    }
-
-    private void check(IommuDraft iommu) {
-        if (iommu.mmioBase.isEmpty()) {
-            return;
-        }
-        if (iommu.transport != IommuTransport.VHOST_USER) {
-            problem(iommu.place, "only over vhost-user an IOMMU is no PCI function");
-        }
-        if (iommu.slot != 0) {
-            problem(iommu.place, "an IOMMU has registers at an address or a function, not both");
         }
     }
 

@@ -7,7 +7,6 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.OptionalLong;
 import org.ioasis.config.Draft.DeviceDraft;
 import org.ioasis.config.Draft.Ids;
 import org.ioasis.config.Draft.IommuDraft;
@@ -17,7 +16,6 @@ import org.ioasis.config.Problem.Place;
 import org.ioasis.iommu.EndpointProperties;
 import org.ioasis.iommu.IommuOptions;
 import org.ioasis.live.TraceConfig;
-import org.ioasis.live.Unsigned;
 import org.ioasis.loop.IdlePolicy;
 import org.ioasis.machine.DeviceKind;
 import org.ioasis.machine.IommuTransport;
@@ -40,7 +38,6 @@ public final class FlagConfig {
     private EndpointProperties usualEndpoint = Machine.X86_ENDPOINT;
     private RingFormat rings = RingFormat.SPLIT;
     private IommuTransport transport = IommuTransport.VFIO_USER;
-    private OptionalLong mmioBase = OptionalLong.empty();
     private @Nullable Path viot;
     private @Nullable Path control;
     private @Nullable TraceConfig trace;
@@ -103,18 +100,6 @@ public final class FlagConfig {
         return this;
     }
 
-    /** Address of the IOMMU's registers on virtio-mmio, as a number; null: it is on PCI. */
-    public FlagConfig mmio(@Nullable String address) {
-        if (address != null) {
-            try {
-                mmioBase = OptionalLong.of(Unsigned.parse(address, -1L));
-            } catch (NumberFormatException e) {
-                problems.add(new Problem(PLACE, "--mmio: not an address: " + address));
-            }
-        }
-        return this;
-    }
-
     /** Where its table is written; null for the usual place. */
     public FlagConfig viot(@Nullable Path file) {
         viot = file;
@@ -156,7 +141,6 @@ public final class FlagConfig {
                         "iommu",
                         iommu,
                         transport,
-                        mmioBase,
                         0,
                         IommuOptions.DEFAULT,
                         null,

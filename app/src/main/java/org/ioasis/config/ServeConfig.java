@@ -3,7 +3,6 @@ package org.ioasis.config;
 
 import java.nio.file.Path;
 import java.util.List;
-import java.util.OptionalLong;
 import java.util.stream.IntStream;
 import org.ioasis.iommu.EndpointProperties;
 import org.ioasis.iommu.IommuOptions;
@@ -54,7 +53,7 @@ public record ServeConfig(
 
         /** Its topology table: each IOMMU, and exactly the functions behind it. */
         public byte[] table() {
-            List<Viot.Unit> nodes = iommus.stream().map(IommuConfig::node).toList();
+            List<Viot.Iommu> nodes = iommus.stream().map(iommu -> new Viot.Iommu(0, iommu.bdf())).toList();
             List<Viot.PciRange> ranges =
                     IntStream.range(0, iommus.size())
                             .boxed()
@@ -78,15 +77,12 @@ public record ServeConfig(
     /**
      * One IOMMU, and what is behind it.
      *
-     * @param mmioBase address of its registers where it is no PCI function
-     * @param bdf its function where it is one
      * @param profile what it is besides virtio 1.4, or null
      */
     public record IommuConfig(
             String name,
             Path socket,
             IommuTransport transport,
-            OptionalLong mmioBase,
             int bdf,
             IommuOptions options,
             @Nullable Profile profile,
@@ -97,13 +93,6 @@ public record ServeConfig(
             devices = List.copyOf(devices);
             present = List.copyOf(present);
             injections = List.copyOf(injections);
-        }
-
-        /** What the topology table says of it. */
-        Viot.Unit node() {
-            return mmioBase.isPresent()
-                    ? new Viot.MmioIommu(mmioBase.getAsLong())
-                    : new Viot.Iommu(0, bdf);
         }
     }
 

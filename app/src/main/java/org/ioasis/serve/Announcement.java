@@ -58,7 +58,6 @@ final class Announcement {
                                 new VhostUserIommu(
                                         iommu.name(),
                                         iommu.socket(),
-                                        iommu.mmioBase(),
                                         iommu.bdf());
                     });
             for (DeviceConfig device : iommu.devices()) {

@@ -124,7 +124,7 @@ class ConfigFileTest {
                                 + " trace_limit",
                         "3:3: poll_us: must be an integer, not a string",
                         "6:3: pagesize: not known here; known are address, blk, bypass,"
-                                + " detach_by_endpoint, domain_range, domains_max, endpoint_mappings_max,"
+                                + " detach_by_endpoint, device, domain_range, domains_max, endpoint_mappings_max,"
                                 + " endpoint_tables_max, endpoints_max, identity_beside_none,"
                                 + " inject, input_range, mappings_max, name, net, page_size_mask,"
                                 + " present, profile, rng, socket, tables_max",

@@ -5,6 +5,6 @@ package org.ioasis.machine;
 public enum IommuTransport {
     /** The IOMMU is a PCI function whose registers are here. */
     VFIO_USER,
-    /** The VMM has the registers, on PCI or virtio-mmio, and hands over memory and rings. */
+    /** The VMM has the registers, and hands over memory and rings. */
     VHOST_USER
 }

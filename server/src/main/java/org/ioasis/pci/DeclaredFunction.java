@@ -130,7 +130,7 @@ public abstract class DeclaredFunction implements PciFunction {
                 msix != null && bar == layout.msixBar()
                         ? msix.read((int) offset, size)
                         : readRegister(bar, offset, size);
-        return size == Long.BYTES ? value : value & (1L << 8 * size) - 1;
+        return size == Long.BYTES ? value : value & ((1L << (8 * size)) - 1);
     }
 
     @Override

@@ -146,7 +146,7 @@ public record FunctionLayout(
 
     /** Capabilities begin at multiples of four (6.7). */
     private static int aligned(int size) {
-        return size + 3 & -4;
+        return (size + 3) & -4;
     }
 
     /** Bytes of BAR {@code bar}; 0 if there is none. */
