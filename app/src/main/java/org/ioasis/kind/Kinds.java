@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.kind;
 
+import java.util.List;
 import org.ioasis.kind.blk.BlkKind;
 import org.ioasis.kind.ioat.IoatKind;
 import org.ioasis.kind.jar.JarKind;
@@ -8,14 +9,11 @@ import org.ioasis.kind.net.NetKind;
 import org.ioasis.kind.rng.RngKind;
 import org.ioasis.machine.DeviceKind;
 
-import java.util.List;
-
 /** The kinds that there are: a new one is a package of its own and a line here. Any thread. */
 public final class Kinds {
     /** In the order of help and of a machine's functions. */
     public static final List<DeviceKind> ALL =
-            List.of(
-                    new BlkKind(), new RngKind(), new NetKind(), new IoatKind(), new JarKind());
+            List.of(new BlkKind(), new RngKind(), new NetKind(), new IoatKind(), new JarKind());
 
     private Kinds() {}
 }

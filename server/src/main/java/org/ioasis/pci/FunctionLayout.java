@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.pci;
 
-import org.ioasis.spec.Pci;
-
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.ArrayList;
 import java.util.List;
+import org.ioasis.spec.Pci;
 
 /**
  * What a function of one's own shows of itself before it does anything (PCI 3.0, 6): identity,

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.pci;
 
-import org.ioasis.spec.Pci;
-import org.jspecify.annotations.Nullable;
-
 import java.lang.foreign.MemorySegment;
 import java.util.Map;
 import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
+import org.ioasis.spec.Pci;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A PCI function as whoever stands for its bus sees it: configuration space, BARs, vectors, reset.

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.pci;
 
-import org.ioasis.spec.VfioUser;
-
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteOrder;
+import org.ioasis.spec.VfioUser;
 
 /**
  * A function's BARs and configuration space as the numbered regions of a VFIO device, whoever asks
