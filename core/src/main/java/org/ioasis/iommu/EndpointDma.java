@@ -67,6 +67,9 @@ final class EndpointDma extends RegionDma {
     private boolean isStarted;
     private volatile boolean isStale;
 
+    // The device asks for what is not there, and nobody needs to be told that it was not.
+    private boolean asksForPages;
+
     // The section has been in an identity region of the endpoint, which no UNMAP takes away.
     private boolean inOwnRegion;
 
@@ -90,6 +93,11 @@ final class EndpointDma extends RegionDma {
         super(memory, guard);
         this.iommu = iommu;
         this.attachment = attachment;
+    }
+
+    /** Before its first section. */
+    void asksForPages() {
+        asksForPages = true;
     }
 
     EndpointCounts counts() {
@@ -294,6 +302,9 @@ final class EndpointDma extends RegionDma {
         }
         if (hasFaulted) {
             hasFaulted = false;
+            if (asksForPages && faultKind == Kind.WALKED) {
+                return;
+            }
             report(faultKind, faultAddress, faultAccess, explanation, table);
         }
     }

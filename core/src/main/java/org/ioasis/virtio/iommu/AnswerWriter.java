@@ -10,6 +10,7 @@ import java.lang.foreign.MemorySegment;
 import org.ioasis.iommu.Endpoint;
 import org.ioasis.iommu.Iommu;
 import org.ioasis.iommu.Status;
+import org.ioasis.iommu.TableDomain;
 import org.ioasis.memory.Outcome;
 
 /**
@@ -24,8 +25,14 @@ final class AnswerWriter {
     private final MemorySegment answer =
             Arena.ofAuto().allocate(PROPERTIES_SIZE + TAIL_SIZE, Long.BYTES);
 
-    AnswerWriter(Iommu iommu) {
+    private final boolean hasTables;
+
+    /**
+     * @param hasTables PROBE tells of tables, too
+     */
+    AnswerWriter(Iommu iommu, boolean hasTables) {
         this.iommu = iommu;
+        this.hasTables = hasTables;
     }
 
     /** Writes properties and tail; returns the used length, or {@link #ABSENT}. */
@@ -41,7 +48,12 @@ final class AnswerWriter {
             tail = (int) Math.min(slot.chain().writableLength() - TAIL_SIZE, PROPERTIES_SIZE);
             Endpoint endpoint = iommu.endpoint(slot.endpoint);
             if (status == Status.OK && endpoint != null) {
-                PropertyList.write(endpoint.properties(), iommu.options(), answer, tail);
+                PropertyList.write(
+                        endpoint.properties(),
+                        iommu.options(),
+                        hasTables && TableDomain.fits(endpoint),
+                        answer,
+                        tail);
             } else {
                 answer.fill((byte) 0);
             }

@@ -56,7 +56,7 @@ final class IommuWork extends DeviceWork<RequestSlot> {
         this.iommu = iommu;
         this.execution = execution;
         this.events = events;
-        answers = new AnswerWriter(iommu);
+        answers = new AnswerWriter(iommu, execution.hasTables());
     }
 
     void onLimit(Runnable action) {
@@ -141,7 +141,7 @@ final class IommuWork extends DeviceWork<RequestSlot> {
             return Step.PUT_BACK;
         }
         if (outcome == Outcome.OK) {
-            slot.type = slot.typeOfHead();
+            slot.type = slot.typeOfHead(execution.hasTables());
         } else {
             count(outcome);
             slot.type = RequestType.UNKNOWN;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.virtio.iommu;
 
-import static org.ioasis.spec.VirtioIommu.PROBE_SIZE;
+import static org.ioasis.spec.VirtioIommuTables.ATTACH_SIZE;
+import static org.ioasis.spec.VirtioIommuTables.ATTACH_TAIL;
 
 import org.ioasis.iommu.Completion;
 import org.ioasis.iommu.Refusal;
@@ -22,13 +23,16 @@ final class RequestSlot extends Job<RequestSlot> implements Completion {
         void answered(RequestSlot slot);
     }
 
+    /** The largest of all requests, those of profiles included. */
+    private static final int SIZE = ATTACH_TAIL;
+
     private final Answered answered;
 
     /**
      * The device-readable part, copied once and only then looked at. In words, since that is what
      * it is looked at in.
      */
-    private final long[] request = new long[PROBE_SIZE / Long.BYTES];
+    private final long[] request = new long[ATTACH_SIZE / Long.BYTES];
 
     private int copied;
 
@@ -76,7 +80,7 @@ final class RequestSlot extends Job<RequestSlot> implements Completion {
 
     /** Copies the request. Inside a guarded section. */
     Outcome copyIn() {
-        copied = (int) Math.min(chain().readableLength(), PROBE_SIZE);
+        copied = (int) Math.min(chain().readableLength(), SIZE);
         return copied == 0 ? Outcome.OK : chain().copyIn(request, copied);
     }
 
@@ -86,8 +90,10 @@ final class RequestSlot extends Job<RequestSlot> implements Completion {
     }
 
     /** What its first byte says, as far as it was copied. */
-    RequestType typeOfHead() {
-        return holds(VirtioIommu.HEAD_SIZE) ? RequestType.of(u8(0)) : RequestType.UNKNOWN;
+    RequestType typeOfHead(boolean hasTables) {
+        return holds(VirtioIommu.HEAD_SIZE)
+                ? RequestType.of(u8(0), hasTables)
+                : RequestType.UNKNOWN;
     }
 
     int u8(int offset) {
