@@ -3,12 +3,11 @@ package org.ioasis.kind.ioat;
 
 import static org.ioasis.spec.Ioat.*;
 
-import org.ioasis.memory.Outcome;
-
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteOrder;
+import org.ioasis.memory.Outcome;
 
 /**
  * One channel of an I/OAT function: a chain of descriptors in the guest's memory, of which as many

@@ -3,15 +3,14 @@ package org.ioasis.kind.ioat;
 
 import static org.ioasis.spec.Ioat.*;
 
+import java.lang.foreign.MemorySegment;
+import java.util.Map;
+import java.util.concurrent.Executor;
 import org.ioasis.memory.Dma;
 import org.ioasis.memory.Outcome;
 import org.ioasis.pci.DmaFunction;
 import org.ioasis.pci.FunctionLayout;
 import org.ioasis.spec.Pci;
-
-import java.lang.foreign.MemorySegment;
-import java.util.Map;
-import java.util.concurrent.Executor;
 
 /**
  * A DMA engine that a driver can aim: Intel's I/OAT of version 3.2 with one channel, which copies

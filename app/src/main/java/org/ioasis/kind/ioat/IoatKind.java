@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.kind.ioat;
 
+import java.util.List;
+import java.util.function.Consumer;
 import org.ioasis.machine.DeviceKeys;
 import org.ioasis.machine.DeviceKind;
 import org.ioasis.machine.DeviceOptions;
 import org.ioasis.machine.DevicePlace;
 import org.ioasis.machine.FunctionDevice;
 import org.ioasis.machine.FunctionOptions;
-
-import java.util.List;
-import java.util.function.Consumer;
 
 /** DMA engines: Intel's I/OAT with one channel. Any thread. */
 public final class IoatKind implements DeviceKind {
@@ -32,8 +31,8 @@ public final class IoatKind implements DeviceKind {
     public List<String> optionHelp() {
         return List.of(
                 "A DMA engine behind the IOMMU (Intel I/OAT, for Linux's ioatdma and for programs"
-                    + " that own it by VFIO), which copies from and to wherever its driver says;"
-                    + " repeatable. endpoint=ID, alias=ID: as for --blk.");
+                        + " that own it by VFIO), which copies from and to wherever its driver says;"
+                        + " repeatable. endpoint=ID, alias=ID: as for --blk.");
     }
 
     @Override

@@ -4,6 +4,14 @@ package org.ioasis.kind.ioat;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.ioasis.spec.Ioat.*;
 
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.ByteOrder;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Queue;
 import org.ioasis.iommu.Endpoint;
 import org.ioasis.iommu.EndpointProperties;
 import org.ioasis.iommu.Iommu;
@@ -19,15 +27,6 @@ import org.ioasis.pci.VectorSink;
 import org.ioasis.spec.Pci;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
-
-import java.lang.foreign.Arena;
-import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
-import java.nio.ByteOrder;
-import java.util.ArrayDeque;
-import java.util.ArrayList;
-import java.util.List;
-import java.util.Queue;
 
 /** The I/OAT function behind an IOMMU, driven by its registers; hostile drivers too. */
 class IoatFunctionTest {
