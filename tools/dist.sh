@@ -51,6 +51,7 @@ cp "$image"/*.jar "$work/ioasis/lib/"
 "$JAVA_HOME/bin/jlink" --add-modules java.base,java.logging,java.management,java.xml,jdk.unsupported --strip-debug \
     --no-header-files --no-man-pages --output "$work/ioasis/runtime"
 cp "$root/LICENSE" "$work/ioasis/"
+printf 'picocli-*.jar: its classes are in the format of Java 8, and are otherwise as they were published.\n' >"$work/ioasis/lib/CHANGES"
 cat >"$work/ioasis/ioasis" <<'END'
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0

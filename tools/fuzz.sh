@@ -6,7 +6,7 @@ set -eu
 [ -n "${IOASIS_ROOT-}" ] || exec "$(dirname -- "$0")/../ioasis" fuzz "$@"
 . "$IOASIS_ROOT/tools/lib.sh"
 
-of_device="request-queue event-queue config-writes save-file packed-ring"
+of_device="request-queue event-queue config-writes save-file packed-ring table-queue"
 of_host="smmuv3-commands smmuv3-queue smmuv3-contexts vtd-entries vtd-queue vtd-contexts amd-commands amd-contexts
 virtio-invalidations"
 targets="$of_device $(echo $of_host)"

@@ -294,7 +294,14 @@ install_image() {
     mkdir "$images/$name"
     cp "$root"/app/target/modules/*.jar "$root"/app/target/ioasis-app-*.jar "$root"/compare/target/ioasis-compare-*.jar \
         "$images/$name/"
+    for jar in "$images/$name"/picocli-*.jar; do
+        # What reads the options is most of a short command, and in the format that it has the JVM would not keep it.
+        [ ! -f "$jar" ] || "$JAVA_HOME/bin/java" -XX:TieredStopAtLevel=1 -XX:+UseSerialGC "$root/tools/NewFormat.java" "$jar" ||
+            say "ioasis: ${jar##*/} is kept as it is: commands take longer to start."
+    done
     make_start_cache "$images/$name"
+    "$JAVA_HOME/bin/java" -XX:TieredStopAtLevel=1 -XX:+UseSerialGC --module-path "$images/$name" \
+        --enable-native-access=org.ioasis.sys -m org.ioasis.app/org.ioasis.cli.Main --help >"$images/$name/help" || :
     printf '%s\n' "$name" >"$images/next"
     touch -r "$images/started" "$images/next"
     mv "$images/next" "$images/current"

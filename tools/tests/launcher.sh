@@ -332,10 +332,16 @@ help_has_all_commands() {
     for option in --help -h help; do
         run "$tree/ioasis" $option
         expect_status 0
-        for command in test mutants fuzz stress bench build format; do
+        for command in test mutants fuzz stress bench install dist build format; do
             expect out "  $command "
         done
     done
+    expect out "<--help>"
+    # The build has kept what the program said then.
+    run env FAKE_JAVA_STATUS=2 "$tree/ioasis" help
+    expect_status 0
+    expect out "<--help>"
+    rm "$tree"/target/images/*/help
     run env FAKE_JAVA_STATUS=2 "$tree/ioasis" help
     expect_status 2
     expect_not out "  mutants "

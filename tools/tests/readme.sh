@@ -45,6 +45,12 @@ try() { # word...
                 grep -q '"ok":true' demo.json || fail "$(cat demo.json)"
             done
             ;;
+        './ioasis demo --handover --seconds 3')
+            for ring in split packed; do
+                "$project/ioasis" demo --handover --seconds 0.5 --ring "$ring" --json >demo.json
+                grep -q '"ok":true' demo.json || fail "$(cat demo.json)"
+            done
+            ;;
         # Ours is asked; CompareTest of module guest asks QEMU's, and ConformTest one at a socket.
         './ioasis conform') "$project/ioasis" conform >conform.txt || fail "$(cat conform.txt)" ;;
         './ioasis conform '*)
@@ -62,7 +68,8 @@ try() { # word...
             shift
             knows_options "$@"
             ;;
-        # Run by ServeGuestTest with a guest, and by serve.sh without one; here only the options are checked.
+        # Run by ServeGuestTest with a guest, and by serve.sh without one, that of nesting.md by ServedProfileTest; here
+        # only the options are checked.
         './ioasis serve '* | './ioasis viot '* | './ioasis devicetree '* | './ioasis dump' | './ioasis dump '* | './ioasis check' | './ioasis inject '* | './ioasis rogue '*)
             shift
             knows_options "$@"
@@ -89,15 +96,15 @@ try() { # word...
                     fail "$name to be a module or a test"
             done
             ;;
-        # embed.sh installs the same artifacts, into a repository of its own.
-        'mvn -DskipTests install') ;;
+        # embed.sh does it, into a repository of its own.
+        './ioasis install') ;;
         'git clone '*) ;;
         'cd ioasis') ;;
         *) fail "a command that this test knows" ;;
     esac
 }
 
-for document in README.md CONTRIBUTING.md docs/config.md docs/host.md; do
+for document in README.md CONTRIBUTING.md docs/config.md docs/host.md docs/nesting.md; do
     listed=$scratch/${document##*/}
     commands "$project/$document" >"$listed" 2>/dev/null
     is_there() {

@@ -19,6 +19,7 @@ module org.ioasis.app {
     exports org.ioasis.guestkit;
     exports org.ioasis.kind;
     exports org.ioasis.kind.blk;
+    exports org.ioasis.kind.ioat;
     exports org.ioasis.kind.net;
     exports org.ioasis.kind.rng;
     exports org.ioasis.live;
@@ -32,6 +33,7 @@ module org.ioasis.app {
             info.picocli;
 
     uses org.ioasis.cli.Subcommand;
+    uses org.ioasis.machine.FunctionKind;
 
     provides System.LoggerFinder with
             org.ioasis.cli.StandardErrorLog;

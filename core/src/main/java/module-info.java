@@ -3,10 +3,13 @@
 module org.ioasis.core {
     requires static transitive org.jspecify;
 
+    // What is exported to all is the API; docs/embedding.md lists it.
     exports org.ioasis.dma;
     exports org.ioasis.iommu;
     exports org.ioasis.iommu.fault;
-    exports org.ioasis.iommu.iotlb;
+    exports org.ioasis.iommu.iotlb to
+            org.ioasis.compare,
+            org.ioasis.host;
     exports org.ioasis.iommu.mapping;
     exports org.ioasis.iommu.pagetable;
     exports org.ioasis.iommu.pagetable.format;
@@ -20,6 +23,9 @@ module org.ioasis.core {
     exports org.ioasis.virtio.iommu.driver;
     exports org.ioasis.virtio.net;
     exports org.ioasis.virtio.rng;
-    exports org.ioasis.virtio.rogue;
+    exports org.ioasis.virtio.rogue to
+            org.ioasis.app,
+            org.ioasis.compare,
+            org.ioasis.machine;
     exports org.ioasis.virtqueue;
 }

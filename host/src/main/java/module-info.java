@@ -12,7 +12,6 @@ module org.ioasis.host {
     exports org.ioasis.iommufd;
     exports org.ioasis.iommufd.engine;
     exports org.ioasis.iommufd.mock;
-    exports org.ioasis.iommufd.nesting;
     exports org.ioasis.kvm;
     exports org.ioasis.smmuv3;
     exports org.ioasis.spapr;

@@ -3,5 +3,9 @@
 module org.ioasis.sys {
     requires static transitive org.jspecify;
 
-    exports org.ioasis.sys;
+    exports org.ioasis.sys to
+            org.ioasis.app,
+            org.ioasis.compare,
+            org.ioasis.machine,
+            org.ioasis.server;
 }

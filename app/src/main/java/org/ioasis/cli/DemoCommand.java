@@ -14,6 +14,8 @@ import java.util.concurrent.Callable;
 import org.ioasis.demo.Demo;
 import org.ioasis.demo.DemoFigures;
 import org.ioasis.demo.DemoScreen;
+import org.ioasis.demo.HandoverDemo;
+import org.ioasis.demo.HandoverFigures;
 import org.ioasis.guestkit.Cleanup;
 import org.ioasis.virtio.driver.DriverException;
 import org.ioasis.vm.Terminal;
@@ -26,7 +28,9 @@ import picocli.CommandLine.Option;
         name = "demo",
         description = {
             "Show the IOMMU at work in one process, without QEMU: a driver maps buffers, a disk on a temporary file does I/O"
-                    + " through them that is read back and compared, and a rogue device tries to get out."
+                    + " through them that is read back and compared, and a rogue device tries to get out.",
+            "With --handover the driver hands over the page table of a process, and a device that shares it asks for the"
+                    + " pages that are not there (profile tables-2023)."
         },
         mixinStandardHelpOptions = true,
         exitCodeListHeading = "%nExit codes:%n",
@@ -54,6 +58,11 @@ final class DemoCommand implements Callable<Integer> {
 
     @Mixin private RingOption ring = new RingOption();
 
+    @Option(
+            names = "--handover",
+            description = "Show page-table handover and page requests instead of mappings.")
+    private boolean isHandover;
+
     @Option(names = "--json", description = "Print the figures as JSON, and nothing else.")
     private boolean json;
 
@@ -61,6 +70,9 @@ final class DemoCommand implements Callable<Integer> {
     public Integer call() throws IOException {
         if (!(seconds > 0 && seconds <= LONGEST)) {
             throw new UsageException("--seconds %s: more than 0, up to 3600".formatted(seconds));
+        }
+        if (isHandover) {
+            return handOver();
         }
         try (Cleanup cleanup = Cleanup.atExit()) {
             Path folder = cleanup.folder(() -> Files.createTempDirectory("ioasis-demo"));
@@ -75,6 +87,44 @@ final class DemoCommand implements Callable<Integer> {
             System.err.println("ioasis: " + broken.getMessage());
             return 1;
         }
+    }
+
+    private int handOver() throws IOException {
+        long begun = System.nanoTime();
+        try (HandoverDemo demo = new HandoverDemo(ring.chosen(), System::nanoTime, 1)) {
+            double passed;
+            do {
+                demo.round();
+                passed = (System.nanoTime() - begun) / NANOS;
+            } while (passed < seconds);
+            HandoverFigures figures = demo.figures();
+            System.out.println(json ? json(figures, passed) : figures.text(passed));
+            return figures.isOk() ? 0 : 1;
+        } catch (DriverException broken) {
+            System.err.println("ioasis: " + broken.getMessage());
+            return 1;
+        }
+    }
+
+    private String json(HandoverFigures figures, double passed) throws IOException {
+        StringWriter text = new StringWriter();
+        try (JsonGenerator out = JSON.createGenerator(text)) {
+            out.writeStartObject();
+            out.writeBooleanField("ok", figures.isOk());
+            out.writeStringField("ring", ring.name());
+            out.writeNumberField("seconds", passed);
+            out.writeNumberField("writes", figures.writes());
+            out.writeNumberField("reads", figures.reads());
+            out.writeNumberField("wrong", figures.wrong());
+            out.writeNumberField("page_requests", figures.requests());
+            out.writeNumberField("page_responses", figures.answers());
+            out.writeNumberField("invalidations", figures.invalidations());
+            out.writeNumberField("stale", figures.stale());
+            out.writeNumberField("rogue_accesses", figures.shots());
+            out.writeNumberField("rogue_stopped", figures.stopped());
+            out.writeEndObject();
+        }
+        return text.toString();
     }
 
     private int run(Path file) throws IOException, DriverException {

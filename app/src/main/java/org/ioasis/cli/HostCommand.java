@@ -17,6 +17,7 @@ import org.ioasis.iommufd.IommufdNode;
 import org.ioasis.iommufd.mock.MockDriver;
 import org.ioasis.loop.IdlePolicy;
 import org.ioasis.machine.DeviceOptions;
+import org.ioasis.machine.HostIommu;
 import org.ioasis.machine.ProgramMachine;
 import org.ioasis.output.OutputFile;
 import org.ioasis.output.OutputKind;
@@ -46,7 +47,7 @@ import picocli.CommandLine.Parameters;
                     + " the last of its processes has."
         },
         customSynopsis =
-                "ioasis host [--mock | --device NAME=KIND,...] [--kernel-quirks] [--trace FILE]"
+                "ioasis host [--mock | --device NAME=KIND,... [--iommu KIND]] [--kernel-quirks] [--trace FILE]"
                         + " -- PROGRAM [ARG...]",
         mixinStandardHelpOptions = true,
         exitCodeListHeading = "%nExit codes:%n",
@@ -94,6 +95,29 @@ final class HostCommand implements Callable<Integer> {
                         + " memfd, a shared mapping); to private memory it is refused."
             })
     private List<String> devices = List.of();
+
+    @Option(
+            names = "--iommu",
+            paramLabel = "KIND",
+            description =
+                    "What the program takes the IOMMU of its devices for: ${COMPLETION-CANDIDATES}. It finds its"
+                            + " registers (IOMMU_GET_HW_INFO), and can hand over tables of its guest's"
+                            + " and invalidate what is kept of them. Without it the IOMMU has page tables"
+                            + " and nothing for guests.")
+    private @Nullable IommuOption iommu;
+
+    /** Which IOMMU. */
+    enum IommuOption {
+        vtd(HostIommu.VTD),
+        smmuv3(HostIommu.SMMUV3),
+        amd(HostIommu.AMD);
+
+        private final HostIommu kind;
+
+        IommuOption(HostIommu kind) {
+            this.kind = kind;
+        }
+    }
 
     @Option(
             names = "--trace",
@@ -145,6 +169,9 @@ final class HostCommand implements Callable<Integer> {
         if (isMock && !devices.isEmpty()) {
             throw new UsageException("--mock and --device do not go together");
         }
+        if (iommu != null && devices.isEmpty()) {
+            throw new UsageException("--iommu is that of devices: name one with --device");
+        }
         try {
             return AssignedConfig.of(devices);
         } catch (ConfigException e) {
@@ -155,7 +182,12 @@ final class HostCommand implements Callable<Integer> {
     private ChildProcess.End run(IommufdNode node, List<DeviceOptions<?>> chosen, CallTrace written)
             throws ErrnoException, IOException, InterruptedException {
         try (ProgramMachine machine =
-                new ProgramMachine("host", node, IdlePolicy.ADAPTIVE, RingFormat.SPLIT)) {
+                new ProgramMachine(
+                        "host",
+                        node,
+                        iommu == null ? HostIommu.PLAIN : iommu.kind,
+                        IdlePolicy.ADAPTIVE,
+                        RingFormat.SPLIT)) {
             for (DeviceOptions<?> device : chosen) {
                 var _ = machine.add(device);
             }

@@ -295,6 +295,21 @@ final class VmCommand implements Callable<Integer> {
                             + " guest maps.")
     private boolean hasViommu;
 
+    @Option(
+            names = "--nested",
+            paramLabel = "IOMMU",
+            description = {
+                "With --assigned iommufd: ${COMPLETION-CANDIDATES}: QEMU's own IOMMU of this kind in front of the disks,"
+                        + " whose page tables the guest writes. They are walked here, behind QEMU's address space, and"
+                        + " QEMU passes the guest's invalidations on."
+            })
+    private @Nullable NestedOption nested;
+
+    /** Whose tables the guest has. */
+    enum NestedOption {
+        vtd
+    }
+
     @Mixin private final TraceOptions trace = new TraceOptions();
 
     @Option(
@@ -381,7 +396,7 @@ final class VmCommand implements Callable<Integer> {
                         case iommufd -> AssignedRun.Interface.IOMMUFD;
                         case type1 -> AssignedRun.Interface.TYPE1;
                     };
-            return told(new AssignedRun(options, how, hasViommu, Host.current(), progress).run());
+            return told(new AssignedRun(options, how, inFront(), Host.current(), progress).run());
         }
         switch (task) {
             case GuestTask.Check(long _, GuestTask.Scenario chosen) ->
@@ -455,8 +470,12 @@ final class VmCommand implements Callable<Integer> {
             if (hasViommu) {
                 throw new UsageException("--viommu needs --assigned iommufd or --assigned type1");
             }
+            if (nested != null) {
+                throw new UsageException("--nested needs --assigned iommufd");
+            }
             return;
         }
+        refuseWhatIsNotNested();
         List<String> others = chosenTasks();
         if (iommus != 1) {
             others.add("--iommus");
@@ -481,11 +500,35 @@ final class VmCommand implements Callable<Integer> {
                     "--assigned is the plain check of disks with no IOMMU of ours; leave out "
                             + String.join(", ", others));
         }
-        if (translation != null && !hasViommu) {
+        if (translation != null && !hasViommu && nested == null) {
             throw new UsageException(
                     "--lazy, --strict and --passthrough are about the guest's IOMMU, which --assigned"
-                            + " has with --viommu only");
+                            + " has with --viommu or --nested only");
         }
+    }
+
+    private void refuseWhatIsNotNested() {
+        if (nested == null) {
+            return;
+        }
+        if (assigned != AssignedOption.iommufd) {
+            throw new UsageException(
+                    "--nested needs --assigned iommufd, which knows tables of guests");
+        }
+        if (hasViommu) {
+            throw new UsageException("--nested and --viommu put two IOMMUs in front of the disks");
+        }
+        if (translation != null && translation.isPassthrough) {
+            throw new UsageException(
+                    "with --passthrough there is no table of the guest's for --nested");
+        }
+    }
+
+    private AssignedRun.InFront inFront() {
+        if (nested == NestedOption.vtd) {
+            return AssignedRun.InFront.VTD;
+        }
+        return hasViommu ? AssignedRun.InFront.VIRTIO_IOMMU : AssignedRun.InFront.NOTHING;
     }
 
     /** Options that each say what the guest does. */

@@ -6,10 +6,12 @@ import java.nio.charset.CharacterCodingException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import java.util.stream.Collectors;
 import org.ioasis.config.Draft.DeviceDraft;
 import org.ioasis.config.Draft.Ids;
 import org.ioasis.config.Draft.IommuDraft;
@@ -24,10 +26,12 @@ import org.ioasis.kind.Kinds;
 import org.ioasis.live.TraceConfig;
 import org.ioasis.loop.IdlePolicy;
 import org.ioasis.machine.DeviceKind;
+import org.ioasis.machine.IommuTransport;
 import org.ioasis.machine.Machine;
 import org.ioasis.memory.GuestMemory;
 import org.ioasis.memory.Ranges;
 import org.ioasis.virtio.iommu.Injection;
+import org.ioasis.virtio.iommu.Profile;
 import org.ioasis.virtqueue.RingFormat;
 import org.jspecify.annotations.Nullable;
 import org.tomlj.Toml;
@@ -182,6 +186,7 @@ public final class ConfigFile {
     private IommuDraft iommu(TableReader iommu) {
         String name = iommu.string("name");
         Path socket = iommu.requiredPathOrFolder("socket");
+        IommuTransport transport = transport(iommu);
         int slot = slot(iommu);
         IommuOptions usual = IommuOptions.DEFAULT;
         long mask = iommu.unsigned("page_size_mask", 64, usual.pageSizeMask());
@@ -231,9 +236,48 @@ public final class ConfigFile {
         }
         Present present = new Present(iommu.ids("present"), usualEndpoint);
         List<Injection> injections = injections(iommu);
+        Profile profile = profile(iommu, options);
         iommu.finish();
         return new IommuDraft(
-                iommu.place(), name, socket, slot, options, devices, present, injections);
+                iommu.place(),
+                name,
+                socket,
+                transport,
+                slot,
+                options,
+                profile,
+                devices,
+                present,
+                injections);
+    }
+
+    private static IommuTransport transport(TableReader iommu) {
+        String transport = iommu.string("transport", "vfio-user");
+        if (!transport.equals("vfio-user") && !transport.equals("vhost-user")) {
+            iommu.problem("transport", "must be \"vfio-user\" or \"vhost-user\"");
+        }
+        return transport.equals("vhost-user")
+                ? IommuTransport.VHOST_USER
+                : IommuTransport.VFIO_USER;
+    }
+
+    private static @Nullable Profile profile(TableReader iommu, IommuOptions options) {
+        String label = iommu.string("profile");
+        Profile profile = label == null ? null : Profile.of(label);
+        if (label != null && profile == null) {
+            iommu.problem(
+                    "profile",
+                    "\"%s\" is not one of %s"
+                            .formatted(
+                                    label,
+                                    Arrays.stream(Profile.values())
+                                            .map(Profile::label)
+                                            .collect(Collectors.joining(", "))));
+        }
+        if (profile != null && (options.inputFirst() != 0 || options.inputLast() != -1L)) {
+            iommu.problem("profile", "a table of the driver's own keeps to no input_range");
+        }
+        return profile;
     }
 
     /** Bytes of mapping tables; they are used as whole tables of 4 KiB. */

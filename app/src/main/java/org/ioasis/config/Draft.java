@@ -24,8 +24,10 @@ import org.ioasis.iommu.ReservedRegion;
 import org.ioasis.live.Unsigned;
 import org.ioasis.machine.DeviceKind;
 import org.ioasis.machine.DevicePlace;
+import org.ioasis.machine.IommuTransport;
 import org.ioasis.topology.Viot;
 import org.ioasis.virtio.iommu.Injection;
+import org.ioasis.virtio.iommu.Profile;
 import org.ioasis.virtqueue.RingFormat;
 import org.jspecify.annotations.Nullable;
 
@@ -89,8 +91,10 @@ final class Draft {
             Place place,
             @Nullable String name,
             Path socket,
+            IommuTransport transport,
             int slot,
             IommuOptions options,
+            @Nullable Profile profile,
             List<DeviceDraft> devices,
             Present present,
             List<Injection> injections) {}
@@ -243,8 +247,10 @@ final class Draft {
                     new IommuConfig(
                             name,
                             iommu.socket,
+                            iommu.transport,
                             Viot.bdf(0, slot, 0),
                             iommu.options,
+                            iommu.profile,
                             devices,
                             present,
                             iommu.injections));

@@ -244,11 +244,15 @@ final class TableReader implements DeviceKeys {
         return value(key) != null;
     }
 
-    /** The tables of an array of that name; none if there is no such array. */
+    /** The tables of an array of that name, or the only one; none if there is no such key. */
     List<TableReader> tables(String key) {
         Object value = value(key);
         List<TableReader> tables = new ArrayList<>();
         if (value == null) {
+            return tables;
+        }
+        if (value instanceof TomlTable only) {
+            tables.add(new TableReader(only, place(key), folder, problems));
             return tables;
         }
         if (!(value instanceof TomlArray array)) {

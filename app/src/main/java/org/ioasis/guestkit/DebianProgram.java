@@ -15,7 +15,9 @@ public enum DebianProgram {
     /** Compiles and decompiles device trees. */
     DTC("device-tree-compiler", "usr/bin/dtc"),
     /** Puts an overlay on a device tree. */
-    FDTOVERLAY("device-tree-compiler", "usr/bin/fdtoverlay");
+    FDTOVERLAY("device-tree-compiler", "usr/bin/fdtoverlay"),
+    /** No program but the library by which one drives a disk from user space, with its headers. */
+    LIBBLKIO("libblkio-dev", "usr/lib/x86_64-linux-gnu/libblkio.so.1");
 
     private final String packageName;
     private final String file;

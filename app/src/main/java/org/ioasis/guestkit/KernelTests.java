@@ -79,6 +79,9 @@ public record KernelTests(Path folder, String version) {
 
     private static final String TESTS = "tools/testing/selftests";
 
+    /** What the tests of VFIO call the way to an IOMMU where they have no other. */
+    private static final String USUAL_MODE = "default_iommu_mode";
+
     /** What of the kernel's tree the tests are made of. */
     private static final List<String> PIECES =
             List.of(
@@ -101,6 +104,28 @@ public record KernelTests(Path folder, String version) {
     /** A program of the tests. */
     public Path program(String name) {
         return folder.resolve(name);
+    }
+
+    /**
+     * Builds a program of the tests of VFIO for a guest, whose kernel is a distribution's: with all
+     * libraries in it, and with type 1 as the way to the IOMMU where a test does not say which,
+     * since such kernels have no iommufd.
+     *
+     * @param target a folder of the caller's
+     * @throws UnavailableException when this machine cannot; the message says what to do
+     */
+    public Path standalone(String program, Path target, Host host, Cleanup cleanup)
+            throws UnavailableException, IOException, InterruptedException {
+        requirePrograms(host);
+        Compiler compiler = new Compiler(host, cleanup, folder.resolve("packages"), folder);
+        Path file = target.resolve(program);
+        try {
+            compiler.linkStandalone(program, file);
+        } catch (IOException e) {
+            throw new UnavailableException(
+                    e.getMessage() + "\n(on Debian the packages gcc and libc6-dev are needed)", e);
+        }
+        return file;
     }
 
     /**
@@ -272,6 +297,35 @@ public record KernelTests(Path folder, String version) {
             try (Stream<Path> all = Files.list(objects)) {
                 return all.toList();
             }
+        }
+
+        /** A program of the tests of VFIO, without libraries and with another usual mode. */
+        void linkStandalone(String program, Path file) throws IOException, InterruptedException {
+            Path library = made.resolve(TESTS).resolve("vfio/lib");
+            Path target = file.resolveSibling("iommu.o");
+            List<String> compile = words();
+            compile.addAll(List.of("-D" + USUAL_MODE + "=other_mode", "-c"));
+            compile.addAll(List.of("-o", target.toString(), library.resolve("iommu.c").toString()));
+            run(host, cleanup, compile, library, "cc cannot build what the tests have in common");
+            Path mode =
+                    Files.writeString(
+                            file.resolveSibling("mode.c"),
+                            "const char *%s = \"vfio_type1v2_iommu\";\n".formatted(USUAL_MODE));
+            List<String> words = words();
+            words.addAll(List.of("-static", "-o", file.toString(), program + ".c"));
+            words.addAll(List.of(mode.toString(), target.toString()));
+            try (Stream<Path> all = Files.list(made.resolve("objects"))) {
+                all.filter(object -> !object.endsWith("iommu.o"))
+                        .forEach(object -> words.add(object.toString()));
+            }
+            words.add(packages.resolve(NAMES).toString());
+            words.add(made.resolve("older.c").toString());
+            run(
+                    host,
+                    cleanup,
+                    words,
+                    made.resolve(TESTS).resolve("vfio"),
+                    "cc cannot build " + program);
         }
 
         /** A program of one source, and what else is given. */

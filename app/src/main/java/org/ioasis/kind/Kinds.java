@@ -3,6 +3,8 @@ package org.ioasis.kind;
 
 import java.util.List;
 import org.ioasis.kind.blk.BlkKind;
+import org.ioasis.kind.ioat.IoatKind;
+import org.ioasis.kind.jar.JarKind;
 import org.ioasis.kind.net.NetKind;
 import org.ioasis.kind.rng.RngKind;
 import org.ioasis.machine.DeviceKind;
@@ -10,7 +12,8 @@ import org.ioasis.machine.DeviceKind;
 /** The kinds that there are: a new one is a package of its own and a line here. Any thread. */
 public final class Kinds {
     /** In the order of help and of a machine's functions. */
-    public static final List<DeviceKind> ALL = List.of(new BlkKind(), new RngKind(), new NetKind());
+    public static final List<DeviceKind> ALL =
+            List.of(new BlkKind(), new RngKind(), new NetKind(), new IoatKind(), new JarKind());
 
     private Kinds() {}
 }

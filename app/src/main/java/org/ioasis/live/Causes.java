@@ -58,7 +58,16 @@ final class Causes {
                     add(domain, first, last, "UNMAP at " + time);
                 }
             }
-            case IommuRequest.Probe _, IommuRequest.Unknown _ -> {}
+            case IommuRequest.AttachTable(int endpoint, int pasid, int domain, long _, int _) -> {
+                if (status == Status.OK && pasid < 0 && domains.size() < ENDPOINTS_MAX) {
+                    domains.put(endpoint, domain);
+                }
+            }
+            // What a table says is the driver's to know.
+            case IommuRequest.Invalidate _,
+                    IommuRequest.PageResponse _,
+                    IommuRequest.Probe _,
+                    IommuRequest.Unknown _ -> {}
         }
     }
 

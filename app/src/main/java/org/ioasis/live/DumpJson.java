@@ -64,6 +64,7 @@ final class DumpJson {
         json.writeNumberField("finds", counts.finds());
         json.writeNumberField("rests", counts.rests());
         json.writeNumberField("crowded", counts.crowded());
+        json.writeNumberField("niceness", counts.niceness());
         json.writeEndObject();
     }
 

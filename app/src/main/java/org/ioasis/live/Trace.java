@@ -471,6 +471,30 @@ public final class Trace implements AutoCloseable {
             }
             case IommuRequest.Probe(int endpoint) ->
                     json.writeNumberField("endpoint", Integer.toUnsignedLong(endpoint));
+            case IommuRequest.AttachTable(
+                            int endpoint,
+                            int pasid,
+                            int domain,
+                            long root,
+                            int width) -> {
+                json.writeNumberField("endpoint", Integer.toUnsignedLong(endpoint));
+                json.writeNumberField("pasid", pasid);
+                json.writeNumberField("domain", Integer.toUnsignedLong(domain));
+                json.writeStringField("table", DumpJson.hex(root));
+                json.writeNumberField("width", Integer.toUnsignedLong(width));
+            }
+            case IommuRequest.Invalidate(int domain, int scope, long first, long pages) -> {
+                json.writeNumberField("domain", Integer.toUnsignedLong(domain));
+                json.writeNumberField("scope", scope);
+                json.writeStringField("virt_start", DumpJson.hex(first));
+                json.writeStringField("pages", DumpJson.hex(pages));
+            }
+            case IommuRequest.PageResponse(int endpoint, int pasid, int group, int code) -> {
+                json.writeNumberField("endpoint", Integer.toUnsignedLong(endpoint));
+                json.writeNumberField("pasid", pasid);
+                json.writeNumberField("group", Integer.toUnsignedLong(group));
+                json.writeNumberField("code", code);
+            }
             case IommuRequest.Unknown(int head, long readable, long writable) -> {
                 json.writeNumberField("head", head);
                 json.writeNumberField("readable", readable);

@@ -15,6 +15,7 @@ import org.ioasis.guestkit.Provisioner;
 import org.ioasis.guestkit.UnavailableException;
 import org.ioasis.iommufd.IommufdNode;
 import org.ioasis.loop.IdlePolicy;
+import org.ioasis.machine.HostIommu;
 import org.ioasis.machine.Machine;
 import org.ioasis.machine.ProgramMachine;
 import org.ioasis.run.Judgement.Counts;
@@ -36,6 +37,12 @@ public final class AssignedRun {
     private static final GuestTask.Scenario PLAIN = GuestTask.Scenario.PLAIN;
     private static final String IOMMU_ADDRESS = "1";
 
+    /**
+     * Scalable mode with first stages, which Linux then uses, and what QEMU asks of a VT-d in front
+     * of assigned devices. It is no PCI function.
+     */
+    private static final String VTD = "intel-iommu,scalable-mode=on,fsts=on,caching-mode=on";
+
     /** How QEMU reaches VFIO. */
     public enum Interface {
         /** Devices by their own files, bound to {@code /dev/iommu}. */
@@ -44,25 +51,33 @@ public final class AssignedRun {
         TYPE1
     }
 
+    /** What of QEMU's own is in front of the disks. */
+    public enum InFront {
+        NOTHING,
+        /** Its virtio-iommu: what the guest maps, QEMU maps here. */
+        VIRTIO_IOMMU,
+        /** Its VT-d: tables of the guest's own, which are walked here. By iommufd only. */
+        VTD
+    }
+
     private final RunOptions options;
     private final Interface assignment;
-    private final boolean hasViommu;
+    private final InFront inFront;
     private final Host host;
     private final Progress progress;
 
-    /**
-     * @param hasViommu QEMU's own virtio-iommu is in front of the disks: what the guest maps, QEMU
-     *     maps here
-     */
     public AssignedRun(
             RunOptions options,
             Interface assignment,
-            boolean hasViommu,
+            InFront inFront,
             Host host,
             Progress progress) {
+        if (inFront == InFront.VTD && assignment != Interface.IOMMUFD) {
+            throw new IllegalArgumentException("tables of guests are iommufd's");
+        }
         this.options = options;
         this.assignment = assignment;
-        this.hasViommu = hasViommu;
+        this.inFront = inFront;
         this.host = host;
         this.progress = progress;
     }
@@ -93,7 +108,12 @@ public final class AssignedRun {
         String hash = GuestDevices.makeDisks(task, workspace, seeded, progress);
         IommufdNode node = IommufdNode.builder().build();
         ProgramMachine machine =
-                new ProgramMachine("machine", node, IdlePolicy.ADAPTIVE, options.ring());
+                new ProgramMachine(
+                        "machine",
+                        node,
+                        inFront == InFront.VTD ? HostIommu.VTD : HostIommu.PLAIN,
+                        IdlePolicy.ADAPTIVE,
+                        options.ring());
         GuestSetup.Ended ended;
         // What the devices still write is on the disks at its end, and nothing counts any more.
         try (machine) {
@@ -108,7 +128,7 @@ public final class AssignedRun {
         }
         progress.say("comparing the disks");
         Path result = GuestDevices.resultFile(workspace);
-        return new Judgement(options, Counts.of(machine), ended, progress)
+        return new Judgement(options, Counts.of(machine, inFront == InFront.VTD), ended, progress)
                 .report(
                         Found.ofDisks(seeded, hash, result, PLAIN, machine.devices()),
                         accel,
@@ -127,9 +147,18 @@ public final class AssignedRun {
                 Initramfs.write(
                         workspace.file("initramfs"), kit, task.drivers(), task.commandFile());
         List<String> more = new ArrayList<>();
-        if (hasViommu) {
-            more.addAll(List.of("-device", "virtio-iommu-pci,addr=" + IOMMU_ADDRESS));
+        List<String> parameters = new ArrayList<>();
+        switch (inFront) {
+            case NOTHING -> {}
+            case VIRTIO_IOMMU ->
+                    more.addAll(List.of("-device", "virtio-iommu-pci,addr=" + IOMMU_ADDRESS));
+            case VTD -> {
+                more.addAll(List.of("-device", VTD));
+                // What the kernel's configuration leaves to the command line.
+                parameters.add("intel_iommu=on,sm_on");
+            }
         }
+        parameters.addAll(options.parameters());
         boolean isNew = assignment == Interface.IOMMUFD;
         if (isNew) {
             more.addAll(List.of("-object", "iommufd,id=host"));
@@ -146,7 +175,7 @@ public final class AssignedRun {
         return QemuCommand.builder(kit.qemu(), accel, kit.kernel().image(), initramfs.file())
                 .memoryMiB(options.memoryMiB())
                 .processors(options.processors())
-                .commandLine(task.commandLine(initramfs.modules(), 0, options.parameters()))
+                .commandLine(task.commandLine(initramfs.modules(), 0, parameters))
                 .more(Stream.concat(more.stream(), options.qemu().stream()).toList())
                 .build();
     }

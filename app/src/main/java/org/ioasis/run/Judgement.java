@@ -15,13 +15,14 @@ import org.ioasis.guestkit.Kernel;
 import org.ioasis.guestkit.KernelChoice;
 import org.ioasis.iommu.Status;
 import org.ioasis.iommu.fault.Fault;
+import org.ioasis.iommufd.engine.GuestTableCounts;
 import org.ioasis.kind.net.Nic;
 import org.ioasis.live.MachineView;
 import org.ioasis.machine.EndpointDevice;
 import org.ioasis.machine.IommuUnit;
 import org.ioasis.machine.Machine;
 import org.ioasis.machine.ProgramMachine;
-import org.ioasis.pci.VirtioPciFunction;
+import org.ioasis.virtio.OfferedDevice;
 import org.ioasis.virtio.iommu.RequestType;
 import org.ioasis.virtqueue.RingFormat;
 import org.ioasis.vm.Accel;
@@ -69,6 +70,8 @@ final class Judgement {
      * @param faults accesses that were refused
      * @param recentFaults the last of them
      * @param internalFailures calls that failed inside Ioasis
+     * @param guestTables what the guest's tables in front of the devices came to, if it was to have
+     *     some
      * @param state of the devices, for people
      */
     record Counts(
@@ -80,6 +83,7 @@ final class Judgement {
             long faults,
             List<Fault> recentFaults,
             long internalFailures,
+            Optional<GuestTableCounts> guestTables,
             Supplier<String> state) {
         /** Devices behind IOMMUs of ours. */
         static Counts of(Machine machine, RunOptions options) {
@@ -94,11 +98,16 @@ final class Judgement {
                     machine.faults(),
                     machine.recentFaults(),
                     machine.internalFailures(),
+                    Optional.empty(),
                     () -> MachineView.of(machine).text());
         }
 
-        /** Devices in QEMU's hands: whatever the guest does, the address space is QEMU's. */
-        static Counts of(ProgramMachine machine) {
+        /**
+         * Devices in QEMU's hands: whatever the guest does, the address space is QEMU's.
+         *
+         * @param isNested the guest has tables in front of it
+         */
+        static Counts of(ProgramMachine machine, boolean isNested) {
             return new Counts(
                     false,
                     machine.devices(),
@@ -108,6 +117,7 @@ final class Judgement {
                     machine.faults().reported(),
                     machine.faults().recent(),
                     machine.loop().failures(),
+                    isNested ? Optional.of(machine.tableCounts()) : Optional.empty(),
                     machine.loop()::dump);
         }
     }
@@ -191,6 +201,7 @@ final class Judgement {
                                         : Machine.describe(faults.getFirst()),
                                 counts.internalFailures())));
         problems.addAll(ringProblems());
+        counts.guestTables().ifPresent(tables -> problems.addAll(tableProblems(tables)));
         if (!problems.isEmpty()) {
             progress.say("last lines of the console:\n  " + String.join("\n  ", guest.lastLines()));
             progress.say("state of the devices:\n" + counts.state().get());
@@ -225,6 +236,7 @@ final class Judgement {
                 counts.unansweredRequests(),
                 counts.faults(),
                 verifiedBytes,
+                counts.guestTables(),
                 network,
                 steps(guest),
                 (System.nanoTime() - begin) / 1e9);
@@ -260,20 +272,20 @@ final class Judgement {
             List<IommuUnit> iommus, List<EndpointDevice> devices) {
         Map<String, String> rings = new LinkedHashMap<>();
         for (IommuUnit unit : iommus) {
-            rings.put(unit.name(), ring(unit.function()));
+            rings.put(unit.name(), ring(unit.offered()));
         }
         for (EndpointDevice device : devices) {
             rings.put(
                     role(device),
-                    device.function() instanceof VirtioPciFunction function
+                    device.function() instanceof OfferedDevice function
                             ? ring(function)
                             : NO_RING);
         }
         return rings;
     }
 
-    private static String ring(VirtioPciFunction function) {
-        RingFormat format = function.device().startedFormat();
+    private static String ring(OfferedDevice offered) {
+        RingFormat format = offered.device().startedFormat();
         return format == null ? NO_RING : format.name().toLowerCase(Locale.ROOT);
     }
 
@@ -289,6 +301,22 @@ final class Judgement {
                                         .formatted(name, format, wanted));
                     }
                 });
+        return problems;
+    }
+
+    /** What is wrong with the tables that the guest was to have in front of its devices. */
+    private List<String> tableProblems(GuestTableCounts tables) {
+        List<String> problems = new ArrayList<>();
+        for (EndpointDevice device : counts.devices()) {
+            if (device.accesses().walked() == 0) {
+                problems.add(
+                        "device %s made no access through a table of the guest's"
+                                .formatted(device.name()));
+            }
+        }
+        if (tables.nativeEntries() == 0) {
+            problems.add("the guest has invalidated nothing of its tables");
+        }
         return problems;
     }
 

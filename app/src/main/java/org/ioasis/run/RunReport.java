@@ -8,6 +8,7 @@ import java.util.Map;
 import java.util.Optional;
 import org.ioasis.iommu.EndpointCounts;
 import org.ioasis.iommu.Status;
+import org.ioasis.iommufd.engine.GuestTableCounts;
 import org.ioasis.virtio.iommu.RequestType;
 import org.ioasis.virtio.net.NetCounters;
 import org.ioasis.vm.Ending;
@@ -28,6 +29,7 @@ import org.ioasis.vm.Ending;
  * @param faults accesses that the IOMMU refused
  * @param bytesVerified bytes of the result disk that were compared and found equal; with a network,
  *     those that went over it either way and whose hash was right
+ * @param guestTables what the guest's own tables in front of its devices came to, if it has some
  * @param network what went over the guest's network, if it has one
  * @param steps what the guest did, in seconds of its clock
  * @param seconds from the start of the command to the verdict
@@ -46,6 +48,7 @@ public record RunReport(
         long unanswered,
         long faults,
         long bytesVerified,
+        Optional<GuestTableCounts> guestTables,
         Optional<NetworkReport> network,
         Map<String, Double> steps,
         double seconds) {

@@ -9,6 +9,7 @@ import java.util.Locale;
 import java.util.Map;
 import org.ioasis.iommu.EndpointCounts;
 import org.ioasis.iommu.Status;
+import org.ioasis.iommufd.engine.GuestTableCounts;
 import org.ioasis.virtio.iommu.RequestType;
 
 /**
@@ -64,6 +65,9 @@ public final class RunReportJson {
             json.writeNumberField("bytesIdentity", report.accesses().identityBytes());
             writeBypassed(json, report);
             json.writeNumberField("bytesVerified", report.bytesVerified());
+            if (report.guestTables().isPresent()) {
+                writeNested(json, report, report.guestTables().get());
+            }
             if (report.network().isPresent()) {
                 writeNetwork(json, report.network().get());
             }
@@ -90,6 +94,17 @@ public final class RunReportJson {
             json.writeEndObject();
         }
         json.writeNumberField("unanswered", report.unanswered());
+        json.writeEndObject();
+    }
+
+    private static void writeNested(JsonGenerator json, RunReport report, GuestTableCounts tables)
+            throws IOException {
+        json.writeObjectFieldStart("nested");
+        json.writeNumberField("tables", tables.made());
+        json.writeNumberField("attachments", tables.attachments());
+        json.writeNumberField("nativeInvalidations", tables.nativeEntries());
+        json.writeNumberField("accesses", report.accesses().walked());
+        json.writeNumberField("walks", tables.walks());
         json.writeEndObject();
     }
 

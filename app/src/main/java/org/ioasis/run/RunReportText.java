@@ -62,6 +62,20 @@ public final class RunReportText {
             requests.append(", unanswered ").append(report.unanswered());
         }
         row(text, "requests", requests.toString());
+        report.guestTables()
+                .ifPresent(tables ->
+                        row(
+                                text,
+                                "nested",
+                                String.format(
+                                        Locale.ROOT,
+                                        "%,d tables of the guest's, %,d times attached, %,d native invalidations,"
+                                                + " %,d accesses: %,d by walks, the rest from the IOTLB",
+                                        tables.made(),
+                                        tables.attachments(),
+                                        tables.nativeEntries(),
+                                        report.accesses().walked(),
+                                        tables.walks())));
         row(text, "faults", Long.toString(report.faults()));
         StringBuilder steps = new StringBuilder();
         report.steps()

@@ -78,7 +78,13 @@ public final class Server implements AutoCloseable {
         for (IommuConfig iommu : config.iommus()) {
             IommuUnit unit;
             try {
-                unit = machine.addIommu(iommu.name(), iommu.options(), iommu.socket());
+                unit =
+                        machine.addIommu(
+                                iommu.name(),
+                                iommu.options(),
+                                iommu.profile(),
+                                iommu.transport(),
+                                iommu.socket());
             } catch (ErrnoException e) {
                 throw explained(iommu.socket(), e);
             }

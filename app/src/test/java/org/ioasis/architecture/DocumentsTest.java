@@ -37,6 +37,7 @@ class DocumentsTest {
                 "docs/fuzz-coverage.md",
                 "docs/host.md",
                 "docs/kernel-quirks.md",
+                "docs/nesting.md",
                 "docs/save-restore.md",
                 "docs/threat-model.md"
             })

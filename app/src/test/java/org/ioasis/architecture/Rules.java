@@ -64,7 +64,9 @@ final class Rules {
         MAY_USE.put("virtio.rng", List.of("virtio", "virtqueue", "memory", "spec"));
         // The misbehaving device has nothing but the way to memory that any device has.
         MAY_USE.put("virtio.rogue", List.of("memory"));
-        MAY_USE.put("virtio.iommu", List.of("virtio", "iommu", "virtqueue", "memory", "spec"));
+        MAY_USE.put(
+                "virtio.iommu",
+                List.of("virtio", "iommu", "iommu.pagetable", "virtqueue", "memory", "spec"));
         MAY_USE.put("sys", List.of());
         // host: what user space programs as on a kernel; a driver behind it is found by nobody.
         MAY_USE.put("host", List.of());
@@ -104,7 +106,9 @@ final class Rules {
                         "memory",
                         "spec"));
         MAY_USE.put("vfiouser", List.of("peer", "pci", "loop", "sys", "memory", "spec"));
-        MAY_USE.put("vhostuser", List.of("loop", "sys", "virtio", "virtqueue", "memory", "spec"));
+        MAY_USE.put(
+                "vhostuser",
+                List.of("peer", "loop", "sys", "virtio", "virtqueue", "memory", "spec"));
         // What answers system calls knows no guest and none of its protocols.
         MAY_USE.put("program", List.of("loop", "sys", "iommufd", "spec"));
         // A function in a program's hands: the calls come from there, and the function is

@@ -14,6 +14,8 @@ import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 /**
  * {@code ioasis host} as a process of its own, on the example of the documents and on the machine's
@@ -24,6 +26,7 @@ class HostCommandTest {
     @TempDir static Path folder;
     private static Path example;
     private static Path quirk;
+    private static Path iommu;
 
     private record Result(int code, String out, String err) {}
 
@@ -33,6 +36,7 @@ class HostCommandTest {
         assertThat(Files.readAllLines(source)).hasSizeLessThanOrEqualTo(30);
         example = compile(source, "ioas");
         quirk = compile(Path.of("src/test/resources/org/ioasis/cli/quirk.c"), "quirk");
+        iommu = compile(Path.of("src/test/resources/org/ioasis/cli/iommu.c"), "iommu");
     }
 
     private static Path compile(Path source, String name) throws Exception {
@@ -144,6 +148,38 @@ class HostCommandTest {
                 .contains("->")
                 .doesNotContain(".jar")
                 .doesNotContain("lib/modules");
+    }
+
+    @ParameterizedTest
+    @CsvSource({
+        "'', 0, 0, Operation not supported",
+        "vtd, 1, 24, yes",
+        "smmuv3, 2, 40, yes",
+        "amd, 4, 16, yes"
+    })
+    void programTakesTheIommuOfItsDevicesForWhatItIsAskedToBe(
+            String kind, int type, int bytes, String parent) throws Exception {
+        List<String> words = new ArrayList<>(List.of("--device", "random=rng"));
+        if (!kind.isEmpty()) {
+            words.addAll(List.of("--iommu", kind));
+        }
+        words.addAll(List.of("--", iommu.toString()));
+
+        assertThat(host(words.toArray(String[]::new)))
+                .isEqualTo(
+                        new Result(
+                                0,
+                                "type %d, %d bytes, nesting parent: %s%n"
+                                        .formatted(type, bytes, parent),
+                                ""));
+    }
+
+    @Test
+    void anIommuWithoutDevicesIsRefused() throws Exception {
+        Result refused = host("--iommu", "vtd", "--", "true");
+
+        assertThat(refused.code()).isEqualTo(2);
+        assertThat(refused.err()).contains("--iommu is that of devices");
     }
 
     @Test

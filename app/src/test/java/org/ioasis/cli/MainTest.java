@@ -79,7 +79,16 @@ class MainTest {
                         "leave out --net, --iommus, --no-boot-bypass, --print-qemu"),
                 arguments(
                         "vm --assigned type1 --run x --trace FOLDER/o", "leave out --run, --trace"),
-                arguments("vm --assigned type1 --strict", "has with --viommu only"),
+                arguments("vm --assigned type1 --strict", "has with --viommu or --nested only"),
+                arguments("vm --nested vtd", "--nested needs --assigned iommufd"),
+                arguments("vm --assigned type1 --nested vtd", "--nested needs --assigned iommufd"),
+                arguments("vm --assigned iommufd --nested amd", "expected one of [vtd]"),
+                arguments(
+                        "vm --assigned iommufd --nested vtd --viommu",
+                        "--nested and --viommu put two IOMMUs"),
+                arguments(
+                        "vm --assigned iommufd --nested vtd --passthrough",
+                        "with --passthrough there is no table of the guest's for --nested"),
                 arguments("viot --check FOLDER/sub", "--check: FOLDER/sub is a folder"),
                 arguments("viot --check /dev/null", "--check: /dev/null is no regular file"),
                 arguments("vm --memory 1e3", "'1e3' is no number here"),

@@ -39,6 +39,7 @@ import org.ioasis.virtio.blk.BlkBlocks;
 import org.ioasis.virtio.blk.BlkErasing;
 import org.ioasis.virtio.blk.BlkSettings;
 import org.ioasis.virtio.iommu.Injection;
+import org.ioasis.virtio.iommu.Profile;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -123,10 +124,10 @@ class ConfigFileTest {
                                 + " trace_limit",
                         "3:3: poll_us: must be an integer, not a string",
                         "6:3: pagesize: not known here; known are address, blk, bypass,"
-                                + " detach_by_endpoint, domain_range, domains_max, endpoint_mappings_max,"
+                                + " detach_by_endpoint, device, domain_range, domains_max, endpoint_mappings_max,"
                                 + " endpoint_tables_max, endpoints_max, identity_beside_none,"
                                 + " inject, input_range, mappings_max, name, net, page_size_mask,"
-                                + " present, rng, socket, tables_max",
+                                + " present, profile, rng, socket, tables_max",
                         "7:29: end: is before start (both are inclusive)",
                         "8:1: socket is missing",
                         "8:1: there is no file %1$s; `truncate -s 1G %1$s` makes an empty disk"
@@ -535,6 +536,36 @@ class ConfigFileTest {
         assertThat(machine.viot()).isEqualTo(folder.resolve("i.sock.viot"));
         assertThat(read(machine("", "")).controlSocket())
                 .isEqualTo(folder.resolve("ioasis-control.sock"));
+    }
+
+    @Test
+    void aProfileIsNamedAndThereIsNoneUnlessItIs() throws Exception {
+        ServeConfig named = read(machine("profile = \"tables-2023\"", ""));
+        ServeConfig plain = read(machine("", ""));
+
+        assertThat(named.machines().getFirst().iommus().getFirst().profile())
+                .isEqualTo(Profile.TABLES_2023);
+        assertThat(plain.machines().getFirst().iommus().getFirst().profile()).isNull();
+    }
+
+    @Test
+    void aProfileThatThereIsNotOrThatDoesNotFitIsAProblem() {
+        assertThat(problems(machine("profile = \"handover\"", "")))
+                .anySatisfy(problem ->
+                        assertThat(problem)
+                                .endsWith("profile: \"handover\" is not one of tables-2023"));
+        assertThat(
+                        problems(
+                                machine(
+                                        """
+                                        profile = "tables-2023"
+                                        input_range = { end = 0xffffffff }
+                                        """,
+                                        "")))
+                .anySatisfy(problem ->
+                        assertThat(problem)
+                                .endsWith(
+                                        "profile: a table of the driver's own keeps to no input_range"));
     }
 
     @Test

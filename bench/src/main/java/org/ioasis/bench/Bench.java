@@ -133,6 +133,7 @@ public final class Bench {
         double dense = TranslateBenchmarks.bytesPerMapping(1 << 20, Workload.PAGE);
         double sparse = TranslateBenchmarks.bytesPerMapping(1 << 14, SPARSE);
         System.out.print(results.memory(dense, sparse));
+        System.out.print(IovaBenchmarks.pieces());
         if (!arguments.json().isEmpty()) {
             OutputFile.write(
                     Path.of(arguments.json()),

@@ -140,6 +140,10 @@ record Case(
                             "WalkBenchmarks.plain",
                             Map.of("form", "vtd-2", "n", "16"),
                             true),
+                    iova("256-16", "256", "16", true),
+                    iova("65536-16", "65536", "16", false),
+                    iova("4096-512", "4096", "512", true),
+                    new Case("host-iova-full", "iova-full", "IovaBenchmarks.full", Map.of(), true),
                     new Case("host-ioctl", "", "", Map.of(), true));
 
     /**
@@ -222,6 +226,16 @@ record Case(
                 isQuick);
     }
 
+    /** A driver's IOVAs: so many are live, of up to so many pages. */
+    private static Case iova(String name, String live, String most, boolean isQuick) {
+        return new Case(
+                "host-iova-" + name,
+                "iova-" + name,
+                "IovaBenchmarks.churn",
+                Map.of("live", live, "most", most),
+                isQuick);
+    }
+
     /** Invalidations of a guest, in so many entries at a time. */
     private static Case nested(String format, String batch, boolean isQuick) {
         return new Case(
@@ -275,6 +289,9 @@ record Case(
     List<Peer> peers() {
         if (benchmark.startsWith("WalkBenchmarks.")) {
             return List.of(Peer.WALKER);
+        }
+        if (benchmark.startsWith("IovaBenchmarks.")) {
+            return List.of(Peer.IOVA);
         }
         return isHost() ? List.of(Peer.KERNEL) : Peer.ALL;
     }

@@ -25,6 +25,9 @@ record Peer(String subject, String program, String variant) {
     /** Walks of page tables in software. */
     static final Peer WALKER = new Peer("kernel-c", "walker", "");
 
+    /** IOVAs of a driver. */
+    static final Peer IOVA = new Peer("kernel-c", "iova", "");
+
     /** The same for a program's calls. */
     static final Peer SUPERVISOR = new Peer("kernel-c", "hostserve", "");
 

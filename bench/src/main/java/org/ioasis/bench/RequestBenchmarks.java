@@ -61,6 +61,7 @@ public class RequestBenchmarks {
             waiting++;
             queue.putMap(trace.first[i], trace.last[i], trace.gpa[i]);
             if (waiting == BATCH_MAX) {
+                queue.expose();
                 queue.serve();
                 waiting -= queue.reap();
             }
@@ -87,11 +88,13 @@ public class RequestBenchmarks {
                 put(queue, i, half);
                 waiting++;
                 if (waiting == batch) {
+                    queue.expose();
                     queue.serve();
                     waiting -= queue.reap();
                 }
             }
         }
+        queue.expose();
         queue.serve();
         waiting -= queue.reap();
         meter.end(2L * PAIRS);
@@ -132,6 +135,7 @@ public class RequestBenchmarks {
                     put(queue, i, half);
                     waiting++;
                     if (waiting == batch || (half == 1 && i == WINDOW + pairs - 1)) {
+                        queue.expose();
                         kick.signal();
                         await(called, call);
                         waiting -= queue.reap();

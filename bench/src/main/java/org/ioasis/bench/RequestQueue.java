@@ -20,8 +20,8 @@ import org.ioasis.virtqueue.RingFormat;
 
 /**
  * W9: our virtio-iommu device on the engine, and a driver that keeps its requests in one block of
- * guest memory, two descriptors each, as the peers' does. {@link #put} and {@link #reap} belong to
- * the driver's thread, {@link #serve} to the device's.
+ * guest memory, two descriptors each, as the peers' does. {@link #put}, {@link #expose} and {@link
+ * #reap} belong to the driver's thread, {@link #serve} to the device's.
  */
 final class RequestQueue implements Interrupts {
     private static final int SIZE = 256;
@@ -113,7 +113,7 @@ final class RequestQueue implements Interrupts {
         put(VirtioIommu.T_MAP, first, last, gpa, READ_WRITE, VirtioIommu.MAP_SIZE);
     }
 
-    /** Writes a request and makes it available. */
+    /** Writes a request. */
     private void put(int type, long first, long last, long gpa, int flags, int requestBytes) {
         long at = slot(driver.begin());
         block.set(U32, at, type);
@@ -127,6 +127,10 @@ final class RequestQueue implements Interrupts {
         driver.readable(BLOCK + at, requestBytes);
         driver.writable(BLOCK + at + TAIL, VirtioIommu.TAIL_SIZE);
         driver.offer();
+    }
+
+    /** Makes the requests that were put available. */
+    void expose() {
         driver.expose();
     }
 

@@ -42,6 +42,7 @@ public final class Attachment {
     private boolean isMoving;
 
     private boolean wasSavedStale;
+    private boolean isDrivers;
 
     // What the listener was told last of who is attached to nothing.
     private @Nullable Kind toldKind;
@@ -121,6 +122,16 @@ public final class Attachment {
         if (wasSavedStale) {
             access.noteStale();
         }
+    }
+
+    /** It is there because a driver has named its PASID, and no longer than that. */
+    void noteDrivers() {
+        isDrivers = true;
+    }
+
+    /** True unless only a driver has named it, and has no use for it now. */
+    boolean isUsed() {
+        return !isDrivers || !accesses.isEmpty() || listener != null || domain != null || isMoving;
     }
 
     /** As a saved state tells; for ways to memory that are made later, too. */

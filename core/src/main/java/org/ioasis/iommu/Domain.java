@@ -14,7 +14,7 @@ import org.jspecify.annotations.Nullable;
  * an {@link Iommu} for an object model, which gives it its number and says when it ends. Loop
  * thread; translating threads read the final fields only.
  */
-public sealed class Domain permits PagingDomain {
+public sealed class Domain permits PagingDomain, TableDomain {
     final Iommu iommu;
     private final int id;
     private final String name;

@@ -81,6 +81,28 @@ public final class Endpoint {
         pasids.remove(opened.pasid());
     }
 
+    /** The same for a driver that names a PASID: what no driver needs any more makes room. */
+    public @Nullable Attachment openForDriver(int pasid) {
+        if (pasids.size() == PASID_LIMIT) {
+            closeUnused();
+        }
+        Attachment opened = open(pasid);
+        if (opened != null) {
+            opened.noteDrivers();
+        }
+        return opened;
+    }
+
+    private void closeUnused() {
+        List<Attachment> unused = new ArrayList<>();
+        pasids.forEach(one -> {
+            if (!one.isUsed()) {
+                unused.add(one);
+            }
+        });
+        unused.forEach(one -> pasids.remove(one.pasid()));
+    }
+
     /** PASIDs that are open. */
     public int pasidCount() {
         return pasids.size();
@@ -130,6 +152,7 @@ public final class Endpoint {
             one.forget();
             one.iommuWasReset();
         });
+        closeUnused();
     }
 
     // What the driver has done with it

@@ -41,6 +41,7 @@ final class EndpointDma extends RegionDma {
     private final Count translations = new Count();
     private final Count translatedBytes = new Count();
     private final Count translationsAbove4GiB = new Count();
+    private final Count walked = new Count();
     private final Count identity = new Count();
     private final Count identityBytes = new Count();
     private final Count bypassed = new Count();
@@ -65,6 +66,9 @@ final class EndpointDma extends RegionDma {
     // reset itself since: then its addresses mean nothing here. The first is the loop thread's.
     private boolean isStarted;
     private volatile boolean isStale;
+
+    // The device asks for what is not there, and nobody needs to be told that it was not.
+    private boolean asksForPages;
 
     // The section has been in an identity region of the endpoint, which no UNMAP takes away.
     private boolean inOwnRegion;
@@ -91,11 +95,17 @@ final class EndpointDma extends RegionDma {
         this.attachment = attachment;
     }
 
+    /** Before its first section. */
+    void asksForPages() {
+        asksForPages = true;
+    }
+
     EndpointCounts counts() {
         return new EndpointCounts(
                 translations.read(),
                 translatedBytes.read(),
                 translationsAbove4GiB.read(),
+                walked.read(),
                 identity.read(),
                 identityBytes.read(),
                 bypassed.read(),
@@ -203,7 +213,11 @@ final class EndpointDma extends RegionDma {
         switch (translation.kind()) {
             case BYPASS -> countBypassed();
             case IDENTITY -> identity.increment();
-            case MAPPED, WALKED, BLOCKED -> count(output);
+            case WALKED -> {
+                walked.increment();
+                count(output);
+            }
+            case MAPPED, BLOCKED -> count(output);
         }
         return locate(output, Ranges.within(address, found.last(), length), access);
     }
@@ -288,6 +302,9 @@ final class EndpointDma extends RegionDma {
         }
         if (hasFaulted) {
             hasFaulted = false;
+            if (asksForPages && faultKind == Kind.WALKED) {
+                return;
+            }
             report(faultKind, faultAddress, faultAccess, explanation, table);
         }
     }

@@ -6,10 +6,14 @@ import java.util.List;
 import java.util.function.Consumer;
 import java.util.function.Supplier;
 import org.ioasis.iommu.fault.FaultQueue;
+import org.ioasis.iommu.fault.PageRequest;
+import org.ioasis.iommu.fault.PageRequests;
+import org.ioasis.iommu.iotlb.Iotlb;
 import org.ioasis.iommu.mapping.Blocked;
 import org.ioasis.iommu.mapping.MappingStore;
 import org.ioasis.iommu.mapping.Translation;
 import org.ioasis.iommu.mapping.Untranslated;
+import org.ioasis.iommu.pagetable.Stage;
 import org.ioasis.memory.Count;
 import org.ioasis.memory.Dma;
 import org.ioasis.memory.Guard;
@@ -34,6 +38,7 @@ public final class Iommu {
     private final IommuOptions options;
     private final Guards guards;
     private final FaultQueue faults;
+    private final PageRequests pageRequests = new PageRequests();
     private final Supplier<MappingStore> stores;
     private final IdMap<Endpoint> endpoints = new IdMap<>();
     private final List<Domain> domains = new ArrayList<>();
@@ -45,6 +50,10 @@ public final class Iommu {
     private volatile @Nullable Refusal lastLimit;
     private Runnable settled = () -> {};
     private long mappings;
+
+    // Never the same again before 2^32 others: nothing of an old table is kept that long.
+    private int tables;
+
     private volatile boolean isBypassing;
 
     /**
@@ -68,6 +77,37 @@ public final class Iommu {
 
     public FaultQueue faults() {
         return faults;
+    }
+
+    /** What devices behind it ask of its driver. */
+    public PageRequests pageRequests() {
+        return pageRequests;
+    }
+
+    /**
+     * A device asks for a page that is not there, in an address space that goes through a table of
+     * the driver's own; in any other there is nothing to wait for, and its group is answered as
+     * invalid.
+     *
+     * @param group the device's number for it
+     * @param rights bits of {@code Rights}
+     */
+    public void requestPage(
+            Attachment attachment,
+            int group,
+            int rights,
+            boolean isLast,
+            long address,
+            PageRequest.Asker asker) {
+        assert isOwnThread();
+        int pasid = attachment.pasid();
+        if (attachment.domain() instanceof TableDomain) {
+            int endpoint = attachment.endpoint().id();
+            pageRequests.add(
+                    new PageRequest(endpoint, pasid, group, rights, isLast, address), asker);
+        } else if (isLast) {
+            asker.answered(pasid, group, PageRequest.Response.INVALID);
+        }
     }
 
     UnmapWaits unmaps() {
@@ -296,6 +336,19 @@ public final class Iommu {
     }
 
     /**
+     * As {@link #dma(Attachment, GuestMemory, Guard)}, for a device that asks for pages that are
+     * not there ({@link #requestPage}): what is refused is counted, and the driver does not hear of
+     * it as a fault.
+     */
+    public Dma askingDma(Attachment attachment, GuestMemory memory, Guard guard) {
+        assert isOwnThread();
+        EndpointDma access = new EndpointDma(this, attachment, memory, guard);
+        access.asksForPages();
+        attachment.add(access);
+        return access;
+    }
+
+    /**
      * Sets who keeps a copy of what an endpoint reaches, and tells it what that is now. Only while
      * it is detached.
      */
@@ -334,6 +387,21 @@ public final class Iommu {
     public Domain domain(int id, Translation translation) {
         assert isOwnThread();
         Domain domain = new Domain(this, id, translation);
+        domains.add(domain);
+        return domain;
+    }
+
+    /**
+     * A domain with a table that its driver owns.
+     *
+     * @param table what the driver has said of it
+     * @param memory where it lies
+     * @param cached what is kept of it, and of other tables
+     */
+    public TableDomain tableDomain(
+            int id, Record table, Stage stage, GuestMemory memory, Iotlb cached) {
+        assert isOwnThread();
+        TableDomain domain = new TableDomain(this, id, ++tables, table, stage, memory, cached);
         domains.add(domain);
         return domain;
     }
@@ -461,6 +529,7 @@ public final class Iommu {
         if (old != null) {
             old.remove(attachment);
             old.endIfUnused();
+            pageRequests.forget(attachment.endpoint().id(), attachment.pasid());
         }
         completion.settled(status);
         moves.add(attachment, () -> completion.complete(status));
@@ -527,6 +596,7 @@ public final class Iommu {
         domains.forEach(Domain::endNow);
         domains.clear();
         mappings = 0;
+        pageRequests.forgetAll();
         ListenerRound round = round(null, null, null);
         forEachAttachment(attachment -> {
             tellUnattached(attachment, round);

@@ -81,6 +81,12 @@ public record IommuOptions(
         }
     }
 
+    /** True if a domain may have this number. */
+    public boolean hasDomain(int id) {
+        return Integer.compareUnsigned(id, domainFirst) >= 0
+                && Integer.compareUnsigned(id, domainLast) <= 0;
+    }
+
     /** Options one by one, beginning with {@link #DEFAULT}. */
     public static Builder builder() {
         return new Builder();

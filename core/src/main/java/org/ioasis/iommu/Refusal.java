@@ -39,12 +39,7 @@ public enum Refusal {
     OTHER_KIND(
             Status.INVAL,
             asked ->
-                    "domain 0x%x exists already and is %s"
-                            .formatted(
-                                    asked.domain,
-                                    asked.found instanceof PagingDomain
-                                            ? "not a bypass domain"
-                                            : "a bypass domain")),
+                    "domain 0x%x exists already and is %s".formatted(asked.domain, asked.kind())),
     DOES_NOT_FIT(
             Status.UNSUPP,
             asked ->
@@ -64,7 +59,36 @@ public enum Refusal {
             asked -> "there is no domain 0x%x: nothing is attached to it".formatted(asked.domain)),
     NO_MAPPINGS(
             Status.INVAL,
-            asked -> "domain 0x%x is a bypass domain and has no mappings".formatted(asked.domain)),
+            asked -> "domain 0x%x is %s and has no mappings".formatted(asked.domain, asked.kind())),
+
+    // Tables of the driver's own
+
+    NO_PROFILE(Status.UNSUPP, _ -> "the feature that the request belongs to is not negotiated"),
+    UNKNOWN_FORMAT(Status.UNSUPP, _ -> "no format of tables is known by this number"),
+    NO_TABLE(Status.INVAL, _ -> "no table can be of this width, at this address, or so flagged"),
+    NO_PASID(Status.RANGE, _ -> "the PASID has more bits than there are"),
+    PASID_LIMIT(
+            Status.NOMEM,
+            asked ->
+                    "limit of %d PASIDs of endpoint 0x%x is reached"
+                            .formatted(Endpoint.PASID_LIMIT, asked.endpoint)),
+    OTHER_TABLE(
+            Status.INVAL,
+            asked -> "domain 0x%x exists already and has another table".formatted(asked.domain)),
+    NO_TABLES(
+            Status.UNSUPP,
+            asked ->
+                    "endpoint 0x%x has an input range, page sizes, identity regions or a listener, which a table of the driver's own would not keep to"
+                            .formatted(asked.endpoint)),
+    NO_HANDED_TABLE(
+            Status.INVAL,
+            asked -> "domain 0x%x is %s and has no table".formatted(asked.domain, asked.kind())),
+    NO_SCOPE(Status.INVAL, _ -> "what is to be invalidated makes no sense"),
+    SCOPE_WRAPS(Status.RANGE, _ -> "the range goes beyond the last address"),
+    NO_RESPONSE(Status.INVAL, _ -> "no response to a page request has this code or flag"),
+    NO_GROUP(
+            Status.NOENT,
+            asked -> "no such group of page requests of endpoint 0x%x is open".formatted(asked.endpoint)),
 
     // Ranges
 
@@ -172,6 +196,14 @@ public enum Refusal {
         private long attachedTo() {
             Endpoint present = iommu.endpoint(endpoint);
             return present == null ? -1 : present.domainId();
+        }
+
+        private String kind() {
+            return switch (found) {
+                case PagingDomain _ -> "not a bypass domain";
+                case TableDomain _ -> "one with a table of the driver's own";
+                case null, default -> "a bypass domain";
+            };
         }
 
         private PagingDomain paging() {

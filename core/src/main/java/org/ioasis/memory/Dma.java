@@ -28,6 +28,12 @@ public interface Dma {
     void leave();
 
     /**
+     * Which section is open, never 0: a number that no other section of this instance has. Where an
+     * address leads may be kept together with it, for as long as it is the same.
+     */
+    long section();
+
+    /**
      * The device has begun to work by its driver's order, as a virtio device does with DRIVER_OK.
      * On the loop thread, like {@link #deviceReset}.
      */
@@ -94,10 +100,21 @@ public interface Dma {
      */
     long loadLong(long from);
 
+    /** As {@link #isShort}, of eight bytes. */
+    boolean isLong();
+
+    /**
+     * Writes the eight bytes, least significant first, that the last {@link #resolve} for WRITE
+     * found, in one access. Only where {@link #isLong}.
+     *
+     * @param release earlier accesses stay before it; otherwise plain
+     */
+    void storeLong(long value, boolean release);
+
     /**
      * Where the last successful {@link #resolve} ended up, to be looked at: what is written goes
-     * through {@link #write} and {@link #storeShort}. Bounded: holds nothing but one region of
-     * guest memory.
+     * through {@link #write}, {@link #storeShort} and {@link #storeLong}. Bounded: holds nothing
+     * but one region of guest memory.
      */
     MemorySegment segment();
 
@@ -112,6 +129,16 @@ public interface Dma {
      * On anything but OK the target's content is undefined.
      */
     Outcome read(long address, MemorySegment target, long targetOffset, long length);
+
+    /**
+     * As {@link #read}, for a few bytes that are looked at one by one: into the words from their
+     * byte {@code at} on, of which byte 0 is the least significant of the first. What the words
+     * have in these bytes before is 0.
+     */
+    Outcome readWords(long address, long[] words, int at, int length);
+
+    /** As {@link #write}, for four bytes, least significant first. */
+    Outcome writeInt(long address, int value);
 
     /**
      * Copies {@code length >= 0} bytes to memory. On anything but OK a part may have been written,

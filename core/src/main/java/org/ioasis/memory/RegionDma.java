@@ -22,12 +22,21 @@ import org.jspecify.annotations.Nullable;
 public abstract class RegionDma implements Dma {
     private static final ValueLayout.OfLong LE64 =
             JAVA_LONG_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+    private static final ValueLayout.OfInt LE32 =
+            JAVA_INT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
     private static final VarHandle U16 = JAVA_SHORT.withOrder(ByteOrder.LITTLE_ENDIAN).varHandle();
     private static final long SMALL_BYTES = 64;
     private static final MemorySegment NOWHERE = MemorySegment.ofArray(new byte[0]);
 
     private final GuestMemory memory;
     private final Guard guard;
+
+    /** A number on its way to memory that does not lie in one piece. */
+    private final MemorySegment pieces = Arena.ofAuto().allocate(Integer.BYTES, Integer.BYTES);
+
+    /** Counts beginnings and ends of sections. */
+    private long section;
+
     private long offset;
     private long reach;
 
@@ -47,16 +56,23 @@ public abstract class RegionDma implements Dma {
     @Override
     public void enter() {
         guard.enter();
+        section++;
     }
 
     @Override
     public void leave() {
         guard.leave();
+        section++;
         // A resolved address must not outlive the section, not even by mistake.
         segment = NOWHERE;
         regionLength = 0;
         reach = 0;
         region = null;
+    }
+
+    @Override
+    public final long section() {
+        return section;
     }
 
     @Override
@@ -170,6 +186,69 @@ public abstract class RegionDma implements Dma {
         return Outcome.OK;
     }
 
+    @Override
+    public final Outcome readWords(long address, long[] words, int at, int length) {
+        Outcome outcome = resolve(address, length, Access.READ);
+        if (outcome != Outcome.OK) {
+            return outcome;
+        }
+        if (reach != length || at % Long.BYTES != 0 || length % Integer.BYTES != 0) {
+            return readBytes(address, words, at, length);
+        }
+        int to = at / Long.BYTES;
+        long from = offset;
+        long end = from + length;
+        for (; end - from >= Long.BYTES; from += Long.BYTES) {
+            words[to++] = segment.get(LE64, from);
+        }
+        if (from != end) {
+            words[to] = Integer.toUnsignedLong(segment.get(LE32, from));
+        }
+        copied(length);
+        return Outcome.OK;
+    }
+
+    private Outcome readBytes(long address, long[] words, int at, int length) {
+        int done = 0;
+        while (done < length) {
+            Outcome outcome =
+                    done == 0
+                            ? resolve(address, length, Access.READ)
+                            : proceed(address + done, length - done, Access.READ);
+            if (outcome != Outcome.OK) {
+                return outcome;
+            }
+            for (int i = 0; i < reach; i++) {
+                int to = at + done + i;
+                long value = Byte.toUnsignedLong(segment.get(JAVA_BYTE, offset + i));
+                int shift = Byte.SIZE * (to % Long.BYTES);
+                long others = words[to / Long.BYTES] & ~(0xffL << shift);
+                words[to / Long.BYTES] = others | value << shift;
+            }
+            done += (int) reach;
+            if (done < length && wraps(address, done)) {
+                return beyondTheEnd(address, Access.READ);
+            }
+        }
+        copied(length);
+        return Outcome.OK;
+    }
+
+    @Override
+    public final Outcome writeInt(long address, int value) {
+        Outcome outcome = resolve(address, Integer.BYTES, Access.WRITE);
+        if (outcome != Outcome.OK) {
+            return outcome;
+        }
+        if (reach != Integer.BYTES) {
+            pieces.set(LE32, 0, value);
+            return write(address, pieces, 0, Integer.BYTES);
+        }
+        target().set(LE32, offset, value);
+        copied(Integer.BYTES);
+        return Outcome.OK;
+    }
+
     /**
      * Descriptors, requests and answers are a few words each, for which a copy in bulk spends more
      * on finding out how than on the bytes.
@@ -232,6 +311,20 @@ public abstract class RegionDma implements Dma {
     @Override
     public final long loadLong(long from) {
         return segment.get(LE64, offset + from);
+    }
+
+    @Override
+    public final boolean isLong() {
+        return reach >= Long.BYTES && ((segment.address() + offset) & (Long.BYTES - 1)) == 0;
+    }
+
+    @Override
+    public final void storeLong(long value, boolean release) {
+        // Not by setRelease, as a short.
+        if (release) {
+            VarHandle.releaseFence();
+        }
+        target().set(LE64, offset, value);
     }
 
     private static boolean wraps(long address, long done) {

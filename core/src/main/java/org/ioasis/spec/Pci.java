@@ -7,6 +7,10 @@ package org.ioasis.spec;
  */
 public final class Pci {
     public static final int CONFIG_SPACE_SIZE = 256;
+
+    /** Of a function of PCI Express (PCI Express Base 4.0, 7.2). */
+    public static final int EXPRESS_CONFIG_SPACE_SIZE = 4096;
+
     public static final int BAR_COUNT = 6;
 
     // 6.1, type 0 header.
@@ -49,11 +53,21 @@ public final class Pci {
     public static final int MSIX_ENTRY_CTRL_MASKBIT = 1;
     public static final int MSIX_VECTORS_MAX = 2048;
 
+    // PCI Express Base 4.0, 7.5.3: the capability of a function that is on no link.
+    public static final int CAP_ID_EXPRESS = 0x10;
+    public static final int EXPRESS_FLAGS = 2;
+    public static final int EXPRESS_DEVICE_CAP = 4;
+    public static final int EXPRESS_CAP_SIZE = 60;
+    public static final int EXPRESS_VERSION_2 = 2;
+    public static final int EXPRESS_TYPE_INTEGRATED = 9 << 4;
+    public static final int EXPRESS_ROLE_BASED_ERRORS = 1 << 15;
+
     // PCI Code and ID Assignment: base class, sub-class, programming interface.
     public static final int CLASS_STORAGE_SCSI = 0x010000;
     public static final int CLASS_NETWORK_ETHERNET = 0x020000;
     public static final int CLASS_MEMORY_RAM = 0x050000;
     public static final int CLASS_SYSTEM_IOMMU = 0x080600;
+    public static final int CLASS_SYSTEM_OTHER = 0x088000;
 
     /** Fits none of the defined classes. */
     public static final int CLASS_OTHER = 0xff0000;

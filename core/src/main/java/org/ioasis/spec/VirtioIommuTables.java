@@ -7,6 +7,14 @@ package org.ioasis.spec;
  * of other drafts. Offsets and sizes in bytes.
  */
 public final class VirtioIommuTables {
+    /**
+     * Feature bits. The drafts put ATTACH_TABLE at 5, 6 or 7, of which 1.4 has given the first two
+     * to others, and page requests have none; where a draft says nothing, ours stands here.
+     */
+    public static final long F_ATTACH_TABLE = 1L << 7;
+
+    public static final long F_PAGE_REQUEST = 1L << 8;
+
     // Types of requests, in the head.
     public static final int T_ATTACH_TABLE = 6;
     public static final int T_INVALIDATE = 7;
@@ -14,6 +22,83 @@ public final class VirtioIommuTables {
 
     /** What the device answers stands in the last bytes. */
     public static final int TAIL_SIZE = 4;
+
+    // struct virtio_iommu_req_attach_table with the table of a first level of VT-d
+    public static final int ATTACH_DOMAIN = 4;
+    public static final int ATTACH_ENDPOINT = 8;
+    public static final int ATTACH_FLAGS = 12;
+
+    /** Two bytes, and two that are reserved. */
+    public static final int ATTACH_FORMAT = 16;
+
+    public static final int ATTACH_PASID = 20;
+    public static final int ATTACH_ROOT = 24;
+    public static final int ATTACH_TABLE_FLAGS = 32;
+    public static final int ATTACH_WIDTH = 40;
+
+    /** Reserved to the tail. */
+    public static final int ATTACH_RESERVED = 44;
+
+    public static final int ATTACH_TAIL = 76;
+    public static final int ATTACH_SIZE = 80;
+
+    /** The PASID is one; without, the table is for what an endpoint does without a PASID. */
+    public static final int ATTACH_HAS_PASID = 1;
+
+    public static final int FORMAT_VTD_FIRST_LEVEL = 4;
+
+    /** Requests are a supervisor's. */
+    public static final long TABLE_SRE = 1;
+
+    /** Accesses set the extended accessed bit. */
+    public static final long TABLE_EAFE = 1 << 1;
+
+    /** A supervisor may not write to what is read only. */
+    public static final long TABLE_WPE = 1 << 2;
+
+    public static final int WIDTH_4_LEVELS = 48;
+    public static final int WIDTH_5_LEVELS = 57;
+
+    /** Bits of a PASID. */
+    public static final int PASID_BITS = 20;
+
+    // Properties of an endpoint, behind their heads.
+    public static final int PROBE_T_PAGE_SIZE_MASK = 2;
+    public static final int PROBE_T_INPUT_RANGE = 3;
+    public static final int PROBE_T_OUTPUT_SIZE = 4;
+    public static final int PROBE_T_PASID_SIZE = 5;
+    public static final int PROBE_T_TABLE_FORMAT = 6;
+
+    // Page sizes: behind four reserved bytes.
+    public static final int PAGE_SIZE_MASK_MASK = 8;
+    public static final int PAGE_SIZE_MASK_SIZE = 16;
+
+    // Addresses that a table can have: behind four reserved bytes.
+    public static final int INPUT_RANGE_START = 8;
+    public static final int INPUT_RANGE_END = 16;
+    public static final int INPUT_RANGE_SIZE = 24;
+
+    // Bits of output addresses, and of PASIDs: one byte, and three that are reserved.
+    public static final int BITS_BITS = 4;
+    public static final int BITS_SIZE = 8;
+
+    // A format, two reserved bytes, and the registers that say what of it there is.
+    public static final int TABLE_FORMAT_FORMAT = 4;
+    public static final int TABLE_FORMAT_CAP = 8;
+    public static final int TABLE_FORMAT_ECAP = 16;
+    public static final int TABLE_FORMAT_SIZE = 24;
+
+    /** CAP: first-level pages of 1 GiB; five levels. */
+    public static final long CAP_FL1GP = 1L << 56;
+
+    public static final long CAP_FL5LP = 1L << 60;
+
+    /** ECAP: page requests; the extended accessed bit; PASIDs; first-level tables. */
+    public static final long ECAP_PRS = 1L << 29;
+
+    public static final long ECAP_EAFS = 1L << 34;
+    public static final long ECAP_PASID = 1L << 40;
+    public static final long ECAP_FLTS = 1L << 47;
 
     // struct virtio_iommu_req_invalidate
     public static final int INVALIDATE_HEAD = 0;

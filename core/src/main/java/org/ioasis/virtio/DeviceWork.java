@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.virtio;
 
-import java.util.ArrayDeque;
 import java.util.Arrays;
 import java.util.concurrent.Executor;
 import java.util.concurrent.atomic.AtomicIntegerArray;
@@ -52,9 +51,9 @@ public abstract class DeviceWork<J extends Job<J>> {
     /** Jobs that are back, last one first; pushed by any thread, taken whole by the device's. */
     private final AtomicReference<@Nullable J> returned = new AtomicReference<>();
 
-    private final ArrayDeque<J> ready = new ArrayDeque<>();
-    private final ArrayDeque<J> kept = new ArrayDeque<>();
-    private final ArrayDeque<J> leaving = new ArrayDeque<>();
+    private final JobList<J> ready = new JobList<>();
+    private final JobList<J> kept = new JobList<>();
+    private final JobList<J> leaving = new JobList<>();
 
     private final Count keptAbsent = new Count();
     private final Count faults = new Count();
@@ -67,6 +66,12 @@ public abstract class DeviceWork<J extends Job<J>> {
     private final boolean[] isAbsent;
     private final boolean[] wantsInterrupt;
     private final boolean[] isDrained;
+
+    /** No chain of it is taken, because its transport takes it back. */
+    private final boolean[] isHeld;
+
+    private final @Nullable Runnable[] whenIdle;
+    private int held;
 
     /** Jobs outside that belong to the queue's present life. */
     private final int[] outside;
@@ -107,6 +112,8 @@ public abstract class DeviceWork<J extends Job<J>> {
         isAbsent = new boolean[queueCount];
         wantsInterrupt = new boolean[queueCount];
         isDrained = new boolean[queueCount];
+        isHeld = new boolean[queueCount];
+        whenIdle = new Runnable[queueCount];
         outside = new int[queueCount];
         lives = new AtomicIntegerArray(queueCount);
     }
@@ -153,9 +160,18 @@ public abstract class DeviceWork<J extends Job<J>> {
         boolean _ = turn.takeOwed(); // it is done now
         takeReturned();
         VirtioDevice running = device;
-        if (running == null || !running.isRunning()) {
+        if (running == null) {
             return;
         }
+        if (running.isRunning()) {
+            turn(running);
+        }
+        if (held > 0) {
+            tellIdle(running);
+        }
+    }
+
+    private void turn(VirtioDevice running) {
         isWorking = true;
         try {
             sections(running);
@@ -169,6 +185,39 @@ public abstract class DeviceWork<J extends Job<J>> {
             }
         }
         settle(running);
+    }
+
+    /**
+     * Takes no chain of the queue any more.
+     *
+     * @param told runs, perhaps at once, when the driver has got back all that were taken, or will
+     *     get none because the device is broken; not after a reset
+     */
+    final void hold(int queue, Runnable told) {
+        isHeld[queue] = true;
+        whenIdle[queue] = told;
+        held++;
+        now();
+    }
+
+    private void tellIdle(VirtioDevice running) {
+        for (int q = 0; q < queues; q++) {
+            Runnable told = whenIdle[q];
+            DeviceQueue queue = running.queue(q);
+            boolean isIdle = queue.inFlight() == 0 && queue.unpublished() == 0;
+            if (told != null && (isIdle || !queue.isRunning() || !running.isRunning())) {
+                forgetHold(q);
+                told.run();
+            }
+        }
+    }
+
+    private void forgetHold(int queue) {
+        if (isHeld[queue]) {
+            isHeld[queue] = false;
+            whenIdle[queue] = null;
+            held--;
+        }
     }
 
     /** As {@link #now}, in a turn of its own. Any thread. */
@@ -213,6 +262,7 @@ public abstract class DeviceWork<J extends Job<J>> {
         outside[queue] = 0;
         isAbsent[queue] = false;
         wantsInterrupt[queue] = false;
+        forgetHold(queue);
         drop(queue, kept);
         drop(queue, ready);
         drop(queue, leaving);
@@ -227,9 +277,11 @@ public abstract class DeviceWork<J extends Job<J>> {
         }
     }
 
-    private void drop(int queue, ArrayDeque<J> list) {
-        for (int left = list.size(); left > 0; left--) {
-            J job = list.remove();
+    private void drop(int queue, JobList<J> list) {
+        J following = list.takeAll();
+        while (following != null) {
+            J job = following;
+            following = job.next;
             if (job.queue() == queue) {
                 drop(job);
             } else {
@@ -424,6 +476,9 @@ public abstract class DeviceWork<J extends Job<J>> {
 
     /** Takes a chain of the queue as far as it goes; false if there is none to take now. */
     private boolean takeOne(VirtioDevice running, int q) {
+        if (isHeld[q]) {
+            return false;
+        }
         J job = room(q);
         if (job == null) {
             return false;

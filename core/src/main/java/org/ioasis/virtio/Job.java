@@ -21,7 +21,7 @@ public abstract class Job<J extends Job<J>> {
     /** It waits for absent memory, or has not gone on since it did. */
     boolean isKept;
 
-    /** The one that came back before it and was not taken yet. */
+    /** The one behind it in the list that it is in, or the one that came back before it. */
     @Nullable J next;
 
     /**

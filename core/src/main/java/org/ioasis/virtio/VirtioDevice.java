@@ -17,6 +17,7 @@ import java.util.function.Consumer;
 import org.ioasis.memory.Dma;
 import org.ioasis.virtqueue.DeviceQueue;
 import org.ioasis.virtqueue.RingFormat;
+import org.ioasis.virtqueue.RingState;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -53,6 +54,9 @@ public final class VirtioDevice {
     private final RingWatch watch;
     private final ConfigSpace config;
     private final MemoryWait memoryWait = new MemoryWait(ABSENT_LIMIT_NANOS);
+
+    /** It goes on from a saved state, and has not looked at its rings yet. */
+    private boolean isRestored;
 
     private int status;
     private int statusBeforeReset;
@@ -207,6 +211,7 @@ public final class VirtioDevice {
         features.accept(0);
         brokenReason = null;
         waitsForMemory(false);
+        isRestored = false;
         watch.forgetAll();
         for (QueueConfig q : queues) {
             q.reset();
@@ -266,7 +271,7 @@ public final class VirtioDevice {
             }
         }
         // What the type had to leave undone meanwhile, and rings whose kick came before.
-        memoryChanged();
+        lookAtAll();
     }
 
     /**
@@ -379,6 +384,63 @@ public final class VirtioDevice {
         type.resetQueue(q);
     }
 
+    /**
+     * Gives the running device a queue that is set up in memory, to go on at a position that
+     * somebody has kept: for a transport that hands over rings one by one. {@link #takeQueue} takes
+     * it back.
+     *
+     * @param at without chains in flight
+     * @return false if no queue can be like this, it is there already, or the device does not run;
+     *     nothing has changed then
+     */
+    public boolean giveQueue(int q, int size, long desc, long driver, long device, RingState at) {
+        assert work.isDeviceThread();
+        RingFormat format = format();
+        if (!isStarted()
+                || !isQueue(q)
+                || queues[q].isEnabled
+                || !format.isSize(size, queueSizeMax)
+                || !format.isLayout(size, desc, driver, device)
+                || at.format() != format
+                || !at.isPossible(size)) {
+            refusedWrites++;
+            return false;
+        }
+        QueueConfig c = queues[q];
+        c.size = size;
+        c.desc = desc;
+        c.driver = driver;
+        c.device = device;
+        c.isEnabled = true;
+        start(c);
+        c.ring().restore(at);
+        kick(q);
+        return true;
+    }
+
+    /**
+     * Takes a queue back. No chain is taken from it any more; when the driver has got back those
+     * that were, or the device is broken, it is as after a reset of its own.
+     *
+     * @param whenTaken gets where the queue was, perhaps at once; not after a reset of the device
+     */
+    public void takeQueue(int q, Consumer<RingState> whenTaken) {
+        assert work.isDeviceThread();
+        if (!queueEnabled(q)) {
+            throw new IllegalStateException("queue " + q + " is not enabled");
+        }
+        watch.forget(q);
+        work.hold(
+                q,
+                () -> {
+                    RingState state = queues[q].ring().save();
+                    queues[q].reset();
+                    work.resetQueue(q);
+                    type.resetQueue(q);
+                    whenTaken.accept(state);
+                });
+    }
+
     /** Address of the descriptor area; 0 if there is no such queue. */
     public long queueDesc(int q) {
         return isQueue(q) ? queues[q].desc : 0;
@@ -476,10 +538,21 @@ public final class VirtioDevice {
 
     // --- memory and time
 
-    /** Guest memory, or how the device sees it, has changed: what was absent may be there. */
+    /**
+     * Guest memory, or how the device sees it, has changed: what was absent may be there. A device
+     * that waits for nothing touches nothing, since its rings may be what a firmware has left
+     * behind, at addresses that lead elsewhere now.
+     */
     public void memoryChanged() {
         assert work.isDeviceThread();
+        if (isRestored || memoryWait.isWaiting()) {
+            lookAtAll();
+        }
+    }
+
+    private void lookAtAll() {
         if (isRunning()) {
+            isRestored = false;
             work.memoryChanged();
         }
     }
@@ -559,6 +632,7 @@ public final class VirtioDevice {
         }
         if ((status & STATUS_DRIVER_OK) != 0) {
             startWork();
+            isRestored = true;
         }
     }
 

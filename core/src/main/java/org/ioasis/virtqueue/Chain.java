@@ -79,6 +79,45 @@ public final class Chain {
     }
 
     /**
+     * Copies the first {@code n >= 1} bytes of the readable part into words, of which byte 0 is the
+     * least significant of the first. As {@link #copyIn} otherwise.
+     */
+    public Outcome copyIn(long[] words, int n) {
+        Objects.checkFromIndexSize(0, n, readableLength);
+        Dma memory = requireNonNull(dma);
+        if (lengths[0] >= n) {
+            return memory.readWords(addresses[0], words, 0, n);
+        }
+        int done = 0;
+        for (int i = 0; done < n; i++) {
+            int piece = (int) Math.min(n - done, lengths[i]);
+            Outcome outcome =
+                    piece == 0 ? Outcome.OK : memory.readWords(addresses[i], words, done, piece);
+            if (outcome != Outcome.OK) {
+                return outcome;
+            }
+            done += piece;
+        }
+        return Outcome.OK;
+    }
+
+    /**
+     * True if the first {@code n} bytes of the writable part are in one descriptor, for {@link
+     * #copyOut(int)}.
+     */
+    public boolean isWhole(int n) {
+        return writableLength >= n && lengths[readableCount] >= n;
+    }
+
+    /**
+     * Writes four bytes, least significant first, to the beginning of the writable part. Only where
+     * they are {@linkplain #isWhole in one descriptor}; as {@link #copyOut} otherwise.
+     */
+    public Outcome copyOut(int value) {
+        return requireNonNull(dma).writeInt(addresses[readableCount], value);
+    }
+
+    /**
      * Copies {@code n} bytes to the writable part, starting at its byte {@code to}. Inside a
      * guarded section of the queue's {@link Dma}. On anything but OK a part may have been written.
      *
@@ -141,8 +180,10 @@ public final class Chain {
         }
     }
 
-    void begin(Dma dma) {
-        this.dma = dma;
+    void begin(Dma memory) {
+        if (dma != memory) {
+            dma = memory;
+        }
         count = 0;
         readableCount = 0;
         readableLength = 0;

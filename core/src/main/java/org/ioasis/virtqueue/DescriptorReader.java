@@ -31,7 +31,7 @@ abstract sealed class DescriptorReader permits DescriptorRing, DescriptorTable {
     /** Copy of a whole indirect table, or of a descriptor whose memory is in pieces. */
     private final MemorySegment scratch;
 
-    private long address;
+    private final RingPart ring;
     private int size;
     private boolean indirect;
     private @Nullable String brokenRule;
@@ -42,12 +42,13 @@ abstract sealed class DescriptorReader permits DescriptorRing, DescriptorTable {
 
     DescriptorReader(Dma dma, int sizeMax) {
         this.dma = dma;
+        ring = new RingPart(dma);
         scratch = Arena.ofAuto().allocate(SplitRing.descBytes(sizeMax), DESC_SIZE);
     }
 
     /** Lies at {@code address} from now on; indirect tables are allowed or not. */
     final void begin(long address, int size, boolean indirect) {
-        this.address = address;
+        ring.begin(address, SplitRing.descBytes(size));
         this.size = size;
         this.indirect = indirect;
     }
@@ -60,9 +61,14 @@ abstract sealed class DescriptorReader permits DescriptorRing, DescriptorTable {
         return indirect;
     }
 
-    /** Where the descriptor of a slot lies. */
-    final long address(int slot) {
-        return address + (long) DESC_SIZE * slot;
+    /** Where descriptors lie. */
+    final RingPart ring() {
+        return ring;
+    }
+
+    /** Where the descriptor of a slot lies in the {@link #ring}. */
+    static long place(int slot) {
+        return (long) DESC_SIZE * slot;
     }
 
     /** The rule that the driver has broken in the chain that was read last, or null. */
@@ -81,14 +87,25 @@ abstract sealed class DescriptorReader permits DescriptorRing, DescriptorTable {
         return Outcome.REFUSED;
     }
 
-    /** Copies the descriptor at {@code at}: small, and mostly in one piece. */
-    final Outcome fetch(long at) {
+    /** Copies the descriptor of a slot. */
+    final Outcome fetch(int slot) {
+        long at = place(slot);
+        if (ring.isFound()) {
+            // Each byte once: the driver may write there meanwhile.
+            fields = ring.u64(at + DESC_LEN);
+            buffer = ring.u64(at + DESC_ADDR);
+            return Outcome.OK;
+        }
+        return fetchAt(ring.address(at));
+    }
+
+    /** One that has to be looked for: small, and mostly in one piece. */
+    private Outcome fetchAt(long at) {
         Outcome outcome = dma.resolve(at, DESC_SIZE, Access.READ);
         if (outcome != Outcome.OK) {
             return outcome;
         }
         if (dma.reach() == DESC_SIZE) {
-            // Each byte once: the driver may write there meanwhile.
             fields = dma.loadLong(DESC_LEN);
             buffer = dma.loadLong(DESC_ADDR);
             return Outcome.OK;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.virtqueue;
 
+import static org.ioasis.spec.PackedRing.DESC_FLAGS;
 import static org.ioasis.spec.PackedRing.DESC_SIZE;
 import static org.ioasis.spec.PackedRing.VIRTQ_DESC_F_INDIRECT;
 import static org.ioasis.spec.PackedRing.VIRTQ_DESC_F_NEXT;
@@ -18,9 +19,9 @@ final class DescriptorRing extends DescriptorReader {
         super(dma, sizeMax);
     }
 
-    /** Where the descriptor at a position lies. */
-    long place(int at) {
-        return address(RingPosition.slot(at, size()));
+    /** Where the flags of the descriptor at a position lie in the ring. */
+    long flags(int at) {
+        return place(RingPosition.slot(at, size())) + DESC_FLAGS;
     }
 
     /**
@@ -33,7 +34,7 @@ final class DescriptorRing extends DescriptorReader {
         begin(chain);
         int at = first;
         for (int seen = 1; ; seen++) {
-            Outcome outcome = fetch(place(at));
+            Outcome outcome = fetch(RingPosition.slot(at, size()));
             if (outcome != Outcome.OK) {
                 return outcome;
             }

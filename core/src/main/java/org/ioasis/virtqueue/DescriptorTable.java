@@ -32,7 +32,7 @@ final class DescriptorTable extends DescriptorReader {
             if (seen > size()) {
                 return broken(BrokenReason.CHAIN_TOO_LONG);
             }
-            Outcome outcome = fetch(address(index));
+            Outcome outcome = fetch(index);
             if (outcome != Outcome.OK) {
                 return outcome;
             }

@@ -13,8 +13,8 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>One thread. The caller opens a guarded section of the {@link Dma} around {@link #pop}, {@link
  * #publish}, {@link #shouldInterrupt}, {@link #suppressKicks} and {@link #resumeKicks}; rings are
- * resolved anew in each of these calls and no pointer into them outlives a call. Interrupts are
- * sent by the caller, outside the section, because sending one is a system call.
+ * looked up anew in each section, and no pointer into them outlives one. Interrupts are sent by the
+ * caller, outside the section, because sending one is a system call.
  *
  * <p>A batch: pop and {@link #push} as often as there is work, then one {@link #publish}, then one
  * {@link #shouldInterrupt}. Pushed chains wait in the device until {@link #publish} succeeds, so a
@@ -229,7 +229,24 @@ public abstract sealed class DeviceQueue permits SplitQueue, PackedQueue {
     }
 
     /** Reads a field of a ring into {@link #value}. */
-    final Outcome readU16(long address, boolean acquire) {
+    final Outcome readU16(RingPart part, long at) {
+        if (part.isFound()) {
+            value = part.u16(at);
+            return Outcome.OK;
+        }
+        return readU16(part.address(at), false);
+    }
+
+    /** As {@link #readU16}; later accesses stay behind it. */
+    final Outcome readU16Acquire(RingPart part, long at) {
+        if (part.isFound()) {
+            value = part.u16Acquire(at);
+            return Outcome.OK;
+        }
+        return readU16(part.address(at), true);
+    }
+
+    private Outcome readU16(long address, boolean acquire) {
         Outcome outcome = dma.resolve(address, Short.BYTES, Access.READ);
         if (outcome != Outcome.OK) {
             return ringFailed(outcome);

@@ -38,6 +38,8 @@ public abstract sealed class DriverQueue permits SplitDriver, PackedDriver {
     private static final int PART_ALIGN = 128;
 
     static final VarHandle U16 = JAVA_SHORT.withOrder(LITTLE_ENDIAN).varHandle();
+    static final ValueLayout.OfShort LE16 =
+            ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(LITTLE_ENDIAN);
     static final ValueLayout.OfLong LE64 = JAVA_LONG_UNALIGNED.withOrder(LITTLE_ENDIAN);
 
     final MemorySegment memory;

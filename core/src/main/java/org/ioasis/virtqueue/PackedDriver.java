@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.virtqueue;
 
-import static java.lang.foreign.ValueLayout.JAVA_INT_UNALIGNED;
+import static java.lang.foreign.ValueLayout.JAVA_LONG;
 import static java.nio.ByteOrder.LITTLE_ENDIAN;
 import static org.ioasis.spec.PackedRing.DESC_ADDR;
 import static org.ioasis.spec.PackedRing.DESC_FLAGS;
-import static org.ioasis.spec.PackedRing.DESC_ID;
 import static org.ioasis.spec.PackedRing.DESC_LEN;
 import static org.ioasis.spec.PackedRing.DESC_SIZE;
 import static org.ioasis.spec.PackedRing.EVENT_DESC;
@@ -19,7 +18,6 @@ import static org.ioasis.spec.PackedRing.VIRTQ_DESC_F_NEXT;
 import static org.ioasis.spec.PackedRing.VIRTQ_DESC_F_WRITE;
 
 import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
 import java.lang.invoke.VarHandle;
 import org.ioasis.spec.PackedRing;
 
@@ -28,9 +26,7 @@ import org.ioasis.spec.PackedRing;
  * says.
  */
 final class PackedDriver extends DriverQueue {
-    private static final ValueLayout.OfInt LE32 = JAVA_INT_UNALIGNED.withOrder(LITTLE_ENDIAN);
-    private static final ValueLayout.OfShort LE16 =
-            ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(LITTLE_ENDIAN);
+    private static final VarHandle U64 = JAVA_LONG.withOrder(LITTLE_ENDIAN).varHandle();
 
     /** Names that no chain has, the next one last. */
     private final int[] freeIds;
@@ -43,8 +39,11 @@ final class PackedDriver extends DriverQueue {
     private int exposedAt;
     private int usedAt;
 
-    /** What makes the first descriptor of those that were offered available, and them all. */
-    private int firstFlags;
+    /**
+     * The second half of the first descriptor of those that were offered, whose flags make it
+     * available, and them all.
+     */
+    private long firstFields;
 
     /** Descriptors that were exposed since it was last asked whether to kick. */
     private int unasked;
@@ -104,12 +103,11 @@ final class PackedDriver extends DriverQueue {
         int flags = kind | RingPosition.available(nextAt, size);
         long at = place(nextAt);
         memory.set(LE64, at + DESC_ADDR, address);
+        long fields = PackedFields.of(length, head(), flags);
         if (nextAt == exposedAt) {
-            memory.set(LE32, at + DESC_LEN, (int) length);
-            memory.set(LE16, at + DESC_ID, (short) head());
-            firstFlags = flags;
+            firstFields = fields;
         } else {
-            memory.set(LE64, at + DESC_LEN, PackedFields.of(length, head(), flags));
+            memory.set(LE64, at + DESC_LEN, fields);
         }
         nextAt = RingPosition.after(nextAt, 1, size);
     }
@@ -120,7 +118,7 @@ final class PackedDriver extends DriverQueue {
             return;
         }
         // Release: all other descriptors before the flags that give them away (2.8.6, 2.8.21.1.1).
-        U16.setRelease(memory, place(exposedAt) + DESC_FLAGS, (short) firstFlags);
+        U64.setRelease(memory, place(exposedAt) + DESC_LEN, firstFields);
         unasked = Math.min(unasked + RingPosition.distance(exposedAt, nextAt, size), 2 * size);
         exposedAt = nextAt;
     }

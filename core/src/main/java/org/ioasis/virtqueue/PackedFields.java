@@ -20,6 +20,11 @@ final class PackedFields {
         return (length & LENGTH_MASK) | ((long) id << ID_SHIFT) | ((long) flags << FLAGS_SHIFT);
     }
 
+    /** With more flags. */
+    static long with(long fields, int flags) {
+        return fields | ((long) flags << FLAGS_SHIFT);
+    }
+
     static long length(long fields) {
         return fields & LENGTH_MASK;
     }

@@ -8,6 +8,7 @@ import static org.ioasis.spec.PackedRing.DESC_LEN;
 import static org.ioasis.spec.PackedRing.EVENT_DESC;
 import static org.ioasis.spec.PackedRing.EVENT_FLAGS;
 import static org.ioasis.spec.PackedRing.EVENT_FLAGS_MASK;
+import static org.ioasis.spec.PackedRing.EVENT_SIZE;
 import static org.ioasis.spec.PackedRing.QUEUE_SIZE_MAX;
 import static org.ioasis.spec.PackedRing.RING_EVENT_FLAGS_DESC;
 import static org.ioasis.spec.PackedRing.RING_EVENT_FLAGS_DISABLE;
@@ -20,6 +21,7 @@ import java.lang.foreign.ValueLayout;
 import java.lang.invoke.VarHandle;
 import java.util.ArrayList;
 import java.util.List;
+import org.ioasis.memory.Access;
 import org.ioasis.memory.Dma;
 import org.ioasis.memory.Outcome;
 
@@ -50,7 +52,7 @@ final class PackedQueue extends DeviceQueue {
     /** One used descriptor on its way to the ring. */
     private final MemorySegment element = Arena.ofAuto().allocate(Long.BYTES, Long.BYTES);
 
-    private long driverArea;
+    private final RingPart driverArea;
     private long deviceArea;
     private boolean eventIdx;
 
@@ -79,6 +81,7 @@ final class PackedQueue extends DeviceQueue {
         if (!RingFormat.PACKED.isSize(sizeMax, QUEUE_SIZE_MAX)) {
             throw new IllegalArgumentException("queue size " + sizeMax);
         }
+        driverArea = new RingPart(dma);
         descriptors = new DescriptorRing(dma, sizeMax);
         usedFields = new long[sizeMax];
         usedDescriptors = new int[sizeMax];
@@ -87,7 +90,7 @@ final class PackedQueue extends DeviceQueue {
     @Override
     void begin(long desc, long driver, long device, boolean indirect, boolean eventIdx) {
         descriptors.begin(desc, size(), indirect);
-        driverArea = driver;
+        driverArea.begin(driver, EVENT_SIZE);
         deviceArea = device;
         this.eventIdx = eventIdx;
         forget();
@@ -186,7 +189,7 @@ final class PackedQueue extends DeviceQueue {
     /** GOT if the next descriptor is available. */
     private Pop look() {
         // Acquire: the flags before the descriptors that they give away (2.8.21.1.1).
-        Outcome outcome = readU16(descriptors.place(poppedAt) + DESC_FLAGS, true);
+        Outcome outcome = readU16Acquire(descriptors.ring(), descriptors.flags(poppedAt));
         if (outcome != Outcome.OK) {
             return failed(outcome);
         }
@@ -235,18 +238,17 @@ final class PackedQueue extends DeviceQueue {
             return Outcome.OK;
         }
         // The driver looks at the first one only (2.8.2), and at the others when it has seen that:
-        // all are there at once if its flags are written last.
-        int at = publishedAt;
-        for (int i = 0; i < unpublished; i++) {
-            Outcome outcome = writeUsed(at, usedFields[i], i == 0 ? NAME_BYTES : Long.BYTES);
+        // all are there at once if it is written last.
+        int at = RingPosition.after(publishedAt, usedDescriptors[0], size);
+        for (int i = 1; i < unpublished; i++) {
+            Outcome outcome = writeUsed(at, usedFields[i], false);
             if (outcome != Outcome.OK) {
-                return ringFailed(outcome);
+                return outcome;
             }
             at = RingPosition.after(at, usedDescriptors[i], size);
         }
-        int flags = PackedFields.flags(usedFields[0]) | RingPosition.used(publishedAt, size);
-        // Release: used descriptors and buffers before the flags that give them away.
-        Outcome outcome = writeU16(descriptors.place(publishedAt) + DESC_FLAGS, flags, true);
+        // Release: the others and buffers before the flags that give them away.
+        Outcome outcome = writeUsed(publishedAt, usedFields[0], true);
         if (outcome != Outcome.OK) {
             return outcome;
         }
@@ -257,13 +259,28 @@ final class PackedQueue extends DeviceQueue {
         return Outcome.OK;
     }
 
-    private Outcome writeUsed(int at, long fields, int bytes) {
-        int flags = PackedFields.flags(fields) | RingPosition.used(at, size);
-        element.set(
-                LE64,
-                0,
-                PackedFields.of(PackedFields.length(fields), PackedFields.id(fields), flags));
-        return dma.write(descriptors.place(at) + DESC_LEN, element, 0, bytes);
+    /** Writes a used descriptor, its flags no earlier than the rest of it. */
+    private Outcome writeUsed(int at, long fields, boolean release) {
+        long used = PackedFields.with(fields, RingPosition.used(at, size));
+        long address = descriptors.ring().address(descriptors.flags(at) - NAME_BYTES);
+        Outcome outcome = dma.resolve(address, Long.BYTES, Access.WRITE);
+        if (outcome != Outcome.OK) {
+            return ringFailed(outcome);
+        }
+        if (!dma.isLong()) {
+            return writeTorn(address, used);
+        }
+        dma.storeLong(used, release);
+        return Outcome.OK;
+    }
+
+    /** One that an IOMMU with a granule of one byte has torn apart. */
+    private Outcome writeTorn(long address, long used) {
+        element.set(LE64, 0, used);
+        Outcome outcome = dma.write(address, element, 0, NAME_BYTES);
+        return outcome == Outcome.OK
+                ? writeU16(address + NAME_BYTES, PackedFields.flags(used), true)
+                : ringFailed(outcome);
     }
 
     @Override
@@ -276,13 +293,13 @@ final class PackedQueue extends DeviceQueue {
         // What is used must be visible before the driver's wish is read, or both sides wait.
         VarHandle.fullFence();
         // Acquire: the driver writes the flags behind the descriptor that they speak of.
-        if (readU16(driverArea + EVENT_FLAGS, true) != Outcome.OK) {
+        if (readU16Acquire(driverArea, EVENT_FLAGS) != Outcome.OK) {
             // One notification too many is legal, one too few is a hang.
             return true;
         }
         int flags = value & EVENT_FLAGS_MASK;
         if (flags == RING_EVENT_FLAGS_DESC && eventIdx) {
-            return readU16(driverArea + EVENT_DESC, false) != Outcome.OK
+            return readU16(driverArea, EVENT_DESC) != Outcome.OK
                     || RingPosition.crosses(value, publishedAt, steps, size);
         }
         return flags != RING_EVENT_FLAGS_DISABLE;
@@ -332,7 +349,7 @@ final class PackedQueue extends DeviceQueue {
         if (!isRunning()) {
             return UNCLEAR;
         }
-        int flags = peekU16(descriptors.place(poppedAt) + DESC_FLAGS);
+        int flags = peekU16(descriptors.ring().address(descriptors.flags(poppedAt)));
         if (flags < 0) {
             return flags;
         }

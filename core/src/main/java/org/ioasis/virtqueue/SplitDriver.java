@@ -38,6 +38,9 @@ final class SplitDriver extends DriverQueue {
     private int askedIdx;
     private int takenIdx;
 
+    /** How far the device was seen to be. */
+    private int usedIdx;
+
     // Of the chain that is being built.
     private int head;
     private int last;
@@ -98,7 +101,11 @@ final class SplitDriver extends DriverQueue {
             long bytes = SplitRing.descBytes(tableCount);
             write(memory, last, tableAddress, bytes, VIRTQ_DESC_F_INDIRECT, 0);
         }
-        store(driverArea + AVAIL_RING + (long) AVAIL_ELEM_SIZE * slot(offeredIdx), head);
+        // Plain, as descriptors are: it counts when the index has moved.
+        memory.set(
+                LE16,
+                driverArea + AVAIL_RING + (long) AVAIL_ELEM_SIZE * slot(offeredIdx),
+                (short) head);
         offeredIdx = RingIndex.after(offeredIdx);
         return head;
     }
@@ -129,13 +136,13 @@ final class SplitDriver extends DriverQueue {
     @Override
     public int usedCount() {
         // Acquire: the index before the elements and buffers that it gives away (2.7.14).
-        int usedIdx = Short.toUnsignedInt((short) U16.getAcquire(memory, deviceArea + USED_IDX));
+        usedIdx = Short.toUnsignedInt((short) U16.getAcquire(memory, deviceArea + USED_IDX));
         return RingIndex.distance(takenIdx, usedIdx);
     }
 
     @Override
     int takeNext() {
-        if (usedCount() == 0) {
+        if (usedIdx == takenIdx && usedCount() == 0) {
             return NONE;
         }
         long element = deviceArea + USED_RING + (long) USED_ELEM_SIZE * slot(takenIdx);

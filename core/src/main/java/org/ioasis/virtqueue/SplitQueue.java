@@ -42,7 +42,7 @@ final class SplitQueue extends DeviceQueue {
     /** What the used ring will look like: elements from publishedIdx to pushedIdx are not in it. */
     private final MemorySegment shadow;
 
-    private long avail;
+    private final RingPart avail;
     private long used;
     private boolean eventIdx;
     private boolean kicksSuppressed;
@@ -65,6 +65,7 @@ final class SplitQueue extends DeviceQueue {
         if (!RingFormat.SPLIT.isSize(sizeMax, QUEUE_SIZE_MAX)) {
             throw new IllegalArgumentException("queue size " + sizeMax);
         }
+        avail = new RingPart(dma);
         descriptors = new DescriptorTable(dma, sizeMax);
         shadow = Arena.ofAuto().allocate((long) USED_ELEM_SIZE * sizeMax, USED_ELEM_SIZE);
     }
@@ -72,7 +73,7 @@ final class SplitQueue extends DeviceQueue {
     @Override
     void begin(long desc, long driver, long device, boolean indirect, boolean eventIdx) {
         descriptors.begin(desc, size(), indirect);
-        this.avail = driver;
+        avail.begin(driver, SplitRing.availBytes(size()));
         this.used = device;
         this.eventIdx = eventIdx;
         goOn(START);
@@ -144,8 +145,7 @@ final class SplitQueue extends DeviceQueue {
                 return found;
             }
         }
-        Outcome outcome =
-                readU16(avail + AVAIL_RING + (long) AVAIL_ELEM_SIZE * slot(poppedIdx), false);
+        Outcome outcome = readU16(avail, AVAIL_RING + (long) AVAIL_ELEM_SIZE * slot(poppedIdx));
         if (outcome != Outcome.OK) {
             return failed(outcome);
         }
@@ -165,7 +165,7 @@ final class SplitQueue extends DeviceQueue {
     /** GOT if there are chains that were not taken yet. */
     private Pop readAvailIdx() {
         // Acquire: pairs with the driver's barrier between entry and idx (2.7.13.3.1).
-        Outcome outcome = readU16(avail + AVAIL_IDX, true);
+        Outcome outcome = readU16Acquire(avail, AVAIL_IDX);
         if (outcome != Outcome.OK) {
             return failed(outcome);
         }
@@ -251,12 +251,12 @@ final class SplitQueue extends DeviceQueue {
         // used.idx must be visible before used_event or flags are read, or both sides wait.
         VarHandle.fullFence();
         if (eventIdx) {
-            if (readU16(avail + SplitRing.usedEvent(size), false) != Outcome.OK) {
+            if (readU16(avail, SplitRing.usedEvent(size)) != Outcome.OK) {
                 return true;
             }
             return RingIndex.crosses(value, from, publishedIdx);
         }
-        if (readU16(avail + AVAIL_FLAGS, false) != Outcome.OK) {
+        if (readU16(avail, AVAIL_FLAGS) != Outcome.OK) {
             // One notification too many is legal (2.7.7.1), one too few is a hang.
             return true;
         }
@@ -288,7 +288,7 @@ final class SplitQueue extends DeviceQueue {
         }
         // The driver writes idx and then looks whether to kick; we wrote that and now look at idx.
         VarHandle.fullFence();
-        outcome = readU16(avail + AVAIL_IDX, true);
+        outcome = readU16Acquire(avail, AVAIL_IDX);
         if (outcome != Outcome.OK) {
             return failed(outcome);
         }
@@ -300,7 +300,7 @@ final class SplitQueue extends DeviceQueue {
         if (!isRunning()) {
             return UNCLEAR;
         }
-        int index = peekU16(avail + AVAIL_IDX);
+        int index = peekU16(avail.address(AVAIL_IDX));
         if (index < 0) {
             return index;
         }

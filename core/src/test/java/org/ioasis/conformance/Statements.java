@@ -23,7 +23,7 @@ import org.junit.jupiter.api.Tag;
  * carries a statement by a {@code @Tag} with its id. Any thread.
  */
 final class Statements {
-    private static final Pattern ID = Pattern.compile("[DPSR]-\\d\\d|T\\d");
+    private static final Pattern ID = Pattern.compile("[DHPSR]-\\d\\d|T\\d");
 
     /**
      * One statement.
@@ -97,7 +97,7 @@ final class Statements {
                         Generated from the tests by `./ioasis test ConformanceTest` with `MAVEN_ARGS=-Dioasis.write=true`; the build
                         fails when it is not what the tests say. Each statement of virtio 1.4, 5.13 has an id: D for those of the
                         device, R for those of the driver, P for rules in its prose, T for decisions where it contradicts itself or
-                        others, S for what was asked for when it was drafted. A test carries a statement by a tag with the id; a statement is met when
+                        others, S for what was asked for when it was drafted, H for what the profile `tables-2023` adds ([nesting.md](nesting.md)). A test carries a statement by a tag with the id; a statement is met when
                         its tests pass, and `./ioasis test` runs them all. What is not behaviour has the reason instead. Tests of the wire run twice, with both settings of T3.
 
                         | id | strength | statement | choice | tests |

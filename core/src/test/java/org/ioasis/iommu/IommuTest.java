@@ -52,7 +52,7 @@ class IommuTest {
         assertThat(m.access(dma, RAM, Access.READ)).isEqualTo(Outcome.FAULT);
         assertThat(m.access(dma, RAM, Access.WRITE)).isEqualTo(Outcome.FAULT);
 
-        assertThat(one.counts()).isEqualTo(new EndpointCounts(0, 0, 0, 0, 0, 0, 0, 2));
+        assertThat(one.counts()).isEqualTo(new EndpointCounts(0, 0, 0, 0, 0, 0, 0, 0, 2));
         assertThat(m.faults.recent())
                 .extracting(Fault::reason)
                 .containsExactly(FaultReason.DOMAIN, FaultReason.DOMAIN);
@@ -63,7 +63,7 @@ class IommuTest {
         m.iommu.bypass(true);
 
         assertThat(m.read(dma, RAM + 5)).isEqualTo(byteAt(RAM + 5));
-        assertThat(one.counts()).isEqualTo(new EndpointCounts(0, 0, 0, 0, 0, 1, 0, 0));
+        assertThat(one.counts()).isEqualTo(new EndpointCounts(0, 0, 0, 0, 0, 0, 1, 0, 0));
         m.attach(1, 7);
         m.detach(1, 7);
         m.read(dma, RAM);
@@ -92,7 +92,7 @@ class IommuTest {
 
         assertThat(m.read(dma, RAM + 9)).isEqualTo(byteAt(RAM + 9));
         assertThat(m.access(dma, 0, Access.WRITE)).isEqualTo(Outcome.ABSENT);
-        assertThat(one.counts()).isEqualTo(new EndpointCounts(0, 0, 0, 2, 1, 0, 0, 0));
+        assertThat(one.counts()).isEqualTo(new EndpointCounts(0, 0, 0, 0, 2, 1, 0, 0, 0));
     }
 
     @Test
@@ -104,7 +104,7 @@ class IommuTest {
         assertThat(m.read(dma, 0x6fff)).isEqualTo(byteAt(RAM + 0x4fff));
         assertThat(m.read(dma, 0x4fff)).isEqualTo(Outcome.FAULT);
         assertThat(m.read(dma, 0x7000)).isEqualTo(Outcome.FAULT);
-        assertThat(one.counts()).isEqualTo(new EndpointCounts(2, 2, 0, 0, 0, 0, 0, 2));
+        assertThat(one.counts()).isEqualTo(new EndpointCounts(2, 2, 0, 0, 0, 0, 0, 0, 2));
     }
 
     @Test

@@ -157,6 +157,81 @@ class DirectDmaTest {
     }
 
     @Test
+    void wordsHaveTheBytesOfEveryPlaceAlsoWhereARegionEnds() {
+        Region one = add(Ram.ram(0x10000, 0x1000));
+        Region two = add(Ram.ram(0x11000, 0x1000));
+        for (int i = 0; i < 80; i++) {
+            requireNonNull(one.segment()).set(JAVA_BYTE, 0x1000 - 80 + i, (byte) (i + 1));
+            requireNonNull(two.segment()).set(JAVA_BYTE, i, (byte) (80 + i + 1));
+        }
+        int copies = 0;
+        for (int length = 1; length <= 72; length++) {
+            for (int back = 0; back <= 80; back++) {
+                for (int at : new int[] {0, 3, 8}) {
+                    long[] words = new long[10];
+                    dma.enter();
+                    assertThat(dma.readWords(0x11000 - back, words, at, length))
+                            .isEqualTo(Outcome.OK);
+                    dma.leave();
+                    for (int i = 0; i < at + length; i++) {
+                        int found = (int) (words[i / 8] >>> 8 * (i % 8)) & 0xff;
+                        assertThat(found)
+                                .as("byte %d of %d at %d, %d before the end", i, length, at, back)
+                                .isEqualTo(i < at ? 0 : 80 - back + i - at + 1);
+                    }
+                    copies++;
+                }
+            }
+        }
+        assertThat(copies).isEqualTo(72 * 81 * 3);
+    }
+
+    @Test
+    void wordsThatAreNotThereAreAbsentAndNoneLieBehindTheLastAddress() {
+        add(Ram.ram(0x10000, 0x1000));
+        add(Ram.ram(-0x1000L, 0x1000));
+        dma.enter();
+        assertThat(dma.readWords(0x10ffe, new long[1], 0, 4)).isEqualTo(Outcome.ABSENT);
+        assertThat(dma.readWords(0x9000, new long[1], 0, 4)).isEqualTo(Outcome.ABSENT);
+        assertThat(dma.readWords(-2L, new long[1], 0, 4)).isEqualTo(Outcome.REFUSED);
+        assertThat(dma.writeInt(0x10ffe, 7)).isEqualTo(Outcome.ABSENT);
+        assertThat(dma.writeInt(-2L, 7)).isEqualTo(Outcome.REFUSED);
+        dma.leave();
+    }
+
+    @Test
+    void fourBytesAreWrittenWhereverTheyLie() {
+        Region one = add(Ram.ram(0x10000, 0x1000));
+        Region two = add(Ram.ram(0x11000, 0x1000));
+        for (int back = 1; back <= 5; back++) {
+            requireNonNull(one.segment()).fill((byte) 0);
+            requireNonNull(two.segment()).fill((byte) 0);
+            dma.enter();
+            assertThat(dma.writeInt(0x11000 - back, 0x04030201)).isEqualTo(Outcome.OK);
+            dma.leave();
+            for (int i = -6; i < 6; i++) {
+                byte found = i < 0 ? at(one, 0x1000 + i) : at(two, i);
+                int expected = i >= -back && i < 4 - back ? i + back + 1 : 0;
+                assertThat(found)
+                        .as("byte %d, %d before the end", i, back)
+                        .isEqualTo((byte) expected);
+            }
+        }
+    }
+
+    @Test
+    void eachSectionHasANumberOfItsOwn() {
+        dma.enter();
+        long first = dma.section();
+        assertThat(dma.section()).isEqualTo(first).isNotZero();
+        dma.leave();
+        assertThat(dma.section()).as("between two").isNotEqualTo(first);
+        dma.enter();
+        assertThat(dma.section()).isNotEqualTo(first);
+        dma.leave();
+    }
+
+    @Test
     void aCopyOfNothingIsFineEverywhere() {
         assertThat(read(0x123456, 0)).isEqualTo(Outcome.OK);
         assertThat(write(-1L, 0)).isEqualTo(Outcome.OK);

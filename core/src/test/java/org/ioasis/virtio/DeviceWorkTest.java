@@ -243,6 +243,8 @@ class DeviceWorkTest implements Interrupts {
     @Test
     void indexThatFlickersKeepsNobody() {
         // Each look at the index sees the other of two values: there is a chain, there is none.
+        // In pieces, so that each has to find it.
+        dma.inPieces(SplitRing.DESC_SIZE);
         long index = drivers[0].driverAddress() + SplitRing.AVAIL_IDX;
         int[] looks = {0};
         dma.watch(address -> {
@@ -507,6 +509,19 @@ class DeviceWorkTest implements Interrupts {
         device.memoryChanged();
         assertThat(used(0)).isEqualTo(1);
         assertThat(device.needsTick()).isFalse();
+    }
+
+    @Test
+    void memoryThatChangesIsNoReasonToTouchRingsOfADeviceThatWaitsForNone() {
+        addAndKick(0, 1);
+        assertThat(used(0)).isEqualTo(1);
+        // A firmware has left them behind, and a driver has attached other memory in their place.
+        dma.trap(drivers[0].driverAddress(), drivers[0].driverAddress() + 3, Outcome.FAULT);
+
+        device.memoryChanged();
+
+        assertThat(work.counters().ringFaults()).isZero();
+        assertThat(device.brokenReason()).isNull();
     }
 
     @Test

@@ -293,7 +293,9 @@ class RingWatchTest implements Interrupts {
             drivers[0].availEntry(i, 0);
         }
         drivers[0].desc(0, DATA, 64, 2, 0);
-        // Whatever is taken is made available again while it is looked at.
+        // Whatever is taken is made available again while it is looked at: in pieces, so that each
+        // look has to find the index.
+        dma.inPieces(SplitRing.DESC_SIZE);
         dma.watch(address -> {
             if (address == availIdx(0)) {
                 drivers[0].availIdx(drivers[0].usedIdx() + SIZE);

@@ -38,7 +38,7 @@ public final class FlatDma implements Dma {
 
     private final List<Region> regions = new ArrayList<>();
     private final List<Trap> traps = new ArrayList<>();
-    private final long reachLimit;
+    private long reachLimit;
     private LongConsumer watcher = _ -> {};
     private final List<String> deviceCalls = new ArrayList<>();
     private boolean inSection;
@@ -82,6 +82,11 @@ public final class FlatDma implements Dma {
     /** Is told each address that is resolved, before anything is done about it. */
     public void watch(LongConsumer told) {
         watcher = told;
+    }
+
+    /** From now on no access reaches over a multiple of this power of two. */
+    public void inPieces(long bytes) {
+        reachLimit = bytes;
     }
 
     /** All memory is there and allowed again. */
@@ -150,6 +155,12 @@ public final class FlatDma implements Dma {
         segment = null;
         sections++;
         longestSection = Math.max(longestSection, sectionBytes);
+    }
+
+    @Override
+    public long section() {
+        requireSection();
+        return sections + 1;
     }
 
     @Override
@@ -234,6 +245,35 @@ public final class FlatDma implements Dma {
     @Override
     public long loadLong(long from) {
         return segment().get(LE64, offset + from);
+    }
+
+    @Override
+    public boolean isLong() {
+        return reach >= Long.BYTES && ((segment().address() + offset) & 7) == 0;
+    }
+
+    @Override
+    public void storeLong(long value, boolean release) {
+        VarHandle.releaseFence();
+        segment().set(LE64, offset, value);
+    }
+
+    @Override
+    public Outcome readWords(long address, long[] words, int at, int length) {
+        // Byte by byte, as if all of them lay apart.
+        MemorySegment bytes = MemorySegment.ofArray(words);
+        for (int i = 0; i < length; i++) {
+            Outcome outcome = read(address + i, bytes, at + i, 1);
+            if (outcome != Outcome.OK) {
+                return outcome;
+            }
+        }
+        return Outcome.OK;
+    }
+
+    @Override
+    public Outcome writeInt(long address, int value) {
+        return write(address, MemorySegment.ofArray(new int[] {value}), 0, Integer.BYTES);
     }
 
     @Override

@@ -96,7 +96,7 @@ final class PackedDriverTest {
         driver.offer();
 
         // AVAIL is 0x80 and USED is not, as the driver's counter begins with 1.
-        assertThat(descriptor(BASE, 0)).isEqualTo("0x1234+20 id " + first + " flags 0x0");
+        assertThat(descriptor(BASE, 0)).isEqualTo("0x1234+0 id 0 flags 0x0");
         assertThat(descriptor(BASE, 1)).isEqualTo("0x5678+-1 id " + first + " flags 0x82");
         assertThat(descriptor(BASE, 2)).isEqualTo("0x9abc+4 id " + second + " flags 0x80");
         driver.expose();

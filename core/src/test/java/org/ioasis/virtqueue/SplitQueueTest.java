@@ -420,4 +420,25 @@ class SplitQueueTest {
             driver.availIdx(driver.usedIdx() + 1);
         }
     }
+
+    @Test
+    void ringsAreLookedUpOnceInASectionAndAnewInTheNext() {
+        MockDriver driver = start(false);
+        for (int i = 0; i < 3; i++) {
+            driver.add(Layout.DIRECT, one());
+        }
+        driver.expose();
+        int[] looks = {0};
+        dma.watch(_ -> looks[0]++);
+        dma.enter();
+        assertThat(queue.pop(chain)).isEqualTo(Pop.GOT);
+        assertThat(queue.pop(chain)).isEqualTo(Pop.GOT);
+        dma.leave();
+        assertThat(looks[0]).as("parts that are read").isEqualTo(2);
+
+        dma.trap(BASE, BASE + 0x7fff, Outcome.ABSENT);
+        assertThat(pop()).isEqualTo(Pop.ABSENT);
+        dma.clearTraps();
+        assertThat(pop()).isEqualTo(Pop.GOT);
+    }
 }

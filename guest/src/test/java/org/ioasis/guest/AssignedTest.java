@@ -4,7 +4,10 @@ package org.ioasis.guest;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import org.ioasis.guestkit.Host;
+import org.ioasis.guestkit.KernelChoice;
+import org.ioasis.iommufd.engine.GuestTableCounts;
 import org.ioasis.run.AssignedRun;
+import org.ioasis.run.AssignedRun.InFront;
 import org.ioasis.run.RunOptions;
 import org.ioasis.run.RunOptions.Translation;
 import org.ioasis.run.RunReport;
@@ -17,10 +20,10 @@ import org.junit.jupiter.api.Test;
  */
 class AssignedTest {
     private static RunReport run(
-            RunOptions options, AssignedRun.Interface assignment, boolean hasViommu)
+            RunOptions options, AssignedRun.Interface assignment, InFront inFront)
             throws Exception {
         RunReport report =
-                new AssignedRun(options, assignment, hasViommu, Host.current(), Cells.progress())
+                new AssignedRun(options, assignment, inFront, Host.current(), Cells.progress())
                         .run();
 
         assertThat(report.problems()).as(RunReportText.of(report)).isEmpty();
@@ -37,14 +40,16 @@ class AssignedTest {
 
     @Test
     void disksThatAreBoundToIommufdDoVerifiedIo() throws Exception {
-        RunReport report = run(Cells.options(60).build(), AssignedRun.Interface.IOMMUFD, false);
+        RunReport report =
+                run(Cells.options(60).build(), AssignedRun.Interface.IOMMUFD, InFront.NOTHING);
 
         assertThat(report.driver()).isEmpty();
     }
 
     @Test
     void disksOfGroupsInAContainerOfTypeOneDoVerifiedIo() throws Exception {
-        RunReport report = run(Cells.options(61).build(), AssignedRun.Interface.TYPE1, false);
+        RunReport report =
+                run(Cells.options(61).build(), AssignedRun.Interface.TYPE1, InFront.NOTHING);
 
         assertThat(report.driver()).isEmpty();
     }
@@ -55,7 +60,7 @@ class AssignedTest {
                 run(
                         Cells.options(62).translation(Translation.STRICT).build(),
                         AssignedRun.Interface.IOMMUFD,
-                        true);
+                        InFront.VIRTIO_IOMMU);
 
         assertThat(report.driver()).containsEntry("0000:00:01.0", "virtio_iommu");
         assertThat(report.devices()).allSatisfy(d -> assertThat(d.domainType()).isEqualTo("DMA"));
@@ -67,10 +72,46 @@ class AssignedTest {
                 run(
                         Cells.options(63).translation(Translation.LAZY).build(),
                         AssignedRun.Interface.TYPE1,
-                        true);
+                        InFront.VIRTIO_IOMMU);
 
         assertThat(report.driver()).containsEntry("0000:00:01.0", "virtio_iommu");
         assertThat(report.devices())
                 .allSatisfy(d -> assertThat(d.domainType()).isEqualTo("DMA-FQ"));
+    }
+
+    /** Whatever the disks do goes through page tables that Linux has made, behind QEMU's memory. */
+    private static void runNested(RunOptions.Builder options, int series, String type)
+            throws Exception {
+        RunReport report = run(options.build(), AssignedRun.Interface.IOMMUFD, InFront.VTD);
+
+        assertThat(Cells.series(report)).isGreaterThanOrEqualTo(series);
+        assertThat(report.devices())
+                .allSatisfy(disk -> {
+                    assertThat(disk.domainType()).isEqualTo(type);
+                    assertThat(disk.accesses().walked())
+                            .isGreaterThan(disk.accesses().translations() / 2);
+                });
+        GuestTableCounts tables = report.guestTables().orElseThrow();
+        assertThat(tables.made()).isGreaterThanOrEqualTo(3);
+        assertThat(tables.attachments()).isGreaterThanOrEqualTo(3);
+        assertThat(tables.nativeEntries()).isPositive();
+        assertThat(report.accesses().walked())
+                .as("the IOTLB is used")
+                .isGreaterThan(tables.walks());
+    }
+
+    @Test
+    void tablesOfTheGuestsOwnAreWalkedAndEachInvalidationReachesUs() throws Exception {
+        runNested(Cells.options(64).translation(Translation.STRICT), 6012, "DMA");
+    }
+
+    @Test
+    void tablesOfALaterKernelsAreWalkedAndItsInvalidationsReachUsManyAtOnce() throws Exception {
+        runNested(
+                Cells.options(65)
+                        .kernel(KernelChoice.Debian.BACKPORTS)
+                        .translation(Translation.LAZY),
+                7002,
+                "DMA-FQ");
     }
 }

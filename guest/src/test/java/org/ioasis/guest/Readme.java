@@ -5,12 +5,18 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 
 /** What the documents tell a user to type and to write, word by word. Any thread. */
 final class Readme {
     /** Tests run in the folder of their module. */
     private static final Path ROOT = Path.of("..");
+
+    private static final Pattern FILE = Pattern.compile("(?ms)^```[a-z]+ +(\\S+)\\n(.*?)^```$");
 
     private Readme() {}
 
@@ -32,6 +38,16 @@ final class Readme {
             throw new AssertionError("README.md has no commands in a section " + heading);
         }
         return commands;
+    }
+
+    /** The blocks of a document that have a file's name behind their language, by that name. */
+    static Map<String, String> files(String document) throws IOException {
+        Map<String, String> files = new LinkedHashMap<>();
+        Matcher block = FILE.matcher(Files.readString(ROOT.resolve(document)));
+        while (block.find()) {
+            files.put(block.group(1), block.group(2));
+        }
+        return files;
     }
 
     /** The first block marked {@code toml} of docs/config.md: the least that works. */

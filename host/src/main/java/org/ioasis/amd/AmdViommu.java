@@ -60,7 +60,7 @@ final class AmdViommu implements ViommuDriver, AmdCommands.Names, VirtioInvalida
                         new AmdCommands(iommu.cached(), DeviceCaches.NONE, this),
                         new VirtioInvalidations(this, Naming.PASID),
                         iommu.cached(),
-                        iommu::settle);
+                        iommu::invalidated);
     }
 
     EngineIommu iommu() {

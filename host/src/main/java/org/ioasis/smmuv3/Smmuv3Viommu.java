@@ -61,7 +61,7 @@ class Smmuv3Viommu implements ViommuDriver {
                         commands,
                         new VirtioInvalidations(new VirtioScopes(), Naming.ARCHID),
                         iommu.cached(),
-                        iommu::settle);
+                        iommu::invalidated);
     }
 
     final EngineIommu iommu() {

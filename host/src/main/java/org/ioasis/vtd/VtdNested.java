@@ -47,7 +47,7 @@ final class VtdNested extends EngineNested
                         new VtdInvalidations(this),
                         new VirtioInvalidations(this, Naming.PASID),
                         iommu.cached(),
-                        iommu::settle);
+                        iommu::invalidated);
     }
 
     @Override

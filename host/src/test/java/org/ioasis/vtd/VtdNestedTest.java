@@ -23,6 +23,7 @@ import org.ioasis.iommufd.InvalidationRefusal;
 import org.ioasis.iommufd.IommufdException;
 import org.ioasis.iommufd.NestedHwpt;
 import org.ioasis.iommufd.UserData;
+import org.ioasis.iommufd.engine.GuestTableCounts;
 import org.ioasis.iommufd.engine.NestedMachine;
 import org.ioasis.memory.Dma;
 import org.junit.jupiter.api.AfterEach;
@@ -101,6 +102,34 @@ class VtdNestedTest {
         assertThat(machine.read(dma, ADDRESS)).isEqualTo(-1);
         machine.device.detach(NO_PASID);
         assertThat(machine.read(dma, page)).isEqualTo(-1);
+    }
+
+    @Test
+    @Tag("S28")
+    void whatAGuestsTableCameToIsCounted() throws IommufdException {
+        long page = machine.allocate();
+        machine.map(root, ADDRESS, page | 7, 7);
+        machine.device.attach(machine.parent.id(), NO_PASID);
+        Dma dma = machine.dma(NO_PASID);
+        assertThat(machine.read(dma, page)).isZero();
+        assertThat(machine.iommu.tableCounts()).isEqualTo(new GuestTableCounts(0, 0, 0, 0, 0));
+
+        NestedHwpt table = table(HWPT_DATA_VTD_S1, 0, 0, root, 48);
+        machine.device.replace(table.id(), NO_PASID);
+        for (int i = 0; i < 3; i++) {
+            assertThat(machine.read(dma, ADDRESS)).isZero();
+        }
+        assertThat(machine.read(dma, 0)).isEqualTo(-1);
+        assertThat(machine.iommu.tableCounts()).isEqualTo(new GuestTableCounts(1, 1, 0, 0, 1));
+        assertThat(machine.hardware.counts().walked()).as("two by the IOTLB").isEqualTo(3);
+        assertThat(machine.hardware.counts().translations()).as("one by the parent").isEqualTo(4);
+
+        table.invalidate(INVALIDATE_VTD_S1, words(ADDRESS, 1, 0, 0, -1, 0), 0, 24, 2);
+        table.invalidate(INVALIDATE_VTD_S1, words(ADDRESS, 1, 8), 0, 24, 1);
+        table.invalidate(
+                INVALIDATE_VIRTIO, virtio(GRANULARITY_DOMAIN, 0, 0), 0, INVALIDATE_SIZE, 1);
+        assertThat(machine.read(dma, ADDRESS)).isZero();
+        assertThat(machine.iommu.tableCounts()).isEqualTo(new GuestTableCounts(1, 1, 2, 1, 2));
     }
 
     private static MemorySegment virtio(int granularity, long start, long pages) {

@@ -6,12 +6,16 @@ import java.lang.foreign.MemorySegment;
 import java.util.ArrayDeque;
 import java.util.concurrent.Executor;
 import java.util.function.LongSupplier;
+import org.ioasis.iommu.Attachment;
+import org.ioasis.iommu.Endpoint;
 import org.ioasis.iommu.EndpointProperties;
 import org.ioasis.iommu.Iommu;
 import org.ioasis.iommu.IommuOptions;
 import org.ioasis.iommu.fault.FaultQueue;
+import org.ioasis.iommu.fault.PageRequest;
 import org.ioasis.iommu.mapping.MappingStores;
 import org.ioasis.iommu.mapping.TablePool;
+import org.ioasis.iommu.pagetable.Rights;
 import org.ioasis.memory.DirectDma;
 import org.ioasis.memory.Dma;
 import org.ioasis.memory.Guard;
@@ -26,7 +30,9 @@ import org.ioasis.virtio.Interrupts;
 import org.ioasis.virtio.VirtioDevice;
 import org.ioasis.virtio.driver.LocalTransport;
 import org.ioasis.virtio.driver.Transport;
+import org.ioasis.virtio.iommu.Profile;
 import org.ioasis.virtio.iommu.VirtioIommuDevice;
+import org.jspecify.annotations.Nullable;
 
 /**
  * An IOMMU of this process, with memory and whatever stands behind it, for drivers of this process:
@@ -66,6 +72,21 @@ public final class LocalIommu implements AutoCloseable {
     public LocalIommu(
             IommuOptions options, MemorySegment bytes, long frameFeatures, LongSupplier clock)
             throws IOException {
+        this(options, null, bytes, frameFeatures, clock);
+    }
+
+    /**
+     * The same of one that is what {@code profile} says, besides what virtio 1.4 does.
+     *
+     * @param profile null: nothing
+     */
+    public LocalIommu(
+            IommuOptions options,
+            @Nullable Profile profile,
+            MemorySegment bytes,
+            long frameFeatures,
+            LongSupplier clock)
+            throws IOException {
         try {
             tables = EngineMemory.reserve(TABLES);
         } catch (ErrnoException e) {
@@ -85,7 +106,9 @@ public final class LocalIommu implements AutoCloseable {
                                 new TablePool(new EngineTables(tables), TABLES, guards)));
         transport =
                 device(
-                        new VirtioIommuDevice(engine, deviceThread()),
+                        profile == null
+                                ? new VirtioIommuDevice(engine, deviceThread())
+                                : new VirtioIommuDevice(engine, deviceThread(), profile, memory),
                         new DirectDma(memory, guard),
                         frameFeatures);
     }
@@ -115,6 +138,22 @@ public final class LocalIommu implements AutoCloseable {
     /** Plugs an endpoint and returns its way to memory. */
     public Dma plug(int endpoint, EndpointProperties properties) {
         return engine.dma(engine.plug(endpoint, properties), memory, guard);
+    }
+
+    /** Plugs an endpoint whose device works for processes, each by its PASID. */
+    public Endpoint plugShared(int endpoint) {
+        return engine.plug(endpoint, EndpointProperties.UNLIMITED);
+    }
+
+    /** The way to memory of a device that asks for pages that are not there. */
+    public Dma asking(Attachment space) {
+        return engine.askingDma(space, memory, guard);
+    }
+
+    /** A device asks for a page, to read and to write it. */
+    public void requestPage(Attachment space, int group, long address, PageRequest.Asker asker) {
+        int rights = Rights.READ | Rights.WRITE | Rights.USER;
+        engine.requestPage(space, group, rights, true, address, asker);
     }
 
     @Override

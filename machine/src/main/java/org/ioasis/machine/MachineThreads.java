@@ -103,6 +103,7 @@ final class MachineThreads {
     /** Serves from now on. */
     void start() {
         loop.execute(guards::claim);
+        loop.execute(loop::hurry);
         loop.start();
     }
 

@@ -4,13 +4,16 @@ package org.ioasis.machine;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.RejectedExecutionException;
 import java.util.function.Function;
 import org.ioasis.iommu.EndpointProperties;
 import org.ioasis.iommu.IommuOptions;
+import org.ioasis.iommu.fault.Fault;
 import org.ioasis.iommu.fault.FaultQueue;
 import org.ioasis.iommufd.IommufdNode;
 import org.ioasis.iommufd.engine.EngineDevice;
 import org.ioasis.iommufd.engine.EngineIommu;
+import org.ioasis.iommufd.engine.GuestTableCounts;
 import org.ioasis.loop.EventLoop;
 import org.ioasis.loop.IdlePolicy;
 import org.ioasis.memory.Dma;
@@ -45,12 +48,20 @@ public final class ProgramMachine implements AutoCloseable {
     private final List<AssignedDevice> served = new ArrayList<>();
     private final RingFormat rings;
 
+    /** As the other, with an IOMMU that has nothing for guests. */
+    public ProgramMachine(String name, IommufdNode node, IdlePolicy idle, RingFormat rings)
+            throws IOException {
+        this(name, node, HostIommu.PLAIN, idle, rings);
+    }
+
     /**
      * @param node what stands at {@code /dev/iommu}; no page of it is held yet
+     * @param kind what programs take the IOMMU for
      * @param rings PACKED: all devices offer packed rings beside split ones
      * @throws IOException the loop cannot be made
      */
-    public ProgramMachine(String name, IommufdNode node, IdlePolicy idle, RingFormat rings)
+    public ProgramMachine(
+            String name, IommufdNode node, HostIommu kind, IdlePolicy idle, RingFormat rings)
             throws IOException {
         this.node = node;
         this.rings = rings;
@@ -67,7 +78,28 @@ public final class ProgramMachine implements AutoCloseable {
         }
         iommu =
                 new EngineIommu(
-                        node, options, threads.guards(), faults, threads.stores(options, tables));
+                        node,
+                        options,
+                        threads.guards(),
+                        faults,
+                        threads.stores(options, tables),
+                        kind.maker());
+        faults.onArrival(this::tellGuests);
+    }
+
+    /** Any thread; guests hear of faults on the loop, where their VMM's calls are answered. */
+    private void tellGuests() {
+        try {
+            threads.loop().execute(this::reportFaults);
+        } catch (RejectedExecutionException e) {
+            // The next one asks again, or the loop has ended; it is kept and counted all the same.
+        }
+    }
+
+    private void reportFaults() {
+        for (Fault fault = faults.poll(); fault != null; fault = faults.poll()) {
+            iommu.report(fault);
+        }
     }
 
     /**
@@ -169,6 +201,11 @@ public final class ProgramMachine implements AutoCloseable {
     /** Accesses that were refused. */
     public FaultQueue faults() {
         return faults;
+    }
+
+    /** What guests' tables in front of the devices have come to. */
+    public GuestTableCounts tableCounts() {
+        return iommu.tableCounts();
     }
 
     /** Serves from now on. */

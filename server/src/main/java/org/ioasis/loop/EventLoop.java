@@ -16,6 +16,7 @@ import java.util.function.LongSupplier;
 import org.ioasis.sys.Epoll;
 import org.ioasis.sys.ErrnoException;
 import org.ioasis.sys.EventFd;
+import org.ioasis.sys.Niceness;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -34,6 +35,9 @@ public final class EventLoop implements AutoCloseable {
      * full queue is a broken invariant and refused loudly.
      */
     public static final int TASK_LIMIT = 65_536;
+
+    /** Some nine times the weight of a thread that is as nice as the process: bench/README.md. */
+    private static final int HURRY = 10;
 
     private static final System.Logger LOG = System.getLogger("org.ioasis.loop");
     private static final long WAKE_TOKEN = -1;
@@ -70,6 +74,7 @@ public final class EventLoop implements AutoCloseable {
     private int generation;
     private long timerSequence;
     private volatile @Nullable Thread thread;
+    private volatile int niceness;
     private volatile boolean stopping;
     private volatile boolean released;
     private volatile boolean hasFailed;
@@ -323,6 +328,17 @@ public final class EventLoop implements AutoCloseable {
         if (isAsleep && !wakeSent.getAndSet(true)) {
             wake.signal();
         }
+    }
+
+    /**
+     * Lets its thread be served before others where processors are scarce, if the process may have
+     * that. A virtual processor that waits for an answer in a loop of its own uses up its whole
+     * turn, which is milliseconds, before a thread that is no less nice gets the processor that it
+     * needs to answer.
+     */
+    public void hurry() {
+        assert isLoopThread();
+        niceness = Niceness.change(-HURRY);
     }
 
     /** Starts the loop's thread. Once. */
@@ -602,7 +618,8 @@ public final class EventLoop implements AutoCloseable {
                 looks.looks(),
                 looks.finds(),
                 looks.rests(),
-                looks.crowded());
+                looks.crowded(),
+                niceness);
     }
 
     /** What the loop does now and has done, for a person who wonders why nothing moves. */

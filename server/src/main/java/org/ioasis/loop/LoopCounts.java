@@ -2,7 +2,7 @@
 package org.ioasis.loop;
 
 /**
- * What a loop has done since it was made. Immutable.
+ * What a loop has done since it was made, and how nice its thread is. Immutable.
  *
  * @param turns of it
  * @param waits calls that ask which descriptors are ready, those that return at once included
@@ -15,6 +15,7 @@ package org.ioasis.loop;
  * @param finds devices for which a look has found work
  * @param rests ends of looking
  * @param crowded how often looking was given up because others wanted the processor
+ * @param niceness of its thread, less being served first, from -20 to 19
  */
 public record LoopCounts(
         long turns,
@@ -27,4 +28,5 @@ public record LoopCounts(
         long looks,
         long finds,
         long rests,
-        long crowded) {}
+        long crowded,
+        int niceness) {}

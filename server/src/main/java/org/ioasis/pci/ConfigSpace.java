@@ -4,14 +4,24 @@ package org.ioasis.pci;
 import org.ioasis.spec.Pci;
 
 /**
- * The 256 bytes of a conventional function's configuration space with a mask of writable bits:
- * values only, no behaviour. VMMs that emulate BARs and MSI-X themselves still forward every write,
- * so what is not writable must not change. Loop thread.
+ * A function's configuration space, of 256 bytes or 4096, with a mask of writable bits: values
+ * only, no behaviour. VMMs that emulate BARs and MSI-X themselves still forward every write, so
+ * what is not writable must not change. Loop thread.
  */
 final class ConfigSpace {
-    private final byte[] initial = new byte[Pci.CONFIG_SPACE_SIZE];
-    private final byte[] writable = new byte[Pci.CONFIG_SPACE_SIZE];
-    private final byte[] current = new byte[Pci.CONFIG_SPACE_SIZE];
+    private final byte[] initial;
+    private final byte[] writable;
+    private final byte[] current;
+
+    ConfigSpace() {
+        this(Pci.CONFIG_SPACE_SIZE);
+    }
+
+    ConfigSpace(int size) {
+        initial = new byte[size];
+        writable = new byte[size];
+        current = new byte[size];
+    }
 
     /** Sets the value after reset, and the value now. */
     void define(int offset, int size, int value) {

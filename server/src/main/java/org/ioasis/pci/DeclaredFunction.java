@@ -13,7 +13,7 @@ import org.jspecify.annotations.Nullable;
  */
 public abstract class DeclaredFunction implements PciFunction {
     private final FunctionLayout layout;
-    private final ConfigSpace config = new ConfigSpace();
+    private final ConfigSpace config;
     private final @Nullable MsixTable msix;
     private final int msixAt;
     private boolean isMaster;
@@ -21,6 +21,7 @@ public abstract class DeclaredFunction implements PciFunction {
     /** A function after power-on. */
     protected DeclaredFunction(FunctionLayout layout) {
         this.layout = layout;
+        config = new ConfigSpace(layout.configSize());
         layout.define(config);
         msix = layout.vectors() == 0 ? null : new MsixTable(layout.vectors());
         msixAt = layout.capabilityAt(Pci.CAP_ID_MSIX);
@@ -82,6 +83,11 @@ public abstract class DeclaredFunction implements PciFunction {
     }
 
     @Override
+    public final int configSize() {
+        return layout.configSize();
+    }
+
+    @Override
     public final int configRead(int offset, int size) {
         return config.read(offset, size);
     }
@@ -124,7 +130,7 @@ public abstract class DeclaredFunction implements PciFunction {
                 msix != null && bar == layout.msixBar()
                         ? msix.read((int) offset, size)
                         : readRegister(bar, offset, size);
-        return size == Long.BYTES ? value : value & (1L << 8 * size) - 1;
+        return size == Long.BYTES ? value : value & ((1L << (8 * size)) - 1);
     }
 
     @Override

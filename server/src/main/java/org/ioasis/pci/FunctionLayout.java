@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.pci;
 
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.util.ArrayList;
 import java.util.List;
 import org.ioasis.spec.Pci;
@@ -134,9 +136,16 @@ public record FunctionLayout(
         return -1;
     }
 
+    /** Bytes of configuration space: a function of PCI Express has more of them. */
+    public int configSize() {
+        return capabilityAt(Pci.CAP_ID_EXPRESS) < 0
+                ? Pci.CONFIG_SPACE_SIZE
+                : Pci.EXPRESS_CONFIG_SPACE_SIZE;
+    }
+
     /** Capabilities begin at multiples of four (6.7). */
     private static int aligned(int size) {
-        return size + 3 & -4;
+        return (size + 3) & -4;
     }
 
     /** Bytes of BAR {@code bar}; 0 if there is none. */
@@ -256,6 +265,19 @@ public record FunctionLayout(
             msixBar = bar;
             vectors = count;
             return this;
+        }
+
+        /**
+         * A function of PCI Express that is part of the root complex (PCI Express Base 4.0, 7.5.3),
+         * with 4096 bytes of configuration space and no extended capability in them.
+         */
+        public Builder express() {
+            ByteBuffer content =
+                    ByteBuffer.allocate(Pci.EXPRESS_CAP_SIZE - Pci.EXPRESS_FLAGS)
+                            .order(ByteOrder.LITTLE_ENDIAN);
+            content.putShort((short) (Pci.EXPRESS_VERSION_2 | Pci.EXPRESS_TYPE_INTEGRATED));
+            content.putInt(Pci.EXPRESS_ROLE_BASED_ERRORS);
+            return capability(new Capability(Pci.CAP_ID_EXPRESS, content.array()));
         }
 
         /** A capability more. */

@@ -5,17 +5,23 @@ import java.lang.foreign.MemorySegment;
 import java.util.Map;
 import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
+import org.ioasis.spec.Pci;
 import org.jspecify.annotations.Nullable;
 
 /**
  * A PCI function as whoever stands for its bus sees it: configuration space, BARs, vectors, reset.
  * Lives as long as the machine; sessions with a VMM come and go on it. Loop thread only.
  *
- * <p>Offsets and sizes are checked by the caller: accesses lie within the 256 bytes of
- * configuration space or within {@link #barSize}. What the function does not support reads as 0 and
- * ignores writes; nothing here throws because of what a guest does.
+ * <p>Offsets and sizes are checked by the caller: accesses lie within the {@link #configSize} bytes
+ * of configuration space or within {@link #barSize}. What the function does not support reads as 0
+ * and ignores writes; nothing here throws because of what a guest does.
  */
 public interface PciFunction {
+    /** Bytes of configuration space: 256, or 4096 of a function of PCI Express. */
+    default int configSize() {
+        return Pci.CONFIG_SPACE_SIZE;
+    }
+
     /** Reads {@code size} (1, 2 or 4) naturally aligned bytes, zero-extended. */
     int configRead(int offset, int size);
 
@@ -83,6 +89,15 @@ public interface PciFunction {
     default boolean rest() {
         return false;
     }
+
+    /**
+     * Who is told of what shows in which state the whole machine is. A function that tells nothing
+     * is known by others.
+     *
+     * @param whenGuestActs runs before a register is read, for which a processor of the guest waits
+     * @param whenReset runs when the VMM resets the function
+     */
+    default void signs(Runnable whenGuestActs, Runnable whenReset) {}
 
     /** Back to the state of power-on. */
     void reset();

@@ -4,7 +4,6 @@ package org.ioasis.pci;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteOrder;
-import org.ioasis.spec.Pci;
 import org.ioasis.spec.VfioUser;
 
 /**
@@ -32,7 +31,7 @@ public final class RegionAccess {
                 && region <= VfioUser.VFIO_PCI_BAR5_REGION_INDEX) {
             return function.barSize(region);
         }
-        return region == VfioUser.VFIO_PCI_CONFIG_REGION_INDEX ? Pci.CONFIG_SPACE_SIZE : 0;
+        return region == VfioUser.VFIO_PCI_CONFIG_REGION_INDEX ? function.configSize() : 0;
     }
 
     /** False if that is no access that the function has: nothing is read. */

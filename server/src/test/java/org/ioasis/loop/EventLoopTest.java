@@ -20,6 +20,7 @@ import org.ioasis.memory.Region;
 import org.ioasis.sys.Epoll;
 import org.ioasis.sys.ErrnoException;
 import org.ioasis.sys.EventFd;
+import org.ioasis.sys.Niceness;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 
@@ -117,6 +118,24 @@ class EventLoopTest {
 
         assertThat(ran).hasValue(2);
         assertThat(loop.failures()).isEqualTo(2);
+    }
+
+    @Test
+    void aLoopThatHurriesIsLessNiceThanWhoeverMadeItIfItMay() throws Exception {
+        int ours = Niceness.current();
+        CountDownLatch hurried = new CountDownLatch(1);
+        AtomicInteger its = new AtomicInteger();
+        loop.start();
+
+        loop.execute(loop::hurry);
+        loop.execute(() -> {
+            its.set(Niceness.current());
+            hurried.countDown();
+        });
+
+        assertThat(hurried.await(10, TimeUnit.SECONDS)).isTrue();
+        assertThat(loop.counts().niceness()).isEqualTo(its.get()).isIn(ours, ours - 10);
+        assertThat(Niceness.current()).isEqualTo(ours);
     }
 
     @Test

@@ -13,6 +13,7 @@ import java.lang.invoke.MethodHandle;
 /** Which rights another task has: capget(2). Any thread. */
 public final class Capabilities {
     public static final int CAP_IPC_LOCK = 14;
+    public static final int CAP_SYS_NICE = 23;
     public static final int CAP_SYS_RESOURCE = 24;
 
     private static final long SYS_CAPGET = 125;

@@ -94,7 +94,7 @@ public final class Iotlb implements CachedTranslations {
     private static final VarHandle HAS_GLOBAL;
     private static final VarHandle HAS_SPLIT;
     private static final VarHandle FILLED;
-    private static final VarHandle LATE;
+    private static final VarHandle UNKEPT;
     private static final VarHandle EVICTED;
 
     static {
@@ -105,7 +105,7 @@ public final class Iotlb implements CachedTranslations {
             HAS_GLOBAL = lookup.findVarHandle(Iotlb.class, "hasGlobal", boolean.class);
             HAS_SPLIT = lookup.findVarHandle(Iotlb.class, "hasSplit", boolean.class);
             FILLED = lookup.findVarHandle(Iotlb.class, "filled", long.class);
-            LATE = lookup.findVarHandle(Iotlb.class, "late", long.class);
+            UNKEPT = lookup.findVarHandle(Iotlb.class, "unkept", long.class);
             EVICTED = lookup.findVarHandle(Iotlb.class, "evicted", long.class);
         } catch (ReflectiveOperationException e) {
             throw new ExceptionInInitializerError(e);
@@ -135,7 +135,7 @@ public final class Iotlb implements CachedTranslations {
     private long filled;
 
     @SuppressWarnings("unused")
-    private long late;
+    private long unkept;
 
     @SuppressWarnings("unused")
     private long evicted;
@@ -286,6 +286,7 @@ public final class Iotlb implements CachedTranslations {
             int leafLg2,
             boolean isGlobal) {
         if (pageLg2 < PAGE_LG2_MIN || pageLg2 >= Long.SIZE) {
+            UNKEPT.getAndAdd(this, 1L);
             return false;
         }
         int pageOfFirst = Math.min(leafLg2, Long.SIZE - 1);
@@ -298,7 +299,7 @@ public final class Iotlb implements CachedTranslations {
         long before = (long) WORD.getOpaque(words, set + STATE);
         if ((before & BUSY) != 0
                 || !WORD.compareAndSet(words, set + STATE, before, before | BUSY)) {
-            LATE.getAndAdd(this, 1L);
+            UNKEPT.getAndAdd(this, 1L);
             return false;
         }
         // No word of the entry is seen by who has not seen that the set is written to.
@@ -317,7 +318,7 @@ public final class Iotlb implements CachedTranslations {
         }
         release(set, before, change);
         if (!isCurrent) {
-            LATE.getAndAdd(this, 1L);
+            UNKEPT.getAndAdd(this, 1L);
             return false;
         }
         FILLED.getAndAdd(this, 1L);
@@ -637,9 +638,12 @@ public final class Iotlb implements CachedTranslations {
         return (long) FILLED.getOpaque(this);
     }
 
-    /** Translations that were not, because of an invalidation or of another in the set. */
-    public long late() {
-        return (long) LATE.getOpaque(this);
+    /**
+     * Translations that were not, because of an invalidation, of another in the set, or of their
+     * size.
+     */
+    public long unkept() {
+        return (long) UNKEPT.getOpaque(this);
     }
 
     /** Translations that went because there was no room. Any thread. */

@@ -10,6 +10,7 @@ import java.lang.foreign.MemorySegment;
 import org.ioasis.iommu.Endpoint;
 import org.ioasis.iommu.Iommu;
 import org.ioasis.iommu.Status;
+import org.ioasis.iommu.TableDomain;
 import org.ioasis.memory.Outcome;
 
 /**
@@ -24,8 +25,14 @@ final class AnswerWriter {
     private final MemorySegment answer =
             Arena.ofAuto().allocate(PROPERTIES_SIZE + TAIL_SIZE, Long.BYTES);
 
-    AnswerWriter(Iommu iommu) {
+    private final boolean hasTables;
+
+    /**
+     * @param hasTables PROBE tells of tables, too
+     */
+    AnswerWriter(Iommu iommu, boolean hasTables) {
         this.iommu = iommu;
+        this.hasTables = hasTables;
     }
 
     /** Writes properties and tail; returns the used length, or {@link #ABSENT}. */
@@ -41,17 +48,28 @@ final class AnswerWriter {
             tail = (int) Math.min(slot.chain().writableLength() - TAIL_SIZE, PROPERTIES_SIZE);
             Endpoint endpoint = iommu.endpoint(slot.endpoint);
             if (status == Status.OK && endpoint != null) {
-                PropertyList.write(endpoint.properties(), iommu.options(), answer, tail);
+                PropertyList.write(
+                        endpoint.properties(),
+                        iommu.options(),
+                        hasTables && TableDomain.fits(endpoint),
+                        answer,
+                        tail);
             } else {
                 answer.fill((byte) 0);
             }
         }
-        answer.set(LE32, tail, Wire.status(status)); // the reserved bytes above it are zero (D-14)
         long length = (long) tail + TAIL_SIZE;
         if (slot.truncatedTo >= 0) {
             length = Math.min(length, slot.truncatedTo);
         }
-        Outcome outcome = slot.chain().copyOut(0, answer, 0, length);
+        int code = Wire.status(status); // the reserved bytes above it are zero (D-14)
+        Outcome outcome;
+        if (tail == 0 && length == TAIL_SIZE && slot.chain().isWhole(TAIL_SIZE)) {
+            outcome = slot.chain().copyOut(code);
+        } else {
+            answer.set(LE32, tail, code);
+            outcome = slot.chain().copyOut(0, answer, 0, length);
+        }
         return switch (outcome) {
             case OK -> length;
             case ABSENT -> ABSENT;

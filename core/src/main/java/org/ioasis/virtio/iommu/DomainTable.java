@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.virtio.iommu;
 
+import static java.util.Objects.requireNonNull;
+
 import java.util.ArrayList;
 import java.util.List;
 import org.ioasis.iommu.Attachment;
@@ -12,13 +14,15 @@ import org.ioasis.iommu.Iommu;
 import org.ioasis.iommu.IommuOptions;
 import org.ioasis.iommu.PagingDomain;
 import org.ioasis.iommu.Refusal;
+import org.ioasis.iommu.TableDomain;
+import org.ioasis.iommu.mapping.Translation.Kind;
 import org.jspecify.annotations.Nullable;
 
 /**
  * The object model of virtio-iommu over an engine (virtio 1.4, 5.13.6): domains that a driver names
- * by numbers, that begin with the first ATTACH and end with the last endpoint, and its four
- * requests to them. A request that must wait for a listener's answer is kept here, behind those to
- * the same domain or endpoint that came before, and never holds up one to others. Loop thread.
+ * by numbers, that begin with the first ATTACH and end with the last endpoint, and its requests to
+ * them. A request that must wait for a listener's answer is kept here, behind those to the same
+ * domain or endpoint that came before, and never holds up one to others. Loop thread.
  */
 public final class DomainTable {
     private final Iommu iommu;
@@ -29,9 +33,22 @@ public final class DomainTable {
 
     private ArrayList<Deferred> deferred = new ArrayList<>();
 
+    // Null unless drivers may have tables of their own.
+    private @Nullable Tables tables;
+
+    /** Makes domains with tables. */
+    interface Tables {
+        TableDomain domain(int id, HandedTable table);
+    }
+
     public DomainTable(Iommu iommu) {
         this.iommu = iommu;
         iommu.whenSettled(this::retryDeferred);
+    }
+
+    /** From now on a driver may have tables of its own. */
+    void handTables(Tables maker) {
+        tables = maker;
     }
 
     /** The domain of that id, if something is attached to it. */
@@ -84,8 +101,7 @@ public final class DomainTable {
             return;
         }
         IommuOptions options = iommu.options();
-        if (Integer.compareUnsigned(domainId, options.domainFirst()) < 0
-                || Integer.compareUnsigned(domainId, options.domainLast()) > 0) {
+        if (!options.hasDomain(domainId)) {
             iommu.refuse(Refusal.DOMAIN_OUT_OF_RANGE, completion);
             return;
         }
@@ -95,7 +111,7 @@ public final class DomainTable {
             defer(attachment, domainId, () -> attach(endpointId, domainId, bypass, completion));
         } else if (target == null) {
             attachToNew(attachment, domainId, bypass, completion);
-        } else if (target instanceof PagingDomain == bypass) {
+        } else if (bypass ? target.kind() != Kind.IDENTITY : !(target instanceof PagingDomain)) {
             iommu.refuse(Refusal.OTHER_KIND, completion);
         } else {
             iommu.attach(attachment, target, completion);
@@ -104,7 +120,13 @@ public final class DomainTable {
 
     private void attachToNew(
             Attachment attachment, int domainId, boolean bypass, Completion completion) {
-        Domain target = bypass ? iommu.identityDomain(domainId) : iommu.pagingDomain(domainId);
+        attachToNew(
+                attachment,
+                bypass ? iommu.identityDomain(domainId) : iommu.pagingDomain(domainId),
+                completion);
+    }
+
+    private void attachToNew(Attachment attachment, Domain target, Completion completion) {
         Refusal refusal = target.check(attachment);
         Domain old = attachment.domain();
         boolean endsOld = old != null && old.attachments().size() == 1;
@@ -134,7 +156,10 @@ public final class DomainTable {
             return;
         }
         Domain domain = attachment.domain();
-        if (domain == null) {
+        List<Attachment> pasids = pasidsOf(endpoint, domains.get(domainId));
+        if (!pasids.isEmpty()) {
+            detach(pasids, domain == domains.get(domainId) ? attachment : null, completion);
+        } else if (domain == null) {
             iommu.refuse(Refusal.NOT_ATTACHED, completion);
         } else if (domain.id() != domainId && !iommu.options().detachByEndpoint()) {
             // D-30 leaves it open. Strict would be INVAL whenever the ids do not match, but Linux
@@ -142,6 +167,34 @@ public final class DomainTable {
             iommu.refuse(Refusal.OTHER_DOMAIN, completion);
         } else {
             iommu.detach(attachment, completion);
+        }
+    }
+
+    /** What an endpoint does with PASIDs in a domain, which is one with a table. */
+    private static List<Attachment> pasidsOf(Endpoint endpoint, @Nullable Domain domain) {
+        if (!(domain instanceof TableDomain)) {
+            return List.of();
+        }
+        return domain.attachments().stream()
+                .filter(one -> one.endpoint() == endpoint && one != endpoint.attachment())
+                .toList();
+    }
+
+    /** All of an endpoint that is in one domain, with an answer when the last is out. */
+    private void detach(List<Attachment> pasids, @Nullable Attachment also, Completion completion) {
+        List<Attachment> all = new ArrayList<>(pasids);
+        if (also != null) {
+            all.add(also);
+        }
+        int[] open = {all.size()};
+        for (Attachment one : all) {
+            iommu.detach(
+                    one,
+                    status -> {
+                        if (--open[0] == 0) {
+                            completion.complete(status);
+                        }
+                    });
         }
     }
 
@@ -171,6 +224,83 @@ public final class DomainTable {
             paging.unmap(first, last, completion);
         } else {
             iommu.refuse(domain == null ? Refusal.NO_DOMAIN : Refusal.NO_MAPPINGS, completion);
+        }
+    }
+
+    // Tables of the driver's own
+    // ------------------------------------------------------------------------------------------
+
+    /** ATTACH_TABLE: the domain is made with the table if there is none, or has this very one. */
+    void attachTable(
+            int endpointId, int pasid, int domainId, HandedTable table, Completion completion) {
+        Endpoint endpoint = iommu.endpoint(endpointId);
+        if (endpoint == null) {
+            iommu.refuse(Refusal.NO_ENDPOINT, completion);
+            return;
+        }
+        if (!iommu.options().hasDomain(domainId)) {
+            iommu.refuse(Refusal.DOMAIN_OUT_OF_RANGE, completion);
+            return;
+        }
+        Attachment known =
+                pasid == Attachment.NO_PASID ? endpoint.attachment() : endpoint.attachment(pasid);
+        Domain target = domains.get(domainId);
+        if (mustWait(target, known, domainId)) {
+            defer(
+                    known,
+                    domainId,
+                    () -> attachTable(endpointId, pasid, domainId, table, completion));
+            return;
+        }
+        Attachment attachment = known != null ? known : endpoint.openForDriver(pasid);
+        if (attachment == null) {
+            iommu.refuse(Refusal.PASID_LIMIT, completion);
+            return;
+        }
+        attachTable(attachment, target, domainId, table, completion);
+        if (known == null && attachment.domain() == null) {
+            endpoint.close(attachment); // refused, and nothing of it stays
+        }
+    }
+
+    private void attachTable(
+            Attachment attachment,
+            @Nullable Domain target,
+            int domainId,
+            HandedTable table,
+            Completion completion) {
+        if (target == null) {
+            attachToNew(attachment, requireNonNull(tables).domain(domainId, table), completion);
+        } else if (!(target instanceof TableDomain other)) {
+            iommu.refuse(Refusal.OTHER_KIND, completion);
+        } else if (!other.table().equals(table)) {
+            iommu.refuse(Refusal.OTHER_TABLE, completion);
+        } else {
+            iommu.attach(attachment, target, completion);
+        }
+    }
+
+    /** INVALIDATE of a range. */
+    void invalidate(int domainId, long first, long last, Completion completion) {
+        Domain domain = domain(domainId);
+        if (!isClear(domain) && mustWait(domain, null, domainId)) {
+            defer(null, domainId, () -> invalidate(domainId, first, last, completion));
+        } else if (domain instanceof TableDomain walked) {
+            walked.invalidate(first, last, completion);
+        } else {
+            iommu.refuse(domain == null ? Refusal.NO_DOMAIN : Refusal.NO_HANDED_TABLE, completion);
+        }
+    }
+
+    /** INVALIDATE of all that a table says. */
+    void invalidate(int domainId, Completion completion) {
+        Domain domain = domain(domainId);
+        if (!isClear(domain) && mustWait(domain, null, domainId)) {
+            defer(null, domainId, () -> invalidate(domainId, completion));
+        } else if (domain instanceof TableDomain walked) {
+            walked.invalidate(completion);
+        } else {
+            iommu.refuse(domain == null ? Refusal.NO_DOMAIN : Refusal.NO_HANDED_TABLE, completion);
         }
     }
 

@@ -13,9 +13,12 @@ import java.util.List;
 import org.ioasis.iommu.fault.Fault;
 import org.ioasis.iommu.fault.FaultQueue;
 import org.ioasis.iommu.fault.FaultReason;
+import org.ioasis.iommu.fault.PageRequest;
+import org.ioasis.iommu.fault.PageRequests;
 import org.ioasis.memory.Access;
 import org.ioasis.memory.Count;
 import org.ioasis.memory.Outcome;
+import org.ioasis.spec.VirtioIommuTables;
 import org.ioasis.virtio.Step;
 import org.jspecify.annotations.Nullable;
 
@@ -25,18 +28,23 @@ import org.jspecify.annotations.Nullable;
  */
 final class EventDelivery {
     private final FaultQueue faults;
+    private final PageRequests requests;
     private final Injections injections;
     private final Count smallBuffers = new Count();
     private final Count delivered = new Count();
-    private final MemorySegment event = MemorySegment.ofArray(new byte[FAULT_SIZE]);
+    private final Count requestsDelivered = new Count();
+    private final MemorySegment event =
+            MemorySegment.ofArray(new byte[VirtioIommuTables.FAULT_SIZE]);
 
     private @Nullable IommuObserver observer;
     private @Nullable List<Fault> told;
     private boolean isDriverReady;
+    private boolean hasPageRequests;
     private int kicks;
 
-    EventDelivery(FaultQueue faults, Injections injections) {
+    EventDelivery(FaultQueue faults, PageRequests requests, Injections injections) {
         this.faults = faults;
+        this.requests = requests;
         this.injections = injections;
     }
 
@@ -54,8 +62,18 @@ final class EventDelivery {
         return delivered.read();
     }
 
-    /** A driver has started the device. */
-    void start() {
+    /** Page requests that the driver was told of. Any thread. */
+    long requestsDelivered() {
+        return requestsDelivered.read();
+    }
+
+    /**
+     * A driver has started the device.
+     *
+     * @param withPageRequests it takes them, and the longer reports that they come in
+     */
+    void start(boolean withPageRequests) {
+        hasPageRequests = withPageRequests;
         isDriverReady = false;
         kicks = 0;
     }
@@ -99,11 +117,43 @@ final class EventDelivery {
             return false;
         }
         injections.dropEvents(faults);
-        return !faults.isEmpty();
+        return !faults.isEmpty() || isRequestDue();
     }
 
-    /** Writes the oldest fault into the buffer just taken. Inside a guarded section. */
+    private boolean isRequestDue() {
+        return hasPageRequests && requests.peek() != null;
+    }
+
+    /**
+     * Writes the oldest page request, or if there is none the oldest fault, into the buffer just
+     * taken: somebody waits for the answer to the one, and both are bounded. Inside a guarded
+     * section.
+     */
     Step fill(RequestSlot buffer) {
+        PageRequest request = hasPageRequests ? requests.peek() : null;
+        return request == null ? fillFault(buffer) : fill(buffer, request);
+    }
+
+    private Step fill(RequestSlot buffer, PageRequest request) {
+        int size = VirtioIommuTables.FAULT_SIZE;
+        if (buffer.chain().writableLength() < size) {
+            smallBuffers.increment();
+            return buffer.finish(0);
+        }
+        PageRequestEvent.encode(request, event);
+        Outcome outcome = buffer.chain().copyOut(0, event, 0, size);
+        if (outcome == Outcome.ABSENT) {
+            return Step.PUT_BACK;
+        }
+        if (outcome != Outcome.OK) {
+            return buffer.finish(0);
+        }
+        requests.told();
+        requestsDelivered.increment();
+        return buffer.finish(size);
+    }
+
+    private Step fillFault(RequestSlot buffer) {
         if (buffer.chain().writableLength() < FAULT_SIZE) {
             // Never spread over several buffers (D-64); an older, shorter format does not exist.
             smallBuffers.increment();
@@ -111,7 +161,8 @@ final class EventDelivery {
         }
         Fault fault = requireNonNull(faults.peek());
         encode(fault);
-        Outcome outcome = buffer.chain().copyOut(0, event, 0, FAULT_SIZE);
+        int size = size(buffer, fault);
+        Outcome outcome = buffer.chain().copyOut(0, event, 0, size);
         if (outcome == Outcome.ABSENT) {
             return Step.PUT_BACK;
         }
@@ -125,7 +176,24 @@ final class EventDelivery {
         if (observer != null) {
             noteEvent(fault);
         }
-        return buffer.finish(FAULT_SIZE);
+        return buffer.finish(size);
+    }
+
+    /**
+     * The longer report says the PASID, where the driver takes such and there is room: new fields
+     * stand at its end only, so that the shorter one is its beginning.
+     */
+    private int size(RequestSlot buffer, Fault fault) {
+        int longer = VirtioIommuTables.FAULT_SIZE;
+        if (!hasPageRequests || buffer.chain().writableLength() < longer) {
+            return FAULT_SIZE;
+        }
+        if (fault.pasid() >= 0) {
+            int flags = event.get(LE32, FAULT_FLAGS) | VirtioIommuTables.FAULT_HAS_PASID;
+            event.set(LE32, FAULT_FLAGS, flags);
+            event.set(LE32, VirtioIommuTables.FAULT_PASID, fault.pasid());
+        }
+        return longer;
     }
 
     /** For {@link #tell}: nobody is told inside of a guarded section. */

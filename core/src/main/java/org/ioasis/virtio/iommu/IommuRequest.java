@@ -4,6 +4,7 @@ package org.ioasis.virtio.iommu;
 import static org.ioasis.spec.VirtioIommu.*;
 
 import java.util.StringJoiner;
+import org.ioasis.spec.VirtioIommuTables;
 
 /**
  * A decoded request of the driver (virtio 1.4, 5.13.6), for who watches. Immutable; ids are 32-bit
@@ -106,6 +107,68 @@ public sealed interface IommuRequest {
     }
 
     /**
+     * ATTACH_TABLE of a {@link Profile}.
+     *
+     * @param pasid -1 if it names none
+     */
+    record AttachTable(int endpoint, int pasid, int domain, long root, int width)
+            implements IommuRequest {
+        @Override
+        public RequestType type() {
+            return RequestType.ATTACH_TABLE;
+        }
+
+        @Override
+        public String toString() {
+            return "ATTACH_TABLE endpoint=0x%x%s domain=0x%x table=0x%x of %d bits"
+                    .formatted(endpoint, with(pasid), domain, root, width);
+        }
+    }
+
+    /**
+     * INVALIDATE of a {@link Profile}.
+     *
+     * @param scope GRANULARITY_
+     * @param first of a range
+     * @param pages of a range
+     */
+    record Invalidate(int domain, int scope, long first, long pages) implements IommuRequest {
+        @Override
+        public RequestType type() {
+            return RequestType.INVALIDATE;
+        }
+
+        @Override
+        public String toString() {
+            return "INVALIDATE domain=0x%x %s"
+                    .formatted(
+                            domain,
+                            scope == VirtioIommuTables.GRANULARITY_VA
+                                    ? "virt=0x%x and on, %s pages"
+                                            .formatted(first, Long.toUnsignedString(pages))
+                                    : "scope=%d".formatted(scope));
+        }
+    }
+
+    /** PAGE_RESP of a {@link Profile}; a PASID of -1 is none. */
+    record PageResponse(int endpoint, int pasid, int group, int code) implements IommuRequest {
+        @Override
+        public RequestType type() {
+            return RequestType.PAGE_RESPONSE;
+        }
+
+        @Override
+        public String toString() {
+            return "PAGE_RESP endpoint=0x%x%s group=%d code=%d"
+                    .formatted(endpoint, with(pasid), group, code);
+        }
+    }
+
+    private static String with(int pasid) {
+        return pasid < 0 ? "" : " pasid=0x%x".formatted(pasid);
+    }
+
+    /**
      * What is no request, or one that is cut off.
      *
      * @param head the type's number, -1 if not even that is there
@@ -148,7 +211,40 @@ public sealed interface IommuRequest {
                             slot.le64(UNMAP_VIRT_START),
                             slot.le64(UNMAP_VIRT_END));
             case PROBE -> new Probe(slot.le32(PROBE_ENDPOINT));
+            case ATTACH_TABLE, INVALIDATE, PAGE_RESPONSE -> ofTables(slot);
             case UNKNOWN -> unknown(slot);
+        };
+    }
+
+    private static IommuRequest ofTables(RequestSlot slot) {
+        return switch (slot.type) {
+            case ATTACH_TABLE ->
+                    new AttachTable(
+                            slot.le32(VirtioIommuTables.ATTACH_ENDPOINT),
+                            (slot.le32(VirtioIommuTables.ATTACH_FLAGS)
+                                                    & VirtioIommuTables.ATTACH_HAS_PASID)
+                                            != 0
+                                    ? slot.le32(VirtioIommuTables.ATTACH_PASID)
+                                    : -1,
+                            slot.le32(VirtioIommuTables.ATTACH_DOMAIN),
+                            slot.le64(VirtioIommuTables.ATTACH_ROOT),
+                            slot.le32(VirtioIommuTables.ATTACH_WIDTH));
+            case INVALIDATE ->
+                    new Invalidate(
+                            slot.le32(VirtioIommuTables.INVALIDATE_DOMAIN),
+                            slot.le32(VirtioIommuTables.INVALIDATE_GRANULARITY) & 0xffff,
+                            slot.le64(VirtioIommuTables.INVALIDATE_VIRT_START),
+                            slot.le64(VirtioIommuTables.INVALIDATE_NR_PAGES));
+            default ->
+                    new PageResponse(
+                            slot.le32(VirtioIommuTables.RESPONSE_ENDPOINT),
+                            (slot.le32(VirtioIommuTables.RESPONSE_FLAGS)
+                                                    & VirtioIommuTables.RESPONSE_PASID_VALID)
+                                            != 0
+                                    ? slot.le32(VirtioIommuTables.RESPONSE_PASID)
+                                    : -1,
+                            slot.le32(VirtioIommuTables.RESPONSE_GROUP),
+                            slot.le32(VirtioIommuTables.RESPONSE_CODE) & 0xffff);
         };
     }
 

@@ -56,7 +56,7 @@ final class IommuWork extends DeviceWork<RequestSlot> {
         this.iommu = iommu;
         this.execution = execution;
         this.events = events;
-        answers = new AnswerWriter(iommu);
+        answers = new AnswerWriter(iommu, execution.hasTables());
     }
 
     void onLimit(Runnable action) {
@@ -136,12 +136,12 @@ final class IommuWork extends DeviceWork<RequestSlot> {
 
     private Step copy(RequestSlot slot) {
         spend(ENGINE_COST);
-        Outcome outcome = slot.chain().copyIn(0, slot.request(), 0, slot.copyLength());
+        Outcome outcome = slot.copyIn();
         if (outcome == Outcome.ABSENT) {
             return Step.PUT_BACK;
         }
         if (outcome == Outcome.OK) {
-            slot.type = slot.typeOfHead();
+            slot.type = slot.typeOfHead(execution.hasTables());
         } else {
             count(outcome);
             slot.type = RequestType.UNKNOWN;

@@ -31,12 +31,18 @@ final class PropertyList {
      * Writes the list and zeroes behind it over {@code size} bytes of {@code list}, at least room
      * for four regions. One header's room stays zero at the end, which Linux needs: it reads a
      * header wherever the list could go on.
+     *
+     * @param hasTables the properties of a profile follow the regions
      */
     static void write(
-            EndpointProperties properties, IommuOptions options, MemorySegment list, int size) {
+            EndpointProperties properties,
+            IommuOptions options,
+            boolean hasTables,
+            MemorySegment list,
+            int size) {
         list.asSlice(0, size).fill((byte) 0);
-        List<ReservedRegion> regions =
-                shown(properties, options, (size - PROPERTY_HEAD_SIZE) / RESV_MEM_SIZE);
+        int room = size - PROPERTY_HEAD_SIZE - (hasTables ? TableProperties.SIZE : 0);
+        List<ReservedRegion> regions = shown(properties, options, room / RESV_MEM_SIZE);
         for (int i = 0; i < regions.size(); i++) {
             ReservedRegion region = regions.get(i);
             long at = (long) i * RESV_MEM_SIZE;
@@ -48,6 +54,9 @@ final class PropertyList {
                     (byte) (region.kind() == Kind.MSI ? RESV_MEM_T_MSI : RESV_MEM_T_RESERVED));
             list.set(LE64, at + RESV_MEM_START, region.first());
             list.set(LE64, at + RESV_MEM_END, region.last());
+        }
+        if (hasTables) {
+            TableProperties.write(list, (long) regions.size() * RESV_MEM_SIZE);
         }
     }
 

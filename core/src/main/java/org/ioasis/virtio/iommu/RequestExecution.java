@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.virtio.iommu;
 
+import static java.util.Objects.requireNonNull;
 import static org.ioasis.spec.VirtioIommu.*;
 
 import org.ioasis.iommu.Endpoint;
 import org.ioasis.iommu.Iommu;
 import org.ioasis.iommu.Refusal;
 import org.ioasis.iommu.Status;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Carries out one request of the driver: what is about the wire is checked here, the rest is the
@@ -17,14 +19,29 @@ final class RequestExecution {
     private final DomainTable domains;
     private final long offered;
     private final Injections injections;
+    private final @Nullable TableRequests tables;
     private long negotiated;
     private long unknownEndpoint = -1;
 
-    RequestExecution(Iommu iommu, DomainTable domains, long offered, Injections injections) {
+    /**
+     * @param tables null: 1.4 and nothing else
+     */
+    RequestExecution(
+            Iommu iommu,
+            DomainTable domains,
+            long offered,
+            Injections injections,
+            @Nullable TableRequests tables) {
         this.iommu = iommu;
         this.domains = domains;
         this.offered = offered;
         this.injections = injections;
+        this.tables = tables;
+    }
+
+    /** True if requests of a profile are known. */
+    boolean hasTables() {
+        return tables != null;
     }
 
     /** A driver has started the device. */
@@ -64,6 +81,12 @@ final class RequestExecution {
             case MAP -> map(slot);
             case UNMAP -> unmap(slot);
             case PROBE -> probe(slot);
+            case ATTACH_TABLE -> {
+                noteEndpoint(slot.le32(ATTACH_ENDPOINT));
+                requireNonNull(tables).attach(slot);
+            }
+            case INVALIDATE -> requireNonNull(tables).invalidate(slot);
+            case PAGE_RESPONSE -> requireNonNull(tables).respond(slot);
             case UNKNOWN -> slot.giveBack();
         }
     }
@@ -137,6 +160,7 @@ final class RequestExecution {
                 int mmio = (negotiated & F_MMIO) != 0 ? MAP_F_MMIO : 0;
                 yield slot.le32(MAP_FLAGS) & ~(MAP_F_READ | MAP_F_WRITE | mmio);
             }
+            case ATTACH_TABLE, INVALIDATE, PAGE_RESPONSE -> TableRequests.unknownFlags(slot);
             case DETACH, UNMAP, PROBE, UNKNOWN -> 0;
         };
     }
@@ -174,7 +198,7 @@ final class RequestExecution {
         if (isProbeWithoutFeature(slot)) {
             return "VIRTIO_IOMMU_F_PROBE is not offered";
         }
-        return RequestType.of(slot.u8(0)) == RequestType.UNKNOWN
+        return slot.typeOfHead(hasTables()) == RequestType.UNKNOWN
                 ? "no type of request is known by this number"
                 : "shorter than a request of its type";
     }
@@ -191,6 +215,12 @@ final class RequestExecution {
             case IommuRequest.Unmap(int domain, long first, long last) ->
                     question(0, domain, first, last, 0, flags);
             case IommuRequest.Probe(int endpoint) -> question(endpoint, 0, 0, 0, 0, flags);
+            case IommuRequest.AttachTable(int endpoint, int _, int domain, long _, int _) ->
+                    question(endpoint, domain, 0, 0, 0, flags);
+            case IommuRequest.Invalidate(int domain, int _, long first, long _) ->
+                    question(0, domain, first, 0, 0, flags);
+            case IommuRequest.PageResponse(int endpoint, int _, int _, int _) ->
+                    question(endpoint, 0, 0, 0, 0, flags);
             case IommuRequest.Unknown _ -> question(0, 0, 0, 0, 0, flags);
         };
     }

@@ -1,17 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.virtio.iommu;
 
-import static java.lang.foreign.ValueLayout.JAVA_BYTE;
-import static org.ioasis.spec.VirtioIommu.PROBE_SIZE;
-import static org.ioasis.virtio.iommu.Wire.LE32;
-import static org.ioasis.virtio.iommu.Wire.LE64;
+import static org.ioasis.spec.VirtioIommuTables.ATTACH_SIZE;
+import static org.ioasis.spec.VirtioIommuTables.ATTACH_TAIL;
 
-import java.lang.foreign.Arena;
-import java.lang.foreign.MemorySegment;
 import org.ioasis.iommu.Completion;
 import org.ioasis.iommu.Refusal;
 import org.ioasis.iommu.Status;
 import org.ioasis.memory.Dma;
+import org.ioasis.memory.Outcome;
 import org.ioasis.spec.VirtioIommu;
 import org.ioasis.virtio.Job;
 import org.jspecify.annotations.Nullable;
@@ -26,14 +23,16 @@ final class RequestSlot extends Job<RequestSlot> implements Completion {
         void answered(RequestSlot slot);
     }
 
+    /** The largest of all requests, those of profiles included. */
+    private static final int SIZE = ATTACH_TAIL;
+
     private final Answered answered;
 
     /**
-     * The device-readable part, copied once and only then looked at. Outside of the heap, as guest
-     * memory is: what is copied from and to is of one kind then, and the copy has nothing to
-     * choose.
+     * The device-readable part, copied once and only then looked at. In words, since that is what
+     * it is looked at in.
      */
-    private final MemorySegment request = Arena.ofAuto().allocate(PROBE_SIZE, Long.BYTES);
+    private final long[] request = new long[ATTACH_SIZE / Long.BYTES];
 
     private int copied;
 
@@ -47,6 +46,9 @@ final class RequestSlot extends Job<RequestSlot> implements Completion {
 
     /** Whom to PROBE. */
     int endpoint;
+
+    /** The next one of the pool, while it is free. */
+    @Nullable RequestSlot nextFree;
 
     /** Since which reset of the device: the engine has forgotten those before it. */
     int epoch;
@@ -76,14 +78,10 @@ final class RequestSlot extends Job<RequestSlot> implements Completion {
         truncatedTo = -1;
     }
 
-    /** Where to copy the request to, {@link #copyLength} bytes. */
-    MemorySegment request() {
-        return request;
-    }
-
-    int copyLength() {
-        copied = (int) Math.min(chain().readableLength(), PROBE_SIZE);
-        return copied;
+    /** Copies the request. Inside a guarded section. */
+    Outcome copyIn() {
+        copied = (int) Math.min(chain().readableLength(), SIZE);
+        return copied == 0 ? Outcome.OK : chain().copyIn(request, copied);
     }
 
     /** True if the readable part has {@code size} bytes. */
@@ -92,20 +90,24 @@ final class RequestSlot extends Job<RequestSlot> implements Completion {
     }
 
     /** What its first byte says, as far as it was copied. */
-    RequestType typeOfHead() {
-        return holds(VirtioIommu.HEAD_SIZE) ? RequestType.of(u8(0)) : RequestType.UNKNOWN;
+    RequestType typeOfHead(boolean hasTables) {
+        return holds(VirtioIommu.HEAD_SIZE)
+                ? RequestType.of(u8(0), hasTables)
+                : RequestType.UNKNOWN;
     }
 
     int u8(int offset) {
-        return Byte.toUnsignedInt(request.get(JAVA_BYTE, offset));
+        return le32(offset) & 0xff;
     }
 
+    /** Four bytes of one word. */
     int le32(int offset) {
-        return request.get(LE32, offset);
+        return (int) (request[offset / Long.BYTES] >>> Byte.SIZE * (offset % Long.BYTES));
     }
 
+    /** A word. */
     long le64(int offset) {
-        return request.get(LE64, offset);
+        return request[offset / Long.BYTES];
     }
 
     @Override

@@ -78,9 +78,14 @@ public final class SavedDevice {
      *
      * @param type the type of {@code device}
      * @throws IllegalStateException a listener owes an answer: save again when it has come
+     * @throws UnsupportedOperationException the device has a {@link Profile}: the format knows none
      */
     public static byte[] save(VirtioDevice device, VirtioIommuDevice type) {
         Iommu iommu = type.iommu();
+        if (type.profile() != null) {
+            throw new UnsupportedOperationException(
+                    "a device with profile %s is not saved".formatted(type.profile()));
+        }
         if (!type.domains().isSettled()) {
             throw new IllegalStateException("a listener owes the IOMMU an answer");
         }
@@ -448,7 +453,7 @@ public final class SavedDevice {
         long unknown = in.i64();
         List<RequestState> requests = new ArrayList<>();
         for (int left = in.count(14); left > 0; left--) {
-            RequestType type = in.one(RequestType.values());
+            RequestType type = in.one(RequestType.OF_1_4);
             String name = in.text();
             Status status = name.equals(NO_STATUS) ? null : SaveReader.one(name, Status.values());
             int endpoint = in.i32();

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.virtio.iommu;
 
-import java.util.ArrayDeque;
 import org.ioasis.memory.Count;
 import org.jspecify.annotations.Nullable;
 
@@ -13,7 +12,8 @@ import org.jspecify.annotations.Nullable;
  */
 final class SlotPool {
     private final RequestSlot.Answered answered;
-    private final ArrayDeque<RequestSlot> free = new ArrayDeque<>();
+    private @Nullable RequestSlot free;
+    private int freeCount;
     private final Count heldBack = new Count();
     private int slots;
 
@@ -31,8 +31,11 @@ final class SlotPool {
 
     /** One for a new request; null if the limit is reached. */
     @Nullable RequestSlot take() {
-        RequestSlot slot = free.poll();
-        if (slot == null) {
+        RequestSlot slot = free;
+        if (slot != null) {
+            free = slot.nextFree;
+            freeCount--;
+        } else {
             if (slots == VirtioIommuDevice.REQUEST_LIMIT) {
                 heldBack.increment();
                 return null;
@@ -47,13 +50,15 @@ final class SlotPool {
     void giveBack(RequestSlot slot) {
         // The engine may still answer one of before, late: it has no place any more.
         if (slot.epoch == epoch) {
-            free.push(slot);
+            slot.nextFree = free;
+            free = slot;
+            freeCount++;
         }
     }
 
     /** The device is reset. */
     void forgetDevice() {
         epoch++;
-        slots = free.size();
+        slots = freeCount;
     }
 }

@@ -9,6 +9,8 @@ import java.util.concurrent.Executor;
 import java.util.function.ObjLongConsumer;
 import org.ioasis.iommu.Iommu;
 import org.ioasis.iommu.IommuOptions;
+import org.ioasis.iommu.iotlb.Iotlb;
+import org.ioasis.memory.GuestMemory;
 import org.ioasis.virtio.DeviceType;
 import org.ioasis.virtio.DeviceWork;
 import org.ioasis.virtio.VirtioDevice;
@@ -50,6 +52,7 @@ public final class VirtioIommuDevice implements DeviceType {
     private @Nullable IommuObserver observer;
     private final Injections injections = new Injections(this::injected);
     private final DomainTable domains;
+    private final @Nullable TableRequests tables;
     private final RequestExecution execution;
     private final EventDelivery events;
     private final IommuWork work;
@@ -78,6 +81,25 @@ public final class VirtioIommuDevice implements DeviceType {
      *     without the feature that tells the driver of it
      */
     public VirtioIommuDevice(Iommu iommu, Executor deviceThread, long offered) {
+        this(iommu, deviceThread, offered, null, null);
+    }
+
+    /**
+     * A device that is what {@code profile} says, besides what 1.4 does.
+     *
+     * @param memory guest memory as the session of this device sees it: where tables lie
+     */
+    public VirtioIommuDevice(
+            Iommu iommu, Executor deviceThread, Profile profile, GuestMemory memory) {
+        this(iommu, deviceThread, FEATURES, profile, memory);
+    }
+
+    private VirtioIommuDevice(
+            Iommu iommu,
+            Executor deviceThread,
+            long offered,
+            @Nullable Profile profile,
+            @Nullable GuestMemory memory) {
         IommuOptions options = iommu.options();
         boolean isHidden =
                 ((offered & F_INPUT_RANGE) == 0
@@ -89,13 +111,20 @@ public final class VirtioIommuDevice implements DeviceType {
             throw new IllegalArgumentException("features 0x" + Long.toHexString(offered));
         }
         this.iommu = iommu;
-        this.offered = offered;
+        this.offered = profile == null ? offered : offered | profile.features();
         withdrawBypass();
         domains = new DomainTable(iommu);
-        execution = new RequestExecution(iommu, domains, offered, injections);
-        events = new EventDelivery(iommu.faults(), injections);
+        tables =
+                profile == null || memory == null
+                        ? null
+                        : new TableRequests(iommu, domains, memory, profile);
+        execution = new RequestExecution(iommu, domains, offered, injections, tables);
+        events = new EventDelivery(iommu.faults(), iommu.pageRequests(), injections);
         work = new IommuWork(iommu, execution, events, deviceThread);
         iommu.faults().onArrival(work::later);
+        if (tables != null) {
+            iommu.pageRequests().onArrival(work::later);
+        }
     }
 
     /** Without BYPASS_CONFIG nobody bypasses before a driver has accepted the old feature. */
@@ -103,6 +132,23 @@ public final class VirtioIommuDevice implements DeviceType {
         if ((offered & F_BYPASS_CONFIG) == 0) {
             iommu.bypass(false);
         }
+    }
+
+    /** What it is besides 1.4, or null. Any thread. */
+    public @Nullable Profile profile() {
+        TableRequests known = tables;
+        return known == null ? null : known.profile();
+    }
+
+    /** What is kept of the tables of its driver, or null if it can have none. Any thread. */
+    public @Nullable Iotlb cached() {
+        TableRequests known = tables;
+        return known == null ? null : known.cached();
+    }
+
+    /** Page requests that the driver was told of. Any thread. */
+    public long pageRequestsDelivered() {
+        return events.requestsDelivered();
     }
 
     /** Requests so far, by type and answer. */
@@ -231,7 +277,11 @@ public final class VirtioIommuDevice implements DeviceType {
         negotiated = features;
         device = running;
         execution.start(features);
-        events.start();
+        TableRequests handed = tables;
+        if (handed != null) {
+            handed.start(features);
+        }
+        events.start(handed != null && handed.hasPageRequests());
         if ((features & F_BYPASS) != 0) {
             iommu.bypass(true);
         }
@@ -292,6 +342,10 @@ public final class VirtioIommuDevice implements DeviceType {
             watcher.reset();
         }
         execution.forget();
+        TableRequests handed = tables;
+        if (handed != null) {
+            handed.forget();
+        }
         domains.forget();
         device = null;
         work.forgetDevice();

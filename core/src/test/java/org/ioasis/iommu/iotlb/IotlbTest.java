@@ -176,8 +176,16 @@ class IotlbTest {
         assertThat(tlb.fill(epoch, tag, 0x5000, 0x9000, READ_WRITE, 12, 12, false)).isFalse();
         assertThat(tlb.find(tag, 0x5000)).isEqualTo(Iotlb.NONE);
         assertThat(tlb.size()).isZero();
-        assertThat(tlb.late()).isEqualTo(1);
+        assertThat(tlb.unkept()).isEqualTo(1);
         assertThat(tlb.filled()).isZero();
+    }
+
+    @Test
+    void whatIsSmallerThanAPageIsNotKeptAndCounted() {
+        long tag = Iotlb.tag(1, 2, BOTH);
+        assertThat(tlb.fill(tlb.epoch(), tag, 0x5000, 0x9000, READ_WRITE, 11, 12, false)).isFalse();
+        assertThat(tlb.find(tag, 0x5000)).isEqualTo(Iotlb.NONE);
+        assertThat(tlb.unkept()).isEqualTo(1);
     }
 
     @Test

@@ -120,6 +120,7 @@ final class Driver implements Interrupts {
     int configInterrupts;
 
     private final Function<Guards, Supplier<MappingStore>> stores;
+    private final @Nullable Profile profile;
     private final MemorySegment requestRing;
     private final MemorySegment eventRing;
     MockDriver requests;
@@ -155,7 +156,34 @@ final class Driver implements Interrupts {
             long offered,
             Arena ram,
             Function<Guards, Supplier<MappingStore>> stores) {
+        this(options, offered, ram, stores, null);
+    }
+
+    /** Of a device with a profile. */
+    static Driver of(IommuOptions options, Profile profile) {
+        return of(options, profile, Arena.ofAuto());
+    }
+
+    /** The same with guest memory of {@code ram}. */
+    static Driver of(IommuOptions options, Profile profile, Arena ram) {
+        return new Driver(
+                options,
+                VirtioIommuDevice.FEATURES,
+                ram,
+                guards ->
+                        MappingStores.forPageSizes(
+                                options.pageSizeMask(), SegmentTables.pool(TABLE_BYTES, guards)),
+                profile);
+    }
+
+    private Driver(
+            IommuOptions options,
+            long offered,
+            Arena ram,
+            Function<Guards, Supplier<MappingStore>> stores,
+            @Nullable Profile profile) {
         this.stores = stores;
+        this.profile = profile;
         requestRing = segment(ram, REQUEST_RING, RING_SIZE);
         eventRing = segment(ram, EVENT_RING, RING_SIZE);
         for (long gpa : new long[] {IN, OUT, EVENTS, DMA}) {
@@ -172,7 +200,10 @@ final class Driver implements Interrupts {
         memory = new GuestMemory(guards, 32);
         faults = new FaultQueue(64, 1000, clock);
         iommu = new Iommu(options, guards, faults, stores.apply(guards));
-        type = new VirtioIommuDevice(iommu, tasks::post, offered);
+        type =
+                profile == null
+                        ? new VirtioIommuDevice(iommu, tasks::post, offered)
+                        : new VirtioIommuDevice(iommu, tasks::post, profile, memory);
         device = new VirtioDevice(type, new DirectDma(memory, guard), FRAME, this);
         present.forEach(memory::add);
     }

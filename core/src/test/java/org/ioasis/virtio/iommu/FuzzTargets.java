@@ -29,7 +29,8 @@ public final class FuzzTargets {
         EVENT_QUEUE,
         CONFIG_WRITES,
         SAVE_FILE,
-        PACKED_RING;
+        PACKED_RING,
+        TABLE_QUEUE;
 
         /** Its name for people, and that of the list of its inputs. */
         String id() {
@@ -60,6 +61,7 @@ public final class FuzzTargets {
             case CONFIG_WRITES -> configWrites(bytes);
             case SAVE_FILE -> saveFile(bytes);
             case PACKED_RING -> PackedFuzz.run(bytes);
+            case TABLE_QUEUE -> TableFuzz.run(bytes);
         }
     }
 

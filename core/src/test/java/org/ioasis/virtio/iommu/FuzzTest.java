@@ -10,6 +10,7 @@ import java.io.InputStream;
 import java.util.HexFormat;
 import java.util.List;
 import org.ioasis.virtio.iommu.FuzzTargets.Target;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 
@@ -41,5 +42,26 @@ class FuzzTest {
             }
         }
         assertThat(corpus).isNotEmpty();
+    }
+
+    @Test
+    void theCorpusOfTablesReachesWhatMatters() throws IOException {
+        int attached = 0;
+        int walked = 0;
+        int invalidated = 0;
+        int answered = 0;
+        int refused = 0;
+        for (String line : corpus(Target.TABLE_QUEUE)) {
+            int space = line.indexOf(' ');
+            TableFuzz.Seen seen =
+                    TableFuzz.run(HexFormat.of().parseHex(line, space + 1, line.length()));
+            attached += seen.attached;
+            walked += seen.walked;
+            invalidated += seen.invalidated;
+            answered += seen.answered;
+            refused += seen.refused;
+        }
+        assertThat(List.of(attached, walked, invalidated, answered, refused))
+                .allSatisfy(count -> assertThat(count).isPositive());
     }
 }

@@ -235,6 +235,7 @@ public final class EngineDevice implements HwDevice {
                 nested.check(this);
                 enter(nested.target(this, pasid), pasid);
                 change(nested, pasid);
+                iommu.attachedToTable();
             }
             default ->
                     throw new IommufdException(Errno.EINVAL, "the page table is another IOMMU's");

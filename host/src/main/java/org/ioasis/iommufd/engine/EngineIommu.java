@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.iommufd.engine;
 
+import static org.ioasis.spec.IommufdNesting.INVALIDATE_VIRTIO;
+
 import java.lang.foreign.MemorySegment;
 import java.util.BitSet;
 import java.util.HashMap;
@@ -31,6 +33,7 @@ import org.ioasis.iommufd.Errno;
 import org.ioasis.iommufd.HeldMemory;
 import org.ioasis.iommufd.IommufdException;
 import org.ioasis.iommufd.IommufdNode;
+import org.ioasis.memory.Count;
 import org.ioasis.memory.Dma;
 import org.ioasis.memory.Guard;
 import org.ioasis.memory.Guards;
@@ -69,6 +72,10 @@ public final class EngineIommu {
 
     private final Architecture architecture;
     private int domains;
+    private final Count tablesMade = new Count();
+    private final Count tableAttachments = new Count();
+    private final Count nativeEntries = new Count();
+    private final Count virtioEntries = new Count();
     private final Map<Integer, EngineDevice> devices = new HashMap<>();
     private final BitSet tags = new BitSet();
 
@@ -201,9 +208,13 @@ public final class EngineIommu {
      */
     public Domain walked(AddressSpace space, EngineDomain parent) throws IommufdException {
         checkRoom();
-        return iommu.domain(
-                ++domains,
-                WalkedTranslation.behind(parent.engine().translation(), space, memory, cached));
+        Domain made =
+                iommu.domain(
+                        ++domains,
+                        WalkedTranslation.behind(
+                                parent.engine().translation(), space, memory, cached));
+        tablesMade.increment();
+        return made;
     }
 
     /** The same of a domain that ends when nothing goes through it any more. */
@@ -239,6 +250,31 @@ public final class EngineIommu {
             return null;
         }
         return block.getValue().asSlice(address - block.getKey(), length);
+    }
+
+    /** What tables of guests have come to. Any thread. */
+    public GuestTableCounts tableCounts() {
+        return new GuestTableCounts(
+                tablesMade.read(),
+                tableAttachments.read(),
+                nativeEntries.read(),
+                virtioEntries.read(),
+                cached.filled() + cached.unkept());
+    }
+
+    /** A device goes through a table of a guest's from now on. */
+    void attachedToTable() {
+        tableAttachments.increment();
+    }
+
+    /**
+     * Entries of a guest's were carried out: what they took away is out of use when this returns.
+     *
+     * @param type INVALIDATE_ of {@link org.ioasis.spec.IommufdNesting}
+     */
+    public void invalidated(int type, int count) {
+        (type == INVALIDATE_VIRTIO ? virtioEntries : nativeEntries).add(count);
+        settle();
     }
 
     /**

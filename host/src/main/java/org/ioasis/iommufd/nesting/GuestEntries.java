@@ -20,24 +20,29 @@ public final class GuestEntries implements Invalidator {
     private final Entries own;
     private final VirtioInvalidations virtio;
     private final CachedTranslations translations;
-    private final Runnable settle;
+    private final CarriedOut carriedOut;
+
+    /** Hears of entries that were carried out. */
+    public interface CarriedOut {
+        /** Returns when what they took away is out of use. */
+        void entries(int type, int count);
+    }
 
     /**
      * @param ownType of the IOMMU's own entries
      * @param translations that both take away from; those of one call all together
-     * @param settle returns when what was taken away is out of use
      */
     public GuestEntries(
             int ownType,
             Entries own,
             VirtioInvalidations virtio,
             CachedTranslations translations,
-            Runnable settle) {
+            CarriedOut carriedOut) {
         this.ownType = ownType;
         this.own = own;
         this.virtio = virtio;
         this.translations = translations;
-        this.settle = settle;
+        this.carriedOut = carriedOut;
     }
 
     @Override
@@ -54,7 +59,7 @@ public final class GuestEntries implements Invalidator {
             translations.end();
         }
         if (Handled.done(handled) > 0) {
-            settle.run();
+            carriedOut.entries(type, Handled.done(handled));
         }
         return handled;
     }

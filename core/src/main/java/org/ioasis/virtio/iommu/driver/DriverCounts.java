@@ -9,6 +9,7 @@ public final class DriverCounts {
     long unanswered;
     long faults;
     long ignoredEvents;
+    long pageRequests;
     long resets;
 
     DriverCounts() {}
@@ -41,6 +42,11 @@ public final class DriverCounts {
     /** Events that were too short or of a form that is not known. */
     public long ignoredEvents() {
         return ignoredEvents;
+    }
+
+    /** Page requests that the listener was told. */
+    public long pageRequests() {
+        return pageRequests;
     }
 
     /** How often the device was started again. */

@@ -7,6 +7,8 @@ import static org.ioasis.spec.VirtioIommu.F_INPUT_RANGE;
 import static org.ioasis.spec.VirtioIommu.F_MAP_UNMAP;
 import static org.ioasis.spec.VirtioIommu.F_MMIO;
 import static org.ioasis.spec.VirtioIommu.F_PROBE;
+import static org.ioasis.spec.VirtioIommuTables.F_ATTACH_TABLE;
+import static org.ioasis.spec.VirtioIommuTables.F_PAGE_REQUEST;
 
 import java.util.ArrayList;
 import java.util.List;
@@ -36,6 +38,9 @@ public record DriverOptions(
                     | Virtio.F_RING_PACKED
                     | Virtio.F_ACCESS_PLATFORM;
 
+    /** Features of a draft: tables of the driver's own, and page requests. */
+    public static final long TABLES = F_ATTACH_TABLE | F_PAGE_REQUEST;
+
     /** Everything that is offered; mappings are required. */
     public static final DriverOptions DEFAULT =
             new DriverOptions(FEATURES | FRAME, F_MAP_UNMAP, 256, 1 << 16, List.of());
@@ -63,7 +68,7 @@ public record DriverOptions(
     }
 
     public DriverOptions {
-        if (((wanted | required) & ~(FEATURES | FRAME)) != 0) {
+        if (((wanted | required) & ~(FEATURES | FRAME | TABLES)) != 0) {
             throw new IllegalArgumentException("features 0x%x".formatted(wanted | required));
         }
         if (queueSize < 2 || Integer.bitCount(queueSize) != 1 || queueSize > 32768) {
@@ -75,6 +80,11 @@ public record DriverOptions(
     /** The same with other features. */
     public DriverOptions withFeatures(long wanted, long required) {
         return new DriverOptions(wanted, required, queueSize, probeSize, registers);
+    }
+
+    /** The same for a device that takes tables: it must. */
+    public DriverOptions withTables() {
+        return withFeatures(wanted | TABLES, required | TABLES);
     }
 
     /** The same with queues of at most {@code entries}. */

@@ -11,10 +11,27 @@ import org.jspecify.annotations.Nullable;
  * @param reserved addresses that must not be mapped, those for interrupts included
  * @param msi addresses where the endpoint writes its interrupts, or null
  * @param ignoredProperties properties of a type that this driver does not know, or of a later form
+ * @param tables what tables of the driver's own it can have, or null
  */
-public record EndpointInfo(List<Range> reserved, @Nullable Range msi, int ignoredProperties) {
+public record EndpointInfo(
+        List<Range> reserved, @Nullable Range msi, int ignoredProperties, @Nullable Tables tables) {
     /** Of an endpoint that nothing is told of. */
     static final EndpointInfo NONE = new EndpointInfo(List.of(), null, 0);
+
+    /**
+     * Tables that an endpoint can have.
+     *
+     * @param format FORMAT_ of {@code VirtioIommuTables}
+     * @param cap what of it there is, as a register of VT-d says it
+     * @param ecap likewise
+     * @param pasidBits bits of a PASID, 0 if it has none
+     */
+    public record Tables(int format, long cap, long ecap, int pasidBits) {}
+
+    /** Of an endpoint without tables. */
+    public EndpointInfo(List<Range> reserved, @Nullable Range msi, int ignoredProperties) {
+        this(reserved, msi, ignoredProperties, null);
+    }
 
     public EndpointInfo {
         reserved = List.copyOf(reserved);

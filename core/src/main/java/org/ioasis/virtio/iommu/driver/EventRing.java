@@ -18,7 +18,9 @@ import static org.ioasis.spec.VirtioIommu.FAULT_SIZE;
 
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.util.Arrays;
 import java.util.function.Consumer;
+import org.ioasis.spec.VirtioIommuTables;
 import org.ioasis.virtio.driver.BrokenException;
 import org.ioasis.virtio.driver.DriverMemory;
 import org.ioasis.virtio.driver.Transport;
@@ -29,7 +31,9 @@ import org.ioasis.virtqueue.DriverQueue;
  * moment in which it is read. Driver's thread.
  */
 final class EventRing {
-    private static final int STRIDE = 32;
+    private static final int STRIDE = 64;
+    private static final ValueLayout.OfShort LE16 =
+            ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(LITTLE_ENDIAN);
     private static final ValueLayout.OfInt LE32 =
             ValueLayout.JAVA_INT_UNALIGNED.withOrder(LITTLE_ENDIAN);
     private static final ValueLayout.OfLong LE64 =
@@ -41,10 +45,20 @@ final class EventRing {
     private final DriverCounts counts;
 
     // A report is copied before it is looked at: the device may write it again.
-    private final byte[] copy = new byte[FAULT_SIZE];
-    private final MemorySegment report = MemorySegment.ofArray(copy);
+    private final byte[] copy;
+    private final MemorySegment report;
 
-    EventRing(Transport device, DriverQueue ring, DriverMemory.Piece buffers, DriverCounts counts) {
+    /**
+     * @param withPageRequests reports are the longer ones of a draft, and may be page requests
+     */
+    EventRing(
+            Transport device,
+            DriverQueue ring,
+            DriverMemory.Piece buffers,
+            DriverCounts counts,
+            boolean withPageRequests) {
+        copy = new byte[withPageRequests ? VirtioIommuTables.FAULT_SIZE : FAULT_SIZE];
+        report = MemorySegment.ofArray(copy);
         this.device = device;
         this.ring = ring;
         this.buffers = buffers;
@@ -59,7 +73,7 @@ final class EventRing {
     void fill() {
         while (ring.hasRoom(1)) {
             int name = ring.begin();
-            ring.writable(buffers.address() + (long) STRIDE * name, FAULT_SIZE);
+            ring.writable(buffers.address() + (long) STRIDE * name, copy.length);
             ring.offer();
         }
         ring.expose();
@@ -73,7 +87,8 @@ final class EventRing {
      *
      * @return how many events came, those that are ignored included
      */
-    int poll(Consumer<? super FaultReport> listener) throws BrokenException {
+    int poll(Consumer<? super FaultReport> listener, Consumer<? super PageRequestReport> whenAsked)
+            throws BrokenException {
         int events = 0;
         try {
             while (events < ring.size()) {
@@ -88,9 +103,11 @@ final class EventRing {
                 if (ring.written() < FAULT_SIZE) {
                     counts.ignoredEvents++;
                 } else {
-                    MemorySegment.copy(
-                            buffers.segment(), (long) STRIDE * name, report, 0, FAULT_SIZE);
-                    tell(listener);
+                    // What is missing of the longer form says nothing.
+                    Arrays.fill(copy, (byte) 0);
+                    long written = Math.min(ring.written(), copy.length);
+                    MemorySegment.copy(buffers.segment(), (long) STRIDE * name, report, 0, written);
+                    tell(listener, whenAsked);
                 }
             }
         } finally {
@@ -102,7 +119,8 @@ final class EventRing {
         return events;
     }
 
-    private void tell(Consumer<? super FaultReport> listener) {
+    private void tell(
+            Consumer<? super FaultReport> listener, Consumer<? super PageRequestReport> whenAsked) {
         // Reserved bytes say that it is of a form that is not known; reserved1 says nothing.
         if (copy[FAULT_RESERVED] != 0
                 || copy[FAULT_RESERVED + 1] != 0
@@ -111,6 +129,10 @@ final class EventRing {
             return;
         }
         int flags = report.get(LE32, FAULT_FLAGS);
+        if (copy.length > FAULT_SIZE && (flags & VirtioIommuTables.FAULT_PAGE_REQUEST) != 0) {
+            tell(flags, whenAsked);
+            return;
+        }
         boolean hasAddress = (flags & FAULT_F_ADDRESS) != 0;
         FaultReport fault =
                 new FaultReport(
@@ -122,6 +144,26 @@ final class EventRing {
                         hasAddress ? report.get(LE64, FAULT_ADDRESS) : 0);
         counts.faults++;
         listener.accept(fault);
+    }
+
+    /** One that does not say of which group or where cannot be answered. */
+    private void tell(int flags, Consumer<? super PageRequestReport> whenAsked) {
+        int needed = VirtioIommuTables.FAULT_HAS_GROUP | VirtioIommuTables.FAULT_HAS_ADDRESS;
+        if ((flags & needed) != needed) {
+            counts.ignoredEvents++;
+            return;
+        }
+        boolean hasPasid = (flags & VirtioIommuTables.FAULT_HAS_PASID) != 0;
+        counts.pageRequests++;
+        whenAsked.accept(
+                new PageRequestReport(
+                        report.get(LE32, FAULT_ENDPOINT),
+                        hasPasid ? report.get(LE32, VirtioIommuTables.FAULT_PASID) : -1,
+                        Short.toUnsignedInt(report.get(LE16, VirtioIommuTables.FAULT_GROUP)),
+                        (flags & VirtioIommuTables.FAULT_READ) != 0,
+                        (flags & VirtioIommuTables.FAULT_WRITE) != 0,
+                        (flags & VirtioIommuTables.FAULT_LAST) != 0,
+                        report.get(LE64, FAULT_ADDRESS)));
     }
 
     private static FaultReport.Reason reason(byte value) {

@@ -10,6 +10,7 @@ import static org.ioasis.spec.VirtioIommu.F_BYPASS_CONFIG;
 import static org.ioasis.spec.VirtioIommu.REQUESTQ;
 import static org.ioasis.spec.VirtioIommu.S_NOENT;
 import static org.ioasis.spec.VirtioIommu.S_OK;
+import static org.ioasis.spec.VirtioIommuTables.F_PAGE_REQUEST;
 
 import java.util.ArrayList;
 import java.util.Collection;
@@ -57,6 +58,8 @@ public final class IommuDriver {
     private final Map<Integer, Endpoint> endpoints = new TreeMap<>();
     private final List<NavigableSet<Integer>> groups = new ArrayList<>();
     private final Map<Integer, DriverDomain> domains = new TreeMap<>(Integer::compareUnsigned);
+
+    private final DriverTables tables = new DriverTables(this);
 
     private Consumer<? super FaultReport> listener = _ -> {};
 
@@ -119,7 +122,8 @@ public final class IommuDriver {
                             device,
                             eventRing,
                             memory.take(EventRing.bufferBytes(eventRing.size())),
-                            counts);
+                            counts,
+                            config.has(F_PAGE_REQUEST));
             Negotiation.ready(device);
             events.fill();
             return new Session(config, requests, events);
@@ -163,6 +167,11 @@ public final class IommuDriver {
         return counts;
     }
 
+    /** Tables of its own, if the options ask for them. */
+    public DriverTables tables() {
+        return tables;
+    }
+
     RequestRing ring() {
         return session.requests;
     }
@@ -204,16 +213,21 @@ public final class IommuDriver {
     }
 
     private DriverDomain newDomain(boolean isBypass) throws DriverException {
+        DriverDomain domain = new DriverDomain(this, freeId(), isBypass);
+        domains.put(domain.id(), domain);
+        return domain;
+    }
+
+    /** A number that no domain and no table has. */
+    int freeId() throws DriverException {
         int id = config().domainFirst();
-        while (domains.containsKey(id)) {
+        while (domains.containsKey(id) || tables.has(id)) {
             if (id == config().domainLast()) {
                 throw new DriverException("no domain id is left");
             }
             id++;
         }
-        DriverDomain domain = new DriverDomain(this, id, isBypass);
-        domains.put(id, domain);
-        return domain;
+        return id;
     }
 
     /** Ends a domain that no endpoint is in; its number can be that of another one then. */
@@ -254,7 +268,8 @@ public final class IommuDriver {
         if (status != S_OK) {
             throw new RefusedException("PROBE of endpoint " + text(endpoint), status);
         }
-        return PropertyParser.parse(session.requests.properties());
+        return PropertyParser.parse(
+                session.requests.properties(), config().has(DriverOptions.TABLES));
     }
 
     EndpointInfo info(int endpoint) {
@@ -304,6 +319,9 @@ public final class IommuDriver {
         mustKnow(domain);
         NavigableSet<Integer> members = groupOf(endpoint);
         for (int member : members) {
+            if (tables.holds(member)) {
+                throw new IllegalStateException("endpoint %s has a table".formatted(text(member)));
+            }
             EndpointInfo info = probe(member);
             DriverMapping inTheWay = domain.reservedBy(info);
             if (inTheWay != null) {
@@ -489,7 +507,7 @@ public final class IommuDriver {
      * @return how many events came
      */
     public int pollEvents() throws BrokenException {
-        return session.events.poll(listener);
+        return session.events.poll(listener, tables.listener());
     }
 
     // --- reset
@@ -542,6 +560,7 @@ public final class IommuDriver {
         if (first != null) {
             throw first;
         }
+        tables.attachAgain();
     }
 
     /** The device may have become another one. */

@@ -13,12 +13,22 @@ import static org.ioasis.spec.VirtioIommu.RESV_MEM_SIZE;
 import static org.ioasis.spec.VirtioIommu.RESV_MEM_START;
 import static org.ioasis.spec.VirtioIommu.RESV_MEM_SUBTYPE;
 import static org.ioasis.spec.VirtioIommu.RESV_MEM_T_MSI;
+import static org.ioasis.spec.VirtioIommuTables.BITS_BITS;
+import static org.ioasis.spec.VirtioIommuTables.BITS_SIZE;
+import static org.ioasis.spec.VirtioIommuTables.PASID_BITS;
+import static org.ioasis.spec.VirtioIommuTables.PROBE_T_PASID_SIZE;
+import static org.ioasis.spec.VirtioIommuTables.PROBE_T_TABLE_FORMAT;
+import static org.ioasis.spec.VirtioIommuTables.TABLE_FORMAT_CAP;
+import static org.ioasis.spec.VirtioIommuTables.TABLE_FORMAT_ECAP;
+import static org.ioasis.spec.VirtioIommuTables.TABLE_FORMAT_FORMAT;
+import static org.ioasis.spec.VirtioIommuTables.TABLE_FORMAT_SIZE;
 
 import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.List;
 import org.ioasis.virtio.driver.DriverException;
 import org.ioasis.virtio.iommu.driver.DriverOptions.Range;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Reads the properties that PROBE has brought (5.13.6.7, 5.13.6.8), from a copy of them. What is
@@ -29,10 +39,19 @@ final class PropertyParser {
     private PropertyParser() {}
 
     static EndpointInfo parse(byte[] properties) throws DriverException {
+        return parse(properties, false);
+    }
+
+    /**
+     * @param hasTables what drafts tell of tables is known
+     */
+    static EndpointInfo parse(byte[] properties, boolean hasTables) throws DriverException {
         ByteBuffer list = ByteBuffer.wrap(properties).order(LITTLE_ENDIAN);
         List<Range> reserved = new ArrayList<>();
         Range msi = null;
         int ignored = 0;
+        int pasidBits = 0;
+        EndpointInfo.Tables tables = null;
         int at = 0;
         while (at + PROPERTY_HEAD_SIZE <= properties.length) {
             int field = Short.toUnsignedInt(list.getShort(at + PROPERTY_TYPE));
@@ -59,12 +78,34 @@ final class PropertyParser {
                 if (list.get(at + RESV_MEM_SUBTYPE) == RESV_MEM_T_MSI) {
                     msi = range;
                 }
+            } else if (hasTables
+                    && field == PROBE_T_PASID_SIZE
+                    && length >= BITS_SIZE - PROPERTY_HEAD_SIZE) {
+                pasidBits = list.get(at + BITS_BITS);
+            } else if (hasTables
+                    && field == PROBE_T_TABLE_FORMAT
+                    && length >= TABLE_FORMAT_SIZE - PROPERTY_HEAD_SIZE) {
+                tables =
+                        new EndpointInfo.Tables(
+                                Short.toUnsignedInt(list.getShort(at + TABLE_FORMAT_FORMAT)),
+                                list.getLong(at + TABLE_FORMAT_CAP),
+                                list.getLong(at + TABLE_FORMAT_ECAP),
+                                0);
             } else {
                 ignored++;
             }
             at = next;
         }
-        return new EndpointInfo(reserved, msi, ignored);
+        return new EndpointInfo(reserved, msi, ignored, with(tables, pasidBits));
+    }
+
+    /** A width that no PASID has says nothing. */
+    private static EndpointInfo.@Nullable Tables with(
+            EndpointInfo.@Nullable Tables tables, int pasidBits) {
+        int bits = pasidBits >= 0 && pasidBits <= PASID_BITS ? pasidBits : 0;
+        return tables == null
+                ? null
+                : new EndpointInfo.Tables(tables.format(), tables.cap(), tables.ecap(), bits);
     }
 
     private static Range range(ByteBuffer list, int at) throws DriverException {

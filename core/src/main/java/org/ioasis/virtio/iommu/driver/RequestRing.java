@@ -37,6 +37,7 @@ import static org.ioasis.spec.VirtioIommu.UNMAP_VIRT_START;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.Arrays;
+import org.ioasis.spec.VirtioIommuTables;
 import org.ioasis.virtio.driver.BrokenException;
 import org.ioasis.virtio.driver.DriverMemory;
 import org.ioasis.virtio.driver.Patience;
@@ -54,7 +55,7 @@ import org.jspecify.annotations.Nullable;
 final class RequestRing {
     // A slot: what the device reads, its answer, and the two descriptors when they are in a table.
     private static final int SLOT = 128;
-    private static final int TAIL = PROBE_SIZE;
+    private static final int TAIL = VirtioIommuTables.ATTACH_SIZE;
     private static final int TABLE = SLOT - 2 * DESC_SIZE;
 
     /** What an answer is before there is one; no status of the specification. */
@@ -188,6 +189,49 @@ final class RequestRing {
         set(slot, UNMAP_VIRT_START, first);
         set(slot, UNMAP_VIRT_END, last);
         return send(slot, UNMAP_SIZE);
+    }
+
+    int attachTable(int domain, int endpoint, int pasid, long root, int width) {
+        int slot = next(VirtioIommuTables.T_ATTACH_TABLE);
+        set(slot, VirtioIommuTables.ATTACH_DOMAIN, domain);
+        set(slot, VirtioIommuTables.ATTACH_ENDPOINT, endpoint);
+        if (pasid >= 0) {
+            set(slot, VirtioIommuTables.ATTACH_FLAGS, VirtioIommuTables.ATTACH_HAS_PASID);
+            set(slot, VirtioIommuTables.ATTACH_PASID, pasid);
+        }
+        set(slot, VirtioIommuTables.ATTACH_FORMAT, VirtioIommuTables.FORMAT_VTD_FIRST_LEVEL);
+        set(slot, VirtioIommuTables.ATTACH_ROOT, root);
+        set(slot, VirtioIommuTables.ATTACH_WIDTH, width);
+        return send(slot, VirtioIommuTables.ATTACH_TAIL);
+    }
+
+    /**
+     * @param granularity GRANULARITY_
+     * @param first of a range, and how many pages of 4 KiB it has
+     */
+    int invalidate(int domain, int granularity, long first, long pages) {
+        int types = VirtioIommuTables.TYPE_IOTLB | VirtioIommuTables.TYPE_DEVICE_TLB;
+        int slot = next(VirtioIommuTables.T_INVALIDATE);
+        set(slot, VirtioIommuTables.INVALIDATE_GRANULARITY, granularity | types << Short.SIZE);
+        set(slot, VirtioIommuTables.INVALIDATE_DOMAIN, domain);
+        if (granularity == VirtioIommuTables.GRANULARITY_VA) {
+            set(slot, VirtioIommuTables.INVALIDATE_VIRT_START, first);
+            set(slot, VirtioIommuTables.INVALIDATE_NR_PAGES, pages);
+            set(slot, VirtioIommuTables.INVALIDATE_GRANULE, DriverTables.PAGE_LG2);
+        }
+        return send(slot, VirtioIommuTables.INVALIDATE_TAIL);
+    }
+
+    int respond(int endpoint, int pasid, int group, int code) {
+        int slot = next(VirtioIommuTables.T_PAGE_RESPONSE);
+        set(slot, VirtioIommuTables.RESPONSE_ENDPOINT, endpoint);
+        if (pasid >= 0) {
+            set(slot, VirtioIommuTables.RESPONSE_FLAGS, VirtioIommuTables.RESPONSE_PASID_VALID);
+            set(slot, VirtioIommuTables.RESPONSE_PASID, pasid);
+        }
+        set(slot, VirtioIommuTables.RESPONSE_GROUP, group);
+        set(slot, VirtioIommuTables.RESPONSE_CODE, code);
+        return send(slot, VirtioIommuTables.RESPONSE_TAIL);
     }
 
     /** One at a time: there is room for the properties of one endpoint. */

@@ -28,7 +28,9 @@ import org.ioasis.virtio.driver.DriverException;
 import org.ioasis.virtio.driver.DriverMemory;
 import org.ioasis.virtio.driver.LocalTransport;
 import org.ioasis.virtio.driver.Patience;
+import org.ioasis.virtio.iommu.Profile;
 import org.ioasis.virtio.iommu.VirtioIommuDevice;
+import org.jspecify.annotations.Nullable;
 
 /** Our device and our driver in one machine, on one thread. */
 public final class LocalMachine implements Interrupts {
@@ -53,6 +55,26 @@ public final class LocalMachine implements Interrupts {
 
     public LocalMachine(IommuOptions options, long offered, DriverOptions asked, int... endpoints)
             throws DriverException {
+        this(options, offered, null, asked, endpoints);
+    }
+
+    /** With a device of a profile, whose driver asks for it. */
+    public LocalMachine(Profile profile, int... endpoints) throws DriverException {
+        this(
+                OPTIONS,
+                VirtioIommuDevice.FEATURES,
+                profile,
+                DriverOptions.DEFAULT.withTables(),
+                endpoints);
+    }
+
+    private LocalMachine(
+            IommuOptions options,
+            long offered,
+            @Nullable Profile profile,
+            DriverOptions asked,
+            int... endpoints)
+            throws DriverException {
         iommu =
                 new Iommu(
                         options,
@@ -63,7 +85,9 @@ public final class LocalMachine implements Interrupts {
         memory.add(ram);
         device =
                 new VirtioDevice(
-                        new VirtioIommuDevice(iommu, tasks::add, offered),
+                        profile == null
+                                ? new VirtioIommuDevice(iommu, tasks::add, offered)
+                                : new VirtioIommuDevice(iommu, tasks::add, profile, memory),
                         new DirectDma(memory, guard),
                         Virtio.F_VERSION_1
                                 | Virtio.F_INDIRECT_DESC

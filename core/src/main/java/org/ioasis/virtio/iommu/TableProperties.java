@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.ioasis.virtio.iommu;
+
+import static java.lang.foreign.ValueLayout.JAVA_BYTE;
+import static org.ioasis.spec.VirtioIommu.PROPERTY_HEAD_SIZE;
+import static org.ioasis.spec.VirtioIommuTables.*;
+import static org.ioasis.virtio.iommu.Wire.LE16;
+import static org.ioasis.virtio.iommu.Wire.LE64;
+
+import java.lang.foreign.MemorySegment;
+import org.ioasis.spec.X86Table;
+
+/**
+ * What PROBE tells of tables that an endpoint can have (drafts of 2018 to 2023): the same of each
+ * endpoint. Any thread.
+ */
+final class TableProperties {
+    /** Bytes of all of them. */
+    static final int SIZE =
+            PAGE_SIZE_MASK_SIZE + INPUT_RANGE_SIZE + 2 * BITS_SIZE + TABLE_FORMAT_SIZE;
+
+    /** Pages of 4 KiB, 2 MiB and 1 GiB. */
+    private static final long PAGE_SIZES = 1L << 12 | 1L << 21 | 1L << 30;
+
+    private static final long CAP = CAP_FL1GP | CAP_FL5LP;
+    private static final long ECAP = ECAP_FLTS | ECAP_EAFS | ECAP_PASID | ECAP_PRS;
+
+    private TableProperties() {}
+
+    /** Writes them over zeroes. */
+    static void write(MemorySegment list, long from) {
+        long at = from;
+        head(list, at, PROBE_T_PAGE_SIZE_MASK, PAGE_SIZE_MASK_SIZE);
+        list.set(LE64, at + PAGE_SIZE_MASK_MASK, PAGE_SIZES);
+        at += PAGE_SIZE_MASK_SIZE;
+        head(list, at, PROBE_T_INPUT_RANGE, INPUT_RANGE_SIZE);
+        list.set(LE64, at + INPUT_RANGE_END, -1L);
+        at += INPUT_RANGE_SIZE;
+        head(list, at, PROBE_T_OUTPUT_SIZE, BITS_SIZE);
+        list.set(JAVA_BYTE, at + BITS_BITS, (byte) X86Table.OUTPUT_BITS);
+        at += BITS_SIZE;
+        head(list, at, PROBE_T_PASID_SIZE, BITS_SIZE);
+        list.set(JAVA_BYTE, at + BITS_BITS, (byte) PASID_BITS);
+        at += BITS_SIZE;
+        head(list, at, PROBE_T_TABLE_FORMAT, TABLE_FORMAT_SIZE);
+        list.set(LE16, at + TABLE_FORMAT_FORMAT, (short) FORMAT_VTD_FIRST_LEVEL);
+        list.set(LE64, at + TABLE_FORMAT_CAP, CAP);
+        list.set(LE64, at + TABLE_FORMAT_ECAP, ECAP);
+    }
+
+    private static void head(MemorySegment list, long at, int type, int size) {
+        list.set(LE16, at, (short) type);
+        list.set(LE16, at + 2, (short) (size - PROPERTY_HEAD_SIZE));
+    }
+}

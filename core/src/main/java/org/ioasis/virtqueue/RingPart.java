@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.ioasis.virtqueue;
+
+import static java.lang.foreign.ValueLayout.JAVA_LONG_UNALIGNED;
+import static java.lang.foreign.ValueLayout.JAVA_SHORT;
+import static java.nio.ByteOrder.LITTLE_ENDIAN;
+
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.lang.invoke.VarHandle;
+import org.ioasis.memory.Dma;
+import org.ioasis.memory.Outcome;
+
+/**
+ * One of the three parts of a queue's rings, for the device to read: looked up once in each guarded
+ * section, in which nothing that was found can go away. One that does not lie in one piece, or not
+ * at all, is not found here, and each access to it is looked up for itself, with all consequences.
+ * What the device writes is looked up each time, since it is written once a batch.
+ *
+ * <p>The queue's thread, inside a section. Bounded: holds nothing but one region of guest memory.
+ */
+final class RingPart {
+    private static final ValueLayout.OfLong LE64 = JAVA_LONG_UNALIGNED.withOrder(LITTLE_ENDIAN);
+    private static final ValueLayout.OfShort LE16 = JAVA_SHORT.withOrder(LITTLE_ENDIAN);
+    private static final VarHandle U16 = LE16.varHandle();
+    private static final MemorySegment NOWHERE = MemorySegment.ofArray(new byte[0]);
+
+    /** No section has this number. */
+    private static final long NEVER = 0;
+
+    private final Dma dma;
+    private long address;
+    private long bytes;
+
+    /** The section in which it was looked up. */
+    private long section = NEVER;
+
+    private boolean isFound;
+    private MemorySegment segment = NOWHERE;
+    private long offset;
+
+    RingPart(Dma dma) {
+        this.dma = dma;
+    }
+
+    /** Lies there from now on. */
+    void begin(long newAddress, long newBytes) {
+        address = newAddress;
+        bytes = newBytes;
+        section = NEVER;
+        segment = NOWHERE;
+    }
+
+    /** Where a byte of it lies for the device. */
+    long address(long at) {
+        return address + at;
+    }
+
+    /** True if all of it lies in one piece, where numbers of 16 bits can be read in one access. */
+    boolean isFound() {
+        return section == dma.section() ? isFound : find();
+    }
+
+    private boolean find() {
+        section = dma.section();
+        isFound = dma.peek(address, bytes) == Outcome.OK && dma.reach() == bytes && dma.isShort();
+        segment = isFound ? dma.segment() : NOWHERE;
+        offset = isFound ? dma.offset() : 0;
+        return isFound;
+    }
+
+    /** The number at an even byte. Only where it {@link #isFound}. */
+    int u16(long at) {
+        return Short.toUnsignedInt(segment.get(LE16, offset + at));
+    }
+
+    /** As {@link #u16}; later accesses stay behind it. */
+    int u16Acquire(long at) {
+        return Short.toUnsignedInt((short) U16.getAcquire(segment, offset + at));
+    }
+
+    /** The eight bytes from there on. Only where it {@link #isFound}. */
+    long u64(long at) {
+        return segment.get(LE64, offset + at);
+    }
+}

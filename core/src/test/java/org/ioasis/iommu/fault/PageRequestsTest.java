@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.ioasis.iommu.fault;
+
+import static java.util.Objects.requireNonNull;
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import org.ioasis.iommu.fault.PageRequest.Response;
+import org.ioasis.iommu.pagetable.Rights;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** Groups of page requests, and that each has one answer. */
+class PageRequestsTest {
+    private final PageRequests requests = new PageRequests();
+    private final List<String> answers = new ArrayList<>();
+
+    @BeforeEach
+    void accept() {
+        requests.accept(true);
+    }
+
+    private static PageRequest request(int pasid, int group, boolean isLast, long address) {
+        return new PageRequest(1, pasid, group, Rights.READ, isLast, address);
+    }
+
+    private void ask(int pasid, int group, boolean isLast, long address) {
+        requests.add(
+                request(pasid, group, isLast, address),
+                (of, number, response) -> answers.add(of + "/" + number + " " + response));
+    }
+
+    private List<Long> tell() {
+        List<Long> told = new ArrayList<>();
+        for (PageRequest next = requests.peek(); next != null; next = requests.peek()) {
+            told.add(next.address());
+            requests.told();
+        }
+        return told;
+    }
+
+    @Test
+    void aGroupIsToldWholeAndInOrderAfterItsLast() {
+        ask(5, 1, false, 10);
+        ask(6, 1, false, 20);
+        ask(5, 1, false, 11);
+        assertThat(requests.peek()).isNull();
+        ask(5, 1, true, 12);
+        assertThat(tell()).containsExactly(10L, 11L, 12L);
+        assertThat(requests.held()).as("one of PASID 6 waits").isEqualTo(4);
+        assertThat(requests.answer(1, 5, 1, Response.SUCCESS)).isTrue();
+        assertThat(answers).containsExactly("5/1 SUCCESS");
+        assertThat(requests.held()).isEqualTo(1);
+    }
+
+    @Test
+    void anAnswerCountsOnceAndNotBeforeAllOfTheGroupWasTold() {
+        ask(-1, 3, false, 1);
+        ask(-1, 3, true, 2);
+        assertThat(requests.answer(1, -1, 3, Response.SUCCESS)).isFalse();
+        requests.told();
+        assertThat(requests.answer(1, -1, 3, Response.SUCCESS)).as("half of it").isFalse();
+        requests.told();
+        assertThat(requests.answer(1, 0, 3, Response.SUCCESS)).as("a PASID").isFalse();
+        assertThat(requests.answer(2, -1, 3, Response.SUCCESS)).as("another device").isFalse();
+        assertThat(requests.answer(1, -1, 3, Response.FAILURE)).isTrue();
+        assertThat(requests.answer(1, -1, 3, Response.SUCCESS)).isFalse();
+        assertThat(answers).containsExactly("-1/3 FAILURE");
+        assertThat(requests.answered()).isEqualTo(1);
+    }
+
+    @Test
+    void aNumberThatHasNoAnswerYetIsNotTakenAgain() {
+        ask(5, 1, true, 10);
+        ask(5, 1, true, 11);
+        assertThat(answers).containsExactly("5/1 INVALID");
+        assertThat(tell()).containsExactly(10L);
+        assertThat(requests.answer(1, 5, 1, Response.SUCCESS)).isTrue();
+        ask(5, 1, true, 12);
+        assertThat(tell()).containsExactly(12L);
+        assertThat(requests.refused()).isEqualTo(1);
+    }
+
+    @Test
+    void whatWasHalfToldWhenItsSpaceWentIsNotToldOn() {
+        ask(5, 1, false, 10);
+        ask(5, 1, true, 11);
+        ask(6, 1, true, 20);
+        requests.told();
+        requests.forget(1, 5);
+        assertThat(answers).containsExactly("5/1 INVALID");
+        assertThat(tell()).containsExactly(20L);
+        assertThat(requests.answer(1, 5, 1, Response.SUCCESS)).isFalse();
+        assertThat(requests.invalid()).isEqualTo(1);
+    }
+
+    @Test
+    void withoutADriverAGroupIsAnsweredAtOnce() {
+        ask(5, 1, true, 10);
+        requests.accept(false);
+        ask(5, 2, false, 10);
+        ask(5, 2, true, 10);
+        assertThat(answers).containsExactly("5/1 INVALID", "5/2 INVALID");
+        assertThat(requests.held()).isZero();
+        assertThat(requests.dropped()).isEqualTo(1);
+    }
+
+    @Test
+    void aDeviceMayAskAgainFromItsAnswer() {
+        List<Response> heard = new ArrayList<>();
+        PageRequest.Asker[] asker = new PageRequest.Asker[1];
+        asker[0] =
+                (_, _, response) -> {
+                    heard.add(response);
+                    if (heard.size() < 3) {
+                        requests.add(request(5, 1, true, 10 + heard.size()), asker[0]);
+                    }
+                };
+        requests.add(request(5, 1, true, 10), asker[0]);
+        assertThat(tell()).containsExactly(10L);
+        assertThat(requests.answer(1, 5, 1, Response.SUCCESS)).isTrue();
+        assertThat(tell()).containsExactly(11L);
+        requests.forget(1, 5);
+        assertThat(tell()).containsExactly(12L);
+        requests.forgetAll();
+        assertThat(heard).containsExactly(Response.SUCCESS, Response.INVALID, Response.INVALID);
+        assertThat(requests.open()).isZero();
+    }
+
+    @Test
+    void atTheLimitOfGroupsOneMoreIsInvalidUntilOneIsAnswered() {
+        for (int i = 0; i < PageRequests.GROUPS_MAX; i++) {
+            ask(5, i, true, i);
+        }
+        assertThat(answers).isEmpty();
+        ask(5, 0x1000, true, 0);
+        assertThat(answers).containsExactly("5/4096 INVALID");
+        assertThat(requests.refused()).isEqualTo(1);
+        assertThat(tell()).hasSize(PageRequests.GROUPS_MAX);
+        assertThat(requests.answer(1, 5, 7, Response.SUCCESS)).isTrue();
+        ask(5, 0x1000, true, 0);
+        assertThat(requests.open()).isEqualTo(PageRequests.GROUPS_MAX);
+        assertThat(requests.refused()).isEqualTo(1);
+    }
+
+    @Test
+    void atTheLimitOfRequestsOneMoreIsDroppedAndALastIsInvalid() {
+        for (int i = 0; i < PageRequests.REQUESTS_MAX; i++) {
+            ask(5, i % 2, false, i);
+        }
+        assertThat(requests.dropped()).isZero();
+        ask(5, 1, false, 0);
+        assertThat(requests.dropped()).isEqualTo(1);
+        ask(5, 3, true, 0);
+        assertThat(answers).containsExactly("5/3 INVALID");
+        ask(5, 1, true, 0);
+        assertThat(answers).as("it has no room for its last").hasSize(2);
+        assertThat(requests.held()).isEqualTo(PageRequests.REQUESTS_MAX / 2);
+        ask(5, 0, true, 0);
+        assertThat(tell()).hasSize(PageRequests.REQUESTS_MAX / 2 + 1);
+    }
+
+    @ParameterizedTest
+    @ValueSource(longs = {1, 2, 3, 4, 5})
+    void everyGroupHasOneAnswerWhateverHappensInWhateverOrder(long seed) {
+        Random random = new Random(seed);
+        Map<Integer, Integer> heard = new HashMap<>();
+        int asked = 0;
+        for (int i = 0; i < 20_000; i++) {
+            int pasid = random.nextInt(4) - 1;
+            switch (random.nextInt(8)) {
+                case 0, 1, 2 -> {
+                    int serial = asked++;
+                    int number = random.nextInt(40);
+                    requests.add(
+                            request(pasid, number, true, serial),
+                            (of, group, _) -> {
+                                assertThat(of).isEqualTo(pasid);
+                                assertThat(group).isEqualTo(number);
+                                heard.merge(serial, 1, Integer::sum);
+                            });
+                }
+                case 3 -> ask(pasid, random.nextInt(40), false, 0);
+                case 4 -> {
+                    if (requests.peek() != null) {
+                        requests.told();
+                    }
+                }
+                case 5, 6 -> requests.answer(1, pasid, random.nextInt(40), Response.SUCCESS);
+                default -> {
+                    if (random.nextInt(20) == 0) {
+                        requests.forget(1, pasid);
+                    } else if (random.nextInt(200) == 0) {
+                        requests.accept(random.nextBoolean());
+                        requests.accept(true);
+                    }
+                }
+            }
+        }
+        requests.forgetAll();
+        assertThat(asked).isGreaterThan(5000);
+        assertThat(heard).hasSize(asked);
+        assertThat(heard.values()).containsOnly(1);
+        assertThat(requests.open()).isZero();
+        assertThat(requests.held()).isZero();
+        assertThat(requests.peek()).isNull();
+        assertThat(requests.answered()).isPositive();
+        assertThat(requests.answered() + requests.invalid()).isEqualTo(requests.groups());
+        assertThat(requests.groups() + requests.refused()).isEqualTo(asked);
+        assertThat(requireNonNull(answers)).isEmpty();
+    }
+}
