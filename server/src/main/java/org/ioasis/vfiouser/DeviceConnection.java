@@ -42,7 +42,9 @@ record DeviceConnection(
         try {
             ServerLimits limits = calls.version(CAPABILITIES);
             if (limits.twinSocket() >= 0) {
-                twin = UnixSocket.own(calls.takeReceived(limits.twinSocket()));
+                try (Fd fd = calls.takeReceived(limits.twinSocket())) {
+                    twin = UnixSocket.of(fd);
+                }
             }
             DeviceInfo info = DeviceInfo.of(calls);
             isOpen = true;

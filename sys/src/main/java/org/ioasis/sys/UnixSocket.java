@@ -5,10 +5,13 @@ import static java.lang.foreign.ValueLayout.ADDRESS;
 import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
+import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.FunctionDescriptor;
 import java.lang.foreign.MemorySegment;
 import java.lang.invoke.MethodHandle;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Objects;
@@ -116,11 +119,22 @@ public final class UnixSocket implements AutoCloseable {
     }
 
     /**
-     * A socket that somebody has handed over, who may have kept it too. Takes the descriptor over;
-     * if it is none, receiving and sending say so.
+     * Takes over a descriptor that came from a peer, if it is a socket: to write to another kind of
+     * file could do harm. It may block whatever its flags say: {@link #send} never waits.
+     *
+     * @throws ErrnoException EINVAL: not a socket. The descriptor is then still the caller's.
      */
-    public static UnixSocket own(Fd fd) {
-        return new UnixSocket(fd);
+    public static UnixSocket of(Fd fd) throws ErrnoException {
+        String link;
+        try {
+            link = Files.readSymbolicLink(Path.of("/proc/self/fd/" + fd.number())).toString();
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+        if (!link.startsWith("socket:")) {
+            throw new ErrnoException("socket", "from " + fd, Errno.EINVAL);
+        }
+        return new UnixSocket(Fd.own(fd.transfer()));
     }
 
     /** Two sockets connected to each other. */
