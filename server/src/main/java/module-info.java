@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/** What attaches the engine to a VMM: event loop, vfio-user, virtio-pci, topology tables. */
+/**
+ * What attaches the engine to a VMM: event loop, vfio-user, vhost-user, virtio-pci, topology
+ * tables.
+ */
 module org.ioasis.server {
     requires static transitive org.jspecify;
     requires transitive org.ioasis.core;
@@ -18,6 +21,7 @@ module org.ioasis.server {
             org.ioasis.app,
             org.ioasis.machine;
     exports org.ioasis.vfiouser;
+    exports org.ioasis.vhostuser;
 
     provides org.ioasis.kvm.VfioSymbols with
             org.ioasis.vfiodevice.VfioFiles;

@@ -15,6 +15,7 @@ import org.ioasis.config.ServeConfig;
 import org.ioasis.kind.Kinds;
 import org.ioasis.live.TraceConfig;
 import org.ioasis.machine.DeviceKind;
+import org.ioasis.machine.IommuTransport;
 import org.ioasis.serve.Server;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
@@ -63,6 +64,14 @@ final class ServeCommand implements Callable<Integer> {
             paramLabel = "SOCKET",
             description = "Without --config: where the VMM connects the IOMMU.")
     private @Nullable Path iommu;
+
+    @Option(
+            names = "--vhost-user",
+            description = {
+                "The VMM attaches the IOMMU over vhost-user: it is QEMU's generic vhost-user device (QEMU 11:"
+                        + " vhost-user-test-device-pci). What is behind it is attached over vfio-user as ever."
+            })
+    private boolean isVhostUser;
 
     @Option(
             names = "--present",
@@ -176,9 +185,10 @@ final class ServeCommand implements Callable<Integer> {
             for (DeviceKind kind : Kinds.ALL) {
                 isDescribed |= !devices(kind).isEmpty();
             }
-            if (socket != null || isDescribed || viot != null || msi != null || ring.isPacked()) {
+            boolean isAttached = socket != null || isVhostUser;
+            if (isAttached || isDescribed || viot != null || msi != null || ring.isPacked()) {
                 throw new UsageException(
-                        "--config describes everything: no --iommu, %s, --present, --msi, --ring or --viot with it"
+                        "--config describes everything: no --iommu, --vhost-user, %s, --present, --msi, --ring or --viot with it"
                                 .formatted(options(", ")));
             }
             ServeConfig read = ConfigFile.read(file);
@@ -196,6 +206,7 @@ final class ServeCommand implements Callable<Integer> {
         return flags.present(present)
                 .msi(msi)
                 .rings(ring.chosen())
+                .transport(isVhostUser ? IommuTransport.VHOST_USER : IommuTransport.VFIO_USER)
                 .viot(viot)
                 .control(control)
                 .trace(traced)

@@ -26,6 +26,7 @@ import org.ioasis.kind.Kinds;
 import org.ioasis.live.TraceConfig;
 import org.ioasis.loop.IdlePolicy;
 import org.ioasis.machine.DeviceKind;
+import org.ioasis.machine.IommuTransport;
 import org.ioasis.machine.Machine;
 import org.ioasis.memory.GuestMemory;
 import org.ioasis.memory.Ranges;
@@ -185,6 +186,7 @@ public final class ConfigFile {
     private IommuDraft iommu(TableReader iommu) {
         String name = iommu.string("name");
         Path socket = iommu.requiredPathOrFolder("socket");
+        IommuTransport transport = transport(iommu);
         int slot = slot(iommu);
         IommuOptions usual = IommuOptions.DEFAULT;
         long mask = iommu.unsigned("page_size_mask", 64, usual.pageSizeMask());
@@ -237,7 +239,26 @@ public final class ConfigFile {
         Profile profile = profile(iommu, options);
         iommu.finish();
         return new IommuDraft(
-                iommu.place(), name, socket, slot, options, profile, devices, present, injections);
+                iommu.place(),
+                name,
+                socket,
+                transport,
+                slot,
+                options,
+                profile,
+                devices,
+                present,
+                injections);
+    }
+
+    private static IommuTransport transport(TableReader iommu) {
+        String transport = iommu.string("transport", "vfio-user");
+        if (!transport.equals("vfio-user") && !transport.equals("vhost-user")) {
+            iommu.problem("transport", "must be \"vfio-user\" or \"vhost-user\"");
+        }
+        return transport.equals("vhost-user")
+                ? IommuTransport.VHOST_USER
+                : IommuTransport.VFIO_USER;
     }
 
     private static @Nullable Profile profile(TableReader iommu, IommuOptions options) {

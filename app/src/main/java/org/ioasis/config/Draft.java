@@ -24,6 +24,7 @@ import org.ioasis.iommu.ReservedRegion;
 import org.ioasis.live.Unsigned;
 import org.ioasis.machine.DeviceKind;
 import org.ioasis.machine.DevicePlace;
+import org.ioasis.machine.IommuTransport;
 import org.ioasis.topology.Viot;
 import org.ioasis.virtio.iommu.Injection;
 import org.ioasis.virtio.iommu.Profile;
@@ -90,6 +91,7 @@ final class Draft {
             Place place,
             @Nullable String name,
             Path socket,
+            IommuTransport transport,
             int slot,
             IommuOptions options,
             @Nullable Profile profile,
@@ -245,6 +247,7 @@ final class Draft {
                     new IommuConfig(
                             name,
                             iommu.socket,
+                            iommu.transport,
                             Viot.bdf(0, slot, 0),
                             iommu.options,
                             iommu.profile,

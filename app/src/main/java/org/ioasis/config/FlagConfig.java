@@ -18,6 +18,7 @@ import org.ioasis.iommu.IommuOptions;
 import org.ioasis.live.TraceConfig;
 import org.ioasis.loop.IdlePolicy;
 import org.ioasis.machine.DeviceKind;
+import org.ioasis.machine.IommuTransport;
 import org.ioasis.machine.Machine;
 import org.ioasis.memory.GuestMemory;
 import org.ioasis.virtqueue.RingFormat;
@@ -36,6 +37,7 @@ public final class FlagConfig {
     private List<String> present = List.of();
     private EndpointProperties usualEndpoint = Machine.X86_ENDPOINT;
     private RingFormat rings = RingFormat.SPLIT;
+    private IommuTransport transport = IommuTransport.VFIO_USER;
     private @Nullable Path viot;
     private @Nullable Path control;
     private @Nullable TraceConfig trace;
@@ -92,6 +94,12 @@ public final class FlagConfig {
         return this;
     }
 
+    /** What the VMM speaks with the IOMMU. */
+    public FlagConfig transport(IommuTransport chosen) {
+        transport = chosen;
+        return this;
+    }
+
     /** Where its table is written; null for the usual place. */
     public FlagConfig viot(@Nullable Path file) {
         viot = file;
@@ -132,6 +140,7 @@ public final class FlagConfig {
                         PLACE,
                         "iommu",
                         iommu,
+                        transport,
                         0,
                         IommuOptions.DEFAULT,
                         null,

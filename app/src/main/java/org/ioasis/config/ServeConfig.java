@@ -8,6 +8,7 @@ import org.ioasis.iommu.EndpointProperties;
 import org.ioasis.iommu.IommuOptions;
 import org.ioasis.live.TraceConfig;
 import org.ioasis.machine.DeviceOptions;
+import org.ioasis.machine.IommuTransport;
 import org.ioasis.topology.Viot;
 import org.ioasis.virtio.iommu.Injection;
 import org.ioasis.virtio.iommu.Profile;
@@ -52,8 +53,7 @@ public record ServeConfig(
 
         /** Its topology table: each IOMMU, and exactly the functions behind it. */
         public byte[] table() {
-            List<Viot.Iommu> nodes =
-                    iommus.stream().map(iommu -> new Viot.Iommu(0, iommu.bdf())).toList();
+            List<Viot.Iommu> nodes = iommus.stream().map(iommu -> new Viot.Iommu(0, iommu.bdf())).toList();
             List<Viot.PciRange> ranges =
                     IntStream.range(0, iommus.size())
                             .boxed()
@@ -82,6 +82,7 @@ public record ServeConfig(
     public record IommuConfig(
             String name,
             Path socket,
+            IommuTransport transport,
             int bdf,
             IommuOptions options,
             @Nullable Profile profile,

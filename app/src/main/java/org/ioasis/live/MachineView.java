@@ -16,10 +16,10 @@ import org.ioasis.loop.LoopCounts;
 import org.ioasis.machine.EndpointDevice;
 import org.ioasis.machine.IommuUnit;
 import org.ioasis.machine.Machine;
-import org.ioasis.pci.VirtioPciFunction;
 import org.ioasis.peer.ServedInfo;
 import org.ioasis.spec.Pci;
 import org.ioasis.spec.Virtio;
+import org.ioasis.virtio.OfferedDevice;
 import org.ioasis.virtio.VirtioDevice;
 import org.ioasis.virtio.iommu.RequestCounts;
 import org.ioasis.virtio.iommu.RequestType;
@@ -198,7 +198,7 @@ public record MachineView(
         return new IommuView(
                 unit.name(),
                 unit.server().info(),
-                view(unit.function()),
+                view(unit.offered()),
                 engine.isBypassing(),
                 engine.domainCount(),
                 engine.mappingCount(),
@@ -225,15 +225,15 @@ public record MachineView(
                         .toList());
     }
 
-    private static DeviceView view(VirtioPciFunction function) {
-        VirtioDevice device = function.device();
+    private static DeviceView view(OfferedDevice offered) {
+        VirtioDevice device = offered.device();
         return new DeviceView(
                 device.id(),
                 device.status(),
                 device.driverFeatures(),
                 device.brokenReason(),
-                function.kicks(),
-                function.interrupts());
+                offered.kicks(),
+                offered.interrupts());
     }
 
     private static EndpointView view(EndpointDevice device) {
@@ -242,7 +242,7 @@ public record MachineView(
                 device.name(),
                 Integer.toUnsignedLong(device.endpoint().id()),
                 device.server().info(),
-                device.function() instanceof VirtioPciFunction function ? view(function) : null,
+                device.function() instanceof OfferedDevice function ? view(function) : null,
                 (device.function().configRead(Pci.COMMAND, 2) & Pci.COMMAND_MASTER) != 0,
                 device.endpoint().wasProbed(),
                 device.endpoint().wasAttached(),

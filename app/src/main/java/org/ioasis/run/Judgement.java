@@ -22,7 +22,7 @@ import org.ioasis.machine.EndpointDevice;
 import org.ioasis.machine.IommuUnit;
 import org.ioasis.machine.Machine;
 import org.ioasis.machine.ProgramMachine;
-import org.ioasis.pci.VirtioPciFunction;
+import org.ioasis.virtio.OfferedDevice;
 import org.ioasis.virtio.iommu.RequestType;
 import org.ioasis.virtqueue.RingFormat;
 import org.ioasis.vm.Accel;
@@ -272,20 +272,20 @@ final class Judgement {
             List<IommuUnit> iommus, List<EndpointDevice> devices) {
         Map<String, String> rings = new LinkedHashMap<>();
         for (IommuUnit unit : iommus) {
-            rings.put(unit.name(), ring(unit.function()));
+            rings.put(unit.name(), ring(unit.offered()));
         }
         for (EndpointDevice device : devices) {
             rings.put(
                     role(device),
-                    device.function() instanceof VirtioPciFunction function
+                    device.function() instanceof OfferedDevice function
                             ? ring(function)
                             : NO_RING);
         }
         return rings;
     }
 
-    private static String ring(VirtioPciFunction function) {
-        RingFormat format = function.device().startedFormat();
+    private static String ring(OfferedDevice offered) {
+        RingFormat format = offered.device().startedFormat();
         return format == null ? NO_RING : format.name().toLowerCase(Locale.ROOT);
     }
 

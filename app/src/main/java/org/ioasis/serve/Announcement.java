@@ -9,6 +9,7 @@ import org.ioasis.config.ServeConfig.DeviceConfig;
 import org.ioasis.config.ServeConfig.IommuConfig;
 import org.ioasis.config.ServeConfig.MachineConfig;
 import org.ioasis.topology.QemuArguments;
+import org.ioasis.topology.VhostUserIommu;
 
 /** What a server says when it is ready: its sockets, and how a VMM uses them. Any thread. */
 final class Announcement {
@@ -48,9 +49,17 @@ final class Announcement {
 
     /** Options of QEMU, each with its value. */
     private static List<String> arguments(MachineConfig machine) {
-        List<QemuArguments.Function> functions = new ArrayList<>();
+        List<QemuArguments.Attached> functions = new ArrayList<>();
         for (IommuConfig iommu : machine.iommus()) {
-            functions.add(function(iommu.bdf(), iommu.socket()));
+            functions.add(
+                    switch (iommu.transport()) {
+                        case VFIO_USER -> function(iommu.bdf(), iommu.socket());
+                        case VHOST_USER ->
+                                new VhostUserIommu(
+                                        iommu.name(),
+                                        iommu.socket(),
+                                        iommu.bdf());
+                    });
             for (DeviceConfig device : iommu.devices()) {
                 functions.add(function(device.bdf(), device.options().place().socket()));
             }

@@ -80,7 +80,11 @@ public final class Server implements AutoCloseable {
             try {
                 unit =
                         machine.addIommu(
-                                iommu.name(), iommu.options(), iommu.profile(), iommu.socket());
+                                iommu.name(),
+                                iommu.options(),
+                                iommu.profile(),
+                                iommu.transport(),
+                                iommu.socket());
             } catch (ErrnoException e) {
                 throw explained(iommu.socket(), e);
             }

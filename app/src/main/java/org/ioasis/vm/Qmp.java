@@ -104,6 +104,11 @@ public final class Qmp implements AutoCloseable {
         execute("{\"execute\":\"cont\"}");
     }
 
+    /** Resets the machine, as its button does. */
+    public void reset() throws IOException {
+        var _ = execute("{\"execute\":\"system_reset\"}");
+    }
+
     /** True if the only processor of a PC waits for an interrupt: the guest has nothing to do. */
     public boolean isHalted() throws IOException {
         return monitor("info registers").contains("HLT=1");

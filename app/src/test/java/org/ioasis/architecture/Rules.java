@@ -106,7 +106,9 @@ final class Rules {
                         "memory",
                         "spec"));
         MAY_USE.put("vfiouser", List.of("peer", "pci", "loop", "sys", "memory", "spec"));
-        MAY_USE.put("vhostuser", List.of("loop", "sys", "virtio", "virtqueue", "memory", "spec"));
+        MAY_USE.put(
+                "vhostuser",
+                List.of("peer", "loop", "sys", "virtio", "virtqueue", "memory", "spec"));
         // What answers system calls knows no guest and none of its protocols.
         MAY_USE.put("program", List.of("loop", "sys", "iommufd", "spec"));
         // A function in a program's hands: the calls come from there, and the function is

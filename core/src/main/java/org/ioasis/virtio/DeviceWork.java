@@ -67,6 +67,12 @@ public abstract class DeviceWork<J extends Job<J>> {
     private final boolean[] wantsInterrupt;
     private final boolean[] isDrained;
 
+    /** No chain of it is taken, because its transport takes it back. */
+    private final boolean[] isHeld;
+
+    private final @Nullable Runnable[] whenIdle;
+    private int held;
+
     /** Jobs outside that belong to the queue's present life. */
     private final int[] outside;
 
@@ -106,6 +112,8 @@ public abstract class DeviceWork<J extends Job<J>> {
         isAbsent = new boolean[queueCount];
         wantsInterrupt = new boolean[queueCount];
         isDrained = new boolean[queueCount];
+        isHeld = new boolean[queueCount];
+        whenIdle = new Runnable[queueCount];
         outside = new int[queueCount];
         lives = new AtomicIntegerArray(queueCount);
     }
@@ -152,9 +160,18 @@ public abstract class DeviceWork<J extends Job<J>> {
         boolean _ = turn.takeOwed(); // it is done now
         takeReturned();
         VirtioDevice running = device;
-        if (running == null || !running.isRunning()) {
+        if (running == null) {
             return;
         }
+        if (running.isRunning()) {
+            turn(running);
+        }
+        if (held > 0) {
+            tellIdle(running);
+        }
+    }
+
+    private void turn(VirtioDevice running) {
         isWorking = true;
         try {
             sections(running);
@@ -168,6 +185,39 @@ public abstract class DeviceWork<J extends Job<J>> {
             }
         }
         settle(running);
+    }
+
+    /**
+     * Takes no chain of the queue any more.
+     *
+     * @param told runs, perhaps at once, when the driver has got back all that were taken, or will
+     *     get none because the device is broken; not after a reset
+     */
+    final void hold(int queue, Runnable told) {
+        isHeld[queue] = true;
+        whenIdle[queue] = told;
+        held++;
+        now();
+    }
+
+    private void tellIdle(VirtioDevice running) {
+        for (int q = 0; q < queues; q++) {
+            Runnable told = whenIdle[q];
+            DeviceQueue queue = running.queue(q);
+            boolean isIdle = queue.inFlight() == 0 && queue.unpublished() == 0;
+            if (told != null && (isIdle || !queue.isRunning() || !running.isRunning())) {
+                forgetHold(q);
+                told.run();
+            }
+        }
+    }
+
+    private void forgetHold(int queue) {
+        if (isHeld[queue]) {
+            isHeld[queue] = false;
+            whenIdle[queue] = null;
+            held--;
+        }
     }
 
     /** As {@link #now}, in a turn of its own. Any thread. */
@@ -212,6 +262,7 @@ public abstract class DeviceWork<J extends Job<J>> {
         outside[queue] = 0;
         isAbsent[queue] = false;
         wantsInterrupt[queue] = false;
+        forgetHold(queue);
         drop(queue, kept);
         drop(queue, ready);
         drop(queue, leaving);
@@ -425,6 +476,9 @@ public abstract class DeviceWork<J extends Job<J>> {
 
     /** Takes a chain of the queue as far as it goes; false if there is none to take now. */
     private boolean takeOne(VirtioDevice running, int q) {
+        if (isHeld[q]) {
+            return false;
+        }
         J job = room(q);
         if (job == null) {
             return false;

@@ -17,6 +17,7 @@ import java.util.function.Consumer;
 import org.ioasis.memory.Dma;
 import org.ioasis.virtqueue.DeviceQueue;
 import org.ioasis.virtqueue.RingFormat;
+import org.ioasis.virtqueue.RingState;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -381,6 +382,63 @@ public final class VirtioDevice {
         queues[q].wasReset = true;
         work.resetQueue(q);
         type.resetQueue(q);
+    }
+
+    /**
+     * Gives the running device a queue that is set up in memory, to go on at a position that
+     * somebody has kept: for a transport that hands over rings one by one. {@link #takeQueue} takes
+     * it back.
+     *
+     * @param at without chains in flight
+     * @return false if no queue can be like this, it is there already, or the device does not run;
+     *     nothing has changed then
+     */
+    public boolean giveQueue(int q, int size, long desc, long driver, long device, RingState at) {
+        assert work.isDeviceThread();
+        RingFormat format = format();
+        if (!isStarted()
+                || !isQueue(q)
+                || queues[q].isEnabled
+                || !format.isSize(size, queueSizeMax)
+                || !format.isLayout(size, desc, driver, device)
+                || at.format() != format
+                || !at.isPossible(size)) {
+            refusedWrites++;
+            return false;
+        }
+        QueueConfig c = queues[q];
+        c.size = size;
+        c.desc = desc;
+        c.driver = driver;
+        c.device = device;
+        c.isEnabled = true;
+        start(c);
+        c.ring().restore(at);
+        kick(q);
+        return true;
+    }
+
+    /**
+     * Takes a queue back. No chain is taken from it any more; when the driver has got back those
+     * that were, or the device is broken, it is as after a reset of its own.
+     *
+     * @param whenTaken gets where the queue was, perhaps at once; not after a reset of the device
+     */
+    public void takeQueue(int q, Consumer<RingState> whenTaken) {
+        assert work.isDeviceThread();
+        if (!queueEnabled(q)) {
+            throw new IllegalStateException("queue " + q + " is not enabled");
+        }
+        watch.forget(q);
+        work.hold(
+                q,
+                () -> {
+                    RingState state = queues[q].ring().save();
+                    queues[q].reset();
+                    work.resetQueue(q);
+                    type.resetQueue(q);
+                    whenTaken.accept(state);
+                });
     }
 
     /** Address of the descriptor area; 0 if there is no such queue. */

@@ -3,31 +3,16 @@ package org.ioasis.guest;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.security.MessageDigest;
 import java.util.ArrayList;
-import java.util.HexFormat;
 import java.util.List;
-import java.util.Map;
-import java.util.Optional;
-import java.util.Random;
-import java.util.TreeMap;
-import java.util.function.UnaryOperator;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
-import org.ioasis.guestkit.Cleanup;
-import org.ioasis.guestkit.GuestKit;
-import org.ioasis.guestkit.Host;
-import org.ioasis.guestkit.Initramfs;
 import org.ioasis.guestkit.KernelChoice;
-import org.ioasis.guestkit.Provisioner;
 import org.ioasis.topology.QemuArguments;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
@@ -35,33 +20,7 @@ import org.junit.jupiter.params.provider.ValueSource;
  * A QEMU of one's own at {@code ./ioasis serve}, and what {@code ./ioasis check} says about it: the
  * README's two sections, each command as it stands there, with a Linux guest that reads the disk.
  */
-class ServeGuestTest {
-    private static final int DISK_BYTES = 4 << 20;
-
-    /** A guest that says nothing for so long never will. */
-    private static final String LIMIT_SECONDS = "120";
-
-    private static final List<String> ALL = List.of("virtio_iommu", "virtio_blk");
-
-    @TempDir Path folder;
-
-    private final byte[] content = new byte[DISK_BYTES];
-    private GuestKit kit;
-
-    @BeforeEach
-    void makeFolder() throws Exception {
-        Command.link(folder);
-        new Random(3).nextBytes(content);
-        Files.write(folder.resolve("disk.img"), content);
-        kit = kit(KernelChoice.Debian.STABLE);
-    }
-
-    private static GuestKit kit(KernelChoice kernel) throws Exception {
-        try (Cleanup cleanup = Cleanup.atExit()) {
-            return new Provisioner(Host.current(), cleanup, System.out::println).provide(kernel);
-        }
-    }
-
+class ServeGuestTest extends ServedGuest {
     @Test
     void qemuOfOnesOwnIsAttachedByTheCommandsOfTheReadme() throws Exception {
         List<String> commands = Readme.commands("Attach my own QEMU");
@@ -351,72 +310,6 @@ class ServeGuestTest {
         }
     }
 
-    /** Starts a server; returns when it has said everything. */
-    private Command serve(String line) throws IOException {
-        Command server = Command.typed(folder, line);
-        server.await("that ends the arguments", said -> said.matches(" *-device .*[^\\\\]"));
-        return server;
-    }
-
-    private void endBy(String signal, Command server) throws Exception {
-        server.signal(signal);
-
-        assertThat(server.end()).as(server.output()).isZero();
-        assertThat(folder.resolve("iommu.sock")).doesNotExist();
-        assertThat(folder.resolve("disk.sock")).doesNotExist();
-        assertThat(folder.resolve("iommu.sock.viot")).doesNotExist();
-    }
-
-    /**
-     * A QEMU with a line of the user's own in front of the server's arguments, pasted as a user
-     * would and then changed.
-     */
-    private Command qemu(Command server, List<String> drivers, UnaryOperator<List<String>> changed)
-            throws IOException {
-        Path initrd = folder.resolve("initrd");
-        Initramfs initramfs = Initramfs.write(initrd, kit, drivers, Optional.empty());
-        ExtraArchive.append(initrd, "lib", "attached-init");
-        List<String> words = new ArrayList<>(environment());
-        words.addAll(kit.qemu().command());
-        words.addAll(
-                List.of("-machine", "q35", "-nodefaults", "-display", "none", "-serial", "stdio"));
-        words.addAll(List.of("-accel", "tcg", "-cpu", "max,la57=off", "-no-reboot"));
-        words.addAll(List.of("-kernel", kit.kernel().image().toString()));
-        words.addAll(List.of("-initrd", initrd.toString(), "-append"));
-        words.add(
-                "console=ttyS0 quiet panic=-1 printk.devkmsg=on rdinit=/attached-init ioasis.modules="
-                        + String.join(",", initramfs.modules()));
-        StringBuilder line = new StringBuilder();
-        words.forEach(word -> line.append(QemuArguments.quotedShell(word)).append(' '));
-        return Command.typed(
-                folder, line + "\\\n" + String.join("\n", changed.apply(arguments(server))));
-    }
-
-    /** What QEMU is started by: with an end that comes in any case, and its libraries. */
-    private List<String> environment() {
-        List<String> words =
-                new ArrayList<>(List.of("timeout", "-s", "KILL", LIMIT_SECONDS, "env"));
-        for (Map.Entry<String, String> entry : new TreeMap<>(kit.qemu().environment()).entrySet()) {
-            words.add(entry.getKey() + "=" + entry.getValue());
-        }
-        return words;
-    }
-
-    /** What the server printed for QEMU. */
-    private static List<String> arguments(Command server) {
-        return server.output()
-                .lines()
-                .dropWhile(said -> !said.startsWith("# QEMU"))
-                .skip(1)
-                .toList();
-    }
-
-    private static List<String> append(List<String> arguments, String more) {
-        List<String> longer = new ArrayList<>(List.of("  " + more + " \\"));
-        longer.addAll(arguments);
-        return longer;
-    }
-
     private static List<String> withoutTable(List<String> arguments) {
         List<String> kept = new ArrayList<>(arguments);
         assertThat(kept.removeIf(line -> line.strip().startsWith("-acpitable "))).isTrue();
@@ -428,14 +321,6 @@ class ServeGuestTest {
         assertThat(kept.removeIf(line -> line.strip().startsWith("-object "))).isTrue();
         assertThat(kept.removeIf(line -> line.strip().startsWith("-machine "))).isTrue();
         return kept;
-    }
-
-    /** What a command says that ends with this code. */
-    private String run(int code, String line) throws Exception {
-        try (Command command = Command.typed(folder, line)) {
-            assertThat(command.end()).as(line + "\n" + command.output()).isEqualTo(code);
-            return command.output();
-        }
     }
 
     private void awaitCheck(String check, String text) throws Exception {
@@ -459,9 +344,5 @@ class ServeGuestTest {
             Thread.sleep(10);
         }
         throw new AssertionError("not in the trace: " + text);
-    }
-
-    private static String sha256(byte[] bytes) throws Exception {
-        return HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(bytes));
     }
 }

@@ -19,6 +19,14 @@ final class Frame {
                 | (rings == RingFormat.PACKED ? Virtio.F_RING_PACKED : 0);
     }
 
+    /**
+     * As {@link #features}, where the VMM has the registers: it would not tell that a queue is
+     * reset.
+     */
+    static long withoutRegisters(RingFormat rings) {
+        return features(rings) & ~Virtio.F_RING_RESET;
+    }
+
     /** As {@link #features}, of a device behind an IOMMU. */
     static long translated(RingFormat rings) {
         return features(rings) | Virtio.F_ACCESS_PLATFORM;

@@ -5,23 +5,22 @@ import java.util.ArrayList;
 import java.util.List;
 import org.ioasis.iommu.Endpoint;
 import org.ioasis.iommu.Iommu;
-import org.ioasis.pci.VirtioPciFunction;
 import org.ioasis.peer.Served;
 import org.ioasis.peer.SessionTasks;
+import org.ioasis.virtio.OfferedDevice;
 import org.ioasis.virtio.iommu.Injection;
 import org.ioasis.virtio.iommu.VirtioIommuDevice;
 
 /**
  * One IOMMU of a machine and the devices behind it: the engine, the virtio device that drives it,
- * its PCI function and the server that offers it. Endpoint ids are its own. Made by {@link
- * Machine}; the list of devices is complete when the machine starts, and from then on for any
- * thread.
+ * and the server that offers it. Endpoint ids are its own. Made by {@link Machine}; the list of
+ * devices is complete when the machine starts, and from then on for any thread.
  */
 public final class IommuUnit {
     private final String name;
     private final Iommu engine;
     private final VirtioIommuDevice device;
-    private final VirtioPciFunction function;
+    private final OfferedDevice offered;
     private final Served server;
     private final SessionTasks tasks;
     private final List<EndpointDevice> devices = new ArrayList<>();
@@ -31,13 +30,13 @@ public final class IommuUnit {
             String name,
             Iommu engine,
             VirtioIommuDevice device,
-            VirtioPciFunction function,
+            OfferedDevice offered,
             Served server,
             SessionTasks tasks) {
         this.name = name;
         this.engine = engine;
         this.device = device;
-        this.function = function;
+        this.offered = offered;
         this.server = server;
         this.tasks = tasks;
     }
@@ -54,8 +53,9 @@ public final class IommuUnit {
         return device;
     }
 
-    public VirtioPciFunction function() {
-        return function;
+    /** The device as its transport offers it. */
+    public OfferedDevice offered() {
+        return offered;
     }
 
     public Served server() {

@@ -24,10 +24,13 @@ import org.ioasis.pci.VirtioPciFunction;
 import org.ioasis.peer.Journal;
 import org.ioasis.peer.Served;
 import org.ioasis.peer.SessionTasks;
+import org.ioasis.peer.SharedMemory;
 import org.ioasis.spec.Pci;
 import org.ioasis.sys.EngineMemory;
 import org.ioasis.vfiouser.SessionLimits;
 import org.ioasis.vfiouser.VfioUserServer;
+import org.ioasis.vhostuser.VhostUserDevice;
+import org.ioasis.vhostuser.VhostUserServer;
 import org.ioasis.virtio.iommu.Profile;
 import org.ioasis.virtio.iommu.RequestType;
 import org.ioasis.virtio.iommu.VirtioIommuDevice;
@@ -35,9 +38,8 @@ import org.ioasis.virtqueue.RingFormat;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The devices of one virtual machine: its IOMMUs and what is behind each, every one a vfio-user
- * server on a socket of its own, all served by one event loop. Blocking file I/O goes to a small
- * pool.
+ * The devices of one virtual machine: its IOMMUs and what is behind each, every one served on a
+ * socket of its own, all by one event loop. Blocking file I/O goes to a small pool.
  *
  * <p>Built and closed by one thread; {@link #loopState} and the counters are for any.
  */
@@ -116,21 +118,26 @@ public final class Machine implements AutoCloseable {
      */
     public IommuUnit addIommu(String iommuName, IommuOptions options, Path socket)
             throws IOException {
-        return addIommu(iommuName, options, null, socket);
+        return addIommu(iommuName, options, null, IommuTransport.VFIO_USER, socket);
     }
 
     /**
      * The same of one that is what {@code profile} says, besides what virtio 1.4 does.
      *
      * @param profile null: nothing
+     * @param transport what its VMM speaks
      */
     public IommuUnit addIommu(
-            String iommuName, IommuOptions options, @Nullable Profile profile, Path socket)
+            String iommuName,
+            IommuOptions options,
+            @Nullable Profile profile,
+            IommuTransport transport,
+            Path socket)
             throws IOException {
         EngineMemory reserved = EngineMemory.reserve(options.tableLimit());
         boolean isAdded = false;
         try {
-            IommuUnit unit = iommu(iommuName, options, profile, socket, reserved);
+            IommuUnit unit = iommu(iommuName, options, profile, transport, socket, reserved);
             iommus.add(unit);
             tables.add(reserved);
             isAdded = true;
@@ -146,6 +153,7 @@ public final class Machine implements AutoCloseable {
             String iommuName,
             IommuOptions options,
             @Nullable Profile profile,
+            IommuTransport transport,
             Path socket,
             EngineMemory reserved)
             throws IOException {
@@ -165,15 +173,38 @@ public final class Machine implements AutoCloseable {
         Journal journal = new Journal(LOG, System::nanoTime);
         Supplier<String> line = () -> "%s/%s: %s".formatted(name, iommuName, device.limit());
         device.onLimit(() -> journal.say(Level.WARNING, line));
-        VirtioPciFunction function =
-                new VirtioPciFunction(
-                        device,
-                        new DirectDma(memory, threads.guard()),
-                        Frame.features(rings),
-                        Pci.CLASS_SYSTEM_IOMMU);
-        Served server = served(socket, function, memory);
-        tasks.of(server);
-        return new IommuUnit(iommuName, engine, device, function, server, tasks);
+        DirectDma dma = new DirectDma(memory, threads.guard());
+        IommuUnit unit =
+                switch (transport) {
+                    case VFIO_USER -> {
+                        VirtioPciFunction function =
+                                new VirtioPciFunction(
+                                        device, dma, Frame.features(rings), Pci.CLASS_SYSTEM_IOMMU);
+                        Served server = served(socket, function, memory);
+                        yield new IommuUnit(iommuName, engine, device, function, server, tasks);
+                    }
+                    case VHOST_USER -> {
+                        VhostUserDevice offered =
+                                new VhostUserDevice(device, dma, Frame.withoutRegisters(rings));
+                        Served server =
+                                new VhostUserServer(
+                                        threads.loop(),
+                                        socket,
+                                        offered,
+                                        memory,
+                                        SharedMemory.USUAL_BYTES);
+                        yield new IommuUnit(iommuName, engine, device, offered, server, tasks);
+                    }
+                };
+        tasks.of(unit.server());
+        return unit;
+    }
+
+    /** What a function shows of its machine, for an IOMMU whose VMM does not tell all. */
+    private static void tellSigns(PciFunction function, IommuUnit iommu) {
+        if (iommu.offered() instanceof VhostUserDevice told) {
+            function.signs(told::guestActs, told::machineResets);
+        }
     }
 
     /**
@@ -193,7 +224,10 @@ public final class Machine implements AutoCloseable {
                         behind.engine().dma(endpoint, memory, threads.guard()),
                         threads,
                         rings,
-                        function -> served(place.socket(), function, memory));
+                        function -> {
+                            tellSigns(function, behind);
+                            return served(place.socket(), function, memory);
+                        });
         boolean isAdded = false;
         try {
             D device = options.build(port);
@@ -228,7 +262,7 @@ public final class Machine implements AutoCloseable {
         behind.addPresent(behind.engine().plug(endpoint, properties));
     }
 
-    /** The one place that knows how VMMs reach a device. */
+    /** The one place that knows how VMMs reach a device behind an IOMMU. */
     private Served served(Path socket, PciFunction function, GuestMemory memory)
             throws IOException {
         return new VfioUserServer(threads.loop(), socket, function, memory, SessionLimits.DEFAULT);

@@ -90,6 +90,15 @@ public interface PciFunction {
         return false;
     }
 
+    /**
+     * Who is told of what shows in which state the whole machine is. A function that tells nothing
+     * is known by others.
+     *
+     * @param whenGuestActs runs before a register is read, for which a processor of the guest waits
+     * @param whenReset runs when the VMM resets the function
+     */
+    default void signs(Runnable whenGuestActs, Runnable whenReset) {}
+
     /** Back to the state of power-on. */
     void reset();
 

@@ -10,6 +10,7 @@ import org.ioasis.spec.Pci;
 import org.ioasis.spec.VirtioPci;
 import org.ioasis.virtio.DeviceType;
 import org.ioasis.virtio.Interrupts;
+import org.ioasis.virtio.OfferedDevice;
 import org.ioasis.virtio.VirtioDevice;
 
 /**
@@ -20,7 +21,7 @@ import org.ioasis.virtio.VirtioDevice;
  * <p>Without COMMAND.MASTER the device touches no memory and sends no interrupt (PCI 3.0, 6.2.2):
  * it is suspended, and its vectors are pending.
  */
-public final class VirtioPciFunction implements PciFunction, Interrupts {
+public final class VirtioPciFunction implements PciFunction, Interrupts, OfferedDevice {
     private static final int MSIX_BAR = 1;
     private static final int VIRTIO_BAR = 2;
     private static final int MSIX_BAR_SIZE = 0x1000;
@@ -73,6 +74,8 @@ public final class VirtioPciFunction implements PciFunction, Interrupts {
     private int queueSelect;
     private int isr;
     private BooleanSupplier watcher = () -> false;
+    private Runnable guestActs = () -> {};
+    private Runnable isReset = () -> {};
     private final Count kicks = new Count();
     private final Count interrupts = new Count();
 
@@ -104,7 +107,13 @@ public final class VirtioPciFunction implements PciFunction, Interrupts {
         device.onBroken(why -> sink.accept("the device needs a reset: " + why));
     }
 
-    /** The device behind the registers: for counters, and to find out why it stopped. */
+    @Override
+    public void signs(Runnable whenGuestActs, Runnable whenReset) {
+        guestActs = whenGuestActs;
+        isReset = whenReset;
+    }
+
+    @Override
     public VirtioDevice device() {
         return device;
     }
@@ -288,6 +297,7 @@ public final class VirtioPciFunction implements PciFunction, Interrupts {
 
     @Override
     public long barRead(int bar, long offset, int size) {
+        guestActs.run();
         if (offset % size != 0) {
             return 0;
         }
@@ -533,12 +543,12 @@ public final class VirtioPciFunction implements PciFunction, Interrupts {
         }
     }
 
-    /** Kicks that have come as messages, of queues that are there. Any thread. */
+    @Override
     public long kicks() {
         return kicks.read();
     }
 
-    /** Interrupts that were raised, with an eventfd behind them or without. Any thread. */
+    @Override
     public long interrupts() {
         return interrupts.read();
     }
@@ -547,6 +557,7 @@ public final class VirtioPciFunction implements PciFunction, Interrupts {
 
     @Override
     public void reset() {
+        isReset.run();
         device.systemReset();
         config.reset();
         followCommand();

@@ -28,6 +28,9 @@ public final class SharedMemory {
     /** Beginning of why a session ends whose peer has truncated the memory it gave us. */
     public static final String GONE = "client's memory cannot be accessed: ";
 
+    /** Address space that one peer's memory may be mapped to, unless it is said otherwise. */
+    public static final long USUAL_BYTES = 1L << 44;
+
     /**
      * Mappings that one turn of the loop closes: each is a handshake with every thread of the
      * process, and a peer may take all it has shared away with one message.

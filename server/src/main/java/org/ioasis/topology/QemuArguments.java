@@ -20,6 +20,12 @@ public final class QemuArguments {
 
     private QemuArguments() {}
 
+    /** A device that is served. */
+    public interface Attached {
+        /** Options of QEMU, each with its value behind it. */
+        List<String> words();
+    }
+
     /**
      * A PCI function of bus 0 that is served.
      *
@@ -27,7 +33,7 @@ public final class QemuArguments {
      * @param function 0 to 7
      * @param socket where its server listens
      */
-    public record Function(int device, int function, Path socket) {
+    public record Function(int device, int function, Path socket) implements Attached {
         public Function {
             if (device < 0
                     || device >= DEVICE_COUNT
@@ -42,6 +48,11 @@ public final class QemuArguments {
             return "{\"driver\":\"vfio-user-pci\",\"addr\":\"%x.%x\",\"socket\":{\"type\":\"unix\",\"path\":%s}}"
                     .formatted(device, function, quotedJson(socket.toString()));
         }
+
+        @Override
+        public List<String> words() {
+            return List.of("-device", new Function(device, function, absolute(socket)).json());
+        }
     }
 
     /**
@@ -50,7 +61,7 @@ public final class QemuArguments {
      * @param table the file that {@link Viot} made
      * @param functions the IOMMUs and what is behind them
      */
-    public static List<String> of(Path table, List<Function> functions) {
+    public static List<String> of(Path table, List<? extends Attached> functions) {
         List<String> words = new ArrayList<>();
         // Without a type: QEMU puts this together with the -machine that stands there already.
         words.addAll(List.of("-machine", "memory-backend=" + MEMORY_ID, "-m", MEMORY));
@@ -60,15 +71,8 @@ public final class QemuArguments {
                         "-object",
                         "memory-backend-memfd,id=%s,size=%s,share=on"
                                 .formatted(MEMORY_ID, MEMORY)));
-        // In a list of options a comma is written twice.
-        words.addAll(
-                List.of("-acpitable", "file=" + absolute(table).toString().replace(",", ",,")));
-        for (Function function : functions) {
-            words.add("-device");
-            words.add(
-                    new Function(function.device, function.function, absolute(function.socket))
-                            .json());
-        }
+        words.addAll(List.of("-acpitable", "file=" + option(table)));
+        functions.forEach(function -> words.addAll(function.words()));
         return words;
     }
 
@@ -84,6 +88,11 @@ public final class QemuArguments {
                                     i + 2 < words.size() ? " \\" : ""));
         }
         return lines;
+    }
+
+    /** In a list of options a comma is written twice. */
+    static String option(Path path) {
+        return absolute(path).toString().replace(",", ",,");
     }
 
     private static Path absolute(Path path) {

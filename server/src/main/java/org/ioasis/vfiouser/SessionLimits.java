@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.vfiouser;
 
+import org.ioasis.peer.SharedMemory;
+
 /**
  * What one client may make us keep, beside the regions that its {@link
  * org.ioasis.memory.GuestMemory} takes. Immutable; any thread.
@@ -11,7 +13,8 @@ package org.ioasis.vfiouser;
  */
 public record SessionLimits(long bytes, int outputBytes) {
     /** 16 TiB, 64 KiB. */
-    public static final SessionLimits DEFAULT = new SessionLimits(1L << 44, 64 << 10);
+    public static final SessionLimits DEFAULT =
+            new SessionLimits(SharedMemory.USUAL_BYTES, 64 << 10);
 
     public SessionLimits {
         if (bytes < Codec.PAGE_SIZE || outputBytes < Codec.MESSAGE_MAX) {

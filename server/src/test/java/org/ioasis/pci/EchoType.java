@@ -32,6 +32,16 @@ public final class EchoType implements DeviceType {
         work = new EchoWork(deviceThread);
     }
 
+    /** How often it was reset by its driver. Any thread, once that is answered. */
+    public int resets() {
+        return resets;
+    }
+
+    /** How often it was made as new. */
+    public int systemResets() {
+        return systemResets;
+    }
+
     @Override
     public int id() {
         return 0x3f;

@@ -34,6 +34,9 @@ public final class Epoll implements AutoCloseable {
     /** The peer does not send any more. */
     public static final int RDHUP = 0x2000;
 
+    /** Tells of each change once, and not again until there is another. */
+    public static final int EDGE = 1 << 31;
+
     /** How many descriptors one {@link #await} reports at most; the others come with the next. */
     static final int BATCH = 64;
 

@@ -5,10 +5,13 @@ import static java.lang.foreign.ValueLayout.ADDRESS;
 import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
+import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.FunctionDescriptor;
 import java.lang.foreign.MemorySegment;
 import java.lang.invoke.MethodHandle;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Objects;
@@ -35,6 +38,7 @@ public final class UnixSocket implements AutoCloseable {
     private static final int SCM_RIGHTS = 1;
     private static final int MSG_CTRUNC = 0x8;
     private static final int MSG_NOSIGNAL = 0x4000;
+    private static final int MSG_DONTWAIT = 0x40;
     private static final int MSG_CMSG_CLOEXEC = 0x40000000;
 
     // struct msghdr, LP64: name 0, namelen 8, iov 16, iovlen 24, control 32, controllen 40, flags
@@ -109,6 +113,25 @@ public final class UnixSocket implements AutoCloseable {
             throw new ErrnoException("connect", path.toString(), -result);
         }
         return new UnixSocket(fd);
+    }
+
+    /**
+     * Takes over a descriptor that came from a peer, if it is a socket: to write to another kind of
+     * file could do harm. It may block whatever its flags say: {@link #send} never waits.
+     *
+     * @throws ErrnoException EINVAL: not a socket. The descriptor is then still the caller's.
+     */
+    public static UnixSocket of(Fd fd) throws ErrnoException {
+        String link;
+        try {
+            link = Files.readSymbolicLink(Path.of("/proc/self/fd/" + fd.number())).toString();
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+        if (!link.startsWith("socket:")) {
+            throw new ErrnoException("socket", "from " + fd, Errno.EINVAL);
+        }
+        return new UnixSocket(Fd.own(fd.transfer()));
     }
 
     /** Two sockets connected to each other. */
@@ -190,7 +213,7 @@ public final class UnixSocket implements AutoCloseable {
         } else {
             message.set(JAVA_LONG, MSG_CONTROLLEN, 0);
         }
-        long sent = message(Abi.HOST.sendmsg(), MSG_NOSIGNAL, buffer);
+        long sent = message(Abi.HOST.sendmsg(), MSG_NOSIGNAL | MSG_DONTWAIT, buffer);
         return sent < 0 ? failed("sendmsg", length, sent) : (int) sent;
     }
 

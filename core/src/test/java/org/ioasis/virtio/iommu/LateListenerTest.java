@@ -10,10 +10,15 @@ import static org.ioasis.virtio.iommu.Driver.attach;
 import static org.ioasis.virtio.iommu.Driver.map;
 
 import java.util.ArrayDeque;
+import java.util.ArrayList;
 import java.util.Deque;
+import java.util.List;
 import org.ioasis.iommu.DomainListener;
 import org.ioasis.iommu.mapping.Translation.Kind;
 import org.ioasis.spec.Virtio;
+import org.ioasis.virtqueue.PackedState;
+import org.ioasis.virtqueue.RingState;
+import org.ioasis.virtqueue.SplitState;
 import org.junit.jupiter.api.Test;
 
 /**
@@ -112,6 +117,80 @@ class LateListenerTest {
         }
         assertThat(d.type.heldBack()).isZero();
         assertThat(late.owed).hasSize(20);
+    }
+
+    @Test
+    void aQueueIsTakenBackWhenAllIsAnsweredThatWasTakenFromItAndGoesOnThere() {
+        long desc = d.device.queueDesc(REQUESTQ);
+        long driver = d.device.queueDriver(REQUESTQ);
+        long used = d.device.queueDevice(REQUESTQ);
+        sendMaps(3);
+        List<RingState> taken = new ArrayList<>();
+
+        d.device.takeQueue(REQUESTQ, taken::add);
+        d.send(map(7, 1L << 32, (1L << 32) + 0xfff, DMA, RW), TAIL_SIZE);
+        d.kick();
+
+        assertThat(taken).isEmpty();
+        late.isLate = false;
+        late.owed.remove().ok();
+        d.turn();
+        // One ATTACH came before.
+        assertThat(taken).containsExactly(SplitState.at(4));
+        for (int i = 0; i < 3; i++) {
+            assertThat(requireNonNull(d.answer()).status()).isEqualTo(S_OK);
+        }
+        assertThat(d.answer()).as("it came when the queue was being taken").isNull();
+        assertThat(d.device.queueEnabled(REQUESTQ)).isFalse();
+
+        assertThat(
+                        d.device.giveQueue(
+                                REQUESTQ, Driver.QUEUE_SIZE, desc, driver, used, taken.getFirst()))
+                .isTrue();
+        assertThat(requireNonNull(d.answer()).status()).isEqualTo(S_OK);
+        assertThat(d.answer()).isNull();
+    }
+
+    @Test
+    void aQueueThatIsBeingTakenIsForgottenByAReset() {
+        sendMaps(3);
+        List<RingState> taken = new ArrayList<>();
+        d.device.takeQueue(REQUESTQ, taken::add);
+
+        late.isLate = false;
+        d.device.writeStatus(0);
+        d.start(d.type.features());
+        while (!late.owed.isEmpty()) {
+            late.owed.remove().ok();
+        }
+        d.turn();
+
+        assertThat(taken).isEmpty();
+        assertThat(d.status(attach(1, 7, 0))).as("it is not held").isEqualTo(S_OK);
+    }
+
+    @Test
+    void whatIsNoQueueIsNotGiven() {
+        late.isLate = false;
+        long desc = d.device.queueDesc(REQUESTQ);
+        long driver = d.device.queueDriver(REQUESTQ);
+        long used = d.device.queueDevice(REQUESTQ);
+        RingState start = SplitState.at(0);
+        int size = Driver.QUEUE_SIZE;
+        long refused = d.device.refusedWrites();
+
+        assertThat(d.device.giveQueue(REQUESTQ, size, desc, driver, used, start)).isFalse();
+        d.device.takeQueue(REQUESTQ, _ -> {});
+        assertThat(d.device.giveQueue(2, size, desc, driver, used, start)).isFalse();
+        assertThat(d.device.giveQueue(REQUESTQ, 3, desc, driver, used, start)).isFalse();
+        assertThat(d.device.giveQueue(REQUESTQ, size, desc + 1, driver, used, start)).isFalse();
+        RingState packed = PackedState.at(0, true);
+        assertThat(d.device.giveQueue(REQUESTQ, size, desc, driver, used, packed)).isFalse();
+        RingState nowhere = SplitState.at(0x10000);
+        assertThat(d.device.giveQueue(REQUESTQ, size, desc, driver, used, nowhere)).isFalse();
+        assertThat(d.device.refusedWrites()).isEqualTo(refused + 6);
+        d.device.writeStatus(0);
+        assertThat(d.device.giveQueue(REQUESTQ, size, desc, driver, used, start)).isFalse();
     }
 
     @Test

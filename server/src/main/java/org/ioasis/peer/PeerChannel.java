@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.ioasis.peer;
+
+import java.lang.foreign.MemorySegment;
+import java.util.List;
+import org.ioasis.sys.ErrnoException;
+import org.ioasis.sys.Fd;
+
+/**
+ * The byte stream with descriptors that a session speaks over. Results as in {@link
+ * org.ioasis.sys.UnixSocket}: bytes moved, 0 at the peer's end (receive), {@code -EAGAIN}. Loop
+ * thread.
+ */
+public interface PeerChannel {
+    int receive(MemorySegment buffer, long offset, int length, List<Fd> fds) throws ErrnoException;
+
+    int send(MemorySegment buffer, long offset, int length) throws ErrnoException;
+
+    void close();
+}

@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.ioasis.vhostuser;
+
+import java.util.Arrays;
+import java.util.function.BooleanSupplier;
+import java.util.function.Consumer;
+import java.util.function.IntUnaryOperator;
+import org.ioasis.memory.Count;
+import org.ioasis.memory.Dma;
+import org.ioasis.spec.VhostUser;
+import org.ioasis.spec.Virtio;
+import org.ioasis.virtio.DeviceType;
+import org.ioasis.virtio.Interrupts;
+import org.ioasis.virtio.OfferedDevice;
+import org.ioasis.virtio.VirtioDevice;
+import org.ioasis.virtqueue.PackedState;
+import org.ioasis.virtqueue.RingFormat;
+import org.ioasis.virtqueue.RingState;
+import org.ioasis.virtqueue.SplitState;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A virtio device as a front end sees it: rings that are handed over and taken back one by one, and
+ * features. The front end has the registers and tells of few of their changes. Lives as long as the
+ * machine; sessions come and go on it. Loop thread only, but for the counters.
+ *
+ * <p>A front end takes all rings back when its guest is paused, and likewise when the guest's
+ * driver or the machine resets the device; nothing tells which it was. So the device is suspended
+ * then, with all it knows, until something does: rings that come back where they were taken are a
+ * resumption, others are not; and a guest that still acts (it reads configuration here, or
+ * registers of a device behind this one: {@link #guestActs}) is not paused.
+ */
+public final class VhostUserDevice implements Interrupts, OfferedDevice {
+    /** Who carries notifications to the driver. */
+    interface Sink {
+        void queue(int queue);
+
+        void config();
+
+        /** The device needs a reset. */
+        void broken();
+    }
+
+    private static final int NOWHERE = -1;
+
+    private static final Sink NOBODY =
+            new Sink() {
+                @Override
+                public void queue(int queue) {}
+
+                @Override
+                public void config() {}
+
+                @Override
+                public void broken() {}
+            };
+
+    private final VirtioDevice device;
+    private final int[] takenAt;
+    private int given;
+    private boolean isMachineReset;
+    private Sink sink = NOBODY;
+    private BooleanSupplier watcher = () -> false;
+    private Consumer<String> reports = _ -> {};
+    private final Count kicks = new Count();
+    private final Count interrupts = new Count();
+
+    /**
+     * @param ringDma how the device reaches its rings and buffers
+     * @param frameFeatures feature bits of the virtio frame to offer, beside the type's own
+     */
+    @SuppressWarnings("this-escape") // the device notifies nobody before it is driven
+    public VhostUserDevice(DeviceType type, Dma ringDma, long frameFeatures) {
+        device = new VirtioDevice(type, ringDma, frameFeatures, this);
+        takenAt = new int[type.queueCount()];
+        Arrays.fill(takenAt, NOWHERE);
+        device.onBroken(why -> {
+            reports.accept("the device needs a reset: " + why);
+            sink.broken();
+        });
+    }
+
+    @Override
+    public VirtioDevice device() {
+        return device;
+    }
+
+    @Override
+    public long kicks() {
+        return kicks.read();
+    }
+
+    @Override
+    public long interrupts() {
+        return interrupts.read();
+    }
+
+    /** What an operator should know goes to {@code told}, a line each. */
+    void reports(Consumer<String> told) {
+        reports = told;
+    }
+
+    /** Asked at each kick: true if whoever answers looks at the rings from now on. */
+    void watcher(BooleanSupplier newWatcher) {
+        watcher = newWatcher;
+    }
+
+    /** Notifications go there from now on; null: nowhere. */
+    void sendTo(@Nullable Sink newSink) {
+        sink = newSink == null ? NOBODY : newSink;
+    }
+
+    // Features.
+
+    long features() {
+        return device.deviceFeatures() | VhostUser.F_PROTOCOL_FEATURES;
+    }
+
+    // Rings.
+
+    /** True between the taking of the last ring and what tells whether that was a reset. */
+    boolean isSuspended() {
+        return given == 0 && (device.status() & Virtio.STATUS_DRIVER_OK) != 0;
+    }
+
+    /** True from {@link #give} of a first ring until {@link #take} of the last, or a reset. */
+    boolean hasRings() {
+        return given > 0;
+    }
+
+    /**
+     * Before the first of the rings is given: goes on, or begins anew.
+     *
+     * @param features accepted by the driver
+     * @param bases where the front end says that each ring is
+     * @return what is wrong, or null
+     */
+    @Nullable String begin(long features, IntUnaryOperator bases) {
+        if (isSuspended() && goesOn(features, bases)) {
+            return null;
+        }
+        if (device.status() != 0) {
+            reset();
+        }
+        if (device.status() != 0) {
+            return "the device is still being reset";
+        }
+        device.writeStatus(Virtio.STATUS_ACKNOWLEDGE | Virtio.STATUS_DRIVER);
+        device.writeDriverFeatures(features);
+        device.writeStatus(Virtio.STATUS_FEATURES_OK);
+        if ((device.status() & Virtio.STATUS_FEATURES_OK) == 0) {
+            return "the device does not work with features 0x%x".formatted(features);
+        }
+        device.writeStatus(Virtio.STATUS_DRIVER_OK);
+        return null;
+    }
+
+    private boolean goesOn(long features, IntUnaryOperator bases) {
+        boolean isThere = features == device.driverFeatures();
+        for (int q = 0; q < takenAt.length; q++) {
+            isThere &= takenAt[q] == NOWHERE || takenAt[q] == bases.applyAsInt(q);
+        }
+        return isThere;
+    }
+
+    /**
+     * Gives the device a ring. One that is broken gets none.
+     *
+     * @param base where to go on, as the protocol says it
+     * @return false if no ring can be like this
+     */
+    boolean give(int q, int size, long desc, long driver, long used, int base) {
+        RingState at = state(base);
+        if (!at.isPossible(size)
+                || !(isBroken() || device.giveQueue(q, size, desc, driver, used, at))) {
+            return false;
+        }
+        given++;
+        return true;
+    }
+
+    private boolean isBroken() {
+        return (device.status() & Virtio.STATUS_DEVICE_NEEDS_RESET) != 0;
+    }
+
+    /**
+     * Takes a ring back that was given.
+     *
+     * @param base where it was given
+     * @param whenTaken gets where it is now, perhaps at once; not after a reset
+     */
+    void take(int q, int base, Consumer<Integer> whenTaken) {
+        if (!device.queueEnabled(q)) {
+            taken(q, base, whenTaken);
+            return;
+        }
+        device.takeQueue(
+                q,
+                state ->
+                        // One that is broken is nowhere.
+                        taken(q, state.brokenReason().isEmpty() ? base(state) : base, whenTaken));
+    }
+
+    private void taken(int q, int base, Consumer<Integer> whenTaken) {
+        takenAt[q] = base;
+        given--;
+        isMachineReset = false;
+        whenTaken.accept(base);
+    }
+
+    /**
+     * The protocol's number for a place: for a split ring the index; for a packed one both
+     * positions, each with its wrap counter, of which the lower half is the driver's.
+     */
+    private static int base(RingState state) {
+        return switch (state) {
+            case SplitState split -> split.poppedIdx();
+            case PackedState packed -> packed.popped() | packed.popped() << 16;
+        };
+    }
+
+    /** All chains before that place are done, so that the upper half says nothing more. */
+    private RingState state(int base) {
+        return device.format() == RingFormat.SPLIT
+                ? SplitState.at(base & 0xffff)
+                : PackedState.at(base & 0x7fff, (base & 0x8000) != 0);
+    }
+
+    void kick(int q) {
+        kicks.increment();
+        if (watcher.getAsBoolean()) {
+            device.watch().begin(q);
+        }
+        device.kick(q);
+    }
+
+    @Override
+    public void queue(int queue) {
+        interrupts.increment();
+        sink.queue(queue);
+    }
+
+    @Override
+    public void config() {
+        interrupts.increment();
+        sink.config();
+    }
+
+    // Resets.
+
+    /** A guest that acts is not paused: if the device has no rings, it was reset. */
+    public void guestActs() {
+        if (isSuspended()) {
+            if (isMachineReset) {
+                end();
+            } else {
+                reset();
+            }
+        }
+    }
+
+    /**
+     * A device behind this one was reset by the VMM: the machine was, perhaps, or somebody plugged
+     * it in. What the guest does next tells whether this one was reset too.
+     */
+    public void machineResets() {
+        isMachineReset = true;
+    }
+
+    /** Reset by its driver, or for it: no ring is there any more. */
+    void reset() {
+        forgetRings();
+        device.writeStatus(0);
+    }
+
+    /** Nobody has it any more: as new. */
+    void end() {
+        forgetRings();
+        device.systemReset();
+    }
+
+    private void forgetRings() {
+        given = 0;
+        isMachineReset = false;
+        Arrays.fill(takenAt, NOWHERE);
+    }
+}
