@@ -71,6 +71,8 @@ class EmbeddingTest {
             server.type("\n");
             assertThat(server.end()).as(server.output()).isZero();
             assertThat(folder.resolve("checksum.sock")).doesNotExist();
+        } finally {
+            Files.delete(target.resolve("lib"));
         }
     }
 
