@@ -434,6 +434,7 @@ static void w_nested(const char *kind, int batch, const char *nm) {
     for (uint64_t i = 0; i < Q; i++) {
         uint64_t va = 0x1000000000ull + (i << 12), id = 9, pages = 1; uint16_t gran = 4, type = 1, flags = 2;
         q[i][0] = 0x12 | id << 48; q[i][1] = va; vq[i][0] = 7; vq[i][48] = 12;
+        tlb[va >> 12 & 1023][0] = (tlbe){ id << 16 | 0x7777, va }; /* another guest's, which is looked at and stays */
         memcpy(vq[i] + 4, &gran, 2); memcpy(vq[i] + 6, &type, 2); memcpy(vq[i] + 8, &flags, 2);
         memcpy(vq[i] + 24, &id, 8); memcpy(vq[i] + 32, &va, 8); memcpy(vq[i] + 40, &pages, 8);
     }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Peer "kernel-c": a software walk of page tables, own code: every word of a table is found in guest memory with a bounds
- * check and read once, reserved bits are looked for, permissions of all levels and stages are put together, and an IOTLB of
- * sets of four is in front where the workload says so. One line per figure, as hostmodel.c writes them.
+ * check and read once, reserved bits and addresses beyond the output's width are looked for, permissions of all levels and
+ * stages are put together, and an IOTLB of sets of four is in front where the workload says so. Levels and widths are what
+ * a context structure says, and so are ARM's granules: no constants of the program. One line per figure, as hostmodel.c
+ * writes them.
  * usage: walker WORKLOAD [reps] */
 #define _GNU_SOURCE
 #include "wl.h"
@@ -46,7 +48,9 @@ static void put(const build *b, uint64_t root, uint64_t iova, uint64_t to) {
 }
 
 typedef struct { uint64_t out, at, entry; int size, rights, level, fault; } walk;
-enum { NONE, RANGE, TABLE, TRANSLATION, FORMAT, PERMISSION };
+/* a stage, as a context structure says: top level, width of addresses, of what they lead to, and ARM's granule */
+typedef struct { uint64_t root; int top, in, out, page, index; } stage;
+enum { NONE, RANGE, TABLE, TRANSLATION, FORMAT, PERMISSION, SIZE };
 #define FAIL(f) do { w->fault = f; return 0; } while (0)
 static inline __attribute__((always_inline)) int x86_step(uint64_t e, int l, int *r) {
     if (!(e & 1)) return -1;
@@ -82,50 +86,50 @@ static inline __attribute__((always_inline)) int arm2_step(uint64_t e, int l, in
     if (!(e & 1ull << 10)) return -2;
     *r &= (e & 64 ? R : 0) | (e & 128 || e & 1ull << 51 ? W : 0) | U; return 1;
 }
-#define WALK(name, step, find) \
-static __attribute__((noinline)) int name(uint64_t root, uint64_t root2, uint64_t iova, int access, walk *w) { \
-    uint64_t t = root; int r = R | W | U; w->fault = NONE; (void)root2; \
-    if (iova >> 48) FAIL(RANGE); \
-    for (int l = 3;; l--) { \
-        uint64_t at = t + (iova >> (12 + 9 * l) & 511) * 8; w->at = at; w->level = l; \
+#define WALK(name, step, find, page, index) \
+static __attribute__((noinline)) int name(const stage *s, const stage *s2, uint64_t iova, int access, walk *w) { \
+    uint64_t t = s->root, beyond = -1ull << s->out; int r = R | W | U; w->fault = NONE; (void)s2; \
+    if (iova >> s->in) FAIL(RANGE); \
+    for (int l = s->top;; l--) { \
+        uint64_t at = t + (iova >> (page + index * l) & ((1u << index) - 1)) * 8; w->at = at; w->level = l; \
         uint64_t *p = find; if (!p) FAIL(TABLE); \
         uint64_t e = __atomic_load_n(p, __ATOMIC_ACQUIRE); w->entry = e; \
         int k = step(e, l, &r); \
         if (k < 0) FAIL(k == -1 ? TRANSLATION : FORMAT); \
         if (k) { \
-            w->size = 12 + 9 * l; uint64_t m = (1ull << w->size) - 1; w->out = (e & 0xffffffffff000ull & ~m) | (iova & m); \
-            w->rights = r; if (access & ~r) FAIL(PERMISSION); return 1; \
+            w->size = page + index * l; uint64_t m = (1ull << w->size) - 1; w->out = (e & 0xffffffffff000ull & ~m) | (iova & m); \
+            w->rights = r; if (w->out & beyond) FAIL(SIZE); if (access & ~r) FAIL(PERMISSION); return 1; \
         } \
-        t = e & 0xffffffffff000ull; \
+        t = e & 0xffffffffff000ull; if (t & beyond) FAIL(SIZE); \
     } \
 }
-WALK(walk_vtd2, vtd2_step, word(at))
-WALK(walk_vtd1, x86_step, word(at))
-WALK(walk_amd, amd_step, word(at))
-WALK(walk_arm, arm1_step, word(at))
-WALK(walk_arm2, arm2_step, word(at))
+WALK(walk_vtd2, vtd2_step, word(at), 12, 9)
+WALK(walk_vtd1, x86_step, word(at), 12, 9)
+WALK(walk_amd, amd_step, word(at), 12, 9)
+WALK(walk_arm, arm1_step, word(at), s->page, s->index)
+WALK(walk_arm2, arm2_step, word(at), s->page, s->index)
 /* each entry of the first stage through the second */
 #define BEHIND_OF(name, second) \
-static inline uint64_t *name(uint64_t root2, uint64_t at) { \
-    walk w; return second(root2, 0, at, R, &w) ? word(w.out) : 0; \
+static inline uint64_t *name(const stage *s2, uint64_t at) { \
+    walk w; return second(s2, 0, at, R, &w) ? word(w.out) : 0; \
 }
 BEHIND_OF(b_vtd2, walk_vtd2)
 BEHIND_OF(b_amd, walk_amd)
 BEHIND_OF(b_arm2, walk_arm2)
-WALK(walk_vtd1_in, x86_step, b_vtd2(root2, at))
-WALK(walk_amd_in, x86_step, b_amd(root2, at))
-WALK(walk_arm_in, arm1_step, b_arm2(root2, at))
+WALK(walk_vtd1_in, x86_step, b_vtd2(s2, at), 12, 9)
+WALK(walk_amd_in, x86_step, b_amd(s2, at), 12, 9)
+WALK(walk_arm_in, arm1_step, b_arm2(s2, at), s->page, s->index)
 #define TWO(name, first, second) \
-static int name(uint64_t root, uint64_t root2, uint64_t iova, int access, walk *w) { \
-    walk s; if (!first(root, root2, iova, access | U, w)) return 0; \
-    if (!second(root2, 0, w->out, access, &s)) { w->fault = s.fault; return 0; } \
-    w->out = s.out; w->rights &= s.rights; if (s.size < w->size) w->size = s.size; return 1; \
+static int name(const stage *s, const stage *s2, uint64_t iova, int access, walk *w) { \
+    walk v; if (!first(s, s2, iova, access | U, w)) return 0; \
+    if (!second(s2, 0, w->out, access, &v)) { w->fault = v.fault; return 0; } \
+    w->out = v.out; w->rights &= v.rights; if (v.size < w->size) w->size = v.size; return 1; \
 }
 TWO(two_vtd, walk_vtd1_in, walk_vtd2)
 TWO(two_amd, walk_amd_in, walk_amd)
 TWO(two_arm, walk_arm_in, walk_arm2)
 
-typedef int fn(uint64_t, uint64_t, uint64_t, int, walk *);
+typedef int fn(const stage *, const stage *, uint64_t, int, walk *);
 typedef struct { const char *name; const build *b, *b2; fn *f; int access; } form;
 static const form FORMS[] = {
     { "vtd2-1", &B_VTD2, 0, walk_vtd2, R }, { "vtd1-1", &B_X86, 0, walk_vtd1, R | U }, { "amd-1", &B_AMD, 0, walk_amd, R },
@@ -165,11 +169,11 @@ static void fill(uint64_t ep, uint64_t tag, uint64_t iova, walk *w) {
     if (__atomic_load_n(&epoch, __ATOMIC_RELAXED) != ep) { ways[set][way].key = 0; next = before + 16; }
     __atomic_store_n(&seq[set], next, __ATOMIC_RELEASE);
 }
-static inline uint64_t translate(const form *f, uint64_t root, uint64_t root2, uint64_t iova, uint64_t *misses) {
+static inline uint64_t translate(const form *f, const stage *s, const stage *s2, uint64_t iova, uint64_t *misses) {
     uint64_t hit = find(TAG, iova);
     if (hit && !(R & ~hit)) return (hit & ~4095ull) | (iova & ~(~0ull << (hit >> 4 & 63)));
     walk w; uint64_t ep = __atomic_load_n(&epoch, __ATOMIC_ACQUIRE); ++*misses;
-    if (!f->f(root, root2, iova, f->access, &w)) return FAULT;
+    if (!f->f(s, s2, iova, f->access, &w)) return FAULT;
     fill(ep, TAG, iova, &w); return w.out;
 }
 
@@ -185,17 +189,18 @@ static void run(const char *kind, const form *f, const char *nm) {
         for (uint64_t at = TAB; at < TAB + first; at += PG) put(f->b2, root2, at, at);
         for (uint64_t i = 0; i < PAGES; i++) put(f->b2, root2, DATA + i * PG, BEHIND + i * PG);
     }
+    stage one = { root, f->b->levels - 1, 48, 48, 12, 9 }, two = { root2, f->b2 ? f->b2->levels - 1 : 0, 48, 48, 12, 9 };
     for (int r = 0; r <= reps; r++) {
         uint64_t x = SEED_A, sum = 0, s = cpu_ns(); walk w;
         if (!strcmp(kind, "walk"))
             for (uint64_t i = 0; i < ops; i++) {
                 x = xs64(x); uint64_t iova = BASE + (idx(x, n) << 12) + (x & 0xff8);
-                if (!f->f(root, root2, iova, f->access, &w)) abort();
+                if (!f->f(&one, &two, iova, f->access, &w)) abort();
                 sum += w.out;
             }
         else
             for (uint64_t i = 0; i < ops; i++) {
-                x = xs64(x); sum += translate(f, root, root2, BASE + (idx(x, n) << 12) + (x & 0xff8), &misses);
+                x = xs64(x); sum += translate(f, &one, &two, BASE + (idx(x, n) << 12) + (x & 0xff8), &misses);
             }
         rec(cpu_ns() - s, ops); chk = sum;
     }

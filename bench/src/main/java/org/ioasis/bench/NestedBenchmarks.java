@@ -20,7 +20,9 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLong;
 import org.ioasis.iommu.EndpointProperties;
 import org.ioasis.iommu.IommuOptions;
+import org.ioasis.iommu.iotlb.Iotlb;
 import org.ioasis.iommu.mapping.IntervalStore;
+import org.ioasis.iommu.pagetable.Rights;
 import org.ioasis.iommufd.Device;
 import org.ioasis.iommufd.FaultQueue;
 import org.ioasis.iommufd.Handled;
@@ -66,6 +68,9 @@ public class NestedBenchmarks {
     private static final long ADDRESS = 0x7f00_0000_0000L;
     private static final long BYTES = 1 << 20;
     private static final int ASID = 9;
+
+    /** The VMID of another guest. */
+    private static final int OTHER = 0x7777;
 
     /** {@code native}, {@code virtio} or {@code direct}. */
     @Param("native")
@@ -121,7 +126,24 @@ public class NestedBenchmarks {
                         new org.ioasis.iommu.fault.FaultQueue(64, 256, System::nanoTime),
                         IntervalStore::new,
                         Smmuv3Iommu.makerWithQueues());
+        keepOthers((Iotlb) iommu.cached());
         return context.bind(iommu.plug(1, EndpointProperties.UNLIMITED));
+    }
+
+    /** What is kept is another guest's, at the same addresses: it is looked at and stays. */
+    private static void keepOthers(Iotlb cached) {
+        long tag = Iotlb.tag(OTHER, ASID, Iotlb.FIRST | Iotlb.SECOND);
+        for (int i = 0; i < QUEUE; i++) {
+            long address = address(i);
+            int rights = Rights.READ | Rights.WRITE;
+            if (!cached.fill(cached.epoch(), tag, address, address, rights, 12, 12, false)) {
+                throw new IllegalStateException("not kept");
+            }
+        }
+    }
+
+    private static long address(int entry) {
+        return 0x10_0000_0000L + ((long) entry << 12);
     }
 
     private PagingHwpt parent(Device of) throws IommufdException {
@@ -139,7 +161,7 @@ public class NestedBenchmarks {
     /** The same entry as a command in the guest's queue and as a request of virtio-iommu. */
     private void fill() {
         for (int i = 0; i < QUEUE; i++) {
-            long address = 0x10_0000_0000L + ((long) i << 12);
+            long address = address(i);
             long command = Smmuv3Command.TLBI_NH_VA | (long) ASID << Smmuv3Command.ASID_SHIFT;
             memory.set(JAVA_LONG, (long) i * Smmuv3Command.SIZE, command);
             memory.set(JAVA_LONG, (long) i * Smmuv3Command.SIZE + 8, address);

@@ -96,8 +96,9 @@ public final class ContextFuzz implements TableAccess {
             isPossible(second, bits);
         }
         if (first != null) {
-            // An address between the stages has as many bits as the second takes.
-            isPossible(first, second == null ? bits : second.format().inputBits());
+            // An address between the stages is as wide as the second takes, or as the IOMMU.
+            int between = second == null ? 0 : second.format().inputBits();
+            isPossible(first, Math.max(bits, between));
         }
         for (int i = 0; i < 2; i++) {
             walk(space, input);

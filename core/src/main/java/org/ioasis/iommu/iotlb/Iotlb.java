@@ -512,7 +512,7 @@ public final class Iotlb implements CachedTranslations {
             int sizeLg2 = Long.numberOfTrailingZeros(left);
             long page = rangeFirst & -1L << sizeLg2;
             while (true) {
-                went += take(set(page | sizeLg2 | VALID, tag));
+                went += takePage(page | sizeLg2 | VALID, tag);
                 if (Long.compareUnsigned(rangeLast - page, Bits.mask(sizeLg2)) <= 0) {
                     break;
                 }
@@ -534,6 +534,17 @@ public final class Iotlb implements CachedTranslations {
             sum += pages + 1;
         }
         return sum;
+    }
+
+    /** The same as {@link #take} where it is known what a wanted entry leads from. */
+    private long takePage(long key, long tag) {
+        int set = set(key, tag);
+        for (int at = set; at < set + STATE; at += WORDS) {
+            if ((long) WORD.getOpaque(words, at) == key) {
+                return take(set);
+            }
+        }
+        return 0;
     }
 
     /**
