@@ -55,6 +55,11 @@ class DmaServiceTest {
         }
 
         @Override
+        public Outcome writeInt(long address, int value) {
+            throw new UnsupportedOperationException();
+        }
+
+        @Override
         public Outcome resolve(long address, long length, Access access) {
             throw new UnsupportedOperationException();
         }
