@@ -55,6 +55,11 @@ class DmaServiceTest {
         }
 
         @Override
+        public Outcome readWords(long address, long[] words, int at, int length) {
+            throw new UnsupportedOperationException();
+        }
+
+        @Override
         public Outcome writeInt(long address, int value) {
             throw new UnsupportedOperationException();
         }
