@@ -31,6 +31,7 @@ import org.ioasis.kind.rng.RngOptions;
 import org.ioasis.live.TraceConfig;
 import org.ioasis.machine.DeviceKind;
 import org.ioasis.machine.DevicePlace;
+import org.ioasis.machine.IommuTransport;
 import org.ioasis.machine.Machine;
 import org.ioasis.topology.DeviceTree;
 import org.ioasis.topology.Viot;
@@ -101,6 +102,25 @@ class ConfigFileTest {
         for (String wrong : List.of("0", "65536", "-1")) {
             assertThat(problems("[[machine]]\nmax_dma_maps = " + wrong + iommu)).hasSize(1);
         }
+    }
+
+    @Test
+    void transportOfAnIommuIsChosen() throws Exception {
+        String iommu = "[[machine]]\n[[machine.iommu]]\nsocket = \"i.sock\"\n";
+
+        assertThat(read(iommu).machines().getFirst().iommus().getFirst().transport())
+                .isEqualTo(IommuTransport.VFIO_USER);
+        assertThat(
+                        read(iommu + "transport = \"vhost-user\"\n")
+                                .machines()
+                                .getFirst()
+                                .iommus()
+                                .getFirst()
+                                .transport())
+                .isEqualTo(IommuTransport.VHOST_USER);
+        assertThat(problems(iommu + "transport = \"virtio\"\n"))
+                .containsExactly(
+                        "4:1: transport: must be \"vfio-user\" or \"vhost-user\"");
     }
 
     @Test
