@@ -65,6 +65,21 @@ class DmaServiceTest {
         }
 
         @Override
+        public long section() {
+            throw new UnsupportedOperationException();
+        }
+
+        @Override
+        public boolean isLong() {
+            throw new UnsupportedOperationException();
+        }
+
+        @Override
+        public void storeLong(long value, boolean release) {
+            throw new UnsupportedOperationException();
+        }
+
+        @Override
         public Outcome resolve(long address, long length, Access access) {
             throw new UnsupportedOperationException();
         }
