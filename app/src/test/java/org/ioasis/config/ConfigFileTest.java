@@ -31,6 +31,7 @@ import org.ioasis.kind.rng.RngOptions;
 import org.ioasis.live.TraceConfig;
 import org.ioasis.machine.DeviceKind;
 import org.ioasis.machine.DevicePlace;
+import org.ioasis.machine.IommuTransport;
 import org.ioasis.machine.Machine;
 import org.ioasis.topology.DeviceTree;
 import org.ioasis.topology.Viot;
@@ -104,6 +105,25 @@ class ConfigFileTest {
     }
 
     @Test
+    void transportOfAnIommuIsChosen() throws Exception {
+        String iommu = "[[machine]]\n[[machine.iommu]]\nsocket = \"i.sock\"\n";
+
+        assertThat(read(iommu).machines().getFirst().iommus().getFirst().transport())
+                .isEqualTo(IommuTransport.VFIO_USER);
+        assertThat(
+                        read(iommu + "transport = \"vhost-user\"\n")
+                                .machines()
+                                .getFirst()
+                                .iommus()
+                                .getFirst()
+                                .transport())
+                .isEqualTo(IommuTransport.VHOST_USER);
+        assertThat(problems(iommu + "transport = \"virtio\"\n"))
+                .containsExactly(
+                        "4:1: transport: must be \"vfio-user\" or \"vhost-user\"");
+    }
+
+    @Test
     void allProblemsAreToldAtOnceWithTheirPlaces() {
         assertThat(
                         problems(
@@ -126,8 +146,8 @@ class ConfigFileTest {
                         "6:3: pagesize: not known here; known are address, blk, bypass,"
                                 + " detach_by_endpoint, device, domain_range, domains_max, endpoint_mappings_max,"
                                 + " endpoint_tables_max, endpoints_max, identity_beside_none,"
-                                + " inject, input_range, mappings_max, name, net, page_size_mask,"
-                                + " present, profile, rng, socket, tables_max",
+                                + " inject, input_range, ioat, mappings_max, name, net, page_size_mask,"
+                                + " present, profile, rng, socket, tables_max, transport",
                         "7:29: end: is before start (both are inclusive)",
                         "8:1: socket is missing",
                         "8:1: there is no file %1$s; `truncate -s 1G %1$s` makes an empty disk"

@@ -3,6 +3,7 @@ package org.ioasis.serve;
 
 import static java.nio.ByteOrder.LITTLE_ENDIAN;
 import static java.nio.charset.StandardCharsets.UTF_8;
+import static java.util.Objects.requireNonNull;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
@@ -63,11 +64,11 @@ class ServedProfileTest {
     }
 
     private static Path root() {
-        Path at = Path.of("").toAbsolutePath();
-        while (!Files.exists(at.resolve("ioasis"))) {
-            at = at.getParent();
+        Path folder = Path.of("").toAbsolutePath();
+        while (!Files.exists(folder.resolve("ioasis"))) {
+            folder = requireNonNull(folder.getParent());
         }
-        return at;
+        return folder;
     }
 
     private static IommuDriver driver(VfioUserClient client, DriverOptions options)
@@ -89,7 +90,7 @@ class ServedProfileTest {
             IommuDriver driver = driver(client, DriverOptions.DEFAULT.withTables());
             MemorySegment memory = client.memory();
             for (int level = 0; level < 3; level++) {
-                memory.set(LE64, ROOT + level * 0x1000, ROOT + (level + 1) * 0x1000 | 7);
+                memory.set(LE64, ROOT + level * 0x1000L, (ROOT + (level + 1) * 0x1000L) | 7);
             }
             memory.set(LE64, ROOT + 0x3000, 0x20_0000 | 7);
             DriverTable table = driver.tables().table(ROOT, 48);

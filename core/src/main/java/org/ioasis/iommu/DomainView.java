@@ -11,7 +11,7 @@ import org.ioasis.iommu.mapping.Translation.Kind;
  * @param id {@code 0..2^32-1}
  * @param isBypass its endpoints see guest-physical memory as it is
  * @param granule what its mappings are aligned to; 0 for one without mappings
- * @param endpoints ids of what is attached to it, in the order of attaching
+ * @param endpoints ids of what is attached to it, each once, in the order of attaching
  * @param mappingCount all its mappings
  * @param mappings the first of them in the order of addresses
  */
@@ -44,7 +44,7 @@ public record DomainView(
                 Integer.toUnsignedLong(domain.id()),
                 paging == null && domain.kind() != Kind.WALKED,
                 paging == null ? 0 : paging.granule(),
-                domain.attachments().stream().map(one -> one.endpoint().id()).toList(),
+                domain.attachments().stream().map(one -> one.endpoint().id()).distinct().toList(),
                 paging == null ? 0 : paging.size(),
                 first);
     }

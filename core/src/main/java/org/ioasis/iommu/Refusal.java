@@ -38,8 +38,7 @@ public enum Refusal {
                                     asked.options().domainLast())),
     OTHER_KIND(
             Status.INVAL,
-            asked ->
-                    "domain 0x%x exists already and is %s".formatted(asked.domain, asked.kind())),
+            asked -> "domain 0x%x exists already and is %s".formatted(asked.domain, asked.kind())),
     DOES_NOT_FIT(
             Status.UNSUPP,
             asked ->
@@ -88,7 +87,9 @@ public enum Refusal {
     NO_RESPONSE(Status.INVAL, _ -> "no response to a page request has this code or flag"),
     NO_GROUP(
             Status.NOENT,
-            asked -> "no such group of page requests of endpoint 0x%x is open".formatted(asked.endpoint)),
+            asked ->
+                    "no such group of page requests of endpoint 0x%x is open"
+                            .formatted(asked.endpoint)),
 
     // Ranges
 

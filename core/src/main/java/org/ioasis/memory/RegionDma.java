@@ -223,7 +223,7 @@ public abstract class RegionDma implements Dma {
                 long value = Byte.toUnsignedLong(segment.get(JAVA_BYTE, offset + i));
                 int shift = Byte.SIZE * (to % Long.BYTES);
                 long others = words[to / Long.BYTES] & ~(0xffL << shift);
-                words[to / Long.BYTES] = others | value << shift;
+                words[to / Long.BYTES] = others | (value << shift);
             }
             done += (int) reach;
             if (done < length && wraps(address, done)) {

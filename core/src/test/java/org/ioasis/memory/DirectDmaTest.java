@@ -174,7 +174,7 @@ class DirectDmaTest {
                             .isEqualTo(Outcome.OK);
                     dma.leave();
                     for (int i = 0; i < at + length; i++) {
-                        int found = (int) (words[i / 8] >>> 8 * (i % 8)) & 0xff;
+                        int found = (int) (words[i / 8] >>> (8 * (i % 8))) & 0xff;
                         assertThat(found)
                                 .as("byte %d of %d at %d, %d before the end", i, length, at, back)
                                 .isEqualTo(i < at ? 0 : 80 - back + i - at + 1);

@@ -160,7 +160,7 @@ public final class FlatDma implements Dma {
     @Override
     public long section() {
         requireSection();
-        return sections + 1;
+        return sections + 1L;
     }
 
     @Override

@@ -7,12 +7,20 @@ package org.ioasis.iommu.fault;
  *
  * @param endpoint who asks
  * @param pasid in which of its address spaces, or -1 for the one without a PASID
- * @param group the device's number for the group
+ * @param group the device's number for the group, 16 bits
  * @param rights what it needs, bits of {@code Rights}
  * @param address the IOVA, 64-bit unsigned
  */
 public record PageRequest(
         int endpoint, int pasid, int group, int rights, boolean isLast, long address) {
+    private static final int GROUP_BITS = 16;
+
+    public PageRequest {
+        if (group >>> GROUP_BITS != 0) {
+            throw new IllegalArgumentException("group %d of page requests".formatted(group));
+        }
+    }
+
     /** What a group is answered. */
     public enum Response {
         /** The pages are there: try again. */

@@ -102,7 +102,7 @@ final class RequestSlot extends Job<RequestSlot> implements Completion {
 
     /** Four bytes of one word. */
     int le32(int offset) {
-        return (int) (request[offset / Long.BYTES] >>> Byte.SIZE * (offset % Long.BYTES));
+        return (int) (request[offset / Long.BYTES] >>> (Byte.SIZE * (offset % Long.BYTES)));
     }
 
     /** A word. */

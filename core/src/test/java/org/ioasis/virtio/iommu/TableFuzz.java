@@ -230,7 +230,7 @@ final class TableFuzz {
                         : c.next(2) == 0
                                 ? PAGES + c.next(8) * 0x1000L
                                 : TABLES + c.next(TABLE_PAGES) * 0x1000L;
-        long flags = c.next(4) == 0 ? c.next(0x1000) & 0x1e7 : 7;
+        long flags = c.next(4) == 0 ? (c.next(0x1000) & 0x1e7) : 7;
         ram().set(Wire.LE64, at - Driver.DMA, target | flags);
     }
 

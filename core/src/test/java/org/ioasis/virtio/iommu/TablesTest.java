@@ -293,7 +293,7 @@ class TablesTest {
             long iova = (long) (level + 1) << 39;
             table.map(iova, PAGES, READ_WRITE);
             long entry = table.entry(iova, level);
-            table.set(entry, table.get(entry) & -4096 | READ_ONLY);
+            table.set(entry, (table.get(entry) & -4096) | READ_ONLY);
         }
         attached();
         for (int level = 0; level < GuestTable.LEVELS; level++) {
@@ -302,7 +302,7 @@ class TablesTest {
             assertThat(write(dma, iova, 1)).as("level %d", level).isEqualTo(Outcome.FAULT);
             // Not a user's: then it is not the device's either.
             long entry = table.entry(iova, level);
-            table.set(entry, table.get(entry) & -4096 | 3);
+            table.set(entry, (table.get(entry) & -4096) | 3);
             assertThat(d.status(GuestTable.invalidate(DOMAIN))).isEqualTo(S_OK);
             assertThat(read(dma, iova)).as("level %d", level).isEqualTo(-1);
         }
@@ -593,7 +593,7 @@ class TablesTest {
     @Tag("H-11")
     void aTableThatLeadsIntoItselfIsWalkedAsFarAsThereAreLevels() {
         for (int i = 0; i < 512; i++) {
-            table.set(table.root() + i * 8, table.root() | READ_WRITE);
+            table.set(table.root() + i * 8L, table.root() | READ_WRITE);
         }
         attached();
         // The last level takes what it finds for a page: the table itself.
@@ -653,7 +653,7 @@ class TablesTest {
                         case 1 -> PAGES + random.nextInt(8) * PAGE;
                         default -> TABLES + random.nextInt(2) * PAGE;
                     };
-            table.set(entry, target | random.nextLong() & 0x8000_0000_0000_0fffL | 5);
+            table.set(entry, target | (random.nextLong() & 0x8000_0000_0000_0fffL) | 5);
             if (i % 16 == 0) {
                 assertThat(d.status(GuestTable.invalidate(DOMAIN))).isEqualTo(S_OK);
             }

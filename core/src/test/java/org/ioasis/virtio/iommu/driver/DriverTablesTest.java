@@ -170,7 +170,7 @@ class DriverTablesTest {
     // --- shared virtual memory
 
     /** Asks for a page as a device with PRI does; what was answered. */
-    private Response ask(Process process, long address) throws DriverException {
+    private Response ask(GuestProcess process, long address) throws DriverException {
         List<Response> answers = new ArrayList<>();
         machine.iommu.requestPage(
                 space,
@@ -191,14 +191,14 @@ class DriverTablesTest {
     }
 
     /** A process of the guest's, with few frames for many pages: the oldest goes out. */
-    private final class Process {
+    private final class GuestProcess {
         private final long pages;
         private final Deque<Long> frames = new ArrayDeque<>();
         private final Map<Long, Long> present = new LinkedHashMap<>();
         private final Map<Long, Long> swapped = new HashMap<>();
         private int evictions;
 
-        Process(long pages, int frames) {
+        GuestProcess(long pages, int frames) {
             this.pages = pages;
             for (int i = 0; i < frames; i++) {
                 this.frames.add(allocate());
@@ -243,7 +243,7 @@ class DriverTablesTest {
     void whateverComesAndGoesTheDeviceSeesWhatTheProcessHas(long seed) throws DriverException {
         tables.attach(table, ENDPOINT, PASID);
         Random random = new Random(seed);
-        Process process = new Process(24, 8);
+        GuestProcess process = new GuestProcess(24, 8);
         Map<Long, Long> model = new HashMap<>();
         int asked = 0;
         int seen = 0;
