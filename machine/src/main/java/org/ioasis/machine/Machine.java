@@ -200,10 +200,10 @@ public final class Machine implements AutoCloseable {
         return unit;
     }
 
-    /** What a function shows of its machine, for an IOMMU whose VMM does not tell all. */
-    private static void tellSigns(PciFunction function, IommuUnit iommu) {
+    /** What a device shows of its machine, for an IOMMU whose VMM does not tell all. */
+    private static void tellSigns(PciDevice device, IommuUnit iommu) {
         if (iommu.offered() instanceof VhostUserDevice told) {
-            function.signs(told::guestActs, told::machineResets);
+            device.signs(told::guestActs, told::machineResets);
         }
     }
 

@@ -73,6 +73,8 @@ public final class ProxyFunction implements PciDevice, Regions {
     private @Nullable SessionBoundary boundary;
     private VectorSink sink = VectorSink.NONE;
     private Consumer<String> reports = _ -> {};
+    private Runnable whenGuestActs = () -> {};
+    private Runnable whenReset = () -> {};
 
     /** Tells one session's connecting from the next one's. */
     private long generation;
@@ -322,6 +324,7 @@ public final class ProxyFunction implements PciDevice, Regions {
             answer.done(Errno.EINVAL);
             return;
         }
+        whenGuestActs.run();
         submit(
                 Command.read(
                         region,
@@ -487,7 +490,14 @@ public final class ProxyFunction implements PciDevice, Regions {
     // Reset.
 
     @Override
+    public void signs(Runnable guestActs, Runnable reset) {
+        whenGuestActs = guestActs;
+        whenReset = reset;
+    }
+
+    @Override
     public void reset() {
+        whenReset.run();
         isMaster = false;
         if (session == null && !isConnecting) {
             return;
