@@ -122,7 +122,7 @@ class IoatFunctionTest {
 
     @Test
     void registersSayWhatDriversLookFor() {
-        assertThat(function.configRead(0, 4)).isEqualTo(DEVICE_ID << 16 | VENDOR_ID);
+        assertThat(function.configRead(0, 4)).isEqualTo((DEVICE_ID << 16) | VENDOR_ID);
         assertThat(function.configSize()).isEqualTo(4096);
         assertThat(function.configRead(CHANERR_INT, 4)).isZero();
         assertThat(function.barRead(REGISTER_BAR, CHANCNT, 1)).isEqualTo(1);
@@ -156,7 +156,7 @@ class IoatFunctionTest {
         assertThat(ram.get(U64, TARGET - IOVA)).isEqualTo(0x1122_3344_5566_7788L);
         assertThat(ram.get(U64, TARGET - IOVA + 16376)).isEqualTo(42);
         assertThat(ram.get(U64, TARGET - IOVA + 16)).isEqualTo(0x1122_3344_5566_7788L);
-        assertThat(ram.get(U64, COMPLETION - IOVA)).isEqualTo(CHAIN + 128 | STATUS_DONE);
+        assertThat(ram.get(U64, COMPLETION - IOVA)).isEqualTo((CHAIN + 128) | STATUS_DONE);
         assertThat(vectors).containsExactly(0);
         assertThat(count("descriptors")).isEqualTo(3);
         assertThat(count("bytes")).isEqualTo(16392);
