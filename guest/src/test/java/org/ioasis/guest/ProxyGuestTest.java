@@ -20,7 +20,7 @@ import org.ioasis.guestkit.Host;
 import org.ioasis.guestkit.Initramfs;
 import org.ioasis.guestkit.KernelChoice;
 import org.ioasis.guestkit.Provisioner;
-import org.ioasis.vm.QemuCommand;
+import org.ioasis.topology.QemuArguments;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -155,7 +155,7 @@ class ProxyGuestTest {
                 "console=ttyS0 quiet panic=-1 printk.devkmsg=on rdinit=/nvme-init ioasis.modules="
                         + String.join(",", initramfs.modules()));
         StringBuilder line = new StringBuilder();
-        words.forEach(word -> line.append(QemuCommand.quotedShell(word)).append(' '));
+        words.forEach(word -> line.append(QemuArguments.quotedShell(word)).append(' '));
         List<String> arguments =
                 server.output()
                         .lines()
