@@ -122,8 +122,11 @@ final class DeviceSession {
                 if (isReadable && !isBehind) {
                     stream.fill();
                 }
-                isBehind = isHeld || takeAll();
-                stream.flush();
+                do {
+                    isBehind = isHeld || takeAll();
+                    stream.flush();
+                    // What waited for room has it now, and nothing will tell: the rest at once.
+                } while (isBehind && !isHeld && !stream.hasOutput() && !hasEnded());
                 follow();
                 Mapping.raiseLate();
             } catch (ProtocolException e) {

@@ -71,7 +71,7 @@ class HostileDeviceServerTest {
                 device.ask(ScriptedDevice.message(asked, FLAGS_TYPE_REPLY, 0, right(asked)));
             }
         },
-        ANSWERS_ANOTHER_COMMAND("an answer to command 13 where") {
+        ANSWERS_ANOTHER_COMMAND("an answer to command ") {
             @Override
             void instead(ScriptedDevice device, Asked asked) throws IOException {
                 Asked other =
