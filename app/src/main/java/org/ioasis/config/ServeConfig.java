@@ -53,7 +53,8 @@ public record ServeConfig(
 
         /** Its topology table: each IOMMU, and exactly the functions behind it. */
         public byte[] table() {
-            List<Viot.Iommu> nodes = iommus.stream().map(iommu -> new Viot.Iommu(0, iommu.bdf())).toList();
+            List<Viot.Iommu> nodes =
+                    iommus.stream().map(iommu -> new Viot.Iommu(0, iommu.bdf())).toList();
             List<Viot.PciRange> ranges =
                     IntStream.range(0, iommus.size())
                             .boxed()

@@ -283,10 +283,7 @@ public final class GuestSetup implements AutoCloseable {
         boolean isComplete = false;
         try {
             for (int i = 0; i < options.iommus(); i++) {
-                machine.addIommu(
-                        "iommu" + i,
-                        iommuOptions,
-                        iommuSocket(workspace, i));
+                machine.addIommu("iommu" + i, iommuOptions, iommuSocket(workspace, i));
             }
             for (GuestDevices.Place place : places) {
                 var _ = machine.add(machine.iommus().get(place.iommu()), place.device());

@@ -277,9 +277,7 @@ final class Judgement {
         for (EndpointDevice device : devices) {
             rings.put(
                     role(device),
-                    device.function() instanceof OfferedDevice function
-                            ? ring(function)
-                            : NO_RING);
+                    device.function() instanceof OfferedDevice function ? ring(function) : NO_RING);
         }
         return rings;
     }

@@ -119,8 +119,7 @@ class ConfigFileTest {
                                 .transport())
                 .isEqualTo(IommuTransport.VHOST_USER);
         assertThat(problems(iommu + "transport = \"virtio\"\n"))
-                .containsExactly(
-                        "4:1: transport: must be \"vfio-user\" or \"vhost-user\"");
+                .containsExactly("4:1: transport: must be \"vfio-user\" or \"vhost-user\"");
     }
 
     @Test

@@ -9,8 +9,8 @@ import org.ioasis.vm.Qmp;
 import org.junit.jupiter.api.Test;
 
 /**
- * The IOMMU over vhost-user, as QEMU's generic device, and the disk behind it over vfio-user, with a
- * Linux guest that reads the disk.
+ * The IOMMU over vhost-user, as QEMU's generic device, and the disk behind it over vfio-user, with
+ * a Linux guest that reads the disk.
  */
 class VhostUserGuestTest extends ServedGuest {
     private static final String SERVE =

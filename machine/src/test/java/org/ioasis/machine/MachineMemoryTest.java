@@ -80,9 +80,7 @@ final class MachineMemoryTest {
                             .endpointTableLimit(IommuOptions.TABLE_LIMIT)
                             .build();
             for (int i = 0; i < 4; i++) {
-                assertThatThrownBy(() ->
-                                machine.addIommu(
-                                        "second", options, nowhere))
+                assertThatThrownBy(() -> machine.addIommu("second", options, nowhere))
                         .isInstanceOf(IOException.class);
             }
             assertThat(ProcessMemory.addresses() - before).isLessThan(reserved / 2);

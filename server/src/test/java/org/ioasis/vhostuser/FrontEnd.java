@@ -102,7 +102,11 @@ final class FrontEnd implements AutoCloseable {
     }
 
     static ByteBuffer payload(int size) {
-        return ByteBuffer.allocate(size).order(ByteOrder.LITTLE_ENDIAN);
+        return fields(new byte[size]);
+    }
+
+    static ByteBuffer fields(byte[] bytes) {
+        return ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN);
     }
 
     void sendBytes(byte[] bytes, Fd... fds) throws ErrnoException {
@@ -187,11 +191,15 @@ final class FrontEnd implements AutoCloseable {
     // Messages.
 
     static byte[] u64(long value) {
-        return payload(8).putLong(value).array();
+        byte[] bytes = new byte[8];
+        fields(bytes).putLong(value);
+        return bytes;
     }
 
     static byte[] state(int index, int num) {
-        return payload(8).putInt(index).putInt(num).array();
+        byte[] bytes = new byte[8];
+        fields(bytes).putInt(index).putInt(num);
+        return bytes;
     }
 
     long ask(int request) throws ErrnoException {
@@ -213,13 +221,14 @@ final class FrontEnd implements AutoCloseable {
     }
 
     static byte[] address(int index, int flags, long descriptor, long used, long available) {
-        return payload(ADDR_SIZE)
+        byte[] bytes = new byte[ADDR_SIZE];
+        fields(bytes)
                 .putInt(index)
                 .putInt(flags)
                 .putLong(descriptor)
                 .putLong(used)
-                .putLong(available)
-                .array();
+                .putLong(available);
+        return bytes;
     }
 
     void addresses(int index) throws ErrnoException {
@@ -235,20 +244,18 @@ final class FrontEnd implements AutoCloseable {
     }
 
     static byte[] table(MemoryRegion... regions) {
-        ByteBuffer payload =
-                payload(MEMORY_REGIONS + regions.length * REGION_SIZE)
-                        .putInt(regions.length)
-                        .putInt(0);
+        byte[] bytes = new byte[MEMORY_REGIONS + regions.length * REGION_SIZE];
+        ByteBuffer payload = fields(bytes).putInt(regions.length).putInt(0);
         for (MemoryRegion region : regions) {
             put(payload, region);
         }
-        return payload.array();
+        return bytes;
     }
 
     static byte[] single(MemoryRegion region) {
-        ByteBuffer payload = payload(SINGLE_REGION + REGION_SIZE).putLong(0);
-        put(payload, region);
-        return payload.array();
+        byte[] bytes = new byte[SINGLE_REGION + REGION_SIZE];
+        put(fields(bytes).putLong(0), region);
+        return bytes;
     }
 
     private static void put(ByteBuffer payload, MemoryRegion region) {
@@ -267,7 +274,9 @@ final class FrontEnd implements AutoCloseable {
     }
 
     static byte[] config(int offset, int size, int flags) {
-        return payload(CONFIG_DATA + size).putInt(offset).putInt(size).putInt(flags).array();
+        byte[] bytes = new byte[CONFIG_DATA + size];
+        fields(bytes).putInt(offset).putInt(size).putInt(flags);
+        return bytes;
     }
 
     // What QEMU does.
