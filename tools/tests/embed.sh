@@ -157,6 +157,7 @@ follow() { # command
             mvn package
             [ "$(grep -c 'tests="2" errors="0" skipped="0" failures="0"' target/surefire-reports/TEST-checksum.ChecksumTest.xml)" = 1 ] ||
                 fail "the author's unit test to pass"
+            expect target/surefire-reports/TEST-checksum.UpperTest.xml 'tests="1" errors="0" skipped="0" failures="0"'
             ls target/lib >libraries
             for name in picocli tomlj xz ioasis-app; do
                 expect_not libraries "$name"

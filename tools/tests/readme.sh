@@ -64,6 +64,8 @@ try() { # word...
             ;;
         # HostCommandTest compiles and runs the example, and gives a program a disk; only the options are checked here.
         'cc -o ioas docs/examples/ioas.c') [ -r "$project/docs/examples/ioas.c" ] ;;
+        # ProxyGuestTest compiles and runs it, and drives it with a guest.
+        'cc -o nvme docs/examples/nvme.c' | './nvme device.sock disk.img') [ -r "$project/docs/examples/nvme.c" ] ;;
         './ioasis host '* | './ioasis selftests' | './ioasis selftests '*)
             shift
             knows_options "$@"

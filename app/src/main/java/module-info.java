@@ -21,6 +21,7 @@ module org.ioasis.app {
     exports org.ioasis.kind.blk;
     exports org.ioasis.kind.ioat;
     exports org.ioasis.kind.net;
+    exports org.ioasis.kind.proxy;
     exports org.ioasis.kind.rng;
     exports org.ioasis.live;
     exports org.ioasis.output;

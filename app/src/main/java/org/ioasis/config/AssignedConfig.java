@@ -17,6 +17,9 @@ import org.ioasis.machine.ProgramMachine;
  * One thread.
  */
 public final class AssignedConfig {
+    private static final List<DeviceKind> KINDS =
+            Kinds.ALL.stream().filter(DeviceKind::isForPrograms).toList();
+
     private AssignedConfig() {}
 
     /**
@@ -60,7 +63,7 @@ public final class AssignedConfig {
 
     private static void add(
             List<DeviceOptions<?>> devices, OptionWords words, String name, String key) {
-        for (DeviceKind kind : Kinds.ALL) {
+        for (DeviceKind kind : KINDS) {
             if (kind.key().equals(key)) {
                 DeviceKind.Described described = kind.read(words);
                 words.finish();
@@ -79,7 +82,6 @@ public final class AssignedConfig {
                 "there is no kind \"%s\"; there are %s"
                         .formatted(
                                 key,
-                                String.join(
-                                        ", ", Kinds.ALL.stream().map(DeviceKind::key).toList())));
+                                String.join(", ", KINDS.stream().map(DeviceKind::key).toList())));
     }
 }

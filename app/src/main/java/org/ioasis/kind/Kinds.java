@@ -6,6 +6,7 @@ import org.ioasis.kind.blk.BlkKind;
 import org.ioasis.kind.ioat.IoatKind;
 import org.ioasis.kind.jar.JarKind;
 import org.ioasis.kind.net.NetKind;
+import org.ioasis.kind.proxy.ProxyKind;
 import org.ioasis.kind.rng.RngKind;
 import org.ioasis.machine.DeviceKind;
 
@@ -13,7 +14,13 @@ import org.ioasis.machine.DeviceKind;
 public final class Kinds {
     /** In the order of help and of a machine's functions. */
     public static final List<DeviceKind> ALL =
-            List.of(new BlkKind(), new RngKind(), new NetKind(), new IoatKind(), new JarKind());
+            List.of(
+                    new BlkKind(),
+                    new RngKind(),
+                    new NetKind(),
+                    new IoatKind(),
+                    new ProxyKind(),
+                    new JarKind());
 
     private Kinds() {}
 }

@@ -275,11 +275,16 @@ public record Diagnosis(List<Finding> findings) {
     }
 
     private static Finding endpoint(String name, IommuView iommu, EndpointView endpoint) {
-        Finding unable = session(name, endpoint.server());
+        DeviceView device = endpoint.device();
+        Trouble trouble = endpoint.trouble();
+        // What has ended the VMM's session comes before that there is none.
+        Finding unable =
+                device == null && trouble != null
+                        ? new Finding(name, Cause.DEVICE_TROUBLE, trouble.text(), trouble.remedy())
+                        : session(name, endpoint.server());
         if (unable == null) {
             unable = alias(name, iommu, endpoint);
         }
-        DeviceView device = endpoint.device();
         if (unable == null && device != null) {
             unable = broken(name, device);
         }
@@ -295,7 +300,6 @@ public record Diagnosis(List<Finding> findings) {
         if (unable == null) {
             unable = faults(name, iommu, endpoint);
         }
-        Trouble trouble = endpoint.trouble();
         if (unable == null && trouble != null) {
             unable = new Finding(name, Cause.DEVICE_TROUBLE, trouble.text(), trouble.remedy());
         }

@@ -17,7 +17,6 @@ import org.ioasis.machine.EndpointDevice;
 import org.ioasis.machine.IommuUnit;
 import org.ioasis.machine.Machine;
 import org.ioasis.peer.ServedInfo;
-import org.ioasis.spec.Pci;
 import org.ioasis.spec.Virtio;
 import org.ioasis.virtio.OfferedDevice;
 import org.ioasis.virtio.VirtioDevice;
@@ -243,7 +242,7 @@ public record MachineView(
                 Integer.toUnsignedLong(device.endpoint().id()),
                 device.server().info(),
                 device.function() instanceof OfferedDevice function ? view(function) : null,
-                (device.function().configRead(Pci.COMMAND, 2) & Pci.COMMAND_MASTER) != 0,
+                device.function().isMaster(),
                 device.endpoint().wasProbed(),
                 device.endpoint().wasAttached(),
                 domain,

@@ -146,7 +146,7 @@ class ConfigFileTest {
                                 + " detach_by_endpoint, device, domain_range, domains_max, endpoint_mappings_max,"
                                 + " endpoint_tables_max, endpoints_max, identity_beside_none,"
                                 + " inject, input_range, ioat, mappings_max, name, net, page_size_mask,"
-                                + " present, profile, rng, socket, tables_max, transport",
+                                + " present, profile, proxy, rng, socket, tables_max, transport",
                         "7:29: end: is before start (both are inclusive)",
                         "8:1: socket is missing",
                         "8:1: there is no file %1$s; `truncate -s 1G %1$s` makes an empty disk"

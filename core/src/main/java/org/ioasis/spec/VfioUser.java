@@ -48,6 +48,12 @@ public final class VfioUser {
     public static final String MAX_DATA_XFER_SIZE = "max_data_xfer_size";
     public static final String MAX_DMA_MAPS = "max_dma_maps";
     public static final String PGSIZES = "pgsizes";
+    public static final String TWIN_SOCKET = "twin_socket";
+    public static final String TWIN_SOCKET_SUPPORTED = "supported";
+    public static final String TWIN_SOCKET_FD_INDEX = "fd_index";
+    public static final int MAX_MSG_FDS_DEFAULT = 1;
+    public static final int MAX_DATA_XFER_SIZE_DEFAULT = 1_048_576;
+    public static final int MAX_DMA_MAPS_DEFAULT = 65_535;
 
     // VFIO_USER_DMA_MAP.
     public static final int DMA_MAP_ARGSZ = 0;
@@ -126,6 +132,11 @@ public final class VfioUser {
     public static final int REGION_ACCESS_REGION = 8;
     public static final int REGION_ACCESS_COUNT = 12;
     public static final int REGION_ACCESS_DATA = 16;
+
+    // VFIO_USER_DMA_READ and VFIO_USER_DMA_WRITE.
+    public static final int DMA_ACCESS_ADDRESS = 0;
+    public static final int DMA_ACCESS_COUNT = 8;
+    public static final int DMA_ACCESS_DATA = 16;
 
     private VfioUser() {}
 }

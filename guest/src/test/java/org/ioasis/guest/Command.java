@@ -90,6 +90,10 @@ final class Command implements AutoCloseable {
         throw new AssertionError("no line " + what + " in:\n" + output());
     }
 
+    long pid() {
+        return process.pid();
+    }
+
     boolean isAlive() {
         return process.isAlive();
     }

@@ -2,7 +2,6 @@
 package org.ioasis.host;
 
 import java.util.Locale;
-import java.util.function.Consumer;
 import org.ioasis.amd.AmdFuzz;
 import org.ioasis.iommufd.nesting.VirtioFuzz;
 import org.ioasis.smmuv3.Smmuv3Fuzz;
@@ -15,21 +14,15 @@ import org.ioasis.vtd.VtdFuzz;
 public final class HostFuzzTargets {
     /** A target. */
     enum Target {
-        SMMUV3_COMMANDS(Smmuv3Fuzz::commands),
-        SMMUV3_QUEUE(Smmuv3Fuzz::queue),
-        SMMUV3_CONTEXTS(Smmuv3Fuzz::contexts),
-        VTD_ENTRIES(VtdFuzz::entries),
-        VTD_QUEUE(VtdFuzz::queue),
-        VTD_CONTEXTS(VtdFuzz::contexts),
-        AMD_COMMANDS(AmdFuzz::commands),
-        AMD_CONTEXTS(AmdFuzz::contexts),
-        VIRTIO_INVALIDATIONS(VirtioFuzz::run);
-
-        private final Consumer<FuzzInput> run;
-
-        Target(Consumer<FuzzInput> run) {
-            this.run = run;
-        }
+        SMMUV3_COMMANDS,
+        SMMUV3_QUEUE,
+        SMMUV3_CONTEXTS,
+        VTD_ENTRIES,
+        VTD_QUEUE,
+        VTD_CONTEXTS,
+        AMD_COMMANDS,
+        AMD_CONTEXTS,
+        VIRTIO_INVALIDATIONS;
 
         /** Its name for people, and that of the list of its inputs. */
         String id() {
@@ -37,7 +30,18 @@ public final class HostFuzzTargets {
         }
 
         void run(byte[] bytes) {
-            run.accept(new FuzzInput(bytes));
+            FuzzInput input = new FuzzInput(bytes);
+            switch (this) {
+                case SMMUV3_COMMANDS -> Smmuv3Fuzz.commands(input);
+                case SMMUV3_QUEUE -> Smmuv3Fuzz.queue(input);
+                case SMMUV3_CONTEXTS -> Smmuv3Fuzz.contexts(input);
+                case VTD_ENTRIES -> VtdFuzz.entries(input);
+                case VTD_QUEUE -> VtdFuzz.queue(input);
+                case VTD_CONTEXTS -> VtdFuzz.contexts(input);
+                case AMD_COMMANDS -> AmdFuzz.commands(input);
+                case AMD_CONTEXTS -> AmdFuzz.contexts(input);
+                case VIRTIO_INVALIDATIONS -> VirtioFuzz.run(input);
+            }
         }
     }
 

@@ -14,6 +14,11 @@ public interface DeviceKind {
     /** Its tables in a configuration, and its option on the command line with two dashes before. */
     String key();
 
+    /** Whether a program may be given one: its registers are in this process. */
+    default boolean isForPrograms() {
+        return true;
+    }
+
     /** What its devices are called, with a number behind, unless they are given a name. */
     String usualName();
 

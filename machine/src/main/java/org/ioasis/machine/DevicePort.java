@@ -6,7 +6,7 @@ import java.util.concurrent.Executor;
 import org.ioasis.iommu.Endpoint;
 import org.ioasis.loop.EventLoop;
 import org.ioasis.memory.Dma;
-import org.ioasis.pci.PciFunction;
+import org.ioasis.pci.PciDevice;
 import org.ioasis.pci.VirtioPciFunction;
 import org.ioasis.peer.Served;
 import org.ioasis.peer.SessionTasks;
@@ -18,10 +18,10 @@ import org.ioasis.virtqueue.RingFormat;
  * built. Thread of the machine's builder.
  */
 public final class DevicePort implements FunctionPort {
-    /** How a machine offers a function to whom its devices are for. */
+    /** How a machine offers a device to whom its devices are for. */
     @FunctionalInterface
     interface Transport {
-        Served serve(PciFunction function) throws IOException;
+        Served serve(PciDevice device) throws IOException;
     }
 
     private final Endpoint endpoint;
@@ -78,12 +78,12 @@ public final class DevicePort implements FunctionPort {
     }
 
     /**
-     * Offers the function to the VMM: the last step, and once.
+     * Offers the device to the VMM: the last step, and once.
      *
      * @throws IOException the socket cannot be made
      */
-    public Served serve(PciFunction function) throws IOException {
-        Served served = transport.serve(function);
+    public Served serve(PciDevice device) throws IOException {
+        Served served = transport.serve(device);
         tasks.of(served);
         return served;
     }

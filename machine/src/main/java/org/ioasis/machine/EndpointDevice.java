@@ -6,7 +6,7 @@ import java.util.Map;
 import java.util.Optional;
 import org.ioasis.iommu.Endpoint;
 import org.ioasis.iommu.EndpointCounts;
-import org.ioasis.pci.PciFunction;
+import org.ioasis.pci.PciDevice;
 import org.ioasis.peer.Served;
 import org.ioasis.virtio.rogue.Rogue;
 
@@ -20,7 +20,8 @@ public interface EndpointDevice {
 
     Endpoint endpoint();
 
-    PciFunction function();
+    /** What is served: its registers, wherever they are. */
+    PciDevice function();
 
     Served server();
 

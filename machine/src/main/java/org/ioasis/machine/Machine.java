@@ -19,7 +19,7 @@ import org.ioasis.loop.IdlePolicy;
 import org.ioasis.loop.LoopCounts;
 import org.ioasis.memory.DirectDma;
 import org.ioasis.memory.GuestMemory;
-import org.ioasis.pci.PciFunction;
+import org.ioasis.pci.PciDevice;
 import org.ioasis.pci.VirtioPciFunction;
 import org.ioasis.peer.Journal;
 import org.ioasis.peer.Served;
@@ -200,10 +200,10 @@ public final class Machine implements AutoCloseable {
         return unit;
     }
 
-    /** What a function shows of its machine, for an IOMMU whose VMM does not tell all. */
-    private static void tellSigns(PciFunction function, IommuUnit iommu) {
+    /** What a device shows of its machine, for an IOMMU whose VMM does not tell all. */
+    private static void tellSigns(PciDevice device, IommuUnit iommu) {
         if (iommu.offered() instanceof VhostUserDevice told) {
-            function.signs(told::guestActs, told::machineResets);
+            device.signs(told::guestActs, told::machineResets);
         }
     }
 
@@ -263,9 +263,8 @@ public final class Machine implements AutoCloseable {
     }
 
     /** The one place that knows how VMMs reach a device behind an IOMMU. */
-    private Served served(Path socket, PciFunction function, GuestMemory memory)
-            throws IOException {
-        return new VfioUserServer(threads.loop(), socket, function, memory, SessionLimits.DEFAULT);
+    private Served served(Path socket, PciDevice device, GuestMemory memory) throws IOException {
+        return new VfioUserServer(threads.loop(), socket, device, memory, SessionLimits.DEFAULT);
     }
 
     /** Of one device: each is told of the guest's memory by itself. */

@@ -17,6 +17,7 @@ import org.ioasis.iommufd.engine.GuestTableCounts;
 import org.ioasis.loop.EventLoop;
 import org.ioasis.loop.IdlePolicy;
 import org.ioasis.memory.Dma;
+import org.ioasis.pci.PciDevice;
 import org.ioasis.pci.PciFunction;
 import org.ioasis.peer.Served;
 import org.ioasis.program.ProgramFiles;
@@ -120,7 +121,7 @@ public final class ProgramMachine implements AutoCloseable {
                         hardware.dma(threads.guard()),
                         threads,
                         rings,
-                        function -> assigned(function, hardware));
+                        served -> assigned(registersOf(served), hardware));
         D device = options.build(port);
         devices.add(device);
         return device;
@@ -139,6 +140,14 @@ public final class ProgramMachine implements AutoCloseable {
         }
         EngineDevice hardware = iommu.plug(endpoint, EndpointProperties.UNLIMITED);
         Served _ = assigned(maker.apply(hardware.dma(threads.guard())), hardware);
+    }
+
+    /** The registers of a device that are in this process: those of others are for VMMs. */
+    private static PciFunction registersOf(PciDevice device) {
+        if (device instanceof PciFunction function) {
+            return function;
+        }
+        throw new IllegalArgumentException("no device for a program: " + device);
     }
 
     private Served assigned(PciFunction function, EngineDevice hardware) {

@@ -65,7 +65,8 @@ public abstract class DeclaredFunction implements PciFunction {
     }
 
     /** True while the function may touch memory and send interrupts. */
-    protected final boolean isMaster() {
+    @Override
+    public final boolean isMaster() {
         return isMaster;
     }
 

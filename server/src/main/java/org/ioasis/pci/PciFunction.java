@@ -3,8 +3,6 @@ package org.ioasis.pci;
 
 import java.lang.foreign.MemorySegment;
 import java.util.Map;
-import java.util.function.BooleanSupplier;
-import java.util.function.Consumer;
 import org.ioasis.spec.Pci;
 import org.jspecify.annotations.Nullable;
 
@@ -16,7 +14,7 @@ import org.jspecify.annotations.Nullable;
  * of configuration space or within {@link #barSize}. What the function does not support reads as 0
  * and ignores writes; nothing here throws because of what a guest does.
  */
-public interface PciFunction {
+public interface PciFunction extends PciDevice {
     /** Bytes of configuration space: 256, or 4096 of a function of PCI Express. */
     default int configSize() {
         return Pci.CONFIG_SPACE_SIZE;
@@ -56,68 +54,13 @@ public interface PciFunction {
         return Map.of();
     }
 
-    /** Entries of the MSI-X table. */
-    int vectorCount();
-
-    /** What an operator should know of the function goes to {@code sink}, a line each. */
-    default void reports(Consumer<String> sink) {}
-
-    /** Vectors go to {@code sink} from now on. */
-    void vectors(VectorSink sink);
-
-    /** A vector has been set up: what waits for it is sent. */
-    void vectorsChanged();
-
-    /**
-     * Asked at each kick of the guest's: true if whoever answers looks at the rings from now on, by
-     * {@link #look}, until {@link #rest}. A function without rings never asks.
-     */
-    default void watcher(BooleanSupplier watcher) {}
-
-    /**
-     * Looks for work in the rings that are looked at, and does it. True if there was some. Has no
-     * other consequence.
-     */
-    default boolean look() {
-        return false;
+    @Override
+    default boolean isMaster() {
+        return (configRead(Pci.COMMAND, 2) & Pci.COMMAND_MASTER) != 0;
     }
 
-    /**
-     * Nobody looks any more: the guest kicks again, and what has come before that is done. True if
-     * there was something.
-     */
-    default boolean rest() {
-        return false;
+    @Override
+    default Regions regions() {
+        return new RegionAccess(this);
     }
-
-    /**
-     * Who is told of what shows in which state the whole machine is. A function that tells nothing
-     * is known by others.
-     *
-     * @param whenGuestActs runs before a register is read, for which a processor of the guest waits
-     * @param whenReset runs when the VMM resets the function
-     */
-    default void signs(Runnable whenGuestActs, Runnable whenReset) {}
-
-    /** Back to the state of power-on. */
-    void reset();
-
-    /**
-     * Runs {@code task}, perhaps at once, when {@link #reset} and the writes before have all of
-     * their effect: no DMA goes by what held before, not even that of devices elsewhere.
-     */
-    default void whenSettled(Runnable task) {
-        task.run();
-    }
-
-    /** Memory has been added: what waited for absent memory is tried again. */
-    void memoryChanged();
-
-    /** True while it wants to be told the time: asked after whatever may have changed that. */
-    default boolean needsTick() {
-        return false;
-    }
-
-    /** Tells the time, a few times a second while that is wanted: bounds waits for memory. */
-    default void tick(long nowNanos) {}
 }

@@ -5,13 +5,14 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteOrder;
 import org.ioasis.spec.VfioUser;
+import org.ioasis.sys.Errno;
 
 /**
  * A function's BARs and configuration space as the numbered regions of a VFIO device, whoever asks
  * for them: checks where an access lies and takes it apart into what a function answers to. Loop
  * thread only.
  */
-public final class RegionAccess {
+public final class RegionAccess implements Regions {
     private static final ValueLayout.OfShort U16 =
             ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
     private static final ValueLayout.OfInt U32 =
@@ -25,7 +26,7 @@ public final class RegionAccess {
         this.function = function;
     }
 
-    /** Bytes of a region; 0 if there is none. */
+    @Override
     public long size(int region) {
         if (region >= VfioUser.VFIO_PCI_BAR0_REGION_INDEX
                 && region <= VfioUser.VFIO_PCI_BAR5_REGION_INDEX) {
@@ -68,6 +69,24 @@ public final class RegionAccess {
             done += size;
         }
         return true;
+    }
+
+    @Override
+    public void read(
+            int region, long offset, int count, MemorySegment data, long at, Answer answer) {
+        answer.done(read(region, offset, count, data, at) ? 0 : Errno.EINVAL);
+    }
+
+    @Override
+    public void write(
+            int region,
+            long offset,
+            int count,
+            MemorySegment data,
+            long at,
+            boolean isPosted,
+            Answer answer) {
+        answer.done(write(region, offset, count, data, at) ? 0 : Errno.EINVAL);
     }
 
     /** In a region; of a BAR as much as a register. */

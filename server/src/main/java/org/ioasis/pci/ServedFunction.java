@@ -17,12 +17,12 @@ public final class ServedFunction implements Rings {
     private static final long TICK_NANOS = 500_000_000L;
 
     private final EventLoop loop;
-    private final PciFunction function;
+    private final PciDevice function;
     private final SessionBoundary boundary;
     private final Runnable tick = this::tick;
 
     /** The function's rings are looked at from now on, when it asks for that. Any thread. */
-    public ServedFunction(EventLoop loop, PciFunction function, SessionBoundary boundary) {
+    public ServedFunction(EventLoop loop, PciDevice function, SessionBoundary boundary) {
         this.loop = loop;
         this.function = function;
         this.boundary = boundary;

@@ -23,6 +23,11 @@ public final class EventVectors {
         return eventFds.length;
     }
 
+    /** Whether a vector is set up. */
+    public boolean isSetUp(int vector) {
+        return eventFds[vector] != null;
+    }
+
     /** Raises a vector; false if it is not set up, and nothing happens. */
     public boolean trigger(int vector) {
         EventFd eventFd = eventFds[vector];

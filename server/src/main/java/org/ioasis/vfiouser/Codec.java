@@ -31,21 +31,25 @@ final class Codec {
     /** The unit of DMA regions: what we announce as pgsizes. */
     static final int PAGE_SIZE = 4096;
 
-    private static final ValueLayout.OfShort U16 =
+    static final ValueLayout.OfShort U16 =
             ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
-    private static final ValueLayout.OfInt U32 =
+    static final ValueLayout.OfInt U32 =
             ValueLayout.JAVA_INT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
-    private static final ValueLayout.OfLong U64 =
+    static final ValueLayout.OfLong U64 =
             ValueLayout.JAVA_LONG_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
 
     private Codec() {}
 
     static Header header(MemorySegment in) {
+        return header(in, 0);
+    }
+
+    static Header header(MemorySegment in, long at) {
         return new Header(
-                Short.toUnsignedInt(in.get(U16, HEADER_ID)),
-                Short.toUnsignedInt(in.get(U16, HEADER_COMMAND)),
-                Integer.toUnsignedLong(in.get(U32, HEADER_MESSAGE_SIZE)),
-                in.get(U32, HEADER_FLAGS));
+                Short.toUnsignedInt(in.get(U16, at + HEADER_ID)),
+                Short.toUnsignedInt(in.get(U16, at + HEADER_COMMAND)),
+                Integer.toUnsignedLong(in.get(U32, at + HEADER_MESSAGE_SIZE)),
+                in.get(U32, at + HEADER_FLAGS));
     }
 
     /**

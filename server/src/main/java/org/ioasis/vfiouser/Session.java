@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.vfiouser;
 
+import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.List;
 import java.util.concurrent.Executor;
@@ -8,8 +9,8 @@ import java.util.function.Consumer;
 import java.util.function.IntSupplier;
 import org.ioasis.memory.Count;
 import org.ioasis.memory.GuestMemory;
-import org.ioasis.pci.PciFunction;
-import org.ioasis.pci.RegionAccess;
+import org.ioasis.pci.PciDevice;
+import org.ioasis.pci.Regions;
 import org.ioasis.pci.VectorSink;
 import org.ioasis.peer.EventVectors;
 import org.ioasis.peer.SharedMemory;
@@ -49,13 +50,13 @@ final class Session {
     static final int MESSAGES_PER_TURN = 64;
 
     private final MessageStream stream;
-    private final PciFunction function;
+    private final PciDevice function;
     private final Consumer<String> limitReached;
     private final Runnable interestChanged;
     private final Runnable released;
     private final SharedMemory memory;
     private final EventVectors vectors;
-    private final RegionAccess regions;
+    private final Regions regions;
 
     /** What runs on after {@link #end}: the waits for regions to become unused. */
     private int releasing;
@@ -79,7 +80,7 @@ final class Session {
      */
     Session(
             Channel channel,
-            PciFunction function,
+            PciDevice function,
             GuestMemory memory,
             SessionLimits limits,
             StreamBuffers buffers,
@@ -94,8 +95,19 @@ final class Session {
         this.released = released;
         this.memory = new SharedMemory(memory, limits.bytes(), loop);
         vectors = new EventVectors(function.vectorCount());
-        regions = new RegionAccess(function);
-        function.vectors(vectors::trigger);
+        regions = function.regions();
+        function.vectors(
+                new VectorSink() {
+                    @Override
+                    public boolean trigger(int vector) {
+                        return vectors.trigger(vector);
+                    }
+
+                    @Override
+                    public boolean isSetUp(int vector) {
+                        return vectors.isSetUp(vector);
+                    }
+                });
     }
 
     /** Which events of the channel matter now. */
@@ -261,8 +273,7 @@ final class Session {
 
     private void unmap(Header header, Request.DmaUnmap unmap)
             throws ProtocolException, ErrnoException {
-        state = State.WAITING;
-        releasing++;
+        await();
         SharedMemory.Refusal refusal =
                 memory.remove(
                         unmap.address(),
@@ -279,8 +290,7 @@ final class Session {
     }
 
     private void unmapAll(Header header) {
-        state = State.WAITING;
-        releasing++;
+        await();
         int all = VfioUser.VFIO_DMA_UNMAP_FLAG_ALL;
         memory.removeAll(() -> answer(header, () -> unmapped(header, all, 0, 0)));
     }
@@ -289,10 +299,15 @@ final class Session {
         return Codec.dmaUnmap(stream.reply(), header, flags, address, size);
     }
 
-    /** Answers when what the function was told has all of its effect; mostly at once. */
-    private void answerWhenSettled(Header header, IntSupplier reply) {
+    /** Nothing further is read until the {@link #answer}. */
+    private void await() {
         state = State.WAITING;
         releasing++;
+    }
+
+    /** Answers when what the function was told has all of its effect; mostly at once. */
+    private void answerWhenSettled(Header header, IntSupplier reply) {
+        await();
         function.whenSettled(() -> answer(header, reply));
     }
 
@@ -330,41 +345,82 @@ final class Session {
         send(header, Codec.regionInfo(stream.reply(), header, info.index(), size));
     }
 
-    private void read(Header header, Request.RegionRead read)
-            throws ProtocolException, ErrnoException {
-        long data = VfioUser.HEADER_SIZE + (long) VfioUser.REGION_ACCESS_DATA;
-        if (regions.read(read.region(), read.offset(), read.count(), stream.reply(), data)) {
-            send(
-                    header,
-                    Codec.regionRead(
-                            stream.reply(), header, read.region(), read.offset(), read.count()));
-        } else {
-            refuse(header, Errno.EINVAL, "read that is no access to a region");
+    private void read(Header header, Request.RegionRead read) {
+        ask(() -> read(header, read, stream.reply()));
+    }
+
+    /** Begins an access to a region; what is thrown before its answer is no answer. */
+    private void ask(Runnable access) {
+        await();
+        boolean isBegun = false;
+        try {
+            access.run();
+            isBegun = true;
+        } finally {
+            if (!isBegun && state == State.WAITING) {
+                releasing--;
+                state = State.READY;
+            }
         }
     }
 
-    private void write(Header header, Request.RegionWrite write)
-            throws ProtocolException, ErrnoException {
-        boolean isWritten =
+    private void read(Header header, Request.RegionRead read, MemorySegment reply) {
+        regions.read(
+                read.region(),
+                read.offset(),
+                read.count(),
+                reply,
+                VfioUser.HEADER_SIZE + (long) VfioUser.REGION_ACCESS_DATA,
+                errno ->
+                        answer(
+                                header,
+                                () ->
+                                        errno == 0
+                                                ? Codec.regionRead(
+                                                        reply,
+                                                        header,
+                                                        read.region(),
+                                                        read.offset(),
+                                                        read.count())
+                                                : refusal(header, errno, "read", read.region())));
+    }
+
+    private void write(Header header, Request.RegionWrite write) {
+        ask(() ->
                 regions.write(
                         write.region(),
                         write.offset(),
                         write.count(),
                         write.data(),
-                        write.dataOffset());
-        if (isWritten) {
-            answerWhenSettled(
-                    header,
-                    () ->
-                            Codec.regionWrite(
-                                    stream.reply(),
-                                    header,
-                                    write.region(),
-                                    write.offset(),
-                                    write.count()));
-        } else {
-            refuse(header, Errno.EINVAL, "write that is no access to a region");
+                        write.dataOffset(),
+                        !header.wantsReply(),
+                        errno -> written(header, write, errno)));
+    }
+
+    private void written(Header header, Request.RegionWrite write, int errno) {
+        if (errno != 0) {
+            answer(header, () -> refusal(header, errno, "write", write.region()));
+            return;
         }
+        function.whenSettled(() ->
+                answer(
+                        header,
+                        () ->
+                                Codec.regionWrite(
+                                        stream.reply(),
+                                        header,
+                                        write.region(),
+                                        write.offset(),
+                                        write.count())));
+    }
+
+    private int refusal(Header header, int errno, String access, int region) {
+        errors.increment();
+        lastError =
+                errno == Errno.EINVAL
+                        ? access + " that is no access to a region"
+                        : "%s of region %d: %s".formatted(access, region, Errno.name(errno));
+        return Codec.error(stream.reply(), header, errno);
     }
 
     // Interrupts.
@@ -396,6 +452,7 @@ final class Session {
             }
             if (irqs.index() == VfioUser.VFIO_PCI_MSIX_IRQ_INDEX) {
                 vectors.clear();
+                function.vectorsChanged();
             }
             send(header, Codec.empty(stream.reply(), header));
             return;

@@ -25,7 +25,7 @@ final class VersionData {
                     .enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION)
                     .streamReadConstraints(
                             StreamReadConstraints.builder()
-                                    .maxDocumentLength(Codec.MESSAGE_MAX)
+                                    .maxDocumentLength(ClientCalls.MESSAGE_MAX)
                                     .maxNestingDepth(8)
                                     .maxNumberLength(20)
                                     .maxStringLength(1024)
@@ -85,6 +85,76 @@ final class VersionData {
             }
         }
         expect(parser, parser.currentToken(), JsonToken.END_OBJECT);
+    }
+
+    /**
+     * What a server's text says, with the usual values for what it leaves out.
+     *
+     * @throws IOException as above, or a number that no server can mean
+     */
+    static ServerLimits limits(String json) throws IOException {
+        int dataMax = ServerLimits.USUAL.dataMax();
+        int mapsMax = ServerLimits.USUAL.mapsMax();
+        int twin = -1;
+        try (JsonParser parser = JSON.createParser(json)) {
+            expect(parser, parser.nextToken(), JsonToken.START_OBJECT);
+            while (parser.nextToken() == JsonToken.FIELD_NAME) {
+                String name = parser.currentName();
+                JsonToken value = parser.nextToken();
+                if (!name.equals(VfioUser.CAPABILITIES)) {
+                    parser.skipChildren();
+                    continue;
+                }
+                expect(parser, value, JsonToken.START_OBJECT);
+                while (parser.nextToken() == JsonToken.FIELD_NAME) {
+                    String capability = parser.currentName();
+                    JsonToken of = parser.nextToken();
+                    switch (capability) {
+                        case VfioUser.MAX_DATA_XFER_SIZE -> dataMax = atLeastOne(parser, of);
+                        case VfioUser.MAX_DMA_MAPS -> mapsMax = atLeastOne(parser, of);
+                        case VfioUser.TWIN_SOCKET -> twin = twinSocket(parser, of);
+                        default -> parser.skipChildren();
+                    }
+                }
+                expect(parser, parser.currentToken(), JsonToken.END_OBJECT);
+            }
+            expect(parser, parser.currentToken(), JsonToken.END_OBJECT);
+            expect(parser, parser.nextToken(), null);
+        }
+        return new ServerLimits(dataMax, mapsMax, twin);
+    }
+
+    private static int atLeastOne(JsonParser parser, JsonToken value) throws IOException {
+        expect(parser, value, JsonToken.VALUE_NUMBER_INT);
+        long number = parser.getLongValue();
+        if (number < 1) {
+            throw new IOException("%s is %d".formatted(parser.currentName(), number));
+        }
+        return (int) Math.min(number, Integer.MAX_VALUE);
+    }
+
+    /** The index, or -1: not supported, or not enabled. */
+    private static int twinSocket(JsonParser parser, JsonToken value) throws IOException {
+        expect(parser, value, JsonToken.START_OBJECT);
+        boolean isSupported = false;
+        int index = -1;
+        while (parser.nextToken() == JsonToken.FIELD_NAME) {
+            String name = parser.currentName();
+            JsonToken of = parser.nextToken();
+            switch (name) {
+                case VfioUser.TWIN_SOCKET_SUPPORTED -> isSupported = of == JsonToken.VALUE_TRUE;
+                case VfioUser.TWIN_SOCKET_FD_INDEX -> {
+                    expect(parser, of, JsonToken.VALUE_NUMBER_INT);
+                    index = parser.getIntValue();
+                }
+                default -> parser.skipChildren();
+            }
+        }
+        expect(parser, parser.currentToken(), JsonToken.END_OBJECT);
+        if (isSupported && index < 0) {
+            throw new IOException("twin_socket without its descriptor");
+        }
+        return isSupported ? index : -1;
     }
 
     private static void expect(

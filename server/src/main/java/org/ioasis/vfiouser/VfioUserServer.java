@@ -13,7 +13,7 @@ import org.ioasis.loop.EventHandler;
 import org.ioasis.loop.EventLoop;
 import org.ioasis.loop.Ticker;
 import org.ioasis.memory.GuestMemory;
-import org.ioasis.pci.PciFunction;
+import org.ioasis.pci.PciDevice;
 import org.ioasis.pci.ServedFunction;
 import org.ioasis.peer.Journal;
 import org.ioasis.peer.MemoryView;
@@ -27,7 +27,7 @@ import org.ioasis.sys.UnixSocket;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Offers one PCI function at a socket. One client at a time: a second one is let in and closed at
+ * Offers one PCI device at a socket. One client at a time: a second one is let in and closed at
  * once, so that it knows. When a client goes, the function is reset, its memory is given back, and
  * the next one is served.
  *
@@ -38,7 +38,7 @@ public final class VfioUserServer implements Served, Acceptor.Clients {
     private static final long CLOSE_NANOS = 5_000_000_000L;
 
     private final EventLoop loop;
-    private final PciFunction function;
+    private final PciDevice function;
     private final ServedFunction turns;
     private final GuestMemory memory;
     private final SessionLimits limits;
@@ -71,7 +71,7 @@ public final class VfioUserServer implements Served, Acceptor.Clients {
     public VfioUserServer(
             EventLoop loop,
             Path socket,
-            PciFunction function,
+            PciDevice function,
             GuestMemory memory,
             SessionLimits limits)
             throws ErrnoException {
@@ -81,7 +81,7 @@ public final class VfioUserServer implements Served, Acceptor.Clients {
     VfioUserServer(
             EventLoop loop,
             Path socket,
-            PciFunction function,
+            PciDevice function,
             GuestMemory memory,
             SessionLimits limits,
             System.Logger log)

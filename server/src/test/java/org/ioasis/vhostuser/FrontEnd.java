@@ -102,11 +102,7 @@ final class FrontEnd implements AutoCloseable {
     }
 
     static ByteBuffer payload(int size) {
-        return fields(new byte[size]);
-    }
-
-    static ByteBuffer fields(byte[] bytes) {
-        return ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN);
+        return ByteBuffer.allocate(size).order(ByteOrder.LITTLE_ENDIAN);
     }
 
     void sendBytes(byte[] bytes, Fd... fds) throws ErrnoException {
@@ -191,15 +187,11 @@ final class FrontEnd implements AutoCloseable {
     // Messages.
 
     static byte[] u64(long value) {
-        byte[] bytes = new byte[8];
-        fields(bytes).putLong(value);
-        return bytes;
+        return payload(8).putLong(value).array();
     }
 
     static byte[] state(int index, int num) {
-        byte[] bytes = new byte[8];
-        fields(bytes).putInt(index).putInt(num);
-        return bytes;
+        return payload(8).putInt(index).putInt(num).array();
     }
 
     long ask(int request) throws ErrnoException {
@@ -221,14 +213,13 @@ final class FrontEnd implements AutoCloseable {
     }
 
     static byte[] address(int index, int flags, long descriptor, long used, long available) {
-        byte[] bytes = new byte[ADDR_SIZE];
-        fields(bytes)
+        return payload(ADDR_SIZE)
                 .putInt(index)
                 .putInt(flags)
                 .putLong(descriptor)
                 .putLong(used)
-                .putLong(available);
-        return bytes;
+                .putLong(available)
+                .array();
     }
 
     void addresses(int index) throws ErrnoException {
@@ -244,18 +235,19 @@ final class FrontEnd implements AutoCloseable {
     }
 
     static byte[] table(MemoryRegion... regions) {
-        byte[] bytes = new byte[MEMORY_REGIONS + regions.length * REGION_SIZE];
-        ByteBuffer payload = fields(bytes).putInt(regions.length).putInt(0);
+        ByteBuffer payload = ByteBuffer.allocate(MEMORY_REGIONS + regions.length * REGION_SIZE);
+        payload.order(ByteOrder.LITTLE_ENDIAN).putInt(regions.length).putInt(0);
         for (MemoryRegion region : regions) {
             put(payload, region);
         }
-        return bytes;
+        return payload.array();
     }
 
     static byte[] single(MemoryRegion region) {
-        byte[] bytes = new byte[SINGLE_REGION + REGION_SIZE];
-        put(fields(bytes).putLong(0), region);
-        return bytes;
+        ByteBuffer payload = ByteBuffer.allocate(SINGLE_REGION + REGION_SIZE);
+        payload.order(ByteOrder.LITTLE_ENDIAN).putLong(0);
+        put(payload, region);
+        return payload.array();
     }
 
     private static void put(ByteBuffer payload, MemoryRegion region) {
@@ -274,9 +266,7 @@ final class FrontEnd implements AutoCloseable {
     }
 
     static byte[] config(int offset, int size, int flags) {
-        byte[] bytes = new byte[CONFIG_DATA + size];
-        fields(bytes).putInt(offset).putInt(size).putInt(flags);
-        return bytes;
+        return payload(CONFIG_DATA + size).putInt(offset).putInt(size).putInt(flags).array();
     }
 
     // What QEMU does.

@@ -38,7 +38,10 @@ public final class UnixSocket implements AutoCloseable {
     private static final int SCM_RIGHTS = 1;
     private static final int MSG_CTRUNC = 0x8;
     private static final int MSG_NOSIGNAL = 0x4000;
+
+    /** Not left to O_NONBLOCK, which whoever has the same socket may clear. */
     private static final int MSG_DONTWAIT = 0x40;
+
     private static final int MSG_CMSG_CLOEXEC = 0x40000000;
 
     // struct msghdr, LP64: name 0, namelen 8, iov 16, iovlen 24, control 32, controllen 40, flags
@@ -173,7 +176,7 @@ public final class UnixSocket implements AutoCloseable {
         point(buffer, offset, length);
         message.set(JAVA_LONG, MSG_CONTROLLEN, RECEIVE_CONTROL);
         message.set(JAVA_INT, MSG_FLAGS, 0);
-        long received = message(Abi.HOST.recvmsg(), MSG_CMSG_CLOEXEC, buffer);
+        long received = message(Abi.HOST.recvmsg(), MSG_CMSG_CLOEXEC | MSG_DONTWAIT, buffer);
         if (received < 0) {
             return failed("recvmsg", length, received);
         }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.kind.ioat;
 
+import static java.util.Objects.requireNonNull;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.ioasis.spec.Ioat.*;
 
@@ -117,12 +118,12 @@ class IoatFunctionTest {
     }
 
     private long count(String name) {
-        return function.counters().get(name);
+        return requireNonNull(function.counters().get(name), name);
     }
 
     @Test
     void registersSayWhatDriversLookFor() {
-        assertThat(function.configRead(0, 4)).isEqualTo(DEVICE_ID << 16 | VENDOR_ID);
+        assertThat(function.configRead(0, 4)).isEqualTo((DEVICE_ID << 16) | VENDOR_ID);
         assertThat(function.configSize()).isEqualTo(4096);
         assertThat(function.configRead(CHANERR_INT, 4)).isZero();
         assertThat(function.barRead(REGISTER_BAR, CHANCNT, 1)).isEqualTo(1);
@@ -156,7 +157,7 @@ class IoatFunctionTest {
         assertThat(ram.get(U64, TARGET - IOVA)).isEqualTo(0x1122_3344_5566_7788L);
         assertThat(ram.get(U64, TARGET - IOVA + 16376)).isEqualTo(42);
         assertThat(ram.get(U64, TARGET - IOVA + 16)).isEqualTo(0x1122_3344_5566_7788L);
-        assertThat(ram.get(U64, COMPLETION - IOVA)).isEqualTo(CHAIN + 128 | STATUS_DONE);
+        assertThat(ram.get(U64, COMPLETION - IOVA)).isEqualTo((CHAIN + 128) | STATUS_DONE);
         assertThat(vectors).containsExactly(0);
         assertThat(count("descriptors")).isEqualTo(3);
         assertThat(count("bytes")).isEqualTo(16392);

@@ -20,7 +20,7 @@ import org.ioasis.config.FlagConfig;
 import org.ioasis.config.ServeConfig;
 import org.ioasis.kind.jar.sample.MemoryKind;
 import org.ioasis.kind.jar.sample.NoKind;
-import org.ioasis.machine.EndpointDevice;
+import org.ioasis.machine.FunctionDevice;
 import org.ioasis.machine.FunctionKind;
 import org.ioasis.serve.Server;
 import org.junit.jupiter.api.Test;
@@ -73,8 +73,8 @@ class JarKindTest {
 
     private void assertServes(ServeConfig config) throws IOException {
         try (Server server = Server.start(config)) {
-            EndpointDevice device =
-                    server.machines().getFirst().devices(EndpointDevice.class).getFirst();
+            FunctionDevice device =
+                    server.machines().getFirst().devices(FunctionDevice.class).getFirst();
             assertThat(device.name()).isEqualTo("device0");
             assertThat(device.function().barSize(2)).isEqualTo(8192);
             // From the jar, and not from beside this test.

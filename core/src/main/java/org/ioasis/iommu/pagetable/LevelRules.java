@@ -63,7 +63,7 @@ final class LevelRules {
         tableBits = bits;
         tableValue = bits == 0 ? NEVER : table & bits;
         markedTableBits = bits | marks;
-        markedTableValue = bits == 0 ? NEVER : table & bits | marks;
+        markedTableValue = bits == 0 ? NEVER : (table & bits) | marks;
         tableAddress = format.addressBits();
         pageBits = format.pageBits(level);
         pageValue =

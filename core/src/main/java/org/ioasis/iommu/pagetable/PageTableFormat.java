@@ -153,7 +153,7 @@ public abstract class PageTableFormat {
 
     /** An address without the bits that may be anything. */
     public final long untagged(long iova) {
-        return iova & keptBits | setBits;
+        return (iova & keptBits) | setBits;
     }
 
     /** The address that {@code offset} is the selecting part of. */

@@ -165,6 +165,7 @@ public final class TwoStageWalk {
         /** The last access has failed in the second walk. */
         boolean isRefused;
 
+        @SuppressWarnings("ReferenceEquality") // whether a store can be saved, no more
         void begin(Stage second, TableAccess secondTables, TableAccess behind, boolean isMarked) {
             // Mostly those of the walk before: a reference is stored where it changes only.
             if (stage != second || tables != secondTables || memory != behind) {

@@ -64,7 +64,7 @@ public final class Walker {
             walk.found(entry, rules.level, at);
             if (!marks && (entry & rules.pageBits) == rules.pageValue) {
                 int allowed = walk.rights & format.rights(entry, rules.level);
-                long output = entry & rules.pageAddress | offset & rules.within;
+                long output = (entry & rules.pageAddress) | (offset & rules.within);
                 return walk.leaf(output, rules.itemLg2, allowed, access);
             }
             long next = ask(format, tables, offset, access, marks, walk);

@@ -141,7 +141,7 @@ public final class VirtioIommuDevice implements DeviceType {
     }
 
     /** What is kept of the tables of its driver, or null if it can have none. Any thread. */
-    public @Nullable Iotlb cached() {
+    @Nullable Iotlb cached() {
         TableRequests known = tables;
         return known == null ? null : known.cached();
     }

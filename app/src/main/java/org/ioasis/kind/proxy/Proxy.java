@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.ioasis.kind.proxy;
+
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.Optional;
+import org.ioasis.iommu.Endpoint;
+import org.ioasis.machine.EndpointDevice;
+import org.ioasis.peer.Served;
+import org.ioasis.vfiouser.DmaCounts;
+import org.ioasis.vfiouser.ProxyFunction;
+
+/**
+ * A device that somebody else serves, behind the IOMMU, with everything that belongs to it.
+ * Counters from any thread.
+ *
+ * @param name what reports call it
+ * @param function towards its server
+ * @param server towards the VMM
+ */
+public record Proxy(String name, Endpoint endpoint, ProxyFunction function, Served server)
+        implements EndpointDevice {
+
+    @Override
+    public Map<String, Long> work() {
+        DmaCounts dma = function.dmaCounts();
+        Map<String, Long> work = new LinkedHashMap<>();
+        work.put("reads", dma.reads());
+        work.put("readBytes", dma.readBytes());
+        work.put("writes", dma.writes());
+        work.put("writtenBytes", dma.writtenBytes());
+        work.put("refused", dma.refused());
+        work.put("malformed", dma.malformed());
+        work.put("interrupts", function.interrupts());
+        work.put("losses", function.losses());
+        return work;
+    }
+
+    @Override
+    public Map<String, String> facts() {
+        Map<String, String> facts = new LinkedHashMap<>();
+        facts.put("served at", function.server().toString());
+        facts.put("isolation", "enforced");
+        if (function.isConnected()) {
+            facts.put("calls", Long.toString(function.callCount()));
+            facts.put("told of", "0x%x bytes of addresses".formatted(function.reach()));
+        }
+        return facts;
+    }
+
+    @Override
+    public Optional<Trouble> trouble() {
+        return function.trouble().isEmpty()
+                ? Optional.empty()
+                : Optional.of(
+                        new Trouble(
+                                "the device at %s is lost: %s"
+                                        .formatted(function.server(), function.trouble()),
+                                "see that its server listens at that socket again, and start QEMU anew: the next session finds the"
+                                        + " device, a guest that is running does not"));
+    }
+
+    @Override
+    public void close() {
+        function.close();
+    }
+}

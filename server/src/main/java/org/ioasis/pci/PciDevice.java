@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.ioasis.pci;
+
+import java.util.function.BooleanSupplier;
+import java.util.function.Consumer;
+
+/**
+ * A PCI device as a protocol serves it, wherever its registers are: here, as those of a {@link
+ * PciFunction}, or in another process. Lives as long as the machine; sessions with a VMM come and
+ * go on it. Loop thread only.
+ */
+public interface PciDevice {
+    /** Its registers, for one session. */
+    Regions regions();
+
+    /** Whether its driver lets it touch memory (COMMAND.MASTER). */
+    boolean isMaster();
+
+    /** Entries of the MSI-X table. */
+    int vectorCount();
+
+    /** What an operator should know of the function goes to {@code sink}, a line each. */
+    default void reports(Consumer<String> sink) {}
+
+    /** Vectors go to {@code sink} from now on. */
+    void vectors(VectorSink sink);
+
+    /** Vectors have been set up or taken away: what waits for one that is set up is sent. */
+    void vectorsChanged();
+
+    /**
+     * Asked at each kick of the guest's: true if whoever answers looks at the rings from now on, by
+     * {@link #look}, until {@link #rest}. A function without rings never asks.
+     */
+    default void watcher(BooleanSupplier watcher) {}
+
+    /**
+     * Looks for work in the rings that are looked at, and does it. True if there was some. Has no
+     * other consequence.
+     */
+    default boolean look() {
+        return false;
+    }
+
+    /**
+     * Nobody looks any more: the guest kicks again, and what has come before that is done. True if
+     * there was something.
+     */
+    default boolean rest() {
+        return false;
+    }
+
+    /**
+     * Who is told of what shows in which state the whole machine is. A function that tells nothing
+     * is known by others.
+     *
+     * @param whenGuestActs runs before a register is read, for which a processor of the guest waits
+     * @param whenReset runs when the VMM resets the function
+     */
+    default void signs(Runnable whenGuestActs, Runnable whenReset) {}
+
+    /** Back to the state of power-on. */
+    void reset();
+
+    /**
+     * Runs {@code task}, perhaps at once, when {@link #reset} and the writes before have all of
+     * their effect: no DMA goes by what held before, not even that of devices elsewhere.
+     */
+    default void whenSettled(Runnable task) {
+        task.run();
+    }
+
+    /** Memory has been added: what waited for absent memory is tried again. */
+    void memoryChanged();
+
+    /** True while it wants to be told the time: asked after whatever may have changed that. */
+    default boolean needsTick() {
+        return false;
+    }
+
+    /** Tells the time, a few times a second while that is wanted: bounds waits for memory. */
+    default void tick(long nowNanos) {}
+}

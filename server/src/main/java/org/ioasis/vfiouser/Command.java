@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.ioasis.vfiouser;
+
+import static org.ioasis.spec.VfioUser.*;
+
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import org.ioasis.sys.Errno;
+import org.ioasis.sys.Fd;
+import org.jspecify.annotations.Nullable;
+
+/** A command to a device server on its way, and what its answer must look like. Loop thread. */
+final class Command {
+    /** Hears of the answer, or of the end of the session before it. */
+    @FunctionalInterface
+    interface Reply {
+        /**
+         * @param errno 0: it is done
+         * @param in holds what has been read at {@code at}, until this returns; null unless
+         *     something was to be read and errno is 0
+         */
+        void done(int errno, @Nullable MemorySegment in, long at);
+    }
+
+    /** Of a reply with an error and without its number. */
+    private static final int UNKNOWN_ERROR = Errno.EIO;
+
+    /** As errno goes: what is beyond is no number of an error. */
+    private static final int ERRNO_MAX = 4095;
+
+    private final int command;
+    private final byte[] payload;
+    private final Reply reply;
+    private final boolean isPosted;
+    private final @Nullable Fd fd;
+
+    /** Set when it is sent. */
+    private int id;
+
+    private long sinceNanos;
+
+    private Command(int command, byte[] payload, boolean isPosted, @Nullable Fd fd, Reply reply) {
+        this.command = command;
+        this.payload = payload;
+        this.isPosted = isPosted;
+        this.fd = fd;
+        this.reply = reply;
+    }
+
+    private static ByteBuffer bytes(int size) {
+        return ByteBuffer.allocate(size).order(ByteOrder.LITTLE_ENDIAN);
+    }
+
+    static Command read(int region, long offset, int count, Reply reply) {
+        return new Command(
+                VFIO_USER_REGION_READ,
+                access(region, offset, count, 0).array(),
+                false,
+                null,
+                reply);
+    }
+
+    /**
+     * @param isPosted it has no answer, and is done when it is sent
+     */
+    static Command write(
+            int region,
+            long offset,
+            int count,
+            MemorySegment data,
+            long at,
+            boolean isPosted,
+            Reply reply) {
+        byte[] payload = access(region, offset, count, count).array();
+        MemorySegment.copy(data, ValueLayout.JAVA_BYTE, at, payload, REGION_ACCESS_DATA, count);
+        return new Command(VFIO_USER_REGION_WRITE, payload, isPosted, null, reply);
+    }
+
+    private static ByteBuffer access(int region, long offset, int count, int data) {
+        return bytes(REGION_ACCESS_DATA + data).putLong(offset).putInt(region).putInt(count);
+    }
+
+    static Command reset(Reply reply) {
+        return new Command(VFIO_USER_DEVICE_RESET, new byte[0], false, null, reply);
+    }
+
+    /**
+     * @param fd null: memory that is reached by messages alone
+     */
+    static Command map(
+            long address,
+            long size,
+            boolean isWritable,
+            @Nullable Fd fd,
+            long offset,
+            Reply reply) {
+        int flags = VFIO_DMA_MAP_FLAG_READ | (isWritable ? VFIO_DMA_MAP_FLAG_WRITE : 0);
+        byte[] payload =
+                bytes(DMA_MAP_SIZE)
+                        .putInt(DMA_MAP_SIZE)
+                        .putInt(flags)
+                        .putLong(offset)
+                        .putLong(address)
+                        .putLong(size)
+                        .array();
+        return new Command(VFIO_USER_DMA_MAP, payload, false, fd, reply);
+    }
+
+    static Command unmap(long address, long size, Reply reply) {
+        byte[] payload =
+                bytes(DMA_UNMAP_SIZE)
+                        .putInt(DMA_UNMAP_SIZE)
+                        .putInt(0)
+                        .putLong(address)
+                        .putLong(size)
+                        .array();
+        return new Command(VFIO_USER_DMA_UNMAP, payload, false, null, reply);
+    }
+
+    /**
+     * Sets a vector of MSI-X up.
+     *
+     * @param eventFd what the server signals, or null: takes the vector away
+     */
+    static Command vector(int vector, @Nullable Fd eventFd, Reply reply) {
+        return irqs(
+                VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER, vector, 1, eventFd, reply);
+    }
+
+    /** Takes all vectors of MSI-X away. */
+    static Command noVectors(Reply reply) {
+        return irqs(VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_TRIGGER, 0, 0, null, reply);
+    }
+
+    private static Command irqs(
+            int flags, int start, int count, @Nullable Fd eventFd, Reply reply) {
+        byte[] payload =
+                bytes(IRQ_SET_DATA)
+                        .putInt(IRQ_SET_DATA)
+                        .putInt(flags)
+                        .putInt(VFIO_PCI_MSIX_IRQ_INDEX)
+                        .putInt(start)
+                        .putInt(count)
+                        .array();
+        return new Command(VFIO_USER_DEVICE_SET_IRQS, payload, false, eventFd, reply);
+    }
+
+    int size() {
+        return HEADER_SIZE + payload.length;
+    }
+
+    int id() {
+        return id;
+    }
+
+    /** Since when it waits: to be sent, or for its answer. */
+    long sinceNanos() {
+        return sinceNanos;
+    }
+
+    void waitsSince(long nanos) {
+        sinceNanos = nanos;
+    }
+
+    boolean isPosted() {
+        return isPosted;
+    }
+
+    /** What goes with it; taken over by who sends it. */
+    @Nullable Fd fd() {
+        return fd;
+    }
+
+    void write(MemorySegment out, long at, int withId) {
+        id = withId;
+        out.set(Codec.U16, at + HEADER_ID, (short) withId);
+        out.set(Codec.U16, at + HEADER_COMMAND, (short) command);
+        out.set(Codec.U32, at + HEADER_MESSAGE_SIZE, size());
+        out.set(Codec.U32, at + HEADER_FLAGS, FLAGS_TYPE_COMMAND | (isPosted ? FLAGS_NO_REPLY : 0));
+        out.set(Codec.U32, at + HEADER_ERROR, 0);
+        MemorySegment.copy(
+                payload, 0, out, ValueLayout.JAVA_BYTE, at + HEADER_SIZE, payload.length);
+    }
+
+    /** There will be no answer. */
+    void fail(int errno) {
+        if (fd != null) {
+            fd.close();
+        }
+        reply.done(errno, null, 0);
+    }
+
+    /** A posted one has been sent. */
+    void posted() {
+        reply.done(0, null, 0);
+    }
+
+    /**
+     * Takes the answer at {@code at}, which has its id.
+     *
+     * @throws ProtocolException it is no answer to this
+     */
+    void answer(Header header, MemorySegment in, long at) throws ProtocolException {
+        if (header.command() != command) {
+            throw new ProtocolException(
+                    "an answer to command %d where %s was asked"
+                            .formatted(header.command(), name()));
+        }
+        if ((header.flags() & FLAGS_ERROR) != 0) {
+            int error = in.get(Codec.U32, at + HEADER_ERROR);
+            reply.done(error < 1 || error > ERRNO_MAX ? UNKNOWN_ERROR : error, null, 0);
+            return;
+        }
+        long length = header.size() - HEADER_SIZE;
+        long from = at + HEADER_SIZE;
+        boolean isRead = command == VFIO_USER_REGION_READ;
+        if (isRead || command == VFIO_USER_REGION_WRITE) {
+            ByteBuffer asked = ByteBuffer.wrap(payload).order(ByteOrder.LITTLE_ENDIAN);
+            int count = asked.getInt(REGION_ACCESS_COUNT);
+            boolean isAsked =
+                    length == REGION_ACCESS_DATA + (isRead ? count : 0)
+                            && in.get(Codec.U64, from + REGION_ACCESS_OFFSET)
+                                    == asked.getLong(REGION_ACCESS_OFFSET)
+                            && in.get(Codec.U32, from + REGION_ACCESS_REGION)
+                                    == asked.getInt(REGION_ACCESS_REGION)
+                            && in.get(Codec.U32, from + REGION_ACCESS_COUNT) == count;
+            if (!isAsked) {
+                throw new ProtocolException("an answer to another access than was asked");
+            }
+        }
+        reply.done(0, isRead ? in : null, from + REGION_ACCESS_DATA);
+    }
+
+    /** What it asks, for people. */
+    String name() {
+        return switch (command) {
+            case VFIO_USER_REGION_READ -> "REGION_READ";
+            case VFIO_USER_REGION_WRITE -> "REGION_WRITE";
+            case VFIO_USER_DEVICE_RESET -> "DEVICE_RESET";
+            case VFIO_USER_DMA_MAP -> "DMA_MAP";
+            case VFIO_USER_DMA_UNMAP -> "DMA_UNMAP";
+            case VFIO_USER_DEVICE_SET_IRQS -> "DEVICE_SET_IRQS";
+            default -> throw new IllegalStateException("command " + command);
+        };
+    }
+}
