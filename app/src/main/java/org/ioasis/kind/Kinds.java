@@ -15,7 +15,11 @@ public final class Kinds {
     /** In the order of help and of a machine's functions. */
     public static final List<DeviceKind> ALL =
             List.of(
-                    new BlkKind(), new RngKind(), new NetKind(), new IoatKind(), new ProxyKind(),
+                    new BlkKind(),
+                    new RngKind(),
+                    new NetKind(),
+                    new IoatKind(),
+                    new ProxyKind(),
                     new JarKind());
 
     private Kinds() {}

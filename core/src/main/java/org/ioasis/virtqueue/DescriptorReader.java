@@ -14,6 +14,7 @@ import java.lang.foreign.ValueLayout;
 import org.ioasis.memory.Access;
 import org.ioasis.memory.Dma;
 import org.ioasis.memory.Outcome;
+import org.ioasis.memory.ReadRange;
 import org.ioasis.spec.SplitRing;
 import org.jspecify.annotations.Nullable;
 
@@ -31,7 +32,7 @@ abstract sealed class DescriptorReader permits DescriptorRing, DescriptorTable {
     /** Copy of a whole indirect table, or of a descriptor whose memory is in pieces. */
     private final MemorySegment scratch;
 
-    private final RingPart ring;
+    private final ReadRange ring;
     private int size;
     private boolean indirect;
     private @Nullable String brokenRule;
@@ -42,7 +43,7 @@ abstract sealed class DescriptorReader permits DescriptorRing, DescriptorTable {
 
     DescriptorReader(Dma dma, int sizeMax) {
         this.dma = dma;
-        ring = new RingPart(dma);
+        ring = new ReadRange(dma);
         scratch = Arena.ofAuto().allocate(SplitRing.descBytes(sizeMax), DESC_SIZE);
     }
 
@@ -62,7 +63,7 @@ abstract sealed class DescriptorReader permits DescriptorRing, DescriptorTable {
     }
 
     /** Where descriptors lie. */
-    final RingPart ring() {
+    final ReadRange ring() {
         return ring;
     }
 

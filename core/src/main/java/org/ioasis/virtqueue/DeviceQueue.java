@@ -4,6 +4,7 @@ package org.ioasis.virtqueue;
 import org.ioasis.memory.Access;
 import org.ioasis.memory.Dma;
 import org.ioasis.memory.Outcome;
+import org.ioasis.memory.ReadRange;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -229,7 +230,7 @@ public abstract sealed class DeviceQueue permits SplitQueue, PackedQueue {
     }
 
     /** Reads a field of a ring into {@link #value}. */
-    final Outcome readU16(RingPart part, long at) {
+    final Outcome readU16(ReadRange part, long at) {
         if (part.isFound()) {
             value = part.u16(at);
             return Outcome.OK;
@@ -238,7 +239,7 @@ public abstract sealed class DeviceQueue permits SplitQueue, PackedQueue {
     }
 
     /** As {@link #readU16}; later accesses stay behind it. */
-    final Outcome readU16Acquire(RingPart part, long at) {
+    final Outcome readU16Acquire(ReadRange part, long at) {
         if (part.isFound()) {
             value = part.u16Acquire(at);
             return Outcome.OK;

@@ -24,6 +24,7 @@ import java.util.List;
 import org.ioasis.memory.Access;
 import org.ioasis.memory.Dma;
 import org.ioasis.memory.Outcome;
+import org.ioasis.memory.ReadRange;
 
 /**
  * The device's side of a packed virtqueue (virtio 1.4, 2.8): takes chains from the descriptor ring
@@ -52,7 +53,7 @@ final class PackedQueue extends DeviceQueue {
     /** One used descriptor on its way to the ring. */
     private final MemorySegment element = Arena.ofAuto().allocate(Long.BYTES, Long.BYTES);
 
-    private final RingPart driverArea;
+    private final ReadRange driverArea;
     private long deviceArea;
     private boolean eventIdx;
 
@@ -81,7 +82,7 @@ final class PackedQueue extends DeviceQueue {
         if (!RingFormat.PACKED.isSize(sizeMax, QUEUE_SIZE_MAX)) {
             throw new IllegalArgumentException("queue size " + sizeMax);
         }
-        driverArea = new RingPart(dma);
+        driverArea = new ReadRange(dma);
         descriptors = new DescriptorRing(dma, sizeMax);
         usedFields = new long[sizeMax];
         usedDescriptors = new int[sizeMax];

@@ -25,6 +25,7 @@ import java.util.ArrayList;
 import java.util.List;
 import org.ioasis.memory.Dma;
 import org.ioasis.memory.Outcome;
+import org.ioasis.memory.ReadRange;
 import org.ioasis.spec.SplitRing;
 
 /**
@@ -42,7 +43,7 @@ final class SplitQueue extends DeviceQueue {
     /** What the used ring will look like: elements from publishedIdx to pushedIdx are not in it. */
     private final MemorySegment shadow;
 
-    private final RingPart avail;
+    private final ReadRange avail;
     private long used;
     private boolean eventIdx;
     private boolean kicksSuppressed;
@@ -65,7 +66,7 @@ final class SplitQueue extends DeviceQueue {
         if (!RingFormat.SPLIT.isSize(sizeMax, QUEUE_SIZE_MAX)) {
             throw new IllegalArgumentException("queue size " + sizeMax);
         }
-        avail = new RingPart(dma);
+        avail = new ReadRange(dma);
         descriptors = new DescriptorTable(dma, sizeMax);
         shadow = Arena.ofAuto().allocate((long) USED_ELEM_SIZE * sizeMax, USED_ELEM_SIZE);
     }

@@ -4,6 +4,7 @@ package org.ioasis.compare;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.time.Duration;
@@ -118,7 +119,7 @@ class QemuDriverTest {
         }
 
         @Override
-        public void close() throws Exception {
+        public void close() throws IOException {
             vmm.close();
         }
     }
@@ -202,14 +203,14 @@ class QemuDriverTest {
         long kicks = rig.driver.counts().kicks();
         Batch maps = domain.batch();
         for (int i = 0; i < requests; i++) {
-            long first = 0x100_0000 + 2 * i * PAGE;
+            long first = 0x100_0000 + 2L * i * PAGE;
             maps.map(first, first + PAGE - 1, page(i % TARGET_PAGES), Permission.READ_WRITE);
         }
         maps.commit();
         assertThat(rig.driver.counts().kicks() - kicks).isBetween(1L, 8L);
         assertThat(domain.mappingCount()).isEqualTo(requests);
         for (int i = 0; i < requests; i += 37) {
-            long first = 0x100_0000 + 2 * i * PAGE;
+            long first = 0x100_0000 + 2L * i * PAGE;
             assertThat(rig.write(first + 8)).isEqualTo(page(i % TARGET_PAGES) + 8);
             assertThat(rig.write(first + PAGE)).isEqualTo(Reason.MAPPING);
         }

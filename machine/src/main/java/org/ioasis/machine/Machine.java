@@ -263,8 +263,7 @@ public final class Machine implements AutoCloseable {
     }
 
     /** The one place that knows how VMMs reach a device behind an IOMMU. */
-    private Served served(Path socket, PciDevice device, GuestMemory memory)
-            throws IOException {
+    private Served served(Path socket, PciDevice device, GuestMemory memory) throws IOException {
         return new VfioUserServer(threads.loop(), socket, device, memory, SessionLimits.DEFAULT);
     }
 

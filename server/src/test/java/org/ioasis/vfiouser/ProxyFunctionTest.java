@@ -195,7 +195,11 @@ class ProxyFunctionTest {
                         concat(
                                 all,
                                 ScriptedDevice.access(
-                                        VFIO_USER_DMA_READ, i, 0x10_0000 + i * 64L, 4, new byte[0]));
+                                        VFIO_USER_DMA_READ,
+                                        i,
+                                        0x10_0000 + i * 64L,
+                                        4,
+                                        new byte[0]));
             }
             AtomicLong before = new AtomicLong();
             fixture.onLoop(() -> before.set(fixture.function.callCount()));
@@ -212,9 +216,7 @@ class ProxyFunctionTest {
             }
             assertThat(fixture.function.dmaCounts().reads()).isEqualTo(1000);
             fixture.onLoop(
-                    () ->
-                            assertThat(fixture.function.callCount() - before.get())
-                                    .isLessThan(100));
+                    () -> assertThat(fixture.function.callCount() - before.get()).isLessThan(100));
         }
     }
 

@@ -235,10 +235,8 @@ final class FrontEnd implements AutoCloseable {
     }
 
     static byte[] table(MemoryRegion... regions) {
-        ByteBuffer payload =
-                payload(MEMORY_REGIONS + regions.length * REGION_SIZE)
-                        .putInt(regions.length)
-                        .putInt(0);
+        ByteBuffer payload = ByteBuffer.allocate(MEMORY_REGIONS + regions.length * REGION_SIZE);
+        payload.order(ByteOrder.LITTLE_ENDIAN).putInt(regions.length).putInt(0);
         for (MemoryRegion region : regions) {
             put(payload, region);
         }
@@ -246,7 +244,8 @@ final class FrontEnd implements AutoCloseable {
     }
 
     static byte[] single(MemoryRegion region) {
-        ByteBuffer payload = payload(SINGLE_REGION + REGION_SIZE).putLong(0);
+        ByteBuffer payload = ByteBuffer.allocate(SINGLE_REGION + REGION_SIZE);
+        payload.order(ByteOrder.LITTLE_ENDIAN).putLong(0);
         put(payload, region);
         return payload.array();
     }

@@ -7,6 +7,7 @@ import static org.ioasis.spec.VhostUser.*;
 import java.io.IOException;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
@@ -593,8 +594,8 @@ class VhostUserServerTest {
     void configurationIsReadAndWrittenByBytesThatDiffer() throws Exception {
         try (BackEndFixture fixture = new BackEndFixture();
                 FrontEnd frontEnd = fixture.ready()) {
-            ByteBuffer payload = FrontEnd.payload(CONFIG_DATA + 64);
-            payload.putInt(0).putInt(64).putInt(0);
+            ByteBuffer payload = ByteBuffer.allocate(CONFIG_DATA + 64);
+            payload.order(ByteOrder.LITTLE_ENDIAN).putInt(0).putInt(64).putInt(0);
             payload.put(CONFIG_DATA + 3, (byte) 9).put(CONFIG_DATA + 40, (byte) 9);
             frontEnd.send(SET_CONFIG, payload.array());
             FrontEnd.Reply reply = frontEnd.call(GET_CONFIG, FrontEnd.config(0, 64, 0));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.kind.ioat;
 
+import static java.util.Objects.requireNonNull;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.ioasis.spec.Ioat.*;
 
@@ -117,7 +118,7 @@ class IoatFunctionTest {
     }
 
     private long count(String name) {
-        return function.counters().get(name);
+        return requireNonNull(function.counters().get(name), name);
     }
 
     @Test

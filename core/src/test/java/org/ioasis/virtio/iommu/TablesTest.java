@@ -312,7 +312,7 @@ class TablesTest {
     private static byte[] with(byte[] request, int at, int value) {
         byte[] changed = request.clone();
         for (int i = 0; i < 4; i++) {
-            changed[at + i] = (byte) (value >>> 8 * i);
+            changed[at + i] = (byte) (value >>> (8 * i));
         }
         return changed;
     }

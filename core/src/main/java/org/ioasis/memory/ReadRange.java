@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-package org.ioasis.virtqueue;
+package org.ioasis.memory;
 
 import static java.lang.foreign.ValueLayout.JAVA_LONG_UNALIGNED;
 import static java.lang.foreign.ValueLayout.JAVA_SHORT;
@@ -8,18 +8,16 @@ import static java.nio.ByteOrder.LITTLE_ENDIAN;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.lang.invoke.VarHandle;
-import org.ioasis.memory.Dma;
-import org.ioasis.memory.Outcome;
 
 /**
- * One of the three parts of a queue's rings, for the device to read: looked up once in each guarded
- * section, in which nothing that was found can go away. One that does not lie in one piece, or not
- * at all, is not found here, and each access to it is looked up for itself, with all consequences.
- * What the device writes is looked up each time, since it is written once a batch.
+ * A range that a device reads again and again, such as a part of a queue's rings: looked up once in
+ * each guarded section, in which nothing that was found can go away. One that does not lie in one
+ * piece, or not at all, is not found here, and each access to it is looked up for itself, with all
+ * consequences. For reading only: what a device writes goes through its {@link Dma}.
  *
- * <p>The queue's thread, inside a section. Bounded: holds nothing but one region of guest memory.
+ * <p>The thread of the sections, inside one. Bounded: holds nothing but one region of guest memory.
  */
-final class RingPart {
+public final class ReadRange {
     private static final ValueLayout.OfLong LE64 = JAVA_LONG_UNALIGNED.withOrder(LITTLE_ENDIAN);
     private static final ValueLayout.OfShort LE16 = JAVA_SHORT.withOrder(LITTLE_ENDIAN);
     private static final VarHandle U16 = LE16.varHandle();
@@ -39,12 +37,17 @@ final class RingPart {
     private MemorySegment segment = NOWHERE;
     private long offset;
 
-    RingPart(Dma dma) {
+    /**
+     * A range of nothing.
+     *
+     * @param dma by which it is looked up
+     */
+    public ReadRange(Dma dma) {
         this.dma = dma;
     }
 
     /** Lies there from now on. */
-    void begin(long newAddress, long newBytes) {
+    public void begin(long newAddress, long newBytes) {
         address = newAddress;
         bytes = newBytes;
         section = NEVER;
@@ -52,12 +55,12 @@ final class RingPart {
     }
 
     /** Where a byte of it lies for the device. */
-    long address(long at) {
+    public long address(long at) {
         return address + at;
     }
 
     /** True if all of it lies in one piece, where numbers of 16 bits can be read in one access. */
-    boolean isFound() {
+    public boolean isFound() {
         return section == dma.section() ? isFound : find();
     }
 
@@ -70,17 +73,17 @@ final class RingPart {
     }
 
     /** The number at an even byte. Only where it {@link #isFound}. */
-    int u16(long at) {
+    public int u16(long at) {
         return Short.toUnsignedInt(segment.get(LE16, offset + at));
     }
 
     /** As {@link #u16}; later accesses stay behind it. */
-    int u16Acquire(long at) {
+    public int u16Acquire(long at) {
         return Short.toUnsignedInt((short) U16.getAcquire(segment, offset + at));
     }
 
     /** The eight bytes from there on. Only where it {@link #isFound}. */
-    long u64(long at) {
+    public long u64(long at) {
         return segment.get(LE64, offset + at);
     }
 }
