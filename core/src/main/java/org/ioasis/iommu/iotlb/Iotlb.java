@@ -241,21 +241,30 @@ public final class Iotlb implements CachedTranslations {
     }
 
     private long look(long key, long tag) {
+        // After each of its words the compiler would look for the array anew; and the four in a row
+        // are faster than a loop, whose end it would compute first.
+        long[] words = this.words;
         int set = set(key, tag);
         long before = (long) WORD.getAcquire(words, set + STATE);
         if ((before & BUSY) != 0 || (before & COUNT_MASK) == 0) {
             return NONE;
         }
-        for (int at = set; at < set + STATE; at += WORDS) {
-            if ((long) WORD.getOpaque(words, at) == key
-                    && ((long) WORD.getOpaque(words, at + 1) ^ tag) >>> STAGES_AT == 0) {
-                long found = (long) WORD.getOpaque(words, at + 2);
-                // Nobody has written to the set in between, or it is nothing that was found.
-                VarHandle.loadLoadFence();
-                return (long) WORD.getOpaque(words, set + STATE) == before ? found : NONE;
-            }
+        int at = set;
+        if (!is(words, at, key, tag)
+                && !is(words, at += WORDS, key, tag)
+                && !is(words, at += WORDS, key, tag)
+                && !is(words, at += WORDS, key, tag)) {
+            return NONE;
         }
-        return NONE;
+        long found = (long) WORD.getOpaque(words, at + 2);
+        // Nobody has written to the set in between, or it is nothing that was found.
+        VarHandle.loadLoadFence();
+        return (long) WORD.getOpaque(words, set + STATE) == before ? found : NONE;
+    }
+
+    private static boolean is(long[] words, int at, long key, long tag) {
+        return (long) WORD.getOpaque(words, at) == key
+                && ((long) WORD.getOpaque(words, at + 1) ^ tag) >>> STAGES_AT == 0;
     }
 
     // Filling
@@ -436,7 +445,7 @@ public final class Iotlb implements CachedTranslations {
         wantTag(DOMAIN_MASK | SPACE_MASK | FIRST_STAGE, tag(domain, space, FIRST));
         keyMask = GLOBAL;
         wantRange(first, last, leafLg2);
-        long went = takeRange(tagWanted);
+        long went = takeRange(tagWanted, first, last);
         if ((boolean) HAS_GLOBAL.getOpaque(this)) {
             wantTag(DOMAIN_MASK | FIRST_STAGE, tag(domain, 0, FIRST));
             keyMask = GLOBAL;
@@ -502,18 +511,20 @@ public final class Iotlb implements CachedTranslations {
     }
 
     /** A few pages of one space are looked for where they would be. */
-    private long takeRange(long tag) {
+    private long takeRange(long tag, long first, long last) {
         long present = (long) SIZES.getOpaque(this);
-        if ((boolean) HAS_SPLIT.getOpaque(this) || probes(present) > PROBES_MAX) {
+        boolean isWithinPage = (first ^ last) >>> PAGE_LG2_MIN == 0;
+        if ((boolean) HAS_SPLIT.getOpaque(this)
+                || (!isWithinPage && probes(present, first, last) > PROBES_MAX)) {
             return takeEverywhere();
         }
         long went = 0;
         for (long left = present; left != 0; left &= left - 1) {
             int sizeLg2 = Long.numberOfTrailingZeros(left);
-            long page = rangeFirst & -1L << sizeLg2;
+            long page = first & -1L << sizeLg2;
             while (true) {
                 went += takePage(page | sizeLg2 | VALID, tag);
-                if (Long.compareUnsigned(rangeLast - page, Bits.mask(sizeLg2)) <= 0) {
+                if (Long.compareUnsigned(last - page, Bits.mask(sizeLg2)) <= 0) {
                     break;
                 }
                 page += 1L << sizeLg2;
@@ -522,11 +533,11 @@ public final class Iotlb implements CachedTranslations {
         return went;
     }
 
-    private long probes(long present) {
+    private static long probes(long present, long first, long last) {
         long sum = 0;
         for (long left = present; left != 0; left &= left - 1) {
             int sizeLg2 = Long.numberOfTrailingZeros(left);
-            long pages = (rangeLast >>> sizeLg2) - (rangeFirst >>> sizeLg2);
+            long pages = (last >>> sizeLg2) - (first >>> sizeLg2);
             // Also where a range of nearly everything would overflow.
             if (pages < 0 || pages >= PROBES_MAX) {
                 return Long.MAX_VALUE;
@@ -538,13 +549,14 @@ public final class Iotlb implements CachedTranslations {
 
     /** The same as {@link #take} where it is known what a wanted entry leads from. */
     private long takePage(long key, long tag) {
+        long[] words = this.words;
         int set = set(key, tag);
-        for (int at = set; at < set + STATE; at += WORDS) {
-            if ((long) WORD.getOpaque(words, at) == key) {
-                return take(set);
-            }
-        }
-        return 0;
+        boolean mayBeThere =
+                (long) WORD.getOpaque(words, set) == key
+                        | (long) WORD.getOpaque(words, set + WORDS) == key
+                        | (long) WORD.getOpaque(words, set + 2 * WORDS) == key
+                        | (long) WORD.getOpaque(words, set + 3 * WORDS) == key;
+        return mayBeThere ? take(set) : 0;
     }
 
     /**

@@ -75,6 +75,9 @@ public final class Walk {
 
     /** An entry is looked at. */
     void found(long entry, int level, long entryAddress) {
+        if (entryAddress != this.entryAddress) {
+            tries = 0;
+        }
         this.entry = entry;
         this.level = level;
         this.entryAddress = entryAddress;

@@ -48,17 +48,17 @@ public final class Walker {
             return walk.fail(WalkFault.RANGE, rules.level, 0);
         }
         long at = Root.address(root) + rules.atTop(offset);
+        Cell cell = walk.cell;
         while (true) {
-            Outcome loaded = tables.load(at, walk.cell);
+            Outcome loaded = tables.load(at, cell);
             if (loaded != Outcome.OK) {
                 return walk.fail(loaded, rules.level, at);
             }
-            long entry = walk.cell.word();
+            long entry = cell.word();
             if ((entry & rules.tableBits(marks)) == rules.tableValue(marks)) {
                 at = entry & rules.tableAddress;
                 rules = rules.below;
                 at += rules.at(offset);
-                walk.tries = 0;
                 continue;
             }
             walk.found(entry, rules.level, at);
@@ -125,7 +125,6 @@ public final class Walker {
         if (isLeaf) {
             return DONE;
         }
-        walk.tries = 0;
         walk.level = format.tableLevel(entry, level);
         return format.table(entry, level) + format.rules()[walk.level].at(offset);
     }
