@@ -35,7 +35,7 @@ class HostileDeviceServerTest {
     private static final int WAIT_MILLIS = 10_000;
 
     /** What it does instead of answering, and what is said of it. */
-    private enum Lie {
+    enum Lie {
         DIES("it has closed") {
             @Override
             void instead(ScriptedDevice device, Asked asked) {
@@ -316,6 +316,7 @@ class HostileDeviceServerTest {
         assertThat(Resources.now()).isEqualTo(before);
     }
 
+    @SuppressWarnings("ArrayRecordComponent") // compared by nobody
     private record Case(int command, byte[] payload, String said) {}
 
     private static Case version(int major, String text, String said) {

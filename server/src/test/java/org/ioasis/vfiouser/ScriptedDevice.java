@@ -60,6 +60,7 @@ final class ScriptedDevice implements AutoCloseable {
     private volatile @Nullable Peer twin;
 
     /** A command of the client's. */
+    @SuppressWarnings("ArrayRecordComponent") // compared by nobody
     record Asked(int id, int command, int flags, byte[] payload, int fds) {
         ByteBuffer fields() {
             return ByteBuffer.wrap(payload).order(ByteOrder.LITTLE_ENDIAN);
