@@ -11,6 +11,7 @@ import java.lang.foreign.ValueLayout;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.atomic.AtomicLong;
 import org.ioasis.iommu.IommuOptions;
 import org.ioasis.memory.Outcome;
 import org.ioasis.pci.DmaFunction;
@@ -35,7 +36,7 @@ class DeviceServerTest {
     private static final class Copier extends DmaFunction implements Closeable {
         private final MemorySegment buffer = MemorySegment.ofArray(new byte[1]);
         private Outcome outcome = Outcome.OK;
-        private volatile long copies;
+        private final AtomicLong copies = new AtomicLong();
         private volatile boolean isClosed;
 
         Copier(FunctionPort port) {
@@ -56,7 +57,7 @@ class DeviceServerTest {
             if (outcome == Outcome.OK) {
                 outcome = writeMemory(value, buffer, 0, 1);
             }
-            copies++;
+            copies.incrementAndGet();
         }
 
         @Override
@@ -64,7 +65,7 @@ class DeviceServerTest {
 
         @Override
         public Map<String, Long> counters() {
-            return Map.of("copies", copies);
+            return Map.of("copies", copies.get());
         }
 
         @Override
