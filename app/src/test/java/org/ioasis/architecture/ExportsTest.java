@@ -11,6 +11,7 @@ import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeMap;
 import java.util.TreeSet;
 import java.util.regex.MatchResult;
@@ -39,7 +40,7 @@ class ExportsTest {
 
     @Test
     void packagesThatEverybodyMayUseAreThoseOfTheDocument() throws IOException {
-        Map<String, TreeSet<String>> exported = new TreeMap<>();
+        Map<String, Set<String>> exported = new TreeMap<>();
         for (ModuleDescriptor module : modules()) {
             for (ModuleDescriptor.Exports each : module.exports()) {
                 if (!each.isQualified()) {
@@ -49,14 +50,14 @@ class ExportsTest {
             }
         }
         String text = Tree.text("docs/embedding.md");
-        Map<String, TreeSet<String>> documented = new TreeMap<>();
+        Map<String, Set<String>> documented = new TreeMap<>();
         ROW.matcher(text.substring(text.indexOf("## What is exported")))
                 .results()
                 .forEach(row -> documented.put(row.group(1), packages(row.group(2))));
         assertThat(exported).hasSize(4).isEqualTo(documented);
     }
 
-    private static TreeSet<String> packages(String cell) {
+    private static Set<String> packages(String cell) {
         return new TreeSet<>(
                 PACKAGE.matcher(cell).results().map((MatchResult one) -> one.group(1)).toList());
     }
