@@ -451,8 +451,11 @@ final class VmCommand implements Callable<Integer> {
         if (accel == AccelOption.kvm) {
             others.add("--accel kvm");
         }
-        if (!kernel.equals("stable") || modules != null) {
+        if (!kernel.equals("stable")) {
             others.add("--kernel");
+        }
+        if (modules != null) {
+            others.add("--modules");
         }
         if (keep != null && board.isDoorbellMapped()) {
             others.add("--keep with --map-msi");
