@@ -301,7 +301,7 @@ final class VmCommand implements Callable<Integer> {
             description = {
                 "With --assigned iommufd: ${COMPLETION-CANDIDATES}: QEMU's own IOMMU of this kind in front of the disks,"
                         + " whose page tables the guest writes. They are walked here, behind QEMU's address space, and"
-                        + " QEMU passes the guest's invalidations on."
+                        + " QEMU (11.1 or newer) passes the guest's invalidations on."
             })
     private @Nullable NestedOption nested;
 
