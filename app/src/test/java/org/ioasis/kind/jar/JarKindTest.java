@@ -14,12 +14,14 @@ import java.util.Map;
 import java.util.TreeMap;
 import java.util.jar.JarEntry;
 import java.util.jar.JarOutputStream;
+import org.ioasis.config.AssignedConfig;
 import org.ioasis.config.ConfigException;
 import org.ioasis.config.ConfigFile;
 import org.ioasis.config.FlagConfig;
 import org.ioasis.config.ServeConfig;
 import org.ioasis.kind.jar.sample.MemoryKind;
 import org.ioasis.kind.jar.sample.NoKind;
+import org.ioasis.machine.DeviceOptions;
 import org.ioasis.machine.FunctionDevice;
 import org.ioasis.machine.FunctionKind;
 import org.ioasis.serve.Server;
@@ -96,6 +98,14 @@ class JarKindTest {
                 device = { socket = "f.sock", jar = "devices.jar", kind = "memory", options = "2" }
                 """);
         assertServes(ConfigFile.read(file));
+    }
+
+    @Test
+    void kindOfAJarIsForProgramsToo() throws Exception {
+        String words = ",jar=" + jar(MemoryKind.class) + ",kind=memory,options=2";
+        List<DeviceOptions<?>> devices = AssignedConfig.of(List.of("own=device" + words));
+        assertThat(devices).hasSize(1);
+        assertThat(devices.getFirst().place().name()).isEqualTo("own");
     }
 
     @Test
