@@ -393,15 +393,15 @@ public final class ProxyFunction implements PciDevice, Regions {
         Relay(int vector, EventFd eventFd) throws ErrnoException {
             this.vector = vector;
             this.eventFd = eventFd;
-            registration = loop.register(eventFd.fd(), Epoll.IN, this);
+            // Each signal is an edge, and the counter is not read: the server has it as well, can
+            // make it blocking and read it before us.
+            registration = loop.register(eventFd.fd(), Epoll.IN | Epoll.EDGE, this);
         }
 
         @Override
         public void ready(int events) {
-            if (eventFd.drain() != 0) {
-                interrupts.increment();
-                boolean _ = sink.trigger(vector);
-            }
+            interrupts.increment();
+            boolean _ = sink.trigger(vector);
         }
 
         @Override
@@ -424,7 +424,7 @@ public final class ProxyFunction implements PciDevice, Regions {
             return; // told of when it begins
         }
         boolean isTaken = false;
-        for (int vector = 0; vector < relays.length; vector++) {
+        for (int vector = 0; vector < relays.length && session != null; vector++) {
             boolean isWanted = sink.isSetUp(vector);
             if (isWanted && relays[vector] == null) {
                 setUp(vector);
@@ -454,7 +454,6 @@ public final class ProxyFunction implements PciDevice, Regions {
             EventFd eventFd = EventFd.create();
             boolean isWatched = false;
             try {
-                theirs = eventFd.duplicate();
                 relays[vector] = new Relay(vector, eventFd);
                 isWatched = true;
             } finally {
@@ -462,6 +461,7 @@ public final class ProxyFunction implements PciDevice, Regions {
                     eventFd.close();
                 }
             }
+            theirs = eventFd.duplicate();
         } catch (ErrnoException e) {
             lost("vector %d: %s".formatted(vector, e.getMessage()));
             return;

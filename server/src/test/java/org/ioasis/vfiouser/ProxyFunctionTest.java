@@ -315,6 +315,32 @@ class ProxyFunctionTest {
     }
 
     @Test
+    void counterThatTheDeviceSignalsIsNotReadSoThatWhoReadsItFirstStopsNobody() throws Exception {
+        try (ProxyFixture fixture = new ProxyFixture();
+                EventFd theirs = EventFd.create();
+                MockVfioUserClient client = fixture.ready()) {
+            client.setIrqs(
+                    VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER,
+                    VFIO_PCI_MSIX_IRQ_INDEX,
+                    1,
+                    1,
+                    theirs.duplicate());
+            client.read(0, 0, 4);
+            EventFd signalled = Objects.requireNonNull(fixture.device.eventFds.get(1));
+            for (int i = 1; i <= 3; i++) {
+                signalled.signal();
+                fixture.await(() -> theirs.drain() == 1);
+                assertThat(fixture.function.interrupts()).isEqualTo(i);
+            }
+            assertThat(signalled.drain()).isEqualTo(3);
+
+            signalled.signal();
+            fixture.await(() -> theirs.drain() == 1);
+            assertThat(fixture.function.interrupts()).isEqualTo(4);
+        }
+    }
+
+    @Test
     void resetIsAnsweredWhenTheDeviceHasAnswered() throws Exception {
         try (ProxyFixture fixture = new ProxyFixture();
                 MockVfioUserClient client = fixture.ready()) {
