@@ -9,6 +9,7 @@ import java.util.ArrayDeque;
 import java.util.concurrent.Executor;
 import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.Consumer;
 import org.ioasis.loop.EventHandler;
 import org.ioasis.loop.EventLoop;
@@ -80,6 +81,10 @@ public final class ProxyFunction implements PciDevice, Regions {
     private long generation;
 
     private boolean isConnecting;
+
+    /** A connection is being made: one at a time, however often VMMs come and go meanwhile. */
+    private final AtomicBoolean isOpening = new AtomicBoolean();
+
     private boolean isMaster;
     private int resets;
     private long reach;
@@ -137,47 +142,62 @@ public final class ProxyFunction implements PciDevice, Regions {
         if (ready != null) {
             ready.close();
         }
-        long mine = generation;
         isConnecting = true;
+        open();
+    }
+
+    /** Has a connection made, unless that is under way. */
+    private void open() {
+        if (!isOpening.compareAndSet(false, true)) {
+            return;
+        }
+        long mine = generation;
         try {
             io.execute(() -> connect(mine));
         } catch (RejectedExecutionException e) {
+            isOpening.set(false);
             lost("no more connections are made");
         }
     }
 
     /** Waits for the server's answers. Any thread but the loop's. */
     private void connect(long mine) {
-        DeviceConnection connection = null;
-        String why = "";
-        try {
-            connection = DeviceConnection.open(server, answerMillis);
-        } catch (IOException e) {
-            why = String.valueOf(e.getMessage());
-        }
-        DeviceConnection made = connection;
-        String failure = why;
+        DeviceConnection made = null;
         boolean isPosted = false;
         try {
-            loop.execute(() -> connected(mine, made, failure));
+            String failure = "";
+            try {
+                made = DeviceConnection.open(server, answerMillis);
+            } catch (IOException e) {
+                failure = String.valueOf(e.getMessage());
+            }
+            post(mine, made, failure);
             isPosted = true;
         } catch (RejectedExecutionException e) {
             // The loop has ended, and all sessions with it.
         } finally {
-            if (!isPosted && made != null) {
-                made.close();
+            if (!isPosted) {
+                isOpening.set(false);
+                if (made != null) {
+                    made.close();
+                }
             }
         }
     }
 
+    private void post(long mine, @Nullable DeviceConnection made, String failure) {
+        loop.execute(() -> connected(mine, made, failure));
+    }
+
     private void connected(long mine, @Nullable DeviceConnection made, String failure) {
-        if (mine != generation || !isConnecting) {
+        isOpening.set(false);
+        if (!isConnecting) {
             if (made != null) {
                 made.close();
             }
-            return;
-        }
-        if (made == null) {
+        } else if (made == null && mine != generation) {
+            open(); // for the VMM that is here now the server may be there
+        } else if (made == null) {
             lost(failure);
         } else if (!made.info().equals(info)) {
             made.close();

@@ -413,6 +413,32 @@ class ProxyFunctionTest {
     }
 
     @Test
+    void whileAServerHangsOneConnectionIsMadeHoweverOftenVmmsComeAndGo() throws Exception {
+        try (ProxyFixture fixture = new ProxyFixture(true, ScriptedDevice.VECTORS, 60_000)) {
+            fixture.ready().close();
+            fixture.awaitNoSession();
+            CountDownLatch goOn = new CountDownLatch(1);
+            fixture.device.script =
+                    (device, asked) -> {
+                        if (asked.command() == VFIO_USER_VERSION) {
+                            awaitNow(goOn);
+                        }
+                        return false;
+                    };
+            for (int i = 0; i < 5; i++) {
+                MockVfioUserClient.ready(fixture.server.path()).close();
+                fixture.awaitNoSession();
+            }
+            try (MockVfioUserClient client = MockVfioUserClient.ready(fixture.server.path())) {
+                goOn.countDown();
+                assertThat(client.read(0, 0, 4)).isZero();
+            }
+            assertThat(fixture.device.asked(VFIO_USER_VERSION)).hasSize(2);
+            assertThat(fixture.function.losses()).isZero();
+        }
+    }
+
+    @Test
     void deviceThatHasBecomeAnotherIsNotShownToTheNextVmm() throws Exception {
         try (ProxyFixture fixture = new ProxyFixture()) {
             fixture.ready().close();
