@@ -86,7 +86,10 @@ public final class ProxyFunction implements PciDevice, Regions {
     private final AtomicBoolean isOpening = new AtomicBoolean();
 
     private boolean isMaster;
-    private int resets;
+
+    /** Commands whose answers {@link #whenSettled} waits for. */
+    private int unanswered;
+
     private long reach;
     private String trouble = "";
 
@@ -451,11 +454,11 @@ public final class ProxyFunction implements PciDevice, Regions {
             } else if (!isWanted && relays[vector] != null) {
                 drop(vector);
                 isTaken = true;
-                submit(Command.vector(vector, null, (_, _, _) -> {}));
+                submit(Command.vector(vector, null, awaited((_, _, _) -> {})));
             }
         }
         if (isTaken && !hasRelays()) {
-            submit(Command.noVectors((_, _, _) -> {}));
+            submit(Command.noVectors(awaited((_, _, _) -> {})));
         }
     }
 
@@ -490,13 +493,13 @@ public final class ProxyFunction implements PciDevice, Regions {
                 Command.vector(
                         vector,
                         theirs,
-                        (errno, _, _) -> {
+                        awaited((errno, _, _) -> {
                             if (errno != 0 && isThere()) {
                                 lost(
                                         "it refuses vector %d: %s"
                                                 .formatted(vector, Errno.name(errno)));
                             }
-                        }));
+                        })));
     }
 
     private void drop(int vector) {
@@ -526,24 +529,24 @@ public final class ProxyFunction implements PciDevice, Regions {
             dma.deviceReset();
             return;
         }
-        resets++;
-        submit(
-                Command.reset((_, _, _) -> {
-                    resets--;
-                    dma.deviceReset();
-                    settle();
-                }));
+        submit(Command.reset(awaited((_, _, _) -> dma.deviceReset())));
     }
 
-    private void settle() {
-        while (resets == 0 && !unsettled.isEmpty()) {
-            unsettled.remove().run();
-        }
+    /** The reply to a command that is to be answered before anything counts as settled. */
+    private Command.Reply awaited(Command.Reply reply) {
+        unanswered++;
+        return (errno, in, at) -> {
+            unanswered--;
+            reply.done(errno, in, at);
+            while (unanswered == 0 && !unsettled.isEmpty()) {
+                unsettled.remove().run();
+            }
+        };
     }
 
     @Override
     public void whenSettled(Runnable task) {
-        if (resets == 0) {
+        if (unanswered == 0) {
             task.run();
         } else {
             unsettled.add(task);

@@ -431,10 +431,6 @@ class HostileDeviceServerTest {
         try (ProxyFixture fixture = new ProxyFixture(true, vectors);
                 EventFd vector = EventFd.create();
                 MockVfioUserClient client = fixture.ready()) {
-            List<Asked> unanswered = new CopyOnWriteArrayList<>();
-            fixture.device.script =
-                    (device, asked) ->
-                            asked.command() == VFIO_USER_DEVICE_SET_IRQS && unanswered.add(asked);
             try (Fd fd = vector.duplicate()) {
                 for (int i = 0; i < vectors; i++) {
                     client.setIrqs(
@@ -445,11 +441,19 @@ class HostileDeviceServerTest {
                             fd);
                 }
             }
-            // Behind them all, and it waits as they do.
+            List<Asked> unanswered = new CopyOnWriteArrayList<>();
+            fixture.device.script =
+                    (device, asked) ->
+                            asked.command() == VFIO_USER_DEVICE_SET_IRQS && unanswered.add(asked);
+            // Takes them all away: a command for each, and one for all.
             client.send(
-                    VFIO_USER_REGION_READ,
+                    VFIO_USER_DEVICE_SET_IRQS,
                     0,
-                    MockVfioUserClient.accessPayload(0, 0, 4, new byte[0]));
+                    MockVfioUserClient.irqPayload(
+                            VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_TRIGGER,
+                            VFIO_PCI_MSIX_IRQ_INDEX,
+                            0,
+                            0));
             fixture.await(() -> unanswered.size() == DeviceSession.IN_FLIGHT_MAX);
             assertThat(client.isSilentFor(20)).isTrue();
             assertThat(unanswered).hasSize(DeviceSession.IN_FLIGHT_MAX);
@@ -457,7 +461,7 @@ class HostileDeviceServerTest {
             fixture.device.script = (device, asked) -> false;
             fixture.device.answerAll(unanswered);
             assertThat(client.receive().isError()).isFalse();
-            assertThat(fixture.device.asked(VFIO_USER_DEVICE_SET_IRQS)).hasSize(vectors);
+            assertThat(fixture.device.asked(VFIO_USER_DEVICE_SET_IRQS)).hasSize(2 * vectors + 1);
         }
     }
 }

@@ -360,6 +360,35 @@ class ProxyFunctionTest {
         }
     }
 
+    @Test
+    void vectorsAreAnsweredWhenTheDeviceHasAnsweredSoThatTheyDoNotPileUp() throws Exception {
+        try (ProxyFixture fixture = new ProxyFixture();
+                EventFd theirs = EventFd.create();
+                MockVfioUserClient client = fixture.ready()) {
+            CountDownLatch goOn = new CountDownLatch(1);
+            fixture.device.script =
+                    (device, asked) -> {
+                        if (asked.command() == VFIO_USER_DEVICE_SET_IRQS) {
+                            awaitNow(goOn);
+                        }
+                        return false;
+                    };
+            client.send(
+                    VFIO_USER_DEVICE_SET_IRQS,
+                    0,
+                    MockVfioUserClient.irqPayload(
+                            VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER,
+                            VFIO_PCI_MSIX_IRQ_INDEX,
+                            0,
+                            1),
+                    theirs.duplicate());
+            fixture.await(() -> fixture.device.asked(VFIO_USER_DEVICE_SET_IRQS).size() == 1);
+            assertThat(client.isSilentFor(20)).isTrue();
+            goOn.countDown();
+            assertThat(client.receive().command()).isEqualTo(VFIO_USER_DEVICE_SET_IRQS);
+        }
+    }
+
     private static void awaitNow(CountDownLatch latch) {
         try {
             assertThat(latch.await(10, TimeUnit.SECONDS)).isTrue();
