@@ -407,6 +407,32 @@ class HostileDeviceServerTest {
     }
 
     @Test
+    void deviceThatIsGoneWhileItsAccessWaitsForMemoryDoesNotKeepTheLoopBusy() throws Exception {
+        try (ProxyFixture fixture = new ProxyFixture(false);
+                MockVfioUserClient client = fixture.ready()) {
+            fixture.map(0x10_0000, 0x10_0fff, 0, MapFlags.READ);
+            client.unmap(0, ProxyFixture.RAM);
+            fixture.device.script =
+                    (device, asked) -> {
+                        device.ask(
+                                ScriptedDevice.access(
+                                        VFIO_USER_DMA_READ, 1, 0x10_0000, 4, new byte[0]));
+                        device.hangUp();
+                        return true;
+                    };
+            long before = fixture.loop.counts().events();
+            client.send(
+                    VFIO_USER_REGION_READ,
+                    0,
+                    MockVfioUserClient.accessPayload(0, 0, 4, new byte[0]));
+            client.awaitClose();
+            fixture.awaitNoSession();
+            assertThat(fixture.server.lastReason()).contains("it has closed");
+            assertThat(fixture.loop.counts().events() - before).isLessThan(100);
+        }
+    }
+
+    @Test
     void deviceThatIsGoneWhenTheVmmComesEndsItsSession() throws Exception {
         try (ProxyFixture fixture = new ProxyFixture()) {
             fixture.ready().close();
