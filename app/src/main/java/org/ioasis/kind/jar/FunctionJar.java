@@ -11,8 +11,11 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.ServiceConfigurationError;
 import java.util.ServiceLoader;
+import java.util.Set;
+import java.util.stream.Collectors;
 import org.ioasis.machine.FunctionKind;
 
 /**
@@ -59,15 +62,37 @@ final class FunctionJar {
     }
 
     private static ModuleLayer layer(Path jar) {
-        ModuleFinder finder = ModuleFinder.of(jar);
+        ModuleLayer ours = ModuleLayer.boot();
+        ModuleFinder finder = new Brought(ModuleFinder.of(jar), ours);
         List<String> roots =
                 finder.findAll().stream()
                         .map(ModuleReference::descriptor)
                         .map(descriptor -> descriptor.name())
                         .toList();
-        ModuleLayer ours = ModuleLayer.boot();
         Configuration configuration =
                 ours.configuration().resolve(finder, ModuleFinder.of(), roots);
         return ours.defineModulesWithOneLoader(configuration, FunctionKind.class.getClassLoader());
+    }
+
+    /**
+     * What there is but for modules of ours, which Maven copies beside a device with all else that
+     * it needs: a device of a second one's {@link FunctionKind} would be none of ours.
+     */
+    private record Brought(ModuleFinder all, ModuleLayer ours) implements ModuleFinder {
+        private boolean isOurs(String name) {
+            return name.startsWith("org.ioasis.") && ours.findModule(name).isPresent();
+        }
+
+        @Override
+        public Optional<ModuleReference> find(String name) {
+            return isOurs(name) ? Optional.empty() : all.find(name);
+        }
+
+        @Override
+        public Set<ModuleReference> findAll() {
+            return all.findAll().stream()
+                    .filter(found -> !isOurs(found.descriptor().name()))
+                    .collect(Collectors.toUnmodifiableSet());
+        }
     }
 }

@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.io.IOException;
 import java.io.InputStream;
+import java.lang.module.ModuleFinder;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -103,6 +104,25 @@ class JarKindTest {
         Path jar = jar(MemoryKind.class);
         Files.move(jar, Files.createDirectory(folder.resolve("jars")).resolve("a.jar"));
         assertServes(flags(",jar=" + folder.resolve("jars") + ",kind=memory,options=2"));
+    }
+
+    /** As Maven copies what a device needs. */
+    @Test
+    void modulesOfOursInAFolderOfJarsAreLeftOut() throws Exception {
+        Path jars = Files.createDirectory(folder.resolve("jars"));
+        Files.move(jar(MemoryKind.class), jars.resolve("a.jar"));
+        byte[] manifest =
+                text("Manifest-Version: 1.0\nAutomatic-Module-Name: org.ioasis.machine\n\n");
+        Path ours =
+                jar(
+                        Map.of(
+                                "META-INF/MANIFEST.MF",
+                                manifest,
+                                path(FunctionKind.class),
+                                bytes(FunctionKind.class)));
+        Files.move(ours, jars.resolve("b.jar"));
+        assertThat(ModuleFinder.of(jars).find("org.ioasis.machine")).isPresent();
+        assertServes(flags(",jar=" + jars + ",kind=memory,options=2"));
     }
 
     @Test
