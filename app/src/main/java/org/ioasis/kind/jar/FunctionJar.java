@@ -46,11 +46,7 @@ final class FunctionJar {
         } catch (FindException | ResolutionException | LayerInstantiationException e) {
             throw new IOException(jar + " cannot be loaded: " + e.getMessage(), e);
         } catch (ServiceConfigurationError e) {
-            throw new IOException(
-                    e.getCause() instanceof UnsupportedClassVersionError newer
-                            ? jar + " was made for a newer Java: " + newer.getMessage()
-                            : jar + ": " + e.getMessage(),
-                    e);
+            throw new IOException(jar + whatIsWrong(e), e);
         } catch (LinkageError e) {
             throw new IOException(jar + " does not fit this Ioasis: " + e, e);
         }
@@ -59,6 +55,16 @@ final class FunctionJar {
                         ? jar + " provides no " + FunctionKind.class.getName()
                         : "%s has no kind \"%s\"; its kinds are %s"
                                 .formatted(jar, kind, String.join(", ", kinds)));
+    }
+
+    private static String whatIsWrong(ServiceConfigurationError error) {
+        Throwable cause = error.getCause();
+        if (cause == null) {
+            return ": " + error.getMessage();
+        }
+        return cause instanceof UnsupportedClassVersionError
+                ? " was made for a newer Java: " + cause.getMessage()
+                : ": %s: %s".formatted(error.getMessage(), cause);
     }
 
     private static ModuleLayer layer(Path jar) {

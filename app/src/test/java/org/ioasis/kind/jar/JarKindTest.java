@@ -19,6 +19,7 @@ import org.ioasis.config.ConfigException;
 import org.ioasis.config.ConfigFile;
 import org.ioasis.config.FlagConfig;
 import org.ioasis.config.ServeConfig;
+import org.ioasis.kind.jar.sample.LicensedKind;
 import org.ioasis.kind.jar.sample.MemoryKind;
 import org.ioasis.kind.jar.sample.NoKind;
 import org.ioasis.machine.FunctionDevice;
@@ -169,6 +170,13 @@ class JarKindTest {
                                 text(MemoryKind.class.getName())));
         assertRefused(newer, newer + " was made for a newer Java: ");
         assertThat(folder.resolve("iommu.sock")).doesNotExist();
+    }
+
+    @Test
+    void whyAProviderCannotBeMadeIsSaid() throws Exception {
+        assertRefused(
+                jar(LicensedKind.class),
+                "LicensedKind could not be instantiated: java.io.IOException: no licence");
     }
 
     @Test
