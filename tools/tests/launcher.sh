@@ -350,6 +350,17 @@ help_has_all_commands() {
 }
 check "--help adds the commands of the source tree" help_has_all_commands
 
+failed_help_is_not_kept() {
+    make_tree
+    # The build asks for it and fails to get it, and so does the user.
+    run env FAKE_JAVA_STATUS=2 "$tree/ioasis" help
+    expect_status 2
+    run "$tree/ioasis" help
+    expect_status 0
+    expect out "  mutants "
+}
+check "--help that failed at the build is not kept" failed_help_is_not_kept
+
 maven_arguments() {
     make_tree
     run env MAVEN_ARGS='-Dmaven.repo.local=/elsewhere --offline' "$tree/ioasis" x
