@@ -15,6 +15,7 @@ import java.util.Map;
 import java.util.TreeMap;
 import java.util.jar.JarEntry;
 import java.util.jar.JarOutputStream;
+import org.ioasis.config.AssignedConfig;
 import org.ioasis.config.ConfigException;
 import org.ioasis.config.ConfigFile;
 import org.ioasis.config.FlagConfig;
@@ -98,6 +99,16 @@ class JarKindTest {
                 device = { socket = "f.sock", jar = "devices.jar", kind = "memory", options = "2" }
                 """);
         assertServes(ConfigFile.read(file));
+    }
+
+    @Test
+    void programsMayBeGivenOneToo() throws Exception {
+        Path jar = jar(MemoryKind.class);
+        assertThat(AssignedConfig.of(List.of("a=device,jar=" + jar + ",kind=memory,options=2")))
+                .hasSize(1);
+        assertThatThrownBy(
+                        () -> AssignedConfig.of(List.of("a=device,jar=" + jar + ",kind=disk")))
+                .hasMessageContaining("its kinds are memory");
     }
 
     @Test
