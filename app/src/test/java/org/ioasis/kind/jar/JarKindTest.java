@@ -80,7 +80,6 @@ class JarKindTest {
                     server.machines().getFirst().devices(FunctionDevice.class).getFirst();
             assertThat(device.name()).isEqualTo("device0");
             assertThat(device.function().barSize(2)).isEqualTo(8192);
-            // From the jar, and not from beside this test.
             assertThat(server.announcement()).anyMatch(line -> line.contains("f.sock"));
         }
     }
