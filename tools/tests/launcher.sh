@@ -6,7 +6,7 @@
 bare_machine() {
     make_tree
     mkdir empty
-    for command in vm test mutants fuzz stress bench build format --help; do
+    for command in vm test mutants fuzz stress bench install dist build format --help; do
         run env PATH="$here/empty" IOASIS_JDK_DIRS="$here/empty" "$tree/ioasis" $command
         expect_status 69
         expect err "no JDK 25 or newer"
