@@ -40,7 +40,7 @@ class ProxyFunctionTest {
                 for (int i = 0; i < 100; i++) {
                     client.post(0, 0x10, 4, i);
                     client.post(0, 0x14, 4, 3L * i);
-                    assertThat(client.read(0, 0x10, 8)).isEqualTo((3L * i << 32) | i);
+                    assertThat(client.read(0, 0x10, 8)).isEqualTo(((3L * i) << 32) | i);
                 }
                 assertThat(client.readRegion(0, ScriptedDevice.BAR_BYTES - 4, 8).error())
                         .isEqualTo(Errno.EINVAL);

@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.io.IOException;
 import java.io.InputStream;
+import java.lang.module.ModuleFinder;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -19,6 +20,7 @@ import org.ioasis.config.ConfigException;
 import org.ioasis.config.ConfigFile;
 import org.ioasis.config.FlagConfig;
 import org.ioasis.config.ServeConfig;
+import org.ioasis.kind.jar.sample.LicensedKind;
 import org.ioasis.kind.jar.sample.MemoryKind;
 import org.ioasis.kind.jar.sample.NoKind;
 import org.ioasis.machine.DeviceOptions;
@@ -79,7 +81,6 @@ class JarKindTest {
                     server.machines().getFirst().devices(FunctionDevice.class).getFirst();
             assertThat(device.name()).isEqualTo("device0");
             assertThat(device.function().barSize(2)).isEqualTo(8192);
-            // From the jar, and not from beside this test.
             assertThat(server.announcement()).anyMatch(line -> line.contains("f.sock"));
         }
     }
@@ -113,6 +114,25 @@ class JarKindTest {
         Path jar = jar(MemoryKind.class);
         Files.move(jar, Files.createDirectory(folder.resolve("jars")).resolve("a.jar"));
         assertServes(flags(",jar=" + folder.resolve("jars") + ",kind=memory,options=2"));
+    }
+
+    /** As Maven copies what a device needs. */
+    @Test
+    void modulesOfOursInAFolderOfJarsAreLeftOut() throws Exception {
+        Path jars = Files.createDirectory(folder.resolve("jars"));
+        Files.move(jar(MemoryKind.class), jars.resolve("a.jar"));
+        byte[] manifest =
+                text("Manifest-Version: 1.0\nAutomatic-Module-Name: org.ioasis.machine\n\n");
+        Path ours =
+                jar(
+                        Map.of(
+                                "META-INF/MANIFEST.MF",
+                                manifest,
+                                path(FunctionKind.class),
+                                bytes(FunctionKind.class)));
+        Files.move(ours, jars.resolve("b.jar"));
+        assertThat(ModuleFinder.of(jars).find("org.ioasis.machine")).isPresent();
+        assertServes(flags(",jar=" + jars + ",kind=memory,options=2"));
     }
 
     @Test
@@ -159,6 +179,13 @@ class JarKindTest {
                                 text(MemoryKind.class.getName())));
         assertRefused(newer, newer + " was made for a newer Java: ");
         assertThat(folder.resolve("iommu.sock")).doesNotExist();
+    }
+
+    @Test
+    void whyAProviderCannotBeMadeIsSaid() throws Exception {
+        assertRefused(
+                jar(LicensedKind.class),
+                "LicensedKind could not be instantiated: java.io.IOException: no licence");
     }
 
     @Test
