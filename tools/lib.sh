@@ -301,7 +301,8 @@ install_image() {
     done
     make_start_cache "$images/$name"
     "$JAVA_HOME/bin/java" -XX:TieredStopAtLevel=1 -XX:+UseSerialGC --module-path "$images/$name" \
-        --enable-native-access=org.ioasis.sys -m org.ioasis.app/org.ioasis.cli.Main --help >"$images/$name/help" || :
+        --enable-native-access=org.ioasis.sys -m org.ioasis.app/org.ioasis.cli.Main --help >"$images/$name/help" ||
+        rm -f "$images/$name/help"
     printf '%s\n' "$name" >"$images/next"
     touch -r "$images/started" "$images/next"
     mv "$images/next" "$images/current"

@@ -5,8 +5,8 @@ java_home=${JAVA_HOME:?is to be a JDK 25 or newer}
 . "$(dirname -- "$0")/lib.sh"
 
 pack() {
-    IOASIS_NO_BUILD=1 JAVA_HOME=$java_home
-    export IOASIS_NO_BUILD JAVA_HOME
+    IOASIS_NO_BUILD=1 JAVA_HOME=$java_home TMPDIR=$here
+    export IOASIS_NO_BUILD JAVA_HOME TMPDIR
     run "$project/ioasis" dist "$scratch/my.tar.gz"
     expect_status 0
     expect out "my.tar.gz: "
@@ -15,9 +15,20 @@ pack() {
     expect err "my.tar.gz is there: it is not replaced"
     run "$project/ioasis" dist --frob
     expect_status 2
-    [ -z "$(ls "${TMPDIR:-/tmp}"/ioasis.* 2>/dev/null)" ] || fail "nothing to be left"
+    [ -z "$(ls -d "$here"/ioasis.* 2>/dev/null)" ] || fail "nothing to be left"
 }
 check "an archive is packed and replaces nothing" pack
+
+# What the build has written anew so that the JVM keeps it: magic number, minor and major version.
+changed() {
+    mkdir jars
+    tar -C jars -xzf "$scratch/my.tar.gz"
+    expect jars/ioasis/lib/CHANGES "picocli-*.jar: its classes are in the format of Java 8"
+    "$java_home/bin/jar" --extract --file jars/ioasis/lib/picocli-*.jar picocli/CommandLine.class
+    version=$(od -A n -t x1 -N 8 picocli/CommandLine.class | tr -d ' ')
+    [ "$version" = cafebabe00000034 ] || fail "a class of Java 8, not $version"
+}
+check "what is changed of others' classes is as it is said" changed
 
 # Another folder than it was packed in, no PATH, no JAVA_HOME, no HOME.
 bare() {

@@ -6,7 +6,7 @@
 bare_machine() {
     make_tree
     mkdir empty
-    for command in vm test mutants fuzz stress bench build format --help; do
+    for command in vm test mutants fuzz stress bench install dist build format --help; do
         run env PATH="$here/empty" IOASIS_JDK_DIRS="$here/empty" "$tree/ioasis" $command
         expect_status 69
         expect err "no JDK 25 or newer"
@@ -349,6 +349,17 @@ help_has_all_commands() {
     expect_not out "  mutants "
 }
 check "--help adds the commands of the source tree" help_has_all_commands
+
+failed_help_is_not_kept() {
+    make_tree
+    # The build asks for it and fails to get it, and so does the user.
+    run env FAKE_JAVA_STATUS=2 "$tree/ioasis" help
+    expect_status 2
+    run "$tree/ioasis" help
+    expect_status 0
+    expect out "  mutants "
+}
+check "--help that failed at the build is not kept" failed_help_is_not_kept
 
 maven_arguments() {
     make_tree

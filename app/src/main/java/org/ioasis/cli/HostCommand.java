@@ -90,9 +90,10 @@ final class HostCommand implements Callable<Integer> {
                         + " file (vfio0, the next vfio1, bound to /dev/iommu) and by its group (0, the next 1, in a"
                         + " container of type 1); repeatable. In sysfs it is 10a5:00:00.0, the next 10a5:00:01.0."
                         + " KIND and its keys are those of ioasis serve without socket, endpoint and alias:"
-                        + " disk=blk,file=FILE; random=rng; net=net,stream=SOCKET. Its DMA goes through the"
-                        + " address space that the program builds, to memory that the program shares (a"
-                        + " memfd, a shared mapping); to private memory it is refused."
+                        + " disk=blk,file=FILE; random=rng; net=net,stream=SOCKET; dma=ioat;"
+                        + " own=device,jar=FILE,kind=NAME. Its DMA goes through the address space that the"
+                        + " program builds, to memory that the program shares (a memfd, a shared mapping);"
+                        + " to private memory it is refused."
             })
     private List<String> devices = List.of();
 

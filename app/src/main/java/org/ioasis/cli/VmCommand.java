@@ -301,7 +301,7 @@ final class VmCommand implements Callable<Integer> {
             description = {
                 "With --assigned iommufd: ${COMPLETION-CANDIDATES}: QEMU's own IOMMU of this kind in front of the disks,"
                         + " whose page tables the guest writes. They are walked here, behind QEMU's address space, and"
-                        + " QEMU passes the guest's invalidations on."
+                        + " QEMU (11.1 or newer) passes the guest's invalidations on."
             })
     private @Nullable NestedOption nested;
 
@@ -451,8 +451,11 @@ final class VmCommand implements Callable<Integer> {
         if (accel == AccelOption.kvm) {
             others.add("--accel kvm");
         }
-        if (!kernel.equals("stable") || modules != null) {
+        if (!kernel.equals("stable")) {
             others.add("--kernel");
+        }
+        if (modules != null) {
+            others.add("--modules");
         }
         if (keep != null && board.isDoorbellMapped()) {
             others.add("--keep with --map-msi");

@@ -221,7 +221,7 @@ public record Diagnosis(List<Finding> findings) {
                                 .formatted(alias, function(alias))
                         + " 0x%x is behind, and was answered NOENT: its DMA is not what it mapped"
                                 .formatted(endpoint.id()),
-                "add alias=0x%x to its --blk, --rng, --net or --device, or aliases = [0x%x] to its part of the configuration"
+                "add alias=0x%x to the device's option, or aliases = [0x%x] to its part of the configuration"
                         .formatted(alias, alias));
     }
 

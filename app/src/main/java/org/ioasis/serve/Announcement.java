@@ -8,6 +8,7 @@ import org.ioasis.config.ServeConfig;
 import org.ioasis.config.ServeConfig.DeviceConfig;
 import org.ioasis.config.ServeConfig.IommuConfig;
 import org.ioasis.config.ServeConfig.MachineConfig;
+import org.ioasis.machine.IommuTransport;
 import org.ioasis.topology.QemuArguments;
 import org.ioasis.topology.VhostUserIommu;
 
@@ -36,11 +37,19 @@ final class Announcement {
         }
         for (MachineConfig machine : config.machines()) {
             lines.add(
-                    "# QEMU 10.1 or newer for %s, behind your own -machine q35 or pc and devices; the size of the memory (-m and size) is yours to choose:"
-                            .formatted(machine.name()));
+                    "# QEMU %s or newer for %s, behind your own -machine q35 or pc and devices; the size of the memory (-m and size) is yours to choose:"
+                            .formatted(oldest(machine), machine.name()));
             lines.addAll(QemuArguments.lines(arguments(machine)));
         }
         return lines;
+    }
+
+    /** The first QEMU that has all devices of the arguments. */
+    private static String oldest(MachineConfig machine) {
+        return machine.iommus().stream()
+                        .anyMatch(iommu -> iommu.transport() == IommuTransport.VHOST_USER)
+                ? "11"
+                : "10.1";
     }
 
     private static String ready(MachineConfig machine, String device, Path socket) {

@@ -455,8 +455,7 @@ class LiveServerTest {
         assertThat(ask("check").text())
                 .contains(
                         "attaches endpoint 0x100 too (01:00.0), the alias of the PCIe-to-PCI bridge")
-                .contains(
-                        "do: add alias=0x100 to its --blk, --rng, --net or --device, or aliases = [0x100]")
+                .contains("do: add alias=0x100 to the device's option, or aliases = [0x100]")
                 .as("said once")
                 .doesNotContain("--present");
         for (AutoCloseable one : open) {

@@ -21,6 +21,7 @@ public final class Endpoint {
     private final IdMap<Attachment> pasids = new IdMap<>();
     private boolean wasProbed;
     private volatile boolean isLeaving;
+    private boolean isOut;
     private @Nullable Runnable whenGone;
 
     Endpoint(Iommu iommu, int id, EndpointProperties properties) {
@@ -113,15 +114,15 @@ public final class Endpoint {
         pasids.forEach(visitor);
     }
 
-    /** One that is attached or moving, or null. */
-    @Nullable Attachment someInUse() {
+    /** Those that are attached or moving. */
+    List<Attachment> inUse() {
         List<Attachment> used = new ArrayList<>();
         forEachAttachment(one -> {
             if (one.domain() != null || one.isBusy()) {
                 used.add(one);
             }
         });
-        return used.isEmpty() ? null : used.getFirst();
+        return used;
     }
 
     // Coming and going
@@ -136,6 +137,15 @@ public final class Endpoint {
     /** True once it is being unplugged, and for ever. Any thread. */
     boolean isLeaving() {
         return isLeaving;
+    }
+
+    /** It is being unplugged and out of every domain: only its accesses are waited for. */
+    void noteOut() {
+        isOut = true;
+    }
+
+    boolean isOut() {
+        return isOut;
     }
 
     /** What is to run now that it has gone; null if that was asked before. */

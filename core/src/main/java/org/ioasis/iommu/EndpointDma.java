@@ -182,9 +182,13 @@ final class EndpointDma extends RegionDma {
     public Outcome peek(long address, long length) {
         Extent found = extent;
         if (!translation.lookup(address, found)) {
-            boolean isOwn =
-                    attachment.endpoint().properties().reserved().identityAt(address) != null;
-            return isOwn && store != null ? locate(address, length, Access.READ) : Outcome.FAULT;
+            ReservedRegion own = attachment.endpoint().properties().reserved().identityAt(address);
+            if (own == null || store == null) {
+                return Outcome.FAULT;
+            }
+            return Ranges.within(address, own.last(), length) == length
+                    ? locate(address, length, Access.READ)
+                    : Outcome.REFUSED;
         }
         if (!found.permits(Access.READ)) {
             return Outcome.FAULT;

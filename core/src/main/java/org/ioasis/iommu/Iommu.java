@@ -289,14 +289,22 @@ public final class Iommu {
         goOnLeaving(endpoint);
     }
 
-    /** Detaches one after the other; what a listener holds up is tried again when it answers. */
+    /**
+     * Detaches one after the other. Where a listener holds it up, {@link #tellSettled} comes back
+     * here. A loop: a driver may have named thousands of PASIDs.
+     */
     private void goOnLeaving(Endpoint endpoint) {
-        Attachment attachment = endpoint.someInUse();
-        if (attachment == null) {
-            moves.add(endpoint, () -> gone(endpoint));
-        } else if (!attachment.isBusy()) {
-            detach(attachment, _ -> goOnLeaving(endpoint));
+        for (Attachment attachment : endpoint.inUse()) {
+            if (attachment.isBusy()) {
+                return;
+            }
+            detach(attachment, _ -> {}); // what still runs is waited for below
+            if (attachment.listener() != null) {
+                return;
+            }
         }
+        endpoint.noteOut();
+        moves.add(endpoint, () -> gone(endpoint));
     }
 
     private void gone(Endpoint endpoint) {
@@ -565,7 +573,7 @@ public final class Iommu {
         settled.run();
         tellUnattached(); // who was busy when it changed
         endpoints.forEach(endpoint -> {
-            if (endpoint.isLeaving() && endpoint.someInUse() != null) {
+            if (endpoint.isLeaving() && !endpoint.isOut()) {
                 goOnLeaving(endpoint);
             }
         });

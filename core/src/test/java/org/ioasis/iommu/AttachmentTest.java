@@ -111,6 +111,23 @@ class AttachmentTest {
     }
 
     @Test
+    void anEndpointIsGoneHoweverManyAddressSpacesItHas() {
+        Domain shared = m.iommu.identityDomain(9);
+        m.iommu.attach(pasid, shared, new Replies.One());
+        for (int i = 1; i < Endpoint.PASID_LIMIT; i++) {
+            Attachment opened = requireNonNull(endpoint.open(0x1000 + i));
+            m.iommu.attach(opened, shared, new Replies.One());
+        }
+        assertThat(shared.attachments()).hasSize(Endpoint.PASID_LIMIT);
+
+        m.iommu.unplug(endpoint, () -> told.add("gone"));
+
+        assertThat(told).containsExactly("gone");
+        assertThat(shared.attachments()).isEmpty();
+        assertThat(m.iommu.endpoint(1)).isNull();
+    }
+
+    @Test
     void aResetDetachesEveryAddressSpace() {
         attached(pasid, 8, RAM);
 

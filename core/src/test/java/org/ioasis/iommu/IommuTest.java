@@ -19,6 +19,7 @@ import org.ioasis.memory.Access;
 import org.ioasis.memory.Dma;
 import org.ioasis.memory.Lease;
 import org.ioasis.memory.Outcome;
+import org.ioasis.memory.ReadRange;
 import org.ioasis.memory.StuckLease;
 import org.junit.jupiter.api.DisplayName;
 import org.junit.jupiter.api.Tag;
@@ -441,6 +442,37 @@ class IommuTest {
         assertThat(m.unmap(7, 0, -1L)).isEqualTo(Status.OK);
         assertThat(lease.isRevoked()).isFalse();
         lease.close();
+    }
+
+    @Test
+    void aLookGoesNoFurtherThanTheEndpointsOwnIdentityRegion() {
+        Endpoint own = m.iommu.plug(11, reserving(RAM, RAM + 0xfff, Kind.IDENTITY));
+        Dma ownDma = m.dma(own);
+        m.attach(11, 7);
+
+        ownDma.enter();
+        assertThat(ownDma.peek(RAM + 0xff0, 0x10)).isEqualTo(Outcome.OK);
+        assertThat(ownDma.reach()).isEqualTo(0x10);
+        assertThat(ownDma.peek(RAM + 0xff0, 0x11)).isEqualTo(Outcome.REFUSED);
+        assertThat(ownDma.peek(RAM + 0x1000, 1)).isEqualTo(Outcome.FAULT);
+        ownDma.leave();
+        assertThat(own.counts().faults()).isZero();
+    }
+
+    @Test
+    void aRangeThatBeginsInAnIdentityRegionAndEndsElsewhereIsNotFound() {
+        Endpoint own = m.iommu.plug(11, reserving(RAM, RAM + 0xfff, Kind.IDENTITY));
+        Dma ownDma = m.dma(own);
+        m.attach(11, 7);
+        ReadRange inside = new ReadRange(ownDma);
+        inside.begin(RAM + 0xff0, 0x10);
+        ReadRange across = new ReadRange(ownDma);
+        across.begin(RAM + 0xff0, 0x20);
+
+        ownDma.enter();
+        assertThat(inside.isFound()).isTrue();
+        assertThat(across.isFound()).isFalse();
+        ownDma.leave();
     }
 
     // --- DETACH

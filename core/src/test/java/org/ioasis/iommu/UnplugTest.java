@@ -184,6 +184,26 @@ final class UnplugTest {
         assertThat(told).containsExactly("gone");
     }
 
+    @Test
+    void itIsGoneWhenAListenerRefusesWhatItWasAboutToBeAttachedTo() {
+        List<DomainListener.Answer> owed = new ArrayList<>();
+        m.iommu.listen(endpoint.attachment(), new LateListener(owed));
+        m.plug(2);
+        m.attach(2, 7);
+        m.map(7, 0, 0xfff, RAM, READ);
+        Replies replies = new Replies();
+        m.requests.attach(1, 7, false, replies.as("attach"));
+        assertThat(owed).hasSize(1);
+
+        unplug();
+
+        assertThat(told).isEmpty();
+        owed.removeFirst().refused(Status.NOMEM);
+        assertThat(replies.all()).containsExactly("attach=NOMEM");
+        assertThat(told).containsExactly("gone");
+        assertThat(m.plug(1)).isNotNull();
+    }
+
     /** Owes an answer from its first mapping on. */
     private static final class LateListener implements DomainListener {
         private final List<Answer> owed;

@@ -76,7 +76,8 @@ class Arm64Test {
     void whatArmHasNotIsRefusedBeforeAnythingIsDone() throws Exception {
         assertRefused("--arch arm64", "--assigned type1 --arch arm64");
         assertRefused("--arch arm64", "--accel kvm --arch arm64");
-        assertRefused("--arch arm64", "--kernel backports --arch arm64");
+        assertRefused("leave out --kernel", "--kernel backports --arch arm64");
+        assertRefused("leave out --modules", "--modules . --arch arm64");
         assertRefused("--msi and --map-msi need --arch arm64", "--msi its");
         assertRefused("--msi and --map-msi need --arch arm64", "--map-msi");
     }

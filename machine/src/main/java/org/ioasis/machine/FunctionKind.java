@@ -7,7 +7,11 @@ import org.ioasis.pci.PciFunction;
 /**
  * A kind of function that a jar brings for {@code ./ioasis serve}, as a provider of this service:
  * by {@code provides} in its module, or a line in {@code
- * META-INF/services/org.ioasis.machine.FunctionKind}. Made once for each device; builder's thread.
+ * META-INF/services/org.ioasis.machine.FunctionKind}. Builder's thread.
+ *
+ * <p>A provider is made whenever a jar is looked at: when a configuration is checked, whichever of
+ * the jar's kinds it names, and again for each device. So its constructor takes nothing that has to
+ * be given back.
  */
 public interface FunctionKind {
     /** What a configuration calls it: {@code kind = "..."}. */

@@ -16,7 +16,8 @@ public interface FunctionPort {
 
     /**
      * Runs tasks later on the thread of the function's calls, in order, after those posted before;
-     * never at once. What a task throws ends the session with the VMM. For any thread.
+     * never at once. What a task throws is in the log, counts as an internal failure, and ends
+     * nothing. For any thread.
      *
      * <p>It throws a {@link java.util.concurrent.RejectedExecutionException} when 8192 tasks wait,
      * or the machine is closed.

@@ -63,8 +63,9 @@ public interface PciDevice {
     void reset();
 
     /**
-     * Runs {@code task}, perhaps at once, when {@link #reset} and the writes before have all of
-     * their effect: no DMA goes by what held before, not even that of devices elsewhere.
+     * Runs {@code task}, perhaps at once, when {@link #reset}, {@link #vectorsChanged} and the
+     * writes before have all of their effect: no DMA goes by what held before, not even that of
+     * devices elsewhere.
      */
     default void whenSettled(Runnable task) {
         task.run();

@@ -107,7 +107,14 @@ final class DeviceSession {
 
         @Override
         public void ready(int events) {
-            boundary.run(() -> turn((events & (Epoll.IN | Epoll.HUP | Epoll.ERR)) != 0));
+            boundary.run(() -> {
+                if (isHeld && (events & (Epoll.HUP | Epoll.ERR)) != 0) {
+                    // It would be told at each turn until the memory is back.
+                    end("it has closed");
+                } else {
+                    turn((events & (Epoll.IN | Epoll.HUP | Epoll.ERR)) != 0);
+                }
+            });
         }
 
         @Override

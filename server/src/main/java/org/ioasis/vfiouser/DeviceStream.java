@@ -182,8 +182,11 @@ final class DeviceStream {
         return receives.read() + sends.read();
     }
 
+    /** What waits to be sent is not: whoever is in the middle of a turn finds nothing. */
     void close() {
         closeSent();
+        outputFirst = 0;
+        outputEnd = 0;
         socket.close();
     }
 }

@@ -9,6 +9,7 @@ import java.util.ArrayDeque;
 import java.util.concurrent.Executor;
 import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.Consumer;
 import org.ioasis.loop.EventHandler;
 import org.ioasis.loop.EventLoop;
@@ -80,8 +81,15 @@ public final class ProxyFunction implements PciDevice, Regions {
     private long generation;
 
     private boolean isConnecting;
+
+    /** A connection is being made: one at a time, however often VMMs come and go meanwhile. */
+    private final AtomicBoolean isOpening = new AtomicBoolean();
+
     private boolean isMaster;
-    private int resets;
+
+    /** Commands whose answers {@link #whenSettled} waits for. */
+    private int unanswered;
+
     private long reach;
     private String trouble = "";
 
@@ -137,47 +145,62 @@ public final class ProxyFunction implements PciDevice, Regions {
         if (ready != null) {
             ready.close();
         }
-        long mine = generation;
         isConnecting = true;
+        open();
+    }
+
+    /** Has a connection made, unless that is under way. */
+    private void open() {
+        if (!isOpening.compareAndSet(false, true)) {
+            return;
+        }
+        long mine = generation;
         try {
             io.execute(() -> connect(mine));
         } catch (RejectedExecutionException e) {
+            isOpening.set(false);
             lost("no more connections are made");
         }
     }
 
     /** Waits for the server's answers. Any thread but the loop's. */
     private void connect(long mine) {
-        DeviceConnection connection = null;
-        String why = "";
-        try {
-            connection = DeviceConnection.open(server, answerMillis);
-        } catch (IOException e) {
-            why = String.valueOf(e.getMessage());
-        }
-        DeviceConnection made = connection;
-        String failure = why;
+        DeviceConnection made = null;
         boolean isPosted = false;
         try {
-            loop.execute(() -> connected(mine, made, failure));
+            String failure = "";
+            try {
+                made = DeviceConnection.open(server, answerMillis);
+            } catch (IOException e) {
+                failure = String.valueOf(e.getMessage());
+            }
+            post(mine, made, failure);
             isPosted = true;
         } catch (RejectedExecutionException e) {
             // The loop has ended, and all sessions with it.
         } finally {
-            if (!isPosted && made != null) {
-                made.close();
+            if (!isPosted) {
+                isOpening.set(false);
+                if (made != null) {
+                    made.close();
+                }
             }
         }
     }
 
+    private void post(long mine, @Nullable DeviceConnection made, String failure) {
+        loop.execute(() -> connected(mine, made, failure));
+    }
+
     private void connected(long mine, @Nullable DeviceConnection made, String failure) {
-        if (mine != generation || !isConnecting) {
+        isOpening.set(false);
+        if (!isConnecting) {
             if (made != null) {
                 made.close();
             }
-            return;
-        }
-        if (made == null) {
+        } else if (made == null && mine != generation) {
+            open(); // for the VMM that is here now the server may be there
+        } else if (made == null) {
             lost(failure);
         } else if (!made.info().equals(info)) {
             made.close();
@@ -393,15 +416,15 @@ public final class ProxyFunction implements PciDevice, Regions {
         Relay(int vector, EventFd eventFd) throws ErrnoException {
             this.vector = vector;
             this.eventFd = eventFd;
-            registration = loop.register(eventFd.fd(), Epoll.IN, this);
+            // Each signal is an edge, and the counter is not read: the server has it as well, can
+            // make it blocking and read it before us.
+            registration = loop.register(eventFd.fd(), Epoll.IN | Epoll.EDGE, this);
         }
 
         @Override
         public void ready(int events) {
-            if (eventFd.drain() != 0) {
-                interrupts.increment();
-                boolean _ = sink.trigger(vector);
-            }
+            interrupts.increment();
+            boolean _ = sink.trigger(vector);
         }
 
         @Override
@@ -424,18 +447,18 @@ public final class ProxyFunction implements PciDevice, Regions {
             return; // told of when it begins
         }
         boolean isTaken = false;
-        for (int vector = 0; vector < relays.length; vector++) {
+        for (int vector = 0; vector < relays.length && session != null; vector++) {
             boolean isWanted = sink.isSetUp(vector);
             if (isWanted && relays[vector] == null) {
                 setUp(vector);
             } else if (!isWanted && relays[vector] != null) {
                 drop(vector);
                 isTaken = true;
-                submit(Command.vector(vector, null, (_, _, _) -> {}));
+                submit(Command.vector(vector, null, awaited((_, _, _) -> {})));
             }
         }
         if (isTaken && !hasRelays()) {
-            submit(Command.noVectors((_, _, _) -> {}));
+            submit(Command.noVectors(awaited((_, _, _) -> {})));
         }
     }
 
@@ -454,7 +477,6 @@ public final class ProxyFunction implements PciDevice, Regions {
             EventFd eventFd = EventFd.create();
             boolean isWatched = false;
             try {
-                theirs = eventFd.duplicate();
                 relays[vector] = new Relay(vector, eventFd);
                 isWatched = true;
             } finally {
@@ -462,6 +484,7 @@ public final class ProxyFunction implements PciDevice, Regions {
                     eventFd.close();
                 }
             }
+            theirs = eventFd.duplicate();
         } catch (ErrnoException e) {
             lost("vector %d: %s".formatted(vector, e.getMessage()));
             return;
@@ -470,13 +493,13 @@ public final class ProxyFunction implements PciDevice, Regions {
                 Command.vector(
                         vector,
                         theirs,
-                        (errno, _, _) -> {
+                        awaited((errno, _, _) -> {
                             if (errno != 0 && isThere()) {
                                 lost(
                                         "it refuses vector %d: %s"
                                                 .formatted(vector, Errno.name(errno)));
                             }
-                        }));
+                        })));
     }
 
     private void drop(int vector) {
@@ -506,24 +529,24 @@ public final class ProxyFunction implements PciDevice, Regions {
             dma.deviceReset();
             return;
         }
-        resets++;
-        submit(
-                Command.reset((_, _, _) -> {
-                    resets--;
-                    dma.deviceReset();
-                    settle();
-                }));
+        submit(Command.reset(awaited((_, _, _) -> dma.deviceReset())));
     }
 
-    private void settle() {
-        while (resets == 0 && !unsettled.isEmpty()) {
-            unsettled.remove().run();
-        }
+    /** The reply to a command that is to be answered before anything counts as settled. */
+    private Command.Reply awaited(Command.Reply reply) {
+        unanswered++;
+        return (errno, in, at) -> {
+            unanswered--;
+            reply.done(errno, in, at);
+            while (unanswered == 0 && !unsettled.isEmpty()) {
+                unsettled.remove().run();
+            }
+        };
     }
 
     @Override
     public void whenSettled(Runnable task) {
-        if (resets == 0) {
+        if (unanswered == 0) {
             task.run();
         } else {
             unsettled.add(task);

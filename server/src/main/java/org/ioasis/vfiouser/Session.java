@@ -454,7 +454,7 @@ final class Session {
                 vectors.clear();
                 function.vectorsChanged();
             }
-            send(header, Codec.empty(stream.reply(), header));
+            answerWhenSettled(header, () -> Codec.empty(stream.reply(), header));
             return;
         }
         if (irqs.start() + irqs.count() > irqCount(irqs.index())) {
@@ -492,7 +492,7 @@ final class Session {
                 function.vectorsChanged();
             }
         }
-        send(header, Codec.empty(stream.reply(), header));
+        answerWhenSettled(header, () -> Codec.empty(stream.reply(), header));
     }
 
     // Output.

@@ -17,6 +17,7 @@ import org.ioasis.sys.UnixSocket;
 final class BackendChannel {
     private final UnixSocket socket;
     private final MemorySegment message = Arena.ofAuto().allocate(VhostUser.HEADER_SIZE, 8);
+    private boolean isClosed;
 
     /**
      * @param fd taken over
@@ -28,9 +29,13 @@ final class BackendChannel {
 
     /**
      * A front end that leaves so many notifications unread that there is room for no more need not
-     * be told again: each of them says the same. One that has gone is noticed elsewhere.
+     * be told again: each of them says the same. One that has gone is noticed elsewhere, and one
+     * that has closed nothing but this is told nothing any more.
      */
     void configChanged() {
+        if (isClosed) {
+            return;
+        }
         int size = Codec.plain(message, VhostUser.BACKEND_CONFIG_CHANGE_MSG);
         try {
             int sent = socket.send(message, 0, size, List.of());
@@ -45,6 +50,7 @@ final class BackendChannel {
 
     /** Twice is fine. */
     void close() {
+        isClosed = true;
         socket.close();
     }
 }

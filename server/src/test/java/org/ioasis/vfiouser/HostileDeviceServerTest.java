@@ -407,6 +407,32 @@ class HostileDeviceServerTest {
     }
 
     @Test
+    void deviceThatIsGoneWhileItsAccessWaitsForMemoryDoesNotKeepTheLoopBusy() throws Exception {
+        try (ProxyFixture fixture = new ProxyFixture(false);
+                MockVfioUserClient client = fixture.ready()) {
+            fixture.map(0x10_0000, 0x10_0fff, 0, MapFlags.READ);
+            client.unmap(0, ProxyFixture.RAM);
+            fixture.device.script =
+                    (device, asked) -> {
+                        device.ask(
+                                ScriptedDevice.access(
+                                        VFIO_USER_DMA_READ, 1, 0x10_0000, 4, new byte[0]));
+                        device.hangUp();
+                        return true;
+                    };
+            long before = fixture.loop.counts().events();
+            client.send(
+                    VFIO_USER_REGION_READ,
+                    0,
+                    MockVfioUserClient.accessPayload(0, 0, 4, new byte[0]));
+            client.awaitClose();
+            fixture.awaitNoSession();
+            assertThat(fixture.server.lastReason()).contains("it has closed");
+            assertThat(fixture.loop.counts().events() - before).isLessThan(100);
+        }
+    }
+
+    @Test
     void deviceThatIsGoneWhenTheVmmComesEndsItsSession() throws Exception {
         try (ProxyFixture fixture = new ProxyFixture()) {
             fixture.ready().close();
@@ -431,10 +457,6 @@ class HostileDeviceServerTest {
         try (ProxyFixture fixture = new ProxyFixture(true, vectors);
                 EventFd vector = EventFd.create();
                 MockVfioUserClient client = fixture.ready()) {
-            List<Asked> unanswered = new CopyOnWriteArrayList<>();
-            fixture.device.script =
-                    (device, asked) ->
-                            asked.command() == VFIO_USER_DEVICE_SET_IRQS && unanswered.add(asked);
             try (Fd fd = vector.duplicate()) {
                 for (int i = 0; i < vectors; i++) {
                     client.setIrqs(
@@ -445,11 +467,19 @@ class HostileDeviceServerTest {
                             fd);
                 }
             }
-            // Behind them all, and it waits as they do.
+            List<Asked> unanswered = new CopyOnWriteArrayList<>();
+            fixture.device.script =
+                    (device, asked) ->
+                            asked.command() == VFIO_USER_DEVICE_SET_IRQS && unanswered.add(asked);
+            // Takes them all away: a command for each, and one for all.
             client.send(
-                    VFIO_USER_REGION_READ,
+                    VFIO_USER_DEVICE_SET_IRQS,
                     0,
-                    MockVfioUserClient.accessPayload(0, 0, 4, new byte[0]));
+                    MockVfioUserClient.irqPayload(
+                            VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_TRIGGER,
+                            VFIO_PCI_MSIX_IRQ_INDEX,
+                            0,
+                            0));
             fixture.await(() -> unanswered.size() == DeviceSession.IN_FLIGHT_MAX);
             assertThat(client.isSilentFor(20)).isTrue();
             assertThat(unanswered).hasSize(DeviceSession.IN_FLIGHT_MAX);
@@ -457,7 +487,7 @@ class HostileDeviceServerTest {
             fixture.device.script = (device, asked) -> false;
             fixture.device.answerAll(unanswered);
             assertThat(client.receive().isError()).isFalse();
-            assertThat(fixture.device.asked(VFIO_USER_DEVICE_SET_IRQS)).hasSize(vectors);
+            assertThat(fixture.device.asked(VFIO_USER_DEVICE_SET_IRQS)).hasSize(2 * vectors + 1);
         }
     }
 }

@@ -40,7 +40,7 @@ class ProxyFunctionTest {
                 for (int i = 0; i < 100; i++) {
                     client.post(0, 0x10, 4, i);
                     client.post(0, 0x14, 4, 3L * i);
-                    assertThat(client.read(0, 0x10, 8)).isEqualTo((3L * i << 32) | i);
+                    assertThat(client.read(0, 0x10, 8)).isEqualTo(((3L * i) << 32) | i);
                 }
                 assertThat(client.readRegion(0, ScriptedDevice.BAR_BYTES - 4, 8).error())
                         .isEqualTo(Errno.EINVAL);
@@ -315,6 +315,32 @@ class ProxyFunctionTest {
     }
 
     @Test
+    void counterThatTheDeviceSignalsIsNotReadSoThatWhoReadsItFirstStopsNobody() throws Exception {
+        try (ProxyFixture fixture = new ProxyFixture();
+                EventFd theirs = EventFd.create();
+                MockVfioUserClient client = fixture.ready()) {
+            client.setIrqs(
+                    VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER,
+                    VFIO_PCI_MSIX_IRQ_INDEX,
+                    1,
+                    1,
+                    theirs.duplicate());
+            client.read(0, 0, 4);
+            EventFd signalled = Objects.requireNonNull(fixture.device.eventFds.get(1));
+            for (int i = 1; i <= 3; i++) {
+                signalled.signal();
+                fixture.await(() -> theirs.drain() == 1);
+                assertThat(fixture.function.interrupts()).isEqualTo(i);
+            }
+            assertThat(signalled.drain()).isEqualTo(3);
+
+            signalled.signal();
+            fixture.await(() -> theirs.drain() == 1);
+            assertThat(fixture.function.interrupts()).isEqualTo(4);
+        }
+    }
+
+    @Test
     void resetIsAnsweredWhenTheDeviceHasAnswered() throws Exception {
         try (ProxyFixture fixture = new ProxyFixture();
                 MockVfioUserClient client = fixture.ready()) {
@@ -331,6 +357,35 @@ class ProxyFunctionTest {
             assertThat(client.isSilentFor(20)).isTrue();
             goOn.countDown();
             assertThat(client.receive().command()).isEqualTo(VFIO_USER_DEVICE_RESET);
+        }
+    }
+
+    @Test
+    void vectorsAreAnsweredWhenTheDeviceHasAnsweredSoThatTheyDoNotPileUp() throws Exception {
+        try (ProxyFixture fixture = new ProxyFixture();
+                EventFd theirs = EventFd.create();
+                MockVfioUserClient client = fixture.ready()) {
+            CountDownLatch goOn = new CountDownLatch(1);
+            fixture.device.script =
+                    (device, asked) -> {
+                        if (asked.command() == VFIO_USER_DEVICE_SET_IRQS) {
+                            awaitNow(goOn);
+                        }
+                        return false;
+                    };
+            client.send(
+                    VFIO_USER_DEVICE_SET_IRQS,
+                    0,
+                    MockVfioUserClient.irqPayload(
+                            VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER,
+                            VFIO_PCI_MSIX_IRQ_INDEX,
+                            0,
+                            1),
+                    theirs.duplicate());
+            fixture.await(() -> fixture.device.asked(VFIO_USER_DEVICE_SET_IRQS).size() == 1);
+            assertThat(client.isSilentFor(20)).isTrue();
+            goOn.countDown();
+            assertThat(client.receive().command()).isEqualTo(VFIO_USER_DEVICE_SET_IRQS);
         }
     }
 
@@ -384,6 +439,32 @@ class ProxyFunctionTest {
             assertThat(fixture.function.losses()).isZero();
         }
         assertThat(Resources.now()).isEqualTo(before);
+    }
+
+    @Test
+    void whileAServerHangsOneConnectionIsMadeHoweverOftenVmmsComeAndGo() throws Exception {
+        try (ProxyFixture fixture = new ProxyFixture(true, ScriptedDevice.VECTORS, 60_000)) {
+            fixture.ready().close();
+            fixture.awaitNoSession();
+            CountDownLatch goOn = new CountDownLatch(1);
+            fixture.device.script =
+                    (device, asked) -> {
+                        if (asked.command() == VFIO_USER_VERSION) {
+                            awaitNow(goOn);
+                        }
+                        return false;
+                    };
+            for (int i = 0; i < 5; i++) {
+                MockVfioUserClient.ready(fixture.server.path()).close();
+                fixture.awaitNoSession();
+            }
+            try (MockVfioUserClient client = MockVfioUserClient.ready(fixture.server.path())) {
+                goOn.countDown();
+                assertThat(client.read(0, 0, 4)).isZero();
+            }
+            assertThat(fixture.device.asked(VFIO_USER_VERSION)).hasSize(2);
+            assertThat(fixture.function.losses()).isZero();
+        }
     }
 
     @Test

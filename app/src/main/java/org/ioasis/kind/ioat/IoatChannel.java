@@ -15,8 +15,8 @@ import org.ioasis.memory.Outcome;
  * bits. Loop thread only.
  *
  * <p>CHAINADDR begins a chain and its count at 0; DMACOUNT is how far the count may go, and lets a
- * channel go that is suspended. An error halts a channel until it is reset, or given a chain after
- * CHANERR was cleared.
+ * channel go that is suspended. An error halts a channel until CHANERR is cleared, which no reset
+ * does, and it is given a chain.
  */
 final class IoatChannel {
     /** What a channel has of the function that it is part of. */

@@ -11,8 +11,11 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.ServiceConfigurationError;
 import java.util.ServiceLoader;
+import java.util.Set;
+import java.util.stream.Collectors;
 import org.ioasis.machine.FunctionKind;
 
 /**
@@ -43,11 +46,7 @@ final class FunctionJar {
         } catch (FindException | ResolutionException | LayerInstantiationException e) {
             throw new IOException(jar + " cannot be loaded: " + e.getMessage(), e);
         } catch (ServiceConfigurationError e) {
-            throw new IOException(
-                    e.getCause() instanceof UnsupportedClassVersionError newer
-                            ? jar + " was made for a newer Java: " + newer.getMessage()
-                            : jar + ": " + e.getMessage(),
-                    e);
+            throw new IOException(jar + whatIsWrong(e), e);
         } catch (LinkageError e) {
             throw new IOException(jar + " does not fit this Ioasis: " + e, e);
         }
@@ -58,16 +57,48 @@ final class FunctionJar {
                                 .formatted(jar, kind, String.join(", ", kinds)));
     }
 
+    private static String whatIsWrong(ServiceConfigurationError error) {
+        Throwable cause = error.getCause();
+        if (cause == null) {
+            return ": " + error.getMessage();
+        }
+        return cause instanceof UnsupportedClassVersionError
+                ? " was made for a newer Java: " + cause.getMessage()
+                : ": %s: %s".formatted(error.getMessage(), cause);
+    }
+
     private static ModuleLayer layer(Path jar) {
-        ModuleFinder finder = ModuleFinder.of(jar);
+        ModuleLayer ours = ModuleLayer.boot();
+        ModuleFinder finder = new Brought(ModuleFinder.of(jar), ours);
         List<String> roots =
                 finder.findAll().stream()
                         .map(ModuleReference::descriptor)
                         .map(descriptor -> descriptor.name())
                         .toList();
-        ModuleLayer ours = ModuleLayer.boot();
         Configuration configuration =
                 ours.configuration().resolve(finder, ModuleFinder.of(), roots);
         return ours.defineModulesWithOneLoader(configuration, FunctionKind.class.getClassLoader());
+    }
+
+    /**
+     * What there is but for modules of ours, which Maven copies beside a device with all else that
+     * it needs: a device of a second one's {@link FunctionKind} would be none of ours.
+     */
+    private record Brought(ModuleFinder all, ModuleLayer ours) implements ModuleFinder {
+        private boolean isOurs(String name) {
+            return name.startsWith("org.ioasis.") && ours.findModule(name).isPresent();
+        }
+
+        @Override
+        public Optional<ModuleReference> find(String name) {
+            return isOurs(name) ? Optional.empty() : all.find(name);
+        }
+
+        @Override
+        public Set<ModuleReference> findAll() {
+            return all.findAll().stream()
+                    .filter(found -> !isOurs(found.descriptor().name()))
+                    .collect(Collectors.toUnmodifiableSet());
+        }
     }
 }

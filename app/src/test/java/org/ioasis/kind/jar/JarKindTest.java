@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.io.IOException;
 import java.io.InputStream;
+import java.lang.module.ModuleFinder;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -14,12 +15,15 @@ import java.util.Map;
 import java.util.TreeMap;
 import java.util.jar.JarEntry;
 import java.util.jar.JarOutputStream;
+import org.ioasis.config.AssignedConfig;
 import org.ioasis.config.ConfigException;
 import org.ioasis.config.ConfigFile;
 import org.ioasis.config.FlagConfig;
 import org.ioasis.config.ServeConfig;
+import org.ioasis.kind.jar.sample.LicensedKind;
 import org.ioasis.kind.jar.sample.MemoryKind;
 import org.ioasis.kind.jar.sample.NoKind;
+import org.ioasis.machine.DeviceOptions;
 import org.ioasis.machine.FunctionDevice;
 import org.ioasis.machine.FunctionKind;
 import org.ioasis.serve.Server;
@@ -77,7 +81,6 @@ class JarKindTest {
                     server.machines().getFirst().devices(FunctionDevice.class).getFirst();
             assertThat(device.name()).isEqualTo("device0");
             assertThat(device.function().barSize(2)).isEqualTo(8192);
-            // From the jar, and not from beside this test.
             assertThat(server.announcement()).anyMatch(line -> line.contains("f.sock"));
         }
     }
@@ -99,10 +102,37 @@ class JarKindTest {
     }
 
     @Test
+    void kindOfAJarIsForProgramsToo() throws Exception {
+        String words = ",jar=" + jar(MemoryKind.class) + ",kind=memory,options=2";
+        List<DeviceOptions<?>> devices = AssignedConfig.of(List.of("own=device" + words));
+        assertThat(devices).hasSize(1);
+        assertThat(devices.getFirst().place().name()).isEqualTo("own");
+    }
+
+    @Test
     void folderOfJarsIsLookedAtWhole() throws Exception {
         Path jar = jar(MemoryKind.class);
         Files.move(jar, Files.createDirectory(folder.resolve("jars")).resolve("a.jar"));
         assertServes(flags(",jar=" + folder.resolve("jars") + ",kind=memory,options=2"));
+    }
+
+    /** As Maven copies what a device needs. */
+    @Test
+    void modulesOfOursInAFolderOfJarsAreLeftOut() throws Exception {
+        Path jars = Files.createDirectory(folder.resolve("jars"));
+        Files.move(jar(MemoryKind.class), jars.resolve("a.jar"));
+        byte[] manifest =
+                text("Manifest-Version: 1.0\nAutomatic-Module-Name: org.ioasis.machine\n\n");
+        Path ours =
+                jar(
+                        Map.of(
+                                "META-INF/MANIFEST.MF",
+                                manifest,
+                                path(FunctionKind.class),
+                                bytes(FunctionKind.class)));
+        Files.move(ours, jars.resolve("b.jar"));
+        assertThat(ModuleFinder.of(jars).find("org.ioasis.machine")).isPresent();
+        assertServes(flags(",jar=" + jars + ",kind=memory,options=2"));
     }
 
     @Test
@@ -149,6 +179,13 @@ class JarKindTest {
                                 text(MemoryKind.class.getName())));
         assertRefused(newer, newer + " was made for a newer Java: ");
         assertThat(folder.resolve("iommu.sock")).doesNotExist();
+    }
+
+    @Test
+    void whyAProviderCannotBeMadeIsSaid() throws Exception {
+        assertRefused(
+                jar(LicensedKind.class),
+                "LicensedKind could not be instantiated: java.io.IOException: no licence");
     }
 
     @Test

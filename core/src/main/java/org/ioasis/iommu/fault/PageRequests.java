@@ -19,7 +19,8 @@ import org.jspecify.annotations.Nullable;
  * once: by the driver that has heard of all of it, or by us as invalid, when nobody takes it, when
  * there is no room, or when what it came through is detached or reset.
  *
- * <p>Bounded, and what a device sends beyond it loses itself. Loop thread; counters any.
+ * <p>Bounded for all devices of an IOMMU together: while one has taken all the room, what others
+ * ask for is answered as invalid, too. Loop thread; counters any.
  */
 public final class PageRequests {
     /** Most groups without an answer. */
@@ -90,7 +91,7 @@ public final class PageRequests {
         return refused.read();
     }
 
-    /** Requests that there was no room for while their group went on. Any thread. */
+    /** Requests that nobody takes or that there was no room for, while their group went on. */
     public long dropped() {
         return dropped.read();
     }

@@ -548,6 +548,7 @@ public final class Iotlb implements CachedTranslations {
     }
 
     /** The same as {@link #take} where it is known what a wanted entry leads from. */
+    @SuppressWarnings("ShortCircuitBoolean") // one branch for all of a set
     private long takePage(long key, long tag) {
         long[] words = this.words;
         int set = set(key, tag);

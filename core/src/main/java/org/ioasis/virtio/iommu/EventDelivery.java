@@ -23,8 +23,8 @@ import org.ioasis.virtio.Step;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Tells the driver of faults through the event queue (virtio 1.4, 5.13.6.9), once it has shown that
- * it is ready. Device's thread; counters any.
+ * Tells the driver of faults (virtio 1.4, 5.13.6.9), and with a {@link Profile} of page requests,
+ * through the event queue, once it has shown that it is ready. Device's thread; counters any.
  */
 final class EventDelivery {
     private final FaultQueue faults;
@@ -109,8 +109,8 @@ final class EventDelivery {
     }
 
     /**
-     * True if there is a fault to tell and a driver that is ready for it. As far as there are
-     * buffers; the rest waits (P-07).
+     * True if there is a fault or a page request to tell and a driver that is ready for it. As far
+     * as there are buffers; the rest waits (P-07).
      */
     boolean isDue() {
         if (!isDriverReady) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.virtio.iommu.driver;
 
+import static org.ioasis.spec.VirtioIommu.S_NOENT;
 import static org.ioasis.spec.VirtioIommu.S_OK;
 import static org.ioasis.spec.VirtioIommuTables.CODE_FAILURE;
 import static org.ioasis.spec.VirtioIommuTables.FORMAT_VTD_FIRST_LEVEL;
@@ -11,8 +12,10 @@ import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
 import java.util.function.Consumer;
+import org.ioasis.virtio.driver.BrokenException;
 import org.ioasis.virtio.driver.DriverException;
 import org.ioasis.virtio.iommu.driver.DriverTable.Member;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Page tables of the driver's own, and page requests of devices that use them: what drafts add to
@@ -119,15 +122,30 @@ public final class DriverTables {
     /** Takes all that an endpoint has there out of a table; no access is left then. */
     public void detach(DriverTable table, int endpoint) throws DriverException {
         mustKnow(table);
+        mustBeOk(askToDetach(table, endpoint), "DETACH of endpoint " + endpoint);
+        table.members.removeIf(member -> member.endpoint() == endpoint);
+    }
+
+    private int askToDetach(DriverTable table, int endpoint) throws DriverException {
         if (table.members.stream().noneMatch(member -> member.endpoint() == endpoint)) {
-            return;
+            return S_OK;
         }
         RequestRing ring = driver.ring();
         ring.begin();
         int slot = ring.detach(table.id(), endpoint);
         ring.await();
-        mustBeOk(ring.status(slot), "DETACH of endpoint " + endpoint);
-        table.members.removeIf(member -> member.endpoint() == endpoint);
+        return ring.status(slot);
+    }
+
+    /** As {@link IommuDriver#unplugged} has it: the endpoint is taken out of every table. */
+    void unplugged(int endpoint) throws DriverException {
+        for (DriverTable table : tables.values()) {
+            int status = askToDetach(table, endpoint);
+            if (status != S_NOENT) {
+                mustBeOk(status, "DETACH of endpoint %d, which is gone".formatted(endpoint));
+            }
+            table.members.removeIf(member -> member.endpoint() == endpoint);
+        }
     }
 
     /**
@@ -201,14 +219,31 @@ public final class DriverTables {
 
     // --- reset
 
-    /** After a reset: the device knows nothing of any table, and is told anew. */
-    void attachAgain() throws DriverException {
+    /**
+     * After a reset: the device knows nothing of any table, and is told anew. Who is refused now
+     * goes through none; all are tried.
+     *
+     * @param first the reason of a refusal before, or null
+     * @return the first reason by now
+     */
+    @Nullable DriverException attachAgain(@Nullable DriverException first) throws BrokenException {
+        DriverException reason = first;
         for (DriverTable table : tables.values()) {
-            List<Member> before = List.copyOf(table.members);
-            table.members.clear();
-            for (Member member : before) {
-                attach(table, member);
+            for (Member member : List.copyOf(table.members)) {
+                try {
+                    attach(table, member);
+                } catch (BrokenException broken) {
+                    throw broken; // and the next reset tries again
+                } catch (DriverException refused) {
+                    table.members.remove(member);
+                    if (reason == null) {
+                        reason = refused;
+                    } else {
+                        reason.addSuppressed(refused);
+                    }
+                }
             }
         }
+        return reason;
     }
 }

@@ -452,8 +452,9 @@ public final class IommuDriver {
     }
 
     /**
-     * An endpoint is not there any more, or is about to go: it is taken out of its domain, and
-     * asked about anew should it come back. That the device does not know it is no refusal.
+     * An endpoint is not there any more, or is about to go: it is taken out of its domain and of
+     * tables, and asked about anew should it come back. That the device does not know it is no
+     * refusal.
      */
     public void unplugged(int endpoint) throws DriverException {
         DriverDomain domain = domainOf(endpoint);
@@ -465,6 +466,7 @@ public final class IommuDriver {
             }
             domain.remove(endpoint);
         }
+        tables.unplugged(endpoint);
         endpoints.remove(endpoint);
         groups.forEach(group -> group.remove(endpoint));
     }
@@ -520,7 +522,8 @@ public final class IommuDriver {
     /**
      * Starts the device again, whatever it has done before, and brings it to where the driver is:
      * endpoints are asked about and attached, domains have their mappings. An endpoint that is
-     * refused now is in no domain; the first reason is thrown when all have been tried.
+     * refused now is in no domain, and goes through no table; the first reason is thrown when all
+     * have been tried.
      */
     public void reset() throws DriverException {
         counts.resets++;
@@ -557,10 +560,10 @@ public final class IommuDriver {
                 }
             }
         }
+        first = tables.attachAgain(first);
         if (first != null) {
             throw first;
         }
-        tables.attachAgain();
     }
 
     /** The device may have become another one. */

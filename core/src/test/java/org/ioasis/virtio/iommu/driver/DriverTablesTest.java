@@ -167,6 +167,39 @@ class DriverTablesTest {
         assertThat(write(SPACE, 7)).isEqualTo(Outcome.OK);
     }
 
+    @Test
+    void afterAResetWhoIsRefusedGoesThroughNoTableAndTheOthersDo() throws DriverException {
+        map(SPACE, 0x40_0000 | ENTRY);
+        tables.attach(table, 2);
+        tables.attach(table, ENDPOINT, PASID);
+        machine.iommu.unplug(requireNonNull(machine.iommu.endpoint(2)), () -> {});
+
+        assertThatThrownBy(machine.driver::reset).isInstanceOf(RefusedException.class);
+
+        assertThat(table.users()).isEqualTo(1);
+        assertThat(write(SPACE, 7)).isEqualTo(Outcome.OK);
+        machine.driver.reset();
+        assertThat(table.users()).isEqualTo(1);
+        assertThat(write(SPACE, 8)).isEqualTo(Outcome.OK);
+    }
+
+    @Test
+    void whoIsUnpluggedIsInNoTableAnyMore() throws DriverException {
+        tables.attach(table, 2);
+        tables.attach(table, ENDPOINT, PASID);
+        tables.attach(table, ENDPOINT);
+        machine.iommu.unplug(requireNonNull(machine.iommu.endpoint(2)), () -> {});
+
+        machine.driver.unplugged(2);
+
+        assertThat(table.users()).isEqualTo(2);
+        machine.driver.unplugged(ENDPOINT); // and it is about to go
+        assertThat(table.users()).isZero();
+        assertThat(endpoint.isAttached()).isFalse();
+        assertThat(space.domain()).isNull();
+        tables.close(table);
+    }
+
     // --- shared virtual memory
 
     /** Asks for a page as a device with PRI does; what was answered. */
