@@ -66,7 +66,12 @@ public final class ReadRange {
 
     private boolean find() {
         section = dma.section();
-        isFound = dma.peek(address, bytes) == Outcome.OK && dma.reach() == bytes && dma.isShort();
+        // Seen first, without consequence; then accessed, which counts as any access does.
+        isFound =
+                dma.peek(address, bytes) == Outcome.OK
+                        && dma.reach() == bytes
+                        && dma.isShort()
+                        && dma.resolve(address, bytes, Access.READ) == Outcome.OK;
         segment = isFound ? dma.segment() : NOWHERE;
         offset = isFound ? dma.offset() : 0;
         return isFound;

@@ -434,7 +434,7 @@ class SplitQueueTest {
         assertThat(queue.pop(chain)).isEqualTo(Pop.GOT);
         assertThat(queue.pop(chain)).isEqualTo(Pop.GOT);
         dma.leave();
-        assertThat(looks[0]).as("parts that are read").isEqualTo(2);
+        assertThat(looks[0]).as("two parts, each seen and then accessed").isEqualTo(4);
 
         dma.trap(BASE, BASE + 0x7fff, Outcome.ABSENT);
         assertThat(pop()).isEqualTo(Pop.ABSENT);

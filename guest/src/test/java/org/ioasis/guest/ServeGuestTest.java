@@ -229,7 +229,8 @@ class ServeGuestTest extends ServedGuest {
                 awaitCheck(
                         "./ioasis check",
                         "PROBLEM machine/disk0: the guest's driver attaches endpoint 0x100 too");
-                assertThat(run(1, "./ioasis check")).contains("do: add alias=0x100 to its --blk");
+                assertThat(run(1, "./ioasis check"))
+                        .contains("do: add alias=0x100 to the device's option");
             }
             endBy("TERM", server);
         }

@@ -346,7 +346,10 @@ public final class EventLoop implements AutoCloseable {
         if (thread != null || released) {
             throw new IllegalStateException("loop " + name + " was started or closed before");
         }
-        thread = Thread.ofPlatform().name(name).daemon(true).start(this::run);
+        // Known before it runs: what it does asks whether it is this one.
+        Thread own = Thread.ofPlatform().name(name).daemon(true).unstarted(this::run);
+        thread = own;
+        own.start();
     }
 
     private void run() {

@@ -138,6 +138,20 @@ class EventLoopTest {
         assertThat(Niceness.current()).isEqualTo(ours);
     }
 
+    /** Which a loop that learns of its thread after that runs sees now and then. */
+    @Test
+    void whatWaitedForTheStartRunsOnTheLoopsThread() {
+        for (int i = 0; i < 200; i++) {
+            AtomicBoolean isItsOwn = new AtomicBoolean();
+            try (EventLoop one = loop(IdlePolicy.EVENT_DRIVEN)) {
+                one.execute(() -> isItsOwn.set(one.isLoopThread()));
+                one.start();
+                assertThat(one.executeAndWait(() -> {}, 10_000_000_000L)).isTrue();
+            }
+            assertThat(isItsOwn).isTrue();
+        }
+    }
+
     @Test
     void eventOfARegistrationCancelledInTheSameTurnIsDropped() throws Exception {
         EventFd a = eventFd();

@@ -85,6 +85,12 @@ final class BackEndFixture implements AutoCloseable {
         return FrontEnd.ready(server.path());
     }
 
+    /** Until the first session has ended, which may not have begun yet. */
+    void awaitFirstEnd() {
+        long deadline = System.nanoTime() + FrontEnd.WAIT_MILLIS * 1_000_000L;
+        await(deadline, () -> !server.lastReason().isEmpty());
+    }
+
     void awaitNoSession() {
         long deadline = System.nanoTime() + FrontEnd.WAIT_MILLIS * 1_000_000L;
         await(deadline, () -> !server.hasSession());

@@ -152,7 +152,7 @@ class VhostUserServerTest {
             try (FrontEnd frontEnd = fixture.connect()) {
                 frontEnd.sendBytes(new byte[] {1, 0, 0, 0, 1});
             }
-            fixture.awaitNoSession();
+            fixture.awaitFirstEnd();
             assertThat(fixture.server.lastReason())
                     .isEqualTo("front end closed after 5 bytes of a message");
         }
