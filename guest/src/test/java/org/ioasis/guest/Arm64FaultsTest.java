@@ -104,6 +104,7 @@ class Arm64FaultsTest {
                                     .get(PATIENCE.toSeconds(), TimeUnit.SECONDS);
                     assertThat(tally.faults()).isEqualTo(1);
                     await("page fault from EP %d at 0x%x [W]".formatted(LIAR, UNMISTAKABLE));
+                    awaitTranslation(liar);
                     qemu.kill();
                 }
                 assertThat(liar.accesses().translations()).isPositive();
@@ -152,6 +153,14 @@ class Arm64FaultsTest {
                                 new QemuArguments.Function(3, 0, workspace.file("untold.sock"))))
                 .more(List.of("-dtb", tree.toString()))
                 .build();
+    }
+
+    /** Its own work may come after what it is made to do. */
+    private static void awaitTranslation(Rng device) throws InterruptedException {
+        long deadline = System.nanoTime() + PATIENCE.toNanos();
+        while (device.accesses().translations() == 0 && System.nanoTime() - deadline < 0) {
+            Thread.sleep(10);
+        }
     }
 
     /** Reads on until a line of the console has this in it. */
