@@ -199,6 +199,24 @@ final class EndpointDma extends RegionDma {
                 : Outcome.REFUSED;
     }
 
+    @Override
+    public boolean resolveWhole(long address, long length) {
+        MappingStore mappings = store;
+        long output =
+                mappings == null
+                        ? Translation.UNCLEAR
+                        : mappings.translate(address, length, Access.READ.bit());
+        if (output == Translation.UNCLEAR) {
+            return super.resolveWhole(address, length);
+        }
+        // One look is both: nothing was said or counted before it is whole.
+        if (locate(output, length, Access.READ) != Outcome.OK || reach() != length) {
+            return false;
+        }
+        count(output);
+        return true;
+    }
+
     private Outcome lookUp(MappingStore mappings, long address, long length, Access access) {
         Extent found = extent;
         return mappings.lookup(address, found)

@@ -64,6 +64,18 @@ public interface Dma {
     }
 
     /**
+     * As {@link #resolve} for reading, if that finds all of {@code length} bytes in one piece. Where
+     * it would not, false, and no more consequence than a {@link #peek} has, unless what is looked
+     * through has changed between the two looks.
+     */
+    default boolean resolveWhole(long address, long length) {
+        return peek(address, length) == Outcome.OK
+                && reach() == length
+                && resolve(address, length, Access.READ) == Outcome.OK
+                && reach() == length;
+    }
+
+    /**
      * As {@link #resolve}, for {@code address} right after what the last successful call of this
      * section resolved, and for the same access: what makes one of many pieces cheaper, because the
      * mappings are gone through in order. Not for a new access that happens to begin there.

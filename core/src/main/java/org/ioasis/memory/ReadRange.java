@@ -66,12 +66,7 @@ public final class ReadRange {
 
     private boolean find() {
         section = dma.section();
-        // Seen first, without consequence; then accessed, which counts as any access does.
-        isFound =
-                dma.peek(address, bytes) == Outcome.OK
-                        && dma.reach() == bytes
-                        && dma.isShort()
-                        && dma.resolve(address, bytes, Access.READ) == Outcome.OK;
+        isFound = dma.resolveWhole(address, bytes) && dma.isShort();
         segment = isFound ? dma.segment() : NOWHERE;
         offset = isFound ? dma.offset() : 0;
         return isFound;

@@ -464,15 +464,49 @@ class IommuTest {
         Endpoint own = m.iommu.plug(11, reserving(RAM, RAM + 0xfff, Kind.IDENTITY));
         Dma ownDma = m.dma(own);
         m.attach(11, 7);
-        ReadRange inside = new ReadRange(ownDma);
-        inside.begin(RAM + 0xff0, 0x10);
-        ReadRange across = new ReadRange(ownDma);
-        across.begin(RAM + 0xff0, 0x20);
+        ReadRange inside = range(ownDma, RAM + 0xff0, 0x10);
+        ReadRange across = range(ownDma, RAM + 0xff0, 0x20);
 
         ownDma.enter();
         assertThat(inside.isFound()).isTrue();
         assertThat(across.isFound()).isFalse();
         ownDma.leave();
+    }
+
+    private static ReadRange range(Dma dma, long address, long bytes) {
+        ReadRange range = new ReadRange(dma);
+        range.begin(address, bytes);
+        return range;
+    }
+
+    @Test
+    void aRangeThatIsFoundIsOneAccessOfItsSectionAndOneThatIsNotIsNone() {
+        long page = 0x80000;
+        Machine large = new Machine(Machine.granule(page));
+        Endpoint own = large.plug(1);
+        Dma ownDma = large.dma(own);
+        large.attach(1, 7);
+        assertThat(large.map(7, 0, page - 1, RAM, READ)).isEqualTo(Status.OK);
+        assertThat(large.map(7, page, 2 * page - 1, RAM, WRITE)).isEqualTo(Status.OK);
+        ReadRange toTheEnd = range(ownDma, Machine.RAM_SIZE - 0x10, 0x10);
+        ReadRange beyondMemory = range(ownDma, Machine.RAM_SIZE - 0x10, 0x11);
+        ReadRange absent = range(ownDma, Machine.RAM_SIZE, 0x10);
+        ReadRange forWritesOnly = range(ownDma, page, 0x10);
+        ReadRange unmapped = range(ownDma, 2 * page, 0x10);
+
+        for (int section = 1; section <= 2; section++) {
+            ownDma.enter();
+            assertThat(toTheEnd.isFound()).isTrue();
+            assertThat(toTheEnd.isFound()).isTrue();
+            assertThat(beyondMemory.isFound()).isFalse();
+            assertThat(absent.isFound()).isFalse();
+            assertThat(forWritesOnly.isFound()).isFalse();
+            assertThat(unmapped.isFound()).isFalse();
+            ownDma.leave();
+            assertThat(own.counts().translations()).isEqualTo(section);
+        }
+        assertThat(own.counts().faults()).isZero();
+        assertThat(large.faults.isEmpty()).isTrue();
     }
 
     // --- DETACH
