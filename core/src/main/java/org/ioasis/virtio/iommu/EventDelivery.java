@@ -40,6 +40,7 @@ final class EventDelivery {
     private @Nullable List<Fault> told;
     private boolean isDriverReady;
     private boolean hasPageRequests;
+    private boolean isFaultNext;
     private int kicks;
 
     EventDelivery(FaultQueue faults, PageRequests requests, Injections injections) {
@@ -74,6 +75,7 @@ final class EventDelivery {
      */
     void start(boolean withPageRequests) {
         hasPageRequests = withPageRequests;
+        isFaultNext = false;
         isDriverReady = false;
         kicks = 0;
     }
@@ -125,13 +127,15 @@ final class EventDelivery {
     }
 
     /**
-     * Writes the oldest page request, or if there is none the oldest fault, into the buffer just
-     * taken: somebody waits for the answer to the one, and both are bounded. Inside a guarded
-     * section.
+     * Writes the oldest page request or fault into the buffer just taken. A page request is first,
+     * since somebody waits for its answer; while there are both they take turns, so that a device
+     * that asks all the time keeps no fault from the driver. Inside a guarded section.
      */
     Step fill(RequestSlot buffer) {
         PageRequest request = hasPageRequests ? requests.peek() : null;
-        return request == null ? fillFault(buffer) : fill(buffer, request);
+        return request == null || (isFaultNext && !faults.isEmpty())
+                ? fillFault(buffer)
+                : fill(buffer, request);
     }
 
     private Step fill(RequestSlot buffer, PageRequest request) {
@@ -149,6 +153,7 @@ final class EventDelivery {
             return buffer.finish(0);
         }
         requests.told();
+        isFaultNext = true;
         requestsDelivered.increment();
         return buffer.finish(size);
     }
@@ -172,6 +177,7 @@ final class EventDelivery {
         if (!injections.doublesEvent()) {
             faults.poll();
         }
+        isFaultNext = false;
         delivered.increment();
         if (observer != null) {
             noteEvent(fault);

@@ -8,6 +8,7 @@ import static org.ioasis.virtio.iommu.GuestTable.PAGE;
 import static org.ioasis.virtio.iommu.GuestTable.READ_WRITE;
 
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -237,5 +238,26 @@ class PageRequestWireTest {
         assertThat(d.eventBytes()).isEqualTo(event(0x731, PASID, IOVA, 1));
         assertThat(MemorySegment.ofArray(requireNonNull(d.eventBytes())).get(Wire.LE32, 4))
                 .isEqualTo(0x101);
+    }
+
+    @Test
+    void aDeviceThatAsksAllTheTimeAndOneThatFaultsTakeTurns() {
+        attached();
+        assertThat(d.status(table.attach(ENDPOINT, DOMAIN))).isEqualTo(S_OK);
+        for (int i = 0; i < 2; i++) {
+            assertThat(touch(plain, IOVA + i * PAGE)).isEqualTo(Outcome.FAULT);
+        }
+        for (int group = 0; group < 4; group++) {
+            ask(group, USERS, true, IOVA);
+        }
+        d.addEventBuffers(6, EVENT);
+        d.kickEvents();
+        List<String> told = new ArrayList<>();
+        for (int i = 0; i < 6; i++) {
+            MemorySegment event = MemorySegment.ofArray(requireNonNull(d.eventBytes()));
+            boolean isFault = event.get(ValueLayout.JAVA_BYTE, 0) == FAULT_R_MAPPING;
+            told.add(isFault ? "fault" : "asked");
+        }
+        assertThat(told).containsExactly("asked", "fault", "asked", "fault", "asked", "asked");
     }
 }
