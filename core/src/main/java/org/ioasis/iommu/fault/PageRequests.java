@@ -19,14 +19,14 @@ import org.jspecify.annotations.Nullable;
  * once: by the driver that has heard of all of it, or by us as invalid, when nobody takes it, when
  * there is no room, or when what it came through is detached or reset.
  *
- * <p>Bounded for all devices of an IOMMU together: while one has taken all the room, what others
- * ask for is answered as invalid, too. Loop thread; counters any.
+ * <p>Bounded for each endpoint: one that has taken all its room leaves others theirs. Loop thread;
+ * counters any.
  */
 public final class PageRequests {
-    /** Most groups without an answer. */
+    /** Most groups of an endpoint without an answer. */
     public static final int GROUPS_MAX = 256;
 
-    /** Most requests: of those groups, and of groups whose last has not come. */
+    /** Most requests of an endpoint: of those groups, and of groups whose last has not come. */
     public static final int REQUESTS_MAX = 1024;
 
     private record Key(int endpoint, int pasid, int group) {
@@ -58,6 +58,11 @@ public final class PageRequests {
 
     private final Map<Key, List<PageRequest>> parts = new HashMap<>();
     private final Map<Key, Group> open = new LinkedHashMap<>();
+
+    /** How many groups an endpoint has open, and how many requests of it are kept; never 0. */
+    private final Map<Integer, Integer> groupsOf = new HashMap<>();
+
+    private final Map<Integer, Integer> heldOf = new HashMap<>();
     private final ArrayDeque<Group> untold = new ArrayDeque<>();
     private final Count groups = new Count();
     private final Count answered = new Count();
@@ -66,7 +71,6 @@ public final class PageRequests {
     private final Count dropped = new Count();
     private Runnable arrival = () -> {};
     private boolean isAccepting;
-    private int held;
 
     /** Groups that a driver has heard of, or will. Any thread. */
     public long groups() {
@@ -103,7 +107,7 @@ public final class PageRequests {
 
     /** Requests that are kept. */
     public int held() {
-        return held;
+        return heldOf.values().stream().mapToInt(Integer::intValue).sum();
     }
 
     /** {@code told} runs when there is one more group to tell. */
@@ -123,12 +127,12 @@ public final class PageRequests {
     public void add(PageRequest request, Asker asker) {
         Key key = Key.of(request);
         if (!request.isLast()) {
-            if (!isAccepting || held == REQUESTS_MAX) {
+            if (!isAccepting || count(heldOf, key.endpoint) == REQUESTS_MAX) {
                 dropped.increment();
                 return;
             }
             parts.computeIfAbsent(key, _ -> new ArrayList<>()).add(request);
-            held++;
+            change(heldOf, key.endpoint, 1);
             return;
         }
         List<PageRequest> earlier = parts.remove(key);
@@ -136,20 +140,21 @@ public final class PageRequests {
         // A number that has no answer yet cannot be told from this one.
         boolean hasPlace =
                 isAccepting
-                        && open.size() < GROUPS_MAX
-                        && held < REQUESTS_MAX
+                        && count(groupsOf, key.endpoint) < GROUPS_MAX
+                        && count(heldOf, key.endpoint) < REQUESTS_MAX
                         && !open.containsKey(key);
         if (!hasPlace) {
-            held -= requests.size();
+            change(heldOf, key.endpoint, -requests.size());
             refused.increment();
             asker.answered(key.pasid, key.group, Response.INVALID);
             return;
         }
         requests.add(request);
-        held++;
+        change(heldOf, key.endpoint, 1);
         groups.increment();
         Group group = new Group(key, requests, asker);
         open.put(key, group);
+        change(groupsOf, key.endpoint, 1);
         untold.add(group);
         arrival.run();
     }
@@ -187,7 +192,21 @@ public final class PageRequests {
 
     private void close(Group group) {
         open.remove(group.key);
-        held -= group.requests.size();
+        change(groupsOf, group.key.endpoint, -1);
+        change(heldOf, group.key.endpoint, -group.requests.size());
+    }
+
+    private static int count(Map<Integer, Integer> counts, int endpoint) {
+        return counts.getOrDefault(endpoint, 0);
+    }
+
+    private static void change(Map<Integer, Integer> counts, int endpoint, int by) {
+        int now = count(counts, endpoint) + by;
+        if (now == 0) {
+            counts.remove(endpoint);
+        } else {
+            counts.put(endpoint, now);
+        }
     }
 
     // What they came through goes
@@ -204,14 +223,14 @@ public final class PageRequests {
     }
 
     private void forget(Predicate<Key> which) {
-        if (held == 0) {
+        if (heldOf.isEmpty()) {
             return;
         }
         parts.entrySet()
                 .removeIf(part -> {
                     boolean is = which.test(part.getKey());
                     if (is) {
-                        held -= part.getValue().size();
+                        change(heldOf, part.getKey().endpoint, -part.getValue().size());
                     }
                     return is;
                 });
@@ -221,7 +240,7 @@ public final class PageRequests {
                 gone.add(group);
             }
         }
-        untold.removeAll(gone);
+        untold.removeIf(group -> which.test(group.key));
         gone.forEach(this::close);
         for (Group group : gone) {
             invalid.increment();

@@ -26,12 +26,21 @@ class PageRequestsTest {
     }
 
     private static PageRequest request(int pasid, int group, boolean isLast, long address) {
-        return new PageRequest(1, pasid, group, Rights.READ, isLast, address);
+        return request(1, pasid, group, isLast, address);
+    }
+
+    private static PageRequest request(
+            int endpoint, int pasid, int group, boolean isLast, long address) {
+        return new PageRequest(endpoint, pasid, group, Rights.READ, isLast, address);
     }
 
     private void ask(int pasid, int group, boolean isLast, long address) {
+        ask(1, pasid, group, isLast, address);
+    }
+
+    private void ask(int endpoint, int pasid, int group, boolean isLast, long address) {
         requests.add(
-                request(pasid, group, isLast, address),
+                request(endpoint, pasid, group, isLast, address),
                 (of, number, response) -> answers.add(of + "/" + number + " " + response));
     }
 
@@ -163,6 +172,43 @@ class PageRequestsTest {
         assertThat(requests.held()).isEqualTo(PageRequests.REQUESTS_MAX / 2);
         ask(5, 0, true, 0);
         assertThat(tell()).hasSize(PageRequests.REQUESTS_MAX / 2 + 1);
+    }
+
+    @Test
+    void anEndpointAtItsLimitOfGroupsLeavesOthersTheirRoom() {
+        for (int endpoint = 1; endpoint <= 2; endpoint++) {
+            for (int i = 0; i < PageRequests.GROUPS_MAX; i++) {
+                ask(endpoint, 5, i, true, i);
+            }
+        }
+        assertThat(answers).isEmpty();
+        assertThat(requests.open()).isEqualTo(2 * PageRequests.GROUPS_MAX);
+        ask(2, 5, 0x1000, true, 0);
+        assertThat(answers).containsExactly("5/4096 INVALID");
+        requests.forget(1, 5);
+        ask(2, 5, 0x1001, true, 0);
+        assertThat(answers.getLast()).as("room of another").isEqualTo("5/4097 INVALID");
+        assertThat(tell()).as("of the one that is left").hasSize(PageRequests.GROUPS_MAX);
+        assertThat(requests.answer(2, 5, 7, Response.SUCCESS)).isTrue();
+        ask(2, 5, 0x1002, true, 0);
+        assertThat(requests.refused()).isEqualTo(2);
+        assertThat(requests.held()).isEqualTo(PageRequests.GROUPS_MAX);
+    }
+
+    @Test
+    void anEndpointAtItsLimitOfRequestsLeavesOthersTheirRoom() {
+        for (int endpoint = 1; endpoint <= 2; endpoint++) {
+            for (int i = 0; i < PageRequests.REQUESTS_MAX; i++) {
+                ask(endpoint, 5, 1, false, i);
+            }
+        }
+        assertThat(requests.dropped()).isZero();
+        assertThat(requests.held()).isEqualTo(2 * PageRequests.REQUESTS_MAX);
+        ask(2, 5, 1, false, 0);
+        assertThat(requests.dropped()).isEqualTo(1);
+        ask(3, 5, 1, true, 30);
+        assertThat(answers).isEmpty();
+        assertThat(tell()).containsExactly(30L);
     }
 
     @ParameterizedTest
