@@ -201,7 +201,7 @@ public enum Refusal {
 
         private String kind() {
             return switch (found) {
-                case PagingDomain _ -> "not a bypass domain";
+                case PagingDomain _ -> "one for mappings";
                 case TableDomain _ -> "one with a table of the driver's own";
                 case null, default -> "a bypass domain";
             };

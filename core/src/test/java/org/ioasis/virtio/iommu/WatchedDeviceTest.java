@@ -191,6 +191,44 @@ class WatchedDeviceTest {
                         "PROBE endpoint=0x1 INVAL the buffer is smaller than probe_size");
     }
 
+    /** For whoever asked for another kind, whichever that was. */
+    @Test
+    void aDomainThatIsOfAnotherKindIsSaidToBeOfWhich() {
+        Driver own = Driver.of(OPTIONS, Profile.TABLES_2023);
+        own.plug(1);
+        own.plug(2);
+        own.plug(3);
+        own.start(own.type.features());
+        GuestTable table = new GuestTable(own.bytes(Driver.DMA), Driver.DMA, Driver.DMA);
+        own.status(attach(1, 7, 0));
+        own.status(attach(2, 8, ATTACH_F_BYPASS));
+        own.status(table.attach(3, 9));
+        own.type.observe(new Recorder());
+        own.status(attach(1, 8, 0));
+        own.status(attach(1, 9, 0));
+        own.status(attach(2, 7, ATTACH_F_BYPASS));
+        own.status(table.attach(3, 7));
+        own.status(GuestTable.invalidate(7));
+        own.status(GuestTable.invalidate(8));
+        own.status(map(8, 0, 0xfff, 0, RW));
+        own.status(unmap(9, 0, 0xfff));
+
+        String mappings = "one for mappings";
+        String bypass = "a bypass domain";
+        String ofTheDriver = "one with a table of the driver's own";
+        assertThat(seen)
+                .extracting(line -> line.substring(line.indexOf("INVAL ")))
+                .containsExactly(
+                        "INVAL domain 0x8 exists already and is " + bypass,
+                        "INVAL domain 0x9 exists already and is " + ofTheDriver,
+                        "INVAL domain 0x7 exists already and is " + mappings,
+                        "INVAL domain 0x7 exists already and is " + mappings,
+                        "INVAL domain 0x7 is " + mappings + " and has no table",
+                        "INVAL domain 0x8 is " + bypass + " and has no table",
+                        "INVAL domain 0x8 is " + bypass + " and has no mappings",
+                        "INVAL domain 0x9 is " + ofTheDriver + " and has no mappings");
+    }
+
     @Test
     void mapThatFindsALimitIsSeenWithTheLimitItFound() {
         Driver small = withTables(16 << 12);
