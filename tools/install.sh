@@ -11,7 +11,8 @@ modules="sys core host server machine"
 
 usage="Usage: ioasis install [FOLDER]
 Installs the artifacts org.ioasis:ioasis-core, -host, -server, -machine and -sys, with sources and Javadoc, into the
-Maven repository in FOLDER (default: your local repository, as Maven has it). docs/embedding.md says how they are used."
+Maven repository in FOLDER (default: your local repository, as Maven has it), where mvn -Dmaven.repo.local=FOLDER finds
+them. docs/embedding.md says how they are used."
 
 case ${1-} in
     -h | --help)

@@ -84,8 +84,9 @@ abstract class AskCommand implements Callable<Integer> {
     /** {@code ioasis dump}. */
     @Command(
             name = "dump",
-            description =
-                    "Print the state of a running server: sessions, drivers, domains, mappings, counters, faults.",
+            description = {
+                "Print the state of a running `ioasis serve`: sessions, drivers, domains, mappings, counters, faults."
+            },
             mixinStandardHelpOptions = true,
             exitCodeListHeading = "%nExit codes:%n",
             exitCodeList = {"0:printed", "2:wrong arguments", "69:no server answers"})
@@ -98,8 +99,9 @@ abstract class AskCommand implements Callable<Integer> {
     /** {@code ioasis check}. */
     @Command(
             name = "check",
-            description =
-                    "Why is my device not translated? Look at a running server and name the cause and what to do.",
+            description = {
+                "Why is my device not translated? Look at a running `ioasis serve` and name the cause and what to do."
+            },
             mixinStandardHelpOptions = true,
             exitCodeListHeading = "%nExit codes:%n",
             exitCodeList = {

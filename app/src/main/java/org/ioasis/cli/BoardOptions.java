@@ -24,7 +24,7 @@ final class BoardOptions {
             defaultValue = "x86_64",
             description = {
                 "${COMPLETION-CANDIDATES}: the guest's processor. arm64 is QEMU's board virt with Debian's kernel for it,"
-                        + " told of its IOMMU by a device tree (default: ${DEFAULT-VALUE})."
+                        + " told of its IOMMU by a device tree; without --net and --scenario (default: ${DEFAULT-VALUE})."
             })
     private Architecture architecture = Architecture.x86_64;
 

@@ -10,6 +10,7 @@ import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.util.Map;
 import java.util.concurrent.Callable;
 import org.ioasis.demo.Demo;
 import org.ioasis.demo.DemoFigures;
@@ -98,33 +99,15 @@ final class DemoCommand implements Callable<Integer> {
                 passed = (System.nanoTime() - begun) / NANOS;
             } while (passed < seconds);
             HandoverFigures figures = demo.figures();
-            System.out.println(json ? json(figures, passed) : figures.text(passed));
+            System.out.println(
+                    json
+                            ? json(figures.isOk(), passed, figures.byName())
+                            : figures.text(passed));
             return figures.isOk() ? 0 : 1;
         } catch (DriverException broken) {
             System.err.println("ioasis: " + broken.getMessage());
             return 1;
         }
-    }
-
-    private String json(HandoverFigures figures, double passed) throws IOException {
-        StringWriter text = new StringWriter();
-        try (JsonGenerator out = JSON.createGenerator(text)) {
-            out.writeStartObject();
-            out.writeBooleanField("ok", figures.isOk());
-            out.writeStringField("ring", ring.name());
-            out.writeNumberField("seconds", passed);
-            out.writeNumberField("writes", figures.writes());
-            out.writeNumberField("reads", figures.reads());
-            out.writeNumberField("wrong", figures.wrong());
-            out.writeNumberField("page_requests", figures.requests());
-            out.writeNumberField("page_responses", figures.answers());
-            out.writeNumberField("invalidations", figures.invalidations());
-            out.writeNumberField("stale", figures.stale());
-            out.writeNumberField("rogue_accesses", figures.shots());
-            out.writeNumberField("rogue_stopped", figures.stopped());
-            out.writeEndObject();
-        }
-        return text.toString();
     }
 
     private int run(Path file) throws IOException, DriverException {
@@ -149,7 +132,7 @@ final class DemoCommand implements Callable<Integer> {
             DemoFigures figures = demo.figures();
             System.out.println(
                     json
-                            ? json(figures, passed)
+                            ? json(figures.isOk(), passed, figures.byName())
                             : DemoScreen.figures(figures, ring.name(), passed));
             return figures.isOk() ? 0 : 1;
         }
@@ -163,23 +146,17 @@ final class DemoCommand implements Callable<Integer> {
         System.out.flush();
     }
 
-    private String json(DemoFigures figures, double passed) throws IOException {
+    private String json(boolean isOk, double passed, Map<String, Long> figures)
+            throws IOException {
         StringWriter text = new StringWriter();
         try (JsonGenerator out = JSON.createGenerator(text)) {
             out.writeStartObject();
-            out.writeBooleanField("ok", figures.isOk());
+            out.writeBooleanField("ok", isOk);
             out.writeStringField("ring", ring.name());
             out.writeNumberField("seconds", passed);
-            out.writeNumberField("requests", figures.requests());
-            out.writeNumberField("bytes", figures.bytes());
-            out.writeNumberField("verified_bytes", figures.verifiedBytes());
-            out.writeNumberField("file_bytes", figures.fileBytes());
-            out.writeNumberField("wrong", figures.wrong());
-            out.writeNumberField("maps", figures.maps());
-            out.writeNumberField("unmaps", figures.unmaps());
-            out.writeNumberField("rogue_accesses", figures.shots());
-            out.writeNumberField("rogue_stopped", figures.stopped());
-            out.writeNumberField("faults", figures.faults());
+            for (Map.Entry<String, Long> figure : figures.entrySet()) {
+                out.writeNumberField(figure.getKey(), figure.getValue());
+            }
             out.writeEndObject();
         }
         return text.toString();

@@ -325,16 +325,16 @@ final class VmCommand implements Callable<Integer> {
             names = "--qemu",
             paramLabel = "WORDS",
             description = {
-                "Further words for QEMU behind all of ours, as --qemu '-device virtio-rng-pci'; split at spaces. Can be"
-                        + " repeated."
+                "Further words for QEMU behind all of ours, as --qemu '-device virtio-rng-pci'; split at spaces, quotes"
+                        + " mean nothing. A device of these is QEMU's own, and not behind the IOMMU. Can be repeated."
             })
     private List<String> qemu = new ArrayList<>();
 
     @Option(
             names = "--gdb",
             description = {
-                "The guest waits for a debugger; the line that starts it is printed. Its kernel stays where it was linked"
-                        + " (nokaslr), and there is no time limit."
+                "The guest waits for a debugger, whatever it is to do then; the line that starts it is printed. Its kernel"
+                        + " stays where it was linked (nokaslr), and there is no time limit."
             })
     private boolean isDebugged;
 
@@ -460,9 +460,16 @@ final class VmCommand implements Callable<Integer> {
         if (keep != null && board.isDoorbellMapped()) {
             others.add("--keep with --map-msi");
         }
+        if (isNet) {
+            others.add("--net");
+        }
+        if (scenario != ScenarioOption.plain) {
+            others.add("--scenario");
+        }
         if (!others.isEmpty()) {
             throw new UsageException(
-                    "--arch arm64 is Debian's stable kernel under TCG; leave out "
+                    "--arch arm64 is Debian's stable kernel under TCG, and of our checks the plain one of disks;"
+                            + " leave out "
                             + String.join(", ", others));
         }
     }

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.demo;
 
+import java.util.LinkedHashMap;
+import java.util.Map;
+
 /** What a demonstration counts. One thread. */
 public final class DemoFigures {
     long requests;
@@ -64,6 +67,22 @@ public final class DemoFigures {
     /** Pieces that were not what they should be. */
     public long wrong() {
         return wrong;
+    }
+
+    /** All of them by name, in the order for people. */
+    public Map<String, Long> byName() {
+        Map<String, Long> all = new LinkedHashMap<>();
+        all.put("requests", requests);
+        all.put("bytes", bytes);
+        all.put("verified_bytes", verifiedBytes);
+        all.put("file_bytes", fileBytes);
+        all.put("wrong", wrong);
+        all.put("maps", maps);
+        all.put("unmaps", unmaps);
+        all.put("rogue_accesses", shots);
+        all.put("rogue_stopped", stopped);
+        all.put("faults", faults);
+        return all;
     }
 
     /** Something was done, all of it right, and nothing got out. */

@@ -1,18 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.demo;
 
+import java.util.LinkedHashMap;
 import java.util.Locale;
+import java.util.Map;
 
 /** What a demonstration of page-table handover counts. One thread. */
 public final class HandoverFigures {
     long writes;
     long reads;
+
+    /** Words read that were not what they should be. */
     long wrong;
+
     long requests;
     long answers;
     long invalidations;
+
+    /** Accesses to a page that was taken away which went through. */
     long stale;
+
     long shots;
+
+    /** Accesses of the rogue that the IOMMU has stopped. */
     long stopped;
 
     HandoverFigures() {}
@@ -25,11 +35,6 @@ public final class HandoverFigures {
     /** Words that it has read and that were compared. */
     public long reads() {
         return reads;
-    }
-
-    /** Those that were not what they should be. */
-    public long wrong() {
-        return wrong;
     }
 
     /** Pages that the device has asked for. */
@@ -47,19 +52,24 @@ public final class HandoverFigures {
         return invalidations;
     }
 
-    /** Accesses to a page that was taken away which went through. */
-    public long stale() {
-        return stale;
-    }
-
     /** Accesses of the rogue. */
     public long shots() {
         return shots;
     }
 
-    /** Those that the IOMMU has stopped. */
-    public long stopped() {
-        return stopped;
+    /** All of them by name, in the order for people. */
+    public Map<String, Long> byName() {
+        Map<String, Long> all = new LinkedHashMap<>();
+        all.put("writes", writes);
+        all.put("reads", reads);
+        all.put("wrong", wrong);
+        all.put("page_requests", requests);
+        all.put("page_responses", answers);
+        all.put("invalidations", invalidations);
+        all.put("stale", stale);
+        all.put("rogue_accesses", shots);
+        all.put("rogue_stopped", stopped);
+        return all;
     }
 
     /** Something was done, all of it right, and nothing got out. */

@@ -71,6 +71,10 @@ class MainTest {
                 arguments("vm --seed 1.5", "1.5 is not a number of 64 bits, as 0x1f or 31"),
                 arguments("vm --net --run x", "--run and --net do not go together"),
                 arguments("vm --net --scenario rescan", "--net and --scenario do not go together"),
+                arguments("vm --arch arm64 --net", "the plain one of disks; leave out --net"),
+                arguments(
+                        "vm --arch arm64 --scenario hotplug",
+                        "the plain one of disks; leave out --scenario"),
                 arguments("vm --net --bytes 3", "--bytes must be 4 to 65536 MiB, not 3"),
                 arguments("vm --memory 3", "--memory must be 256 to 65536 MiB, not 3"),
                 arguments("vm --viommu", "--viommu needs --assigned iommufd or --assigned type1"),

@@ -34,7 +34,8 @@ public final class JarKind implements DeviceKind {
         return List.of(
                 "A device of your own behind the IOMMU; repeatable. jar=FILE: a jar, or a folder of jars, with a module that"
                         + " provides org.ioasis.machine.FunctionKind (docs/embedding.md); kind=NAME: which of its kinds;"
-                        + " options=TEXT is handed to it. endpoint=ID, alias=ID: as for --blk.");
+                        + " options=TEXT is handed to it, a comma in it written twice. endpoint=ID, alias=ID: as for"
+                        + " --blk.");
     }
 
     @Override
