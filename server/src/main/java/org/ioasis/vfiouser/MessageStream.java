@@ -5,6 +5,7 @@ import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
 import org.ioasis.memory.Count;
+import org.ioasis.peer.PeerChannel;
 import org.ioasis.spec.VfioUser;
 import org.ioasis.sys.Errno;
 import org.ioasis.sys.ErrnoException;
@@ -21,7 +22,7 @@ final class MessageStream {
     /** Why a session ends whose client has just gone, as all do in the end. */
     static final String CLIENT_CLOSED = "client closed";
 
-    private final Channel channel;
+    private final PeerChannel channel;
     private final int outputBytes;
     private final MemorySegment input;
     private final MemorySegment reply;
@@ -37,7 +38,7 @@ final class MessageStream {
     /**
      * @param buffers this stream's alone until it is closed
      */
-    MessageStream(Channel channel, StreamBuffers buffers) {
+    MessageStream(PeerChannel channel, StreamBuffers buffers) {
         this.channel = channel;
         buffers.clear();
         input = buffers.input();

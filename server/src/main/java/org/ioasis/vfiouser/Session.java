@@ -13,6 +13,8 @@ import org.ioasis.pci.PciDevice;
 import org.ioasis.pci.Regions;
 import org.ioasis.pci.VectorSink;
 import org.ioasis.peer.EventVectors;
+import org.ioasis.peer.PeerChannel;
+import org.ioasis.peer.PeerSession;
 import org.ioasis.peer.SharedMemory;
 import org.ioasis.spec.VfioUser;
 import org.ioasis.sys.Epoll;
@@ -36,7 +38,7 @@ import org.ioasis.sys.Mapping;
  * not ends the session with a reason that is kept; an exception that is none of these is ours and
  * goes to the loop.
  */
-final class Session {
+final class Session implements PeerSession {
     private enum State {
         /** Nothing but VERSION is allowed. */
         NEW,
@@ -79,7 +81,7 @@ final class Session {
      *     everything it gave us is closed
      */
     Session(
-            Channel channel,
+            PeerChannel channel,
             PciDevice function,
             GuestMemory memory,
             SessionLimits limits,
@@ -110,8 +112,8 @@ final class Session {
                 });
     }
 
-    /** Which events of the channel matter now. */
-    int interest() {
+    @Override
+    public int interest() {
         int output = stream.hasOutput() ? Epoll.OUT : 0;
         return switch (state) {
             case NEW, READY -> Epoll.IN | output;
@@ -120,27 +122,30 @@ final class Session {
         };
     }
 
-    boolean hasEnded() {
+    @Override
+    public boolean hasEnded() {
         return state == State.ENDED;
     }
 
-    /**
-     * True if there may be more to handle than the last turn had time for; that is known in the
-     * turn after it, so it is said once.
-     */
-    boolean takeBusy() {
+    @Override
+    public boolean takeBusy() {
         boolean wasBusy = isBusy;
         isBusy = false;
         return wasBusy;
     }
 
-    /** Why the session ended; empty while it has not. */
-    String reason() {
+    @Override
+    public String reason() {
         return reason;
     }
 
-    /** The channel is ready for {@code events}. */
-    void ready(int events) {
+    @Override
+    public boolean hasGone() {
+        return reason.equals(MessageStream.CLIENT_CLOSED);
+    }
+
+    @Override
+    public void ready(int events) {
         try {
             if ((events & Epoll.OUT) != 0) {
                 stream.flush();
@@ -517,7 +522,8 @@ final class Session {
      * nothing new begins; descriptors and the channel are closed; the memory goes when nobody uses
      * it any more.
      */
-    void end(String why) {
+    @Override
+    public void end(String why) {
         if (state == State.ENDED) {
             return;
         }
@@ -555,28 +561,33 @@ final class Session {
         }
     }
 
-    /** True if the client did not share the guest's RAM when it was last there. */
-    boolean isRamUnshared() {
+    @Override
+    public boolean isRamUnshared() {
         return state == State.ENDED ? wasRamUnshared : memory.view().isRamUnshared();
     }
 
-    long messageCount() {
+    @Override
+    public long messageCount() {
         return messages.read();
     }
 
-    long receiveCount() {
+    @Override
+    public long receiveCount() {
         return stream.receives();
     }
 
-    long sendCount() {
+    @Override
+    public long sendCount() {
         return stream.sends();
     }
 
-    long errorCount() {
+    @Override
+    public long errorCount() {
         return errors.read();
     }
 
-    String lastError() {
+    @Override
+    public String lastError() {
         return lastError;
     }
 }

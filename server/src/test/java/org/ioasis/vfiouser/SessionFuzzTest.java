@@ -13,6 +13,7 @@ import java.util.Random;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.ioasis.memory.Guards;
 import org.ioasis.memory.GuestMemory;
+import org.ioasis.peer.PeerChannel;
 import org.ioasis.sys.Epoll;
 import org.ioasis.sys.Errno;
 import org.ioasis.sys.ErrnoException;
@@ -30,7 +31,7 @@ class SessionFuzzTest {
     private static final int SESSIONS = 3000;
 
     /** Gives a session the bytes of one script, in pieces of random size, and takes its replies. */
-    private static final class ScriptChannel implements Channel {
+    private static final class ScriptChannel implements PeerChannel {
         private final byte[] script;
         private final Random random;
         private final Fd[] offered;
