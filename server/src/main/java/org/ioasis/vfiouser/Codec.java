@@ -8,6 +8,8 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteOrder;
 import java.util.Set;
+import org.ioasis.peer.MessageStream;
+import org.ioasis.peer.ProtocolException;
 import org.ioasis.sys.Errno;
 import org.jspecify.annotations.Nullable;
 
@@ -37,6 +39,37 @@ final class Codec {
             ValueLayout.JAVA_INT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
     static final ValueLayout.OfLong U64 =
             ValueLayout.JAVA_LONG_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+
+    /** What the stream of a session has to know. */
+    static final MessageStream.Framing<Header> FRAMING =
+            new MessageStream.Framing<>() {
+                @Override
+                public String peer() {
+                    return "client";
+                }
+
+                @Override
+                public int headerBytes() {
+                    return HEADER_SIZE;
+                }
+
+                @Override
+                public Header header(MemorySegment in) throws ProtocolException {
+                    Header header = Codec.header(in);
+                    check(header);
+                    return header;
+                }
+
+                @Override
+                public int messageBytes(Header header) {
+                    return (int) header.size();
+                }
+
+                @Override
+                public int fdsMax() {
+                    return FDS_MAX;
+                }
+            };
 
     private Codec() {}
 

@@ -7,6 +7,7 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import org.ioasis.peer.ProtocolException;
 import org.ioasis.sys.Errno;
 import org.ioasis.sys.Fd;
 import org.jspecify.annotations.Nullable;

@@ -11,6 +11,8 @@ import org.ioasis.peer.PeerChannel;
 import org.ioasis.peer.PeerServer;
 import org.ioasis.peer.PeerSession;
 import org.ioasis.peer.SessionBoundary;
+import org.ioasis.peer.SessionHost;
+import org.ioasis.peer.StreamBuffers;
 import org.ioasis.sys.ErrnoException;
 
 /**
@@ -58,24 +60,15 @@ public final class VfioUserServer extends PeerServer {
         this.function = function;
         this.memory = memory;
         this.limits = limits;
-        this.buffers = new StreamBuffers(limits.outputBytes());
+        this.buffers = new StreamBuffers(Codec.MESSAGE_MAX, limits.outputBytes());
         turns = new ServedFunction(loop, function, new SessionBoundary(this));
         function.reports(this::warn);
         serve();
     }
 
     @Override
-    protected PeerSession begin(PeerChannel channel, Host host) {
-        return new Session(
-                channel,
-                function,
-                memory,
-                limits,
-                buffers,
-                loop::execute,
-                host::limitReached,
-                host::interestChanged,
-                host::released);
+    protected PeerSession<?> begin(PeerChannel channel, SessionHost host) {
+        return new Session(channel, function, memory, limits, buffers, loop::execute, host);
     }
 
     @Override
@@ -84,7 +77,7 @@ public final class VfioUserServer extends PeerServer {
     }
 
     private boolean needsTick() {
-        PeerSession current = session();
+        PeerSession<?> current = session();
         return current != null && !current.hasEnded() && function.needsTick();
     }
 }

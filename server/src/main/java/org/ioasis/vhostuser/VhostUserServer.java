@@ -10,6 +10,8 @@ import org.ioasis.peer.PeerChannel;
 import org.ioasis.peer.PeerServer;
 import org.ioasis.peer.PeerSession;
 import org.ioasis.peer.SessionBoundary;
+import org.ioasis.peer.SessionHost;
+import org.ioasis.peer.StreamBuffers;
 import org.ioasis.sys.ErrnoException;
 import org.ioasis.sys.Mapping;
 
@@ -27,6 +29,8 @@ public final class VhostUserServer extends PeerServer {
     private final VhostUserDevice device;
     private final GuestMemory memory;
     private final long byteLimit;
+    private final StreamBuffers buffers =
+            new StreamBuffers(Codec.MESSAGE_MAX, Codec.OUTPUT_BYTES);
     private final SessionBoundary boundary = new SessionBoundary(this);
 
     /**
@@ -64,17 +68,9 @@ public final class VhostUserServer extends PeerServer {
     }
 
     @Override
-    protected PeerSession begin(PeerChannel channel, Host host) {
+    protected PeerSession<?> begin(PeerChannel channel, SessionHost host) {
         return new Session(
-                channel,
-                device,
-                memory,
-                byteLimit,
-                loop,
-                boundary,
-                host::limitReached,
-                host::interestChanged,
-                host::released);
+                channel, device, memory, byteLimit, buffers, loop, boundary, host);
     }
 
     @Override

@@ -4,6 +4,7 @@ package org.ioasis.vhostuser;
 import java.util.function.Consumer;
 import org.ioasis.loop.EventHandler;
 import org.ioasis.loop.EventLoop;
+import org.ioasis.peer.ProtocolException;
 import org.ioasis.peer.SessionBoundary;
 import org.ioasis.spec.PackedRing;
 import org.ioasis.spec.SplitRing;

@@ -36,6 +36,7 @@ import org.ioasis.memory.MemoryListener;
 import org.ioasis.memory.Outcome;
 import org.ioasis.memory.Region;
 import org.ioasis.peer.ServedInfo;
+import org.ioasis.peer.StreamBuffers;
 import org.ioasis.sys.Errno;
 import org.ioasis.sys.ErrnoException;
 import org.ioasis.sys.EventFd;
@@ -1384,7 +1385,8 @@ class VfioUserServerTest {
 
     @Test
     void nextClientSeesNothingOfTheOneBefore() throws Exception {
-        StreamBuffers buffers = new StreamBuffers(SessionLimits.DEFAULT.outputBytes());
+        StreamBuffers buffers =
+                new StreamBuffers(Codec.MESSAGE_MAX, SessionLimits.DEFAULT.outputBytes());
         buffers.input().fill((byte) 1);
         buffers.reply().fill((byte) 1);
 
