@@ -6,10 +6,10 @@ import org.ioasis.loop.EventLoop;
 import org.ioasis.loop.Ticker;
 import org.ioasis.memory.GuestMemory;
 import org.ioasis.pci.PciDevice;
-import org.ioasis.pci.ServedFunction;
 import org.ioasis.peer.PeerChannel;
 import org.ioasis.peer.PeerServer;
 import org.ioasis.peer.PeerSession;
+import org.ioasis.peer.ServedDevice;
 import org.ioasis.peer.SessionBoundary;
 import org.ioasis.peer.SessionHost;
 import org.ioasis.peer.StreamBuffers;
@@ -25,7 +25,7 @@ public final class VfioUserServer extends PeerServer {
 
     private final EventLoop loop;
     private final PciDevice function;
-    private final ServedFunction turns;
+    private final ServedDevice turns;
     private final GuestMemory memory;
     private final SessionLimits limits;
     private final StreamBuffers buffers;
@@ -61,7 +61,7 @@ public final class VfioUserServer extends PeerServer {
         this.memory = memory;
         this.limits = limits;
         this.buffers = new StreamBuffers(Codec.MESSAGE_MAX, limits.outputBytes());
-        turns = new ServedFunction(loop, function, new SessionBoundary(this));
+        turns = new ServedDevice(loop, function, new SessionBoundary(this));
         function.reports(this::warn);
         serve();
     }
