@@ -300,15 +300,33 @@ final class Codec {
         return new Request.Refused(Errno.EINVAL, why);
     }
 
+    // Headers, at some place of out.
+
+    private static void header(
+            MemorySegment out, long at, int id, int command, int size, int flags, int error) {
+        out.set(U16, at + HEADER_ID, (short) id);
+        out.set(U16, at + HEADER_COMMAND, (short) command);
+        out.set(U32, at + HEADER_MESSAGE_SIZE, size);
+        out.set(U32, at + HEADER_FLAGS, flags);
+        out.set(U32, at + HEADER_ERROR, error);
+    }
+
+    /** Writes the header of a command of ours, whose whole message has {@code size} bytes. */
+    static void command(MemorySegment out, long at, int id, int command, int size, int flags) {
+        header(out, at, id, command, size, FLAGS_TYPE_COMMAND | flags, 0);
+    }
+
+    /** Writes that of a reply, and returns {@code size}. */
+    static int reply(MemorySegment out, long at, Header command, int size, int error) {
+        int flags = FLAGS_TYPE_REPLY | (error == 0 ? 0 : FLAGS_ERROR);
+        header(out, at, command.id(), command.command(), size, flags, error);
+        return size;
+    }
+
     // Replies: each writes a whole message at the start of out and returns its size.
 
-    static int reply(MemorySegment out, Header command, int size, int error) {
-        out.set(U16, HEADER_ID, (short) command.id());
-        out.set(U16, HEADER_COMMAND, (short) command.command());
-        out.set(U32, HEADER_MESSAGE_SIZE, size);
-        out.set(U32, HEADER_FLAGS, FLAGS_TYPE_REPLY | (error == 0 ? 0 : FLAGS_ERROR));
-        out.set(U32, HEADER_ERROR, error);
-        return size;
+    private static int reply(MemorySegment out, Header command, int size, int error) {
+        return reply(out, 0, command, size, error);
     }
 
     static int empty(MemorySegment out, Header command) {

@@ -149,7 +149,7 @@ final class Vrings {
         }
     }
 
-    // --- when the device has them
+    // When the device has them.
 
     /** Gives the device each ring that is ready. */
     void follow() throws ProtocolException {
