@@ -36,6 +36,7 @@ import org.ioasis.memory.MemoryListener;
 import org.ioasis.memory.Outcome;
 import org.ioasis.memory.Region;
 import org.ioasis.peer.ServedInfo;
+import org.ioasis.peer.ServerWait;
 import org.ioasis.peer.StreamBuffers;
 import org.ioasis.sys.Errno;
 import org.ioasis.sys.ErrnoException;
@@ -275,7 +276,7 @@ class VfioUserServerTest {
                 try {
                     client.send(VFIO_USER_REGION_READ, 0, payload);
                 } catch (IllegalStateException e) {
-                    ServerFixture.pause(); // faster than the server
+                    ServerWait.pause(); // faster than the server
                 }
             }
         } catch (ErrnoException e) {
