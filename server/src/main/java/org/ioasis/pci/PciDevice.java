@@ -3,13 +3,14 @@ package org.ioasis.pci;
 
 import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
+import org.ioasis.peer.ServedDevice;
 
 /**
  * A PCI device as a protocol serves it, wherever its registers are: here, as those of a {@link
  * PciFunction}, or in another process. Lives as long as the machine; sessions with a VMM come and
  * go on it. Loop thread only.
  */
-public interface PciDevice {
+public interface PciDevice extends ServedDevice.Turns {
     /** Its registers, for one session. */
     Regions regions();
 
@@ -28,24 +29,15 @@ public interface PciDevice {
     /** Vectors have been set up or taken away: what waits for one that is set up is sent. */
     void vectorsChanged();
 
-    /**
-     * Asked at each kick of the guest's: true if whoever answers looks at the rings from now on, by
-     * {@link #look}, until {@link #rest}. A function without rings never asks.
-     */
+    @Override
     default void watcher(BooleanSupplier watcher) {}
 
-    /**
-     * Looks for work in the rings that are looked at, and does it. True if there was some. Has no
-     * other consequence.
-     */
+    @Override
     default boolean look() {
         return false;
     }
 
-    /**
-     * Nobody looks any more: the guest kicks again, and what has come before that is done. True if
-     * there was something.
-     */
+    @Override
     default boolean rest() {
         return false;
     }
@@ -79,6 +71,6 @@ public interface PciDevice {
         return false;
     }
 
-    /** Tells the time, a few times a second while that is wanted: bounds waits for memory. */
+    @Override
     default void tick(long nowNanos) {}
 }

@@ -29,21 +29,6 @@ import org.jspecify.annotations.Nullable;
 public abstract class PeerServer implements Served {
     private static final long CLOSE_NANOS = 5_000_000_000L;
 
-    /** What a session has of its server. */
-    protected interface Host {
-        /** The peer wanted something beyond a limit. */
-        void limitReached(String why);
-
-        /** {@link PeerSession#interest} has changed outside of {@link PeerSession#ready}. */
-        void interestChanged();
-
-        /**
-         * After the end the peer's memory is no longer in use, and everything it gave us is closed.
-         * Once.
-         */
-        void released();
-    }
-
     private final EventLoop loop;
     private final GuestMemory memory;
     private final Journal journal;
@@ -53,7 +38,7 @@ public abstract class PeerServer implements Served {
     private @Nullable Ticker ticker;
 
     /** The peer being served, or whose memory is still in use. */
-    private volatile @Nullable PeerSession session;
+    private volatile @Nullable PeerSession<?> session;
 
     /** Whose session it is, or was the last one. */
     private String peer = "";
@@ -93,7 +78,7 @@ public abstract class PeerServer implements Served {
     }
 
     /** Begins a session over that channel; loop thread. */
-    protected abstract PeerSession begin(PeerChannel channel, Host host);
+    protected abstract PeerSession<?> begin(PeerChannel channel, SessionHost host);
 
     /** What tells the device the time while that is wanted; loop thread. */
     protected abstract Ticker ticker();
@@ -123,7 +108,7 @@ public abstract class PeerServer implements Served {
     private final class Clients implements Acceptor.Clients {
         @Override
         public void arrived() {
-            PeerSession current = session;
+            PeerSession<?> current = session;
             if (current != null && current.takeBusy()) {
                 return; // perhaps it is gone, behind what it sent: decided next turn
             }
@@ -158,7 +143,7 @@ public abstract class PeerServer implements Served {
         sessions.incrementAndGet();
         peer = socket.peer();
         journal.say(Level.INFO, () -> path() + ": a session begins with " + peer);
-        PeerSession begun = begin(new SocketChannel(socket), new SessionHost());
+        PeerSession<?> begun = begin(new SocketChannel(socket), new Host());
         session = begun;
         try {
             connected =
@@ -212,7 +197,7 @@ public abstract class PeerServer implements Served {
         }
     }
 
-    private final class SessionHost implements Host {
+    private final class Host implements SessionHost {
         @Override
         public void limitReached(String why) {
             warn("refused: " + why);
@@ -231,14 +216,14 @@ public abstract class PeerServer implements Served {
 
     private void update() {
         EventLoop.Registration registration = connected;
-        PeerSession current = session;
+        PeerSession<?> current = session;
         if (registration != null && current != null) {
             registration.events(current.interest());
         }
     }
 
     private void forget() {
-        PeerSession ended = session;
+        PeerSession<?> ended = session;
         if (ended != null) {
             lastReason = ended.reason();
             // What is nobody's fault happens all the time.
@@ -259,14 +244,14 @@ public abstract class PeerServer implements Served {
 
     @Override
     public final void endSession(String why) {
-        PeerSession current = session;
+        PeerSession<?> current = session;
         if (current != null) {
             current.end(why);
         }
     }
 
     /** The session that is there, or whose memory is still in use. Any thread. */
-    protected final @Nullable PeerSession session() {
+    protected final @Nullable PeerSession<?> session() {
         return session;
     }
 
@@ -315,7 +300,7 @@ public abstract class PeerServer implements Served {
         if (last != null) {
             last.cancel();
         }
-        PeerSession current = session;
+        PeerSession<?> current = session;
         if (current == null) {
             closed.countDown();
         } else {
@@ -325,7 +310,7 @@ public abstract class PeerServer implements Served {
 
     @Override
     public final ServedInfo info() {
-        PeerSession current = session;
+        PeerSession<?> current = session;
         MemoryView view = MemoryView.of(memory);
         return new ServedInfo(
                 path(),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * What a peer gives us for as long as its session, whatever it speaks: memory that it shares, and
- * ways to notify it.
+ * What serves one peer after the other, whatever it speaks: the socket, a session and its messages;
+ * and what a peer gives us for as long as that lasts: memory that it shares, and ways to notify it.
  */
 @NullMarked
 package org.ioasis.peer;

@@ -3,6 +3,7 @@ package org.ioasis.topology;
 
 import java.nio.file.Path;
 import java.util.List;
+import org.ioasis.spec.VirtioIommu;
 
 /**
  * A virtio-iommu that QEMU attaches over vhost-user, as its generic device of that protocol. Any
@@ -13,8 +14,13 @@ import java.util.List;
  * @param bdf its function
  */
 public record VhostUserIommu(String name, Path socket, int bdf) implements QemuArguments.Attached {
-    /** Virtio 1.4, 5.13: its device id, its queues, their largest size and its configuration. */
-    private static final String KIND = "virtio-id=23,num_vqs=2,vq_size=256,config_size=40";
+    /** What a driver finds, which that device does not ask its back end for. */
+    private static final String KIND =
+            "virtio-id=%d,num_vqs=%d,vq_size=256,config_size=%d"
+                    .formatted(
+                            VirtioIommu.DEVICE_ID_IOMMU,
+                            VirtioIommu.EVENTQ + 1,
+                            VirtioIommu.CONFIG_SIZE);
 
     @Override
     public List<String> words() {

@@ -20,9 +20,9 @@ import org.ioasis.kvm.KvmVm;
 import org.ioasis.loop.EventLoop;
 import org.ioasis.loop.Ticker;
 import org.ioasis.pci.PciFunction;
-import org.ioasis.pci.ServedFunction;
 import org.ioasis.pci.VectorSink;
 import org.ioasis.peer.Served;
+import org.ioasis.peer.ServedDevice;
 import org.ioasis.peer.ServedInfo;
 import org.ioasis.peer.SessionBoundary;
 import org.ioasis.peer.SharedMemory;
@@ -52,7 +52,7 @@ public final class AssignedDevice implements Served {
     private final Interrupts interrupts;
     private final VfioGroup group;
     private final SessionBoundary boundary = new SessionBoundary(this);
-    private final ServedFunction turns;
+    private final ServedDevice turns;
     private final int identity;
     private final int classCode;
     private final Set<Integer> pasids = new TreeSet<>();
@@ -90,7 +90,7 @@ public final class AssignedDevice implements Served {
         regions = new FunctionRegions(function);
         interrupts = new Interrupts(function);
         group = VfioGroup.of(number, List.of(hardware));
-        turns = new ServedFunction(loop, function, boundary);
+        turns = new ServedDevice(loop, function, boundary);
         identity = function.configRead(Pci.VENDOR_ID, Integer.BYTES);
         classCode = function.configRead(Pci.REVISION_ID, Integer.BYTES) >>> 8;
     }

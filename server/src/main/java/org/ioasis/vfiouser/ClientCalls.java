@@ -95,11 +95,7 @@ final class ClientCalls implements AutoCloseable {
     int call(int command, int payload, int least, List<Fd> fds) throws IOException {
         dropReceived();
         id = (id + 1) & 0xffff;
-        message.set(Codec.U16, HEADER_ID, (short) id);
-        message.set(Codec.U16, HEADER_COMMAND, (short) command);
-        message.set(Codec.U32, HEADER_MESSAGE_SIZE, HEADER_SIZE + payload);
-        message.set(Codec.U32, HEADER_FLAGS, FLAGS_TYPE_COMMAND);
-        message.set(Codec.U32, HEADER_ERROR, 0);
+        Codec.command(message, 0, id, command, HEADER_SIZE + payload, 0);
         // There is one message at a time, and it is smaller than the socket's buffer.
         int sent = socket.send(message, 0, HEADER_SIZE + payload, fds);
         if (sent != HEADER_SIZE + payload) {

@@ -8,6 +8,8 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteOrder;
 import java.util.Set;
+import org.ioasis.peer.MessageStream;
+import org.ioasis.peer.ProtocolException;
 import org.ioasis.sys.Errno;
 import org.jspecify.annotations.Nullable;
 
@@ -37,6 +39,37 @@ final class Codec {
             ValueLayout.JAVA_INT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
     static final ValueLayout.OfLong U64 =
             ValueLayout.JAVA_LONG_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+
+    /** What the stream of a session has to know. */
+    static final MessageStream.Framing<Header> FRAMING =
+            new MessageStream.Framing<>() {
+                @Override
+                public String peer() {
+                    return "client";
+                }
+
+                @Override
+                public int headerBytes() {
+                    return HEADER_SIZE;
+                }
+
+                @Override
+                public Header header(MemorySegment in) throws ProtocolException {
+                    Header header = Codec.header(in);
+                    check(header);
+                    return header;
+                }
+
+                @Override
+                public int messageBytes(Header header) {
+                    return (int) header.size();
+                }
+
+                @Override
+                public int fdsMax() {
+                    return FDS_MAX;
+                }
+            };
 
     private Codec() {}
 
@@ -267,15 +300,33 @@ final class Codec {
         return new Request.Refused(Errno.EINVAL, why);
     }
 
+    // Headers, at some place of out.
+
+    private static void header(
+            MemorySegment out, long at, int id, int command, int size, int flags, int error) {
+        out.set(U16, at + HEADER_ID, (short) id);
+        out.set(U16, at + HEADER_COMMAND, (short) command);
+        out.set(U32, at + HEADER_MESSAGE_SIZE, size);
+        out.set(U32, at + HEADER_FLAGS, flags);
+        out.set(U32, at + HEADER_ERROR, error);
+    }
+
+    /** Writes the header of a command of ours, whose whole message has {@code size} bytes. */
+    static void command(MemorySegment out, long at, int id, int command, int size, int flags) {
+        header(out, at, id, command, size, FLAGS_TYPE_COMMAND | flags, 0);
+    }
+
+    /** Writes that of a reply, and returns {@code size}. */
+    static int reply(MemorySegment out, long at, Header command, int size, int error) {
+        int flags = FLAGS_TYPE_REPLY | (error == 0 ? 0 : FLAGS_ERROR);
+        header(out, at, command.id(), command.command(), size, flags, error);
+        return size;
+    }
+
     // Replies: each writes a whole message at the start of out and returns its size.
 
-    static int reply(MemorySegment out, Header command, int size, int error) {
-        out.set(U16, HEADER_ID, (short) command.id());
-        out.set(U16, HEADER_COMMAND, (short) command.command());
-        out.set(U32, HEADER_MESSAGE_SIZE, size);
-        out.set(U32, HEADER_FLAGS, FLAGS_TYPE_REPLY | (error == 0 ? 0 : FLAGS_ERROR));
-        out.set(U32, HEADER_ERROR, error);
-        return size;
+    private static int reply(MemorySegment out, Header command, int size, int error) {
+        return reply(out, 0, command, size, error);
     }
 
     static int empty(MemorySegment out, Header command) {

@@ -7,6 +7,7 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import org.ioasis.peer.ProtocolException;
 import org.ioasis.sys.Errno;
 import org.ioasis.sys.Fd;
 import org.jspecify.annotations.Nullable;
@@ -86,37 +87,17 @@ final class Command {
         return new Command(VFIO_USER_DEVICE_RESET, new byte[0], false, null, reply);
     }
 
-    /**
-     * @param fd null: memory that is reached by messages alone
-     */
-    static Command map(
-            long address,
-            long size,
-            boolean isWritable,
-            @Nullable Fd fd,
-            long offset,
-            Reply reply) {
-        int flags = VFIO_DMA_MAP_FLAG_READ | (isWritable ? VFIO_DMA_MAP_FLAG_WRITE : 0);
+    /** Tells of memory from 0 on, which is read and written, and reached by messages alone. */
+    static Command map(long size, Reply reply) {
         byte[] payload =
                 bytes(DMA_MAP_SIZE)
                         .putInt(DMA_MAP_SIZE)
-                        .putInt(flags)
-                        .putLong(offset)
-                        .putLong(address)
+                        .putInt(VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE)
+                        .putLong(0)
+                        .putLong(0)
                         .putLong(size)
                         .array();
-        return new Command(VFIO_USER_DMA_MAP, payload, false, fd, reply);
-    }
-
-    static Command unmap(long address, long size, Reply reply) {
-        byte[] payload =
-                bytes(DMA_UNMAP_SIZE)
-                        .putInt(DMA_UNMAP_SIZE)
-                        .putInt(0)
-                        .putLong(address)
-                        .putLong(size)
-                        .array();
-        return new Command(VFIO_USER_DMA_UNMAP, payload, false, null, reply);
+        return new Command(VFIO_USER_DMA_MAP, payload, false, null, reply);
     }
 
     /**
@@ -175,11 +156,7 @@ final class Command {
 
     void write(MemorySegment out, long at, int withId) {
         id = withId;
-        out.set(Codec.U16, at + HEADER_ID, (short) withId);
-        out.set(Codec.U16, at + HEADER_COMMAND, (short) command);
-        out.set(Codec.U32, at + HEADER_MESSAGE_SIZE, size());
-        out.set(Codec.U32, at + HEADER_FLAGS, FLAGS_TYPE_COMMAND | (isPosted ? FLAGS_NO_REPLY : 0));
-        out.set(Codec.U32, at + HEADER_ERROR, 0);
+        Codec.command(out, at, withId, command, size(), isPosted ? FLAGS_NO_REPLY : 0);
         MemorySegment.copy(
                 payload, 0, out, ValueLayout.JAVA_BYTE, at + HEADER_SIZE, payload.length);
     }
@@ -240,7 +217,6 @@ final class Command {
             case VFIO_USER_REGION_WRITE -> "REGION_WRITE";
             case VFIO_USER_DEVICE_RESET -> "DEVICE_RESET";
             case VFIO_USER_DMA_MAP -> "DMA_MAP";
-            case VFIO_USER_DMA_UNMAP -> "DMA_UNMAP";
             case VFIO_USER_DEVICE_SET_IRQS -> "DEVICE_SET_IRQS";
             default -> throw new IllegalStateException("command " + command);
         };

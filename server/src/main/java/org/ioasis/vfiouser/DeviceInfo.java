@@ -18,9 +18,6 @@ import org.ioasis.spec.Pci;
  * @param vectors of MSI-X
  */
 record DeviceInfo(boolean canReset, List<Long> regionSizes, int vectors) {
-    /** Most that PCI has (PCI 3.0, 6.8.2.3). */
-    private static final int VECTORS_MAX = 2048;
-
     DeviceInfo {
         regionSizes = List.copyOf(regionSizes);
     }
@@ -73,7 +70,7 @@ record DeviceInfo(boolean canReset, List<Long> regionSizes, int vectors) {
         message.set(Codec.U32, HEADER_SIZE + IRQ_INFO_INDEX, VFIO_PCI_MSIX_IRQ_INDEX);
         ask(calls, VFIO_USER_DEVICE_GET_IRQ_INFO, IRQ_INFO_SIZE);
         int count = message.get(Codec.U32, HEADER_SIZE + IRQ_INFO_COUNT);
-        if (count < 0 || count > VECTORS_MAX) {
+        if (count < 0 || count > Pci.MSIX_VECTORS_MAX) {
             throw new IOException(
                     "the device has %d vectors".formatted(Integer.toUnsignedLong(count)));
         }

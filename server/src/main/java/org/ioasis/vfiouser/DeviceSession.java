@@ -9,6 +9,7 @@ import java.util.Iterator;
 import java.util.concurrent.TimeUnit;
 import org.ioasis.loop.EventHandler;
 import org.ioasis.loop.EventLoop;
+import org.ioasis.peer.ProtocolException;
 import org.ioasis.peer.SessionBoundary;
 import org.ioasis.sys.Epoll;
 import org.ioasis.sys.Errno;

@@ -6,6 +6,7 @@ import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
 import org.ioasis.memory.Count;
+import org.ioasis.peer.ProtocolException;
 import org.ioasis.spec.VfioUser;
 import org.ioasis.sys.Errno;
 import org.ioasis.sys.ErrnoException;

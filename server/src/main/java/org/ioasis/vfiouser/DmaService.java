@@ -106,20 +106,10 @@ final class DmaService {
     }
 
     private static void answer(Header header, DeviceStream out, int payload, int error) {
-        if (!header.wantsReply()) {
-            return;
+        if (header.wantsReply()) {
+            int size = HEADER_SIZE + payload;
+            out.put(Codec.reply(out.output(), out.end(), header, size, error));
         }
-        MemorySegment to = out.output();
-        int at = out.end();
-        to.set(Codec.U16, at + (long) HEADER_ID, (short) header.id());
-        to.set(Codec.U16, at + (long) HEADER_COMMAND, (short) header.command());
-        to.set(Codec.U32, at + (long) HEADER_MESSAGE_SIZE, HEADER_SIZE + payload);
-        to.set(
-                Codec.U32,
-                at + (long) HEADER_FLAGS,
-                FLAGS_TYPE_REPLY | (error == 0 ? 0 : FLAGS_ERROR));
-        to.set(Codec.U32, at + (long) HEADER_ERROR, error);
-        out.put(HEADER_SIZE + payload);
     }
 
     private void enter() {

@@ -241,11 +241,7 @@ public final class ProxyFunction implements PciDevice, Regions {
     private void tellOfMemory(int attempt) {
         submit(
                 Command.map(
-                        0,
                         REACHES[attempt],
-                        true,
-                        null,
-                        0,
                         (errno, _, _) -> {
                             if (errno == 0) {
                                 reach = REACHES[attempt];

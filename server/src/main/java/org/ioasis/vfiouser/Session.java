@@ -5,95 +5,76 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.List;
 import java.util.concurrent.Executor;
-import java.util.function.Consumer;
 import java.util.function.IntSupplier;
-import org.ioasis.memory.Count;
 import org.ioasis.memory.GuestMemory;
 import org.ioasis.pci.PciDevice;
 import org.ioasis.pci.Regions;
 import org.ioasis.pci.VectorSink;
 import org.ioasis.peer.EventVectors;
+import org.ioasis.peer.MessageStream;
+import org.ioasis.peer.PeerChannel;
+import org.ioasis.peer.PeerSession;
+import org.ioasis.peer.ProtocolException;
+import org.ioasis.peer.SessionHost;
 import org.ioasis.peer.SharedMemory;
+import org.ioasis.peer.StreamBuffers;
 import org.ioasis.spec.VfioUser;
-import org.ioasis.sys.Epoll;
 import org.ioasis.sys.Errno;
 import org.ioasis.sys.ErrnoException;
 import org.ioasis.sys.Fd;
-import org.ioasis.sys.Mapping;
 
 /**
  * One client's session, from its first message to the release of everything it gave us. Loop thread
  * only.
  *
- * <p>Order: messages are handled one after the other, and replies leave in that order. A DMA_UNMAP
- * is answered when no access can be in the region any more; until then the session reads nothing
- * further, so that what the client sent after it (QEMU sends a new map of the same range without
- * waiting) cannot overtake it. Of many regions also their unmapping takes several turns of the
+ * <p>A DMA_UNMAP is answered when no access can be in the region any more: QEMU sends a new map of
+ * the same range without waiting. Of many regions also their unmapping takes several turns of the
  * loop. The same holds for a reset and for a write that takes DMA away which devices elsewhere may
- * do. Such a wait is bounded by the guards' and leases' own bounds, and by those of who listens.
+ * do.
  *
  * <p>Three kinds of mistakes: what leaves the stream readable is answered with an error; what does
  * not ends the session with a reason that is kept; an exception that is none of these is ours and
  * goes to the loop.
  */
-final class Session {
-    private enum State {
-        /** Nothing but VERSION is allowed. */
-        NEW,
-        READY,
-        /** The last message is not answered yet. */
-        WAITING,
-        ENDED
-    }
-
-    /** Messages handled before the loop's other descriptors have their turn. */
-    static final int MESSAGES_PER_TURN = 64;
-
-    private final MessageStream stream;
+final class Session extends PeerSession<Header> {
+    private final MessageStream<Header> stream;
     private final PciDevice function;
-    private final Consumer<String> limitReached;
-    private final Runnable interestChanged;
-    private final Runnable released;
     private final SharedMemory memory;
     private final EventVectors vectors;
     private final Regions regions;
 
-    /** What runs on after {@link #end}: the waits for regions to become unused. */
-    private int releasing;
-
-    private boolean isBusy;
-    private State state = State.NEW;
-    private String reason = "";
-    private final Count messages = new Count();
-    private final Count errors = new Count();
-    private String lastError = "none";
-    private boolean wasRamUnshared;
+    /** Nothing but VERSION is allowed before it. */
+    private boolean isNegotiated;
 
     /**
      * @param memory the function's guest memory; this session's alone
-     * @param buffers this session's alone, until {@code released}
+     * @param buffers this session's alone, until it is released
      * @param loop runs what is left for later turns
-     * @param limitReached told of what the client wanted beyond a limit
-     * @param interestChanged runs when {@link #interest} has changed outside {@link #ready}
-     * @param released runs once, after the end, when the client's memory is no longer in use and
-     *     everything it gave us is closed
      */
     Session(
-            Channel channel,
+            PeerChannel channel,
             PciDevice function,
             GuestMemory memory,
             SessionLimits limits,
             StreamBuffers buffers,
             Executor loop,
-            Consumer<String> limitReached,
-            Runnable interestChanged,
-            Runnable released) {
-        this.stream = new MessageStream(channel, buffers);
+            SessionHost host) {
+        this(
+                new MessageStream<>(channel, buffers, Codec.FRAMING),
+                function,
+                new SharedMemory(memory, limits.bytes(), loop),
+                host);
+    }
+
+    private Session(
+            MessageStream<Header> stream,
+            PciDevice function,
+            SharedMemory memory,
+            SessionHost host) {
+        super(stream, memory, host);
+        this.stream = stream;
         this.function = function;
-        this.limitReached = limitReached;
-        this.interestChanged = interestChanged;
-        this.released = released;
-        this.memory = new SharedMemory(memory, limits.bytes(), loop);
+        this.memory = memory;
         vectors = new EventVectors(function.vectorCount());
         regions = function.regions();
         function.vectors(
@@ -110,88 +91,20 @@ final class Session {
                 });
     }
 
-    /** Which events of the channel matter now. */
-    int interest() {
-        int output = stream.hasOutput() ? Epoll.OUT : 0;
-        return switch (state) {
-            case NEW, READY -> Epoll.IN | output;
-            case WAITING -> output;
-            case ENDED -> 0;
-        };
-    }
-
-    boolean hasEnded() {
-        return state == State.ENDED;
-    }
-
-    /**
-     * True if there may be more to handle than the last turn had time for; that is known in the
-     * turn after it, so it is said once.
-     */
-    boolean takeBusy() {
-        boolean wasBusy = isBusy;
-        isBusy = false;
-        return wasBusy;
-    }
-
-    /** Why the session ended; empty while it has not. */
-    String reason() {
-        return reason;
-    }
-
-    /** The channel is ready for {@code events}. */
-    void ready(int events) {
-        try {
-            if ((events & Epoll.OUT) != 0) {
-                stream.flush();
-            }
-            if (state == State.WAITING) {
-                if ((events & (Epoll.HUP | Epoll.ERR)) != 0) {
-                    throw new ProtocolException("client closed while its message was waiting");
-                }
-            } else if ((events & (Epoll.IN | Epoll.HUP | Epoll.ERR)) != 0) {
-                receive();
-            }
-            Mapping.raiseLate();
-        } catch (ProtocolException e) {
-            end(String.valueOf(e.getMessage()));
-        } catch (ErrnoException e) {
-            end(String.valueOf(e.getMessage()));
-        } catch (InternalError e) {
-            // A page of a mapping is gone: the client has truncated its file. It may be raised
-            // later
-            // than the access, so whatever this turn read is dropped with the session.
-            end(SharedMemory.GONE + e.getMessage());
-        }
-    }
-
-    private void receive() throws ProtocolException, ErrnoException {
-        isBusy = true;
-        for (int i = 0; i < MESSAGES_PER_TURN; i++) {
-            Header header =
-                    state == State.WAITING || state == State.ENDED ? null : stream.receive();
-            if (header == null) {
-                isBusy = false;
-                return;
-            }
-            messages.increment();
-            try {
-                handle(header, Codec.request(header, stream.input()));
-            } finally {
-                stream.closeFds();
-            }
-        }
+    @Override
+    protected void handle(Header header) throws ProtocolException, ErrnoException {
+        handle(header, Codec.request(header, stream.input()));
     }
 
     private void handle(Header header, Request request) throws ProtocolException, ErrnoException {
         if (request instanceof Request.Refused refused) {
             refuse(header, refused.errno(), refused.why());
-            if (state == State.NEW) {
+            if (!isNegotiated) {
                 throw new ProtocolException("no agreement on a version: " + refused.why());
             }
             return;
         }
-        if (state == State.NEW && !(request instanceof Request.Version)) {
+        if (!isNegotiated && !(request instanceof Request.Version)) {
             refuse(header, Errno.EINVAL, "command before VERSION");
             throw new ProtocolException("command " + header.command() + " before VERSION");
         }
@@ -230,7 +143,7 @@ final class Session {
 
     private void version(Header header, Request.Version version)
             throws ProtocolException, ErrnoException {
-        if (state != State.NEW) {
+        if (isNegotiated) {
             refuse(header, Errno.EINVAL, "second VERSION");
             return;
         }
@@ -239,7 +152,7 @@ final class Session {
             throw new ProtocolException(
                     "client speaks version " + version.major() + "." + version.minor());
         }
-        state = State.READY;
+        isNegotiated = true;
         int room = (int) header.size() - VfioUser.HEADER_SIZE - VfioUser.VERSION_DATA;
         byte[] data = VersionData.reply(version.capabilities(), memory.regionLimit(), room);
         send(header, Codec.version(stream.reply(), header, data));
@@ -261,9 +174,7 @@ final class Session {
                         map.offset(),
                         map.isWritable());
         if (refusal != null) {
-            if (refusal.errno() == Errno.ENOSPC || refusal.errno() == Errno.ENOMEM) {
-                limitReached.accept(refusal.why());
-            }
+            report(refusal);
             refuse(header, refusal.errno(), refusal.why());
             return;
         }
@@ -273,7 +184,7 @@ final class Session {
 
     private void unmap(Header header, Request.DmaUnmap unmap)
             throws ProtocolException, ErrnoException {
-        await();
+        begin();
         SharedMemory.Refusal refusal =
                 memory.remove(
                         unmap.address(),
@@ -283,14 +194,13 @@ final class Session {
                                         header,
                                         () -> unmapped(header, 0, unmap.address(), unmap.size())));
         if (refusal != null) {
-            releasing--;
-            state = State.READY;
+            takeBack();
             refuse(header, refusal.errno(), refusal.why());
         }
     }
 
     private void unmapAll(Header header) {
-        await();
+        begin();
         int all = VfioUser.VFIO_DMA_UNMAP_FLAG_ALL;
         memory.removeAll(() -> answer(header, () -> unmapped(header, all, 0, 0)));
     }
@@ -299,38 +209,19 @@ final class Session {
         return Codec.dmaUnmap(stream.reply(), header, flags, address, size);
     }
 
-    /** Nothing further is read until the {@link #answer}. */
-    private void await() {
-        state = State.WAITING;
-        releasing++;
-    }
-
     /** Answers when what the function was told has all of its effect; mostly at once. */
     private void answerWhenSettled(Header header, IntSupplier reply) {
-        await();
+        begin();
         function.whenSettled(() -> answer(header, reply));
     }
 
     /**
-     * What the message asked for is done. Perhaps long after it, perhaps after the end.
+     * What was begun for the message is done.
      *
      * @param reply writes the answer and returns its size
      */
     private void answer(Header header, IntSupplier reply) {
-        releasing--;
-        if (state == State.ENDED) {
-            checkReleased();
-            return;
-        }
-        state = State.READY;
-        try {
-            send(header, reply.getAsInt());
-        } catch (ProtocolException e) {
-            end(String.valueOf(e.getMessage()));
-        } catch (ErrnoException e) {
-            end(String.valueOf(e.getMessage()));
-        }
-        interestChanged.run();
+        done(() -> send(header, reply.getAsInt()));
     }
 
     // Registers.
@@ -351,15 +242,14 @@ final class Session {
 
     /** Begins an access to a region; what is thrown before its answer is no answer. */
     private void ask(Runnable access) {
-        await();
+        begin();
         boolean isBegun = false;
         try {
             access.run();
             isBegun = true;
         } finally {
-            if (!isBegun && state == State.WAITING) {
-                releasing--;
-                state = State.READY;
+            if (!isBegun) {
+                takeBack();
             }
         }
     }
@@ -415,11 +305,10 @@ final class Session {
     }
 
     private int refusal(Header header, int errno, String access, int region) {
-        errors.increment();
-        lastError =
+        answeredWithError(
                 errno == Errno.EINVAL
                         ? access + " that is no access to a region"
-                        : "%s of region %d: %s".formatted(access, region, Errno.name(errno));
+                        : "%s of region %d: %s".formatted(access, region, Errno.name(errno)));
         return Codec.error(stream.reply(), header, errno);
     }
 
@@ -499,8 +388,7 @@ final class Session {
 
     private void refuse(Header header, int errno, String why)
             throws ProtocolException, ErrnoException {
-        errors.increment();
-        lastError = why;
+        answeredWithError(why);
         send(header, Codec.error(stream.reply(), header, errno));
     }
 
@@ -512,71 +400,19 @@ final class Session {
 
     // The end.
 
-    /**
-     * Ends the session, whatever its state; twice is fine. The function is reset first, so that
-     * nothing new begins; descriptors and the channel are closed; the memory goes when nobody uses
-     * it any more.
-     */
-    void end(String why) {
-        if (state == State.ENDED) {
-            return;
-        }
-        state = State.ENDED;
-        reason = why;
-        isBusy = false;
-        releasing += 2;
-        RuntimeException failure = null;
-        try {
-            function.reset();
-        } catch (InternalError e) {
-            reason = why + "; its memory was gone at the reset";
-        } catch (RuntimeException e) {
-            failure = e;
-        }
+    @Override
+    protected void resetDevice() {
+        function.reset();
+    }
+
+    @Override
+    protected void closeNotifiers() {
         function.vectors(VectorSink.NONE);
         vectors.clear();
-        stream.close();
-        wasRamUnshared = memory.view().isRamUnshared();
-        function.whenSettled(this::oneReleased);
-        memory.removeAll(this::oneReleased);
-        if (failure != null) {
-            throw failure;
-        }
     }
 
-    private void oneReleased() {
-        releasing--;
-        checkReleased();
-    }
-
-    private void checkReleased() {
-        if (releasing == 0) {
-            released.run();
-        }
-    }
-
-    /** True if the client did not share the guest's RAM when it was last there. */
-    boolean isRamUnshared() {
-        return state == State.ENDED ? wasRamUnshared : memory.view().isRamUnshared();
-    }
-
-    long messageCount() {
-        return messages.read();
-    }
-
-    long receiveCount() {
-        return stream.receives();
-    }
-
-    long sendCount() {
-        return stream.sends();
-    }
-
-    long errorCount() {
-        return errors.read();
-    }
-
-    String lastError() {
-        return lastError;
+    @Override
+    protected void whenSettled(Runnable task) {
+        function.whenSettled(task);
     }
 }

@@ -5,9 +5,9 @@ import static org.ioasis.spec.VfioUser.*;
 
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
 import java.nio.file.Path;
 import java.util.List;
+import org.ioasis.pci.RegionAccess;
 import org.ioasis.pci.VirtioPciTransport;
 import org.ioasis.spec.Pci;
 import org.ioasis.sys.Fd;
@@ -108,16 +108,9 @@ public final class VfioUserClient implements VirtioPciTransport.Bus, AutoCloseab
                         REGION_ACCESS_DATA + (isWrite ? size : 0),
                         REGION_ACCESS_DATA + (isWrite ? 0 : size),
                         List.of());
-        if (isWrite) {
-            return 0;
-        }
-        long word = 0;
-        for (int i = size - 1; i >= 0; i--) {
-            long each =
-                    message.get(ValueLayout.JAVA_BYTE, HEADER_SIZE + REGION_ACCESS_DATA + (long) i);
-            word = (word << 8) | (each & 0xff);
-        }
-        return word;
+        return isWrite
+                ? 0
+                : RegionAccess.register(message, HEADER_SIZE + (long) REGION_ACCESS_DATA, size);
     }
 
     @Override

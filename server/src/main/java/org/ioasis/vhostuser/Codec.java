@@ -8,6 +8,8 @@ import java.lang.foreign.ValueLayout;
 import java.nio.ByteOrder;
 import java.util.ArrayList;
 import java.util.List;
+import org.ioasis.peer.MessageStream;
+import org.ioasis.peer.ProtocolException;
 
 /**
  * vhost-user messages as bytes: decodes those of a front end, writes replies. No sockets, no state;
@@ -23,6 +25,9 @@ final class Codec {
 
     static final int MESSAGE_MAX = HEADER_SIZE + PAYLOAD_MAX;
 
+    /** Replies that a front end may leave unread: one waits for each before it goes on. */
+    static final int OUTPUT_BYTES = 16 * MESSAGE_MAX;
+
     /** Most descriptors with one message. */
     static final int FDS_MAX = MEMORY_REGIONS_MAX;
 
@@ -30,6 +35,37 @@ final class Codec {
             ValueLayout.JAVA_INT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
     private static final ValueLayout.OfLong U64 =
             ValueLayout.JAVA_LONG_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+
+    /** What the stream of a session has to know. */
+    static final MessageStream.Framing<Header> FRAMING =
+            new MessageStream.Framing<>() {
+                @Override
+                public String peer() {
+                    return "front end";
+                }
+
+                @Override
+                public int headerBytes() {
+                    return HEADER_SIZE;
+                }
+
+                @Override
+                public Header header(MemorySegment in) throws ProtocolException {
+                    Header header = Codec.header(in);
+                    check(header);
+                    return header;
+                }
+
+                @Override
+                public int messageBytes(Header header) {
+                    return HEADER_SIZE + (int) header.size();
+                }
+
+                @Override
+                public int fdsMax() {
+                    return FDS_MAX;
+                }
+            };
 
     private Codec() {}
 

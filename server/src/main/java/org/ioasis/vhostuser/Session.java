@@ -7,21 +7,20 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.function.Consumer;
 import org.ioasis.loop.EventLoop;
-import org.ioasis.memory.Count;
 import org.ioasis.memory.GuestMemory;
 import org.ioasis.peer.EventVectors;
+import org.ioasis.peer.MessageStream;
 import org.ioasis.peer.PeerChannel;
 import org.ioasis.peer.PeerSession;
+import org.ioasis.peer.ProtocolException;
 import org.ioasis.peer.SessionBoundary;
+import org.ioasis.peer.SessionHost;
 import org.ioasis.peer.SharedMemory;
+import org.ioasis.peer.StreamBuffers;
 import org.ioasis.spec.Virtio;
-import org.ioasis.sys.Epoll;
-import org.ioasis.sys.Errno;
 import org.ioasis.sys.ErrnoException;
 import org.ioasis.sys.Fd;
-import org.ioasis.sys.Mapping;
 import org.ioasis.virtio.VirtioDevice;
 import org.jspecify.annotations.Nullable;
 
@@ -29,21 +28,13 @@ import org.jspecify.annotations.Nullable;
  * One front end's session, from its first message to the release of everything it gave us. Loop
  * thread only.
  *
- * <p>Order: messages are handled one after the other, and answers leave in that order. What takes
- * time (a ring that is taken back while a request of it is with the engine, memory that is in use)
- * holds up what comes behind it; each such wait is bounded by the guards' and leases' own bounds.
+ * <p>What takes time is a ring that is taken back while a request of it is with the engine, and
+ * memory that is in use.
  *
  * <p>The protocol knows no error that a front end would go on after, so each mistake ends the
  * session with a reason that is kept, and changes nothing else.
  */
-final class Session implements PeerSession, VhostUserDevice.Sink {
-    private enum State {
-        READY,
-        /** The last message is not done yet. */
-        WAITING,
-        ENDED
-    }
-
+final class Session extends PeerSession<Header> implements VhostUserDevice.Sink {
     /** What we have of the protocol's extensions. */
     static final long PROTOCOL_FEATURES =
             PROTOCOL_F_MQ
@@ -54,146 +45,64 @@ final class Session implements PeerSession, VhostUserDevice.Sink {
                     | PROTOCOL_F_CONFIGURE_MEM_SLOTS
                     | PROTOCOL_F_STATUS;
 
-    /** Messages handled before the loop's other descriptors have their turn. */
-    static final int MESSAGES_PER_TURN = 64;
-
-    private final MessageStream stream;
+    private final MessageStream<Header> stream;
     private final VhostUserDevice device;
-    private final Consumer<String> limitReached;
-    private final Runnable interestChanged;
-    private final Runnable released;
     private final SharedMemory shared;
     private final MemoryTable memory;
     private final Vrings rings;
     private final EventVectors calls;
     private final EventVectors errors;
     private @Nullable BackendChannel channel;
-
-    /** What runs on after {@link #end}: the waits for memory to become unused. */
-    private int releasing;
-
-    private boolean isBusy;
-    private State state = State.READY;
-    private String reason = "";
     private long protocolFeatures;
     private long status;
-    private final Count messages = new Count();
-    private boolean wasRamUnshared;
 
     /**
      * @param memory the device's guest memory; this session's alone
      * @param byteLimit address space of what is mapped, in bytes
-     * @param limitReached told of what the front end wanted beyond a limit
-     * @param interestChanged runs when {@link #interest} has changed outside {@link #ready}
-     * @param released runs once, after the end, when the front end's memory is no longer in use and
-     *     everything it gave us is closed
+     * @param buffers this session's alone, until it is released
      */
-    @SuppressWarnings("this-escape") // the device notifies nobody before a message has come
     Session(
             PeerChannel channel,
             VhostUserDevice device,
             GuestMemory memory,
             long byteLimit,
+            StreamBuffers buffers,
             EventLoop loop,
             SessionBoundary boundary,
-            Consumer<String> limitReached,
-            Runnable interestChanged,
-            Runnable released) {
-        this.stream = new MessageStream(channel);
+            SessionHost host) {
+        this(
+                new MessageStream<>(channel, buffers, Codec.FRAMING),
+                device,
+                new SharedMemory(memory, byteLimit, loop::execute),
+                loop,
+                boundary,
+                host);
+    }
+
+    @SuppressWarnings("this-escape") // the device notifies nobody before a message has come
+    private Session(
+            MessageStream<Header> stream,
+            VhostUserDevice device,
+            SharedMemory shared,
+            EventLoop loop,
+            SessionBoundary boundary,
+            SessionHost host) {
+        super(stream, shared, host);
+        this.stream = stream;
         this.device = device;
-        this.limitReached = limitReached;
-        this.interestChanged = interestChanged;
-        this.released = released;
-        shared = new SharedMemory(memory, byteLimit, loop::execute);
-        this.memory = new MemoryTable(shared);
-        rings = new Vrings(device, this.memory, loop, boundary);
+        this.shared = shared;
+        memory = new MemoryTable(shared);
+        rings = new Vrings(device, memory, loop, boundary);
         calls = new EventVectors(rings.count());
         errors = new EventVectors(rings.count());
         device.sendTo(this);
     }
 
     @Override
-    public int interest() {
-        int output = stream.hasOutput() ? Epoll.OUT : 0;
-        return switch (state) {
-            case READY -> Epoll.IN | output;
-            case WAITING -> output;
-            case ENDED -> 0;
-        };
-    }
-
-    @Override
-    public boolean hasEnded() {
-        return state == State.ENDED;
-    }
-
-    @Override
-    public boolean takeBusy() {
-        boolean wasBusy = isBusy;
-        isBusy = false;
-        return wasBusy;
-    }
-
-    @Override
-    public String reason() {
-        return reason;
-    }
-
-    @Override
-    public boolean hasGone() {
-        return reason.equals(MessageStream.CLIENT_CLOSED);
-    }
-
-    @Override
-    public void ready(int events) {
-        guarded(() -> {
-            if ((events & Epoll.OUT) != 0) {
-                stream.flush();
-            }
-            if (state == State.WAITING) {
-                if ((events & (Epoll.HUP | Epoll.ERR)) != 0) {
-                    throw new ProtocolException("front end closed while its message was waiting");
-                }
-            } else if ((events & (Epoll.IN | Epoll.HUP | Epoll.ERR)) != 0) {
-                receive();
-            }
-        });
-    }
-
-    /** Something of the session's that can end it. */
-    private interface Work {
-        void run() throws ProtocolException, ErrnoException;
-    }
-
-    private void guarded(Work work) {
-        try {
-            work.run();
-            Mapping.raiseLate();
-        } catch (ProtocolException | ErrnoException e) {
-            end(String.valueOf(e.getMessage()));
-        } catch (InternalError e) {
-            // A page of a mapping is gone: the front end has truncated its file.
-            end(SharedMemory.GONE + e.getMessage());
-        }
-    }
-
-    private void receive() throws ProtocolException, ErrnoException {
-        isBusy = true;
-        for (int i = 0; i < MESSAGES_PER_TURN; i++) {
-            Header header = state == State.READY ? stream.receive() : null;
-            if (header == null) {
-                isBusy = false;
-                return;
-            }
-            messages.increment();
-            try {
-                Request request = Codec.request(header, stream.input());
-                checkFds(request);
-                handle(header, request);
-            } finally {
-                stream.closeFds();
-            }
-        }
+    protected void handle(Header header) throws ProtocolException, ErrnoException {
+        Request request = Codec.request(header, stream.input());
+        checkFds(request);
+        handle(header, request);
     }
 
     private void checkFds(Request request) throws ProtocolException {
@@ -321,17 +230,17 @@ final class Session implements PeerSession, VhostUserDevice.Sink {
             case SET_VRING_NUM -> rings.size(vring.index(), vring.num());
             case SET_VRING_BASE -> rings.base(vring.index(), vring.num());
             case SET_VRING_ENABLE -> {
-                state = State.WAITING;
+                pause();
                 rings.enable(vring.index(), vring.num(), () -> goOn(() -> acknowledge(header)));
                 return;
             }
             case GET_VRING_BASE -> {
-                state = State.WAITING;
+                pause();
                 rings.stop(
                         vring.index(),
                         base ->
                                 goOn(() ->
-                                        send(
+                                        stream.send(
                                                 Codec.vringState(
                                                         stream.reply(),
                                                         header,
@@ -429,19 +338,16 @@ final class Session implements PeerSession, VhostUserDevice.Sink {
                                     acknowledge(header);
                                 }));
         if (refusal != null) {
-            releasing--;
+            takeBack();
             check(refusal);
         }
     }
 
     private void check(SharedMemory.@Nullable Refusal refusal) throws ProtocolException {
-        if (refusal == null) {
-            return;
+        if (refusal != null) {
+            report(refusal);
+            throw new ProtocolException(refusal.why());
         }
-        if (refusal.errno() == Errno.ENOSPC || refusal.errno() == Errno.ENOMEM) {
-            limitReached.accept(refusal.why());
-        }
-        throw new ProtocolException(refusal.why());
     }
 
     // Configuration.
@@ -459,7 +365,7 @@ final class Session implements PeerSession, VhostUserDevice.Sink {
                         HEADER_SIZE + CONFIG_DATA + (long) i,
                         (byte) target.readConfig(config.offset() + i, 1));
             }
-            send(Codec.config(reply, header, config.offset(), config.size()));
+            stream.send(Codec.config(reply, header, config.offset(), config.size()));
             return;
         }
         if (config.flags() != 0) {
@@ -482,7 +388,7 @@ final class Session implements PeerSession, VhostUserDevice.Sink {
     // Output.
 
     private void answer(Header header, long value) throws ProtocolException, ErrnoException {
-        send(Codec.number(stream.reply(), header, value));
+        stream.send(Codec.number(stream.reply(), header, value));
     }
 
     /** Says that a request is done that has no answer of its own, if that is wanted. */
@@ -490,36 +396,6 @@ final class Session implements PeerSession, VhostUserDevice.Sink {
         if (header.needsReply() && (protocolFeatures & PROTOCOL_F_REPLY_ACK) != 0) {
             answer(header, 0);
         }
-    }
-
-    private void send(int size) throws ErrnoException {
-        stream.send(size);
-    }
-
-    /**
-     * What follows is perhaps done later, and in any case: until {@link #done} nothing further is
-     * read, and the session is not released. (A ring that is taken back is not waited for once the
-     * device is reset.)
-     */
-    private void begin() {
-        state = State.WAITING;
-        releasing++;
-    }
-
-    /** What was begun is done. Perhaps long after its message, perhaps after the end. */
-    private void done(Work then) {
-        releasing--;
-        if (state == State.ENDED) {
-            checkReleased();
-        } else {
-            goOn(then);
-        }
-    }
-
-    private void goOn(Work then) {
-        state = State.READY;
-        guarded(then);
-        interestChanged.run();
     }
 
     // Notifications.
@@ -554,81 +430,22 @@ final class Session implements PeerSession, VhostUserDevice.Sink {
 
     // The end.
 
-    /**
-     * Ends the session, whatever its state; twice is fine. The device is reset first, so that
-     * nothing new begins; descriptors and the channel are closed; the memory goes when nobody uses
-     * it any more.
-     */
     @Override
-    public void end(String why) {
-        if (state == State.ENDED) {
-            return;
-        }
-        state = State.ENDED;
-        reason = why;
-        isBusy = false;
-        releasing += 2;
-        RuntimeException failure = null;
-        try {
-            rings.forget();
-            device.end();
-        } catch (InternalError e) {
-            reason = why + "; its memory was gone at the reset";
-        } catch (RuntimeException e) {
-            failure = e;
-        }
+    protected void resetDevice() {
+        rings.forget();
+        device.end();
+    }
+
+    @Override
+    protected void closeNotifiers() {
         device.sendTo(null);
         calls.clear();
         errors.clear();
         closeChannel();
-        stream.close();
-        wasRamUnshared = shared.view().isRamUnshared();
-        device.device().whenSettled(this::oneReleased);
-        memory.removeAll(this::oneReleased);
-        if (failure != null) {
-            throw failure;
-        }
-    }
-
-    private void oneReleased() {
-        releasing--;
-        checkReleased();
-    }
-
-    private void checkReleased() {
-        if (releasing == 0) {
-            released.run();
-        }
     }
 
     @Override
-    public boolean isRamUnshared() {
-        return state == State.ENDED ? wasRamUnshared : shared.view().isRamUnshared();
-    }
-
-    @Override
-    public long messageCount() {
-        return messages.read();
-    }
-
-    @Override
-    public long receiveCount() {
-        return stream.receives();
-    }
-
-    @Override
-    public long sendCount() {
-        return stream.sends();
-    }
-
-    /** No message is answered with an error: it would end the session. */
-    @Override
-    public long errorCount() {
-        return 0;
-    }
-
-    @Override
-    public String lastError() {
-        return "none";
+    protected void whenSettled(Runnable task) {
+        device.device().whenSettled(task);
     }
 }

@@ -7,6 +7,7 @@ import java.util.function.Consumer;
 import java.util.function.IntUnaryOperator;
 import org.ioasis.memory.Count;
 import org.ioasis.memory.Dma;
+import org.ioasis.peer.ServedDevice;
 import org.ioasis.spec.VhostUser;
 import org.ioasis.spec.Virtio;
 import org.ioasis.virtio.DeviceType;
@@ -30,7 +31,8 @@ import org.jspecify.annotations.Nullable;
  * resumption, others are not; and a guest that still acts (it reads configuration here, or
  * registers of a device behind this one: {@link #guestActs}) is not paused.
  */
-public final class VhostUserDevice implements Interrupts, OfferedDevice {
+public final class VhostUserDevice
+        implements Interrupts, OfferedDevice, ServedDevice.Turns {
     /** Who carries notifications to the driver. */
     interface Sink {
         void queue(int queue);
@@ -100,9 +102,24 @@ public final class VhostUserDevice implements Interrupts, OfferedDevice {
         reports = told;
     }
 
-    /** Asked at each kick: true if whoever answers looks at the rings from now on. */
-    void watcher(BooleanSupplier newWatcher) {
+    @Override
+    public void watcher(BooleanSupplier newWatcher) {
         watcher = newWatcher;
+    }
+
+    @Override
+    public boolean look() {
+        return device.watch().look();
+    }
+
+    @Override
+    public boolean rest() {
+        return device.watch().rest();
+    }
+
+    @Override
+    public void tick(long nowNanos) {
+        device.tick(nowNanos);
     }
 
     /** Notifications go there from now on; null: nowhere. */

@@ -3,15 +3,16 @@ package org.ioasis.vhostuser;
 
 import java.nio.file.Path;
 import org.ioasis.loop.EventLoop;
-import org.ioasis.loop.Rings;
 import org.ioasis.loop.Ticker;
 import org.ioasis.memory.GuestMemory;
 import org.ioasis.peer.PeerChannel;
 import org.ioasis.peer.PeerServer;
 import org.ioasis.peer.PeerSession;
+import org.ioasis.peer.ServedDevice;
 import org.ioasis.peer.SessionBoundary;
+import org.ioasis.peer.SessionHost;
+import org.ioasis.peer.StreamBuffers;
 import org.ioasis.sys.ErrnoException;
-import org.ioasis.sys.Mapping;
 
 /**
  * Offers one virtio device at a socket, as the back end of vhost-user. When a front end goes, the
@@ -21,13 +22,15 @@ import org.ioasis.sys.Mapping;
  */
 public final class VhostUserServer extends PeerServer {
     private static final System.Logger LOG = System.getLogger("org.ioasis.vhostuser");
-    private static final long TICK_NANOS = 500_000_000L;
 
     private final EventLoop loop;
     private final VhostUserDevice device;
     private final GuestMemory memory;
     private final long byteLimit;
+    private final StreamBuffers buffers =
+            new StreamBuffers(Codec.MESSAGE_MAX, Codec.OUTPUT_BYTES);
     private final SessionBoundary boundary = new SessionBoundary(this);
+    private final ServedDevice turns;
 
     /**
      * Makes the socket and serves from now on.
@@ -57,54 +60,19 @@ public final class VhostUserServer extends PeerServer {
         this.device = device;
         this.memory = memory;
         this.byteLimit = byteLimit;
-        Rings rings = new DeviceRings();
-        device.watcher(() -> loop.watch(rings));
+        turns = new ServedDevice(loop, device, boundary);
         device.reports(this::warn);
         serve();
     }
 
     @Override
-    protected PeerSession begin(PeerChannel channel, Host host) {
+    protected PeerSession<?> begin(PeerChannel channel, SessionHost host) {
         return new Session(
-                channel,
-                device,
-                memory,
-                byteLimit,
-                loop,
-                boundary,
-                host::limitReached,
-                host::interestChanged,
-                host::released);
+                channel, device, memory, byteLimit, buffers, loop, boundary, host);
     }
 
     @Override
     protected Ticker ticker() {
-        return loop.ticker(TICK_NANOS, device.device()::needsTick, () -> boundary.run(this::tick));
-    }
-
-    private void tick() {
-        device.device().tick(loop.nanoTime());
-    }
-
-    /** The rings as a busy loop looks at them. */
-    private final class DeviceRings implements Rings {
-        @Override
-        public boolean look() {
-            boolean isNew = device.device().watch().look();
-            Mapping.raiseLate();
-            return isNew;
-        }
-
-        @Override
-        public boolean rest() {
-            boolean isNew = device.device().watch().rest();
-            Mapping.raiseLate();
-            return isNew;
-        }
-
-        @Override
-        public void failed(Throwable cause) {
-            boundary.failed(cause);
-        }
+        return turns.ticker(device.device()::needsTick);
     }
 }

@@ -4,6 +4,7 @@ package org.ioasis.vhostuser;
 import java.util.function.Consumer;
 import org.ioasis.loop.EventHandler;
 import org.ioasis.loop.EventLoop;
+import org.ioasis.peer.ProtocolException;
 import org.ioasis.peer.SessionBoundary;
 import org.ioasis.spec.PackedRing;
 import org.ioasis.spec.SplitRing;
@@ -148,7 +149,7 @@ final class Vrings {
         }
     }
 
-    // --- when the device has them
+    // When the device has them.
 
     /** Gives the device each ring that is ready. */
     void follow() throws ProtocolException {

@@ -3,17 +3,14 @@ package org.ioasis.vfiouser;
 
 import static org.ioasis.spec.VfioUser.*;
 
-import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
-import java.util.ArrayList;
-import java.util.List;
 import org.ioasis.pci.RegionAccess;
-import org.ioasis.sys.Epoll;
+import org.ioasis.peer.SocketPeer;
 import org.ioasis.sys.Errno;
 import org.ioasis.sys.ErrnoException;
 import org.ioasis.sys.Fd;
@@ -23,18 +20,13 @@ import org.ioasis.sys.UnixSocket;
  * The VMM's side of vfio-user, over a real socket: speaks it as QEMU does, and as badly as a test
  * wants. One thread.
  */
-final class MockVfioUserClient implements AutoCloseable {
+final class MockVfioUserClient extends SocketPeer {
     /** What QEMU 11.1 proposes, without its migration part. */
     static final String QEMU_CAPABILITIES =
             "{\"capabilities\": {\"pgsizes\": 4096, \"max_msg_fds\": 16, \"max_dma_maps\": 65535,"
                     + " \"max_data_xfer_size\": 1048576, \"migration\": {\"pgsize\": 4096,"
                     + " \"max_bitmap_size\": 268435456}, \"write_multiple\": true}}\0";
 
-    static final int WAIT_MILLIS = 10_000;
-
-    private final UnixSocket socket;
-    private final Epoll epoll;
-    private final MemorySegment buffer = Arena.ofAuto().allocate(1 << 20);
     private int nextId = 1;
 
     /** A message from the server. */
@@ -53,9 +45,7 @@ final class MockVfioUserClient implements AutoCloseable {
     }
 
     private MockVfioUserClient(UnixSocket socket) throws ErrnoException {
-        this.socket = socket;
-        this.epoll = Epoll.create();
-        epoll.add(socket.fd(), Epoll.IN, 0);
+        super(socket, "server");
     }
 
     static MockVfioUserClient connect(Path path) throws ErrnoException {
@@ -78,18 +68,6 @@ final class MockVfioUserClient implements AutoCloseable {
 
     // Raw.
 
-    void sendBytes(byte[] bytes, List<Fd> fds) throws ErrnoException {
-        MemorySegment.copy(bytes, 0, buffer, ValueLayout.JAVA_BYTE, 0, bytes.length);
-        int sent = 0;
-        while (sent < bytes.length) {
-            int n = socket.send(buffer, sent, bytes.length - sent, sent == 0 ? fds : List.<Fd>of());
-            if (n == -Errno.EAGAIN) {
-                throw new IllegalStateException("socket is full after " + sent + " bytes");
-            }
-            sent += n;
-        }
-    }
-
     static byte[] message(int id, int command, int flags, int size, byte[] payload) {
         return payload(HEADER_SIZE + payload.length)
                 .u16(id)
@@ -107,69 +85,20 @@ final class MockVfioUserClient implements AutoCloseable {
 
     int send(int command, int flags, byte[] payload, Fd... fds) throws ErrnoException {
         int id = nextId++ & 0xffff;
-        sendBytes(message(id, command, flags, payload), List.of(fds));
+        sendBytes(message(id, command, flags, payload), fds);
         return id;
     }
 
     /** Waits for one message. */
     Reply receive() throws ErrnoException {
-        byte[] header = receiveBytes(HEADER_SIZE);
-        ByteBuffer fields = ByteBuffer.wrap(header).order(ByteOrder.LITTLE_ENDIAN);
+        ByteBuffer fields = receiveBytes(HEADER_SIZE);
         int id = Short.toUnsignedInt(fields.getShort());
         int command = Short.toUnsignedInt(fields.getShort());
         int size = fields.getInt();
         int flags = fields.getInt();
         int error = fields.getInt();
-        MemorySegment payload = MemorySegment.ofArray(receiveBytes(size - HEADER_SIZE));
+        MemorySegment payload = MemorySegment.ofArray(receiveBytes(size - HEADER_SIZE).array());
         return new Reply(id, command, size, flags, error, payload);
-    }
-
-    private byte[] receiveBytes(int size) throws ErrnoException {
-        byte[] bytes = new byte[size];
-        List<Fd> fds = new ArrayList<>();
-        int have = 0;
-        while (have < size) {
-            if (epoll.await(WAIT_MILLIS) == 0) {
-                throw new IllegalStateException("no reply: " + have + " of " + size + " bytes");
-            }
-            int n = socket.receive(buffer, 0, size - have, fds);
-            if (n == 0) {
-                throw new IllegalStateException("server closed");
-            }
-            if (n > 0) {
-                MemorySegment.copy(buffer, ValueLayout.JAVA_BYTE, 0, bytes, have, n);
-                have += n;
-            }
-        }
-        if (!fds.isEmpty()) {
-            throw new IllegalStateException("the server sends no descriptors");
-        }
-        return bytes;
-    }
-
-    /** True if nothing comes for {@code millis}. */
-    boolean isSilentFor(int millis) {
-        return epoll.await(millis) == 0;
-    }
-
-    /** Waits until the server has closed; reads and drops what comes before. */
-    void awaitClose() throws ErrnoException {
-        List<Fd> fds = new ArrayList<>();
-        while (true) {
-            if (epoll.await(WAIT_MILLIS) == 0) {
-                throw new IllegalStateException("server did not close");
-            }
-            try {
-                if (socket.receive(buffer, 0, 4096, fds) == 0) {
-                    return;
-                }
-            } catch (ErrnoException e) {
-                if (e.errno() == Errno.ECONNRESET) {
-                    return; // closed with bytes of ours unread
-                }
-                throw e;
-            }
-        }
     }
 
     Reply call(int command, byte[] payload, Fd... fds) throws ErrnoException {
@@ -278,11 +207,5 @@ final class MockVfioUserClient implements AutoCloseable {
 
     Reply reset() throws ErrnoException {
         return call(VFIO_USER_DEVICE_RESET, new byte[0]);
-    }
-
-    @Override
-    public void close() {
-        epoll.close();
-        socket.close();
     }
 }

@@ -24,6 +24,8 @@ import org.ioasis.loop.IdlePolicy;
 import org.ioasis.loop.Polled;
 import org.ioasis.memory.Guards;
 import org.ioasis.memory.GuestMemory;
+import org.ioasis.peer.LogLines;
+import org.ioasis.peer.ServerWait;
 import org.ioasis.spec.Pci;
 import org.ioasis.spec.VfioUser;
 import org.ioasis.sys.Fd;
@@ -150,14 +152,7 @@ final class ProxyFixture implements AutoCloseable {
     }
 
     void await(java.util.function.BooleanSupplier condition) {
-        long deadline = System.nanoTime() + MockVfioUserClient.WAIT_MILLIS * 1_000_000L;
-        while (!condition.getAsBoolean()) {
-            if (System.nanoTime() - deadline > 0) {
-                throw new IllegalStateException(
-                        "does not happen; last end: " + server.lastReason() + "\n" + loop.dump());
-            }
-            ServerFixture.pause();
-        }
+        ServerWait.until(server, loop, condition);
     }
 
     void awaitNoSession() {

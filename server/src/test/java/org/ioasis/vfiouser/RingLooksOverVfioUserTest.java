@@ -21,6 +21,7 @@ import org.ioasis.memory.DirectDma;
 import org.ioasis.pci.EchoType;
 import org.ioasis.pci.RegisterDriver;
 import org.ioasis.pci.VirtioPciFunction;
+import org.ioasis.peer.ServerWait;
 import org.ioasis.peer.SharedMemory;
 import org.ioasis.spec.Pci;
 import org.ioasis.spec.SplitRing;
@@ -201,7 +202,7 @@ class RingLooksOverVfioUserTest {
     /** It has slept since it looked last. */
     private static boolean isIdle(ServerFixture<VirtioPciFunction> fixture) {
         long looks = fixture.loop.counts().looks();
-        ServerFixture.pause();
+        ServerWait.pause();
         return fixture.loop.counts().looks() == looks;
     }
 

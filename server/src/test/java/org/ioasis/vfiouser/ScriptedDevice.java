@@ -17,6 +17,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CopyOnWriteArrayList;
+import org.ioasis.peer.ServerWait;
 import org.ioasis.sys.Epoll;
 import org.ioasis.sys.Errno;
 import org.ioasis.sys.ErrnoException;
@@ -94,7 +95,7 @@ final class ScriptedDevice implements AutoCloseable {
                         socket.send(
                                 buffer, sent, bytes.length - sent, sent == 0 ? with : List.of());
                 if (n == -Errno.EAGAIN) {
-                    ServerFixture.pause();
+                    ServerWait.pause();
                 } else {
                     sent += n;
                 }
@@ -145,7 +146,7 @@ final class ScriptedDevice implements AutoCloseable {
             try {
                 UnixSocket socket = listener.accept();
                 if (socket == null) {
-                    ServerFixture.pause();
+                    ServerWait.pause();
                     continue;
                 }
                 Peer peer = new Peer(socket);

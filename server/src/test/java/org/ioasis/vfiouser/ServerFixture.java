@@ -13,6 +13,8 @@ import org.ioasis.loop.Polled;
 import org.ioasis.memory.Guards;
 import org.ioasis.memory.GuestMemory;
 import org.ioasis.pci.PciFunction;
+import org.ioasis.peer.LogLines;
+import org.ioasis.peer.ServerWait;
 
 /** A server with its loop, guards and memory around one function, at a socket in a new folder. */
 final class ServerFixture<F extends PciFunction> implements AutoCloseable {
@@ -82,22 +84,7 @@ final class ServerFixture<F extends PciFunction> implements AutoCloseable {
     }
 
     void await(BooleanSupplier condition) {
-        long deadline = System.nanoTime() + MockVfioUserClient.WAIT_MILLIS * 1_000_000L;
-        while (!condition.getAsBoolean()) {
-            if (System.nanoTime() - deadline > 0) {
-                throw new IllegalStateException(
-                        "does not happen; last end: " + server.lastReason() + "\n" + loop.dump());
-            }
-            pause();
-        }
-    }
-
-    static void pause() {
-        try {
-            Thread.sleep(1);
-        } catch (InterruptedException e) {
-            throw new IllegalStateException(e);
-        }
+        ServerWait.until(server, loop, condition);
     }
 
     @Override

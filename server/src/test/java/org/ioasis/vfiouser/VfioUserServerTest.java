@@ -36,6 +36,8 @@ import org.ioasis.memory.MemoryListener;
 import org.ioasis.memory.Outcome;
 import org.ioasis.memory.Region;
 import org.ioasis.peer.ServedInfo;
+import org.ioasis.peer.ServerWait;
+import org.ioasis.peer.StreamBuffers;
 import org.ioasis.sys.Errno;
 import org.ioasis.sys.ErrnoException;
 import org.ioasis.sys.EventFd;
@@ -153,7 +155,7 @@ class VfioUserServerTest {
     void messageOfImpossibleSizeEndsTheSession(int size) throws Exception {
         MockVfioUserClient client = ready();
 
-        client.sendBytes(message(9, VFIO_USER_DEVICE_RESET, 0, size, new byte[0]), List.of());
+        client.sendBytes(message(9, VFIO_USER_DEVICE_RESET, 0, size, new byte[0]));
 
         client.awaitClose();
         fixture.awaitNoSession();
@@ -215,7 +217,7 @@ class VfioUserServerTest {
         Fd memory = memfd(PAGE);
         for (int cut = 1; cut < whole.length; cut++) {
             try (MockVfioUserClient client = fixture.ready()) {
-                client.sendBytes(Arrays.copyOf(whole, cut), List.of(memory));
+                client.sendBytes(Arrays.copyOf(whole, cut), memory);
             }
             fixture.awaitNoSession();
             assertThat(fixture.server.lastReason()).contains("client closed after " + cut);
@@ -230,7 +232,7 @@ class VfioUserServerTest {
         byte[] whole = message(7, VFIO_USER_DMA_MAP, 0, mapPayload(0, PAGE, 0, RW));
 
         for (int i = 0; i < whole.length; i++) {
-            client.sendBytes(new byte[] {whole[i]}, i == 0 ? List.of(memory) : List.<Fd>of());
+            client.sendBytes(new byte[] {whole[i]}, i == 0 ? new Fd[] {memory} : new Fd[0]);
         }
 
         assertOk(client.receive(), HEADER_SIZE);
@@ -274,7 +276,7 @@ class VfioUserServerTest {
                 try {
                     client.send(VFIO_USER_REGION_READ, 0, payload);
                 } catch (IllegalStateException e) {
-                    ServerFixture.pause(); // faster than the server
+                    ServerWait.pause(); // faster than the server
                 }
             }
         } catch (ErrnoException e) {
@@ -549,8 +551,8 @@ class VfioUserServerTest {
         Fd[] ten = new Fd[10];
         Arrays.fill(ten, memfd(PAGE));
 
-        client.sendBytes(Arrays.copyOf(whole, 20), List.of(ten));
-        client.sendBytes(Arrays.copyOfRange(whole, 20, 30), List.of(ten));
+        client.sendBytes(Arrays.copyOf(whole, 20), ten);
+        client.sendBytes(Arrays.copyOfRange(whole, 20, 30), ten);
 
         client.awaitClose();
         fixture.awaitNoSession();
@@ -1347,7 +1349,7 @@ class VfioUserServerTest {
         // While the loop is at something else, so that one turn finds them all.
         CountDownLatch isSent = new CountDownLatch(1);
         fixture.loop.execute(() -> awaitUninterruptibly(isSent));
-        first.sendBytes(burst, List.of());
+        first.sendBytes(burst);
         isSent.countDown();
 
         MockVfioUserClient second = connect();
@@ -1384,7 +1386,8 @@ class VfioUserServerTest {
 
     @Test
     void nextClientSeesNothingOfTheOneBefore() throws Exception {
-        StreamBuffers buffers = new StreamBuffers(SessionLimits.DEFAULT.outputBytes());
+        StreamBuffers buffers =
+                new StreamBuffers(Codec.MESSAGE_MAX, SessionLimits.DEFAULT.outputBytes());
         buffers.input().fill((byte) 1);
         buffers.reply().fill((byte) 1);
 
@@ -1405,7 +1408,7 @@ class VfioUserServerTest {
         assertThat(fixture.log.lines()).noneMatch(line -> line.startsWith("WARNING"));
         MockVfioUserClient client = ready();
 
-        client.sendBytes(message(9, VFIO_USER_DEVICE_RESET, 0, 3, new byte[0]), List.of());
+        client.sendBytes(message(9, VFIO_USER_DEVICE_RESET, 0, 3, new byte[0]));
         client.awaitClose();
         fixture.awaitNoSession();
 

@@ -4,8 +4,6 @@ package org.ioasis.vhostuser;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ResourceBundle;
-import java.util.function.BooleanSupplier;
 import org.ioasis.loop.EventLoop;
 import org.ioasis.loop.IdlePolicy;
 import org.ioasis.loop.Polled;
@@ -13,9 +11,10 @@ import org.ioasis.memory.DirectDma;
 import org.ioasis.memory.Guards;
 import org.ioasis.memory.GuestMemory;
 import org.ioasis.pci.EchoType;
+import org.ioasis.peer.LogLines;
+import org.ioasis.peer.ServerWait;
 import org.ioasis.spec.Virtio;
 import org.ioasis.sys.ErrnoException;
-import org.jspecify.annotations.Nullable;
 
 /** A server with its loop, guards and memory around one device, at a socket in a new folder. */
 final class BackEndFixture implements AutoCloseable {
@@ -46,35 +45,8 @@ final class BackEndFixture implements AutoCloseable {
         device = new VhostUserDevice(type, new DirectDma(memory, guards.open()), frameFeatures);
         server =
                 new VhostUserServer(
-                        loop, folder.resolve("d.sock"), device, memory, BYTES, new NoLog());
+                        loop, folder.resolve("d.sock"), device, memory, BYTES, new LogLines());
         loop.start();
-    }
-
-    /** The reasons of sessions' ends are asserted, not read. */
-    private static final class NoLog implements System.Logger {
-        @Override
-        public String getName() {
-            return "none";
-        }
-
-        @Override
-        public boolean isLoggable(Level level) {
-            return false;
-        }
-
-        @Override
-        public void log(
-                Level level,
-                @Nullable ResourceBundle bundle,
-                @Nullable String text,
-                @Nullable Throwable thrown) {}
-
-        @Override
-        public void log(
-                Level level,
-                @Nullable ResourceBundle bundle,
-                @Nullable String text,
-                @Nullable Object @Nullable ... parameters) {}
     }
 
     FrontEnd connect() throws ErrnoException {
@@ -87,23 +59,11 @@ final class BackEndFixture implements AutoCloseable {
 
     /** Until the first session has ended, which may not have begun yet. */
     void awaitFirstEnd() {
-        long deadline = System.nanoTime() + FrontEnd.WAIT_MILLIS * 1_000_000L;
-        await(deadline, () -> !server.lastReason().isEmpty());
+        ServerWait.until(server, loop, () -> !server.lastReason().isEmpty());
     }
 
     void awaitNoSession() {
-        long deadline = System.nanoTime() + FrontEnd.WAIT_MILLIS * 1_000_000L;
-        await(deadline, () -> !server.hasSession());
-    }
-
-    private void await(long deadline, BooleanSupplier condition) {
-        while (!condition.getAsBoolean()) {
-            if (System.nanoTime() - deadline > 0) {
-                throw new IllegalStateException(
-                        "does not happen; last end: " + server.lastReason() + "\n" + loop.dump());
-            }
-            Thread.onSpinWait();
-        }
+        ServerWait.until(server, loop, () -> !server.hasSession());
     }
 
     @Override

@@ -3,17 +3,14 @@ package org.ioasis.vhostuser;
 
 import static org.ioasis.spec.VhostUser.*;
 
-import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.file.Path;
-import java.util.ArrayList;
-import java.util.List;
+import org.ioasis.peer.SocketPeer;
 import org.ioasis.spec.Virtio;
 import org.ioasis.sys.Epoll;
-import org.ioasis.sys.Errno;
 import org.ioasis.sys.ErrnoException;
 import org.ioasis.sys.EventFd;
 import org.ioasis.sys.Fd;
@@ -27,8 +24,7 @@ import org.ioasis.virtqueue.RingFormat;
  * A front end of vhost-user and its guest's driver in one, over a real socket: speaks it as QEMU
  * does, and as badly as a test wants. One thread.
  */
-final class FrontEnd implements AutoCloseable {
-    static final int WAIT_MILLIS = 10_000;
+final class FrontEnd extends SocketPeer {
     static final long RAM = 1 << 20;
 
     /** Where the front end has the guest's memory, whose guest addresses begin at 0. */
@@ -43,9 +39,6 @@ final class FrontEnd implements AutoCloseable {
     final EventFd[] kicks = new EventFd[RINGS];
     final EventFd[] calls = new EventFd[RINGS];
     final DriverQueue[] rings = new DriverQueue[RINGS];
-    private final UnixSocket socket;
-    private final Epoll epoll;
-    private final MemorySegment buffer = Arena.ofAuto().allocate(1 << 16);
 
     /** A message from the back end. */
     record Reply(int request, int flags, ByteBuffer payload) {
@@ -55,11 +48,9 @@ final class FrontEnd implements AutoCloseable {
     }
 
     private FrontEnd(UnixSocket socket, Fd ram) throws ErrnoException {
-        this.socket = socket;
+        super(socket, "back end");
         this.ram = ram;
         guest = Mapping.map(ram, 0, RAM, true);
-        epoll = Epoll.create();
-        epoll.add(socket.fd(), Epoll.IN, 0);
         for (int i = 0; i < RINGS; i++) {
             kicks[i] = EventFd.create();
             calls[i] = EventFd.create();
@@ -105,24 +96,6 @@ final class FrontEnd implements AutoCloseable {
         return ByteBuffer.allocate(size).order(ByteOrder.LITTLE_ENDIAN);
     }
 
-    void sendBytes(byte[] bytes, Fd... fds) throws ErrnoException {
-        MemorySegment.copy(bytes, 0, buffer, ValueLayout.JAVA_BYTE, 0, bytes.length);
-        int n = socket.send(buffer, 0, bytes.length, List.of(fds));
-        if (n != bytes.length) {
-            throw new IllegalStateException("sent " + n + " of " + bytes.length);
-        }
-    }
-
-    /** Sends what there is room for, to somebody who may have gone. */
-    void offerBytes(byte[] bytes) {
-        MemorySegment.copy(bytes, 0, buffer, ValueLayout.JAVA_BYTE, 0, bytes.length);
-        try {
-            int _ = socket.send(buffer, 0, bytes.length, List.of());
-        } catch (ErrnoException e) {
-            Thread.onSpinWait(); // closed meanwhile, which is what is waited for
-        }
-    }
-
     void send(int request, byte[] payload, Fd... fds) throws ErrnoException {
         sendBytes(message(request, FLAGS_VERSION, payload.length, payload), fds);
     }
@@ -130,49 +103,6 @@ final class FrontEnd implements AutoCloseable {
     Reply receive() throws ErrnoException {
         ByteBuffer header = receiveBytes(HEADER_SIZE);
         return new Reply(header.getInt(0), header.getInt(4), receiveBytes(header.getInt(8)));
-    }
-
-    private ByteBuffer receiveBytes(int size) throws ErrnoException {
-        ByteBuffer bytes = payload(size);
-        List<Fd> fds = new ArrayList<>();
-        while (bytes.hasRemaining()) {
-            if (epoll.await(WAIT_MILLIS) == 0) {
-                throw new IllegalStateException("no reply");
-            }
-            int n = socket.receive(buffer, 0, bytes.remaining(), fds);
-            if (n == 0) {
-                throw new IllegalStateException("back end closed");
-            }
-            if (n > 0) {
-                bytes.put(buffer.asSlice(0, n).toArray(ValueLayout.JAVA_BYTE));
-            }
-        }
-        return bytes;
-    }
-
-    /** Waits until the back end has closed; reads and drops what comes before. */
-    void awaitClose() throws ErrnoException {
-        List<Fd> fds = new ArrayList<>();
-        while (true) {
-            if (epoll.await(WAIT_MILLIS) == 0) {
-                throw new IllegalStateException("back end did not close");
-            }
-            try {
-                if (socket.receive(buffer, 0, 4096, fds) == 0) {
-                    return;
-                }
-            } catch (ErrnoException e) {
-                if (e.errno() == Errno.ECONNRESET) {
-                    return; // closed with bytes of ours unread
-                }
-                throw e;
-            }
-        }
-    }
-
-    /** True if nothing comes for {@code millis}. */
-    boolean isSilentFor(int millis) {
-        return epoll.await(millis) == 0;
     }
 
     Reply call(int request, byte[] payload, Fd... fds) throws ErrnoException {
@@ -344,8 +274,7 @@ final class FrontEnd implements AutoCloseable {
             kicks[i].close();
             calls[i].close();
         }
-        epoll.close();
-        socket.close();
+        super.close();
         guest.close();
         ram.close();
     }

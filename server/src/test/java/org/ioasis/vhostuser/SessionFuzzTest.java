@@ -2,7 +2,6 @@
 package org.ioasis.vhostuser;
 
 import static org.assertj.core.api.Assertions.assertThat;
-import static org.assertj.core.api.Assertions.fail;
 import static org.ioasis.spec.VhostUser.*;
 
 import java.lang.foreign.Arena;
@@ -21,13 +20,13 @@ import org.ioasis.memory.DirectDma;
 import org.ioasis.memory.Guards;
 import org.ioasis.memory.GuestMemory;
 import org.ioasis.pci.EchoType;
-import org.ioasis.peer.PeerChannel;
+import org.ioasis.peer.ProtocolException;
 import org.ioasis.peer.Served;
 import org.ioasis.peer.ServedInfo;
 import org.ioasis.peer.SessionBoundary;
+import org.ioasis.peer.SessionFuzz;
+import org.ioasis.peer.StreamBuffers;
 import org.ioasis.spec.Virtio;
-import org.ioasis.sys.Epoll;
-import org.ioasis.sys.Errno;
 import org.ioasis.sys.ErrnoException;
 import org.ioasis.sys.EventFd;
 import org.ioasis.sys.Fd;
@@ -43,81 +42,29 @@ class SessionFuzzTest {
     private static final int SESSIONS = 2000;
     private static final int MESSAGES = 200_000;
 
-    /** Gives a session the bytes of one script, in pieces of random size, and takes its replies. */
-    private static final class ScriptChannel implements PeerChannel {
-        private final byte[][] script;
-        private final Random random;
-        private final Fd[] offered;
-        private int message;
-        private int at;
-        private boolean isClosed;
-        private long received;
-
-        ScriptChannel(byte[][] script, Random random, Fd... offered) {
-            this.script = script;
-            this.random = random;
-            this.offered = offered;
+    /** As many as belong to the message, mostly. */
+    private static void sendFds(Random random, byte[] bytes, List<Fd> fds, Fd memfd, Fd eventFd)
+            throws ErrnoException {
+        int count =
+                switch (bytes[0]) {
+                    case SET_MEM_TABLE -> bytes.length > HEADER_SIZE ? bytes[HEADER_SIZE] : 0;
+                    case ADD_MEM_REG, SET_BACKEND_REQ_FD -> 1;
+                    case SET_VRING_KICK, SET_VRING_CALL, SET_VRING_ERR -> 1;
+                    default -> 0;
+                };
+        boolean isMemory = bytes[0] == SET_MEM_TABLE || bytes[0] == ADD_MEM_REG;
+        if (random.nextInt(50) == 0) {
+            count = random.nextInt(10);
         }
-
-        @Override
-        public int receive(MemorySegment buffer, long offset, int length, List<Fd> fds)
-                throws ErrnoException {
-            if (random.nextInt(8) == 0) {
-                return -Errno.EAGAIN;
-            }
-            while (message < script.length && at == script[message].length) {
-                message++;
-                at = 0;
-            }
-            if (message == script.length) {
-                return 0;
-            }
-            if (at == 0) {
-                sendFds(script[message], fds);
-            }
-            int n = Math.min(1 + random.nextInt(length), script[message].length - at);
-            MemorySegment.copy(script[message], at, buffer, ValueLayout.JAVA_BYTE, offset, n);
-            at += n;
-            return n;
-        }
-
-        /** As many as belong to the message, mostly. */
-        private void sendFds(byte[] bytes, List<Fd> fds) throws ErrnoException {
-            int count =
-                    switch (bytes[0]) {
-                        case SET_MEM_TABLE -> bytes.length > HEADER_SIZE ? bytes[HEADER_SIZE] : 0;
-                        case ADD_MEM_REG, SET_BACKEND_REQ_FD -> 1;
-                        case SET_VRING_KICK, SET_VRING_CALL, SET_VRING_ERR -> 1;
-                        default -> 0;
-                    };
-            boolean isMemory = bytes[0] == SET_MEM_TABLE || bytes[0] == ADD_MEM_REG;
-            if (random.nextInt(50) == 0) {
-                count = random.nextInt(10);
-            }
-            for (int i = 0; i < count; i++) {
-                int which = random.nextInt(50) == 0 ? random.nextInt(2) : isMemory ? 0 : 1;
-                fds.add(offered[which].duplicate());
-            }
-        }
-
-        @Override
-        public int send(MemorySegment buffer, long offset, int length) {
-            if (random.nextInt(8) == 0) {
-                return -Errno.EAGAIN;
-            }
-            int n = 1 + random.nextInt(length);
-            received += n;
-            return n;
-        }
-
-        @Override
-        public void close() {
-            isClosed = true;
+        for (int i = 0; i < count; i++) {
+            boolean isRight = random.nextInt(50) != 0;
+            boolean isMemfd = isRight ? isMemory : random.nextBoolean();
+            fds.add((isMemfd ? memfd : eventFd).duplicate());
         }
     }
 
     /** Mostly a start as it should be, then anything. */
-    private static byte[][] script(Random random) {
+    private static List<byte[]> script(Random random) {
         long features = Virtio.F_VERSION_1 | F_PROTOCOL_FEATURES;
         MemoryRegion all = new MemoryRegion(0, 4 * 4096, FrontEnd.USER, 0);
         long user = FrontEnd.USER;
@@ -136,9 +83,11 @@ class SessionFuzzTest {
         };
         byte[][] script = Arrays.copyOf(start, start.length + random.nextInt(20));
         for (int i = 0; i < script.length; i++) {
-            script[i] = mutate(random, 60, i < start.length ? start[i] : anyMessage(random));
+            script[i] =
+                    SessionFuzz.mutate(
+                            random, 60, i < start.length ? start[i] : anyMessage(random));
         }
-        return script;
+        return List.of(script);
     }
 
     private static MemoryRegion region(Random random) {
@@ -183,21 +132,6 @@ class SessionFuzzTest {
         return FrontEnd.message(request, flags, payload.length, payload);
     }
 
-    /** Once in {@code rarity} times something is wrong with the message. */
-    private static byte[] mutate(Random random, int rarity, byte[] message) {
-        if (random.nextInt(rarity) != 0) {
-            return message;
-        }
-        byte[] mutant = message.clone();
-        switch (random.nextInt(4)) {
-            case 0 -> mutant[random.nextInt(mutant.length)] ^= (byte) (1 << random.nextInt(8));
-            case 1 -> mutant[random.nextInt(mutant.length)] = (byte) random.nextInt();
-            case 2 -> mutant = Arrays.copyOf(mutant, 1 + random.nextInt(mutant.length + 8));
-            default -> random.nextBytes(mutant);
-        }
-        return mutant;
-    }
-
     /** Whose session a boundary would end. */
     private static final class NoServer implements Served {
         @Override
@@ -233,16 +167,15 @@ class SessionFuzzTest {
     void noMessagesOfAFrontEndDoHarm() throws Exception {
         long seed = Long.getLong("ioasis.seed", System.nanoTime());
         System.out.println("seed " + seed);
-        Random random = new Random(seed);
         Guards guards = new Guards(System::nanoTime, lease -> {});
         GuestMemory memory = new GuestMemory(guards, 4);
+        SessionFuzz fuzz = new SessionFuzz(seed, guards, memory);
         VhostUserDevice device =
                 new VhostUserDevice(
                         new EchoType(_ -> {}),
                         new DirectDma(memory, guards.open()),
                         Virtio.F_VERSION_1 | Virtio.F_RING_PACKED);
-        long replies = 0;
-        int started = 0;
+        AtomicInteger started = new AtomicInteger();
         Set<String> reasons = new TreeSet<>();
         // Never started: what it would run later is not needed for the end of a session.
         try (EventLoop loop =
@@ -251,40 +184,36 @@ class SessionFuzzTest {
                 Fd memfd = Memfd.create("ioasis-fuzz", 4 * 4096)) {
             EventFd event = EventFd.create();
             Fd eventFd = Fd.own(event.fd());
+            // One after the other with the same memory, as those of a socket.
+            StreamBuffers buffers = new StreamBuffers(Codec.MESSAGE_MAX, Codec.OUTPUT_BYTES);
             for (int i = 0; i < SESSIONS; i++) {
-                AtomicInteger released = new AtomicInteger();
-                ScriptChannel channel = new ScriptChannel(script(random), random, memfd, eventFd);
-                Session session =
-                        new Session(
-                                channel,
-                                device,
-                                memory,
-                                1 << 20,
-                                loop,
-                                new SessionBoundary(new NoServer()),
-                                _ -> {},
-                                () -> {},
-                                released::incrementAndGet);
-                for (int turns = 0; !session.hasEnded(); turns++) {
-                    if (turns > 10_000) {
-                        fail("session %d of seed %d hangs", i, seed);
-                    }
-                    session.ready(Epoll.IN | (random.nextBoolean() ? Epoll.OUT : 0));
-                    started += device.hasRings() ? 1 : 0;
-                    guards.poll();
-                }
-                reasons.add(session.reason().replaceAll("[0-9a-fx]{2,}|[0-9]", "#"));
-                assertThat(channel.isClosed).as("seed %d", seed).isTrue();
-                assertThat(released).as("seed %d", seed).hasValue(1);
-                assertThat(memory.regionCount()).as("seed %d", seed).isZero();
+                String reason =
+                        fuzz.run(
+                                script(fuzz.random()),
+                                (message, at, fds) -> {
+                                    if (at == 0) {
+                                        sendFds(fuzz.random(), message, fds, memfd, eventFd);
+                                    }
+                                },
+                                (channel, host) ->
+                                        new Session(
+                                                channel,
+                                                device,
+                                                memory,
+                                                1 << 20,
+                                                buffers,
+                                                loop,
+                                                new SessionBoundary(new NoServer()),
+                                                host),
+                                () -> started.addAndGet(device.hasRings() ? 1 : 0));
+                reasons.add(reason.replaceAll("[0-9a-fx]{2,}|[0-9]", "#"));
                 assertThat(device.device().status()).as("seed %d", seed).isZero();
-                replies += channel.received;
             }
             eventFd.transfer();
             event.close();
         }
-        assertThat(replies).as("replies at all").isPositive();
-        assertThat(started).as("rings at all").isPositive();
+        assertThat(fuzz.received()).as("replies at all").isPositive();
+        assertThat(started).as("rings at all").hasPositiveValue();
         assertThat(reasons).as("%s", reasons).hasSizeGreaterThan(10);
     }
 
@@ -297,7 +226,7 @@ class SessionFuzzTest {
         int decoded = 0;
         int refused = 0;
         for (int i = 0; i < MESSAGES; i++) {
-            byte[] message = mutate(random, 2, anyMessage(random));
+            byte[] message = SessionFuzz.mutate(random, 2, anyMessage(random));
             in.fill((byte) random.nextInt());
             int n = Math.min(message.length, Codec.MESSAGE_MAX);
             MemorySegment.copy(message, 0, in, ValueLayout.JAVA_BYTE, 0, n);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-package org.ioasis.vfiouser;
+package org.ioasis.peer;
 
 import java.util.List;
 import java.util.ResourceBundle;
@@ -7,10 +7,10 @@ import java.util.concurrent.CopyOnWriteArrayList;
 import org.jspecify.annotations.Nullable;
 
 /** A log that keeps what is written of warnings and worse. Any thread. */
-final class LogLines implements System.Logger {
+public final class LogLines implements System.Logger {
     private final List<String> lines = new CopyOnWriteArrayList<>();
 
-    List<String> lines() {
+    public List<String> lines() {
         return List.copyOf(lines);
     }
 

@@ -1,27 +1,48 @@
 // SPDX-License-Identifier: Apache-2.0
-package org.ioasis.vfiouser;
+package org.ioasis.peer;
 
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
 import org.ioasis.memory.Count;
-import org.ioasis.spec.VfioUser;
 import org.ioasis.sys.Errno;
 import org.ioasis.sys.ErrnoException;
 import org.ioasis.sys.Fd;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The bytes of a session as whole messages, both ways. Loop thread only.
+ * The bytes of a session as whole messages, both ways, whatever is spoken. Loop thread only.
  *
  * <p>Never reads past the end of a message: descriptors come with the bytes they were sent with, so
  * those that came with these bytes belong to this message.
+ *
+ * @param <H> the header of a message
  */
-final class MessageStream {
-    /** Why a session ends whose client has just gone, as all do in the end. */
-    static final String CLIENT_CLOSED = "client closed";
+public final class MessageStream<H> {
+    /** How a protocol's messages begin, and where they end. No state; any thread. */
+    public interface Framing<H> {
+        /** What the protocol calls a peer: for the reason of a session's end. */
+        String peer();
 
-    private final Channel channel;
+        /** Bytes that each message begins with. */
+        int headerBytes();
+
+        /**
+         * The header in the first bytes of {@code in}.
+         *
+         * @throws ProtocolException one after which the stream makes no sense any more
+         */
+        H header(MemorySegment in) throws ProtocolException;
+
+        /** Bytes of a message, its header included: at least that, and what buffers hold at most. */
+        int messageBytes(H header);
+
+        /** Most descriptors with one message. */
+        int fdsMax();
+    }
+
+    private final PeerChannel channel;
+    private final Framing<H> framing;
     private final int outputBytes;
     private final MemorySegment input;
     private final MemorySegment reply;
@@ -30,15 +51,16 @@ final class MessageStream {
     private int outputFirst;
     private int outputEnd;
     private final ArrayList<Fd> fds = new ArrayList<>();
-    private @Nullable Header header;
+    private @Nullable H header;
     private final Count receives = new Count();
     private final Count sends = new Count();
 
     /**
      * @param buffers this stream's alone until it is closed
      */
-    MessageStream(Channel channel, StreamBuffers buffers) {
+    public MessageStream(PeerChannel channel, StreamBuffers buffers, Framing<H> framing) {
         this.channel = channel;
+        this.framing = framing;
         buffers.clear();
         input = buffers.input();
         reply = buffers.reply();
@@ -49,19 +71,17 @@ final class MessageStream {
     // Input.
 
     /** Reads on until a message is complete, and returns its header; null if more must come. */
-    @Nullable Header receive() throws ProtocolException, ErrnoException {
+    @Nullable H receive() throws ProtocolException, ErrnoException {
         while (true) {
-            Header known = header;
-            int wanted = known == null ? VfioUser.HEADER_SIZE : (int) known.size();
+            H known = header;
+            int wanted = known == null ? framing.headerBytes() : framing.messageBytes(known);
             if (inputBytes == wanted) {
                 if (known != null) {
                     inputBytes = 0;
                     header = null;
                     return known;
                 }
-                Header read = Codec.header(input);
-                Codec.check(read);
-                header = read;
+                header = framing.header(input);
                 continue;
             }
             receives.increment();
@@ -72,23 +92,28 @@ final class MessageStream {
             if (n <= 0) {
                 throw new ProtocolException(
                         inputBytes == 0
-                                ? CLIENT_CLOSED
-                                : CLIENT_CLOSED + " after " + inputBytes + " bytes of a message");
+                                ? closed()
+                                : closed() + " after " + inputBytes + " bytes of a message");
             }
             inputBytes += n;
-            if (fds.size() > Codec.FDS_MAX) {
+            if (fds.size() > framing.fdsMax()) {
                 throw new ProtocolException(fds.size() + " descriptors with one message");
             }
         }
     }
 
+    /** Why a session ends whose peer has just gone, as all do in the end. */
+    String closed() {
+        return framing.peer() + " closed";
+    }
+
     /** The message that was received last, until the next is. */
-    MemorySegment input() {
+    public MemorySegment input() {
         return input;
     }
 
     /** The descriptors that came with it; closed by {@link #closeFds}. */
-    List<Fd> fds() {
+    public List<Fd> fds() {
         return fds;
     }
 
@@ -102,15 +127,15 @@ final class MessageStream {
     // Output.
 
     /** Where the next reply is written. */
-    MemorySegment reply() {
+    public MemorySegment reply() {
         return reply;
     }
 
-    /** Sends the {@code size} bytes of the reply, or keeps what the client has no room for. */
-    void send(int size) throws ProtocolException, ErrnoException {
+    /** Sends the {@code size} bytes of the reply, or keeps what the peer has no room for. */
+    public void send(int size) throws ProtocolException, ErrnoException {
         int kept = outputEnd - outputFirst;
         if (kept + size > outputBytes) {
-            throw new ProtocolException("client does not read its replies");
+            throw new ProtocolException(framing.peer() + " does not read its replies");
         }
         if (outputEnd + size > outputBytes) {
             MemorySegment.copy(output, outputFirst, output, 0, kept);
@@ -122,7 +147,7 @@ final class MessageStream {
         flush();
     }
 
-    /** True while the client has not taken everything. */
+    /** True while the peer has not taken everything. */
     boolean hasOutput() {
         return outputEnd > outputFirst;
     }
