@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.peer;
 
-import java.util.device.BooleanSupplier;
+import java.util.function.BooleanSupplier;
 import org.ioasis.loop.EventLoop;
 import org.ioasis.loop.Rings;
 import org.ioasis.loop.Ticker;
