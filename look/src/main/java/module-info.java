@@ -13,5 +13,6 @@ module org.ioasis.look {
 
     exports org.ioasis.live;
     exports org.ioasis.output;
+    exports org.ioasis.page;
     exports org.ioasis.web;
 }

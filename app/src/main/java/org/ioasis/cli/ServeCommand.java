@@ -112,6 +112,7 @@ final class ServeCommand implements Callable<Integer> {
     private @Nullable Path control;
 
     @Mixin private final TraceOptions trace = new TraceOptions();
+    @Mixin private final PageOption page = new PageOption();
 
     /** How much of what happens is said. */
     enum LogLevel {
@@ -148,7 +149,7 @@ final class ServeCommand implements Callable<Integer> {
             return 2;
         }
         StandardErrorLog.level(logLevel.level);
-        Server server = Server.start(what);
+        Server server = Server.start(what, page.chosen());
         if (what.trace() != null) {
             // Without a trace it ends a server as ever: of a terminal that is closed, for instance.
             new SignalHandlers().handle("HUP", _ -> server.reopenTrace());

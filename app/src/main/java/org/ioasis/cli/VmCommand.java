@@ -311,6 +311,7 @@ final class VmCommand implements Callable<Integer> {
     }
 
     @Mixin private final TraceOptions trace = new TraceOptions();
+    @Mixin private final PageOption page = new PageOption();
 
     @Option(
             names = "--share",
@@ -502,6 +503,9 @@ final class VmCommand implements Callable<Integer> {
         if (share != null) {
             others.add("--share");
         }
+        if (page.chosen().isPresent()) {
+            others.add("--page");
+        }
         if (trace.chosen() != null) {
             others.add("--trace");
         }
@@ -649,6 +653,7 @@ final class VmCommand implements Callable<Integer> {
         if (traced != null) {
             options.trace(traced);
         }
+        options.page(page.chosen());
         if (translation != null) {
             options.translation(translation.chosen());
         }

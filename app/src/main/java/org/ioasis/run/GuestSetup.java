@@ -24,6 +24,7 @@ import org.ioasis.iommu.IommuOptions;
 import org.ioasis.kind.blk.DiskOptions;
 import org.ioasis.live.MachineView;
 import org.ioasis.live.Trace;
+import org.ioasis.page.Page;
 import org.ioasis.loop.IdlePolicy;
 import org.ioasis.machine.Machine;
 import org.ioasis.memory.GuestMemory;
@@ -89,6 +90,7 @@ public final class GuestSetup implements AutoCloseable {
     private final @Nullable NetPeer peer;
     private final Machine machine;
     private final @Nullable Trace trace;
+    private final @Nullable Page page;
     private final Platform platform;
     private final List<GuestDevices.Place> places;
     private final QemuCommand command;
@@ -122,6 +124,7 @@ public final class GuestSetup implements AutoCloseable {
         try {
             machine = machine(options, workspace, platform, places);
             trace = trace(options, machine);
+            page = page(options, machine);
             isMade = true;
         } finally {
             if (!isMade && peer != null) {
@@ -129,6 +132,9 @@ public final class GuestSetup implements AutoCloseable {
             }
         }
         machine.start();
+        if (page != null) {
+            progress.say("page " + page.address());
+        }
     }
 
     /** What the guest gets over its network: not what it sends, in any part. */
@@ -309,6 +315,22 @@ public final class GuestSetup implements AutoCloseable {
             return begun;
         } finally {
             if (!isBegun) {
+                machine.close();
+            }
+        }
+    }
+
+    private static @Nullable Page page(RunOptions options, Machine machine) throws IOException {
+        if (options.page().isEmpty()) {
+            return null;
+        }
+        boolean isShown = false;
+        try {
+            Page shown = Page.start(List.of(machine), options.page().getAsInt());
+            isShown = true;
+            return shown;
+        } finally {
+            if (!isShown) {
                 machine.close();
             }
         }
@@ -588,6 +610,9 @@ public final class GuestSetup implements AutoCloseable {
     @Override
     public void close() throws IOException {
         try {
+            if (page != null) {
+                page.close();
+            }
             machine.close();
         } finally {
             if (peer != null) {

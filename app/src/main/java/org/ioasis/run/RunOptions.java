@@ -6,6 +6,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.OptionalInt;
 import org.ioasis.guestkit.KernelChoice;
 import org.ioasis.guestkit.SharedFolder;
 import org.ioasis.live.TraceConfig;
@@ -36,6 +37,7 @@ import org.ioasis.vm.SeededDisk;
  * @param qemu further words for QEMU, behind all others
  * @param isDebugged the guest waits for a debugger before its first instruction
  * @param trace where to write what passes between the guest's driver and the IOMMUs
+ * @param page port of a page that shows the run, 0 for a free one; empty for no page
  */
 public record RunOptions(
         Optional<Accel> accel,
@@ -56,7 +58,8 @@ public record RunOptions(
         Optional<SharedFolder> share,
         List<String> qemu,
         boolean isDebugged,
-        Optional<TraceConfig> trace) {
+        Optional<TraceConfig> trace,
+        OptionalInt page) {
 
     /** What a guest's processor is part of. */
     public sealed interface Board {
@@ -153,6 +156,7 @@ public record RunOptions(
         private List<String> qemu = List.of();
         private boolean isDebugged;
         private Optional<TraceConfig> trace = Optional.empty();
+        private OptionalInt page = OptionalInt.empty();
 
         private Builder(long seed) {
             this.seed = seed;
@@ -248,6 +252,11 @@ public record RunOptions(
             return this;
         }
 
+        public Builder page(OptionalInt port) {
+            page = port;
+            return this;
+        }
+
         public RunOptions build() {
             return new RunOptions(
                     accel,
@@ -268,7 +277,8 @@ public record RunOptions(
                     share,
                     qemu,
                     isDebugged,
-                    trace);
+                    trace,
+                    page);
         }
     }
 }

@@ -5,6 +5,7 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.OptionalInt;
 import org.ioasis.config.ServeConfig;
 import org.ioasis.config.ServeConfig.DeviceConfig;
 import org.ioasis.config.ServeConfig.IommuConfig;
@@ -18,6 +19,7 @@ import org.ioasis.machine.IommuUnit;
 import org.ioasis.machine.Machine;
 import org.ioasis.output.OutputFile;
 import org.ioasis.output.OutputKind;
+import org.ioasis.page.Page;
 import org.ioasis.sys.Errno;
 import org.ioasis.sys.ErrnoException;
 import org.jspecify.annotations.Nullable;
@@ -32,6 +34,7 @@ public final class Server implements AutoCloseable {
     private final List<OutputFile> tables = new ArrayList<>();
     private @Nullable Control control;
     private @Nullable Trace trace;
+    private @Nullable Page page;
 
     private Server(ServeConfig config) {
         this.config = config;
@@ -43,6 +46,15 @@ public final class Server implements AutoCloseable {
      * @throws IOException a socket or a file cannot be made; the message says which and why
      */
     public static Server start(ServeConfig config) throws IOException {
+        return start(config, OptionalInt.empty());
+    }
+
+    /**
+     * The same, with a page that shows it.
+     *
+     * @param page its port, 0 for one that is free; empty for no page
+     */
+    public static Server start(ServeConfig config, OptionalInt page) throws IOException {
         Server server = new Server(config);
         boolean isStarted = false;
         try {
@@ -57,6 +69,9 @@ public final class Server implements AutoCloseable {
             server.plant();
             for (Machine machine : server.machines) {
                 machine.start();
+            }
+            if (page.isPresent()) {
+                server.page = Page.start(server.machines, page.getAsInt());
             }
             isStarted = true;
             return server;
@@ -160,7 +175,10 @@ public final class Server implements AutoCloseable {
 
     /** What to say when it is ready: a line per socket, then how to attach QEMU. */
     public List<String> announcement() {
-        return Announcement.of(config);
+        Page shown = page;
+        return shown == null
+                ? Announcement.of(config)
+                : Announcement.of(config, List.of("page " + shown.address()));
     }
 
     /** The machines, in the order of the configuration. */
@@ -173,6 +191,10 @@ public final class Server implements AutoCloseable {
      */
     @Override
     public void close() throws IOException {
+        Page shown = page;
+        if (shown != null) {
+            shown.close();
+        }
         Control asked = control;
         if (asked != null) {
             asked.close();

@@ -133,11 +133,13 @@ final class Rules {
         // Serves whoever knows what to serve.
         MAY_USE.put("web", List.of());
         MAY_USE.put("live", plus(all, "machine", "output"));
+        // Uses what the control socket uses; nothing that runs machines needs it.
+        MAY_USE.put("page", plus(all, "machine", "live", "web"));
         MAY_USE.put("config", plus(all, "machine", "kind", "live"));
-        MAY_USE.put("serve", plus(all, "vm", "machine", "config", "live", "output"));
+        MAY_USE.put("serve", plus(all, "vm", "machine", "config", "live", "output", "page"));
         // A machine without a VMM: knows no guest, no session and no loop.
         MAY_USE.put("demo", plus(all, "machine"));
-        MAY_USE.put("run", plus(all, "guestkit", "vm", "machine", "kind", "live"));
+        MAY_USE.put("run", plus(all, "guestkit", "vm", "machine", "kind", "live", "page"));
         // Runs programs that were made elsewhere, some with devices that are nothing but memory.
         MAY_USE.put(
                 "selftests",
@@ -166,6 +168,7 @@ final class Rules {
                         "run",
                         "config",
                         "live",
+                        "page",
                         "serve",
                         "output"));
         // More commands, which cli finds as services.

@@ -162,13 +162,18 @@ public record MachineView(
 
     /** Takes a view of the machine; waits for its loop, two seconds at most. Any thread. */
     public static MachineView of(Machine machine) {
+        return of(machine, MAPPINGS_MAX);
+    }
+
+    /** The same with at most so many mappings of each domain. */
+    public static MachineView of(Machine machine, int mappingsMax) {
         List<IommuView> iommus = new ArrayList<>();
         List<List<IommuView>> taken = new ArrayList<>();
         boolean answers =
                 machine.onLoop(() -> {
                     List<IommuView> views = new ArrayList<>();
                     for (IommuUnit unit : machine.iommus()) {
-                        views.add(view(unit));
+                        views.add(view(unit, mappingsMax));
                     }
                     taken.add(views);
                 });
@@ -191,7 +196,7 @@ public record MachineView(
         return DumpText.of(List.of(this));
     }
 
-    private static IommuView view(IommuUnit unit) {
+    private static IommuView view(IommuUnit unit, int mappingsMax) {
         Iommu engine = unit.engine();
         RequestCounts counts = unit.device().counts();
         return new IommuView(
@@ -201,7 +206,7 @@ public record MachineView(
                 engine.isBypassing(),
                 engine.domainCount(),
                 engine.mappingCount(),
-                engine.domains(DOMAINS_MAX, MAPPINGS_MAX),
+                engine.domains(DOMAINS_MAX, mappingsMax),
                 requests(counts),
                 counts.unansweredRequests(),
                 engine.refusedByLimit(),

@@ -54,6 +54,9 @@ final class RequestSlot extends Job<RequestSlot> implements Completion {
     int epoch;
 
     /** Of the batch that is being carried out, whose answers are given in its order. */
+    /** What the observer said when it was taken from its ring; 0 if there was none. */
+    long taken;
+
     boolean isInBatch;
 
     /** The answer is there, given or not. */
@@ -72,6 +75,7 @@ final class RequestSlot extends Job<RequestSlot> implements Completion {
 
     @Override
     protected void begin() {
+        taken = 0;
         isComplete = false;
         settled = null;
         refusal = null;
