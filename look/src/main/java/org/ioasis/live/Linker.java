@@ -11,6 +11,11 @@ import org.ioasis.virtio.iommu.IommuRequest;
 public final class Linker {
     private final Map<String, Causes> causes = new HashMap<>();
 
+    /** Takes where an endpoint is when the entries begin. */
+    public void attached(String who, int endpoint, int domain) {
+        causes.computeIfAbsent(who, _ -> new Causes()).attached(endpoint, domain);
+    }
+
     /** The entry with what is known of what came before. In the order in which it happened. */
     public Entry.Timed linked(Entry.Timed timed) {
         Causes before = causes.computeIfAbsent(timed.who(), _ -> new Causes());

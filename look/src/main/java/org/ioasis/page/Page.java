@@ -135,6 +135,16 @@ public final class Page implements AutoCloseable {
         return watch.lost();
     }
 
+    /** How many parts of address spaces could be looked at now. Any thread. */
+    int mapsLeft() {
+        return maps.availablePermits();
+    }
+
+    /** True while somebody looks. Any thread. */
+    boolean isWatching() {
+        return watch.isOn();
+    }
+
     /** Ends all. Twice is fine. */
     @Override
     public void close() {

@@ -11,6 +11,7 @@ import java.util.Map;
 import java.util.concurrent.ArrayBlockingQueue;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicLong;
+import org.ioasis.iommu.DomainView;
 import org.ioasis.iommu.Status;
 import org.ioasis.live.Entry;
 import org.ioasis.live.Linker;
@@ -33,6 +34,9 @@ final class Watch {
 
     /** UNMAPs that are remembered to be shown, over all domains of an IOMMU. */
     static final int UNMAPS = 256;
+
+    /** Domains of an IOMMU of which it is known at the beginning who is attached. */
+    private static final int DOMAINS = 256;
 
     /** An entry with its number, which grows by one with each that is kept. */
     record Numbered(long number, Entry.Timed timed) {}
@@ -66,8 +70,19 @@ final class Watch {
                     IommuObserver observer =
                             Entry.observer(
                                     entry -> add(who, entry), System::nanoTime, delay(who)::add);
-                    if (machine.onLoop(() -> unit.watch(observer))) {
+                    List<DomainView> there = new ArrayList<>();
+                    boolean isWatched =
+                            machine.onLoop(() -> {
+                                unit.watch(observer);
+                                there.addAll(unit.engine().domains(DOMAINS, 0));
+                            });
+                    if (isWatched) {
                         observers.put(unit, observer);
+                        for (DomainView domain : there) {
+                            for (int endpoint : domain.endpoints()) {
+                                linker.attached(who, endpoint, (int) domain.id());
+                            }
+                        }
                     }
                 }
             }
@@ -89,6 +104,10 @@ final class Watch {
         requests.clear();
         faults.clear();
         unmaps.clear();
+    }
+
+    synchronized boolean isOn() {
+        return !observers.isEmpty();
     }
 
     void add(String who, Entry entry) {
