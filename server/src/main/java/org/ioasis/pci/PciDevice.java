@@ -20,6 +20,14 @@ public interface PciDevice extends ServedDevice.Turns {
     /** Entries of the MSI-X table. */
     int vectorCount();
 
+    /**
+     * Whether the memory that a VMM shares is passed on to another process: its descriptors are
+     * kept then, and come with its regions.
+     */
+    default boolean passesMemoryOn() {
+        return false;
+    }
+
     /** What an operator should know of the function goes to {@code sink}, a line each. */
     default void reports(Consumer<String> sink) {}
 

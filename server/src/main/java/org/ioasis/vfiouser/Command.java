@@ -7,6 +7,7 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import org.ioasis.iommu.mapping.MapFlags;
 import org.ioasis.peer.ProtocolException;
 import org.ioasis.sys.Errno;
 import org.ioasis.sys.Fd;
@@ -39,6 +40,8 @@ final class Command {
 
     /** Set when it is sent. */
     private int id;
+
+    private boolean wasAsked;
 
     private long sinceNanos;
 
@@ -89,15 +92,44 @@ final class Command {
 
     /** Tells of memory from 0 on, which is read and written, and reached by messages alone. */
     static Command map(long size, Reply reply) {
+        int flags = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE;
+        return new Command(VFIO_USER_DMA_MAP, map(0, size, 0, flags), false, null, reply);
+    }
+
+    /**
+     * Gives memory away: what lies at {@code offset} of a file is at {@code address} for the
+     * device.
+     *
+     * @param rights {@link MapFlags}
+     */
+    static Command map(long address, long size, long offset, int rights, Fd file, Reply reply) {
+        int flags =
+                ((rights & MapFlags.READ) == 0 ? 0 : VFIO_DMA_MAP_FLAG_READ)
+                        | ((rights & MapFlags.WRITE) == 0 ? 0 : VFIO_DMA_MAP_FLAG_WRITE);
+        return new Command(
+                VFIO_USER_DMA_MAP, map(address, size, offset, flags), false, file, reply);
+    }
+
+    private static byte[] map(long address, long size, long offset, int flags) {
+        return bytes(DMA_MAP_SIZE)
+                .putInt(DMA_MAP_SIZE)
+                .putInt(flags)
+                .putLong(offset)
+                .putLong(address)
+                .putLong(size)
+                .array();
+    }
+
+    /** Takes what was given away by {@link #map} back, all of that. */
+    static Command unmap(long address, long size, Reply reply) {
         byte[] payload =
-                bytes(DMA_MAP_SIZE)
-                        .putInt(DMA_MAP_SIZE)
-                        .putInt(VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE)
-                        .putLong(0)
-                        .putLong(0)
+                bytes(DMA_UNMAP_SIZE)
+                        .putInt(DMA_UNMAP_SIZE)
+                        .putInt(0)
+                        .putLong(address)
                         .putLong(size)
                         .array();
-        return new Command(VFIO_USER_DMA_MAP, payload, false, null, reply);
+        return new Command(VFIO_USER_DMA_UNMAP, payload, false, null, reply);
     }
 
     /**
@@ -161,6 +193,17 @@ final class Command {
                 payload, 0, out, ValueLayout.JAVA_BYTE, at + HEADER_SIZE, payload.length);
     }
 
+    /**
+     * Whether the next session may ask it that comes after one that has ended: an access to a
+     * register, once. A server that ends at it ends the next time as well.
+     */
+    boolean mayBeAskedAgain() {
+        boolean isAccess = command == VFIO_USER_REGION_READ || command == VFIO_USER_REGION_WRITE;
+        boolean isFirst = !wasAsked;
+        wasAsked = true;
+        return isAccess && isFirst;
+    }
+
     /** There will be no answer. */
     void fail(int errno) {
         if (fd != null) {
@@ -217,6 +260,7 @@ final class Command {
             case VFIO_USER_REGION_WRITE -> "REGION_WRITE";
             case VFIO_USER_DEVICE_RESET -> "DEVICE_RESET";
             case VFIO_USER_DMA_MAP -> "DMA_MAP";
+            case VFIO_USER_DMA_UNMAP -> "DMA_UNMAP";
             case VFIO_USER_DEVICE_SET_IRQS -> "DEVICE_SET_IRQS";
             default -> throw new IllegalStateException("command " + command);
         };

@@ -6,15 +6,18 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.file.Path;
 import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.concurrent.Executor;
 import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.Consumer;
-import org.ioasis.loop.EventHandler;
+import org.ioasis.iommu.DomainListener;
 import org.ioasis.loop.EventLoop;
 import org.ioasis.memory.Count;
 import org.ioasis.memory.Dma;
+import org.ioasis.memory.MemoryListener;
 import org.ioasis.pci.PciDevice;
 import org.ioasis.pci.Regions;
 import org.ioasis.pci.VectorSink;
@@ -22,23 +25,22 @@ import org.ioasis.peer.Served;
 import org.ioasis.peer.SessionBoundary;
 import org.ioasis.spec.Pci;
 import org.ioasis.spec.VfioUser;
-import org.ioasis.sys.Epoll;
 import org.ioasis.sys.Errno;
 import org.ioasis.sys.ErrnoException;
-import org.ioasis.sys.EventFd;
-import org.ioasis.sys.Fd;
 import org.jspecify.annotations.Nullable;
 
 /**
  * Somebody else's vfio-user device in front of which an IOMMU is put: towards the VMM it is the
  * device, towards the device server it is the VMM. Registers, vectors and reset pass through.
- * Memory does not: the server is given no descriptor of it, but one region that is reached by
- * messages, and these are {@linkplain DmaService translated, checked and done here}. Nor does it
- * get the VMM's eventfds, whose flags it could change.
+ * Memory does not, unless the server {@linkplain PassedMemory is trusted with it}: it is given no
+ * descriptor, but one region that is reached by messages, and these are {@linkplain DmaService
+ * translated, checked and done here}.
  *
  * <p>Each session with a VMM has one with the server of its own. One that ends by itself, because
- * the server has gone, does not answer or answers what was not asked, ends the VMM's. The server
- * may come again: the next VMM finds it, if the device is still what it was.
+ * the server has gone, does not answer or answers what was not asked, ends the VMM's; or that waits
+ * for the server to come again, which then is told all that its device has to know, but for what
+ * the driver has set up in its registers: that it has been reset is for the driver to find out. In
+ * any case the next VMM finds it, if the device is still what it was.
  *
  * <p>Made by any thread; all else on the loop's, but for the counts.
  */
@@ -59,20 +61,21 @@ public final class ProxyFunction implements PciDevice, Regions {
     private final Path server;
     private final Dma dma;
     private final Executor io;
-    private final int answerMillis;
+    private final ProxySettings settings;
     private final DeviceInfo info;
     private final DmaService service;
-    private final @Nullable Relay[] relays;
+    private final DeviceVectors vectors;
+    private final @Nullable PassedMemory passed;
+    private final WrittenConfig config = new WrittenConfig();
     private final ArrayDeque<Command> early = new ArrayDeque<>();
     private final ArrayDeque<Runnable> unsettled = new ArrayDeque<>();
-    private final Count interrupts = new Count();
     private final Count losses = new Count();
+    private final Count returns = new Count();
 
     private @Nullable DeviceConnection idle;
     private @Nullable DeviceSession session;
     private @Nullable Served served;
     private @Nullable SessionBoundary boundary;
-    private VectorSink sink = VectorSink.NONE;
     private Consumer<String> reports = _ -> {};
     private Runnable whenGuestActs = () -> {};
     private Runnable whenReset = () -> {};
@@ -82,10 +85,16 @@ public final class ProxyFunction implements PciDevice, Regions {
 
     private boolean isConnecting;
 
+    /** The server has been there in this session: it is waited for. */
+    private volatile boolean isReturning;
+
     /** A connection is being made: one at a time, however often VMMs come and go meanwhile. */
     private final AtomicBoolean isOpening = new AtomicBoolean();
 
     private boolean isMaster;
+
+    /** Most data bytes of one access to a register, as the server takes them. */
+    private final int dataMax;
 
     /** Commands whose answers {@link #whenSettled} waits for. */
     private int unanswered;
@@ -97,23 +106,42 @@ public final class ProxyFunction implements PciDevice, Regions {
      * Connects, and learns what the device is.
      *
      * @param dma the endpoint's way to memory
-     * @param io for connecting again, which waits
-     * @param answerMillis how long the server may take for an answer
+     * @param io for connecting again, which waits, and as long as the server likes
      * @throws IOException nobody listens there, or it is no device that can be served; the text
      *     says why
      */
-    public ProxyFunction(EventLoop loop, Path server, Dma dma, Executor io, int answerMillis)
+    public ProxyFunction(EventLoop loop, Path server, Dma dma, Executor io, ProxySettings settings)
             throws IOException {
         this.loop = loop;
         this.server = server;
         this.dma = dma;
         this.io = io;
-        this.answerMillis = answerMillis;
-        DeviceConnection first = DeviceConnection.open(server, answerMillis);
+        this.settings = settings;
+        DeviceConnection first = DeviceConnection.open(server, settings.answerMillis());
         idle = first;
         info = first.info();
-        relays = new Relay[info.vectors()];
+        dataMax = first.limits().dataMax();
+        vectors = new DeviceVectors(loop, info.vectors(), new VectorServer());
         service = new DmaService(dma, () -> isMaster);
+        passed =
+                settings.isolation() == Isolation.MAPPED
+                        ? new PassedMemory(this::submitNow, this::isThere, this::lost)
+                        : null;
+    }
+
+    /** Who hears of the endpoint's domain, if memory is passed on. */
+    public @Nullable DomainListener domainListener() {
+        return passed;
+    }
+
+    /** Who hears of the VMM's memory, if that is passed on. */
+    public @Nullable MemoryListener memoryListener() {
+        return passed;
+    }
+
+    @Override
+    public boolean passesMemoryOn() {
+        return passed != null;
     }
 
     /** Whose sessions these are. Before the loop starts, or on it. */
@@ -126,7 +154,7 @@ public final class ProxyFunction implements PciDevice, Regions {
 
     @Override
     public void vectors(VectorSink to) {
-        sink = to;
+        vectors.sink(to);
         if (to.equals(VectorSink.NONE)) {
             endSession();
         } else {
@@ -170,7 +198,10 @@ public final class ProxyFunction implements PciDevice, Regions {
         try {
             String failure = "";
             try {
-                made = DeviceConnection.open(server, answerMillis);
+                made =
+                        isReturning
+                                ? DeviceConnection.await(server, settings, () -> isReturning)
+                                : DeviceConnection.open(server, settings.answerMillis());
             } catch (IOException e) {
                 failure = String.valueOf(e.getMessage());
             }
@@ -202,7 +233,7 @@ public final class ProxyFunction implements PciDevice, Regions {
             open(); // for the VMM that is here now the server may be there
         } else if (made == null) {
             lost(failure);
-        } else if (!made.info().equals(info)) {
+        } else if (!made.info().equals(info) || made.limits().dataMax() < dataMax) {
             made.close();
             lost("it is not the device that it was: %s, %s".formatted(info, made.info()));
         } else {
@@ -212,6 +243,11 @@ public final class ProxyFunction implements PciDevice, Regions {
 
     private void attach(DeviceConnection connection) {
         isConnecting = false;
+        if (isReturning) {
+            isReturning = false;
+            returns.increment();
+            reports.accept("the device at %s is back".formatted(server));
+        }
         SessionBoundary around = boundary;
         if (around == null) {
             throw new IllegalStateException("a session before there is a server");
@@ -223,18 +259,43 @@ public final class ProxyFunction implements PciDevice, Regions {
                             connection,
                             around,
                             service,
-                            TimeUnit.MILLISECONDS.toNanos(answerMillis),
+                            TimeUnit.MILLISECONDS.toNanos(settings.answerMillis()),
                             this::ended);
         } catch (ErrnoException e) {
             lost(String.valueOf(e.getMessage()));
             return;
         }
         trouble = "";
-        tellOfMemory(0);
+        PassedMemory memory = passed;
+        if (memory == null) {
+            tellOfMemory(0);
+        } else {
+            memory.connected(connection.limits().mapsMax());
+        }
+        config.writeTo(this::restore);
+        vectors.changed();
         for (Command one = early.poll(); one != null; one = early.poll()) {
             submit(one);
         }
-        vectorsChanged();
+    }
+
+    /** A register of the server's that has come again is what the VMM has made it. */
+    private void restore(int offset, int count, MemorySegment data, long at) {
+        submitNow(
+                Command.write(
+                        VfioUser.VFIO_PCI_CONFIG_REGION_INDEX,
+                        offset,
+                        count,
+                        data,
+                        at,
+                        false,
+                        (errno, _, _) -> {
+                            if (errno != 0 && isThere()) {
+                                lost(
+                                        "it refuses a register at 0x%x: %s"
+                                                .formatted(offset, Errno.name(errno)));
+                            }
+                        }));
     }
 
     /** One region without a descriptor, as large as the server takes it. */
@@ -262,10 +323,38 @@ public final class ProxyFunction implements PciDevice, Regions {
         return current != null && !current.hasEnded();
     }
 
-    /** The server has ended its session. */
-    private void ended() {
+    /** The server has ended its session, and perhaps not for ever. */
+    private void ended(List<Command> unanswered) {
         DeviceSession over = session;
-        lost(over == null ? "" : over.reason());
+        String why = over == null ? "" : over.reason();
+        if (settings.reconnectMillis() == 0) {
+            lost(why);
+            unanswered.forEach(command -> command.fail(Errno.EIO));
+            return;
+        }
+        losses.increment();
+        reports.accept(
+                "the device at %s is lost: %s; for %d ms it may come again"
+                        .formatted(server, why, settings.reconnectMillis()));
+        boolean wasMaster = isMaster;
+        forget();
+        // It has been reset. What it is allowed is what the VMM has said, and it is told that.
+        isMaster = wasMaster;
+        if (isMaster) {
+            dma.deviceStarted();
+        }
+        isConnecting = true;
+        isReturning = true;
+        List<Command> again = new ArrayList<>();
+        for (Command one : unanswered) {
+            if (one.mayBeAskedAgain()) {
+                again.add(one);
+            } else {
+                one.fail(Errno.EIO);
+            }
+        }
+        early.addAll(again);
+        open();
     }
 
     /** The device is gone for this session's VMM, whose session ends with it. */
@@ -288,14 +377,12 @@ public final class ProxyFunction implements PciDevice, Regions {
     private void endSession() {
         generation++;
         closeSession("the VMM has gone");
-        for (int vector = 0; vector < relays.length; vector++) {
-            drop(vector);
-        }
+        config.forget();
     }
 
     private void closeSession(String why) {
         isConnecting = false;
-        isMaster = false;
+        isReturning = false;
         DeviceSession current = session;
         session = null;
         if (current != null) {
@@ -304,17 +391,37 @@ public final class ProxyFunction implements PciDevice, Regions {
         for (Command one = early.poll(); one != null; one = early.poll()) {
             one.fail(Errno.EIO);
         }
+        forget();
+    }
+
+    /** The server has nothing of ours any more, and reaches nothing. */
+    private void forget() {
+        session = null;
+        isMaster = false;
+        PassedMemory memory = passed;
+        if (memory != null) {
+            memory.disconnected();
+        }
+        vectors.dropAll();
         dma.deviceReset();
     }
 
+    /** For the server that is there, or that is on its way. */
     private void submit(Command command) {
-        DeviceSession current = session;
-        if (current != null) {
-            current.submit(command);
-        } else if (isConnecting) {
+        if (session == null && isConnecting) {
             early.add(command);
         } else {
+            submitNow(command);
+        }
+    }
+
+    /** For the server that is there. */
+    private void submitNow(Command command) {
+        DeviceSession current = session;
+        if (current == null) {
             command.fail(Errno.EIO);
+        } else {
+            current.submit(command);
         }
     }
 
@@ -344,16 +451,33 @@ public final class ProxyFunction implements PciDevice, Regions {
             return;
         }
         whenGuestActs.run();
+        readOn(region, offset, count, data, at, 0, answer);
+    }
+
+    /** Reads what follows the first {@code done} bytes, as many at a time as the server takes. */
+    private void readOn(
+            int region,
+            long offset,
+            int count,
+            MemorySegment data,
+            long at,
+            int done,
+            Answer answer) {
+        int part = Math.min(count - done, dataMax);
         submit(
                 Command.read(
                         region,
-                        offset,
-                        count,
+                        offset + done,
+                        part,
                         (errno, in, from) -> {
                             if (in != null) {
-                                MemorySegment.copy(in, from, data, at, count);
+                                MemorySegment.copy(in, from, data, at + done, part);
                             }
-                            answer.done(errno);
+                            if (errno != 0 || done + part == count) {
+                                answer.done(errno);
+                            } else {
+                                readOn(region, offset, count, data, at, done + part, answer);
+                            }
                         }));
     }
 
@@ -370,21 +494,56 @@ public final class ProxyFunction implements PciDevice, Regions {
             answer.done(Errno.EINVAL);
             return;
         }
-        if (region == VfioUser.VFIO_PCI_CONFIG_REGION_INDEX
-                && offset <= MASTER_BYTE
-                && offset + count > MASTER_BYTE) {
-            follow(data.get(ValueLayout.JAVA_BYTE, at + (MASTER_BYTE - offset)));
+        if (region == VfioUser.VFIO_PCI_CONFIG_REGION_INDEX) {
+            config.written(offset, count, data, at);
+            if (offset <= MASTER_BYTE && offset + count > MASTER_BYTE) {
+                follow(data.get(ValueLayout.JAVA_BYTE, at + (MASTER_BYTE - offset)));
+            }
         }
+        if (count <= dataMax) {
+            writeOn(region, offset, count, data, at, 0, isPosted, answer);
+        } else {
+            // The data is the caller's again when this returns.
+            byte[] copy = data.asSlice(at, count).toArray(ValueLayout.JAVA_BYTE);
+            writeOn(region, offset, count, MemorySegment.ofArray(copy), 0, 0, isPosted, answer);
+        }
+    }
+
+    /** Writes what follows the first {@code done} bytes, as many at a time as the server takes. */
+    private void writeOn(
+            int region,
+            long offset,
+            int count,
+            MemorySegment data,
+            long at,
+            int done,
+            boolean isPosted,
+            Answer answer) {
+        int part = Math.min(count - done, dataMax);
         DeviceSession current = session;
         submit(
                 Command.write(
                         region,
-                        offset,
-                        count,
+                        offset + done,
+                        part,
                         data,
-                        at,
+                        at + done,
                         isPosted && current != null && current.takesPosted(),
-                        (errno, _, _) -> answer.done(errno)));
+                        (errno, _, _) -> {
+                            if (errno != 0 || done + part == count) {
+                                answer.done(errno);
+                            } else {
+                                writeOn(
+                                        region,
+                                        offset,
+                                        count,
+                                        data,
+                                        at,
+                                        done + part,
+                                        isPosted,
+                                        answer);
+                            }
+                        }));
     }
 
     /** The function reaches memory from the moment on that it is told so, and no longer. */
@@ -403,24 +562,31 @@ public final class ProxyFunction implements PciDevice, Regions {
         return info.vectors();
     }
 
-    /** What the server signals for one vector, passed on to whom the VMM has named. */
-    private final class Relay implements EventHandler {
-        private final int vector;
-        private final EventFd eventFd;
-        private final EventLoop.Registration registration;
+    @Override
+    public void vectorsChanged() {
+        vectors.changed();
+    }
 
-        Relay(int vector, EventFd eventFd) throws ErrnoException {
-            this.vector = vector;
-            this.eventFd = eventFd;
-            // Each signal is an edge, and the counter is not read: the server has it as well, can
-            // make it blocking and read it before us.
-            registration = loop.register(eventFd.fd(), Epoll.IN | Epoll.EDGE, this);
+    /** Where the vectors' commands go. */
+    private final class VectorServer implements DeviceVectors.Server {
+        @Override
+        public void submit(Command command) {
+            submitNow(command);
         }
 
         @Override
-        public void ready(int events) {
-            interrupts.increment();
-            boolean _ = sink.trigger(vector);
+        public Command.Reply awaited(Command.Reply reply) {
+            return ProxyFunction.this.awaited(reply);
+        }
+
+        @Override
+        public boolean isThere() {
+            return ProxyFunction.this.isThere();
+        }
+
+        @Override
+        public void lost(String why) {
+            ProxyFunction.this.lost(why);
         }
 
         @Override
@@ -429,80 +595,6 @@ public final class ProxyFunction implements PciDevice, Regions {
             if (around != null) {
                 around.failed(cause);
             }
-        }
-
-        void close() {
-            registration.cancel();
-            eventFd.close();
-        }
-    }
-
-    @Override
-    public void vectorsChanged() {
-        if (session == null) {
-            return; // told of when it begins
-        }
-        boolean isTaken = false;
-        for (int vector = 0; vector < relays.length && session != null; vector++) {
-            boolean isWanted = sink.isSetUp(vector);
-            if (isWanted && relays[vector] == null) {
-                setUp(vector);
-            } else if (!isWanted && relays[vector] != null) {
-                drop(vector);
-                isTaken = true;
-                submit(Command.vector(vector, null, awaited((_, _, _) -> {})));
-            }
-        }
-        if (isTaken && !hasRelays()) {
-            submit(Command.noVectors(awaited((_, _, _) -> {})));
-        }
-    }
-
-    private boolean hasRelays() {
-        for (Relay relay : relays) {
-            if (relay != null) {
-                return true;
-            }
-        }
-        return false;
-    }
-
-    private void setUp(int vector) {
-        Fd theirs;
-        try {
-            EventFd eventFd = EventFd.create();
-            boolean isWatched = false;
-            try {
-                relays[vector] = new Relay(vector, eventFd);
-                isWatched = true;
-            } finally {
-                if (!isWatched) {
-                    eventFd.close();
-                }
-            }
-            theirs = eventFd.duplicate();
-        } catch (ErrnoException e) {
-            lost("vector %d: %s".formatted(vector, e.getMessage()));
-            return;
-        }
-        submit(
-                Command.vector(
-                        vector,
-                        theirs,
-                        awaited((errno, _, _) -> {
-                            if (errno != 0 && isThere()) {
-                                lost(
-                                        "it refuses vector %d: %s"
-                                                .formatted(vector, Errno.name(errno)));
-                            }
-                        })));
-    }
-
-    private void drop(int vector) {
-        Relay relay = relays[vector];
-        if (relay != null) {
-            relay.close();
-            relays[vector] = null;
         }
     }
 
@@ -518,6 +610,7 @@ public final class ProxyFunction implements PciDevice, Regions {
     public void reset() {
         whenReset.run();
         isMaster = false;
+        config.forget();
         if (session == null && !isConnecting) {
             return;
         }
@@ -598,6 +691,16 @@ public final class ProxyFunction implements PciDevice, Regions {
         return session != null;
     }
 
+    public Isolation isolation() {
+        return settings.isolation();
+    }
+
+    /** What the server has of memory, if that is passed on. */
+    public @Nullable PassedCounts passedCounts() {
+        PassedMemory memory = passed;
+        return memory == null ? null : memory.counts();
+    }
+
     /** Addresses that the server knows to reach, from 0 on; unsigned. */
     public long reach() {
         return reach;
@@ -616,7 +719,12 @@ public final class ProxyFunction implements PciDevice, Regions {
 
     /** Vectors that the server has raised. Any thread. */
     public long interrupts() {
-        return interrupts.read();
+        return vectors.interrupts();
+    }
+
+    /** How often it has come again under a VMM. Any thread. */
+    public long returns() {
+        return returns.read();
     }
 
     /** How often the device was lost under a VMM. Any thread. */

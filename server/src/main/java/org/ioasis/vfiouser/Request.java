@@ -2,6 +2,7 @@
 package org.ioasis.vfiouser;
 
 import java.lang.foreign.MemorySegment;
+import java.util.List;
 import java.util.Set;
 
 /**
@@ -58,6 +59,13 @@ sealed interface Request {
 
     record RegionWrite(int region, long offset, int count, MemorySegment data, long dataOffset)
             implements Request {}
+
+    /** Writes one after the other, at least one. */
+    record RegionWriteMulti(List<RegionWrite> writes) implements Request {
+        public RegionWriteMulti {
+            writes = List.copyOf(writes);
+        }
+    }
 
     record Reset() implements Request {}
 

@@ -62,7 +62,7 @@ final class Session extends PeerSession<Header> {
         this(
                 new MessageStream<>(channel, buffers, Codec.FRAMING),
                 function,
-                new SharedMemory(memory, limits.bytes(), loop),
+                new SharedMemory(memory, limits.bytes(), loop, function.passesMemoryOn()),
                 host);
     }
 
@@ -123,6 +123,7 @@ final class Session extends PeerSession<Header> {
             case Request.SetIrqs irqs -> setIrqs(header, irqs);
             case Request.RegionRead read -> read(header, read);
             case Request.RegionWrite write -> write(header, write);
+            case Request.RegionWriteMulti multi -> ask(() -> writeOn(header, multi.writes(), 0));
             case Request.Reset _ -> {
                 function.reset();
                 answerWhenSettled(header, () -> Codec.empty(stream.reply(), header));
@@ -302,6 +303,41 @@ final class Session extends PeerSession<Header> {
                                         write.region(),
                                         write.offset(),
                                         write.count())));
+    }
+
+    /**
+     * Writes what follows the first {@code done} ones. What comes behind one that is refused is not
+     * written, and the answer says how many were.
+     */
+    private void writeOn(Header header, List<Request.RegionWrite> writes, int done) {
+        if (done == writes.size()) {
+            function.whenSettled(() -> answer(header, () -> manyWritten(header, done)));
+            return;
+        }
+        Request.RegionWrite write = writes.get(done);
+        regions.write(
+                write.region(),
+                write.offset(),
+                write.count(),
+                write.data(),
+                write.dataOffset(),
+                !header.wantsReply(),
+                errno -> {
+                    if (errno == 0) {
+                        writeOn(header, writes, done + 1);
+                        return;
+                    }
+                    answer(
+                            header,
+                            () -> {
+                                int refused = refusal(header, errno, "write", write.region());
+                                return done == 0 ? refused : manyWritten(header, done);
+                            });
+                });
+    }
+
+    private int manyWritten(Header header, int done) {
+        return Codec.regionWriteMulti(stream.reply(), header, done);
     }
 
     private int refusal(Header header, int errno, String access, int region) {

@@ -2,6 +2,7 @@
 package org.ioasis.vfiouser;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.ioasis.spec.VfioUser.*;
 
 import java.nio.ByteBuffer;
@@ -479,5 +480,34 @@ class ProxyFunctionTest {
             fixture.awaitNoSession();
             assertThat(fixture.server.lastReason()).contains("it is not the device that it was");
         }
+    }
+
+    @Test
+    void accessOfMoreBytesThanTheServerTakesIsAskedInParts() throws Exception {
+        try (ProxyFixture fixture = new ProxyFixture(device -> device.dataMax = 8);
+                MockVfioUserClient client = fixture.ready()) {
+            byte[] data = new byte[100];
+            for (int i = 0; i < data.length; i++) {
+                data[i] = (byte) (i + 1);
+            }
+            assertThat(
+                            client.call(
+                                            VFIO_USER_REGION_WRITE,
+                                            MockVfioUserClient.accessPayload(0, 4, 100, data))
+                                    .isError())
+                    .isFalse();
+            byte[] read = client.readRegion(0, 4, 100).data();
+            assertThat(Arrays.copyOfRange(read, REGION_ACCESS_DATA, read.length)).isEqualTo(data);
+            List<ScriptedDevice.Asked> reads = fixture.device.asked(VFIO_USER_REGION_READ);
+            assertThat(reads).hasSize(13);
+            assertThat(reads).allMatch(asked -> asked.fields().getInt(REGION_ACCESS_COUNT) <= 8);
+            assertThat(fixture.device.asked(VFIO_USER_REGION_WRITE)).hasSize(1 + 13);
+        }
+    }
+
+    @Test
+    void serverThatTakesNotAsMuchAsARegisterHasIsNotServed() {
+        assertThatThrownBy(() -> new ProxyFixture(device -> device.dataMax = 7).close())
+                .hasMessageContaining("takes 7 bytes at a time");
     }
 }
