@@ -110,6 +110,9 @@ public final class VfioUser {
     public static final int IRQ_INFO_COUNT = 12;
     public static final int IRQ_INFO_SIZE = 16;
     public static final int VFIO_IRQ_INFO_EVENTFD = 1;
+    public static final int VFIO_IRQ_INFO_MASKABLE = 2;
+    public static final int VFIO_IRQ_INFO_AUTOMASKED = 4;
+    public static final int VFIO_PCI_INTX_IRQ_INDEX = 0;
     public static final int VFIO_PCI_MSIX_IRQ_INDEX = 2;
     public static final int VFIO_PCI_NUM_IRQS = 5;
 

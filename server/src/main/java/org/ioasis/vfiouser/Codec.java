@@ -252,8 +252,17 @@ final class Codec {
         int index = in.get(U32, HEADER_SIZE + IRQ_SET_INDEX);
         long start = Integer.toUnsignedLong(in.get(U32, HEADER_SIZE + IRQ_SET_START));
         long count = Integer.toUnsignedLong(in.get(U32, HEADER_SIZE + IRQ_SET_COUNT));
-        if ((flags & ~VFIO_IRQ_SET_DATA_TYPE_MASK) != VFIO_IRQ_SET_ACTION_TRIGGER) {
-            return invalid("SET_IRQS with another action than TRIGGER; no interrupt is maskable");
+        Request.IrqAction action;
+        switch (flags & ~VFIO_IRQ_SET_DATA_TYPE_MASK) {
+            case VFIO_IRQ_SET_ACTION_TRIGGER -> action = Request.IrqAction.TRIGGER;
+            case VFIO_IRQ_SET_ACTION_MASK -> action = Request.IrqAction.MASK;
+            case VFIO_IRQ_SET_ACTION_UNMASK -> action = Request.IrqAction.UNMASK;
+            default -> {
+                return invalid("SET_IRQS with not exactly one action");
+            }
+        }
+        if (action != Request.IrqAction.TRIGGER && index != VFIO_PCI_INTX_IRQ_INDEX) {
+            return invalid("SET_IRQS masks what is not maskable");
         }
         Request.IrqData kind;
         switch (flags & VFIO_IRQ_SET_DATA_TYPE_MASK) {
@@ -264,12 +273,15 @@ final class Codec {
                 return invalid("SET_IRQS with not exactly one kind of data");
             }
         }
+        if (action != Request.IrqAction.TRIGGER && kind == Request.IrqData.EVENTFD) {
+            return invalid("SET_IRQS with descriptors that mask");
+        }
         long data = kind == Request.IrqData.BOOL ? count : 0;
         if (length - IRQ_SET_DATA < data || argsz(in) - IRQ_SET_DATA < data) {
             return invalid("SET_IRQS with data of a wrong size");
         }
         return new Request.SetIrqs(
-                kind, index, start, count, in, HEADER_SIZE + (long) IRQ_SET_DATA);
+                action, kind, index, start, count, in, HEADER_SIZE + (long) IRQ_SET_DATA);
     }
 
     private static Request regionRead(MemorySegment in, int length) {
@@ -413,7 +425,12 @@ final class Codec {
 
     static int irqInfo(MemorySegment out, Header command, int index, int count) {
         out.set(U32, HEADER_SIZE + IRQ_INFO_ARGSZ, IRQ_INFO_SIZE);
-        out.set(U32, HEADER_SIZE + IRQ_INFO_FLAGS, count == 0 ? 0 : VFIO_IRQ_INFO_EVENTFD);
+        // Who raises a pin waits until it is told that the interrupt has been seen.
+        int pin =
+                index == VFIO_PCI_INTX_IRQ_INDEX
+                        ? VFIO_IRQ_INFO_MASKABLE | VFIO_IRQ_INFO_AUTOMASKED
+                        : 0;
+        out.set(U32, HEADER_SIZE + IRQ_INFO_FLAGS, count == 0 ? 0 : VFIO_IRQ_INFO_EVENTFD | pin);
         out.set(U32, HEADER_SIZE + IRQ_INFO_INDEX, index);
         out.set(U32, HEADER_SIZE + IRQ_INFO_COUNT, count);
         return reply(out, command, HEADER_SIZE + IRQ_INFO_SIZE, 0);

@@ -133,27 +133,36 @@ final class Command {
     }
 
     /**
-     * Sets a vector of MSI-X up.
+     * Sets an interrupt up.
      *
-     * @param eventFd what the server signals, or null: takes the vector away
+     * @param index of its type
+     * @param eventFd what the server signals, or null: takes the interrupt away
      */
-    static Command vector(int vector, @Nullable Fd eventFd, Reply reply) {
-        return irqs(
-                VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER, vector, 1, eventFd, reply);
+    static Command vector(int index, int vector, @Nullable Fd eventFd, Reply reply) {
+        int flags = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER;
+        return irqs(index, flags, vector, 1, eventFd, reply);
     }
 
-    /** Takes all vectors of MSI-X away. */
-    static Command noVectors(Reply reply) {
-        return irqs(VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_TRIGGER, 0, 0, null, reply);
+    /** Takes all interrupts of a type away. */
+    static Command noVectors(int index, Reply reply) {
+        int flags = VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_TRIGGER;
+        return irqs(index, flags, 0, 0, null, reply);
+    }
+
+    /** What is raised at the pin waits from now on, or does not. */
+    static Command pinMasked(boolean isMasked, Reply reply) {
+        int action = isMasked ? VFIO_IRQ_SET_ACTION_MASK : VFIO_IRQ_SET_ACTION_UNMASK;
+        return irqs(
+                VFIO_PCI_INTX_IRQ_INDEX, VFIO_IRQ_SET_DATA_NONE | action, 0, 1, null, reply);
     }
 
     private static Command irqs(
-            int flags, int start, int count, @Nullable Fd eventFd, Reply reply) {
+            int index, int flags, int start, int count, @Nullable Fd eventFd, Reply reply) {
         byte[] payload =
                 bytes(IRQ_SET_DATA)
                         .putInt(IRQ_SET_DATA)
                         .putInt(flags)
-                        .putInt(VFIO_PCI_MSIX_IRQ_INDEX)
+                        .putInt(index)
                         .putInt(start)
                         .putInt(count)
                         .array();

@@ -35,13 +35,19 @@ final class DeviceVectors {
     }
 
     private final EventLoop loop;
+    private final int index;
     private final Server server;
     private final @Nullable Relay[] relays;
     private final Count interrupts = new Count();
     private VectorSink sink = VectorSink.NONE;
 
-    DeviceVectors(EventLoop loop, int count, Server server) {
+    /**
+     * @param index of the type of interrupt
+     * @param count how many of it there are
+     */
+    DeviceVectors(EventLoop loop, int index, int count, Server server) {
         this.loop = loop;
+        this.index = index;
         this.server = server;
         relays = new Relay[count];
     }
@@ -92,11 +98,11 @@ final class DeviceVectors {
             } else if (!isWanted && relays[vector] != null) {
                 drop(vector);
                 isTaken = true;
-                server.submit(Command.vector(vector, null, server.awaited((_, _, _) -> {})));
+                server.submit(Command.vector(index, vector, null, server.awaited((_, _, _) -> {})));
             }
         }
         if (isTaken && !hasRelays()) {
-            server.submit(Command.noVectors(server.awaited((_, _, _) -> {})));
+            server.submit(Command.noVectors(index, server.awaited((_, _, _) -> {})));
         }
     }
 
@@ -124,18 +130,19 @@ final class DeviceVectors {
             }
             theirs = eventFd.duplicate();
         } catch (ErrnoException e) {
-            server.lost("vector %d: %s".formatted(vector, e.getMessage()));
+            server.lost("interrupt %d of type %d: %s".formatted(vector, index, e.getMessage()));
             return;
         }
         server.submit(
                 Command.vector(
+                        index,
                         vector,
                         theirs,
                         server.awaited((errno, _, _) -> {
                             if (errno != 0 && server.isThere()) {
                                 server.lost(
-                                        "it refuses vector %d: %s"
-                                                .formatted(vector, Errno.name(errno)));
+                                        "it refuses interrupt %d of type %d: %s"
+                                                .formatted(vector, index, Errno.name(errno)));
                             }
                         })));
     }

@@ -3,6 +3,7 @@ package org.ioasis.vfiouser;
 
 import java.util.ArrayList;
 import java.util.List;
+import java.util.NavigableMap;
 import java.util.SortedMap;
 import java.util.TreeMap;
 import java.util.function.BooleanSupplier;
@@ -88,7 +89,7 @@ final class PassedMemory implements DomainListener, MemoryListener {
     private Kind kind = Kind.BLOCKED;
 
     /** By first address, unsigned. */
-    private TreeMap<Long, Run> runs = new TreeMap<>(Long::compareUnsigned);
+    private NavigableMap<Long, Run> runs = new TreeMap<>(Long::compareUnsigned);
 
     private final TreeMap<Long, Region> regions = new TreeMap<>(Long::compareUnsigned);
 
@@ -435,7 +436,7 @@ final class PassedMemory implements DomainListener, MemoryListener {
         epoch++;
         long mine = epoch;
         Kind kindBefore = kind;
-        TreeMap<Long, Run> before = runs;
+        NavigableMap<Long, Run> before = runs;
         enter(to, runsOf(to));
         if (to == Kind.WALKED) {
             enter(kindBefore, before);
@@ -478,8 +479,8 @@ final class PassedMemory implements DomainListener, MemoryListener {
                 });
     }
 
-    private TreeMap<Long, Run> runsOf(Kind to) {
-        TreeMap<Long, Run> found = new TreeMap<>(Long::compareUnsigned);
+    private NavigableMap<Long, Run> runsOf(Kind to) {
+        NavigableMap<Long, Run> found = new TreeMap<>(Long::compareUnsigned);
         if (to == Kind.IDENTITY || to == Kind.BYPASS) {
             found.put(0L, new Run(0, -1L, 0, READ_WRITE));
         }
@@ -489,7 +490,7 @@ final class PassedMemory implements DomainListener, MemoryListener {
         return found;
     }
 
-    private void enter(Kind to, TreeMap<Long, Run> with) {
+    private void enter(Kind to, NavigableMap<Long, Run> with) {
         kind = to;
         runs = with;
     }

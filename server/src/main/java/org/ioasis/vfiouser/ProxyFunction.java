@@ -3,15 +3,12 @@ package org.ioasis.vfiouser;
 
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
 import java.nio.file.Path;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.Executor;
-import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.TimeUnit;
-import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.Consumer;
 import org.ioasis.iommu.DomainListener;
 import org.ioasis.loop.EventLoop;
@@ -23,7 +20,6 @@ import org.ioasis.pci.Regions;
 import org.ioasis.pci.VectorSink;
 import org.ioasis.peer.Served;
 import org.ioasis.peer.SessionBoundary;
-import org.ioasis.spec.Pci;
 import org.ioasis.spec.VfioUser;
 import org.ioasis.sys.Errno;
 import org.ioasis.sys.ErrnoException;
@@ -44,7 +40,7 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>Made by any thread; all else on the loop's, but for the counts.
  */
-public final class ProxyFunction implements PciDevice, Regions {
+public final class ProxyFunction implements PciDevice {
     /**
      * Sizes of the region that the server is told of, the largest first: all addresses that there
      * are, but for the last page, since their number is none of 64 bits; and what servers take that
@@ -54,19 +50,17 @@ public final class ProxyFunction implements PciDevice, Regions {
         -Codec.PAGE_SIZE, 1L << 52, 1L << 48, 1L << 43, 1L << 39
     };
 
-    /** The byte of the register that holds COMMAND.MASTER. */
-    private static final int MASTER_BYTE = Pci.COMMAND;
-
     private final EventLoop loop;
     private final Path server;
     private final Dma dma;
-    private final Executor io;
     private final ProxySettings settings;
     private final DeviceInfo info;
     private final DmaService service;
+    private final DeviceDialer dialer;
+    private final ProxyRegisters registers;
     private final DeviceVectors vectors;
+    private final DeviceVectors pin;
     private final @Nullable PassedMemory passed;
-    private final WrittenConfig config = new WrittenConfig();
     private final ArrayDeque<Command> early = new ArrayDeque<>();
     private final ArrayDeque<Runnable> unsettled = new ArrayDeque<>();
     private final Count losses = new Count();
@@ -77,28 +71,18 @@ public final class ProxyFunction implements PciDevice, Regions {
     private @Nullable Served served;
     private @Nullable SessionBoundary boundary;
     private Consumer<String> reports = _ -> {};
-    private Runnable whenGuestActs = () -> {};
     private Runnable whenReset = () -> {};
 
-    /** Tells one session's connecting from the next one's. */
+    /** Tells one VMM's session from the next one's. */
     private long generation;
 
-    private boolean isConnecting;
-
-    /** The server has been there in this session: it is waited for. */
-    private volatile boolean isReturning;
-
-    /** A connection is being made: one at a time, however often VMMs come and go meanwhile. */
-    private final AtomicBoolean isOpening = new AtomicBoolean();
-
-    private boolean isMaster;
-
-    /** Most data bytes of one access to a register, as the server takes them. */
-    private final int dataMax;
+    /** The server has gone in this session, and is waited for. */
+    private boolean isAway;
 
     /** Commands whose answers {@link #whenSettled} waits for. */
     private int unanswered;
 
+    private final int dataMax;
     private long reach;
     private String trouble = "";
 
@@ -115,14 +99,21 @@ public final class ProxyFunction implements PciDevice, Regions {
         this.loop = loop;
         this.server = server;
         this.dma = dma;
-        this.io = io;
         this.settings = settings;
         DeviceConnection first = DeviceConnection.open(server, settings.answerMillis());
         idle = first;
         info = first.info();
         dataMax = first.limits().dataMax();
-        vectors = new DeviceVectors(loop, info.vectors(), new VectorServer());
-        service = new DmaService(dma, () -> isMaster);
+        dialer = new DeviceDialer(loop, server, settings, io, new Connections());
+        registers = new ProxyRegisters(info, dataMax, dma, new RegisterServer());
+        VectorServer interrupts = new VectorServer();
+        vectors =
+                new DeviceVectors(
+                        loop, VfioUser.VFIO_PCI_MSIX_IRQ_INDEX, info.vectors(), interrupts);
+        pin =
+                new DeviceVectors(
+                        loop, VfioUser.VFIO_PCI_INTX_IRQ_INDEX, info.hasPin() ? 1 : 0, interrupts);
+        service = new DmaService(dma, registers::isMaster);
         passed =
                 settings.isolation() == Isolation.MAPPED
                         ? new PassedMemory(this::submitNow, this::isThere, this::lost)
@@ -173,81 +164,32 @@ public final class ProxyFunction implements PciDevice, Regions {
         if (ready != null) {
             ready.close();
         }
-        isConnecting = true;
-        open();
+        dialer.dial(false);
     }
 
-    /** Has a connection made, unless that is under way. */
-    private void open() {
-        if (!isOpening.compareAndSet(false, true)) {
-            return;
-        }
-        long mine = generation;
-        try {
-            io.execute(() -> connect(mine));
-        } catch (RejectedExecutionException e) {
-            isOpening.set(false);
-            lost("no more connections are made");
-        }
-    }
-
-    /** Waits for the server's answers. Any thread but the loop's. */
-    private void connect(long mine) {
-        DeviceConnection made = null;
-        boolean isPosted = false;
-        try {
-            String failure = "";
-            try {
-                made =
-                        isReturning
-                                ? DeviceConnection.await(server, settings, () -> isReturning)
-                                : DeviceConnection.open(server, settings.answerMillis());
-            } catch (IOException e) {
-                failure = String.valueOf(e.getMessage());
-            }
-            post(mine, made, failure);
-            isPosted = true;
-        } catch (RejectedExecutionException e) {
-            // The loop has ended, and all sessions with it.
-        } finally {
-            if (!isPosted) {
-                isOpening.set(false);
-                if (made != null) {
-                    made.close();
-                }
-            }
-        }
-    }
-
-    private void post(long mine, @Nullable DeviceConnection made, String failure) {
-        loop.execute(() -> connected(mine, made, failure));
-    }
-
-    private void connected(long mine, @Nullable DeviceConnection made, String failure) {
-        isOpening.set(false);
-        if (!isConnecting) {
-            if (made != null) {
+    private final class Connections implements DeviceDialer.Caller {
+        @Override
+        public void connected(DeviceConnection made) {
+            if (!made.info().equals(info) || made.limits().dataMax() < dataMax) {
                 made.close();
+                lost("it is not the device that it was: %s, %s".formatted(info, made.info()));
+                return;
             }
-        } else if (made == null && mine != generation) {
-            open(); // for the VMM that is here now the server may be there
-        } else if (made == null) {
-            lost(failure);
-        } else if (!made.info().equals(info) || made.limits().dataMax() < dataMax) {
-            made.close();
-            lost("it is not the device that it was: %s, %s".formatted(info, made.info()));
-        } else {
+            if (isAway) {
+                isAway = false;
+                returns.increment();
+                reports.accept("the device at %s is back".formatted(server));
+            }
             attach(made);
+        }
+
+        @Override
+        public void failed(String why) {
+            lost(why);
         }
     }
 
     private void attach(DeviceConnection connection) {
-        isConnecting = false;
-        if (isReturning) {
-            isReturning = false;
-            returns.increment();
-            reports.accept("the device at %s is back".formatted(server));
-        }
         SessionBoundary around = boundary;
         if (around == null) {
             throw new IllegalStateException("a session before there is a server");
@@ -272,11 +214,12 @@ public final class ProxyFunction implements PciDevice, Regions {
         } else {
             memory.connected(connection.limits().mapsMax());
         }
-        config.writeTo(this::restore);
+        registers.config().writeTo(this::restore);
         vectors.changed();
-        for (Command one = early.poll(); one != null; one = early.poll()) {
-            submit(one);
-        }
+        pin.changed();
+        List<Command> waiting = List.copyOf(early);
+        early.clear();
+        waiting.forEach(this::submit);
     }
 
     /** A register of the server's that has come again is what the VMM has made it. */
@@ -336,25 +279,15 @@ public final class ProxyFunction implements PciDevice, Regions {
         reports.accept(
                 "the device at %s is lost: %s; for %d ms it may come again"
                         .formatted(server, why, settings.reconnectMillis()));
-        boolean wasMaster = isMaster;
         forget();
-        // It has been reset. What it is allowed is what the VMM has said, and it is told that.
-        isMaster = wasMaster;
-        if (isMaster) {
-            dma.deviceStarted();
-        }
-        isConnecting = true;
-        isReturning = true;
-        List<Command> again = new ArrayList<>();
+        registers.restarts();
+        isAway = true;
+        dialer.dial(true);
+        List<Command> lost = new ArrayList<>();
         for (Command one : unanswered) {
-            if (one.mayBeAskedAgain()) {
-                again.add(one);
-            } else {
-                one.fail(Errno.EIO);
-            }
+            (one.mayBeAskedAgain() ? early : lost).add(one);
         }
-        early.addAll(again);
-        open();
+        lost.forEach(command -> command.fail(Errno.EIO));
     }
 
     /** The device is gone for this session's VMM, whose session ends with it. */
@@ -377,12 +310,12 @@ public final class ProxyFunction implements PciDevice, Regions {
     private void endSession() {
         generation++;
         closeSession("the VMM has gone");
-        config.forget();
+        registers.reset();
     }
 
     private void closeSession(String why) {
-        isConnecting = false;
-        isReturning = false;
+        dialer.giveUp();
+        isAway = false;
         DeviceSession current = session;
         session = null;
         if (current != null) {
@@ -392,23 +325,23 @@ public final class ProxyFunction implements PciDevice, Regions {
             one.fail(Errno.EIO);
         }
         forget();
+        registers.gone();
     }
 
-    /** The server has nothing of ours any more, and reaches nothing. */
+    /** The server has nothing of ours any more. */
     private void forget() {
         session = null;
-        isMaster = false;
         PassedMemory memory = passed;
         if (memory != null) {
             memory.disconnected();
         }
         vectors.dropAll();
-        dma.deviceReset();
+        pin.dropAll();
     }
 
     /** For the server that is there, or that is on its way. */
     private void submit(Command command) {
-        if (session == null && isConnecting) {
+        if (session == null && dialer.isDialing()) {
             early.add(command);
         } else {
             submitNow(command);
@@ -429,130 +362,21 @@ public final class ProxyFunction implements PciDevice, Regions {
 
     @Override
     public Regions regions() {
-        return this;
+        return registers;
     }
 
-    @Override
-    public long size(int region) {
-        return region < 0 || region >= info.regionSizes().size()
-                ? 0
-                : info.regionSizes().get(region);
-    }
-
-    private boolean isAccess(int region, long offset, int count) {
-        return offset >= 0 && offset <= size(region) - count;
-    }
-
-    @Override
-    public void read(
-            int region, long offset, int count, MemorySegment data, long at, Answer answer) {
-        if (!isAccess(region, offset, count)) {
-            answer.done(Errno.EINVAL);
-            return;
+    /** Where accesses to registers go. */
+    private final class RegisterServer implements ProxyRegisters.Server {
+        @Override
+        public void submit(Command command) {
+            ProxyFunction.this.submit(command);
         }
-        whenGuestActs.run();
-        readOn(region, offset, count, data, at, 0, answer);
-    }
 
-    /** Reads what follows the first {@code done} bytes, as many at a time as the server takes. */
-    private void readOn(
-            int region,
-            long offset,
-            int count,
-            MemorySegment data,
-            long at,
-            int done,
-            Answer answer) {
-        int part = Math.min(count - done, dataMax);
-        submit(
-                Command.read(
-                        region,
-                        offset + done,
-                        part,
-                        (errno, in, from) -> {
-                            if (in != null) {
-                                MemorySegment.copy(in, from, data, at + done, part);
-                            }
-                            if (errno != 0 || done + part == count) {
-                                answer.done(errno);
-                            } else {
-                                readOn(region, offset, count, data, at, done + part, answer);
-                            }
-                        }));
-    }
-
-    @Override
-    public void write(
-            int region,
-            long offset,
-            int count,
-            MemorySegment data,
-            long at,
-            boolean isPosted,
-            Answer answer) {
-        if (!isAccess(region, offset, count)) {
-            answer.done(Errno.EINVAL);
-            return;
+        @Override
+        public boolean takesPosted() {
+            DeviceSession current = session;
+            return current != null && current.takesPosted();
         }
-        if (region == VfioUser.VFIO_PCI_CONFIG_REGION_INDEX) {
-            config.written(offset, count, data, at);
-            if (offset <= MASTER_BYTE && offset + count > MASTER_BYTE) {
-                follow(data.get(ValueLayout.JAVA_BYTE, at + (MASTER_BYTE - offset)));
-            }
-        }
-        if (count <= dataMax) {
-            writeOn(region, offset, count, data, at, 0, isPosted, answer);
-        } else {
-            // The data is the caller's again when this returns.
-            byte[] copy = data.asSlice(at, count).toArray(ValueLayout.JAVA_BYTE);
-            writeOn(region, offset, count, MemorySegment.ofArray(copy), 0, 0, isPosted, answer);
-        }
-    }
-
-    /** Writes what follows the first {@code done} bytes, as many at a time as the server takes. */
-    private void writeOn(
-            int region,
-            long offset,
-            int count,
-            MemorySegment data,
-            long at,
-            int done,
-            boolean isPosted,
-            Answer answer) {
-        int part = Math.min(count - done, dataMax);
-        DeviceSession current = session;
-        submit(
-                Command.write(
-                        region,
-                        offset + done,
-                        part,
-                        data,
-                        at + done,
-                        isPosted && current != null && current.takesPosted(),
-                        (errno, _, _) -> {
-                            if (errno != 0 || done + part == count) {
-                                answer.done(errno);
-                            } else {
-                                writeOn(
-                                        region,
-                                        offset,
-                                        count,
-                                        data,
-                                        at,
-                                        done + part,
-                                        isPosted,
-                                        answer);
-                            }
-                        }));
-    }
-
-    /** The function reaches memory from the moment on that it is told so, and no longer. */
-    private void follow(byte command) {
-        boolean isNow = (command & Pci.COMMAND_MASTER) != 0;
-        if (isNow && !isMaster) {
-            dma.deviceStarted();
-        }
-        isMaster = isNow;
     }
 
     // Vectors.
@@ -565,6 +389,26 @@ public final class ProxyFunction implements PciDevice, Regions {
     @Override
     public void vectorsChanged() {
         vectors.changed();
+    }
+
+    @Override
+    public boolean hasPin() {
+        return info.hasPin();
+    }
+
+    @Override
+    public void pin(VectorSink to) {
+        pin.sink(to);
+    }
+
+    @Override
+    public void pinChanged() {
+        pin.changed();
+    }
+
+    @Override
+    public void pinMasked(boolean isMasked) {
+        submitNow(Command.pinMasked(isMasked, awaited((_, _, _) -> {})));
     }
 
     /** Where the vectors' commands go. */
@@ -602,16 +446,15 @@ public final class ProxyFunction implements PciDevice, Regions {
 
     @Override
     public void signs(Runnable guestActs, Runnable reset) {
-        whenGuestActs = guestActs;
+        registers.signs(guestActs);
         whenReset = reset;
     }
 
     @Override
     public void reset() {
         whenReset.run();
-        isMaster = false;
-        config.forget();
-        if (session == null && !isConnecting) {
+        registers.reset();
+        if (session == null && !dialer.isDialing()) {
             return;
         }
         if (!info.canReset()) {
@@ -675,7 +518,7 @@ public final class ProxyFunction implements PciDevice, Regions {
 
     @Override
     public boolean isMaster() {
-        return isMaster;
+        return registers.isMaster();
     }
 
     public Path server() {
@@ -717,9 +560,9 @@ public final class ProxyFunction implements PciDevice, Regions {
         return service.counts();
     }
 
-    /** Vectors that the server has raised. Any thread. */
+    /** Interrupts that the server has raised. Any thread. */
     public long interrupts() {
-        return vectors.interrupts();
+        return vectors.interrupts() + pin.interrupts();
     }
 
     /** How often it has come again under a VMM. Any thread. */

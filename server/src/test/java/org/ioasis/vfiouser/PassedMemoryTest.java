@@ -11,6 +11,7 @@ import java.util.List;
 import java.util.Objects;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.Consumer;
 import org.ioasis.iommu.Completion;
@@ -22,6 +23,7 @@ import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** A device server that is given memory: what is mapped, while it is mapped, and nothing else. */
@@ -428,6 +430,70 @@ class PassedMemoryTest {
             fixture.awaitNoSession();
             assertThat(fixture.server.lastReason())
                     .contains("it does not give memory back at 0x100000: EBUSY");
+        }
+    }
+
+    /** Whatever a server does instead of confirming: the guest is not kept waiting for ever. */
+    @ParameterizedTest
+    @EnumSource(HostileDeviceServerTest.Lie.class)
+    void whateverTheDeviceDoesAtAnUnmapTheGuestHasItsAnswerAndTheNextSessionIsAsIfNothingHadBeen(
+            HostileDeviceServerTest.Lie lie) throws Exception {
+        Resources before = Resources.now();
+        try (ProxyFixture fixture = fixture()) {
+            for (int command : new int[] {VFIO_USER_DMA_MAP, VFIO_USER_DMA_UNMAP}) {
+                AtomicInteger lies = new AtomicInteger();
+                fixture.device.script =
+                        (device, asked) -> {
+                            if (asked.command() != command || lies.get() > 0) {
+                                return false;
+                            }
+                            lies.incrementAndGet();
+                            lie.instead(device, asked);
+                            return true;
+                        };
+                try (MockVfioUserClient client = fixture.ready()) {
+                    AtomicReference<@Nullable Status> mapped =
+                            ask(
+                                    fixture,
+                                    done ->
+                                            fixture.domain.map(
+                                                    IOVA, IOVA + PAGE - 1, 0, READ_WRITE, done));
+                    pass(fixture, lie, command == VFIO_USER_DMA_MAP, lies);
+                    fixture.await(() -> mapped.get() == Status.OK);
+                    AtomicReference<@Nullable Status> unmapped =
+                            ask(
+                                    fixture,
+                                    done -> fixture.domain.unmap(IOVA, IOVA + PAGE - 1, done));
+                    pass(fixture, lie, command == VFIO_USER_DMA_UNMAP, lies);
+                    fixture.await(() -> unmapped.get() == Status.OK);
+                    client.awaitClose();
+                }
+                fixture.awaitNoSession();
+                assertThat(lies.get()).isOne();
+                assertThat(fixture.server.lastReason()).contains("the device at ");
+                try (MockVfioUserClient client = fixture.ready()) {
+                    assertThat(map(fixture, IOVA, IOVA + PAGE - 1, 0)).isEqualTo(Status.OK);
+                    assertThat(fixture.device.memory).containsOnlyKeys(IOVA);
+                    assertThat(fixture.unmap(IOVA, IOVA + PAGE - 1)).isEqualTo(Status.OK);
+                    assertThat(client.read(0, 0, 4)).isZero();
+                    assertThat(fixture.device.memory).isEmpty();
+                }
+                fixture.awaitNoSession();
+            }
+        }
+        assertThat(Resources.now()).isEqualTo(before);
+    }
+
+    /** If it is now that it does not answer, so long that nobody waits any more. */
+    private static void pass(
+            ProxyFixture fixture,
+            HostileDeviceServerTest.Lie lie,
+            boolean isNow,
+            AtomicInteger lies) {
+        if (isNow && lie == HostileDeviceServerTest.Lie.ANSWERS_NEVER) {
+            fixture.await(() -> lies.get() == 1);
+            fixture.pass(TimeUnit.MILLISECONDS.toNanos(ProxyFixture.ANSWER_MILLIS + 1));
+            fixture.pass(TimeUnit.SECONDS.toNanos(1));
         }
     }
 

@@ -166,7 +166,9 @@ final class ProxyFixture implements AutoCloseable {
     }
 
     void map(long first, long last, long gpa, int flags) {
-        onLoop(() -> domain.map(first, last, gpa, flags, ProxyFixture::mustBeOk));
+        AtomicReference<Status> answer = new AtomicReference<>(Status.DEVERR);
+        onLoop(() -> domain.map(first, last, gpa, flags, answer::set));
+        await(() -> answer.get() == Status.OK);
     }
 
     Status unmap(long first, long last) {

@@ -35,6 +35,9 @@ import org.jspecify.annotations.Nullable;
  */
 final class ScriptedDevice implements AutoCloseable {
     static final int VECTORS = 3;
+
+    /** The pin among the eventfds, which are by vector otherwise. */
+    static final int PIN = -1;
     static final int BAR_BYTES = 0x2000;
     static final int WAIT_MILLIS = 10_000;
 
@@ -46,6 +49,7 @@ final class ScriptedDevice implements AutoCloseable {
 
     volatile boolean hasTwin = true;
     volatile int vectors = VECTORS;
+    volatile boolean hasPin;
 
     /** What it says of how many regions it takes. */
     volatile int mapsMax = 64;
@@ -248,7 +252,11 @@ final class ScriptedDevice implements AutoCloseable {
                                     .u32(16)
                                     .u32(1)
                                     .u32(fields.getInt(IRQ_INFO_INDEX))
-                                    .u32(vectors)
+                                    .u32(
+                                            fields.getInt(IRQ_INFO_INDEX)
+                                                            == VFIO_PCI_INTX_IRQ_INDEX
+                                                    ? (hasPin ? 1 : 0)
+                                                    : vectors)
                                     .array());
             case VFIO_USER_DMA_MAP -> {
                 boolean isTaken =
@@ -286,14 +294,17 @@ final class ScriptedDevice implements AutoCloseable {
                 }
             }
             case VFIO_USER_DEVICE_SET_IRQS -> {
-                int first = fields.getInt(IRQ_SET_START);
+                boolean isPin = fields.getInt(IRQ_SET_INDEX) == VFIO_PCI_INTX_IRQ_INDEX;
+                int first = isPin ? PIN : fields.getInt(IRQ_SET_START);
                 for (int i = 0; i < peer.fds.size(); i++) {
                     EventFd before = eventFds.put(first + i, EventFd.of(peer.fds.get(i)));
                     if (before != null) {
                         before.close();
                     }
                 }
-                if (peer.fds.isEmpty()) {
+                boolean isTrigger =
+                        (fields.getInt(IRQ_SET_FLAGS) & VFIO_IRQ_SET_ACTION_TRIGGER) != 0;
+                if (peer.fds.isEmpty() && isTrigger) {
                     eventFds.remove(first);
                 }
                 answer(asked, new byte[0]);

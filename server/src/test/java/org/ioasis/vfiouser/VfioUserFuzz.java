@@ -61,8 +61,9 @@ public final class VfioUserFuzz {
             }
             case Request.SetIrqs irqs -> {
                 long count = irqs.kind() == Request.IrqData.BOOL ? irqs.count() : 0;
-                yield "%s %d %d %d %s"
+                yield "%s %s %d %d %d %s"
                         .formatted(
+                                irqs.action(),
                                 irqs.kind(),
                                 irqs.index(),
                                 irqs.start(),
@@ -150,8 +151,8 @@ public final class VfioUserFuzz {
                     case 1 -> Command.write(REGION, 0x10, 4, data, 0, false, reply);
                     case 2 -> Command.map(-Codec.PAGE_SIZE, reply);
                     case 3 -> Command.unmap(0, Codec.PAGE_SIZE, reply);
-                    case 4 -> Command.vector(1, null, reply);
-                    case 5 -> Command.noVectors(reply);
+                    case 4 -> Command.vector(VFIO_PCI_MSIX_IRQ_INDEX, 1, null, reply);
+                    case 5 -> Command.noVectors(VFIO_PCI_INTX_IRQ_INDEX, reply);
                     default -> Command.reset(reply);
                 };
         byte[] rest = bytes.length == 0 ? bytes : Arrays.copyOfRange(bytes, 1, bytes.length);
