@@ -156,7 +156,8 @@ final class FlightTest {
                                             ATTEMPTS,
                                             () -> {
                                                 for (int i = 0; i < TIMES; i++) {
-                                                    m.requests.map(7, 0x9000, 0x9fff, RAM, READ, reply);
+                                                    m.requests.map(
+                                                            7, 0x9000, 0x9fff, RAM, READ, reply);
                                                     other.enter();
                                                     m.requests.unmap(7, 0x9000, 0x9fff, reply);
                                                     other.leave();

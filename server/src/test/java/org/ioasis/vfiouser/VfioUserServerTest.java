@@ -181,7 +181,8 @@ class VfioUserServerTest {
         assertThat(ended).hasSize(1);
         RecordedEvent session = ended.getFirst();
         assertThat(session.getString("socket")).isEqualTo(started.getFirst());
-        assertThat(session.getString("peer")).contains(Long.toString(ProcessHandle.current().pid()));
+        assertThat(session.getString("peer"))
+                .contains(Long.toString(ProcessHandle.current().pid()));
         assertThat(session.getLong("messages")).isPositive();
         assertThat(session.getString("reason")).contains("never sent");
         assertThat(session.getDuration()).isPositive();

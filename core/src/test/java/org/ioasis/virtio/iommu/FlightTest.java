@@ -106,7 +106,8 @@ final class FlightTest {
                                 "20 ms"),
                         () -> {
                             try (Lease lease =
-                                    requireNonNull(dma.pin(0x1000, 1, Access.READ, Long.MAX_VALUE / 2))) {
+                                    requireNonNull(
+                                            dma.pin(0x1000, 1, Access.READ, Long.MAX_VALUE / 2))) {
                                 assertThat(lease.isRevoked()).isFalse();
                                 d.send(unmap(7, 0x1000, 0x1fff), TAIL_SIZE);
                                 d.kick();
