@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.cli;
 
+import java.io.IOException;
 import java.util.OptionalInt;
+import org.ioasis.serve.Server;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Option;
 
@@ -34,5 +36,26 @@ final class PageOption {
             throw new UsageException("--page: a port is 0 to %d, not %d".formatted(PORT_MAX, given));
         }
         return OptionalInt.of(given);
+    }
+
+    /**
+     * Shows what is served from now on, if that is wanted.
+     *
+     * @throws IOException the port cannot be had: then the server has ended
+     */
+    void serve(Server server) throws IOException {
+        OptionalInt wanted = chosen();
+        if (wanted.isEmpty()) {
+            return;
+        }
+        boolean isShown = false;
+        try {
+            String _ = server.servePage(wanted.getAsInt());
+            isShown = true;
+        } finally {
+            if (!isShown) {
+                server.close();
+            }
+        }
     }
 }

@@ -113,6 +113,7 @@ final class ServeCommand implements Callable<Integer> {
 
     @Mixin private final TraceOptions trace = new TraceOptions();
     @Mixin private final PageOption page = new PageOption();
+    @Mixin private final MetricsOption metrics = new MetricsOption();
 
     /** How much of what happens is said. */
     enum LogLevel {
@@ -149,7 +150,9 @@ final class ServeCommand implements Callable<Integer> {
             return 2;
         }
         StandardErrorLog.level(logLevel.level);
-        Server server = Server.start(what, page.chosen());
+        Server server = Server.start(what);
+        page.serve(server);
+        metrics.serve(server);
         if (what.trace() != null) {
             // Without a trace it ends a server as ever: of a terminal that is closed, for instance.
             new SignalHandlers().handle("HUP", _ -> server.reopenTrace());
@@ -178,6 +181,8 @@ final class ServeCommand implements Callable<Integer> {
     }
 
     private ServeConfig configuration() throws ConfigException, IOException {
+        metrics.check();
+        OptionalInt _ = page.chosen();
         TraceConfig traced = trace.chosen();
         Path file = config;
         Path socket = iommu;

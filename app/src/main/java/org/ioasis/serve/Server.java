@@ -5,7 +5,6 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.OptionalInt;
 import org.ioasis.config.ServeConfig;
 import org.ioasis.config.ServeConfig.DeviceConfig;
 import org.ioasis.config.ServeConfig.IommuConfig;
@@ -17,6 +16,7 @@ import org.ioasis.live.TraceConfig;
 import org.ioasis.loop.IdlePolicy;
 import org.ioasis.machine.IommuUnit;
 import org.ioasis.machine.Machine;
+import org.ioasis.metrics.MetricsServer;
 import org.ioasis.output.OutputFile;
 import org.ioasis.output.OutputKind;
 import org.ioasis.page.Page;
@@ -35,6 +35,7 @@ public final class Server implements AutoCloseable {
     private @Nullable Control control;
     private @Nullable Trace trace;
     private @Nullable Page page;
+    private @Nullable MetricsServer metrics;
 
     private Server(ServeConfig config) {
         this.config = config;
@@ -46,15 +47,6 @@ public final class Server implements AutoCloseable {
      * @throws IOException a socket or a file cannot be made; the message says which and why
      */
     public static Server start(ServeConfig config) throws IOException {
-        return start(config, OptionalInt.empty());
-    }
-
-    /**
-     * The same, with a page that shows it.
-     *
-     * @param page its port, 0 for one that is free; empty for no page
-     */
-    public static Server start(ServeConfig config, OptionalInt page) throws IOException {
         Server server = new Server(config);
         boolean isStarted = false;
         try {
@@ -69,9 +61,6 @@ public final class Server implements AutoCloseable {
             server.plant();
             for (Machine machine : server.machines) {
                 machine.start();
-            }
-            if (page.isPresent()) {
-                server.page = Page.start(server.machines, page.getAsInt());
             }
             isStarted = true;
             return server;
@@ -173,12 +162,41 @@ public final class Server implements AutoCloseable {
         return true;
     }
 
+    /**
+     * Shows its machines as a page, until the end. Once, by who has started it.
+     *
+     * @param port on the loopback interface; 0 for one that is free
+     * @return its address
+     * @throws IOException the port cannot be had
+     */
+    public String servePage(int port) throws IOException {
+        Page shown = Page.start(machines, port);
+        page = shown;
+        return shown.address();
+    }
+
+    /**
+     * Answers who asks for the metrics of its machines, until the end. Once, by who has started it.
+     *
+     * @param port on the loopback interface; 0 for one that is free
+     * @throws IOException the port cannot be had
+     */
+    public void serveMetrics(int port) throws IOException {
+        metrics = MetricsServer.start(port, machines);
+    }
+
     /** What to say when it is ready: a line per socket, then how to attach QEMU. */
     public List<String> announcement() {
-        Page shown = page;
-        return shown == null
-                ? Announcement.of(config)
-                : Announcement.of(config, List.of("page " + shown.address()));
+        List<String> shown = new ArrayList<>();
+        Page looked = page;
+        if (looked != null) {
+            shown.add("page " + looked.address());
+        }
+        MetricsServer asked = metrics;
+        if (asked != null) {
+            shown.add("metrics " + asked.address());
+        }
+        return Announcement.of(config, shown);
     }
 
     /** The machines, in the order of the configuration. */
@@ -194,6 +212,10 @@ public final class Server implements AutoCloseable {
         Page shown = page;
         if (shown != null) {
             shown.close();
+        }
+        MetricsServer scraped = metrics;
+        if (scraped != null) {
+            scraped.close();
         }
         Control asked = control;
         if (asked != null) {

@@ -133,10 +133,13 @@ final class Rules {
         // Serves whoever knows what to serve.
         MAY_USE.put("web", List.of());
         MAY_USE.put("live", plus(all, "machine", "output"));
-        // Uses what the control socket uses; nothing that runs machines needs it.
+        // Use what the control socket uses; nothing that runs machines needs them.
         MAY_USE.put("page", plus(all, "machine", "live", "web"));
+        MAY_USE.put("metrics", plus(all, "machine", "live", "web"));
         MAY_USE.put("config", plus(all, "machine", "kind", "live"));
-        MAY_USE.put("serve", plus(all, "vm", "machine", "config", "live", "output", "page"));
+        MAY_USE.put(
+                "serve",
+                plus(all, "vm", "machine", "config", "live", "metrics", "output", "page"));
         // A machine without a VMM: knows no guest, no session and no loop.
         MAY_USE.put("demo", plus(all, "machine"));
         MAY_USE.put("run", plus(all, "guestkit", "vm", "machine", "kind", "live", "page"));

@@ -9,7 +9,6 @@ import java.nio.file.Path;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
-import java.util.OptionalInt;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
@@ -70,16 +69,7 @@ class PageTest {
                         .devices(
                                 new RngKind(),
                                 List.of(folder.resolve("rng.sock") + ",endpoint=0x18,rogue"))
-                        .resolve(),
-                OptionalInt.of(0));
-    }
-
-    private static String address(Server server) {
-        return server.announcement().stream()
-                .filter(line -> line.startsWith("page "))
-                .findFirst()
-                .orElseThrow()
-                .substring("page ".length());
+                        .resolve());
     }
 
     private VfioUserClient connect(String device) throws IOException {
@@ -114,7 +104,7 @@ class PageTest {
             IommuDriver driver = driver(iommu);
             DriverDomain domain = driver.domain();
             driver.attach(domain, ROGUE);
-            try (Browser browser = Browser.open(address(server), folder)) {
+            try (Browser browser = Browser.open(server.servePage(0), folder)) {
                 browser.await("link", text -> text.equals("live"));
                 assertThat(browser.await("devices", text -> text.contains("rng0")))
                         .contains("machine/iommu", "disk0", "VMM connected", "0x18");
@@ -205,16 +195,16 @@ class PageTest {
     @Test
     void commandsOfTheReadmeShowAServerAndTheRunOfAGuest() throws Exception {
         List<String> commands = Readme.commands("Look at it");
-        assertThat(commands).hasSize(2);
+        assertThat(commands).hasSize(3);
         Command.link(folder);
-        try (Command server = Command.typed(folder, commands.getFirst());
+        try (Command server = Command.typed(folder, commands.get(0));
                 Browser browser = Browser.open(shown(server), folder)) {
             browser.await("devices", text -> text.contains("no VMM has connected"));
             browser.assertQuiet();
             server.signal("TERM");
             assertThat(server.end()).as(server.output()).isZero();
         }
-        try (Command run = Command.typed(folder, commands.getLast());
+        try (Command run = Command.typed(folder, commands.get(1));
                 Browser browser = Browser.open(shown(run), folder)) {
             browser.await("domain", text -> text.contains("mappings"));
             browser.awaitCount("#map .mapped", 1);
