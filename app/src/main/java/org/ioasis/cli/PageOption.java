@@ -33,7 +33,8 @@ final class PageOption {
             return OptionalInt.empty();
         }
         if (given < 0 || given > PORT_MAX) {
-            throw new UsageException("--page: a port is 0 to %d, not %d".formatted(PORT_MAX, given));
+            throw new UsageException(
+                    "--page: a port is 0 to %d, not %d".formatted(PORT_MAX, given));
         }
         return OptionalInt.of(given);
     }

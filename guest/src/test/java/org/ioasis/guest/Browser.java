@@ -190,7 +190,9 @@ final class Browser implements AutoCloseable {
                                 "captureBeyondViewport",
                                 true,
                                 "clip",
-                                Map.of("x", 0, "y", 0, "width", width, "height", height, "scale", 1)));
+                                Map.of(
+                                        "x", 0, "y", 0, "width", width, "height", height, "scale",
+                                        1)));
         Files.write(
                 Path.of("target", name + ".png"),
                 Base64.getDecoder().decode((String) picture.get("data")));
@@ -213,9 +215,7 @@ final class Browser implements AutoCloseable {
                         .filter(message -> message.contains("\"Network.requestWillBeSent\""))
                         .flatMap(Browser::addresses)
                         .toList();
-        assertThat(asked)
-                .hasSizeGreaterThan(6)
-                .allMatch(one -> one.toString().startsWith(address));
+        assertThat(asked).hasSizeGreaterThan(6).allMatch(one -> one.toString().startsWith(address));
     }
 
     private static Stream<URI> addresses(String message) {

@@ -111,7 +111,8 @@ class PageTest {
                 browser.await("domain", text -> text.contains("rng0"));
 
                 // Three runs: 256 pages on end, every other page of 64, and pages to be read.
-                domain.map(0xfee0_0000L - 2 * MIB, 0xfee0_0000L - MIB - 1, 0, Permission.READ_WRITE);
+                domain.map(
+                        0xfee0_0000L - 2 * MIB, 0xfee0_0000L - MIB - 1, 0, Permission.READ_WRITE);
                 for (int i = 0; i < 32; i++) {
                     long at = 0xfee0_0000L - MIB + i * 0x2000L;
                     domain.map(at, at + 0xfff, i * 0x1000L, Permission.READ_WRITE);
@@ -229,7 +230,8 @@ class PageTest {
                             "--rng",
                             folder.resolve("rng.sock").toString(),
                             option)) {
-                server.await("that ends the arguments", said -> said.matches(" *-device .*[^\\\\]"));
+                server.await(
+                        "that ends the arguments", said -> said.matches(" *-device .*[^\\\\]"));
                 server.signal("TERM");
                 assertThat(server.end()).as(server.output()).isZero();
             }

@@ -281,8 +281,7 @@ public final class Control implements AutoCloseable, Acceptor.Clients {
                         isJson ? DumpJson.of(diagnosis) : diagnosis.text());
             }
             if (words[0].equals("inject") && words.length == 4) {
-                Planting.Outcome planted =
-                        Planting.plant(machines, words[1], words[2], words[3]);
+                Planting.Outcome planted = Planting.plant(machines, words[1], words[2], words[3]);
                 return new Answer(planted.status(), planted.text());
             }
         } catch (IOException e) {

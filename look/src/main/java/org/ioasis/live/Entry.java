@@ -23,8 +23,7 @@ public sealed interface Entry {
     record Reset() implements Entry {}
 
     /** A request and its answer; no status if it was given back without one. */
-    record Answered(IommuRequest request, @Nullable Status status, String why)
-            implements Entry {}
+    record Answered(IommuRequest request, @Nullable Status status, String why) implements Entry {}
 
     /** A request whose answer comes later. */
     record Waits(IommuRequest request) implements Entry {}

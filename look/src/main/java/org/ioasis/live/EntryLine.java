@@ -21,8 +21,7 @@ public final class EntryLine {
     public static String what(Entry entry) {
         return switch (entry) {
             case Entry.Begun() -> "begun";
-            case Entry.Started(long features) ->
-                    "started, features 0x%x".formatted(features);
+            case Entry.Started(long features) -> "started, features 0x%x".formatted(features);
             case Entry.Reset() -> "reset";
             case Entry.Answered(IommuRequest request, Status status, String why) ->
                     "%s -> %s%s"
@@ -37,13 +36,11 @@ public final class EntryLine {
                                     Machine.describe(fault),
                                     cause.isEmpty() ? "" : "; before: " + cause);
             case Entry.FaultsLeftOut(long count) ->
-                    "%d more accesses were refused, faster than they are told of"
-                            .formatted(count);
+                    "%d more accesses were refused, faster than they are told of".formatted(count);
             case Entry.Delivered(Fault fault) -> "event: " + Machine.describe(fault);
             case Entry.Injected(String injected) -> "injected: " + injected;
             case Entry.Lost(long count) ->
-                    "%d entries are lost: more happened than could be written"
-                            .formatted(count);
+                    "%d entries are lost: more happened than could be written".formatted(count);
             case Entry.Full(long limit) ->
                     "the limit of %d bytes is reached: what follows is only counted"
                             .formatted(limit);

@@ -30,9 +30,7 @@ public final class Linker {
             }
             case Entry.Refused(Fault fault, String _) ->
                     new Entry.Timed(
-                            timed.time(),
-                            timed.who(),
-                            new Entry.Refused(fault, before.of(fault)));
+                            timed.time(), timed.who(), new Entry.Refused(fault, before.of(fault)));
             default -> timed;
         };
     }

@@ -4,7 +4,6 @@ package org.ioasis.live;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.nio.charset.StandardCharsets;
-import java.time.Instant;
 import java.time.InstantSource;
 import java.util.List;
 import java.util.concurrent.ArrayBlockingQueue;
@@ -232,7 +231,8 @@ public final class Trace implements AutoCloseable {
     }
 
     private byte[] line(Entry.Timed timed) throws IOException {
-        return ((isJson ? EntryLine.json(timed) : EntryLine.text(timed)) + "\n").getBytes(StandardCharsets.UTF_8);
+        return ((isJson ? EntryLine.json(timed) : EntryLine.text(timed)) + "\n")
+                .getBytes(StandardCharsets.UTF_8);
     }
 
     private void writeLost() throws IOException {

@@ -230,8 +230,7 @@ public final class Page implements AutoCloseable {
                 try {
                     fields.put(
                             part.substring(0, equals),
-                            URLDecoder.decode(
-                                    part.substring(equals + 1), StandardCharsets.UTF_8));
+                            URLDecoder.decode(part.substring(equals + 1), StandardCharsets.UTF_8));
                 } catch (IllegalArgumentException e) {
                     // Not a field, then.
                     continue;
@@ -269,10 +268,7 @@ public final class Page implements AutoCloseable {
                 last = Unsigned.parse(request.parameter("last"));
             }
             if (!request.parameter("buckets").isEmpty()) {
-                buckets =
-                        (int)
-                                Unsigned.parse(
-                                        request.parameter("buckets"), DomainMap.BUCKETS_MAX);
+                buckets = (int) Unsigned.parse(request.parameter("buckets"), DomainMap.BUCKETS_MAX);
             }
         } catch (NumberFormatException e) {
             return json(400, PageJson.words(false, e.getMessage()));
@@ -402,8 +398,7 @@ public final class Page implements AutoCloseable {
         if (state.isEmpty() && requests.isEmpty() && faults.isEmpty()) {
             return;
         }
-        if (viewer.stream.offer(
-                "look", PageJson.message(state, samples, requests, faults))) {
+        if (viewer.stream.offer("look", PageJson.message(state, samples, requests, faults))) {
             viewer.isNew = false;
             for (List<Watch.Numbered> sent : List.of(requests, faults)) {
                 if (!sent.isEmpty()) {

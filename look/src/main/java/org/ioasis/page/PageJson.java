@@ -19,7 +19,10 @@ import org.ioasis.virtio.iommu.Injection;
 import org.ioasis.virtio.iommu.IommuRequest;
 import org.ioasis.web.WebCounts;
 
-/** What the page is told, as JSON without line breaks; addresses are hexadecimal strings. Any thread. */
+/**
+ * What the page is told, as JSON without line breaks; addresses are hexadecimal strings. Any
+ * thread.
+ */
 final class PageJson {
     private PageJson() {}
 
@@ -40,7 +43,9 @@ final class PageJson {
         return text.toString();
     }
 
-    /** The machines at one moment, what is wrong with them, and what the server of the page does. */
+    /**
+     * The machines at one moment, what is wrong with them, and what the server of the page does.
+     */
     static String state(List<MachineView> machines, WebCounts web, long lost) {
         return object(json -> {
             json.writeArrayFieldStart("machines");

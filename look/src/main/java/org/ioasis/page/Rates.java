@@ -133,16 +133,15 @@ final class Rates {
     /** Samples of each IOMMU that are newer than a time, the oldest first. */
     Map<String, List<Sample>> after(long millis) {
         Map<String, List<Sample>> newer = new LinkedHashMap<>();
-        samples.forEach(
-                (who, ring) -> {
-                    List<Sample> list = new ArrayList<>();
-                    for (Sample sample : ring) {
-                        if (sample.millis > millis) {
-                            list.add(sample);
-                        }
-                    }
-                    newer.put(who, list);
-                });
+        samples.forEach((who, ring) -> {
+            List<Sample> list = new ArrayList<>();
+            for (Sample sample : ring) {
+                if (sample.millis > millis) {
+                    list.add(sample);
+                }
+            }
+            newer.put(who, list);
+        });
         return newer;
     }
 }

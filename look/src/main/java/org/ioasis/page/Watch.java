@@ -146,10 +146,7 @@ final class Watch {
         push(requests, REQUESTS, numbered);
         if (timed.entry() instanceof Entry.Answered(IommuRequest.Unmap _, Status status, String _)
                 && status == Status.OK) {
-            push(
-                    unmaps.computeIfAbsent(timed.who(), _ -> new ArrayDeque<>()),
-                    UNMAPS,
-                    numbered);
+            push(unmaps.computeIfAbsent(timed.who(), _ -> new ArrayDeque<>()), UNMAPS, numbered);
         }
     }
 

@@ -25,8 +25,10 @@ import org.ioasis.machine.Machine;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
 
 /** The page's server with a machine that runs, asked over plain sockets. */
+@Timeout(30)
 class PageServerTest {
     private static final int DOMAIN = 5;
     private static final int MILLION = 1_000_000;
@@ -110,8 +112,7 @@ class PageServerTest {
 
     @Test
     void allOfThePageComesFromItself() throws IOException {
-        for (String name :
-                List.of("", "page.js", "page.css", "map.js", "plot.js", "icon.svg")) {
+        for (String name : List.of("", "page.js", "page.css", "map.js", "plot.js", "icon.svg")) {
             String file = get(name);
             assertThat(file).as(name).startsWith("HTTP/1.1 200 ");
             assertThat(file.substring(file.indexOf("\r\n\r\n")).replace("http://www.w3.org/", ""))
@@ -164,7 +165,12 @@ class PageServerTest {
                             : random.nextInt(1 << 14);
             int flags = 1 + random.nextInt(3);
             if (pages.putIfAbsent(number << 12, flags) == null) {
-                map(domain, number << 12, (number << 12) + 0xfff, number << 12 & 0xffff_ffffL, flags);
+                map(
+                        domain,
+                        number << 12,
+                        (number << 12) + 0xfff,
+                        number << 12 & 0xffff_ffffL,
+                        flags);
             }
         }
         for (long[] range :
@@ -215,23 +221,18 @@ class PageServerTest {
         CountDownLatch holding = new CountDownLatch(1);
         Thread holder =
                 Thread.ofPlatform()
-                        .start(
-                                () ->
-                                        assertThat(
-                                                        machine.onLoop(() -> {
-                                                            holding.countDown();
-                                                            awaitUninterruptibly(held);
-                                                        }))
-                                                .isTrue());
+                        .start(() ->
+                                assertThat(
+                                                machine.onLoop(() -> {
+                                                    holding.countDown();
+                                                    awaitUninterruptibly(held);
+                                                }))
+                                        .isTrue());
         holding.await();
         List<Socket> waiting = new ArrayList<>();
         for (int i = 0; i < Page.MAPS_MAX; i++) {
             waiting.add(
-                    connect(
-                            head(
-                                    "GET",
-                                    "map?iommu=m/iommu&domain=5",
-                                    "Connection: close\r\n")));
+                    connect(head("GET", "map?iommu=m/iommu&domain=5", "Connection: close\r\n")));
         }
         await(() -> page.mapsLeft() == 0);
         assertThat(get("map?iommu=m/iommu&domain=5")).startsWith("HTTP/1.1 503 ");

@@ -9,8 +9,8 @@ import org.ioasis.virtio.iommu.IommuRequest;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Several observers of one IOMMU, told in the order of their coming. Those that ask for the time of a
- * request have one clock. Immutable.
+ * Several observers of one IOMMU, told in the order of their coming. Those that ask for the time of
+ * a request have one clock. Immutable.
  */
 final class Watchers implements IommuObserver {
     private final List<IommuObserver> watchers;
