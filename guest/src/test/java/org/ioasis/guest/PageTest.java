@@ -140,8 +140,10 @@ class PageTest {
                 browser.tabTo("map");
                 browser.press(Keys.END);
                 browser.await("range", text -> text.startsWith("0x0 – 0xffffffffffffffff"));
-                browser.press(Keys.ENTER, Keys.ENTER);
-                browser.await("range", text -> text.startsWith("0x0 – 0xfffffffffffffff"));
+                browser.press(Keys.ENTER);
+                browser.await("range", text -> text.contains(", 4 EiB, "));
+                browser.press(Keys.ENTER);
+                browser.await("range", text -> text.contains(", 1 EiB, "));
                 browser.press(Keys.HOME);
                 String all =
                         browser.await("range", text -> text.startsWith("0xfec00000 – 0xfedbffff"));

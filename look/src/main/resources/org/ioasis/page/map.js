@@ -103,16 +103,22 @@ export class SpaceMap {
     return this.show(0n, MAX);
   }
 
-  /** Twice as near, or half as near, around an address. */
+  /** What is shown, or will be when the server has answered. */
+  shown() {
+    return this.view ?? [this.first, this.last];
+  }
+
+  /** Four times as near, or as far, around an address. */
   zoom(isIn, around) {
     if (!this.answer) return undefined;
-    const span = this.last - this.first + 1n;
+    const [low, high] = this.shown();
+    const span = high - low + 1n;
     let next = isIn ? span / 4n : span * 4n;
     const granule = BigInt(this.answer.granule || "0x1000") || 4096n;
     if (next < granule * 8n) next = granule * 8n;
     if (next > MAX) return this.all();
-    const at = around ?? this.first + span / 2n;
-    let first = at - ((at - this.first) * next) / span;
+    const at = around ?? low + span / 2n;
+    let first = at - ((at - low) * next) / span;
     if (first < 0n) first = 0n;
     if (first + next - 1n > MAX) first = MAX - next + 1n;
     first -= first % granule;
@@ -123,8 +129,9 @@ export class SpaceMap {
 
   pan(direction) {
     if (!this.answer) return undefined;
-    const span = this.last - this.first + 1n;
-    let first = this.first + (direction * span) / 2n;
+    const [low, high] = this.shown();
+    const span = high - low + 1n;
+    let first = low + (direction * span) / 2n;
     if (first < 0n) first = 0n;
     if (first + span - 1n > MAX) first = MAX - span + 1n;
     return this.show(first, first + span - 1n);
@@ -261,8 +268,11 @@ export class SpaceMap {
     this.say();
   }
 
+  /** The address in the middle of the cell at the cursor. */
   here() {
-    return this.first + BigInt(this.cursor) * this.width + this.width / 2n;
+    const [low, high] = this.shown();
+    const width = (high - low) / BigInt(BUCKETS) + 1n;
+    return low + BigInt(this.cursor) * width + width / 2n;
   }
 
   key(event) {
