@@ -136,6 +136,7 @@ final class Rules {
         MAY_USE.put("metrics", plus(all, "machine", "live", "web"));
         MAY_USE.put("config", plus(all, "machine", "kind", "live"));
         MAY_USE.put("serve", plus(all, "vm", "machine", "config", "live", "metrics", "output"));
+        MAY_USE.put("plot", List.of());
         // A machine without a VMM: knows no guest, no session and no loop.
         MAY_USE.put("demo", plus(all, "machine"));
         MAY_USE.put("run", plus(all, "guestkit", "vm", "machine", "kind", "live"));
@@ -174,7 +175,7 @@ final class Rules {
                 "compare",
                 plus(all, "guestkit", "vm", "machine", "kind", "run", "cli", "output", "live"));
         // Measures what app puts together; nothing uses it.
-        MAY_USE.put("bench", plus(all, "machine", "output"));
+        MAY_USE.put("bench", plus(all, "machine", "output", "plot"));
         // Tries the handshakes between threads; nothing uses it.
         MAY_USE.put(
                 "stress",
