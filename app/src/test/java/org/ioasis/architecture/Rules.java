@@ -105,7 +105,8 @@ final class Rules {
                         "virtqueue",
                         "memory",
                         "spec"));
-        MAY_USE.put("vfiouser", List.of("peer", "pci", "loop", "sys", "memory", "spec"));
+        // A device server that is trusted keeps a copy of what an endpoint reaches.
+        MAY_USE.put("vfiouser", List.of("peer", "pci", "loop", "sys", "iommu", "memory", "spec"));
         MAY_USE.put(
                 "vhostuser",
                 List.of("peer", "loop", "sys", "virtio", "virtqueue", "memory", "spec"));
