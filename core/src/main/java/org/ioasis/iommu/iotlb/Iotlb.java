@@ -23,9 +23,9 @@ import org.jspecify.annotations.Nullable;
  *
  * <p><b>No stale entry survives.</b> Who fills has read the epoch before its walk; it stores the
  * entry, then a full fence, then reads the epoch again, and takes the entry back if it has moved,
- * before anybody can see it. Who invalidates moves the epoch, then looks at the sets, both volatile.
- * So either the entry is seen here, or it is taken back there, whatever of the walk was read before
- * the guest changed its table.
+ * before anybody can see it. Who invalidates moves the epoch, then looks at the sets, both
+ * volatile. So either the entry is seen here, or it is taken back there, whatever of the walk was
+ * read before the guest changed its table.
  */
 public final class Iotlb implements CachedTranslations {
     /** Which stages an entry came through, as bits. */
@@ -45,7 +45,8 @@ public final class Iotlb implements CachedTranslations {
     private static final int WAYS_LG2 = 2;
 
     // An entry is three words: what it leads from, whose it is, what it leads to. Addresses of
-    // pages leave twelve bits free, which is why no smaller page is kept. A set begins with what its
+    // pages leave twelve bits free, which is why no smaller page is kept. A set begins with what
+    // its
     // entries lead from and a word of its own, since most who look need no more of it, in one line
     // of a cache; and is as long as makes it a power of two.
     private static final int SET_LG2 = 4;
