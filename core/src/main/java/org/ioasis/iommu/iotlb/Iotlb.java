@@ -46,9 +46,8 @@ public final class Iotlb implements CachedTranslations {
 
     // An entry is three words: what it leads from, whose it is, what it leads to. Addresses of
     // pages leave twelve bits free, which is why no smaller page is kept. A set begins with what
-    // its
-    // entries lead from and a word of its own, since most who look need no more of it, in one line
-    // of a cache; and is as long as makes it a power of two.
+    // its entries lead from and a word of its own: most who look need no more of it, and it is in
+    // one line of a cache. It is as long as makes it a power of two.
     private static final int SET_LG2 = 4;
     private static final int STATE = WAYS;
     private static final int TAG = STATE + 2;
