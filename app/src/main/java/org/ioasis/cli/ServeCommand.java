@@ -112,6 +112,7 @@ final class ServeCommand implements Callable<Integer> {
     private @Nullable Path control;
 
     @Mixin private final TraceOptions trace = new TraceOptions();
+    @Mixin private final MetricsOption metrics = new MetricsOption();
 
     /** How much of what happens is said. */
     enum LogLevel {
@@ -149,6 +150,7 @@ final class ServeCommand implements Callable<Integer> {
         }
         StandardErrorLog.level(logLevel.level);
         Server server = Server.start(what);
+        metrics.serve(server);
         if (what.trace() != null) {
             // Without a trace it ends a server as ever: of a terminal that is closed, for instance.
             new SignalHandlers().handle("HUP", _ -> server.reopenTrace());
@@ -177,6 +179,7 @@ final class ServeCommand implements Callable<Integer> {
     }
 
     private ServeConfig configuration() throws ConfigException, IOException {
+        metrics.check();
         TraceConfig traced = trace.chosen();
         Path file = config;
         Path socket = iommu;

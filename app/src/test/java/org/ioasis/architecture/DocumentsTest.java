@@ -35,10 +35,12 @@ class DocumentsTest {
                 "docs/compare.md",
                 "docs/config.md",
                 "docs/embedding.md",
+                "docs/flight-recorder.md",
                 "docs/fuzz-coverage.md",
                 "docs/host.md",
                 "docs/interop.md",
                 "docs/kernel-quirks.md",
+                "docs/monitoring/README.md",
                 "docs/nesting.md",
                 "docs/save-restore.md",
                 "docs/threat-model.md"

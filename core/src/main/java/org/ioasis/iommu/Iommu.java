@@ -66,7 +66,8 @@ public final class Iommu {
         this.faults = faults;
         this.stores = stores;
         isBypassing = options.bypassAtStart();
-        unmaps = new UnmapWaits(guards);
+        faults.recordAs(options.name());
+        unmaps = new UnmapWaits(guards, options.name());
         moves = new MoveWaits(guards);
     }
 
@@ -146,6 +147,11 @@ public final class Iommu {
     /** The limit that the last of these reached; null if there was none. Any thread. */
     public @Nullable Refusal lastLimit() {
         return lastLimit;
+    }
+
+    /** UNMAPs whose answer had to wait for accesses to end. Any thread. */
+    public long unmapWaits() {
+        return unmaps.waits();
     }
 
     /** Answers a request that a check has refused. */

@@ -3,6 +3,7 @@ package org.ioasis.iommu;
 
 import java.util.ArrayDeque;
 import java.util.Arrays;
+import org.ioasis.memory.Count;
 import org.ioasis.memory.Guards;
 import org.ioasis.memory.PinnedLease;
 import org.ioasis.memory.Quiescence;
@@ -22,19 +23,25 @@ final class UnmapWaits {
     private static final int LENGTH = 64;
 
     private final Guards guards;
+    private final String iommu;
     private final Unmapped[] ring = new Unmapped[LENGTH];
     // The next to be used, and the first that waits.
     private int head;
     private int tail;
     private boolean isInBatch;
+    private final Count waits = new Count();
 
     // As many as were ever with the guards at a time, which the request queue bounds; and those
     // that are there now, in a list through themselves.
     private final ArrayDeque<Held> idle = new ArrayDeque<>();
     private final Held waiting = new Held();
 
-    UnmapWaits(Guards guards) {
+    /**
+     * @param iommu what recordings call it
+     */
+    UnmapWaits(Guards guards, String iommu) {
         this.guards = guards;
+        this.iommu = iommu;
         Arrays.setAll(ring, i -> new Unmapped());
     }
 
@@ -46,6 +53,11 @@ final class UnmapWaits {
     void endBatch() {
         isInBatch = false;
         await();
+    }
+
+    /** UNMAPs so far that had to wait for accesses to end. Any thread. */
+    long waits() {
+        return waits.read();
     }
 
     /** True if no UNMAP of the batch waits. */
@@ -77,6 +89,7 @@ final class UnmapWaits {
         Held held = held(domain, first, last, status);
         held.completion = completion;
         guards.await(held);
+        held.noteWait();
     }
 
     private void await() {
@@ -97,6 +110,7 @@ final class UnmapWaits {
                 Held held = held(domain, unmapped.first, unmapped.last, Status.OK);
                 held.completion = unmapped.completion;
                 guards.await(held, epoch);
+                held.noteWait();
             }
         }
     }
@@ -168,6 +182,37 @@ final class UnmapWaits {
         private Held next = this;
         private Held previous = this;
 
+        // Used again with the object, and made when a recording first wants one.
+        private @Nullable UnmapWaitEvent event;
+        private boolean isTimed;
+
+        /** It was handed to the guards: if it is still there, it waits from now on. */
+        void noteWait() {
+            if (domain == null) {
+                return;
+            }
+            waits.increment();
+            if (!UnmapWaitEvent.isRecorded()) {
+                return;
+            }
+            UnmapWaitEvent timed = event;
+            if (timed == null) {
+                timed = new UnmapWaitEvent();
+                event = timed;
+            }
+            timed.begin();
+            isTimed = true;
+        }
+
+        private void recordWait() {
+            UnmapWaitEvent timed = event;
+            Domain left = domain;
+            if (timed != null && left != null && isTimed) {
+                timed.end();
+                timed.record(iommu, left.name(), first, last);
+            }
+        }
+
         void linkBehind(Held other) {
             previous = other;
             next = other.next;
@@ -182,6 +227,7 @@ final class UnmapWaits {
             previous = this;
             domain = null;
             completion = null;
+            isTimed = false;
             idle.push(this);
         }
 
@@ -193,6 +239,7 @@ final class UnmapWaits {
         @Override
         protected void quiescent() {
             Completion answer = completion;
+            recordWait();
             retire();
             if (answer != null) {
                 answer.complete(status);

@@ -160,7 +160,7 @@ public final class Machine implements AutoCloseable {
         SessionTasks tasks = new SessionTasks(threads.loop());
         Iommu engine =
                 new Iommu(
-                        options,
+                        options.toBuilder().name(name + "/" + iommuName).build(),
                         threads.guards(),
                         MachineThreads.faults(),
                         threads.stores(options, reserved));
@@ -222,6 +222,10 @@ public final class Machine implements AutoCloseable {
                 new DevicePort(
                         endpoint,
                         behind.engine().dma(endpoint, memory, threads.guard()),
+                        (domains, regions) -> {
+                            behind.engine().listen(endpoint.attachment(), domains);
+                            memory.listen(regions);
+                        },
                         threads,
                         rings,
                         function -> {
