@@ -473,8 +473,7 @@ public final class Iotlb implements CachedTranslations {
         long tag = tag(domain, space, FIRST);
         long present = (long) KINDS.getVolatile(this);
         long went;
-        if (((first ^ last) >>> PAGE_LG2_MIN) == 0 && (present & HAS_SPLIT) == 0
-                || isFew(present, first, last)) {
+        if (isFew(present, first, last)) {
             went = takeFew(present, tag, first, last, leafLg2);
         } else {
             wantOfSpace(tag, first, last, leafLg2);
@@ -544,9 +543,11 @@ public final class Iotlb implements CachedTranslations {
         return went;
     }
 
-    /** Whether those who may be wanted can be looked for where they would be. */
+    /** Whether those that may be wanted can be looked for where they would be. */
     private static boolean isFew(long present, long first, long last) {
-        return (present & HAS_SPLIT) == 0 && probes(present, first, last) <= PROBES_MAX;
+        boolean isWithinPage = (first ^ last) >>> PAGE_LG2_MIN == 0;
+        return (present & HAS_SPLIT) == 0
+                && (isWithinPage || probes(present, first, last) <= PROBES_MAX);
     }
 
     /** A few pages of one space are looked for where they would be. */
