@@ -122,6 +122,16 @@ final class IommuWork extends DeviceWork<RequestSlot> {
     }
 
     @Override
+    protected boolean isTimed() {
+        return iommu.pageRequests().isTimed();
+    }
+
+    @Override
+    protected void timed() {
+        iommu.pageRequests().expire();
+    }
+
+    @Override
     protected void release(RequestSlot slot) {
         if (slot != eventBuffer) {
             slots.giveBack(slot);
