@@ -49,11 +49,16 @@ final class SlotPool {
 
     void giveBack(RequestSlot slot) {
         // The engine may still answer one of before, late: it has no place any more.
-        if (slot.epoch == epoch) {
+        if (isOfNow(slot)) {
             slot.nextFree = free;
             free = slot;
             freeCount++;
         }
+    }
+
+    /** True unless the device was reset since it was taken: then the engine has forgotten it. */
+    boolean isOfNow(RequestSlot slot) {
+        return slot.epoch == epoch;
     }
 
     /** The device is reset. */
