@@ -4,6 +4,7 @@ module org.ioasis.app {
     requires static transitive org.jspecify;
     requires transitive org.ioasis.core;
     requires org.ioasis.host;
+    requires transitive org.ioasis.look;
     requires transitive org.ioasis.machine;
     requires transitive org.ioasis.server;
     requires com.fasterxml.jackson.core;
@@ -23,8 +24,6 @@ module org.ioasis.app {
     exports org.ioasis.kind.net;
     exports org.ioasis.kind.proxy;
     exports org.ioasis.kind.rng;
-    exports org.ioasis.live;
-    exports org.ioasis.output;
     exports org.ioasis.run;
     exports org.ioasis.selftests;
     exports org.ioasis.serve;

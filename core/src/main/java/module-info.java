@@ -26,6 +26,7 @@ module org.ioasis.core {
     exports org.ioasis.virtio.rogue to
             org.ioasis.app,
             org.ioasis.compare,
+            org.ioasis.look,
             org.ioasis.machine;
     exports org.ioasis.virtqueue;
 }

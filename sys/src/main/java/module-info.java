@@ -6,6 +6,7 @@ module org.ioasis.sys {
     exports org.ioasis.sys to
             org.ioasis.app,
             org.ioasis.compare,
+            org.ioasis.look,
             org.ioasis.machine,
             org.ioasis.server;
 }

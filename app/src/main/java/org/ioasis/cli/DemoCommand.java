@@ -100,9 +100,7 @@ final class DemoCommand implements Callable<Integer> {
             } while (passed < seconds);
             HandoverFigures figures = demo.figures();
             System.out.println(
-                    json
-                            ? json(figures.isOk(), passed, figures.byName())
-                            : figures.text(passed));
+                    json ? json(figures.isOk(), passed, figures.byName()) : figures.text(passed));
             return figures.isOk() ? 0 : 1;
         } catch (DriverException broken) {
             System.err.println("ioasis: " + broken.getMessage());
@@ -146,8 +144,7 @@ final class DemoCommand implements Callable<Integer> {
         System.out.flush();
     }
 
-    private String json(boolean isOk, double passed, Map<String, Long> figures)
-            throws IOException {
+    private String json(boolean isOk, double passed, Map<String, Long> figures) throws IOException {
         StringWriter text = new StringWriter();
         try (JsonGenerator out = JSON.createGenerator(text)) {
             out.writeStartObject();

@@ -92,6 +92,6 @@ class ExportsTest {
     }
 
     private static boolean isOurs(String name) {
-        return Arrays.asList("host", "server", "machine", "app", "compare").contains(name);
+        return Arrays.asList("host", "server", "machine", "look", "app", "compare").contains(name);
     }
 }

@@ -130,6 +130,8 @@ final class Rules {
         // Machines know that there are kinds, and none of them; so does whoever goes by the list.
         MAY_USE.put("kind", plus(all, "machine"));
         MAY_USE.put("output", List.of("sys"));
+        // Serves whoever knows what to serve.
+        MAY_USE.put("web", List.of());
         MAY_USE.put("live", plus(all, "machine", "output"));
         MAY_USE.put("config", plus(all, "machine", "kind", "live"));
         MAY_USE.put("serve", plus(all, "vm", "machine", "config", "live", "output"));

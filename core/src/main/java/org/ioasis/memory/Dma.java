@@ -64,9 +64,9 @@ public interface Dma {
     }
 
     /**
-     * As {@link #resolve} for reading, if that finds all of {@code length} bytes in one piece. Where
-     * it would not, false, and no more consequence than a {@link #peek} has, unless what is looked
-     * through has changed between the two looks.
+     * As {@link #resolve} for reading, if that finds all of {@code length} bytes in one piece.
+     * Where it would not, false, and no more consequence than a {@link #peek} has, unless what is
+     * looked through has changed between the two looks.
      */
     default boolean resolveWhole(long address, long length) {
         return peek(address, length) == Outcome.OK

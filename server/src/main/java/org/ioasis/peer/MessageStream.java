@@ -34,7 +34,9 @@ public final class MessageStream<H> {
          */
         H header(MemorySegment in) throws ProtocolException;
 
-        /** Bytes of a message, its header included: at least that, and what buffers hold at most. */
+        /**
+         * Bytes of a message, its header included: at least that, and what buffers hold at most.
+         */
         int messageBytes(H header);
 
         /** Most descriptors with one message. */

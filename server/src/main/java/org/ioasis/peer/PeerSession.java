@@ -93,8 +93,7 @@ public abstract class PeerSession<H> {
             }
             if (state == State.WAITING) {
                 if ((events & (Epoll.HUP | Epoll.ERR)) != 0) {
-                    throw new ProtocolException(
-                            stream.closed() + " while its message was waiting");
+                    throw new ProtocolException(stream.closed() + " while its message was waiting");
                 }
             } else if ((events & (Epoll.IN | Epoll.HUP | Epoll.ERR)) != 0) {
                 receive();

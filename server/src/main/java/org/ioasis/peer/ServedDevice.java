@@ -8,9 +8,9 @@ import org.ioasis.loop.Ticker;
 import org.ioasis.sys.Mapping;
 
 /**
- * What the loop does for a device by itself, whatever protocol it is served by: looks at its
- * rings while it is busy, and tells it the time. All of that is inside the error boundary of the
- * session. Loop thread.
+ * What the loop does for a device by itself, whatever protocol it is served by: looks at its rings
+ * while it is busy, and tells it the time. All of that is inside the error boundary of the session.
+ * Loop thread.
  */
 public final class ServedDevice implements Rings {
     /** A device that the loop works for. Loop thread. */

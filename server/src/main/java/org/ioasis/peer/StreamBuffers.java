@@ -5,8 +5,8 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 
 /**
- * The memory that a socket's sessions receive and send with, one after the other: a peer that
- * comes and goes as fast as it can costs no more than one that stays. Loop thread only.
+ * The memory that a socket's sessions receive and send with, one after the other: a peer that comes
+ * and goes as fast as it can costs no more than one that stays. Loop thread only.
  */
 public final class StreamBuffers {
     private final MemorySegment input;

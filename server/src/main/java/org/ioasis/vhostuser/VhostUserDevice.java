@@ -31,8 +31,7 @@ import org.jspecify.annotations.Nullable;
  * resumption, others are not; and a guest that still acts (it reads configuration here, or
  * registers of a device behind this one: {@link #guestActs}) is not paused.
  */
-public final class VhostUserDevice
-        implements Interrupts, OfferedDevice, ServedDevice.Turns {
+public final class VhostUserDevice implements Interrupts, OfferedDevice, ServedDevice.Turns {
     /** Who carries notifications to the driver. */
     interface Sink {
         void queue(int queue);

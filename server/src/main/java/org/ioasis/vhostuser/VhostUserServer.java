@@ -27,8 +27,7 @@ public final class VhostUserServer extends PeerServer {
     private final VhostUserDevice device;
     private final GuestMemory memory;
     private final long byteLimit;
-    private final StreamBuffers buffers =
-            new StreamBuffers(Codec.MESSAGE_MAX, Codec.OUTPUT_BYTES);
+    private final StreamBuffers buffers = new StreamBuffers(Codec.MESSAGE_MAX, Codec.OUTPUT_BYTES);
     private final SessionBoundary boundary = new SessionBoundary(this);
     private final ServedDevice turns;
 
@@ -67,8 +66,7 @@ public final class VhostUserServer extends PeerServer {
 
     @Override
     protected PeerSession<?> begin(PeerChannel channel, SessionHost host) {
-        return new Session(
-                channel, device, memory, byteLimit, buffers, loop, boundary, host);
+        return new Session(channel, device, memory, byteLimit, buffers, loop, boundary, host);
     }
 
     @Override

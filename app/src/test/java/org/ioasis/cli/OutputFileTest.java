@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-package org.ioasis.output;
+package org.ioasis.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
@@ -12,6 +12,8 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 import org.ioasis.guestkit.KernelTests;
+import org.ioasis.output.OutputFile;
+import org.ioasis.output.OutputKind;
 import org.ioasis.program.CallTrace;
 import org.ioasis.selftests.SelftestReport;
 import org.ioasis.topology.DeviceTree;

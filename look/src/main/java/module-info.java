@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * What shows and keeps what running machines do: their state as text, JSON and a page, a trace, and
+ * the files that users name for it. Who embeds the engine needs none of it.
+ */
+module org.ioasis.look {
+    requires static transitive org.jspecify;
+    requires transitive org.ioasis.core;
+    requires transitive org.ioasis.machine;
+    requires transitive org.ioasis.server;
+    requires com.fasterxml.jackson.core;
+    requires org.eclipse.jetty.server;
+
+    exports org.ioasis.live;
+    exports org.ioasis.output;
+    exports org.ioasis.web;
+}
