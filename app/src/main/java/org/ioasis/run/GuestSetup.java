@@ -25,8 +25,10 @@ import org.ioasis.kind.blk.DiskOptions;
 import org.ioasis.live.MachineView;
 import org.ioasis.live.Trace;
 import org.ioasis.loop.IdlePolicy;
+import org.ioasis.machine.IommuUnit;
 import org.ioasis.machine.Machine;
 import org.ioasis.memory.GuestMemory;
+import org.ioasis.record.Recorder;
 import org.ioasis.topology.QemuArguments;
 import org.ioasis.topology.Viot;
 import org.ioasis.vm.Accel;
@@ -89,6 +91,7 @@ public final class GuestSetup implements AutoCloseable {
     private final @Nullable NetPeer peer;
     private final Machine machine;
     private final @Nullable Trace trace;
+    private final @Nullable Recorder recorder;
     private final Platform platform;
     private final List<GuestDevices.Place> places;
     private final QemuCommand command;
@@ -120,13 +123,17 @@ public final class GuestSetup implements AutoCloseable {
                         : null;
         boolean isMade = false;
         try {
-            machine = machine(options, workspace, platform, places);
+            recorder = options.record().isEmpty() ? null : Recorder.create(options.record().get());
+            machine = machine(options, workspace, platform, places, recorder);
             trace = trace(options, machine);
             isMade = true;
         } finally {
             if (!isMade && peer != null) {
                 peer.close();
             }
+        }
+        if (recorder != null) {
+            recorder.begin();
         }
         machine.start();
     }
@@ -273,7 +280,8 @@ public final class GuestSetup implements AutoCloseable {
             RunOptions options,
             Workspace workspace,
             Platform platform,
-            List<GuestDevices.Place> places)
+            List<GuestDevices.Place> places,
+            @Nullable Recorder recorder)
             throws IOException {
         IommuOptions iommuOptions =
                 platform.iommu(IommuOptions.builder()).bypassAtStart(options.isBypassing()).build();
@@ -283,7 +291,11 @@ public final class GuestSetup implements AutoCloseable {
         boolean isComplete = false;
         try {
             for (int i = 0; i < options.iommus(); i++) {
-                machine.addIommu("iommu" + i, iommuOptions, iommuSocket(workspace, i));
+                IommuUnit unit =
+                        machine.addIommu("iommu" + i, iommuOptions, iommuSocket(workspace, i));
+                if (recorder != null) {
+                    recorder.watch(machine.name(), unit);
+                }
             }
             for (GuestDevices.Place place : places) {
                 var _ = machine.add(machine.iommus().get(place.iommu()), place.device());
@@ -292,6 +304,9 @@ public final class GuestSetup implements AutoCloseable {
             return machine;
         } finally {
             if (!isComplete) {
+                if (recorder != null) {
+                    recorder.close();
+                }
                 machine.close();
             }
         }
@@ -595,6 +610,10 @@ public final class GuestSetup implements AutoCloseable {
             }
             if (trace != null) {
                 trace.close();
+            }
+            if (recorder != null) {
+                recorder.close();
+                progress.say(recorder.sentence());
             }
             workspace.close();
         }

@@ -35,7 +35,7 @@ public interface AccessObserver {
      * fewer.
      *
      * @param first the IOVA that is refused
-     * @param length from there to the end of the access
+     * @param length from there to the end of the access, which may be past 2^64-1
      */
     void refused(
             int endpoint,

@@ -73,7 +73,8 @@ final class ObservedDma extends EndpointDma {
 
     @Override
     protected Outcome beyondTheEnd(long address, Access access) {
-        return told(super.beyondTheEnd(address, access), -1L, 1, access);
+        // One byte more than there is.
+        return told(super.beyondTheEnd(address, access), -1L, 2, access);
     }
 
     /** What is absent or refused for what it is reaches nothing, and is no matter of the IOMMU. */

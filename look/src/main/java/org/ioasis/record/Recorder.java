@@ -17,6 +17,7 @@ import org.ioasis.iommu.Iommu;
 import org.ioasis.iommu.Refusal;
 import org.ioasis.iommu.Status;
 import org.ioasis.iommu.fault.FaultReason;
+import org.ioasis.machine.IommuUnit;
 import org.ioasis.memory.Access;
 import org.ioasis.memory.Count;
 import org.ioasis.output.OutputFile;
@@ -170,17 +171,24 @@ public final class Recorder implements AutoCloseable {
      * Records an IOMMU. Before its first endpoint has a way to memory, and before {@link #begin}.
      *
      * @param machine whose loop it is on
-     * @param device that drives the engine; null: nobody but endpoints is recorded
+     * @param device that its driver has
      */
-    public void watch(
-            String machine, String name, Iommu engine, @Nullable VirtioIommuDevice device) {
+    public void watch(String machine, String name, Iommu engine, VirtioIommuDevice device) {
+        device.observeState(watch(machine, name, engine));
+    }
+
+    /** An IOMMU of a machine. When it is added, and nothing behind it. */
+    public void watch(String machine, IommuUnit unit) {
+        watch(machine, unit.name(), unit.engine(), unit.device());
+    }
+
+    /** The same, for who tells of what is decided himself. */
+    StateObserver watch(String machine, String name, Iommu engine) {
         EventRing ring = rings.computeIfAbsent(machine, _ -> new EventRing(capacity));
         Tap tap = new Tap(ring, clock, watched.size());
         watched.add(new Watched(machine + "/" + name, ring, engine));
         engine.observe(tap);
-        if (device != null) {
-            device.observeState(tap);
-        }
+        return tap;
     }
 
     /** Writes from now on. When all endpoints are there, and before the machines start. */
@@ -238,17 +246,17 @@ public final class Recorder implements AutoCloseable {
                 long length,
                 Access access,
                 FaultReason reason) {
-            // What goes past the end of the address space is refused there for itself.
             long last = first + (length - 1);
+            boolean isPastEnd = Long.compareUnsigned(last, first) < 0;
             add(
                     Event.FAULT,
                     endpoint,
                     pasid,
                     domain,
                     first,
-                    Long.compareUnsigned(last, first) < 0 ? -1L : last,
+                    isPastEnd ? -1L : last,
                     0,
-                    access.bit(),
+                    access.bit() | (isPastEnd ? Row.PAST_END : 0),
                     reason.ordinal(),
                     NO_REFUSAL);
         }
@@ -359,6 +367,10 @@ public final class Recorder implements AutoCloseable {
                 }
                 LockSupport.parkNanos(PAUSE_NANOS);
             }
+        } catch (Error e) {
+            // Of the library, or no memory: the thread ends, and says so.
+            failure = e.toString();
+            throw e;
         } finally {
             writer.close();
         }
@@ -439,6 +451,7 @@ public final class Recorder implements AutoCloseable {
     }
 
     private void end() {
+        flush();
         if (failure != null) {
             return;
         }
@@ -451,7 +464,7 @@ public final class Recorder implements AutoCloseable {
                 added++;
             }
             about.put(LOST, Long.toString(lost()));
-            // The last words have room whatever the limit is.
+            // These words have room whatever the limit is.
             if (!writer.flush(about, Long.MAX_VALUE)) {
                 throw new IllegalStateException("a file without a limit is full");
             }
@@ -464,6 +477,11 @@ public final class Recorder implements AutoCloseable {
     /** What is recorded so far. Any thread. */
     public Figures figures() {
         return new Figures(rows.read(), lost(), writer.bytes(), failure);
+    }
+
+    /** For people: what became of the recording. */
+    public String sentence() {
+        return figures().sentence(config.file().toString());
     }
 
     /** Writes what there is. When the machines have ended; twice is fine. */

@@ -13,6 +13,9 @@ public final class Row {
     /** No endpoint, no domain, no PASID. */
     public static final int NONE = -1;
 
+    /** Flag of a fault: the access goes on past the last address that there is. */
+    public static final int PAST_END = 4;
+
     private long sequence;
     private long time;
     private Event event = Event.LOST;
@@ -132,7 +135,10 @@ public final class Row {
         return output;
     }
 
-    /** Of a MAP and an ATTACH those of the wire; of an access 1 reads, 2 writes. */
+    /**
+     * Of a MAP and an ATTACH those of the wire; of an access 1 reads, 2 writes, and {@link
+     * #PAST_END}.
+     */
     public int flags() {
         return flags;
     }
