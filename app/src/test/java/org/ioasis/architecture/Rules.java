@@ -133,11 +133,14 @@ final class Rules {
         // Serves whoever knows what to serve.
         MAY_USE.put("web", List.of());
         MAY_USE.put("live", plus(all, "machine", "output"));
+        // Knows no file format; what does stands behind a service, and knows nothing else of ours.
+        MAY_USE.put("record", plus(all, "machine", "output"));
+        MAY_USE.put("parquet", List.of("record"));
         MAY_USE.put("config", plus(all, "machine", "kind", "live"));
-        MAY_USE.put("serve", plus(all, "vm", "machine", "config", "live", "output"));
+        MAY_USE.put("serve", plus(all, "vm", "machine", "config", "live", "output", "record"));
         // A machine without a VMM: knows no guest, no session and no loop.
         MAY_USE.put("demo", plus(all, "machine"));
-        MAY_USE.put("run", plus(all, "guestkit", "vm", "machine", "kind", "live"));
+        MAY_USE.put("run", plus(all, "guestkit", "vm", "machine", "kind", "live", "record"));
         // Runs programs that were made elsewhere, some with devices that are nothing but memory.
         MAY_USE.put(
                 "selftests",
@@ -166,6 +169,7 @@ final class Rules {
                         "run",
                         "config",
                         "live",
+                        "record",
                         "serve",
                         "output"));
         // More commands, which cli finds as services.

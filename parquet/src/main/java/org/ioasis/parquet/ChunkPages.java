@@ -148,6 +148,12 @@ final class ChunkPages implements PageReader {
                 PageCheck.differences(plain, 0, plain.length, count);
                 return Encoding.DELTA_BINARY_PACKED;
             }
+            case PLAIN -> {
+                if (of.getNum_nulls() != count || plain.length != 0) {
+                    throw new IOException("a page with values that are not encoded");
+                }
+                return Encoding.PLAIN;
+            }
             default ->
                     throw new IOException(
                             "a page in an encoding that no recording has: " + of.getEncoding());

@@ -14,7 +14,9 @@ import org.apache.parquet.bytes.BytesInput;
 import org.apache.parquet.column.Encoding;
 import org.apache.parquet.column.page.DictionaryPage;
 import org.apache.parquet.column.page.PageWriter;
+import org.apache.parquet.column.statistics.SizeStatistics;
 import org.apache.parquet.column.statistics.Statistics;
+import org.apache.parquet.column.statistics.geospatial.GeospatialStatistics;
 import org.apache.parquet.format.ColumnChunk;
 import org.apache.parquet.format.ColumnMetaData;
 import org.apache.parquet.format.CompressionCodec;
@@ -23,6 +25,7 @@ import org.apache.parquet.format.DictionaryPageHeader;
 import org.apache.parquet.format.PageHeader;
 import org.apache.parquet.format.PageType;
 import org.apache.parquet.format.Util;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The pages of one column of one part of a file, as they will be in it: the library encodes values,
@@ -55,30 +58,63 @@ final class ColumnPages implements PageWriter {
             BytesInput bytes,
             Statistics<?> statistics)
             throws IOException {
+        if (nullCount == valueCount) {
+            // Nothing of a dictionary that may not be there.
+            page(rowCount, nullCount, Encoding.PLAIN, definitionLevels, BytesInput.empty());
+        } else {
+            page(rowCount, nullCount, encoding, definitionLevels, bytes);
+        }
+        values += valueCount;
+    }
+
+    private void page(
+            int rowCount,
+            int nullCount,
+            Encoding encoding,
+            BytesInput definitionLevels,
+            BytesInput bytes)
+            throws IOException {
         byte[] compressed = compressed(bytes);
-        int levels = (int) (repetitionLevels.size() + definitionLevels.size());
+        int levels = (int) definitionLevels.size();
         PageHeader head =
                 new PageHeader(
                         PageType.DATA_PAGE_V2,
                         Math.toIntExact(levels + bytes.size()),
                         levels + compressed.length);
         DataPageHeaderV2 of =
-                new DataPageHeaderV2(
-                        valueCount,
-                        nullCount,
-                        rowCount,
-                        as(encoding),
-                        (int) definitionLevels.size(),
-                        (int) repetitionLevels.size());
+                new DataPageHeaderV2(rowCount, nullCount, rowCount, as(encoding), levels, 0);
         of.setIs_compressed(true);
         head.setData_page_header_v2(of);
         int before = data.size();
         Util.writePageHeader(head, data);
         uncompressed += data.size() - before + levels + bytes.size();
-        repetitionLevels.writeAllTo(data);
         definitionLevels.writeAllTo(data);
         data.write(compressed);
-        values += valueCount;
+    }
+
+    /** What the library calls, with statistics that are off. */
+    @Override
+    public void writePageV2(
+            int rowCount,
+            int nullCount,
+            int valueCount,
+            BytesInput repetitionLevels,
+            BytesInput definitionLevels,
+            Encoding encoding,
+            BytesInput bytes,
+            Statistics<?> statistics,
+            @Nullable SizeStatistics sizes,
+            @Nullable GeospatialStatistics places)
+            throws IOException {
+        writePageV2(
+                rowCount,
+                nullCount,
+                valueCount,
+                repetitionLevels,
+                definitionLevels,
+                encoding,
+                bytes,
+                statistics);
     }
 
     @Override
@@ -178,6 +214,7 @@ final class ColumnPages implements PageWriter {
     // The older kind of page, which the library does not write in the version that it is asked for.
 
     @Override
+    @SuppressWarnings("deprecation") // a method of the interface
     public void writePage(
             BytesInput bytes,
             int valueCount,

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.record;
 
+import static java.nio.charset.StandardCharsets.ISO_8859_1;
+import static java.nio.charset.StandardCharsets.US_ASCII;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
@@ -68,9 +70,9 @@ final class HostileFileTest {
     @Test
     void whatIsNoRecordingIsSaidToBeNone() throws IOException {
         refused(new byte[0], "is no Parquet file");
-        refused("PAR1 and so on, but no end".getBytes(java.nio.charset.StandardCharsets.US_ASCII), "has no end");
+        refused("PAR1 and so on, but no end".getBytes(US_ASCII), "has no end");
         refused(new byte[1 << 16], "is no Parquet file");
-        refused("PAR1\u00ff\u00ff\u00ff\u007fPAR1".getBytes(java.nio.charset.StandardCharsets.ISO_8859_1), "its end has 2147483647 bytes");
+        refused("PAR1\u00ff\u00ff\u00ff\u007fPAR1".getBytes(ISO_8859_1), "its end has 2147483647 bytes");
         assertThatThrownBy(() -> Recorded.rows(folder))
                 .isInstanceOf(IOException.class)
                 .hasMessageContaining("is no regular file");
@@ -112,6 +114,25 @@ final class HostileFileTest {
             }
         }
         assertThat(refused).isBetween(FLIPS / 10, FLIPS);
+    }
+
+    @Test
+    void moreDifferentWordsThanARecordingHasAreRefused() throws IOException {
+        Path other = folder.resolve("words.parquet");
+        try (FileChannel channel =
+                        FileChannel.open(
+                                other, StandardOpenOption.CREATE, StandardOpenOption.WRITE);
+                RowFiles.Writer writer = RowFiles.found().create(channel)) {
+            Row row = new Row();
+            for (int i = 0; i < 5000; i++) {
+                row.begin(i, 0, Event.RESET, "iommu" + i);
+                writer.add(row);
+            }
+            assertThat(writer.flush(Map.of("ioasis.schema", "1"), Long.MAX_VALUE)).isTrue();
+        }
+        assertThatThrownBy(() -> Recorded.rows(other))
+                .isInstanceOf(IOException.class)
+                .hasMessageContaining("more than 4096 different words");
     }
 
     @Test

@@ -7,6 +7,7 @@ import java.io.IOException;
 import java.nio.channels.FileChannel;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.util.Arrays;
 import java.util.Map;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -77,11 +78,11 @@ final class SummaryTest {
         // Each number is of four milliseconds: of fewer there would be more than fit.
         assertThat(summary.curveNanos()).isEqualTo(1L << 22);
         long[] requests = summary.curve(Summary.Curve.REQUESTS);
-        assertThat(java.util.Arrays.stream(requests).sum()).isEqualTo(195);
+        assertThat(Arrays.stream(requests).sum()).isEqualTo(195);
         assertThat(requests).hasSize(48);
         long[] faults = summary.curve(Summary.Curve.FAULTS);
         assertThat(faults[90_000_000 >> 22]).isEqualTo(1);
-        assertThat(java.util.Arrays.stream(faults).sum()).isEqualTo(1);
+        assertThat(Arrays.stream(faults).sum()).isEqualTo(1);
     }
 
     @Test
@@ -97,7 +98,7 @@ final class SummaryTest {
                                 + " KiB          1\n")
                 .contains("\n     4 KiB          193 " + "█".repeat(40) + "\n")
                 .contains("\n    16 EiB            1 █\n")
-                .containsPattern("\n  accesses +[0-9,]+/s \\| +█ +\\|\n");
+                .contains("\n  accesses          477/s |           ▄█ ");
     }
 
     @Test
@@ -109,5 +110,26 @@ final class SummaryTest {
                 .contains("\"MAP NOMEM\" : 1")
                 .contains("\"name\" : \"m/i 0x8\"")
                 .contains("\"writtenBytes\" : 2048");
+    }
+
+    @Test
+    void endpointsBeyondTheLimitAreCountedTogether() throws IOException {
+        file = folder.resolve("many.parquet");
+        try (FileChannel channel =
+                        FileChannel.open(
+                                file, StandardOpenOption.CREATE, StandardOpenOption.WRITE);
+                RowFiles.Writer writer = RowFiles.found().create(channel)) {
+            Row row = new Row();
+            for (int i = 0; i < 1030; i++) {
+                row.begin(i, 0, Event.FAULT, "m/i");
+                row.endpoint(i);
+                row.status("MAPPING");
+                writer.add(row);
+            }
+            assertThat(writer.flush(Map.of("ioasis.schema", "1"), Long.MAX_VALUE)).isTrue();
+        }
+        Map<String, Summary.Endpoint> endpoints = Summary.of(file).endpoints();
+        assertThat(endpoints).hasSize(1025).containsKey("others");
+        assertThat(endpoints.get("others").faults()).isEqualTo(6);
     }
 }
