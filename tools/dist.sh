@@ -49,7 +49,7 @@ mkdir -p "$work/ioasis/lib"
 cp "$image"/*.jar "$work/ioasis/lib/"
 cp -r "$image/classpath" "$work/ioasis/lib/"
 # What the modules of the program require, and how Java tells of signals.
-"$JAVA_HOME/bin/jlink" --add-modules java.base,java.logging,java.management,java.naming,java.xml,jdk.unsupported --strip-debug \
+"$JAVA_HOME/bin/jlink" --add-modules java.base,java.logging,java.management,java.naming,java.xml,jdk.jfr,jdk.unsupported --strip-debug \
     --no-header-files --no-man-pages --output "$work/ioasis/runtime"
 cp "$root/LICENSE" "$work/ioasis/"
 printf 'picocli-*.jar: its classes are in the format of Java 8, and are otherwise as they were published.\n' >"$work/ioasis/lib/CHANGES"

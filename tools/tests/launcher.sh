@@ -350,6 +350,24 @@ help_has_all_commands() {
 }
 check "--help adds the commands of the source tree" help_has_all_commands
 
+help_of_one_command() {
+    make_tree
+    for command in test mutants fuzz stress bench install dist build format; do
+        run "$tree/ioasis" help $command
+        expect_status 0
+        expect out "Usage: ioasis $command"
+    done
+    run "$tree/ioasis" build --help
+    expect_status 0
+    expect out "Build if the sources are newer"
+    for command in build format; do
+        run "$tree/ioasis" $command --frobnicate
+        expect_status 2
+        expect err "ioasis $command: takes no arguments, not '--frobnicate'"
+    done
+}
+check "help says what each command of the source tree is for, and takes no word that it does not know" help_of_one_command
+
 failed_help_is_not_kept() {
     make_tree
     # The build asks for it and fails to get it, and so does the user.

@@ -76,6 +76,8 @@ try() { # word...
             shift
             knows_options "$@"
             ;;
+        # serve.sh runs those of docs/flight-recorder.md as they stand there.
+        'jcmd $SERVER '* | 'jfr '*) ;;
         # Running just now, and tested on small trees by test.sh, mutants.sh and launcher.sh.
         './ioasis test' | './ioasis mutants' | './ioasis build' | './ioasis format') ;;
         # Its options; the corpus is run by FuzzTest.
@@ -106,7 +108,7 @@ try() { # word...
     esac
 }
 
-for document in README.md CONTRIBUTING.md docs/config.md docs/host.md docs/nesting.md; do
+for document in README.md CONTRIBUTING.md docs/config.md docs/flight-recorder.md docs/host.md docs/nesting.md; do
     listed=$scratch/${document##*/}
     commands "$project/$document" >"$listed" 2>/dev/null
     is_there() {

@@ -257,6 +257,42 @@ rogue() {
 }
 check "a rogue is fired by hand, and SIGINT ends a server as well" rogue
 
+# The commands of docs/flight-recorder.md in their order; behind the first a rogue shoots.
+flight() {
+    cat >serve.toml <<'END'
+[[machine]]
+[[machine.iommu]]
+socket = "iommu.sock"
+bypass = false
+[[machine.iommu.rng]]
+socket = "rng.sock"
+endpoint = 0x28
+rogue = true
+END
+    serve --config serve.toml
+    # shellcheck disable=SC2034 # of the commands
+    SERVER=$server
+    PATH=$own_java/bin:$PATH
+    awk '/^```sh *$/ { inside = 1; next } /^```/ { inside = 0 } inside' "$project/docs/flight-recorder.md" >commands
+    [ "$(wc -l <commands)" -ge 7 ] || fail "the document's commands"
+    : >shown
+    while IFS= read -r line; do
+        printf '$ %s\n' "$line"
+        run eval "$line"
+        expect_status 0
+        cat out >>shown
+        [ -e volley ] || "$project/ioasis" rogue write 0xdead0000 --length 8 --count 3 --step 4096 >volley
+    done <commands
+    for address in 0xDEAD0000 0xDEAD1000 0xDEAD2000; do
+        grep -q "machine0/iommu0 .* 40 .*WRITE .*$address .*DOMAIN .*attached to no domain and bypass is 0" shown ||
+            fail "the fault at $address in the table"
+    done
+    [ "$(grep -c '^org.ioasis.Fault {' shown)" -eq 3 ] || fail "three faults to be printed"
+    grep -q 'org.ioasis.Fault  *3 ' shown || fail "three faults to be counted"
+    stop TERM
+}
+check "a flight recording of a server says who was refused what" flight
+
 viot() {
     run "$project/ioasis" viot --output table --iommu 00:01.0 --range 00:02.0-00:1f.7
     [ $status -eq 0 ] && [ "$(wc -c <table)" -eq 88 ] || fail "a table"

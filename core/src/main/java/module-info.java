@@ -2,6 +2,7 @@
 /** The IOMMU engine and the virtio devices on it. Knows no socket, no file descriptor, no VMM. */
 module org.ioasis.core {
     requires static transitive org.jspecify;
+    requires jdk.jfr;
 
     // What is exported to all is the API; docs/embedding.md lists it.
     exports org.ioasis.dma;

@@ -9,6 +9,7 @@ module org.ioasis.server {
     requires org.ioasis.host;
     requires transitive org.ioasis.sys;
     requires com.fasterxml.jackson.core;
+    requires jdk.jfr;
 
     exports org.ioasis.loop;
     exports org.ioasis.pci;

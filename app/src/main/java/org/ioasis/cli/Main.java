@@ -96,14 +96,15 @@ public final class Main {
                 .setExecutionExceptionHandler((failure, command, _) -> failed(failure, command));
     }
 
-    /** The usage, and behind it, where a terminal still shows it, what is wrong. */
+    /** Where the usage is said, and what is wrong, last. */
     private static int refused(ParameterException wrong) {
         CommandLine command = wrong.getCommandLine();
-        command.usage(command.getErr());
+        String name = command.getCommandSpec().qualifiedName();
         command.getErr()
                 .printf(
-                        "%n%s: %s%s%n",
-                        command.getCommandSpec().qualifiedName(),
+                        "Usage: %s --help lists the options.%n%n%s: %s%s%n",
+                        name,
+                        name,
                         String.valueOf(wrong.getMessage())
                                 .replaceFirst("' is not an? (?:int|long)$", "' is no number here"),
                         Spelling.hint(wrong));

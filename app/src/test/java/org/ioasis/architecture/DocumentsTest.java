@@ -35,6 +35,7 @@ class DocumentsTest {
                 "docs/compare.md",
                 "docs/config.md",
                 "docs/embedding.md",
+                "docs/flight-recorder.md",
                 "docs/fuzz-coverage.md",
                 "docs/host.md",
                 "docs/interop.md",

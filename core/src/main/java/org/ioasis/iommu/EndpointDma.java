@@ -73,6 +73,11 @@ class EndpointDma extends RegionDma {
     // The section has been in an identity region of the endpoint, which no UNMAP takes away.
     private boolean inOwnRegion;
 
+    // Of a section that a flight recording has a look at; used again, and made for the first.
+    private @Nullable SectionEvent sample;
+    private boolean isSampled;
+    private int untilSample;
+
     // Translations of this section, and in the upper half those above 4 GiB; added when it ends.
     private long translatedNow;
 
@@ -153,6 +158,9 @@ class EndpointDma extends RegionDma {
 
     @Override
     public void enter() {
+        if (SectionEvent.isRecorded()) {
+            beginSample();
+        }
         super.enter();
         Domain attached = attachment.domainAcquire();
         domain = attached;
@@ -162,6 +170,32 @@ class EndpointDma extends RegionDma {
         store = chosen instanceof MappingStore mapped ? mapped : null;
         inOwnRegion = false;
         extent.forget();
+    }
+
+    /** One section in so many is timed: a clock twice would be felt in each. */
+    private void beginSample() {
+        if (--untilSample >= 0) {
+            return;
+        }
+        untilSample = SectionEvent.INTERVAL - 1;
+        SectionEvent next = sample;
+        if (next == null) {
+            next = new SectionEvent();
+            sample = next;
+        }
+        isSampled = true;
+        next.begin();
+    }
+
+    private void endSample(SectionEvent sampled, @Nullable Domain attached) {
+        isSampled = false;
+        sampled.end();
+        sampled.record(
+                iommu.options().name(),
+                attachment,
+                attached == null ? "" : attached.name(),
+                (int) (translatedNow & (ONE_ABOVE - 1)),
+                hasFaulted);
     }
 
     @Override
@@ -314,6 +348,10 @@ class EndpointDma extends RegionDma {
     @Override
     public void leave() {
         super.leave();
+        SectionEvent sampled = sample;
+        if (sampled != null && isSampled) {
+            endSample(sampled, domain);
+        }
         domain = null;
         store = null;
         translation = Blocked.BLOCKED;

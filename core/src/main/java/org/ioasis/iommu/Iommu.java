@@ -68,7 +68,8 @@ public final class Iommu {
         this.faults = faults;
         this.stores = stores;
         isBypassing = options.bypassAtStart();
-        unmaps = new UnmapWaits(guards);
+        faults.recordAs(options.name());
+        unmaps = new UnmapWaits(guards, options.name());
         moves = new MoveWaits(guards);
     }
 

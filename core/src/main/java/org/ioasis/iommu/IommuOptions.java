@@ -7,6 +7,7 @@ import org.ioasis.memory.Ranges;
 /**
  * How one IOMMU is built. Immutable.
  *
+ * @param name what recordings call it
  * @param pageSizeMask page sizes; the lowest bit is the granule. One bit makes Linux send one MAP
  *     per contiguous run.
  * @param inputFirst first IOVA that can be mapped
@@ -28,6 +29,7 @@ import org.ioasis.memory.Ranges;
  * @param endpointTableLimit most bytes of mapping tables, likewise
  */
 public record IommuOptions(
+        String name,
         long pageSizeMask,
         long inputFirst,
         long inputLast,
@@ -95,6 +97,7 @@ public record IommuOptions(
     /** Options one by one, beginning with these. */
     public Builder toBuilder() {
         return builder()
+                .name(name)
                 .pageSizeMask(pageSizeMask)
                 .inputRange(inputFirst, inputLast)
                 .domainRange(domainFirst, domainLast)
@@ -111,6 +114,7 @@ public record IommuOptions(
 
     /** Options one by one. One thread. */
     public static final class Builder {
+        private String name = "iommu";
         private long pageSizeMask = 0x1000;
         private long inputFirst;
         private long inputLast = -1L;
@@ -127,6 +131,11 @@ public record IommuOptions(
         private long endpointTableLimit = TABLE_LIMIT;
 
         private Builder() {}
+
+        public Builder name(String value) {
+            name = value;
+            return this;
+        }
 
         public Builder pageSizeMask(long value) {
             pageSizeMask = value;
@@ -193,6 +202,7 @@ public record IommuOptions(
 
         public IommuOptions build() {
             return new IommuOptions(
+                    name,
                     pageSizeMask,
                     inputFirst,
                     inputLast,

@@ -22,6 +22,7 @@ final class UnmapWaits {
     private static final int LENGTH = 64;
 
     private final Guards guards;
+    private final String iommu;
     private final Unmapped[] ring = new Unmapped[LENGTH];
     // The next to be used, and the first that waits.
     private int head;
@@ -33,8 +34,12 @@ final class UnmapWaits {
     private final ArrayDeque<Held> idle = new ArrayDeque<>();
     private final Held waiting = new Held();
 
-    UnmapWaits(Guards guards) {
+    /**
+     * @param iommu what recordings call it
+     */
+    UnmapWaits(Guards guards, String iommu) {
         this.guards = guards;
+        this.iommu = iommu;
         Arrays.setAll(ring, i -> new Unmapped());
     }
 
@@ -77,6 +82,7 @@ final class UnmapWaits {
         Held held = held(domain, first, last, status);
         held.completion = completion;
         guards.await(held);
+        held.noteWait();
     }
 
     private void await() {
@@ -97,6 +103,7 @@ final class UnmapWaits {
                 Held held = held(domain, unmapped.first, unmapped.last, Status.OK);
                 held.completion = unmapped.completion;
                 guards.await(held, epoch);
+                held.noteWait();
             }
         }
     }
@@ -168,6 +175,33 @@ final class UnmapWaits {
         private Held next = this;
         private Held previous = this;
 
+        // Used again with the object, and made when a recording first wants one.
+        private @Nullable UnmapWaitEvent event;
+        private boolean isTimed;
+
+        /** It was handed to the guards: if it is still there, it waits from now on. */
+        void noteWait() {
+            if (domain == null || !UnmapWaitEvent.isRecorded()) {
+                return;
+            }
+            UnmapWaitEvent timed = event;
+            if (timed == null) {
+                timed = new UnmapWaitEvent();
+                event = timed;
+            }
+            timed.begin();
+            isTimed = true;
+        }
+
+        private void recordWait() {
+            UnmapWaitEvent timed = event;
+            Domain left = domain;
+            if (timed != null && left != null && isTimed) {
+                timed.end();
+                timed.record(iommu, left.name(), first, last);
+            }
+        }
+
         void linkBehind(Held other) {
             previous = other;
             next = other.next;
@@ -182,6 +216,7 @@ final class UnmapWaits {
             previous = this;
             domain = null;
             completion = null;
+            isTimed = false;
             idle.push(this);
         }
 
@@ -193,6 +228,7 @@ final class UnmapWaits {
         @Override
         protected void quiescent() {
             Completion answer = completion;
+            recordWait();
             retire();
             if (answer != null) {
                 answer.complete(status);

@@ -160,7 +160,7 @@ public final class Machine implements AutoCloseable {
         SessionTasks tasks = new SessionTasks(threads.loop());
         Iommu engine =
                 new Iommu(
-                        options,
+                        options.toBuilder().name(name + "/" + iommuName).build(),
                         threads.guards(),
                         MachineThreads.faults(),
                         threads.stores(options, reserved));

@@ -43,6 +43,7 @@ public abstract class PeerServer implements Served {
     /** Whose session it is, or was the last one. */
     private String peer = "";
 
+    private SessionEvent recorded = new SessionEvent();
     private boolean isClosing;
     private final AtomicInteger sessions = new AtomicInteger();
     private final AtomicInteger refused = new AtomicInteger();
@@ -143,6 +144,7 @@ public abstract class PeerServer implements Served {
         sessions.incrementAndGet();
         peer = socket.peer();
         journal.say(Level.INFO, () -> path() + ": a session begins with " + peer);
+        recorded = SessionEvent.begun(path(), peer);
         PeerSession<?> begun = begin(new SocketChannel(socket), new Host());
         session = begun;
         try {
@@ -226,6 +228,7 @@ public abstract class PeerServer implements Served {
         PeerSession<?> ended = session;
         if (ended != null) {
             lastReason = ended.reason();
+            recorded.ended(ended.messageCount(), ended.errorCount(), lastReason);
             // What is nobody's fault happens all the time.
             Level level = isClosing || ended.hasGone() ? Level.INFO : Level.WARNING;
             journal.say(

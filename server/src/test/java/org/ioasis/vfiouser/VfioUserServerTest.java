@@ -19,6 +19,7 @@ import java.lang.foreign.ValueLayout;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
@@ -27,6 +28,9 @@ import java.util.List;
 import java.util.Queue;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.CountDownLatch;
+import jdk.jfr.Recording;
+import jdk.jfr.consumer.RecordedEvent;
+import jdk.jfr.consumer.RecordingFile;
 import org.ioasis.loop.IdlePolicy;
 import org.ioasis.memory.Access;
 import org.ioasis.memory.DirectDma;
@@ -146,6 +150,42 @@ class VfioUserServerTest {
         assertThat(Errno.name(reply.error())).isEqualTo(Errno.name(0));
         assertThat(reply.isError()).isFalse();
         assertThat(reply.size()).isEqualTo(size);
+    }
+
+    /** So that a recording knows who has been served, and who still is. */
+    @Test
+    void aSessionIsAnEventWhenItBeginsAndOneWhenItHasEnded() throws Exception {
+        List<String> started = new ArrayList<>();
+        List<RecordedEvent> ended = new ArrayList<>();
+        Path file = Files.createTempFile("ioasis", ".jfr");
+        try (Recording recording = new Recording()) {
+            recording.start();
+            MockVfioUserClient client = ready();
+            client.send(VFIO_USER_DEVICE_GET_INFO, FLAGS_TYPE_REPLY, new byte[16]);
+            client.awaitClose();
+            fixture.awaitNoSession();
+            recording.stop();
+            recording.dump(file);
+            for (RecordedEvent event : RecordingFile.readAllEvents(file)) {
+                switch (event.getEventType().getName()) {
+                    case "org.ioasis.SessionStart" -> started.add(event.getString("socket"));
+                    case "org.ioasis.Session" -> ended.add(event);
+                    default -> {}
+                }
+            }
+        } finally {
+            Files.delete(file);
+        }
+
+        assertThat(started).containsExactly(fixture.server.path().toString());
+        assertThat(ended).hasSize(1);
+        RecordedEvent session = ended.getFirst();
+        assertThat(session.getString("socket")).isEqualTo(started.getFirst());
+        assertThat(session.getString("peer"))
+                .contains(Long.toString(ProcessHandle.current().pid()));
+        assertThat(session.getLong("messages")).isPositive();
+        assertThat(session.getString("reason")).contains("never sent");
+        assertThat(session.getDuration()).isPositive();
     }
 
     // Framing.

@@ -80,6 +80,7 @@ public final class FaultQueue {
     private volatile boolean isEmpty = true;
     private volatile @Nullable Runnable arrival;
     private volatile @Nullable Consumer<Fault> kept;
+    private volatile String name = "";
 
     /**
      * @param capacity most faults that wait
@@ -108,6 +109,11 @@ public final class FaultQueue {
      */
     public void onKept(@Nullable Consumer<Fault> told) {
         kept = told;
+    }
+
+    /** Says whose faults these are, for recordings. Before the first is reported. */
+    public void recordAs(String iommu) {
+        name = iommu;
     }
 
     /**
@@ -172,6 +178,9 @@ public final class FaultQueue {
             waiting[(oldest + size) % waiting.length] = entry;
             size++;
             isEmpty = false;
+        }
+        if (FaultEvent.isRecorded()) {
+            FaultEvent.record(name, entry.first);
         }
         Consumer<Fault> watcher = kept;
         if (watcher != null) {

@@ -34,6 +34,7 @@ final class IommuWork extends DeviceWork<RequestSlot> {
     private final RequestExecution execution;
     private final EventDelivery events;
     private final AnswerWriter answers;
+    private final RequestFlight flight;
     private final RequestCounts counts = new RequestCounts();
     private final SlotPool slots =
             new SlotPool(
@@ -69,6 +70,7 @@ final class IommuWork extends DeviceWork<RequestSlot> {
         this.iommu = iommu;
         this.execution = execution;
         this.events = events;
+        flight = new RequestFlight(iommu.options().name(), execution);
         answers = new AnswerWriter(iommu, execution.hasTables());
     }
 
@@ -202,6 +204,7 @@ final class IommuWork extends DeviceWork<RequestSlot> {
     }
 
     private void execute(int taken) {
+        flight.begin(batch, taken);
         iommu.beginBatch();
         try {
             for (int i = 0; i < taken; i++) {
@@ -250,6 +253,7 @@ final class IommuWork extends DeviceWork<RequestSlot> {
     }
 
     private void tellAnswer(RequestSlot slot) {
+        flight.answered(slot);
         if (slot.status == Status.NOMEM) {
             refused = slot;
             onLimit.run();

@@ -81,6 +81,12 @@ final class RequestSlot extends Job<RequestSlot> implements Completion {
     /** Bytes after which the answer ends by a planted failure, or -1. */
     int truncatedTo = -1;
 
+    /** What a flight recording is told of it: used again, and made when one first wants it. */
+    @Nullable RequestEvent event;
+
+    /** The event has begun. */
+    boolean isTimed;
+
     RequestSlot(int descriptorLimit, Answered answered) {
         super(descriptorLimit);
         this.answered = answered;
@@ -89,6 +95,7 @@ final class RequestSlot extends Job<RequestSlot> implements Completion {
     @Override
     protected void begin() {
         isComplete = false;
+        isTimed = false;
         settled = null;
         refusal = null;
         truncatedTo = -1;
