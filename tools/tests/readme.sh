@@ -108,7 +108,7 @@ try() { # word...
     esac
 }
 
-for document in README.md CONTRIBUTING.md docs/config.md docs/flight-recorder.md docs/host.md docs/nesting.md; do
+for document in README.md CONTRIBUTING.md docs/config.md docs/flight-recorder.md docs/host.md docs/monitoring/README.md docs/nesting.md; do
     listed=$scratch/${document##*/}
     commands "$project/$document" >"$listed" 2>/dev/null
     is_there() {

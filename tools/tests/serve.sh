@@ -257,6 +257,23 @@ rogue() {
 }
 check "a rogue is fired by hand, and SIGINT ends a server as well" rogue
 
+# What is answered there is MetricsTest's.
+metrics() {
+    serve --iommu iommu.sock --rng rng.sock --metrics
+    port=$(sed -n 's|^metrics http://127\.0\.0\.1:\([0-9]*\)/metrics$|\1|p' said)
+    [ -n "$port" ] || fail "the address of the metrics"
+    run "$project/ioasis" serve --iommu i2.sock --rng r2.sock --control c2.sock --metrics "$port"
+    expect_status 1
+    grep -q "$port" err || fail "the port that is taken in the message"
+    [ ! -e i2.sock ] && [ ! -e c2.sock ] && [ ! -e i2.sock.viot ] || fail "nothing of the second server to be left"
+    run "$project/ioasis" serve --iommu i2.sock --rng r2.sock --control c2.sock --metrics 65536
+    expect_status 2
+    expect err '--metrics: a port is 0 to 65535, not 65536'
+    stop TERM
+    [ $status -eq 0 ] || fail "code 0 after SIGTERM, not $status"
+}
+check "metrics have an address, and a port that is taken is a failure that leaves nothing" metrics
+
 # The commands of docs/flight-recorder.md in their order; behind the first a rogue shoots.
 flight() {
     cat >serve.toml <<'END'

@@ -9,9 +9,13 @@ module org.ioasis.look {
     requires transitive org.ioasis.machine;
     requires transitive org.ioasis.server;
     requires com.fasterxml.jackson.core;
+    requires io.prometheus.metrics.config;
+    requires io.prometheus.metrics.model;
+    requires io.prometheus.writer.text;
     requires org.eclipse.jetty.server;
 
     exports org.ioasis.live;
+    exports org.ioasis.metrics;
     exports org.ioasis.output;
     exports org.ioasis.record;
     exports org.ioasis.web;

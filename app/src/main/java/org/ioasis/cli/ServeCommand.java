@@ -113,6 +113,7 @@ final class ServeCommand implements Callable<Integer> {
     private @Nullable Path control;
 
     @Mixin private final TraceOptions trace = new TraceOptions();
+    @Mixin private final MetricsOption metrics = new MetricsOption();
 
     @Mixin private final RecordOptions record = new RecordOptions();
 
@@ -153,6 +154,7 @@ final class ServeCommand implements Callable<Integer> {
         RecordConfig recorded = record.chosen(NAME);
         StandardErrorLog.level(logLevel.level);
         Server server = Server.start(what, recorded);
+        metrics.serve(server);
         if (what.trace() != null) {
             // Without a trace it ends a server as ever: of a terminal that is closed, for instance.
             new SignalHandlers().handle("HUP", _ -> server.reopenTrace());
@@ -185,6 +187,7 @@ final class ServeCommand implements Callable<Integer> {
     }
 
     private ServeConfig configuration() throws ConfigException, IOException {
+        metrics.check();
         TraceConfig traced = trace.chosen();
         Path file = config;
         Path socket = iommu;

@@ -18,6 +18,15 @@ final class Announcement {
 
     /** The lines, for a terminal or a script. */
     static List<String> of(ServeConfig config) {
+        return of(config, List.of());
+    }
+
+    /**
+     * The same with lines on where else it can be looked at.
+     *
+     * @param shown one each
+     */
+    static List<String> of(ServeConfig config, List<String> shown) {
         List<String> lines = new ArrayList<>();
         for (MachineConfig machine : config.machines()) {
             for (IommuConfig iommu : machine.iommus()) {
@@ -32,6 +41,7 @@ final class Announcement {
             }
         }
         lines.add("control " + absolute(config.controlSocket()));
+        lines.addAll(shown);
         for (MachineConfig machine : config.machines()) {
             lines.add("viot " + machine.name() + " " + absolute(machine.viot()));
         }

@@ -16,6 +16,7 @@ import org.ioasis.live.TraceConfig;
 import org.ioasis.loop.IdlePolicy;
 import org.ioasis.machine.IommuUnit;
 import org.ioasis.machine.Machine;
+import org.ioasis.metrics.MetricsServer;
 import org.ioasis.output.OutputFile;
 import org.ioasis.output.OutputKind;
 import org.ioasis.record.RecordConfig;
@@ -35,6 +36,7 @@ public final class Server implements AutoCloseable {
     private @Nullable Control control;
     private @Nullable Trace trace;
     private @Nullable Recorder recorder;
+    private @Nullable MetricsServer metrics;
 
     private Server(ServeConfig config) {
         this.config = config;
@@ -186,9 +188,24 @@ public final class Server implements AutoCloseable {
         return recording == null ? null : recording.sentence();
     }
 
+    /**
+     * Answers who asks for the metrics of its machines, until the end. Once, by who has started it.
+     *
+     * @param port on the loopback interface; 0 for one that is free
+     * @throws IOException the port cannot be had
+     */
+    public void serveMetrics(int port) throws IOException {
+        metrics = MetricsServer.start(port, machines);
+    }
+
     /** What to say when it is ready: a line per socket, then how to attach QEMU. */
     public List<String> announcement() {
-        return Announcement.of(config);
+        List<String> shown = new ArrayList<>();
+        MetricsServer asked = metrics;
+        if (asked != null) {
+            shown.add("metrics " + asked.address());
+        }
+        return Announcement.of(config, shown);
     }
 
     /** The machines, in the order of the configuration. */
@@ -201,6 +218,10 @@ public final class Server implements AutoCloseable {
      */
     @Override
     public void close() throws IOException {
+        MetricsServer scraped = metrics;
+        if (scraped != null) {
+            scraped.close();
+        }
         Control asked = control;
         if (asked != null) {
             asked.close();

@@ -40,6 +40,7 @@ class DocumentsTest {
                 "docs/host.md",
                 "docs/interop.md",
                 "docs/kernel-quirks.md",
+                "docs/monitoring/README.md",
                 "docs/nesting.md",
                 "docs/save-restore.md",
                 "docs/threat-model.md"

@@ -136,8 +136,9 @@ final class Rules {
         // Knows no file format; what does stands behind a service, and knows nothing else of ours.
         MAY_USE.put("record", plus(all, "machine", "output"));
         MAY_USE.put("parquet", List.of("record"));
+        MAY_USE.put("metrics", plus(all, "machine", "live", "web"));
         MAY_USE.put("config", plus(all, "machine", "kind", "live"));
-        MAY_USE.put("serve", plus(all, "vm", "machine", "config", "live", "output", "record"));
+        MAY_USE.put("serve", plus(all, "vm", "machine", "config", "live", "metrics", "output", "record"));
         // A machine without a VMM: knows no guest, no session and no loop.
         MAY_USE.put("demo", plus(all, "machine"));
         MAY_USE.put("run", plus(all, "guestkit", "vm", "machine", "kind", "live", "record"));

@@ -151,6 +151,11 @@ public final class Iommu {
         return lastLimit;
     }
 
+    /** UNMAPs whose answer had to wait for accesses to end. Any thread. */
+    public long unmapWaits() {
+        return unmaps.waits();
+    }
+
     /** Answers a request that a check has refused. */
     public void refuse(Refusal refusal, Completion completion) {
         if (refusal.status() == Status.NOMEM) {

@@ -3,6 +3,7 @@ package org.ioasis.iommu;
 
 import java.util.ArrayDeque;
 import java.util.Arrays;
+import org.ioasis.memory.Count;
 import org.ioasis.memory.Guards;
 import org.ioasis.memory.PinnedLease;
 import org.ioasis.memory.Quiescence;
@@ -28,6 +29,7 @@ final class UnmapWaits {
     private int head;
     private int tail;
     private boolean isInBatch;
+    private final Count waits = new Count();
 
     // As many as were ever with the guards at a time, which the request queue bounds; and those
     // that are there now, in a list through themselves.
@@ -51,6 +53,11 @@ final class UnmapWaits {
     void endBatch() {
         isInBatch = false;
         await();
+    }
+
+    /** UNMAPs so far that had to wait for accesses to end. Any thread. */
+    long waits() {
+        return waits.read();
     }
 
     /** True if no UNMAP of the batch waits. */
@@ -181,7 +188,11 @@ final class UnmapWaits {
 
         /** It was handed to the guards: if it is still there, it waits from now on. */
         void noteWait() {
-            if (domain == null || !UnmapWaitEvent.isRecorded()) {
+            if (domain == null) {
+                return;
+            }
+            waits.increment();
+            if (!UnmapWaitEvent.isRecorded()) {
                 return;
             }
             UnmapWaitEvent timed = event;

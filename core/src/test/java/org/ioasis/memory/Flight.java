@@ -6,6 +6,7 @@ import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
 import java.util.function.Function;
@@ -41,7 +42,7 @@ public final class Flight {
                         ours.add(event);
                     }
                 }
-                ours.sort((a, b) -> a.getEndTime().compareTo(b.getEndTime()));
+                ours.sort(Comparator.comparing(RecordedEvent::getEndTime));
                 return ours;
             } finally {
                 Files.delete(file);

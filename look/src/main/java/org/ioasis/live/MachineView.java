@@ -8,9 +8,11 @@ import java.util.Map;
 import org.ioasis.iommu.DomainView;
 import org.ioasis.iommu.EndpointCounts;
 import org.ioasis.iommu.Iommu;
+import org.ioasis.iommu.IommuOptions;
 import org.ioasis.iommu.Refusal;
 import org.ioasis.iommu.Status;
 import org.ioasis.iommu.fault.Fault;
+import org.ioasis.iommu.fault.FaultReason;
 import org.ioasis.iommu.mapping.Translation.Kind;
 import org.ioasis.loop.LoopCounts;
 import org.ioasis.machine.EndpointDevice;
@@ -66,7 +68,8 @@ public record MachineView(
             @Nullable String broken,
             long kicks,
             long interrupts) {
-        boolean isStarted() {
+        /** A driver has started it. */
+        public boolean isStarted() {
             return (status & Virtio.STATUS_DRIVER_OK) != 0;
         }
 
@@ -93,6 +96,8 @@ public record MachineView(
      * @param unknownEndpoint one that the driver asked for and that is not there, or -1
      * @param present the first of {@code presentCount} endpoints whose accesses do not come through
      *     us
+     * @param options that it was built with: its limits
+     * @param unmapWaits UNMAPs whose answer had to wait for accesses to end
      */
     public record IommuView(
             String name,
@@ -114,8 +119,12 @@ public record MachineView(
             long unknownEndpoint,
             List<EndpointView> endpoints,
             int presentCount,
-            List<PresentView> present) {
+            List<PresentView> present,
+            IommuOptions options,
+            Map<FaultReason, Long> faultsByReason,
+            long unmapWaits) {
         public IommuView {
+            faultsByReason = Map.copyOf(faultsByReason);
             domains = List.copyOf(domains);
             requests = Map.copyOf(requests);
             recentFaults = List.copyOf(recentFaults);
@@ -162,13 +171,18 @@ public record MachineView(
 
     /** Takes a view of the machine; waits for its loop, two seconds at most. Any thread. */
     public static MachineView of(Machine machine) {
+        return of(machine, MAPPINGS_MAX);
+    }
+
+    /** The same with at most so many mappings of each domain. */
+    public static MachineView of(Machine machine, int mappingsMax) {
         List<IommuView> iommus = new ArrayList<>();
         List<List<IommuView>> taken = new ArrayList<>();
         boolean answers =
                 machine.onLoop(() -> {
                     List<IommuView> views = new ArrayList<>();
                     for (IommuUnit unit : machine.iommus()) {
-                        views.add(view(unit));
+                        views.add(view(unit, mappingsMax));
                     }
                     taken.add(views);
                 });
@@ -191,7 +205,7 @@ public record MachineView(
         return DumpText.of(List.of(this));
     }
 
-    private static IommuView view(IommuUnit unit) {
+    private static IommuView view(IommuUnit unit, int mappingsMax) {
         Iommu engine = unit.engine();
         RequestCounts counts = unit.device().counts();
         return new IommuView(
@@ -201,7 +215,7 @@ public record MachineView(
                 engine.isBypassing(),
                 engine.domainCount(),
                 engine.mappingCount(),
-                engine.domains(DOMAINS_MAX, MAPPINGS_MAX),
+                engine.domains(DOMAINS_MAX, mappingsMax),
                 requests(counts),
                 counts.unansweredRequests(),
                 engine.refusedByLimit(),
@@ -221,7 +235,18 @@ public record MachineView(
                                         Integer.toUnsignedLong(endpoint.id()),
                                         endpoint.wasProbed(),
                                         endpoint.domainId()))
-                        .toList());
+                        .toList(),
+                engine.options(),
+                faults(engine),
+                engine.unmapWaits());
+    }
+
+    private static Map<FaultReason, Long> faults(Iommu engine) {
+        Map<FaultReason, Long> faults = new EnumMap<>(FaultReason.class);
+        for (FaultReason reason : FaultReason.values()) {
+            faults.put(reason, engine.faults().reported(reason));
+        }
+        return faults;
     }
 
     private static DeviceView view(OfferedDevice offered) {

@@ -75,7 +75,7 @@ public final class FaultQueue {
     private final List<Fault> firsts = new ArrayList<>();
     private long tokens;
     private long tokensAtNanos;
-    private long reported;
+    private final long[] reported = new long[FaultReason.values().length];
     private long dropped;
     private volatile boolean isEmpty = true;
     private volatile @Nullable Runnable arrival;
@@ -147,7 +147,7 @@ public final class FaultQueue {
             Supplier<Fault.@Nullable Table> table) {
         Entry entry;
         synchronized (this) {
-            reported++;
+            countReport(reason);
             for (int i = 0; i < size; i++) {
                 Entry other = waiting(i);
                 if (other.isLike(reason, endpoint, pasid, address, access)) {
@@ -292,9 +292,21 @@ public final class FaultQueue {
         return List.copyOf(firsts);
     }
 
+    /** Counted with each refused access: its place is worked out, and no map is asked. */
+    @SuppressWarnings("EnumOrdinal")
+    private void countReport(FaultReason reason) {
+        reported[reason.ordinal()]++;
+    }
+
     /** Accesses refused since the start. */
     public synchronized long reported() {
-        return reported;
+        return Arrays.stream(reported).sum();
+    }
+
+    /** Those of them that were refused for this reason. */
+    @SuppressWarnings("EnumOrdinal")
+    public synchronized long reported(FaultReason reason) {
+        return reported[reason.ordinal()];
     }
 
     /** Those of them that no entry stands for, because the queue was full or the rate exceeded. */
