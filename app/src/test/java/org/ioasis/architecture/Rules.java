@@ -138,7 +138,9 @@ final class Rules {
         MAY_USE.put("parquet", List.of("record"));
         MAY_USE.put("metrics", plus(all, "machine", "live", "web"));
         MAY_USE.put("config", plus(all, "machine", "kind", "live"));
-        MAY_USE.put("serve", plus(all, "vm", "machine", "config", "live", "metrics", "output", "record"));
+        MAY_USE.put(
+                "serve",
+                plus(all, "vm", "machine", "config", "live", "metrics", "output", "record"));
         // A machine without a VMM: knows no guest, no session and no loop.
         MAY_USE.put("demo", plus(all, "machine"));
         MAY_USE.put("run", plus(all, "guestkit", "vm", "machine", "kind", "live", "record"));

@@ -393,9 +393,7 @@ class EndpointDma extends RegionDma {
     /** The number of this section's domain, or {@link AccessObserver#NO_DOMAIN}. */
     final long domainOfSection() {
         Domain attached = domain;
-        return attached == null
-                ? AccessObserver.NO_DOMAIN
-                : Integer.toUnsignedLong(attached.id());
+        return attached == null ? AccessObserver.NO_DOMAIN : Integer.toUnsignedLong(attached.id());
     }
 
     private Fault.@Nullable Table faultTable() {

@@ -16,8 +16,7 @@ import org.junit.jupiter.api.Test;
 
 /** Who observes an IOMMU sees each piece of each access once, and each refusal. */
 final class ObservedDmaTest {
-    private final Machine m =
-            new Machine(Machine.STRICT.toBuilder().bypassAtStart(true).build());
+    private final Machine m = new Machine(Machine.STRICT.toBuilder().bypassAtStart(true).build());
     private final List<String> seen = new ArrayList<>();
     private final Dma dma;
 

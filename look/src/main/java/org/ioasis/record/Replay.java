@@ -33,8 +33,7 @@ public final class Replay {
      * @param replayed what became of it here
      * @param around the rows around it, each with its number
      */
-    public record Difference(
-            long sequence, String recorded, String replayed, List<String> around) {
+    public record Difference(long sequence, String recorded, String replayed, List<String> around) {
         public Difference {
             around = List.copyOf(around);
         }
@@ -104,7 +103,8 @@ public final class Replay {
                     iommus.put(setup.name(), new ReplayedIommu(setup, memory.segment()));
                 }
             } catch (IllegalArgumentException e) {
-                throw new IOException(file + " describes an IOMMU that cannot be: " + e.getMessage(), e);
+                throw new IOException(
+                        file + " describes an IOMMU that cannot be: " + e.getMessage(), e);
             }
             return play(reader, iommus);
         } finally {
@@ -153,13 +153,14 @@ public final class Replay {
         return result(reader, -1, null);
     }
 
-    private Result result(
-            RowFiles.Reader reader, long lostAt, @Nullable Difference difference) {
+    private Result result(RowFiles.Reader reader, long lostAt, @Nullable Difference difference) {
         return new Result(
                 reader.rows(), requests, accesses, faults, others, elsewhere, lostAt, difference);
     }
 
-    /** The file is read once more for what is around it: to keep that of each row would cost more. */
+    /**
+     * The file is read once more for what is around it: to keep that of each row would cost more.
+     */
     private Difference difference(Row row, String other) throws IOException {
         long sequence = row.sequence();
         String recorded = row.toString();

@@ -158,11 +158,10 @@ final class ReplayedIommu implements AutoCloseable {
         engine.observe(seen);
         domains = new DomainTable(engine);
         setup.endpoints()
-                .forEach(
-                        (id, its) ->
-                                ways.put(
-                                        Integer.toUnsignedLong(id),
-                                        engine.dma(engine.plug(id, its), known, guard)));
+                .forEach((id, its) ->
+                        ways.put(
+                                Integer.toUnsignedLong(id),
+                                engine.dma(engine.plug(id, its), known, guard)));
     }
 
     /** Whether it is answered by the engine, and not before or behind it. */
@@ -223,8 +222,7 @@ final class ReplayedIommu implements AutoCloseable {
         }
         switch (row.event()) {
             case MAP ->
-                    domains.map(
-                            domain, row.first(), row.last(), row.output(), row.flags(), answer);
+                    domains.map(domain, row.first(), row.last(), row.output(), row.flags(), answer);
             case UNMAP -> domains.unmap(domain, row.first(), row.last(), answer);
             case ATTACH ->
                     domains.attach((int) row.endpoint(), domain, (row.flags() & 1) != 0, answer);

@@ -16,10 +16,9 @@ public interface RowFiles {
     static RowFiles found() {
         return ServiceLoader.load(RowFiles.class, ClassLoader.getSystemClassLoader())
                 .findFirst()
-                .orElseThrow(
-                        () ->
-                                new IllegalStateException(
-                                        "the part of Ioasis that writes and reads recordings is not on the class path"));
+                .orElseThrow(() ->
+                        new IllegalStateException(
+                                "the part of Ioasis that writes and reads recordings is not on the class path"));
     }
 
     /**

@@ -33,8 +33,7 @@ public final class SummaryText {
                 line(text, "  %-8s %,12d", event, summary.count(event));
             }
         }
-        summary.refusals()
-                .forEach((what, count) -> line(text, "  %-20s %,d", what, count));
+        summary.refusals().forEach((what, count) -> line(text, "  %-20s %,d", what, count));
         line(text, "  %d domains", summary.domains());
         endpoints(summary, text);
         sizes(summary, text);
@@ -57,17 +56,16 @@ public final class SummaryText {
                 "bytes",
                 "faults");
         summary.endpoints()
-                .forEach(
-                        (name, its) ->
-                                line(
-                                        text,
-                                        "  %-28s %,12d %12s %,12d %12s %,10d",
-                                        name,
-                                        its.reads(),
-                                        bytes(its.readBytes()),
-                                        its.writes(),
-                                        bytes(its.writtenBytes()),
-                                        its.faults()));
+                .forEach((name, its) ->
+                        line(
+                                text,
+                                "  %-28s %,12d %12s %,12d %12s %,10d",
+                                name,
+                                its.reads(),
+                                bytes(its.readBytes()),
+                                its.writes(),
+                                bytes(its.writtenBytes()),
+                                its.faults()));
     }
 
     private static void sizes(Summary summary, StringBuilder text) {

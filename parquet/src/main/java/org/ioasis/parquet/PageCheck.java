@@ -23,7 +23,9 @@ final class PageCheck {
         this.end = end;
     }
 
-    /** Runs of a number each and groups of eight, {@code width} bits each, at most {@code values}. */
+    /**
+     * Runs of a number each and groups of eight, {@code width} bits each, at most {@code values}.
+     */
     static void hybrid(byte[] bytes, int from, int end, int width, int values) throws IOException {
         if (width < 0 || width > Integer.SIZE) {
             throw new IOException("a page with numbers of %d bits".formatted(width));

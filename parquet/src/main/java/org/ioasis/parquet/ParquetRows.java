@@ -86,7 +86,9 @@ final class ParquetRows implements RowFiles.Writer {
                     properties.newColumnWriteStore(
                             schema,
                             column ->
-                                    pages(Columns.values()[schema.getFieldIndex(column.getPath()[0])]));
+                                    pages(
+                                            Columns.values()[
+                                                    schema.getFieldIndex(column.getPath()[0])]));
             writers =
                     schema.getColumns().stream()
                             .map(store::getColumnWriter)

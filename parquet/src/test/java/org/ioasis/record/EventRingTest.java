@@ -91,12 +91,11 @@ final class EventRingTest {
         EventRing wide = new EventRing(64);
         int rounds = 300_000;
         Thread adder =
-                new Thread(
-                        () -> {
-                            for (int i = 0; i < rounds; i++) {
-                                wide.add(100, 0, Event.ACCESS, 1, -1, 1, i, i, i, 1, 0, -1);
-                            }
-                        });
+                new Thread(() -> {
+                    for (int i = 0; i < rounds; i++) {
+                        wide.add(100, 0, Event.ACCESS, 1, -1, 1, i, i, i, 1, 0, -1);
+                    }
+                });
         adder.start();
         long expected = 0;
         long said = 0;

@@ -72,7 +72,9 @@ final class HostileFileTest {
         refused(new byte[0], "is no Parquet file");
         refused("PAR1 and so on, but no end".getBytes(US_ASCII), "has no end");
         refused(new byte[1 << 16], "is no Parquet file");
-        refused("PAR1\u00ff\u00ff\u00ff\u007fPAR1".getBytes(ISO_8859_1), "its end has 2147483647 bytes");
+        refused(
+                "PAR1\u00ff\u00ff\u00ff\u007fPAR1".getBytes(ISO_8859_1),
+                "its end has 2147483647 bytes");
         assertThatThrownBy(() -> Recorded.rows(folder))
                 .isInstanceOf(IOException.class)
                 .hasMessageContaining("is no regular file");

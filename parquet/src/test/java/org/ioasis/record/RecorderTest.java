@@ -163,8 +163,7 @@ final class RecorderTest {
             }
         }
         assertThat(events)
-                .containsExactlyElementsOf(
-                        WORK.stream().map(row -> row.split(" ", 3)[1]).toList());
+                .containsExactlyElementsOf(WORK.stream().map(row -> row.split(" ", 3)[1]).toList());
         assertThat(outputs)
                 .containsExactly(0x8_0000L, 0x9_0000L, 0x8_0ff0L, 0x8_1800L, 0x9_0000L, 0x8_1ff0L);
     }
@@ -200,8 +199,7 @@ final class RecorderTest {
         work();
         recorder.close();
 
-        assertThat(Recorded.rows(file))
-                .containsExactly("machine/iommu LOST " + WORK.size());
+        assertThat(Recorded.rows(file)).containsExactly("machine/iommu LOST " + WORK.size());
         assertThat(recorder.figures().lost()).isEqualTo(WORK.size());
         assertThat(recorder.figures().failure()).isNull();
     }

@@ -63,13 +63,12 @@ final class ReplayTest {
                             .domainRange(0, 4)
                             .build();
             iommu =
-                    new LocalIommu(options, Arena.ofAuto().allocate(MIB, PAGE), 0, System::nanoTime);
+                    new LocalIommu(
+                            options, Arena.ofAuto().allocate(MIB, PAGE), 0, System::nanoTime);
             told = recorder.watch("m", "i", iommu.engine());
             requests = new DomainTable(iommu.engine());
             ReservedRegion.Kind kind =
-                    random.nextBoolean()
-                            ? ReservedRegion.Kind.MSI
-                            : ReservedRegion.Kind.RESERVED;
+                    random.nextBoolean() ? ReservedRegion.Kind.MSI : ReservedRegion.Kind.RESERVED;
             ways.add(
                     iommu.plug(
                             1,
@@ -100,8 +99,7 @@ final class ReplayTest {
             return new Completion() {
                 @Override
                 public void complete(Status status) {
-                    told.decided(
-                            type, endpoint, domain, first, last, output, flags, status, null);
+                    told.decided(type, endpoint, domain, first, last, output, flags, status, null);
                 }
 
                 @Override
@@ -146,9 +144,7 @@ final class ReplayTest {
             int endpoint = random.nextInt(1, 4);
             int domain = domain();
             requests.detach(
-                    endpoint,
-                    domain,
-                    answer(RequestType.DETACH, endpoint, domain, 0, 0, 0, 0));
+                    endpoint, domain, answer(RequestType.DETACH, endpoint, domain, 0, 0, 0, 0));
         }
 
         private void map() {
@@ -172,10 +168,7 @@ final class ReplayTest {
             long last =
                     random.nextInt(10) == 0 ? first - 1 : first + PAGE * random.nextInt(1, 12) - 1;
             requests.unmap(
-                    domain,
-                    first,
-                    last,
-                    answer(RequestType.UNMAP, 0, domain, first, last, 0, 0));
+                    domain, first, last, answer(RequestType.UNMAP, 0, domain, first, last, 0, 0));
         }
 
         private void rare() {
@@ -308,8 +301,7 @@ final class ReplayTest {
                 file,
                 row -> {
                     boolean isOne =
-                            row.event() == event
-                                    && (status == null || status.equals(row.status()));
+                            row.event() == event && (status == null || status.equals(row.status()));
                     // Not one of the first, so that there are rows before it.
                     if (found[0] == null && isOne && row.sequence() > 50) {
                         found[0] = row.sequence();
@@ -333,8 +325,7 @@ final class ReplayTest {
         assertThat(difference.sequence()).isEqualTo(sequence);
         assertThat(difference.replayed()).contains(replayed);
         assertThat(difference.around()).hasSize(11);
-        assertThat(difference.around().get(5))
-                .isEqualTo(sequence + " " + difference.recorded());
+        assertThat(difference.around().get(5)).isEqualTo(sequence + " " + difference.recorded());
     }
 
     @Test
@@ -391,42 +382,39 @@ final class ReplayTest {
     @Test
     void whatAReplayCannotDoIsSaid() throws IOException {
         Path file = recorded(3, new EnumMap<>(Event.class));
-        assertThatThrownBy(
-                        () ->
-                                Replay.of(
-                                        changed(
-                                                file,
-                                                row -> {
-                                                    if (row.event() == Event.ACCESS) {
-                                                        row.endpoint(77);
-                                                    }
-                                                })))
+        assertThatThrownBy(() ->
+                        Replay.of(
+                                changed(
+                                        file,
+                                        row -> {
+                                            if (row.event() == Event.ACCESS) {
+                                                row.endpoint(77);
+                                            }
+                                        })))
                 .isInstanceOf(IOException.class)
                 .hasMessageContaining("is of endpoint 0x4d, which the recording does not describe");
-        assertThatThrownBy(
-                        () ->
-                                Replay.of(
-                                        changed(
-                                                file,
-                                                row -> {
-                                                    if (row.event() == Event.MAP) {
-                                                        row.flags(-1);
-                                                    }
-                                                })))
+        assertThatThrownBy(() ->
+                        Replay.of(
+                                changed(
+                                        file,
+                                        row -> {
+                                            if (row.event() == Event.MAP) {
+                                                row.flags(-1);
+                                            }
+                                        })))
                 .isInstanceOf(IOException.class)
                 .hasMessageContaining("maps with flags -1, which the engine does not know");
-        assertThatThrownBy(
-                        () ->
-                                Replay.of(
-                                        changed(
-                                                file,
-                                                row -> {
-                                                    if (row.sequence() == 9) {
-                                                        row.begin(9, 0, Event.TABLE, row.iommu());
-                                                        row.endpoint(1);
-                                                        row.status("OK");
-                                                    }
-                                                })))
+        assertThatThrownBy(() ->
+                        Replay.of(
+                                changed(
+                                        file,
+                                        row -> {
+                                            if (row.sequence() == 9) {
+                                                row.begin(9, 0, Event.TABLE, row.iommu());
+                                                row.endpoint(1);
+                                                row.status("OK");
+                                            }
+                                        })))
                 .isInstanceOf(IOException.class)
                 .hasMessageContaining("at row 9 the driver hands over page tables of its own");
     }

@@ -39,12 +39,7 @@ final class ServerProcess implements AutoCloseable {
      * @param more further words for it
      */
     ServerProcess(
-            Host host,
-            Cleanup cleanup,
-            Path launcher,
-            Path config,
-            Path control,
-            List<String> more)
+            Host host, Cleanup cleanup, Path launcher, Path config, Path control, List<String> more)
             throws IOException, InterruptedException {
         this.cleanup = cleanup;
         this.control = control;

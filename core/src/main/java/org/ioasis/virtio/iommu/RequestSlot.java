@@ -114,9 +114,7 @@ final class RequestSlot extends Job<RequestSlot> implements Completion {
 
     /** What its first byte says, as far as it was copied. */
     RequestType typeOfHead(boolean hasTables) {
-        return holds(HEAD_SIZE)
-                ? RequestType.of(u8(0), hasTables)
-                : RequestType.UNKNOWN;
+        return holds(HEAD_SIZE) ? RequestType.of(u8(0), hasTables) : RequestType.UNKNOWN;
     }
 
     int u8(int offset) {
