@@ -460,8 +460,8 @@ final class VmCommand implements Callable<Integer> {
         if (modules != null) {
             others.add("--modules");
         }
-        if (keep != null && board.isDoorbellMapped()) {
-            others.add("--keep with --map-msi");
+        if (keep != null && (board.isDoorbellMapped() || board.isMmio())) {
+            others.add("--keep with --map-msi or --virtio-mmio");
         }
         if (isNet) {
             others.add("--net");
