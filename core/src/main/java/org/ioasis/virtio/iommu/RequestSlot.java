@@ -6,7 +6,6 @@ import static org.ioasis.spec.VirtioIommu.ATTACH_ENDPOINT;
 import static org.ioasis.spec.VirtioIommu.ATTACH_FLAGS;
 import static org.ioasis.spec.VirtioIommu.DETACH_DOMAIN;
 import static org.ioasis.spec.VirtioIommu.DETACH_ENDPOINT;
-import static org.ioasis.spec.VirtioIommu.HEAD_SIZE;
 import static org.ioasis.spec.VirtioIommu.MAP_DOMAIN;
 import static org.ioasis.spec.VirtioIommu.MAP_FLAGS;
 import static org.ioasis.spec.VirtioIommu.MAP_PHYS_START;
@@ -23,6 +22,7 @@ import org.ioasis.iommu.Refusal;
 import org.ioasis.iommu.Status;
 import org.ioasis.memory.Dma;
 import org.ioasis.memory.Outcome;
+import org.ioasis.spec.VirtioIommu;
 import org.ioasis.virtio.Job;
 import org.jspecify.annotations.Nullable;
 
@@ -114,7 +114,7 @@ final class RequestSlot extends Job<RequestSlot> implements Completion {
 
     /** What its first byte says, as far as it was copied. */
     RequestType typeOfHead(boolean hasTables) {
-        return holds(HEAD_SIZE) ? RequestType.of(u8(0), hasTables) : RequestType.UNKNOWN;
+        return holds(VirtioIommu.HEAD_SIZE) ? RequestType.of(u8(0), hasTables) : RequestType.UNKNOWN;
     }
 
     int u8(int offset) {
