@@ -114,7 +114,9 @@ final class RequestSlot extends Job<RequestSlot> implements Completion {
 
     /** What its first byte says, as far as it was copied. */
     RequestType typeOfHead(boolean hasTables) {
-        return holds(VirtioIommu.HEAD_SIZE) ? RequestType.of(u8(0), hasTables) : RequestType.UNKNOWN;
+        return holds(VirtioIommu.HEAD_SIZE)
+                ? RequestType.of(u8(0), hasTables)
+                : RequestType.UNKNOWN;
     }
 
     int u8(int offset) {
