@@ -79,6 +79,7 @@ class OwnDriverTest {
     private final List<String> console = new ArrayList<>();
 
     @Test
+    @SuppressWarnings("try") // closed early: then the recording is complete
     void driversInUserSpaceOwnDevicesOfOurs() throws Exception {
         Host host = Host.current();
         try (Cleanup cleanup = Cleanup.atExit()) {

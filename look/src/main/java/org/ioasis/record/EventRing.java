@@ -81,6 +81,7 @@ final class EventRing {
      * @param status ordinal of what answer or reason means for the event
      * @param refusal ordinal, or -1
      */
+    @SuppressWarnings("EnumOrdinal") // what this process has added, it takes
     void add(
             long time,
             int iommu,

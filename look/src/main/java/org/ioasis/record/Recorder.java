@@ -238,6 +238,7 @@ public final class Recorder implements AutoCloseable {
         }
 
         @Override
+        @SuppressWarnings("EnumOrdinal") // what this process has added, it takes
         public void refused(
                 int endpoint,
                 int pasid,
@@ -272,6 +273,7 @@ public final class Recorder implements AutoCloseable {
         }
 
         @Override
+        @SuppressWarnings("EnumOrdinal") // likewise
         public void decided(
                 RequestType type,
                 int endpoint,

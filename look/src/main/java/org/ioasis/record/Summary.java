@@ -73,7 +73,7 @@ public final class Summary {
     private final Map<String, Endpoint> endpoints = new TreeMap<>();
     private final Set<String> domains = new HashSet<>();
     private final long[] sizes = new long[SIZES];
-    private final long[][] curves = new long[Curve.values().length][TIMES];
+    private final Map<Curve, long[]> curves = new EnumMap<>(Curve.class);
     private int lg2Time = LG2_TIME;
     private long rows;
     private long nanos;
@@ -158,7 +158,7 @@ public final class Summary {
         long at = Math.max(0, time);
         while (at >>> lg2Time >= TIMES) {
             // Twice as long: two become one.
-            for (long[] counts : curves) {
+            for (long[] counts : curves.values()) {
                 for (int i = 0; i < TIMES; i++) {
                     int from = 2 * i;
                     counts[i] = from < TIMES ? counts[from] + counts[from + 1] : 0;
@@ -166,7 +166,7 @@ public final class Summary {
             }
             lg2Time++;
         }
-        curves[curve.ordinal()][(int) (at >>> lg2Time)]++;
+        counts(curve)[(int) (at >>> lg2Time)]++;
     }
 
     Path file() {
@@ -224,6 +224,10 @@ public final class Summary {
     /** How often it happened in each part of the time, up to the end of the recording. */
     long[] curve(Curve curve) {
         int length = (int) Math.min(TIMES, (Math.max(0, nanos) >>> lg2Time) + 1);
-        return Arrays.copyOf(curves[curve.ordinal()], length);
+        return Arrays.copyOf(counts(curve), length);
+    }
+
+    private long[] counts(Curve curve) {
+        return curves.computeIfAbsent(curve, _ -> new long[TIMES]);
     }
 }

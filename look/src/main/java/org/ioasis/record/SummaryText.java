@@ -124,6 +124,8 @@ public final class SummaryText {
         return String.format(Locale.ROOT, unit == 0 ? "%.0f %s" : "%.1f %s", value, UNITS[unit]);
     }
 
+    @SuppressWarnings(
+            "AnnotateFormatMethod") // the annotation is Error Prone's, and no part of this
     private static void line(StringBuilder text, String format, Object... words) {
         text.append(String.format(Locale.ROOT, format, words).stripTrailing()).append('\n');
     }

@@ -17,6 +17,7 @@ import org.apache.parquet.column.page.PageReader;
 import org.apache.parquet.column.statistics.Statistics;
 import org.apache.parquet.format.ColumnMetaData;
 import org.apache.parquet.format.DataPageHeaderV2;
+import org.apache.parquet.format.DictionaryPageHeader;
 import org.apache.parquet.format.PageHeader;
 import org.apache.parquet.format.PageType;
 import org.apache.parquet.format.Util;
@@ -78,7 +79,11 @@ final class ChunkPages implements PageReader {
                 at = before;
                 return null;
             }
-            int count = head.getDictionary_page_header().getNum_values();
+            DictionaryPageHeader of = head.getDictionary_page_header();
+            if (of == null) {
+                throw new IOException("a dictionary that does not say how long it is");
+            }
+            int count = of.getNum_values();
             byte[] plain = plain(head, 0, true);
             // Each entry has at least a byte, and a string four for its length.
             if (count < 0 || count > plain.length) {
@@ -137,27 +142,27 @@ final class ChunkPages implements PageReader {
         if (of.getEncoding() == null) {
             throw new IOException("a page without an encoding");
         }
-        switch (of.getEncoding()) {
+        return switch (of.getEncoding()) {
             case RLE_DICTIONARY -> {
                 if (plain.length > 0) {
                     PageCheck.hybrid(plain, 1, plain.length, plain[0], count);
                 }
-                return Encoding.RLE_DICTIONARY;
+                yield Encoding.RLE_DICTIONARY;
             }
             case DELTA_BINARY_PACKED -> {
                 PageCheck.differences(plain, 0, plain.length, count);
-                return Encoding.DELTA_BINARY_PACKED;
+                yield Encoding.DELTA_BINARY_PACKED;
             }
             case PLAIN -> {
                 if (of.getNum_nulls() != count || plain.length != 0) {
                     throw new IOException("a page with values that are not encoded");
                 }
-                return Encoding.PLAIN;
+                yield Encoding.PLAIN;
             }
             default ->
                     throw new IOException(
                             "a page in an encoding that no recording has: " + of.getEncoding());
-        }
+        };
     }
 
     private PageHeader head() throws IOException {

@@ -3,6 +3,7 @@ package org.ioasis.parquet;
 
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 import org.apache.parquet.format.ConvertedType;
 import org.apache.parquet.format.FieldRepetitionType;
 import org.apache.parquet.format.IntType;
@@ -87,7 +88,12 @@ enum Columns {
 
     /** Its name in the file. */
     String column() {
-        return name().toLowerCase(java.util.Locale.ROOT);
+        return name().toLowerCase(Locale.ROOT);
+    }
+
+    /** The one of that name. */
+    static Columns named(String column) {
+        return valueOf(column.toUpperCase(Locale.ROOT));
     }
 
     Type type() {
@@ -144,11 +150,11 @@ enum Columns {
         for (int i = 1; i < ours.size(); i++) {
             SchemaElement one = found.get(i);
             SchemaElement other = ours.get(i);
-            if (!other.getName().equals(one.getName())
+            if (!values()[i - 1].column().equals(one.getName())
                     || other.getType() != one.getType()
                     || other.getRepetition_type() != one.getRepetition_type()
                     || one.getNum_children() != 0) {
-                return "it has another column in the place of " + other.getName();
+                return "it has another column in the place of " + values()[i - 1].column();
             }
         }
         return null;

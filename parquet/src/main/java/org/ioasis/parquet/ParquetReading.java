@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.parquet;
 
+import static java.util.Objects.requireNonNullElse;
+
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -21,6 +23,7 @@ import org.apache.parquet.column.impl.ColumnReadStoreImpl;
 import org.apache.parquet.column.page.PageReadStore;
 import org.apache.parquet.column.page.PageReader;
 import org.apache.parquet.format.ColumnChunk;
+import org.apache.parquet.format.ColumnMetaData;
 import org.apache.parquet.format.CompressionCodec;
 import org.apache.parquet.format.FileMetaData;
 import org.apache.parquet.format.KeyValue;
@@ -85,11 +88,10 @@ final class ParquetReading implements RowFiles.Reader {
     private ParquetReading(Path path, FileChannel file, FileMetaData all) throws IOException {
         this.path = path;
         this.file = file;
-        groups = all.getRow_groups();
-        if (all.isSetKey_value_metadata()) {
-            for (KeyValue pair : all.getKey_value_metadata()) {
-                about.put(pair.getKey(), pair.isSetValue() ? pair.getValue() : "");
-            }
+        groups = requireNonNullElse(all.getRow_groups(), List.of());
+        for (KeyValue pair : requireNonNullElse(all.getKey_value_metadata(), List.<KeyValue>of())) {
+            about.put(
+                    requireNonNullElse(pair.getKey(), ""), requireNonNullElse(pair.getValue(), ""));
         }
         String difference = Columns.difference(all.getSchema());
         if (difference != null || !"1".equals(about.get(SCHEMA))) {
@@ -187,7 +189,7 @@ final class ParquetReading implements RowFiles.Reader {
             done++;
             return true;
         } catch (UncheckedIOException e) {
-            throw damaged(e.getCause());
+            throw damaged(requireNonNullElse(e.getCause(), e));
         } catch (IOException | RuntimeException e) {
             throw damaged(e);
         }
@@ -207,22 +209,19 @@ final class ParquetReading implements RowFiles.Reader {
         List<ColumnDescriptor> descriptors = schema.getColumns();
         for (int i = 0; i < columns.length; i++) {
             ColumnChunk chunk = chunks.get(i);
-            Columns column = Columns.values()[i];
-            if (!chunk.isSetMeta_data()
+            Columns column = Columns.named(descriptors.get(i).getPath()[0]);
+            ColumnMetaData its = chunk.getMeta_data();
+            if (its == null
                     || chunk.isSetFile_path()
-                    || chunk.getMeta_data().getType() != column.type()
-                    || chunk.getMeta_data().getCodec() != CompressionCodec.GZIP) {
+                    || its.getType() != column.type()
+                    || its.getCodec() != CompressionCodec.GZIP) {
                 throw new IOException("another column in the place of " + column.column());
             }
             ColumnDescriptor descriptor = descriptors.get(i);
             pages.put(
                     descriptor,
                     new ChunkPages(
-                            file,
-                            column,
-                            descriptor.getPrimitiveType(),
-                            chunk.getMeta_data(),
-                            group.getNum_rows()));
+                            file, column, descriptor.getPrimitiveType(), its, group.getNum_rows()));
         }
         ColumnReadStore store =
                 new ColumnReadStoreImpl(store(pages, group.getNum_rows()), NOBODY, schema, "");
@@ -271,8 +270,13 @@ final class ParquetReading implements RowFiles.Reader {
         }
     }
 
+    @SuppressWarnings("EnumOrdinal") // columns are in the file in this order
+    private ColumnReader reader(Columns column) {
+        return columns[column.ordinal()];
+    }
+
     private long number(Columns column, long otherwise) {
-        ColumnReader reader = columns[column.ordinal()];
+        ColumnReader reader = reader(column);
         long value =
                 reader.getCurrentDefinitionLevel() == column.definition()
                         ? reader.getLong()
@@ -286,7 +290,7 @@ final class ParquetReading implements RowFiles.Reader {
     }
 
     private long unsigned(Columns column, long otherwise) {
-        ColumnReader reader = columns[column.ordinal()];
+        ColumnReader reader = reader(column);
         long value =
                 reader.getCurrentDefinitionLevel() == column.definition()
                         ? Integer.toUnsignedLong(reader.getInteger())
@@ -304,7 +308,7 @@ final class ParquetReading implements RowFiles.Reader {
     }
 
     private @Nullable String optional(Columns column) throws IOException {
-        ColumnReader reader = columns[column.ordinal()];
+        ColumnReader reader = reader(column);
         String word =
                 reader.getCurrentDefinitionLevel() == column.definition()
                         ? word(reader.getBinary())

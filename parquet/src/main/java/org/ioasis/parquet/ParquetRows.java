@@ -84,11 +84,7 @@ final class ParquetRows implements RowFiles.Writer {
             }
             store =
                     properties.newColumnWriteStore(
-                            schema,
-                            column ->
-                                    pages(
-                                            Columns.values()[
-                                                    schema.getFieldIndex(column.getPath()[0])]));
+                            schema, column -> pages(Columns.named(column.getPath()[0])));
             writers =
                     schema.getColumns().stream()
                             .map(store::getColumnWriter)
@@ -138,6 +134,7 @@ final class ParquetRows implements RowFiles.Writer {
             store.endRecord();
         }
 
+        @SuppressWarnings("EnumOrdinal") // columns are in the file in this order
         private ColumnWriter writer(Columns column) {
             return writers[column.ordinal()];
         }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.parquet;
 
+import static java.util.Objects.requireNonNull;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
@@ -72,8 +73,7 @@ final class ChunkPagesTest {
     @Test
     void aPageOfMoreThanItMayHaveIsRefused() throws IOException {
         int most = ChunkPages.PAGE_MAX;
-        DictionaryPage page = dictionary(most, most, 1);
-        assertThat(page).isNotNull();
+        DictionaryPage page = requireNonNull(dictionary(most, most, 1));
         assertThat(page.getBytes().size()).isEqualTo(most);
         refused(most + 1, most + 1, 1, "a page of ");
         refused(-1, 10, 1, "a page of ");

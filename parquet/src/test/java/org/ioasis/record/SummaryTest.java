@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.record;
 
+import static java.util.Objects.requireNonNull;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import java.io.IOException;
@@ -16,11 +17,9 @@ import org.junit.jupiter.api.io.TempDir;
 final class SummaryTest {
     @TempDir private Path folder;
 
-    private Path file;
-
     /** Maps of 4 KiB, one of all addresses, reads and writes, faults, a refusal, over 200 ms. */
-    private void write() throws IOException {
-        file = folder.resolve("r.parquet");
+    private Path written() throws IOException {
+        Path file = folder.resolve("r.parquet");
         try (FileChannel channel =
                         FileChannel.open(
                                 file, StandardOpenOption.CREATE, StandardOpenOption.WRITE);
@@ -61,12 +60,12 @@ final class SummaryTest {
                                     Long.MAX_VALUE))
                     .isTrue();
         }
+        return file;
     }
 
     @Test
     void whatIsInARecordingIsCounted() throws IOException {
-        write();
-        Summary summary = Summary.of(file);
+        Summary summary = Summary.of(written());
 
         assertThat(summary.rows()).isEqualTo(200);
         assertThat(summary.lost()).isEqualTo(12);
@@ -87,8 +86,7 @@ final class SummaryTest {
 
     @Test
     void peopleSeeItWithPlots() throws IOException {
-        write();
-        assertThat(SummaryText.of(Summary.of(file)))
+        assertThat(SummaryText.of(Summary.of(written())))
                 .contains(": 200 rows in 0.199 s, recorded by ioasis vm\n")
                 .contains("\n12 rows are missing, which could not be written\n")
                 .contains("\n  MAP               195\n")
@@ -103,8 +101,7 @@ final class SummaryTest {
 
     @Test
     void programsSeeTheSame() throws IOException {
-        write();
-        assertThat(RecordJson.of(Summary.of(file)))
+        assertThat(RecordJson.of(Summary.of(written())))
                 .contains("\"rows\" : 200")
                 .contains("\"lost\" : 12")
                 .contains("\"MAP NOMEM\" : 1")
@@ -114,7 +111,7 @@ final class SummaryTest {
 
     @Test
     void endpointsBeyondTheLimitAreCountedTogether() throws IOException {
-        file = folder.resolve("many.parquet");
+        Path file = folder.resolve("many.parquet");
         try (FileChannel channel =
                         FileChannel.open(
                                 file, StandardOpenOption.CREATE, StandardOpenOption.WRITE);
@@ -130,6 +127,6 @@ final class SummaryTest {
         }
         Map<String, Summary.Endpoint> endpoints = Summary.of(file).endpoints();
         assertThat(endpoints).hasSize(1025).containsKey("others");
-        assertThat(endpoints.get("others").faults()).isEqualTo(6);
+        assertThat(requireNonNull(endpoints.get("others")).faults()).isEqualTo(6);
     }
 }
