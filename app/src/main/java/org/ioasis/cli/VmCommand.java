@@ -710,6 +710,9 @@ final class VmCommand implements Callable<Integer> {
                         : KernelChoice.Debian.BACKPORTS;
             }
             default -> {
+                if (modules != null && !Files.isDirectory(modules)) {
+                    throw new UsageException("--modules: %s is no folder".formatted(modules));
+                }
                 try {
                     Kernel own = Kernel.at(Path.of(kernel), modules);
                     List<String> missing =
