@@ -76,6 +76,12 @@ try() { # word...
             shift
             knows_options "$@"
             ;;
+        # serve.sh runs them on a recording of its own, and the guest tests replay what each cell has recorded.
+        './ioasis trace info '* | './ioasis replay '*)
+            shift
+            [ "$1" != info ] || shift
+            [ $# -eq 1 ] || fail "one file"
+            ;;
         # serve.sh runs those of docs/flight-recorder.md as they stand there.
         'jcmd $SERVER '* | 'jfr '*) ;;
         # Running just now, and tested on small trees by test.sh, mutants.sh and launcher.sh.
@@ -108,7 +114,7 @@ try() { # word...
     esac
 }
 
-for document in README.md CONTRIBUTING.md docs/config.md docs/flight-recorder.md docs/host.md docs/monitoring/README.md docs/nesting.md; do
+for document in README.md CONTRIBUTING.md docs/config.md docs/flight-recorder.md docs/host.md docs/monitoring/README.md docs/nesting.md docs/recording.md; do
     listed=$scratch/${document##*/}
     commands "$project/$document" >"$listed" 2>/dev/null
     is_there() {

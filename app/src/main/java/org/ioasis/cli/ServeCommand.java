@@ -16,6 +16,7 @@ import org.ioasis.kind.Kinds;
 import org.ioasis.live.TraceConfig;
 import org.ioasis.machine.DeviceKind;
 import org.ioasis.machine.IommuTransport;
+import org.ioasis.record.RecordConfig;
 import org.ioasis.serve.Server;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
@@ -114,6 +115,8 @@ final class ServeCommand implements Callable<Integer> {
     @Mixin private final TraceOptions trace = new TraceOptions();
     @Mixin private final MetricsOption metrics = new MetricsOption();
 
+    @Mixin private final RecordOptions record = new RecordOptions();
+
     /** How much of what happens is said. */
     enum LogLevel {
         error(System.Logger.Level.ERROR),
@@ -148,8 +151,9 @@ final class ServeCommand implements Callable<Integer> {
             System.err.println(e.getMessage());
             return 2;
         }
+        RecordConfig recorded = record.chosen(NAME);
         StandardErrorLog.level(logLevel.level);
-        Server server = Server.start(what);
+        Server server = Server.start(what, recorded);
         metrics.serve(server);
         if (what.trace() != null) {
             // Without a trace it ends a server as ever: of a terminal that is closed, for instance.
@@ -167,6 +171,10 @@ final class ServeCommand implements Callable<Integer> {
                                     } catch (IOException e) {
                                         System.err.println("ioasis: " + e.getMessage());
                                         code = 1;
+                                    }
+                                    String recording = server.recorded();
+                                    if (recording != null) {
+                                        System.err.println("ioasis: " + recording);
                                     }
                                     System.out.flush();
                                     Runtime.getRuntime().halt(code);

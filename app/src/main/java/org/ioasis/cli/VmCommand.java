@@ -17,6 +17,7 @@ import org.ioasis.guestkit.SharedFolder;
 import org.ioasis.guestkit.UnavailableException;
 import org.ioasis.live.TraceConfig;
 import org.ioasis.output.OutputKind;
+import org.ioasis.record.RecordConfig;
 import org.ioasis.run.AssignedRun;
 import org.ioasis.run.DiskRun;
 import org.ioasis.run.GuestDevices;
@@ -312,6 +313,8 @@ final class VmCommand implements Callable<Integer> {
 
     @Mixin private final TraceOptions trace = new TraceOptions();
 
+    @Mixin private final RecordOptions record = new RecordOptions();
+
     @Option(
             names = "--share",
             paramLabel = "DIR",
@@ -505,6 +508,9 @@ final class VmCommand implements Callable<Integer> {
         if (trace.chosen() != null) {
             others.add("--trace");
         }
+        if (record.chosen("vm") != null) {
+            others.add("--record");
+        }
         if (!others.isEmpty()) {
             throw new UsageException(
                     "--assigned is the plain check of disks with no IOMMU of ours; leave out "
@@ -648,6 +654,10 @@ final class VmCommand implements Callable<Integer> {
         TraceConfig traced = trace.chosen();
         if (traced != null) {
             options.trace(traced);
+        }
+        RecordConfig recorded = record.chosen("vm");
+        if (recorded != null) {
+            options.record(recorded);
         }
         if (translation != null) {
             options.translation(translation.chosen());

@@ -25,9 +25,11 @@ import org.ioasis.kind.blk.DiskOptions;
 import org.ioasis.live.MachineView;
 import org.ioasis.live.Trace;
 import org.ioasis.loop.IdlePolicy;
+import org.ioasis.machine.IommuUnit;
 import org.ioasis.machine.IommuTransport;
 import org.ioasis.machine.Machine;
 import org.ioasis.memory.GuestMemory;
+import org.ioasis.record.Recorder;
 import org.ioasis.topology.QemuArguments;
 import org.ioasis.topology.Viot;
 import org.ioasis.vm.Accel;
@@ -90,6 +92,7 @@ public final class GuestSetup implements AutoCloseable {
     private final @Nullable NetPeer peer;
     private final Machine machine;
     private final @Nullable Trace trace;
+    private final @Nullable Recorder recorder;
     private final Platform platform;
     private final List<GuestDevices.Place> places;
     private final QemuCommand command;
@@ -121,13 +124,17 @@ public final class GuestSetup implements AutoCloseable {
                         : null;
         boolean isMade = false;
         try {
-            machine = machine(options, workspace, platform, places);
+            recorder = options.record().isEmpty() ? null : Recorder.create(options.record().get());
+            machine = machine(options, workspace, platform, places, recorder);
             trace = trace(options, machine);
             isMade = true;
         } finally {
             if (!isMade && peer != null) {
                 peer.close();
             }
+        }
+        if (recorder != null) {
+            recorder.begin();
         }
         machine.start();
     }
@@ -274,7 +281,8 @@ public final class GuestSetup implements AutoCloseable {
             RunOptions options,
             Workspace workspace,
             Platform platform,
-            List<GuestDevices.Place> places)
+            List<GuestDevices.Place> places,
+            @Nullable Recorder recorder)
             throws IOException {
         IommuOptions iommuOptions =
                 platform.iommu(IommuOptions.builder()).bypassAtStart(options.isBypassing()).build();
@@ -284,12 +292,16 @@ public final class GuestSetup implements AutoCloseable {
         boolean isComplete = false;
         try {
             for (int i = 0; i < options.iommus(); i++) {
-                machine.addIommu(
-                        "iommu" + i,
-                        iommuOptions,
-                        null,
-                        platform.transport(),
-                        iommuSocket(workspace, i));
+                IommuUnit unit =
+                        machine.addIommu(
+                                "iommu" + i,
+                                iommuOptions,
+                                null,
+                                platform.transport(),
+                                iommuSocket(workspace, i));
+                if (recorder != null) {
+                    recorder.watch(machine.name(), unit);
+                }
             }
             for (GuestDevices.Place place : places) {
                 var _ = machine.add(machine.iommus().get(place.iommu()), place.device());
@@ -298,6 +310,9 @@ public final class GuestSetup implements AutoCloseable {
             return machine;
         } finally {
             if (!isComplete) {
+                if (recorder != null) {
+                    recorder.close();
+                }
                 machine.close();
             }
         }
@@ -605,6 +620,10 @@ public final class GuestSetup implements AutoCloseable {
             }
             if (trace != null) {
                 trace.close();
+            }
+            if (recorder != null) {
+                recorder.close();
+                progress.say(recorder.sentence());
             }
             workspace.close();
         }

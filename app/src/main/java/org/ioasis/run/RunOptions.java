@@ -9,6 +9,7 @@ import java.util.Optional;
 import org.ioasis.guestkit.KernelChoice;
 import org.ioasis.guestkit.SharedFolder;
 import org.ioasis.live.TraceConfig;
+import org.ioasis.record.RecordConfig;
 import org.ioasis.virtqueue.RingFormat;
 import org.ioasis.vm.Accel;
 import org.ioasis.vm.SeededDisk;
@@ -36,6 +37,7 @@ import org.ioasis.vm.SeededDisk;
  * @param qemu further words for QEMU, behind all others
  * @param isDebugged the guest waits for a debugger before its first instruction
  * @param trace where to write what passes between the guest's driver and the IOMMUs
+ * @param record where to record that and what endpoints do
  */
 public record RunOptions(
         Optional<Accel> accel,
@@ -56,7 +58,8 @@ public record RunOptions(
         Optional<SharedFolder> share,
         List<String> qemu,
         boolean isDebugged,
-        Optional<TraceConfig> trace) {
+        Optional<TraceConfig> trace,
+        Optional<RecordConfig> record) {
 
     /** What a guest's processor is part of. */
     public sealed interface Board {
@@ -154,6 +157,7 @@ public record RunOptions(
         private List<String> qemu = List.of();
         private boolean isDebugged;
         private Optional<TraceConfig> trace = Optional.empty();
+        private Optional<RecordConfig> record = Optional.empty();
 
         private Builder(long seed) {
             this.seed = seed;
@@ -249,6 +253,11 @@ public record RunOptions(
             return this;
         }
 
+        public Builder record(RecordConfig value) {
+            record = Optional.of(value);
+            return this;
+        }
+
         public RunOptions build() {
             return new RunOptions(
                     accel,
@@ -269,7 +278,8 @@ public record RunOptions(
                     share,
                     qemu,
                     isDebugged,
-                    trace);
+                    trace,
+                    record);
         }
     }
 }

@@ -134,13 +134,26 @@ final class Rules {
         // Serves whoever knows what to serve.
         MAY_USE.put("web", List.of());
         MAY_USE.put("live", plus(all, "machine", "output"));
+        // Knows no file format; what does stands behind a service, and knows nothing else of ours.
+        MAY_USE.put("record", plus(all, "machine", "output"));
+        MAY_USE.put("parquet", List.of("record"));
         MAY_USE.put("metrics", plus(all, "machine", "live", "web"));
         MAY_USE.put("config", plus(all, "machine", "kind", "live"));
-        MAY_USE.put("serve", plus(all, "vm", "machine", "config", "live", "metrics", "output"));
+        MAY_USE.put(
+                "serve",
+                plus(
+                        all,
+                        "vm",
+                        "machine",
+                        "config",
+                        "live",
+                        "metrics",
+                        "output",
+                        "record"));
         MAY_USE.put("plot", List.of());
         // A machine without a VMM: knows no guest, no session and no loop.
         MAY_USE.put("demo", plus(all, "machine"));
-        MAY_USE.put("run", plus(all, "guestkit", "vm", "machine", "kind", "live"));
+        MAY_USE.put("run", plus(all, "guestkit", "vm", "machine", "kind", "live", "record"));
         // Runs programs that were made elsewhere, some with devices that are nothing but memory.
         MAY_USE.put(
                 "selftests",
@@ -169,6 +182,7 @@ final class Rules {
                         "run",
                         "config",
                         "live",
+                        "record",
                         "serve",
                         "output"));
         // More commands, which cli finds as services.

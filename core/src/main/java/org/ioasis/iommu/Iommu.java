@@ -48,6 +48,7 @@ public final class Iommu {
     private final Count refusedByLimit = new Count();
     private volatile @Nullable Refusal lastLimit;
     private Runnable settled = () -> {};
+    private @Nullable AccessObserver observer;
     private long mappings;
 
     // Never the same again before 2^32 others: nothing of an old table is kept that long.
@@ -343,9 +344,25 @@ public final class Iommu {
     /** As {@link #dma(Endpoint, GuestMemory, Guard)}, in any of its address spaces. */
     public Dma dma(Attachment attachment, GuestMemory memory, Guard guard) {
         assert isOwnThread();
-        EndpointDma access = new EndpointDma(this, attachment, memory, guard);
+        EndpointDma access = way(attachment, memory, guard);
         attachment.add(access);
         return access;
+    }
+
+    private EndpointDma way(Attachment attachment, GuestMemory memory, Guard guard) {
+        AccessObserver told = observer;
+        return told == null
+                ? new EndpointDma(this, attachment, memory, guard)
+                : new ObservedDma(this, attachment, memory, guard, told);
+    }
+
+    /**
+     * Sets who sees what endpoints do. Before the first way to memory is made: those that are there
+     * stay as they are.
+     */
+    public void observe(AccessObserver told) {
+        assert isOwnThread();
+        observer = told;
     }
 
     /**
@@ -355,7 +372,7 @@ public final class Iommu {
      */
     public Dma askingDma(Attachment attachment, GuestMemory memory, Guard guard) {
         assert isOwnThread();
-        EndpointDma access = new EndpointDma(this, attachment, memory, guard);
+        EndpointDma access = way(attachment, memory, guard);
         access.asksForPages();
         attachment.add(access);
         return access;

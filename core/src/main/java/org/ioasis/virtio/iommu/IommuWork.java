@@ -36,7 +36,19 @@ final class IommuWork extends DeviceWork<RequestSlot> {
     private final AnswerWriter answers;
     private final RequestFlight flight;
     private final RequestCounts counts = new RequestCounts();
-    private final SlotPool slots = new SlotPool(this::answered);
+    private final SlotPool slots =
+            new SlotPool(
+                    new RequestSlot.Answered() {
+                        @Override
+                        public void answered(RequestSlot slot) {
+                            IommuWork.this.answered(slot);
+                        }
+
+                        @Override
+                        public void decided(RequestSlot slot, Status answer) {
+                            tellDecision(slot, answer);
+                        }
+                    });
     private final RequestSlot[] batch = new RequestSlot[BATCH];
 
     /** Requests whose answer did not come at once. Few, and mostly none. */
@@ -48,6 +60,7 @@ final class IommuWork extends DeviceWork<RequestSlot> {
 
     // Nobody watches unless somebody asked for it; then it costs a look at a field.
     private @Nullable IommuObserver observer;
+    private @Nullable StateObserver stateObserver;
     private Runnable onLimit = () -> {};
     private @Nullable RequestSlot refused;
 
@@ -77,6 +90,10 @@ final class IommuWork extends DeviceWork<RequestSlot> {
 
     void observe(@Nullable IommuObserver watcher) {
         observer = watcher;
+    }
+
+    void observeState(@Nullable StateObserver watcher) {
+        stateObserver = watcher;
     }
 
     /** Requests so far. Any thread. */
@@ -238,6 +255,13 @@ final class IommuWork extends DeviceWork<RequestSlot> {
             tellAnswer(slot);
         }
         resume(slot);
+    }
+
+    private void tellDecision(RequestSlot slot, Status answer) {
+        StateObserver watcher = stateObserver;
+        if (watcher != null && slots.isOfNow(slot)) {
+            slot.tell(watcher, answer);
+        }
     }
 
     private void tellAnswer(RequestSlot slot) {
