@@ -131,6 +131,9 @@ final class Rules {
         // Machines know that there are kinds, and none of them; so does whoever goes by the list.
         MAY_USE.put("kind", plus(all, "machine"));
         MAY_USE.put("output", List.of("sys"));
+        MAY_USE.put("plot", List.of());
+        // What another design would have done: tables without a guest, a session or a machine.
+        MAY_USE.put("sweep", List.of("record", "iommu", "iommu.pagetable", "iova", "plot", "spec"));
         // Serves whoever knows what to serve.
         MAY_USE.put("web", List.of());
         MAY_USE.put("live", plus(all, "machine", "output"));
