@@ -140,6 +140,8 @@ final class Rules {
         // Knows no file format; what does stands behind a service, and knows nothing else of ours.
         MAY_USE.put("record", plus(all, "machine", "output"));
         MAY_USE.put("parquet", List.of("record"));
+        // Use what the control socket uses; nothing that runs machines needs them.
+        MAY_USE.put("page", plus(all, "machine", "live", "web"));
         MAY_USE.put("metrics", plus(all, "machine", "live", "web"));
         MAY_USE.put("config", plus(all, "machine", "kind", "live"));
         MAY_USE.put(
@@ -152,11 +154,13 @@ final class Rules {
                         "live",
                         "metrics",
                         "output",
+                        "page",
                         "record"));
         MAY_USE.put("plot", List.of());
         // A machine without a VMM: knows no guest, no session and no loop.
         MAY_USE.put("demo", plus(all, "machine"));
-        MAY_USE.put("run", plus(all, "guestkit", "vm", "machine", "kind", "live", "record"));
+        MAY_USE.put(
+                "run", plus(all, "guestkit", "vm", "machine", "kind", "live", "page", "record"));
         // Runs programs that were made elsewhere, some with devices that are nothing but memory.
         MAY_USE.put(
                 "selftests",
@@ -186,6 +190,7 @@ final class Rules {
                         "config",
                         "live",
                         "record",
+                        "page",
                         "serve",
                         "output"));
         // More commands, which cli finds as services.

@@ -451,6 +451,17 @@ public final class Iommu {
                 .toList();
     }
 
+    /** The domain of that id whose mappings are kept here; null if there is none. Loop thread. */
+    public @Nullable PagingDomain findPaging(int id) {
+        assert isOwnThread();
+        for (Domain domain : domains) {
+            if (domain.id() == id && domain instanceof PagingDomain paging) {
+                return paging;
+            }
+        }
+        return null;
+    }
+
     // Batches
     // --------------------------------------------------------------------------------------------------------
 

@@ -175,6 +175,8 @@ final class IommuWork extends DeviceWork<RequestSlot> {
             count(outcome);
             slot.type = RequestType.UNKNOWN;
         }
+        IommuObserver watcher = observer;
+        slot.taken = watcher == null ? 0 : watcher.taken();
         // The driver may have put buffers for events there without a kick.
         events.driverIsReady();
         return Step.OUTSIDE;
@@ -275,6 +277,7 @@ final class IommuWork extends DeviceWork<RequestSlot> {
         if (watcher != null) {
             IommuRequest request = IommuRequest.of(slot);
             watcher.answered(request, slot.status, execution.reason(slot, request));
+            watcher.answeredSince(slot.taken);
         }
     }
 

@@ -67,6 +67,9 @@ final class RequestSlot extends Job<RequestSlot> implements Completion {
     int epoch;
 
     /** Of the batch that is being carried out, whose answers are given in its order. */
+    /** What the observer said when it was taken from its ring; 0 if there was none. */
+    long taken;
+
     boolean isInBatch;
 
     /** Of such a batch, and nobody is to hear of an answer that is OK. */
@@ -94,6 +97,7 @@ final class RequestSlot extends Job<RequestSlot> implements Completion {
 
     @Override
     protected void begin() {
+        taken = 0;
         isComplete = false;
         isTimed = false;
         settled = null;
