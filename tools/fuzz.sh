@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Runs the fuzz targets of the tests (virtio/iommu/FuzzTargets.java, host/HostFuzzTargets.java) for a while under Jazzer:
+# Runs the fuzz targets of the tests (virtio/iommu/FuzzTargets.java, host/HostFuzzTargets.java, peer/ServerFuzzTargets.java)
+# for a while under Jazzer:
 # inputs are bred from the corpus by what they reach, and what is fuzzed must do on each what its model does.
 set -eu
 [ -n "${IOASIS_ROOT-}" ] || exec "$(dirname -- "$0")/../ioasis" fuzz "$@"
@@ -9,11 +10,12 @@ set -eu
 of_device="request-queue event-queue config-writes save-file packed-ring table-queue"
 of_host="smmuv3-commands smmuv3-queue smmuv3-contexts vtd-entries vtd-queue vtd-contexts amd-commands amd-contexts
 virtio-invalidations"
-targets="$of_device $(echo $of_host)"
+of_server="vfio-user-commands vfio-user-versions vfio-user-answers vhost-user-requests"
+targets="$of_device $(echo $of_host) $of_server"
 usage="Usage: ioasis fuzz [--seconds N] [--target NAME] [--seed N]
        ioasis fuzz --coverage
-Fuzzes the virtio-iommu device beside its model, the packed ring, and what guests with tables of their own write for an
-IOMMU, with Jazzer for N seconds (60) in all. Targets: $targets;
+Fuzzes the virtio-iommu device beside its model, the packed ring, what guests with tables of their own write for an IOMMU,
+and what VMMs and device servers send, with Jazzer for N seconds (60) in all. Targets: $targets;
 each in turn unless one is named. --seed is that of Jazzer (by chance). Inputs that reach something new are kept in
 target/fuzz/ and serve the next run. A finding is printed with the few steps that are needed for it and with the file to
 keep it by; the status is then 1. --coverage runs the corpus alone and writes docs/fuzz-coverage.md: what it reaches of
@@ -72,17 +74,25 @@ fi
 need_maven
 
 work=$root/target/fuzz
+modules=host
+module_of() { # target
+    case " $of_server " in *" $1 "*) echo server && return ;; esac
+    case " $(echo $of_host) " in *" $1 "*) echo host && return ;; esac
+    echo core
+}
 # Where a target's corpus is.
 corpus_of() { # target
-    case " $(echo $of_host) " in
-        *" $1 "*) echo host/src/test/resources/org/ioasis/host/corpus ;;
-        *) echo core/src/test/resources/org/ioasis/virtio/iommu/corpus ;;
+    case $(module_of "$1") in
+        server) echo server/src/test/resources/org/ioasis/peer/corpus ;;
+        host) echo host/src/test/resources/org/ioasis/host/corpus ;;
+        core) echo core/src/test/resources/org/ioasis/virtio/iommu/corpus ;;
     esac
 }
 entry_of() { # target
-    case " $(echo $of_host) " in
-        *" $1 "*) echo org.ioasis.host.HostFuzzTargets ;;
-        *) echo org.ioasis.virtio.iommu.FuzzTargets ;;
+    case $(module_of "$1") in
+        server) echo org.ioasis.peer.ServerFuzzTargets ;;
+        host) echo org.ioasis.host.HostFuzzTargets ;;
+        core) echo org.ioasis.virtio.iommu.FuzzTargets ;;
     esac
 }
 classes=$work/classes.$$
@@ -102,7 +112,7 @@ maven() { # what for, argument...
     doing=$1
     shift
     start_ticking
-    if ! run_maven "$work/maven.log" -pl host -am "$@"; then
+    if ! run_maven "$work/maven.log" -pl "$modules" -am "$@"; then
         say "ioasis fuzz: $doing failed:"
         show_log "$work/maven.log"
         exit 1
@@ -123,13 +133,17 @@ if [ -n "$coverage" ]; then
     exit 0
 fi
 
+modules=server
 maven "the build" test-compile -Pfuzz
 # A copy, so that the next build does not change what runs here.
-mkdir "$classes" "$classes/core" "$classes/host"
-for module in core host; do
+mkdir "$classes"
+classpath=
+for module in sys core host server; do
+    mkdir "$classes/$module"
     cp -R "$root/$module/target/classes/." "$root/$module/target/test-classes/." "$classes/$module"
+    classpath=$classpath$classes/$module:
 done
-classpath=$classes/core:$classes/host:$(cat "$root/core/target/fuzz.classpath")
+classpath=$classpath$(cat "$root/core/target/fuzz.classpath"):$(cat "$root/server/target/fuzz.classpath")
 give_lock
 
 # Whole names: Jazzer knows no others but packages.

@@ -46,6 +46,18 @@ final class BoardOptions {
             })
     private boolean isDoorbellMapped;
 
+    @Option(
+            names = "--virtio-mmio",
+            description = {
+                "With --arch arm64: the IOMMU is no PCI function, but one of the board's virtio-mmio devices, and QEMU"
+                        + " attaches it over vhost-user."
+            })
+    private boolean isMmio;
+
+    boolean isMmio() {
+        return isMmio;
+    }
+
     boolean isArm() {
         return architecture == Architecture.arm64;
     }
@@ -57,6 +69,9 @@ final class BoardOptions {
     void refuseWithoutArm() {
         if (controller != Controller.gicv2m || isDoorbellMapped) {
             throw new UsageException("--msi and --map-msi need --arch arm64");
+        }
+        if (isMmio) {
+            throw new UsageException("--virtio-mmio needs --arch arm64");
         }
     }
 
@@ -70,6 +85,7 @@ final class BoardOptions {
                     case gicv2m -> RunOptions.Controller.GICV2M;
                     case its -> RunOptions.Controller.ITS;
                 },
-                isDoorbellMapped);
+                isDoorbellMapped,
+                isMmio);
     }
 }

@@ -457,8 +457,8 @@ final class VmCommand implements Callable<Integer> {
         if (modules != null) {
             others.add("--modules");
         }
-        if (keep != null && board.isDoorbellMapped()) {
-            others.add("--keep with --map-msi");
+        if (keep != null && (board.isDoorbellMapped() || board.isMmio())) {
+            others.add("--keep with --map-msi or --virtio-mmio");
         }
         if (isNet) {
             others.add("--net");
@@ -700,6 +700,9 @@ final class VmCommand implements Callable<Integer> {
                         : KernelChoice.Debian.BACKPORTS;
             }
             default -> {
+                if (modules != null && !Files.isDirectory(modules)) {
+                    throw new UsageException("--modules: %s is no folder".formatted(modules));
+                }
                 try {
                     Kernel own = Kernel.at(Path.of(kernel), modules);
                     List<String> missing =

@@ -25,6 +25,7 @@ import org.ioasis.kind.blk.DiskOptions;
 import org.ioasis.live.MachineView;
 import org.ioasis.live.Trace;
 import org.ioasis.loop.IdlePolicy;
+import org.ioasis.machine.IommuTransport;
 import org.ioasis.machine.Machine;
 import org.ioasis.memory.GuestMemory;
 import org.ioasis.topology.QemuArguments;
@@ -283,7 +284,12 @@ public final class GuestSetup implements AutoCloseable {
         boolean isComplete = false;
         try {
             for (int i = 0; i < options.iommus(); i++) {
-                machine.addIommu("iommu" + i, iommuOptions, iommuSocket(workspace, i));
+                machine.addIommu(
+                        "iommu" + i,
+                        iommuOptions,
+                        null,
+                        platform.transport(),
+                        iommuSocket(workspace, i));
             }
             for (GuestDevices.Place place : places) {
                 var _ = machine.add(machine.iommus().get(place.iommu()), place.device());
@@ -327,23 +333,26 @@ public final class GuestSetup implements AutoCloseable {
             Platform platform,
             List<GuestDevices.Place> places)
             throws IOException, InterruptedException {
+        List<String> drivers = new ArrayList<>(platform.drivers());
+        drivers.addAll(task.drivers());
         Initramfs initramfs =
                 options.initramfs().isPresent()
                         ? new Initramfs(options.initramfs().get(), List.of())
                         : Initramfs.write(
-                                workspace.file("initramfs"),
-                                kit,
-                                task.drivers(),
-                                task.commandFile());
+                                workspace.file("initramfs"), kit, drivers, task.commandFile());
         if (options.share().isPresent()) {
             initramfs = initramfs.sharing(options.share().get());
         }
         List<QemuArguments.Function> functions = new ArrayList<>();
         List<Viot.PciRange> ranges = new ArrayList<>();
         List<Viot.Iommu> iommus = new ArrayList<>();
+        List<Path> sockets = new ArrayList<>();
         for (int i = 0; i < options.iommus(); i++) {
             int slot = IOMMU_SLOTS.get(i);
-            functions.add(new QemuArguments.Function(slot, 0, iommuSocket(workspace, i)));
+            sockets.add(iommuSocket(workspace, i));
+            if (platform.transport() == IommuTransport.VFIO_USER) {
+                functions.add(new QemuArguments.Function(slot, 0, sockets.getLast()));
+            }
             iommus.add(new Viot.Iommu(0, Viot.bdf(0, slot, 0)));
         }
         for (GuestDevices.Place place : places) {
@@ -366,7 +375,8 @@ public final class GuestSetup implements AutoCloseable {
                         .rebooting(task.reboots())
                         .firmwareKeptOff(!options.isBypassing())
                         .control(workspace.file(CONTROL_SOCKET));
-        List<String> words = new ArrayList<>(platform.describe(command, task, iommus, ranges));
+        List<String> words =
+                new ArrayList<>(platform.describe(command, task, iommus, sockets, ranges));
         words.addAll(more(options, workspace));
         var _ = command.more(words);
         if (task.commandFile().isPresent()) {

@@ -5,6 +5,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import org.ioasis.guestkit.BoardTree;
@@ -18,9 +19,11 @@ import org.ioasis.guestkit.UnavailableException;
 import org.ioasis.iommu.EndpointProperties;
 import org.ioasis.iommu.IommuOptions;
 import org.ioasis.iommu.ReservedRegion;
+import org.ioasis.machine.IommuTransport;
 import org.ioasis.machine.Machine;
 import org.ioasis.topology.DeviceTree;
 import org.ioasis.topology.MsiDoorbells;
+import org.ioasis.topology.VhostUserIommu;
 import org.ioasis.topology.Viot;
 import org.ioasis.vm.GuestTask;
 import org.ioasis.vm.QemuCommand;
@@ -43,15 +46,23 @@ interface Platform {
     /** The same for a configuration of what is served to it (docs/config.md), lines of TOML. */
     String served();
 
+    /** What QEMU speaks to attach an IOMMU. */
+    IommuTransport transport();
+
+    /** What its kernel needs beside the drivers of its devices. */
+    List<String> drivers();
+
     /**
      * Makes a command start QEMU with this.
      *
+     * @param sockets where the IOMMUs are served
      * @return further words for it
      */
     List<String> describe(
             QemuCommand.Builder command,
             GuestTask task,
             List<Viot.Iommu> iommus,
+            List<Path> sockets,
             List<Viot.PciRange> behind)
             throws IOException, InterruptedException;
 
@@ -98,10 +109,21 @@ interface Platform {
         }
 
         @Override
+        public IommuTransport transport() {
+            return IommuTransport.VFIO_USER;
+        }
+
+        @Override
+        public List<String> drivers() {
+            return List.of();
+        }
+
+        @Override
         public List<String> describe(
                 QemuCommand.Builder command,
                 GuestTask task,
                 List<Viot.Iommu> iommus,
+                List<Path> sockets,
                 List<Viot.PciRange> behind)
                 throws IOException {
             Path viot = workspace.file("viot");
@@ -130,6 +152,10 @@ interface Platform {
 
         private static final String HOST_BRIDGE = "/pcie@10000000";
         private static final long PAGE_MASK = 0xfff;
+
+        // Where QEMU has the board's virtio-mmio devices, the first of them on bus 0.
+        private static final long MMIO_BASE = 0x0a00_0000;
+        private static final int MMIO_BYTES = 0x200;
 
         private static Virt of(
                 RunOptions.Board.Virt board,
@@ -205,20 +231,41 @@ interface Platform {
         }
 
         @Override
+        public IommuTransport transport() {
+            return board.isMmio() ? IommuTransport.VHOST_USER : IommuTransport.VFIO_USER;
+        }
+
+        @Override
+        public List<String> drivers() {
+            return board.isMmio() ? List.of("virtio_mmio") : List.of();
+        }
+
+        @Override
         public List<String> describe(
                 QemuCommand.Builder command,
                 GuestTask task,
                 List<Viot.Iommu> iommus,
+                List<Path> sockets,
                 List<Viot.PciRange> behind)
                 throws IOException, InterruptedException {
+            List<Viot.Unit> units = new ArrayList<>(iommus);
+            List<String> words = new ArrayList<>();
+            Map<Long, String> nodes = new HashMap<>();
+            if (board.isMmio()) {
+                units.clear();
+                words.addAll(List.of("-global", "virtio-mmio.force-legacy=false"));
+                for (int i = 0; i < sockets.size(); i++) {
+                    long base = MMIO_BASE + (long) i * MMIO_BYTES;
+                    units.add(new Viot.MmioIommu(base));
+                    nodes.put(base, "/virtio_mmio@%x".formatted(base));
+                    words.addAll(VhostUserIommu.onMmio("iommu" + i, sockets.get(i), i).words());
+                }
+            }
             byte[] overlay =
                     DeviceTree.overlay(
-                            iommus,
-                            behind,
-                            new DeviceTree.Places(Map.of(0, HOST_BRIDGE), Map.of()));
+                            units, behind, new DeviceTree.Places(Map.of(0, HOST_BRIDGE), nodes));
             var _ = command.machine(machine);
-            List<String> words =
-                    new ArrayList<>(List.of("-dtb", tree.with(overlay, tool).toString()));
+            words.addAll(List.of("-dtb", tree.with(overlay, tool).toString()));
             if (task.commandFile().isEmpty()) {
                 words.addAll(List.of("-serial", "null"));
             }

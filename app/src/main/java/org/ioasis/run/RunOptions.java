@@ -69,8 +69,9 @@ public record RunOptions(
          * @param tables by what its kernel is told of its devices
          * @param controller where its devices' interrupts go
          * @param isDoorbellMapped the guest is not told that these need no address: it maps them
+         * @param isMmio its IOMMUs are no PCI functions but on virtio-mmio, over vhost-user
          */
-        record Virt(Tables tables, Controller controller, boolean isDoorbellMapped)
+        record Virt(Tables tables, Controller controller, boolean isDoorbellMapped, boolean isMmio)
                 implements Board {}
     }
 

@@ -74,7 +74,7 @@ final class Announcement {
                     switch (iommu.transport()) {
                         case VFIO_USER -> function(iommu.bdf(), iommu.socket());
                         case VHOST_USER ->
-                                new VhostUserIommu(iommu.name(), iommu.socket(), iommu.bdf());
+                                VhostUserIommu.onPci(iommu.name(), iommu.socket(), iommu.bdf());
                     });
             for (DeviceConfig device : iommu.devices()) {
                 functions.add(function(device.bdf(), device.options().place().socket()));

@@ -21,6 +21,7 @@ public final class Pci {
     public static final int REVISION_ID = 0x08;
     public static final int CLASS_PROG = 0x09;
     public static final int CACHE_LINE_SIZE = 0x0c;
+    public static final int BIST = 0x0f;
     public static final int BASE_ADDRESS_0 = 0x10;
     public static final int SUBSYSTEM_VENDOR_ID = 0x2c;
     public static final int SUBSYSTEM_ID = 0x2e;

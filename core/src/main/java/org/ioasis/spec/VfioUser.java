@@ -48,6 +48,7 @@ public final class VfioUser {
     public static final String MAX_DATA_XFER_SIZE = "max_data_xfer_size";
     public static final String MAX_DMA_MAPS = "max_dma_maps";
     public static final String PGSIZES = "pgsizes";
+    public static final String WRITE_MULTIPLE = "write_multiple";
     public static final String TWIN_SOCKET = "twin_socket";
     public static final String TWIN_SOCKET_SUPPORTED = "supported";
     public static final String TWIN_SOCKET_FD_INDEX = "fd_index";
@@ -109,6 +110,9 @@ public final class VfioUser {
     public static final int IRQ_INFO_COUNT = 12;
     public static final int IRQ_INFO_SIZE = 16;
     public static final int VFIO_IRQ_INFO_EVENTFD = 1;
+    public static final int VFIO_IRQ_INFO_MASKABLE = 2;
+    public static final int VFIO_IRQ_INFO_AUTOMASKED = 4;
+    public static final int VFIO_PCI_INTX_IRQ_INDEX = 0;
     public static final int VFIO_PCI_MSIX_IRQ_INDEX = 2;
     public static final int VFIO_PCI_NUM_IRQS = 5;
 
@@ -132,6 +136,12 @@ public final class VfioUser {
     public static final int REGION_ACCESS_REGION = 8;
     public static final int REGION_ACCESS_COUNT = 12;
     public static final int REGION_ACCESS_DATA = 16;
+
+    // VFIO_USER_REGION_WRITE_MULTI: each write is a region access with its data behind it.
+    public static final int WRITE_MULTI_COUNT = 0;
+    public static final int WRITE_MULTI_WRITES = 8;
+    public static final int WRITE_MULTI_DATA_MAX = 8;
+    public static final int WRITE_MULTI_WRITE_SIZE = REGION_ACCESS_DATA + WRITE_MULTI_DATA_MAX;
 
     // VFIO_USER_DMA_READ and VFIO_USER_DMA_WRITE.
     public static final int DMA_ACCESS_ADDRESS = 0;

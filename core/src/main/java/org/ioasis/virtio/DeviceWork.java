@@ -517,12 +517,21 @@ public abstract class DeviceWork<J extends Job<J>> {
             job.isKept = false;
             hasMoved = true;
         }
+        if (step == Step.OUTSIDE) {
+            leaving.add(job);
+        } else if (step == Step.FINISHED) {
+            running.queue(job.queue()).push(job.chain(), job.used());
+            release(job);
+        } else {
+            keep(running, job, step);
+        }
+        current = null;
+        return step;
+    }
+
+    private void keep(VirtioDevice running, J job, Step step) {
         switch (step) {
-            case FINISHED -> {
-                running.queue(job.queue()).push(job.chain(), job.used());
-                release(job);
-            }
-            case OUTSIDE -> leaving.add(job);
+            case FINISHED, OUTSIDE -> throw new IllegalStateException("goes on");
             case ABSENT -> {
                 job.isKept = true;
                 keptAbsent.increment();
@@ -535,8 +544,6 @@ public abstract class DeviceWork<J extends Job<J>> {
                 release(job);
             }
         }
-        current = null;
-        return step;
     }
 
     private void publish(VirtioDevice running) {

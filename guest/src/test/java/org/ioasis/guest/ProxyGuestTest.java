@@ -32,6 +32,9 @@ import org.junit.jupiter.api.io.TempDir;
 class ProxyGuestTest {
     private static final int DISK_BYTES = 4 << 20;
 
+    /** As often as the guest says that it is time to. */
+    private static final int KILLS = 20;
+
     /** A guest that says nothing for so long never will. */
     private static final String LIMIT_SECONDS = "120";
 
@@ -55,15 +58,15 @@ class ProxyGuestTest {
     }
 
     @Test
-    void linuxDrivesADeviceThatHasNoDescriptorOfItsMemory() throws Exception {
+    void linuxDrivesADeviceThatHasNoDescriptorOfItsMemoryAndKeepsItsDataWhenThatIsKilled()
+            throws Exception {
         List<String> commands = Readme.commands("Put a vIOMMU in front of somebody else's device");
         assertThat(commands).hasSize(4);
         assertThat(run(0, commands.get(0))).isEmpty();
         byte[] copied = content.clone();
         System.arraycopy(content, 0, copied, DISK_BYTES / 2, DISK_BYTES / 2);
 
-        try (Command device = Command.typed(folder, commands.get(1))) {
-            device.await("ready device.sock");
+        try (Device device = new Device(commands.get(1))) {
             try (Command server = Command.typed(folder, commands.get(2))) {
                 server.await(
                         "that ends the arguments", said -> said.matches(" *-device .*[^\\\\]"));
@@ -79,27 +82,64 @@ class ProxyGuestTest {
                             .contains("isolation enforced")
                             .containsPattern("writtenBytes [1-9][0-9]{7}");
                     // No page of the guest's memory is mapped in the device, nor is its file open.
-                    assertThat(memoryFilesOf(device)).isEmpty();
+                    assertThat(memoryFilesOf(device.running)).isEmpty();
 
-                    // It dies: the session ends, and the IOMMU's goes on.
-                    device.signal("KILL");
-                    device.end();
-                    server.await("the device at device.sock is lost: it has closed");
+                    // It dies under the guest's work, and comes again.
+                    for (int kill = 1; kill <= KILLS; kill++) {
+                        qemu.await("kill=" + kill);
+                        device.killAndStart();
+                        qemu.type("\n");
+                    }
+                    qemu.await("kept=" + sha256(copied));
+                    assertThat(Files.readAllBytes(folder.resolve("disk.img"))).isEqualTo(copied);
+                    assertThat(run(0, "./ioasis dump"))
+                            .containsPattern("returns %d\\b".formatted(KILLS));
+
+                    // It dies and does not come: the session ends, and the IOMMU's goes on.
+                    device.kill();
+                    server.await(
+                            "the device at device.sock is lost: it has not come again within 2000 ms");
                     assertThat(run(1, commands.get(3)))
                             .contains("PROBLEM machine/proxy0: the device at device.sock is lost")
                             .contains("do: see that its server listens at that socket again")
                             .doesNotContain("PROBLEM machine/iommu: no VMM");
                 }
-                // It comes again, for the next VMM.
-                try (Command again = Command.typed(folder, commands.get(1))) {
-                    again.await("ready device.sock");
-                    try (Command qemu = qemu(server)) {
-                        qemu.await("hash=" + sha256(copied));
-                    }
-                }
                 server.signal("TERM");
                 assertThat(server.end()).as(server.output()).isZero();
             }
+        }
+    }
+
+    /** The device's server, one process after the other. */
+    private final class Device implements AutoCloseable {
+        private final String line;
+        private Command running;
+
+        Device(String line) throws IOException {
+            this.line = line;
+            running = begun();
+        }
+
+        private Command begun() throws IOException {
+            Command begun = Command.typed(folder, line);
+            begun.await("ready device.sock");
+            return begun;
+        }
+
+        void kill() throws Exception {
+            running.signal("KILL");
+            running.end();
+            running.close();
+        }
+
+        void killAndStart() throws Exception {
+            kill();
+            running = begun();
+        }
+
+        @Override
+        public void close() {
+            running.close();
         }
     }
 

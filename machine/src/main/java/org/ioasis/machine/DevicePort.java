@@ -3,9 +3,11 @@ package org.ioasis.machine;
 
 import java.io.IOException;
 import java.util.concurrent.Executor;
+import org.ioasis.iommu.DomainListener;
 import org.ioasis.iommu.Endpoint;
 import org.ioasis.loop.EventLoop;
 import org.ioasis.memory.Dma;
+import org.ioasis.memory.MemoryListener;
 import org.ioasis.pci.PciDevice;
 import org.ioasis.pci.VirtioPciFunction;
 import org.ioasis.peer.Served;
@@ -24,6 +26,12 @@ public final class DevicePort implements FunctionPort {
         Served serve(PciDevice device) throws IOException;
     }
 
+    /** Who is told of what a device reaches that reaches it by itself. */
+    @FunctionalInterface
+    interface Listening {
+        void listen(DomainListener domains, MemoryListener memory);
+    }
+
     private final Endpoint endpoint;
     private final Dma dma;
     private final EventLoop loop;
@@ -31,16 +39,19 @@ public final class DevicePort implements FunctionPort {
     private final SessionTasks tasks;
     private final RingFormat rings;
     private final Transport transport;
+    private final Listening listening;
 
     DevicePort(
             Endpoint endpoint,
             Dma dma,
+            Listening listening,
             MachineThreads threads,
             RingFormat rings,
             Transport transport) {
         this.rings = rings;
         this.endpoint = endpoint;
         this.dma = dma;
+        this.listening = listening;
         this.transport = transport;
         loop = threads.loop();
         io = threads.io();
@@ -65,6 +76,14 @@ public final class DevicePort implements FunctionPort {
     @Override
     public Executor io() {
         return io;
+    }
+
+    /**
+     * The device's accesses do not all come through {@link #dma}: {@code domains} hears of what its
+     * driver maps for it, and {@code memory} of what lies behind that. Once.
+     */
+    public void listen(DomainListener domains, MemoryListener memory) {
+        listening.listen(domains, memory);
     }
 
     /** For descriptors that the device waits for. */

@@ -222,6 +222,10 @@ public final class Machine implements AutoCloseable {
                 new DevicePort(
                         endpoint,
                         behind.engine().dma(endpoint, memory, threads.guard()),
+                        (domains, regions) -> {
+                            behind.engine().listen(endpoint.attachment(), domains);
+                            memory.listen(regions);
+                        },
                         threads,
                         rings,
                         function -> {

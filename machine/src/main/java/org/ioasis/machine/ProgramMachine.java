@@ -119,6 +119,10 @@ public final class ProgramMachine implements AutoCloseable {
                 new DevicePort(
                         hardware.endpoint(),
                         hardware.dma(threads.guard()),
+                        (_, _) -> {
+                            throw new IllegalStateException(
+                                    "a program's memory is given to no device elsewhere");
+                        },
                         threads,
                         rings,
                         served -> assigned(registersOf(served), hardware));

@@ -20,11 +20,36 @@ public interface PciDevice extends ServedDevice.Turns {
     /** Entries of the MSI-X table. */
     int vectorCount();
 
+    /**
+     * Whether the memory that a VMM shares is passed on to another process: its descriptors are
+     * kept then, and come with its regions.
+     */
+    default boolean passesMemoryOn() {
+        return false;
+    }
+
     /** What an operator should know of the function goes to {@code sink}, a line each. */
     default void reports(Consumer<String> sink) {}
 
     /** Vectors go to {@code sink} from now on. */
     void vectors(VectorSink sink);
+
+    /**
+     * Whether it has an interrupt pin (INTx). What it raises there is masked until it is told
+     * otherwise.
+     */
+    default boolean hasPin() {
+        return false;
+    }
+
+    /** What is raised at the pin goes to vector 0 of {@code sink} from now on. */
+    default void pin(VectorSink sink) {}
+
+    /** The pin has been set up or taken away. */
+    default void pinChanged() {}
+
+    /** What is raised at the pin waits from now on, or does not. */
+    default void pinMasked(boolean isMasked) {}
 
     /** Vectors have been set up or taken away: what waits for one that is set up is sent. */
     void vectorsChanged();

@@ -43,9 +43,10 @@ public final class SharedMemory {
     private final GuestMemory memory;
     private final long byteLimit;
     private final Executor loop;
+    private final boolean isPassedOn;
 
     /** By first address, unsigned. */
-    private final TreeMap<Long, Mapping> mappings = new TreeMap<>(Long::compareUnsigned);
+    private final TreeMap<Long, SharedRegion> mappings = new TreeMap<>(Long::compareUnsigned);
 
     private long mappedBytes;
 
@@ -56,9 +57,19 @@ public final class SharedMemory {
      * @param loop runs what is left for later turns, on the same thread
      */
     public SharedMemory(GuestMemory memory, long byteLimit, Executor loop) {
+        this(memory, byteLimit, loop, false);
+    }
+
+    /**
+     * The same of a device that may pass the memory on: descriptors are kept with it.
+     *
+     * @param isPassedOn whether it does
+     */
+    public SharedMemory(GuestMemory memory, long byteLimit, Executor loop, boolean isPassedOn) {
         this.memory = memory;
         this.byteLimit = byteLimit;
         this.loop = loop;
+        this.isPassedOn = isPassedOn;
     }
 
     /**
@@ -79,9 +90,9 @@ public final class SharedMemory {
         if (size > byteLimit - mappedBytes) {
             return new Refusal(Errno.ENOSPC, "limit of mapped bytes");
         }
-        Mapping mapping;
+        SharedRegion shared;
         try {
-            mapping = Mapping.map(fd, offset, size, isWritable);
+            shared = map(fd, offset, size, isWritable);
         } catch (ErrnoException e) {
             return new Refusal(
                     e.errno(),
@@ -89,15 +100,30 @@ public final class SharedMemory {
                             ? "memory cannot be mapped: none is left, or no mapping of those that the host allows a process (vm.max_map_count)"
                             : "memory cannot be mapped");
         }
-        Refusal refusal =
-                added(new Region(first, last, mapping.segment(), isWritable, mapping::lend));
+        Refusal refusal = added(new Region(first, last, shared.segment(), isWritable, shared));
         if (refusal != null) {
-            mapping.close();
+            shared.close();
             return refusal;
         }
-        mappings.put(first, mapping);
+        mappings.put(first, shared);
         mappedBytes += size;
         return null;
+    }
+
+    private SharedRegion map(Fd fd, long offset, long size, boolean isWritable)
+            throws ErrnoException {
+        Fd kept = isPassedOn ? fd.duplicate() : null;
+        boolean isMapped = false;
+        try {
+            SharedRegion shared =
+                    new SharedRegion(Mapping.map(fd, offset, size, isWritable), kept, offset);
+            isMapped = true;
+            return shared;
+        } finally {
+            if (!isMapped && kept != null) {
+                kept.close();
+            }
+        }
     }
 
     private @Nullable Refusal added(Region region) {
@@ -116,9 +142,9 @@ public final class SharedMemory {
      * @return null if that is done or begun
      */
     public @Nullable Refusal remove(long first, long last, Runnable whenGone) {
-        SortedMap<Long, Mapping> range = mappings.subMap(first, true, last, true);
+        SortedMap<Long, SharedRegion> range = mappings.subMap(first, true, last, true);
         // Mapped until no access is in them, and perhaps beyond the peer's end.
-        Map<Long, Mapping> removed = new TreeMap<>(range);
+        Map<Long, SharedRegion> removed = new TreeMap<>(range);
         range.clear();
         GuestMemory.Change change =
                 memory.remove(
@@ -134,13 +160,13 @@ public final class SharedMemory {
 
     /** Removes everything, and takes back what is lent; as {@link #remove}. Twice is fine. */
     public void removeAll(Runnable whenGone) {
-        Deque<Mapping> removed = new ArrayDeque<>(mappings.values());
+        Deque<SharedRegion> removed = new ArrayDeque<>(mappings.values());
         mappings.clear();
         memory.clear(() -> unmap(removed, whenGone));
     }
 
     /** Unmaps what one turn may, and the rest in the turns after it. */
-    private void unmap(Deque<Mapping> removed, Runnable whenGone) {
+    private void unmap(Deque<SharedRegion> removed, Runnable whenGone) {
         unmap(removed, UNMAPS_PER_TURN);
         if (!removed.isEmpty()) {
             try {
@@ -154,11 +180,11 @@ public final class SharedMemory {
         whenGone.run();
     }
 
-    private void unmap(Deque<Mapping> removed, int most) {
+    private void unmap(Deque<SharedRegion> removed, int most) {
         for (int i = Math.min(most, removed.size()); i > 0; i--) {
-            Mapping mapping = removed.remove();
-            mappedBytes -= mapping.segment().byteSize();
-            mapping.close();
+            SharedRegion shared = removed.remove();
+            mappedBytes -= shared.segment().byteSize();
+            shared.close();
         }
     }
 

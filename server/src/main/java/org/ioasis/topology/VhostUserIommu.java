@@ -11,9 +11,11 @@ import org.ioasis.spec.VirtioIommu;
  *
  * @param name of the IOMMU, for the name of the connection
  * @param socket where its server listens
- * @param bdf its function
+ * @param device QEMU's, on whatever it is attached to
+ * @param place where it is there
  */
-public record VhostUserIommu(String name, Path socket, int bdf) implements QemuArguments.Attached {
+public record VhostUserIommu(String name, Path socket, String device, String place)
+        implements QemuArguments.Attached {
     /** What a driver finds, which that device does not ask its back end for. */
     private static final String KIND =
             "virtio-id=%d,num_vqs=%d,vq_size=256,config_size=%d"
@@ -22,6 +24,26 @@ public record VhostUserIommu(String name, Path socket, int bdf) implements QemuA
                             VirtioIommu.EVENTQ + 1,
                             VirtioIommu.CONFIG_SIZE);
 
+    /**
+     * As a PCI function.
+     *
+     * @param bdf which
+     */
+    public static VhostUserIommu onPci(String name, Path socket, int bdf) {
+        String place = "addr=%x.%x".formatted(bdf >>> 3 & 0x1f, bdf & 7);
+        return new VhostUserIommu(name, socket, "vhost-user-test-device-pci", place);
+    }
+
+    /**
+     * On virtio-mmio, of a board that has that.
+     *
+     * @param slot which of those of the board
+     */
+    public static VhostUserIommu onMmio(String name, Path socket, int slot) {
+        String place = "bus=virtio-mmio-bus.%d".formatted(slot);
+        return new VhostUserIommu(name, socket, "vhost-user-test-device", place);
+    }
+
     @Override
     public List<String> words() {
         String id = "ioasis-" + name;
@@ -29,7 +51,6 @@ public record VhostUserIommu(String name, Path socket, int bdf) implements QemuA
                 "-chardev",
                 "socket,id=%s,path=%s".formatted(id, QemuArguments.option(socket)),
                 "-device",
-                "vhost-user-test-device-pci,%s,chardev=%s,addr=%x.%x"
-                        .formatted(KIND, id, bdf >>> 3 & 0x1f, bdf & 7));
+                "%s,%s,chardev=%s,%s".formatted(device, KIND, id, place));
     }
 }

@@ -7,6 +7,8 @@ import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteOrder;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Set;
 import org.ioasis.peer.MessageStream;
 import org.ioasis.peer.ProtocolException;
@@ -24,8 +26,16 @@ final class Codec {
     /** Most data bytes of one region access: what we announce as max_data_xfer_size. */
     static final int DATA_MAX = 4096;
 
+    /** Most writes of one message: QEMU always sends room for so many. */
+    static final int WRITES_MAX = 200;
+
+    private static final int ACCESS_MAX = REGION_ACCESS_DATA + DATA_MAX;
+    private static final int WRITES_SIZE_MAX =
+            WRITE_MULTI_WRITES + WRITES_MAX * WRITE_MULTI_WRITE_SIZE;
+
     /** Largest message that we receive or send. */
-    static final int MESSAGE_MAX = HEADER_SIZE + REGION_ACCESS_DATA + DATA_MAX;
+    static final int MESSAGE_MAX =
+            HEADER_SIZE + (ACCESS_MAX > WRITES_SIZE_MAX ? ACCESS_MAX : WRITES_SIZE_MAX);
 
     /** Most descriptors with one message: what we announce as max_msg_fds. */
     static final int FDS_MAX = 16;
@@ -123,6 +133,7 @@ final class Codec {
             case VFIO_USER_DEVICE_SET_IRQS -> setIrqs(in, length);
             case VFIO_USER_REGION_READ -> regionRead(in, length);
             case VFIO_USER_REGION_WRITE -> regionWrite(in, length);
+            case VFIO_USER_REGION_WRITE_MULTI -> regionWriteMulti(in, length);
             case VFIO_USER_DEVICE_RESET -> new Request.Reset();
             default ->
                     isKnown(header.command())
@@ -134,7 +145,6 @@ final class Codec {
     /** Of those that a client sends; the others are none. */
     private static boolean isKnown(int command) {
         return command == VFIO_USER_DEVICE_GET_REGION_IO_FDS
-                || command == VFIO_USER_REGION_WRITE_MULTI
                 || command == VFIO_USER_DEVICE_FEATURE
                 || command == VFIO_USER_MIG_DATA_READ
                 || command == VFIO_USER_MIG_DATA_WRITE;
@@ -242,8 +252,17 @@ final class Codec {
         int index = in.get(U32, HEADER_SIZE + IRQ_SET_INDEX);
         long start = Integer.toUnsignedLong(in.get(U32, HEADER_SIZE + IRQ_SET_START));
         long count = Integer.toUnsignedLong(in.get(U32, HEADER_SIZE + IRQ_SET_COUNT));
-        if ((flags & ~VFIO_IRQ_SET_DATA_TYPE_MASK) != VFIO_IRQ_SET_ACTION_TRIGGER) {
-            return invalid("SET_IRQS with another action than TRIGGER; no interrupt is maskable");
+        Request.IrqAction action;
+        switch (flags & ~VFIO_IRQ_SET_DATA_TYPE_MASK) {
+            case VFIO_IRQ_SET_ACTION_TRIGGER -> action = Request.IrqAction.TRIGGER;
+            case VFIO_IRQ_SET_ACTION_MASK -> action = Request.IrqAction.MASK;
+            case VFIO_IRQ_SET_ACTION_UNMASK -> action = Request.IrqAction.UNMASK;
+            default -> {
+                return invalid("SET_IRQS with not exactly one action");
+            }
+        }
+        if (action != Request.IrqAction.TRIGGER && index != VFIO_PCI_INTX_IRQ_INDEX) {
+            return invalid("SET_IRQS masks what is not maskable");
         }
         Request.IrqData kind;
         switch (flags & VFIO_IRQ_SET_DATA_TYPE_MASK) {
@@ -254,12 +273,15 @@ final class Codec {
                 return invalid("SET_IRQS with not exactly one kind of data");
             }
         }
+        if (action != Request.IrqAction.TRIGGER && kind == Request.IrqData.EVENTFD) {
+            return invalid("SET_IRQS with descriptors that mask");
+        }
         long data = kind == Request.IrqData.BOOL ? count : 0;
         if (length - IRQ_SET_DATA < data || argsz(in) - IRQ_SET_DATA < data) {
             return invalid("SET_IRQS with data of a wrong size");
         }
         return new Request.SetIrqs(
-                kind, index, start, count, in, HEADER_SIZE + (long) IRQ_SET_DATA);
+                action, kind, index, start, count, in, HEADER_SIZE + (long) IRQ_SET_DATA);
     }
 
     private static Request regionRead(MemorySegment in, int length) {
@@ -281,15 +303,41 @@ final class Codec {
             return invalid("REGION_WRITE without data");
         }
         int count = in.get(U32, HEADER_SIZE + REGION_ACCESS_COUNT);
-        if (count != length - REGION_ACCESS_DATA) {
+        if (count != length - REGION_ACCESS_DATA || count > DATA_MAX) {
             return invalid("REGION_WRITE with data of a wrong size");
         }
+        return regionWrite(in, HEADER_SIZE, count);
+    }
+
+    private static Request.RegionWrite regionWrite(MemorySegment in, long at, int count) {
         return new Request.RegionWrite(
-                in.get(U32, HEADER_SIZE + REGION_ACCESS_REGION),
-                in.get(U64, HEADER_SIZE + REGION_ACCESS_OFFSET),
+                in.get(U32, at + REGION_ACCESS_REGION),
+                in.get(U64, at + REGION_ACCESS_OFFSET),
                 count,
                 in,
-                HEADER_SIZE + (long) REGION_ACCESS_DATA);
+                at + REGION_ACCESS_DATA);
+    }
+
+    private static Request regionWriteMulti(MemorySegment in, int length) {
+        if (length < WRITE_MULTI_WRITES) {
+            return invalid("REGION_WRITE_MULTI of a wrong size");
+        }
+        long count = in.get(U64, HEADER_SIZE + WRITE_MULTI_COUNT);
+        // Unsigned: more than there is room for are as wrong as none.
+        int room = (length - WRITE_MULTI_WRITES) / WRITE_MULTI_WRITE_SIZE;
+        if (count < 1 || count > Math.min(room, WRITES_MAX)) {
+            return invalid("REGION_WRITE_MULTI of an impossible number of writes");
+        }
+        List<Request.RegionWrite> writes = new ArrayList<>();
+        for (int i = 0; i < count; i++) {
+            long at = HEADER_SIZE + WRITE_MULTI_WRITES + (long) i * WRITE_MULTI_WRITE_SIZE;
+            int bytes = in.get(U32, at + REGION_ACCESS_COUNT);
+            if (bytes < 1 || bytes > WRITE_MULTI_DATA_MAX) {
+                return invalid("REGION_WRITE_MULTI with data of a wrong size");
+            }
+            writes.add(regionWrite(in, at, bytes));
+        }
+        return new Request.RegionWriteMulti(writes);
     }
 
     private static long argsz(MemorySegment in) {
@@ -377,7 +425,12 @@ final class Codec {
 
     static int irqInfo(MemorySegment out, Header command, int index, int count) {
         out.set(U32, HEADER_SIZE + IRQ_INFO_ARGSZ, IRQ_INFO_SIZE);
-        out.set(U32, HEADER_SIZE + IRQ_INFO_FLAGS, count == 0 ? 0 : VFIO_IRQ_INFO_EVENTFD);
+        // Who raises a pin waits until it is told that the interrupt has been seen.
+        int pin =
+                index == VFIO_PCI_INTX_IRQ_INDEX
+                        ? VFIO_IRQ_INFO_MASKABLE | VFIO_IRQ_INFO_AUTOMASKED
+                        : 0;
+        out.set(U32, HEADER_SIZE + IRQ_INFO_FLAGS, count == 0 ? 0 : VFIO_IRQ_INFO_EVENTFD | pin);
         out.set(U32, HEADER_SIZE + IRQ_INFO_INDEX, index);
         out.set(U32, HEADER_SIZE + IRQ_INFO_COUNT, count);
         return reply(out, command, HEADER_SIZE + IRQ_INFO_SIZE, 0);
@@ -392,6 +445,11 @@ final class Codec {
     static int regionWrite(MemorySegment out, Header command, int region, long offset, int count) {
         regionAccess(out, region, offset, count);
         return reply(out, command, HEADER_SIZE + REGION_ACCESS_DATA, 0);
+    }
+
+    static int regionWriteMulti(MemorySegment out, Header command, int done) {
+        out.set(U64, HEADER_SIZE + WRITE_MULTI_COUNT, done);
+        return reply(out, command, HEADER_SIZE + WRITE_MULTI_WRITES, 0);
     }
 
     private static void regionAccess(MemorySegment out, int region, long offset, int count) {

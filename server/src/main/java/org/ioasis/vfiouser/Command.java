@@ -7,6 +7,7 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import org.ioasis.iommu.mapping.MapFlags;
 import org.ioasis.peer.ProtocolException;
 import org.ioasis.sys.Errno;
 import org.ioasis.sys.Fd;
@@ -39,6 +40,8 @@ final class Command {
 
     /** Set when it is sent. */
     private int id;
+
+    private boolean wasAsked;
 
     private long sinceNanos;
 
@@ -89,39 +92,77 @@ final class Command {
 
     /** Tells of memory from 0 on, which is read and written, and reached by messages alone. */
     static Command map(long size, Reply reply) {
-        byte[] payload =
-                bytes(DMA_MAP_SIZE)
-                        .putInt(DMA_MAP_SIZE)
-                        .putInt(VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE)
-                        .putLong(0)
-                        .putLong(0)
-                        .putLong(size)
-                        .array();
-        return new Command(VFIO_USER_DMA_MAP, payload, false, null, reply);
+        int flags = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE;
+        return new Command(VFIO_USER_DMA_MAP, map(0, size, 0, flags), false, null, reply);
     }
 
     /**
-     * Sets a vector of MSI-X up.
+     * Gives memory away: what lies at {@code offset} of a file is at {@code address} for the
+     * device.
      *
-     * @param eventFd what the server signals, or null: takes the vector away
+     * @param rights {@link MapFlags}
      */
-    static Command vector(int vector, @Nullable Fd eventFd, Reply reply) {
-        return irqs(
-                VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER, vector, 1, eventFd, reply);
+    static Command map(long address, long size, long offset, int rights, Fd file, Reply reply) {
+        int flags =
+                ((rights & MapFlags.READ) == 0 ? 0 : VFIO_DMA_MAP_FLAG_READ)
+                        | ((rights & MapFlags.WRITE) == 0 ? 0 : VFIO_DMA_MAP_FLAG_WRITE);
+        return new Command(
+                VFIO_USER_DMA_MAP, map(address, size, offset, flags), false, file, reply);
     }
 
-    /** Takes all vectors of MSI-X away. */
-    static Command noVectors(Reply reply) {
-        return irqs(VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_TRIGGER, 0, 0, null, reply);
+    private static byte[] map(long address, long size, long offset, int flags) {
+        return bytes(DMA_MAP_SIZE)
+                .putInt(DMA_MAP_SIZE)
+                .putInt(flags)
+                .putLong(offset)
+                .putLong(address)
+                .putLong(size)
+                .array();
+    }
+
+    /** Takes what was given away by {@link #map} back, all of that. */
+    static Command unmap(long address, long size, Reply reply) {
+        byte[] payload =
+                bytes(DMA_UNMAP_SIZE)
+                        .putInt(DMA_UNMAP_SIZE)
+                        .putInt(0)
+                        .putLong(address)
+                        .putLong(size)
+                        .array();
+        return new Command(VFIO_USER_DMA_UNMAP, payload, false, null, reply);
+    }
+
+    /**
+     * Sets an interrupt up.
+     *
+     * @param index of its type
+     * @param eventFd what the server signals, or null: takes the interrupt away
+     */
+    static Command vector(int index, int vector, @Nullable Fd eventFd, Reply reply) {
+        int flags = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER;
+        return irqs(index, flags, vector, 1, eventFd, reply);
+    }
+
+    /** Takes all interrupts of a type away. */
+    static Command noVectors(int index, Reply reply) {
+        int flags = VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_TRIGGER;
+        return irqs(index, flags, 0, 0, null, reply);
+    }
+
+    /** What is raised at the pin waits from now on, or does not. */
+    static Command pinMasked(boolean isMasked, Reply reply) {
+        int action = isMasked ? VFIO_IRQ_SET_ACTION_MASK : VFIO_IRQ_SET_ACTION_UNMASK;
+        return irqs(
+                VFIO_PCI_INTX_IRQ_INDEX, VFIO_IRQ_SET_DATA_NONE | action, 0, 1, null, reply);
     }
 
     private static Command irqs(
-            int flags, int start, int count, @Nullable Fd eventFd, Reply reply) {
+            int index, int flags, int start, int count, @Nullable Fd eventFd, Reply reply) {
         byte[] payload =
                 bytes(IRQ_SET_DATA)
                         .putInt(IRQ_SET_DATA)
                         .putInt(flags)
-                        .putInt(VFIO_PCI_MSIX_IRQ_INDEX)
+                        .putInt(index)
                         .putInt(start)
                         .putInt(count)
                         .array();
@@ -159,6 +200,17 @@ final class Command {
         Codec.command(out, at, withId, command, size(), isPosted ? FLAGS_NO_REPLY : 0);
         MemorySegment.copy(
                 payload, 0, out, ValueLayout.JAVA_BYTE, at + HEADER_SIZE, payload.length);
+    }
+
+    /**
+     * Whether the next session may ask it that comes after one that has ended: an access to a
+     * register, once. A server that ends at it ends the next time as well.
+     */
+    boolean mayBeAskedAgain() {
+        boolean isAccess = command == VFIO_USER_REGION_READ || command == VFIO_USER_REGION_WRITE;
+        boolean isFirst = !wasAsked;
+        wasAsked = true;
+        return isAccess && isFirst;
     }
 
     /** There will be no answer. */
@@ -217,6 +269,7 @@ final class Command {
             case VFIO_USER_REGION_WRITE -> "REGION_WRITE";
             case VFIO_USER_DEVICE_RESET -> "DEVICE_RESET";
             case VFIO_USER_DMA_MAP -> "DMA_MAP";
+            case VFIO_USER_DMA_UNMAP -> "DMA_UNMAP";
             case VFIO_USER_DEVICE_SET_IRQS -> "DEVICE_SET_IRQS";
             default -> throw new IllegalStateException("command " + command);
         };

@@ -6,6 +6,9 @@ import java.lang.foreign.Arena;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.LockSupport;
+import java.util.function.BooleanSupplier;
 import org.ioasis.sys.Errno;
 import org.ioasis.sys.ErrnoException;
 import org.ioasis.sys.Fd;
@@ -22,6 +25,9 @@ import org.jspecify.annotations.Nullable;
 record DeviceConnection(
         UnixSocket commands, @Nullable UnixSocket twin, ServerLimits limits, DeviceInfo info)
         implements AutoCloseable {
+
+    /** Between one look for a server and the next. */
+    private static final long AGAIN_NANOS = 10_000_000;
 
     /** What we can do. The one descriptor is that of the twin socket. */
     private static final String CAPABILITIES =
@@ -41,6 +47,11 @@ record DeviceConnection(
         boolean isOpen = false;
         try {
             ServerLimits limits = calls.version(CAPABILITIES);
+            if (limits.dataMax() < Long.BYTES) {
+                throw new IOException(
+                        "the server takes %d bytes at a time, and registers have up to %d"
+                                .formatted(limits.dataMax(), Long.BYTES));
+            }
             if (limits.twinSocket() >= 0) {
                 try (Fd fd = calls.takeReceived(limits.twinSocket())) {
                     twin = UnixSocket.of(fd);
@@ -54,6 +65,31 @@ record DeviceConnection(
                 calls.close();
                 if (twin != null) {
                     twin.close();
+                }
+            }
+        }
+    }
+
+    /**
+     * The same of a server that has gone, and may take its time to come again.
+     *
+     * @param isWaitedFor false: nobody needs it any more
+     * @throws IOException it does not come, or is none that can be served
+     */
+    static DeviceConnection await(Path server, ProxySettings settings, BooleanSupplier isWaitedFor)
+            throws IOException {
+        long deadline =
+                System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(settings.reconnectMillis());
+        while (true) {
+            LockSupport.parkNanos(AGAIN_NANOS);
+            try {
+                return open(server, settings.answerMillis());
+            } catch (IOException e) {
+                if (!isWaitedFor.getAsBoolean() || System.nanoTime() - deadline >= 0) {
+                    throw new IOException(
+                            "it has not come again within %d ms: %s"
+                                    .formatted(settings.reconnectMillis(), e.getMessage()),
+                            e);
                 }
             }
         }

@@ -15,9 +15,10 @@ import org.ioasis.spec.Pci;
  *
  * @param canReset it takes VFIO_USER_DEVICE_RESET
  * @param regionSizes of the regions of a PCI device, 0 for those that are not there
+ * @param hasPin it interrupts by INTx
  * @param vectors of MSI-X
  */
-record DeviceInfo(boolean canReset, List<Long> regionSizes, int vectors) {
+record DeviceInfo(boolean canReset, List<Long> regionSizes, boolean hasPin, int vectors) {
     DeviceInfo {
         regionSizes = List.copyOf(regionSizes);
     }
@@ -45,9 +46,15 @@ record DeviceInfo(boolean canReset, List<Long> regionSizes, int vectors) {
                     "the device has %d bytes of configuration space"
                             .formatted(sizes.get(VFIO_PCI_CONFIG_REGION_INDEX)));
         }
-        int vectors =
-                Integer.compareUnsigned(VFIO_PCI_MSIX_IRQ_INDEX, irqs) < 0 ? vectors(calls) : 0;
-        return new DeviceInfo((flags & VFIO_DEVICE_FLAGS_RESET) != 0, sizes, vectors);
+        return new DeviceInfo(
+                (flags & VFIO_DEVICE_FLAGS_RESET) != 0,
+                sizes,
+                interrupts(calls, VFIO_PCI_INTX_IRQ_INDEX, irqs) > 0,
+                interrupts(calls, VFIO_PCI_MSIX_IRQ_INDEX, irqs));
+    }
+
+    private static int interrupts(ClientCalls calls, int type, int types) throws IOException {
+        return Integer.compareUnsigned(type, types) < 0 ? interrupts(calls, type) : 0;
     }
 
     private static long regionSize(ClientCalls calls, int region) throws IOException {
@@ -63,11 +70,11 @@ record DeviceInfo(boolean canReset, List<Long> regionSizes, int vectors) {
         return size;
     }
 
-    private static int vectors(ClientCalls calls) throws IOException {
+    private static int interrupts(ClientCalls calls, int type) throws IOException {
         MemorySegment message = calls.message();
         message.asSlice(HEADER_SIZE, IRQ_INFO_SIZE).fill((byte) 0);
         message.set(Codec.U32, HEADER_SIZE + IRQ_INFO_ARGSZ, IRQ_INFO_SIZE);
-        message.set(Codec.U32, HEADER_SIZE + IRQ_INFO_INDEX, VFIO_PCI_MSIX_IRQ_INDEX);
+        message.set(Codec.U32, HEADER_SIZE + IRQ_INFO_INDEX, type);
         ask(calls, VFIO_USER_DEVICE_GET_IRQ_INFO, IRQ_INFO_SIZE);
         int count = message.get(Codec.U32, HEADER_SIZE + IRQ_INFO_COUNT);
         if (count < 0 || count > Pci.MSIX_VECTORS_MAX) {

@@ -4,8 +4,10 @@ package org.ioasis.vfiouser;
 import static org.ioasis.spec.VfioUser.*;
 
 import java.util.ArrayDeque;
+import java.util.ArrayList;
 import java.util.Collections;
 import java.util.Iterator;
+import java.util.List;
 import java.util.concurrent.TimeUnit;
 import org.ioasis.loop.EventHandler;
 import org.ioasis.loop.EventLoop;
@@ -33,11 +35,21 @@ final class DeviceSession {
     /** How long a message of the device's may wait for memory that the VMM has taken away. */
     static final long ABSENT_NANOS = TimeUnit.SECONDS.toNanos(2);
 
+    /** Hears of the end. */
+    @FunctionalInterface
+    interface Ended {
+        /**
+         * @param unanswered what was asked and has no answer, in order: whoever hears this sees to
+         *     it that each of them has its end
+         */
+        void ended(List<Command> unanswered);
+    }
+
     private final EventLoop loop;
     private final SessionBoundary boundary;
     private final DmaService dma;
     private final long answerNanos;
-    private final Runnable ended;
+    private final Ended ended;
     private final int inFlightMax;
     private final Lane main;
     private final @Nullable Lane twin;
@@ -61,7 +73,7 @@ final class DeviceSession {
             SessionBoundary boundary,
             DmaService dma,
             long answerNanos,
-            Runnable ended)
+            Ended ended)
             throws ErrnoException {
         this.loop = loop;
         this.boundary = boundary;
@@ -372,33 +384,33 @@ final class DeviceSession {
 
     private void end(String why) {
         if (!hasEnded()) {
-            close(why);
-            ended.run();
+            ended.ended(shut(why));
         }
     }
 
     /** Ends the session from our side. What is on its way fails. Twice is fine. */
     void close(String why) {
-        if (hasEnded()) {
-            return;
+        if (!hasEnded()) {
+            shut(why).forEach(command -> command.fail(Errno.EIO));
         }
+    }
+
+    /** What has no answer yet. */
+    private List<Command> shut(String why) {
         reason = why;
         dma.leave();
         closeLanes();
-        failAll(inFlight);
-        failAll(queue);
+        List<Command> unanswered = new ArrayList<>(inFlight);
+        unanswered.addAll(queue);
+        inFlight.clear();
+        queue.clear();
+        return unanswered;
     }
 
     private void closeLanes() {
         main.close();
         if (twin != null) {
             twin.close();
-        }
-    }
-
-    private static void failAll(ArrayDeque<Command> commands) {
-        for (Command one = commands.poll(); one != null; one = commands.poll()) {
-            one.fail(Errno.EIO);
         }
     }
 

@@ -3,46 +3,44 @@ package org.ioasis.vfiouser;
 
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
 import java.nio.file.Path;
 import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.concurrent.Executor;
-import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.TimeUnit;
-import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.Consumer;
-import org.ioasis.loop.EventHandler;
+import org.ioasis.iommu.DomainListener;
 import org.ioasis.loop.EventLoop;
 import org.ioasis.memory.Count;
 import org.ioasis.memory.Dma;
+import org.ioasis.memory.MemoryListener;
 import org.ioasis.pci.PciDevice;
 import org.ioasis.pci.Regions;
 import org.ioasis.pci.VectorSink;
 import org.ioasis.peer.Served;
 import org.ioasis.peer.SessionBoundary;
-import org.ioasis.spec.Pci;
 import org.ioasis.spec.VfioUser;
-import org.ioasis.sys.Epoll;
 import org.ioasis.sys.Errno;
 import org.ioasis.sys.ErrnoException;
-import org.ioasis.sys.EventFd;
-import org.ioasis.sys.Fd;
 import org.jspecify.annotations.Nullable;
 
 /**
  * Somebody else's vfio-user device in front of which an IOMMU is put: towards the VMM it is the
  * device, towards the device server it is the VMM. Registers, vectors and reset pass through.
- * Memory does not: the server is given no descriptor of it, but one region that is reached by
- * messages, and these are {@linkplain DmaService translated, checked and done here}. Nor does it
- * get the VMM's eventfds, whose flags it could change.
+ * Memory does not, unless the server {@linkplain PassedMemory is trusted with it}: it is given no
+ * descriptor, but one region that is reached by messages, and these are {@linkplain DmaService
+ * translated, checked and done here}.
  *
  * <p>Each session with a VMM has one with the server of its own. One that ends by itself, because
- * the server has gone, does not answer or answers what was not asked, ends the VMM's. The server
- * may come again: the next VMM finds it, if the device is still what it was.
+ * the server has gone, does not answer or answers what was not asked, ends the VMM's; or that waits
+ * for the server to come again, which then is told all that its device has to know, but for what
+ * the driver has set up in its registers: that it has been reset is for the driver to find out. In
+ * any case the next VMM finds it, if the device is still what it was.
  *
  * <p>Made by any thread; all else on the loop's, but for the counts.
  */
-public final class ProxyFunction implements PciDevice, Regions {
+public final class ProxyFunction implements PciDevice {
     /**
      * Sizes of the region that the server is told of, the largest first: all addresses that there
      * are, but for the last page, since their number is none of 64 bits; and what servers take that
@@ -52,44 +50,39 @@ public final class ProxyFunction implements PciDevice, Regions {
         -Codec.PAGE_SIZE, 1L << 52, 1L << 48, 1L << 43, 1L << 39
     };
 
-    /** The byte of the register that holds COMMAND.MASTER. */
-    private static final int MASTER_BYTE = Pci.COMMAND;
-
     private final EventLoop loop;
     private final Path server;
     private final Dma dma;
-    private final Executor io;
-    private final int answerMillis;
+    private final ProxySettings settings;
     private final DeviceInfo info;
     private final DmaService service;
-    private final @Nullable Relay[] relays;
+    private final DeviceDialer dialer;
+    private final ProxyRegisters registers;
+    private final DeviceVectors vectors;
+    private final DeviceVectors pin;
+    private final @Nullable PassedMemory passed;
     private final ArrayDeque<Command> early = new ArrayDeque<>();
     private final ArrayDeque<Runnable> unsettled = new ArrayDeque<>();
-    private final Count interrupts = new Count();
     private final Count losses = new Count();
+    private final Count returns = new Count();
 
     private @Nullable DeviceConnection idle;
     private @Nullable DeviceSession session;
     private @Nullable Served served;
     private @Nullable SessionBoundary boundary;
-    private VectorSink sink = VectorSink.NONE;
     private Consumer<String> reports = _ -> {};
-    private Runnable whenGuestActs = () -> {};
     private Runnable whenReset = () -> {};
 
-    /** Tells one session's connecting from the next one's. */
+    /** Tells one VMM's session from the next one's. */
     private long generation;
 
-    private boolean isConnecting;
-
-    /** A connection is being made: one at a time, however often VMMs come and go meanwhile. */
-    private final AtomicBoolean isOpening = new AtomicBoolean();
-
-    private boolean isMaster;
+    /** The server has gone in this session, and is waited for. */
+    private boolean isAway;
 
     /** Commands whose answers {@link #whenSettled} waits for. */
     private int unanswered;
 
+    private final int dataMax;
     private long reach;
     private String trouble = "";
 
@@ -97,23 +90,49 @@ public final class ProxyFunction implements PciDevice, Regions {
      * Connects, and learns what the device is.
      *
      * @param dma the endpoint's way to memory
-     * @param io for connecting again, which waits
-     * @param answerMillis how long the server may take for an answer
+     * @param io for connecting again, which waits, and as long as the server likes
      * @throws IOException nobody listens there, or it is no device that can be served; the text
      *     says why
      */
-    public ProxyFunction(EventLoop loop, Path server, Dma dma, Executor io, int answerMillis)
+    public ProxyFunction(EventLoop loop, Path server, Dma dma, Executor io, ProxySettings settings)
             throws IOException {
         this.loop = loop;
         this.server = server;
         this.dma = dma;
-        this.io = io;
-        this.answerMillis = answerMillis;
-        DeviceConnection first = DeviceConnection.open(server, answerMillis);
+        this.settings = settings;
+        DeviceConnection first = DeviceConnection.open(server, settings.answerMillis());
         idle = first;
         info = first.info();
-        relays = new Relay[info.vectors()];
-        service = new DmaService(dma, () -> isMaster);
+        dataMax = first.limits().dataMax();
+        dialer = new DeviceDialer(loop, server, settings, io, new Connections());
+        registers = new ProxyRegisters(info, dataMax, dma, new RegisterServer());
+        VectorServer interrupts = new VectorServer();
+        vectors =
+                new DeviceVectors(
+                        loop, VfioUser.VFIO_PCI_MSIX_IRQ_INDEX, info.vectors(), interrupts);
+        pin =
+                new DeviceVectors(
+                        loop, VfioUser.VFIO_PCI_INTX_IRQ_INDEX, info.hasPin() ? 1 : 0, interrupts);
+        service = new DmaService(dma, registers::isMaster);
+        passed =
+                settings.isolation() == Isolation.MAPPED
+                        ? new PassedMemory(this::submitNow, this::isThere, this::lost)
+                        : null;
+    }
+
+    /** Who hears of the endpoint's domain, if memory is passed on. */
+    public @Nullable DomainListener domainListener() {
+        return passed;
+    }
+
+    /** Who hears of the VMM's memory, if that is passed on. */
+    public @Nullable MemoryListener memoryListener() {
+        return passed;
+    }
+
+    @Override
+    public boolean passesMemoryOn() {
+        return passed != null;
     }
 
     /** Whose sessions these are. Before the loop starts, or on it. */
@@ -126,7 +145,7 @@ public final class ProxyFunction implements PciDevice, Regions {
 
     @Override
     public void vectors(VectorSink to) {
-        sink = to;
+        vectors.sink(to);
         if (to.equals(VectorSink.NONE)) {
             endSession();
         } else {
@@ -145,73 +164,32 @@ public final class ProxyFunction implements PciDevice, Regions {
         if (ready != null) {
             ready.close();
         }
-        isConnecting = true;
-        open();
+        dialer.dial(false);
     }
 
-    /** Has a connection made, unless that is under way. */
-    private void open() {
-        if (!isOpening.compareAndSet(false, true)) {
-            return;
-        }
-        long mine = generation;
-        try {
-            io.execute(() -> connect(mine));
-        } catch (RejectedExecutionException e) {
-            isOpening.set(false);
-            lost("no more connections are made");
-        }
-    }
-
-    /** Waits for the server's answers. Any thread but the loop's. */
-    private void connect(long mine) {
-        DeviceConnection made = null;
-        boolean isPosted = false;
-        try {
-            String failure = "";
-            try {
-                made = DeviceConnection.open(server, answerMillis);
-            } catch (IOException e) {
-                failure = String.valueOf(e.getMessage());
-            }
-            post(mine, made, failure);
-            isPosted = true;
-        } catch (RejectedExecutionException e) {
-            // The loop has ended, and all sessions with it.
-        } finally {
-            if (!isPosted) {
-                isOpening.set(false);
-                if (made != null) {
-                    made.close();
-                }
-            }
-        }
-    }
-
-    private void post(long mine, @Nullable DeviceConnection made, String failure) {
-        loop.execute(() -> connected(mine, made, failure));
-    }
-
-    private void connected(long mine, @Nullable DeviceConnection made, String failure) {
-        isOpening.set(false);
-        if (!isConnecting) {
-            if (made != null) {
+    private final class Connections implements DeviceDialer.Caller {
+        @Override
+        public void connected(DeviceConnection made) {
+            if (!made.info().equals(info) || made.limits().dataMax() < dataMax) {
                 made.close();
+                lost("it is not the device that it was: %s, %s".formatted(info, made.info()));
+                return;
             }
-        } else if (made == null && mine != generation) {
-            open(); // for the VMM that is here now the server may be there
-        } else if (made == null) {
-            lost(failure);
-        } else if (!made.info().equals(info)) {
-            made.close();
-            lost("it is not the device that it was: %s, %s".formatted(info, made.info()));
-        } else {
+            if (isAway) {
+                isAway = false;
+                returns.increment();
+                reports.accept("the device at %s is back".formatted(server));
+            }
             attach(made);
+        }
+
+        @Override
+        public void failed(String why) {
+            lost(why);
         }
     }
 
     private void attach(DeviceConnection connection) {
-        isConnecting = false;
         SessionBoundary around = boundary;
         if (around == null) {
             throw new IllegalStateException("a session before there is a server");
@@ -223,18 +201,44 @@ public final class ProxyFunction implements PciDevice, Regions {
                             connection,
                             around,
                             service,
-                            TimeUnit.MILLISECONDS.toNanos(answerMillis),
+                            TimeUnit.MILLISECONDS.toNanos(settings.answerMillis()),
                             this::ended);
         } catch (ErrnoException e) {
             lost(String.valueOf(e.getMessage()));
             return;
         }
         trouble = "";
-        tellOfMemory(0);
-        for (Command one = early.poll(); one != null; one = early.poll()) {
-            submit(one);
+        PassedMemory memory = passed;
+        if (memory == null) {
+            tellOfMemory(0);
+        } else {
+            memory.connected(connection.limits().mapsMax());
         }
-        vectorsChanged();
+        registers.config().writeTo(this::restore);
+        vectors.changed();
+        pin.changed();
+        List<Command> waiting = List.copyOf(early);
+        early.clear();
+        waiting.forEach(this::submit);
+    }
+
+    /** A register of the server's that has come again is what the VMM has made it. */
+    private void restore(int offset, int count, MemorySegment data, long at) {
+        submitNow(
+                Command.write(
+                        VfioUser.VFIO_PCI_CONFIG_REGION_INDEX,
+                        offset,
+                        count,
+                        data,
+                        at,
+                        false,
+                        (errno, _, _) -> {
+                            if (errno != 0 && isThere()) {
+                                lost(
+                                        "it refuses a register at 0x%x: %s"
+                                                .formatted(offset, Errno.name(errno)));
+                            }
+                        }));
     }
 
     /** One region without a descriptor, as large as the server takes it. */
@@ -262,10 +266,28 @@ public final class ProxyFunction implements PciDevice, Regions {
         return current != null && !current.hasEnded();
     }
 
-    /** The server has ended its session. */
-    private void ended() {
+    /** The server has ended its session, and perhaps not for ever. */
+    private void ended(List<Command> unanswered) {
         DeviceSession over = session;
-        lost(over == null ? "" : over.reason());
+        String why = over == null ? "" : over.reason();
+        if (settings.reconnectMillis() == 0) {
+            lost(why);
+            unanswered.forEach(command -> command.fail(Errno.EIO));
+            return;
+        }
+        losses.increment();
+        reports.accept(
+                "the device at %s is lost: %s; for %d ms it may come again"
+                        .formatted(server, why, settings.reconnectMillis()));
+        forget();
+        registers.restarts();
+        isAway = true;
+        dialer.dial(true);
+        List<Command> lost = new ArrayList<>();
+        for (Command one : unanswered) {
+            (one.mayBeAskedAgain() ? early : lost).add(one);
+        }
+        lost.forEach(command -> command.fail(Errno.EIO));
     }
 
     /** The device is gone for this session's VMM, whose session ends with it. */
@@ -288,14 +310,12 @@ public final class ProxyFunction implements PciDevice, Regions {
     private void endSession() {
         generation++;
         closeSession("the VMM has gone");
-        for (int vector = 0; vector < relays.length; vector++) {
-            drop(vector);
-        }
+        registers.reset();
     }
 
     private void closeSession(String why) {
-        isConnecting = false;
-        isMaster = false;
+        dialer.giveUp();
+        isAway = false;
         DeviceSession current = session;
         session = null;
         if (current != null) {
@@ -304,17 +324,37 @@ public final class ProxyFunction implements PciDevice, Regions {
         for (Command one = early.poll(); one != null; one = early.poll()) {
             one.fail(Errno.EIO);
         }
-        dma.deviceReset();
+        forget();
+        registers.gone();
     }
 
+    /** The server has nothing of ours any more. */
+    private void forget() {
+        session = null;
+        PassedMemory memory = passed;
+        if (memory != null) {
+            memory.disconnected();
+        }
+        vectors.dropAll();
+        pin.dropAll();
+    }
+
+    /** For the server that is there, or that is on its way. */
     private void submit(Command command) {
-        DeviceSession current = session;
-        if (current != null) {
-            current.submit(command);
-        } else if (isConnecting) {
+        if (session == null && dialer.isDialing()) {
             early.add(command);
         } else {
+            submitNow(command);
+        }
+    }
+
+    /** For the server that is there. */
+    private void submitNow(Command command) {
+        DeviceSession current = session;
+        if (current == null) {
             command.fail(Errno.EIO);
+        } else {
+            current.submit(command);
         }
     }
 
@@ -322,78 +362,21 @@ public final class ProxyFunction implements PciDevice, Regions {
 
     @Override
     public Regions regions() {
-        return this;
+        return registers;
     }
 
-    @Override
-    public long size(int region) {
-        return region < 0 || region >= info.regionSizes().size()
-                ? 0
-                : info.regionSizes().get(region);
-    }
-
-    private boolean isAccess(int region, long offset, int count) {
-        return offset >= 0 && offset <= size(region) - count;
-    }
-
-    @Override
-    public void read(
-            int region, long offset, int count, MemorySegment data, long at, Answer answer) {
-        if (!isAccess(region, offset, count)) {
-            answer.done(Errno.EINVAL);
-            return;
+    /** Where accesses to registers go. */
+    private final class RegisterServer implements ProxyRegisters.Server {
+        @Override
+        public void submit(Command command) {
+            ProxyFunction.this.submit(command);
         }
-        whenGuestActs.run();
-        submit(
-                Command.read(
-                        region,
-                        offset,
-                        count,
-                        (errno, in, from) -> {
-                            if (in != null) {
-                                MemorySegment.copy(in, from, data, at, count);
-                            }
-                            answer.done(errno);
-                        }));
-    }
 
-    @Override
-    public void write(
-            int region,
-            long offset,
-            int count,
-            MemorySegment data,
-            long at,
-            boolean isPosted,
-            Answer answer) {
-        if (!isAccess(region, offset, count)) {
-            answer.done(Errno.EINVAL);
-            return;
+        @Override
+        public boolean takesPosted() {
+            DeviceSession current = session;
+            return current != null && current.takesPosted();
         }
-        if (region == VfioUser.VFIO_PCI_CONFIG_REGION_INDEX
-                && offset <= MASTER_BYTE
-                && offset + count > MASTER_BYTE) {
-            follow(data.get(ValueLayout.JAVA_BYTE, at + (MASTER_BYTE - offset)));
-        }
-        DeviceSession current = session;
-        submit(
-                Command.write(
-                        region,
-                        offset,
-                        count,
-                        data,
-                        at,
-                        isPosted && current != null && current.takesPosted(),
-                        (errno, _, _) -> answer.done(errno)));
-    }
-
-    /** The function reaches memory from the moment on that it is told so, and no longer. */
-    private void follow(byte command) {
-        boolean isNow = (command & Pci.COMMAND_MASTER) != 0;
-        if (isNow && !isMaster) {
-            dma.deviceStarted();
-        }
-        isMaster = isNow;
     }
 
     // Vectors.
@@ -403,24 +386,51 @@ public final class ProxyFunction implements PciDevice, Regions {
         return info.vectors();
     }
 
-    /** What the server signals for one vector, passed on to whom the VMM has named. */
-    private final class Relay implements EventHandler {
-        private final int vector;
-        private final EventFd eventFd;
-        private final EventLoop.Registration registration;
+    @Override
+    public void vectorsChanged() {
+        vectors.changed();
+    }
 
-        Relay(int vector, EventFd eventFd) throws ErrnoException {
-            this.vector = vector;
-            this.eventFd = eventFd;
-            // Each signal is an edge, and the counter is not read: the server has it as well, can
-            // make it blocking and read it before us.
-            registration = loop.register(eventFd.fd(), Epoll.IN | Epoll.EDGE, this);
+    @Override
+    public boolean hasPin() {
+        return info.hasPin();
+    }
+
+    @Override
+    public void pin(VectorSink to) {
+        pin.sink(to);
+    }
+
+    @Override
+    public void pinChanged() {
+        pin.changed();
+    }
+
+    @Override
+    public void pinMasked(boolean isMasked) {
+        submitNow(Command.pinMasked(isMasked, awaited((_, _, _) -> {})));
+    }
+
+    /** Where the vectors' commands go. */
+    private final class VectorServer implements DeviceVectors.Server {
+        @Override
+        public void submit(Command command) {
+            submitNow(command);
         }
 
         @Override
-        public void ready(int events) {
-            interrupts.increment();
-            boolean _ = sink.trigger(vector);
+        public Command.Reply awaited(Command.Reply reply) {
+            return ProxyFunction.this.awaited(reply);
+        }
+
+        @Override
+        public boolean isThere() {
+            return ProxyFunction.this.isThere();
+        }
+
+        @Override
+        public void lost(String why) {
+            ProxyFunction.this.lost(why);
         }
 
         @Override
@@ -430,95 +440,21 @@ public final class ProxyFunction implements PciDevice, Regions {
                 around.failed(cause);
             }
         }
-
-        void close() {
-            registration.cancel();
-            eventFd.close();
-        }
-    }
-
-    @Override
-    public void vectorsChanged() {
-        if (session == null) {
-            return; // told of when it begins
-        }
-        boolean isTaken = false;
-        for (int vector = 0; vector < relays.length && session != null; vector++) {
-            boolean isWanted = sink.isSetUp(vector);
-            if (isWanted && relays[vector] == null) {
-                setUp(vector);
-            } else if (!isWanted && relays[vector] != null) {
-                drop(vector);
-                isTaken = true;
-                submit(Command.vector(vector, null, awaited((_, _, _) -> {})));
-            }
-        }
-        if (isTaken && !hasRelays()) {
-            submit(Command.noVectors(awaited((_, _, _) -> {})));
-        }
-    }
-
-    private boolean hasRelays() {
-        for (Relay relay : relays) {
-            if (relay != null) {
-                return true;
-            }
-        }
-        return false;
-    }
-
-    private void setUp(int vector) {
-        Fd theirs;
-        try {
-            EventFd eventFd = EventFd.create();
-            boolean isWatched = false;
-            try {
-                relays[vector] = new Relay(vector, eventFd);
-                isWatched = true;
-            } finally {
-                if (!isWatched) {
-                    eventFd.close();
-                }
-            }
-            theirs = eventFd.duplicate();
-        } catch (ErrnoException e) {
-            lost("vector %d: %s".formatted(vector, e.getMessage()));
-            return;
-        }
-        submit(
-                Command.vector(
-                        vector,
-                        theirs,
-                        awaited((errno, _, _) -> {
-                            if (errno != 0 && isThere()) {
-                                lost(
-                                        "it refuses vector %d: %s"
-                                                .formatted(vector, Errno.name(errno)));
-                            }
-                        })));
-    }
-
-    private void drop(int vector) {
-        Relay relay = relays[vector];
-        if (relay != null) {
-            relay.close();
-            relays[vector] = null;
-        }
     }
 
     // Reset.
 
     @Override
     public void signs(Runnable guestActs, Runnable reset) {
-        whenGuestActs = guestActs;
+        registers.signs(guestActs);
         whenReset = reset;
     }
 
     @Override
     public void reset() {
         whenReset.run();
-        isMaster = false;
-        if (session == null && !isConnecting) {
+        registers.reset();
+        if (session == null && !dialer.isDialing()) {
             return;
         }
         if (!info.canReset()) {
@@ -582,7 +518,7 @@ public final class ProxyFunction implements PciDevice, Regions {
 
     @Override
     public boolean isMaster() {
-        return isMaster;
+        return registers.isMaster();
     }
 
     public Path server() {
@@ -596,6 +532,16 @@ public final class ProxyFunction implements PciDevice, Regions {
 
     public boolean isConnected() {
         return session != null;
+    }
+
+    public Isolation isolation() {
+        return settings.isolation();
+    }
+
+    /** What the server has of memory, if that is passed on. */
+    public @Nullable PassedCounts passedCounts() {
+        PassedMemory memory = passed;
+        return memory == null ? null : memory.counts();
     }
 
     /** Addresses that the server knows to reach, from 0 on; unsigned. */
@@ -614,9 +560,14 @@ public final class ProxyFunction implements PciDevice, Regions {
         return service.counts();
     }
 
-    /** Vectors that the server has raised. Any thread. */
+    /** Interrupts that the server has raised. Any thread. */
     public long interrupts() {
-        return interrupts.read();
+        return vectors.interrupts() + pin.interrupts();
+    }
+
+    /** How often it has come again under a VMM. Any thread. */
+    public long returns() {
+        return returns.read();
     }
 
     /** How often the device was lost under a VMM. Any thread. */

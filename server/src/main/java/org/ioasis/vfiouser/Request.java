@@ -2,6 +2,8 @@
 package org.ioasis.vfiouser;
 
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.util.List;
 import java.util.Set;
 
 /**
@@ -50,14 +52,40 @@ sealed interface Request {
         EVENTFD
     }
 
+    /** What is done with an interrupt. */
+    enum IrqAction {
+        TRIGGER,
+        MASK,
+        UNMASK
+    }
+
     record SetIrqs(
-            IrqData kind, int index, long start, long count, MemorySegment data, long dataOffset)
-            implements Request {}
+            IrqAction action,
+            IrqData kind,
+            int index,
+            long start,
+            long count,
+            MemorySegment data,
+            long dataOffset)
+            implements Request {
+        /** Whether it is about interrupt {@code vector}, one of those that it names. */
+        boolean isMeant(int vector) {
+            return kind != IrqData.BOOL
+                    || data.get(ValueLayout.JAVA_BYTE, dataOffset + (vector - start)) != 0;
+        }
+    }
 
     record RegionRead(int region, long offset, int count) implements Request {}
 
     record RegionWrite(int region, long offset, int count, MemorySegment data, long dataOffset)
             implements Request {}
+
+    /** Writes one after the other, at least one. */
+    record RegionWriteMulti(List<RegionWrite> writes) implements Request {
+        public RegionWriteMulti {
+            writes = List.copyOf(writes);
+        }
+    }
 
     record Reset() implements Request {}
 

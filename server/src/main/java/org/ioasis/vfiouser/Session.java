@@ -2,7 +2,6 @@
 package org.ioasis.vfiouser;
 
 import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
 import java.util.List;
 import java.util.concurrent.Executor;
 import java.util.function.IntSupplier;
@@ -22,6 +21,7 @@ import org.ioasis.spec.VfioUser;
 import org.ioasis.sys.Errno;
 import org.ioasis.sys.ErrnoException;
 import org.ioasis.sys.Fd;
+import org.jspecify.annotations.Nullable;
 
 /**
  * One client's session, from its first message to the release of everything it gave us. Loop thread
@@ -41,6 +41,7 @@ final class Session extends PeerSession<Header> {
     private final PciDevice function;
     private final SharedMemory memory;
     private final EventVectors vectors;
+    private final EventVectors pin;
     private final Regions regions;
 
     /** Nothing but VERSION is allowed before it. */
@@ -62,7 +63,7 @@ final class Session extends PeerSession<Header> {
         this(
                 new MessageStream<>(channel, buffers, Codec.FRAMING),
                 function,
-                new SharedMemory(memory, limits.bytes(), loop),
+                new SharedMemory(memory, limits.bytes(), loop, function.passesMemoryOn()),
                 host);
     }
 
@@ -76,19 +77,24 @@ final class Session extends PeerSession<Header> {
         this.function = function;
         this.memory = memory;
         vectors = new EventVectors(function.vectorCount());
+        pin = new EventVectors(function.hasPin() ? 1 : 0);
         regions = function.regions();
-        function.vectors(
-                new VectorSink() {
-                    @Override
-                    public boolean trigger(int vector) {
-                        return vectors.trigger(vector);
-                    }
+        function.pin(sink(pin));
+        function.vectors(sink(vectors));
+    }
 
-                    @Override
-                    public boolean isSetUp(int vector) {
-                        return vectors.isSetUp(vector);
-                    }
-                });
+    private static VectorSink sink(EventVectors of) {
+        return new VectorSink() {
+            @Override
+            public boolean trigger(int vector) {
+                return of.trigger(vector);
+            }
+
+            @Override
+            public boolean isSetUp(int vector) {
+                return of.isSetUp(vector);
+            }
+        };
     }
 
     @Override
@@ -123,6 +129,7 @@ final class Session extends PeerSession<Header> {
             case Request.SetIrqs irqs -> setIrqs(header, irqs);
             case Request.RegionRead read -> read(header, read);
             case Request.RegionWrite write -> write(header, write);
+            case Request.RegionWriteMulti multi -> ask(() -> writeOn(header, multi.writes(), 0));
             case Request.Reset _ -> {
                 function.reset();
                 answerWhenSettled(header, () -> Codec.empty(stream.reply(), header));
@@ -304,6 +311,41 @@ final class Session extends PeerSession<Header> {
                                         write.count())));
     }
 
+    /**
+     * Writes what follows the first {@code done} ones. What comes behind one that is refused is not
+     * written, and the answer says how many were.
+     */
+    private void writeOn(Header header, List<Request.RegionWrite> writes, int done) {
+        if (done == writes.size()) {
+            function.whenSettled(() -> answer(header, () -> manyWritten(header, done)));
+            return;
+        }
+        Request.RegionWrite write = writes.get(done);
+        regions.write(
+                write.region(),
+                write.offset(),
+                write.count(),
+                write.data(),
+                write.dataOffset(),
+                !header.wantsReply(),
+                errno -> {
+                    if (errno == 0) {
+                        writeOn(header, writes, done + 1);
+                        return;
+                    }
+                    answer(
+                            header,
+                            () -> {
+                                int refused = refusal(header, errno, "write", write.region());
+                                return done == 0 ? refused : manyWritten(header, done);
+                            });
+                });
+    }
+
+    private int manyWritten(Header header, int done) {
+        return Codec.regionWriteMulti(stream.reply(), header, done);
+    }
+
     private int refusal(Header header, int errno, String access, int region) {
         answeredWithError(
                 errno == Errno.EINVAL
@@ -324,8 +366,25 @@ final class Session extends PeerSession<Header> {
         send(header, Codec.irqInfo(stream.reply(), header, info.index(), count));
     }
 
+    private @Nullable EventVectors irqs(int index) {
+        return switch (index) {
+            case VfioUser.VFIO_PCI_INTX_IRQ_INDEX -> pin;
+            case VfioUser.VFIO_PCI_MSIX_IRQ_INDEX -> vectors;
+            default -> null;
+        };
+    }
+
+    private void irqsChanged(EventVectors of) {
+        if (of == pin) {
+            function.pinChanged();
+        } else {
+            function.vectorsChanged();
+        }
+    }
+
     private int irqCount(int index) {
-        return index == VfioUser.VFIO_PCI_MSIX_IRQ_INDEX ? vectors.count() : 0;
+        EventVectors of = irqs(index);
+        return of == null ? 0 : of.count();
     }
 
     private void setIrqs(Header header, Request.SetIrqs irqs)
@@ -339,30 +398,26 @@ final class Session extends PeerSession<Header> {
                 refuse(header, Errno.EINVAL, "SET_IRQS of no interrupt");
                 return;
             }
-            if (irqs.index() == VfioUser.VFIO_PCI_MSIX_IRQ_INDEX) {
-                vectors.clear();
-                function.vectorsChanged();
+            EventVectors all = irqs(irqs.index());
+            if (all != null && irqs.action() == Request.IrqAction.TRIGGER) {
+                all.clear();
+                irqsChanged(all);
             }
             answerWhenSettled(header, () -> Codec.empty(stream.reply(), header));
             return;
         }
-        if (irqs.start() + irqs.count() > irqCount(irqs.index())) {
+        EventVectors of = irqs(irqs.index());
+        if (of == null || irqs.start() + irqs.count() > of.count()) {
             refuse(header, Errno.EINVAL, "SET_IRQS of vectors that are not there");
             return;
         }
         int first = (int) irqs.start();
         int end = first + (int) irqs.count();
         switch (irqs.kind()) {
-            case NONE -> {
+            case NONE, BOOL -> {
                 for (int vector = first; vector < end; vector++) {
-                    boolean _ = vectors.trigger(vector);
-                }
-            }
-            case BOOL -> {
-                for (int vector = first; vector < end; vector++) {
-                    long at = irqs.dataOffset() + (vector - first);
-                    if (irqs.data().get(ValueLayout.JAVA_BYTE, at) != 0) {
-                        boolean _ = vectors.trigger(vector);
+                    if (irqs.isMeant(vector)) {
+                        act(irqs.action(), of, vector);
                     }
                 }
             }
@@ -373,15 +428,25 @@ final class Session extends PeerSession<Header> {
                     return;
                 }
                 if (fds.isEmpty()) {
-                    vectors.clear(first, end);
-                } else if (!vectors.set(first, fds)) {
+                    of.clear(first, end);
+                } else if (!of.set(first, fds)) {
                     refuse(header, Errno.EINVAL, "SET_IRQS with what is no eventfd");
                     return;
                 }
-                function.vectorsChanged();
+                irqsChanged(of);
             }
         }
         answerWhenSettled(header, () -> Codec.empty(stream.reply(), header));
+    }
+
+    private void act(Request.IrqAction action, EventVectors of, int vector) {
+        switch (action) {
+            case TRIGGER -> {
+                boolean _ = of.trigger(vector);
+            }
+            case MASK -> function.pinMasked(true);
+            case UNMASK -> function.pinMasked(false);
+        }
     }
 
     // Output.
@@ -407,7 +472,9 @@ final class Session extends PeerSession<Header> {
 
     @Override
     protected void closeNotifiers() {
+        function.pin(VectorSink.NONE);
         function.vectors(VectorSink.NONE);
+        pin.clear();
         vectors.clear();
     }
 

@@ -80,6 +80,12 @@ final class VersionData {
                     throw new IOException(name + " is negative");
                 }
                 known.add(name);
+            } else if (name.equals(VfioUser.WRITE_MULTIPLE)) {
+                if (value == JsonToken.VALUE_TRUE) {
+                    known.add(name);
+                } else {
+                    expect(parser, value, JsonToken.VALUE_FALSE);
+                }
             } else {
                 parser.skipChildren();
             }
@@ -179,12 +185,13 @@ final class VersionData {
     static byte[] reply(Set<String> proposed, int regionLimit, int room) {
         List<String> members = new ArrayList<>();
         for (String name : proposed) {
-            int value =
+            Object value =
                     switch (name) {
                         case VfioUser.MAX_MSG_FDS -> Codec.FDS_MAX;
                         case VfioUser.MAX_DATA_XFER_SIZE -> Codec.DATA_MAX;
                         case VfioUser.MAX_DMA_MAPS -> regionLimit;
                         case VfioUser.PGSIZES -> Codec.PAGE_SIZE;
+                        case VfioUser.WRITE_MULTIPLE -> true;
                         default -> throw new IllegalStateException(name);
                     };
             members.add("\"" + name + "\":" + value);

@@ -14,17 +14,27 @@ import java.util.Objects;
 /**
  * A C program of the tests, compiled by the machine's own compiler: a prerequisite of these tests.
  */
-final class CompiledProgram {
+public final class CompiledProgram {
     private final Path binary;
     private final Path output;
 
     /** Compiles a source of the test's resources. */
     CompiledProgram(Path folder, String source) throws Exception {
+        this(folder, copied(folder, source));
+    }
+
+    private static Path copied(Path folder, String source) throws IOException {
         Path text = folder.resolve(source);
         try (InputStream in =
                 Objects.requireNonNull(CompiledProgram.class.getResourceAsStream(source))) {
             Files.copy(in, text);
         }
+        return text;
+    }
+
+    /** Compiles a source, with what comes of it in {@code folder}. */
+    public CompiledProgram(Path folder, Path text) throws Exception {
+        String source = text.getFileName().toString();
         binary = folder.resolve(source.replace(".c", ""));
         output = folder.resolve("output");
         Process compiler;
@@ -50,7 +60,7 @@ final class CompiledProgram {
     }
 
     /** Where it is. */
-    Path path() {
+    public Path path() {
         return binary;
     }
 

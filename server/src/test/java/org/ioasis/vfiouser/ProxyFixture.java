@@ -11,6 +11,8 @@ import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.atomic.AtomicReference;
+import java.util.function.Consumer;
+import org.ioasis.iommu.DomainListener;
 import org.ioasis.iommu.Endpoint;
 import org.ioasis.iommu.EndpointProperties;
 import org.ioasis.iommu.Iommu;
@@ -24,6 +26,7 @@ import org.ioasis.loop.IdlePolicy;
 import org.ioasis.loop.Polled;
 import org.ioasis.memory.Guards;
 import org.ioasis.memory.GuestMemory;
+import org.ioasis.memory.MemoryListener;
 import org.ioasis.peer.LogLines;
 import org.ioasis.peer.ServerWait;
 import org.ioasis.spec.Pci;
@@ -31,6 +34,7 @@ import org.ioasis.spec.VfioUser;
 import org.ioasis.sys.Fd;
 import org.ioasis.sys.Mapping;
 import org.ioasis.sys.Memfd;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Somebody else's device, an IOMMU in front of it, and a VMM with a megabyte of memory: all of it
@@ -71,12 +75,44 @@ final class ProxyFixture implements AutoCloseable {
     }
 
     ProxyFixture(boolean hasTwin, int vectors, int answerMillis) throws IOException {
+        this(
+                new ProxySettings(Isolation.ENFORCED, answerMillis, 0),
+                device -> {
+                    device.hasTwin = hasTwin;
+                    device.vectors = vectors;
+                });
+    }
+
+    ProxyFixture(Consumer<ScriptedDevice> setUp) throws IOException {
+        this(new ProxySettings(Isolation.ENFORCED, ANSWER_MILLIS, 0), setUp);
+    }
+
+    ProxyFixture(ProxySettings settings) throws IOException {
+        this(settings, device -> {});
+    }
+
+    /** With a device of somebody else's behind it, served at {@code server}. */
+    ProxyFixture(ProxySettings settings, Path server) throws IOException {
+        this(settings, device -> {}, server);
+    }
+
+    private ProxyFixture(ProxySettings settings, Consumer<ScriptedDevice> setUp)
+            throws IOException {
+        this(settings, setUp, null);
+    }
+
+    /**
+     * @param setUp what the device is to be before it is asked
+     * @param other a server that is there instead of the device
+     */
+    private ProxyFixture(
+            ProxySettings settings, Consumer<ScriptedDevice> setUp, @Nullable Path other)
+            throws IOException {
         folder = Files.createTempDirectory("ioasis-proxy");
         file = Memfd.create("ioasis-vmm", RAM);
         ram = Mapping.map(file, 0, RAM, true);
         device = new ScriptedDevice(folder.resolve("device.sock"));
-        device.hasTwin = hasTwin;
-        device.vectors = vectors;
+        setUp.accept(device);
         loop =
                 new EventLoop(
                         "test-loop",
@@ -86,10 +122,16 @@ final class ProxyFixture implements AutoCloseable {
         function =
                 new ProxyFunction(
                         loop,
-                        folder.resolve("device.sock"),
+                        other == null ? folder.resolve("device.sock") : other,
                         iommu.dma(endpoint, memory, guards.open()),
                         io,
-                        answerMillis);
+                        settings);
+        DomainListener domains = function.domainListener();
+        MemoryListener regions = function.memoryListener();
+        if (domains != null && regions != null) {
+            iommu.listen(endpoint.attachment(), domains);
+            memory.listen(regions);
+        }
         server =
                 new VfioUserServer(
                         loop,
@@ -124,7 +166,9 @@ final class ProxyFixture implements AutoCloseable {
     }
 
     void map(long first, long last, long gpa, int flags) {
-        onLoop(() -> domain.map(first, last, gpa, flags, ProxyFixture::mustBeOk));
+        AtomicReference<Status> answer = new AtomicReference<>(Status.DEVERR);
+        onLoop(() -> domain.map(first, last, gpa, flags, answer::set));
+        await(() -> answer.get() == Status.OK);
     }
 
     Status unmap(long first, long last) {

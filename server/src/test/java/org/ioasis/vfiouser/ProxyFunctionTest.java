@@ -2,6 +2,7 @@
 package org.ioasis.vfiouser;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.ioasis.spec.VfioUser.*;
 
 import java.nio.ByteBuffer;
@@ -19,6 +20,7 @@ import org.ioasis.memory.Access;
 import org.ioasis.spec.Pci;
 import org.ioasis.sys.Errno;
 import org.ioasis.sys.EventFd;
+import org.ioasis.sys.Fd;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -478,6 +480,82 @@ class ProxyFunctionTest {
             }
             fixture.awaitNoSession();
             assertThat(fixture.server.lastReason()).contains("it is not the device that it was");
+        }
+    }
+
+    @Test
+    void accessOfMoreBytesThanTheServerTakesIsAskedInParts() throws Exception {
+        try (ProxyFixture fixture = new ProxyFixture(device -> device.dataMax = 8);
+                MockVfioUserClient client = fixture.ready()) {
+            byte[] data = new byte[100];
+            for (int i = 0; i < data.length; i++) {
+                data[i] = (byte) (i + 1);
+            }
+            assertThat(
+                            client.call(
+                                            VFIO_USER_REGION_WRITE,
+                                            MockVfioUserClient.accessPayload(0, 4, 100, data))
+                                    .isError())
+                    .isFalse();
+            byte[] read = client.readRegion(0, 4, 100).data();
+            assertThat(Arrays.copyOfRange(read, REGION_ACCESS_DATA, read.length)).isEqualTo(data);
+            List<ScriptedDevice.Asked> reads = fixture.device.asked(VFIO_USER_REGION_READ);
+            assertThat(reads).hasSize(13);
+            assertThat(reads).allMatch(asked -> asked.fields().getInt(REGION_ACCESS_COUNT) <= 8);
+            assertThat(fixture.device.asked(VFIO_USER_REGION_WRITE)).hasSize(1 + 13);
+        }
+    }
+
+    @Test
+    void serverThatTakesNotAsMuchAsARegisterHasIsNotServed() {
+        assertThatThrownBy(() -> new ProxyFixture(device -> device.dataMax = 7).close())
+                .hasMessageContaining("takes 7 bytes at a time");
+    }
+
+    @Test
+    void pinOfTheDeviceReachesTheVmmWhichSaysWhenItHasSeenIt() throws Exception {
+        try (ProxyFixture fixture = new ProxyFixture(device -> device.hasPin = true);
+                EventFd theirs = EventFd.create();
+                Fd given = theirs.duplicate();
+                MockVfioUserClient client = fixture.ready()) {
+            ByteBuffer info =
+                    client.call(
+                                    VFIO_USER_DEVICE_GET_IRQ_INFO,
+                                    new Payload(16)
+                                            .u32(16)
+                                            .u32(0)
+                                            .u32(VFIO_PCI_INTX_IRQ_INDEX)
+                                            .u32(0)
+                                            .array())
+                            .fields();
+            assertThat(info.getInt(IRQ_INFO_COUNT)).isOne();
+            assertThat(info.getInt(IRQ_INFO_FLAGS))
+                    .isEqualTo(
+                            VFIO_IRQ_INFO_EVENTFD
+                                    | VFIO_IRQ_INFO_MASKABLE
+                                    | VFIO_IRQ_INFO_AUTOMASKED);
+            int on = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER;
+            assertThat(client.setIrqs(on, VFIO_PCI_INTX_IRQ_INDEX, 0, 1, given).isError())
+                    .isFalse();
+            Objects.requireNonNull(fixture.device.eventFds.get(ScriptedDevice.PIN)).signal();
+            fixture.await(() -> theirs.drain() == 1);
+            assertThat(fixture.function.interrupts()).isOne();
+
+            for (int action :
+                    new int[] {VFIO_IRQ_SET_ACTION_MASK, VFIO_IRQ_SET_ACTION_UNMASK}) {
+                int flags = VFIO_IRQ_SET_DATA_NONE | action;
+                assertThat(client.setIrqs(flags, VFIO_PCI_INTX_IRQ_INDEX, 0, 1).isError())
+                        .isFalse();
+                ScriptedDevice.Asked told =
+                        fixture.device.asked(VFIO_USER_DEVICE_SET_IRQS).getLast();
+                assertThat(told.fields().getInt(IRQ_SET_INDEX)).isEqualTo(VFIO_PCI_INTX_IRQ_INDEX);
+                assertThat(told.fields().getInt(IRQ_SET_FLAGS)).isEqualTo(flags);
+                assertThat(client.setIrqs(flags, VFIO_PCI_MSIX_IRQ_INDEX, 0, 1).error())
+                        .isEqualTo(Errno.EINVAL);
+            }
+            int none = VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_TRIGGER;
+            assertThat(client.setIrqs(none, VFIO_PCI_INTX_IRQ_INDEX, 0, 0).isError()).isFalse();
+            assertThat(fixture.device.eventFds).isEmpty();
         }
     }
 }

@@ -23,6 +23,7 @@ import org.ioasis.sys.Errno;
 import org.ioasis.sys.ErrnoException;
 import org.ioasis.sys.EventFd;
 import org.ioasis.sys.Fd;
+import org.ioasis.sys.Mapping;
 import org.ioasis.sys.UnixListener;
 import org.ioasis.sys.UnixSocket;
 import org.jspecify.annotations.Nullable;
@@ -34,6 +35,9 @@ import org.jspecify.annotations.Nullable;
  */
 final class ScriptedDevice implements AutoCloseable {
     static final int VECTORS = 3;
+
+    /** The pin among the eventfds, which are by vector otherwise. */
+    static final int PIN = -1;
     static final int BAR_BYTES = 0x2000;
     static final int WAIT_MILLIS = 10_000;
 
@@ -45,12 +49,26 @@ final class ScriptedDevice implements AutoCloseable {
 
     volatile boolean hasTwin = true;
     volatile int vectors = VECTORS;
+    volatile boolean hasPin;
+
+    /** What it says of how many regions it takes. */
+    volatile int mapsMax = 64;
+
+    /** How many it takes. */
+    volatile int regionsMax = Integer.MAX_VALUE;
+
+    /** Most bytes of an access to a register; 0: it says nothing of that. */
+    volatile int dataMax;
 
     /** Looked at before the usual answer. */
     volatile Script script = (device, asked) -> false;
 
     final List<Asked> log = new CopyOnWriteArrayList<>();
     final Map<Integer, EventFd> eventFds = new ConcurrentHashMap<>();
+
+    /** Memory that it has been given, by its first address. */
+    final Map<Long, Mapping> memory = new ConcurrentHashMap<>();
+
     final byte[] config = new byte[256];
     final byte[] bar = new byte[BAR_BYTES];
 
@@ -234,26 +252,59 @@ final class ScriptedDevice implements AutoCloseable {
                                     .u32(16)
                                     .u32(1)
                                     .u32(fields.getInt(IRQ_INFO_INDEX))
-                                    .u32(vectors)
+                                    .u32(
+                                            fields.getInt(IRQ_INFO_INDEX)
+                                                            == VFIO_PCI_INTX_IRQ_INDEX
+                                                    ? (hasPin ? 1 : 0)
+                                                    : vectors)
                                     .array());
             case VFIO_USER_DMA_MAP -> {
                 boolean isTaken =
-                        Long.compareUnsigned(fields.getLong(DMA_MAP_BYTES), reachMax) <= 0;
+                        Long.compareUnsigned(fields.getLong(DMA_MAP_BYTES), reachMax) <= 0
+                                && memory.size() < regionsMax;
+                if (isTaken && !peer.fds.isEmpty()) {
+                    Mapping mapping =
+                            Mapping.map(
+                                    peer.fds.getFirst(),
+                                    fields.getLong(DMA_MAP_OFFSET),
+                                    fields.getLong(DMA_MAP_BYTES),
+                                    (fields.getInt(DMA_MAP_FLAGS) & VFIO_DMA_MAP_FLAG_WRITE) != 0);
+                    if (memory.putIfAbsent(fields.getLong(DMA_MAP_ADDRESS), mapping) != null) {
+                        throw new IllegalStateException("memory there is given twice");
+                    }
+                }
                 if (isTaken) {
                     answer(asked, new byte[0]);
                 } else {
                     error(asked, Errno.ENOSPC);
                 }
             }
+            case VFIO_USER_DMA_UNMAP -> {
+                Mapping mapping = memory.remove(fields.getLong(DMA_UNMAP_ADDRESS));
+                boolean isWhole =
+                        mapping != null
+                                && mapping.segment().byteSize() == fields.getLong(DMA_UNMAP_BYTES);
+                if (mapping != null) {
+                    mapping.close();
+                }
+                if (isWhole) {
+                    answer(asked, asked.payload());
+                } else {
+                    error(asked, Errno.ENOENT);
+                }
+            }
             case VFIO_USER_DEVICE_SET_IRQS -> {
-                int first = fields.getInt(IRQ_SET_START);
+                boolean isPin = fields.getInt(IRQ_SET_INDEX) == VFIO_PCI_INTX_IRQ_INDEX;
+                int first = isPin ? PIN : fields.getInt(IRQ_SET_START);
                 for (int i = 0; i < peer.fds.size(); i++) {
                     EventFd before = eventFds.put(first + i, EventFd.of(peer.fds.get(i)));
                     if (before != null) {
                         before.close();
                     }
                 }
-                if (peer.fds.isEmpty()) {
+                boolean isTrigger =
+                        (fields.getInt(IRQ_SET_FLAGS) & VFIO_IRQ_SET_ACTION_TRIGGER) != 0;
+                if (peer.fds.isEmpty() && isTrigger) {
                     eventFds.remove(first);
                 }
                 answer(asked, new byte[0]);
@@ -295,7 +346,12 @@ final class ScriptedDevice implements AutoCloseable {
                 MockVfioUserClient.versionPayload(
                         0,
                         0,
-                        "{\"capabilities\":{\"max_dma_maps\":64,\"twin_socket\":{\"supported\":true,\"fd_index\":0}}}\0");
+                        "{\"capabilities\":{%s\"max_dma_maps\":%d,\"twin_socket\":{\"supported\":true,\"fd_index\":0}}}\0"
+                                .formatted(
+                                        dataMax == 0
+                                                ? ""
+                                                : "\"max_data_xfer_size\":%d,".formatted(dataMax),
+                                        mapsMax));
         // The socket owns its descriptor: this is only its number.
         peer.send(message(asked, FLAGS_TYPE_REPLY, 0, payload), List.of(Fd.own(pair[1].fd())));
         pair[1].close();
@@ -349,6 +405,24 @@ final class ScriptedDevice implements AutoCloseable {
         }
         eventFds.values().forEach(EventFd::close);
         eventFds.clear();
+        memory.values().forEach(Mapping::close);
+        memory.clear();
+    }
+
+    /** What it sees of memory that it has been given, from the first address of a region on. */
+    String seen(long first, int length) {
+        return new String(
+                given(first).asSlice(0, length).toArray(ValueLayout.JAVA_BYTE),
+                StandardCharsets.ISO_8859_1);
+    }
+
+    /** The memory that it has been given at that first address. */
+    MemorySegment given(long first) {
+        Mapping mapping = memory.get(first);
+        if (mapping == null) {
+            throw new IllegalStateException("nothing is given at 0x%x".formatted(first));
+        }
+        return mapping.segment();
     }
 
     private Peer peer(@Nullable Peer peer) {

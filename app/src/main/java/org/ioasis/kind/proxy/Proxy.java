@@ -8,6 +8,7 @@ import org.ioasis.iommu.Endpoint;
 import org.ioasis.machine.EndpointDevice;
 import org.ioasis.peer.Served;
 import org.ioasis.vfiouser.DmaCounts;
+import org.ioasis.vfiouser.PassedCounts;
 import org.ioasis.vfiouser.ProxyFunction;
 
 /**
@@ -33,6 +34,13 @@ public record Proxy(String name, Endpoint endpoint, ProxyFunction function, Serv
         work.put("malformed", dma.malformed());
         work.put("interrupts", function.interrupts());
         work.put("losses", function.losses());
+        work.put("returns", function.returns());
+        PassedCounts passed = function.passedCounts();
+        if (passed != null) {
+            work.put("maps", passed.maps());
+            work.put("unmaps", passed.unmaps());
+            work.put("refusedMaps", passed.refusals());
+        }
         return work;
     }
 
@@ -40,24 +48,43 @@ public record Proxy(String name, Endpoint endpoint, ProxyFunction function, Serv
     public Map<String, String> facts() {
         Map<String, String> facts = new LinkedHashMap<>();
         facts.put("served at", function.server().toString());
-        facts.put("isolation", "enforced");
+        PassedCounts passed = function.passedCounts();
+        facts.put("isolation", passed == null ? "enforced" : "mapped");
         if (function.isConnected()) {
             facts.put("calls", Long.toString(function.callCount()));
-            facts.put("told of", "0x%x bytes of addresses".formatted(function.reach()));
+            facts.put(
+                    "told of",
+                    passed == null
+                            ? "0x%x bytes of addresses".formatted(function.reach())
+                            : "%d of %d regions of memory"
+                                    .formatted(passed.regions(), passed.regionsMax()));
         }
         return facts;
     }
 
     @Override
     public Optional<Trouble> trouble() {
-        return function.trouble().isEmpty()
-                ? Optional.empty()
-                : Optional.of(
-                        new Trouble(
-                                "the device at %s is lost: %s"
-                                        .formatted(function.server(), function.trouble()),
-                                "see that its server listens at that socket again, and start QEMU anew: the next session finds the"
-                                        + " device, a guest that is running does not"));
+        PassedCounts passed = function.passedCounts();
+        if (!function.trouble().isEmpty()) {
+            return Optional.of(
+                    new Trouble(
+                            "the device at %s is lost: %s"
+                                    .formatted(function.server(), function.trouble()),
+                            "see that its server listens at that socket again, and start QEMU anew: the next session finds the"
+                                    + " device, a guest that is running does not, unless reconnect_ms lets it wait"));
+        }
+        if (passed != null && passed.refusals() > 0) {
+            return Optional.of(
+                    new Trouble(
+                            "the device at %s has no room for what the guest maps: %d requests were refused, it takes %d regions"
+                                    .formatted(
+                                            function.server(),
+                                            passed.refusals(),
+                                            passed.regionsMax()),
+                            "let the guest map little and long (a driver in its user space, or iommu.passthrough=1), or let the device ask"
+                                    + " for each access (isolation=enforced)"));
+        }
+        return Optional.empty();
     }
 
     @Override

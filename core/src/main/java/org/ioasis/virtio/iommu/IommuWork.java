@@ -181,6 +181,7 @@ final class IommuWork extends DeviceWork<RequestSlot> {
                 break;
             }
             slot.isInBatch = true;
+            slot.isQuiet = observer == null;
             batch[taken++] = slot;
         }
         return taken;
@@ -199,6 +200,7 @@ final class IommuWork extends DeviceWork<RequestSlot> {
         for (int i = 0; i < taken; i++) {
             RequestSlot slot = batch[i];
             slot.isInBatch = false;
+            slot.isQuiet = false;
             if (slot.isComplete) {
                 resume(slot);
             } else {

@@ -47,14 +47,14 @@ final class RequestSlot extends Job<RequestSlot> implements Completion {
     /** Whom to PROBE. */
     int endpoint;
 
-    /** The next one of the pool, while it is free. */
-    @Nullable RequestSlot nextFree;
-
     /** Since which reset of the device: the engine has forgotten those before it. */
     int epoch;
 
     /** Of the batch that is being carried out, whose answers are given in its order. */
     boolean isInBatch;
+
+    /** Of such a batch, and nobody is to hear of an answer that is OK. */
+    boolean isQuiet;
 
     /** The answer is there, given or not. */
     boolean isComplete;
@@ -121,7 +121,9 @@ final class RequestSlot extends Job<RequestSlot> implements Completion {
     public void complete(Status answer) {
         status = answer;
         isComplete = true;
-        answered.answered(this);
+        if (!isQuiet || answer != Status.OK) {
+            answered.answered(this);
+        }
     }
 
     @Override
