@@ -149,7 +149,7 @@ abstract class AskCommand implements Callable<Integer> {
                 paramLabel = "VALUE",
                 arity = "0..1",
                 defaultValue = "0",
-                description = "Its number, as 16 or 0x10 (default: ${DEFAULT-VALUE}).")
+                description = "Its number, as 16 or 0x10; none has none.")
         private String value = "0";
 
         @Override

@@ -17,6 +17,7 @@ import org.ioasis.kind.Kinds;
 import org.ioasis.live.TraceConfig;
 import org.ioasis.machine.DeviceKind;
 import org.ioasis.machine.IommuTransport;
+import org.ioasis.record.RecordConfig;
 import org.ioasis.serve.Server;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
@@ -116,6 +117,8 @@ final class ServeCommand implements Callable<Integer> {
     @Mixin private final PageOption page = new PageOption();
     @Mixin private final MetricsOption metrics = new MetricsOption();
 
+    @Mixin private final RecordOptions record = new RecordOptions();
+
     /** How much of what happens is said. */
     enum LogLevel {
         error(System.Logger.Level.ERROR),
@@ -150,8 +153,9 @@ final class ServeCommand implements Callable<Integer> {
             System.err.println(e.getMessage());
             return 2;
         }
+        RecordConfig recorded = record.chosen(NAME);
         StandardErrorLog.level(logLevel.level);
-        Server server = Server.start(what);
+        Server server = Server.start(what, recorded);
         page.serve(server);
         metrics.serve(server);
         if (what.trace() != null) {
@@ -170,6 +174,10 @@ final class ServeCommand implements Callable<Integer> {
                                     } catch (IOException e) {
                                         System.err.println("ioasis: " + e.getMessage());
                                         code = 1;
+                                    }
+                                    String recording = server.recorded();
+                                    if (recording != null) {
+                                        System.err.println("ioasis: " + recording);
                                     }
                                     System.out.flush();
                                     Runtime.getRuntime().halt(code);

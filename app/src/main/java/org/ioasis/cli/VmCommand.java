@@ -17,6 +17,7 @@ import org.ioasis.guestkit.SharedFolder;
 import org.ioasis.guestkit.UnavailableException;
 import org.ioasis.live.TraceConfig;
 import org.ioasis.output.OutputKind;
+import org.ioasis.record.RecordConfig;
 import org.ioasis.run.AssignedRun;
 import org.ioasis.run.DiskRun;
 import org.ioasis.run.GuestDevices;
@@ -313,6 +314,8 @@ final class VmCommand implements Callable<Integer> {
     @Mixin private final TraceOptions trace = new TraceOptions();
     @Mixin private final PageOption page = new PageOption();
 
+    @Mixin private final RecordOptions record = new RecordOptions();
+
     @Option(
             names = "--share",
             paramLabel = "DIR",
@@ -509,6 +512,9 @@ final class VmCommand implements Callable<Integer> {
         if (trace.chosen() != null) {
             others.add("--trace");
         }
+        if (record.chosen("vm") != null) {
+            others.add("--record");
+        }
         if (!others.isEmpty()) {
             throw new UsageException(
                     "--assigned is the plain check of disks with no IOMMU of ours; leave out "
@@ -653,6 +659,10 @@ final class VmCommand implements Callable<Integer> {
         if (traced != null) {
             options.trace(traced);
         }
+        RecordConfig recorded = record.chosen("vm");
+        if (recorded != null) {
+            options.record(recorded);
+        }
         options.page(page.chosen());
         if (translation != null) {
             options.translation(translation.chosen());
@@ -705,6 +715,9 @@ final class VmCommand implements Callable<Integer> {
                         : KernelChoice.Debian.BACKPORTS;
             }
             default -> {
+                if (modules != null && !Files.isDirectory(modules)) {
+                    throw new UsageException("--modules: %s is no folder".formatted(modules));
+                }
                 try {
                     Kernel own = Kernel.at(Path.of(kernel), modules);
                     List<String> missing =

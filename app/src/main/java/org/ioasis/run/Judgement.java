@@ -259,13 +259,18 @@ final class Judgement {
         if (ended.ending() == Ending.REBOOT) {
             problems.add("the guest rebooted");
         }
-        if (!problems.isEmpty()
-                && options.kernel() instanceof KernelChoice.Own(Kernel own)
-                && own.modules() == null) {
-            problems.add(
-                    "no --modules were given: what this kernel has as a module, the guest does not have");
+        if (!problems.isEmpty() || ended.guest().failure().isPresent()) {
+            withoutModules(options).ifPresent(problems::add);
         }
         return problems;
+    }
+
+    /** Why a kernel of the user's may not find its devices. */
+    static Optional<String> withoutModules(RunOptions options) {
+        return options.kernel() instanceof KernelChoice.Own(Kernel own) && own.modules() == null
+                ? Optional.of(
+                        "no --modules were given: what this kernel has as a module, the guest does not have")
+                : Optional.empty();
     }
 
     private static Map<String, String> ringsOf(

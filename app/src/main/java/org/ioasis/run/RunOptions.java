@@ -10,6 +10,7 @@ import java.util.OptionalInt;
 import org.ioasis.guestkit.KernelChoice;
 import org.ioasis.guestkit.SharedFolder;
 import org.ioasis.live.TraceConfig;
+import org.ioasis.record.RecordConfig;
 import org.ioasis.virtqueue.RingFormat;
 import org.ioasis.vm.Accel;
 import org.ioasis.vm.SeededDisk;
@@ -37,6 +38,7 @@ import org.ioasis.vm.SeededDisk;
  * @param qemu further words for QEMU, behind all others
  * @param isDebugged the guest waits for a debugger before its first instruction
  * @param trace where to write what passes between the guest's driver and the IOMMUs
+ * @param record where to record that and what endpoints do
  * @param page port of a page that shows the run, 0 for a free one; empty for no page
  */
 public record RunOptions(
@@ -59,6 +61,7 @@ public record RunOptions(
         List<String> qemu,
         boolean isDebugged,
         Optional<TraceConfig> trace,
+        Optional<RecordConfig> record,
         OptionalInt page) {
 
     /** What a guest's processor is part of. */
@@ -157,6 +160,7 @@ public record RunOptions(
         private List<String> qemu = List.of();
         private boolean isDebugged;
         private Optional<TraceConfig> trace = Optional.empty();
+        private Optional<RecordConfig> record = Optional.empty();
         private OptionalInt page = OptionalInt.empty();
 
         private Builder(long seed) {
@@ -253,6 +257,11 @@ public record RunOptions(
             return this;
         }
 
+        public Builder record(RecordConfig value) {
+            record = Optional.of(value);
+            return this;
+        }
+
         public Builder page(OptionalInt port) {
             page = port;
             return this;
@@ -279,6 +288,7 @@ public record RunOptions(
                     qemu,
                     isDebugged,
                     trace,
+                    record,
                     page);
         }
     }

@@ -86,7 +86,8 @@ public final class ShellRun {
         }
         List<String> problems = new ArrayList<>();
         ended.guest().failure().ifPresent(reason -> problems.add("the guest gave up at " + reason));
-        problems.add(ending.words() + " without an exit status");
+        problems.add("no exit status has come from the guest");
+        Judgement.withoutModules(options).ifPresent(problems::add);
         return problems;
     }
 

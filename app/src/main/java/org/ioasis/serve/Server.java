@@ -20,6 +20,8 @@ import org.ioasis.metrics.MetricsServer;
 import org.ioasis.output.OutputFile;
 import org.ioasis.output.OutputKind;
 import org.ioasis.page.Page;
+import org.ioasis.record.RecordConfig;
+import org.ioasis.record.Recorder;
 import org.ioasis.sys.Errno;
 import org.ioasis.sys.ErrnoException;
 import org.jspecify.annotations.Nullable;
@@ -34,6 +36,7 @@ public final class Server implements AutoCloseable {
     private final List<OutputFile> tables = new ArrayList<>();
     private @Nullable Control control;
     private @Nullable Trace trace;
+    private @Nullable Recorder recorder;
     private @Nullable Page page;
     private @Nullable MetricsServer metrics;
 
@@ -47,9 +50,20 @@ public final class Server implements AutoCloseable {
      * @throws IOException a socket or a file cannot be made; the message says which and why
      */
     public static Server start(ServeConfig config) throws IOException {
+        return start(config, null);
+    }
+
+    /**
+     * The same, with a recording of all that happens.
+     *
+     * @param record null: without
+     */
+    public static Server start(ServeConfig config, @Nullable RecordConfig record)
+            throws IOException {
         Server server = new Server(config);
         boolean isStarted = false;
         try {
+            server.recorder = record == null ? null : Recorder.create(record);
             for (MachineConfig machine : config.machines()) {
                 server.make(machine);
             }
@@ -59,6 +73,10 @@ public final class Server implements AutoCloseable {
             server.control = server.control();
             server.trace = server.trace();
             server.plant();
+            Recorder recording = server.recorder;
+            if (recording != null) {
+                recording.begin();
+            }
             for (Machine machine : server.machines) {
                 machine.start();
             }
@@ -91,6 +109,10 @@ public final class Server implements AutoCloseable {
                                 iommu.socket());
             } catch (ErrnoException e) {
                 throw explained(iommu.socket(), e);
+            }
+            Recorder recording = recorder;
+            if (recording != null) {
+                recording.watch(machine.name(), unit);
             }
             for (PresentConfig present : iommu.present()) {
                 machine.addPresent(unit, present.endpoint(), present.properties());
@@ -160,6 +182,12 @@ public final class Server implements AutoCloseable {
         }
         written.reopen();
         return true;
+    }
+
+    /** For people: what became of the recording, after the end; null if there was none. */
+    public @Nullable String recorded() {
+        Recorder recording = recorder;
+        return recording == null ? null : recording.sentence();
     }
 
     /**
@@ -232,6 +260,10 @@ public final class Server implements AutoCloseable {
         Trace written = trace;
         if (written != null) {
             written.close();
+        }
+        Recorder recording = recorder;
+        if (recording != null) {
+            recording.close();
         }
         for (OutputFile table : tables) {
             table.remove();

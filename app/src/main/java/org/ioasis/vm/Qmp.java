@@ -142,7 +142,7 @@ public final class Qmp implements AutoCloseable {
                         .start(() -> {
                             try (Qmp qmp = connectWhenReady(socket)) {
                                 answer.complete(
-                                        "processors:\n%sstack:\n%s"
+                                        "processors:\n%sstack (with --append nokaslr its words are as in System.map):\n%s"
                                                 .formatted(
                                                         general(qmp.monitor("info registers -a")),
                                                         qmp.monitor("x /32gx $rsp")));

@@ -172,7 +172,7 @@ class LiveServerTest {
         assertThat(ask("x".repeat(5000)).text()).isEqualTo("a command has at most 1023 bytes\n");
         assertThat(ask("inject - map_nomem 0").text())
                 .isEqualTo("map_nomem must be 1 to 1000000000, not 0\n");
-        assertThat(ask("inject - colour 1").text()).startsWith("colour is not one of map_nomem");
+        assertThat(ask("inject - colour 1").text()).startsWith("colour is not one of none, map_nomem");
         assertThat(ask("inject - map_nomem x").text())
                 .isEqualTo("\"x\" is not a number up to 9223372036854775807\n");
         assertThat(ask("inject machine/other map_nomem 1").text())

@@ -9,7 +9,10 @@ import org.ioasis.machine.DeviceKeys;
 import org.ioasis.machine.DeviceKind;
 import org.ioasis.machine.DeviceOptions;
 import org.ioasis.machine.DevicePlace;
+import org.ioasis.machine.FunctionKind;
 import org.ioasis.machine.FunctionOptions;
+import org.ioasis.machine.FunctionPort;
+import org.ioasis.pci.PciFunction;
 import org.jspecify.annotations.Nullable;
 
 /** Functions of one's own, from a jar. Any thread. */
@@ -63,8 +66,20 @@ public final class JarKind implements DeviceKind {
 
         @Override
         public DeviceOptions<?> at(DevicePlace place) {
-            return new FunctionOptions(
-                    place, port -> FunctionJar.provider(jar, kind).make(port, options));
+            return new FunctionOptions(place, port -> made(place, port));
+        }
+
+        /** What a provider says is of one device, and must name it where there are several. */
+        private PciFunction made(DevicePlace place, FunctionPort port) throws IOException {
+            FunctionKind provider = FunctionJar.provider(jar, kind);
+            try {
+                return provider.make(port, options);
+            } catch (IOException e) {
+                throw new IOException(
+                        "device \"%s\", kind \"%s\" of %s: %s"
+                                .formatted(place.name(), kind, jar, e.getMessage()),
+                        e);
+            }
         }
     }
 }

@@ -144,8 +144,12 @@ class JarKindTest {
 
     @Test
     void whatTheProviderSaysIsWhyNothingIsServed() throws Exception {
-        ServeConfig config = flags(",jar=" + jar(MemoryKind.class) + ",kind=memory");
-        assertThatThrownBy(() -> Server.start(config)).hasMessage("\"\" is no number of pages");
+        Path jar = jar(MemoryKind.class);
+        ServeConfig config = flags(",jar=" + jar + ",kind=memory");
+        assertThatThrownBy(() -> Server.start(config))
+                .hasMessageStartingWith("device \"")
+                .hasMessageEndingWith(
+                        ", kind \"memory\" of %s: \"\" is no number of pages".formatted(jar));
         assertThat(folder.resolve("iommu.sock")).doesNotExist();
         assertThat(folder.resolve("f.sock")).doesNotExist();
     }

@@ -75,7 +75,7 @@ public sealed interface Injection {
             }
             default ->
                     throw new IllegalArgumentException(
-                            name + " is not one of " + String.join(", ", NAMES));
+                            name + " is not one of none, " + String.join(", ", NAMES));
         };
     }
 

@@ -36,7 +36,19 @@ final class IommuWork extends DeviceWork<RequestSlot> {
     private final AnswerWriter answers;
     private final RequestFlight flight;
     private final RequestCounts counts = new RequestCounts();
-    private final SlotPool slots = new SlotPool(this::answered);
+    private final SlotPool slots =
+            new SlotPool(
+                    new RequestSlot.Answered() {
+                        @Override
+                        public void answered(RequestSlot slot) {
+                            IommuWork.this.answered(slot);
+                        }
+
+                        @Override
+                        public void decided(RequestSlot slot, Status answer) {
+                            tellDecision(slot, answer);
+                        }
+                    });
     private final RequestSlot[] batch = new RequestSlot[BATCH];
 
     /** Requests whose answer did not come at once. Few, and mostly none. */
@@ -48,6 +60,7 @@ final class IommuWork extends DeviceWork<RequestSlot> {
 
     // Nobody watches unless somebody asked for it; then it costs a look at a field.
     private @Nullable IommuObserver observer;
+    private @Nullable StateObserver stateObserver;
     private Runnable onLimit = () -> {};
     private @Nullable RequestSlot refused;
 
@@ -77,6 +90,10 @@ final class IommuWork extends DeviceWork<RequestSlot> {
 
     void observe(@Nullable IommuObserver watcher) {
         observer = watcher;
+    }
+
+    void observeState(@Nullable StateObserver watcher) {
+        stateObserver = watcher;
     }
 
     /** Requests so far. Any thread. */
@@ -119,6 +136,16 @@ final class IommuWork extends DeviceWork<RequestSlot> {
             return slots.take();
         }
         return events.isDue() ? eventBuffer : null;
+    }
+
+    @Override
+    protected boolean isTimed() {
+        return iommu.pageRequests().isTimed();
+    }
+
+    @Override
+    protected void timed() {
+        iommu.pageRequests().expire();
     }
 
     @Override
@@ -183,6 +210,7 @@ final class IommuWork extends DeviceWork<RequestSlot> {
                 break;
             }
             slot.isInBatch = true;
+            slot.isQuiet = observer == null;
             batch[taken++] = slot;
         }
         return taken;
@@ -201,6 +229,7 @@ final class IommuWork extends DeviceWork<RequestSlot> {
         for (int i = 0; i < taken; i++) {
             RequestSlot slot = batch[i];
             slot.isInBatch = false;
+            slot.isQuiet = false;
             if (slot.isComplete) {
                 resume(slot);
             } else {
@@ -228,6 +257,13 @@ final class IommuWork extends DeviceWork<RequestSlot> {
             tellAnswer(slot);
         }
         resume(slot);
+    }
+
+    private void tellDecision(RequestSlot slot, Status answer) {
+        StateObserver watcher = stateObserver;
+        if (watcher != null && slots.isOfNow(slot)) {
+            slot.tell(watcher, answer);
+        }
     }
 
     private void tellAnswer(RequestSlot slot) {
