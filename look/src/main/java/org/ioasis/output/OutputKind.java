@@ -14,6 +14,8 @@ public enum OutputKind {
     JSON_TRACE(
             "a trace of Ioasis as JSON",
             "\\{\"time\":\"[^\"]*\",\"iommu\":\"trace\",\"kind\":\"begun\""),
+    /** What drivers and devices do, for a replay. */
+    RECORDING("a recording of Ioasis", "PAR1ioasis recording\n"),
     /** Of a run of {@code ioasis vm}. */
     RUN_REPORT("a report of `ioasis vm`", "\\{\\s*\"report\"\\s*:\\s*\"ioasis vm\""),
     /** Calls of a program, by {@code ioasis host}. */
