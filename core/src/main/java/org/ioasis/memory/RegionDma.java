@@ -130,6 +130,11 @@ public abstract class RegionDma implements Dma {
         return locate(gpa, length, access);
     }
 
+    /** Where the last successful {@link #resolve} ended up: its guest-physical address. */
+    protected final long located() {
+        return regionFirst + offset;
+    }
+
     /** Called after each successful copy of {@code length} bytes: for counters. */
     protected void copied(long length) {}
 
@@ -416,7 +421,7 @@ public abstract class RegionDma implements Dma {
 
     private @Nullable PinnedLease lease(
             long address, Access access, long epoch, long deadlineNanos, Arena arena) {
-        long gpa = regionFirst + offset;
+        long gpa = located();
         Region lent = region;
         if (lent == null) {
             throw new IllegalStateException("nothing is resolved");

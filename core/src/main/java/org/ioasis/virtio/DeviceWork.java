@@ -233,15 +233,26 @@ public abstract class DeviceWork<J extends Job<J>> {
         now();
     }
 
-    /** True if something that {@link #later} could not post is still to be done. */
-    final boolean needsTick() {
-        return turn.isOwed();
+    /** True while something is to be done when time has passed: {@link #timed} is called. */
+    protected boolean isTimed() {
+        return false;
     }
 
-    /** Time has passed: does what {@link #later} could not post. */
+    /** Some time has passed. Outside of sections. */
+    protected void timed() {}
+
+    /** True if something that {@link #later} could not post is still to be done, or is timed. */
+    final boolean needsTick() {
+        return turn.isOwed() || isTimed();
+    }
+
+    /** Time has passed: does what {@link #later} could not post, and looks at what is timed. */
     final void tick() {
         if (turn.takeOwed()) {
             now();
+        }
+        if (isTimed()) {
+            timed();
         }
     }
 

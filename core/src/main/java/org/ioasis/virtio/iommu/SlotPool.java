@@ -51,9 +51,14 @@ final class SlotPool {
 
     void giveBack(RequestSlot slot) {
         // The engine may still answer one of before, late: it has no place any more.
-        if (slot.epoch == epoch) {
+        if (isOfNow(slot)) {
             free[freeCount++] = slot;
         }
+    }
+
+    /** True unless the device was reset since it was taken: then the engine has forgotten it. */
+    boolean isOfNow(RequestSlot slot) {
+        return slot.epoch == epoch;
     }
 
     /** The device is reset. */
