@@ -320,7 +320,7 @@ format() {
     need_maven
     take_lock
     start_ticking
-    if ! run_maven "$root/target/format.log" spotless:apply; then
+    if ! run_maven "$root/target/format.log" spotless:apply -Psweep; then
         show_log "$root/target/format.log"
         exit 1
     fi

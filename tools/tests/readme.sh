@@ -91,6 +91,11 @@ try() { # word...
             shift
             knows_options "$@"
             ;;
+        # Its options; sweep.sh runs it.
+        './ioasis sweep '*)
+            shift
+            knows_options "$@"
+            ;;
         # Its options; LitmusTest runs the same tests.
         './ioasis stress' | './ioasis stress '*)
             shift
@@ -114,7 +119,7 @@ try() { # word...
     esac
 }
 
-for document in README.md CONTRIBUTING.md docs/config.md docs/flight-recorder.md docs/host.md docs/monitoring/README.md docs/nesting.md docs/recording.md; do
+for document in README.md CONTRIBUTING.md docs/config.md docs/flight-recorder.md docs/host.md docs/monitoring/README.md docs/nesting.md docs/recording.md docs/sweep.md; do
     listed=$scratch/${document##*/}
     commands "$project/$document" >"$listed" 2>/dev/null
     is_there() {

@@ -17,6 +17,7 @@ module org.ioasis.look {
     exports org.ioasis.live;
     exports org.ioasis.metrics;
     exports org.ioasis.output;
+    exports org.ioasis.page;
     exports org.ioasis.record;
     exports org.ioasis.web;
 

@@ -6,6 +6,7 @@ import static java.util.stream.Collectors.joining;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.OptionalInt;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CountDownLatch;
 import org.ioasis.config.ConfigException;
@@ -113,6 +114,7 @@ final class ServeCommand implements Callable<Integer> {
     private @Nullable Path control;
 
     @Mixin private final TraceOptions trace = new TraceOptions();
+    @Mixin private final PageOption page = new PageOption();
     @Mixin private final MetricsOption metrics = new MetricsOption();
 
     @Mixin private final RecordOptions record = new RecordOptions();
@@ -154,6 +156,7 @@ final class ServeCommand implements Callable<Integer> {
         RecordConfig recorded = record.chosen(NAME);
         StandardErrorLog.level(logLevel.level);
         Server server = Server.start(what, recorded);
+        page.serve(server);
         metrics.serve(server);
         if (what.trace() != null) {
             // Without a trace it ends a server as ever: of a terminal that is closed, for instance.
@@ -188,6 +191,7 @@ final class ServeCommand implements Callable<Integer> {
 
     private ServeConfig configuration() throws ConfigException, IOException {
         metrics.check();
+        OptionalInt _ = page.chosen();
         TraceConfig traced = trace.chosen();
         Path file = config;
         Path socket = iommu;

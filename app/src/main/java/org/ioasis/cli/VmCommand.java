@@ -312,6 +312,7 @@ final class VmCommand implements Callable<Integer> {
     }
 
     @Mixin private final TraceOptions trace = new TraceOptions();
+    @Mixin private final PageOption page = new PageOption();
 
     @Mixin private final RecordOptions record = new RecordOptions();
 
@@ -505,6 +506,9 @@ final class VmCommand implements Callable<Integer> {
         if (share != null) {
             others.add("--share");
         }
+        if (page.chosen().isPresent()) {
+            others.add("--page");
+        }
         if (trace.chosen() != null) {
             others.add("--trace");
         }
@@ -659,6 +663,7 @@ final class VmCommand implements Callable<Integer> {
         if (recorded != null) {
             options.record(recorded);
         }
+        options.page(page.chosen());
         if (translation != null) {
             options.translation(translation.chosen());
         }

@@ -29,6 +29,7 @@ import org.ioasis.machine.IommuUnit;
 import org.ioasis.machine.IommuTransport;
 import org.ioasis.machine.Machine;
 import org.ioasis.memory.GuestMemory;
+import org.ioasis.page.Page;
 import org.ioasis.record.Recorder;
 import org.ioasis.topology.QemuArguments;
 import org.ioasis.topology.Viot;
@@ -93,6 +94,7 @@ public final class GuestSetup implements AutoCloseable {
     private final Machine machine;
     private final @Nullable Trace trace;
     private final @Nullable Recorder recorder;
+    private final @Nullable Page page;
     private final Platform platform;
     private final List<GuestDevices.Place> places;
     private final QemuCommand command;
@@ -127,6 +129,7 @@ public final class GuestSetup implements AutoCloseable {
             recorder = options.record().isEmpty() ? null : Recorder.create(options.record().get());
             machine = machine(options, workspace, platform, places, recorder);
             trace = trace(options, machine);
+            page = page(options, machine);
             isMade = true;
         } finally {
             if (!isMade && peer != null) {
@@ -137,6 +140,9 @@ public final class GuestSetup implements AutoCloseable {
             recorder.begin();
         }
         machine.start();
+        if (page != null) {
+            progress.say("page " + page.address());
+        }
     }
 
     /** What the guest gets over its network: not what it sends, in any part. */
@@ -330,6 +336,22 @@ public final class GuestSetup implements AutoCloseable {
             return begun;
         } finally {
             if (!isBegun) {
+                machine.close();
+            }
+        }
+    }
+
+    private static @Nullable Page page(RunOptions options, Machine machine) throws IOException {
+        if (options.page().isEmpty()) {
+            return null;
+        }
+        boolean isShown = false;
+        try {
+            Page shown = Page.start(List.of(machine), options.page().getAsInt());
+            isShown = true;
+            return shown;
+        } finally {
+            if (!isShown) {
                 machine.close();
             }
         }
@@ -613,6 +635,9 @@ public final class GuestSetup implements AutoCloseable {
     @Override
     public void close() throws IOException {
         try {
+            if (page != null) {
+                page.close();
+            }
             machine.close();
         } finally {
             if (peer != null) {

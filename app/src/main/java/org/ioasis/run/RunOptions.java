@@ -6,6 +6,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.OptionalInt;
 import org.ioasis.guestkit.KernelChoice;
 import org.ioasis.guestkit.SharedFolder;
 import org.ioasis.live.TraceConfig;
@@ -38,6 +39,7 @@ import org.ioasis.vm.SeededDisk;
  * @param isDebugged the guest waits for a debugger before its first instruction
  * @param trace where to write what passes between the guest's driver and the IOMMUs
  * @param record where to record that and what endpoints do
+ * @param page port of a page that shows the run, 0 for a free one; empty for no page
  */
 public record RunOptions(
         Optional<Accel> accel,
@@ -59,7 +61,8 @@ public record RunOptions(
         List<String> qemu,
         boolean isDebugged,
         Optional<TraceConfig> trace,
-        Optional<RecordConfig> record) {
+        Optional<RecordConfig> record,
+        OptionalInt page) {
 
     /** What a guest's processor is part of. */
     public sealed interface Board {
@@ -158,6 +161,7 @@ public record RunOptions(
         private boolean isDebugged;
         private Optional<TraceConfig> trace = Optional.empty();
         private Optional<RecordConfig> record = Optional.empty();
+        private OptionalInt page = OptionalInt.empty();
 
         private Builder(long seed) {
             this.seed = seed;
@@ -258,6 +262,11 @@ public record RunOptions(
             return this;
         }
 
+        public Builder page(OptionalInt port) {
+            page = port;
+            return this;
+        }
+
         public RunOptions build() {
             return new RunOptions(
                     accel,
@@ -279,7 +288,8 @@ public record RunOptions(
                     qemu,
                     isDebugged,
                     trace,
-                    record);
+                    record,
+                    page);
         }
     }
 }

@@ -19,6 +19,7 @@ import org.ioasis.machine.Machine;
 import org.ioasis.metrics.MetricsServer;
 import org.ioasis.output.OutputFile;
 import org.ioasis.output.OutputKind;
+import org.ioasis.page.Page;
 import org.ioasis.record.RecordConfig;
 import org.ioasis.record.Recorder;
 import org.ioasis.sys.Errno;
@@ -36,6 +37,7 @@ public final class Server implements AutoCloseable {
     private @Nullable Control control;
     private @Nullable Trace trace;
     private @Nullable Recorder recorder;
+    private @Nullable Page page;
     private @Nullable MetricsServer metrics;
 
     private Server(ServeConfig config) {
@@ -189,6 +191,19 @@ public final class Server implements AutoCloseable {
     }
 
     /**
+     * Shows its machines as a page, until the end. Once, by who has started it.
+     *
+     * @param port on the loopback interface; 0 for one that is free
+     * @return its address
+     * @throws IOException the port cannot be had
+     */
+    public String servePage(int port) throws IOException {
+        Page shown = Page.start(machines, port);
+        page = shown;
+        return shown.address();
+    }
+
+    /**
      * Answers who asks for the metrics of its machines, until the end. Once, by who has started it.
      *
      * @param port on the loopback interface; 0 for one that is free
@@ -201,6 +216,10 @@ public final class Server implements AutoCloseable {
     /** What to say when it is ready: a line per socket, then how to attach QEMU. */
     public List<String> announcement() {
         List<String> shown = new ArrayList<>();
+        Page looked = page;
+        if (looked != null) {
+            shown.add("page " + looked.address());
+        }
         MetricsServer asked = metrics;
         if (asked != null) {
             shown.add("metrics " + asked.address());
@@ -218,6 +237,10 @@ public final class Server implements AutoCloseable {
      */
     @Override
     public void close() throws IOException {
+        Page shown = page;
+        if (shown != null) {
+            shown.close();
+        }
         MetricsServer scraped = metrics;
         if (scraped != null) {
             scraped.close();

@@ -13,7 +13,6 @@ import org.ioasis.iommu.mapping.Blocked;
 import org.ioasis.iommu.mapping.MappingStore;
 import org.ioasis.iommu.mapping.Translation;
 import org.ioasis.iommu.mapping.Untranslated;
-import org.ioasis.iommu.pagetable.Stage;
 import org.ioasis.memory.Count;
 import org.ioasis.memory.Dma;
 import org.ioasis.memory.Guard;
@@ -425,14 +424,12 @@ public final class Iommu {
     /**
      * A domain with a table that its driver owns.
      *
-     * @param table what the driver has said of it
      * @param memory where it lies
      * @param cached what is kept of it, and of other tables
      */
-    public TableDomain tableDomain(
-            int id, Record table, Stage stage, GuestMemory memory, Iotlb cached) {
+    public TableDomain tableDomain(int id, HandedTable table, GuestMemory memory, Iotlb cached) {
         assert isOwnThread();
-        TableDomain domain = new TableDomain(this, id, ++tables, table, stage, memory, cached);
+        TableDomain domain = new TableDomain(this, id, ++tables, table, memory, cached);
         domains.add(domain);
         return domain;
     }
@@ -452,6 +449,17 @@ public final class Iommu {
                 .limit(domainMax)
                 .map(domain -> DomainView.of(domain, mappingMax))
                 .toList();
+    }
+
+    /** The domain of that id whose mappings are kept here; null if there is none. Loop thread. */
+    public @Nullable PagingDomain findPaging(int id) {
+        assert isOwnThread();
+        for (Domain domain : domains) {
+            if (domain.id() == id && domain instanceof PagingDomain paging) {
+                return paging;
+            }
+        }
+        return null;
     }
 
     // Batches

@@ -14,7 +14,7 @@ import java.util.ServiceLoader;
 public interface RowFiles {
     /** The one that is there. */
     static RowFiles found() {
-        return ServiceLoader.load(RowFiles.class, ClassLoader.getSystemClassLoader())
+        return ServiceLoader.load(RowFiles.class, RowFiles.class.getClassLoader())
                 .findFirst()
                 .orElseThrow(() ->
                         new IllegalStateException(

@@ -260,6 +260,7 @@ class PassedMemoryTest {
     void attachTellsOfAllAndDetachTakesAllBackFirst() throws Exception {
         try (ProxyFixture fixture = fixture();
                 MockVfioUserClient client = fixture.ready()) {
+            fixture.onLoop(() -> fixture.iommu.bypass(false));
             PagingDomain other = other(fixture, 3);
             map(fixture, IOVA, IOVA + PAGE - 1, 0);
 
@@ -276,7 +277,7 @@ class PassedMemoryTest {
             goOn.countDown();
             fixture.await(() -> answer.get() == Status.OK);
             client.read(0, 0, 4);
-            assertThat(fixture.device.memory).doesNotContainKeys(IOVA, PAGE, 2 * PAGE);
+            assertThat(fixture.device.memory).isEmpty();
         }
     }
 

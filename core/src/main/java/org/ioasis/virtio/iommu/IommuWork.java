@@ -139,6 +139,16 @@ final class IommuWork extends DeviceWork<RequestSlot> {
     }
 
     @Override
+    protected boolean isTimed() {
+        return iommu.pageRequests().isTimed();
+    }
+
+    @Override
+    protected void timed() {
+        iommu.pageRequests().expire();
+    }
+
+    @Override
     protected void release(RequestSlot slot) {
         if (slot != eventBuffer) {
             slots.giveBack(slot);
@@ -165,6 +175,8 @@ final class IommuWork extends DeviceWork<RequestSlot> {
             count(outcome);
             slot.type = RequestType.UNKNOWN;
         }
+        IommuObserver watcher = observer;
+        slot.taken = watcher == null ? 0 : watcher.taken();
         // The driver may have put buffers for events there without a kick.
         events.driverIsReady();
         return Step.OUTSIDE;
@@ -198,6 +210,7 @@ final class IommuWork extends DeviceWork<RequestSlot> {
                 break;
             }
             slot.isInBatch = true;
+            slot.isQuiet = observer == null;
             batch[taken++] = slot;
         }
         return taken;
@@ -216,6 +229,7 @@ final class IommuWork extends DeviceWork<RequestSlot> {
         for (int i = 0; i < taken; i++) {
             RequestSlot slot = batch[i];
             slot.isInBatch = false;
+            slot.isQuiet = false;
             if (slot.isComplete) {
                 resume(slot);
             } else {
@@ -263,6 +277,7 @@ final class IommuWork extends DeviceWork<RequestSlot> {
         if (watcher != null) {
             IommuRequest request = IommuRequest.of(slot);
             watcher.answered(request, slot.status, execution.reason(slot, request));
+            watcher.answeredSince(slot.taken);
         }
     }
 

@@ -63,14 +63,17 @@ final class RequestSlot extends Job<RequestSlot> implements Completion {
     /** Whom to PROBE. */
     int endpoint;
 
-    /** The next one of the pool, while it is free. */
-    @Nullable RequestSlot nextFree;
-
     /** Since which reset of the device: the engine has forgotten those before it. */
     int epoch;
 
     /** Of the batch that is being carried out, whose answers are given in its order. */
+    /** What the observer said when it was taken from its ring; 0 if there was none. */
+    long taken;
+
     boolean isInBatch;
+
+    /** Of such a batch, and nobody is to hear of an answer that is OK. */
+    boolean isQuiet;
 
     /** The answer is there, given or not. */
     boolean isComplete;
@@ -94,6 +97,7 @@ final class RequestSlot extends Job<RequestSlot> implements Completion {
 
     @Override
     protected void begin() {
+        taken = 0;
         isComplete = false;
         isTimed = false;
         settled = null;
@@ -140,7 +144,9 @@ final class RequestSlot extends Job<RequestSlot> implements Completion {
         if (settled == null) {
             answered.decided(this, answer);
         }
-        answered.answered(this);
+        if (!isQuiet || answer != Status.OK) {
+            answered.answered(this);
+        }
     }
 
     @Override
