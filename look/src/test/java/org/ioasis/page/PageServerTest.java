@@ -275,7 +275,7 @@ class PageServerTest {
         assertThat(post("inject", own, body.replace("3", "x"))).contains("is not a number");
         assertThat(post("inject", own, body.replace("map_nomem", "fire")))
                 .startsWith("HTTP/1.1 400 ")
-                .contains("fire is not one of map_nomem");
+                .contains("fire is not one of none, map_nomem");
         assertThat(post("events", own, body)).startsWith("HTTP/1.1 405 ");
         assertThat(post("inject", own, body))
                 .startsWith("HTTP/1.1 200 ")
