@@ -72,6 +72,7 @@ class ExportsTest {
                 .containsExactlyInAnyOrder(
                         "com.fasterxml.jackson.core",
                         "java.base",
+                        "jdk.jfr",
                         "org.ioasis.core",
                         "org.ioasis.host",
                         "org.ioasis.server",
