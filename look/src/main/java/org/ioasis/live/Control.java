@@ -427,7 +427,7 @@ public final class Control implements AutoCloseable, Acceptor.Clients {
                         0,
                         injection instanceof Injection.None
                                 ? "nothing is planted any more\n"
-                                : "planted: " + injection + "\n")
+                                : "planted: " + injection.text() + "\n")
                 : new Answer(1, "the machine's loop does not answer\n");
     }
 
