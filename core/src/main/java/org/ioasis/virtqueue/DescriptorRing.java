@@ -34,27 +34,26 @@ final class DescriptorRing extends DescriptorReader {
         return ring().u64Acquire(place(RingPosition.slot(at, size())) + DESC_LEN);
     }
 
+    /** Copies the descriptor at a position, of which {@link #fieldsAcquire} has read the fields. */
+    void copyRest(int at, long read) {
+        fetchRest(RingPosition.slot(at, size()), read);
+    }
+
+    /** Copies the descriptor at a position. */
+    Outcome copy(int at) {
+        return fetch(RingPosition.slot(at, size()), ring().isFound());
+    }
+
     /**
-     * Reads the list whose first descriptor is available at {@code first}, and has been seen to be.
+     * Reads the list whose first descriptor is available at {@code first}, has been seen to be, and
+     * was copied last.
      *
      * @param room descriptors that the driver can have made available, at least 1
      * @return OK, or why memory could not be read; REFUSED also if a rule is broken
      */
     Outcome read(Chain chain, int first, int room) {
-        boolean isFound = ring().isFound();
-        Outcome outcome = fetch(RingPosition.slot(first, size()), isFound);
-        return outcome == Outcome.OK ? follow(chain, first, room, isFound) : outcome;
-    }
-
-    /** As {@link #read}, if {@link #fieldsAcquire} has seen that. */
-    Outcome read(Chain chain, int first, int room, long fields) {
-        fetchRest(RingPosition.slot(first, size()), fields);
-        return follow(chain, first, room, true);
-    }
-
-    /** The first descriptor has been copied. */
-    private Outcome follow(Chain chain, int first, int room, boolean isFound) {
         begin(chain);
+        boolean isFound = ring().isFound();
         int at = first;
         for (int seen = 1; ; seen++) {
             int flags = PackedFields.flags(fields());

@@ -174,7 +174,7 @@ final class PackedQueue extends DeviceQueue {
         }
         // What is published is the driver's again, and nothing else.
         int room = size - RingPosition.distance(publishedAt, poppedAt, size);
-        Outcome outcome;
+        Outcome outcome = Outcome.OK;
         if (descriptors.ring().isInWords()) {
             // Acquire: the flags before the rest, and the descriptors that they give away
             // (2.8.21.1.1).
@@ -182,20 +182,21 @@ final class PackedQueue extends DeviceQueue {
             if (!RingPosition.isAvailable(PackedFields.flags(fields), poppedAt, size)) {
                 return Pop.EMPTY;
             }
-            if (room == 0) {
-                return broken(BrokenReason.NOT_USED_YET);
-            }
-            outcome = descriptors.read(chain, poppedAt, room, fields);
+            descriptors.copyRest(poppedAt, fields);
         } else {
             Pop found = look();
             if (found != Pop.GOT) {
                 return found;
             }
-            if (room == 0) {
-                return broken(BrokenReason.NOT_USED_YET);
-            }
-            outcome = descriptors.read(chain, poppedAt, room);
+            outcome = descriptors.copy(poppedAt);
         }
+        if (outcome != Outcome.OK) {
+            return failed(outcome);
+        }
+        if (room == 0) {
+            return broken(BrokenReason.NOT_USED_YET);
+        }
+        outcome = descriptors.read(chain, poppedAt, room);
         if (outcome != Outcome.OK) {
             String rule = descriptors.brokenRule();
             return rule == null ? failed(outcome) : broken(rule);

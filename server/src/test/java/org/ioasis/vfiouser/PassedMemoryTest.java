@@ -327,6 +327,35 @@ class PassedMemoryTest {
     }
 
     @Test
+    void howeverManyRegionsWaitToBeToldFewDescriptorsAreOpenForThem() throws Exception {
+        try (ProxyFixture fixture = fixture()) {
+            fixture.device.mapsMax = 1000;
+            fixture.ready().close();
+            fixture.awaitNoSession();
+            try (MockVfioUserClient client = fixture.ready()) {
+                client.read(0, 0, 4);
+                PagingDomain other = other(fixture, 200);
+                CountDownLatch goOn = new CountDownLatch(1);
+                holds(fixture, VFIO_USER_DMA_MAP, goOn);
+                Resources before = Resources.now();
+                AtomicReference<@Nullable Status> answer =
+                        ask(
+                                fixture,
+                                done ->
+                                        fixture.iommu.attach(
+                                                fixture.endpoint.attachment(), other, done));
+                fixture.await(() -> fixture.device.asked(VFIO_USER_DMA_MAP).size() == 1);
+                // Those on their way are in the socket, and one is the device's.
+                assertThat(Resources.now().descriptors() - before.descriptors())
+                        .isLessThanOrEqualTo(2);
+                goOn.countDown();
+                fixture.await(() -> answer.get() == Status.OK);
+                assertThat(fixture.device.memory).hasSize(200);
+            }
+        }
+    }
+
+    @Test
     void attachToMoreThanItTakesIsRefusedAndAllIsAsItWas() throws Exception {
         try (ProxyFixture fixture = fixture();
                 MockVfioUserClient client = fixture.ready()) {

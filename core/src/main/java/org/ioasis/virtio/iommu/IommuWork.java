@@ -210,7 +210,7 @@ final class IommuWork extends DeviceWork<RequestSlot> {
                 break;
             }
             slot.isInBatch = true;
-            slot.isQuiet = observer == null;
+            slot.isQuiet = observer == null && !RequestEvent.isRecorded();
             batch[taken++] = slot;
         }
         return taken;

@@ -90,8 +90,6 @@ final class RequestExecution {
             case ATTACH -> attach(slot);
             case DETACH ->
                     domains.detach(slot.le32(DETACH_ENDPOINT), slot.le32(DETACH_DOMAIN), slot);
-            case MAP -> map(slot);
-            case UNMAP -> unmap(slot);
             case PROBE -> probe(slot);
             case ATTACH_TABLE -> {
                 noteEndpoint(slot.le32(ATTACH_ENDPOINT));
@@ -99,7 +97,7 @@ final class RequestExecution {
             }
             case INVALIDATE -> requireNonNull(tables).invalidate(slot);
             case PAGE_RESPONSE -> requireNonNull(tables).respond(slot);
-            case UNKNOWN -> slot.giveBack();
+            case MAP, UNMAP, UNKNOWN -> throw new IllegalStateException("no other request");
         }
     }
 

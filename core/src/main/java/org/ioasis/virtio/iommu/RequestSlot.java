@@ -66,10 +66,10 @@ final class RequestSlot extends Job<RequestSlot> implements Completion {
     /** Since which reset of the device: the engine has forgotten those before it. */
     int epoch;
 
-    /** Of the batch that is being carried out, whose answers are given in its order. */
     /** What the observer said when it was taken from its ring; 0 if there was none. */
     long taken;
 
+    /** Of the batch that is being carried out, whose answers are given in its order. */
     boolean isInBatch;
 
     /** Of such a batch, and nobody is to hear of an answer that is OK. */
