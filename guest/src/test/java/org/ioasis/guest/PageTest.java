@@ -160,6 +160,7 @@ class PageTest {
                 browser.awaitCount("#map .unmapped", 1);
                 assertThat(browser.await("cell", text -> text.contains("refused")))
                         .contains("unmapped at");
+                browser.screenshot("page");
 
                 // A failure is planted after a confirmation, and the driver meets it.
                 browser.element("plant").click();

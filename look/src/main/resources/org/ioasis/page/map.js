@@ -242,7 +242,7 @@ export class SpaceMap {
     const bucket = this.answer.buckets.find((one) => one[0] === this.cursor);
     if (bucket) {
       const runs = this.answer.runs.filter(touches);
-      words.push(`${size(bucket[1])} mapped (${rights(bucket[2])}), ${bucket[3]} mapping${bucket[3] === 1 ? "" : "s"} begin`);
+      words.push(`${size(bucket[1])} mapped (${rights(bucket[2])}), ${bucket[3]} ${bucket[3] === 1 ? "mapping begins" : "mappings begin"}`);
       if (runs.length === 1) words.push(`in ${runs[0][0]}–${runs[0][1]} to ${runs[0][2]}`);
     } else {
       words.push("nothing is mapped");
