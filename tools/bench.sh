@@ -6,15 +6,17 @@ set -eu
 [ -n "${IOASIS_ROOT-}" ] || exec "$(dirname -- "$0")/../ioasis" bench "$@"
 . "$IOASIS_ROOT/tools/lib.sh"
 
-usage="Usage: ioasis bench [--quick] [--json FILE] [--peers auto|required|none] [--only TEXT]
+usage="Usage: ioasis bench [--quick] [--json FILE] [--plot DIR] [--peers auto|required|none] [--only TEXT]
        ioasis bench --trackers FILE.svg
 Prints workload by subject in ns per operation: one round of the main workloads with --quick, else five of all.
 --peers auto compares with those that can be built here (cc, GLib's library, rustc), required insists on all.
+--plot draws what was measured, each chart beside the peers, as SVG files in DIR.
 --only runs the workloads whose names contain TEXT.
 --trackers measures the ways to keep what mediated devices pin, and draws them, instead."
 
 quick=
 json=
+plot=
 only=
 trackers=
 peers=auto
@@ -25,7 +27,7 @@ while [ $# -gt 0 ]; do
             exit 0
             ;;
         --quick) quick=1 ;;
-        --json | --peers | --only | --trackers)
+        --json | --plot | --peers | --only | --trackers)
             if [ $# -lt 2 ]; then
                 say "ioasis bench: $1 needs a value"
                 say "$usage"
@@ -33,6 +35,7 @@ while [ $# -gt 0 ]; do
             fi
             case $1 in
                 --json) json=$2 ;;
+                --plot) plot=$2 ;;
                 --peers) peers=$2 ;;
                 --only) only=$2 ;;
                 --trackers) trackers=$2 ;;
@@ -54,8 +57,8 @@ case $peers in
         exit 2
         ;;
 esac
-if [ -n "$trackers" ] && { [ -n "$quick$json$only" ] || [ "$peers" != auto ]; }; then
-    say "ioasis bench: --trackers measures something of its own; leave out --quick, --json, --peers and --only"
+if [ -n "$trackers" ] && { [ -n "$quick$json$plot$only" ] || [ "$peers" != auto ]; }; then
+    say "ioasis bench: --trackers measures something of its own; leave out --quick, --json, --plot, --peers and --only"
     exit 2
 fi
 if ! command -v taskset >/dev/null 2>&1; then
@@ -118,6 +121,7 @@ set -- --processor "$processor"
 [ -z "$folder" ] || set -- "$@" --peer-folder "$folder"
 [ -z "$quick" ] || set -- "$@" --quick
 [ -z "$json" ] || set -- "$@" --json "$json"
+[ -z "$plot" ] || set -- "$@" --plot "$plot"
 [ -z "$only" ] || set -- "$@" --only "$only"
 commit=$(git -C "$root" rev-parse HEAD 2>/dev/null) || commit=
 [ -z "$commit" ] || git -C "$root" diff --quiet HEAD 2>/dev/null || commit=$commit-changed

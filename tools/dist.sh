@@ -47,6 +47,7 @@ trap at_exit EXIT
 
 mkdir -p "$work/ioasis/lib"
 cp "$image"/*.jar "$work/ioasis/lib/"
+cp -r "$image/classpath" "$work/ioasis/lib/"
 # What the modules of the program require, and how Java tells of signals.
 "$JAVA_HOME/bin/jlink" --add-modules java.base,java.logging,java.management,java.naming,java.xml,jdk.jfr,jdk.unsupported --strip-debug \
     --no-header-files --no-man-pages --output "$work/ioasis/runtime"
@@ -71,7 +72,8 @@ case ${1-} in
     *) compiler="-XX:TieredStopAtLevel=1 -XX:+UseSerialGC" ;;
 esac
 # shellcheck disable=SC2086
-exec "$here/runtime/bin/java" $compiler --module-path "$here/lib" --enable-native-access=org.ioasis.sys \
+exec "$here/runtime/bin/java" $compiler --module-path "$here/lib" --class-path "$here/lib/classpath/*" \
+    --enable-native-access=org.ioasis.sys \
     -m org.ioasis.app/org.ioasis.cli.Main "$@"
 END
 chmod +x "$work/ioasis/ioasis"

@@ -237,7 +237,7 @@ build_locked() {
     mkdir -p "$images"
     # Sources that change while Maven runs are newer than this file.
     : >"$images/started"
-    rm -rf "$root"/app/target/modules "$root"/app/target/ioasis-app-*.jar "$root"/compare/target/ioasis-compare-*.jar
+    rm -rf "$root"/app/target/modules "$root"/app/target/classpath "$root"/app/target/ioasis-app-*.jar "$root"/compare/target/ioasis-compare-*.jar
     start_ticking
     status=0
     run_maven "$root/target/build.log" package -Dmaven.test.skip=true -pl compare -am || status=$?
@@ -274,7 +274,7 @@ make_start_cache() { # image
         cd "$folder"
         # As the launcher starts it: with other words the cache would not fit.
         exec "$JAVA_HOME/bin/java" -XX:AOTCacheOutput="$cache" -XX:TieredStopAtLevel=1 -XX:+UseSerialGC \
-            --module-path "$1" --enable-native-access=org.ioasis.sys -m org.ioasis.app/org.ioasis.cli.Main \
+            --module-path "$1" --class-path "$1/classpath/*" --enable-native-access=org.ioasis.sys -m org.ioasis.app/org.ioasis.cli.Main \
             serve --iommu i --rng r
     ) >"$folder/said" 2>&1 </dev/null &
     child=$!
@@ -294,6 +294,7 @@ install_image() {
     mkdir "$images/$name"
     cp "$root"/app/target/modules/*.jar "$root"/app/target/ioasis-app-*.jar "$root"/compare/target/ioasis-compare-*.jar \
         "$images/$name/"
+    cp -r "$root/app/target/classpath" "$images/$name/"
     for jar in "$images/$name"/picocli-*.jar; do
         # What reads the options is most of a short command, and in the format that it has the JVM would not keep it.
         [ ! -f "$jar" ] || "$JAVA_HOME/bin/java" -XX:TieredStopAtLevel=1 -XX:+UseSerialGC "$root/tools/NewFormat.java" "$jar" ||
@@ -319,7 +320,7 @@ format() {
     need_maven
     take_lock
     start_ticking
-    if ! run_maven "$root/target/format.log" spotless:apply; then
+    if ! run_maven "$root/target/format.log" spotless:apply -Psweep; then
         show_log "$root/target/format.log"
         exit 1
     fi

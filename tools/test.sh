@@ -26,6 +26,7 @@ shell_tests=
 quick=
 factor=
 narrowed=
+sweeps=
 while [ $# -gt 0 ]; do
     argument=$1
     shift
@@ -69,7 +70,9 @@ while [ $# -gt 0 ]; do
                 case $simple in
                     *[*?!]*) ;;
                     *)
-                        if [ -z "$(find "$root" -path '*/src/test/java/*' -name "$simple.java" 2>/dev/null)" ]; then
+                        if [ -n "$(find "$root/sweep/src/test" -name "$simple.java" 2>/dev/null)" ]; then
+                            sweeps=1
+                        elif [ -z "$(find "$root" -path '*/src/test/java/*' -name "$simple.java" 2>/dev/null)" ]; then
                             say "ioasis test: there is no module and no test class $argument"
                             exit 2
                         fi
@@ -368,6 +371,13 @@ if [ -z "$narrowed" ] || [ -n "$modules$classes" ]; then
     wanted=${modules:-$(all_modules)}
     selection=$classes
     set -- verify --fail-at-end -Dmaven.test.failure.ignore=true
+    # Spark is fetched for its own tests alone.
+    if [ -f "$root/sweep/pom.xml" ]; then
+        case "$narrowed$quick $modules " in
+            ' '* | *' sweep '*) sweeps=1 ;;
+        esac
+        [ -z "$sweeps" ] || set -- "$@" -Psweep
+    fi
     if [ -n "$narrowed$quick" ]; then
         for module in $modules; do
             for source in $(test_sources "$module"); do

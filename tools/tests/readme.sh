@@ -76,12 +76,23 @@ try() { # word...
             shift
             knows_options "$@"
             ;;
+        # serve.sh runs them on a recording of its own, and the guest tests replay what each cell has recorded.
+        './ioasis trace info '* | './ioasis replay '*)
+            shift
+            [ "$1" != info ] || shift
+            [ $# -eq 1 ] || fail "one file"
+            ;;
         # serve.sh runs those of docs/flight-recorder.md as they stand there.
         'jcmd $SERVER '* | 'jfr '*) ;;
         # Running just now, and tested on small trees by test.sh, mutants.sh and launcher.sh.
         './ioasis test' | './ioasis mutants' | './ioasis build' | './ioasis format') ;;
         # Its options; the corpus is run by FuzzTest.
         './ioasis fuzz' | './ioasis fuzz '*)
+            shift
+            knows_options "$@"
+            ;;
+        # Its options; sweep.sh runs it.
+        './ioasis sweep '*)
             shift
             knows_options "$@"
             ;;
@@ -108,7 +119,7 @@ try() { # word...
     esac
 }
 
-for document in README.md CONTRIBUTING.md docs/config.md docs/flight-recorder.md docs/host.md docs/monitoring/README.md docs/nesting.md; do
+for document in README.md CONTRIBUTING.md docs/config.md docs/flight-recorder.md docs/host.md docs/monitoring/README.md docs/nesting.md docs/recording.md docs/sweep.md; do
     listed=$scratch/${document##*/}
     commands "$project/$document" >"$listed" 2>/dev/null
     is_there() {

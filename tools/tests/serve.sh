@@ -258,6 +258,36 @@ rogue() {
 check "a rogue is fired by hand, and SIGINT ends a server as well" rogue
 
 # What is answered there is MetricsTest's.
+recording() {
+    serve --iommu iommu.sock --rng rng.sock,endpoint=0x28 --record r.parquet
+    stop TERM
+    [ $status -eq 0 ] || fail "code 0 after SIGTERM, not $status"
+    expect complaints "recorded 0 rows, "
+    run "$project/ioasis" trace info r.parquet
+    [ $status -eq 0 ] || fail "code 0, not $status"
+    expect out "r.parquet: 0 rows in 0.000 s, recorded by ioasis serve"
+    run "$project/ioasis" replay r.parquet
+    [ $status -eq 0 ] || fail "code 0, not $status"
+    expect out "as recorded are 0 requests, 0 accesses and 0 faults"
+    run "$project/ioasis" replay --json r.parquet
+    expect out '"exact" : true'
+
+    echo mine >other
+    run "$project/ioasis" serve --iommu iommu.sock --rng rng.sock --record other
+    [ $status -eq 2 ] || fail "code 2, not $status"
+    expect err "other is there and is not a recording of Ioasis"
+    [ "$(cat other)" = mine ] || fail "the file to be left alone"
+    for command in "trace info" replay; do
+        # shellcheck disable=SC2086
+        run "$project/ioasis" $command other
+        [ $status -eq 1 ] || fail "code 1, not $status"
+        expect err "other is no Parquet file"
+    done
+    run "$project/ioasis" trace
+    [ $status -eq 2 ] || fail "code 2, not $status"
+}
+check "what a server records is looked at and replayed, and nothing else is replaced or read" recording
+
 metrics() {
     serve --iommu iommu.sock --rng rng.sock --metrics
     port=$(sed -n 's|^metrics http://127\.0\.0\.1:\([0-9]*\)/metrics$|\1|p' said)

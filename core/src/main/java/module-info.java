@@ -9,6 +9,7 @@ module org.ioasis.core {
     exports org.ioasis.iommu;
     exports org.ioasis.iommu.fault;
     exports org.ioasis.iommu.iotlb to
+            org.ioasis.app,
             org.ioasis.compare,
             org.ioasis.host;
     exports org.ioasis.iommu.mapping;

@@ -17,5 +17,10 @@ module org.ioasis.look {
     exports org.ioasis.live;
     exports org.ioasis.metrics;
     exports org.ioasis.output;
+    exports org.ioasis.page;
+    exports org.ioasis.record;
     exports org.ioasis.web;
+
+    // The library that knows the format is no module.
+    uses org.ioasis.record.RowFiles;
 }

@@ -48,6 +48,8 @@ public final class Main {
         COMMANDS.put("dump", AskCommand.Dump::new);
         COMMANDS.put("check", AskCommand.Check::new);
         COMMANDS.put("inject", AskCommand.Inject::new);
+        COMMANDS.put("trace", RecordingCommand.Trace::new);
+        COMMANDS.put("replay", RecordingCommand.Again::new);
         COMMANDS.put("rogue", AskCommand.Rogue::new);
     }
 

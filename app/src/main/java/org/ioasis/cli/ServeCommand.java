@@ -6,6 +6,7 @@ import static java.util.stream.Collectors.joining;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.OptionalInt;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CountDownLatch;
 import org.ioasis.config.ConfigException;
@@ -16,6 +17,7 @@ import org.ioasis.kind.Kinds;
 import org.ioasis.live.TraceConfig;
 import org.ioasis.machine.DeviceKind;
 import org.ioasis.machine.IommuTransport;
+import org.ioasis.record.RecordConfig;
 import org.ioasis.serve.Server;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
@@ -112,7 +114,10 @@ final class ServeCommand implements Callable<Integer> {
     private @Nullable Path control;
 
     @Mixin private final TraceOptions trace = new TraceOptions();
+    @Mixin private final PageOption page = new PageOption();
     @Mixin private final MetricsOption metrics = new MetricsOption();
+
+    @Mixin private final RecordOptions record = new RecordOptions();
 
     /** How much of what happens is said. */
     enum LogLevel {
@@ -148,8 +153,10 @@ final class ServeCommand implements Callable<Integer> {
             System.err.println(e.getMessage());
             return 2;
         }
+        RecordConfig recorded = record.chosen(NAME);
         StandardErrorLog.level(logLevel.level);
-        Server server = Server.start(what);
+        Server server = Server.start(what, recorded);
+        page.serve(server);
         metrics.serve(server);
         if (what.trace() != null) {
             // Without a trace it ends a server as ever: of a terminal that is closed, for instance.
@@ -168,6 +175,10 @@ final class ServeCommand implements Callable<Integer> {
                                         System.err.println("ioasis: " + e.getMessage());
                                         code = 1;
                                     }
+                                    String recording = server.recorded();
+                                    if (recording != null) {
+                                        System.err.println("ioasis: " + recording);
+                                    }
                                     System.out.flush();
                                     Runtime.getRuntime().halt(code);
                                 },
@@ -180,6 +191,7 @@ final class ServeCommand implements Callable<Integer> {
 
     private ServeConfig configuration() throws ConfigException, IOException {
         metrics.check();
+        OptionalInt _ = page.chosen();
         TraceConfig traced = trace.chosen();
         Path file = config;
         Path socket = iommu;

@@ -17,6 +17,7 @@ import org.ioasis.guestkit.SharedFolder;
 import org.ioasis.guestkit.UnavailableException;
 import org.ioasis.live.TraceConfig;
 import org.ioasis.output.OutputKind;
+import org.ioasis.record.RecordConfig;
 import org.ioasis.run.AssignedRun;
 import org.ioasis.run.DiskRun;
 import org.ioasis.run.GuestDevices;
@@ -311,6 +312,9 @@ final class VmCommand implements Callable<Integer> {
     }
 
     @Mixin private final TraceOptions trace = new TraceOptions();
+    @Mixin private final PageOption page = new PageOption();
+
+    @Mixin private final RecordOptions record = new RecordOptions();
 
     @Option(
             names = "--share",
@@ -503,8 +507,14 @@ final class VmCommand implements Callable<Integer> {
         if (share != null) {
             others.add("--share");
         }
+        if (page.chosen().isPresent()) {
+            others.add("--page");
+        }
         if (trace.chosen() != null) {
             others.add("--trace");
+        }
+        if (record.chosen("vm") != null) {
+            others.add("--record");
         }
         if (!others.isEmpty()) {
             throw new UsageException(
@@ -650,6 +660,11 @@ final class VmCommand implements Callable<Integer> {
         if (traced != null) {
             options.trace(traced);
         }
+        RecordConfig recorded = record.chosen("vm");
+        if (recorded != null) {
+            options.record(recorded);
+        }
+        options.page(page.chosen());
         if (translation != null) {
             options.translation(translation.chosen());
         }

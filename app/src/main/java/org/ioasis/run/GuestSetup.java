@@ -25,9 +25,12 @@ import org.ioasis.kind.blk.DiskOptions;
 import org.ioasis.live.MachineView;
 import org.ioasis.live.Trace;
 import org.ioasis.loop.IdlePolicy;
+import org.ioasis.machine.IommuUnit;
 import org.ioasis.machine.IommuTransport;
 import org.ioasis.machine.Machine;
 import org.ioasis.memory.GuestMemory;
+import org.ioasis.page.Page;
+import org.ioasis.record.Recorder;
 import org.ioasis.topology.QemuArguments;
 import org.ioasis.topology.Viot;
 import org.ioasis.vm.Accel;
@@ -90,6 +93,8 @@ public final class GuestSetup implements AutoCloseable {
     private final @Nullable NetPeer peer;
     private final Machine machine;
     private final @Nullable Trace trace;
+    private final @Nullable Recorder recorder;
+    private final @Nullable Page page;
     private final Platform platform;
     private final List<GuestDevices.Place> places;
     private final QemuCommand command;
@@ -121,15 +126,23 @@ public final class GuestSetup implements AutoCloseable {
                         : null;
         boolean isMade = false;
         try {
-            machine = machine(options, workspace, platform, places);
+            recorder = options.record().isEmpty() ? null : Recorder.create(options.record().get());
+            machine = machine(options, workspace, platform, places, recorder);
             trace = trace(options, machine);
+            page = page(options, machine);
             isMade = true;
         } finally {
             if (!isMade && peer != null) {
                 peer.close();
             }
         }
+        if (recorder != null) {
+            recorder.begin();
+        }
         machine.start();
+        if (page != null) {
+            progress.say("page " + page.address());
+        }
     }
 
     /** What the guest gets over its network: not what it sends, in any part. */
@@ -274,7 +287,8 @@ public final class GuestSetup implements AutoCloseable {
             RunOptions options,
             Workspace workspace,
             Platform platform,
-            List<GuestDevices.Place> places)
+            List<GuestDevices.Place> places,
+            @Nullable Recorder recorder)
             throws IOException {
         IommuOptions iommuOptions =
                 platform.iommu(IommuOptions.builder()).bypassAtStart(options.isBypassing()).build();
@@ -284,12 +298,16 @@ public final class GuestSetup implements AutoCloseable {
         boolean isComplete = false;
         try {
             for (int i = 0; i < options.iommus(); i++) {
-                machine.addIommu(
-                        "iommu" + i,
-                        iommuOptions,
-                        null,
-                        platform.transport(),
-                        iommuSocket(workspace, i));
+                IommuUnit unit =
+                        machine.addIommu(
+                                "iommu" + i,
+                                iommuOptions,
+                                null,
+                                platform.transport(),
+                                iommuSocket(workspace, i));
+                if (recorder != null) {
+                    recorder.watch(machine.name(), unit);
+                }
             }
             for (GuestDevices.Place place : places) {
                 var _ = machine.add(machine.iommus().get(place.iommu()), place.device());
@@ -298,6 +316,9 @@ public final class GuestSetup implements AutoCloseable {
             return machine;
         } finally {
             if (!isComplete) {
+                if (recorder != null) {
+                    recorder.close();
+                }
                 machine.close();
             }
         }
@@ -315,6 +336,22 @@ public final class GuestSetup implements AutoCloseable {
             return begun;
         } finally {
             if (!isBegun) {
+                machine.close();
+            }
+        }
+    }
+
+    private static @Nullable Page page(RunOptions options, Machine machine) throws IOException {
+        if (options.page().isEmpty()) {
+            return null;
+        }
+        boolean isShown = false;
+        try {
+            Page shown = Page.start(List.of(machine), options.page().getAsInt());
+            isShown = true;
+            return shown;
+        } finally {
+            if (!isShown) {
                 machine.close();
             }
         }
@@ -598,6 +635,9 @@ public final class GuestSetup implements AutoCloseable {
     @Override
     public void close() throws IOException {
         try {
+            if (page != null) {
+                page.close();
+            }
             machine.close();
         } finally {
             if (peer != null) {
@@ -605,6 +645,10 @@ public final class GuestSetup implements AutoCloseable {
             }
             if (trace != null) {
                 trace.close();
+            }
+            if (recorder != null) {
+                recorder.close();
+                progress.say(recorder.sentence());
             }
             workspace.close();
         }

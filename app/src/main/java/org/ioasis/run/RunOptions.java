@@ -6,9 +6,11 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.OptionalInt;
 import org.ioasis.guestkit.KernelChoice;
 import org.ioasis.guestkit.SharedFolder;
 import org.ioasis.live.TraceConfig;
+import org.ioasis.record.RecordConfig;
 import org.ioasis.virtqueue.RingFormat;
 import org.ioasis.vm.Accel;
 import org.ioasis.vm.SeededDisk;
@@ -36,6 +38,8 @@ import org.ioasis.vm.SeededDisk;
  * @param qemu further words for QEMU, behind all others
  * @param isDebugged the guest waits for a debugger before its first instruction
  * @param trace where to write what passes between the guest's driver and the IOMMUs
+ * @param record where to record that and what endpoints do
+ * @param page port of a page that shows the run, 0 for a free one; empty for no page
  */
 public record RunOptions(
         Optional<Accel> accel,
@@ -56,7 +60,9 @@ public record RunOptions(
         Optional<SharedFolder> share,
         List<String> qemu,
         boolean isDebugged,
-        Optional<TraceConfig> trace) {
+        Optional<TraceConfig> trace,
+        Optional<RecordConfig> record,
+        OptionalInt page) {
 
     /** What a guest's processor is part of. */
     public sealed interface Board {
@@ -154,6 +160,8 @@ public record RunOptions(
         private List<String> qemu = List.of();
         private boolean isDebugged;
         private Optional<TraceConfig> trace = Optional.empty();
+        private Optional<RecordConfig> record = Optional.empty();
+        private OptionalInt page = OptionalInt.empty();
 
         private Builder(long seed) {
             this.seed = seed;
@@ -249,6 +257,16 @@ public record RunOptions(
             return this;
         }
 
+        public Builder record(RecordConfig value) {
+            record = Optional.of(value);
+            return this;
+        }
+
+        public Builder page(OptionalInt port) {
+            page = port;
+            return this;
+        }
+
         public RunOptions build() {
             return new RunOptions(
                     accel,
@@ -269,7 +287,9 @@ public record RunOptions(
                     share,
                     qemu,
                     isDebugged,
-                    trace);
+                    trace,
+                    record,
+                    page);
         }
     }
 }

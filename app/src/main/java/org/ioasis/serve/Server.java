@@ -19,6 +19,9 @@ import org.ioasis.machine.Machine;
 import org.ioasis.metrics.MetricsServer;
 import org.ioasis.output.OutputFile;
 import org.ioasis.output.OutputKind;
+import org.ioasis.page.Page;
+import org.ioasis.record.RecordConfig;
+import org.ioasis.record.Recorder;
 import org.ioasis.sys.Errno;
 import org.ioasis.sys.ErrnoException;
 import org.jspecify.annotations.Nullable;
@@ -33,6 +36,8 @@ public final class Server implements AutoCloseable {
     private final List<OutputFile> tables = new ArrayList<>();
     private @Nullable Control control;
     private @Nullable Trace trace;
+    private @Nullable Recorder recorder;
+    private @Nullable Page page;
     private @Nullable MetricsServer metrics;
 
     private Server(ServeConfig config) {
@@ -45,9 +50,20 @@ public final class Server implements AutoCloseable {
      * @throws IOException a socket or a file cannot be made; the message says which and why
      */
     public static Server start(ServeConfig config) throws IOException {
+        return start(config, null);
+    }
+
+    /**
+     * The same, with a recording of all that happens.
+     *
+     * @param record null: without
+     */
+    public static Server start(ServeConfig config, @Nullable RecordConfig record)
+            throws IOException {
         Server server = new Server(config);
         boolean isStarted = false;
         try {
+            server.recorder = record == null ? null : Recorder.create(record);
             for (MachineConfig machine : config.machines()) {
                 server.make(machine);
             }
@@ -57,6 +73,10 @@ public final class Server implements AutoCloseable {
             server.control = server.control();
             server.trace = server.trace();
             server.plant();
+            Recorder recording = server.recorder;
+            if (recording != null) {
+                recording.begin();
+            }
             for (Machine machine : server.machines) {
                 machine.start();
             }
@@ -89,6 +109,10 @@ public final class Server implements AutoCloseable {
                                 iommu.socket());
             } catch (ErrnoException e) {
                 throw explained(iommu.socket(), e);
+            }
+            Recorder recording = recorder;
+            if (recording != null) {
+                recording.watch(machine.name(), unit);
             }
             for (PresentConfig present : iommu.present()) {
                 machine.addPresent(unit, present.endpoint(), present.properties());
@@ -160,6 +184,25 @@ public final class Server implements AutoCloseable {
         return true;
     }
 
+    /** For people: what became of the recording, after the end; null if there was none. */
+    public @Nullable String recorded() {
+        Recorder recording = recorder;
+        return recording == null ? null : recording.sentence();
+    }
+
+    /**
+     * Shows its machines as a page, until the end. Once, by who has started it.
+     *
+     * @param port on the loopback interface; 0 for one that is free
+     * @return its address
+     * @throws IOException the port cannot be had
+     */
+    public String servePage(int port) throws IOException {
+        Page shown = Page.start(machines, port);
+        page = shown;
+        return shown.address();
+    }
+
     /**
      * Answers who asks for the metrics of its machines, until the end. Once, by who has started it.
      *
@@ -173,6 +216,10 @@ public final class Server implements AutoCloseable {
     /** What to say when it is ready: a line per socket, then how to attach QEMU. */
     public List<String> announcement() {
         List<String> shown = new ArrayList<>();
+        Page looked = page;
+        if (looked != null) {
+            shown.add("page " + looked.address());
+        }
         MetricsServer asked = metrics;
         if (asked != null) {
             shown.add("metrics " + asked.address());
@@ -190,6 +237,10 @@ public final class Server implements AutoCloseable {
      */
     @Override
     public void close() throws IOException {
+        Page shown = page;
+        if (shown != null) {
+            shown.close();
+        }
         MetricsServer scraped = metrics;
         if (scraped != null) {
             scraped.close();
@@ -209,6 +260,10 @@ public final class Server implements AutoCloseable {
         Trace written = trace;
         if (written != null) {
             written.close();
+        }
+        Recorder recording = recorder;
+        if (recording != null) {
+            recording.close();
         }
         for (OutputFile table : tables) {
             table.remove();

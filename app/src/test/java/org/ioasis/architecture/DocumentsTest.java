@@ -43,6 +43,7 @@ class DocumentsTest {
                 "docs/kernel-quirks.md",
                 "docs/monitoring/README.md",
                 "docs/nesting.md",
+                "docs/recording.md",
                 "docs/save-restore.md",
                 "docs/threat-model.md"
             })

@@ -91,7 +91,9 @@ class FlightDocumentTest {
             assertThat(event.getCategoryNames()).containsExactly("Ioasis");
             assertThat(event.isEnabled()).as(event.getName()).isFalse();
             for (ValueDescriptor field : event.getFields()) {
-                assertThat(field.getLabel()).as(event.getName() + " " + field).isNotBlank();
+                assertThat(field.getLabel())
+                        .as(event.getName() + " " + field.getName())
+                        .isNotBlank();
             }
         }
     }

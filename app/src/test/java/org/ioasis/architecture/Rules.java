@@ -105,7 +105,8 @@ final class Rules {
                         "virtqueue",
                         "memory",
                         "spec"));
-        MAY_USE.put("vfiouser", List.of("peer", "pci", "loop", "sys", "memory", "spec"));
+        // A device server that is trusted keeps a copy of what an endpoint reaches.
+        MAY_USE.put("vfiouser", List.of("peer", "pci", "loop", "sys", "iommu", "memory", "spec"));
         MAY_USE.put(
                 "vhostuser",
                 List.of("peer", "loop", "sys", "virtio", "virtqueue", "memory", "spec"));
@@ -130,15 +131,36 @@ final class Rules {
         // Machines know that there are kinds, and none of them; so does whoever goes by the list.
         MAY_USE.put("kind", plus(all, "machine"));
         MAY_USE.put("output", List.of("sys"));
+        MAY_USE.put("plot", List.of());
+        // What another design would have done: tables without a guest, a session or a machine.
+        MAY_USE.put("sweep", List.of("record", "iommu", "iommu.pagetable", "iova", "plot", "spec"));
         // Serves whoever knows what to serve.
         MAY_USE.put("web", List.of());
         MAY_USE.put("live", plus(all, "machine", "output"));
+        // Knows no file format; what does stands behind a service, and knows nothing else of ours.
+        MAY_USE.put("record", plus(all, "machine", "output"));
+        MAY_USE.put("parquet", List.of("record"));
+        // Use what the control socket uses; nothing that runs machines needs them.
+        MAY_USE.put("page", plus(all, "machine", "live", "web"));
         MAY_USE.put("metrics", plus(all, "machine", "live", "web"));
         MAY_USE.put("config", plus(all, "machine", "kind", "live"));
-        MAY_USE.put("serve", plus(all, "vm", "machine", "config", "live", "metrics", "output"));
+        MAY_USE.put(
+                "serve",
+                plus(
+                        all,
+                        "vm",
+                        "machine",
+                        "config",
+                        "live",
+                        "metrics",
+                        "output",
+                        "page",
+                        "record"));
+        MAY_USE.put("plot", List.of());
         // A machine without a VMM: knows no guest, no session and no loop.
         MAY_USE.put("demo", plus(all, "machine"));
-        MAY_USE.put("run", plus(all, "guestkit", "vm", "machine", "kind", "live"));
+        MAY_USE.put(
+                "run", plus(all, "guestkit", "vm", "machine", "kind", "live", "page", "record"));
         // Runs programs that were made elsewhere, some with devices that are nothing but memory.
         MAY_USE.put(
                 "selftests",
@@ -167,6 +189,8 @@ final class Rules {
                         "run",
                         "config",
                         "live",
+                        "record",
+                        "page",
                         "serve",
                         "output"));
         // More commands, which cli finds as services.
@@ -174,7 +198,7 @@ final class Rules {
                 "compare",
                 plus(all, "guestkit", "vm", "machine", "kind", "run", "cli", "output", "live"));
         // Measures what app puts together; nothing uses it.
-        MAY_USE.put("bench", plus(all, "machine", "output"));
+        MAY_USE.put("bench", plus(all, "machine", "output", "plot"));
         // Tries the handshakes between threads; nothing uses it.
         MAY_USE.put(
                 "stress",

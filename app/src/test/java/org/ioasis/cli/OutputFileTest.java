@@ -52,6 +52,7 @@ class OutputFileTest {
             case JSON_TRACE ->
                     "{\"time\":\"2026-01-02T03:04:05Z\",\"iommu\":\"trace\",\"kind\":\"begun\"}\n"
                             .getBytes(StandardCharsets.US_ASCII);
+            case RECORDING -> "PAR1ioasis recording\n".getBytes(StandardCharsets.US_ASCII);
             case RUN_REPORT ->
                     "{\n  \"report\" : \"ioasis vm\",\n".getBytes(StandardCharsets.US_ASCII);
             case CALLS ->

@@ -43,6 +43,7 @@ public final class Bench {
     /**
      * @param isQuick one round of the short list
      * @param json file for the results, or none
+     * @param plot folder for what is drawn of them, or none
      * @param peers where the peers' programs are, or none
      * @param processor what single-threaded subjects are pinned to
      * @param only workloads whose names contain this
@@ -51,6 +52,7 @@ public final class Bench {
     record Arguments(
             boolean isQuick,
             String json,
+            String plot,
             String peers,
             String processor,
             String only,
@@ -70,6 +72,7 @@ public final class Bench {
             return new Arguments(
                     isQuick,
                     values.getOrDefault("--json", ""),
+                    values.getOrDefault("--plot", ""),
                     values.getOrDefault("--peer-folder", ""),
                     values.getOrDefault("--processor", "0"),
                     values.getOrDefault("--only", ""),
@@ -109,6 +112,9 @@ public final class Bench {
                 throw new IOException("--json: " + refusal);
             }
         }
+        if (!arguments.plot().isEmpty()) {
+            Plots.prepare(Path.of(arguments.plot()));
+        }
     }
 
     private void run(List<Case> cases) throws IOException, InterruptedException, RunnerException {
@@ -139,6 +145,9 @@ public final class Bench {
                     Path.of(arguments.json()),
                     OutputKind.BENCH,
                     results.json(cases, Surroundings.here(arguments.commit())));
+        }
+        if (!arguments.plot().isEmpty()) {
+            Plots.write(Path.of(arguments.plot()), cases, results);
         }
     }
 

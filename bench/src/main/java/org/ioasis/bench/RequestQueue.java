@@ -38,6 +38,10 @@ final class RequestQueue implements Interrupts {
     private static final long TAIL = 48;
     private static final long BLOCK_BYTES = SLOT_AREA + SIZE * SLOT_BYTES;
 
+    /** The domain behind the type, in the first eight bytes of a request. */
+    private static final long TO_DOMAIN =
+            (long) Engine.DOMAIN << (Byte.SIZE * VirtioIommu.MAP_DOMAIN);
+
     private static final byte NO_STATUS = (byte) 0xff;
     private static final int READ_WRITE = VirtioIommu.MAP_F_READ | VirtioIommu.MAP_F_WRITE;
 
@@ -106,27 +110,30 @@ final class RequestQueue implements Interrupts {
     }
 
     void putUnmap(long first, long last) {
-        put(VirtioIommu.T_UNMAP, first, last, 0, 0, VirtioIommu.UNMAP_SIZE);
+        long at = begin(VirtioIommu.T_UNMAP, first, last);
+        block.set(U32, at + VirtioIommu.UNMAP_RESERVED, 0);
+        offer(at, VirtioIommu.UNMAP_SIZE);
     }
 
     void putMap(long first, long last, long gpa) {
-        put(VirtioIommu.T_MAP, first, last, gpa, READ_WRITE, VirtioIommu.MAP_SIZE);
+        long at = begin(VirtioIommu.T_MAP, first, last);
+        block.set(U64, at + VirtioIommu.MAP_PHYS_START, gpa);
+        block.set(U32, at + VirtioIommu.MAP_FLAGS, READ_WRITE);
+        offer(at, VirtioIommu.MAP_SIZE);
     }
 
-    /** Writes a request. */
-    private void put(int type, long first, long last, long gpa, int flags, int requestBytes) {
+    /** Writes what a MAP and an UNMAP begin with. */
+    private long begin(int type, long first, long last) {
         long at = slot(driver.begin());
-        block.set(U32, at, type);
-        // An UNMAP begins as a MAP does; of the rest it has the first 4 bytes, which are reserved.
-        block.set(U32, at + VirtioIommu.MAP_DOMAIN, Engine.DOMAIN);
+        block.set(U64, at, type | TO_DOMAIN);
         block.set(U64, at + VirtioIommu.MAP_VIRT_START, first);
         block.set(U64, at + VirtioIommu.MAP_VIRT_END, last);
-        block.set(U64, at + VirtioIommu.MAP_PHYS_START, gpa);
-        block.set(U32, at + VirtioIommu.MAP_FLAGS, flags);
         block.set(JAVA_BYTE, at + TAIL, NO_STATUS);
-        driver.readable(BLOCK + at, requestBytes);
-        driver.writable(BLOCK + at + TAIL, VirtioIommu.TAIL_SIZE);
-        driver.offer();
+        return at;
+    }
+
+    private void offer(long at, int requestBytes) {
+        driver.offer(BLOCK + at, requestBytes, BLOCK + at + TAIL, VirtioIommu.TAIL_SIZE);
     }
 
     /** Makes the requests that were put available. */

@@ -51,6 +51,14 @@ final class Results {
         return figures == null ? Double.NaN : median(figures);
     }
 
+    /** Of each subject that has figures of the workload. */
+    Map<String, Double> medians(String workload) {
+        Map<String, Double> medians = new LinkedHashMap<>();
+        nanos.getOrDefault(workload, Map.of())
+                .forEach((subject, rounds) -> medians.put(subject, median(rounds)));
+        return medians;
+    }
+
     /** Workloads × subjects in ns per operation, and what ours is compared to. */
     String table(List<Case> cases) {
         List<String> subjects = new ArrayList<>();

@@ -26,7 +26,7 @@ import org.jspecify.annotations.Nullable;
  * Belongs to the thread that owns its guard. Lock-free; an access that is refused is reported when
  * the section ends, because the fault queue has a lock.
  */
-final class EndpointDma extends RegionDma {
+class EndpointDma extends RegionDma {
     private static final int LG2_4_GIB = 32;
 
     // A translation to above 4 GiB, in the upper half of what a section counts. What is counted is
@@ -375,10 +375,25 @@ final class EndpointDma extends RegionDma {
             Access access,
             Supplier<String> why,
             Supplier<Fault.@Nullable Table> where) {
-        FaultReason reason = kind == Kind.BLOCKED ? FaultReason.DOMAIN : FaultReason.MAPPING;
+        FaultReason reason = reason(kind);
         int endpoint = attachment.endpoint().id();
         iommu.faults()
                 .report(reason, kind, endpoint, attachment.pasid(), address, access, why, where);
+    }
+
+    private static FaultReason reason(Kind kind) {
+        return kind == Kind.BLOCKED ? FaultReason.DOMAIN : FaultReason.MAPPING;
+    }
+
+    /** What a fault is called in this section. */
+    final FaultReason reasonOfSection() {
+        return reason(translation.kind());
+    }
+
+    /** The number of this section's domain, or {@link AccessObserver#NO_DOMAIN}. */
+    final long domainOfSection() {
+        Domain attached = domain;
+        return attached == null ? AccessObserver.NO_DOMAIN : Integer.toUnsignedLong(attached.id());
     }
 
     private Fault.@Nullable Table faultTable() {

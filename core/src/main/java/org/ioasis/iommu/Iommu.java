@@ -13,7 +13,6 @@ import org.ioasis.iommu.mapping.Blocked;
 import org.ioasis.iommu.mapping.MappingStore;
 import org.ioasis.iommu.mapping.Translation;
 import org.ioasis.iommu.mapping.Untranslated;
-import org.ioasis.iommu.pagetable.Stage;
 import org.ioasis.memory.Count;
 import org.ioasis.memory.Dma;
 import org.ioasis.memory.Guard;
@@ -49,6 +48,7 @@ public final class Iommu {
     private final Count refusedByLimit = new Count();
     private volatile @Nullable Refusal lastLimit;
     private Runnable settled = () -> {};
+    private @Nullable AccessObserver observer;
     private long mappings;
 
     // Never the same again before 2^32 others: nothing of an old table is kept that long.
@@ -344,9 +344,25 @@ public final class Iommu {
     /** As {@link #dma(Endpoint, GuestMemory, Guard)}, in any of its address spaces. */
     public Dma dma(Attachment attachment, GuestMemory memory, Guard guard) {
         assert isOwnThread();
-        EndpointDma access = new EndpointDma(this, attachment, memory, guard);
+        EndpointDma access = way(attachment, memory, guard);
         attachment.add(access);
         return access;
+    }
+
+    private EndpointDma way(Attachment attachment, GuestMemory memory, Guard guard) {
+        AccessObserver told = observer;
+        return told == null
+                ? new EndpointDma(this, attachment, memory, guard)
+                : new ObservedDma(this, attachment, memory, guard, told);
+    }
+
+    /**
+     * Sets who sees what endpoints do. Before the first way to memory is made: those that are there
+     * stay as they are.
+     */
+    public void observe(AccessObserver told) {
+        assert isOwnThread();
+        observer = told;
     }
 
     /**
@@ -356,7 +372,7 @@ public final class Iommu {
      */
     public Dma askingDma(Attachment attachment, GuestMemory memory, Guard guard) {
         assert isOwnThread();
-        EndpointDma access = new EndpointDma(this, attachment, memory, guard);
+        EndpointDma access = way(attachment, memory, guard);
         access.asksForPages();
         attachment.add(access);
         return access;
@@ -408,14 +424,12 @@ public final class Iommu {
     /**
      * A domain with a table that its driver owns.
      *
-     * @param table what the driver has said of it
      * @param memory where it lies
      * @param cached what is kept of it, and of other tables
      */
-    public TableDomain tableDomain(
-            int id, Record table, Stage stage, GuestMemory memory, Iotlb cached) {
+    public TableDomain tableDomain(int id, HandedTable table, GuestMemory memory, Iotlb cached) {
         assert isOwnThread();
-        TableDomain domain = new TableDomain(this, id, ++tables, table, stage, memory, cached);
+        TableDomain domain = new TableDomain(this, id, ++tables, table, memory, cached);
         domains.add(domain);
         return domain;
     }
@@ -435,6 +449,17 @@ public final class Iommu {
                 .limit(domainMax)
                 .map(domain -> DomainView.of(domain, mappingMax))
                 .toList();
+    }
+
+    /** The domain of that id whose mappings are kept here; null if there is none. Loop thread. */
+    public @Nullable PagingDomain findPaging(int id) {
+        assert isOwnThread();
+        for (Domain domain : domains) {
+            if (domain.id() == id && domain instanceof PagingDomain paging) {
+                return paging;
+            }
+        }
+        return null;
     }
 
     // Batches

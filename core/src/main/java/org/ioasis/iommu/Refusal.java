@@ -77,7 +77,7 @@ public enum Refusal {
     NO_TABLES(
             Status.UNSUPP,
             asked ->
-                    "endpoint 0x%x has an input range, page sizes, identity regions or a listener, which a table of the driver's own would not keep to"
+                    "endpoint 0x%x has an input range, page sizes, identity regions or a listener, which a table of the driver's own, or of a PASID of it, would not keep to"
                             .formatted(asked.endpoint)),
     NO_HANDED_TABLE(
             Status.INVAL,

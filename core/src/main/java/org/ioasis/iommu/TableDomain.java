@@ -5,7 +5,6 @@ import org.ioasis.iommu.iotlb.Iotlb;
 import org.ioasis.iommu.iotlb.WalkedTranslation;
 import org.ioasis.iommu.pagetable.AddressSpace;
 import org.ioasis.iommu.pagetable.Rights;
-import org.ioasis.iommu.pagetable.Stage;
 import org.ioasis.memory.GuestMemory;
 import org.jspecify.annotations.Nullable;
 
@@ -17,59 +16,60 @@ public final class TableDomain extends Domain {
     private static final long PAGE = 0x1000;
 
     private final Iotlb cached;
-    private final Record table;
+    private final HandedTable table;
     private final int tag;
+    private boolean isListenedTo;
 
     /**
      * @param tag what is kept of the table is known by, no other table's
-     * @param table what the driver has said of it
      * @param memory where the table lies
      */
-    TableDomain(
-            Iommu iommu,
-            int id,
-            int tag,
-            Record table,
-            Stage stage,
-            GuestMemory memory,
-            Iotlb cached) {
+    TableDomain(Iommu iommu, int id, int tag, HandedTable table, GuestMemory memory, Iotlb cached) {
         super(
                 iommu,
                 id,
                 WalkedTranslation.of(
-                        new AddressSpace(stage, null, tag, 0, Rights.ALL), memory, cached));
+                        new AddressSpace(table.stage(), null, tag, 0, Rights.ALL), memory, cached));
         this.tag = tag;
         this.table = table;
         this.cached = cached;
     }
 
-    /** What the driver has said of the table: of each attachment the same. */
-    public Record table() {
+    /** Of each attachment the same. */
+    public HandedTable table() {
         return table;
     }
 
     @Override
     public @Nullable Refusal check(Attachment attachment) {
-        return fits(attachment.endpoint()) && attachment.listener() == null
+        DomainListener listener = attachment.endpoint().attachment().listener();
+        // A PASID of an endpoint that somebody listens for would be nobody's.
+        return fits(attachment.endpoint()) && attachment.listener() == listener
                 ? null
                 : Refusal.NO_TABLES;
     }
 
     /**
      * False for an endpoint that would lose something by a table of its driver's: what it cannot
-     * put on the bus, or must reach whatever is mapped, is not in the table; and a copy of mappings
-     * that a listener keeps would be empty.
+     * put on the bus, or must reach whatever is mapped, is not in the table; and a listener that
+     * keeps copies of mappings would have an empty one.
      */
     public static boolean fits(Endpoint endpoint) {
         EndpointProperties properties = endpoint.properties();
         IommuOptions options = endpoint.iommu().options();
         long pages = properties.pageSizeMask();
-        return endpoint.attachment().listener() == null
+        DomainListener listener = endpoint.attachment().listener();
+        return (listener == null || listener instanceof TableListener)
                 && (pages == 0 || (pages & PAGE) != 0)
                 && isWhole(properties.inputFirst(), properties.inputLast())
                 && isWhole(options.inputFirst(), options.inputLast())
                 && properties.reserved().regions().stream()
                         .noneMatch(one -> one.kind() == ReservedRegion.Kind.IDENTITY);
+    }
+
+    /** Of one that fits: whether its accesses go through the engine. */
+    public static boolean isWalkedHere(Endpoint endpoint) {
+        return endpoint.attachment().listener() == null;
     }
 
     private static boolean isWhole(long first, long last) {
@@ -84,7 +84,7 @@ public final class TableDomain extends Domain {
         assert iommu.isOwnThread();
         requireIdle();
         cached.everySpace(tag, first, last, 0);
-        iommu.unmaps().add(this, first, last, completion);
+        tell(first, last, completion);
     }
 
     /** The same of all addresses. */
@@ -92,7 +92,37 @@ public final class TableDomain extends Domain {
         assert iommu.isOwnThread();
         requireIdle();
         cached.domain(tag);
-        iommu.unmaps().add(this, 0, -1L, completion);
+        tell(0, -1L, completion);
+    }
+
+    /** Who walks the table for a device elsewhere forgets as well, before it is answered. */
+    private void tell(long first, long last, Completion completion) {
+        if (!isListenedTo) {
+            iommu.unmaps().add(this, first, last, completion);
+            return;
+        }
+        ListenerRound round = iommu.round(this, null, null);
+        for (Attachment attachment : attachments()) {
+            if (attachment.listener() instanceof TableListener listener) {
+                listener.begin();
+                listener.invalidated(first, last);
+                round.commit(listener, null, false);
+            }
+        }
+        round.finish(_ -> iommu.unmaps().add(this, first, last, completion));
+    }
+
+    @Override
+    void renew() {
+        isListenedTo = attachments().stream().anyMatch(one -> one.listener() != null);
+    }
+
+    @Override
+    void replay(DomainListener listener) {
+        super.replay(listener);
+        if (listener instanceof TableListener walks) {
+            walks.table(table);
+        }
     }
 
     @Override

@@ -116,12 +116,13 @@ public interface Dma {
     boolean isLong();
 
     /**
-     * Writes the eight bytes, least significant first, that the last {@link #resolve} for WRITE
-     * found, in one access. Only where {@link #isLong}.
+     * Writes the eight bytes, least significant first, that lie {@code from} bytes behind where the
+     * last {@link #resolve} for WRITE ended up, in one access; {@code from} is a multiple of 8, and
+     * {@code from + 8} is not beyond {@link #reach}. Only where {@link #isLong}.
      *
      * @param release earlier accesses stay before it; otherwise plain
      */
-    void storeLong(long value, boolean release);
+    void storeLong(long from, long value, boolean release);
 
     /**
      * Where the last successful {@link #resolve} ended up, to be looked at: what is written goes
@@ -148,6 +149,12 @@ public interface Dma {
      * have in these bytes before is 0.
      */
     Outcome readWords(long address, long[] words, int at, int length);
+
+    /**
+     * As {@link #write}, for {@code count >= 1} words from {@code from} on, least significant byte
+     * first.
+     */
+    Outcome writeWords(long address, long[] words, int from, int count);
 
     /** As {@link #write}, for four bytes, least significant first. */
     Outcome writeInt(long address, int value);

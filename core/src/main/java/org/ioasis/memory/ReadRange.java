@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.memory;
 
+import static java.lang.foreign.ValueLayout.JAVA_LONG;
 import static java.lang.foreign.ValueLayout.JAVA_LONG_UNALIGNED;
 import static java.lang.foreign.ValueLayout.JAVA_SHORT;
 import static java.nio.ByteOrder.LITTLE_ENDIAN;
@@ -21,6 +22,7 @@ public final class ReadRange {
     private static final ValueLayout.OfLong LE64 = JAVA_LONG_UNALIGNED.withOrder(LITTLE_ENDIAN);
     private static final ValueLayout.OfShort LE16 = JAVA_SHORT.withOrder(LITTLE_ENDIAN);
     private static final VarHandle U16 = LE16.varHandle();
+    private static final VarHandle U64 = JAVA_LONG.withOrder(LITTLE_ENDIAN).varHandle();
     private static final MemorySegment NOWHERE = MemorySegment.ofArray(new byte[0]);
 
     /** No section has this number. */
@@ -34,6 +36,7 @@ public final class ReadRange {
     private long section = NEVER;
 
     private boolean isFound;
+    private boolean isInWords;
     private MemorySegment segment = NOWHERE;
     private long offset;
 
@@ -64,9 +67,15 @@ public final class ReadRange {
         return section == dma.section() ? isFound : find();
     }
 
+    /** True if it {@link #isFound}, where numbers of 64 bits can be read in one access, too. */
+    public boolean isInWords() {
+        return isFound() && isInWords;
+    }
+
     private boolean find() {
         section = dma.section();
         isFound = dma.resolveWhole(address, bytes) && dma.isShort();
+        isInWords = isFound && dma.isLong();
         segment = isFound ? dma.segment() : NOWHERE;
         offset = isFound ? dma.offset() : 0;
         return isFound;
@@ -80,6 +89,14 @@ public final class ReadRange {
     /** As {@link #u16}; later accesses stay behind it. */
     public int u16Acquire(long at) {
         return Short.toUnsignedInt((short) U16.getAcquire(segment, offset + at));
+    }
+
+    /**
+     * The number of eight bytes at a multiple of eight; later accesses stay behind it. Only where
+     * it {@link #isInWords}.
+     */
+    public long u64Acquire(long at) {
+        return (long) U64.getAcquire(segment, offset + at);
     }
 
     /** The eight bytes from there on. Only where it {@link #isFound}. */

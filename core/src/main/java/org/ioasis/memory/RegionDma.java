@@ -26,13 +26,14 @@ public abstract class RegionDma implements Dma {
             JAVA_INT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
     private static final VarHandle U16 = JAVA_SHORT.withOrder(ByteOrder.LITTLE_ENDIAN).varHandle();
     private static final long SMALL_BYTES = 64;
+    private static final int WRITTEN_OUT = 4;
     private static final MemorySegment NOWHERE = MemorySegment.ofArray(new byte[0]);
 
     private final GuestMemory memory;
     private final Guard guard;
 
     /** A number on its way to memory that does not lie in one piece. */
-    private final MemorySegment pieces = Arena.ofAuto().allocate(Integer.BYTES, Integer.BYTES);
+    private final MemorySegment pieces = Arena.ofAuto().allocate(Long.BYTES, Long.BYTES);
 
     /** Counts beginnings and ends of sections. */
     private long section;
@@ -129,6 +130,11 @@ public abstract class RegionDma implements Dma {
         return locate(gpa, length, access);
     }
 
+    /** Where the last successful {@link #resolve} ended up: its guest-physical address. */
+    protected final long located() {
+        return regionFirst + offset;
+    }
+
     /** Called after each successful copy of {@code length} bytes: for counters. */
     protected void copied(long length) {}
 
@@ -195,17 +201,39 @@ public abstract class RegionDma implements Dma {
         if (reach != length || at % Long.BYTES != 0 || length % Integer.BYTES != 0) {
             return readBytes(address, words, at, length);
         }
-        int to = at / Long.BYTES;
-        long from = offset;
-        long end = from + length;
-        for (; end - from >= Long.BYTES; from += Long.BYTES) {
-            words[to++] = segment.get(LE64, from);
-        }
-        if (from != end) {
-            words[to] = Integer.toUnsignedLong(segment.get(LE32, from));
-        }
+        copyWords(words, at / Long.BYTES, length);
         copied(length);
         return Outcome.OK;
+    }
+
+    /**
+     * Whole words and perhaps half of one, each byte once. Written out, because it is three or four
+     * words mostly, and a loop over so few spends more on itself.
+     */
+    private void copyWords(long[] words, int to, int length) {
+        MemorySegment from = segment;
+        long first = offset;
+        int whole = length / Long.BYTES;
+        if (whole * Long.BYTES != length) {
+            int half = from.get(LE32, first + (long) Long.BYTES * whole);
+            words[to + whole] = Integer.toUnsignedLong(half);
+        }
+        int left = whole;
+        for (; left > WRITTEN_OUT; left--) {
+            words[to + left - 1] = from.get(LE64, first + (long) Long.BYTES * (left - 1));
+        }
+        if (left > 3) {
+            words[to + 3] = from.get(LE64, first + 3 * Long.BYTES);
+        }
+        if (left > 2) {
+            words[to + 2] = from.get(LE64, first + 2 * Long.BYTES);
+        }
+        if (left > 1) {
+            words[to + 1] = from.get(LE64, first + Long.BYTES);
+        }
+        if (left > 0) {
+            words[to] = from.get(LE64, first);
+        }
     }
 
     private Outcome readBytes(long address, long[] words, int at, int length) {
@@ -231,6 +259,40 @@ public abstract class RegionDma implements Dma {
             }
         }
         copied(length);
+        return Outcome.OK;
+    }
+
+    @Override
+    public final Outcome writeWords(long address, long[] words, int from, int count) {
+        long length = (long) Long.BYTES * count;
+        Outcome outcome = resolve(address, length, Access.WRITE);
+        if (outcome != Outcome.OK) {
+            return outcome;
+        }
+        if (reach != length) {
+            return writeTorn(address, words, from, count);
+        }
+        MemorySegment to = target();
+        long first = offset;
+        for (int i = 0; i < count; i++) {
+            to.set(LE64, first + (long) Long.BYTES * i, words[from + i]);
+        }
+        copied(length);
+        return Outcome.OK;
+    }
+
+    private Outcome writeTorn(long address, long[] words, int from, int count) {
+        for (int i = 0; i < count; i++) {
+            long done = (long) Long.BYTES * i;
+            if (i > 0 && wraps(address, done)) {
+                return beyondTheEnd(address, Access.WRITE);
+            }
+            pieces.set(LE64, 0, words[from + i]);
+            Outcome outcome = write(address + done, pieces, 0, Long.BYTES);
+            if (outcome != Outcome.OK) {
+                return outcome;
+            }
+        }
         return Outcome.OK;
     }
 
@@ -319,12 +381,12 @@ public abstract class RegionDma implements Dma {
     }
 
     @Override
-    public final void storeLong(long value, boolean release) {
+    public final void storeLong(long from, long value, boolean release) {
         // Not by setRelease, as a short.
         if (release) {
             VarHandle.releaseFence();
         }
-        target().set(LE64, offset, value);
+        target().set(LE64, offset + from, value);
     }
 
     private static boolean wraps(long address, long done) {
@@ -359,7 +421,7 @@ public abstract class RegionDma implements Dma {
 
     private @Nullable PinnedLease lease(
             long address, Access access, long epoch, long deadlineNanos, Arena arena) {
-        long gpa = regionFirst + offset;
+        long gpa = located();
         Region lent = region;
         if (lent == null) {
             throw new IllegalStateException("nothing is resolved");

@@ -233,15 +233,26 @@ public abstract class DeviceWork<J extends Job<J>> {
         now();
     }
 
-    /** True if something that {@link #later} could not post is still to be done. */
-    final boolean needsTick() {
-        return turn.isOwed();
+    /** True while something is to be done when time has passed: {@link #timed} is called. */
+    protected boolean isTimed() {
+        return false;
     }
 
-    /** Time has passed: does what {@link #later} could not post. */
+    /** Some time has passed. Outside of sections. */
+    protected void timed() {}
+
+    /** True if something that {@link #later} could not post is still to be done, or is timed. */
+    final boolean needsTick() {
+        return turn.isOwed() || isTimed();
+    }
+
+    /** Time has passed: does what {@link #later} could not post, and looks at what is timed. */
     final void tick() {
         if (turn.takeOwed()) {
             now();
+        }
+        if (isTimed()) {
+            timed();
         }
     }
 
@@ -517,12 +528,21 @@ public abstract class DeviceWork<J extends Job<J>> {
             job.isKept = false;
             hasMoved = true;
         }
+        if (step == Step.OUTSIDE) {
+            leaving.add(job);
+        } else if (step == Step.FINISHED) {
+            running.queue(job.queue()).push(job.chain(), job.used());
+            release(job);
+        } else {
+            keep(running, job, step);
+        }
+        current = null;
+        return step;
+    }
+
+    private void keep(VirtioDevice running, J job, Step step) {
         switch (step) {
-            case FINISHED -> {
-                running.queue(job.queue()).push(job.chain(), job.used());
-                release(job);
-            }
-            case OUTSIDE -> leaving.add(job);
+            case FINISHED, OUTSIDE -> throw new IllegalStateException("goes on");
             case ABSENT -> {
                 job.isKept = true;
                 keptAbsent.increment();
@@ -535,8 +555,6 @@ public abstract class DeviceWork<J extends Job<J>> {
                 release(job);
             }
         }
-        current = null;
-        return step;
     }
 
     private void publish(VirtioDevice running) {

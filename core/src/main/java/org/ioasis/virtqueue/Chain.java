@@ -23,8 +23,9 @@ import org.jspecify.annotations.Nullable;
  * thread.
  */
 public final class Chain {
-    private final long[] addresses;
-    private final long[] lengths;
+    /** Address and length of each descriptor, side by side: mostly they are in one cache line. */
+    private final long[] buffers;
+
     private int count;
     private int readableCount;
     private int head;
@@ -35,8 +36,7 @@ public final class Chain {
 
     /** A chain with room for {@code descriptorLimit >= 1} descriptors. */
     public Chain(int descriptorLimit) {
-        addresses = new long[descriptorLimit];
-        lengths = new long[descriptorLimit];
+        buffers = new long[2 * descriptorLimit];
     }
 
     /**
@@ -85,14 +85,14 @@ public final class Chain {
     public Outcome copyIn(long[] words, int n) {
         Objects.checkFromIndexSize(0, n, readableLength);
         Dma memory = requireNonNull(dma);
-        if (lengths[0] >= n) {
-            return memory.readWords(addresses[0], words, 0, n);
+        if (length(0) >= n) {
+            return memory.readWords(address(0), words, 0, n);
         }
         int done = 0;
         for (int i = 0; done < n; i++) {
-            int piece = (int) Math.min(n - done, lengths[i]);
+            int piece = (int) Math.min(n - done, length(i));
             Outcome outcome =
-                    piece == 0 ? Outcome.OK : memory.readWords(addresses[i], words, done, piece);
+                    piece == 0 ? Outcome.OK : memory.readWords(address(i), words, done, piece);
             if (outcome != Outcome.OK) {
                 return outcome;
             }
@@ -106,7 +106,7 @@ public final class Chain {
      * #copyOut(int)}.
      */
     public boolean isWhole(int n) {
-        return writableLength >= n && lengths[readableCount] >= n;
+        return writableLength >= n && length(readableCount) >= n;
     }
 
     /**
@@ -114,7 +114,7 @@ public final class Chain {
      * they are {@linkplain #isWhole in one descriptor}; as {@link #copyOut} otherwise.
      */
     public Outcome copyOut(int value) {
-        return requireNonNull(dma).writeInt(addresses[readableCount], value);
+        return requireNonNull(dma).writeInt(address(readableCount), value);
     }
 
     /**
@@ -137,12 +137,12 @@ public final class Chain {
         long left = n;
         long at = offset;
         for (int i = first; left > 0; i++) {
-            if (skip >= lengths[i]) {
-                skip -= lengths[i];
+            if (skip >= length(i)) {
+                skip -= length(i);
                 continue;
             }
-            long address = addresses[i] + skip;
-            long piece = Math.min(left, lengths[i] - skip);
+            long address = address(i) + skip;
+            long piece = Math.min(left, length(i) - skip);
             Outcome outcome =
                     isWrite
                             ? memory.write(address, local, at, piece)
@@ -161,7 +161,7 @@ public final class Chain {
     public ChainState save() {
         List<ChainState.Piece> pieces = new ArrayList<>();
         for (int i = 0; i < count; i++) {
-            pieces.add(new ChainState.Piece(addresses[i], lengths[i]));
+            pieces.add(new ChainState.Piece(address(i), length(i)));
         }
         return new ChainState(head, descriptors, readableCount, pieces);
     }
@@ -181,7 +181,9 @@ public final class Chain {
     }
 
     void begin(Dma memory) {
-        dma = memory;
+        if (dma != memory) {
+            dma = memory;
+        }
         count = 0;
         readableCount = 0;
         readableLength = 0;
@@ -194,7 +196,7 @@ public final class Chain {
     }
 
     int limit() {
-        return addresses.length;
+        return buffers.length / 2;
     }
 
     /** Appends a descriptor that the driver has written; returns which rule it breaks, or null. */
@@ -218,9 +220,17 @@ public final class Chain {
         return length > 0 && Long.compareUnsigned(address, address + length - 1) > 0;
     }
 
+    private long address(int descriptor) {
+        return buffers[2 * descriptor];
+    }
+
+    private long length(int descriptor) {
+        return buffers[2 * descriptor + 1];
+    }
+
     private void add(long address, long length, boolean writable) {
-        addresses[count] = address;
-        lengths[count] = length;
+        buffers[2 * count] = address;
+        buffers[2 * count + 1] = length;
         count++;
         if (writable) {
             writableLength += length;

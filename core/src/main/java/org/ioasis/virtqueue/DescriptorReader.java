@@ -88,16 +88,30 @@ abstract sealed class DescriptorReader permits DescriptorRing, DescriptorTable {
         return Outcome.REFUSED;
     }
 
-    /** Copies the descriptor of a slot. */
-    final Outcome fetch(int slot) {
+    /**
+     * Copies the descriptor of a slot.
+     *
+     * @param isFound of the {@link #ring}
+     */
+    final Outcome fetch(int slot, boolean isFound) {
         long at = place(slot);
-        if (ring.isFound()) {
+        if (isFound) {
             // Each byte once: the driver may write there meanwhile.
             fields = ring.u64(at + DESC_LEN);
             buffer = ring.u64(at + DESC_ADDR);
             return Outcome.OK;
         }
         return fetchAt(ring.address(at));
+    }
+
+    /**
+     * Copies the descriptor of a slot, whose fields are those that were read.
+     *
+     * @param read {@link #fields} of the descriptor, where the {@link #ring} is found
+     */
+    final void fetchRest(int slot, long read) {
+        fields = read;
+        buffer = ring.u64(place(slot) + DESC_ADDR);
     }
 
     /** One that has to be looked for: small, and mostly in one piece. */

@@ -2,12 +2,14 @@
 package org.ioasis.virtqueue;
 
 import static org.ioasis.spec.PackedRing.DESC_FLAGS;
+import static org.ioasis.spec.PackedRing.DESC_LEN;
 import static org.ioasis.spec.PackedRing.DESC_SIZE;
 import static org.ioasis.spec.PackedRing.VIRTQ_DESC_F_INDIRECT;
 import static org.ioasis.spec.PackedRing.VIRTQ_DESC_F_NEXT;
 
 import org.ioasis.memory.Dma;
 import org.ioasis.memory.Outcome;
+import org.ioasis.memory.ReadRange;
 
 /**
  * The descriptor ring of a packed queue and the tables it refers to, as the device reads them
@@ -25,19 +27,35 @@ final class DescriptorRing extends DescriptorReader {
     }
 
     /**
-     * Reads the list whose first descriptor is available at {@code first}, and has been seen to be.
+     * Length, id and flags of the descriptor at a position in one access; later ones stay behind
+     * it. Only where the ring {@linkplain ReadRange#isInWords is in words}.
+     */
+    long fieldsAcquire(int at) {
+        return ring().u64Acquire(place(RingPosition.slot(at, size())) + DESC_LEN);
+    }
+
+    /** Copies the descriptor at a position, of which {@link #fieldsAcquire} has read the fields. */
+    void copyRest(int at, long read) {
+        fetchRest(RingPosition.slot(at, size()), read);
+    }
+
+    /** Copies the descriptor at a position. */
+    Outcome copy(int at) {
+        return fetch(RingPosition.slot(at, size()), ring().isFound());
+    }
+
+    /**
+     * Reads the list whose first descriptor is available at {@code first}, has been seen to be, and
+     * was copied last.
      *
      * @param room descriptors that the driver can have made available, at least 1
      * @return OK, or why memory could not be read; REFUSED also if a rule is broken
      */
     Outcome read(Chain chain, int first, int room) {
         begin(chain);
+        boolean isFound = ring().isFound();
         int at = first;
         for (int seen = 1; ; seen++) {
-            Outcome outcome = fetch(RingPosition.slot(at, size()));
-            if (outcome != Outcome.OK) {
-                return outcome;
-            }
             int flags = PackedFields.flags(fields());
             // Of the first one, too: it is this copy that counts.
             if (!RingPosition.isAvailable(flags, at, size())) {
@@ -60,6 +78,10 @@ final class DescriptorRing extends DescriptorReader {
                         room == size() ? BrokenReason.CHAIN_TOO_LONG : BrokenReason.NOT_USED_YET);
             }
             at = RingPosition.after(at, 1, size());
+            Outcome outcome = fetch(RingPosition.slot(at, size()), isFound);
+            if (outcome != Outcome.OK) {
+                return outcome;
+            }
         }
     }
 

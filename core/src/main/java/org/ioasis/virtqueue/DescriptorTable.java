@@ -26,13 +26,14 @@ final class DescriptorTable extends DescriptorReader {
     Outcome read(Chain chain, int head) {
         begin(chain);
         chain.name(head, 0);
+        boolean isFound = ring().isFound();
         int index = head;
         for (int seen = 1; ; seen++) {
             // Counts every descriptor of the ring, so that a loop ends here at the latest.
             if (seen > size()) {
                 return broken(BrokenReason.CHAIN_TOO_LONG);
             }
-            Outcome outcome = fetch(index);
+            Outcome outcome = fetch(index, isFound);
             if (outcome != Outcome.OK) {
                 return outcome;
             }

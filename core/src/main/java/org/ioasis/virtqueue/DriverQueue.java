@@ -216,6 +216,27 @@ public abstract sealed class DriverQueue permits SplitDriver, PackedDriver {
         count = 0;
     }
 
+    /**
+     * What most requests are, in one step: a chain that has begun gets a buffer that the device
+     * reads and one that it writes, and is offered. All of it in the ring.
+     */
+    public final void offer(
+            long readAddress, long readLength, long writeAddress, long writeLength) {
+        if (count != 0) {
+            throw new IllegalStateException("the chain has buffers already");
+        }
+        if (free < 2) {
+            throw noRoom();
+        }
+        free -= 2;
+        int head = pair(readAddress, readLength, writeAddress, writeLength);
+        descriptors[head] = 2;
+        room[head] = writeLength;
+    }
+
+    /** Writes the descriptors of a whole chain of two, which are free. The chain's name. */
+    abstract int pair(long readAddress, long readLength, long writeAddress, long writeLength);
+
     /** Writes the last descriptor of the ring, which may be that of a table. The chain's name. */
     abstract int finish();
 

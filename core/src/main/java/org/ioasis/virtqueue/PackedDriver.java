@@ -68,10 +68,19 @@ final class PackedDriver extends DriverQueue {
             throw noRoom();
         }
         if (count > 0) {
-            write(lastAddress, lastLength, VIRTQ_DESC_F_NEXT | writeFlag());
+            write(head(), lastAddress, lastLength, VIRTQ_DESC_F_NEXT | writeFlag());
         }
         free--;
         count++;
+    }
+
+    @Override
+    int pair(long readAddress, long readLength, long writeAddress, long writeLength) {
+        int id = head();
+        write(id, readAddress, readLength, VIRTQ_DESC_F_NEXT);
+        write(id, writeAddress, writeLength, VIRTQ_DESC_F_WRITE);
+        freeIdCount--;
+        return id;
     }
 
     private int writeFlag() {
@@ -90,20 +99,20 @@ final class PackedDriver extends DriverQueue {
     int finish() {
         int id = head();
         if (table == null) {
-            write(lastAddress, lastLength, writeFlag());
+            write(id, lastAddress, lastLength, writeFlag());
         } else {
-            write(tableAddress, PackedRing.descBytes(tableCount), VIRTQ_DESC_F_INDIRECT);
+            write(id, tableAddress, PackedRing.descBytes(tableCount), VIRTQ_DESC_F_INDIRECT);
         }
         freeIdCount--;
         return id;
     }
 
     /** Writes the next descriptor, for the device to see when the first one is available. */
-    private void write(long address, long length, int kind) {
+    private void write(int id, long address, long length, int kind) {
         int flags = kind | RingPosition.available(nextAt, size);
         long at = place(nextAt);
         memory.set(LE64, at + DESC_ADDR, address);
-        long fields = PackedFields.of(length, head(), flags);
+        long fields = PackedFields.of(length, id, flags);
         if (nextAt == exposedAt) {
             firstFields = fields;
         } else {
@@ -167,10 +176,14 @@ final class PackedDriver extends DriverQueue {
     int takeNext() {
         // What nobody has is not given back; without this a ring that nobody has used yet would
         // look used to whoever has written zeros into it.
-        if (free == size || !isUsed(usedAt)) {
+        if (free == size) {
             return NONE;
         }
-        long fields = memory.get(LE64, place(usedAt) + DESC_LEN);
+        // Flags, id and length in one. Acquire: before the buffers that they give away.
+        long fields = (long) U64.getAcquire(memory, place(usedAt) + DESC_LEN);
+        if (!RingPosition.isUsed(PackedFields.flags(fields), usedAt, size)) {
+            return NONE;
+        }
         // The length means nothing without WRITE (2.8.4).
         boolean hasWritten = (PackedFields.flags(fields) & VIRTQ_DESC_F_WRITE) != 0;
         return taken(PackedFields.id(fields), hasWritten ? PackedFields.length(fields) : 0);

@@ -25,6 +25,7 @@ import org.ioasis.memory.Access;
 import org.ioasis.memory.Dma;
 import org.ioasis.memory.Outcome;
 import org.ioasis.memory.ReadRange;
+import org.ioasis.spec.PackedRing;
 
 /**
  * The device's side of a packed virtqueue (virtio 1.4, 2.8): takes chains from the descriptor ring
@@ -52,6 +53,10 @@ final class PackedQueue extends DeviceQueue {
 
     /** One used descriptor on its way to the ring. */
     private final MemorySegment element = Arena.ofAuto().allocate(Long.BYTES, Long.BYTES);
+
+    // The part of the ring that was looked up last to be written, in this call of publish().
+    private long openFrom;
+    private long openTo;
 
     private final ReadRange driverArea;
     private long deviceArea;
@@ -167,16 +172,31 @@ final class PackedQueue extends DeviceQueue {
         if (chain.limit() < size) {
             throw new IllegalArgumentException("chain for " + chain.limit() + " descriptors");
         }
-        Pop found = look();
-        if (found != Pop.GOT) {
-            return found;
-        }
         // What is published is the driver's again, and nothing else.
         int room = size - RingPosition.distance(publishedAt, poppedAt, size);
+        Outcome outcome = Outcome.OK;
+        if (descriptors.ring().isInWords()) {
+            // Acquire: the flags before the rest, and the descriptors that they give away
+            // (2.8.21.1.1).
+            long fields = descriptors.fieldsAcquire(poppedAt);
+            if (!RingPosition.isAvailable(PackedFields.flags(fields), poppedAt, size)) {
+                return Pop.EMPTY;
+            }
+            descriptors.copyRest(poppedAt, fields);
+        } else {
+            Pop found = look();
+            if (found != Pop.GOT) {
+                return found;
+            }
+            outcome = descriptors.copy(poppedAt);
+        }
+        if (outcome != Outcome.OK) {
+            return failed(outcome);
+        }
         if (room == 0) {
             return broken(BrokenReason.NOT_USED_YET);
         }
-        Outcome outcome = descriptors.read(chain, poppedAt, room);
+        outcome = descriptors.read(chain, poppedAt, room);
         if (outcome != Outcome.OK) {
             String rule = descriptors.brokenRule();
             return rule == null ? failed(outcome) : broken(rule);
@@ -240,6 +260,7 @@ final class PackedQueue extends DeviceQueue {
         }
         // The driver looks at the first one only (2.8.2), and at the others when it has seen that:
         // all are there at once if it is written last.
+        openTo = 0;
         int at = RingPosition.after(publishedAt, usedDescriptors[0], size);
         for (int i = 1; i < unpublished; i++) {
             Outcome outcome = writeUsed(at, usedFields[i], false);
@@ -263,16 +284,32 @@ final class PackedQueue extends DeviceQueue {
     /** Writes a used descriptor, its flags no earlier than the rest of it. */
     private Outcome writeUsed(int at, long fields, boolean release) {
         long used = PackedFields.with(fields, RingPosition.used(at, size));
-        long address = descriptors.ring().address(descriptors.flags(at) - NAME_BYTES);
-        Outcome outcome = dma.resolve(address, Long.BYTES, Access.WRITE);
-        if (outcome != Outcome.OK) {
-            return ringFailed(outcome);
+        long place = descriptors.flags(at) - NAME_BYTES;
+        if (place < openFrom || place + Long.BYTES > openTo) {
+            Outcome outcome = open(place);
+            if (outcome != Outcome.OK) {
+                return ringFailed(outcome);
+            }
+            if (openTo == 0) {
+                return writeTorn(descriptors.ring().address(place), used);
+            }
         }
-        if (!dma.isLong()) {
-            return writeTorn(address, used);
-        }
-        dma.storeLong(used, release);
+        dma.storeLong(place - openFrom, used, release);
         return Outcome.OK;
+    }
+
+    /**
+     * Looks up the ring from there on, for those that follow, too; nothing is open if it is torn.
+     */
+    private Outcome open(long place) {
+        openTo = 0;
+        long rest = PackedRing.descBytes(size) - place;
+        Outcome outcome = dma.resolve(descriptors.ring().address(place), rest, Access.WRITE);
+        if (outcome == Outcome.OK && dma.isLong()) {
+            openFrom = place;
+            openTo = place + dma.reach();
+        }
+        return outcome;
     }
 
     /** One that an IOMMU with a granule of one byte has torn apart. */

@@ -101,13 +101,28 @@ final class SplitDriver extends DriverQueue {
             long bytes = SplitRing.descBytes(tableCount);
             write(memory, last, tableAddress, bytes, VIRTQ_DESC_F_INDIRECT, 0);
         }
+        return enter(head);
+    }
+
+    @Override
+    int pair(long readAddress, long readLength, long writeAddress, long writeLength) {
+        int first = firstFree;
+        int second = following[first];
+        firstFree = following[second];
+        write(memory, first, readAddress, readLength, VIRTQ_DESC_F_NEXT, second);
+        write(memory, second, writeAddress, writeLength, VIRTQ_DESC_F_WRITE, 0);
+        return enter(first);
+    }
+
+    /** Enters a chain that is complete in the available ring. */
+    private int enter(int name) {
         // Plain, as descriptors are: it counts when the index has moved.
         memory.set(
                 LE16,
                 driverArea + AVAIL_RING + (long) AVAIL_ELEM_SIZE * slot(offeredIdx),
-                (short) head);
+                (short) name);
         offeredIdx = RingIndex.after(offeredIdx);
-        return head;
+        return name;
     }
 
     @Override

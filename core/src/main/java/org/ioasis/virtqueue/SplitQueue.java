@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.virtqueue;
 
-import static java.lang.foreign.ValueLayout.JAVA_INT_UNALIGNED;
-import static java.nio.ByteOrder.LITTLE_ENDIAN;
 import static org.ioasis.spec.SplitRing.AVAIL_ELEM_SIZE;
 import static org.ioasis.spec.SplitRing.AVAIL_FLAGS;
 import static org.ioasis.spec.SplitRing.AVAIL_IDX;
@@ -17,9 +15,6 @@ import static org.ioasis.spec.SplitRing.USED_RING;
 import static org.ioasis.spec.SplitRing.VIRTQ_AVAIL_F_NO_INTERRUPT;
 import static org.ioasis.spec.SplitRing.VIRTQ_USED_F_NO_NOTIFY;
 
-import java.lang.foreign.Arena;
-import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
 import java.lang.invoke.VarHandle;
 import java.util.ArrayList;
 import java.util.List;
@@ -33,7 +28,9 @@ import org.ioasis.spec.SplitRing;
  * gives them back in the used ring. One thread, as {@link DeviceQueue} says.
  */
 final class SplitQueue extends DeviceQueue {
-    private static final ValueLayout.OfInt LE32 = JAVA_INT_UNALIGNED.withOrder(LITTLE_ENDIAN);
+    // Where the two halves of an element of the used ring are in the eight bytes that it has.
+    private static final int ID_SHIFT = Byte.SIZE * USED_ELEM_ID;
+    private static final int LEN_SHIFT = Byte.SIZE * USED_ELEM_LEN;
 
     /** Where a queue starts that nobody has used yet. */
     private static final SplitState START = SplitState.at(0);
@@ -41,7 +38,7 @@ final class SplitQueue extends DeviceQueue {
     private final DescriptorTable descriptors;
 
     /** What the used ring will look like: elements from publishedIdx to pushedIdx are not in it. */
-    private final MemorySegment shadow;
+    private final long[] shadow;
 
     private final ReadRange avail;
     private long used;
@@ -68,7 +65,7 @@ final class SplitQueue extends DeviceQueue {
         }
         avail = new ReadRange(dma);
         descriptors = new DescriptorTable(dma, sizeMax);
-        shadow = Arena.ofAuto().allocate((long) USED_ELEM_SIZE * sizeMax, USED_ELEM_SIZE);
+        shadow = new long[sizeMax];
     }
 
     @Override
@@ -96,11 +93,10 @@ final class SplitQueue extends DeviceQueue {
         }
         List<SplitState.UsedElement> elements = new ArrayList<>();
         for (int index = publishedIdx; index != pushedIdx; index = RingIndex.after(index)) {
-            long at = (long) USED_ELEM_SIZE * slot(index);
+            long element = shadow[slot(index)];
             elements.add(
                     new SplitState.UsedElement(
-                            shadow.get(LE32, at + USED_ELEM_ID),
-                            shadow.get(LE32, at + USED_ELEM_LEN)));
+                            (int) (element >>> ID_SHIFT), (int) (element >>> LEN_SHIFT)));
         }
         return new SplitState(
                 state(), "", poppedIdx, pushedIdx, publishedIdx, kicksSuppressed, elements);
@@ -206,9 +202,7 @@ final class SplitQueue extends DeviceQueue {
     }
 
     private void addUsed(int head, int written) {
-        long at = (long) USED_ELEM_SIZE * slot(pushedIdx);
-        shadow.set(LE32, at + USED_ELEM_ID, head);
-        shadow.set(LE32, at + USED_ELEM_LEN, written);
+        shadow[slot(pushedIdx)] = ((long) head << ID_SHIFT) | ((long) written << LEN_SHIFT);
         pushedIdx = RingIndex.after(pushedIdx);
     }
 
@@ -225,8 +219,7 @@ final class SplitQueue extends DeviceQueue {
         while (left > 0) {
             int run = Math.min(left, size - from);
             long at = (long) USED_ELEM_SIZE * from;
-            Outcome outcome =
-                    dma.write(used + USED_RING + at, shadow, at, (long) USED_ELEM_SIZE * run);
+            Outcome outcome = dma.writeWords(used + USED_RING + at, shadow, from, run);
             if (outcome != Outcome.OK) {
                 return ringFailed(outcome);
             }

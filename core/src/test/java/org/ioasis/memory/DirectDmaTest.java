@@ -194,9 +194,32 @@ class DirectDmaTest {
         assertThat(dma.readWords(0x10ffe, new long[1], 0, 4)).isEqualTo(Outcome.ABSENT);
         assertThat(dma.readWords(0x9000, new long[1], 0, 4)).isEqualTo(Outcome.ABSENT);
         assertThat(dma.readWords(-2L, new long[1], 0, 4)).isEqualTo(Outcome.REFUSED);
+        assertThat(dma.writeWords(0x10ff8, new long[2], 0, 2)).isEqualTo(Outcome.ABSENT);
+        assertThat(dma.writeWords(-8L, new long[2], 0, 2)).isEqualTo(Outcome.REFUSED);
         assertThat(dma.writeInt(0x10ffe, 7)).isEqualTo(Outcome.ABSENT);
         assertThat(dma.writeInt(-2L, 7)).isEqualTo(Outcome.REFUSED);
         dma.leave();
+    }
+
+    @Test
+    void wordsAreWrittenWhereverTheyLie() {
+        Region one = add(Ram.ram(0x10000, 0x1000));
+        Region two = add(Ram.ram(0x11000, 0x1000));
+        long[] words = {-1, 0x0807060504030201L, 0x100f0e0d0c0b0a09L, -1};
+        for (int back = 0; back <= 17; back++) {
+            requireNonNull(one.segment()).fill((byte) 0);
+            requireNonNull(two.segment()).fill((byte) 0);
+            dma.enter();
+            assertThat(dma.writeWords(0x11000 - back, words, 1, 2)).isEqualTo(Outcome.OK);
+            dma.leave();
+            for (int i = -18; i < 17; i++) {
+                byte found = i < 0 ? at(one, 0x1000 + i) : at(two, i);
+                int expected = i >= -back && i < 16 - back ? i + back + 1 : 0;
+                assertThat(found)
+                        .as("byte %d, from %d before the end of a region", i, back)
+                        .isEqualTo((byte) expected);
+            }
+        }
     }
 
     @Test

@@ -36,6 +36,9 @@ public final class FlatDma implements Dma {
             ValueLayout.JAVA_LONG_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
     private static final VarHandle U16 = JAVA_SHORT.withOrder(ByteOrder.LITTLE_ENDIAN).varHandle();
 
+    /** One word on its way to memory. */
+    private final MemorySegment word = Arena.ofAuto().allocate(Long.BYTES, Long.BYTES);
+
     private final List<Region> regions = new ArrayList<>();
     private final List<Trap> traps = new ArrayList<>();
     private long reachLimit;
@@ -253,9 +256,12 @@ public final class FlatDma implements Dma {
     }
 
     @Override
-    public void storeLong(long value, boolean release) {
+    public void storeLong(long from, long value, boolean release) {
+        if (from < 0 || from + Long.BYTES > reach) {
+            throw new IllegalArgumentException("behind what was resolved: " + from);
+        }
         VarHandle.releaseFence();
-        segment().set(LE64, offset, value);
+        segment().set(LE64, offset + from, value);
     }
 
     @Override
@@ -264,6 +270,18 @@ public final class FlatDma implements Dma {
         MemorySegment bytes = MemorySegment.ofArray(words);
         for (int i = 0; i < length; i++) {
             Outcome outcome = read(address + i, bytes, at + i, 1);
+            if (outcome != Outcome.OK) {
+                return outcome;
+            }
+        }
+        return Outcome.OK;
+    }
+
+    @Override
+    public Outcome writeWords(long address, long[] words, int from, int count) {
+        for (int i = 0; i < count; i++) {
+            word.set(LE64, 0, words[from + i]);
+            Outcome outcome = write(address + (long) Long.BYTES * i, word, 0, Long.BYTES);
             if (outcome != Outcome.OK) {
                 return outcome;
             }

@@ -197,6 +197,31 @@ final class PackedQueueTest {
     }
 
     @Test
+    void theUsedDescriptorsOfABatchArriveHoweverTheRingIsInPieces() {
+        MockDriver driver = start(false);
+        int arrived = 0;
+        for (int bytes = Short.BYTES; bytes <= 64; bytes *= 2) {
+            dma.inPieces(bytes);
+            for (int round = 0; round < SIZE; round++) {
+                while (driver.hasRoom(2)) {
+                    add(driver, 2);
+                }
+                driver.expose();
+                int count = 0;
+                while (pop() == Pop.GOT) {
+                    queue.push(chain, bytes + count++);
+                }
+                publish();
+                for (int i = 0; i < count; i++) {
+                    assertThat(requireNonNull(driver.poll()).written()).isEqualTo(bytes + i);
+                }
+                arrived += count;
+            }
+        }
+        assertThat(arrived).isEqualTo(6 * SIZE * (SIZE / 2));
+    }
+
+    @Test
     void aQueueOfOneEntryWorks() {
         MockDriver driver =
                 new MockDriver(RingFormat.PACKED, dma.memory(BASE, 0x1000), BASE, 1, true);

@@ -35,6 +35,9 @@ import org.ioasis.loop.IdlePolicy;
 import org.ioasis.machine.DevicePlace;
 import org.ioasis.machine.EndpointDevice;
 import org.ioasis.machine.Machine;
+import org.ioasis.record.RecordConfig;
+import org.ioasis.record.Recorder;
+import org.ioasis.record.Replay;
 import org.ioasis.topology.QemuArguments;
 import org.ioasis.topology.Viot;
 import org.ioasis.vm.Accel;
@@ -68,10 +71,15 @@ class OwnDriverTest {
 
     private static final String SAID = " said: ";
 
+    /** Left for a person to look at. */
+    private static final RecordConfig RECORDING =
+            RecordConfig.of(Path.of("target", "vfio.parquet"), 64, "programs that own devices");
+
     private final List<String> said = new ArrayList<>();
     private final List<String> console = new ArrayList<>();
 
     @Test
+    @SuppressWarnings("try") // closed early: then the recording is complete
     void driversInUserSpaceOwnDevicesOfOurs() throws Exception {
         Host host = Host.current();
         try (Cleanup cleanup = Cleanup.atExit()) {
@@ -80,12 +88,14 @@ class OwnDriverTest {
             GuestProgram library = provisioner.provide(DebianProgram.LIBBLKIO);
             KernelTests tests = KernelTests.provide(host, cleanup, System.out::println);
             try (Workspace workspace = Workspace.create(host, cleanup, 256L << 20);
+                    Recorder recorder = Recorder.create(RECORDING);
                     Machine machine =
                             new Machine(
                                     "own",
                                     IommuOptions.DEFAULT,
                                     IdlePolicy.EVENT_DRIVEN,
                                     workspace.file("iommu.sock"))) {
+                recorder.watch(machine.name(), machine.iommus().getFirst());
                 Path image = workspace.emptyDisk("disk.img", DISK_BYTES);
                 Disk disk =
                         machine.add(
@@ -97,6 +107,7 @@ class OwnDriverTest {
                         machine.add(
                                 machine.iommus().getFirst(),
                                 IoatKind.at(place(workspace, "ioat", ENGINE_SLOT)));
+                recorder.begin();
                 machine.start();
                 Path initramfs = initramfs(kit, workspace, library, tests, host, cleanup);
                 QemuProcess.End end;
@@ -114,8 +125,21 @@ class OwnDriverTest {
                 assertDiskWasWritten(disk, image);
                 assertEngineWasDriven(machine, engine);
                 assertThat(machine.internalFailures()).isZero();
+                machine.close();
+                recorder.close();
+                assertReplays(engine.accesses().faults());
             }
         }
+    }
+
+    /** What was recorded is answered once more as it was, refusals included. */
+    private static void assertReplays(long faults) throws IOException {
+        Replay.Result replayed = Replay.of(RECORDING.file());
+        assertThat(replayed.difference()).isNull();
+        assertThat(replayed.lostAt()).as("the row from which on some are missing").isEqualTo(-1);
+        assertThat(replayed.faults()).isEqualTo(faults);
+        assertThat(replayed.requests()).isGreaterThan(100);
+        assertThat(replayed.accesses()).isGreaterThan(replayed.requests());
     }
 
     private static DevicePlace place(Workspace workspace, String name, int slot) {

@@ -152,7 +152,7 @@ public final class AssignedEndpoint implements DomainListener {
         group.unmap(run);
     }
 
-    private static Status status(IommufdException refusal) {
+    static Status status(IommufdException refusal) {
         return switch (refusal.errno()) {
             case ENOMEM, ENOSPC -> Status.NOMEM;
             case EFAULT -> Status.FAULT;

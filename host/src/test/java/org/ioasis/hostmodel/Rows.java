@@ -120,7 +120,7 @@ final class Rows {
                         those of 2016 (mediated devices on the type1 container), 2019 (the allocator of IOASIDs), 2021 (the
                         interface that became `/dev/iommu`) and 2023 (nesting). What is not built is not here. Page requests,
                         shared virtual memory and page-table handover as a guest sees them, at a virtio-iommu device of ours, are
-                        H-01 to H-16 in [conformance.md](conformance.md); [nesting.md](nesting.md) tells how to try them.
+                        H-01 to H-18 in [conformance.md](conformance.md); [nesting.md](nesting.md) tells how to try them.
 
                         | id | system | asked for in | what its tests show | tests |
                         |---|---|---|---|---|

@@ -31,12 +31,19 @@ final class Causes {
     // The newest first.
     private final Deque<Cause> causes = new ArrayDeque<>();
 
+    /** Takes where an endpoint is already. */
+    void attached(int endpoint, int domain) {
+        if (domains.size() < ENDPOINTS_MAX) {
+            domains.put(endpoint, domain);
+        }
+    }
+
     /** Takes a request with its answer. */
     void answered(Instant time, IommuRequest request, @Nullable Status status, String why) {
         switch (request) {
             case IommuRequest.Attach(int endpoint, int domain, int _) -> {
-                if (status == Status.OK && domains.size() < ENDPOINTS_MAX) {
-                    domains.put(endpoint, domain);
+                if (status == Status.OK) {
+                    attached(endpoint, domain);
                 }
             }
             case IommuRequest.Detach(int endpoint, int _) -> {
@@ -59,8 +66,8 @@ final class Causes {
                 }
             }
             case IommuRequest.AttachTable(int endpoint, int pasid, int domain, long _, int _) -> {
-                if (status == Status.OK && pasid < 0 && domains.size() < ENDPOINTS_MAX) {
-                    domains.put(endpoint, domain);
+                if (status == Status.OK && pasid < 0) {
+                    attached(endpoint, domain);
                 }
             }
             // What a table says is the driver's to know.

@@ -15,7 +15,6 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
-import java.util.function.Predicate;
 import org.ioasis.loop.Acceptor;
 import org.ioasis.loop.EventHandler;
 import org.ioasis.loop.EventLoop;
@@ -31,7 +30,6 @@ import org.ioasis.sys.ErrnoException;
 import org.ioasis.sys.Fd;
 import org.ioasis.sys.UnixListener;
 import org.ioasis.sys.UnixSocket;
-import org.ioasis.virtio.iommu.Injection;
 import org.ioasis.virtio.rogue.Aim;
 import org.ioasis.virtio.rogue.Rogue;
 import org.ioasis.virtio.rogue.Tally;
@@ -283,7 +281,8 @@ public final class Control implements AutoCloseable, Acceptor.Clients {
                         isJson ? DumpJson.of(diagnosis) : diagnosis.text());
             }
             if (words[0].equals("inject") && words.length == 4) {
-                return inject(words[1], words[2], words[3]);
+                Planting.Outcome planted = Planting.plant(machines, words[1], words[2], words[3]);
+                return new Answer(planted.status(), planted.text());
             }
         } catch (IOException e) {
             throw new IllegalStateException("writing to memory failed", e);
@@ -315,7 +314,7 @@ public final class Control implements AutoCloseable, Acceptor.Clients {
         Rogue chosen;
         Volley volley;
         try {
-            chosen = chosen("rogue", words[1], rogues);
+            chosen = Planting.chosen("rogue", words[1], rogues);
             volley = volley(words);
         } catch (IllegalArgumentException e) {
             client.answer(new Answer(2, e.getMessage() + "\n"));
@@ -332,23 +331,6 @@ public final class Control implements AutoCloseable, Acceptor.Clients {
                             loop.execute(() -> client.answer(answer));
                             return null;
                         });
-    }
-
-    /**
-     * What {@code name} says, or the only one for {@code -}.
-     *
-     * @throws IllegalArgumentException there is none of that name, or more than one
-     */
-    private static <T> T chosen(String kind, String name, Map<String, T> candidates) {
-        T chosen =
-                name.equals("-") && candidates.size() == 1
-                        ? candidates.values().iterator().next()
-                        : candidates.get(name);
-        if (chosen == null) {
-            throw new IllegalArgumentException(
-                    "which %s: %s".formatted(kind, String.join(", ", candidates.keySet())));
-        }
-        return chosen;
     }
 
     private static Volley volley(String... words) {
@@ -400,35 +382,6 @@ public final class Control implements AutoCloseable, Acceptor.Clients {
 
     private List<MachineView> views() {
         return machines.stream().map(MachineView::of).toList();
-    }
-
-    private Answer inject(String where, String name, String value) {
-        Map<String, Predicate<Injection>> iommus = new LinkedHashMap<>();
-        for (Machine machine : machines) {
-            for (IommuUnit iommu : machine.iommus()) {
-                iommus.put(
-                        machine.name() + "/" + iommu.name(),
-                        planted -> machine.onLoop(() -> iommu.inject(planted)));
-            }
-        }
-        Injection injection;
-        Predicate<Injection> plant;
-        try {
-            injection =
-                    name.equals("none")
-                            ? new Injection.None()
-                            : Injection.of(name, Unsigned.parse(value, Long.MAX_VALUE));
-            plant = chosen("IOMMU", where, iommus);
-        } catch (IllegalArgumentException e) {
-            return new Answer(2, e.getMessage() + "\n");
-        }
-        return plant.test(injection)
-                ? new Answer(
-                        0,
-                        injection instanceof Injection.None
-                                ? "nothing is planted any more\n"
-                                : "planted: " + injection.text() + "\n")
-                : new Answer(1, "the machine's loop does not answer\n");
     }
 
     /** Ends all connections and removes the socket. Twice is fine. */

@@ -21,8 +21,8 @@ import org.ioasis.peer.ServedInfo;
 import org.ioasis.virtio.iommu.RequestType;
 
 /** Machines and findings as JSON for scripts; addresses are hexadecimal strings. Any thread. */
-final class DumpJson {
-    static final JsonFactory FACTORY = new JsonFactory();
+public final class DumpJson {
+    public static final JsonFactory FACTORY = new JsonFactory();
 
     private DumpJson() {}
 
@@ -32,23 +32,28 @@ final class DumpJson {
             json.writeStartObject();
             json.writeArrayFieldStart("machines");
             for (MachineView machine : machines) {
-                json.writeStartObject();
-                json.writeStringField("name", machine.name());
-                json.writeBooleanField("answers", machine.answers());
-                json.writeNumberField("internalFailures", machine.internalFailures());
-                json.writeStringField("loop", machine.loop());
-                write(json, machine.counts());
-                json.writeArrayFieldStart("iommus");
-                for (IommuView iommu : machine.iommus()) {
-                    write(json, iommu);
-                }
-                json.writeEndArray();
-                json.writeEndObject();
+                write(json, machine);
             }
             json.writeEndArray();
             json.writeEndObject();
         }
         return text + "\n";
+    }
+
+    /** One machine, an object. */
+    public static void write(JsonGenerator json, MachineView machine) throws IOException {
+        json.writeStartObject();
+        json.writeStringField("name", machine.name());
+        json.writeBooleanField("answers", machine.answers());
+        json.writeNumberField("internalFailures", machine.internalFailures());
+        json.writeStringField("loop", machine.loop());
+        write(json, machine.counts());
+        json.writeArrayFieldStart("iommus");
+        for (IommuView iommu : machine.iommus()) {
+            write(json, iommu);
+        }
+        json.writeEndArray();
+        json.writeEndObject();
     }
 
     private static void write(JsonGenerator json, LoopCounts counts) throws IOException {
@@ -123,7 +128,8 @@ final class DumpJson {
         json.writeEndObject();
     }
 
-    static void writeFault(JsonGenerator json, Fault fault) throws IOException {
+    /** Fields of an object that is begun. */
+    public static void writeFault(JsonGenerator json, Fault fault) throws IOException {
         json.writeStringField("reason", fault.reason().name());
         json.writeNumberField("endpoint", Integer.toUnsignedLong(fault.endpoint()));
         json.writeStringField("access", fault.access().name());
@@ -132,7 +138,8 @@ final class DumpJson {
         json.writeNumberField("count", fault.count());
     }
 
-    static String hex(long address) {
+    /** As addresses are written. */
+    public static String hex(long address) {
         return "0x%x".formatted(address);
     }
 
@@ -229,20 +236,25 @@ final class DumpJson {
         StringWriter text = new StringWriter();
         try (JsonGenerator json = FACTORY.createGenerator(text).useDefaultPrettyPrinter()) {
             json.writeStartObject();
-            json.writeBooleanField("ok", diagnosis.isFine());
-            json.writeArrayFieldStart("findings");
-            for (Diagnosis.Finding finding : diagnosis.findings()) {
-                json.writeStartObject();
-                json.writeStringField("device", finding.device());
-                json.writeStringField("cause", finding.cause().name());
-                json.writeBooleanField("problem", finding.cause().isProblem());
-                json.writeStringField("text", finding.text());
-                json.writeStringField("remedy", finding.remedy());
-                json.writeEndObject();
-            }
-            json.writeEndArray();
+            write(json, diagnosis);
             json.writeEndObject();
         }
         return text + "\n";
+    }
+
+    /** Whether all is well and each finding: fields of an object that is begun. */
+    public static void write(JsonGenerator json, Diagnosis diagnosis) throws IOException {
+        json.writeBooleanField("ok", diagnosis.isFine());
+        json.writeArrayFieldStart("findings");
+        for (Diagnosis.Finding finding : diagnosis.findings()) {
+            json.writeStartObject();
+            json.writeStringField("device", finding.device());
+            json.writeStringField("cause", finding.cause().name());
+            json.writeBooleanField("problem", finding.cause().isProblem());
+            json.writeStringField("text", finding.text());
+            json.writeStringField("remedy", finding.remedy());
+            json.writeEndObject();
+        }
+        json.writeEndArray();
     }
 }

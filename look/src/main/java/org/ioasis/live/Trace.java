@@ -1,29 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.live;
 
-import com.fasterxml.jackson.core.JsonGenerator;
 import java.io.IOException;
 import java.io.OutputStream;
-import java.io.StringWriter;
 import java.nio.charset.StandardCharsets;
-import java.time.Instant;
 import java.time.InstantSource;
-import java.util.HashMap;
 import java.util.List;
-import java.util.Map;
 import java.util.concurrent.ArrayBlockingQueue;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.LongSupplier;
-import org.ioasis.iommu.Status;
-import org.ioasis.iommu.fault.Fault;
 import org.ioasis.machine.IommuUnit;
 import org.ioasis.machine.Machine;
 import org.ioasis.output.OutputFile;
 import org.ioasis.virtio.iommu.IommuObserver;
-import org.ioasis.virtio.iommu.IommuRequest;
-import org.jspecify.annotations.Nullable;
 
 /**
  * Writes what passes between drivers and IOMMUs to a file, a line each. Devices never wait for the
@@ -46,49 +37,7 @@ public final class Trace implements AutoCloseable {
 
     private static final String SELF = "trace";
 
-    /** What can be in a trace. */
-    private sealed interface Entry {
-        /** The first of each file, by which it is known as a trace. */
-        record Begun() implements Entry {}
-
-        /** The driver started the device. */
-        record Started(long features) implements Entry {}
-
-        /** The device was reset. */
-        record Reset() implements Entry {}
-
-        /** A request and its answer; no status if it was given back without one. */
-        record Answered(IommuRequest request, @Nullable Status status, String why)
-                implements Entry {}
-
-        /** A request whose answer comes later. */
-        record Waits(IommuRequest request) implements Entry {}
-
-        /** An access was refused; {@code cause} is empty if nothing is known of it. */
-        record Refused(Fault fault, String cause) implements Entry {}
-
-        /** So many refused accesses came faster than they are kept. */
-        record FaultsLeftOut(long count) implements Entry {}
-
-        /** The driver was told of a fault. */
-        record Delivered(Fault fault) implements Entry {}
-
-        /** A failure was planted, or a planted one has happened. */
-        record Injected(String what) implements Entry {}
-
-        /** Entries that found the queue full. */
-        record Lost(long count) implements Entry {}
-
-        /** The file is as large as it may be. */
-        record Full(long limit) implements Entry {}
-
-        /** Entries after that. */
-        record LeftOut(long count) implements Entry {}
-    }
-
-    private record Timed(Instant time, String who, Entry entry) {}
-
-    private final ArrayBlockingQueue<Timed> queue;
+    private final ArrayBlockingQueue<Entry.Timed> queue;
     private final AtomicLong lost = new AtomicLong();
     private final InstantSource clock;
     private final TraceConfig config;
@@ -101,7 +50,7 @@ public final class Trace implements AutoCloseable {
     private final List<Watched> watched = new CopyOnWriteArrayList<>();
 
     // Of the writer's thread, once that has begun.
-    private final Map<String, Causes> causes = new HashMap<>();
+    private final Linker linker = new Linker();
     private OutputFile file;
     private OutputStream out;
     private long bytes;
@@ -146,7 +95,7 @@ public final class Trace implements AutoCloseable {
         for (IommuUnit unit : machine.iommus()) {
             String who = machine.name() + "/" + unit.name();
             watched.add(new Watched(who, unit.engine().faults()::dropped));
-            unit.device().observe(observer(who));
+            unit.watch(observer(who));
         }
     }
 
@@ -173,70 +122,17 @@ public final class Trace implements AutoCloseable {
             if (now > one.written) {
                 long more = now - one.written;
                 one.written = now;
-                write(new Timed(clock.instant(), one.who, new Entry.FaultsLeftOut(more)));
+                write(new Entry.Timed(clock.instant(), one.who, new Entry.FaultsLeftOut(more)));
             }
         }
     }
 
-    /** With what is known of what came before. */
-    private Timed linked(Timed timed) {
-        Causes before = causes.computeIfAbsent(timed.who, _ -> new Causes());
-        return switch (timed.entry) {
-            case Entry.Answered(IommuRequest request, Status status, String why) -> {
-                before.answered(timed.time, request, status, why);
-                yield timed;
-            }
-            case Entry.Reset() -> {
-                before.reset();
-                yield timed;
-            }
-            case Entry.Refused(Fault fault, String _) ->
-                    new Timed(timed.time, timed.who, new Entry.Refused(fault, before.of(fault)));
-            default -> timed;
-        };
-    }
-
     IommuObserver observer(String who) {
-        return new IommuObserver() {
-            @Override
-            public void started(long features) {
-                add(who, new Entry.Started(features));
-            }
-
-            @Override
-            public void reset() {
-                add(who, new Entry.Reset());
-            }
-
-            @Override
-            public void answered(IommuRequest request, @Nullable Status status, String why) {
-                add(who, new Entry.Answered(request, status, why));
-            }
-
-            @Override
-            public void waits(IommuRequest request) {
-                add(who, new Entry.Waits(request));
-            }
-
-            @Override
-            public void refusedAccess(Fault fault) {
-                add(who, new Entry.Refused(fault, ""));
-            }
-
-            @Override
-            public void delivered(Fault fault) {
-                add(who, new Entry.Delivered(fault));
-            }
-
-            @Override
-            public void injected(String what) {
-                add(who, new Entry.Injected(what));
-            }
-        };
+        return Entry.observer(entry -> add(who, entry));
     }
 
     private void add(String who, Entry entry) {
-        if (!queue.offer(new Timed(clock.instant(), who, entry))) {
+        if (!queue.offer(new Entry.Timed(clock.instant(), who, entry))) {
             lost.incrementAndGet();
         }
     }
@@ -280,17 +176,17 @@ public final class Trace implements AutoCloseable {
         out = appending();
         isFull = false;
         leftOut = 0;
-        write(new Timed(clock.instant(), SELF, new Entry.Begun()));
+        write(new Entry.Timed(clock.instant(), SELF, new Entry.Begun()));
     }
 
     private void write() {
         try {
-            write(new Timed(clock.instant(), SELF, new Entry.Begun()));
+            write(new Entry.Timed(clock.instant(), SELF, new Entry.Begun()));
             while (true) {
                 if (isReopening) {
                     openAgain();
                 }
-                Timed next = queue.poll();
+                Entry.Timed next = queue.poll();
                 if (next == null) {
                     writeLost();
                     writeDropped();
@@ -306,7 +202,7 @@ public final class Trace implements AutoCloseable {
                     }
                 }
                 writeLost();
-                write(linked(next));
+                write(linker.linked(next));
             }
         } catch (IOException e) {
             // The machines go on; what waits now and later is lost.
@@ -318,7 +214,7 @@ public final class Trace implements AutoCloseable {
         }
     }
 
-    private void write(Timed timed) throws IOException {
+    private void write(Entry.Timed timed) throws IOException {
         if (isFull) {
             leftOut++;
             return;
@@ -327,179 +223,28 @@ public final class Trace implements AutoCloseable {
         if (bytes + line.length > limit - LAST_LINES) {
             isFull = true;
             leftOut++;
-            out.write(line(new Timed(timed.time, SELF, new Entry.Full(limit))));
+            out.write(line(new Entry.Timed(timed.time(), SELF, new Entry.Full(limit))));
             return;
         }
         out.write(line);
         bytes += line.length;
     }
 
-    private byte[] line(Timed timed) throws IOException {
-        return ((isJson ? json(timed) : text(timed)) + "\n").getBytes(StandardCharsets.UTF_8);
+    private byte[] line(Entry.Timed timed) throws IOException {
+        return ((isJson ? EntryLine.json(timed) : EntryLine.text(timed)) + "\n")
+                .getBytes(StandardCharsets.UTF_8);
     }
 
     private void writeLost() throws IOException {
         long count = lost.getAndSet(0);
         if (count > 0) {
-            write(new Timed(clock.instant(), SELF, new Entry.Lost(count)));
+            write(new Entry.Timed(clock.instant(), SELF, new Entry.Lost(count)));
         }
     }
 
     private void writeLeftOut() throws IOException {
         if (leftOut > 0) {
-            out.write(line(new Timed(clock.instant(), SELF, new Entry.LeftOut(leftOut))));
-        }
-    }
-
-    private static String text(Timed timed) {
-        String what =
-                switch (timed.entry) {
-                    case Entry.Begun() -> "begun";
-                    case Entry.Started(long features) ->
-                            "started, features 0x%x".formatted(features);
-                    case Entry.Reset() -> "reset";
-                    case Entry.Answered(IommuRequest request, Status status, String why) ->
-                            "%s -> %s%s"
-                                    .formatted(
-                                            request,
-                                            status == null ? "given back" : status,
-                                            why.isEmpty() ? "" : ": " + why);
-                    case Entry.Waits(IommuRequest request) -> request + " waits";
-                    case Entry.Refused(Fault fault, String cause) ->
-                            "fault: %s%s"
-                                    .formatted(
-                                            Machine.describe(fault),
-                                            cause.isEmpty() ? "" : "; before: " + cause);
-                    case Entry.FaultsLeftOut(long count) ->
-                            "%d more accesses were refused, faster than they are told of"
-                                    .formatted(count);
-                    case Entry.Delivered(Fault fault) -> "event: " + Machine.describe(fault);
-                    case Entry.Injected(String injected) -> "injected: " + injected;
-                    case Entry.Lost(long count) ->
-                            "%d entries are lost: more happened than could be written"
-                                    .formatted(count);
-                    case Entry.Full(long limit) ->
-                            "the limit of %d bytes is reached: what follows is only counted"
-                                    .formatted(limit);
-                    case Entry.LeftOut(long count) ->
-                            "%d entries came after the limit was reached".formatted(count);
-                };
-        return timed.time + " " + timed.who + " " + what;
-    }
-
-    private static String json(Timed timed) throws IOException {
-        StringWriter text = new StringWriter();
-        try (JsonGenerator json = DumpJson.FACTORY.createGenerator(text)) {
-            json.writeStartObject();
-            json.writeStringField("time", timed.time.toString());
-            json.writeStringField("iommu", timed.who);
-            switch (timed.entry) {
-                case Entry.Begun() -> json.writeStringField("kind", "begun");
-                case Entry.Started(long features) -> {
-                    json.writeStringField("kind", "started");
-                    json.writeStringField("features", DumpJson.hex(features));
-                }
-                case Entry.Reset() -> json.writeStringField("kind", "reset");
-                case Entry.Answered(IommuRequest request, Status status, String why) -> {
-                    json.writeStringField("kind", "request");
-                    write(json, request);
-                    json.writeStringField("status", status == null ? "" : status.name());
-                    json.writeStringField("why", why);
-                }
-                case Entry.Waits(IommuRequest request) -> {
-                    json.writeStringField("kind", "waits");
-                    write(json, request);
-                }
-                case Entry.Refused(Fault fault, String cause) -> {
-                    json.writeStringField("kind", "fault");
-                    DumpJson.writeFault(json, fault);
-                    json.writeStringField("before", cause);
-                }
-                case Entry.FaultsLeftOut(long count) -> {
-                    json.writeStringField("kind", "faults left out");
-                    json.writeNumberField("count", count);
-                }
-                case Entry.Delivered(Fault fault) -> {
-                    json.writeStringField("kind", "event");
-                    DumpJson.writeFault(json, fault);
-                }
-                case Entry.Injected(String what) -> {
-                    json.writeStringField("kind", "injected");
-                    json.writeStringField("what", what);
-                }
-                case Entry.Lost(long count) -> {
-                    json.writeStringField("kind", "lost");
-                    json.writeNumberField("count", count);
-                }
-                case Entry.Full(long limit) -> {
-                    json.writeStringField("kind", "full");
-                    json.writeNumberField("limit", limit);
-                }
-                case Entry.LeftOut(long count) -> {
-                    json.writeStringField("kind", "left out");
-                    json.writeNumberField("count", count);
-                }
-            }
-            json.writeEndObject();
-        }
-        return text.toString();
-    }
-
-    private static void write(JsonGenerator json, IommuRequest request) throws IOException {
-        json.writeStringField("type", request.type().name());
-        switch (request) {
-            case IommuRequest.Attach(int endpoint, int domain, int flags) -> {
-                json.writeNumberField("endpoint", Integer.toUnsignedLong(endpoint));
-                json.writeNumberField("domain", Integer.toUnsignedLong(domain));
-                json.writeNumberField("flags", Integer.toUnsignedLong(flags));
-            }
-            case IommuRequest.Detach(int endpoint, int domain) -> {
-                json.writeNumberField("endpoint", Integer.toUnsignedLong(endpoint));
-                json.writeNumberField("domain", Integer.toUnsignedLong(domain));
-            }
-            case IommuRequest.Map(int domain, long first, long last, long output, int flags) -> {
-                json.writeNumberField("domain", Integer.toUnsignedLong(domain));
-                json.writeStringField("virt_start", DumpJson.hex(first));
-                json.writeStringField("virt_end", DumpJson.hex(last));
-                json.writeStringField("phys_start", DumpJson.hex(output));
-                json.writeNumberField("flags", Integer.toUnsignedLong(flags));
-            }
-            case IommuRequest.Unmap(int domain, long first, long last) -> {
-                json.writeNumberField("domain", Integer.toUnsignedLong(domain));
-                json.writeStringField("virt_start", DumpJson.hex(first));
-                json.writeStringField("virt_end", DumpJson.hex(last));
-            }
-            case IommuRequest.Probe(int endpoint) ->
-                    json.writeNumberField("endpoint", Integer.toUnsignedLong(endpoint));
-            case IommuRequest.AttachTable(
-                            int endpoint,
-                            int pasid,
-                            int domain,
-                            long root,
-                            int width) -> {
-                json.writeNumberField("endpoint", Integer.toUnsignedLong(endpoint));
-                json.writeNumberField("pasid", pasid);
-                json.writeNumberField("domain", Integer.toUnsignedLong(domain));
-                json.writeStringField("table", DumpJson.hex(root));
-                json.writeNumberField("width", Integer.toUnsignedLong(width));
-            }
-            case IommuRequest.Invalidate(int domain, int scope, long first, long pages) -> {
-                json.writeNumberField("domain", Integer.toUnsignedLong(domain));
-                json.writeNumberField("scope", scope);
-                json.writeStringField("virt_start", DumpJson.hex(first));
-                json.writeStringField("pages", DumpJson.hex(pages));
-            }
-            case IommuRequest.PageResponse(int endpoint, int pasid, int group, int code) -> {
-                json.writeNumberField("endpoint", Integer.toUnsignedLong(endpoint));
-                json.writeNumberField("pasid", pasid);
-                json.writeNumberField("group", Integer.toUnsignedLong(group));
-                json.writeNumberField("code", code);
-            }
-            case IommuRequest.Unknown(int head, long readable, long writable) -> {
-                json.writeNumberField("head", head);
-                json.writeNumberField("readable", readable);
-                json.writeNumberField("writable", writable);
-            }
+            out.write(line(new Entry.Timed(clock.instant(), SELF, new Entry.LeftOut(leftOut))));
         }
     }
 

@@ -6,6 +6,7 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.io.OutputStream;
 import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
 import java.nio.channels.SeekableByteChannel;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.FileAlreadyExistsException;
@@ -159,6 +160,20 @@ public final class OutputFile implements AutoCloseable {
             ByteBuffer last = ByteBuffer.allocate(1);
             return size > 0 && channel.position(size - 1).read(last) == 1 && last.get(0) != '\n';
         }
+    }
+
+    /**
+     * The empty file, to be written in any place. Closed by the caller.
+     *
+     * @throws IOException it has no places, because it is no regular file
+     */
+    public FileChannel channel() throws IOException {
+        LockedFile file = held;
+        if (file == null) {
+            throw new IOException(path + " is no regular file");
+        }
+        return FileChannel.open(
+                file.path(), StandardOpenOption.WRITE, StandardOpenOption.TRUNCATE_EXISTING);
     }
 
     /** Bytes that are there already; 0 if it is no regular file. */

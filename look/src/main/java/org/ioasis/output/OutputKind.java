@@ -14,6 +14,8 @@ public enum OutputKind {
     JSON_TRACE(
             "a trace of Ioasis as JSON",
             "\\{\"time\":\"[^\"]*\",\"iommu\":\"trace\",\"kind\":\"begun\""),
+    /** What drivers and devices do, for a replay. */
+    RECORDING("a recording of Ioasis", "PAR1ioasis recording\n"),
     /** Of a run of {@code ioasis vm}. */
     RUN_REPORT("a report of `ioasis vm`", "\\{\\s*\"report\"\\s*:\\s*\"ioasis vm\""),
     /** Calls of a program, by {@code ioasis host}. */
@@ -33,8 +35,8 @@ public enum OutputKind {
     /** Of {@code ioasis bench guest}. */
     GUEST_BENCH(
             "a report of `ioasis bench guest`", "\\{\\s*\"report\"\\s*:\\s*\"ioasis bench guest\""),
-    /** What {@code ioasis bench trackers} draws. */
-    PLOT("a plot of `ioasis bench`", "<svg [^>]*>\\s*<title>ioasis bench trackers"),
+    /** What {@code ioasis bench} draws. */
+    PLOT("a plot of `ioasis bench`", "<svg [^>]*>\\s*<title>ioasis bench[: ]"),
     /** By {@code ioasis viot}: signature, head, and the two names of who made it. */
     VIOT("a table of `ioasis viot`", "VIOT.{6}IOASISIOASVIOT"),
     /** The same by a server, which removes it at its end. */

@@ -24,6 +24,8 @@ import org.eclipse.jetty.server.Response;
 import org.eclipse.jetty.server.Server;
 import org.eclipse.jetty.server.ServerConnector;
 import org.eclipse.jetty.util.Callback;
+import org.eclipse.jetty.util.Promise;
+import org.eclipse.jetty.util.thread.Invocable;
 import org.eclipse.jetty.util.thread.QueuedThreadPool;
 import org.jspecify.annotations.Nullable;
 
@@ -216,21 +218,19 @@ public final class WebServer implements AutoCloseable {
                 return true;
             }
             // The body comes when it comes, and keeps no thread until then.
-            Content.Source.asByteArrayAsync(request, BODY_MAX)
-                    .whenCompleteAsync(
-                            (body, failure) -> {
-                                if (failure == null) {
+            Content.Source.asByteArrayAsync(
+                    request,
+                    BODY_MAX,
+                    Promise.Invocable.from(
+                            Invocable.InvocationType.BLOCKING,
+                            body ->
                                     answer(
                                             request,
                                             path,
                                             new String(body, StandardCharsets.UTF_8),
                                             response,
-                                            callback);
-                                } else {
-                                    refuse(response, callback, HttpStatus.PAYLOAD_TOO_LARGE_413);
-                                }
-                            },
-                            server.getThreadPool());
+                                            callback),
+                            _ -> refuse(response, callback, HttpStatus.PAYLOAD_TOO_LARGE_413)));
             return true;
         }
     }

@@ -9,6 +9,7 @@ import org.ioasis.peer.Served;
 import org.ioasis.peer.SessionTasks;
 import org.ioasis.virtio.OfferedDevice;
 import org.ioasis.virtio.iommu.Injection;
+import org.ioasis.virtio.iommu.IommuObserver;
 import org.ioasis.virtio.iommu.VirtioIommuDevice;
 
 /**
@@ -25,6 +26,7 @@ public final class IommuUnit {
     private final SessionTasks tasks;
     private final List<EndpointDevice> devices = new ArrayList<>();
     private final List<Endpoint> present = new ArrayList<>();
+    private final List<IommuObserver> watchers = new ArrayList<>();
 
     IommuUnit(
             String name,
@@ -78,6 +80,21 @@ public final class IommuUnit {
     /** Plants a failure. Loop thread, or before the machine starts. */
     public void inject(Injection injection) {
         device.inject(injection, (task, nanos) -> tasks.schedule(nanos, task));
+    }
+
+    /**
+     * Lets {@code watcher} see what passes between the driver and the IOMMU, beside those that do
+     * already. Loop thread, or before the machine starts.
+     */
+    public void watch(IommuObserver watcher) {
+        watchers.add(watcher);
+        device.observe(new Watchers(watchers));
+    }
+
+    /** Ends what {@link #watch} began. Loop thread. */
+    public void unwatch(IommuObserver watcher) {
+        watchers.remove(watcher);
+        device.observe(watchers.isEmpty() ? null : new Watchers(watchers));
     }
 
     void addPresent(Endpoint endpoint) {

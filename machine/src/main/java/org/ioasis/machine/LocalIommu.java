@@ -62,6 +62,7 @@ public final class LocalIommu implements AutoCloseable {
     private final GuestMemory memory;
     private final Guard guard;
     private final Iommu engine;
+    private final VirtioIommuDevice device;
     private final Transport transport;
 
     /**
@@ -104,13 +105,21 @@ public final class LocalIommu implements AutoCloseable {
                         MappingStores.forPageSizes(
                                 options.pageSizeMask(),
                                 new TablePool(new EngineTables(tables), TABLES, guards)));
-        transport =
-                device(
-                        profile == null
-                                ? new VirtioIommuDevice(engine, deviceThread())
-                                : new VirtioIommuDevice(engine, deviceThread(), profile, memory),
-                        new DirectDma(memory, guard),
-                        frameFeatures);
+        device =
+                profile == null
+                        ? new VirtioIommuDevice(engine, deviceThread())
+                        : new VirtioIommuDevice(engine, deviceThread(), profile, memory);
+        transport = device(device, new DirectDma(memory, guard), frameFeatures);
+    }
+
+    /** The engine, for who observes it. */
+    public Iommu engine() {
+        return engine;
+    }
+
+    /** The IOMMU's device, likewise. */
+    public VirtioIommuDevice iommu() {
+        return device;
     }
 
     /** The IOMMU, for its driver. */

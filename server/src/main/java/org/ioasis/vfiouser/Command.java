@@ -9,7 +9,9 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import org.ioasis.iommu.mapping.MapFlags;
 import org.ioasis.peer.ProtocolException;
+import org.ioasis.peer.SharedRegion;
 import org.ioasis.sys.Errno;
+import org.ioasis.sys.ErrnoException;
 import org.ioasis.sys.Fd;
 import org.jspecify.annotations.Nullable;
 
@@ -37,6 +39,7 @@ final class Command {
     private final Reply reply;
     private final boolean isPosted;
     private final @Nullable Fd fd;
+    private final @Nullable SharedRegion memory;
 
     /** Set when it is sent. */
     private int id;
@@ -46,6 +49,17 @@ final class Command {
     private long sinceNanos;
 
     private Command(int command, byte[] payload, boolean isPosted, @Nullable Fd fd, Reply reply) {
+        this(command, payload, isPosted, fd, null, reply);
+    }
+
+    private Command(
+            int command,
+            byte[] payload,
+            boolean isPosted,
+            @Nullable Fd fd,
+            @Nullable SharedRegion memory,
+            Reply reply) {
+        this.memory = memory;
         this.command = command;
         this.payload = payload;
         this.isPosted = isPosted;
@@ -101,13 +115,16 @@ final class Command {
      * device.
      *
      * @param rights {@link MapFlags}
+     * @param memory whose file that is: it is opened when the command is sent, so that it does not
+     *     matter how many wait
      */
-    static Command map(long address, long size, long offset, int rights, Fd file, Reply reply) {
+    static Command map(
+            long address, long size, long offset, int rights, SharedRegion memory, Reply reply) {
         int flags =
                 ((rights & MapFlags.READ) == 0 ? 0 : VFIO_DMA_MAP_FLAG_READ)
                         | ((rights & MapFlags.WRITE) == 0 ? 0 : VFIO_DMA_MAP_FLAG_WRITE);
         return new Command(
-                VFIO_USER_DMA_MAP, map(address, size, offset, flags), false, file, reply);
+                VFIO_USER_DMA_MAP, map(address, size, offset, flags), false, null, memory, reply);
     }
 
     private static byte[] map(long address, long size, long offset, int flags) {
@@ -190,9 +207,18 @@ final class Command {
         return isPosted;
     }
 
-    /** What goes with it; taken over by who sends it. */
-    @Nullable Fd fd() {
-        return fd;
+    /** Whether a descriptor goes with it. */
+    boolean hasFd() {
+        return fd != null || memory != null;
+    }
+
+    /**
+     * That descriptor, which is taken over by who sends it; or null.
+     *
+     * @throws ErrnoException this process can have no more of them
+     */
+    @Nullable Fd takeFd() throws ErrnoException {
+        return memory == null ? fd : memory.duplicate();
     }
 
     void write(MemorySegment out, long at, int withId) {

@@ -275,7 +275,7 @@ final class DeviceSession {
                 if (!main.stream.hasRoom(command.size())) {
                     break;
                 }
-                if (command.fd() != null) {
+                if (command.hasFd()) {
                     main.stream.flush();
                     if (main.stream.hasOutput()) {
                         break;
@@ -298,9 +298,15 @@ final class DeviceSession {
     }
 
     private void send(Command command) {
+        Fd fd;
+        try {
+            fd = command.takeFd();
+        } catch (ErrnoException e) {
+            command.fail(e.errno());
+            return;
+        }
         nextId = (nextId + 1) & 0xffff;
         command.write(main.stream.output(), main.stream.end(), nextId);
-        Fd fd = command.fd();
         if (fd == null) {
             main.stream.put(command.size());
         } else {

@@ -19,8 +19,6 @@ import org.ioasis.memory.Ranges;
 import org.ioasis.memory.Region;
 import org.ioasis.peer.SharedRegion;
 import org.ioasis.sys.Errno;
-import org.ioasis.sys.ErrnoException;
-import org.ioasis.sys.Fd;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -190,14 +188,6 @@ final class PassedMemory implements DomainListener, MemoryListener {
     }
 
     private void tell(Piece piece, Wait wait) {
-        Fd file;
-        try {
-            file = shared(piece.region).duplicate();
-        } catch (ErrnoException e) {
-            wait.more();
-            wait.less(e.errno());
-            return;
-        }
         pieces.put(piece.first, piece);
         size = pieces.size();
         maps.increment();
@@ -208,7 +198,7 @@ final class PassedMemory implements DomainListener, MemoryListener {
                         piece.last - piece.first + 1,
                         shared(piece.region).offset() + (piece.gpa - piece.region.gpaFirst()),
                         piece.flags,
-                        file,
+                        shared(piece.region),
                         (errno, _, _) -> {
                             boolean isRefused = errno != 0 && isThere.getAsBoolean();
                             if (isRefused) {

@@ -60,6 +60,11 @@ class DmaServiceTest {
         }
 
         @Override
+        public Outcome writeWords(long address, long[] words, int from, int count) {
+            throw new UnsupportedOperationException();
+        }
+
+        @Override
         public Outcome writeInt(long address, int value) {
             throw new UnsupportedOperationException();
         }
@@ -75,7 +80,7 @@ class DmaServiceTest {
         }
 
         @Override
-        public void storeLong(long value, boolean release) {
+        public void storeLong(long from, long value, boolean release) {
             throw new UnsupportedOperationException();
         }
 

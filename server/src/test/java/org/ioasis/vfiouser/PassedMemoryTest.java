@@ -260,6 +260,7 @@ class PassedMemoryTest {
     void attachTellsOfAllAndDetachTakesAllBackFirst() throws Exception {
         try (ProxyFixture fixture = fixture();
                 MockVfioUserClient client = fixture.ready()) {
+            fixture.onLoop(() -> fixture.iommu.bypass(false));
             PagingDomain other = other(fixture, 3);
             map(fixture, IOVA, IOVA + PAGE - 1, 0);
 
@@ -276,7 +277,7 @@ class PassedMemoryTest {
             goOn.countDown();
             fixture.await(() -> answer.get() == Status.OK);
             client.read(0, 0, 4);
-            assertThat(fixture.device.memory).doesNotContainKeys(IOVA, PAGE, 2 * PAGE);
+            assertThat(fixture.device.memory).isEmpty();
         }
     }
 
@@ -322,6 +323,35 @@ class PassedMemoryTest {
             assertThat(fixture.device.given(10 * PAGE).byteSize()).isEqualTo(55 * PAGE);
             fixture.put(10 * PAGE, "rest");
             assertThat(fixture.device.seen(10 * PAGE, 4)).isEqualTo("rest");
+        }
+    }
+
+    @Test
+    void howeverManyRegionsWaitToBeToldFewDescriptorsAreOpenForThem() throws Exception {
+        try (ProxyFixture fixture = fixture()) {
+            fixture.device.mapsMax = 1000;
+            fixture.ready().close();
+            fixture.awaitNoSession();
+            try (MockVfioUserClient client = fixture.ready()) {
+                client.read(0, 0, 4);
+                PagingDomain other = other(fixture, 200);
+                CountDownLatch goOn = new CountDownLatch(1);
+                holds(fixture, VFIO_USER_DMA_MAP, goOn);
+                Resources before = Resources.now();
+                AtomicReference<@Nullable Status> answer =
+                        ask(
+                                fixture,
+                                done ->
+                                        fixture.iommu.attach(
+                                                fixture.endpoint.attachment(), other, done));
+                fixture.await(() -> fixture.device.asked(VFIO_USER_DMA_MAP).size() == 1);
+                // Those on their way are in the socket, and one is the device's.
+                assertThat(Resources.now().descriptors() - before.descriptors())
+                        .isLessThanOrEqualTo(2);
+                goOn.countDown();
+                fixture.await(() -> answer.get() == Status.OK);
+                assertThat(fixture.device.memory).hasSize(200);
+            }
         }
     }
 

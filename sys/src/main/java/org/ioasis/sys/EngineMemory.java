@@ -35,6 +35,9 @@ public final class EngineMemory implements AutoCloseable {
     private static final VarHandle WORD = JAVA_LONG.varHandle();
     private static final int WORD_LG2 = 3;
 
+    /** No word has a number with other bits. */
+    private static final long WORD_BITS = Long.MAX_VALUE >>> (WORD_LG2 + 1);
+
     private final MemorySegment memory;
     private final long first;
     private final long bytes;
@@ -94,26 +97,31 @@ public final class EngineMemory implements AutoCloseable {
         return bytes >>> WORD_LG2;
     }
 
+    /** Where a word lies; masked so that the compiler sees it inside of all there is. */
+    private static long offset(long word) {
+        return (word & WORD_BITS) << WORD_LG2;
+    }
+
     /** The word. */
     public static long get(long word) {
-        return EVERYWHERE.get(JAVA_LONG, word << WORD_LG2);
+        return EVERYWHERE.get(JAVA_LONG, offset(word));
     }
 
     /** The word; pairs with {@link #setRelease}. */
     public static long getAcquire(long word) {
-        return (long) WORD.getAcquire(EVERYWHERE, word << WORD_LG2);
+        return (long) WORD.getAcquire(EVERYWHERE, offset(word));
     }
 
     /** Writes the word, after all that was written before. */
     public static void setRelease(long word, long value) {
-        WORD.setRelease(EVERYWHERE, word << WORD_LG2, value);
+        WORD.setRelease(EVERYWHERE, offset(word), value);
     }
 
     /** Sets {@code count} words to 0. */
     public static void clear(long word, long count) {
         // Not by fill() of a slice, which would be an object each time.
         for (long i = word; i < word + count; i++) {
-            EVERYWHERE.set(JAVA_LONG, i << WORD_LG2, 0);
+            EVERYWHERE.set(JAVA_LONG, offset(i), 0);
         }
     }
 

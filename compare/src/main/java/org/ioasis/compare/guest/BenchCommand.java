@@ -86,10 +86,11 @@ public final class BenchCommand implements Subcommand {
 
         @Option(
                 names = "--subject",
-                paramLabel = "qemu|ours|iommufd|type1",
+                paramLabel = "qemu|ours|with|iommufd|type1",
                 description =
                         "Only these devices; repeatable (default: qemu and ours). iommufd, type1: our disk, assigned to"
-                                + " the guest by that interface, with no IOMMU in the guest, beside ours.")
+                                + " the guest by that interface, with no IOMMU in the guest, beside ours. with: ours and"
+                                + " --with.")
         private List<String> subjects = List.of();
 
         @Option(
@@ -98,6 +99,14 @@ public final class BenchCommand implements Subcommand {
                 defaultValue = "1",
                 description = "Of the guest (default: ${DEFAULT-VALUE}).")
         private int processors = 1;
+
+        @Option(
+                names = "--with",
+                paramLabel = "WORDS",
+                description =
+                        "For --subject with: further options of `ioasis serve`, as --with '--record FILE', to see what"
+                                + " they cost beside --subject ours.")
+        private @Nullable String with;
 
         @Option(
                 names = "--poll-us",
@@ -126,7 +135,11 @@ public final class BenchCommand implements Subcommand {
                             subjects.isEmpty()
                                     ? GuestBench.Subject.BY_DEFAULT
                                     : chosen("--subject", subjects, GuestBench.Subject.values()),
-                            Optional.ofNullable(pollMicros));
+                            Optional.ofNullable(pollMicros),
+                            with == null ? List.of() : List.of(with.strip().split("\\s+", -1)));
+            if (options.subjects().contains(GuestBench.Subject.WITH) != (with != null)) {
+                throw new UsageException("--with and --subject with belong together");
+            }
             Path server = launcher;
             if (server == null) {
                 throw new UnavailableException(

@@ -62,6 +62,8 @@ final class GuestBench {
     enum Subject {
         QEMU("QEMU"),
         OURS("Ioasis"),
+        /** Ours, told more: to record, for instance. */
+        WITH("with"),
         /** Our disk, assigned: bound to /dev/iommu, with no IOMMU in the guest. */
         IOMMUFD("iommufd"),
         /** The same by its group, in a container of type 1. */
@@ -107,6 +109,7 @@ final class GuestBench {
      * @param seconds for each cell
      * @param processors of the guest
      * @param pollMicros of the server's loop; empty for its default
+     * @param with further words for the server of that subject
      */
     record Options(
             int rounds,
@@ -115,8 +118,10 @@ final class GuestBench {
             List<FioCell> cells,
             List<Mode> modes,
             List<Subject> subjects,
-            Optional<Long> pollMicros) {
+            Optional<Long> pollMicros,
+            List<String> with) {
         Options {
+            with = List.copyOf(with);
             cells = List.copyOf(cells);
             modes = List.copyOf(modes);
             subjects = List.copyOf(subjects);
@@ -236,7 +241,7 @@ final class GuestBench {
         List<Path> tables = new ArrayList<>();
         List<String> own = new ArrayList<>();
         switch (subject) {
-            case OURS -> {
+            case OURS, WITH -> {
                 functions.add(new QemuArguments.Function(IOMMU_SLOT, 0, iommuSocket));
                 functions.add(new QemuArguments.Function(DISK_SLOT, 0, diskSocket));
                 tables.add(table);
@@ -286,7 +291,9 @@ final class GuestBench {
         Path control = workspace.file("control.sock");
         Path config = workspace.file("serve.toml");
         Files.writeString(config, config(control, table, iommuSocket, diskSocket, disk));
-        try (ServerProcess server = new ServerProcess(host, cleanup, launcher, config, control)) {
+        List<String> more = subject == Subject.WITH ? options.with() : List.of();
+        try (ServerProcess server =
+                new ServerProcess(host, cleanup, launcher, config, control, more)) {
             return new GuestBoot(this, server).run(command, output, limit);
         }
     }

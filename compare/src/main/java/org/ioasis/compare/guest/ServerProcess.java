@@ -4,6 +4,7 @@ package org.ioasis.compare.guest;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayDeque;
+import java.util.ArrayList;
 import java.util.Deque;
 import java.util.List;
 import java.util.concurrent.CountDownLatch;
@@ -35,18 +36,18 @@ final class ServerProcess implements AutoCloseable {
      * @param launcher of Ioasis
      * @param config of the server
      * @param control the socket that the configuration names
+     * @param more further words for it
      */
-    ServerProcess(Host host, Cleanup cleanup, Path launcher, Path config, Path control)
+    ServerProcess(
+            Host host, Cleanup cleanup, Path launcher, Path config, Path control, List<String> more)
             throws IOException, InterruptedException {
         this.cleanup = cleanup;
         this.control = control;
+        List<String> words = new ArrayList<>();
+        words.addAll(List.of(launcher.toString(), "serve", "--config", config.toString()));
+        words.addAll(more);
         ProcessBuilder builder =
-                new ProcessBuilder(
-                                List.of(
-                                        launcher.toString(),
-                                        "serve",
-                                        "--config",
-                                        config.toString()))
+                new ProcessBuilder(words)
                         .redirectErrorStream(true)
                         .redirectInput(ProcessBuilder.Redirect.from(Path.of("/dev/null").toFile()));
         builder.environment().clear();

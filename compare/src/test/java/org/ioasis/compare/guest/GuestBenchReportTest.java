@@ -26,7 +26,14 @@ class GuestBenchReportTest {
                 "6.12",
                 "TCG",
                 new GuestBench.Options(
-                        3, 2, 1, cells, List.of(Mode.STRICT), subjects, Optional.empty()));
+                        3,
+                        2,
+                        1,
+                        cells,
+                        List.of(Mode.STRICT),
+                        subjects,
+                        Optional.empty(),
+                        List.of()));
     }
 
     @Test

@@ -7,6 +7,8 @@ import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
+import java.util.function.LongSupplier;
 import java.util.function.Predicate;
 import org.ioasis.iommu.fault.PageRequest.Asker;
 import org.ioasis.iommu.fault.PageRequest.Response;
@@ -17,7 +19,7 @@ import org.jspecify.annotations.Nullable;
  * Page requests of devices on their way to a driver, and its answers on their way back. A driver
  * hears of a group when it is whole, of its requests in their order; and each group is answered
  * once: by the driver that has heard of all of it, or by us as invalid, when nobody takes it, when
- * there is no room, or when what it came through is detached or reset.
+ * there is no room, when what it came through is detached or reset, or when its time is over.
  *
  * <p>Bounded for each endpoint: one that has taken all its room leaves others theirs. Loop thread;
  * counters any.
@@ -39,12 +41,17 @@ public final class PageRequests {
         private final Key key;
         private final List<PageRequest> requests;
         private final Asker asker;
+
+        /** When its last request came. */
+        private final long since;
+
         private int told;
 
-        Group(Key key, List<PageRequest> requests, Asker asker) {
+        Group(Key key, List<PageRequest> requests, Asker asker, long since) {
             this.key = key;
             this.requests = requests;
             this.asker = asker;
+            this.since = since;
         }
 
         boolean isTold() {
@@ -69,6 +76,9 @@ public final class PageRequests {
     private final Count invalid = new Count();
     private final Count refused = new Count();
     private final Count dropped = new Count();
+    private final Count expired = new Count();
+    private LongSupplier clock = () -> 0;
+    private long deadline;
     private Runnable arrival = () -> {};
     private boolean isAccepting;
 
@@ -100,6 +110,47 @@ public final class PageRequests {
         return dropped.read();
     }
 
+    /** Groups that were answered as invalid because no driver had in time. Any thread. */
+    public long expired() {
+        return expired.read();
+    }
+
+    /**
+     * Sets how long a driver has from the last request of a group, told or not; without it, for
+     * ever.
+     *
+     * @param nanos so many are not too long yet
+     * @param nanoClock does not go back
+     */
+    public void deadline(long nanos, LongSupplier nanoClock) {
+        if (nanos <= 0) {
+            throw new IllegalArgumentException("deadline of %d ns".formatted(nanos));
+        }
+        deadline = nanos;
+        clock = nanoClock;
+    }
+
+    /** True while a group waits that has a deadline: {@link #expire} is to be called. */
+    public boolean isTimed() {
+        return deadline != 0 && !open.isEmpty();
+    }
+
+    /** Answers as invalid what has waited too long. */
+    public void expire() {
+        if (!isTimed()) {
+            return;
+        }
+        long now = clock.getAsLong();
+        List<Group> late = new ArrayList<>();
+        for (Group group : open.values()) {
+            if (now - group.since <= deadline) {
+                break; // and those behind it came later
+            }
+            late.add(group);
+        }
+        end(late, expired);
+    }
+
     /** Groups that have no answer yet. */
     public int open() {
         return open.size();
@@ -125,6 +176,7 @@ public final class PageRequests {
 
     /** A device asks. Its {@code asker} may be answered before this returns. */
     public void add(PageRequest request, Asker asker) {
+        expire();
         Key key = Key.of(request);
         if (!request.isLast()) {
             if (!isAccepting || count(heldOf, key.endpoint) == REQUESTS_MAX) {
@@ -152,7 +204,7 @@ public final class PageRequests {
         requests.add(request);
         change(heldOf, key.endpoint, 1);
         groups.increment();
-        Group group = new Group(key, requests, asker);
+        Group group = new Group(key, requests, asker, clock.getAsLong());
         open.put(key, group);
         change(groupsOf, key.endpoint, 1);
         untold.add(group);
@@ -179,6 +231,7 @@ public final class PageRequests {
 
     /** False if there is no such group, or the driver cannot know of it yet. */
     public boolean answer(int endpoint, int pasid, int group, Response response) {
+        expire();
         Group found = open.get(new Key(endpoint, pasid, group));
         if (found == null || !found.isTold()) {
             return false;
@@ -240,10 +293,18 @@ public final class PageRequests {
                 gone.add(group);
             }
         }
-        untold.removeIf(group -> which.test(group.key));
+        end(gone, invalid);
+    }
+
+    /** Nothing of them is here any more when a device hears: it may ask again at once. */
+    private void end(List<Group> gone, Count why) {
+        if (gone.isEmpty()) {
+            return;
+        }
+        untold.removeAll(Set.copyOf(gone));
         gone.forEach(this::close);
         for (Group group : gone) {
-            invalid.increment();
+            why.increment();
             group.answer(Response.INVALID);
         }
     }

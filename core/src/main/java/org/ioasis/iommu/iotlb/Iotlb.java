@@ -23,9 +23,9 @@ import org.jspecify.annotations.Nullable;
  *
  * <p><b>No stale entry survives.</b> Who fills has read the epoch before its walk; it stores the
  * entry, then a full fence, then reads the epoch again, and takes the entry back if it has moved,
- * before anybody can see it. Who invalidates moves the epoch, then a full fence, then looks at the
- * sets. So either the entry is seen here, or it is taken back there, whatever of the walk was read
- * before the guest changed its table.
+ * before anybody can see it. Who invalidates moves the epoch, then looks at the sets, both
+ * volatile. So either the entry is seen here, or it is taken back there, whatever of the walk was
+ * read before the guest changed its table.
  */
 public final class Iotlb implements CachedTranslations {
     /** Which stages an entry came through, as bits. */
@@ -45,11 +45,13 @@ public final class Iotlb implements CachedTranslations {
     private static final int WAYS_LG2 = 2;
 
     // An entry is three words: what it leads from, whose it is, what it leads to. Addresses of
-    // pages leave twelve bits free, which is why no smaller page is kept. A set is its entries, a
-    // word of its own behind them, and as much as makes it a power of two.
-    private static final int WORDS = 3;
+    // pages leave twelve bits free, which is why no smaller page is kept. A set begins with what
+    // its entries lead from and a word of its own: most who look need no more of it, and it is in
+    // one line of a cache. It is as long as makes it a power of two.
     private static final int SET_LG2 = 4;
-    private static final int STATE = WAYS * WORDS;
+    private static final int STATE = WAYS;
+    private static final int TAG = STATE + 2;
+    private static final int RESULT = TAG + WAYS;
     private static final int PAGE_LG2_MIN = 12;
     private static final long LOW_BITS = 0xfff;
 
@@ -79,6 +81,13 @@ public final class Iotlb implements CachedTranslations {
     private static final int VERSION_AT = 4;
     private static final long ONE_VERSION = 1 << VERSION_AT;
 
+    // Of kinds, below the bits of sizes.
+    private static final long HAS_GLOBAL = 1;
+    private static final long HAS_SPLIT = 1 << 1;
+    private static final long SIZES = -1L << PAGE_LG2_MIN;
+
+    private static final long HELD = 1;
+
     /** Pages that are looked for one by one; more are found by looking at every set. */
     private static final int PROBES_MAX = 64;
 
@@ -89,10 +98,8 @@ public final class Iotlb implements CachedTranslations {
     private static final long MIX = 0xd6e8_feb8_6659_fd93L;
 
     private static final VarHandle WORD = MethodHandles.arrayElementVarHandle(long[].class);
-    private static final VarHandle EPOCH;
-    private static final VarHandle SIZES;
-    private static final VarHandle HAS_GLOBAL;
-    private static final VarHandle HAS_SPLIT;
+    private static final VarHandle TURN;
+    private static final VarHandle KINDS;
     private static final VarHandle FILLED;
     private static final VarHandle UNKEPT;
     private static final VarHandle EVICTED;
@@ -100,10 +107,8 @@ public final class Iotlb implements CachedTranslations {
     static {
         try {
             MethodHandles.Lookup lookup = MethodHandles.lookup();
-            EPOCH = lookup.findVarHandle(Iotlb.class, "epoch", long.class);
-            SIZES = lookup.findVarHandle(Iotlb.class, "sizes", long.class);
-            HAS_GLOBAL = lookup.findVarHandle(Iotlb.class, "hasGlobal", boolean.class);
-            HAS_SPLIT = lookup.findVarHandle(Iotlb.class, "hasSplit", boolean.class);
+            TURN = lookup.findVarHandle(Iotlb.class, "turn", long.class);
+            KINDS = lookup.findVarHandle(Iotlb.class, "kinds", long.class);
             FILLED = lookup.findVarHandle(Iotlb.class, "filled", long.class);
             UNKEPT = lookup.findVarHandle(Iotlb.class, "unkept", long.class);
             EVICTED = lookup.findVarHandle(Iotlb.class, "evicted", long.class);
@@ -117,19 +122,14 @@ public final class Iotlb implements CachedTranslations {
     private final Count[] commands = counts();
     private final Count[] removed = counts();
 
-    // Which sizes there may be, a bit for each; whether an entry may be global, or smaller than the
-    // page of the first stage that it was made from. Only ever more of them.
+    // Which sizes there may be, a bit for each; below those whether an entry may be global, or
+    // smaller than the page of the first stage that it was made from. Only ever more of them.
     @SuppressWarnings("unused") // by its handle, like those below
-    private long sizes;
+    private long kinds;
 
+    // The lock of who invalidates, odd while it is held; and the epoch, which each of them moves.
     @SuppressWarnings("unused")
-    private boolean hasGlobal;
-
-    @SuppressWarnings("unused")
-    private boolean hasSplit;
-
-    @SuppressWarnings("unused")
-    private long epoch;
+    private long turn;
 
     @SuppressWarnings("unused")
     private long filled;
@@ -140,7 +140,8 @@ public final class Iotlb implements CachedTranslations {
     @SuppressWarnings("unused")
     private long evicted;
 
-    private final ReentrantLock lock = new ReentrantLock();
+    /** Of those who wait for the lock one looks, the others sleep. */
+    private final ReentrantLock waiting = new ReentrantLock();
 
     /** Who takes away many together, and so has the lock. */
     private @Nullable Thread together;
@@ -197,20 +198,20 @@ public final class Iotlb implements CachedTranslations {
      * and {@link #pageLg2}; or {@link #NONE}.
      */
     public long find(long tag, long iova) {
-        long present = (long) SIZES.getOpaque(this);
-        for (long left = present; left != 0; left &= left - 1) {
+        long present = (long) KINDS.getOpaque(this);
+        for (long left = present & SIZES; left != 0; left &= left - 1) {
             int sizeLg2 = Long.numberOfTrailingZeros(left);
             long found = look((iova & -1L << sizeLg2) | sizeLg2 | VALID, tag);
             if (found != NONE) {
                 return found;
             }
         }
-        return (boolean) HAS_GLOBAL.getOpaque(this) ? findGlobal(present, tag, iova) : NONE;
+        return (present & HAS_GLOBAL) != 0 ? findGlobal(present, tag, iova) : NONE;
     }
 
     private long findGlobal(long present, long tag, long iova) {
         long shared = globalTag(tag);
-        for (long left = present; left != 0; left &= left - 1) {
+        for (long left = present & SIZES; left != 0; left &= left - 1) {
             int sizeLg2 = Long.numberOfTrailingZeros(left);
             long found = look((iova & -1L << sizeLg2) | sizeLg2 | VALID | GLOBAL, shared);
             if (found != NONE) {
@@ -251,12 +252,12 @@ public final class Iotlb implements CachedTranslations {
         }
         int at = set;
         if (!is(words, at, key, tag)
-                && !is(words, at += WORDS, key, tag)
-                && !is(words, at += WORDS, key, tag)
-                && !is(words, at += WORDS, key, tag)) {
+                && !is(words, ++at, key, tag)
+                && !is(words, ++at, key, tag)
+                && !is(words, ++at, key, tag)) {
             return NONE;
         }
-        long found = (long) WORD.getOpaque(words, at + 2);
+        long found = (long) WORD.getOpaque(words, at + RESULT);
         // Nobody has written to the set in between, or it is nothing that was found.
         VarHandle.loadLoadFence();
         return (long) WORD.getOpaque(words, set + STATE) == before ? found : NONE;
@@ -264,7 +265,7 @@ public final class Iotlb implements CachedTranslations {
 
     private static boolean is(long[] words, int at, long key, long tag) {
         return (long) WORD.getOpaque(words, at) == key
-                && ((long) WORD.getOpaque(words, at + 1) ^ tag) >>> STAGES_AT == 0;
+                && ((long) WORD.getOpaque(words, at + TAG) ^ tag) >>> STAGES_AT == 0;
     }
 
     // Filling
@@ -272,7 +273,12 @@ public final class Iotlb implements CachedTranslations {
 
     /** The epoch, to be read before the walk that an entry comes from. */
     public long epoch() {
-        return (long) EPOCH.getAcquire(this);
+        return epoch((long) TURN.getAcquire(this));
+    }
+
+    /** It moves when the lock is taken, and not when it is given back. */
+    private static long epoch(long turn) {
+        return (turn + HELD) >>> 1;
     }
 
     /**
@@ -313,14 +319,14 @@ public final class Iotlb implements CachedTranslations {
         }
         // No word of the entry is seen by who has not seen that the set is written to.
         VarHandle.storeStoreFence();
-        int at = set + way(set, before, key, owner) * WORDS;
+        int at = way(set, before, key, owner);
         boolean wasFree = (long) WORD.getOpaque(words, at) == 0;
-        WORD.setOpaque(words, at + 1, owner | pageOfFirst);
-        WORD.setOpaque(words, at + 2, result);
+        WORD.setOpaque(words, at + TAG, owner | pageOfFirst);
+        WORD.setOpaque(words, at + RESULT, result);
         WORD.setOpaque(words, at, key);
-        // Store, full fence, load: the other half is in moveEpoch().
+        // Store, full fence, load: the other half begins in lock().
         VarHandle.fullFence();
-        boolean isCurrent = (long) EPOCH.getOpaque(this) == epoch;
+        boolean isCurrent = epoch((long) TURN.getOpaque(this)) == epoch;
         int change = (isCurrent ? 1 : 0) - (wasFree ? 0 : 1);
         if (!isCurrent) {
             WORD.setOpaque(words, at, 0L);
@@ -336,35 +342,28 @@ public final class Iotlb implements CachedTranslations {
 
     /** What lookups and invalidations must reckon with, before the entry is there. */
     private void note(int pageLg2, boolean isGlobal, boolean isSplit) {
-        if (((long) SIZES.getOpaque(this) >>> pageLg2 & 1) == 0) {
-            SIZES.getAndBitwiseOr(this, 1L << pageLg2);
-        }
-        if (isGlobal && !(boolean) HAS_GLOBAL.getOpaque(this)) {
-            HAS_GLOBAL.setVolatile(this, true);
-        }
-        if (isSplit && !(boolean) HAS_SPLIT.getOpaque(this)) {
-            HAS_SPLIT.setVolatile(this, true);
+        long kind = 1L << pageLg2 | (isGlobal ? HAS_GLOBAL : 0) | (isSplit ? HAS_SPLIT : 0);
+        if ((kind & ~(long) KINDS.getOpaque(this)) != 0) {
+            KINDS.getAndBitwiseOr(this, kind);
         }
     }
 
-    /** The one that has the same key, a free one, or one that goes. */
+    /** Where the one is that has the same key, a free one, or one that goes. */
     private int way(int set, long before, long key, long tag) {
         int free = -1;
-        for (int way = 0; way < WAYS; way++) {
-            int at = set + way * WORDS;
-            long there = (long) WORD.getOpaque(words, at);
-            if (there == key && ((long) WORD.getOpaque(words, at + 1) ^ tag) >>> STAGES_AT == 0) {
-                return way;
+        for (int at = set; at < set + WAYS; at++) {
+            if (is(words, at, key, tag)) {
+                return at;
             }
-            if (there == 0 && free < 0) {
-                free = way;
+            if (free < 0 && (long) WORD.getOpaque(words, at) == 0) {
+                free = at;
             }
         }
         if (free >= 0) {
             return free;
         }
         EVICTED.getAndAdd(this, 1L);
-        return (int) (before >>> VERSION_AT & (WAYS - 1));
+        return set + (int) (before >>> VERSION_AT & (WAYS - 1));
     }
 
     private void release(int set, long before, int change) {
@@ -377,15 +376,45 @@ public final class Iotlb implements CachedTranslations {
 
     @Override
     public void begin() {
-        lock.lock();
+        lock();
         together = Thread.currentThread();
-        moveEpoch();
     }
 
     @Override
     public void end() {
         together = null;
-        lock.unlock();
+        unlock();
+    }
+
+    /**
+     * Takes the lock, which moves the epoch: a volatile store. What is read of the sets and their
+     * kinds from here on is read volatile, and so after it; the other half is in {@link #fill}.
+     */
+    private void lock() {
+        long free = (long) TURN.getOpaque(this);
+        if ((free & HELD) != 0 || !TURN.compareAndSet(this, free, free + HELD)) {
+            lockAfterOthers();
+        }
+    }
+
+    private void lockAfterOthers() {
+        waiting.lock();
+        try {
+            while (true) {
+                long free = (long) TURN.getOpaque(this);
+                if ((free & HELD) == 0 && TURN.compareAndSet(this, free, free + HELD)) {
+                    return;
+                }
+                // Who has it may have been taken from the processor.
+                Thread.yield();
+            }
+        } finally {
+            waiting.unlock();
+        }
+    }
+
+    private void unlock() {
+        TURN.setRelease(this, (long) TURN.getOpaque(this) + HELD);
     }
 
     /** One alone. Returns whether it is that, and not one of many. */
@@ -394,8 +423,7 @@ public final class Iotlb implements CachedTranslations {
         if (Thread.currentThread().equals(together)) {
             return false;
         }
-        lock.lock();
-        moveEpoch();
+        lock();
         return true;
     }
 
@@ -405,7 +433,7 @@ public final class Iotlb implements CachedTranslations {
             removed[scope.index].add(went);
         }
         if (isAlone) {
-            lock.unlock();
+            unlock();
         }
         return went;
     }
@@ -442,12 +470,17 @@ public final class Iotlb implements CachedTranslations {
     @Override
     public long range(int domain, int space, long first, long last, int leafLg2) {
         boolean isAlone = enter();
-        wantTag(DOMAIN_MASK | SPACE_MASK | FIRST_STAGE, tag(domain, space, FIRST));
-        keyMask = GLOBAL;
-        wantRange(first, last, leafLg2);
-        long went = takeRange(tagWanted, first, last);
-        if ((boolean) HAS_GLOBAL.getOpaque(this)) {
-            wantTag(DOMAIN_MASK | FIRST_STAGE, tag(domain, 0, FIRST));
+        long tag = tag(domain, space, FIRST);
+        long present = (long) KINDS.getVolatile(this);
+        long went;
+        if (isFew(present, first, last)) {
+            went = takeFew(present, tag, first, last, leafLg2);
+        } else {
+            wantOfSpace(tag, first, last, leafLg2);
+            went = takeEverywhere();
+        }
+        if ((present & HAS_GLOBAL) != 0) {
+            wantTag(DOMAIN_MASK | FIRST_STAGE, globalTag(tag));
             keyMask = GLOBAL;
             keyWanted = GLOBAL;
             wantRange(first, last, leafLg2);
@@ -494,36 +527,42 @@ public final class Iotlb implements CachedTranslations {
         rangeLeafLg2 = leafLg2;
     }
 
-    /** Store, full fence, and the looks at the sets come after: the other half is in fill(). */
-    private void moveEpoch() {
-        EPOCH.setOpaque(this, (long) EPOCH.getOpaque(this) + 1);
-        VarHandle.fullFence();
+    private void wantOfSpace(long tag, long first, long last, int leafLg2) {
+        wantTag(DOMAIN_MASK | SPACE_MASK | FIRST_STAGE, tag);
+        keyMask = GLOBAL;
+        wantRange(first, last, leafLg2);
     }
 
     private long takeEverywhere() {
         long went = 0;
         for (int set = 0; set < words.length; set += 1 << SET_LG2) {
-            if (((long) WORD.getOpaque(words, set + STATE) & (COUNT_MASK | BUSY)) != 0) {
+            if (((long) WORD.getVolatile(words, set + STATE) & (COUNT_MASK | BUSY)) != 0) {
                 went += take(set);
             }
         }
         return went;
     }
 
-    /** A few pages of one space are looked for where they would be. */
-    private long takeRange(long tag, long first, long last) {
-        long present = (long) SIZES.getOpaque(this);
+    /** Whether those that may be wanted can be looked for where they would be. */
+    private static boolean isFew(long present, long first, long last) {
         boolean isWithinPage = (first ^ last) >>> PAGE_LG2_MIN == 0;
-        if ((boolean) HAS_SPLIT.getOpaque(this)
-                || (!isWithinPage && probes(present, first, last) > PROBES_MAX)) {
-            return takeEverywhere();
-        }
+        return (present & HAS_SPLIT) == 0
+                && (isWithinPage || probes(present, first, last) <= PROBES_MAX);
+    }
+
+    /** A few pages of one space are looked for where they would be. */
+    private long takeFew(long present, long tag, long first, long last, int leafLg2) {
         long went = 0;
-        for (long left = present; left != 0; left &= left - 1) {
+        for (long left = present & SIZES; left != 0; left &= left - 1) {
             int sizeLg2 = Long.numberOfTrailingZeros(left);
             long page = first & -1L << sizeLg2;
             while (true) {
-                went += takePage(page | sizeLg2 | VALID, tag);
+                long key = page | sizeLg2 | VALID;
+                int set = set(key, tag);
+                if (mayBeThere(set, key)) {
+                    wantOfSpace(tag, first, last, leafLg2);
+                    went += take(set);
+                }
                 if (Long.compareUnsigned(last - page, Bits.mask(sizeLg2)) <= 0) {
                     break;
                 }
@@ -535,7 +574,7 @@ public final class Iotlb implements CachedTranslations {
 
     private static long probes(long present, long first, long last) {
         long sum = 0;
-        for (long left = present; left != 0; left &= left - 1) {
+        for (long left = present & SIZES; left != 0; left &= left - 1) {
             int sizeLg2 = Long.numberOfTrailingZeros(left);
             long pages = (last >>> sizeLg2) - (first >>> sizeLg2);
             // Also where a range of nearly everything would overflow.
@@ -547,17 +586,13 @@ public final class Iotlb implements CachedTranslations {
         return sum;
     }
 
-    /** The same as {@link #take} where it is known what a wanted entry leads from. */
     @SuppressWarnings("ShortCircuitBoolean") // one branch for all of a set
-    private long takePage(long key, long tag) {
+    private boolean mayBeThere(int set, long key) {
         long[] words = this.words;
-        int set = set(key, tag);
-        boolean mayBeThere =
-                (long) WORD.getOpaque(words, set) == key
-                        | (long) WORD.getOpaque(words, set + WORDS) == key
-                        | (long) WORD.getOpaque(words, set + 2 * WORDS) == key
-                        | (long) WORD.getOpaque(words, set + 3 * WORDS) == key;
-        return mayBeThere ? take(set) : 0;
+        return (long) WORD.getVolatile(words, set) == key
+                | (long) WORD.getVolatile(words, set + 1) == key
+                | (long) WORD.getVolatile(words, set + 2) == key
+                | (long) WORD.getVolatile(words, set + 3) == key;
     }
 
     /**
@@ -565,7 +600,7 @@ public final class Iotlb implements CachedTranslations {
      * seen here, or half of it, is being filled by somebody who will see that the epoch has moved.
      */
     private long take(int set) {
-        for (int at = set; at < set + STATE; at += WORDS) {
+        for (int at = set; at < set + WAYS; at++) {
             if (isWanted(at)) {
                 return takeFrom(set);
             }
@@ -583,7 +618,7 @@ public final class Iotlb implements CachedTranslations {
         }
         VarHandle.storeStoreFence();
         int went = 0;
-        for (int at = set; at < set + STATE; at += WORDS) {
+        for (int at = set; at < set + WAYS; at++) {
             if (isWanted(at)) {
                 WORD.setOpaque(words, at, 0L);
                 went++;
@@ -594,8 +629,8 @@ public final class Iotlb implements CachedTranslations {
     }
 
     private boolean isWanted(int at) {
-        long key = (long) WORD.getOpaque(words, at);
-        return key != 0 && isWanted(key, (long) WORD.getOpaque(words, at + 1));
+        long key = (long) WORD.getVolatile(words, at);
+        return key != 0 && isWanted(key, (long) WORD.getOpaque(words, at + TAG));
     }
 
     private boolean isWanted(long key, long tag) {

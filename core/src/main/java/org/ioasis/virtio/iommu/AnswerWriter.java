@@ -10,7 +10,6 @@ import java.lang.foreign.MemorySegment;
 import org.ioasis.iommu.Endpoint;
 import org.ioasis.iommu.Iommu;
 import org.ioasis.iommu.Status;
-import org.ioasis.iommu.TableDomain;
 import org.ioasis.memory.Outcome;
 
 /**
@@ -51,7 +50,7 @@ final class AnswerWriter {
                 PropertyList.write(
                         endpoint.properties(),
                         iommu.options(),
-                        hasTables && TableDomain.fits(endpoint),
+                        hasTables ? TableProperties.of(endpoint) : null,
                         answer,
                         tail);
             } else {

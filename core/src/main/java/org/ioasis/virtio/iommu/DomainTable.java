@@ -9,6 +9,7 @@ import org.ioasis.iommu.Attachment;
 import org.ioasis.iommu.Completion;
 import org.ioasis.iommu.Domain;
 import org.ioasis.iommu.Endpoint;
+import org.ioasis.iommu.HandedTable;
 import org.ioasis.iommu.IdMap;
 import org.ioasis.iommu.Iommu;
 import org.ioasis.iommu.IommuOptions;

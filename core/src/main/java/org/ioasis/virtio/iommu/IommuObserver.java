@@ -17,6 +17,21 @@ public interface IommuObserver {
     void reset();
 
     /**
+     * A request has been taken from its ring. What is given back comes with the answer, in {@link
+     * #answeredSince}: a time, for who wants to know how long it took.
+     */
+    default long taken() {
+        return 0;
+    }
+
+    /**
+     * The request of the {@link #answered} before was taken then.
+     *
+     * @param taken as {@link #taken} has given it; 0 if nobody watched then
+     */
+    default void answeredSince(long taken) {}
+
+    /**
      * A request has been answered; the driver may not have seen it yet.
      *
      * @param status null if it is given back without an answer

@@ -36,7 +36,19 @@ final class IommuWork extends DeviceWork<RequestSlot> {
     private final AnswerWriter answers;
     private final RequestFlight flight;
     private final RequestCounts counts = new RequestCounts();
-    private final SlotPool slots = new SlotPool(this::answered);
+    private final SlotPool slots =
+            new SlotPool(
+                    new RequestSlot.Answered() {
+                        @Override
+                        public void answered(RequestSlot slot) {
+                            IommuWork.this.answered(slot);
+                        }
+
+                        @Override
+                        public void decided(RequestSlot slot, Status answer) {
+                            tellDecision(slot, answer);
+                        }
+                    });
     private final RequestSlot[] batch = new RequestSlot[BATCH];
 
     /** Requests whose answer did not come at once. Few, and mostly none. */
@@ -48,6 +60,7 @@ final class IommuWork extends DeviceWork<RequestSlot> {
 
     // Nobody watches unless somebody asked for it; then it costs a look at a field.
     private @Nullable IommuObserver observer;
+    private @Nullable StateObserver stateObserver;
     private Runnable onLimit = () -> {};
     private @Nullable RequestSlot refused;
 
@@ -77,6 +90,10 @@ final class IommuWork extends DeviceWork<RequestSlot> {
 
     void observe(@Nullable IommuObserver watcher) {
         observer = watcher;
+    }
+
+    void observeState(@Nullable StateObserver watcher) {
+        stateObserver = watcher;
     }
 
     /** Requests so far. Any thread. */
@@ -122,6 +139,16 @@ final class IommuWork extends DeviceWork<RequestSlot> {
     }
 
     @Override
+    protected boolean isTimed() {
+        return iommu.pageRequests().isTimed();
+    }
+
+    @Override
+    protected void timed() {
+        iommu.pageRequests().expire();
+    }
+
+    @Override
     protected void release(RequestSlot slot) {
         if (slot != eventBuffer) {
             slots.giveBack(slot);
@@ -148,6 +175,8 @@ final class IommuWork extends DeviceWork<RequestSlot> {
             count(outcome);
             slot.type = RequestType.UNKNOWN;
         }
+        IommuObserver watcher = observer;
+        slot.taken = watcher == null ? 0 : watcher.taken();
         // The driver may have put buffers for events there without a kick.
         events.driverIsReady();
         return Step.OUTSIDE;
@@ -181,6 +210,7 @@ final class IommuWork extends DeviceWork<RequestSlot> {
                 break;
             }
             slot.isInBatch = true;
+            slot.isQuiet = observer == null && !RequestEvent.isRecorded();
             batch[taken++] = slot;
         }
         return taken;
@@ -199,6 +229,7 @@ final class IommuWork extends DeviceWork<RequestSlot> {
         for (int i = 0; i < taken; i++) {
             RequestSlot slot = batch[i];
             slot.isInBatch = false;
+            slot.isQuiet = false;
             if (slot.isComplete) {
                 resume(slot);
             } else {
@@ -228,6 +259,13 @@ final class IommuWork extends DeviceWork<RequestSlot> {
         resume(slot);
     }
 
+    private void tellDecision(RequestSlot slot, Status answer) {
+        StateObserver watcher = stateObserver;
+        if (watcher != null && slots.isOfNow(slot)) {
+            slot.tell(watcher, answer);
+        }
+    }
+
     private void tellAnswer(RequestSlot slot) {
         flight.answered(slot);
         if (slot.status == Status.NOMEM) {
@@ -239,6 +277,7 @@ final class IommuWork extends DeviceWork<RequestSlot> {
         if (watcher != null) {
             IommuRequest request = IommuRequest.of(slot);
             watcher.answered(request, slot.status, execution.reason(slot, request));
+            watcher.answeredSince(slot.taken);
         }
     }
 

@@ -22,6 +22,7 @@ import org.ioasis.iommu.IommuOptions;
 import org.ioasis.iommu.ReservedRegion;
 import org.ioasis.iommu.ReservedRegion.Kind;
 import org.ioasis.iommu.ReservedWindows;
+import org.jspecify.annotations.Nullable;
 
 /** Writes what PROBE tells of an endpoint (virtio 1.4, 5.13.6.7 and 5.13.6.8). Any thread. */
 final class PropertyList {
@@ -32,16 +33,16 @@ final class PropertyList {
      * for four regions. One header's room stays zero at the end, which Linux needs: it reads a
      * header wherever the list could go on.
      *
-     * @param hasTables the properties of a profile follow the regions
+     * @param tables what follows the regions with a profile; null: nothing
      */
     static void write(
             EndpointProperties properties,
             IommuOptions options,
-            boolean hasTables,
+            @Nullable TableProperties tables,
             MemorySegment list,
             int size) {
         list.asSlice(0, size).fill((byte) 0);
-        int room = size - PROPERTY_HEAD_SIZE - (hasTables ? TableProperties.SIZE : 0);
+        int room = size - PROPERTY_HEAD_SIZE - (tables == null ? 0 : TableProperties.SIZE);
         List<ReservedRegion> regions = shown(properties, options, room / RESV_MEM_SIZE);
         for (int i = 0; i < regions.size(); i++) {
             ReservedRegion region = regions.get(i);
@@ -55,8 +56,8 @@ final class PropertyList {
             list.set(LE64, at + RESV_MEM_START, region.first());
             list.set(LE64, at + RESV_MEM_END, region.last());
         }
-        if (hasTables) {
-            TableProperties.write(list, (long) regions.size() * RESV_MEM_SIZE);
+        if (tables != null) {
+            tables.write(list, (long) regions.size() * RESV_MEM_SIZE);
         }
     }
 

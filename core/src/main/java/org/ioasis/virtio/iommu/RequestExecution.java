@@ -67,19 +67,29 @@ final class RequestExecution {
     void execute(RequestSlot slot) {
         // Unknown types (D-11, D-12), PROBE where it is not offered (D-48), and what is too short
         // to hold its type's fields or a tail (P-02).
-        if (slot.type == RequestType.UNKNOWN
+        RequestType type = slot.type;
+        if (type == RequestType.UNKNOWN
                 || isProbeWithoutFeature(slot)
-                || !slot.holds(slot.type.readableSize)
+                || !slot.holds(type.readableSize)
                 || slot.chain().writableLength() < TAIL_SIZE) {
             slot.giveBack();
             return;
         }
+        if (type == RequestType.MAP) {
+            map(slot);
+        } else if (type == RequestType.UNMAP) {
+            unmap(slot);
+        } else {
+            executeOther(slot);
+        }
+    }
+
+    /** What a driver asks for now and then, while it maps and unmaps all day. */
+    private void executeOther(RequestSlot slot) {
         switch (slot.type) {
             case ATTACH -> attach(slot);
             case DETACH ->
                     domains.detach(slot.le32(DETACH_ENDPOINT), slot.le32(DETACH_DOMAIN), slot);
-            case MAP -> map(slot);
-            case UNMAP -> unmap(slot);
             case PROBE -> probe(slot);
             case ATTACH_TABLE -> {
                 noteEndpoint(slot.le32(ATTACH_ENDPOINT));
@@ -87,7 +97,7 @@ final class RequestExecution {
             }
             case INVALIDATE -> requireNonNull(tables).invalidate(slot);
             case PAGE_RESPONSE -> requireNonNull(tables).respond(slot);
-            case UNKNOWN -> slot.giveBack();
+            case MAP, UNMAP, UNKNOWN -> throw new IllegalStateException("no other request");
         }
     }
 
@@ -116,7 +126,7 @@ final class RequestExecution {
     private void map(RequestSlot slot) {
         if ((negotiated & F_MAP_UNMAP) == 0) {
             slot.refused(Refusal.NOT_NEGOTIATED);
-        } else if (unknownFlags(slot) != 0) {
+        } else if (unknownMapFlags(slot) != 0) {
             slot.refused(Refusal.UNKNOWN_FLAGS);
         } else if (injections.failsMap()) {
             domains.refuseMap(
@@ -161,13 +171,15 @@ final class RequestExecution {
             case ATTACH ->
                     slot.le32(ATTACH_FLAGS)
                             & ~((negotiated & F_BYPASS_CONFIG) != 0 ? ATTACH_F_BYPASS : 0);
-            case MAP -> {
-                int mmio = (negotiated & F_MMIO) != 0 ? MAP_F_MMIO : 0;
-                yield slot.le32(MAP_FLAGS) & ~(MAP_F_READ | MAP_F_WRITE | mmio);
-            }
+            case MAP -> unknownMapFlags(slot);
             case ATTACH_TABLE, INVALIDATE, PAGE_RESPONSE -> TableRequests.unknownFlags(slot);
             case DETACH, UNMAP, PROBE, UNKNOWN -> 0;
         };
+    }
+
+    private int unknownMapFlags(RequestSlot slot) {
+        int mmio = (negotiated & F_MMIO) != 0 ? MAP_F_MMIO : 0;
+        return slot.le32(MAP_FLAGS) & ~(MAP_F_READ | MAP_F_WRITE | mmio);
     }
 
     private void probe(RequestSlot slot) {

@@ -1,6 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.virtio.iommu;
 
+import static org.ioasis.spec.VirtioIommu.ATTACH_DOMAIN;
+import static org.ioasis.spec.VirtioIommu.ATTACH_ENDPOINT;
+import static org.ioasis.spec.VirtioIommu.ATTACH_FLAGS;
+import static org.ioasis.spec.VirtioIommu.DETACH_DOMAIN;
+import static org.ioasis.spec.VirtioIommu.DETACH_ENDPOINT;
+import static org.ioasis.spec.VirtioIommu.MAP_DOMAIN;
+import static org.ioasis.spec.VirtioIommu.MAP_FLAGS;
+import static org.ioasis.spec.VirtioIommu.MAP_PHYS_START;
+import static org.ioasis.spec.VirtioIommu.MAP_VIRT_END;
+import static org.ioasis.spec.VirtioIommu.MAP_VIRT_START;
+import static org.ioasis.spec.VirtioIommu.UNMAP_DOMAIN;
+import static org.ioasis.spec.VirtioIommu.UNMAP_VIRT_END;
+import static org.ioasis.spec.VirtioIommu.UNMAP_VIRT_START;
 import static org.ioasis.spec.VirtioIommuTables.ATTACH_SIZE;
 import static org.ioasis.spec.VirtioIommuTables.ATTACH_TAIL;
 
@@ -21,6 +34,9 @@ final class RequestSlot extends Job<RequestSlot> implements Completion {
     /** Takes slots whose answer is there. */
     interface Answered {
         void answered(RequestSlot slot);
+
+        /** What the answer will be is known, and nothing of it is to be done any more. */
+        default void decided(RequestSlot slot, Status answer) {}
     }
 
     /** The largest of all requests, those of profiles included. */
@@ -47,14 +63,17 @@ final class RequestSlot extends Job<RequestSlot> implements Completion {
     /** Whom to PROBE. */
     int endpoint;
 
-    /** The next one of the pool, while it is free. */
-    @Nullable RequestSlot nextFree;
-
     /** Since which reset of the device: the engine has forgotten those before it. */
     int epoch;
 
+    /** What the observer said when it was taken from its ring; 0 if there was none. */
+    long taken;
+
     /** Of the batch that is being carried out, whose answers are given in its order. */
     boolean isInBatch;
+
+    /** Of such a batch, and nobody is to hear of an answer that is OK. */
+    boolean isQuiet;
 
     /** The answer is there, given or not. */
     boolean isComplete;
@@ -78,6 +97,7 @@ final class RequestSlot extends Job<RequestSlot> implements Completion {
 
     @Override
     protected void begin() {
+        taken = 0;
         isComplete = false;
         isTimed = false;
         settled = null;
@@ -121,7 +141,12 @@ final class RequestSlot extends Job<RequestSlot> implements Completion {
     public void complete(Status answer) {
         status = answer;
         isComplete = true;
-        answered.answered(this);
+        if (settled == null) {
+            answered.decided(this, answer);
+        }
+        if (!isQuiet || answer != Status.OK) {
+            answered.answered(this);
+        }
     }
 
     @Override
@@ -133,6 +158,60 @@ final class RequestSlot extends Job<RequestSlot> implements Completion {
     @Override
     public void settled(Status answer) {
         settled = answer;
+        answered.decided(this, answer);
+    }
+
+    /** Tells of it if it changes what endpoints reach, or would have done so. */
+    void tell(StateObserver watcher, Status answer) {
+        switch (type) {
+            case ATTACH, ATTACH_TABLE ->
+                    watcher.decided(
+                            type,
+                            le32(ATTACH_ENDPOINT),
+                            le32(ATTACH_DOMAIN),
+                            0,
+                            0,
+                            0,
+                            le32(ATTACH_FLAGS),
+                            answer,
+                            refusal);
+            case DETACH ->
+                    watcher.decided(
+                            type,
+                            le32(DETACH_ENDPOINT),
+                            le32(DETACH_DOMAIN),
+                            0,
+                            0,
+                            0,
+                            0,
+                            answer,
+                            refusal);
+            case MAP ->
+                    watcher.decided(
+                            type,
+                            0,
+                            le32(MAP_DOMAIN),
+                            le64(MAP_VIRT_START),
+                            le64(MAP_VIRT_END),
+                            le64(MAP_PHYS_START),
+                            le32(MAP_FLAGS),
+                            answer,
+                            refusal);
+            case UNMAP ->
+                    watcher.decided(
+                            type,
+                            0,
+                            le32(UNMAP_DOMAIN),
+                            le64(UNMAP_VIRT_START),
+                            le64(UNMAP_VIRT_END),
+                            0,
+                            0,
+                            answer,
+                            refusal);
+            case PROBE, INVALIDATE, PAGE_RESPONSE, UNKNOWN -> {
+                // Changes nothing that endpoints reach.
+            }
+        }
     }
 
     /** What is to be saved of it, when all that is open is when it is answered. */

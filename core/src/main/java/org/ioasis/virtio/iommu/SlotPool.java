@@ -12,7 +12,10 @@ import org.jspecify.annotations.Nullable;
  */
 final class SlotPool {
     private final RequestSlot.Answered answered;
-    private @Nullable RequestSlot free;
+
+    /** Those that are free come first. An array, since a list would have to be walked. */
+    private final RequestSlot[] free = new RequestSlot[VirtioIommuDevice.REQUEST_LIMIT];
+
     private int freeCount;
     private final Count heldBack = new Count();
     private int slots;
@@ -31,10 +34,9 @@ final class SlotPool {
 
     /** One for a new request; null if the limit is reached. */
     @Nullable RequestSlot take() {
-        RequestSlot slot = free;
-        if (slot != null) {
-            free = slot.nextFree;
-            freeCount--;
+        RequestSlot slot;
+        if (freeCount > 0) {
+            slot = free[--freeCount];
         } else {
             if (slots == VirtioIommuDevice.REQUEST_LIMIT) {
                 heldBack.increment();
@@ -49,11 +51,14 @@ final class SlotPool {
 
     void giveBack(RequestSlot slot) {
         // The engine may still answer one of before, late: it has no place any more.
-        if (slot.epoch == epoch) {
-            slot.nextFree = free;
-            free = slot;
-            freeCount++;
+        if (isOfNow(slot)) {
+            free[freeCount++] = slot;
         }
+    }
+
+    /** True unless the device was reset since it was taken: then the engine has forgotten it. */
+    boolean isOfNow(RequestSlot slot) {
+        return slot.epoch == epoch;
     }
 
     /** The device is reset. */

@@ -8,13 +8,22 @@ import static org.ioasis.virtio.iommu.Wire.LE16;
 import static org.ioasis.virtio.iommu.Wire.LE64;
 
 import java.lang.foreign.MemorySegment;
+import org.ioasis.iommu.Endpoint;
+import org.ioasis.iommu.TableDomain;
 import org.ioasis.spec.X86Table;
+import org.jspecify.annotations.Nullable;
 
 /**
- * What PROBE tells of tables that an endpoint can have (drafts of 2018 to 2023): the same of each
- * endpoint. Any thread.
+ * What PROBE tells of tables that an endpoint can have (drafts of 2018 to 2023). Immutable; any
+ * thread.
  */
-final class TableProperties {
+enum TableProperties {
+    /** We walk them. */
+    OURS(PASID_BITS, ECAP_FLTS | ECAP_EAFS | ECAP_PASID | ECAP_PRS),
+
+    /** Somebody who listens has them walked, and hears of no PASIDs and of no page requests. */
+    OTHERS(0, ECAP_FLTS | ECAP_EAFS);
+
     /** Bytes of all of them. */
     static final int SIZE =
             PAGE_SIZE_MASK_SIZE + INPUT_RANGE_SIZE + 2 * BITS_SIZE + TABLE_FORMAT_SIZE;
@@ -23,12 +32,25 @@ final class TableProperties {
     private static final long PAGE_SIZES = 1L << 12 | 1L << 21 | 1L << 30;
 
     private static final long CAP = CAP_FL1GP | CAP_FL5LP;
-    private static final long ECAP = ECAP_FLTS | ECAP_EAFS | ECAP_PASID | ECAP_PRS;
 
-    private TableProperties() {}
+    private final int pasidBits;
+    private final long ecap;
+
+    TableProperties(int pasidBits, long ecap) {
+        this.pasidBits = pasidBits;
+        this.ecap = ecap;
+    }
+
+    /** Null: an endpoint that can have no tables. */
+    static @Nullable TableProperties of(Endpoint endpoint) {
+        if (!TableDomain.fits(endpoint)) {
+            return null;
+        }
+        return TableDomain.isWalkedHere(endpoint) ? OURS : OTHERS;
+    }
 
     /** Writes them over zeroes. */
-    static void write(MemorySegment list, long from) {
+    void write(MemorySegment list, long from) {
         long at = from;
         head(list, at, PROBE_T_PAGE_SIZE_MASK, PAGE_SIZE_MASK_SIZE);
         list.set(LE64, at + PAGE_SIZE_MASK_MASK, PAGE_SIZES);
@@ -40,12 +62,12 @@ final class TableProperties {
         list.set(JAVA_BYTE, at + BITS_BITS, (byte) X86Table.OUTPUT_BITS);
         at += BITS_SIZE;
         head(list, at, PROBE_T_PASID_SIZE, BITS_SIZE);
-        list.set(JAVA_BYTE, at + BITS_BITS, (byte) PASID_BITS);
+        list.set(JAVA_BYTE, at + BITS_BITS, (byte) pasidBits);
         at += BITS_SIZE;
         head(list, at, PROBE_T_TABLE_FORMAT, TABLE_FORMAT_SIZE);
         list.set(LE16, at + TABLE_FORMAT_FORMAT, (short) FORMAT_VTD_FIRST_LEVEL);
         list.set(LE64, at + TABLE_FORMAT_CAP, CAP);
-        list.set(LE64, at + TABLE_FORMAT_ECAP, ECAP);
+        list.set(LE64, at + TABLE_FORMAT_ECAP, ecap);
     }
 
     private static void head(MemorySegment list, long at, int type, int size) {

@@ -4,6 +4,7 @@ package org.ioasis.virtio.iommu;
 import static org.ioasis.spec.VirtioIommuTables.*;
 
 import org.ioasis.iommu.Attachment;
+import org.ioasis.iommu.HandedTable;
 import org.ioasis.iommu.Iommu;
 import org.ioasis.iommu.Refusal;
 import org.ioasis.iommu.Status;
@@ -41,8 +42,7 @@ final class TableRequests {
         this.iommu = iommu;
         this.domains = domains;
         this.profile = profile;
-        domains.handTables(
-                (id, table) -> iommu.tableDomain(id, table, table.stage(), memory, cached));
+        domains.handTables((id, table) -> iommu.tableDomain(id, table, memory, cached));
     }
 
     Profile profile() {

@@ -50,6 +50,7 @@ public final class VirtioIommuDevice implements DeviceType {
     // Nobody watches and nothing is planted unless somebody asked for it; then both cost a look at
     // a field.
     private @Nullable IommuObserver observer;
+    private @Nullable StateObserver stateObserver;
     private final Injections injections = new Injections(this::injected);
     private final DomainTable domains;
     private final @Nullable TableRequests tables;
@@ -198,6 +199,15 @@ public final class VirtioIommuDevice implements DeviceType {
     }
 
     /**
+     * Sets who sees what the state becomes, null for nobody. Device's thread, or before the device
+     * is used.
+     */
+    public void observeState(@Nullable StateObserver watcher) {
+        stateObserver = watcher;
+        work.observeState(watcher);
+    }
+
+    /**
      * Plants a failure. Device's thread.
      *
      * @param later runs a task on the device's thread when so many nanoseconds have passed
@@ -264,6 +274,10 @@ public final class VirtioIommuDevice implements DeviceType {
         if (offset == CONFIG_BYPASS && mayWrite && bypass <= 1) {
             iommu.bypass(bypass == 1);
             isUnsettled = true;
+            StateObserver watcher = stateObserver;
+            if (watcher != null) {
+                watcher.bypass(bypass == 1);
+            }
         }
     }
 
@@ -297,6 +311,14 @@ public final class VirtioIommuDevice implements DeviceType {
         withdrawBypass();
         isResetting = true;
         iommu.reset(this::resetIsDone);
+        tellReset(false);
+    }
+
+    private void tellReset(boolean isMachine) {
+        StateObserver watcher = stateObserver;
+        if (watcher != null) {
+            watcher.reset(isMachine);
+        }
     }
 
     @Override
@@ -306,6 +328,7 @@ public final class VirtioIommuDevice implements DeviceType {
         iommu.systemReset(this::resetIsDone);
         withdrawBypass();
         isUnsettled = true;
+        tellReset(true);
     }
 
     @Override

@@ -18,6 +18,9 @@ final class Wire {
     private Wire() {}
 
     static int status(Status status) {
+        if (status == Status.OK) {
+            return VirtioIommu.S_OK; // nearly always, and then no table is asked
+        }
         return switch (status) {
             case OK -> VirtioIommu.S_OK;
             case IOERR -> VirtioIommu.S_IOERR;

@@ -10,6 +10,7 @@ import java.util.Map;
 import java.util.Random;
 import org.ioasis.iommu.fault.PageRequest.Response;
 import org.ioasis.iommu.pagetable.Rights;
+import org.ioasis.memory.HandClock;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -19,6 +20,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 class PageRequestsTest {
     private final PageRequests requests = new PageRequests();
     private final List<String> answers = new ArrayList<>();
+    private final HandClock clock = new HandClock();
 
     @BeforeEach
     void accept() {
@@ -81,6 +83,62 @@ class PageRequestsTest {
         assertThat(requests.answer(1, -1, 3, Response.SUCCESS)).isFalse();
         assertThat(answers).containsExactly("-1/3 FAILURE");
         assertThat(requests.answered()).isEqualTo(1);
+    }
+
+    @Test
+    void aGroupThatHasNoAnswerInTimeIsInvalidAndNotBefore() {
+        requests.deadline(100, clock);
+        ask(5, 1, true, 10);
+        clock.advance(40);
+        ask(5, 2, true, 20);
+        ask(5, 3, false, 30);
+        assertThat(tell()).containsExactly(10L, 20L);
+        clock.advance(60);
+        requests.expire();
+        assertThat(answers).as("at the deadline").isEmpty();
+        assertThat(requests.isTimed()).isTrue();
+
+        clock.advance(1);
+        requests.expire();
+
+        assertThat(answers).containsExactly("5/1 INVALID");
+        assertThat(requests.expired()).isEqualTo(1);
+        assertThat(requests.invalid()).as("nothing was detached").isZero();
+        assertThat(requests.answer(1, 5, 1, Response.SUCCESS)).as("too late").isFalse();
+        assertThat(requests.held()).isEqualTo(2);
+        assertThat(requests.answer(1, 5, 2, Response.SUCCESS)).isTrue();
+        assertThat(answers).containsExactly("5/1 INVALID", "5/2 SUCCESS");
+        assertThat(requests.isTimed()).as("a part of a group waits for its device").isFalse();
+    }
+
+    @Test
+    void aGroupThatNoDriverHasHeardOfInTimeIsNotToldAnyMore() {
+        requests.deadline(100, clock);
+        ask(-1, 1, false, 10);
+        ask(-1, 1, true, 11);
+        assertThat(requests.peek()).isNotNull();
+        requests.told();
+        clock.advance(101);
+        requests.expire();
+        assertThat(requests.peek()).as("half of it was told").isNull();
+        assertThat(answers).containsExactly("-1/1 INVALID");
+        ask(-1, 1, true, 12);
+        assertThat(tell()).as("its number is free").containsExactly(12L);
+        clock.advance(101);
+        ask(-1, 1, true, 13);
+        assertThat(answers).hasSize(2);
+        assertThat(tell()).containsExactly(13L);
+        assertThat(requests.expired()).isEqualTo(2);
+    }
+
+    @Test
+    void withoutADeadlineADriverHasAllTheTimeThereIs() {
+        ask(5, 1, true, 10);
+        clock.advance(Long.MAX_VALUE / 2);
+        requests.expire();
+        assertThat(tell()).containsExactly(10L);
+        assertThat(requests.isTimed()).isFalse();
+        assertThat(requests.answer(1, 5, 1, Response.SUCCESS)).isTrue();
     }
 
     @Test

@@ -60,6 +60,29 @@ class PageRequestWireTest {
         return Arrays.copyOf(bytes, EVENT);
     }
 
+    @Test
+    @Tag("H-18")
+    void aDriverThatNeverAnswersIsTooLateWhenTheDeviceIsToldTheTime() {
+        d.iommu.pageRequests().deadline(1000, d.clock);
+        attached();
+        d.addEventBuffers(4, EVENT);
+        assertThat(d.device.needsTick()).isFalse();
+        ask(9, USERS, true, IOVA);
+        assertThat(d.eventBytes()).isNotNull();
+        assertThat(d.device.needsTick()).isTrue();
+        d.clock.advance(1000);
+        d.device.tick(0);
+        assertThat(answers).isEmpty();
+
+        d.clock.advance(1);
+        d.device.tick(0);
+
+        assertThat(answers).containsExactly("5/9 INVALID");
+        assertThat(d.device.needsTick()).isFalse();
+        assertThat(d.status(GuestTable.respond(ENDPOINT, PASID, 9, 0))).isEqualTo(S_NOENT);
+        assertThat(answers).hasSize(1);
+    }
+
     private Outcome touch(Dma way, long iova) {
         way.enter();
         try {

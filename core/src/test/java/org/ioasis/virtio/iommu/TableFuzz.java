@@ -13,6 +13,7 @@ import java.util.Objects;
 import org.ioasis.iommu.Attachment;
 import org.ioasis.iommu.Domain;
 import org.ioasis.iommu.Endpoint;
+import org.ioasis.iommu.HandedTable;
 import org.ioasis.iommu.TableDomain;
 import org.ioasis.memory.Access;
 import org.ioasis.memory.Dma;
@@ -267,7 +268,7 @@ final class TableFuzz {
             if (!(spaces.get(i).domain() instanceof TableDomain domain) || domain.id() != id) {
                 continue;
             }
-            HandedTable table = (HandedTable) domain.table();
+            HandedTable table = domain.table();
             if (table.width() != 48) {
                 continue;
             }

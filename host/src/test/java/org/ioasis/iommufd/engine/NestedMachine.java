@@ -45,8 +45,10 @@ public final class NestedMachine {
     /** Where its memory begins for its guest; it is elsewhere for the host. */
     public static final long FIRST = 0x10_0000;
 
+    /** Where that is. */
+    public static final long ADDRESS = 0x7f00_0000_0000L;
+
     private static final int INDEX_BITS = 9;
-    private static final long ADDRESS = 0x7f00_0000_0000L;
     private static final long TABLE_MASK = 0xf_ffff_ffff_f000L;
 
     public final IommufdNode node = IommufdNode.builder().build();
@@ -63,12 +65,15 @@ public final class NestedMachine {
     /** All of its memory. */
     public final MemorySegment ram = Arena.ofAuto().allocate(PAGES * PAGE, PAGE);
 
+    /** Whose it is. */
+    public final Owner owner;
+
+    private final LockedMemory locked = new LockedMemory(new AtomicLong(), -1);
     private final Guards guards = new Guards(this::clock, _ -> {});
     private final Guard guard = guards.open();
     private final Guard open = guards.open();
     private boolean isOpen;
     private final FaultQueue faults = new FaultQueue(64, 1_000_000, System::nanoTime);
-    private final LockedMemory locked = new LockedMemory(new AtomicLong(), -1);
     private final MemorySegment buffer = Arena.ofAuto().allocate(8, 8);
     private final List<Device> bound = new ArrayList<>();
     private long nextPage = FIRST;
@@ -87,7 +92,7 @@ public final class NestedMachine {
         device = bind(hardware);
         other = bind(otherHardware);
         ioas = context.allocateIoas();
-        Owner owner = new Owner(new SegmentMemory(ADDRESS, ram, locked), false);
+        owner = new Owner(new SegmentMemory(ADDRESS, ram, locked), false);
         int flags = MAP_FIXED_IOVA | MAP_READABLE | MAP_WRITEABLE;
         ioas.map(owner, ADDRESS, ram.byteSize(), flags, FIRST);
         parent = context.allocateHwpt(device, ioas, HWPT_ALLOC_NEST_PARENT | HWPT_ALLOC_PASID);

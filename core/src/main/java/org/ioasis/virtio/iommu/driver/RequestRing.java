@@ -278,12 +278,15 @@ final class RequestRing {
 
     private int send(int slot, int readable, long answer, int writable) {
         int name = ring.begin();
+        long request = slotsAddress + (long) SLOT * slot;
         if (hasTables) {
-            ring.intoTable(tables[slot], slotsAddress + (long) SLOT * slot + TABLE);
+            ring.intoTable(tables[slot], request + TABLE);
+            ring.readable(request, readable);
+            ring.writable(answer, writable);
+            ring.offer();
+        } else {
+            ring.offer(request, readable, answer, writable);
         }
-        ring.readable(slotsAddress + (long) SLOT * slot, readable);
-        ring.writable(answer, writable);
-        ring.offer();
         slotOfName[name] = slot;
         asked[slot] = writable;
         status[slot] = NOT_ANSWERED;

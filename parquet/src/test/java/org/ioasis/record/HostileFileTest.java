@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.ioasis.record;
+
+import static java.nio.charset.StandardCharsets.ISO_8859_1;
+import static java.nio.charset.StandardCharsets.US_ASCII;
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import java.io.IOException;
+import java.nio.channels.FileChannel;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.util.Arrays;
+import java.util.Map;
+import java.util.Random;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Files that are no recording, or are none any more: an error that says so, and nothing worse. */
+final class HostileFileTest {
+    private static final int ROWS = 500;
+    private static final int FLIPS = 1500;
+
+    @TempDir private Path folder;
+
+    private Path file;
+    private byte[] bytes;
+
+    @BeforeEach
+    void write() throws IOException {
+        file = folder.resolve("r.parquet");
+        try (FileChannel channel =
+                        FileChannel.open(
+                                file, StandardOpenOption.CREATE, StandardOpenOption.WRITE);
+                RowFiles.Writer writer = RowFiles.found().create(channel)) {
+            Random random = new Random(1);
+            Row row = new Row();
+            for (int i = 0; i < ROWS; i++) {
+                row.begin(i, i * 1000L, i % 3 == 0 ? Event.MAP : Event.ACCESS, "m/i");
+                row.domain(1);
+                if (row.event() == Event.ACCESS) {
+                    row.endpoint(8);
+                } else {
+                    row.status("OK");
+                }
+                long first = random.nextLong() >>> 1;
+                row.range(first, first + 0xfff);
+                row.output(random.nextInt(1 << 20));
+                row.flags(1);
+                writer.add(row);
+                if (i == ROWS / 2) {
+                    assertThat(writer.flush(Map.of(), Long.MAX_VALUE)).isTrue();
+                }
+            }
+            assertThat(writer.flush(Map.of("ioasis.schema", "1"), Long.MAX_VALUE)).isTrue();
+        }
+        bytes = Files.readAllBytes(file);
+        assertThat(Recorded.rows(file)).hasSize(ROWS);
+    }
+
+    private void refused(byte[] content, String why) throws IOException {
+        Files.write(file, content);
+        assertThatThrownBy(() -> Recorded.rows(file))
+                .isInstanceOf(IOException.class)
+                .hasMessageContaining(why);
+    }
+
+    @Test
+    void whatIsNoRecordingIsSaidToBeNone() throws IOException {
+        refused(new byte[0], "is no Parquet file");
+        refused("PAR1 and so on, but no end".getBytes(US_ASCII), "has no end");
+        refused(new byte[1 << 16], "is no Parquet file");
+        refused(
+                "PAR1\u00ff\u00ff\u00ff\u007fPAR1".getBytes(ISO_8859_1),
+                "its end has 2147483647 bytes");
+        assertThatThrownBy(() -> Recorded.rows(folder))
+                .isInstanceOf(IOException.class)
+                .hasMessageContaining("is no regular file");
+        assertThatThrownBy(() -> Recorded.rows(folder.resolve("none")))
+                .isInstanceOf(IOException.class)
+                .hasMessageContaining("does not exist");
+        assertThatThrownBy(() -> Recorded.rows(Path.of("/dev/zero")))
+                .isInstanceOf(IOException.class)
+                .hasMessageContaining("is no regular file");
+    }
+
+    @Test
+    void aFileThatWasCutAnywhereIsRefused() throws IOException {
+        int tried = 0;
+        for (int length = 0; length < bytes.length; length += 7) {
+            Files.write(file, Arrays.copyOf(bytes, length));
+            assertThatThrownBy(() -> Recorded.rows(file)).isInstanceOf(IOException.class);
+            tried++;
+        }
+        assertThat(tried).isGreaterThan(100);
+    }
+
+    @Test
+    void bytesThatWereChangedAreReadOrRefusedAndNothingElse() throws IOException {
+        Random random = new Random(2);
+        int refused = 0;
+        for (int i = 0; i < FLIPS; i++) {
+            byte[] other = bytes.clone();
+            for (int n = random.nextInt(1, 4); n > 0; n--) {
+                // Every second one where the file says what is in it.
+                int from = random.nextBoolean() ? other.length - 3000 : 0;
+                other[random.nextInt(from, other.length)] = (byte) random.nextInt();
+            }
+            Files.write(file, other);
+            try {
+                assertThat(Recorded.rows(file)).hasSizeLessThanOrEqualTo(ROWS);
+            } catch (IOException e) {
+                refused++;
+            }
+        }
+        assertThat(refused).isBetween(FLIPS / 10, FLIPS);
+    }
+
+    @Test
+    void moreDifferentWordsThanARecordingHasAreRefused() throws IOException {
+        Path other = folder.resolve("words.parquet");
+        try (FileChannel channel =
+                        FileChannel.open(
+                                other, StandardOpenOption.CREATE, StandardOpenOption.WRITE);
+                RowFiles.Writer writer = RowFiles.found().create(channel)) {
+            Row row = new Row();
+            for (int i = 0; i < 5000; i++) {
+                row.begin(i, 0, Event.RESET, "iommu" + i);
+                writer.add(row);
+            }
+            assertThat(writer.flush(Map.of("ioasis.schema", "1"), Long.MAX_VALUE)).isTrue();
+        }
+        assertThatThrownBy(() -> Recorded.rows(other))
+                .isInstanceOf(IOException.class)
+                .hasMessageContaining("more than 4096 different words");
+    }
+
+    @Test
+    void aFileIsWholeAfterEachPart() throws IOException {
+        Path other = folder.resolve("parts.parquet");
+        try (FileChannel channel =
+                        FileChannel.open(
+                                other, StandardOpenOption.CREATE, StandardOpenOption.WRITE);
+                RowFiles.Writer writer = RowFiles.found().create(channel)) {
+            Row row = new Row();
+            for (int part = 1; part <= 5; part++) {
+                for (int i = 0; i < 10; i++) {
+                    row.begin(10L * (part - 1) + i, 0, Event.RESET, "m/i");
+                    writer.add(row);
+                }
+                assertThat(writer.flush(Map.of("ioasis.schema", "1"), Long.MAX_VALUE)).isTrue();
+                assertThat(Recorded.rows(other)).hasSize(10 * part);
+                assertThat(writer.parts()).isEqualTo(part);
+                assertThat(writer.bytes()).isEqualTo(Files.size(other));
+            }
+        }
+    }
+
+    @Test
+    void aPartThatFindsNoRoomLeavesTheFileAsItWas() throws IOException {
+        Path other = folder.resolve("full.parquet");
+        try (FileChannel real =
+                        FileChannel.open(
+                                other, StandardOpenOption.CREATE, StandardOpenOption.WRITE);
+                SmallDisk channel = new SmallDisk(real);
+                RowFiles.Writer writer = RowFiles.found().create(channel)) {
+            Row row = new Row();
+            row.begin(0, 0, Event.RESET, "m/i");
+            writer.add(row);
+            assertThat(writer.flush(Map.of("ioasis.schema", "1"), Long.MAX_VALUE)).isTrue();
+            byte[] before = Files.readAllBytes(other);
+            channel.fillUp(before.length + 10);
+
+            row.begin(1, 0, Event.RESET, "m/i");
+            writer.add(row);
+            assertThatThrownBy(() -> writer.flush(Map.of("ioasis.schema", "1"), Long.MAX_VALUE))
+                    .isInstanceOf(IOException.class)
+                    .hasMessage("No space left on device");
+            assertThat(Files.readAllBytes(other)).isEqualTo(before);
+            assertThat(Recorded.rows(other)).hasSize(1);
+        }
+    }
+}
