@@ -125,7 +125,8 @@ final class HostCommand implements Callable<Integer> {
             paramLabel = "FILE",
             description =
                     "Write each call with its fields and its answer to FILE, and for a refusal the rule that"
-                            + " refused it.")
+                            + " refused it; and each access of a device that was refused, with the reason, 256 a"
+                            + " second at most.")
     private @Nullable Path trace;
 
     @Parameters(
@@ -192,6 +193,7 @@ final class HostCommand implements Callable<Integer> {
             for (DeviceOptions<?> device : chosen) {
                 var _ = machine.add(device);
             }
+            machine.onRefused(written::refused);
             machine.start();
             ProgramRun program =
                     ProgramRun.start(

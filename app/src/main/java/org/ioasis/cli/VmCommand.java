@@ -354,6 +354,7 @@ final class VmCommand implements Callable<Integer> {
             description = {
                 "With --print-qemu: make what the command needs in DIR, which is not there yet, and leave it: kernel's"
                         + " initramfs, table, disks, and a configuration with which `ioasis serve` serves them."
+                        + " Not with --run, --net or --scenario hotplug, which need this command."
             })
     private @Nullable Path keep;
 
@@ -719,7 +720,7 @@ final class VmCommand implements Callable<Integer> {
                     throw new UsageException("--modules: %s is no folder".formatted(modules));
                 }
                 try {
-                    Kernel own = Kernel.at(Path.of(kernel), modules);
+                    Kernel own = Kernel.at(Path.of(kernel).toAbsolutePath(), modules);
                     List<String> missing =
                             modules == null && initrd == null
                                     ? own.modular(task.drivers())

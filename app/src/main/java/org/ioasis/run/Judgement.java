@@ -260,9 +260,15 @@ final class Judgement {
             problems.add("the guest rebooted");
         }
         if (!problems.isEmpty() || ended.guest().failure().isPresent()) {
+            oops(ended.guest()).ifPresent(problems::add);
             withoutModules(options).ifPresent(problems::add);
         }
         return problems;
+    }
+
+    /** What may have kept the guest from its end. */
+    static Optional<String> oops(GuestReport guest) {
+        return guest.oops().map(text -> "the guest's kernel has met a fault of its own: " + text);
     }
 
     /** Why a kernel of the user's may not find its devices. */
@@ -324,7 +330,14 @@ final class Judgement {
     }
 
     private static String role(EndpointDevice device) {
-        return ROLES.getOrDefault(device.name(), device.name());
+        return role(device.name());
+    }
+
+    /** What report and guest call the disk of a serial number, or another device of that name. */
+    static String role(String name) {
+        return name.startsWith(GuestTask.OWN_SERIAL)
+                ? name.substring(name.indexOf('-') + 1)
+                : ROLES.getOrDefault(name, name);
     }
 
     private List<RunReport.DeviceReport> devices(GuestReport guest) {

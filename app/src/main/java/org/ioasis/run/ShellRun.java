@@ -13,6 +13,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
+import java.util.Optional;
 import org.ioasis.guestkit.Cleanup;
 import org.ioasis.guestkit.Host;
 import org.ioasis.guestkit.UnavailableException;
@@ -21,6 +22,7 @@ import org.ioasis.machine.Machine;
 import org.ioasis.vm.Ending;
 import org.ioasis.vm.GuestEvent;
 import org.ioasis.vm.GuestTask;
+import org.ioasis.vm.QemuProcess;
 import org.ioasis.vm.Terminal;
 
 /**
@@ -71,22 +73,34 @@ public final class ShellRun {
             progress.say(summary(setup.machine()));
             return new Judgement(
                             options, Judgement.Counts.of(setup.machine(), options), ended, progress)
-                    .unjudged(problems(ended), setup.accel(), begin);
+                    .unjudged(problems(options, task, ended), setup.accel(), begin);
         }
     }
 
-    private List<String> problems(GuestSetup.Ended ended) {
+    /**
+     * What is wrong with the end of a guest that was to do {@code task}. A status is not enough: a
+     * guest may have said one and go on for ever.
+     */
+    static List<String> problems(RunOptions options, GuestTask task, GuestSetup.Ended ended) {
         Ending ending = ended.ending();
-        boolean isWanted =
-                ended.guest().status().isPresent()
-                        || ending == Ending.KILLED
-                        || (ending == Ending.POWER_OFF && task instanceof GuestTask.Boot);
-        if (isWanted) {
-            return List.of();
-        }
+        Optional<Integer> status = ended.guest().status();
         List<String> problems = new ArrayList<>();
+        if (ended.end() instanceof QemuProcess.End.TimedOut(var limit)) {
+            problems.add(
+                    "the guest did not end within %d s%s"
+                            .formatted(
+                                    limit.toSeconds(),
+                                    status.map(code -> ", after its status " + code).orElse("")));
+        } else if (status.isPresent()
+                || ending == Ending.KILLED
+                || (ending == Ending.POWER_OFF && task instanceof GuestTask.Boot)) {
+            return problems;
+        }
+        Judgement.oops(ended.guest()).ifPresent(problems::add);
         ended.guest().failure().ifPresent(reason -> problems.add("the guest gave up at " + reason));
-        problems.add("no exit status has come from the guest");
+        if (status.isEmpty()) {
+            problems.add("no exit status has come from the guest");
+        }
         Judgement.withoutModules(options).ifPresent(problems::add);
         return problems;
     }

@@ -280,8 +280,8 @@ public final class TraceBuilder {
         if (domain == null) {
             return;
         }
-        refuseSplit(domain, row, at(domain, row.first()));
-        refuseSplit(domain, row, at(domain, row.last()));
+        refuseSplit(row, at(domain, row.first()));
+        refuseSplit(row, at(domain, row.last()));
         int removed = 0;
         Map.Entry<Long, Integer> next = domain.buffers.ceilingEntry(key(row.first()));
         while (next != null && !isAfter(last(next.getValue()), row.last())) {
@@ -294,7 +294,7 @@ public final class TraceBuilder {
         }
     }
 
-    private void refuseSplit(Domain domain, Row row, int buffer) throws TraceException {
+    private void refuseSplit(Row row, int buffer) throws TraceException {
         if (buffer < 0 || lost > 0 || isAfter(row.first(), last(buffer))) {
             return;
         }

@@ -51,6 +51,12 @@ final class GuestConsole {
     private static final Pattern PANIC =
             Pattern.compile("(?:\\[[ 0-9.]{1,20}] )?Kernel panic - not syncing: (.{0,400})");
 
+    // Which comes first differs with what went wrong (show_fault_oops, die_addr and __die_header of
+    // arch/x86, die of arch/arm64).
+    private static final Pattern OOPS =
+            Pattern.compile(
+                    "(?:\\[[ 0-9.]{1,20}] )?((?:BUG: |Oops: |Internal error: |Unable to handle kernel ).{0,400})");
+
     private static final Pattern POWERED_OFF =
             Pattern.compile("(?:\\[[ 0-9.]{1,20}] )?reboot: Power down");
     private static final Pattern KERNEL = Pattern.compile("[A-Za-z0-9._+~-]{1,64}");
@@ -69,6 +75,7 @@ final class GuestConsole {
     private final Deque<String> lastLines = new ArrayDeque<>();
     private @Nullable String failure;
     private @Nullable String panic;
+    private @Nullable String oops;
     private boolean isPoweredOff;
     private boolean isFinished;
     private long endMicros;
@@ -98,6 +105,10 @@ final class GuestConsole {
         Matcher panicked = PANIC.matcher(line);
         if (panicked.matches() && panic == null) {
             panic = panicked.group(1);
+        }
+        Matcher oopsed = OOPS.matcher(line);
+        if (oops == null && oopsed.matches()) {
+            oops = oopsed.group(1);
         }
         isPoweredOff |= POWERED_OFF.matcher(line).matches();
     }
@@ -211,6 +222,7 @@ final class GuestConsole {
                 Optional.ofNullable(facts.get("status")).map(Integer::valueOf),
                 Optional.ofNullable(failure),
                 Optional.ofNullable(panic),
+                Optional.ofNullable(oops),
                 isPoweredOff,
                 isFinished,
                 malformed,

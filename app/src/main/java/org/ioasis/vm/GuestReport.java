@@ -18,6 +18,7 @@ import java.util.Optional;
  * @param status exit status of the command or shell that it ran
  * @param failure step and reason
  * @param panic why the kernel panicked, if it did
+ * @param oops the first time that its kernel said that it has met a fault of its own
  * @param isPoweredOff the kernel said that it powers off
  * @param isFinished the guest reached the end of its task
  * @param malformed lines that were not what init writes
@@ -32,6 +33,7 @@ public record GuestReport(
         Optional<Integer> status,
         Optional<String> failure,
         Optional<String> panic,
+        Optional<String> oops,
         boolean isPoweredOff,
         boolean isFinished,
         long malformed,

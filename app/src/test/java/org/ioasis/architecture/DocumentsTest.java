@@ -37,6 +37,7 @@ class DocumentsTest {
                 "docs/embedding.md",
                 "docs/flight-recorder.md",
                 "docs/fuzz-coverage.md",
+                "docs/gdb.md",
                 "docs/host.md",
                 "docs/interop.md",
                 "docs/kernel-quirks.md",

@@ -172,7 +172,8 @@ class LiveServerTest {
         assertThat(ask("x".repeat(5000)).text()).isEqualTo("a command has at most 1023 bytes\n");
         assertThat(ask("inject - map_nomem 0").text())
                 .isEqualTo("map_nomem must be 1 to 1000000000, not 0\n");
-        assertThat(ask("inject - colour 1").text()).startsWith("colour is not one of none, map_nomem");
+        assertThat(ask("inject - colour 1").text())
+                .startsWith("colour is not one of none, map_nomem");
         assertThat(ask("inject - map_nomem x").text())
                 .isEqualTo("\"x\" is not a number up to 9223372036854775807\n");
         assertThat(ask("inject machine/other map_nomem 1").text())
@@ -699,14 +700,14 @@ class LiveServerTest {
         start(false);
         IommuDriver iommu = startIommu();
         assertThat(iommu.attach(ENDPOINT, 1, 0)).isZero();
-        assertThat(ask("inject - map_nomem 0x2").text()).isEqualTo("planted: MapNoMemory[nth=2]\n");
+        assertThat(ask("inject - map_nomem 0x2").text()).isEqualTo("planted: map_nomem 2\n");
 
         assertThat(iommu.map(1, 0x1000, 0x1fff, 0)).isZero();
         assertThat(iommu.map(1, 0x2000, 0x2fff, 0)).isEqualTo(S_NOMEM);
         assertThat(iommu.map(1, 0x2000, 0x2fff, 0)).isZero();
 
         assertThat(traced())
-                .contains("injected: planted: MapNoMemory[nth=2]")
+                .contains("injected: planted: map_nomem 2")
                 .contains("virt=0x2000..0x2fff phys=0x0 READ|WRITE -> NOMEM: planted\n");
     }
 
@@ -727,7 +728,7 @@ class LiveServerTest {
                         "injected: UNMAP is answered 300 ms late\n",
                         "UNMAP domain=0x1 virt=0x1000..0x1fff waits\n",
                         "UNMAP domain=0x1 virt=0x1000..0x1fff -> OK\n",
-                        "injected: planted: None[]");
+                        "injected: planted: none");
     }
 
     @Test
@@ -772,7 +773,7 @@ class LiveServerTest {
                 .containsExactly(0x90000L, 0x90000L, 0xa0000L);
         assertThat(traced())
                 .contains("injected: event is lost: endpoint 0x88, READ at 0x80000\n")
-                .contains("injected: planted: EventsDoubled[count=1]");
+                .contains("injected: planted: double_events 1");
     }
 
     @Test

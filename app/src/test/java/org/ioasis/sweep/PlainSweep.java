@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.sweep;
 
+import static java.util.Objects.requireNonNull;
+
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.HashMap;
@@ -158,7 +160,7 @@ final class PlainSweep {
     }
 
     private void unmap(Row row) {
-        Life life = lives.get(row.domain());
+        Life life = requireNonNull(lives.get(row.domain()));
         List<Buffer> gone = new ArrayList<>(life.buffers.subMap(row.first(), row.last()).values());
         int tablesBefore = tables(life).size();
         for (Buffer buffer : gone) {
@@ -229,7 +231,7 @@ final class PlainSweep {
     }
 
     private void access(Row row) {
-        Life life = lives.get(row.domain());
+        Life life = requireNonNull(lives.get(row.domain()));
         long from = row.first();
         while (from <= row.last()) {
             Buffer buffer = life.buffers.floorEntry(from).getValue();
@@ -254,7 +256,7 @@ final class PlainSweep {
             if (design.iotlb() > 0 && !cached.add(page)) {
                 hits++;
             }
-            at = page.first() + (1L << page.lg2());
+            at = requireNonNull(page).first() + (1L << page.lg2());
         }
     }
 }

@@ -61,6 +61,18 @@ class GuestConsoleTest {
     }
 
     @Test
+    void theFirstOopsOfTheKernelIsKept() {
+        console.accept("[    3.359000] BUG: kernel NULL pointer dereference, address: 0x30");
+        console.accept("[    3.359300] Oops: Oops: 0000 [#1] PREEMPT SMP NOPTI");
+        console.accept("[    3.379288] ioasis: status=137");
+
+        assertThat(console.report().oops())
+                .contains("BUG: kernel NULL pointer dereference, address: 0x30");
+        assertThat(console.report().status()).contains(137);
+        assertThat(console.report().panic()).isEmpty();
+    }
+
+    @Test
     void factIsTakenOnceAndMayOnlyBeRepeatedAsItWas() {
         console.accept("ioasis: kernel=6.12");
         console.accept("ioasis: kernel=7.2");

@@ -219,13 +219,15 @@ public final class PagingDomain extends Domain {
         requireIdle();
         Refusal refusal = check(first, last, output);
         if (refusal != null) {
+            noteRefused(first, last, refusal);
             iommu.refuse(refusal, completion);
             return;
         }
         MapResult result = store.map(first, last, output, flags);
         if (result != MapResult.DONE) {
-            boolean isTaken = result == MapResult.OVERLAPS;
-            iommu.refuse(isTaken ? Refusal.OVERLAPS : Refusal.TABLE_MEMORY, completion);
+            Refusal late = result == MapResult.OVERLAPS ? Refusal.OVERLAPS : Refusal.TABLE_MEMORY;
+            noteRefused(first, last, late);
+            iommu.refuse(late, completion);
             return;
         }
         iommu.countMappings(1);
@@ -234,6 +236,11 @@ public final class PagingDomain extends Domain {
         } else {
             completion.complete(Status.OK);
         }
+    }
+
+    /** Keeps a MAP that was refused, to explain what its device meets. */
+    public void noteRefused(long first, long last, Refusal refusal) {
+        iommu.unmaps().addRefused(this, first, last, refusal);
     }
 
     private void tellOfMap(long first, long last, long output, int flags, Completion completion) {

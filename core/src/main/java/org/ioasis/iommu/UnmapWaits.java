@@ -25,6 +25,7 @@ final class UnmapWaits {
     private final Guards guards;
     private final String iommu;
     private final Unmapped[] ring = new Unmapped[LENGTH];
+    private final RefusedMaps refused = new RefusedMaps();
     // The next to be used, and the first that waits.
     private int head;
     private int tail;
@@ -92,6 +93,11 @@ final class UnmapWaits {
         held.noteWait();
     }
 
+    /** A MAP was refused: what its device meets comes from that, and not from an UNMAP before. */
+    void addRefused(Domain domain, long first, long last, Refusal refusal) {
+        refused.add(domain, first, last, refusal, head);
+    }
+
     private void await() {
         int first = tail;
         int end = head;
@@ -140,22 +146,28 @@ final class UnmapWaits {
         for (Unmapped unmapped : ring) {
             unmapped.domain = null;
         }
+        refused.forget();
     }
 
     /**
-     * Whether the driver has taken the address away a moment ago, to be appended to an explanation;
-     * empty if not. Any thread: what changes meanwhile may be told wrong.
+     * Whether the driver has taken the address away a moment ago, or was refused a MAP of it since,
+     * to be appended to an explanation; empty if neither. Any thread: what changes meanwhile may be
+     * told wrong.
      */
     String lateness(Domain domain, long address) {
         int newest = head;
         for (int ago = 1; ago <= LENGTH; ago++) {
             Unmapped unmapped = ring[(newest - ago) & (LENGTH - 1)];
             if (unmapped.domain == domain && unmapped.holds(address)) {
+                String since = refused.after(domain, address, ago, newest);
+                if (!since.isEmpty()) {
+                    return since;
+                }
                 return "; the driver unmapped 0x%x..0x%x a moment ago, %d UNMAPs before"
                         .formatted(unmapped.first, unmapped.last, ago);
             }
         }
-        return "";
+        return refused.after(domain, address, LENGTH + 1, newest);
     }
 
     /** One of the ring, used again when it comes round. */

@@ -77,6 +77,43 @@ final class LateAccessTest {
     }
 
     @Test
+    void aMapThatWasRefusedAfterTheUnmapIsTheCauseAndNotTheUnmap() {
+        m.unmap(7, 0, 0xfff);
+        m.map(7, 0x4000, 0x4fff, RAM, READ);
+        m.map(7, 0, 0x4fff, RAM, READ); // overlaps
+
+        assertThat(explained(dma, 0x800))
+                .isEqualTo(
+                        "not mapped in domain 0x7; nearest is 0x4000..0x4fff; the driver's MAP of"
+                                + " 0x0..0x4fff was refused with INVAL (overlaps)");
+
+        m.map(7, 0x1000, 0x1fff, RAM, READ);
+        m.unmap(7, 0x1000, 0x1fff);
+        assertThat(explained(dma, 0x1000)).endsWith("0x1000..0x1fff a moment ago, 1 UNMAPs before");
+        assertThat(explained(dma, 0x2000)).endsWith("was refused with INVAL (overlaps)");
+    }
+
+    @Test
+    void aRefusedMapIsForgottenWithTheUnmapsOfItsTimeAndByAReset() {
+        m.map(7, 0, 0x4fff, RAM, READ); // overlaps
+        for (int i = 0; i < REMEMBERED; i++) {
+            m.map(7, 0x5000, 0x5fff, RAM, READ);
+            m.unmap(7, 0x5000, 0x5fff);
+        }
+        assertThat(explained(dma, 0x1000)).endsWith("was refused with INVAL (overlaps)");
+
+        m.map(7, 0x5000, 0x5fff, RAM, READ);
+        m.unmap(7, 0x5000, 0x5fff);
+        assertThat(explained(dma, 0x2000)).doesNotContain("refused");
+
+        m.map(7, 0, 0x4fff, RAM, READ);
+        assertThat(explained(dma, 0x3000)).endsWith("was refused with INVAL (overlaps)");
+        m.reset();
+        m.attach(1, 7);
+        assertThat(explained(dma, 0x4000)).isEqualTo("domain 0x7 has no mapping at all");
+    }
+
+    @Test
     void anAccessAfterDetachNamesTheDomainThatIsLeft() {
         m.detach(1, 7);
 

@@ -93,7 +93,7 @@ class ServeGuestTest extends ServedGuest {
                 assertThat(run(0, commands.get(1)))
                         .contains("attached to domain", "requests: ATTACH/OK=");
                 assertThat(run(0, commands.get(2))).contains("\"translations\" : ");
-                assertThat(run(0, commands.get(4))).contains("planted: MapNoMemory[nth=100]");
+                assertThat(run(0, commands.get(4))).contains("planted: map_nomem 100");
                 awaitTrace("-> NOMEM: planted");
             }
 

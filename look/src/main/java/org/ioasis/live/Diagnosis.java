@@ -289,7 +289,7 @@ public record Diagnosis(List<Finding> findings) {
             unable = broken(name, device);
         }
         if (unable == null) {
-            unable = device == null ? master(name, endpoint) : start(name, device);
+            unable = device == null ? master(name, iommu, endpoint) : start(name, device);
         }
         if (unable == null) {
             unable = attachment(name, iommu, endpoint);
@@ -321,14 +321,22 @@ public record Diagnosis(List<Finding> findings) {
                         "");
     }
 
-    private static @Nullable Finding master(String name, EndpointView endpoint) {
-        return endpoint.isMaster()
-                ? null
-                : new Finding(
+    private static @Nullable Finding master(String name, IommuView iommu, EndpointView endpoint) {
+        if (endpoint.isMaster()) {
+            return null;
+        }
+        String now = "no driver in the guest lets the device touch memory (COMMAND.MASTER is 0)";
+        return endpoint.counts().faults() == 0
+                ? new Finding(
                         name,
                         Cause.NOT_STARTED,
-                        "no driver in the guest lets the device touch memory (COMMAND.MASTER is 0)",
-                        "is its driver in the guest, and bound to it?");
+                        now,
+                        "is its driver in the guest, and bound to it?")
+                : new Finding(
+                        name,
+                        Cause.FAULTS,
+                        now + "; before that " + refused(iommu, endpoint),
+                        remedy(iommu));
     }
 
     private static @Nullable Finding start(String name, DeviceView device) {
@@ -421,9 +429,13 @@ public record Diagnosis(List<Finding> findings) {
     }
 
     private static @Nullable Finding faults(String name, IommuView iommu, EndpointView endpoint) {
-        if (endpoint.counts().faults() == 0) {
-            return null;
-        }
+        return endpoint.counts().faults() == 0
+                ? null
+                : new Finding(name, Cause.FAULTS, refused(iommu, endpoint), remedy(iommu));
+    }
+
+    /** How many accesses were refused, the first of them and the last. */
+    private static String refused(IommuView iommu, EndpointView endpoint) {
         List<Fault> firsts = of(endpoint, iommu.firstFaults());
         List<Fault> lasts = of(endpoint, iommu.recentFaults());
         String first =
@@ -434,14 +446,14 @@ public record Diagnosis(List<Finding> findings) {
                         && firsts.getFirst().equals(lasts.getFirst());
         String last =
                 lasts.isEmpty() || isOne ? "" : "; the last: " + Machine.describe(lasts.getLast());
-        return new Finding(
-                name,
-                Cause.FAULTS,
-                "%d accesses were refused%s%s".formatted(endpoint.counts().faults(), first, last),
-                iommu.lastLimit() == null
-                        ? "the driver let the device use an address that it had not mapped, or unmapped too early;"
-                                + " `ioasis serve --trace FILE` shows each MAP and UNMAP"
-                        : "the IOMMU's own line names a limit of ours: a MAP that it refused may be the cause, and not the"
-                                + " driver; `ioasis serve --trace FILE` says which");
+        return "%d accesses were refused%s%s".formatted(endpoint.counts().faults(), first, last);
+    }
+
+    private static String remedy(IommuView iommu) {
+        return iommu.lastLimit() == null
+                ? "the driver let the device use an address that it had not mapped, or unmapped too early;"
+                        + " `ioasis serve --trace FILE` shows each MAP and UNMAP"
+                : "the IOMMU's own line names a limit of ours: a MAP that it refused may be the cause, and not the"
+                        + " driver; `ioasis serve --trace FILE` says which";
     }
 }

@@ -52,7 +52,7 @@ public final class Planting {
                         0,
                         injection instanceof Injection.None
                                 ? "nothing is planted any more\n"
-                                : "planted: " + injection + "\n")
+                                : "planted: " + injection.text() + "\n")
                 : new Outcome(1, "the machine's loop does not answer\n");
     }
 

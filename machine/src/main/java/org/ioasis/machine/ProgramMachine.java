@@ -3,8 +3,11 @@ package org.ioasis.machine;
 
 import java.io.IOException;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.RejectedExecutionException;
+import java.util.function.Consumer;
 import java.util.function.Function;
 import org.ioasis.iommu.EndpointProperties;
 import org.ioasis.iommu.IommuOptions;
@@ -47,7 +50,9 @@ public final class ProgramMachine implements AutoCloseable {
     private final EngineIommu iommu;
     private final List<EndpointDevice> devices = new ArrayList<>();
     private final List<AssignedDevice> served = new ArrayList<>();
+    private final Map<Integer, AssignedDevice> byEndpoint = new HashMap<>();
     private final RingFormat rings;
+    private Consumer<String> refused = _ -> {};
 
     /** As the other, with an IOMMU that has nothing for guests. */
     public ProgramMachine(String name, IommufdNode node, IdlePolicy idle, RingFormat rings)
@@ -100,7 +105,21 @@ public final class ProgramMachine implements AutoCloseable {
     private void reportFaults() {
         for (Fault fault = faults.poll(); fault != null; fault = faults.poll()) {
             iommu.report(fault);
+            refused.accept(describe(fault));
         }
+    }
+
+    private String describe(Fault fault) {
+        AssignedDevice device = byEndpoint.get(fault.endpoint());
+        return (device == null ? "" : device.path() + ", ") + Machine.describe(fault);
+    }
+
+    /**
+     * Says who hears, in words, of accesses of devices that were refused; on the loop's thread, at
+     * the rate of faults. Before {@link #start}.
+     */
+    public void onRefused(Consumer<String> told) {
+        refused = told;
     }
 
     /**
@@ -158,6 +177,7 @@ public final class ProgramMachine implements AutoCloseable {
         AssignedDevice device =
                 new AssignedDevice(threads.loop(), served.size(), function, hardware);
         served.add(device);
+        byEndpoint.put(hardware.endpoint().id(), device);
         return device;
     }
 

@@ -70,6 +70,7 @@ final class AddressSpace implements ProgramMemory {
         long rest = range.last() - address;
         long run = Long.compareUnsigned(length - 1, rest) <= 0 ? length : rest + 1;
         if (!range.isShared()) {
+            spaces.notePrivate();
             return new PageRun(own, address, run);
         }
         if (spaces.standIns().isOurs(range.key())) {

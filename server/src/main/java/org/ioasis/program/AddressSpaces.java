@@ -8,6 +8,7 @@ import java.nio.file.Path;
 import java.util.HashMap;
 import java.util.Map;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.concurrent.atomic.LongAdder;
 import org.ioasis.iommufd.LockedMemory;
 import org.ioasis.sys.ErrnoException;
 import org.ioasis.sys.Fd;
@@ -45,6 +46,7 @@ final class AddressSpaces implements AutoCloseable {
     private final boolean isForTests;
     private final int limit;
     private final int sharedLimit;
+    private final LongAdder privateRuns = new LongAdder();
 
     /**
      * @param isForTests the kernel's tests want to be root: processes may lock what they like. It
@@ -99,6 +101,16 @@ final class AddressSpaces implements AutoCloseable {
     /** What a process that we know is charged for; null if it has never called. */
     @Nullable AddressSpace known(int process) {
         return byProcess.get(process);
+    }
+
+    /** Pages were asked for that a program has for itself: no device's DMA reaches them. */
+    void notePrivate() {
+        privateRuns.increment();
+    }
+
+    /** How often they were. */
+    long privateRuns() {
+        return privateRuns.sum();
     }
 
     /** The pages of a file or of anonymous shared memory. */

@@ -20,10 +20,18 @@ public final class CallTrace implements AutoCloseable {
     /** Where a trace ends, so that a program that calls without end does not fill the disk. */
     static final long LIMIT_BYTES = 1L << 30;
 
+    private static final String UNMAPPABLE =
+            "not MAP_SHARED, or not whole inside of a BAR that is memory: registers are read and written by pread and"
+                    + " pwrite";
+
+    private static final String PRIVATE =
+            "(private memory: no device's DMA reaches it; share it, as a memfd or MAP_SHARED)";
+
     private final @Nullable OutputStream out;
     private final long limitBytes;
     private long written;
     private long leftOut;
+    private long privateRuns;
     private final StringBuilder line = new StringBuilder();
     private final IoctlText ioctl = new IoctlText();
 
@@ -63,6 +71,7 @@ public final class CallTrace implements AutoCloseable {
     void beginsIoctl(TaskCaller caller, OpenFile file, int command, long argument) {
         if (isOn()) {
             caller.forgetReason();
+            privateRuns = caller.privateRuns();
             begin(caller.thread()).append("ioctl(").append(file.name()).append(", ");
             ioctl.before(caller, command, argument, line);
             line.append(')');
@@ -72,7 +81,9 @@ public final class CallTrace implements AutoCloseable {
     /** After it: what has changed there is what the program gets. */
     void endsIoctl(TaskCaller caller, long result) {
         if (isOn()) {
-            end(result, result < 0 ? caller.reason() : ioctl.after(caller));
+            boolean isPrivate = result >= 0 && caller.privateRuns() != privateRuns;
+            String words = result < 0 ? caller.reason() : ioctl.after(caller);
+            end(result, isPrivate ? words + PRIVATE : words);
         }
     }
 
@@ -126,7 +137,20 @@ public final class CallTrace implements AutoCloseable {
                     .append(", length=")
                     .append(length)
                     .append(')');
-            end(result, null);
+            end(result, result == -Errno.EINVAL ? UNMAPPABLE : null);
+        }
+    }
+
+    /**
+     * A device's access was refused: what the program has mapped is not what the device used.
+     * Limited in their rate by who reports them.
+     */
+    public void refused(String access) {
+        if (isOn()) {
+            line.setLength(0);
+            line.append("refused access: ").append(access);
+            write();
+            line.setLength(0);
         }
     }
 

@@ -12,6 +12,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
 import org.ioasis.spec.Iommufd;
+import org.ioasis.spec.VfioDevice;
 import org.ioasis.spec.VfioType1;
 import org.jspecify.annotations.Nullable;
 
@@ -102,6 +103,25 @@ final class IoctlText {
         add(VfioType1.GET_API_VERSION, "VFIO_GET_API_VERSION", "");
         add(VfioType1.CHECK_EXTENSION, "VFIO_CHECK_EXTENSION", "");
         add(VfioType1.SET_IOMMU, "VFIO_SET_IOMMU", "");
+        add(VfioType1.GROUP_GET_STATUS, "VFIO_GROUP_GET_STATUS", "argsz flags");
+        add(VfioType1.GROUP_SET_CONTAINER, "VFIO_GROUP_SET_CONTAINER", "");
+        add(VfioType1.GROUP_UNSET_CONTAINER, "VFIO_GROUP_UNSET_CONTAINER", "");
+        add(VfioType1.GROUP_GET_DEVICE_FD, "VFIO_GROUP_GET_DEVICE_FD", "");
+        add(VfioDevice.GET_INFO, "VFIO_DEVICE_GET_INFO", "argsz flags num_regions num_irqs");
+        add(
+                VfioDevice.GET_REGION_INFO,
+                "VFIO_DEVICE_GET_REGION_INFO",
+                "argsz flags index cap_offset size:8 offset:8");
+        add(VfioDevice.GET_IRQ_INFO, "VFIO_DEVICE_GET_IRQ_INFO", "argsz flags index count");
+        add(VfioDevice.SET_IRQS, "VFIO_DEVICE_SET_IRQS", "argsz flags index start count");
+        add(VfioDevice.RESET, "VFIO_DEVICE_RESET", "");
+        add(VfioDevice.BIND_IOMMUFD, "VFIO_DEVICE_BIND_IOMMUFD", "argsz flags iommufd out_devid");
+        add(
+                VfioDevice.ATTACH_IOMMUFD_PT,
+                "VFIO_DEVICE_ATTACH_IOMMUFD_PT",
+                "argsz flags pt_id pasid");
+        add(VfioDevice.DETACH_IOMMUFD_PT, "VFIO_DEVICE_DETACH_IOMMUFD_PT", "argsz flags pasid");
+        // What has one number on two files (0x3b70, 0x3b71) is named as the container's.
         add(
                 VfioType1.IOMMU_GET_INFO,
                 "VFIO_IOMMU_GET_INFO",

@@ -205,6 +205,11 @@ final class TaskCaller implements Caller, CallerDescriptors {
         reason = rule;
     }
 
+    /** How often pages were asked for that a program has for itself. */
+    long privateRuns() {
+        return spaces.privateRuns();
+    }
+
     void forgetReason() {
         reason = "";
     }

@@ -5,6 +5,7 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -65,6 +66,7 @@ class AssignedProgramTest {
             new EngineIommu(node, IommuOptions.DEFAULT, guards, faults, IntervalStore::new);
     private final EngineDevice hardware = iommu.plug(1, EndpointProperties.UNLIMITED);
     private final Doorbell function = new Doorbell(hardware.dma(guards.open()));
+    private final ByteArrayOutputStream traced = new ByteArrayOutputStream();
     private EventLoop loop;
     private AssignedDevice device;
     private AssignedDevice memory;
@@ -194,7 +196,11 @@ class AssignedProgramTest {
                 .text(sys + "/vfio-dev/vfio0/dev", VfioDevice.MAJOR + ":0\n")
                 .link(sys + "/iommu_group", "../../../../kernel/iommu_groups/0");
         return ProgramRun.start(
-                command, ProgramSetting.INHERITED, files.build(), CallTrace.none(), loop);
+                command,
+                ProgramSetting.INHERITED,
+                files.build(),
+                CallTrace.to(traced, 1 << 20),
+                loop);
     }
 
     /** Descriptors of ours by which programs are served. */
@@ -246,6 +252,14 @@ class AssignedProgramTest {
                         "interrupts: 1, written: 0");
         assertThat(function.refused).hasValue(2);
         assertThat(faults.reported()).as("of which one is no fault of the IOMMU's").isEqualTo(1);
+        assertThat(traced.toString(UTF_8).lines().filter(line -> line.contains("(private")))
+                .singleElement()
+                .asString()
+                .contains("IOMMU_IOAS_MAP", " = 0 (private memory: no device's DMA reaches it");
+        assertThat(traced.toString(UTF_8))
+                .contains("VFIO_DEVICE_BIND_IOMMUFD, {argsz=16 flags=0 iommufd=")
+                .contains("VFIO_DEVICE_ATTACH_IOMMUFD_PT, {argsz=12")
+                .contains("VFIO_DEVICE_SET_IRQS, {argsz=24 flags=36 index=2 start=0 count=1}");
     }
 
     @Test
@@ -305,6 +319,10 @@ class AssignedProgramTest {
                         "in use: -22",
                         "free: 0",
                         "the next finds: 0 0");
+        assertThat(traced.toString(UTF_8).lines().filter(line -> line.contains("mmap(")))
+                .filteredOn(line -> line.contains(" = -1 EINVAL"))
+                .isNotEmpty()
+                .allMatch(line -> line.contains("EINVAL: not MAP_SHARED, or not whole inside of"));
     }
 
     @Test

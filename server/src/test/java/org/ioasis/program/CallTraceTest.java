@@ -24,4 +24,17 @@ class CallTraceTest {
         assertThat(out.toString(UTF_8))
                 .isEqualTo(line + line + "the trace has reached its limit; calls left out: 3\n");
     }
+
+    @Test
+    void anAccessOfADeviceThatWasRefusedHasALine() throws Exception {
+        ByteArrayOutputStream out = new ByteArrayOutputStream();
+
+        try (CallTrace trace = CallTrace.to(out, 1 << 20)) {
+            trace.refused("/dev/vfio/devices/vfio0, READ at 0x5000: not mapped");
+        }
+        CallTrace.none().refused("nobody listens");
+
+        assertThat(out.toString(UTF_8))
+                .isEqualTo("refused access: /dev/vfio/devices/vfio0, READ at 0x5000: not mapped\n");
+    }
 }

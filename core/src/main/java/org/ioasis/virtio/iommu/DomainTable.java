@@ -199,6 +199,14 @@ public final class DomainTable {
         }
     }
 
+    /** Refuses a MAP for what is no rule of domains. */
+    void refuseMap(int domainId, long first, long last, Refusal refusal, Completion completion) {
+        if (domain(domainId) instanceof PagingDomain paging) {
+            paging.noteRefused(first, last, refusal);
+        }
+        completion.refused(refusal);
+    }
+
     /**
      * MAP (5.13.6.5).
      *

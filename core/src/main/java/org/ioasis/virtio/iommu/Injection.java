@@ -79,6 +79,18 @@ public sealed interface Injection {
         };
     }
 
+    /** The form that {@link #of} reads. */
+    default String text() {
+        return switch (this) {
+            case MapNoMemory(long nth) -> "map_nomem " + nth;
+            case UnmapDelay(long millis) -> "unmap_delay_ms " + millis;
+            case EventsDropped(long count) -> "drop_events " + count;
+            case EventsDoubled(long count) -> "double_events " + count;
+            case ProbeTruncated(int bytes) -> "truncate_probe " + bytes;
+            case None() -> "none";
+        };
+    }
+
     /** What {@link #of} knows. */
     java.util.List<String> NAMES =
             java.util.List.of(

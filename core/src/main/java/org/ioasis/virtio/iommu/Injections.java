@@ -40,7 +40,7 @@ final class Injections {
      */
     void plant(Injection injection, ObjLongConsumer<Runnable> timer) {
         later = timer;
-        told.accept("planted: " + injection);
+        told.accept("planted: " + injection.text());
         switch (injection) {
             case Injection.MapNoMemory(long nth) -> mapsUntilNoMemory = nth;
             case Injection.UnmapDelay(long millis) -> unmapDelayMillis = millis;

@@ -129,7 +129,12 @@ final class RequestExecution {
         } else if (unknownMapFlags(slot) != 0) {
             slot.refused(Refusal.UNKNOWN_FLAGS);
         } else if (injections.failsMap()) {
-            slot.refused(Refusal.PLANTED);
+            domains.refuseMap(
+                    slot.le32(MAP_DOMAIN),
+                    slot.le64(MAP_VIRT_START),
+                    slot.le64(MAP_VIRT_END),
+                    Refusal.PLANTED,
+                    slot);
         } else {
             // The engine's flags have the wire's values.
             domains.map(

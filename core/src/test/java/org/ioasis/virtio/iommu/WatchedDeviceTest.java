@@ -325,10 +325,13 @@ class WatchedDeviceTest {
         String before = StateText.of(d.iommu);
         assertThat(d.status(map(7, 0x2000, 0x2fff, 0, RW))).isEqualTo(S_NOMEM);
         assertThat(StateText.of(d.iommu)).isEqualTo(before);
+        access(0x2000);
+        assertThat(d.iommu.faults().recent().getLast().explanation())
+                .endsWith("the driver's MAP of 0x2000..0x2fff was refused with NOMEM (planted)");
         assertThat(d.status(map(7, 0x2000, 0x2fff, 0, RW))).isEqualTo(S_OK);
         assertThat(seen)
                 .contains(
-                        "injected planted: MapNoMemory[nth=2]",
+                        "injected planted: map_nomem 2",
                         "MAP domain=0x7 virt=0x2000..0x2fff phys=0x0 READ|WRITE NOMEM planted");
     }
 
@@ -420,7 +423,7 @@ class WatchedDeviceTest {
         access(0x1000);
         assertThat(event()).isEqualTo(0x1000);
         assertThat(event()).isEqualTo(-1);
-        assertThat(seen).contains("injected planted: None[]");
+        assertThat(seen).contains("injected planted: none");
     }
 
     // --- what it costs otherwise

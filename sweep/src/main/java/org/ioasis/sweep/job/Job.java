@@ -41,6 +41,8 @@ final class Job {
             conf.set("spark.driver.host", LOOPBACK).set("spark.driver.bindAddress", LOOPBACK);
         } else {
             conf.setJars(jars.toArray(String[]::new))
+                    // A cluster's own Parquet may be older than what recordings are read with.
+                    .set("spark.executor.userClassPathFirst", "true")
                     .set("spark.executor.extraJavaOptions", System.getProperty("ioasis.opens", ""));
         }
         try (JavaSparkContext spark = new JavaSparkContext(conf)) {

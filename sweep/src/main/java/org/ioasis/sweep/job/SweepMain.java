@@ -87,7 +87,7 @@ public final class SweepMain implements Callable<Integer> {
             }
             cells = cells(designs);
         } catch (IllegalArgumentException e) {
-            return say(WRONG, e.getMessage());
+            return say(WRONG, String.valueOf(e.getMessage()));
         }
         for (String file : files) {
             try {

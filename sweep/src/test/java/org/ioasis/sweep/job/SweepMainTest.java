@@ -40,6 +40,7 @@ import org.junit.jupiter.api.io.TempDir;
 
 final class SweepMainTest {
     private static final long PAGE = 4096;
+    private static final long SPAN = 64 * PAGE;
     private static final List<String> DESIGNS =
             List.of(
                     "--granule",
@@ -89,11 +90,11 @@ final class SweepMainTest {
             row.status("OK");
             writer.add(row);
             for (int i = 1; i < count; i++) {
-                long first = (i / 3 % 40 + 1) * 64 * PAGE;
+                long first = (i / 3 % 40 + 1) * SPAN;
                 Event event = EVENTS.get((i - 1) % 3);
                 row.begin(i, 1_000L * i, event, "m/i");
                 row.domain(7);
-                row.range((i - 1) / 3 * 64 * PAGE, (i - 1) / 3 * 64 * PAGE + 8 * PAGE - 1);
+                row.range((i - 1) / 3 * SPAN, (i - 1) / 3 * SPAN + 8 * PAGE - 1);
                 if (event == Event.ACCESS) {
                     row.endpoint(1);
                     row.flags(1);
