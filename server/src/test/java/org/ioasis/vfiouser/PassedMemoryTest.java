@@ -237,7 +237,7 @@ class PassedMemoryTest {
         try (ProxyFixture fixture = fixture()) {
             List<Long> keys = new ArrayList<>();
             for (int i = 0; i < 10; i++) {
-                long first = IOVA + i * 3 * PAGE;
+                long first = IOVA + i * 3L * PAGE;
                 assertThat(map(fixture, first, first + PAGE - 1, i * PAGE)).isEqualTo(Status.OK);
                 fixture.put(i * PAGE, "page " + i);
                 keys.add(first);
