@@ -491,9 +491,7 @@ class PassedMemoryTest {
                     pass(fixture, lie, command == VFIO_USER_DMA_MAP, lies);
                     fixture.await(() -> mapped.get() == Status.OK);
                     AtomicReference<@Nullable Status> unmapped =
-                            ask(
-                                    fixture,
-                                    done -> fixture.domain.unmap(IOVA, IOVA + PAGE - 1, done));
+                            ask(fixture, done -> fixture.domain.unmap(IOVA, IOVA + PAGE - 1, done));
                     pass(fixture, lie, command == VFIO_USER_DMA_UNMAP, lies);
                     fixture.await(() -> unmapped.get() == Status.OK);
                     client.awaitClose();
