@@ -30,6 +30,11 @@ final class Family {
         this.labels = labels.clone();
     }
 
+    /** A count as the format has it, which is exact up to 2^53. */
+    void put(long value, String... labelValues) {
+        put((double) value, labelValues);
+    }
+
     /** One more series. */
     void put(double value, String... labelValues) {
         series.add(Labels.of(labels, labelValues));

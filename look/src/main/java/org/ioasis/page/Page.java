@@ -4,7 +4,6 @@ package org.ioasis.page;
 import java.io.IOException;
 import java.io.InputStream;
 import java.net.URI;
-import java.net.URLDecoder;
 import java.nio.charset.StandardCharsets;
 import java.security.SecureRandom;
 import java.time.InstantSource;
@@ -42,6 +41,7 @@ public final class Page implements AutoCloseable {
 
     private static final int TOKEN_BYTES = 24;
     private static final int TICK_MILLIS = 250;
+    private static final long NANOS_PER_MILLI = 1_000_000;
     private static final int TICKS_PER_STATE = 4;
 
     /** Entries that one message brings; of those that are more the oldest are left out. */
@@ -195,24 +195,19 @@ public final class Page implements AutoCloseable {
 
     /** Only from a page of ours, and with the word that its user has confirmed it. */
     private WebAnswer inject(WebRequest request) {
-        String own = server.address();
-        boolean isOurs =
-                !request.origin().isEmpty()
-                        && own.startsWith(request.origin() + "/")
-                        && URI.create(own).getPort() == URI.create(request.origin()).getPort();
-        if (!isOurs) {
+        URI own = URI.create(server.address());
+        if (!request.origin().equals(own.getScheme() + "://" + own.getAuthority())) {
             return json(403, PageJson.words(false, "only from the page itself"));
         }
-        Map<String, String> form = form(request.body());
-        if (!form.getOrDefault("confirmed", "").equals("yes")) {
+        if (!request.field("confirmed").equals("yes")) {
             return json(400, PageJson.words(false, "not confirmed"));
         }
         Planting.Outcome outcome =
                 Planting.plant(
                         machines,
-                        form.getOrDefault("iommu", ""),
-                        form.getOrDefault("name", ""),
-                        form.getOrDefault("value", ""));
+                        request.field("iommu"),
+                        request.field("name"),
+                        request.field("value"));
         int status =
                 switch (outcome.status()) {
                     case 0 -> 200;
@@ -220,24 +215,6 @@ public final class Page implements AutoCloseable {
                     default -> 400;
                 };
         return json(status, PageJson.words(outcome.status() == 0, outcome.text()));
-    }
-
-    private static Map<String, String> form(String body) {
-        Map<String, String> fields = new HashMap<>();
-        for (String part : body.split("&", -1)) {
-            int equals = part.indexOf('=');
-            if (equals > 0) {
-                try {
-                    fields.put(
-                            part.substring(0, equals),
-                            URLDecoder.decode(part.substring(equals + 1), StandardCharsets.UTF_8));
-                } catch (IllegalArgumentException e) {
-                    // Not a field, then.
-                    continue;
-                }
-            }
-        }
-        return fields;
     }
 
     // Address spaces
@@ -271,7 +248,7 @@ public final class Page implements AutoCloseable {
                 buckets = (int) Unsigned.parse(request.parameter("buckets"), DomainMap.BUCKETS_MAX);
             }
         } catch (NumberFormatException e) {
-            return json(400, PageJson.words(false, e.getMessage()));
+            return json(400, PageJson.words(false, String.valueOf(e.getMessage())));
         }
         if (Ranges.isBelow(last, first) || buckets == 0) {
             return json(400, PageJson.words(false, "the range ends before it starts"));
@@ -327,11 +304,13 @@ public final class Page implements AutoCloseable {
     /** Waits for somebody to look, with nothing to do until then; empty when all is over. */
     private synchronized List<Viewer> waitForViewers(boolean isLooking) {
         try {
-            if (isLooking && !isClosing && arrived.isEmpty()) {
-                wait(TICK_MILLIS);
-            }
-            while (!isLooking && !isClosing && arrived.isEmpty()) {
-                wait();
+            long end = System.nanoTime() + TICK_MILLIS * NANOS_PER_MILLI;
+            while (!isClosing && arrived.isEmpty()) {
+                long left = (end - System.nanoTime()) / NANOS_PER_MILLI;
+                if (isLooking && left <= 0) {
+                    break;
+                }
+                wait(isLooking ? left : 0);
             }
         } catch (InterruptedException e) {
             isClosing = true;

@@ -16,7 +16,16 @@ import java.nio.charset.StandardCharsets;
 public record WebRequest(String method, String path, String query, String origin, String body) {
     /** The value of a part of the query; empty if it is not there. */
     public String parameter(String name) {
-        for (String part : query.split("&", -1)) {
+        return value(query, name);
+    }
+
+    /** The value of a field of a form in the body; empty if it is not there. */
+    public String field(String name) {
+        return value(body, name);
+    }
+
+    private static String value(String form, String name) {
+        for (String part : form.split("&", -1)) {
             if (part.startsWith(name + "=")) {
                 try {
                     return URLDecoder.decode(

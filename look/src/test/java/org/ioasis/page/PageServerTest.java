@@ -271,6 +271,9 @@ class PageServerTest {
         assertThat(post("inject", "", body)).startsWith("HTTP/1.1 403 ");
         assertThat(post("inject", "http://127.0.0.1:1", body)).startsWith("HTTP/1.1 403 ");
         assertThat(post("inject", "http://127.0.0", body)).startsWith("HTTP/1.1 403 ");
+        assertThat(post("inject", "http:/", body)).startsWith("HTTP/1.1 403 ");
+        assertThat(post("inject", own.replace("127.0.0.1", "localhost"), body))
+                .startsWith("HTTP/1.1 403 ");
         assertThat(post("inject", own, body.replace("yes", "no"))).startsWith("HTTP/1.1 400 ");
         assertThat(post("inject", own, body.replace("3", "x"))).contains("is not a number");
         assertThat(post("inject", own, body.replace("map_nomem", "fire")))
