@@ -197,6 +197,15 @@ follow() { # command
             expect dumped "device0, endpoint 0x88"
             expect dumped "does not let it touch memory (COMMAND.MASTER is 0)"
             ;;
+        'ioasis host '*' -- ./driver')
+            printf '%s\n' '#include <fcntl.h>' \
+                'int main(void) { return open("/dev/vfio/devices/vfio0", O_RDWR) < 0; }' >own.c
+            cc -o driver own.c
+            run sh -c "$line"
+            expect_status 0
+            expect calls.txt /dev/vfio/devices/vfio0
+            rm calls.txt own.c driver
+            ;;
         *) fail "a command that this test knows" ;;
     esac
 }
@@ -210,7 +219,7 @@ author_from_an_empty_folder() {
         [ -s "$file" ] || fail "$file in the document"
     done
     commands_of "$document" >commands
-    [ "$(grep -c . commands)" -eq 7 ] || fail "seven commands: $(cat commands)"
+    [ "$(grep -c . commands)" -eq 8 ] || fail "eight commands: $(cat commands)"
     while IFS= read -r command <&3; do
         follow "$command"
     done 3<commands

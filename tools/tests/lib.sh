@@ -142,7 +142,7 @@ case ${FAKE_MAVEN-} in
 esac
 case " $* " in
     *" package "* | *" verify "*)
-        mkdir -p app/target/modules compare/target
+        mkdir -p app/target/modules app/target/classpath compare/target
         : >app/target/modules/library.jar
         : >app/target/ioasis-app-1.jar
         : >compare/target/ioasis-compare-1.jar

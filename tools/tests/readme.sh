@@ -78,7 +78,7 @@ try() { # word...
             ;;
         # serve.sh runs them on a recording of its own, and the guest tests replay what each cell has recorded.
         './ioasis trace info '* | './ioasis replay '*)
-            shift
+            shift 2
             [ "$1" != info ] || shift
             [ $# -eq 1 ] || fail "one file"
             ;;

@@ -172,12 +172,12 @@ asking() {
     run "$project/ioasis" dump --json
     [ $status -eq 0 ] && grep -q '"machines" :' out || fail "a dump as JSON"
     run "$project/ioasis" inject map_nomem 100
-    [ $status -eq 0 ] && grep -q 'nth=100' out || fail "it to be planted"
+    [ $status -eq 0 ] && grep -q '^planted: map_nomem 100$' out || fail "it to be planted"
     run "$project/ioasis" inject nonsense 1
     [ $status -eq 2 ] && grep -q 'nonsense is not one of' err || fail "nonsense to be refused"
     stop TERM
     [ $status -eq 0 ] || fail "code 0, not $status"
-    grep -q 'machine/iommu injected: planted: MapNoMemory\[nth=100\]$' requests.log || fail "the trace to tell"
+    grep -q 'machine/iommu injected: planted: map_nomem 100$' requests.log || fail "the trace to tell"
     run "$project/ioasis" serve --iommu iommu.sock --trace no/requests.log
     [ $status -eq 2 ] && grep -q 'no folder for no/requests.log' err || fail "a trace without a folder to be refused"
     run "$project/ioasis" serve --iommu iommu.sock --trace requests.log --trace-limit 0
@@ -204,9 +204,9 @@ log_and_trace() {
     kill -s HUP "$server"
     await_line requests.log 'trace begun'
     run "$project/ioasis" inject map_nomem 200
-    await_line requests.log 'nth=200'
-    expect old.log 'nth=100'
-    expect_not requests.log 'nth=100'
+    await_line requests.log 'map_nomem 200'
+    expect old.log 'map_nomem 100'
+    expect_not requests.log 'map_nomem 100'
     stop TERM
     [ $status -eq 0 ] || fail "code 0, not $status"
     serve --iommu iommu.sock --rng rng.sock --trace requests.log
@@ -217,7 +217,7 @@ log_and_trace() {
         [ $tries -lt 300 ] || fail "the same file to be opened again"
         sleep 0.1
     done
-    expect requests.log 'nth=200'
+    expect requests.log 'map_nomem 200'
     stop TERM
     run "$project/ioasis" serve --iommu iommu.sock --trace requests.log --trace-format json
     expect_status 2

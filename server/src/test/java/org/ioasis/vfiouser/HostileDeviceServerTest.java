@@ -451,10 +451,13 @@ class HostileDeviceServerTest {
         }
     }
 
-    @Test
-    void commandsBeyondTheLimitWaitForAnswers() throws Exception {
+    @ParameterizedTest
+    @ValueSource(booleans = {true, false})
+    void commandsBeyondTheLimitWaitForAnswers(boolean hasTwin) throws Exception {
         int vectors = 3 * DeviceSession.IN_FLIGHT_MAX;
-        try (ProxyFixture fixture = new ProxyFixture(true, vectors);
+        // Over one socket a second command could be taken for the answer of an access to memory.
+        int limit = hasTwin ? DeviceSession.IN_FLIGHT_MAX : 1;
+        try (ProxyFixture fixture = new ProxyFixture(hasTwin, vectors);
                 EventFd vector = EventFd.create();
                 MockVfioUserClient client = fixture.ready()) {
             try (Fd fd = vector.duplicate()) {
@@ -480,9 +483,9 @@ class HostileDeviceServerTest {
                             VFIO_PCI_MSIX_IRQ_INDEX,
                             0,
                             0));
-            fixture.await(() -> unanswered.size() == DeviceSession.IN_FLIGHT_MAX);
+            fixture.await(() -> unanswered.size() == limit);
             assertThat(client.isSilentFor(20)).isTrue();
-            assertThat(unanswered).hasSize(DeviceSession.IN_FLIGHT_MAX);
+            assertThat(unanswered).hasSize(limit);
 
             fixture.device.script = (device, asked) -> false;
             fixture.device.answerAll(unanswered);
