@@ -147,14 +147,7 @@ final class Rules {
         MAY_USE.put(
                 "serve",
                 plus(
-                        all,
-                        "vm",
-                        "machine",
-                        "config",
-                        "live",
-                        "metrics",
-                        "output",
-                        "page",
+                        all, "vm", "machine", "config", "live", "metrics", "output", "page",
                         "record"));
         MAY_USE.put("plot", List.of());
         // A machine without a VMM: knows no guest, no session and no loop.

@@ -153,9 +153,13 @@ class MetricsTest {
         assertThat(driver.map(7, 0x5000, 0x5fff, 0x6000)).isEqualTo(S_OK);
         assertThat(driver.map(7, 0x5000, 0x5fff, 0x6000)).isEqualTo(S_INVAL);
         connect("rng");
-        String volley = "rogue machine/rng0 %s stride 0x5000 0x1000 16 %d";
         Path control = folder.resolve("ioasis-control.sock");
-        assertThat(ControlClient.ask(control, volley.formatted("read", 3), 10_000).text())
+        assertThat(
+                        ControlClient.ask(
+                                        control,
+                                        "rogue machine/rng0 read stride 0x5000 0x1000 16 3",
+                                        10_000)
+                                .text())
                 .startsWith("3 reads of 16 bytes: 1 went through, 2 refused by the IOMMU");
     }
 

@@ -20,8 +20,8 @@ import org.ioasis.virtqueue.RingFormat;
 
 /**
  * W9: our virtio-iommu device on the engine, and a driver that keeps its requests in one block of
- * guest memory, two descriptors each, as the peers' does. {@link #put}, {@link #expose} and {@link
- * #reap} belong to the driver's thread, {@link #serve} to the device's.
+ * guest memory, two descriptors each, as the peers' does. {@link #expose} and {@link #reap} belong
+ * to the driver's thread, {@link #serve} to the device's.
  */
 final class RequestQueue implements Interrupts {
     private static final int SIZE = 256;

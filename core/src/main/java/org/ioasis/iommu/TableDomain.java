@@ -41,6 +41,7 @@ public final class TableDomain extends Domain {
     }
 
     @Override
+    @SuppressWarnings("ReferenceEquality")
     public @Nullable Refusal check(Attachment attachment) {
         DomainListener listener = attachment.endpoint().attachment().listener();
         // A PASID of an endpoint that somebody listens for would be nobody's.

@@ -181,9 +181,7 @@ public final class Chain {
     }
 
     void begin(Dma memory) {
-        if (dma != memory) {
-            dma = memory;
-        }
+        dma = memory;
         count = 0;
         readableCount = 0;
         readableLength = 0;

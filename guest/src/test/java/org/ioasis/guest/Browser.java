@@ -34,10 +34,6 @@ import org.openqa.selenium.logging.LoggingPreferences;
  * kept to the end. One thread.
  */
 final class Browser implements AutoCloseable {
-    private static final String INSTALL =
-            "the page is tested in a browser, and there is no %s on the PATH:"
-                    + " install Chromium and its driver (on Debian: apt-get install chromium chromium-driver)";
-
     private static final Pattern ASKED = Pattern.compile("\"url\":\"([^\"]*)\"");
     private static final Duration WAIT = Duration.ofSeconds(30);
 
@@ -87,7 +83,10 @@ final class Browser implements AutoCloseable {
                 return file;
             }
         }
-        throw new AssertionError(INSTALL.formatted(name));
+        throw new AssertionError(
+                "the page is tested in a browser, and there is no "
+                        + name
+                        + " on the PATH: install Chromium and its driver (on Debian: apt-get install chromium chromium-driver)");
     }
 
     /** How large its window is. */
@@ -136,8 +135,7 @@ final class Browser implements AutoCloseable {
     /** By the tabulator alone, at most so many times. */
     void tabTo(String id) {
         for (int i = 0; i < 60; i++) {
-            if (driver.switchTo().activeElement().getDomAttribute("id") instanceof String at
-                    && at.equals(id)) {
+            if (id.equals(driver.switchTo().activeElement().getDomAttribute("id"))) {
                 return;
             }
             press(Keys.TAB);

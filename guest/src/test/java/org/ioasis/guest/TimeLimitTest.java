@@ -23,7 +23,8 @@ class TimeLimitTest {
                     .contains("endpoint 0x10\n")
                     .containsPattern("processors:\nCPU#0\nRAX=[0-9a-f]{16} ")
                     .containsPattern("\nRIP=[0-9a-f]{16} ")
-                    .containsPattern("stack \\(with --append nokaslr .*\\):\n[0-9a-f]{16}: 0x[0-9a-f]{16} ")
+                    .containsPattern(
+                            "stack \\(with --append nokaslr .*\\):\n[0-9a-f]{16}: 0x[0-9a-f]{16} ")
                     .contains("PROBLEM: the guest did not end within 1 s")
                     .endsWith("ioasis: the guest did not end within its time (exit code 73)");
         }

@@ -169,8 +169,7 @@ final class Command {
     /** What is raised at the pin waits from now on, or does not. */
     static Command pinMasked(boolean isMasked, Reply reply) {
         int action = isMasked ? VFIO_IRQ_SET_ACTION_MASK : VFIO_IRQ_SET_ACTION_UNMASK;
-        return irqs(
-                VFIO_PCI_INTX_IRQ_INDEX, VFIO_IRQ_SET_DATA_NONE | action, 0, 1, null, reply);
+        return irqs(VFIO_PCI_INTX_IRQ_INDEX, VFIO_IRQ_SET_DATA_NONE | action, 0, 1, null, reply);
     }
 
     private static Command irqs(

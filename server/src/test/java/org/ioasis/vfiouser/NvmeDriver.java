@@ -89,12 +89,12 @@ final class NvmeDriver {
         memory.asSlice(0, DATA).fill((byte) 0);
         admin = new Queue(0);
         io = new Queue(1);
-        register(AQA, ENTRIES - 1 << 16 | ENTRIES - 1);
+        register(AQA, ((ENTRIES - 1) << 16) | (ENTRIES - 1));
         address(ASQ, iova + admin.submissions());
         address(ACQ, iova + admin.completions());
         register(CC, CC_ENABLE);
         awaitReady(READY);
-        int sizeAndId = ENTRIES - 1 << 16 | io.id;
+        int sizeAndId = ((ENTRIES - 1) << 16) | io.id;
         command(admin, CREATE_CQ, 0, iova + io.completions(), sizeAndId, 1);
         command(admin, CREATE_SQ, 0, iova + io.submissions(), sizeAndId, io.id << 16 | 1);
     }

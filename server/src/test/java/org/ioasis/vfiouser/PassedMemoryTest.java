@@ -237,7 +237,7 @@ class PassedMemoryTest {
         try (ProxyFixture fixture = fixture()) {
             List<Long> keys = new ArrayList<>();
             for (int i = 0; i < 10; i++) {
-                long first = IOVA + i * 3 * PAGE;
+                long first = IOVA + i * 3L * PAGE;
                 assertThat(map(fixture, first, first + PAGE - 1, i * PAGE)).isEqualTo(Status.OK);
                 fixture.put(i * PAGE, "page " + i);
                 keys.add(first);
@@ -491,9 +491,7 @@ class PassedMemoryTest {
                     pass(fixture, lie, command == VFIO_USER_DMA_MAP, lies);
                     fixture.await(() -> mapped.get() == Status.OK);
                     AtomicReference<@Nullable Status> unmapped =
-                            ask(
-                                    fixture,
-                                    done -> fixture.domain.unmap(IOVA, IOVA + PAGE - 1, done));
+                            ask(fixture, done -> fixture.domain.unmap(IOVA, IOVA + PAGE - 1, done));
                     pass(fixture, lie, command == VFIO_USER_DMA_UNMAP, lies);
                     fixture.await(() -> unmapped.get() == Status.OK);
                     client.awaitClose();

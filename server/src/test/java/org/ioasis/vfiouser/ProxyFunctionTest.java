@@ -541,8 +541,7 @@ class ProxyFunctionTest {
             fixture.await(() -> theirs.drain() == 1);
             assertThat(fixture.function.interrupts()).isOne();
 
-            for (int action :
-                    new int[] {VFIO_IRQ_SET_ACTION_MASK, VFIO_IRQ_SET_ACTION_UNMASK}) {
+            for (int action : new int[] {VFIO_IRQ_SET_ACTION_MASK, VFIO_IRQ_SET_ACTION_UNMASK}) {
                 int flags = VFIO_IRQ_SET_DATA_NONE | action;
                 assertThat(client.setIrqs(flags, VFIO_PCI_INTX_IRQ_INDEX, 0, 1).isError())
                         .isFalse();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.vfiouser;
 
+import static java.util.Objects.requireNonNull;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.ioasis.spec.VfioUser.*;
 
@@ -82,7 +83,7 @@ class ReturningDeviceTest {
                     assertThat(fixture.device.seen(0x20_0000, 4)).isEqualTo("here");
                 }
                 assertThat(fixture.device.eventFds).containsOnlyKeys(1);
-                fixture.device.eventFds.get(1).signal();
+                requireNonNull(fixture.device.eventFds.get(1)).signal();
                 BooleanSupplier isRaised = () -> theirs.drain() == 1;
                 fixture.await(isRaised);
             }

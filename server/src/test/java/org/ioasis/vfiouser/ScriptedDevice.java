@@ -38,6 +38,7 @@ final class ScriptedDevice implements AutoCloseable {
 
     /** The pin among the eventfds, which are by vector otherwise. */
     static final int PIN = -1;
+
     static final int BAR_BYTES = 0x2000;
     static final int WAIT_MILLIS = 10_000;
 
@@ -253,8 +254,7 @@ final class ScriptedDevice implements AutoCloseable {
                                     .u32(1)
                                     .u32(fields.getInt(IRQ_INFO_INDEX))
                                     .u32(
-                                            fields.getInt(IRQ_INFO_INDEX)
-                                                            == VFIO_PCI_INTX_IRQ_INDEX
+                                            fields.getInt(IRQ_INFO_INDEX) == VFIO_PCI_INTX_IRQ_INDEX
                                                     ? (hasPin ? 1 : 0)
                                                     : vectors)
                                     .array());

@@ -397,6 +397,7 @@ public final class Iotlb implements CachedTranslations {
         }
     }
 
+    @SuppressWarnings("ThreadPriorityCheck")
     private void lockAfterOthers() {
         waiting.lock();
         try {

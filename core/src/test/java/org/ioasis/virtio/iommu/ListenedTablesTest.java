@@ -14,7 +14,6 @@ import org.ioasis.iommu.HandedTable;
 import org.ioasis.iommu.Status;
 import org.ioasis.iommu.TableListener;
 import org.ioasis.iommu.mapping.Translation.Kind;
-import org.ioasis.virtio.iommu.Driver.Answer;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 
@@ -160,7 +159,7 @@ class ListenedTablesTest {
     }
 
     private byte[] properties(int endpoint) {
-        Answer answer = d.ask(Driver.probe(endpoint), 516);
+        Driver.Answer answer = d.ask(Driver.probe(endpoint), 516);
         assertThat(answer.status()).isEqualTo(S_OK);
         return Arrays.copyOf(answer.bytes(), 512);
     }
