@@ -169,7 +169,7 @@ class PageTest {
                 browser.element("inject-sure").click();
                 browser.screenshot("page-inject");
                 browser.element("inject-go").click();
-                browser.await("inject-answer", text -> text.contains("planted: MapNoMemory"));
+                browser.await("inject-answer", text -> text.contains("planted: map_nomem 1"));
                 browser.element("inject-cancel").click();
                 assertThat(failedMap(domain)).contains("NOMEM");
                 browser.await("requests", text -> text.contains("NOMEM: planted"));

@@ -282,7 +282,7 @@ class PageServerTest {
         assertThat(post("events", own, body)).startsWith("HTTP/1.1 405 ");
         assertThat(post("inject", own, body))
                 .startsWith("HTTP/1.1 200 ")
-                .contains("planted: MapNoMemory[nth=3]");
+                .contains("planted: map_nomem 3");
     }
 
     @Test
