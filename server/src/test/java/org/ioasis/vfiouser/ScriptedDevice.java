@@ -107,7 +107,8 @@ final class ScriptedDevice implements AutoCloseable {
             epoll.add(socket.fd(), Epoll.IN, 0);
         }
 
-        void send(byte[] bytes, List<Fd> with) throws ErrnoException {
+        // A test may answer from its own thread what the device's has left: they share the buffers.
+        synchronized void send(byte[] bytes, List<Fd> with) throws ErrnoException {
             MemorySegment.copy(bytes, 0, buffer, ValueLayout.JAVA_BYTE, 0, bytes.length);
             for (int sent = 0; sent < bytes.length; ) {
                 int n =
@@ -134,16 +135,22 @@ final class ScriptedDevice implements AutoCloseable {
                     }
                     throw new IllegalStateException("nothing comes");
                 }
-                int n = socket.receive(buffer, 0, size - have, fds);
+                int n = receive(bytes, have);
                 if (n == 0) {
                     return null;
                 }
-                if (n > 0) {
-                    MemorySegment.copy(buffer, ValueLayout.JAVA_BYTE, 0, bytes, have, n);
-                    have += n;
-                }
+                have += Math.max(n, 0);
             }
             return bytes;
+        }
+
+        /** What is there, up to the end; 0 if the other side has closed. */
+        private synchronized int receive(byte[] bytes, int have) throws ErrnoException {
+            int n = socket.receive(buffer, 0, bytes.length - have, fds);
+            if (n > 0) {
+                MemorySegment.copy(buffer, ValueLayout.JAVA_BYTE, 0, bytes, have, n);
+            }
+            return n;
         }
 
         void close() {

@@ -27,7 +27,7 @@ class BenchCommandTest {
                 arguments("guest --mode eager", "--mode is lazy or strict, not eager"),
                 arguments(
                         "guest --subject mine",
-                        "--subject is qemu or ours or iommufd or type1, not mine"));
+                        "--subject is qemu or ours or with or iommufd or type1, not mine"));
     }
 
     @ParameterizedTest
