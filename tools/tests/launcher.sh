@@ -352,7 +352,7 @@ check "--help adds the commands of the source tree" help_has_all_commands
 
 help_of_one_command() {
     make_tree
-    for command in test mutants fuzz stress bench install dist build format; do
+    for command in test mutants fuzz stress bench sweep install dist build format; do
         run "$tree/ioasis" help $command
         expect_status 0
         expect out "Usage: ioasis $command"

@@ -51,7 +51,9 @@ final class RefusedMaps {
         for (int ago = 1; ago <= LENGTH; ago++) {
             Refused refused = ring[(newest - ago) & (LENGTH - 1)];
             if (refused.domain == domain && Ranges.holds(refused.first, refused.last, address)) {
-                return now - refused.unmaps < unmaps ? refused.text() : "";
+                return Integer.compareUnsigned(now - refused.unmaps, unmaps) < 0
+                        ? refused.text()
+                        : "";
             }
         }
         return "";

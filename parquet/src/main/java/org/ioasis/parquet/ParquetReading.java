@@ -52,6 +52,9 @@ final class ParquetReading implements RowFiles.Reader {
     /** Words of a recording: those of its statuses, refusals and IOMMUs. */
     private static final int WORDS_MAX = 1 << 12;
 
+    /** Bytes of such a word: they are kept, and by who counts them. */
+    private static final int WORD_MAX = 512;
+
     private static final String SCHEMA = "ioasis.schema";
 
     /** The library hands values over when it is asked, and nobody listens. */
@@ -146,7 +149,8 @@ final class ParquetReading implements RowFiles.Reader {
         byte[] tail = bytes(file, size - 8 - length, length);
         try {
             return Util.readFileMetaData(new ByteArrayInputStream(tail), length);
-        } catch (IOException | RuntimeException e) {
+        } catch (IOException | RuntimeException | StackOverflowError e) {
+            // The last of them: fields in fields in fields, which the format bounds nowhere.
             throw new IOException(path + " has an end that cannot be read", e);
         }
     }
@@ -325,7 +329,15 @@ final class ParquetReading implements RowFiles.Reader {
         if (words.size() == WORDS_MAX) {
             throw new IOException("more than %d different words".formatted(WORDS_MAX));
         }
+        if (bytes.length() > WORD_MAX) {
+            throw new IOException(
+                    "a word of %d bytes, more than %d".formatted(bytes.length(), WORD_MAX));
+        }
         String word = bytes.toStringUsingUTF8();
+        // It goes to a terminal.
+        if (word.chars().anyMatch(Character::isISOControl)) {
+            throw new IOException("a word with control characters");
+        }
         words.put(bytes.copy(), word);
         return word;
     }

@@ -2,11 +2,13 @@
 package org.ioasis.record;
 
 import static java.nio.charset.StandardCharsets.ISO_8859_1;
-import static java.nio.charset.StandardCharsets.US_ASCII;
+import static java.nio.charset.US_ASCII;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -135,6 +137,50 @@ final class HostileFileTest {
         assertThatThrownBy(() -> Recorded.rows(other))
                 .isInstanceOf(IOException.class)
                 .hasMessageContaining("more than 4096 different words");
+    }
+
+    private Path named(String iommu) throws IOException {
+        Path other = folder.resolve("word.parquet");
+        try (FileChannel channel =
+                        FileChannel.open(
+                                other,
+                                StandardOpenOption.CREATE,
+                                StandardOpenOption.TRUNCATE_EXISTING,
+                                StandardOpenOption.WRITE);
+                RowFiles.Writer writer = RowFiles.found().create(channel)) {
+            Row row = new Row();
+            row.begin(0, 0, Event.RESET, iommu);
+            writer.add(row);
+            assertThat(writer.flush(Map.of("ioasis.schema", "1"), Long.MAX_VALUE)).isTrue();
+        }
+        return other;
+    }
+
+    @Test
+    void aWordIsAsLongAsItMayBeAndNoLonger() throws IOException {
+        assertThat(Recorded.rows(named("w".repeat(512)))).hasSize(1);
+        assertThatThrownBy(() -> Recorded.rows(named("w".repeat(513))))
+                .isInstanceOf(IOException.class)
+                .hasMessageContaining("a word of 513 bytes, more than 512");
+    }
+
+    @Test
+    void aWordThatATerminalWouldObeyIsRefused() {
+        assertThatThrownBy(() -> Recorded.rows(named("\u001b[2J")))
+                .isInstanceOf(IOException.class)
+                .hasMessageContaining("control characters");
+    }
+
+    @Test
+    void anEndOfFieldsInFieldsIsRefused() throws IOException {
+        ByteBuffer deep = ByteBuffer.allocate(1 << 20).order(ByteOrder.LITTLE_ENDIAN);
+        deep.put("PAR1".getBytes(US_ASCII));
+        while (deep.remaining() > 8) {
+            // A field that nobody knows, which is a struct (Thrift's compact protocol: type 12).
+            deep.put((byte) 0x1c);
+        }
+        deep.putInt(deep.position() - 4).put("PAR1".getBytes(US_ASCII));
+        refused(deep.array(), "has an end that cannot be read");
     }
 
     @Test

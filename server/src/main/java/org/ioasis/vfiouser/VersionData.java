@@ -117,7 +117,9 @@ final class VersionData {
                     JsonToken of = parser.nextToken();
                     switch (capability) {
                         case VfioUser.MAX_DATA_XFER_SIZE -> dataMax = atLeastOne(parser, of);
-                        case VfioUser.MAX_DMA_MAPS -> mapsMax = atLeastOne(parser, of);
+                        // What it takes beyond ours, we do not ask of it.
+                        case VfioUser.MAX_DMA_MAPS ->
+                                mapsMax = Math.min(mapsMax, atLeastOne(parser, of));
                         case VfioUser.TWIN_SOCKET -> twin = twinSocket(parser, of);
                         default -> parser.skipChildren();
                     }

@@ -99,6 +99,7 @@ public final class EngineMemory implements AutoCloseable {
 
     /** Where a word lies; masked so that the compiler sees it inside of all there is. */
     private static long offset(long word) {
+        assert (word & ~WORD_BITS) == 0 : word;
         return (word & WORD_BITS) << WORD_LG2;
     }
 

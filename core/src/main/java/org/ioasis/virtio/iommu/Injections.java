@@ -78,6 +78,7 @@ final class Injections {
 
             @Override
             public void refused(Refusal refusal) {
+                slot.refusal = refusal;
                 slot.settled(refusal.status());
                 later.accept(() -> slot.refused(refusal), nanos);
             }

@@ -210,14 +210,16 @@ final class IommuWork extends DeviceWork<RequestSlot> {
                 break;
             }
             slot.isInBatch = true;
-            slot.isQuiet = observer == null && !RequestEvent.isRecorded();
             batch[taken++] = slot;
         }
         return taken;
     }
 
     private void execute(int taken) {
-        flight.begin(batch, taken);
+        boolean isQuiet = !flight.begin(batch, taken) && observer == null;
+        for (int i = 0; i < taken; i++) {
+            batch[i].isQuiet = isQuiet;
+        }
         iommu.beginBatch();
         try {
             for (int i = 0; i < taken; i++) {

@@ -19,10 +19,10 @@ final class RequestFlight {
         this.execution = execution;
     }
 
-    /** The first {@code count} of a batch are carried out now. */
-    void begin(RequestSlot[] batch, int count) {
+    /** The first {@code count} of a batch are carried out now. True if that is recorded. */
+    boolean begin(RequestSlot[] batch, int count) {
         if (!RequestEvent.isRecorded()) {
-            return;
+            return false;
         }
         for (int i = 0; i < count; i++) {
             RequestSlot slot = batch[i];
@@ -34,6 +34,7 @@ final class RequestFlight {
             event.begin();
             slot.isTimed = true;
         }
+        return true;
     }
 
     /** The slot has its answer. */

@@ -157,8 +157,11 @@ final class RequestSlot extends Job<RequestSlot> implements Completion {
 
     @Override
     public void settled(Status answer) {
+        // A planted delay says so a second time, when others may have changed the same.
+        if (settled == null) {
+            answered.decided(this, answer);
+        }
         settled = answer;
-        answered.decided(this, answer);
     }
 
     /** Tells of it if it changes what endpoints reach, or would have done so. */

@@ -98,6 +98,27 @@ final class StateObserverTest {
     }
 
     @Test
+    void anUnmapWhoseAnswerIsPlantedToComeLateIsToldOnce() {
+        List<Runnable> later = new ArrayList<>();
+        d.type.inject(new Injection.UnmapDelay(50), (task, _) -> later.add(task));
+        d.status(attach(1, 7, 0));
+        d.status(map(7, 0x1000, 0x2fff, 0x5000, MAP_F_READ));
+        seen.clear();
+        d.send(unmap(7, 0x1000, 0x2fff), TAIL_SIZE);
+        d.send(map(7, 0x1000, 0x2fff, 0x6000, MAP_F_READ), TAIL_SIZE);
+        d.send(unmap(7, 0x1000, 0x1fff), TAIL_SIZE);
+        d.kick();
+        later.forEach(Runnable::run);
+
+        assertThat(later).isNotEmpty();
+        assertThat(seen)
+                .containsExactly(
+                        "UNMAP 0 7 0x1000 0x2fff 0x0 0 OK null",
+                        "MAP 0 7 0x1000 0x2fff 0x6000 1 OK null",
+                        "UNMAP 0 7 0x1000 0x1fff 0x0 0 RANGE CUTS");
+    }
+
+    @Test
     void bypassAndResetsAreTold() {
         d.type.writeConfig(CONFIG_BYPASS, 1, 1);
         d.type.writeConfig(CONFIG_BYPASS, 1, 0);

@@ -38,7 +38,10 @@ final class Job {
                         // A cell that fails does so for a reason, and again.
                         .set("spark.task.maxFailures", "1");
         if (master.startsWith("local")) {
-            conf.set("spark.driver.host", LOOPBACK).set("spark.driver.bindAddress", LOOPBACK);
+            // Its ports are open to whoever is on this machine: they ask for a secret of this run.
+            conf.set("spark.driver.host", LOOPBACK)
+                    .set("spark.driver.bindAddress", LOOPBACK)
+                    .set("spark.authenticate", "true");
         } else {
             conf.setJars(jars.toArray(String[]::new))
                     // A cluster's own Parquet may be older than what recordings are read with.
