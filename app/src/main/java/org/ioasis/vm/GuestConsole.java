@@ -44,7 +44,8 @@ final class GuestConsole {
     private static final Pattern DEVICE_KEY =
             Pattern.compile(
                     "(disk\\.(?:seed|fs|result|own[1-9][0-9]?)|net)\\.(pci|group|type|reserved)");
-    private static final Pattern IOMMU = Pattern.compile("(" + PCI + ") ([A-Za-z0-9_-]{1,32})");
+    private static final Pattern IOMMU =
+            Pattern.compile("(" + PCI + "|[0-9a-f]{1,16}\\.virtio_mmio) ([A-Za-z0-9_-]{1,32})");
 
     // What Linux says last, whatever it is told to keep to itself (kernel/panic.c,
     // kernel/reboot.c).

@@ -86,6 +86,8 @@ class GuestConsoleTest {
 
         assertThat(console.report().kernel()).contains("6.12");
         assertThat(console.report().iommus()).isEqualTo(Map.of("0000:00:01.0", "virtio_iommu"));
+        console.accept("ioasis: iommu=a000000.virtio_mmio virtio_iommu");
+        assertThat(console.report().iommus()).containsKey("a000000.virtio_mmio");
         assertThat(console.report().malformed()).isEqualTo(2);
     }
 

@@ -38,7 +38,8 @@ class Arm64Test {
                 .as("the page of the ITS with the doorbell, for each disk")
                 .hasLineCount(3)
                 .contains("virt=0x8090000..0x8090fff phys=0x8090000 WRITE|MMIO -> OK");
-        assertThat(verifiedIo(commands.get(4))).contains("IOMMU a000000.virtio_mmio:");
+        assertThat(verifiedIo(commands.get(4)))
+                .containsPattern("(?m)^IOMMU +a000000\\.virtio_mmio, driver virtio_iommu$");
     }
 
     /** Returns the mappings that say MMIO, a line each; without a trace what the command said. */
