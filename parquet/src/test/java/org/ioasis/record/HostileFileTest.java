@@ -2,7 +2,7 @@
 package org.ioasis.record;
 
 import static java.nio.charset.StandardCharsets.ISO_8859_1;
-import static java.nio.charset.US_ASCII;
+import static java.nio.charset.StandardCharsets.US_ASCII;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
