@@ -2,14 +2,13 @@
 package org.ioasis.cli;
 
 import java.io.IOException;
+import java.util.OptionalInt;
 import org.ioasis.serve.Server;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Option;
 
 /** That what is counted can be scraped. Main thread. */
 final class MetricsOption {
-    private static final int PORT_MAX = 65_535;
-
     @Option(
             names = "--metrics",
             paramLabel = "PORT",
@@ -22,16 +21,12 @@ final class MetricsOption {
     private @Nullable Integer port;
 
     /**
-     * Before anything is started.
+     * Its port, 0 for a free one; empty if no metrics are wanted.
      *
      * @throws UsageException it is no port
      */
-    void check() {
-        Integer given = port;
-        if (given != null && (given < 0 || given > PORT_MAX)) {
-            throw new UsageException(
-                    "--metrics: a port is 0 to %d, not %d".formatted(PORT_MAX, given));
-        }
+    OptionalInt chosen() {
+        return LoopbackPort.of("--metrics", port);
     }
 
     /**
@@ -40,18 +35,6 @@ final class MetricsOption {
      * @throws IOException the port cannot be had: then the server has ended
      */
     void serve(Server server) throws IOException {
-        Integer given = port;
-        if (given == null) {
-            return;
-        }
-        boolean isServed = false;
-        try {
-            server.serveMetrics(given);
-            isServed = true;
-        } finally {
-            if (!isServed) {
-                server.close();
-            }
-        }
+        LoopbackPort.serve(server, chosen(), server::serveMetrics);
     }
 }

@@ -9,8 +9,6 @@ import picocli.CommandLine.Option;
 
 /** That what runs can be looked at in a browser. Main thread. */
 final class PageOption {
-    private static final int PORT_MAX = 65_535;
-
     @Option(
             names = "--page",
             paramLabel = "PORT",
@@ -28,15 +26,7 @@ final class PageOption {
      * @throws UsageException it is no port
      */
     OptionalInt chosen() {
-        Integer given = port;
-        if (given == null) {
-            return OptionalInt.empty();
-        }
-        if (given < 0 || given > PORT_MAX) {
-            throw new UsageException(
-                    "--page: a port is 0 to %d, not %d".formatted(PORT_MAX, given));
-        }
-        return OptionalInt.of(given);
+        return LoopbackPort.of("--page", port);
     }
 
     /**
@@ -45,18 +35,11 @@ final class PageOption {
      * @throws IOException the port cannot be had: then the server has ended
      */
     void serve(Server server) throws IOException {
-        OptionalInt wanted = chosen();
-        if (wanted.isEmpty()) {
-            return;
-        }
-        boolean isShown = false;
-        try {
-            String _ = server.servePage(wanted.getAsInt());
-            isShown = true;
-        } finally {
-            if (!isShown) {
-                server.close();
-            }
-        }
+        LoopbackPort.serve(
+                server,
+                chosen(),
+                free -> {
+                    String _ = server.servePage(free);
+                });
     }
 }

@@ -190,7 +190,7 @@ final class ServeCommand implements Callable<Integer> {
     }
 
     private ServeConfig configuration() throws ConfigException, IOException {
-        metrics.check();
+        OptionalInt _ = metrics.chosen();
         OptionalInt _ = page.chosen();
         TraceConfig traced = trace.chosen();
         Path file = config;
