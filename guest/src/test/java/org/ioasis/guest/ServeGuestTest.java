@@ -21,6 +21,9 @@ import org.junit.jupiter.params.provider.ValueSource;
  * README's two sections, each command as it stands there, with a Linux guest that reads the disk.
  */
 class ServeGuestTest extends ServedGuest {
+    /** What the loop does to tell of itself: signals and tasks. */
+    private static final int DUMP_COSTS_MAX = 8;
+
     @Test
     void qemuOfOnesOwnIsAttachedByTheCommandsOfTheReadme() throws Exception {
         List<String> commands = Readme.commands("Attach my own QEMU");
@@ -173,6 +176,58 @@ class ServeGuestTest extends ServedGuest {
         }
     }
 
+    /** Ten seconds in which nothing wakes the loop but what asks it for its counters. */
+    @Test
+    void guestThatDoesNothingCostsNothing() throws Exception {
+        guestWords = " ioasis.idle";
+
+        try (Command server =
+                        serve("./ioasis serve --iommu iommu.sock --blk disk.sock,file=disk.img");
+                Command qemu = qemu(server, ALL, arguments -> arguments)) {
+            qemu.await("hash=" + sha256(content));
+            // Linux gives back what it has unmapped late, and the loop looks for more for a while.
+            LoopCounters before = counters();
+            LoopCounters after = counters();
+            for (int i = 0; i < 60 && !after.isQuietSince(before); i++) {
+                before = after;
+                after = counters();
+            }
+            before = after;
+            Thread.sleep(10_000);
+            after = counters();
+
+            assertThat(after.isQuietSince(before)).as("%s, then %s", before, after).isTrue();
+            endBy("TERM", server);
+        }
+    }
+
+    /** Of the loop; signals are those of other threads of ours, as the one that dumps. */
+    private record LoopCounters(long events, long timers, long looks, long signals, long tasks) {
+        boolean isQuietSince(LoopCounters before) {
+            return events == before.events
+                    && timers == before.timers
+                    && looks == before.looks
+                    && signals - before.signals <= DUMP_COSTS_MAX
+                    && tasks - before.tasks <= DUMP_COSTS_MAX;
+        }
+    }
+
+    private LoopCounters counters() throws Exception {
+        String dump = run(0, "./ioasis dump --json");
+        return new LoopCounters(
+                counter(dump, "events"),
+                counter(dump, "timers"),
+                counter(dump, "looks"),
+                counter(dump, "signals"),
+                counter(dump, "tasks"));
+    }
+
+    private static long counter(String dump, String name) {
+        Matcher found = Pattern.compile("\"%s\" : (\\d+)".formatted(name)).matcher(dump);
+        assertThat(found.find()).as(name).isTrue();
+        return Long.parseLong(found.group(1));
+    }
+
     /** What looks at the rings of a guest that stands still has nothing to wait for. */
     @Test
     void vmmThatIsStoppedWhileTheLoopLooksGoesOnWhereItWas() throws Exception {
@@ -204,10 +259,7 @@ class ServeGuestTest extends ServedGuest {
     }
 
     private long looks() throws Exception {
-        Matcher found =
-                Pattern.compile("\"looks\" : (\\d+)").matcher(run(0, "./ioasis dump --json"));
-        assertThat(found.find()).isTrue();
-        return Long.parseLong(found.group(1));
+        return counters().looks();
     }
 
     @Test

@@ -37,6 +37,9 @@ abstract class ServedGuest {
 
     static final List<String> ALL = List.of("virtio_iommu", "virtio_blk");
 
+    /** More on the kernel's command line, each word with a space before it. */
+    String guestWords = "";
+
     @TempDir Path folder;
 
     final byte[] content = new byte[DISK_BYTES];
@@ -90,7 +93,8 @@ abstract class ServedGuest {
         words.addAll(List.of("-initrd", initrd.toString(), "-append"));
         words.add(
                 "console=ttyS0 quiet panic=-1 printk.devkmsg=on rdinit=/attached-init ioasis.modules="
-                        + String.join(",", initramfs.modules()));
+                        + String.join(",", initramfs.modules())
+                        + guestWords);
         StringBuilder line = new StringBuilder();
         words.forEach(word -> line.append(QemuArguments.quotedShell(word)).append(' '));
         return Command.typed(
