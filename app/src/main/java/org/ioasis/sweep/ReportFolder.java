@@ -87,8 +87,7 @@ public final class ReportFolder {
     }
 
     private OutputFile open(String name) throws IOException {
-        return OutputFile.open(
-                folder.resolve(name), Objects.requireNonNull(OURS.get(name), name));
+        return OutputFile.open(folder.resolve(name), Objects.requireNonNull(OURS.get(name), name));
     }
 
     /** What to look at. */

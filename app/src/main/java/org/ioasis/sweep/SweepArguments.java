@@ -107,8 +107,7 @@ public final class SweepArguments implements Callable<Integer> {
             throw new IllegalArgumentException("--report: " + refusal);
         }
         if (!master.matches("local|local\\[(\\*|[1-9]\\d{0,3})]|[a-z0-9]+://\\S+")) {
-            throw new IllegalArgumentException(
-                    "--master is local[N] or an address, not " + master);
+            throw new IllegalArgumentException("--master is local[N] or an address, not " + master);
         }
     }
 

@@ -80,11 +80,9 @@ class OutputFileTest {
             case PLOT ->
                     "<svg width=\"1\">\n<title>ioasis bench trackers</title>\n"
                             .getBytes(StandardCharsets.US_ASCII);
-            case SWEEP ->
-                    new SweepReport(List.of()).json().getBytes(StandardCharsets.UTF_8);
+            case SWEEP -> new SweepReport(List.of()).json().getBytes(StandardCharsets.UTF_8);
             case SWEEP_FIGURES -> "PAR1ioasis sweep\n".getBytes(StandardCharsets.US_ASCII);
-            case SWEEP_PAGE ->
-                    new SweepReport(List.of()).page().getBytes(StandardCharsets.UTF_8);
+            case SWEEP_PAGE -> new SweepReport(List.of()).page().getBytes(StandardCharsets.UTF_8);
             case VIOT -> viot(Viot.Oem.IOASIS);
             case SERVED_VIOT -> viot(Viot.Oem.SERVED);
             case OVERLAY ->

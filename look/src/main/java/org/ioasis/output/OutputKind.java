@@ -43,7 +43,8 @@ public enum OutputKind {
     SWEEP_FIGURES("the figures of a report of `ioasis sweep`", "PAR1ioasis sweep\n"),
     /** The same as a page. */
     SWEEP_PAGE(
-            "the page of a report of `ioasis sweep`", "<!DOCTYPE html>.*<title>ioasis sweep</title>"),
+            "the page of a report of `ioasis sweep`",
+            "<!DOCTYPE html>.*<title>ioasis sweep</title>"),
     /** By {@code ioasis viot}: signature, head, and the two names of who made it. */
     VIOT("a table of `ioasis viot`", "VIOT.{6}IOASISIOASVIOT"),
     /** The same by a server, which removes it at its end. */
