@@ -193,7 +193,7 @@ class PageTest {
         }
     }
 
-    private static String shown(Command command) throws IOException {
+    private static String shown(Command command) throws InterruptedException {
         command.await("page http");
         Matcher found = ADDRESS.matcher(command.output());
         assertThat(found.find()).isTrue();

@@ -172,7 +172,7 @@ public final class Machine implements AutoCloseable {
                         ? new VirtioIommuDevice(engine, tasks)
                         : new VirtioIommuDevice(engine, tasks, profile, memory);
         // Linux tells nobody that a MAP has failed.
-        Journal journal = new Journal(LOG, System::nanoTime);
+        Journal journal = new Journal(LOG, threads.loop()::nanoTime, threads.loop()::schedule);
         Supplier<String> line = () -> "%s/%s: %s".formatted(name, iommuName, device.limit());
         device.onLimit(() -> journal.say(Level.WARNING, line));
         DirectDma dma = new DirectDma(memory, threads.guard());
