@@ -76,8 +76,9 @@ final class Watch {
                                 unit.watch(observer);
                                 there.addAll(unit.engine().domains(DOMAINS, 0));
                             });
+                    // Whether it has answered or not: it may still do so, and then it is to end.
+                    observers.put(unit, observer);
                     if (isWatched) {
-                        observers.put(unit, observer);
                         for (DomainView domain : there) {
                             for (int endpoint : domain.endpoints()) {
                                 linker.attached(who, endpoint, (int) domain.id());
