@@ -41,11 +41,7 @@ final class ChainLogTest {
     private void begin(RingFormat format) {
         driver =
                 new MockDriver(
-                        format,
-                        dma.memory(BASE, MockDriver.footprint(SIZE)),
-                        BASE,
-                        SIZE,
-                        false);
+                        format, dma.memory(BASE, MockDriver.footprint(SIZE)), BASE, SIZE, false);
         region = Arena.ofAuto().allocate(format.logBytes(SIZE), InflightLog.ALIGN);
         goOn(format);
     }
@@ -243,14 +239,13 @@ final class ChainLogTest {
             begin(format);
             MemorySegment seen = Arena.ofAuto().allocate(region.byteSize(), InflightLog.ALIGN);
             int[] untilEnd = {random.nextInt(60)};
-            dma.watch(
-                    _ -> {
-                        // What the log says when the ring is touched; it may go no further.
-                        MemorySegment.copy(region, 0, seen, 0, region.byteSize());
-                        if (--untilEnd[0] < 0) {
-                            throw new Killed();
-                        }
-                    });
+            dma.watch(_ -> {
+                // What the log says when the ring is touched; it may go no further.
+                MemorySegment.copy(region, 0, seen, 0, region.byteSize());
+                if (--untilEnd[0] < 0) {
+                    throw new Killed();
+                }
+            });
             Set<Integer> offered = new HashSet<>();
             for (int step = 0; step < 120; step++) {
                 try {

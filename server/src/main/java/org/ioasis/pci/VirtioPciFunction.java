@@ -2,8 +2,8 @@
 package org.ioasis.pci;
 
 import java.util.ArrayList;
-import java.util.List;
 import java.util.Arrays;
+import java.util.List;
 import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
 import org.ioasis.memory.Count;

@@ -75,11 +75,7 @@ public final class SharedMemory {
      * @param files room for the descriptors that are kept
      */
     SharedMemory(
-            GuestMemory memory,
-            long byteLimit,
-            Executor loop,
-            boolean isPassedOn,
-            FileRoom files) {
+            GuestMemory memory, long byteLimit, Executor loop, boolean isPassedOn, FileRoom files) {
         this.memory = memory;
         this.files = files;
         this.byteLimit = byteLimit;

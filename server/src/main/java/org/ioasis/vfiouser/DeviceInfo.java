@@ -131,8 +131,7 @@ record DeviceInfo(
                 || count < 0
                 || (long) count * IO_FD_SIZE > room) {
             throw new IOException(
-                    "%d doorbells in %d bytes"
-                            .formatted(Integer.toUnsignedLong(count), length));
+                    "%d doorbells in %d bytes".formatted(Integer.toUnsignedLong(count), length));
         }
         for (int i = 0; i < Math.min(count, Codec.FDS_MAX); i++) {
             // Entries may become longer.

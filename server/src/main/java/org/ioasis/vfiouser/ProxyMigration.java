@@ -36,17 +36,15 @@ final class ProxyMigration implements Migration {
     @Override
     public void state(Answer answer) {
         server.accept(
-                Command.state(
-                        (errno, in, at) -> {
-                            byte[] state = in == null ? NOTHING : bytes(in, at, Integer.BYTES);
-                            boolean isState =
-                                    in == null
-                                            || Integer.compareUnsigned(
-                                                            in.get(Codec.U32, at),
-                                                            VFIO_DEVICE_STATE_LAST)
-                                                    <= 0;
-                            answer.done(isState ? errno : Errno.EIO, state);
-                        }));
+                Command.state((errno, in, at) -> {
+                    byte[] state = in == null ? NOTHING : bytes(in, at, Integer.BYTES);
+                    boolean isState =
+                            in == null
+                                    || Integer.compareUnsigned(
+                                                    in.get(Codec.U32, at), VFIO_DEVICE_STATE_LAST)
+                                            <= 0;
+                    answer.done(isState ? errno : Errno.EIO, state);
+                }));
     }
 
     @Override

@@ -287,9 +287,7 @@ final class Session extends PeerSession<Header> {
                                 answerMigration(
                                         header,
                                         errno,
-                                        () ->
-                                                Codec.feature(
-                                                        stream.reply(), header, flags, data))));
+                                        () -> Codec.feature(stream.reply(), header, flags, data))));
     }
 
     private void answerMigration(Header header, int errno, IntSupplier reply) {
@@ -323,10 +321,7 @@ final class Session extends PeerSession<Header> {
         List<Fd> fds = doorbells.open(those);
         stream.send(
                 Codec.ioFds(
-                        reply,
-                        header,
-                        asked.index(),
-                        those.stream().map(doorbells::get).toList()),
+                        reply, header, asked.index(), those.stream().map(doorbells::get).toList()),
                 fds);
     }
 

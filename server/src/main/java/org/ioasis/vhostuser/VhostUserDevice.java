@@ -188,13 +188,7 @@ public final class VhostUserDevice implements Interrupts, OfferedDevice, ServedD
      * @return false if no ring can be like this
      */
     boolean give(
-            int q,
-            int size,
-            long desc,
-            long driver,
-            long used,
-            int base,
-            @Nullable ChainLog log) {
+            int q, int size, long desc, long driver, long used, int base, @Nullable ChainLog log) {
         RingState at = state(base);
         if (!at.isPossible(size)
                 || !(isBroken() || device.giveQueue(q, size, desc, driver, used, at, log))) {

@@ -90,8 +90,7 @@ class SharedMemoryTest {
 
     @Test
     void atTheLimitOfKeptDescriptorsARegionIsRefusedUntilOneIsGivenBack() throws Exception {
-        SharedMemory shared =
-                new SharedMemory(memory, 1 << 20, turns::add, true, new FileRoom(2));
+        SharedMemory shared = new SharedMemory(memory, 1 << 20, turns::add, true, new FileRoom(2));
         try (Fd fd = Memfd.create("shared", PAGE)) {
             assertThat(shared.add(0, PAGE - 1, fd, 0, true)).isNull();
             assertThat(shared.add(PAGE, 2 * PAGE - 1, fd, 0, true)).isNull();

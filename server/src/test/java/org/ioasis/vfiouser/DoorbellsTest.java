@@ -29,8 +29,7 @@ class DoorbellsTest {
     private static final int ENOUGH = IO_FDS_SIZE + 2 * IO_FD_SIZE;
 
     private static MockVfioUserClient.Reply ask(
-            MockVfioUserClient client, int room, int flags, int index, int count)
-            throws Exception {
+            MockVfioUserClient client, int room, int flags, int index, int count) throws Exception {
         return client.call(
                 VFIO_USER_DEVICE_GET_REGION_IO_FDS,
                 new Payload(16).u32(room).u32(flags).u32(index).u32(count).array());
@@ -44,9 +43,7 @@ class DoorbellsTest {
                 MockVfioUserClient client = fixture.ready();
                 Fd fd = Memfd.create("unwanted", 1)) {
             for (int size : new int[] {0, 4, 15}) {
-                assertThat(
-                                client.call(VFIO_USER_DEVICE_GET_REGION_IO_FDS, new byte[size])
-                                        .error())
+                assertThat(client.call(VFIO_USER_DEVICE_GET_REGION_IO_FDS, new byte[size]).error())
                         .as("%d bytes", size)
                         .isEqualTo(Errno.EINVAL);
             }
@@ -64,8 +61,7 @@ class DoorbellsTest {
     }
 
     @Test
-    void answerThatHasNoRoomSaysHowMuchItNeedsAndARegionWithoutDoorbellsHasNone()
-            throws Exception {
+    void answerThatHasNoRoomSaysHowMuchItNeedsAndARegionWithoutDoorbellsHasNone() throws Exception {
         try (ServerFixture<RecordingFunction> fixture = ServerFixture.plain();
                 MockVfioUserClient client = fixture.ready()) {
             ByteBuffer small = ask(client, ENOUGH - 1, 0, 0, 0).fields();
@@ -104,8 +100,7 @@ class DoorbellsTest {
             assertThat(fields.getInt(second + IO_FD_FD_INDEX)).isOne();
             assertThat(fields.getInt(second + IO_FD_TYPE))
                     .isEqualTo(VFIO_USER_IO_FD_TYPE_IOEVENTFD);
-            assertThat(fields.getInt(second + IO_FD_FLAGS))
-                    .isEqualTo(KVM_IOEVENTFD_FLAG_DATAMATCH);
+            assertThat(fields.getInt(second + IO_FD_FLAGS)).isEqualTo(KVM_IOEVENTFD_FLAG_DATAMATCH);
             assertThat(fields.getLong(second + IO_FD_DATAMATCH)).isOne();
             List<EventFd> bells = taken(answer);
             assertThat(bells).hasSize(2);
@@ -206,7 +201,8 @@ class DoorbellsTest {
     void serverThatLiesOfItsDoorbellsIsNotServed() {
         byte[] one = ioFd(0x10, 4, 0, KVM_IOEVENTFD_FLAG_DATAMATCH, 3);
         for (int count : new int[] {2, -1, Integer.MAX_VALUE}) {
-            assertThatThrownBy(() -> new ProxyFixture(device -> answers(device, count, one)).close())
+            assertThatThrownBy(
+                            () -> new ProxyFixture(device -> answers(device, count, one)).close())
                     .hasMessageContaining("doorbells in 56 bytes");
         }
         long[] offsets = {ScriptedDevice.BAR_BYTES - 3, ScriptedDevice.BAR_BYTES, -1, -4};
@@ -233,8 +229,7 @@ class DoorbellsTest {
                 MockVfioUserClient client = fixture.ready()) {
             MockVfioUserClient.WithFds answer = client.ioFds(0, ENOUGH);
             assertThat(answer.reply().fields().getInt(IO_FDS_COUNT)).isOne();
-            assertThat(answer.reply().fields().getLong(IO_FDS_SIZE + IO_FD_OFFSET))
-                    .isEqualTo(0x18);
+            assertThat(answer.reply().fields().getLong(IO_FDS_SIZE + IO_FD_OFFSET)).isEqualTo(0x18);
             answer.fds().forEach(Fd::close);
         }
     }
@@ -268,10 +263,8 @@ class DoorbellsTest {
                 fixture.onLoop(() -> {});
             }
             assertThat(fixture.device.asked(VFIO_USER_REGION_WRITE)).hasSize(before);
-            fixture.device.answer(
-                    first, Arrays.copyOf(first.payload(), REGION_ACCESS_DATA));
-            fixture.await(
-                    () -> fixture.device.asked(VFIO_USER_REGION_WRITE).size() == before + 1);
+            fixture.device.answer(first, Arrays.copyOf(first.payload(), REGION_ACCESS_DATA));
+            fixture.await(() -> fixture.device.asked(VFIO_USER_REGION_WRITE).size() == before + 1);
             assertThat(client.read(0, 0x10, 4)).isEqualTo(0x1234);
             assertThat(fixture.device.asked(VFIO_USER_REGION_WRITE)).hasSize(before + 1);
             bells.forEach(EventFd::close);

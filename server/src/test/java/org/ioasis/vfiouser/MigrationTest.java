@@ -40,12 +40,7 @@ class MigrationTest {
                     } else if (what == (STATE | GET)) {
                         device.answer(
                                 asked,
-                                new Payload(16)
-                                        .u32(16)
-                                        .u32(what)
-                                        .u32(state.get())
-                                        .u32(0)
-                                        .array());
+                                new Payload(16).u32(16).u32(what).u32(state.get()).u32(0).array());
                     } else if (fields.getInt(FEATURE_DATA) == VFIO_DEVICE_STATE_RESUMING
                             && state.get() == VFIO_DEVICE_STATE_STOP_COPY) {
                         device.error(asked, Errno.EINVAL);
@@ -59,7 +54,8 @@ class MigrationTest {
                     byte[] part = Arrays.copyOf(data, size);
                     data = Arrays.copyOfRange(data, size, data.length);
                     device.answer(
-                            asked, new Payload(8 + size).u32(8 + size).u32(size).bytes(part).array());
+                            asked,
+                            new Payload(8 + size).u32(8 + size).u32(size).bytes(part).array());
                 }
                 case VFIO_USER_MIG_DATA_WRITE -> {
                     byte[] both = Arrays.copyOf(data, data.length + asked.payload().length - 8);
@@ -87,8 +83,7 @@ class MigrationTest {
 
     private static MockVfioUserClient.Reply read(MockVfioUserClient client, int room, int size)
             throws Exception {
-        return client.call(
-                VFIO_USER_MIG_DATA_READ, new Payload(8).u32(room).u32(size).array());
+        return client.call(VFIO_USER_MIG_DATA_READ, new Payload(8).u32(room).u32(size).array());
     }
 
     private static MockVfioUserClient.Reply write(MockVfioUserClient client, int size, byte[] data)

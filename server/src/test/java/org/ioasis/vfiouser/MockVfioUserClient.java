@@ -109,7 +109,8 @@ final class MockVfioUserClient extends SocketPeer {
         int size = fields.getInt();
         int flags = fields.getInt();
         int error = fields.getInt();
-        MemorySegment payload = MemorySegment.ofArray(receiveBytes(size - HEADER_SIZE, fds).array());
+        MemorySegment payload =
+                MemorySegment.ofArray(receiveBytes(size - HEADER_SIZE, fds).array());
         return new Reply(id, command, size, flags, error, payload);
     }
 

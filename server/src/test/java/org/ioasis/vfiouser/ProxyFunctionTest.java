@@ -579,7 +579,8 @@ class ProxyFunctionTest {
             }
             assertThat(fixture.device.eventFds)
                     .containsOnlyKeys(ScriptedDevice.MESSAGES + 2, ScriptedDevice.MESSAGES + 3);
-            Objects.requireNonNull(fixture.device.eventFds.get(ScriptedDevice.MESSAGES + 3)).signal();
+            Objects.requireNonNull(fixture.device.eventFds.get(ScriptedDevice.MESSAGES + 3))
+                    .signal();
             fixture.await(() -> last.drain() == 1);
             assertThat(first.drain()).isZero();
             assertThat(fixture.function.interrupts()).isOne();

@@ -26,6 +26,7 @@ final class RecordingFunction implements PciFunction {
     final Queue<Runnable> unsettled = new ConcurrentLinkedQueue<>();
     final AtomicInteger resets = new AtomicInteger();
     final AtomicInteger vectorChanges = new AtomicInteger();
+
     /** Doorbells that have rung, as their numbers. */
     final Queue<Integer> rung = new ConcurrentLinkedQueue<>();
 

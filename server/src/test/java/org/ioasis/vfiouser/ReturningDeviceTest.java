@@ -161,8 +161,8 @@ class ReturningDeviceTest {
     }
 
     /** Hangs up at a register, and then before it has done anything, so many times. */
-    private static void comesAndGoes(
-            ProxyFixture fixture, MockVfioUserClient client, int times) throws IOException {
+    private static void comesAndGoes(ProxyFixture fixture, MockVfioUserClient client, int times)
+            throws IOException {
         AtomicInteger atRegister = new AtomicInteger(1);
         AtomicInteger atMemory = new AtomicInteger(times);
         fixture.device.script =

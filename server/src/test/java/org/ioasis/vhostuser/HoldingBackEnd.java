@@ -67,14 +67,13 @@ final class HoldingBackEnd implements AutoCloseable {
         Random random = new Random();
         ProcessHandle parent = ProcessHandle.current().parent().orElseThrow();
         while (parent.isAlive()) {
-            backEnd.run(
-                    () -> {
-                        int held = backEnd.type.held();
-                        // Rather not the last ones: some are to be in flight at any moment.
-                        if (held > random.nextInt(5)) {
-                            backEnd.type.giveBack(random.nextInt(held));
-                        }
-                    });
+            backEnd.run(() -> {
+                int held = backEnd.type.held();
+                // Rather not the last ones: some are to be in flight at any moment.
+                if (held > random.nextInt(5)) {
+                    backEnd.type.giveBack(random.nextInt(held));
+                }
+            });
             if (random.nextInt(4) == 0) {
                 Thread.sleep(1);
             }

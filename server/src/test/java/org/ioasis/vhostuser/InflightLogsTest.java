@@ -126,15 +126,9 @@ class InflightLogsTest {
             ends(
                     "log of %d bytes".formatted(least - 1),
                     x -> x.send(SET_INFLIGHT_FD, of(least - 1, 0, 2, SIZE), log));
-            ends(
-                    "cannot be mapped",
-                    x -> x.send(SET_INFLIGHT_FD, of(enough, 0, 2, SIZE), small));
-            ends(
-                    "cannot be mapped",
-                    x -> x.send(SET_INFLIGHT_FD, of(enough, 64, 2, SIZE), log));
-            ends(
-                    "cannot be mapped",
-                    x -> x.send(SET_INFLIGHT_FD, of(-1, -4096, 2, SIZE), log));
+            ends("cannot be mapped", x -> x.send(SET_INFLIGHT_FD, of(enough, 0, 2, SIZE), small));
+            ends("cannot be mapped", x -> x.send(SET_INFLIGHT_FD, of(enough, 64, 2, SIZE), log));
+            ends("cannot be mapped", x -> x.send(SET_INFLIGHT_FD, of(-1, -4096, 2, SIZE), log));
             ends(
                     "a log for 4",
                     x -> {
@@ -286,12 +280,10 @@ class InflightLogsTest {
         try (HoldingBackEnd backEnd = new HoldingBackEnd(socket);
                 FrontEnd guest = ready(socket, format);
                 Fd wrong = Memfd.create("wrong", 2 * format.logBytes(SIZE))) {
-            try (Mapping mapped =
-                    Mapping.map(wrong, 0, 2 * format.logBytes(SIZE), true)) {
+            try (Mapping mapped = Mapping.map(wrong, 0, 2 * format.logBytes(SIZE), true)) {
                 mapped.segment().fill((byte) 0x55);
             }
-            FrontEnd.Log log =
-                    new FrontEnd.Log(wrong, 2 * format.logBytes(SIZE), 0, 2, SIZE);
+            FrontEnd.Log log = new FrontEnd.Log(wrong, 2 * format.logBytes(SIZE), 0, 2, SIZE);
             begin(guest, format, log);
             ServerWait.until(
                     backEnd.server,
@@ -332,8 +324,7 @@ class InflightLogsTest {
 
     @ParameterizedTest
     @EnumSource(RingFormat.class)
-    void killedTenTimesUnderItsDriverEachChainComesBackOnce(RingFormat format)
-            throws Exception {
+    void killedTenTimesUnderItsDriverEachChainComesBackOnce(RingFormat format) throws Exception {
         Path socket = folder.resolve("d.sock");
         Random random = new Random(9);
         Process process = serve(socket);

@@ -50,9 +50,8 @@ class SessionFuzzTest {
                     case SET_VRING_KICK, SET_VRING_CALL, SET_VRING_ERR -> 1;
                     default -> 0;
                 };
-        boolean isMemory = bytes[0] == SET_MEM_TABLE
-                        || bytes[0] == ADD_MEM_REG
-                        || bytes[0] == SET_INFLIGHT_FD;
+        boolean isMemory =
+                bytes[0] == SET_MEM_TABLE || bytes[0] == ADD_MEM_REG || bytes[0] == SET_INFLIGHT_FD;
         if (random.nextInt(50) == 0) {
             count = random.nextInt(10);
         }

@@ -191,7 +191,8 @@ class VhostUserServerTest {
     @Test
     void featuresThatAreNotOfferedEndTheSession() throws Exception {
         endsSession("features 0x8000 are not offered", x -> x.number(SET_FEATURES, 0x8000));
-        endsSession("the device does not work with features 0x1", VhostUserServerTest::startWithout);
+        endsSession(
+                "the device does not work with features 0x1", VhostUserServerTest::startWithout);
     }
 
     @Test

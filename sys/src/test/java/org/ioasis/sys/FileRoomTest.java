@@ -24,7 +24,8 @@ class FileRoomTest {
     })
     void whatAProcessMayOpenIsItsSoftLimit(String line, int allowed) throws Exception {
         Path limits = folder.resolve("limits");
-        Files.writeString(limits, "Limit  Soft Limit  Hard Limit  Units\n" + line + "\nMax x 1 2 y\n");
+        Files.writeString(
+                limits, "Limit  Soft Limit  Hard Limit  Units\n" + line + "\nMax x 1 2 y\n");
         assertThat(FileRoom.allowed(limits)).isEqualTo(allowed);
     }
 

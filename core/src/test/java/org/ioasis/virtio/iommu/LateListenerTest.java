@@ -189,7 +189,8 @@ class LateListenerTest {
         d.device.takeQueue(REQUESTQ, _ -> {});
         assertThat(d.device.giveQueue(2, size, desc, driver, used, start, null)).isFalse();
         assertThat(d.device.giveQueue(REQUESTQ, 3, desc, driver, used, start, null)).isFalse();
-        assertThat(d.device.giveQueue(REQUESTQ, size, desc + 1, driver, used, start, null)).isFalse();
+        assertThat(d.device.giveQueue(REQUESTQ, size, desc + 1, driver, used, start, null))
+                .isFalse();
         RingState packed = PackedState.at(0, true);
         assertThat(d.device.giveQueue(REQUESTQ, size, desc, driver, used, packed, null)).isFalse();
         RingState nowhere = SplitState.at(0x10000);
