@@ -279,11 +279,7 @@ public abstract class RegionDma implements Dma {
         if (reach != length) {
             return writeBytes(address, words, from, length);
         }
-        MemorySegment to = target();
-        long first = offset;
-        for (int i = 0; i < count; i++) {
-            to.set(LE64, first + (long) Long.BYTES * i, words[from + i]);
-        }
+        MemorySegment.copy(words, from, target(), LE64, offset, count);
         copied(length);
         return Outcome.OK;
     }

@@ -3,36 +3,20 @@ package org.ioasis.page;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-import java.nio.file.Path;
 import java.time.Instant;
 import java.time.InstantSource;
 import java.util.List;
-import java.util.concurrent.CountDownLatch;
-import java.util.concurrent.Semaphore;
-import org.ioasis.iommu.IommuOptions;
 import org.ioasis.iommu.Status;
 import org.ioasis.iommu.fault.Fault;
 import org.ioasis.iommu.fault.FaultReason;
 import org.ioasis.iommu.mapping.Translation.Kind;
 import org.ioasis.live.Entry;
-import org.ioasis.loop.IdlePolicy;
-import org.ioasis.machine.IommuTransport;
-import org.ioasis.machine.IommuUnit;
-import org.ioasis.machine.Machine;
 import org.ioasis.memory.Access;
-import org.ioasis.memory.GuestMemory;
-import org.ioasis.virtio.iommu.Injection;
 import org.ioasis.virtio.iommu.IommuRequest;
-import org.ioasis.virtqueue.RingFormat;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.Timeout;
-import org.junit.jupiter.api.io.TempDir;
 
 /** What is kept for the page, and what is not. */
-@Timeout(60)
 class WatchTest {
-    @TempDir private Path folder;
-
     private final Watch watch = new Watch(List.of(), InstantSource.fixed(Instant.EPOCH));
 
     private static Entry map(int i) {
@@ -102,44 +86,6 @@ class WatchTest {
         assertThat(watch.unmaps("m/other")).isEmpty();
         assertThat(watch.faultsAfter(0)).hasSize(Watch.FAULTS);
         assertThat(watch.faultsAfter(0).getFirst().timed().entry()).isEqualTo(fault(2));
-    }
-
-    @Test
-    void whatBeginsLateAtAMachineThatDidNotAnswerEndsAllTheSame() throws Exception {
-        try (Machine machine =
-                new Machine(
-                        "m", IdlePolicy.EVENT_DRIVEN, GuestMemory.REGION_LIMIT, RingFormat.SPLIT)) {
-            IommuUnit unit =
-                    machine.addIommu(
-                            "i",
-                            IommuOptions.DEFAULT,
-                            null,
-                            IommuTransport.VFIO_USER,
-                            folder.resolve("i.sock"));
-            machine.start();
-            Watch late = new Watch(List.of(machine), InstantSource.system());
-            Semaphore free = new Semaphore(0);
-            CountDownLatch busy = new CountDownLatch(1);
-            Thread other =
-                    Thread.ofPlatform()
-                            .start(() -> {
-                                boolean _ =
-                                        machine.onLoop(() -> {
-                                            busy.countDown();
-                                            free.acquireUninterruptibly();
-                                        });
-                            });
-            busy.await();
-            late.begin();
-            free.release();
-            late.end();
-            other.join();
-
-            assertThat(machine.onLoop(() -> unit.inject(new Injection.UnmapDelay(1)))).isTrue();
-            late.drain();
-            assertThat(late.requestsAfter(0)).isEmpty();
-            assertThat(late.isOn()).isFalse();
-        }
     }
 
     @Test
