@@ -147,10 +147,19 @@ final class TraceBuilderTest {
     @Test
     void operationsHaveALimit() throws TraceException {
         Rows rows = mapped().access(7, 2 * PAGE, 2 * PAGE, Rows.READ);
-        assertThat(operations(rows.trace(new TraceBuilder(2)))).isEqualTo("Mr");
+        assertThat(operations(rows.trace(new TraceBuilder(2, 1)))).isEqualTo("Mr");
         assertThatExceptionOfType(TraceException.class)
-                .isThrownBy(() -> rows.trace(new TraceBuilder(1)))
+                .isThrownBy(() -> rows.trace(new TraceBuilder(1, 1)))
                 .withMessage("row 2: more than 1 operations up to here");
+    }
+
+    @Test
+    void buffersHaveALimit() throws TraceException {
+        Rows rows = mapped().unmap(7, 2 * PAGE, 4 * PAGE - 1).map(7, 0, PAGE - 1, 0, Rows.READ);
+        assertThat(operations(rows.trace(new TraceBuilder(9, 2)))).isEqualTo("MUuM");
+        assertThatExceptionOfType(TraceException.class)
+                .isThrownBy(() -> rows.trace(new TraceBuilder(9, 1)))
+                .withMessage("row 3: more than 1 buffers up to here");
     }
 
     @Test

@@ -153,6 +153,17 @@ abstract sealed class DescriptorReader permits DescriptorRing, DescriptorTable {
         fields = scratch.get(LE64, at + DESC_LEN);
     }
 
+    /** The next to be looked at is one that was copied earlier. */
+    final void take(long address, long read) {
+        buffer = address;
+        fields = read;
+    }
+
+    /** The address in the descriptor that was copied last. */
+    final long buffer() {
+        return buffer;
+    }
+
     /** Length and what else the format has there, of the descriptor that was copied last. */
     final long fields() {
         return fields;
