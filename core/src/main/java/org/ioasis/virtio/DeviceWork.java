@@ -403,6 +403,11 @@ public abstract class DeviceWork<J extends Job<J>> {
     // --- a turn
 
     private void takeReturned() {
+        // Mostly so, and then no exchange. Volatile: whoever comes later has found that no turn was
+        // posted, and has posted one.
+        if (returned.get() == null) {
+            return;
+        }
         J reversed = null;
         J job = returned.getAndSet(null);
         while (job != null) {

@@ -18,25 +18,42 @@ import org.jspecify.annotations.Nullable;
  * 0 to {@link #readableLength()}, the writable ones another: a device cannot see where one
  * descriptor ends (virtio 1.4, 2.7.4.1).
  *
- * <p>Holds arrays for the longest chain and is meant to be reused; filled by {@link
- * DeviceQueue#pop}. Contents are addresses, not memory, so a chain may be kept over sections. One
- * thread.
+ * <p>Meant to be reused; filled by {@link DeviceQueue#pop}. Contents are addresses, not memory, so
+ * a chain may be kept over sections. One thread.
  */
 public final class Chain {
-    /** Address and length of each descriptor, side by side: mostly they are in one cache line. */
-    private final long[] buffers;
+    private static final long[] NONE = {};
+
+    private final int limit;
+
+    // A request and its answer are two descriptors: here, and not in an array, they are in the same
+    // cache line as what else is asked of the chain.
+    private long firstAddress;
+    private long firstLength;
+    private long secondAddress;
+    private long secondLength;
+
+    /**
+     * Address and length of each descriptor from the third one on, at twice its index: for the
+     * longest chain, made when one is longer than two for the first time.
+     */
+    private long[] others = NONE;
 
     private int count;
     private int readableCount;
     private int head;
     private int descriptors;
+
+    /** Where a log has it; for the queue. */
+    int entry;
+
     private long readableLength;
     private long writableLength;
     private @Nullable Dma dma;
 
     /** A chain with room for {@code descriptorLimit >= 1} descriptors. */
     public Chain(int descriptorLimit) {
-        buffers = new long[2 * descriptorLimit];
+        limit = descriptorLimit;
     }
 
     /**
@@ -194,7 +211,7 @@ public final class Chain {
     }
 
     int limit() {
-        return buffers.length / 2;
+        return limit;
     }
 
     /** Appends a descriptor that the driver has written; returns which rule it breaks, or null. */
@@ -219,16 +236,33 @@ public final class Chain {
     }
 
     private long address(int descriptor) {
-        return buffers[2 * descriptor];
+        return switch (descriptor) {
+            case 0 -> firstAddress;
+            case 1 -> secondAddress;
+            default -> others[2 * descriptor];
+        };
     }
 
     private long length(int descriptor) {
-        return buffers[2 * descriptor + 1];
+        return switch (descriptor) {
+            case 0 -> firstLength;
+            case 1 -> secondLength;
+            default -> others[2 * descriptor + 1];
+        };
     }
 
     private void add(long address, long length, boolean writable) {
-        buffers[2 * count] = address;
-        buffers[2 * count + 1] = length;
+        switch (count) {
+            case 0 -> {
+                firstAddress = address;
+                firstLength = length;
+            }
+            case 1 -> {
+                secondAddress = address;
+                secondLength = length;
+            }
+            default -> addOther(address, length);
+        }
         count++;
         if (writable) {
             writableLength += length;
@@ -236,5 +270,13 @@ public final class Chain {
             readableCount = count;
             readableLength += length;
         }
+    }
+
+    private void addOther(long address, long length) {
+        if (others.length == 0) {
+            others = new long[2 * limit];
+        }
+        others[2 * count] = address;
+        others[2 * count + 1] = length;
     }
 }

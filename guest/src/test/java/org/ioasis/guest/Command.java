@@ -3,6 +3,7 @@ package org.ioasis.guest;
 
 import java.io.BufferedReader;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -10,15 +11,29 @@ import java.nio.file.attribute.PosixFilePermissions;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
+import java.util.concurrent.BlockingQueue;
+import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Predicate;
 import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
 
 /** A command as a user starts it, mostly {@code ./ioasis}, in a process of its own. One thread. */
 final class Command implements AutoCloseable {
+    /** Nothing that is waited for here is silent for so long, on however busy a machine. */
+    private static final int SILENCE_SECONDS = 400;
+
+    /** What a JVM has for the list of its threads, before it is ended. */
+    private static final int STATE_SECONDS = 5;
+
     private final Process process;
-    private final BufferedReader output;
+
+    /** What it has written and nobody has read yet; in the end, one that is no line. */
+    private final BlockingQueue<Optional<String>> written = new LinkedBlockingQueue<>();
+
     private final List<String> lines = new ArrayList<>();
+    private boolean isAtEnd;
 
     /** Tests run in the folder of their module. */
     static final Path LAUNCHER = Path.of("..", "ioasis").toAbsolutePath().normalize();
@@ -38,7 +53,52 @@ final class Command implements AutoCloseable {
         // The test run has built what is tested; a build in the middle of it would change that.
         builder.environment().put("IOASIS_NO_BUILD", "1");
         process = builder.start();
-        output = process.inputReader(StandardCharsets.UTF_8);
+        Thread.ofPlatform().daemon().name("output of " + process.pid()).start(this::read);
+    }
+
+    /** On a thread of its own: whoever waits for a line can be interrupted, and has a limit. */
+    private void read() {
+        try (BufferedReader output = process.inputReader(StandardCharsets.UTF_8)) {
+            output.lines().forEach(line -> written.add(Optional.of(line)));
+        } catch (IOException | UncheckedIOException e) {
+            written.add(Optional.of("the output cannot be read: " + e));
+        } finally {
+            written.add(Optional.empty());
+        }
+    }
+
+    /** The next line, null at the end. AssertionError with all that is known if none comes. */
+    private @Nullable String next() throws InterruptedException {
+        if (isAtEnd) {
+            return null;
+        }
+        Optional<String> line = written.poll(SILENCE_SECONDS, TimeUnit.SECONDS);
+        if (line == null) {
+            throw silent();
+        }
+        isAtEnd = line.isEmpty();
+        return line.orElse(null);
+    }
+
+    /** A JVM writes what its threads wait for when it is asked to quit. */
+    private AssertionError silent() throws InterruptedException {
+        List<ProcessHandle> asked = new ArrayList<>(descendants());
+        asked.add(process.toHandle());
+        for (ProcessHandle one : asked) {
+            try {
+                tool("kill", "-QUIT", Long.toString(one.pid()));
+            } catch (IOException | AssertionError e) {
+                lines.add("not asked for its threads: " + one.pid() + ": " + e);
+            }
+        }
+        Optional<String> line = written.poll(STATE_SECONDS, TimeUnit.SECONDS);
+        while (line != null && line.isPresent()) {
+            lines.add(line.get());
+            line = written.poll(STATE_SECONDS, TimeUnit.SECONDS);
+        }
+        close();
+        return new AssertionError(
+                "silent for %d s; all of its output:\n%s".formatted(SILENCE_SECONDS, output()));
     }
 
     private static List<String> launcher(String... arguments) {
@@ -73,15 +133,15 @@ final class Command implements AutoCloseable {
     }
 
     /** Reads on until a line has {@code text} in it. AssertionError with all output if none has. */
-    void await(String text) throws IOException {
+    void await(String text) throws InterruptedException {
         await("with \"" + text + "\"", line -> line.contains(text));
     }
 
     /**
      * Reads on until a line is the {@code wanted} one. AssertionError with all output if none is.
      */
-    void await(String what, Predicate<String> wanted) throws IOException {
-        for (String line = output.readLine(); line != null; line = output.readLine()) {
+    void await(String what, Predicate<String> wanted) throws InterruptedException {
+        for (String line = next(); line != null; line = next()) {
             lines.add(line);
             if (wanted.test(line)) {
                 return;
@@ -145,8 +205,8 @@ final class Command implements AutoCloseable {
     }
 
     /** Reads the rest and returns the exit code. */
-    int end() throws IOException, InterruptedException {
-        for (String line = output.readLine(); line != null; line = output.readLine()) {
+    int end() throws InterruptedException {
+        for (String line = next(); line != null; line = next()) {
             lines.add(line);
         }
         if (!process.waitFor(60, TimeUnit.SECONDS)) {

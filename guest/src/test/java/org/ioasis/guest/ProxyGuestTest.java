@@ -115,12 +115,12 @@ class ProxyGuestTest {
         private final String line;
         private Command running;
 
-        Device(String line) throws IOException {
+        Device(String line) throws Exception {
             this.line = line;
             running = begun();
         }
 
-        private Command begun() throws IOException {
+        private Command begun() throws Exception {
             Command begun = Command.typed(folder, line);
             begun.await("ready device.sock");
             return begun;

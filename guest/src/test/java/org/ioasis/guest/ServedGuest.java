@@ -57,7 +57,7 @@ abstract class ServedGuest {
     }
 
     /** Starts a server; returns when it has said everything. */
-    Command serve(String line) throws IOException {
+    Command serve(String line) throws IOException, InterruptedException {
         Command server = Command.typed(folder, line);
         server.await("that ends the arguments", said -> said.matches(" *-device .*[^\\\\]"));
         return server;

@@ -10,7 +10,9 @@ import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.BooleanSupplier;
 import java.util.function.LongSupplier;
 import org.ioasis.sys.Epoll;
@@ -66,9 +68,9 @@ public final class EventLoop implements AutoCloseable {
     final ArrayList<Ticker> tickers = new ArrayList<>();
 
     /** It may sleep: who posts a task has to wake it. */
-    private volatile boolean isAsleep;
+    private final AtomicBoolean isAsleep = new AtomicBoolean();
 
-    /** A task may have come since tasks were run last: a hint. */
+    /** A task may have come since tasks were run last; true from when one is there for all. */
     private volatile boolean wakeWanted;
 
     private int generation;
@@ -89,8 +91,10 @@ public final class EventLoop implements AutoCloseable {
     private final AtomicLong timersRun = new AtomicLong();
     private final AtomicLong failures = new AtomicLong();
     private volatile String lastFailure = "none";
-    private volatile String doing = "not started";
-    private volatile int servingFd = -1;
+
+    // For the dump alone, and written several times in each turn: in no order with anything else.
+    private final AtomicReference<String> doing = new AtomicReference<>("not started");
+    private final AtomicInteger servingFd = new AtomicInteger(-1);
 
     /**
      * @param name the thread's name
@@ -112,7 +116,8 @@ public final class EventLoop implements AutoCloseable {
         }
         boolean isWatched = false;
         try {
-            epoll.add(wake.fd(), Epoll.IN, WAKE_TOKEN);
+            // Each signal is an edge, so that the counter need not be read.
+            epoll.add(wake.fd(), Epoll.IN | Epoll.EDGE, WAKE_TOKEN);
             isWatched = true;
         } finally {
             if (!isWatched) {
@@ -325,7 +330,7 @@ public final class EventLoop implements AutoCloseable {
         wakeWanted = true;
         // None to a loop that is awake. One write per batch: the loop clears the flag before it
         // looks into the queue.
-        if (isAsleep && !wakeSent.getAndSet(true)) {
+        if (isAsleep.get() && !wakeSent.getAndSet(true)) {
             wake.signal();
         }
     }
@@ -357,7 +362,7 @@ public final class EventLoop implements AutoCloseable {
             while (!stopping) {
                 turn(-1);
             }
-            doing = "ended";
+            doing.setOpaque("ended");
         } catch (Throwable t) {
             fail(t);
         } finally {
@@ -371,7 +376,7 @@ public final class EventLoop implements AutoCloseable {
      * peers would wait for ever for a process that lives on.
      */
     private void fail(Throwable cause) {
-        doing = "failed";
+        doing.setOpaque("failed");
         hasFailed = true;
         stopping = true;
         failed("the loop itself", cause);
@@ -399,7 +404,7 @@ public final class EventLoop implements AutoCloseable {
     int turn(int maxWaitMillis) {
         int timeout = timeoutMillis(maxWaitMillis);
         if (timeout != 0 && !looks.isEmpty()) {
-            doing = "looking at rings";
+            doing.setOpaque("looking at rings");
             timeout = looks.look() ? 0 : timeoutMillis(maxWaitMillis);
         }
         int ready = await(timeout);
@@ -423,21 +428,22 @@ public final class EventLoop implements AutoCloseable {
     private int await(int timeoutMillis) {
         count(waits);
         if (timeoutMillis == 0) {
-            doing = "looking";
+            doing.setOpaque("looking");
             return epoll.await(0);
         }
-        doing = "waiting";
-        // Who posts a task offers it and then looks whether to signal; we say that we sleep and
-        // then look for tasks. The queue's lock puts both in order.
-        isAsleep = true;
-        if (!tasks.isEmpty()) {
-            isAsleep = false;
+        doing.setOpaque("waiting");
+        // Who posts a task says so and then looks whether to signal; we say that we sleep and then
+        // look whether there is one. Both are volatile, which puts them in order.
+        isAsleep.set(true);
+        if (wakeWanted) {
+            isAsleep.setOpaque(false);
             return epoll.await(0);
         }
         count(sleeps);
         long begin = looks.sleeps();
         int ready = epoll.await(timeoutMillis);
-        isAsleep = false;
+        // One signal too many does no harm.
+        isAsleep.setOpaque(false);
         looks.slept(begin);
         return ready;
     }
@@ -452,7 +458,7 @@ public final class EventLoop implements AutoCloseable {
     }
 
     private int timeoutMillis(int maxWaitMillis) {
-        if (stopping || !tasks.isEmpty()) {
+        if (stopping || wakeWanted) {
             return 0;
         }
         long timeout = maxWaitMillis < 0 ? Integer.MAX_VALUE : maxWaitMillis;
@@ -471,7 +477,6 @@ public final class EventLoop implements AutoCloseable {
     private int dispatch(long token, int ready) {
         if (token == WAKE_TOKEN) {
             count(signals);
-            wake.drain();
             wakeSent.set(false);
             return 0;
         }
@@ -480,8 +485,8 @@ public final class EventLoop implements AutoCloseable {
             return 0; // cancelled by a handler that ran earlier in this turn
         }
         count(events);
-        servingFd = registration.fd;
-        doing = "serving";
+        servingFd.setOpaque(registration.fd);
+        doing.setOpaque("serving");
         try {
             registration.handler.ready(ready);
         } catch (Throwable t) {
@@ -492,15 +497,18 @@ public final class EventLoop implements AutoCloseable {
     }
 
     private int runTasks() {
-        // Only as many as wait now: a task that posts another must not keep the loop from its fds.
+        if (!wakeWanted) {
+            return 0;
+        }
         wakeWanted = false;
+        // Only as many as wait now: a task that posts another must not keep the loop from its fds.
         int waiting = tasks.size();
         for (int i = 0; i < waiting; i++) {
             Runnable task = tasks.poll();
             if (task == null) {
                 return i;
             }
-            doing = "running a task";
+            doing.setOpaque("running a task");
             count(tasksRun);
             try {
                 task.run();
@@ -525,7 +533,7 @@ public final class EventLoop implements AutoCloseable {
                 return work;
             }
             timers.remove();
-            doing = "running a timer";
+            doing.setOpaque("running a timer");
             count(timersRun);
             work++;
             try {
@@ -540,7 +548,7 @@ public final class EventLoop implements AutoCloseable {
         if (!polled.hasPending()) {
             return 0;
         }
-        doing = "polling";
+        doing.setOpaque("polling");
         try {
             return polled.poll();
         } catch (Throwable t) {

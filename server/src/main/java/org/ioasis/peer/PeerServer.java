@@ -61,7 +61,7 @@ public abstract class PeerServer implements Served {
             throws ErrnoException {
         this.loop = loop;
         this.memory = memory;
-        this.journal = new Journal(log, loop::nanoTime);
+        this.journal = new Journal(log, loop::nanoTime, loop::schedule);
         this.acceptor = new Acceptor(loop, UnixListener.bind(socket), new Clients());
     }
 
@@ -123,11 +123,13 @@ public abstract class PeerServer implements Served {
             }
             if (current != null) {
                 refused.incrementAndGet();
+                String served = peer;
+                String other = socket.peer();
                 journal.say(
                         Level.WARNING,
                         () ->
                                 "%s: %s is refused: %s is being served"
-                                        .formatted(path(), socket.peer(), peer));
+                                        .formatted(path(), other, served));
                 socket.close();
                 return;
             }
@@ -142,9 +144,10 @@ public abstract class PeerServer implements Served {
 
     private void connect(UnixSocket socket) {
         sessions.incrementAndGet();
-        peer = socket.peer();
-        journal.say(Level.INFO, () -> path() + ": a session begins with " + peer);
-        recorded = SessionEvent.begun(path(), peer);
+        String client = socket.peer();
+        peer = client;
+        journal.say(Level.INFO, () -> path() + ": a session begins with " + client);
+        recorded = SessionEvent.begun(path(), client);
         PeerSession<?> begun = begin(new SocketChannel(socket), new Host());
         session = begun;
         try {
@@ -184,8 +187,9 @@ public abstract class PeerServer implements Served {
         }
 
         @Override
-        public int send(MemorySegment buffer, long offset, int length) throws ErrnoException {
-            return socket.send(buffer, offset, length, List.of());
+        public int send(MemorySegment buffer, long offset, int length, List<Fd> fds)
+                throws ErrnoException {
+            return socket.send(buffer, offset, length, fds);
         }
 
         @Override
@@ -227,15 +231,17 @@ public abstract class PeerServer implements Served {
     private void forget() {
         PeerSession<?> ended = session;
         if (ended != null) {
-            lastReason = ended.reason();
-            recorded.ended(ended.messageCount(), ended.errorCount(), lastReason);
+            String client = peer;
+            String reason = ended.reason();
+            lastReason = reason;
+            recorded.ended(ended.messageCount(), ended.errorCount(), reason);
             // What is nobody's fault happens all the time.
             Level level = isClosing || ended.hasGone() ? Level.INFO : Level.WARNING;
             journal.say(
                     level,
                     () ->
                             "%s: the session with %s has ended: %s"
-                                    .formatted(path(), peer, lastReason));
+                                    .formatted(path(), client, reason));
             wasRamUnshared = ended.isRamUnshared();
         }
         session = null;

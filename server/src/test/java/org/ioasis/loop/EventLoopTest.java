@@ -549,6 +549,42 @@ class EventLoopTest {
     }
 
     @Test
+    void eachSignalWakesTheLoopOnceThoughNobodyReadsItsCounter() throws Exception {
+        AtomicInteger ran = new AtomicInteger();
+        for (int i = 1; i <= 3; i++) {
+            long sleeps = loop.counts().sleeps();
+            Thread poster =
+                    Thread.ofPlatform()
+                            .start(() -> {
+                                while (loop.counts().sleeps() == sleeps) {
+                                    Thread.onSpinWait();
+                                }
+                                loop.execute(ran::incrementAndGet);
+                            });
+
+            loop.turn(10_000);
+
+            poster.join();
+            assertThat(ran).hasValue(i);
+            loop.turn(0);
+            assertThat(loop.counts().signals()).isEqualTo(i);
+        }
+    }
+
+    @Test
+    void taskThatATaskPostsKeepsTheLoopAwakeForTheNextTurn() {
+        AtomicInteger ran = new AtomicInteger();
+        loop.execute(() -> loop.execute(ran::incrementAndGet));
+
+        loop.turn(0);
+        assertThat(ran).as("posted by a task of this turn").hasValue(0);
+        loop.turn(10_000);
+
+        assertThat(ran).hasValue(1);
+        assertThat(loop.counts().sleeps()).isZero();
+    }
+
+    @Test
     void lookThatThrowsIsCountedAndTheOthersGoOn() {
         loopThatLooks();
         FakeRings broken = new FakeRings();

@@ -15,7 +15,16 @@ import org.junit.jupiter.api.Test;
 class JournalTest implements System.Logger {
     private final AtomicLong clock = new AtomicLong(Long.MAX_VALUE - 5);
     private final List<String> written = new ArrayList<>();
-    private final Journal journal = new Journal(this, clock::get);
+    private final List<Runnable> tasks = new ArrayList<>();
+    private final List<Long> deadlines = new ArrayList<>();
+    private final Journal journal =
+            new Journal(
+                    this,
+                    clock::get,
+                    (deadline, task) -> {
+                        deadlines.add(deadline);
+                        tasks.add(task);
+                    });
 
     @Override
     public String getName() {
@@ -45,22 +54,47 @@ class JournalTest implements System.Logger {
         written.add(level + " " + text);
     }
 
-    @Test
-    void linesBeyondTheLimitAreCountedAndSaidWithTheNextOne() {
-        for (int i = 0; i < Journal.LINES_MAX + 7; i++) {
+    private void say(int count) {
+        for (int i = 0; i < count; i++) {
             int number = i;
             journal.say(Level.WARNING, () -> "line " + number);
         }
-        assertThat(written).hasSize(Journal.LINES_MAX).contains("WARNING line 0");
+    }
+
+    @Test
+    void theLastOfTheLinesBeyondTheLimitIsSaidWhenTheWhileIsOver() {
+        long end = clock.get() + Journal.WINDOW_NANOS;
+        say(Journal.LINES_MAX);
+        assertThat(written).hasSize(Journal.LINES_MAX);
+        assertThat(tasks).isEmpty();
+
+        say(7);
+        assertThat(written).hasSize(Journal.LINES_MAX);
         assertThat(written.getLast()).isEqualTo("WARNING line " + (Journal.LINES_MAX - 1));
+        assertThat(deadlines).containsExactly(end);
+
+        clock.set(end);
+        tasks.getFirst().run();
+        assertThat(written)
+                .hasSize(Journal.LINES_MAX + 1)
+                .endsWith("WARNING line 6 (6 lines before it were left out)");
+
+        tasks.getFirst().run();
+        journal.say(Level.INFO, () -> "next");
+        assertThat(written).hasSize(Journal.LINES_MAX + 2).endsWith("INFO next");
+    }
+
+    @Test
+    void oneLineBeyondTheLimitIsOnlyLate() {
+        say(Journal.LINES_MAX);
+        journal.say(Level.INFO, () -> "late");
 
         clock.addAndGet(Journal.WINDOW_NANOS);
-        journal.say(Level.INFO, () -> "next");
-        journal.say(Level.INFO, () -> "one more");
+        // A busy loop has not come to its task yet.
+        journal.say(Level.WARNING, () -> "next");
+        tasks.getFirst().run();
 
-        assertThat(written)
-                .hasSize(Journal.LINES_MAX + 2)
-                .contains("INFO next (7 lines were left out)", "INFO one more");
+        assertThat(written).hasSize(Journal.LINES_MAX + 2).endsWith("INFO late", "WARNING next");
     }
 
     @Test
