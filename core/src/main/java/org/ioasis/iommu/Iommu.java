@@ -524,11 +524,31 @@ public final class Iommu {
             if (round.isLost()) {
                 // The old domain cannot be had back whole, and a part of it is worse than none: the
                 // one refusal that changes something, and it says so.
-                leave(attachment, Status.DEVERR, completion);
+                leave(attachment, Status.DEVERR, telling(old, completion));
             } else {
                 completion.complete(status);
             }
         });
+    }
+
+    /** The same that says first that the endpoint has left a domain, if it was in one. */
+    private static Completion telling(@Nullable Domain left, Completion completion) {
+        if (left == null) {
+            return completion;
+        }
+        int domain = left.id();
+        return new Completion() {
+            @Override
+            public void complete(Status status) {
+                completion.complete(status);
+            }
+
+            @Override
+            public void settled(Status status) {
+                completion.detached(domain);
+                completion.settled(status);
+            }
+        };
     }
 
     /** Detaches. When it is answered the endpoint reaches nothing of the domain any more. */
