@@ -29,6 +29,7 @@ case ${1-} in
 esac
 
 stamp=$root/target/sweep/built
+libraries=$root/sweep/target/libraries
 
 # Whether what was built last has all that the sources say now.
 is_sweep_fresh() {
@@ -41,8 +42,11 @@ is_sweep_fresh() {
 }
 
 build_sweep() {
-    if [ -n "${IOASIS_NO_BUILD-}" ] && [ -r "$stamp" ]; then
-        return 0
+    # A run of the tests has built it without this.
+    if [ -n "${IOASIS_NO_BUILD-}" ]; then
+        [ ! -d "$libraries" ] || return 0
+        say "ioasis: the sweep is not built, and IOASIS_NO_BUILD forbids to build."
+        exit $unavailable
     fi
     is_sweep_fresh && return 0
     need_maven
@@ -51,14 +55,14 @@ build_sweep() {
         give_lock
         return 0
     fi
-    if [ -d "$root/sweep/target/libraries" ]; then
+    if [ -d "$libraries" ]; then
         say "ioasis: building the sweep ..."
     else
         say "ioasis: building the sweep (the first time fetches Apache Spark's libraries, about 150 MB) ..."
     fi
     mkdir -p "$root/target/sweep"
     : >"$root/target/sweep/started"
-    rm -rf "$root/sweep/target/libraries"
+    rm -rf "$libraries"
     start_ticking
     status=0
     run_maven "$root/target/sweep-build.log" package -Psweep -Dmaven.test.skip=true -pl sweep -am || status=$?
@@ -78,17 +82,32 @@ build_sweep() {
     give_lock
 }
 
+# What cannot be meant is refused before anything is fetched for it.
+check_arguments() { # argument...
+    build
+    image=$(current_image)
+    "$JAVA_HOME/bin/java" -XX:TieredStopAtLevel=1 -XX:+UseSerialGC --module-path "$image" --class-path "$image/classpath/*" \
+        --enable-native-access=org.ioasis.sys -m org.ioasis.app/org.ioasis.sweep.SweepArguments "$@" || exit $?
+}
+
+[ -n "${IOASIS_NO_BUILD-}" ] || [ -d "$libraries" ] || check_arguments "$@"
 build_sweep
 
 # The modules that Spark and Hadoop look into, as sweep/pom.xml has them for the tests.
 opens=$(sed -n 's/.*<ioasis.sweep.opens>\(.*\)<.*/\1/p' "$root/sweep/pom.xml")
-libraries=$root/sweep/target/libraries
 jars=
 for jar in "$root"/sweep/target/ioasis-sweep-*.jar "$libraries"/ioasis-*.jar "$libraries"/parquet-*.jar; do
     jars=$jars${jars:+:}$jar
 done
+# Room for a design on each processor (sweep/Room.java), but no more than half of the memory.
+heap=$(awk -v processors="$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)" '
+    /^MemTotal:/ {
+        half = int($2 / 2048)
+        wanted = 1024 + 512 * processors
+        print wanted < half ? wanted : half
+    }' /proc/meminfo 2>/dev/null) || heap=
 # shellcheck disable=SC2086
-set -- $opens --enable-native-access=ALL-UNNAMED --sun-misc-unsafe-memory-access=allow -XX:+UseParallelGC -Xmx2g \
+set -- $opens --enable-native-access=ALL-UNNAMED --sun-misc-unsafe-memory-access=allow -XX:+UseParallelGC "-Xmx${heap:-2048}m" \
     "-Dioasis.opens=$opens" "-Dioasis.jars=$jars" -cp "$root/sweep/target/classes:$libraries/*" \
     org.ioasis.sweep.job.SweepMain "$@"
 unset IOASIS_ROOT

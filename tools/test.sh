@@ -70,7 +70,7 @@ while [ $# -gt 0 ]; do
                 case $simple in
                     *[*?!]*) ;;
                     *)
-                        if [ -n "$(find "$root/sweep/src/test" -name "$simple.java" 2>/dev/null)" ]; then
+                        if [ -n "$(find "$root/sweep/src/test" "$root/guest/src/test" -name 'Sweep*' -name "$simple.java" 2>/dev/null)" ]; then
                             sweeps=1
                         elif [ -z "$(find "$root" -path '*/src/test/java/*' -name "$simple.java" 2>/dev/null)" ]; then
                             say "ioasis test: there is no module and no test class $argument"
@@ -371,10 +371,10 @@ if [ -z "$narrowed" ] || [ -n "$modules$classes" ]; then
     wanted=${modules:-$(all_modules)}
     selection=$classes
     set -- verify --fail-at-end -Dmaven.test.failure.ignore=true
-    # Spark is fetched for its own tests alone.
+    # Spark is fetched for its own tests alone, and for those of guest, which open a report in a browser.
     if [ -f "$root/sweep/pom.xml" ]; then
         case "$narrowed$quick $modules " in
-            ' '* | *' sweep '*) sweeps=1 ;;
+            ' '* | *' sweep '* | *' guest '*) sweeps=1 ;;
         esac
         [ -z "$sweeps" ] || set -- "$@" -Psweep
     fi

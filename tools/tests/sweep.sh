@@ -11,13 +11,24 @@ make_sweep_tree() {
     : >"$tree/sweep/src/main/java/Job.java"
     cat >"$here/packages" <<'END'
 #!/bin/sh
+case " $* " in
+    *" -Psweep "*) ;;
+    *) exit 0 ;;
+esac
 mkdir -p sweep/target/libraries
 : >sweep/target/ioasis-sweep-1.jar
 : >sweep/target/libraries/ioasis-core-1.jar
 : >sweep/target/libraries/spark.jar
 END
-    printf '#!/bin/sh\nprintf "[ERROR] Failed to execute goal on project ioasis-sweep: Could not resolve dependencies\\n"\nexit 1\n' \
-        >"$here/offline"
+    cat >"$here/offline" <<'END'
+#!/bin/sh
+case " $* " in
+    *" -Psweep "*) ;;
+    *) exit 0 ;;
+esac
+printf '[ERROR] Failed to execute goal on project ioasis-sweep: Could not resolve dependencies\n'
+exit 1
+END
     chmod +x "$here/packages" "$here/offline"
 }
 
@@ -34,13 +45,17 @@ starts() {
     expect out "<a b.parquet>"
     expect out "sweep/target/ioasis-sweep-1.jar:"
     expect_not out "spark.jar"
+    # The program, whose check of the arguments comes first, and the sweep.
+    expect out "<org.ioasis.app/org.ioasis.sweep.SweepArguments>"
+    expect_builds 2
     run "$tree/ioasis" sweep x
-    expect_builds 1
+    expect_builds 2
     expect_not err "building"
+    expect_not out "SweepArguments"
     later
     touch "$tree/core/src/main/java/Changed.java"
     run "$tree/ioasis" sweep x
-    expect_builds 2
+    expect_builds 3
     run env FAKE_JAVA_STATUS=2 "$tree/ioasis" sweep x
     expect_status 2
 }
@@ -59,9 +74,24 @@ without_network() {
     # What failed is not taken for built.
     run env FAKE_MAVEN="$here/packages" "$tree/ioasis" sweep x
     expect_status 0
-    expect_builds 3
+    expect_builds 4
 }
 check "a sweep that cannot fetch its libraries says so" without_network
+
+refuses() {
+    make_sweep_tree
+    run env FAKE_MAVEN="$here/packages" FAKE_JAVA_STATUS=2 "$tree/ioasis" sweep --iotlb 63 'a b.parquet'
+    expect_status 2
+    expect out "<org.ioasis.app/org.ioasis.sweep.SweepArguments>"
+    expect out "<63>"
+    expect out "<a b.parquet>"
+    expect_not err "Apache Spark"
+    expect_not "$tree/maven-calls" "-Psweep"
+    run env IOASIS_NO_BUILD=1 "$tree/ioasis" sweep x
+    expect_status 69
+    expect err "the sweep is not built, and IOASIS_NO_BUILD forbids to build"
+}
+check "a sweep refuses wrong arguments before it fetches anything, and builds nothing where it must not" refuses
 
 helps() {
     make_sweep_tree

@@ -31,6 +31,8 @@ module org.ioasis.app {
 
     opens org.ioasis.cli to
             info.picocli;
+    opens org.ioasis.sweep to
+            info.picocli;
 
     uses org.ioasis.cli.Subcommand;
     uses org.ioasis.machine.FunctionKind;

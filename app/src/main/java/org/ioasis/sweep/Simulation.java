@@ -25,7 +25,7 @@ import org.jspecify.annotations.Nullable;
  */
 public final class Simulation {
     /** Most bytes of tables; a buffer beyond is refused, as a design would. */
-    static final long TABLES_MAX = 1L << 28;
+    static final long TABLES_MAX = 1L << 26;
 
     private static final int PIECE_LG2 = 21;
     private static final long TABLES_AT = 1L << 30;

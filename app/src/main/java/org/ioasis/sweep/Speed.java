@@ -25,7 +25,7 @@ final class Speed {
     private static final long WARM_NANOS = 2_000_000;
     private static final long WINDOW_NANOS = 500_000;
     private static final int MEASUREMENTS = 4;
-    private static final long TABLES_MAX = 1L << 26;
+    static final long TABLES_MAX = 1L << 26;
     private static final long LEAVES_MAX = 1L << 20;
 
     private final Trace trace;

@@ -189,7 +189,7 @@ public final class SweepReport {
             table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:13px}
             th,td{border-bottom:1px solid #8886;padding:.15rem .6rem;text-align:right;white-space:nowrap}
             th:nth-child(-n+3),td:nth-child(-n+3){text-align:left}
-            svg{display:block;margin:.8rem 0}
+            svg{display:block;margin:.8rem 0;min-width:42rem}
             </style>
             </head>
             <body>
@@ -224,12 +224,21 @@ public final class SweepReport {
             List<Answer> own = of(trace);
             page.append("<h2>").append(escaped(trace)).append("</h2>\n<p>");
             page.append(escaped(summary(own.getFirst()))).append(".</p>\n");
+            scroll(page, "Plots of " + trace);
             for (BarChart chart : charts(trace, own)) {
                 page.append(chart.svg());
             }
+            page.append("</div>\n");
             table(page, trace, own);
         }
         return page.append(NOTES).append("</main>\n</body>\n</html>\n").toString();
+    }
+
+    /** What is wider than the window moves alone, by keys too. */
+    private static void scroll(StringBuilder page, String name) {
+        page.append("<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"")
+                .append(escaped(name))
+                .append("\">\n");
     }
 
     private static List<BarChart> charts(String trace, List<Answer> own) {
@@ -307,7 +316,9 @@ public final class SweepReport {
 
     private static void table(StringBuilder page, String trace, List<Answer> own) {
         page.append("<details open><summary>All figures of ").append(escaped(trace));
-        page.append("</summary>\n<div class=\"scroll\" tabindex=\"0\"><table>\n<thead><tr>");
+        page.append("</summary>\n");
+        scroll(page, "All figures of " + trace);
+        page.append("<table>\n<thead><tr>");
         for (Column column : COLUMNS) {
             page.append("<th scope=\"col\">").append(escaped(column.head())).append("</th>");
         }

@@ -24,8 +24,11 @@ import org.ioasis.record.Row;
  * left out and counted instead.
  */
 public final class TraceBuilder {
-    /** Operations of a trace: what a gigabyte holds, and minutes of a busy guest. */
-    public static final int OPERATIONS_MAX = 1 << 23;
+    /** Operations of a trace: a minute of a busy guest ({@link Room} has what that takes). */
+    public static final int OPERATIONS_MAX = 1 << 22;
+
+    /** Buffers of a trace, of which all may be mapped at a time. */
+    public static final int BUFFERS_MAX = 1 << 20;
 
     /** Domains at a time: each costs an allocator of addresses and a top table. */
     public static final int DOMAINS_MAX = 1024;
@@ -59,9 +62,11 @@ public final class TraceBuilder {
     private static final class Numbers {
         final Map<Long, Domain> domains = new HashMap<>();
         final Map<Who, Long> attached = new HashMap<>();
+        long time;
     }
 
     private final int operationsMax;
+    private final int buffersMax;
     private final Map<String, Numbers> iommus = new HashMap<>();
     private int domainsNow;
     private int attachedNow;
@@ -90,26 +95,30 @@ public final class TraceBuilder {
     private long lost;
 
     public TraceBuilder() {
-        this(OPERATIONS_MAX);
+        this(OPERATIONS_MAX, BUFFERS_MAX);
     }
 
-    TraceBuilder(int operationsMax) {
+    TraceBuilder(int operationsMax, int buffersMax) {
         this.operationsMax = operationsMax;
+        this.buffersMax = buffersMax;
     }
 
     /**
      * @throws TraceException the row cannot follow those before it
      */
     public void add(Row row) throws TraceException {
-        if (row.time() < time) {
-            throw refusal("time %d ns follows %d".formatted(row.time(), time));
+        Numbers its = numbers(row);
+        if (row.time() < its.time) {
+            throw refusal("time %d ns follows %d".formatted(row.time(), its.time));
         }
-        time = row.time();
+        its.time = row.time();
+        // Machines are written one after the other, each as far as it has come.
+        time = Math.max(time, row.time());
         switch (row.event()) {
             case MAP, UNMAP, ATTACH, DETACH, TABLE -> request(row);
             case ACCESS -> access(row);
             case FAULT -> faults++;
-            case RESET -> reset(numbers(row));
+            case RESET -> reset(its);
             case LOST -> lost += Math.max(1, row.lost());
             case BYPASS, START, STOP -> {}
         }
@@ -251,6 +260,9 @@ public final class TraceBuilder {
             operation(UNMAPPED, domain.index, 0, 0);
             there = at(domain, row.last());
         }
+        if (buffers == buffersMax) {
+            throw refusal("more than %d buffers up to here".formatted(buffersMax));
+        }
         if (buffers == firsts.length) {
             int room = 2 * buffers;
             domainOf = Arrays.copyOf(domainOf, room);
@@ -380,22 +392,22 @@ public final class TraceBuilder {
         count++;
     }
 
-    /** What was added so far. */
+    /** What was added so far; no more may be. */
     public Trace build() {
+        // One after the other, so that there is never all of it twice.
+        kinds = Arrays.copyOf(kinds, count);
+        subjects = Arrays.copyOf(subjects, count);
+        times = Arrays.copyOf(times, count);
+        offsets = Arrays.copyOf(offsets, count);
+        lengths = Arrays.copyOf(lengths, count);
+        rowOf = Arrays.copyOf(rowOf, count);
+        domainOf = Arrays.copyOf(domainOf, buffers);
+        outputs = Arrays.copyOf(outputs, buffers);
+        lasts = Arrays.copyOf(lasts, buffers);
+        rights = Arrays.copyOf(rights, buffers);
         Trace.Operations operations =
-                new Trace.Operations(
-                        Arrays.copyOf(kinds, count),
-                        Arrays.copyOf(subjects, count),
-                        Arrays.copyOf(times, count),
-                        Arrays.copyOf(offsets, count),
-                        Arrays.copyOf(lengths, count),
-                        Arrays.copyOf(rowOf, count));
-        Trace.Buffers all =
-                new Trace.Buffers(
-                        Arrays.copyOf(domainOf, buffers),
-                        Arrays.copyOf(outputs, buffers),
-                        Arrays.copyOf(lasts, buffers),
-                        Arrays.copyOf(rights, buffers));
+                new Trace.Operations(kinds, subjects, times, offsets, lengths, rowOf);
+        Trace.Buffers all = new Trace.Buffers(domainOf, outputs, lasts, rights);
         return new Trace(
                 operations,
                 all,

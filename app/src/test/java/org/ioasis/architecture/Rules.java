@@ -133,7 +133,9 @@ final class Rules {
         MAY_USE.put("output", List.of("sys"));
         MAY_USE.put("plot", List.of());
         // What another design would have done: tables without a guest, a session or a machine.
-        MAY_USE.put("sweep", List.of("record", "iommu", "iommu.pagetable", "iova", "plot", "spec"));
+        MAY_USE.put(
+                "sweep",
+                List.of("record", "iommu", "iommu.pagetable", "iova", "output", "plot", "spec"));
         // Serves whoever knows what to serve.
         MAY_USE.put("web", List.of());
         MAY_USE.put("live", plus(all, "machine", "output"));

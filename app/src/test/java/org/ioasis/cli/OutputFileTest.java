@@ -16,6 +16,7 @@ import org.ioasis.output.OutputFile;
 import org.ioasis.output.OutputKind;
 import org.ioasis.program.CallTrace;
 import org.ioasis.selftests.SelftestReport;
+import org.ioasis.sweep.SweepReport;
 import org.ioasis.topology.DeviceTree;
 import org.ioasis.topology.Viot;
 import org.junit.jupiter.api.BeforeEach;
@@ -45,7 +46,7 @@ class OutputFileTest {
     }
 
     /** As the command of this kind writes it. */
-    private static byte[] sample(OutputKind kind) {
+    private static byte[] sample(OutputKind kind) throws IOException {
         return switch (kind) {
             case TRACE ->
                     "2026-01-02T03:04:05.000006Z trace begun\n".getBytes(StandardCharsets.US_ASCII);
@@ -79,6 +80,9 @@ class OutputFileTest {
             case PLOT ->
                     "<svg width=\"1\">\n<title>ioasis bench trackers</title>\n"
                             .getBytes(StandardCharsets.US_ASCII);
+            case SWEEP -> new SweepReport(List.of()).json().getBytes(StandardCharsets.UTF_8);
+            case SWEEP_FIGURES -> "PAR1ioasis sweep\n".getBytes(StandardCharsets.US_ASCII);
+            case SWEEP_PAGE -> new SweepReport(List.of()).page().getBytes(StandardCharsets.UTF_8);
             case VIOT -> viot(Viot.Oem.IOASIS);
             case SERVED_VIOT -> viot(Viot.Oem.SERVED);
             case OVERLAY ->

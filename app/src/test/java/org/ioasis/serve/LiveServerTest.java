@@ -19,6 +19,9 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Objects;
 import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.FutureTask;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.stream.Stream;
 import org.ioasis.config.ConfigFile;
 import org.ioasis.config.FlagConfig;
@@ -548,7 +551,7 @@ class LiveServerTest {
     }
 
     @Test
-    void loopThatDoesNotAnswerIsShownWithItsStack() throws Exception {
+    void loopThatDoesNotAnswerIsShownWithItsStackAndDoesNothingLate() throws Exception {
         start(false);
         Server running = Objects.requireNonNull(server);
         CountDownLatch hangs = new CountDownLatch(1);
@@ -558,11 +561,19 @@ class LiveServerTest {
                     boolean _ = running.machines().getFirst().onLoop(() -> hang(hangs, goesOn));
                 });
         hangs.await();
+        AtomicBoolean hasRun = new AtomicBoolean();
+        FutureTask<Boolean> late =
+                new FutureTask<>(
+                        () -> running.machines().getFirst().onLoop(() -> hasRun.set(true)));
+        Thread.ofVirtual().start(late);
 
         String text = ask("dump").text();
         String json = ask("dump json").text();
         ControlClient.Answer checked = ask("check");
+        assertThat(late.get(30, TimeUnit.SECONDS)).isFalse();
         goesOn.countDown();
+        assertThat(running.machines().getFirst().onLoop(() -> {})).isTrue();
+        assertThat(hasRun).as("what nobody waits for any more").isFalse();
 
         assertThat(text)
                 .startsWith("machine machine: its loop does not answer\n  loop machine: ")

@@ -7,6 +7,7 @@ import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
 import java.util.List;
 import java.util.stream.IntStream;
 import org.ioasis.record.Event;
+import org.ioasis.record.Row;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -168,6 +169,60 @@ final class SimulationTest {
         Figures below = Simulation.run(rows.trace(), design, Work.MAX, limit - PAGE);
         assertThat(below.refusedMaps()).isEqualTo(1);
         assertThat(below.tableBytesMax()).isLessThan(limit);
+    }
+
+    /** In the heap of a test, which is half of what a sweep has for two designs at a time. */
+    @Test
+    void aTraceOfAsManyOperationsAndBuffersAsMayBeFitsIntoTheHeap() throws TraceException {
+        int buffers = TraceBuilder.BUFFERS_MAX;
+        long bytes = PAGE;
+        TraceBuilder builder = new TraceBuilder();
+        Row row = new Row();
+        for (long i = 0; i < buffers; i++) {
+            row.begin(i, 0, Event.MAP, "machine/iommu");
+            row.domain(7);
+            row.status("OK");
+            row.range(i * bytes, i * bytes + bytes - 1);
+            // Not in a row in memory, so that each page is one.
+            row.output((i * 2 + 1) * bytes);
+            row.flags(Rows.READ);
+            builder.add(row);
+        }
+        int accesses = TraceBuilder.OPERATIONS_MAX - 2 * buffers - 1;
+        for (long i = 0; i < accesses; i++) {
+            row.begin(buffers + i, 1, Event.ACCESS, "machine/iommu");
+            row.endpoint(1);
+            row.domain(7);
+            row.range(i % buffers * bytes, i % buffers * bytes);
+            row.flags(Rows.READ);
+            builder.add(row);
+        }
+        row.begin(buffers + (long) accesses, 2, Event.UNMAP, "machine/iommu");
+        row.domain(7);
+        row.status("OK");
+        row.range(0, -1);
+        builder.add(row);
+        Trace trace = builder.build();
+        assertThat(trace.operations().count()).isEqualTo(TraceBuilder.OPERATIONS_MAX);
+
+        Design worst = design("x86-64", "4k", "lazy:1048576", "1048576");
+        Figures figures = Simulation.run(trace, worst);
+
+        assertThat(figures.refusedMaps()).isZero();
+        assertThat(figures.pages()).isEqualTo(buffers);
+        // All of them wait for a flush that comes no more.
+        assertThat(figures.reach().buffers()).isEqualTo(buffers);
+        assertThat(figures.translations()).isEqualTo(accesses);
+    }
+
+    @Test
+    void asManyDesignsAreSimulatedAsTheHeapHasRoomFor() {
+        long gib = 1L << 30;
+        assertThat(Room.workers(2 * gib, 2)).isEqualTo(2);
+        assertThat(Room.workers(2 * gib, 64)).isEqualTo(3);
+        assertThat(Room.workers(gib / 2, 64)).isEqualTo(1);
+        assertThat(Room.workers(64 * gib, 64)).isEqualTo(64);
+        assertThat(Room.workers(64 * gib, 1)).isEqualTo(1);
     }
 
     @Test

@@ -9,9 +9,12 @@ import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.regex.Pattern;
 import javax.xml.parsers.DocumentBuilderFactory;
+import org.ioasis.plot.BarChart;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.w3c.dom.Document;
@@ -80,5 +83,63 @@ class PlotsTest {
                 .isInstanceOf(IOException.class)
                 .hasMessageContaining("mixed.svg is there and is not a plot of `ioasis bench`");
         assertThat(inside.resolve("mixed.svg")).hasContent("mine");
+    }
+
+    /** Redrawn from its table, so that neither changes alone. */
+    @Test
+    void drawingsOfTheDocumentAreOfTheFiguresThatItStates() throws Exception {
+        String document = Files.readString(Path.of("README.md"));
+        Map<String, String> drawn = drawn(document);
+        List<String> shown =
+                Pattern.compile("]\\(plots/(\\w+)\\.svg\\)")
+                        .matcher(document)
+                        .results()
+                        .map(found -> found.group(1))
+                        .toList();
+        assertThat(shown).containsExactlyInAnyOrderElementsOf(drawn.keySet());
+        Path redrawn = Files.createDirectories(Path.of("target", "plots"));
+        for (Map.Entry<String, String> one : drawn.entrySet()) {
+            String name = one.getKey() + ".svg";
+            String svg = one.getValue();
+            assertThat(parsed(svg).getElementsByTagName("g").getLength()).isGreaterThan(8);
+            Path file = Files.writeString(redrawn.resolve(name), svg);
+            assertThat(Path.of("plots", name)).as("redrawn: %s", file).hasContent(svg);
+        }
+    }
+
+    /** The charts of the table of the engine, by what the workloads are about. */
+    private static Map<String, String> drawn(String document) {
+        int section = document.indexOf("\n## The engine\n");
+        String table = document.substring(section, document.indexOf("\n### ", section));
+        Map<String, BarChart> charts = new LinkedHashMap<>();
+        table.lines()
+                .filter(line -> line.startsWith("| W"))
+                .map(line -> line.split("\\s*\\|\\s*", -1))
+                .forEach(cells -> {
+                    String theme = theme(cells[1]);
+                    BarChart chart =
+                            charts.computeIfAbsent(
+                                    theme,
+                                    _ -> BarChart.of("ioasis bench: " + theme, "ns").logarithmic());
+                    add(chart, cells[1], "Ioasis", cells[2]);
+                    add(chart, cells[1], "best tree", cells[3]);
+                    add(chart, cells[1], "C radix", cells[5]);
+                });
+        Map<String, String> drawn = new LinkedHashMap<>();
+        charts.forEach((theme, chart) -> drawn.put(theme, chart.svg()));
+        return drawn;
+    }
+
+    private static String theme(String workload) {
+        if (workload.startsWith("W8")) {
+            return "mixed";
+        }
+        return workload.matches("W[345] .*|W6 rand .*") ? "translations" : "requests";
+    }
+
+    private static void add(BarChart chart, String workload, String subject, String figure) {
+        if (!figure.isEmpty()) {
+            chart.add(workload, subject, Double.parseDouble(figure.replace(",", "")));
+        }
     }
 }

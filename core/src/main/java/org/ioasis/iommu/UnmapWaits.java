@@ -163,8 +163,8 @@ final class UnmapWaits {
                 if (!since.isEmpty()) {
                     return since;
                 }
-                return "; the driver unmapped 0x%x..0x%x a moment ago, %d UNMAPs before"
-                        .formatted(unmapped.first, unmapped.last, ago);
+                return "; the driver unmapped 0x%x..0x%x a moment ago, %d UNMAP%s before"
+                        .formatted(unmapped.first, unmapped.last, ago, ago == 1 ? "" : "s");
             }
         }
         return refused.after(domain, address, LENGTH + 1, newest);

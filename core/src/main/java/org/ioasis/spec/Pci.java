@@ -52,6 +52,10 @@ public final class Pci {
     public static final int MSIX_ENTRY_SIZE = 16;
     public static final int MSIX_ENTRY_VECTOR_CTRL = 12;
     public static final int MSIX_ENTRY_CTRL_MASKBIT = 1;
+
+    /** Most vectors of MSI (PCI 3.0, 6.8.1.3). */
+    public static final int MSI_VECTORS_MAX = 32;
+
     public static final int MSIX_VECTORS_MAX = 2048;
 
     // PCI Express Base 4.0, 7.5.3: the capability of a function that is on no link.

@@ -103,6 +103,52 @@ public final class VfioUser {
     public static final int VFIO_PCI_CONFIG_REGION_INDEX = 7;
     public static final int VFIO_PCI_NUM_REGIONS = 9;
 
+    // VFIO_USER_DEVICE_GET_REGION_IO_FDS.
+    public static final int IO_FDS_ARGSZ = 0;
+    public static final int IO_FDS_FLAGS = 4;
+    public static final int IO_FDS_INDEX = 8;
+    public static final int IO_FDS_COUNT = 12;
+    public static final int IO_FDS_SIZE = 16;
+
+    // "Sub-Region IO FD info format (ioeventfd)"; the flags are those of KVM_IOEVENTFD.
+    public static final int IO_FD_OFFSET = 0;
+    public static final int IO_FD_BYTES = 8;
+    public static final int IO_FD_FD_INDEX = 16;
+    public static final int IO_FD_TYPE = 20;
+    public static final int IO_FD_FLAGS = 24;
+    public static final int IO_FD_DATAMATCH = 32;
+    public static final int IO_FD_SIZE = 40;
+    public static final int VFIO_USER_IO_FD_TYPE_IOEVENTFD = 0;
+    public static final int KVM_IOEVENTFD_FLAG_DATAMATCH = 1;
+
+    // VFIO_USER_DEVICE_FEATURE.
+    public static final int FEATURE_ARGSZ = 0;
+    public static final int FEATURE_FLAGS = 4;
+    public static final int FEATURE_DATA = 8;
+    public static final int VFIO_DEVICE_FEATURE_MASK = 0xffff;
+    public static final int VFIO_DEVICE_FEATURE_GET = 1 << 16;
+    public static final int VFIO_DEVICE_FEATURE_SET = 1 << 17;
+    public static final int VFIO_DEVICE_FEATURE_PROBE = 1 << 18;
+    public static final int VFIO_DEVICE_FEATURE_MIGRATION = 1;
+    public static final int VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE = 2;
+    public static final int MIGRATION_FLAGS_SIZE = 8;
+    public static final long VFIO_MIGRATION_STOP_COPY = 1;
+    public static final long VFIO_MIGRATION_PRE_COPY = 1 << 2;
+    public static final int MIG_STATE_SIZE = 8;
+    public static final int VFIO_DEVICE_STATE_STOP = 1;
+    public static final int VFIO_DEVICE_STATE_RUNNING = 2;
+    public static final int VFIO_DEVICE_STATE_STOP_COPY = 3;
+    public static final int VFIO_DEVICE_STATE_RESUMING = 4;
+    public static final int VFIO_DEVICE_STATE_PRE_COPY = 6;
+
+    /** The last one of the enumeration; two before it are of devices that others reach. */
+    public static final int VFIO_DEVICE_STATE_LAST = 7;
+
+    // VFIO_USER_MIG_DATA_READ and VFIO_USER_MIG_DATA_WRITE.
+    public static final int MIG_DATA_ARGSZ = 0;
+    public static final int MIG_DATA_BYTES = 4;
+    public static final int MIG_DATA_DATA = 8;
+
     // VFIO_USER_DEVICE_GET_IRQ_INFO.
     public static final int IRQ_INFO_ARGSZ = 0;
     public static final int IRQ_INFO_FLAGS = 4;
@@ -113,6 +159,7 @@ public final class VfioUser {
     public static final int VFIO_IRQ_INFO_MASKABLE = 2;
     public static final int VFIO_IRQ_INFO_AUTOMASKED = 4;
     public static final int VFIO_PCI_INTX_IRQ_INDEX = 0;
+    public static final int VFIO_PCI_MSI_IRQ_INDEX = 1;
     public static final int VFIO_PCI_MSIX_IRQ_INDEX = 2;
     public static final int VFIO_PCI_NUM_IRQS = 5;
 

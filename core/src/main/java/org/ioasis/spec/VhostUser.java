@@ -37,6 +37,8 @@ public final class VhostUser {
     public static final int SET_BACKEND_REQ_FD = 21;
     public static final int GET_CONFIG = 24;
     public static final int SET_CONFIG = 25;
+    public static final int GET_INFLIGHT_FD = 31;
+    public static final int SET_INFLIGHT_FD = 32;
     public static final int RESET_DEVICE = 34;
     public static final int GET_MAX_MEM_SLOTS = 36;
     public static final int ADD_MEM_REG = 37;
@@ -55,6 +57,7 @@ public final class VhostUser {
     public static final long PROTOCOL_F_REPLY_ACK = 1L << 3;
     public static final long PROTOCOL_F_BACKEND_REQ = 1L << 5;
     public static final long PROTOCOL_F_CONFIG = 1L << 9;
+    public static final long PROTOCOL_F_INFLIGHT_SHMFD = 1L << 12;
     public static final long PROTOCOL_F_RESET_DEVICE = 1L << 13;
     public static final long PROTOCOL_F_CONFIGURE_MEM_SLOTS = 1L << 15;
     public static final long PROTOCOL_F_STATUS = 1L << 16;
@@ -91,6 +94,16 @@ public final class VhostUser {
     public static final int REGION_OFFSET = 24;
     public static final int REGION_SIZE = 32;
     public static final int SINGLE_REGION = 8;
+
+    // "Inflight description".
+    public static final int INFLIGHT_MMAP_SIZE = 0;
+    public static final int INFLIGHT_MMAP_OFFSET = 8;
+    public static final int INFLIGHT_NUM_QUEUES = 16;
+    public static final int INFLIGHT_QUEUE_SIZE = 18;
+    public static final int INFLIGHT_SIZE = 20;
+
+    /** Not in the document: as C aligns it, which is how others send it. */
+    public static final int INFLIGHT_PADDED_SIZE = 24;
 
     // "Virtio device config space".
     public static final int CONFIG_OFFSET = 0;

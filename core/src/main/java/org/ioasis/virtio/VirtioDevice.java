@@ -15,6 +15,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.function.Consumer;
 import org.ioasis.memory.Dma;
+import org.ioasis.virtqueue.ChainLog;
 import org.ioasis.virtqueue.DeviceQueue;
 import org.ioasis.virtqueue.RingFormat;
 import org.ioasis.virtqueue.RingState;
@@ -390,10 +391,18 @@ public final class VirtioDevice {
      * it back.
      *
      * @param at without chains in flight
+     * @param log of chains that are, or null; for a queue of that size
      * @return false if no queue can be like this, it is there already, or the device does not run;
      *     nothing has changed then
      */
-    public boolean giveQueue(int q, int size, long desc, long driver, long device, RingState at) {
+    public boolean giveQueue(
+            int q,
+            int size,
+            long desc,
+            long driver,
+            long device,
+            RingState at,
+            @Nullable ChainLog log) {
         assert work.isDeviceThread();
         RingFormat format = format();
         if (!isStarted()
@@ -414,6 +423,9 @@ public final class VirtioDevice {
         c.isEnabled = true;
         start(c);
         c.ring().restore(at);
+        if (log != null) {
+            c.ring().log(log);
+        }
         kick(q);
         return true;
     }

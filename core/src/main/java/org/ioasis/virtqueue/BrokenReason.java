@@ -64,6 +64,11 @@ public final class BrokenReason {
     /** 2.8.19. */
     public static final String INDIRECT_IN_LIST = "indirect descriptor in a list of others";
 
+    // --- logs
+
+    /** What is written down of chains that are out is none that this ring can have. */
+    public static final String LOG_UNFIT = "log of chains in flight does not fit the ring";
+
     // --- what a device can break
 
     /** A chain came back that the device does not have. */

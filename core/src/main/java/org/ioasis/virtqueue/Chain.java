@@ -43,6 +43,10 @@ public final class Chain {
     private int readableCount;
     private int head;
     private int descriptors;
+
+    /** Where a log has it; for the queue. */
+    int entry;
+
     private long readableLength;
     private long writableLength;
     private @Nullable Dma dma;

@@ -10,6 +10,7 @@ import static org.ioasis.spec.PackedRing.VIRTQ_DESC_F_NEXT;
 import org.ioasis.memory.Dma;
 import org.ioasis.memory.Outcome;
 import org.ioasis.memory.ReadRange;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The descriptor ring of a packed queue and the tables it refers to, as the device reads them
@@ -45,14 +46,46 @@ final class DescriptorRing extends DescriptorReader {
     }
 
     /**
+     * Reads a list that was written down earlier.
+     *
+     * @param entry where it begins in the log
+     * @return as the other one
+     */
+    Outcome read(Chain chain, PackedLog log, int entry) {
+        begin(chain);
+        int count = log.descriptors(entry);
+        int at = entry;
+        for (int seen = 1; ; seen++) {
+            take(log.address(at), log.fields(at));
+            int flags = PackedFields.flags(fields());
+            if ((flags & VIRTQ_DESC_F_INDIRECT) != 0) {
+                return readIndirect(chain, flags, seen);
+            }
+            String rule = add(chain, flags);
+            if (rule != null) {
+                return broken(rule);
+            }
+            if (seen == count) {
+                chain.name(PackedFields.id(fields()), seen);
+                return Outcome.OK;
+            }
+            at = log.following(at);
+        }
+    }
+
+    /**
      * Reads the list whose first descriptor is available at {@code first}, has been seen to be, and
      * was copied last.
      *
      * @param room descriptors that the driver can have made available, at least 1
+     * @param log gets a copy of each
      * @return OK, or why memory could not be read; REFUSED also if a rule is broken
      */
-    Outcome read(Chain chain, int first, int room) {
+    Outcome read(Chain chain, int first, int room, @Nullable PackedLog log) {
         begin(chain);
+        if (log != null) {
+            log.beginCopy();
+        }
         boolean isFound = ring().isFound();
         int at = first;
         for (int seen = 1; ; seen++) {
@@ -60,6 +93,9 @@ final class DescriptorRing extends DescriptorReader {
             // Of the first one, too: it is this copy that counts.
             if (!RingPosition.isAvailable(flags, at, size())) {
                 return broken(BrokenReason.LIST_NOT_AVAILABLE);
+            }
+            if (log != null) {
+                log.copy(buffer(), fields());
             }
             if ((flags & VIRTQ_DESC_F_INDIRECT) != 0) {
                 return readIndirect(chain, flags, seen);

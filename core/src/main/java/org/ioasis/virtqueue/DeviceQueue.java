@@ -101,7 +101,16 @@ public abstract sealed class DeviceQueue permits SplitQueue, PackedQueue {
     /** Goes on from there. */
     abstract void goOn(RingState saved);
 
-    /** Where the queue is. Not between pop and push. */
+    /**
+     * Writes down there which chains are out, and takes those that already are before any other: as
+     * somebody has left them who went on from here. After {@link #start} and {@link #restore},
+     * before anything is taken; until {@link #stop}.
+     *
+     * @throws IllegalArgumentException if it is a log of another format, or for fewer entries
+     */
+    public abstract void log(ChainLog log);
+
+    /** Where the queue is. Not between pop and push, nor while a log has chains to take. */
     public abstract RingState save();
 
     /** Forgets everything; chains that were not published never will be. Works twice. */
@@ -247,7 +256,8 @@ public abstract sealed class DeviceQueue permits SplitQueue, PackedQueue {
         return readU16(part.address(at), true);
     }
 
-    private Outcome readU16(long address, boolean acquire) {
+    /** Reads a field of a ring into {@link #value}. */
+    final Outcome readU16(long address, boolean acquire) {
         Outcome outcome = dma.resolve(address, Short.BYTES, Access.READ);
         if (outcome != Outcome.OK) {
             return ringFailed(outcome);

@@ -26,6 +26,7 @@ import org.ioasis.memory.Dma;
 import org.ioasis.memory.Outcome;
 import org.ioasis.memory.ReadRange;
 import org.ioasis.spec.PackedRing;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The device's side of a packed virtqueue (virtio 1.4, 2.8): takes chains from the descriptor ring
@@ -50,6 +51,11 @@ final class PackedQueue extends DeviceQueue {
     private final long[] usedFields;
     private final int[] usedDescriptors;
     private int unpublished;
+
+    private @Nullable PackedLog log;
+
+    /** Of the same chains, where the log has them. */
+    private final int[] usedEntries;
 
     /** One used descriptor on its way to the ring. */
     private final MemorySegment element = Arena.ofAuto().allocate(Long.BYTES, Long.BYTES);
@@ -91,6 +97,7 @@ final class PackedQueue extends DeviceQueue {
         descriptors = new DescriptorRing(dma, sizeMax);
         usedFields = new long[sizeMax];
         usedDescriptors = new int[sizeMax];
+        usedEntries = new int[sizeMax];
     }
 
     @Override
@@ -106,7 +113,42 @@ final class PackedQueue extends DeviceQueue {
     }
 
     @Override
+    public void log(ChainLog newLog) {
+        if (!(newLog instanceof PackedLog packed) || packed.limit < size) {
+            throw new IllegalArgumentException("no log of this queue");
+        }
+        if (packed.isNew()) {
+            packed.beginNew(publishedAt, size);
+        }
+        log = packed;
+    }
+
+    /** Goes on where the log and the ring say that somebody has ended. GOT if that is done. */
+    private Pop follow(PackedLog left) {
+        int before = left.usedBefore(size);
+        int after = left.usedAfter(size);
+        boolean isShown = false;
+        if (before >= 0 && before != after) {
+            Outcome outcome = readU16Acquire(descriptors.ring(), descriptors.flags(before));
+            if (outcome != Outcome.OK) {
+                return failed(outcome);
+            }
+            // What is the driver's again by now was shown as well.
+            isShown = !RingPosition.isAvailable(value, before, size);
+        }
+        int at = isShown ? after : before;
+        int out = left.goOn(isShown, at, size);
+        if (out < 0) {
+            return broken(BrokenReason.LOG_UNFIT);
+        }
+        publishedAt = at;
+        poppedAt = at;
+        return Pop.GOT;
+    }
+
+    @Override
     void forget() {
+        log = null;
         poppedAt = publishedAt;
         inFlight = 0;
         unpublished = 0;
@@ -172,6 +214,18 @@ final class PackedQueue extends DeviceQueue {
         if (chain.limit() < size) {
             throw new IllegalArgumentException("chain for " + chain.limit() + " descriptors");
         }
+        PackedLog kept = log;
+        if (kept != null) {
+            if (!kept.isBegun()) {
+                Pop found = follow(kept);
+                if (found != Pop.GOT) {
+                    return found;
+                }
+            }
+            if (kept.left() > 0) {
+                return popAgain(chain, kept);
+            }
+        }
         // What is published is the driver's again, and nothing else.
         int room = size - RingPosition.distance(publishedAt, poppedAt, size);
         Outcome outcome = Outcome.OK;
@@ -196,11 +250,33 @@ final class PackedQueue extends DeviceQueue {
         if (room == 0) {
             return broken(BrokenReason.NOT_USED_YET);
         }
-        outcome = descriptors.read(chain, poppedAt, room);
+        outcome = descriptors.read(chain, poppedAt, room, kept);
         if (outcome != Outcome.OK) {
-            String rule = descriptors.brokenRule();
-            return rule == null ? failed(outcome) : broken(rule);
+            return notRead(outcome);
         }
+        if (kept != null) {
+            chain.entry = kept.take();
+        }
+        return got(chain);
+    }
+
+    private Pop popAgain(Chain chain, PackedLog kept) {
+        int entry = kept.next();
+        Outcome outcome = descriptors.read(chain, kept, entry);
+        if (outcome != Outcome.OK) {
+            return notRead(outcome);
+        }
+        chain.entry = entry;
+        kept.taken();
+        return got(chain);
+    }
+
+    private Pop notRead(Outcome outcome) {
+        String rule = descriptors.brokenRule();
+        return rule == null ? failed(outcome) : broken(rule);
+    }
+
+    private Pop got(Chain chain) {
         poppedAt = RingPosition.after(poppedAt, chain.descriptors(), size);
         inFlight++;
         popped++;
@@ -228,6 +304,9 @@ final class PackedQueue extends DeviceQueue {
         poppedAt = RingPosition.before(poppedAt, chain.descriptors(), size);
         inFlight--;
         popped--;
+        if (log != null) {
+            log.putBack(chain.entry);
+        }
     }
 
     @Override
@@ -239,6 +318,7 @@ final class PackedQueue extends DeviceQueue {
             throw new IllegalStateException("pushed more chains than were popped");
         }
         inFlight--;
+        usedEntries[unpublished] = chain.entry;
         addUsed(chain.head(), written, chain.descriptors());
     }
 
@@ -258,19 +338,23 @@ final class PackedQueue extends DeviceQueue {
         if (unpublished == 0) {
             return Outcome.OK;
         }
+        if (log != null) {
+            return publishEach(log);
+        }
         // The driver looks at the first one only (2.8.2), and at the others when it has seen that:
         // all are there at once if it is written last.
         openTo = 0;
+        int last = lastUnpublished();
         int at = RingPosition.after(publishedAt, usedDescriptors[0], size);
         for (int i = 1; i < unpublished; i++) {
-            Outcome outcome = writeUsed(at, usedFields[i], false);
+            Outcome outcome = writeUsed(at, usedFields[i], last, false);
             if (outcome != Outcome.OK) {
                 return outcome;
             }
             at = RingPosition.after(at, usedDescriptors[i], size);
         }
         // Release: the others and buffers before the flags that give them away.
-        Outcome outcome = writeUsed(publishedAt, usedFields[0], true);
+        Outcome outcome = writeUsed(publishedAt, usedFields[0], publishedAt, true);
         if (outcome != Outcome.OK) {
             return outcome;
         }
@@ -281,12 +365,56 @@ final class PackedQueue extends DeviceQueue {
         return Outcome.OK;
     }
 
-    /** Writes a used descriptor, its flags no earlier than the rest of it. */
-    private Outcome writeUsed(int at, long fields, boolean release) {
+    /**
+     * As {@link #publish}, one after the other: a batch is written from its end, and if the process
+     * ended in the middle, the driver would find the rest of it behind the first one that somebody
+     * else shows it.
+     */
+    private Outcome publishEach(PackedLog kept) {
+        openTo = 0;
+        int last = lastUnpublished();
+        Outcome outcome = Outcome.OK;
+        int shown = 0;
+        while (shown < unpublished) {
+            int entry = usedEntries[shown];
+            int next = RingPosition.after(publishedAt, usedDescriptors[shown], size);
+            kept.showing(entry, next, size);
+            outcome = writeUsed(publishedAt, usedFields[shown], last, true);
+            if (outcome != Outcome.OK) {
+                kept.takeBack(size);
+                break;
+            }
+            kept.shown(entry, next, size);
+            undecided = Math.min(undecided + usedDescriptors[shown], 2 * size);
+            publishedAt = next;
+            shown++;
+        }
+        unpublished -= shown;
+        System.arraycopy(usedFields, shown, usedFields, 0, unpublished);
+        System.arraycopy(usedDescriptors, shown, usedDescriptors, 0, unpublished);
+        System.arraycopy(usedEntries, shown, usedEntries, 0, unpublished);
+        return outcome;
+    }
+
+    /** Where the last used descriptor goes of those that wait, of which there are some. */
+    private int lastUnpublished() {
+        int last = publishedAt;
+        for (int i = 1; i < unpublished; i++) {
+            last = RingPosition.after(last, usedDescriptors[i - 1], size);
+        }
+        return last;
+    }
+
+    /**
+     * Writes a used descriptor, its flags no earlier than the rest of it.
+     *
+     * @param last position of the last of those that follow, itself included
+     */
+    private Outcome writeUsed(int at, long fields, int last, boolean release) {
         long used = PackedFields.with(fields, RingPosition.used(at, size));
-        long place = descriptors.flags(at) - NAME_BYTES;
+        long place = place(at);
         if (place < openFrom || place + Long.BYTES > openTo) {
-            Outcome outcome = open(place);
+            Outcome outcome = open(place, place(last));
             if (outcome != Outcome.OK) {
                 return ringFailed(outcome);
             }
@@ -298,13 +426,19 @@ final class PackedQueue extends DeviceQueue {
         return Outcome.OK;
     }
 
+    /** Where the written half of a descriptor is. */
+    private long place(int at) {
+        return descriptors.flags(at) - NAME_BYTES;
+    }
+
     /**
-     * Looks up the ring from there on, for those that follow, too; nothing is open if it is torn.
+     * Looks up the ring from there to the last that is written, or to the ring's end if that comes
+     * before; nothing is open if it is torn.
      */
-    private Outcome open(long place) {
+    private Outcome open(long place, long last) {
         openTo = 0;
-        long rest = PackedRing.descBytes(size) - place;
-        Outcome outcome = dma.resolve(descriptors.ring().address(place), rest, Access.WRITE);
+        long end = last >= place ? last + Long.BYTES : PackedRing.descBytes(size);
+        Outcome outcome = dma.resolve(descriptors.ring().address(place), end - place, Access.WRITE);
         if (outcome == Outcome.OK && dma.isLong()) {
             openFrom = place;
             openTo = place + dma.reach();

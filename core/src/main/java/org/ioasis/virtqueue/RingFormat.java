@@ -3,6 +3,7 @@ package org.ioasis.virtqueue;
 
 import java.lang.foreign.MemorySegment;
 import org.ioasis.memory.Dma;
+import org.ioasis.spec.InflightLog;
 import org.ioasis.spec.PackedRing;
 import org.ioasis.spec.SplitRing;
 import org.ioasis.spec.Virtio;
@@ -29,6 +30,16 @@ public enum RingFormat {
         @Override
         public DeviceQueue newQueue(Dma dma, int sizeMax) {
             return new SplitQueue(dma, sizeMax);
+        }
+
+        @Override
+        public long logBytes(int entries) {
+            return aligned(SplitLog.bytes(entries));
+        }
+
+        @Override
+        public ChainLog newLog(MemorySegment region, int entries) {
+            return new SplitLog(region, entries);
         }
 
         @Override
@@ -69,6 +80,16 @@ public enum RingFormat {
         @Override
         public DeviceQueue newQueue(Dma dma, int sizeMax) {
             return new PackedQueue(dma, sizeMax);
+        }
+
+        @Override
+        public long logBytes(int entries) {
+            return aligned(PackedLog.bytes(entries));
+        }
+
+        @Override
+        public ChainLog newLog(MemorySegment region, int entries) {
+            return new PackedLog(region, entries);
         }
 
         @Override
@@ -117,6 +138,20 @@ public enum RingFormat {
      * @throws IllegalArgumentException if that is no size
      */
     public abstract DeviceQueue newQueue(Dma dma, int sizeMax);
+
+    /** Bytes of the log of a queue of no more than so many entries. */
+    public abstract long logBytes(int entries);
+
+    /**
+     * A log for {@link DeviceQueue#log}.
+     *
+     * @param region {@link #logBytes}, aligned to 8; zeros, or what somebody has left there
+     */
+    public abstract ChainLog newLog(MemorySegment region, int entries);
+
+    private static long aligned(long bytes) {
+        return (bytes + InflightLog.ALIGN - 1) & -InflightLog.ALIGN;
+    }
 
     /** Bytes of memory for the three parts of a queue of this size, as its driver lays them out. */
     public final long driverBytes(int size) {

@@ -22,6 +22,7 @@ import org.ioasis.memory.Dma;
 import org.ioasis.memory.Outcome;
 import org.ioasis.memory.ReadRange;
 import org.ioasis.spec.SplitRing;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The device's side of a split virtqueue (virtio 1.4, 2.7): takes chains from the available ring,
@@ -44,6 +45,7 @@ final class SplitQueue extends DeviceQueue {
     private long used;
     private boolean eventIdx;
     private boolean kicksSuppressed;
+    private @Nullable SplitLog log;
 
     // Free-running. Up to availIdx chains are known to be there: the driver's index is read when
     // these are taken, and not for each.
@@ -74,11 +76,42 @@ final class SplitQueue extends DeviceQueue {
         avail.begin(driver, SplitRing.availBytes(size()));
         this.used = device;
         this.eventIdx = eventIdx;
+        log = null;
         goOn(START);
     }
 
     @Override
+    public void log(ChainLog newLog) {
+        if (!(newLog instanceof SplitLog split) || split.limit < size) {
+            throw new IllegalArgumentException("no log of this queue");
+        }
+        if (split.isNew()) {
+            split.beginNew(publishedIdx);
+        }
+        log = split;
+    }
+
+    /** Goes on where the log and the used ring say that somebody has ended. GOT if that is done. */
+    private Pop follow(SplitLog left) {
+        Outcome outcome = readU16(used + USED_IDX, true);
+        if (outcome != Outcome.OK) {
+            return failed(outcome);
+        }
+        if (!left.goOn(value, size)) {
+            return broken(BrokenReason.LOG_UNFIT);
+        }
+        publishedIdx = value;
+        pushedIdx = publishedIdx;
+        decidedIdx = publishedIdx;
+        poppedIdx = publishedIdx;
+        // Those that are out were there, whatever the ring says in their place by now.
+        availIdx = (publishedIdx + left.left()) & 0xffff;
+        return Pop.GOT;
+    }
+
+    @Override
     void forget() {
+        log = null;
         availIdx = publishedIdx;
         poppedIdx = publishedIdx;
         pushedIdx = publishedIdx;
@@ -136,24 +169,43 @@ final class SplitQueue extends DeviceQueue {
         if (chain.limit() < size) {
             throw new IllegalArgumentException("chain for " + chain.limit() + " descriptors");
         }
+        SplitLog kept = log;
+        if (kept != null && !kept.isBegun()) {
+            Pop found = follow(kept);
+            if (found != Pop.GOT) {
+                return found;
+            }
+        }
         if (availIdx == poppedIdx) {
             Pop found = readAvailIdx();
             if (found != Pop.GOT) {
                 return found;
             }
         }
-        Outcome outcome = readU16(avail, AVAIL_RING + (long) AVAIL_ELEM_SIZE * slot(poppedIdx));
-        if (outcome != Outcome.OK) {
-            return failed(outcome);
+        boolean isAgain = kept != null && kept.left() > 0;
+        if (kept != null && isAgain) {
+            value = kept.next();
+        } else {
+            Outcome outcome = readU16(avail, AVAIL_RING + (long) AVAIL_ELEM_SIZE * slot(poppedIdx));
+            if (outcome != Outcome.OK) {
+                return failed(outcome);
+            }
         }
         int head = value;
         if (head >= size) {
             return broken(BrokenReason.INDEX_OUT_OF_RANGE);
         }
-        outcome = descriptors.read(chain, head);
+        Outcome outcome = descriptors.read(chain, head);
         if (outcome != Outcome.OK) {
             String rule = descriptors.brokenRule();
             return rule == null ? failed(outcome) : broken(rule);
+        }
+        if (kept != null) {
+            if (isAgain) {
+                kept.taken();
+            } else {
+                kept.out(head);
+            }
         }
         poppedIdx = RingIndex.after(poppedIdx);
         return Pop.GOT;
@@ -188,6 +240,9 @@ final class SplitQueue extends DeviceQueue {
             throw new IllegalStateException("no chain to put back");
         }
         poppedIdx = RingIndex.before(poppedIdx);
+        if (log != null) {
+            log.putBack(chain.head());
+        }
     }
 
     @Override
@@ -226,13 +281,29 @@ final class SplitQueue extends DeviceQueue {
             left -= run;
             from = 0;
         }
+        SplitLog kept = log;
+        if (kept != null) {
+            for (int i = publishedIdx; i != pushedIdx; i = RingIndex.after(i)) {
+                kept.showing(pushedHead(i));
+            }
+        }
         // Release: elements and buffers before the index that gives them away (2.7.8.2).
         Outcome outcome = writeU16(used + USED_IDX, pushedIdx, true);
         if (outcome != Outcome.OK) {
             return outcome;
         }
+        if (kept != null) {
+            for (int i = publishedIdx; i != pushedIdx; i = RingIndex.after(i)) {
+                kept.setOut(pushedHead(i), false);
+            }
+            kept.shown(pushedIdx);
+        }
         publishedIdx = pushedIdx;
         return Outcome.OK;
+    }
+
+    private int pushedHead(int index) {
+        return (int) (shadow[slot(index)] >>> ID_SHIFT) & 0xffff;
     }
 
     @Override

@@ -90,7 +90,7 @@ final class FlightTest {
                         "Fault iommu=vm0/left endpoint=0x11 pasid=-1 access=READ address=0x10"
                                 + " reason=MAPPING explanation=not mapped in domain 0x7; nearest is"
                                 + " 0x5000..0x5fff; the driver unmapped 0x0..0xfff a moment ago, 1"
-                                + " UNMAPs before",
+                                + " UNMAP before",
                         "Fault iommu=vm0/left endpoint=0x11 pasid=-1 access=WRITE address=0x9000"
                                 + " reason=MAPPING explanation=not mapped in domain 0x7; nearest is"
                                 + " 0x5000..0x5fff");

@@ -40,7 +40,7 @@ final class LateAccessTest {
         assertThat(explained(dma, 0x800))
                 .isEqualTo(
                         "not mapped in domain 0x7; nearest is 0x5000..0x5fff; the driver unmapped"
-                                + " 0x0..0xfff a moment ago, 1 UNMAPs before");
+                                + " 0x0..0xfff a moment ago, 1 UNMAP before");
         assertThat(explained(dma, 0x1000))
                 .isEqualTo("not mapped in domain 0x7; nearest is 0x5000..0x5fff");
     }
@@ -53,7 +53,7 @@ final class LateAccessTest {
         reader.leave();
         m.guards.poll();
 
-        assertThat(explained(dma, 0)).endsWith("unmapped 0x0..0xfff a moment ago, 1 UNMAPs before");
+        assertThat(explained(dma, 0)).endsWith("unmapped 0x0..0xfff a moment ago, 1 UNMAP before");
     }
 
     @Test
@@ -73,7 +73,7 @@ final class LateAccessTest {
         m.unmap(8, 0x5000, 0x5fff);
         assertThat(explained(dma, 0x1000)).isEqualTo("domain 0x7 has no mapping at all");
         assertThat(explained(dma, 0x5000)).isEqualTo("domain 0x7 has no mapping at all");
-        assertThat(explained(other, 0x5000)).endsWith("a moment ago, 1 UNMAPs before");
+        assertThat(explained(other, 0x5000)).endsWith("a moment ago, 1 UNMAP before");
     }
 
     @Test
@@ -89,7 +89,7 @@ final class LateAccessTest {
 
         m.map(7, 0x1000, 0x1fff, RAM, READ);
         m.unmap(7, 0x1000, 0x1fff);
-        assertThat(explained(dma, 0x1000)).endsWith("0x1000..0x1fff a moment ago, 1 UNMAPs before");
+        assertThat(explained(dma, 0x1000)).endsWith("0x1000..0x1fff a moment ago, 1 UNMAP before");
         assertThat(explained(dma, 0x2000)).endsWith("was refused with INVAL (overlaps)");
     }
 

@@ -12,6 +12,7 @@ import java.time.Duration;
 import java.util.Base64;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.function.Predicate;
 import java.util.logging.Level;
 import java.util.regex.Matcher;
@@ -36,6 +37,9 @@ import org.openqa.selenium.logging.LoggingPreferences;
 final class Browser implements AutoCloseable {
     private static final Pattern ASKED = Pattern.compile("\"url\":\"([^\"]*)\"");
     private static final Duration WAIT = Duration.ofSeconds(30);
+
+    /** Schemes of what is asked of nobody. */
+    private static final Set<String> NOWHERE = Set.of("chrome", "data");
 
     private final ChromeDriver driver;
     private final String address;
@@ -132,15 +136,16 @@ final class Browser implements AutoCloseable {
         }
     }
 
-    /** By the tabulator alone, at most so many times. */
-    void tabTo(String id) {
+    /** By the tabulator alone, at most so many times, to what a selector of CSS is of. */
+    void tabTo(String selector) {
+        String isThere = "return document.activeElement.matches('%s')".formatted(selector);
         for (int i = 0; i < 60; i++) {
-            if (id.equals(driver.switchTo().activeElement().getDomAttribute("id"))) {
+            if (script(isThere).equals(true)) {
                 return;
             }
             press(Keys.TAB);
         }
-        throw new AssertionError("no tabulator leads to " + id);
+        throw new AssertionError("no tabulator leads to " + selector);
     }
 
     /** Waits until it holds of the words of an element. */
@@ -160,6 +165,15 @@ final class Browser implements AutoCloseable {
         long end = System.nanoTime() + WAIT.toNanos();
         while (count(selector) < least) {
             assertThat(System.nanoTime()).as("%s%n%s", selector, console()).isLessThan(end);
+            Thread.sleep(50);
+        }
+    }
+
+    /** Waits until a script says so. */
+    void awaitScript(String source, Object wanted) throws InterruptedException {
+        long end = System.nanoTime() + WAIT.toNanos();
+        while (!script(source).equals(wanted)) {
+            assertThat(System.nanoTime()).as("%s%n%s", source, console()).isLessThan(end);
             Thread.sleep(50);
         }
     }
@@ -204,18 +218,24 @@ final class Browser implements AutoCloseable {
         return lines.toString();
     }
 
-    /** Nothing was complained of, and nobody but the server was asked for anything. */
-    void assertQuiet() {
+    /**
+     * Nothing was complained of, and nobody but who the page is from was asked for anything.
+     *
+     * @param least how often that was asked, or there was nothing to look at
+     */
+    void assertQuiet(int least) {
         assertThat(console()).isEmpty();
         List<URI> asked =
                 driver.manage().logs().get(LogType.PERFORMANCE).getAll().stream()
                         .map(LogEntry::getMessage)
                         .filter(message -> message.contains("\"Network.requestWillBeSent\""))
                         .flatMap(Browser::addresses)
-                        // Its own first page, and what has no host.
-                        .filter(one -> one.getHost() != null && !one.getScheme().equals("chrome"))
+                        // Its own first page, and what stands in the page itself.
+                        .filter(one -> !NOWHERE.contains(one.getScheme()))
                         .toList();
-        assertThat(asked).hasSizeGreaterThan(6).allMatch(one -> one.toString().startsWith(address));
+        assertThat(asked)
+                .hasSizeGreaterThanOrEqualTo(least)
+                .allMatch(one -> one.toString().startsWith(address));
     }
 
     private static Stream<URI> addresses(String message) {

@@ -37,6 +37,10 @@ class PageTest {
     private static final int WAIT_MILLIS = 10_000;
     private static final int ROGUE = 0x18;
     private static final long MIB = 1 << 20;
+
+    /** Itself, its style, three scripts, its icon, the stream: what each page asks for. */
+    static final int LOADED = 7;
+
     private static final Pattern ADDRESS = Pattern.compile("page (http://\\S+)");
 
     private Path folder;
@@ -137,7 +141,7 @@ class PageTest {
                 browser.wholeScreenshot("page-light");
 
                 // Keys alone: all addresses, to the fault, and back to what is mapped.
-                browser.tabTo("map");
+                browser.tabTo("#map");
                 browser.press(Keys.END);
                 browser.await("range", text -> text.startsWith("0x0 – 0xffffffffffffffff"));
                 browser.press(Keys.ENTER);
@@ -183,7 +187,7 @@ class PageTest {
                 browser.wholeScreenshot("page-phone");
                 assertThat(browser.script("return document.documentElement.scrollWidth").toString())
                         .isEqualTo("390");
-                browser.assertQuiet();
+                browser.assertQuiet(LOADED);
             }
             driver.stop();
         }
@@ -204,7 +208,7 @@ class PageTest {
         try (Command server = Command.typed(folder, commands.get(0));
                 Browser browser = Browser.open(shown(server), folder)) {
             browser.await("devices", text -> text.contains("no VMM has connected"));
-            browser.assertQuiet();
+            browser.assertQuiet(LOADED);
             server.signal("TERM");
             assertThat(server.end()).as(server.output()).isZero();
         }
@@ -215,7 +219,7 @@ class PageTest {
             browser.await("requests", text -> text.contains("UNMAP") && text.contains("MAP "));
             browser.await("plot-translations", text -> text.contains("/s"));
             browser.wholeScreenshot("page-guest");
-            browser.assertQuiet();
+            browser.assertQuiet(LOADED);
             assertThat(run.end()).as(run.output()).isZero();
         }
     }

@@ -22,10 +22,15 @@ final class Readme {
 
     /** The commands in the blocks marked {@code sh} of a section of README.md, in their order. */
     static List<String> commands(String heading) throws IOException {
+        return commands("README.md", heading);
+    }
+
+    /** The same of a document; its beginning is the section that is called "". */
+    static List<String> commands(String document, String heading) throws IOException {
         List<String> commands = new ArrayList<>();
         String section = "";
         boolean isInside = false;
-        for (String line : Files.readAllLines(ROOT.resolve("README.md"))) {
+        for (String line : Files.readAllLines(ROOT.resolve(document))) {
             if (line.startsWith("```")) {
                 isInside = line.equals("```sh");
             } else if (isInside && section.equals(heading)) {
@@ -35,7 +40,7 @@ final class Readme {
             }
         }
         if (commands.isEmpty()) {
-            throw new AssertionError("README.md has no commands in a section " + heading);
+            throw new AssertionError(document + " has no commands in a section " + heading);
         }
         return commands;
     }

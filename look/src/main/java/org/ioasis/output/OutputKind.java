@@ -37,6 +37,14 @@ public enum OutputKind {
             "a report of `ioasis bench guest`", "\\{\\s*\"report\"\\s*:\\s*\"ioasis bench guest\""),
     /** What {@code ioasis bench} draws. */
     PLOT("a plot of `ioasis bench`", "<svg [^>]*>\\s*<title>ioasis bench[: ]"),
+    /** Of {@code ioasis sweep}. */
+    SWEEP("a report of `ioasis sweep`", "\\{\\s*\"report\"\\s*:\\s*\"ioasis sweep\""),
+    /** The same as Parquet; {@code FiguresFile} puts the words there. */
+    SWEEP_FIGURES("the figures of a report of `ioasis sweep`", "PAR1ioasis sweep\n"),
+    /** The same as a page. */
+    SWEEP_PAGE(
+            "the page of a report of `ioasis sweep`",
+            "<!DOCTYPE html>.*<title>ioasis sweep</title>"),
     /** By {@code ioasis viot}: signature, head, and the two names of who made it. */
     VIOT("a table of `ioasis viot`", "VIOT.{6}IOASISIOASVIOT"),
     /** The same by a server, which removes it at its end. */

@@ -23,6 +23,9 @@ final class DomainMap {
     /** Mappings that are visited for one answer: as many as an IOMMU usually allows, twice. */
     static final long VISITED_MAX = 1L << 21;
 
+    /** A width of 2^64 bytes is none. */
+    static final int BUCKETS_MIN = 2;
+
     static final int BUCKETS_MAX = 1024;
 
     /** Runs that are told one by one. */
@@ -39,8 +42,9 @@ final class DomainMap {
     final int domain;
     private final IommuUnit unit;
 
-    // What the buckets have in common: the width of all but the last.
-    private final long width;
+    // What the buckets have in common: the width of all but the last. Whole granules, since nothing
+    // smaller is mapped; known when the domain is first looked at.
+    private long width;
     private final double[] bytes;
     private final int[] flags;
     private final int[] mappings;
@@ -79,7 +83,7 @@ final class DomainMap {
     /**
      * Looks at {@code first..last} of a domain.
      *
-     * @param buckets 1 to {@link #BUCKETS_MAX}
+     * @param buckets {@link #BUCKETS_MIN} to {@link #BUCKETS_MAX}; of a small part fewer are used
      */
     static DomainMap of(
             Machine machine, IommuUnit unit, int domain, long first, long last, int buckets) {
@@ -114,8 +118,10 @@ final class DomainMap {
         if (paging == null || visited >= VISITED_MAX) {
             return false;
         }
-        slices++;
-        granule = paging.granule();
+        if (slices++ == 0) {
+            granule = paging.granule();
+            width = (width + granule - 1) & -granule;
+        }
         reserved = paging.reserved().regions();
         long before = visited;
         boolean[] isFull = {false};
@@ -153,12 +159,14 @@ final class DomainMap {
         }
         long low = Ranges.isBelow(from, first) ? first : from;
         long high = Ranges.isBelow(last, to) ? last : to;
-        int bucket = (int) Long.divideUnsigned(low - first, width);
+        // All of the address space in one bucket is as wide as no number.
+        int bucket = bytes.length == 1 ? 0 : (int) Long.divideUnsigned(low - first, width);
         mappings[bucket]++;
         while (true) {
-            long end = first + bucket * width + (width - 1);
-            boolean isLast = bucket == bytes.length - 1 || !Ranges.isBelow(end, high);
-            long until = isLast ? high : end;
+            // Its end may lie beyond the last address, but not its beginning.
+            long begin = first + bucket * width;
+            boolean isLast = !Ranges.isBelow(width - 1, high - begin);
+            long until = isLast ? high : begin + (width - 1);
             bytes[bucket] += unsigned(until - low) + 1;
             flags[bucket] |= kind;
             if (isLast) {
@@ -187,7 +195,7 @@ final class DomainMap {
         return bytes.length;
     }
 
-    /** Bytes of a bucket but the last, which may be shorter. */
+    /** Bytes of a bucket but the last, which may be shorter; 0: 2^64. */
     long width() {
         return width;
     }

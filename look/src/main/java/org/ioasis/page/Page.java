@@ -250,8 +250,11 @@ public final class Page implements AutoCloseable {
         } catch (NumberFormatException e) {
             return json(400, PageJson.words(false, String.valueOf(e.getMessage())));
         }
-        if (Ranges.isBelow(last, first) || buckets == 0) {
+        if (Ranges.isBelow(last, first)) {
             return json(400, PageJson.words(false, "the range ends before it starts"));
+        }
+        if (buckets < DomainMap.BUCKETS_MIN) {
+            return json(400, PageJson.words(false, "a map has two buckets and more"));
         }
         if (!maps.tryAcquire()) {
             return json(503, PageJson.words(false, "others are being looked at: try again"));

@@ -65,37 +65,43 @@ final class Watch {
     synchronized void begin() {
         for (Machine machine : machines) {
             for (IommuUnit unit : machine.iommus()) {
-                if (!observers.containsKey(unit)) {
-                    String who = machine.name() + "/" + unit.name();
-                    IommuObserver observer =
-                            Entry.observer(
-                                    entry -> add(who, entry), System::nanoTime, delay(who)::add);
-                    List<DomainView> there = new ArrayList<>();
-                    boolean isWatched =
-                            machine.onLoop(() -> {
-                                unit.watch(observer);
-                                there.addAll(unit.engine().domains(DOMAINS, 0));
-                            });
-                    if (isWatched) {
-                        observers.put(unit, observer);
-                        for (DomainView domain : there) {
-                            for (int endpoint : domain.endpoints()) {
-                                linker.attached(who, endpoint, (int) domain.id());
-                            }
-                        }
+                begin(machine, unit, machine.name() + "/" + unit.name());
+            }
+        }
+    }
+
+    private void begin(Machine machine, IommuUnit unit, String who) {
+        IommuObserver before = observers.get(unit);
+        IommuObserver observer =
+                before == null
+                        ? Entry.observer(
+                                entry -> add(who, entry), System::nanoTime, delay(who)::add)
+                        : before;
+        List<DomainView> there = new ArrayList<>();
+        boolean isWatched =
+                machine.onLoop(() -> {
+                    if (before == null) {
+                        unit.watch(observer);
                     }
+                    there.addAll(unit.engine().domains(DOMAINS, 0));
+                });
+        if (isWatched) {
+            observers.put(unit, observer);
+            for (DomainView domain : there) {
+                for (int endpoint : domain.endpoints()) {
+                    linker.attached(who, endpoint, (int) domain.id());
                 }
             }
         }
     }
 
-    /** Ends it, and forgets what there was. */
+    /** Ends it, and forgets what there was; on a machine that does not answer, the next time. */
     synchronized void end() {
         for (Machine machine : machines) {
             for (IommuUnit unit : machine.iommus()) {
-                IommuObserver observer = observers.remove(unit);
-                if (observer != null) {
-                    boolean _ = machine.onLoop(() -> unit.unwatch(observer));
+                IommuObserver observer = observers.get(unit);
+                if (observer != null && machine.onLoop(() -> unit.unwatch(observer))) {
+                    observers.remove(unit);
                 }
             }
         }

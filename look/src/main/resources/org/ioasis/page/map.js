@@ -114,7 +114,7 @@ export class SpaceMap {
     const [low, high] = this.shown();
     const span = high - low + 1n;
     let next = isIn ? span / 4n : span * 4n;
-    const granule = BigInt(this.answer.granule || "0x1000") || 4096n;
+    const granule = this.granule();
     if (next < granule * 8n) next = granule * 8n;
     if (next > MAX) return this.all();
     const at = around ?? low + span / 2n;
@@ -123,7 +123,7 @@ export class SpaceMap {
     if (first + next - 1n > MAX) first = MAX - next + 1n;
     first -= first % granule;
     const shown = this.show(first, first + next - 1n);
-    this.cursor = Math.min(BUCKETS - 1, Number((at - first) / (next / BigInt(BUCKETS) || 1n)));
+    this.cursor = Math.min(BUCKETS - 1, Number((at - first) / this.cellBytes(next)));
     return shown;
   }
 
@@ -139,13 +139,23 @@ export class SpaceMap {
 
   /** Shows an address with what is around it. */
   goto(address) {
-    const granule = BigInt(this.answer?.granule || "0x1000") || 4096n;
+    const granule = this.granule();
     const half = granule * BigInt(BUCKETS / 2);
     let first = address - (address % granule) - half;
     if (first < 0n) first = 0n;
     if (first + 2n * half - 1n > MAX) first = MAX - 2n * half + 1n;
     this.cursor = Number((address - first) / granule);
     return this.show(first, first + 2n * half - 1n);
+  }
+
+  granule() {
+    return BigInt(this.answer?.granule || "0x1000") || 4096n;
+  }
+
+  /** Bytes of a cell when so many are shown: the server makes whole granules. */
+  cellBytes(span) {
+    const granule = this.granule();
+    return (((span - 1n) / BigInt(BUCKETS) + granule) / granule) * granule;
   }
 
   // Drawing
@@ -271,7 +281,7 @@ export class SpaceMap {
   /** The address in the middle of the cell at the cursor. */
   here() {
     const [low, high] = this.shown();
-    const width = (high - low) / BigInt(BUCKETS) + 1n;
+    const width = this.cellBytes(high - low + 1n);
     return low + BigInt(this.cursor) * width + width / 2n;
   }
 

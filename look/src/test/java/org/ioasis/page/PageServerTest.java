@@ -10,6 +10,7 @@ import java.net.URI;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.InstantSource;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
@@ -104,6 +105,24 @@ class PageServerTest {
         return new String(socket.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
     }
 
+    private String firstEvent() throws IOException {
+        try (Socket viewer = connect(head("GET", "events", ""))) {
+            return event(viewer);
+        }
+    }
+
+    /** All that comes until an event is whole. */
+    private static String event(Socket viewer) throws IOException {
+        byte[] some = new byte[512];
+        StringBuilder said = new StringBuilder();
+        while (said.indexOf("event: look") < 0 || said.indexOf("\"faults\":[") < 0) {
+            int n = viewer.getInputStream().read(some);
+            assertThat(n).as("%s", said).isPositive();
+            said.append(new String(some, 0, n, StandardCharsets.UTF_8));
+        }
+        return said.toString();
+    }
+
     private static void await(BooleanSupplier condition) throws InterruptedException {
         while (!condition.getAsBoolean()) {
             Thread.sleep(5);
@@ -145,6 +164,9 @@ class PageServerTest {
                         "\"complete\":true",
                         "\"runCount\":1000000");
         assertThat(machine.loopCounts().tasks() - before).isGreaterThanOrEqualTo(slices);
+        // What is sent does not grow with them, nor does what is told of the machine.
+        assertThat(answer.length()).isLessThan(64 << 10);
+        assertThat(firstEvent().length()).isLessThan(16 << 10);
         String near = get("map?iommu=m/iommu&domain=5&first=0x1000&last=0x8fff&buckets=8");
         assertThat(near)
                 .contains("\"visited\":4", "\"slices\":1", "\"width\":\"0x1000\"")
@@ -174,7 +196,9 @@ class PageServerTest {
             }
         }
         for (long[] range :
-                new long[][] {{0, -1L}, {0x1234, 0x345_6789}, {-0x80_0000L, -1L}, {5, 5}}) {
+                new long[][] {
+                    {0, -1L}, {0x1234, 0x345_6789}, {-0x80_0000L, -1L}, {-0x1234L, -1L}, {5, 5}
+                }) {
             DomainMap map = DomainMap.of(machine, unit, DOMAIN, range[0], range[1], 100);
             double bytes = 0;
             int mappings = 0;
@@ -214,6 +238,20 @@ class PageServerTest {
     }
 
     @Test
+    void cellsAreWholeGranulesHoweverSmallTheDomain() throws IOException {
+        PagingDomain domain = domain();
+        for (int i = 0; i < 3; i++) {
+            map(domain, 0x5000 + i * 0x1000L, 0x5fff + i * 0x1000L, 0, 3);
+        }
+        assertThat(get("map?iommu=m/iommu&domain=5"))
+                .contains(
+                        "\"width\":\"0x1000\"",
+                        "\"buckets\":[[0,4096.0,3,1],[1,4096.0,3,1],[2,4096.0,3,1]]");
+        assertThat(get("map?iommu=m/iommu&domain=5&first=0x5000&last=0x11fff&buckets=8"))
+                .contains("\"width\":\"0x2000\"", "\"buckets\":[[0,8192.0,3,2],[1,4096.0,3,1]]");
+    }
+
+    @Test
     void asManyPartsOfAddressSpacesAreLookedAtAsMayBe() throws Exception {
         domain();
         machine.start();
@@ -244,6 +282,31 @@ class PageServerTest {
         assertThat(page.mapsLeft()).isEqualTo(Page.MAPS_MAX);
     }
 
+    @Test
+    void whatCannotBeEndedOnALoopThatHangsIsEndedTheNextTime() throws Exception {
+        machine.start();
+        Watch watch = new Watch(List.of(machine), InstantSource.system());
+        watch.begin();
+        CountDownLatch held = new CountDownLatch(1);
+        CountDownLatch holding = new CountDownLatch(1);
+        Thread holder =
+                Thread.ofPlatform()
+                        .start(() -> {
+                            boolean _ =
+                                    machine.onLoop(() -> {
+                                        holding.countDown();
+                                        awaitUninterruptibly(held);
+                                    });
+                        });
+        holding.await();
+        watch.end();
+        assertThat(watch.isOn()).isTrue();
+        held.countDown();
+        holder.join();
+        watch.end();
+        assertThat(watch.isOn()).isFalse();
+    }
+
     private static void awaitUninterruptibly(CountDownLatch latch) {
         try {
             latch.await();
@@ -253,12 +316,26 @@ class PageServerTest {
     }
 
     @Test
+    void allOfTheAddressSpaceMayBeOneBucket() throws IOException {
+        PagingDomain domain = domain();
+        map(domain, 0x1000, 0x2fff, 0, 3);
+        map(domain, -0x1000, -1, 0, 1);
+        assertThat(get("map?iommu=m/iommu&domain=5&first=0&last=0xffffffffffffffff&buckets=1"))
+                .contains("\"buckets\":[[0,12288.0,3,2]]");
+    }
+
+    @Test
     void whatIsNoPartOfAnAddressSpaceIsAnswered() throws IOException {
         domain();
         assertThat(get("map?iommu=m/other&domain=5")).startsWith("HTTP/1.1 404 ");
         assertThat(get("map?iommu=m/iommu&domain=x")).startsWith("HTTP/1.1 400 ");
         assertThat(get("map?iommu=m/iommu&domain=5&first=2&last=1")).startsWith("HTTP/1.1 400 ");
         assertThat(get("map?iommu=m/iommu&domain=5&buckets=0")).startsWith("HTTP/1.1 400 ");
+        assertThat(get("map?iommu=m/iommu&domain=5&buckets=1")).startsWith("HTTP/1.1 400 ");
+        assertThat(get("map?iommu=m/iommu&domain=5&first=0&last=-1&buckets=2"))
+                .startsWith("HTTP/1.1 400 ");
+        assertThat(get("map?iommu=m/iommu&domain=5&first=0&last=0xffffffffffffffff&buckets=2"))
+                .contains("\"width\":\"0x8000000000000000\"");
         assertThat(get("map?iommu=m/iommu&domain=5&buckets=1025")).startsWith("HTTP/1.1 400 ");
         assertThat(get("map?iommu=m/iommu&domain=6")).contains("\"there\":false");
         assertThat(get("map?iommu=m/iommu&domain=5")).contains("\"there\":true", "\"visited\":0");
@@ -291,13 +368,7 @@ class PageServerTest {
         assertThat(page.isWatching()).isFalse();
         Socket viewer = connect(head("GET", "events", ""));
         await(page::isWatching);
-        byte[] some = new byte[512];
-        StringBuilder said = new StringBuilder();
-        while (said.indexOf("\"ok\":") < 0) {
-            int n = viewer.getInputStream().read(some);
-            said.append(new String(some, 0, n, StandardCharsets.UTF_8));
-        }
-        assertThat(said).contains("event: look", "\"name\":\"m\"", "NO_VMM");
+        assertThat(event(viewer)).contains("event: look", "\"name\":\"m\"", "NO_VMM");
         viewer.close();
         await(() -> !page.isWatching());
         assertThat(page.counts().streams()).isZero();

@@ -6,6 +6,7 @@ import java.lang.System.Logger.Level;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.Supplier;
 import org.ioasis.iommu.Endpoint;
 import org.ioasis.iommu.EndpointCounts;
@@ -15,6 +16,7 @@ import org.ioasis.iommu.IommuOptions;
 import org.ioasis.iommu.ReservedRegion;
 import org.ioasis.iommu.Status;
 import org.ioasis.iommu.fault.Fault;
+import org.ioasis.loop.EventLoop;
 import org.ioasis.loop.IdlePolicy;
 import org.ioasis.loop.LoopCounts;
 import org.ioasis.memory.DirectDma;
@@ -289,11 +291,28 @@ public final class Machine implements AutoCloseable {
      * Runs {@code task} on the loop thread and waits for it; before the start, and after the end,
      * on the caller's.
      *
-     * @return false if the loop does not answer within two seconds; the task may still run. False
-     *     at once if the loop has failed
+     * @return false if the loop does not answer within two seconds. A task that has not begun by
+     *     then never does; one that has is waited for, as long again. False at once if the loop has
+     *     failed
      */
     public boolean onLoop(Runnable task) {
-        return !threads.loop().hasFailed() && threads.loop().executeAndWait(task, ANSWER_NANOS);
+        EventLoop loop = threads.loop();
+        if (loop.hasFailed()) {
+            return false;
+        }
+        // Whoever comes first has it: the loop, or the end of the wait.
+        AtomicBoolean isTaken = new AtomicBoolean();
+        boolean isDone =
+                loop.executeAndWait(
+                        () -> {
+                            if (isTaken.compareAndSet(false, true)) {
+                                task.run();
+                            }
+                        },
+                        ANSWER_NANOS);
+        return isDone
+                || !isTaken.compareAndSet(false, true)
+                        && loop.executeAndWait(() -> {}, ANSWER_NANOS);
     }
 
     /** Serves from now on. */

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.pci;
 
+import java.util.List;
 import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
 import org.ioasis.peer.ServedDevice;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A PCI device as a protocol serves it, wherever its registers are: here, as those of a {@link
@@ -50,6 +52,34 @@ public interface PciDevice extends ServedDevice.Turns {
 
     /** What is raised at the pin waits from now on, or does not. */
     default void pinMasked(boolean isMasked) {}
+
+    /** How it moves with its VM; null: it cannot. Always the same. */
+    default @Nullable Migration migration() {
+        return null;
+    }
+
+    /** Writes that may come as signals instead. Always the same. */
+    default List<Doorbell> doorbells() {
+        return List.of();
+    }
+
+    /**
+     * One of them has come so.
+     *
+     * @param doorbell its number among {@link #doorbells}
+     */
+    default void rung(int doorbell) {}
+
+    /** Vectors of MSI, which it has instead of those of MSI-X or beside them. */
+    default int messageCount() {
+        return 0;
+    }
+
+    /** Vectors of MSI go to {@code sink} from now on. Before {@link #vectors} of a session. */
+    default void messages(VectorSink sink) {}
+
+    /** Vectors of MSI have been set up or taken away. */
+    default void messagesChanged() {}
 
     /** Vectors have been set up or taken away: what waits for one that is set up is sent. */
     void vectorsChanged();

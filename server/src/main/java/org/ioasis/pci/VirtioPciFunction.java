@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.pci;
 
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.List;
 import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
 import org.ioasis.memory.Count;
@@ -198,6 +200,23 @@ public final class VirtioPciFunction implements PciFunction, Interrupts, Offered
         config.define(at + VirtioPci.CAP_BAR, 1, VIRTIO_BAR);
         config.define(at + VirtioPci.CAP_OFFSET, 4, offset);
         config.define(at + VirtioPci.CAP_LENGTH, 4, length);
+    }
+
+    // Doorbells.
+
+    @Override
+    public List<Doorbell> doorbells() {
+        List<Doorbell> all = new ArrayList<>();
+        for (int q = 0; q < queueVectors.length; q++) {
+            // What a driver writes that has not accepted NOTIFICATION_DATA (4.1.5.2).
+            all.add(new Doorbell(VIRTIO_BAR, NOTIFY + (long) NOTIFY_MULTIPLIER * q, 2, q));
+        }
+        return all;
+    }
+
+    @Override
+    public void rung(int doorbell) {
+        kick(doorbell);
     }
 
     // Configuration space.

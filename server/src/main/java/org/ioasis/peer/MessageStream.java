@@ -52,6 +52,11 @@ public final class MessageStream<H> {
     private int inputBytes;
     private int outputFirst;
     private int outputEnd;
+
+    /** Descriptors that go with the byte at {@link #fdsAt} of the output; empty if none wait. */
+    private final ArrayList<Fd> outputFds = new ArrayList<>();
+
+    private int fdsAt;
     private final ArrayList<Fd> fds = new ArrayList<>();
     private @Nullable H header;
     private final Count receives = new Count();
@@ -133,14 +138,34 @@ public final class MessageStream<H> {
         return reply;
     }
 
+    /**
+     * As {@link #send(int)}, with descriptors. One reply that has some can wait for room.
+     *
+     * @param fds are taken over, also by a failure
+     */
+    public void send(int size, List<Fd> fds) throws ProtocolException, ErrnoException {
+        if (!outputFds.isEmpty()) {
+            fds.forEach(Fd::close);
+            throw unread();
+        }
+        outputFds.addAll(fds);
+        fdsAt = outputEnd;
+        send(size);
+    }
+
+    private ProtocolException unread() {
+        return new ProtocolException(framing.peer() + " does not read its replies");
+    }
+
     /** Sends the {@code size} bytes of the reply, or keeps what the peer has no room for. */
     public void send(int size) throws ProtocolException, ErrnoException {
         int kept = outputEnd - outputFirst;
         if (kept + size > outputBytes) {
-            throw new ProtocolException(framing.peer() + " does not read its replies");
+            throw unread();
         }
         if (outputEnd + size > outputBytes) {
             MemorySegment.copy(output, outputFirst, output, 0, kept);
+            fdsAt -= outputFirst;
             outputFirst = 0;
             outputEnd = kept;
         }
@@ -157,14 +182,28 @@ public final class MessageStream<H> {
     void flush() throws ErrnoException {
         while (outputFirst < outputEnd) {
             sends.increment();
-            int n = channel.send(output, outputFirst, outputEnd - outputFirst);
+            // They are the message's that they were sent with: none goes with an earlier byte.
+            boolean isBefore = !outputFds.isEmpty() && outputFirst < fdsAt;
+            int end = isBefore ? fdsAt : outputEnd;
+            List<Fd> with = isBefore ? List.of() : outputFds;
+            int n = channel.send(output, outputFirst, end - outputFirst, with);
             if (n == -Errno.EAGAIN) {
                 return;
+            }
+            if (!isBefore) {
+                closeOutputFds();
             }
             outputFirst += n;
         }
         outputFirst = 0;
         outputEnd = 0;
+    }
+
+    private void closeOutputFds() {
+        for (int i = 0; i < outputFds.size(); i++) {
+            outputFds.get(i).close();
+        }
+        outputFds.clear();
     }
 
     /** Calls of the system that read, those without a result included. Any thread. */
@@ -179,6 +218,7 @@ public final class MessageStream<H> {
 
     void close() {
         closeFds();
+        closeOutputFds();
         channel.close();
     }
 }

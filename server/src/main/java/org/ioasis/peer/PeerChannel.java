@@ -14,7 +14,10 @@ import org.ioasis.sys.Fd;
 public interface PeerChannel {
     int receive(MemorySegment buffer, long offset, int length, List<Fd> fds) throws ErrnoException;
 
-    int send(MemorySegment buffer, long offset, int length) throws ErrnoException;
+    /**
+     * @param fds go with the first byte, if any is taken; they stay the caller's
+     */
+    int send(MemorySegment buffer, long offset, int length, List<Fd> fds) throws ErrnoException;
 
     void close();
 }

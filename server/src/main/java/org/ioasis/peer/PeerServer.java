@@ -187,8 +187,9 @@ public abstract class PeerServer implements Served {
         }
 
         @Override
-        public int send(MemorySegment buffer, long offset, int length) throws ErrnoException {
-            return socket.send(buffer, offset, length, List.of());
+        public int send(MemorySegment buffer, long offset, int length, List<Fd> fds)
+                throws ErrnoException {
+            return socket.send(buffer, offset, length, fds);
         }
 
         @Override

@@ -192,7 +192,12 @@ public abstract class PeerSession<H> {
 
     /** Tells the operator if it is a limit that the peer has met. */
     protected final void report(SharedMemory.Refusal refusal) {
-        if (refusal.errno() == Errno.ENOSPC || refusal.errno() == Errno.ENOMEM) {
+        boolean isLimit =
+                switch (refusal.errno()) {
+                    case Errno.ENOSPC, Errno.ENOMEM, Errno.EMFILE, Errno.ENFILE -> true;
+                    default -> false;
+                };
+        if (isLimit) {
             host.limitReached(refusal.why());
         }
     }

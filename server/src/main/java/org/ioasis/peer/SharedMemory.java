@@ -13,6 +13,7 @@ import org.ioasis.memory.Region;
 import org.ioasis.sys.Errno;
 import org.ioasis.sys.ErrnoException;
 import org.ioasis.sys.Fd;
+import org.ioasis.sys.FileRoom;
 import org.ioasis.sys.Mapping;
 import org.jspecify.annotations.Nullable;
 
@@ -44,6 +45,7 @@ public final class SharedMemory {
     private final long byteLimit;
     private final Executor loop;
     private final boolean isPassedOn;
+    private final FileRoom files;
 
     /** By first address, unsigned. */
     private final TreeMap<Long, SharedRegion> mappings = new TreeMap<>(Long::compareUnsigned);
@@ -66,7 +68,16 @@ public final class SharedMemory {
      * @param isPassedOn whether it does
      */
     public SharedMemory(GuestMemory memory, long byteLimit, Executor loop, boolean isPassedOn) {
+        this(memory, byteLimit, loop, isPassedOn, FileRoom.ofProcess());
+    }
+
+    /**
+     * @param files room for the descriptors that are kept
+     */
+    SharedMemory(
+            GuestMemory memory, long byteLimit, Executor loop, boolean isPassedOn, FileRoom files) {
         this.memory = memory;
+        this.files = files;
         this.byteLimit = byteLimit;
         this.loop = loop;
         this.isPassedOn = isPassedOn;
@@ -94,11 +105,7 @@ public final class SharedMemory {
         try {
             shared = map(fd, offset, size, isWritable);
         } catch (ErrnoException e) {
-            return new Refusal(
-                    e.errno(),
-                    e.errno() == Errno.ENOMEM
-                            ? "memory cannot be mapped: none is left, or no mapping of those that the host allows a process (vm.max_map_count)"
-                            : "memory cannot be mapped");
+            return new Refusal(e.errno(), why(e.errno()));
         }
         Refusal refusal = added(new Region(first, last, shared.segment(), isWritable, shared));
         if (refusal != null) {
@@ -110,9 +117,19 @@ public final class SharedMemory {
         return null;
     }
 
+    private static String why(int errno) {
+        return switch (errno) {
+            case Errno.ENOMEM ->
+                    "memory cannot be mapped: none is left, or no mapping of those that the host allows a process (vm.max_map_count)";
+            case Errno.EMFILE, Errno.ENFILE ->
+                    "memory cannot be kept to pass it on: no descriptor is left of those that the host allows a process (RLIMIT_NOFILE), of which half are for that";
+            default -> "memory cannot be mapped";
+        };
+    }
+
     private SharedRegion map(Fd fd, long offset, long size, boolean isWritable)
             throws ErrnoException {
-        Fd kept = isPassedOn ? fd.duplicate() : null;
+        FileRoom.Kept kept = isPassedOn ? files.keep(fd) : null;
         boolean isMapped = false;
         try {
             SharedRegion shared =

@@ -6,6 +6,7 @@ import java.lang.foreign.MemorySegment;
 import org.ioasis.memory.Lender;
 import org.ioasis.sys.ErrnoException;
 import org.ioasis.sys.Fd;
+import org.ioasis.sys.FileRoom;
 import org.ioasis.sys.Mapping;
 import org.jspecify.annotations.Nullable;
 
@@ -15,7 +16,7 @@ import org.jspecify.annotations.Nullable;
  */
 public final class SharedRegion implements Lender {
     private final Mapping mapping;
-    private final @Nullable Fd file;
+    private final FileRoom.@Nullable Kept file;
     private final long offset;
 
     /**
@@ -24,7 +25,7 @@ public final class SharedRegion implements Lender {
      * @param file null: nobody maps it but us
      * @param offset of the region's first byte in the file
      */
-    SharedRegion(Mapping mapping, @Nullable Fd file, long offset) {
+    SharedRegion(Mapping mapping, FileRoom.@Nullable Kept file, long offset) {
         this.mapping = mapping;
         this.file = file;
         this.offset = offset;
@@ -44,7 +45,7 @@ public final class SharedRegion implements Lender {
         if (file == null) {
             throw new IllegalStateException("memory that is not passed on");
         }
-        return file.duplicate();
+        return file.fd().duplicate();
     }
 
     /** Of the region's first byte in the file. */

@@ -24,6 +24,15 @@ final class ClientCalls implements AutoCloseable {
     /** Largest answer: a server's version text is the longest. */
     static final int MESSAGE_MAX = 1 << 16;
 
+    /** A command was answered with an error. */
+    static final class RefusedException extends IOException {
+        private static final long serialVersionUID = 1;
+
+        RefusedException(int command, int errno) {
+            super("command %d was refused: %s".formatted(command, Errno.name(errno)));
+        }
+    }
+
     private static final long NANOS_PER_MILLI = 1_000_000;
 
     private final int waitMillis;
@@ -116,9 +125,7 @@ final class ClientCalls implements AutoCloseable {
         }
         receive(HEADER_SIZE, size, deadline);
         if ((flags & FLAGS_ERROR) != 0) {
-            throw new IOException(
-                    "command %d was refused: %s"
-                            .formatted(command, Errno.name(message.get(Codec.U32, HEADER_ERROR))));
+            throw new RefusedException(command, message.get(Codec.U32, HEADER_ERROR));
         }
         if (size < HEADER_SIZE + least) {
             throw new IOException("the answer to command %d has %d bytes".formatted(command, size));

@@ -10,6 +10,7 @@ import java.nio.ByteOrder;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
+import org.ioasis.pci.Doorbell;
 import org.ioasis.peer.MessageStream;
 import org.ioasis.peer.ProtocolException;
 import org.ioasis.sys.Errno;
@@ -129,25 +130,67 @@ final class Codec {
             case VFIO_USER_DMA_UNMAP -> dmaUnmap(in, length);
             case VFIO_USER_DEVICE_GET_INFO -> deviceInfo(in, length);
             case VFIO_USER_DEVICE_GET_REGION_INFO -> regionInfo(in, length);
+            case VFIO_USER_DEVICE_GET_REGION_IO_FDS -> ioFds(in, length);
             case VFIO_USER_DEVICE_GET_IRQ_INFO -> irqInfo(in, length);
             case VFIO_USER_DEVICE_SET_IRQS -> setIrqs(in, length);
             case VFIO_USER_REGION_READ -> regionRead(in, length);
             case VFIO_USER_REGION_WRITE -> regionWrite(in, length);
             case VFIO_USER_REGION_WRITE_MULTI -> regionWriteMulti(in, length);
             case VFIO_USER_DEVICE_RESET -> new Request.Reset();
-            default ->
-                    isKnown(header.command())
-                            ? new Request.Refused(Errno.ENOTSUP, "command not offered")
-                            : invalid("unknown command");
+            case VFIO_USER_DEVICE_FEATURE -> feature(in, length);
+            case VFIO_USER_MIG_DATA_READ -> migRead(in, length);
+            case VFIO_USER_MIG_DATA_WRITE -> migWrite(in, length);
+            default -> invalid("unknown command");
         };
     }
 
-    /** Of those that a client sends; the others are none. */
-    private static boolean isKnown(int command) {
-        return command == VFIO_USER_DEVICE_GET_REGION_IO_FDS
-                || command == VFIO_USER_DEVICE_FEATURE
-                || command == VFIO_USER_MIG_DATA_READ
-                || command == VFIO_USER_MIG_DATA_WRITE;
+    private static Request feature(MemorySegment in, int length) {
+        if (length < FEATURE_DATA || argsz(in) < FEATURE_DATA) {
+            return invalid("DEVICE_FEATURE of a wrong size");
+        }
+        int flags = in.get(U32, HEADER_SIZE + FEATURE_FLAGS);
+        int feature = flags & VFIO_DEVICE_FEATURE_MASK;
+        int action = flags & ~VFIO_DEVICE_FEATURE_MASK;
+        int either = VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_SET;
+        if ((action & ~(either | VFIO_DEVICE_FEATURE_PROBE)) != 0) {
+            return invalid("DEVICE_FEATURE with unknown flags");
+        }
+        if ((action & VFIO_DEVICE_FEATURE_PROBE) == 0
+                && action != VFIO_DEVICE_FEATURE_GET
+                && action != VFIO_DEVICE_FEATURE_SET) {
+            return invalid("DEVICE_FEATURE neither gets nor sets");
+        }
+        int state = 0;
+        if (feature == VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE && action == VFIO_DEVICE_FEATURE_SET) {
+            if (length < FEATURE_DATA + MIG_STATE_SIZE
+                    || argsz(in) < FEATURE_DATA + MIG_STATE_SIZE) {
+                return invalid("a state of a wrong size");
+            }
+            state = in.get(U32, HEADER_SIZE + FEATURE_DATA);
+        }
+        return new Request.Feature(feature, action, state, argsz(in));
+    }
+
+    private static Request migRead(MemorySegment in, int length) {
+        if (length < MIG_DATA_DATA) {
+            return invalid("MIG_DATA_READ of a wrong size");
+        }
+        int size = in.get(U32, HEADER_SIZE + MIG_DATA_BYTES);
+        if (size < 1 || size > DATA_MAX || argsz(in) < MIG_DATA_DATA + size) {
+            return invalid("MIG_DATA_READ of an impossible number of bytes");
+        }
+        return new Request.MigRead(size);
+    }
+
+    private static Request migWrite(MemorySegment in, int length) {
+        if (length < MIG_DATA_DATA) {
+            return invalid("MIG_DATA_WRITE of a wrong size");
+        }
+        int size = in.get(U32, HEADER_SIZE + MIG_DATA_BYTES);
+        if (size < 1 || size > DATA_MAX || size != length - MIG_DATA_DATA) {
+            return invalid("MIG_DATA_WRITE with data of a wrong size");
+        }
+        return new Request.MigWrite(size, in, HEADER_SIZE + (long) MIG_DATA_DATA);
     }
 
     private static Request version(MemorySegment in, int length) {
@@ -236,6 +279,17 @@ final class Codec {
         return length >= REGION_INFO_SIZE && argsz(in) >= REGION_INFO_SIZE
                 ? new Request.RegionInfo(in.get(U32, HEADER_SIZE + REGION_INFO_INDEX))
                 : invalid("GET_REGION_INFO of a wrong size");
+    }
+
+    private static Request ioFds(MemorySegment in, int length) {
+        if (length < IO_FDS_SIZE || argsz(in) < IO_FDS_SIZE) {
+            return invalid("GET_REGION_IO_FDS of a wrong size");
+        }
+        if (in.get(U32, HEADER_SIZE + IO_FDS_FLAGS) != 0
+                || in.get(U32, HEADER_SIZE + IO_FDS_COUNT) != 0) {
+            return invalid("GET_REGION_IO_FDS with more than a region");
+        }
+        return new Request.IoFds(in.get(U32, HEADER_SIZE + IO_FDS_INDEX), argsz(in));
     }
 
     private static Request irqInfo(MemorySegment in, int length) {
@@ -421,6 +475,59 @@ final class Codec {
         out.set(U64, HEADER_SIZE + REGION_INFO_BYTES, size);
         out.set(U64, HEADER_SIZE + REGION_INFO_OFFSET, 0);
         return reply(out, command, HEADER_SIZE + REGION_INFO_SIZE, 0);
+    }
+
+    /** An answer to DEVICE_FEATURE with that data. */
+    static int feature(MemorySegment out, Header command, int flags, byte[] data) {
+        int length = FEATURE_DATA + data.length;
+        out.set(U32, HEADER_SIZE + FEATURE_ARGSZ, length);
+        out.set(U32, HEADER_SIZE + FEATURE_FLAGS, flags);
+        put(out, HEADER_SIZE + (long) FEATURE_DATA, data);
+        return reply(out, command, HEADER_SIZE + length, 0);
+    }
+
+    static int migData(MemorySegment out, Header command, byte[] data) {
+        int length = MIG_DATA_DATA + data.length;
+        out.set(U32, HEADER_SIZE + MIG_DATA_ARGSZ, length);
+        out.set(U32, HEADER_SIZE + MIG_DATA_BYTES, data.length);
+        put(out, HEADER_SIZE + (long) MIG_DATA_DATA, data);
+        return reply(out, command, HEADER_SIZE + length, 0);
+    }
+
+    private static void put(MemorySegment out, long at, byte[] data) {
+        MemorySegment.copy(data, 0, out, ValueLayout.JAVA_BYTE, at, data.length);
+    }
+
+    /** Bytes of the answer with so many doorbells. */
+    static int ioFdsSize(int doorbells) {
+        return IO_FDS_SIZE + doorbells * IO_FD_SIZE;
+    }
+
+    /** Only how much room the answer needs. */
+    static int ioFds(MemorySegment out, Header command, int region, int count) {
+        out.set(U32, HEADER_SIZE + IO_FDS_ARGSZ, ioFdsSize(count));
+        out.set(U32, HEADER_SIZE + IO_FDS_FLAGS, 0);
+        out.set(U32, HEADER_SIZE + IO_FDS_INDEX, region);
+        out.set(U32, HEADER_SIZE + IO_FDS_COUNT, count);
+        return reply(out, command, HEADER_SIZE + IO_FDS_SIZE, 0);
+    }
+
+    /** All of it; a descriptor goes with each doorbell, in this order. */
+    static int ioFds(MemorySegment out, Header command, int region, List<Doorbell> doorbells) {
+        int count = doorbells.size();
+        int _ = ioFds(out, command, region, count);
+        for (int i = 0; i < count; i++) {
+            Doorbell doorbell = doorbells.get(i);
+            long at = HEADER_SIZE + (long) ioFdsSize(i);
+            out.asSlice(at, IO_FD_SIZE).fill((byte) 0);
+            out.set(U64, at + IO_FD_OFFSET, doorbell.offset());
+            out.set(U64, at + IO_FD_BYTES, doorbell.size());
+            out.set(U32, at + IO_FD_FD_INDEX, i);
+            out.set(U32, at + IO_FD_TYPE, VFIO_USER_IO_FD_TYPE_IOEVENTFD);
+            out.set(U32, at + IO_FD_FLAGS, KVM_IOEVENTFD_FLAG_DATAMATCH);
+            out.set(U64, at + IO_FD_DATAMATCH, doorbell.value());
+        }
+        return reply(out, command, HEADER_SIZE + ioFdsSize(count), 0);
     }
 
     static int irqInfo(MemorySegment out, Header command, int index, int count) {

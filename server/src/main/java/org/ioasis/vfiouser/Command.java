@@ -185,6 +185,43 @@ final class Command {
         return new Command(VFIO_USER_DEVICE_SET_IRQS, payload, false, eventFd, reply);
     }
 
+    /** Asks for the state of a device that moves. */
+    static Command state(Reply reply) {
+        byte[] payload =
+                bytes(FEATURE_DATA)
+                        .putInt(FEATURE_DATA + MIG_STATE_SIZE)
+                        .putInt(VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE | VFIO_DEVICE_FEATURE_GET)
+                        .array();
+        return new Command(VFIO_USER_DEVICE_FEATURE, payload, false, null, reply);
+    }
+
+    static Command changeState(int state, Reply reply) {
+        byte[] payload =
+                bytes(FEATURE_DATA + MIG_STATE_SIZE)
+                        .putInt(FEATURE_DATA + MIG_STATE_SIZE)
+                        .putInt(VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE | VFIO_DEVICE_FEATURE_SET)
+                        .putInt(state)
+                        .putInt(-1)
+                        .array();
+        return new Command(VFIO_USER_DEVICE_FEATURE, payload, false, null, reply);
+    }
+
+    /** Reads on in the data of a device that moves. What is read begins with its length, u32. */
+    static Command migRead(int size, Reply reply) {
+        byte[] payload = bytes(MIG_DATA_DATA).putInt(MIG_DATA_DATA + size).putInt(size).array();
+        return new Command(VFIO_USER_MIG_DATA_READ, payload, false, null, reply);
+    }
+
+    static Command migWrite(byte[] data, Reply reply) {
+        byte[] payload =
+                bytes(MIG_DATA_DATA + data.length)
+                        .putInt(MIG_DATA_DATA + data.length)
+                        .putInt(data.length)
+                        .put(data)
+                        .array();
+        return new Command(VFIO_USER_MIG_DATA_WRITE, payload, false, null, reply);
+    }
+
     int size() {
         return HEADER_SIZE + payload.length;
     }
@@ -269,9 +306,33 @@ final class Command {
         }
         long length = header.size() - HEADER_SIZE;
         long from = at + HEADER_SIZE;
+        ByteBuffer asked = ByteBuffer.wrap(payload).order(ByteOrder.LITTLE_ENDIAN);
+        if (command == VFIO_USER_DEVICE_FEATURE) {
+            if (length < FEATURE_DATA + MIG_STATE_SIZE
+                    || in.get(Codec.U32, from + FEATURE_FLAGS) != asked.getInt(FEATURE_FLAGS)) {
+                throw new ProtocolException("an answer to another feature than was asked");
+            }
+            reply.done(0, in, from + FEATURE_DATA);
+            return;
+        }
+        if (command == VFIO_USER_MIG_DATA_READ) {
+            boolean isPossible = length >= MIG_DATA_DATA;
+            long size =
+                    isPossible
+                            ? Integer.toUnsignedLong(in.get(Codec.U32, from + MIG_DATA_BYTES))
+                            : 0;
+            if (!isPossible
+                    || size > asked.getInt(MIG_DATA_BYTES)
+                    || length != MIG_DATA_DATA + size) {
+                throw new ProtocolException(
+                        "%d bytes of data of %d that were asked for"
+                                .formatted(size, asked.getInt(MIG_DATA_BYTES)));
+            }
+            reply.done(0, in, from + MIG_DATA_BYTES);
+            return;
+        }
         boolean isRead = command == VFIO_USER_REGION_READ;
         if (isRead || command == VFIO_USER_REGION_WRITE) {
-            ByteBuffer asked = ByteBuffer.wrap(payload).order(ByteOrder.LITTLE_ENDIAN);
             int count = asked.getInt(REGION_ACCESS_COUNT);
             boolean isAsked =
                     length == REGION_ACCESS_DATA + (isRead ? count : 0)
@@ -296,6 +357,9 @@ final class Command {
             case VFIO_USER_DMA_MAP -> "DMA_MAP";
             case VFIO_USER_DMA_UNMAP -> "DMA_UNMAP";
             case VFIO_USER_DEVICE_SET_IRQS -> "DEVICE_SET_IRQS";
+            case VFIO_USER_DEVICE_FEATURE -> "DEVICE_FEATURE";
+            case VFIO_USER_MIG_DATA_READ -> "MIG_DATA_READ";
+            case VFIO_USER_MIG_DATA_WRITE -> "MIG_DATA_WRITE";
             default -> throw new IllegalStateException("command " + command);
         };
     }

@@ -15,6 +15,8 @@ import org.ioasis.loop.EventLoop;
 import org.ioasis.memory.Count;
 import org.ioasis.memory.Dma;
 import org.ioasis.memory.MemoryListener;
+import org.ioasis.pci.Doorbell;
+import org.ioasis.pci.Migration;
 import org.ioasis.pci.PciDevice;
 import org.ioasis.pci.Regions;
 import org.ioasis.pci.VectorSink;
@@ -50,6 +52,9 @@ public final class ProxyFunction implements PciDevice {
         -Codec.PAGE_SIZE, 1L << 52, 1L << 48, 1L << 43, 1L << 39
     };
 
+    /** How often in a row the server may come again and go before it has done anything. */
+    static final int FRUITLESS_MAX = 16;
+
     private final EventLoop loop;
     private final Path server;
     private final Dma dma;
@@ -60,6 +65,9 @@ public final class ProxyFunction implements PciDevice {
     private final ProxyRegisters registers;
     private final DeviceVectors vectors;
     private final DeviceVectors pin;
+    private final DeviceVectors messages;
+    private final List<Bell> bells;
+    private final @Nullable Migration migration;
     private final @Nullable PassedMemory passed;
     private final ArrayDeque<Command> early = new ArrayDeque<>();
     private final ArrayDeque<Runnable> unsettled = new ArrayDeque<>();
@@ -78,6 +86,9 @@ public final class ProxyFunction implements PciDevice {
 
     /** The server has gone in this session, and is waited for. */
     private boolean isAway;
+
+    /** Returns since the server has last done something. */
+    private int fruitless;
 
     /** Commands whose answers {@link #whenSettled} waits for. */
     private int unanswered;
@@ -110,6 +121,15 @@ public final class ProxyFunction implements PciDevice {
         vectors =
                 new DeviceVectors(
                         loop, VfioUser.VFIO_PCI_MSIX_IRQ_INDEX, info.vectors(), interrupts);
+        // One that takes less at a time than we say we do could not be given what a VMM sends.
+        migration =
+                info.migrationFlags() == 0 || dataMax < Codec.DATA_MAX
+                        ? null
+                        : new ProxyMigration(info.migrationFlags(), this::submit);
+        bells = info.doorbells().stream().map(Bell::new).toList();
+        messages =
+                new DeviceVectors(
+                        loop, VfioUser.VFIO_PCI_MSI_IRQ_INDEX, info.messages(), interrupts);
         pin =
                 new DeviceVectors(
                         loop, VfioUser.VFIO_PCI_INTX_IRQ_INDEX, info.hasPin() ? 1 : 0, interrupts);
@@ -178,6 +198,7 @@ public final class ProxyFunction implements PciDevice {
             if (isAway) {
                 isAway = false;
                 returns.increment();
+                fruitless++;
                 reports.accept("the device at %s is back".formatted(server));
             }
             attach(made);
@@ -216,6 +237,7 @@ public final class ProxyFunction implements PciDevice {
         }
         registers.config().writeTo(this::restore);
         vectors.changed();
+        messages.changed();
         pin.changed();
         List<Command> waiting = List.copyOf(early);
         early.clear();
@@ -270,8 +292,13 @@ public final class ProxyFunction implements PciDevice {
     private void ended(List<Command> unanswered) {
         DeviceSession over = session;
         String why = over == null ? "" : over.reason();
-        if (settings.reconnectMillis() == 0) {
-            lost(why);
+        boolean isEnough = fruitless >= FRUITLESS_MAX;
+        if (settings.reconnectMillis() == 0 || isEnough) {
+            lost(
+                    isEnough
+                            ? "%s; it has come again %d times and gone before it had done anything"
+                                    .formatted(why, fruitless)
+                            : why);
             unanswered.forEach(command -> command.fail(Errno.EIO));
             return;
         }
@@ -309,6 +336,7 @@ public final class ProxyFunction implements PciDevice {
 
     private void endSession() {
         generation++;
+        fruitless = 0;
         closeSession("the VMM has gone");
         registers.reset();
     }
@@ -336,6 +364,7 @@ public final class ProxyFunction implements PciDevice {
             memory.disconnected();
         }
         vectors.dropAll();
+        messages.dropAll();
         pin.dropAll();
     }
 
@@ -373,9 +402,64 @@ public final class ProxyFunction implements PciDevice {
         }
 
         @Override
+        public void answered() {
+            fruitless = 0;
+        }
+
+        @Override
         public boolean takesPosted() {
             DeviceSession current = session;
             return current != null && current.takesPosted();
+        }
+    }
+
+    @Override
+    public @Nullable Migration migration() {
+        return migration;
+    }
+
+    @Override
+    public List<Doorbell> doorbells() {
+        return info.doorbells();
+    }
+
+    @Override
+    public void rung(int doorbell) {
+        bells.get(doorbell).ring();
+    }
+
+    /** A doorbell of the server's, which is told by a message: one that waits says it for all. */
+    private final class Bell {
+        private final Doorbell doorbell;
+        private final MemorySegment value = MemorySegment.ofArray(new byte[Long.BYTES]);
+        private boolean isTold;
+        private boolean hasRungSince;
+
+        Bell(Doorbell doorbell) {
+            this.doorbell = doorbell;
+            value.set(Codec.U64, 0, doorbell.value());
+        }
+
+        void ring() {
+            if (isTold) {
+                hasRungSince = true;
+                return;
+            }
+            isTold = true;
+            registers.write(
+                    doorbell.region(),
+                    doorbell.offset(),
+                    doorbell.size(),
+                    value,
+                    0,
+                    false,
+                    _ -> {
+                        isTold = false;
+                        if (hasRungSince && isThere()) {
+                            hasRungSince = false;
+                            ring();
+                        }
+                    });
         }
     }
 
@@ -389,6 +473,21 @@ public final class ProxyFunction implements PciDevice {
     @Override
     public void vectorsChanged() {
         vectors.changed();
+    }
+
+    @Override
+    public int messageCount() {
+        return info.messages();
+    }
+
+    @Override
+    public void messages(VectorSink to) {
+        messages.sink(to);
+    }
+
+    @Override
+    public void messagesChanged() {
+        messages.changed();
     }
 
     @Override
@@ -562,7 +661,7 @@ public final class ProxyFunction implements PciDevice {
 
     /** Interrupts that the server has raised. Any thread. */
     public long interrupts() {
-        return vectors.interrupts() + pin.interrupts();
+        return vectors.interrupts() + messages.interrupts() + pin.interrupts();
     }
 
     /** How often it has come again under a VMM. Any thread. */

@@ -19,6 +19,9 @@ final class ProxyRegisters implements Regions {
     interface Server {
         void submit(Command command);
 
+        /** The server has done an access. */
+        void answered();
+
         /** Whether a write without an answer can be told from one that has it. */
         boolean takesPosted();
     }
@@ -116,6 +119,7 @@ final class ProxyRegisters implements Regions {
                         part,
                         (errno, in, from) -> {
                             if (in != null) {
+                                server.answered();
                                 MemorySegment.copy(in, from, data, at + done, part);
                             }
                             if (errno != 0 || done + part == count) {
@@ -175,6 +179,9 @@ final class ProxyRegisters implements Regions {
                         at + done,
                         isPosted && server.takesPosted(),
                         (errno, _, _) -> {
+                            if (errno == 0) {
+                                server.answered();
+                            }
                             if (errno != 0 || done + part == count) {
                                 answer.done(errno);
                             } else {

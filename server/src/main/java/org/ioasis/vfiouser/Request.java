@@ -40,6 +40,11 @@ sealed interface Request {
 
     record RegionInfo(int index) implements Request {}
 
+    /**
+     * @param room bytes that the client has room for, u32
+     */
+    record IoFds(int index, long room) implements Request {}
+
     record IrqInfo(int index) implements Request {}
 
     /** What SET_IRQS acts on: each of {@code start .. start + count - 1} … */
@@ -86,6 +91,19 @@ sealed interface Request {
             writes = List.copyOf(writes);
         }
     }
+
+    /**
+     * @param feature its index
+     * @param action which of GET, SET and PROBE, as they are in the message
+     * @param state what SET of a state says, 0 of others
+     * @param room bytes that the client has room for, u32
+     */
+    record Feature(int feature, int action, int state, long room) implements Request {}
+
+    /** At least one byte, and no more than of an access to a register. */
+    record MigRead(int size) implements Request {}
+
+    record MigWrite(int size, MemorySegment data, long dataOffset) implements Request {}
 
     record Reset() implements Request {}
 

@@ -42,7 +42,10 @@ final class Session extends PeerSession<Header> {
     private final SharedMemory memory;
     private final EventVectors vectors;
     private final EventVectors pin;
+    private final EventVectors messages;
     private final Regions regions;
+    private final Doorbells doorbells;
+    private final MigrationMessages migration;
 
     /** Nothing but VERSION is allowed before it. */
     private boolean isNegotiated;
@@ -50,6 +53,7 @@ final class Session extends PeerSession<Header> {
     /**
      * @param memory the function's guest memory; this session's alone
      * @param buffers this session's alone, until it is released
+     * @param doorbells this session's alone
      * @param loop runs what is left for later turns
      */
     Session(
@@ -58,12 +62,14 @@ final class Session extends PeerSession<Header> {
             GuestMemory memory,
             SessionLimits limits,
             StreamBuffers buffers,
+            Doorbells doorbells,
             Executor loop,
             SessionHost host) {
         this(
                 new MessageStream<>(channel, buffers, Codec.FRAMING),
                 function,
                 new SharedMemory(memory, limits.bytes(), loop, function.passesMemoryOn()),
+                doorbells,
                 host);
     }
 
@@ -71,15 +77,20 @@ final class Session extends PeerSession<Header> {
             MessageStream<Header> stream,
             PciDevice function,
             SharedMemory memory,
+            Doorbells doorbells,
             SessionHost host) {
         super(stream, memory, host);
+        this.doorbells = doorbells;
         this.stream = stream;
         this.function = function;
         this.memory = memory;
         vectors = new EventVectors(function.vectorCount());
         pin = new EventVectors(function.hasPin() ? 1 : 0);
         regions = function.regions();
+        migration = new MigrationMessages(function.migration());
+        messages = new EventVectors(function.messageCount());
         function.pin(sink(pin));
+        function.messages(sink(messages));
         function.vectors(sink(vectors));
     }
 
@@ -125,11 +136,35 @@ final class Session extends PeerSession<Header> {
             case Request.DmaUnmapAll _ -> unmapAll(header);
             case Request.DeviceInfo _ -> send(header, Codec.deviceInfo(stream.reply(), header));
             case Request.RegionInfo info -> regionInfo(header, info);
+            case Request.IoFds asked -> ioFds(header, asked);
             case Request.IrqInfo info -> irqInfo(header, info);
             case Request.SetIrqs irqs -> setIrqs(header, irqs);
             case Request.RegionRead read -> read(header, read);
             case Request.RegionWrite write -> write(header, write);
             case Request.RegionWriteMulti multi -> ask(() -> writeOn(header, multi.writes(), 0));
+            case Request.Feature asked -> feature(header, asked);
+            case Request.MigRead asked ->
+                    ask(() ->
+                            migration.read(
+                                    asked,
+                                    (errno, data) ->
+                                            answerMigration(
+                                                    header,
+                                                    errno,
+                                                    () ->
+                                                            Codec.migData(
+                                                                    stream.reply(),
+                                                                    header,
+                                                                    data))));
+            case Request.MigWrite asked ->
+                    ask(() ->
+                            migration.write(
+                                    asked,
+                                    (errno, _) ->
+                                            answerMigration(
+                                                    header,
+                                                    errno,
+                                                    () -> Codec.empty(stream.reply(), header))));
             case Request.Reset _ -> {
                 function.reset();
                 answerWhenSettled(header, () -> Codec.empty(stream.reply(), header));
@@ -241,6 +276,53 @@ final class Session extends PeerSession<Header> {
         }
         long size = regions.size(info.index());
         send(header, Codec.regionInfo(stream.reply(), header, info.index(), size));
+    }
+
+    private void feature(Header header, Request.Feature asked) {
+        int flags = asked.feature() | asked.action();
+        ask(() ->
+                migration.feature(
+                        asked,
+                        (errno, data) ->
+                                answerMigration(
+                                        header,
+                                        errno,
+                                        () -> Codec.feature(stream.reply(), header, flags, data))));
+    }
+
+    private void answerMigration(Header header, int errno, IntSupplier reply) {
+        if (errno != 0) {
+            answer(
+                    header,
+                    () -> {
+                        answeredWithError("what moves a device: " + Errno.name(errno));
+                        return Codec.error(stream.reply(), header, errno);
+                    });
+        } else {
+            answer(header, reply);
+        }
+    }
+
+    private void ioFds(Header header, Request.IoFds asked)
+            throws ProtocolException, ErrnoException {
+        if (asked.index() < 0 || asked.index() >= VfioUser.VFIO_PCI_NUM_REGIONS) {
+            refuse(header, Errno.EINVAL, "no such region");
+            return;
+        }
+        List<Integer> those = doorbells.of(asked.index());
+        MemorySegment reply = stream.reply();
+        if (those.isEmpty() || asked.room() < Codec.ioFdsSize(those.size())) {
+            send(header, Codec.ioFds(reply, header, asked.index(), those.size()));
+            return;
+        }
+        if (!header.wantsReply()) {
+            return;
+        }
+        List<Fd> fds = doorbells.open(those);
+        stream.send(
+                Codec.ioFds(
+                        reply, header, asked.index(), those.stream().map(doorbells::get).toList()),
+                fds);
     }
 
     private void read(Header header, Request.RegionRead read) {
@@ -369,6 +451,7 @@ final class Session extends PeerSession<Header> {
     private @Nullable EventVectors irqs(int index) {
         return switch (index) {
             case VfioUser.VFIO_PCI_INTX_IRQ_INDEX -> pin;
+            case VfioUser.VFIO_PCI_MSI_IRQ_INDEX -> messages;
             case VfioUser.VFIO_PCI_MSIX_IRQ_INDEX -> vectors;
             default -> null;
         };
@@ -377,6 +460,8 @@ final class Session extends PeerSession<Header> {
     private void irqsChanged(EventVectors of) {
         if (of == pin) {
             function.pinChanged();
+        } else if (of == messages) {
+            function.messagesChanged();
         } else {
             function.vectorsChanged();
         }
@@ -473,8 +558,11 @@ final class Session extends PeerSession<Header> {
     @Override
     protected void closeNotifiers() {
         function.pin(VectorSink.NONE);
+        function.messages(VectorSink.NONE);
         function.vectors(VectorSink.NONE);
+        doorbells.close();
         pin.clear();
+        messages.clear();
         vectors.clear();
     }
 

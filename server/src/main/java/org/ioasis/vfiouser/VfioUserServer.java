@@ -29,6 +29,7 @@ public final class VfioUserServer extends PeerServer {
     private final GuestMemory memory;
     private final SessionLimits limits;
     private final StreamBuffers buffers;
+    private final SessionBoundary boundary;
 
     /**
      * Makes the socket and serves from now on.
@@ -61,14 +62,17 @@ public final class VfioUserServer extends PeerServer {
         this.memory = memory;
         this.limits = limits;
         this.buffers = new StreamBuffers(Codec.MESSAGE_MAX, limits.outputBytes());
-        turns = new ServedDevice(loop, function, new SessionBoundary(this));
+        boundary = new SessionBoundary(this);
+        turns = new ServedDevice(loop, function, boundary);
         function.reports(this::warn);
         serve();
     }
 
     @Override
     protected PeerSession<?> begin(PeerChannel channel, SessionHost host) {
-        return new Session(channel, function, memory, limits, buffers, loop::execute, host);
+        Doorbells doorbells = new Doorbells(loop, boundary, function);
+        return new Session(
+                channel, function, memory, limits, buffers, doorbells, loop::execute, host);
     }
 
     @Override

@@ -31,6 +31,8 @@ final class Codec {
     /** Most descriptors with one message. */
     static final int FDS_MAX = MEMORY_REGIONS_MAX;
 
+    private static final ValueLayout.OfShort U16 =
+            ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
     private static final ValueLayout.OfInt U32 =
             ValueLayout.JAVA_INT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
     private static final ValueLayout.OfLong U64 =
@@ -141,6 +143,17 @@ final class Codec {
                 yield new Request.VringFd(
                         type, value & VRING_INDEX_MASK, (value & VRING_NOFD) == 0);
             }
+            case GET_INFLIGHT_FD, SET_INFLIGHT_FD -> {
+                if (size != INFLIGHT_PADDED_SIZE) {
+                    exactly(INFLIGHT_SIZE, size, type);
+                }
+                yield new Request.Inflight(
+                        type,
+                        in.get(U64, HEADER_SIZE + INFLIGHT_MMAP_SIZE),
+                        in.get(U64, HEADER_SIZE + INFLIGHT_MMAP_OFFSET),
+                        Short.toUnsignedInt(in.get(U16, HEADER_SIZE + INFLIGHT_NUM_QUEUES)),
+                        Short.toUnsignedInt(in.get(U16, HEADER_SIZE + INFLIGHT_QUEUE_SIZE)));
+            }
             case SET_MEM_TABLE -> table(in, size);
             case ADD_MEM_REG, REM_MEM_REG -> {
                 exactly(SINGLE_REGION + REGION_SIZE, size, type);
@@ -212,6 +225,16 @@ final class Codec {
         out.set(U32, HEADER_SIZE + STATE_INDEX, index);
         out.set(U32, HEADER_SIZE + STATE_NUM, num);
         return reply(out, header, STATE_SIZE);
+    }
+
+    /** As long as the request was. */
+    static int inflight(MemorySegment out, Header header, Request.Inflight of, long bytes) {
+        int size = (int) header.size();
+        out.asSlice(HEADER_SIZE, size).fill((byte) 0);
+        out.set(U64, HEADER_SIZE + INFLIGHT_MMAP_SIZE, bytes);
+        out.set(U16, HEADER_SIZE + INFLIGHT_NUM_QUEUES, (short) of.queues());
+        out.set(U16, HEADER_SIZE + INFLIGHT_QUEUE_SIZE, (short) of.entries());
+        return reply(out, header, size);
     }
 
     /** The data is there already, from {@code HEADER_SIZE + CONFIG_DATA} on. */

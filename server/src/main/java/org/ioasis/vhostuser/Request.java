@@ -26,6 +26,17 @@ sealed interface Request {
     /** A descriptor for a ring, or none from now on. */
     record VringFd(int type, long index, boolean hasFd) implements Request {}
 
+    /**
+     * A log of chains in flight.
+     *
+     * @param bytes u64, unsigned
+     * @param offset u64, unsigned
+     * @param queues u16
+     * @param entries for each of them, u16
+     */
+    record Inflight(int type, long bytes, long offset, int queues, int entries)
+            implements Request {}
+
     record Table(List<MemoryRegion> regions) implements Request {}
 
     record OneRegion(int type, MemoryRegion region) implements Request {}

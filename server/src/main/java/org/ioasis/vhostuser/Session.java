@@ -21,6 +21,7 @@ import org.ioasis.peer.StreamBuffers;
 import org.ioasis.spec.Virtio;
 import org.ioasis.sys.ErrnoException;
 import org.ioasis.sys.Fd;
+import org.ioasis.sys.Memfd;
 import org.ioasis.virtio.VirtioDevice;
 import org.jspecify.annotations.Nullable;
 
@@ -41,6 +42,7 @@ final class Session extends PeerSession<Header> implements VhostUserDevice.Sink 
                     | PROTOCOL_F_REPLY_ACK
                     | PROTOCOL_F_BACKEND_REQ
                     | PROTOCOL_F_CONFIG
+                    | PROTOCOL_F_INFLIGHT_SHMFD
                     | PROTOCOL_F_RESET_DEVICE
                     | PROTOCOL_F_CONFIGURE_MEM_SLOTS
                     | PROTOCOL_F_STATUS;
@@ -116,6 +118,7 @@ final class Session extends PeerSession<Header> implements VhostUserDevice.Sink 
                             count == 1 || (one.type() == REM_MEM_REG && count == 0);
                     case Request.Plain plain ->
                             count == (plain.type() == SET_BACKEND_REQ_FD ? 1 : 0);
+                    case Request.Inflight log -> count == (log.type() == SET_INFLIGHT_FD ? 1 : 0);
                     case Request.Value _,
                             Request.VringState _,
                             Request.VringAddress _,
@@ -139,6 +142,7 @@ final class Session extends PeerSession<Header> implements VhostUserDevice.Sink 
                 acknowledge(header);
             }
             case Request.VringFd fd -> handle(header, fd);
+            case Request.Inflight log -> handle(header, log);
             case Request.Table table -> replaceMemory(header, table);
             case Request.OneRegion one -> handle(header, one);
             case Request.Config config -> handle(header, config);
@@ -181,6 +185,7 @@ final class Session extends PeerSession<Header> implements VhostUserDevice.Sink 
 
     private void reset() {
         rings.forget();
+        rings.forgetLogs();
         device.reset();
         status = 0;
     }
@@ -269,7 +274,10 @@ final class Session extends PeerSession<Header> implements VhostUserDevice.Sink 
                     rings.noKick(index);
                 }
             }
-            case SET_VRING_CALL -> set(calls, index);
+            case SET_VRING_CALL -> {
+                set(calls, index);
+                rings.tellAnyway(index);
+            }
             case SET_VRING_ERR -> set(errors, index);
             default -> throw new IllegalStateException("request " + fd.type());
         }
@@ -282,6 +290,19 @@ final class Session extends PeerSession<Header> implements VhostUserDevice.Sink 
         } else if (!vectors.set(index, stream.fds())) {
             throw new ProtocolException("descriptor for ring %d is no eventfd".formatted(index));
         }
+    }
+
+    private void handle(Header header, Request.Inflight log)
+            throws ProtocolException, ErrnoException {
+        needs(PROTOCOL_F_INFLIGHT_SHMFD);
+        if (log.type() == GET_INFLIGHT_FD) {
+            long bytes = rings.logBytes(log);
+            Fd fd = Memfd.create("ioasis-inflight", bytes);
+            stream.send(Codec.inflight(stream.reply(), header, log, bytes), List.of(fd));
+            return;
+        }
+        rings.log(log, stream.fds().getFirst());
+        acknowledge(header);
     }
 
     // Memory.
@@ -441,6 +462,7 @@ final class Session extends PeerSession<Header> implements VhostUserDevice.Sink 
         device.sendTo(null);
         calls.clear();
         errors.clear();
+        rings.closeLogs();
         closeChannel();
     }
 

@@ -14,6 +14,7 @@ import org.ioasis.virtio.DeviceType;
 import org.ioasis.virtio.Interrupts;
 import org.ioasis.virtio.OfferedDevice;
 import org.ioasis.virtio.VirtioDevice;
+import org.ioasis.virtqueue.ChainLog;
 import org.ioasis.virtqueue.PackedState;
 import org.ioasis.virtqueue.RingFormat;
 import org.ioasis.virtqueue.RingState;
@@ -182,13 +183,15 @@ public final class VhostUserDevice implements Interrupts, OfferedDevice, ServedD
     /**
      * Gives the device a ring. One that is broken gets none.
      *
-     * @param base where to go on, as the protocol says it
+     * @param base where to go on, as the protocol says it, unless the log knows better
+     * @param log of its chains, or null
      * @return false if no ring can be like this
      */
-    boolean give(int q, int size, long desc, long driver, long used, int base) {
+    boolean give(
+            int q, int size, long desc, long driver, long used, int base, @Nullable ChainLog log) {
         RingState at = state(base);
         if (!at.isPossible(size)
-                || !(isBroken() || device.giveQueue(q, size, desc, driver, used, at))) {
+                || !(isBroken() || device.giveQueue(q, size, desc, driver, used, at, log))) {
             return false;
         }
         given++;

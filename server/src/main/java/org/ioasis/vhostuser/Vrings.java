@@ -13,7 +13,9 @@ import org.ioasis.sys.Epoll;
 import org.ioasis.sys.ErrnoException;
 import org.ioasis.sys.EventFd;
 import org.ioasis.sys.Fd;
+import org.ioasis.virtqueue.ChainLog;
 import org.ioasis.virtqueue.RingFormat;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The rings of one session: what the front end says of them, and when the device has them. A ring
@@ -28,6 +30,7 @@ final class Vrings {
     private final SessionBoundary boundary;
     private final Vring[] rings;
     private long features;
+    private @Nullable InflightLogs logs;
 
     Vrings(VhostUserDevice device, MemoryTable memory, EventLoop loop, SessionBoundary boundary) {
         this.device = device;
@@ -170,6 +173,9 @@ final class Vrings {
             }
         }
         checkPlace(q, ring);
+        InflightLogs kept = logs;
+        ChainLog log = kept == null ? null : kept.of(q, format(), ring.size);
+        boolean isGoneOn = log != null && !log.isNew();
         ring.isGiven =
                 device.give(
                         q,
@@ -177,16 +183,85 @@ final class Vrings {
                         memory.guestAddress(ring.descriptor),
                         memory.guestAddress(ring.available),
                         memory.guestAddress(ring.used),
-                        ring.base);
+                        ring.base,
+                        log);
         if (!ring.isGiven) {
             throw new ProtocolException(
                     "no ring %d can have %d entries, its place or its position %d"
                             .formatted(q, ring.size, ring.base));
         }
+        if (isGoneOn) {
+            tellAnyway(q);
+        }
+    }
+
+    /** As the front end's features say, which are those of the device once it has a ring. */
+    private RingFormat format() {
+        return RingFormat.of(features);
+    }
+
+    // The log of chains in flight.
+
+    /** Bytes of a new log as the front end wants it, for what it has said of features. */
+    long logBytes(Request.Inflight wanted) throws ProtocolException {
+        checkLog(wanted);
+        return InflightLogs.bytes(wanted, format());
+    }
+
+    private void checkLog(Request.Inflight log) throws ProtocolException {
+        int most = device.device().queueSizeMax(0);
+        if (log.queues() < 1
+                || log.queues() > rings.length
+                || log.entries() < 1
+                || log.entries() > most) {
+            throw new ProtocolException(
+                    "log for %d rings of %d entries, %d of %d at most"
+                            .formatted(log.queues(), log.entries(), rings.length, most));
+        }
+    }
+
+    /** Rings that are given from now on have their chains written down there. */
+    void log(Request.Inflight log, Fd fd) throws ProtocolException, ErrnoException {
+        checkLog(log);
+        if (device.hasRings()) {
+            throw new ProtocolException("the log changes while rings run");
+        }
+        InflightLogs mapped = InflightLogs.map(log, fd);
+        closeLogs();
+        logs = mapped;
+    }
+
+    /**
+     * The driver is notified of a ring that has a log: who was here before may have ended before it
+     * could do so. Once too often is legal.
+     */
+    void tellAnyway(int q) {
+        if (logs != null && rings[q].isGiven) {
+            device.queue(q);
+        }
+    }
+
+    /** What was in flight need not be given back any more. */
+    void forgetLogs() {
+        InflightLogs kept = logs;
+        if (kept != null) {
+            for (int q = 0; q < rings.length; q++) {
+                kept.forget(q, format());
+            }
+        }
+    }
+
+    /** What is written there stays. After {@link #forget}. Twice is fine. */
+    void closeLogs() {
+        InflightLogs kept = logs;
+        if (kept != null) {
+            kept.close();
+            logs = null;
+        }
     }
 
     private void checkPlace(int q, Vring ring) throws ProtocolException {
-        boolean isSplit = device.device().format() == RingFormat.SPLIT;
+        boolean isSplit = format() == RingFormat.SPLIT;
         long descBytes = isSplit ? SplitRing.descBytes(ring.size) : PackedRing.descBytes(ring.size);
         long availBytes = isSplit ? SplitRing.availBytes(ring.size) : PackedRing.EVENT_SIZE;
         long usedBytes = isSplit ? SplitRing.usedBytes(ring.size) : PackedRing.EVENT_SIZE;
@@ -218,6 +293,11 @@ final class Vrings {
                 (int) index,
                 base -> {
                     ring.clearKick();
+                    InflightLogs kept = logs;
+                    if (kept != null) {
+                        // Nothing is, and the front end knows where the ring is.
+                        kept.forget((int) index, format());
+                    }
                     whenTaken.accept(base);
                 });
     }

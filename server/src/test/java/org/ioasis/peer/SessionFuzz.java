@@ -162,7 +162,7 @@ public final class SessionFuzz {
         }
 
         @Override
-        public int send(MemorySegment buffer, long offset, int length) {
+        public int send(MemorySegment buffer, long offset, int length, List<Fd> fds) {
             if (random.nextInt(8) == 0) {
                 return -Errno.EAGAIN;
             }

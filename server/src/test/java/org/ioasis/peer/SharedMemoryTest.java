@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.peer;
 
+import static java.util.Objects.requireNonNull;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import java.lang.foreign.MemorySegment;
@@ -11,8 +12,11 @@ import java.util.concurrent.RejectedExecutionException;
 import java.util.function.Consumer;
 import org.ioasis.memory.Guards;
 import org.ioasis.memory.GuestMemory;
+import org.ioasis.sys.Errno;
 import org.ioasis.sys.Fd;
+import org.ioasis.sys.FileRoom;
 import org.ioasis.sys.Memfd;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
@@ -82,5 +86,30 @@ class SharedMemoryTest {
                         isRange);
         assertThat(alive()).isZero();
         assertThat(isGone).isTrue();
+    }
+
+    @Test
+    void atTheLimitOfKeptDescriptorsARegionIsRefusedUntilOneIsGivenBack() throws Exception {
+        SharedMemory shared = new SharedMemory(memory, 1 << 20, turns::add, true, new FileRoom(2));
+        try (Fd fd = Memfd.create("shared", PAGE)) {
+            assertThat(shared.add(0, PAGE - 1, fd, 0, true)).isNull();
+            assertThat(shared.add(PAGE, 2 * PAGE - 1, fd, 0, true)).isNull();
+            SharedMemory.Refusal refusal = shared.add(2 * PAGE, 3 * PAGE - 1, fd, 0, true);
+            assertThat(requireNonNull(refusal).errno()).isEqualTo(Errno.EMFILE);
+            assertThat(refusal.why()).contains("RLIMIT_NOFILE");
+            assertThat(memory.regionCount()).isEqualTo(2);
+            assertThat(shared.remove(0, PAGE - 1, () -> isGone = true)).isNull();
+            guards.poll();
+            assertThat(isGone).isTrue();
+            assertThat(shared.add(2 * PAGE, 3 * PAGE - 1, fd, 0, true)).isNull();
+            // One that is refused for another reason has taken no room.
+            assertThat(shared.remove(PAGE, 2 * PAGE - 1, () -> {})).isNull();
+            guards.poll();
+            assertThat(shared.add(2 * PAGE, 3 * PAGE - 1, fd, 0, true)).isNotNull();
+            assertThat(shared.add(5 * PAGE, 9 * PAGE - 1, fd, 0, true)).isNotNull();
+            assertThat(shared.add(0, PAGE - 1, fd, 0, true)).isNull();
+        }
+        shared.removeAll(() -> {});
+        guards.poll();
     }
 }

@@ -63,8 +63,18 @@ public abstract class SocketPeer implements AutoCloseable {
 
     /** Waits for so many bytes, little-endian. No descriptors come with them. */
     protected final ByteBuffer receiveBytes(int size) throws ErrnoException {
-        byte[] bytes = new byte[size];
         List<Fd> fds = new ArrayList<>();
+        ByteBuffer bytes = receiveBytes(size, fds);
+        if (!fds.isEmpty()) {
+            fds.forEach(Fd::close);
+            throw new IllegalStateException("the " + server + " sends descriptors");
+        }
+        return bytes;
+    }
+
+    /** The same, with the descriptors that come with them. */
+    protected final ByteBuffer receiveBytes(int size, List<Fd> fds) throws ErrnoException {
+        byte[] bytes = new byte[size];
         int have = 0;
         while (have < size) {
             if (epoll.await(WAIT_MILLIS) == 0) {
@@ -78,9 +88,6 @@ public abstract class SocketPeer implements AutoCloseable {
                 MemorySegment.copy(buffer, ValueLayout.JAVA_BYTE, 0, bytes, have, n);
                 have += n;
             }
-        }
-        if (!fds.isEmpty()) {
-            throw new IllegalStateException("the " + server + " sends no descriptors");
         }
         return ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN);
     }

@@ -357,7 +357,7 @@ class HostileDeviceServerTest {
                         new Case(
                                 VFIO_USER_DEVICE_GET_IRQ_INFO,
                                 new Payload(16).u32(16).u32(1).u32(2).u32(2049).array(),
-                                "2049 vectors"));
+                                "2049 interrupts of type 0"));
         try (ScriptedDevice device = new ScriptedDevice(folder.resolve("device.sock"))) {
             device.hasTwin = false;
             for (Case one : cases) {

@@ -9,6 +9,8 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
 import org.ioasis.pci.RegionAccess;
 import org.ioasis.peer.SocketPeer;
 import org.ioasis.sys.Errno;
@@ -91,13 +93,24 @@ final class MockVfioUserClient extends SocketPeer {
 
     /** Waits for one message. */
     Reply receive() throws ErrnoException {
-        ByteBuffer fields = receiveBytes(HEADER_SIZE);
+        List<Fd> fds = new ArrayList<>();
+        Reply reply = receive(fds);
+        if (!fds.isEmpty()) {
+            fds.forEach(Fd::close);
+            throw new IllegalStateException("descriptors with " + reply);
+        }
+        return reply;
+    }
+
+    private Reply receive(List<Fd> fds) throws ErrnoException {
+        ByteBuffer fields = receiveBytes(HEADER_SIZE, fds);
         int id = Short.toUnsignedInt(fields.getShort());
         int command = Short.toUnsignedInt(fields.getShort());
         int size = fields.getInt();
         int flags = fields.getInt();
         int error = fields.getInt();
-        MemorySegment payload = MemorySegment.ofArray(receiveBytes(size - HEADER_SIZE).array());
+        MemorySegment payload =
+                MemorySegment.ofArray(receiveBytes(size - HEADER_SIZE, fds).array());
         return new Reply(id, command, size, flags, error, payload);
     }
 
@@ -110,6 +123,16 @@ final class MockVfioUserClient extends SocketPeer {
             throw new IllegalStateException(reply + " is no reply to " + id);
         }
         return reply;
+    }
+
+    /** The reply and the descriptors that came with it, the caller's. */
+    record WithFds(Reply reply, List<Fd> fds) {}
+
+    WithFds ioFds(int region, int room) throws ErrnoException {
+        byte[] asked = new Payload(16).u32(room).u32(0).u32(region).u32(0).array();
+        int _ = send(VFIO_USER_DEVICE_GET_REGION_IO_FDS, 0, asked);
+        List<Fd> fds = new ArrayList<>();
+        return new WithFds(receive(fds), fds);
     }
 
     // Commands.
@@ -199,6 +222,11 @@ final class MockVfioUserClient extends SocketPeer {
                 .u32(count)
                 .bytes(data)
                 .array();
+    }
+
+    int irqCount(int index) throws ErrnoException {
+        byte[] asked = new Payload(16).u32(16).u32(0).u32(index).u32(0).array();
+        return call(VFIO_USER_DEVICE_GET_IRQ_INFO, asked).fields().getInt(IRQ_INFO_COUNT);
     }
 
     Reply setIrqs(int flags, int index, int start, int count, Fd... fds) throws ErrnoException {

@@ -557,4 +557,45 @@ class ProxyFunctionTest {
             assertThat(fixture.device.eventFds).isEmpty();
         }
     }
+
+    private static void setMessages(MockVfioUserClient client, int start, int count, Fd... fds)
+            throws Exception {
+        int kind = fds.length == 0 ? VFIO_IRQ_SET_DATA_NONE : VFIO_IRQ_SET_DATA_EVENTFD;
+        client.setIrqs(
+                kind | VFIO_IRQ_SET_ACTION_TRIGGER, VFIO_PCI_MSI_IRQ_INDEX, start, count, fds);
+    }
+
+    @Test
+    void vectorsOfMsiReachTheVmmAsThoseOfMsixDo() throws Exception {
+        try (ProxyFixture fixture = new ProxyFixture(device -> device.messages = 4);
+                MockVfioUserClient client = fixture.ready();
+                EventFd first = EventFd.create();
+                EventFd last = EventFd.create()) {
+            assertThat(client.irqCount(VFIO_PCI_MSI_IRQ_INDEX)).isEqualTo(4);
+            assertThat(client.irqCount(VFIO_PCI_MSIX_IRQ_INDEX)).isEqualTo(ScriptedDevice.VECTORS);
+            try (Fd one = first.duplicate();
+                    Fd other = last.duplicate()) {
+                setMessages(client, 2, 2, one, other);
+            }
+            assertThat(fixture.device.eventFds)
+                    .containsOnlyKeys(ScriptedDevice.MESSAGES + 2, ScriptedDevice.MESSAGES + 3);
+            Objects.requireNonNull(fixture.device.eventFds.get(ScriptedDevice.MESSAGES + 3))
+                    .signal();
+            fixture.await(() -> last.drain() == 1);
+            assertThat(first.drain()).isZero();
+            assertThat(fixture.function.interrupts()).isOne();
+            setMessages(client, 0, 0);
+            assertThat(fixture.device.eventFds).isEmpty();
+        }
+    }
+
+    @Test
+    void deviceWithMoreVectorsOfMsiThanThereCanBeIsNotServed() throws Exception {
+        try (ProxyFixture fixture = new ProxyFixture(device -> device.messages = 32);
+                MockVfioUserClient client = fixture.ready()) {
+            assertThat(client.irqCount(VFIO_PCI_MSI_IRQ_INDEX)).isEqualTo(32);
+        }
+        assertThatThrownBy(() -> new ProxyFixture(device -> device.messages = 33))
+                .hasMessageContaining("33 interrupts of type 1");
+    }
 }

@@ -3,9 +3,11 @@ package org.ioasis.vfiouser;
 
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.util.List;
 import java.util.Queue;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.atomic.AtomicInteger;
+import org.ioasis.pci.Doorbell;
 import org.ioasis.pci.PciFunction;
 import org.ioasis.pci.RegionAccess;
 import org.ioasis.pci.VectorSink;
@@ -24,11 +26,25 @@ final class RecordingFunction implements PciFunction {
     final Queue<Runnable> unsettled = new ConcurrentLinkedQueue<>();
     final AtomicInteger resets = new AtomicInteger();
     final AtomicInteger vectorChanges = new AtomicInteger();
+
+    /** Doorbells that have rung, as their numbers. */
+    final Queue<Integer> rung = new ConcurrentLinkedQueue<>();
+
     final AtomicInteger memoryChanges = new AtomicInteger();
     volatile Runnable hook = () -> {};
     volatile VectorSink sink = VectorSink.NONE;
     private final MemorySegment bar = MemorySegment.ofArray(new byte[4096]);
     private final MemorySegment config = MemorySegment.ofArray(new byte[256]);
+
+    @Override
+    public List<Doorbell> doorbells() {
+        return List.of(new Doorbell(0, 0x10, 4, 7), new Doorbell(0, 0x20, 2, 1));
+    }
+
+    @Override
+    public void rung(int doorbell) {
+        rung.add(doorbell);
+    }
 
     @Override
     public int configRead(int offset, int size) {

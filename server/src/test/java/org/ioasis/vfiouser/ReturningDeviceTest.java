@@ -159,4 +159,62 @@ class ReturningDeviceTest {
             fixture.awaitNoSession();
         }
     }
+
+    /** Hangs up at a register, and then before it has done anything, so many times. */
+    private static void comesAndGoes(ProxyFixture fixture, MockVfioUserClient client, int times)
+            throws IOException {
+        AtomicInteger atRegister = new AtomicInteger(1);
+        AtomicInteger atMemory = new AtomicInteger(times);
+        fixture.device.script =
+                (device, asked) -> {
+                    AtomicInteger left =
+                            switch (asked.command()) {
+                                case VFIO_USER_REGION_READ -> atRegister;
+                                case VFIO_USER_DMA_MAP -> atMemory;
+                                default -> new AtomicInteger();
+                            };
+                    if (left.getAndUpdate(n -> Math.max(0, n - 1)) == 0) {
+                        return false;
+                    }
+                    device.hangUp();
+                    return true;
+                };
+        // Whether it was asked for twice, or not at all before the last one came.
+        assertThat(client.readRegion(0, 0, 4).error()).isIn(0, Errno.EIO);
+    }
+
+    @Test
+    void deviceThatComesAndGoesIsWaitedForSoManyTimesAndNotOnceMore() throws Exception {
+        int most = ProxyFunction.FRUITLESS_MAX;
+        try (ProxyFixture fixture = fixture(Isolation.ENFORCED, RECONNECT_MILLIS);
+                MockVfioUserClient client = fixture.ready()) {
+            client.read(0, 0, 4);
+            // The last one stays, and what it does counts anew.
+            for (int round = 1; round <= 2; round++) {
+                long returns = (long) round * most;
+                comesAndGoes(fixture, client, most - 1);
+                fixture.await(() -> fixture.function.returns() == returns);
+                assertThat(client.read(0, 0, 4)).isZero();
+            }
+            assertThat(fixture.function.trouble()).isEmpty();
+            comesAndGoes(fixture, client, most);
+            client.awaitClose();
+            fixture.awaitNoSession();
+            assertThat(fixture.function.returns()).isEqualTo(3L * most);
+            assertThat(fixture.server.lastReason())
+                    .contains("it has come again %d times and gone".formatted(most));
+        }
+        // For the next VMM it begins anew.
+        try (ProxyFixture fixture = fixture(Isolation.ENFORCED, RECONNECT_MILLIS)) {
+            for (int vmm = 0; vmm < 2; vmm++) {
+                try (MockVfioUserClient client = fixture.ready()) {
+                    client.read(0, 0, 4);
+                    comesAndGoes(fixture, client, most - 1);
+                    long returns = (vmm + 1L) * most;
+                    fixture.await(() -> fixture.function.returns() == returns);
+                }
+                fixture.awaitNoSession();
+            }
+        }
+    }
 }

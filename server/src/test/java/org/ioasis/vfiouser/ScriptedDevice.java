@@ -39,6 +39,9 @@ final class ScriptedDevice implements AutoCloseable {
     /** The pin among the eventfds, which are by vector otherwise. */
     static final int PIN = -1;
 
+    /** The first vector of MSI among them. */
+    static final int MESSAGES = 1000;
+
     static final int BAR_BYTES = 0x2000;
     static final int WAIT_MILLIS = 10_000;
 
@@ -51,6 +54,9 @@ final class ScriptedDevice implements AutoCloseable {
     volatile boolean hasTwin = true;
     volatile int vectors = VECTORS;
     volatile boolean hasPin;
+
+    /** Vectors of MSI. */
+    volatile int messages;
 
     /** What it says of how many regions it takes. */
     volatile int mapsMax = 64;
@@ -261,9 +267,11 @@ final class ScriptedDevice implements AutoCloseable {
                                     .u32(1)
                                     .u32(fields.getInt(IRQ_INFO_INDEX))
                                     .u32(
-                                            fields.getInt(IRQ_INFO_INDEX) == VFIO_PCI_INTX_IRQ_INDEX
-                                                    ? (hasPin ? 1 : 0)
-                                                    : vectors)
+                                            switch (fields.getInt(IRQ_INFO_INDEX)) {
+                                                case VFIO_PCI_INTX_IRQ_INDEX -> hasPin ? 1 : 0;
+                                                case VFIO_PCI_MSI_IRQ_INDEX -> messages;
+                                                default -> vectors;
+                                            })
                                     .array());
             case VFIO_USER_DMA_MAP -> {
                 boolean isTaken =
@@ -301,8 +309,12 @@ final class ScriptedDevice implements AutoCloseable {
                 }
             }
             case VFIO_USER_DEVICE_SET_IRQS -> {
-                boolean isPin = fields.getInt(IRQ_SET_INDEX) == VFIO_PCI_INTX_IRQ_INDEX;
-                int first = isPin ? PIN : fields.getInt(IRQ_SET_START);
+                int first =
+                        switch (fields.getInt(IRQ_SET_INDEX)) {
+                            case VFIO_PCI_INTX_IRQ_INDEX -> PIN;
+                            case VFIO_PCI_MSI_IRQ_INDEX -> MESSAGES + fields.getInt(IRQ_SET_START);
+                            default -> fields.getInt(IRQ_SET_START);
+                        };
                 for (int i = 0; i < peer.fds.size(); i++) {
                     EventFd before = eventFds.put(first + i, EventFd.of(peer.fds.get(i)));
                     if (before != null) {
@@ -334,6 +346,11 @@ final class ScriptedDevice implements AutoCloseable {
                         count);
                 answer(asked, Arrays.copyOf(asked.payload(), REGION_ACCESS_DATA));
             }
+            case VFIO_USER_DEVICE_GET_REGION_IO_FDS,
+                    VFIO_USER_DEVICE_FEATURE,
+                    VFIO_USER_MIG_DATA_READ,
+                    VFIO_USER_MIG_DATA_WRITE ->
+                    error(asked, Errno.ENOTSUP);
             default -> answer(asked, new byte[0]);
         }
     }

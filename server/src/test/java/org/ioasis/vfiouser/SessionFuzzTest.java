@@ -7,13 +7,19 @@ import static org.ioasis.spec.VfioUser.*;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
+import org.ioasis.loop.EventLoop;
+import org.ioasis.loop.IdlePolicy;
+import org.ioasis.loop.Polled;
 import org.ioasis.memory.Guards;
 import org.ioasis.memory.GuestMemory;
+import org.ioasis.peer.NoServer;
 import org.ioasis.peer.SessionFuzz;
 import org.ioasis.peer.StreamBuffers;
+import org.ioasis.sys.ErrnoException;
 import org.ioasis.sys.EventFd;
 import org.ioasis.sys.Fd;
 import org.ioasis.sys.Memfd;
+import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 
 /**
@@ -99,6 +105,18 @@ class SessionFuzzTest {
         };
     }
 
+    /** Never started: nobody signals a doorbell. */
+    private final EventLoop loop;
+
+    SessionFuzzTest() throws ErrnoException {
+        loop = new EventLoop("fuzz", Polled.NOTHING, System::nanoTime, IdlePolicy.EVENT_DRIVEN);
+    }
+
+    @AfterEach
+    void closeLoop() {
+        loop.close();
+    }
+
     @Test
     void noBytesOfAClientDoHarm() throws Exception {
         long seed = Long.getLong("ioasis.seed", System.nanoTime());
@@ -126,6 +144,7 @@ class SessionFuzzTest {
                                                 memory,
                                                 limits,
                                                 buffers,
+                                                new Doorbells(loop, NoServer.BOUNDARY, function),
                                                 Runnable::run,
                                                 host),
                                 () -> {});
@@ -147,6 +166,7 @@ class SessionFuzzTest {
         StreamBuffers buffers =
                 new StreamBuffers(Codec.MESSAGE_MAX, SessionLimits.DEFAULT.outputBytes());
         for (int i = 0; i < SESSIONS; i++) {
+            RecordingFunction function = new RecordingFunction();
             byte[] bytes = new byte[fuzz.random().nextInt(200)];
             fuzz.random().nextBytes(bytes);
             try (Fd memfd = Memfd.create("ioasis-fuzz", 4096)) {
@@ -157,10 +177,11 @@ class SessionFuzzTest {
                                 (channel, host) ->
                                         new Session(
                                                 channel,
-                                                new RecordingFunction(),
+                                                function,
                                                 memory,
                                                 SessionLimits.DEFAULT,
                                                 buffers,
+                                                new Doorbells(loop, NoServer.BOUNDARY, function),
                                                 Runnable::run,
                                                 host),
                                 () -> {});

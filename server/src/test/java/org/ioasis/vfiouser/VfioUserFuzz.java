@@ -74,6 +74,12 @@ public final class VfioUserFuzz {
                 require(read.count() > 0 && read.count() <= Codec.DATA_MAX, read.toString());
                 yield read.toString();
             }
+            case Request.MigRead read -> {
+                require(read.size() > 0 && read.size() <= Codec.DATA_MAX, read.toString());
+                yield read.toString();
+            }
+            case Request.MigWrite write ->
+                    data(header, write.data(), write.dataOffset(), write.size());
             case Request.DmaMap map -> {
                 require(isRange(map.address(), map.size(), map.last()), map.toString());
                 yield map.toString();
@@ -143,7 +149,7 @@ public final class VfioUserFuzz {
                         byte[] _ = in.asSlice(at, 4).toArray(ValueLayout.JAVA_BYTE);
                     }
                 };
-        int chosen = bytes.length == 0 ? 0 : bytes[0] & 7;
+        int chosen = bytes.length == 0 ? 0 : bytes[0] & 15;
         MemorySegment data = MemorySegment.ofArray(new byte[4]);
         Command command =
                 switch (chosen) {
@@ -153,6 +159,10 @@ public final class VfioUserFuzz {
                     case 3 -> Command.unmap(0, Codec.PAGE_SIZE, reply);
                     case 4 -> Command.vector(VFIO_PCI_MSIX_IRQ_INDEX, 1, null, reply);
                     case 5 -> Command.noVectors(VFIO_PCI_INTX_IRQ_INDEX, reply);
+                    case 8 -> Command.state(reply);
+                    case 9 -> Command.changeState(VFIO_DEVICE_STATE_STOP, reply);
+                    case 10 -> Command.migRead(4, reply);
+                    case 11 -> Command.migWrite(new byte[4], reply);
                     default -> Command.reset(reply);
                 };
         byte[] rest = bytes.length == 0 ? bytes : Arrays.copyOfRange(bytes, 1, bytes.length);

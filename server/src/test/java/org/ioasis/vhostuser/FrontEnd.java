@@ -8,6 +8,8 @@ import java.lang.foreign.ValueLayout;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
 import org.ioasis.peer.SocketPeer;
 import org.ioasis.spec.Virtio;
 import org.ioasis.sys.Epoll;
@@ -56,6 +58,23 @@ final class FrontEnd extends SocketPeer {
             calls[i] = EventFd.create();
             newRing(i, RingFormat.SPLIT);
         }
+    }
+
+    /** Connects again, for the same guest, whose rings and chains are as they were. */
+    private FrontEnd(UnixSocket socket, FrontEnd before) throws ErrnoException {
+        super(socket, "back end");
+        ram = before.ram.duplicate();
+        guest = Mapping.map(ram, 0, RAM, true);
+        for (int i = 0; i < RINGS; i++) {
+            kicks[i] = EventFd.create();
+            calls[i] = EventFd.create();
+            rings[i] = before.rings[i];
+        }
+    }
+
+    /** Another session for the guest of one that is closed last. */
+    static FrontEnd again(Path path, FrontEnd before) throws ErrnoException {
+        return new FrontEnd(UnixSocket.connect(path), before);
     }
 
     static FrontEnd connect(Path path) throws ErrnoException {
@@ -112,6 +131,43 @@ final class FrontEnd extends SocketPeer {
             throw new IllegalStateException(reply + " is no reply to " + request);
         }
         return reply;
+    }
+
+    // The log of chains in flight.
+
+    static byte[] inflight(long bytes, long offset, int queues, int entries) {
+        return payload(INFLIGHT_SIZE)
+                .putLong(bytes)
+                .putLong(offset)
+                .putShort((short) queues)
+                .putShort((short) entries)
+                .array();
+    }
+
+    /** A log that a back end has made, and what it says of it. */
+    record Log(Fd fd, long bytes, long offset, int queues, int entries) {}
+
+    Log askForLog(int queues, int entries) throws ErrnoException {
+        send(GET_INFLIGHT_FD, inflight(0, 0, queues, entries));
+        List<Fd> fds = new ArrayList<>();
+        ByteBuffer header = receiveBytes(HEADER_SIZE, fds);
+        ByteBuffer payload = receiveBytes(header.getInt(8), fds);
+        if (fds.size() != 1 || header.getInt(0) != GET_INFLIGHT_FD) {
+            throw new IllegalStateException(fds + " with reply to " + header.getInt(0));
+        }
+        return new Log(
+                fds.getFirst(),
+                payload.getLong(INFLIGHT_MMAP_SIZE),
+                payload.getLong(INFLIGHT_MMAP_OFFSET),
+                payload.getShort(INFLIGHT_NUM_QUEUES),
+                payload.getShort(INFLIGHT_QUEUE_SIZE));
+    }
+
+    void log(Log log) throws ErrnoException {
+        send(
+                SET_INFLIGHT_FD,
+                inflight(log.bytes(), log.offset(), log.queues(), log.entries()),
+                log.fd());
     }
 
     // Messages.

@@ -20,10 +20,8 @@ import org.ioasis.memory.DirectDma;
 import org.ioasis.memory.Guards;
 import org.ioasis.memory.GuestMemory;
 import org.ioasis.pci.EchoType;
+import org.ioasis.peer.NoServer;
 import org.ioasis.peer.ProtocolException;
-import org.ioasis.peer.Served;
-import org.ioasis.peer.ServedInfo;
-import org.ioasis.peer.SessionBoundary;
 import org.ioasis.peer.SessionFuzz;
 import org.ioasis.peer.StreamBuffers;
 import org.ioasis.spec.Virtio;
@@ -48,11 +46,12 @@ class SessionFuzzTest {
         int count =
                 switch (bytes[0]) {
                     case SET_MEM_TABLE -> bytes.length > HEADER_SIZE ? bytes[HEADER_SIZE] : 0;
-                    case ADD_MEM_REG, SET_BACKEND_REQ_FD -> 1;
+                    case ADD_MEM_REG, SET_BACKEND_REQ_FD, SET_INFLIGHT_FD -> 1;
                     case SET_VRING_KICK, SET_VRING_CALL, SET_VRING_ERR -> 1;
                     default -> 0;
                 };
-        boolean isMemory = bytes[0] == SET_MEM_TABLE || bytes[0] == ADD_MEM_REG;
+        boolean isMemory =
+                bytes[0] == SET_MEM_TABLE || bytes[0] == ADD_MEM_REG || bytes[0] == SET_INFLIGHT_FD;
         if (random.nextInt(50) == 0) {
             count = random.nextInt(10);
         }
@@ -71,6 +70,7 @@ class SessionFuzzTest {
         byte[][] start = {
             message(random, SET_PROTOCOL_FEATURES, FrontEnd.u64(Session.PROTOCOL_FEATURES)),
             message(random, SET_FEATURES, FrontEnd.u64(features)),
+            message(random, SET_INFLIGHT_FD, FrontEnd.inflight(4096, 0, 2, 8)),
             message(random, SET_MEM_TABLE, FrontEnd.table(all)),
             message(random, SET_VRING_NUM, FrontEnd.state(0, 8)),
             message(random, SET_VRING_BASE, FrontEnd.state(0, random.nextInt(3))),
@@ -120,6 +120,12 @@ class SessionFuzzTest {
                                     FrontEnd.USER + 0x10L * random.nextInt(0x300),
                                     FrontEnd.USER + 0x4L * random.nextInt(0x300),
                                     FrontEnd.USER + 0x2L * random.nextInt(0x300));
+                    case GET_INFLIGHT_FD, SET_INFLIGHT_FD ->
+                            FrontEnd.inflight(
+                                    1000L * random.nextInt(3),
+                                    4096L * random.nextInt(2),
+                                    random.nextInt(4),
+                                    1 << random.nextInt(4));
                     case GET_CONFIG, SET_CONFIG ->
                             FrontEnd.config(random.nextInt(20), random.nextInt(20), 0);
                     default -> new byte[0];
@@ -130,37 +136,6 @@ class SessionFuzzTest {
     private static byte[] message(Random random, int request, byte[] payload) {
         int flags = FLAGS_VERSION | (random.nextBoolean() ? FLAGS_NEED_REPLY : 0);
         return FrontEnd.message(request, flags, payload.length, payload);
-    }
-
-    /** Whose session a boundary would end. */
-    private static final class NoServer implements Served {
-        @Override
-        public java.nio.file.Path path() {
-            return java.nio.file.Path.of("none");
-        }
-
-        @Override
-        public boolean hasSession() {
-            return false;
-        }
-
-        @Override
-        public int sessionCount() {
-            return 0;
-        }
-
-        @Override
-        public void endSession(String why) {
-            throw new AssertionError(why);
-        }
-
-        @Override
-        public ServedInfo info() {
-            throw new IllegalStateException("nobody asks");
-        }
-
-        @Override
-        public void close() {}
     }
 
     @Test
@@ -203,7 +178,7 @@ class SessionFuzzTest {
                                                 1 << 20,
                                                 buffers,
                                                 loop,
-                                                new SessionBoundary(new NoServer()),
+                                                NoServer.BOUNDARY,
                                                 host),
                                 () -> started.addAndGet(device.hasRings() ? 1 : 0));
                 reasons.add(reason.replaceAll("[0-9a-fx]{2,}|[0-9]", "#"));
@@ -259,6 +234,10 @@ class SessionFuzzTest {
             case Request.VringFd fd -> assertThat(fd.index()).isBetween(0L, 255L);
             case Request.VringState state -> assertThat(state.index()).isNotNegative();
             case Request.VringAddress address -> assertThat(address.index()).isNotNegative();
+            case Request.Inflight log -> {
+                assertThat(log.queues()).isBetween(0, 0xffff);
+                assertThat(log.entries()).isBetween(0, 0xffff);
+            }
             case Request.Plain _, Request.Value _ -> {}
         }
     }

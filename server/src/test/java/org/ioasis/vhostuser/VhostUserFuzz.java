@@ -61,6 +61,13 @@ public final class VhostUserFuzz {
                                     && config.offset() + config.size() <= CONFIG_MAX
                                     && config.size() <= header.size(),
                             config);
+            case Request.Inflight log ->
+                    require(
+                            log.queues() >= 0
+                                    && log.queues() <= 0xffff
+                                    && log.entries() >= 0
+                                    && log.entries() <= 0xffff,
+                            log);
             default -> {}
         }
         return request.toString();

@@ -82,7 +82,7 @@ class VhostUserServerTest {
     @Test
     void requestThatIsNotOfferedEndsTheSession() throws Exception {
         endsSession("request 6 is not offered", x -> x.send(6, FrontEnd.u64(0)));
-        endsSession("request 31 is not offered", x -> x.send(31, FrontEnd.u64(0)));
+        endsSession("request 33 is not offered", x -> x.send(33, FrontEnd.u64(0)));
         endsSession("request -1 is not offered", x -> x.send(-1, new byte[0]));
     }
 
@@ -110,6 +110,8 @@ class VhostUserServerTest {
                         SET_VRING_KICK,
                         SET_VRING_CALL,
                         SET_VRING_ERR,
+                        GET_INFLIGHT_FD,
+                        SET_INFLIGHT_FD,
                         ADD_MEM_REG,
                         REM_MEM_REG)) {
             endsSession(
@@ -178,10 +180,19 @@ class VhostUserServerTest {
                 "protocol features 0x2 are not offered", x -> x.number(SET_PROTOCOL_FEATURES, 2));
     }
 
+    /** As far as the first ring: what would follow meets nobody any more. */
+    private static void startWithout(FrontEnd frontEnd) throws ErrnoException {
+        frontEnd.number(SET_FEATURES, 1 | F_PROTOCOL_FEATURES);
+        frontEnd.memory();
+        frontEnd.setUp(0, 0);
+        frontEnd.ring(SET_VRING_ENABLE, 0, 1);
+    }
+
     @Test
     void featuresThatAreNotOfferedEndTheSession() throws Exception {
         endsSession("features 0x8000 are not offered", x -> x.number(SET_FEATURES, 0x8000));
-        endsSession("the device does not work with features 0x1", x -> x.start(1, 0, 0));
+        endsSession(
+                "the device does not work with features 0x1", VhostUserServerTest::startWithout);
     }
 
     @Test
@@ -520,7 +531,7 @@ class VhostUserServerTest {
                 FrontEnd frontEnd = fixture.connect()) {
             assertThat(frontEnd.ask(GET_FEATURES))
                     .isEqualTo(Virtio.F_VERSION_1 | Virtio.F_RING_PACKED | F_PROTOCOL_FEATURES | 5);
-            assertThat(frontEnd.ask(GET_PROTOCOL_FEATURES)).isEqualTo(0x1a229);
+            assertThat(frontEnd.ask(GET_PROTOCOL_FEATURES)).isEqualTo(0x1b229);
             frontEnd.number(SET_PROTOCOL_FEATURES, Session.PROTOCOL_FEATURES);
             assertThat(frontEnd.ask(GET_QUEUE_NUM)).isEqualTo(2);
             assertThat(frontEnd.ask(GET_MAX_MEM_SLOTS)).isEqualTo(BackEndFixture.REGIONS);

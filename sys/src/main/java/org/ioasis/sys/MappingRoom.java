@@ -6,7 +6,6 @@ import java.io.InputStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.concurrent.atomic.AtomicInteger;
 
 /**
  * How many {@linkplain Mapping mappings} there may be at a time. Linux allows a process a number of
@@ -14,7 +13,7 @@ import java.util.concurrent.atomic.AtomicInteger;
  * its heap or the code of its methods has to grow ends the process, with everything that it serves.
  * So what peers and programs can make us map stops before that. Any thread.
  */
-final class MappingRoom {
+final class MappingRoom extends Room {
     /** What is left for the JVM, its threads and libraries; it begins with some 200. */
     static final int RESERVE = 4096;
 
@@ -23,11 +22,8 @@ final class MappingRoom {
 
     private static final int DIGITS_MAX = 32;
 
-    private final int limit;
-    private final AtomicInteger taken = new AtomicInteger();
-
     MappingRoom(int limit) {
-        this.limit = limit;
+        super(limit);
     }
 
     static MappingRoom ofProcess() {
@@ -47,18 +43,5 @@ final class MappingRoom {
         } catch (IOException | NumberFormatException e) {
             return MAX_MAP_COUNT;
         }
-    }
-
-    /** False: there is no room for one more. */
-    boolean take() {
-        if (taken.incrementAndGet() > limit) {
-            giveBack();
-            return false;
-        }
-        return true;
-    }
-
-    void giveBack() {
-        taken.decrementAndGet();
     }
 }

@@ -145,7 +145,13 @@ class LateListenerTest {
 
         assertThat(
                         d.device.giveQueue(
-                                REQUESTQ, Driver.QUEUE_SIZE, desc, driver, used, taken.getFirst()))
+                                REQUESTQ,
+                                Driver.QUEUE_SIZE,
+                                desc,
+                                driver,
+                                used,
+                                taken.getFirst(),
+                                null))
                 .isTrue();
         assertThat(requireNonNull(d.answer()).status()).isEqualTo(S_OK);
         assertThat(d.answer()).isNull();
@@ -179,18 +185,19 @@ class LateListenerTest {
         int size = Driver.QUEUE_SIZE;
         long refused = d.device.refusedWrites();
 
-        assertThat(d.device.giveQueue(REQUESTQ, size, desc, driver, used, start)).isFalse();
+        assertThat(d.device.giveQueue(REQUESTQ, size, desc, driver, used, start, null)).isFalse();
         d.device.takeQueue(REQUESTQ, _ -> {});
-        assertThat(d.device.giveQueue(2, size, desc, driver, used, start)).isFalse();
-        assertThat(d.device.giveQueue(REQUESTQ, 3, desc, driver, used, start)).isFalse();
-        assertThat(d.device.giveQueue(REQUESTQ, size, desc + 1, driver, used, start)).isFalse();
+        assertThat(d.device.giveQueue(2, size, desc, driver, used, start, null)).isFalse();
+        assertThat(d.device.giveQueue(REQUESTQ, 3, desc, driver, used, start, null)).isFalse();
+        assertThat(d.device.giveQueue(REQUESTQ, size, desc + 1, driver, used, start, null))
+                .isFalse();
         RingState packed = PackedState.at(0, true);
-        assertThat(d.device.giveQueue(REQUESTQ, size, desc, driver, used, packed)).isFalse();
+        assertThat(d.device.giveQueue(REQUESTQ, size, desc, driver, used, packed, null)).isFalse();
         RingState nowhere = SplitState.at(0x10000);
-        assertThat(d.device.giveQueue(REQUESTQ, size, desc, driver, used, nowhere)).isFalse();
+        assertThat(d.device.giveQueue(REQUESTQ, size, desc, driver, used, nowhere, null)).isFalse();
         assertThat(d.device.refusedWrites()).isEqualTo(refused + 6);
         d.device.writeStatus(0);
-        assertThat(d.device.giveQueue(REQUESTQ, size, desc, driver, used, start)).isFalse();
+        assertThat(d.device.giveQueue(REQUESTQ, size, desc, driver, used, start, null)).isFalse();
     }
 
     @Test

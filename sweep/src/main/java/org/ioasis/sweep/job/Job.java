@@ -8,6 +8,7 @@ import org.apache.spark.SparkConf;
 import org.apache.spark.api.java.JavaSparkContext;
 import org.apache.spark.scheduler.SparkListener;
 import org.apache.spark.scheduler.SparkListenerTaskEnd;
+import org.ioasis.sweep.Room;
 
 /**
  * The cells of a sweep on the processors that there are, here or in a cluster. Opens no port but
@@ -15,6 +16,7 @@ import org.apache.spark.scheduler.SparkListenerTaskEnd;
  */
 final class Job {
     private static final String LOOPBACK = "127.0.0.1";
+    private static final String ALL_HERE = "local[*]";
 
     private Job() {}
 
@@ -29,7 +31,7 @@ final class Job {
             List<Cell> cells, String master, Path folder, List<String> jars, IntConsumer done) {
         SparkConf conf =
                 new SparkConf(false)
-                        .setMaster(master)
+                        .setMaster(master.equals(ALL_HERE) ? allHere() : master)
                         .setAppName("ioasis sweep")
                         .set("spark.ui.enabled", "false")
                         .set("spark.ui.showConsoleProgress", "false")
@@ -52,6 +54,12 @@ final class Job {
             spark.sc().addSparkListener(new Listener(done));
             return spark.parallelize(cells, cells.size()).map(Cell::run).collect();
         }
+    }
+
+    /** The processors here, but not more than there is memory for. */
+    private static String allHere() {
+        Runtime here = Runtime.getRuntime();
+        return "local[%d]".formatted(Room.workers(here.maxMemory(), here.availableProcessors()));
     }
 
     private static final class Listener extends SparkListener {

@@ -7,56 +7,21 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
-import java.util.concurrent.Callable;
 import java.util.function.Function;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.ioasis.sweep.Answer;
 import org.ioasis.sweep.Design;
+import org.ioasis.sweep.ReportFolder;
+import org.ioasis.sweep.SweepArguments;
 import org.ioasis.sweep.SweepReport;
 import org.ioasis.sweep.TraceException;
-import org.ioasis.sweep.TraceFile;
-import org.jspecify.annotations.Nullable;
-import picocli.CommandLine;
-import picocli.CommandLine.Command;
-import picocli.CommandLine.Option;
-import picocli.CommandLine.Parameters;
 
-/**
- * {@code ioasis sweep}: many designs over recorded traces. What the options are is said in
- * tools/sweep.sh, which can do so before Spark is there. Main thread.
- */
-@Command(name = "ioasis sweep")
-public final class SweepMain implements Callable<Integer> {
+/** {@code ioasis sweep}: many designs over recorded traces. Main thread. */
+public final class SweepMain {
     private static final Pattern COLON = Pattern.compile(":");
-    private static final int FAILED = 1;
-    private static final int WRONG = 2;
     private static final long TOLD_EVERY_NANOS = 3_000_000_000L;
-
-    @Parameters(arity = "1..*", paramLabel = "FILE")
-    private List<String> files = List.of();
-
-    @Option(names = "--granule", split = ",", defaultValue = "4k,64k")
-    private List<String> granules = List.of();
-
-    @Option(names = "--flush", split = ",", defaultValue = "strict,lazy:256")
-    private List<String> flushes = List.of();
-
-    @Option(names = "--iotlb", split = ",", defaultValue = "64,1024,none")
-    private List<String> iotlbs = List.of();
-
-    @Option(names = "--format", split = ",", defaultValue = "x86-64,arm64,amd")
-    private List<String> formats = List.of();
-
-    @Option(names = "--report")
-    private @Nullable Path report;
-
-    @Option(names = "--json")
-    private boolean isJson;
-
-    @Option(names = "--master", defaultValue = "local[*]")
-    private String master = "";
 
     private SweepMain() {}
 
@@ -65,63 +30,32 @@ public final class SweepMain implements Callable<Integer> {
     }
 
     static int run(String... args) {
-        return new CommandLine(new SweepMain())
-                .setParameterExceptionHandler(
-                        (wrong, _) -> say(WRONG, wrong.getMessage() + " (ioasis sweep --help)"))
-                .execute(args);
+        return SweepArguments.run(SweepMain::sweep, args);
     }
 
-    @Override
-    public Integer call() throws IOException {
-        List<Cell> cells;
-        ReportFolder folder = report == null ? null : new ReportFolder(report);
-        try {
-            List<Design> designs = Design.all(formats, granules, flushes, iotlbs);
-            String refusal = folder == null ? null : folder.refusal();
-            if (refusal != null) {
-                throw new IllegalArgumentException("--report: " + refusal);
-            }
-            if (!master.matches("local|local\\[(\\*|[1-9]\\d{0,3})]|[a-z0-9]+://\\S+")) {
-                throw new IllegalArgumentException(
-                        "--master is local[N] or an address, not " + master);
-            }
-            cells = cells(designs);
-        } catch (IllegalArgumentException e) {
-            return say(WRONG, String.valueOf(e.getMessage()));
-        }
-        for (String file : files) {
-            try {
-                TraceFile.check(Path.of(file));
-            } catch (TraceException e) {
-                return say(FAILED, String.valueOf(e.getMessage()));
-            }
-        }
+    private static void sweep(SweepArguments asked, List<Design> designs)
+            throws TraceException, IOException {
         List<Answer> answers = new ArrayList<>();
-        for (Cell.Result result : results(cells)) {
+        for (Cell.Result result : results(cells(asked.files(), designs), asked.master())) {
             Answer answer = result.answer();
             if (answer == null) {
-                return say(FAILED, String.valueOf(result.refusal()));
+                throw new TraceException(String.valueOf(result.refusal()));
             }
             answers.add(answer);
         }
+        SweepReport report = new SweepReport(answers);
+        ReportFolder folder = asked.folder();
         if (folder != null) {
-            folder.write(answers);
+            folder.write(report, FiguresFile.of(answers));
         }
-        SweepReport made = new SweepReport(answers);
-        System.out.print(isJson ? made.json() : made.text());
+        System.out.print(asked.isJson() ? report.json() : report.text());
         if (folder != null) {
             System.err.println("ioasis sweep: the report is " + folder.page());
         }
-        return System.out.checkError() ? say(FAILED, "standard output cannot be written") : 0;
-    }
-
-    private static int say(int code, String message) {
-        System.err.println("ioasis sweep: " + message);
-        return code;
     }
 
     /** Trace by trace, so that a worker reads each once. */
-    private List<Cell> cells(List<Design> designs) {
+    private static List<Cell> cells(List<String> files, List<Design> designs) {
         Map<String, Long> names =
                 files.stream()
                         .map(SweepMain::name)
@@ -142,7 +76,7 @@ public final class SweepMain implements Callable<Integer> {
         return file.substring(file.lastIndexOf('/') + 1);
     }
 
-    private List<Cell.Result> results(List<Cell> cells) throws IOException {
+    private static List<Cell.Result> results(List<Cell> cells, String master) throws IOException {
         Path folder = Files.createTempDirectory("ioasis-sweep");
         try {
             return Job.run(cells, master, folder, jars(), new Progress(cells.size())::done);

@@ -30,6 +30,7 @@ import org.ioasis.record.Row;
 import org.ioasis.record.RowFiles;
 import org.ioasis.sweep.Answer;
 import org.ioasis.sweep.Design;
+import org.ioasis.sweep.ReportFolder;
 import org.ioasis.sweep.Simulation;
 import org.ioasis.sweep.SweepReport;
 import org.ioasis.sweep.Trace;
@@ -252,24 +253,5 @@ final class SweepMainTest {
                 .isEqualTo(
                         "ioasis sweep: %s: row 2: MAP of 0x9000..0x2fff, which is reversed%n"
                                 .formatted(file));
-    }
-
-    @Test
-    void whatCannotBeMeantIsRefused() throws IOException {
-        String file = trace("t.parquet", 3, 50).toString();
-        for (List<String> wrong :
-                List.of(
-                        List.of("--granule", "5k"),
-                        List.of("--iotlb", "63"),
-                        List.of("--flush", "often"),
-                        List.of("--format", "riscv"),
-                        List.of("--master", "nowhere"),
-                        List.of("--report", folder.resolve("a/b").toString()),
-                        List.of("--report", file),
-                        List.of("--report", folder.toString()))) {
-            Said said = sweep(wrong, file);
-            assertThat(said.status()).as("%s", wrong).isEqualTo(2);
-            assertThat(said.err()).contains(wrong.getFirst());
-        }
     }
 }
