@@ -21,7 +21,11 @@ abstract class AskCommand implements Callable<Integer> {
             names = "--control",
             paramLabel = "SOCKET",
             defaultValue = ServeConfig.CONTROL_NAME,
-            description = "The server's control socket (default: ${DEFAULT-VALUE} in this folder).")
+            description = {
+                "The server's control socket. `ioasis serve` makes it beside its first socket, as ${DEFAULT-VALUE}, or"
+                        + " where its own --control says, and prints where it is (default: ${DEFAULT-VALUE} in the"
+                        + " folder that you are in; no other is looked at)."
+            })
     private Path control = Path.of(ServeConfig.CONTROL_NAME);
 
     /** What the server is asked, word by word. */

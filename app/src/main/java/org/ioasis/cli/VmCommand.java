@@ -21,8 +21,8 @@ import org.ioasis.record.RecordConfig;
 import org.ioasis.run.AssignedRun;
 import org.ioasis.run.DiskRun;
 import org.ioasis.run.GuestDevices;
-import org.ioasis.run.GuestSetup;
 import org.ioasis.run.NetRun;
+import org.ioasis.run.PrintedGuest;
 import org.ioasis.run.Progress;
 import org.ioasis.run.RunOptions;
 import org.ioasis.run.RunReport;
@@ -373,9 +373,9 @@ final class VmCommand implements Callable<Integer> {
             throw new UsageException(
                     "--cpus must be 1 to %d, not %d".formatted(PROCESSOR_MAX, processors));
         }
-        if (iommus < 1 || iommus > GuestSetup.IOMMU_LIMIT) {
+        if (iommus < 1 || iommus > RunOptions.IOMMU_LIMIT) {
             throw new UsageException(
-                    "--iommus must be 1 to %d, not %d".formatted(GuestSetup.IOMMU_LIMIT, iommus));
+                    "--iommus must be 1 to %d, not %d".formatted(RunOptions.IOMMU_LIMIT, iommus));
         }
         GuestTask task = task();
         refuseWhatIsNotAssigned();
@@ -385,12 +385,11 @@ final class VmCommand implements Callable<Integer> {
         Path kept = keep;
         if (kept != null) {
             refuseWhatIsNotKept(task, kept);
-            System.out.println(
-                    GuestSetup.keptCommand(options, task, Host.current(), progress, kept));
+            System.out.println(PrintedGuest.kept(options, task, Host.current(), progress, kept));
             return 0;
         }
         if (printQemu) {
-            System.out.println(GuestSetup.qemuCommand(options, task, Host.current(), progress));
+            System.out.println(PrintedGuest.command(options, task, Host.current(), progress));
             return 0;
         }
         RunReport result;

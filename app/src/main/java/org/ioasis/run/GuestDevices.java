@@ -37,7 +37,7 @@ public final class GuestDevices {
     private static final int FIRST_OWN_SLOT = 5;
 
     /** As many disks of the user's as there are slots between our devices and the second IOMMU. */
-    public static final int OWN_DISK_LIMIT = GuestSetup.SECOND_IOMMU_SLOT - FIRST_OWN_SLOT;
+    public static final int OWN_DISK_LIMIT = GuestCommand.SECOND_IOMMU_SLOT - FIRST_OWN_SLOT;
 
     private static final long NET_MAC = 0x5254_0000_0702L;
 

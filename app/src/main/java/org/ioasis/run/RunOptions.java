@@ -63,6 +63,8 @@ public record RunOptions(
         Optional<TraceConfig> trace,
         Optional<RecordConfig> record,
         OptionalInt page) {
+    /** As many IOMMUs as there are slots for them. */
+    public static final int IOMMU_LIMIT = GuestCommand.IOMMU_SLOTS.size();
 
     /** What a guest's processor is part of. */
     public sealed interface Board {

@@ -21,6 +21,7 @@ import org.ioasis.iommu.EndpointCounts;
 import org.ioasis.machine.Machine;
 import org.ioasis.vm.Ending;
 import org.ioasis.vm.GuestEvent;
+import org.ioasis.vm.GuestReport;
 import org.ioasis.vm.GuestTask;
 import org.ioasis.vm.QemuProcess;
 import org.ioasis.vm.Terminal;
@@ -34,6 +35,9 @@ public final class ShellRun {
     private static final long READER_LIMIT_MILLIS = 5000;
 
     private static final String SHELL_STEP = "shell";
+
+    /** What the first of the guest's disks is to it. */
+    private static final String SEED = Judgement.role(GuestTask.SEED_SERIAL);
 
     private final RunOptions options;
     private final GuestTask task;
@@ -70,6 +74,7 @@ public final class ShellRun {
                                 setup.boot(setup::tell, null);
                     };
             setup.machine().close();
+            withoutDisk(options, task, ended.guest()).ifPresent(progress::say);
             progress.say(summary(setup.machine()));
             return new Judgement(
                             options, Judgement.Counts.of(setup.machine(), options), ended, progress)
@@ -103,6 +108,17 @@ public final class ShellRun {
         }
         Judgement.withoutModules(options).ifPresent(problems::add);
         return problems;
+    }
+
+    /** What a command or a shell may not have missed, but its user might: there was no disk. */
+    static Optional<String> withoutDisk(RunOptions options, GuestTask task, GuestReport guest) {
+        boolean isOurs = task instanceof GuestTask.Run || task instanceof GuestTask.Shell;
+        if (!isOurs || guest.status().isEmpty() || guest.devices().containsKey(SEED)) {
+            return Optional.empty();
+        }
+        return Optional.of(
+                "the guest had no disk behind the IOMMU"
+                        + Judgement.withoutModules(options).map(why -> ": " + why).orElse(""));
     }
 
     private GuestSetup.Ended bootOnTerminal(GuestSetup setup, Cleanup cleanup)

@@ -263,7 +263,11 @@ public final class Server implements AutoCloseable {
         }
         Recorder recording = recorder;
         if (recording != null) {
-            recording.close();
+            try {
+                recording.close();
+            } catch (IOException e) {
+                failure = e;
+            }
         }
         for (OutputFile table : tables) {
             table.remove();

@@ -62,6 +62,7 @@ public final class TraceBuilder {
     private static final class Numbers {
         final Map<Long, Domain> domains = new HashMap<>();
         final Map<Who, Long> attached = new HashMap<>();
+        long time;
     }
 
     private final int operationsMax;
@@ -106,15 +107,18 @@ public final class TraceBuilder {
      * @throws TraceException the row cannot follow those before it
      */
     public void add(Row row) throws TraceException {
-        if (row.time() < time) {
-            throw refusal("time %d ns follows %d".formatted(row.time(), time));
+        Numbers its = numbers(row);
+        if (row.time() < its.time) {
+            throw refusal("time %d ns follows %d".formatted(row.time(), its.time));
         }
-        time = row.time();
+        its.time = row.time();
+        // Machines are written one after the other, each as far as it has come.
+        time = Math.max(time, row.time());
         switch (row.event()) {
             case MAP, UNMAP, ATTACH, DETACH, TABLE -> request(row);
             case ACCESS -> access(row);
             case FAULT -> faults++;
-            case RESET -> reset(numbers(row));
+            case RESET -> reset(its);
             case LOST -> lost += Math.max(1, row.lost());
             case BYPASS, START, STOP -> {}
         }

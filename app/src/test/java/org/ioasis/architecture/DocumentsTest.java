@@ -32,9 +32,11 @@ class DocumentsTest {
                 "CONTRIBUTING.md",
                 "mutants/README.md",
                 "bench/README.md",
+                "docs/commands.md",
                 "docs/compare.md",
                 "docs/config.md",
                 "docs/embedding.md",
+                "docs/features.md",
                 "docs/flight-recorder.md",
                 "docs/fuzz-coverage.md",
                 "docs/gdb.md",
@@ -45,7 +47,9 @@ class DocumentsTest {
                 "docs/nesting.md",
                 "docs/recording.md",
                 "docs/save-restore.md",
-                "docs/threat-model.md"
+                "docs/serve.md",
+                "docs/threat-model.md",
+                "docs/vm.md"
             })
     void documentNamesOnlyWhatIsThere(String document) throws IOException {
         assertThat(references.missingIn(Tree.text(document))).isEmpty();

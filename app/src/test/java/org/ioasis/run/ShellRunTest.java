@@ -3,10 +3,13 @@ package org.ioasis.run;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import org.ioasis.guestkit.Kernel;
+import org.ioasis.guestkit.KernelChoice;
 import org.ioasis.vm.Ending;
 import org.ioasis.vm.GuestReport;
 import org.ioasis.vm.GuestTask;
@@ -24,12 +27,21 @@ class ShellRunTest {
             Optional<Integer> status,
             Optional<String> oops,
             boolean isPoweredOff) {
+        return ended(end, status, oops, isPoweredOff, Map.of());
+    }
+
+    private static GuestSetup.Ended ended(
+            QemuProcess.End end,
+            Optional<Integer> status,
+            Optional<String> oops,
+            boolean isPoweredOff,
+            Map<String, GuestReport.Device> devices) {
         return new GuestSetup.Ended(
                 end,
                 new GuestReport(
                         Optional.of("6.12"),
                         Map.of(),
-                        Map.of(),
+                        devices,
                         List.of(),
                         List.of(),
                         status,
@@ -75,6 +87,38 @@ class ShellRunTest {
         assertThat(problems(new GuestTask.Boot(), without)).isEmpty();
         assertThat(problems(new GuestTask.Shell(), without))
                 .containsExactly("no exit status has come from the guest");
+    }
+
+    private static Optional<String> withoutDisk(
+            RunOptions.Builder options,
+            GuestTask task,
+            Optional<Integer> status,
+            Map<String, GuestReport.Device> devices) {
+        return ShellRun.withoutDisk(
+                options.build(),
+                task,
+                ended(EXITED, status, Optional.empty(), true, devices).guest());
+    }
+
+    @Test
+    void aCommandThatHadNoDiskIsSaidToHaveHadNone() {
+        RunOptions.Builder own =
+                RunOptions.builder(1)
+                        .kernel(new KernelChoice.Own(new Kernel("7.2", Path.of("bzImage"), null)));
+        GuestTask run = new GuestTask.Run("true");
+        Optional<Integer> done = Optional.of(0);
+        Map<String, GuestReport.Device> disk =
+                Map.of("seed", new GuestReport.Device("0000:00:02.0", "1", "DMA", ""));
+
+        assertThat(withoutDisk(own, run, done, Map.of()))
+                .contains(
+                        "the guest had no disk behind the IOMMU: no --modules were given: what this"
+                                + " kernel has as a module, the guest does not have");
+        assertThat(withoutDisk(RunOptions.builder(1), new GuestTask.Shell(), done, Map.of()))
+                .contains("the guest had no disk behind the IOMMU");
+        assertThat(withoutDisk(own, run, done, disk)).isEmpty();
+        assertThat(withoutDisk(own, run, Optional.empty(), Map.of())).as("it says more").isEmpty();
+        assertThat(withoutDisk(own, new GuestTask.Boot(), done, Map.of())).isEmpty();
     }
 
     @Test

@@ -62,6 +62,26 @@ final class TraceBuilderTest {
     }
 
     @Test
+    void machinesThatWereWrittenOneAfterTheOtherAreTakenAsFarAsEachHasCome() throws TraceException {
+        Rows rows = new Rows();
+        rows.after(10).attach(1, 7).map(7, 0, PAGE - 1, 0, Rows.READ);
+        rows.after(20).unmap(7, 0, PAGE - 1);
+        rows.after(-25).add(Event.FAULT, "other/iommu0", _ -> {});
+        rows.after(30).access(7, 0, 1, Rows.READ);
+        Trace trace = rows.trace();
+
+        assertThat(operations(trace)).isEqualTo("MUu");
+        assertThat(trace.operations().times).containsExactly(10, 30, 30);
+        refused(
+                new Rows()
+                        .after(10)
+                        .add(Event.FAULT, "other/iommu0", _ -> {})
+                        .after(-5)
+                        .add(Event.FAULT, "other/iommu0", _ -> {}),
+                "row 1: time 5 ns follows 10");
+    }
+
+    @Test
     void aMillionRowsOfNonsenseAreRefusedAtTheFirst() {
         Rows rows = new Rows();
         for (int i = 0; i < 1_000_000; i++) {

@@ -24,4 +24,12 @@ public interface Completion {
      * answer.
      */
     default void settled(Status status) {}
+
+    /**
+     * An ATTACH that is about to be refused has taken the endpoint out of the domain it was in: the
+     * one refusal that changes something.
+     *
+     * @param domain the domain's number
+     */
+    default void detached(int domain) {}
 }

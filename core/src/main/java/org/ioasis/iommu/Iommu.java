@@ -37,7 +37,7 @@ public final class Iommu {
     private final IommuOptions options;
     private final Guards guards;
     private final FaultQueue faults;
-    private final PageRequests pageRequests = new PageRequests();
+    private final PageRequests pageRequests;
     private final Supplier<MappingStore> stores;
     private final IdMap<Endpoint> endpoints = new IdMap<>();
     private final List<Domain> domains = new ArrayList<>();
@@ -68,6 +68,7 @@ public final class Iommu {
         this.stores = stores;
         isBypassing = options.bypassAtStart();
         faults.recordAs(options.name());
+        pageRequests = new PageRequests(options.pageRequestNanos(), guards::now);
         unmaps = new UnmapWaits(guards, options.name());
         moves = new MoveWaits(guards);
     }
@@ -524,11 +525,31 @@ public final class Iommu {
             if (round.isLost()) {
                 // The old domain cannot be had back whole, and a part of it is worse than none: the
                 // one refusal that changes something, and it says so.
-                leave(attachment, Status.DEVERR, completion);
+                leave(attachment, Status.DEVERR, telling(old, completion));
             } else {
                 completion.complete(status);
             }
         });
+    }
+
+    /** The same that says first that the endpoint has left a domain, if it was in one. */
+    private static Completion telling(@Nullable Domain left, Completion completion) {
+        if (left == null) {
+            return completion;
+        }
+        int domain = left.id();
+        return new Completion() {
+            @Override
+            public void complete(Status status) {
+                completion.complete(status);
+            }
+
+            @Override
+            public void settled(Status status) {
+                completion.detached(domain);
+                completion.settled(status);
+            }
+        };
     }
 
     /** Detaches. When it is answered the endpoint reaches nothing of the domain any more. */

@@ -33,7 +33,7 @@ public abstract class RegionDma implements Dma {
     private final Guard guard;
 
     /** A number on its way to memory that does not lie in one piece. */
-    private final MemorySegment pieces = Arena.ofAuto().allocate(Long.BYTES, Long.BYTES);
+    private final MemorySegment pieces = Arena.ofAuto().allocate(Integer.BYTES, Integer.BYTES);
 
     /** Counts beginnings and ends of sections. */
     private long section;
@@ -152,44 +152,54 @@ public abstract class RegionDma implements Dma {
 
     @Override
     public final Outcome read(long address, MemorySegment target, long targetOffset, long length) {
+        if (length == 0) {
+            return Outcome.OK;
+        }
+        Outcome outcome = resolve(address, length, Access.READ);
         long done = 0;
-        while (done < length) {
-            Outcome outcome =
-                    done == 0
-                            ? resolve(address, length, Access.READ)
-                            : proceed(address + done, length - done, Access.READ);
-            if (outcome != Outcome.OK) {
-                return outcome;
-            }
+        while (outcome == Outcome.OK) {
             copy(segment, offset, target, targetOffset + done, reach);
             done += reach;
-            if (done < length && wraps(address, done)) {
-                return beyondTheEnd(address, Access.READ);
+            if (done == length) {
+                copied(length);
+                return Outcome.OK;
             }
+            outcome = goOn(address, done, length, Access.READ);
         }
-        copied(length);
-        return Outcome.OK;
+        return outcome;
     }
 
     @Override
     public final Outcome write(long address, MemorySegment source, long sourceOffset, long length) {
+        if (length == 0) {
+            return Outcome.OK;
+        }
+        Outcome outcome = resolve(address, length, Access.WRITE);
+        return outcome == Outcome.OK ? writeFound(address, source, sourceOffset, length) : outcome;
+    }
+
+    /** As {@link #write}, of what was just resolved. */
+    private Outcome writeFound(long address, MemorySegment source, long sourceOffset, long length) {
         long done = 0;
-        while (done < length) {
-            Outcome outcome =
-                    done == 0
-                            ? resolve(address, length, Access.WRITE)
-                            : proceed(address + done, length - done, Access.WRITE);
+        while (true) {
+            copy(source, sourceOffset + done, target(), offset, reach);
+            done += reach;
+            if (done == length) {
+                copied(length);
+                return Outcome.OK;
+            }
+            Outcome outcome = goOn(address, done, length, Access.WRITE);
             if (outcome != Outcome.OK) {
                 return outcome;
             }
-            copy(source, sourceOffset + done, target(), offset, reach);
-            done += reach;
-            if (done < length && wraps(address, done)) {
-                return beyondTheEnd(address, Access.WRITE);
-            }
         }
-        copied(length);
-        return Outcome.OK;
+    }
+
+    /** The next piece of an access of which {@code done} bytes are behind it. */
+    private Outcome goOn(long address, long done, long length, Access access) {
+        return wraps(address, done)
+                ? beyondTheEnd(address, access)
+                : proceed(address + done, length - done, access);
     }
 
     @Override
@@ -236,16 +246,10 @@ public abstract class RegionDma implements Dma {
         }
     }
 
+    /** As {@link #readWords}, of what was just resolved. */
     private Outcome readBytes(long address, long[] words, int at, int length) {
         int done = 0;
-        while (done < length) {
-            Outcome outcome =
-                    done == 0
-                            ? resolve(address, length, Access.READ)
-                            : proceed(address + done, length - done, Access.READ);
-            if (outcome != Outcome.OK) {
-                return outcome;
-            }
+        while (true) {
             for (int i = 0; i < reach; i++) {
                 int to = at + done + i;
                 long value = Byte.toUnsignedLong(segment.get(JAVA_BYTE, offset + i));
@@ -254,12 +258,15 @@ public abstract class RegionDma implements Dma {
                 words[to / Long.BYTES] = others | (value << shift);
             }
             done += (int) reach;
-            if (done < length && wraps(address, done)) {
-                return beyondTheEnd(address, Access.READ);
+            if (done == length) {
+                copied(length);
+                return Outcome.OK;
+            }
+            Outcome outcome = goOn(address, done, length, Access.READ);
+            if (outcome != Outcome.OK) {
+                return outcome;
             }
         }
-        copied(length);
-        return Outcome.OK;
     }
 
     @Override
@@ -270,26 +277,33 @@ public abstract class RegionDma implements Dma {
             return outcome;
         }
         if (reach != length) {
-            return writeTorn(address, words, from, count);
+            return writeBytes(address, words, from, length);
         }
         MemorySegment.copy(words, from, target(), LE64, offset, count);
         copied(length);
         return Outcome.OK;
     }
 
-    private Outcome writeTorn(long address, long[] words, int from, int count) {
-        for (int i = 0; i < count; i++) {
-            long done = (long) Long.BYTES * i;
-            if (i > 0 && wraps(address, done)) {
-                return beyondTheEnd(address, Access.WRITE);
+    /** As {@link #writeWords}, of what was just resolved. */
+    private Outcome writeBytes(long address, long[] words, int from, long length) {
+        long done = 0;
+        while (true) {
+            MemorySegment to = target();
+            for (long i = done; i < done + reach; i++) {
+                long word = words[from + (int) (i / Long.BYTES)];
+                int shift = Byte.SIZE * (int) (i % Long.BYTES);
+                to.set(JAVA_BYTE, offset + (i - done), (byte) (word >>> shift));
             }
-            pieces.set(LE64, 0, words[from + i]);
-            Outcome outcome = write(address + done, pieces, 0, Long.BYTES);
+            done += reach;
+            if (done == length) {
+                copied(length);
+                return Outcome.OK;
+            }
+            Outcome outcome = goOn(address, done, length, Access.WRITE);
             if (outcome != Outcome.OK) {
                 return outcome;
             }
         }
-        return Outcome.OK;
     }
 
     @Override
@@ -300,7 +314,7 @@ public abstract class RegionDma implements Dma {
         }
         if (reach != Integer.BYTES) {
             pieces.set(LE32, 0, value);
-            return write(address, pieces, 0, Integer.BYTES);
+            return writeFound(address, pieces, 0, Integer.BYTES);
         }
         target().set(LE32, offset, value);
         copied(Integer.BYTES);

@@ -11,7 +11,6 @@ import static org.ioasis.spec.SplitRing.VIRTQ_DESC_F_WRITE;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
-import org.ioasis.memory.Access;
 import org.ioasis.memory.Dma;
 import org.ioasis.memory.Outcome;
 import org.ioasis.memory.ReadRange;
@@ -29,8 +28,11 @@ abstract sealed class DescriptorReader permits DescriptorRing, DescriptorTable {
 
     private final Dma dma;
 
-    /** Copy of a whole indirect table, or of a descriptor whose memory is in pieces. */
+    /** Copy of a whole indirect table. */
     private final MemorySegment scratch;
+
+    /** Copy of one descriptor that the ring is not found for. */
+    private final long[] words = new long[DESC_SIZE / Long.BYTES];
 
     private final ReadRange ring;
     private int size;
@@ -114,19 +116,11 @@ abstract sealed class DescriptorReader permits DescriptorRing, DescriptorTable {
         buffer = ring.u64(place(slot) + DESC_ADDR);
     }
 
-    /** One that has to be looked for: small, and mostly in one piece. */
+    /** One that has to be looked for. */
     private Outcome fetchAt(long at) {
-        Outcome outcome = dma.resolve(at, DESC_SIZE, Access.READ);
-        if (outcome != Outcome.OK) {
-            return outcome;
-        }
-        if (dma.reach() == DESC_SIZE) {
-            fields = dma.loadLong(DESC_LEN);
-            buffer = dma.loadLong(DESC_ADDR);
-            return Outcome.OK;
-        }
-        outcome = dma.read(at, scratch, 0, DESC_SIZE);
-        take(0);
+        Outcome outcome = dma.readWords(at, words, 0, DESC_SIZE);
+        fields = words[DESC_LEN / Long.BYTES];
+        buffer = words[DESC_ADDR / Long.BYTES];
         return outcome;
     }
 

@@ -344,16 +344,17 @@ final class PackedQueue extends DeviceQueue {
         // The driver looks at the first one only (2.8.2), and at the others when it has seen that:
         // all are there at once if it is written last.
         openTo = 0;
+        int last = lastUnpublished();
         int at = RingPosition.after(publishedAt, usedDescriptors[0], size);
         for (int i = 1; i < unpublished; i++) {
-            Outcome outcome = writeUsed(at, usedFields[i], false);
+            Outcome outcome = writeUsed(at, usedFields[i], last, false);
             if (outcome != Outcome.OK) {
                 return outcome;
             }
             at = RingPosition.after(at, usedDescriptors[i], size);
         }
         // Release: the others and buffers before the flags that give them away.
-        Outcome outcome = writeUsed(publishedAt, usedFields[0], true);
+        Outcome outcome = writeUsed(publishedAt, usedFields[0], publishedAt, true);
         if (outcome != Outcome.OK) {
             return outcome;
         }
@@ -371,13 +372,14 @@ final class PackedQueue extends DeviceQueue {
      */
     private Outcome publishEach(PackedLog kept) {
         openTo = 0;
+        int last = lastUnpublished();
         Outcome outcome = Outcome.OK;
         int shown = 0;
         while (shown < unpublished) {
             int entry = usedEntries[shown];
             int next = RingPosition.after(publishedAt, usedDescriptors[shown], size);
             kept.showing(entry, next, size);
-            outcome = writeUsed(publishedAt, usedFields[shown], true);
+            outcome = writeUsed(publishedAt, usedFields[shown], last, true);
             if (outcome != Outcome.OK) {
                 kept.takeBack(size);
                 break;
@@ -394,12 +396,25 @@ final class PackedQueue extends DeviceQueue {
         return outcome;
     }
 
-    /** Writes a used descriptor, its flags no earlier than the rest of it. */
-    private Outcome writeUsed(int at, long fields, boolean release) {
+    /** Where the last used descriptor goes of those that wait, of which there are some. */
+    private int lastUnpublished() {
+        int last = publishedAt;
+        for (int i = 1; i < unpublished; i++) {
+            last = RingPosition.after(last, usedDescriptors[i - 1], size);
+        }
+        return last;
+    }
+
+    /**
+     * Writes a used descriptor, its flags no earlier than the rest of it.
+     *
+     * @param last position of the last of those that follow, itself included
+     */
+    private Outcome writeUsed(int at, long fields, int last, boolean release) {
         long used = PackedFields.with(fields, RingPosition.used(at, size));
-        long place = descriptors.flags(at) - NAME_BYTES;
+        long place = place(at);
         if (place < openFrom || place + Long.BYTES > openTo) {
-            Outcome outcome = open(place);
+            Outcome outcome = open(place, place(last));
             if (outcome != Outcome.OK) {
                 return ringFailed(outcome);
             }
@@ -411,13 +426,19 @@ final class PackedQueue extends DeviceQueue {
         return Outcome.OK;
     }
 
+    /** Where the written half of a descriptor is. */
+    private long place(int at) {
+        return descriptors.flags(at) - NAME_BYTES;
+    }
+
     /**
-     * Looks up the ring from there on, for those that follow, too; nothing is open if it is torn.
+     * Looks up the ring from there to the last that is written, or to the ring's end if that comes
+     * before; nothing is open if it is torn.
      */
-    private Outcome open(long place) {
+    private Outcome open(long place, long last) {
         openTo = 0;
-        long rest = PackedRing.descBytes(size) - place;
-        Outcome outcome = dma.resolve(descriptors.ring().address(place), rest, Access.WRITE);
+        long end = last >= place ? last + Long.BYTES : PackedRing.descBytes(size);
+        Outcome outcome = dma.resolve(descriptors.ring().address(place), end - place, Access.WRITE);
         if (outcome == Outcome.OK && dma.isLong()) {
             openFrom = place;
             openTo = place + dma.reach();

@@ -12,6 +12,7 @@ import java.util.List;
 import org.ioasis.iommu.fault.FaultReason;
 import org.ioasis.memory.Access;
 import org.ioasis.memory.Dma;
+import org.ioasis.memory.Outcome;
 import org.junit.jupiter.api.Test;
 
 /** Who observes an IOMMU sees each piece of each access once, and each refusal. */
@@ -99,6 +100,35 @@ final class ObservedDmaTest {
                         "1.-1 in 7 READ 0x2ff0+0x10 to 0x108ff0",
                         "1.-1 in 7 READ 0x3000+0x10 refused MAPPING",
                         "1.-1 in 7 READ 0x1800+0x8 to 0x100800");
+    }
+
+    @Test
+    void whatIsReadAndWrittenAsWordsOverABorderIsToldOnceAndArrives() {
+        m.attach(1, 7);
+        m.map(7, 0x1000, 0x1fff, RAM, READ | WRITE);
+        m.map(7, 0x2000, 0x2fff, RAM + 0x8000, READ | WRITE);
+        long[] written = {0x0123_4567_89ab_cdefL, 0xfedc_ba98_7654_3210L};
+        long[] found = new long[2];
+
+        dma.enter();
+        assertThat(dma.writeWords(0x1ff4, written, 0, 2)).isEqualTo(Outcome.OK);
+        assertThat(dma.readWords(0x1ff4, found, 0, 16)).isEqualTo(Outcome.OK);
+        assertThat(dma.writeInt(0x1ffd, 0x1122_3344)).isEqualTo(Outcome.OK);
+        dma.leave();
+
+        assertThat(found).isEqualTo(written);
+        assertThat(seen)
+                .containsExactly(
+                        "1.-1 in 7 WRITE 0x1ff4+0xc to 0x100ff4",
+                        "1.-1 in 7 WRITE 0x2000+0x4 to 0x108000",
+                        "1.-1 in 7 READ 0x1ff4+0xc to 0x100ff4",
+                        "1.-1 in 7 READ 0x2000+0x4 to 0x108000",
+                        "1.-1 in 7 WRITE 0x1ffd+0x3 to 0x100ffd",
+                        "1.-1 in 7 WRITE 0x2000+0x1 to 0x108000");
+        dma.enter();
+        assertThat(dma.readWords(0x1ff4, found, 0, 16)).isEqualTo(Outcome.OK);
+        dma.leave();
+        assertThat(found).containsExactly(0x0123_4567_89ab_cdefL, 0xfedc_ba11_2233_4410L);
     }
 
     @Test

@@ -49,6 +49,7 @@ public final class FlatDma implements Dma {
     private int faults;
     private long sectionBytes;
     private long longestSection;
+    private long longestWrite;
     private @Nullable MemorySegment segment;
     private long offset;
     private long reach;
@@ -132,6 +133,11 @@ public final class FlatDma implements Dma {
         return longestSection;
     }
 
+    /** Most bytes that were looked up to be written at once. */
+    public long longestWrite() {
+        return longestWrite;
+    }
+
     /** Number of accesses that faulted. */
     public int faults() {
         return faults;
@@ -173,6 +179,9 @@ public final class FlatDma implements Dma {
             throw new IllegalArgumentException("length " + length);
         }
         watcher.accept(address);
+        if (access == Access.WRITE) {
+            longestWrite = Math.max(longestWrite, length);
+        }
         // By index: iterators would be counted by tests of allocation.
         for (int i = 0; i < traps.size(); i++) {
             Trap t = traps.get(i);

@@ -164,6 +164,29 @@ final class PackedQueueTest {
     }
 
     @Test
+    void whatIsLookedUpToBeWrittenIsWhatIsWritten() {
+        MockDriver driver = start(false);
+        int half = 8; // length, id and flags, which are behind the address
+        roundTrips(driver, 3);
+        assertThat(dma.longestWrite()).as("one at a time").isEqualTo(half);
+        // At the last descriptor of the ring, whose size is 7, and on at its beginning.
+        Chain[] chains = {new Chain(SIZE), new Chain(SIZE), new Chain(SIZE)};
+        for (Chain each : chains) {
+            add(driver, 1);
+            driver.expose();
+            assertThat(pop(each)).isEqualTo(Pop.GOT);
+        }
+        for (Chain each : chains) {
+            queue.push(each, 1);
+        }
+        publish();
+        assertThat(dma.longestWrite()).isEqualTo(16 + half);
+        for (int i = 0; i < chains.length; i++) {
+            assertThat(driver.poll()).isNotNull();
+        }
+    }
+
+    @Test
     void theDescriptorBehindAListKeepsItsFlagsAndIsNotTakenForANewOne() {
         MockDriver driver = start(false);
         roundTrips(driver, 1000);

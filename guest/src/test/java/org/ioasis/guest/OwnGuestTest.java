@@ -213,6 +213,20 @@ class OwnGuestTest {
     }
 
     @Test
+    void whoStartsQemuHimselfIsToldHowToStartTheDebuggerToo() throws Exception {
+        try (Command command =
+                new Command(Map.of(), "vm", "--accel", "tcg", "--gdb", "--print-qemu")) {
+            assertThat(command.end()).as(command.output()).isZero();
+            List<String> lines = command.output().lines().toList();
+            String socket = lines.getLast().replaceAll(".*id=gdb,.*path=([^ ']*).*", "$1");
+            assertThat(lines.get(lines.size() - 2))
+                    .isEqualTo(
+                            "# it waits for its debugger: gdb -ex 'target remote %s' vmlinux"
+                                    .formatted(socket));
+        }
+    }
+
+    @Test
     void debuggerIsWaitedForBeforeTheFirstInstruction() throws Exception {
         try (Command command = new Command(Map.of(), "vm", "--accel", "tcg", "--gdb")) {
             command.await("the guest waits for its debugger: gdb -ex 'target remote ");

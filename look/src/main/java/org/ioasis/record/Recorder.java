@@ -422,12 +422,11 @@ public final class Recorder implements AutoCloseable {
             about.put(LOST, Long.toString(lost()));
             if (writer.flush(about, config.limitBytes())) {
                 rows.add(added - rows.read());
+                if (writer.isFull()) {
+                    over("as many parts as a reader takes, %d".formatted(writer.parts()));
+                }
             } else {
-                over();
-                LOG.log(
-                        Level.WARNING,
-                        "the recording has reached its limit of {0} bytes: what follows is only counted",
-                        Long.toString(config.limitBytes()));
+                over("its limit of %d bytes".formatted(config.limitBytes()));
             }
         } catch (IOException | RuntimeException e) {
             fail(e);
@@ -439,6 +438,14 @@ public final class Recorder implements AutoCloseable {
         failure = String.valueOf(e.getMessage());
         over();
         LOG.log(Level.ERROR, "the recording ends: it cannot be written", e);
+    }
+
+    private void over(String limit) {
+        over();
+        LOG.log(
+                Level.WARNING,
+                "the recording has reached {0}: what follows is only counted",
+                limit);
     }
 
     private void over() {

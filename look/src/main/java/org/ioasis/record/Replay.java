@@ -25,6 +25,9 @@ public final class Replay {
 
     private static final int IOMMUS_MAX = 256;
 
+    /** Bytes that the mappings of all its IOMMUs may take, whatever those of a recording might. */
+    static final long TABLES_MAX = 1L << 32;
+
     /**
      * The first answer that is another one.
      *
@@ -68,14 +71,17 @@ public final class Replay {
     }
 
     private final Path file;
+    private final long tablesMax;
+    private long tables;
     private long requests;
     private long accesses;
     private long faults;
     private long others;
     private long elsewhere;
 
-    private Replay(Path file) {
+    private Replay(Path file, long tablesMax) {
         this.file = file;
+        this.tablesMax = tablesMax;
     }
 
     /**
@@ -84,10 +90,15 @@ public final class Replay {
      * @throws IOException it cannot be read, or has what a replay cannot do
      */
     public static Result of(Path file) throws IOException {
+        return of(file, TABLES_MAX);
+    }
+
+    /** For tests: with another limit of bytes of tables. */
+    static Result of(Path file, long tablesMax) throws IOException {
         try (RowFiles.Reader reader = RowFiles.found().open(file);
                 Fd fd = Memfd.create("replay", MEMORY);
                 Mapping memory = Mapping.map(fd, 0, MEMORY, true)) {
-            return new Replay(file).play(reader, memory);
+            return new Replay(file, tablesMax).play(reader, memory);
         }
     }
 
@@ -139,7 +150,14 @@ public final class Replay {
                 elsewhere++;
                 continue;
             }
+            long before = iommu.tableBytes();
             String other = iommu.play(row);
+            tables += iommu.tableBytes() - before;
+            if (tables > tablesMax) {
+                throw new IOException(
+                        "%s: at row %d its IOMMUs have %d bytes of tables, more than a replay"
+                                .formatted(file, row.sequence(), tables));
+            }
             if (other != null) {
                 return result(reader, -1, difference(row, other));
             }

@@ -34,8 +34,8 @@ import org.jspecify.annotations.Nullable;
  * thread.
  */
 final class ReplayedIommu implements AutoCloseable {
-    /** Bytes of mapping tables that it may have, whatever the recorded one might. */
-    static final long TABLES_MAX = 1L << 32;
+    /** What a mapping counts for that is in no table, but on the heap. */
+    private static final int MAPPING_BYTES = 512;
 
     private static final int READ = 1;
     private static final int MAP_FLAGS = MapFlags.READ | MapFlags.WRITE | MapFlags.MMIO;
@@ -49,6 +49,7 @@ final class ReplayedIommu implements AutoCloseable {
                     Refusal.PLANTED.name());
 
     private final EngineMemory tables;
+    private final TablePool pool;
     private final Iommu engine;
     private final DomainTable domains;
     private final Map<Long, Dma> ways = new HashMap<>();
@@ -137,7 +138,7 @@ final class ReplayedIommu implements AutoCloseable {
      * @throws IOException there is no memory for it
      */
     ReplayedIommu(Setup setup, MemorySegment memory) throws IOException {
-        if (setup.options().tableLimit() > TABLES_MAX) {
+        if (setup.options().tableLimit() > Replay.TABLES_MAX) {
             throw new IOException(
                     "%s may have %d bytes of tables, more than a replay"
                             .formatted(setup.name(), setup.options().tableLimit()));
@@ -147,8 +148,7 @@ final class ReplayedIommu implements AutoCloseable {
         Guard guard = guards.open();
         GuestMemory known = new GuestMemory(guards, 1);
         known.add(new Region(0, memory.byteSize() - 1, memory, true, null));
-        TablePool pool =
-                new TablePool(new EngineTables(tables), setup.options().tableLimit(), guards);
+        pool = new TablePool(new EngineTables(tables), setup.options().tableLimit(), guards);
         engine =
                 new Iommu(
                         setup.options(),
@@ -287,6 +287,13 @@ final class ReplayedIommu implements AutoCloseable {
                             .formatted(row.sequence(), row.endpoint()));
         }
         return way;
+    }
+
+    /** Bytes that its mappings take. */
+    long tableBytes() {
+        long tabled = pool.tableBytes();
+        // Mappings of a small granule are in no table.
+        return tabled == 0 ? engine.mappingCount() * MAPPING_BYTES : tabled;
     }
 
     @Override

@@ -50,6 +50,12 @@ public interface RowFiles {
         /** Parts of which the file consists now: each {@link #flush} is one. */
         int parts();
 
+        /**
+         * True if the file is to get no part more but the one that ends it: a reader takes only so
+         * many.
+         */
+        boolean isFull();
+
         /** Bytes of the file now. */
         long bytes();
 

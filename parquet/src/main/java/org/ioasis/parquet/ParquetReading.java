@@ -47,7 +47,8 @@ final class ParquetReading implements RowFiles.Reader {
     /** What is at a file's beginning and end at least. */
     private static final int FRAME = 12;
 
-    private static final int TAIL_MAX = 1 << 22;
+    /** Bytes of what a file says of itself. */
+    static final int TAIL_MAX = 1 << 22;
 
     /** Words of a recording: those of its statuses, refusals and IOMMUs. */
     private static final int WORDS_MAX = 1 << 12;

@@ -46,6 +46,9 @@ final class ParquetRows implements RowFiles.Writer {
     private static final int DICTIONARY_BYTES = 1 << 18;
     private static final String CREATOR = "ioasis";
 
+    /** What an end says of one part, and more: the names of its columns and where they are. */
+    private static final int PART_TAIL = 1 << 11;
+
     private final FileChannel file;
     private final MessageType schema = Columns.schema();
     private final ParquetProperties properties =
@@ -216,6 +219,12 @@ final class ParquetRows implements RowFiles.Writer {
     }
 
     @Override
+    public boolean isFull() {
+        // The end of the next part is still followed by one.
+        return tail.length + 2 * PART_TAIL > ParquetReading.TAIL_MAX;
+    }
+
+    @Override
     public long bytes() {
         return end + tail.length;
     }
@@ -232,10 +241,11 @@ final class ParquetRows implements RowFiles.Writer {
         if (group != null) {
             groups.add(group);
         }
-        byte[] newTail = tail(about, rows + now);
-        more.write(newTail);
+        byte[] newTail;
         boolean isWritten = false;
         try {
+            newTail = tail(about, rows + now);
+            more.write(newTail);
             if (end + more.size() > limit) {
                 return false;
             }
@@ -264,6 +274,11 @@ final class ParquetRows implements RowFiles.Writer {
         all.setCreated_by(CREATOR);
         ByteArrayOutputStream bytes = new ByteArrayOutputStream();
         Util.writeFileMetaData(all, bytes);
+        if (bytes.size() > ParquetReading.TAIL_MAX) {
+            throw new IOException(
+                    "what a recording says of itself has %d bytes, more than a reader takes"
+                            .formatted(bytes.size()));
+        }
         ByteBuffer length = ByteBuffer.allocate(Integer.BYTES).order(ByteOrder.LITTLE_ENDIAN);
         bytes.write(length.putInt(bytes.size()).array());
         bytes.write(MAGIC);

@@ -204,6 +204,57 @@ final class HostileFileTest {
         }
     }
 
+    /** What leaves room for a few parts in an end that a reader takes. */
+    private static Map<String, String> longWords(int less) {
+        return Map.of("ioasis.schema", "1", "words", "w".repeat((1 << 22) - less));
+    }
+
+    @Test
+    void aFileGetsNoMorePartsThanAReaderTakes() throws IOException {
+        Path other = folder.resolve("parts.parquet");
+        Map<String, String> about = longWords(1 << 14);
+        int written = 0;
+        try (FileChannel channel =
+                        FileChannel.open(
+                                other, StandardOpenOption.CREATE, StandardOpenOption.WRITE);
+                RowFiles.Writer writer = RowFiles.found().create(channel)) {
+            Row row = new Row();
+            while (!writer.isFull()) {
+                row.begin(written++, 0, Event.RESET, "m/i");
+                writer.add(row);
+                assertThat(writer.flush(about, Long.MAX_VALUE)).isTrue();
+                assertThat(written).isLessThan(100);
+            }
+            // The part that ends it has room in any case.
+            assertThat(Recorded.rows(other)).hasSize(written);
+            row.begin(written++, 0, Event.LOST, "m/i");
+            writer.add(row);
+            assertThat(writer.flush(about, Long.MAX_VALUE)).isTrue();
+        }
+        assertThat(written).isGreaterThan(5);
+        assertThat(Recorded.rows(other)).hasSize(written);
+    }
+
+    @Test
+    void anEndThatNoReaderTakesIsNotWritten() throws IOException {
+        Path other = folder.resolve("words.parquet");
+        try (FileChannel channel =
+                        FileChannel.open(
+                                other, StandardOpenOption.CREATE, StandardOpenOption.WRITE);
+                RowFiles.Writer writer = RowFiles.found().create(channel)) {
+            Row row = new Row();
+            row.begin(0, 0, Event.RESET, "m/i");
+            writer.add(row);
+            assertThat(writer.flush(Map.of("ioasis.schema", "1"), Long.MAX_VALUE)).isTrue();
+            row.begin(1, 0, Event.RESET, "m/i");
+            writer.add(row);
+            assertThatThrownBy(() -> writer.flush(longWords(0), Long.MAX_VALUE))
+                    .isInstanceOf(IOException.class)
+                    .hasMessageContaining("more than a reader takes");
+        }
+        assertThat(Recorded.rows(other)).hasSize(1);
+    }
+
     @Test
     void aPartThatFindsNoRoomLeavesTheFileAsItWas() throws IOException {
         Path other = folder.resolve("full.parquet");

@@ -14,6 +14,8 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.atomic.AtomicLong;
+import java.util.function.LongSupplier;
 import org.ioasis.iommu.EndpointProperties;
 import org.ioasis.iommu.IommuOptions;
 import org.ioasis.iommu.ReservedRegion;
@@ -41,6 +43,7 @@ final class RecorderTest {
 
     private final MemorySegment memory = Arena.ofAuto().allocate(MIB, 4096);
     private Path file;
+    private LongSupplier clock = System::nanoTime;
     private Recorder recorder;
     private LocalIommu iommu;
     private Dma disk;
@@ -53,7 +56,7 @@ final class RecorderTest {
     }
 
     private void start(RecordConfig config, int capacity) throws Exception {
-        recorder = Recorder.create(config, capacity, System::nanoTime);
+        recorder = Recorder.create(config, capacity, clock);
         IommuOptions options = IommuOptions.builder().bypassAtStart(false).build();
         iommu = new LocalIommu(options, memory, 0, System::nanoTime);
         recorder.watch("machine", "iommu", iommu.engine(), iommu.iommu());
@@ -202,6 +205,38 @@ final class RecorderTest {
         assertThat(Recorded.rows(file)).containsExactly("machine/iommu LOST " + WORK.size());
         assertThat(recorder.figures().lost()).isEqualTo(WORK.size());
         assertThat(recorder.figures().failure()).isNull();
+    }
+
+    @Test
+    void aFileThatHasAsManyPartsAsAReaderTakesSaysHowManyRowsAreMissing() throws Exception {
+        recorder.close();
+        iommu.close();
+        AtomicLong now = new AtomicLong();
+        // A part whenever there is a row: each look at this clock is a minute after the last.
+        clock = () -> now.addAndGet(60_000_000_000L);
+        start(
+                new RecordConfig(file, Long.MAX_VALUE, "c".repeat((1 << 22) - (1 << 14))),
+                EventRing.CAPACITY);
+        recorder.begin();
+        int seen = 1; // the driver's reset
+        for (int looks = 0; recorder.figures().lost() == 0 && looks < 3000; looks++) {
+            if (recorder.figures().rows() == seen) {
+                access(0x1000, 8, Access.READ);
+                seen++;
+            }
+            Thread.sleep(2);
+        }
+        recorder.close();
+
+        long written = recorder.figures().rows() - 1;
+        long lost = recorder.figures().lost();
+        assertThat(written).isBetween(5L, 100L);
+        assertThat(lost).isPositive().isEqualTo(seen - written);
+        assertThat(recorder.figures().failure()).isNull();
+        assertThat(Recorded.rows(file))
+                .hasSize((int) written + 1)
+                .last()
+                .isEqualTo("machine/iommu LOST " + lost);
     }
 
     @Test

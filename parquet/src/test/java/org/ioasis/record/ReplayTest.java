@@ -13,6 +13,7 @@ import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.EnumMap;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
@@ -378,6 +379,62 @@ final class ReplayTest {
         assertThat(result.difference()).isNull();
         assertThat(result.requests() + result.accesses() + result.faults() + result.others())
                 .isEqualTo(1000);
+    }
+
+    /** Two IOMMUs, each with the same mappings far from each other. */
+    private Path twins(int mappings) throws IOException {
+        Path one = recorded(1, new EnumMap<>(Event.class));
+        Map<String, String> about = new HashMap<>();
+        try (RowFiles.Reader reader = RowFiles.found().open(one)) {
+            about.putAll(reader.about());
+        }
+        String words = requireNonNull(about.get("ioasis.iommu.0"));
+        about.put("ioasis.iommu.1", words.replace("m/i", "m/j"));
+        about.put(
+                "ioasis.iommu.1.endpoint.1",
+                requireNonNull(about.get("ioasis.iommu.0.endpoint.1")));
+        Path file = folder.resolve("twins.parquet");
+        try (FileChannel channel =
+                        FileChannel.open(
+                                file,
+                                StandardOpenOption.CREATE,
+                                StandardOpenOption.TRUNCATE_EXISTING,
+                                StandardOpenOption.WRITE);
+                RowFiles.Writer writer = RowFiles.found().create(channel)) {
+            Row row = new Row();
+            int sequence = 0;
+            for (String iommu : List.of("m/i", "m/j")) {
+                row.begin(sequence++, 0, Event.ATTACH, iommu);
+                row.endpoint(1);
+                row.domain(1);
+                row.status("OK");
+                writer.add(row);
+                for (int i = 0; i < mappings; i++) {
+                    row.begin(sequence++, 0, Event.MAP, iommu);
+                    row.domain(1);
+                    long first = (i + 1L) << 40;
+                    row.range(first, first + PAGE - 1);
+                    row.flags(1);
+                    row.status("OK");
+                    writer.add(row);
+                }
+            }
+            assertThat(writer.flush(about, Long.MAX_VALUE)).isTrue();
+        }
+        return file;
+    }
+
+    @Test
+    void theTablesOfAllIommusTogetherHaveALimit() throws IOException {
+        Path file = twins(5);
+        // Of each a root, and for each mapping three tables below it.
+        long all = 2 * (1 + 5 * 3) * PAGE;
+        assertThat(Replay.of(file, all).isExact()).isTrue();
+        assertThatThrownBy(() -> Replay.of(file, all - 1))
+                .isInstanceOf(IOException.class)
+                .hasMessageContaining(
+                        "at row 11 its IOMMUs have %d bytes of tables, more than a replay"
+                                .formatted(all));
     }
 
     @Test

@@ -36,9 +36,11 @@ public final class BlkKind implements DeviceKind {
         return List.of(
                 "A disk behind the IOMMU; repeatable. endpoint=ID: if left out, its PCI function's number (0x88 for"
                         + " 00:11.0). alias=ID: a second id, by which the guest knows it behind a PCIe-to-PCI bridge."
-                        + " serial=TEXT. readonly. num_queues=N: request queues, 1 to 64. blk_size=512 or"
-                        + " 4096. nodiscard: the guest cannot give parts of the file back. nolock: FILE is not"
-                        + " locked against other writers. A comma in a value is written twice.");
+                        + " serial=TEXT. readonly. num_queues=N: request queues, 1 to 64. queue_size=N: entries of"
+                        + " each, a power of two from 4 to 1024. seg_max=N: pieces of a request, 1 to queue_size - 2."
+                        + " size_max=BYTES of a piece, 4096 and more. blk_size=512 or 4096. nodiscard: the guest"
+                        + " cannot give parts of the file back. nolock: FILE is not locked against other writers. A"
+                        + " comma in a value is written twice.");
     }
 
     @Override

@@ -42,6 +42,22 @@ public record Fault(
         this(reason, kind, endpoint, pasid, address, access, explanation, count, null);
     }
 
+    /** For people: numbers as other places say them. */
+    @Override
+    public String toString() {
+        return "%s %s of endpoint 0x%x%s at 0x%x, %s%s%s: %s"
+                .formatted(
+                        reason,
+                        access,
+                        endpoint,
+                        pasid < 0 ? "" : " PASID " + pasid,
+                        address,
+                        kind,
+                        count == 1 ? "" : ", %d times".formatted(count),
+                        table == null ? "" : ", " + table,
+                        explanation);
+    }
+
     /**
      * Where a walk has ended.
      *
@@ -50,5 +66,10 @@ public record Fault(
      * @param level of the entry, 0 the lowest
      * @param address what that stage was asked for: the IOVA, or an address between the stages
      */
-    public record Table(TwoStageFault stage, WalkFault fault, int level, long address) {}
+    public record Table(TwoStageFault stage, WalkFault fault, int level, long address) {
+        @Override
+        public String toString() {
+            return "%s %s at level %d for 0x%x".formatted(stage, fault, level, address);
+        }
+    }
 }

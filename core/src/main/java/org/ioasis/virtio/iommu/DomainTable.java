@@ -15,6 +15,7 @@ import org.ioasis.iommu.Iommu;
 import org.ioasis.iommu.IommuOptions;
 import org.ioasis.iommu.PagingDomain;
 import org.ioasis.iommu.Refusal;
+import org.ioasis.iommu.Status;
 import org.ioasis.iommu.TableDomain;
 import org.ioasis.iommu.mapping.Translation.Kind;
 import org.jspecify.annotations.Nullable;
@@ -187,15 +188,38 @@ public final class DomainTable {
         if (also != null) {
             all.add(also);
         }
-        int[] open = {all.size()};
+        LastOf last = new LastOf(all.size(), completion);
         for (Attachment one : all) {
-            iommu.detach(
-                    one,
-                    status -> {
-                        if (--open[0] == 0) {
-                            completion.complete(status);
-                        }
-                    });
+            iommu.detach(one, last);
+        }
+    }
+
+    /**
+     * Of several answers that are each OK the last one, when the state has changed and at the end.
+     */
+    private static final class LastOf implements Completion {
+        private final Completion completion;
+        private int open;
+        private int unsettled;
+
+        LastOf(int count, Completion completion) {
+            this.completion = completion;
+            open = count;
+            unsettled = count;
+        }
+
+        @Override
+        public void complete(Status status) {
+            if (--open == 0) {
+                completion.complete(status);
+            }
+        }
+
+        @Override
+        public void settled(Status status) {
+            if (--unsettled == 0) {
+                completion.settled(status);
+            }
         }
     }
 

@@ -17,8 +17,8 @@ public interface IommuObserver {
     void reset();
 
     /**
-     * A request has been taken from its ring. What is given back comes with the answer, in {@link
-     * #answeredSince}: a time, for who wants to know how long it took.
+     * Requests have been taken from their ring. What is given back comes with the answer to each,
+     * in {@link #answeredSince}: a time, for who wants to know how long it took.
      */
     default long taken() {
         return 0;

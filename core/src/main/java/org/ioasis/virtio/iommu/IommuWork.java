@@ -48,6 +48,14 @@ final class IommuWork extends DeviceWork<RequestSlot> {
                         public void decided(RequestSlot slot, Status answer) {
                             tellDecision(slot, answer);
                         }
+
+                        @Override
+                        public void detached(RequestSlot slot, int domain) {
+                            StateObserver watcher = stateObserver;
+                            if (watcher != null && slots.isOfNow(slot)) {
+                                slot.tellDetached(watcher, domain);
+                            }
+                        }
                     });
     private final RequestSlot[] batch = new RequestSlot[BATCH];
 
@@ -175,8 +183,6 @@ final class IommuWork extends DeviceWork<RequestSlot> {
             count(outcome);
             slot.type = RequestType.UNKNOWN;
         }
-        IommuObserver watcher = observer;
-        slot.taken = watcher == null ? 0 : watcher.taken();
         // The driver may have put buffers for events there without a kick.
         events.driverIsReady();
         return Step.OUTSIDE;
@@ -216,9 +222,13 @@ final class IommuWork extends DeviceWork<RequestSlot> {
     }
 
     private void execute(int taken) {
-        boolean isQuiet = !flight.begin(batch, taken) && observer == null;
+        IommuObserver watcher = observer;
+        boolean isQuiet = !flight.begin(batch, taken) && watcher == null;
+        // Not in the section in which they were copied: it may look at a clock.
+        long now = watcher == null ? 0 : watcher.taken();
         for (int i = 0; i < taken; i++) {
             batch[i].isQuiet = isQuiet;
+            batch[i].taken = now;
         }
         iommu.beginBatch();
         try {

@@ -37,6 +37,9 @@ final class RequestSlot extends Job<RequestSlot> implements Completion {
 
         /** What the answer will be is known, and nothing of it is to be done any more. */
         default void decided(RequestSlot slot, Status answer) {}
+
+        /** An ATTACH, which will be refused, has taken its endpoint out of a domain. */
+        default void detached(RequestSlot slot, int domain) {}
     }
 
     /** The largest of all requests, those of profiles included. */
@@ -162,6 +165,17 @@ final class RequestSlot extends Job<RequestSlot> implements Completion {
             answered.decided(this, answer);
         }
         settled = answer;
+    }
+
+    @Override
+    public void detached(int domain) {
+        answered.detached(this, domain);
+    }
+
+    /** Tells of a DETACH in the place of the ATTACH that it is. */
+    void tellDetached(StateObserver watcher, int domain) {
+        watcher.decided(
+                RequestType.DETACH, le32(ATTACH_ENDPOINT), domain, 0, 0, 0, 0, Status.OK, null);
     }
 
     /** Tells of it if it changes what endpoints reach, or would have done so. */

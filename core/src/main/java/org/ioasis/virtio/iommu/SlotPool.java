@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.virtio.iommu;
 
+import java.util.Arrays;
 import org.ioasis.memory.Count;
 import org.jspecify.annotations.Nullable;
 
@@ -65,5 +66,8 @@ final class SlotPool {
     void forgetDevice() {
         epoch++;
         slots = freeCount;
+        // What is with the engine never comes back, and would stay as long as its place is not
+        // used.
+        Arrays.fill(free, freeCount, free.length, null);
     }
 }

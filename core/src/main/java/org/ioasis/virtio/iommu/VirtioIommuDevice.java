@@ -130,8 +130,20 @@ public final class VirtioIommuDevice implements DeviceType {
 
     /** Without BYPASS_CONFIG nobody bypasses before a driver has accepted the old feature. */
     private void withdrawBypass() {
-        if ((offered & F_BYPASS_CONFIG) == 0) {
-            iommu.bypass(false);
+        if (!hasBypassConfig()) {
+            bypass(false);
+        }
+    }
+
+    private boolean hasBypassConfig() {
+        return (offered & F_BYPASS_CONFIG) != 0;
+    }
+
+    private void bypass(boolean isBypassing) {
+        iommu.bypass(isBypassing);
+        StateObserver watcher = stateObserver;
+        if (watcher != null) {
+            watcher.bypass(isBypassing);
         }
     }
 
@@ -205,6 +217,10 @@ public final class VirtioIommuDevice implements DeviceType {
     public void observeState(@Nullable StateObserver watcher) {
         stateObserver = watcher;
         work.observeState(watcher);
+        if (watcher != null && !hasBypassConfig()) {
+            // What the options say of the start is without effect.
+            watcher.bypass(iommu.isBypassing());
+        }
     }
 
     /**
@@ -272,12 +288,8 @@ public final class VirtioIommuDevice implements DeviceType {
         boolean mayWrite = ((device == null ? offered : negotiated) & F_BYPASS_CONFIG) != 0;
         long bypass = value & 0xff;
         if (offset == CONFIG_BYPASS && mayWrite && bypass <= 1) {
-            iommu.bypass(bypass == 1);
+            bypass(bypass == 1);
             isUnsettled = true;
-            StateObserver watcher = stateObserver;
-            if (watcher != null) {
-                watcher.bypass(bypass == 1);
-            }
         }
     }
 
@@ -297,7 +309,7 @@ public final class VirtioIommuDevice implements DeviceType {
         }
         events.start(handed != null && handed.hasPageRequests());
         if ((features & F_BYPASS) != 0) {
-            iommu.bypass(true);
+            bypass(true);
         }
         IommuObserver watcher = observer;
         if (watcher != null) {
@@ -326,9 +338,9 @@ public final class VirtioIommuDevice implements DeviceType {
         forget();
         isResetting = true;
         iommu.systemReset(this::resetIsDone);
-        withdrawBypass();
         isUnsettled = true;
         tellReset(true);
+        withdrawBypass();
     }
 
     @Override

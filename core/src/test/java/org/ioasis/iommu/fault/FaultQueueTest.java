@@ -9,6 +9,8 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.function.Supplier;
 import org.ioasis.iommu.mapping.Translation.Kind;
+import org.ioasis.iommu.pagetable.TwoStageFault;
+import org.ioasis.iommu.pagetable.WalkFault;
 import org.ioasis.memory.Access;
 import org.ioasis.memory.HandClock;
 import org.ioasis.virtqueue.Allocation;
@@ -32,6 +34,24 @@ class FaultQueueTest {
                     explained.add(Long.toHexString(address));
                     return "why " + address;
                 });
+    }
+
+    @Test
+    void aFaultSaysItsNumbersAsOtherPlacesDo() {
+        queue.report(
+                FaultReason.MAPPING,
+                Kind.WALKED,
+                0x88,
+                5,
+                -0x1000,
+                Access.READ,
+                () -> "why",
+                () -> new Fault.Table(TwoStageFault.FIRST, WalkFault.TRANSLATION, 2, 0x5000));
+
+        assertThat(queue.poll())
+                .hasToString(
+                        "MAPPING READ of endpoint 0x88 PASID 5 at 0xfffffffffffff000, WALKED,"
+                                + " FIRST TRANSLATION at level 2 for 0x5000: why");
     }
 
     private int drain() {

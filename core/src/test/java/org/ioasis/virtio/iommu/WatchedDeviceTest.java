@@ -38,10 +38,12 @@ class WatchedDeviceTest {
     private static final int RW = MAP_F_READ | MAP_F_WRITE;
     private static final int PROBE_ANSWER = 512 + TAIL_SIZE;
     private static final long TABLES = 4 << 20;
+    private static final long TAKEN = 5;
 
     private final Driver d = Driver.started();
     private final Dma dma = d.plug(1);
     private final List<String> seen = new ArrayList<>();
+    private final List<Long> since = new ArrayList<>();
 
     /** What is to run later, and after how many nanoseconds. */
     private final List<Runnable> later = new ArrayList<>();
@@ -50,6 +52,17 @@ class WatchedDeviceTest {
 
     /** Writes down what it is told. */
     private final class Recorder implements IommuObserver {
+        @Override
+        public long taken() {
+            assertThat(d.guard.isOpen()).as("a clock is looked at inside a section").isFalse();
+            return TAKEN;
+        }
+
+        @Override
+        public void answeredSince(long taken) {
+            since.add(taken);
+        }
+
         @Override
         public void started(long features) {
             seen.add("started");
@@ -113,6 +126,17 @@ class WatchedDeviceTest {
                     later.add(task);
                     delays.add(nanos);
                 });
+    }
+
+    @Test
+    void eachAnswerComesWithWhenItsRequestWasTaken() {
+        watch();
+        for (int i = 0; i < 3; i++) {
+            d.send(attach(1, 7, 0), TAIL_SIZE);
+        }
+        d.kick();
+
+        assertThat(since).containsExactly(TAKEN, TAKEN, TAKEN);
     }
 
     private void access(long iova) {
