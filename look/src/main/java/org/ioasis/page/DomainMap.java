@@ -159,8 +159,7 @@ final class DomainMap {
         }
         long low = Ranges.isBelow(from, first) ? first : from;
         long high = Ranges.isBelow(last, to) ? last : to;
-        // All of the address space in one bucket is as wide as no number.
-        int bucket = bytes.length == 1 ? 0 : (int) Long.divideUnsigned(low - first, width);
+        int bucket = (int) Long.divideUnsigned(low - first, width);
         mappings[bucket]++;
         while (true) {
             // Its end may lie beyond the last address, but not its beginning.
@@ -195,7 +194,7 @@ final class DomainMap {
         return bytes.length;
     }
 
-    /** Bytes of a bucket but the last, which may be shorter; 0: 2^64. */
+    /** Bytes of a bucket but the last, which may be shorter. */
     long width() {
         return width;
     }

@@ -316,15 +316,6 @@ class PageServerTest {
     }
 
     @Test
-    void allOfTheAddressSpaceMayBeOneBucket() throws IOException {
-        PagingDomain domain = domain();
-        map(domain, 0x1000, 0x2fff, 0, 3);
-        map(domain, -0x1000, -1, 0, 1);
-        assertThat(get("map?iommu=m/iommu&domain=5&first=0&last=0xffffffffffffffff&buckets=1"))
-                .contains("\"buckets\":[[0,12288.0,3,2]]");
-    }
-
-    @Test
     void whatIsNoPartOfAnAddressSpaceIsAnswered() throws IOException {
         domain();
         assertThat(get("map?iommu=m/other&domain=5")).startsWith("HTTP/1.1 404 ");
