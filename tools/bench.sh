@@ -6,15 +6,17 @@ set -eu
 [ -n "${IOASIS_ROOT-}" ] || exec "$(dirname -- "$0")/../ioasis" bench "$@"
 . "$IOASIS_ROOT/tools/lib.sh"
 
-usage="Usage: ioasis bench [--quick] [--json FILE] [--plot DIR] [--peers auto|required|none] [--only TEXT]
+usage="Usage: ioasis bench [--quick] [--rounds N] [--json FILE] [--plot DIR] [--peers auto|required|none] [--only TEXT]
        ioasis bench --trackers FILE.svg
 Prints workload by subject in ns per operation: one round of the main workloads with --quick, else five of all.
+--rounds measures it so often instead.
 --peers auto compares with those that can be built here (cc, GLib's library, rustc), required insists on all.
 --plot draws what was measured, each chart beside the peers, as SVG files in DIR.
 --only runs the workloads whose names contain TEXT.
 --trackers measures the ways to keep what mediated devices pin, and draws them, instead."
 
 quick=
+rounds=
 json=
 plot=
 only=
@@ -27,13 +29,14 @@ while [ $# -gt 0 ]; do
             exit 0
             ;;
         --quick) quick=1 ;;
-        --json | --plot | --peers | --only | --trackers)
+        --rounds | --json | --plot | --peers | --only | --trackers)
             if [ $# -lt 2 ]; then
                 say "ioasis bench: $1 needs a value"
                 say "$usage"
                 exit 2
             fi
             case $1 in
+                --rounds) rounds=$2 ;;
                 --json) json=$2 ;;
                 --plot) plot=$2 ;;
                 --peers) peers=$2 ;;
@@ -57,8 +60,14 @@ case $peers in
         exit 2
         ;;
 esac
-if [ -n "$trackers" ] && { [ -n "$quick$json$plot$only" ] || [ "$peers" != auto ]; }; then
-    say "ioasis bench: --trackers measures something of its own; leave out --quick, --json, --plot, --peers and --only"
+case $rounds in
+    0* | *[!0-9]* | ????*)
+        say "ioasis bench: --rounds is 1 to 999, not $rounds"
+        exit 2
+        ;;
+esac
+if [ -n "$trackers" ] && { [ -n "$quick$rounds$json$plot$only" ] || [ "$peers" != auto ]; }; then
+    say "ioasis bench: --trackers measures something of its own; leave out --quick, --rounds, --json, --plot, --peers and --only"
     exit 2
 fi
 if ! command -v taskset >/dev/null 2>&1; then
@@ -120,6 +129,7 @@ main=org.ioasis.bench.Bench
 set -- --processor "$processor"
 [ -z "$folder" ] || set -- "$@" --peer-folder "$folder"
 [ -z "$quick" ] || set -- "$@" --quick
+[ -z "$rounds" ] || set -- "$@" --rounds "$rounds"
 [ -z "$json" ] || set -- "$@" --json "$json"
 [ -z "$plot" ] || set -- "$@" --plot "$plot"
 [ -z "$only" ] || set -- "$@" --only "$only"

@@ -462,6 +462,42 @@ static void w_nested(const char *kind, int batch, const char *nm) {
     }
     chk = dropped; out(nm);
 }
+/* A page request as the kernel has it: a group is made and queued, read with a cookie out of a table, answered by that
+ * cookie, told to the device and freed, under the locks of the queue and of the table. */
+typedef struct fgroup { struct fgroup *next; uint64_t addr; uint32_t grpid, pasid, perm, flags; } fgroup;
+static struct { pthread_mutex_t queue, table; fgroup *head, **tail; xtab cookies; uint64_t told; } fq;
+static void request(uint32_t grpid, uint64_t addr) {
+    fgroup *g = malloc(sizeof *g); *g = (fgroup){ 0, addr, grpid, 0, 1, 2 };
+    pthread_mutex_lock(&fq.queue); *fq.tail = g; fq.tail = &g->next; pthread_mutex_unlock(&fq.queue);
+}
+static int take_request(uint32_t *out) {
+    pthread_mutex_lock(&fq.queue);
+    fgroup *g = fq.head; if (g && !(fq.head = g->next)) fq.tail = &fq.head;
+    pthread_mutex_unlock(&fq.queue); if (!g) return -1;
+    pthread_mutex_lock(&fq.table);
+    uint32_t cookie = fq.cookies.low; while (x_load(&fq.cookies, cookie)) cookie++;
+    x_store(&fq.cookies, cookie, g); pthread_mutex_unlock(&fq.table);
+    out[0] = g->flags; out[1] = 7; out[2] = g->pasid; out[3] = g->grpid; out[4] = g->perm; memcpy(out + 6, &g->addr, 8);
+    out[8] = 0; out[9] = cookie; return 0;
+}
+static int answer_request(uint32_t cookie, uint32_t code) {
+    pthread_mutex_lock(&fq.table); fgroup *g = x_load(&fq.cookies, cookie); if (g) x_store(&fq.cookies, cookie, 0);
+    pthread_mutex_unlock(&fq.table); if (!g || code > 1) return -22;
+    __atomic_store_n(&fq.told, fq.told + 1, __ATOMIC_RELEASE); free(g); return 0;
+}
+static void w_request(const char *nm) {
+    uint64_t ops = 200000; uint32_t got[10]; fq.tail = &fq.head; fq.cookies.root = calloc(1, sizeof(xnode)); fq.cookies.shift = 12;
+    fq.cookies.low = 1; pthread_mutex_init(&fq.queue, 0); pthread_mutex_init(&fq.table, 0);
+    for (int k = 0; k <= reps; k++) {
+        uint64_t s = cpu_ns();
+        for (uint64_t i = 0; i < ops; i++) {
+            request(i & 0x1ff, i << 12);
+            if (take_request(got) || got[3] != (i & 0x1ff) || answer_request(got[9], 0)) exit(2);
+        }
+        rec(cpu_ns() - s, ops);
+    }
+    chk = fq.told; out(nm);
+}
 static void check(void) {
     x_store(&objs, 1, ioas_new(2)); x_store(&objs, 2, ioas_new(1));
     uint64_t at = map(1, VA + PG, HUGE_LEN, 0, 0), size; ioas *s = x_load(&objs, 1);
@@ -490,6 +526,7 @@ int main(int c, char **a) {
     else if (!strcmp(w, "ioasid-alone")) w_ioasid(0, nm);
     else if (!strcmp(w, "ioasid-churn")) w_ioasid(ioasid_churn, nm);
     else if (!strcmp(w, "ioasid-reader")) w_ioasid(ioasid_read, nm);
+    else if (!strcmp(w, "nested-request")) w_request(nm);
     else if (sscanf(w, "nested-%7[a-z]-%d", kind, &k) == 2 && k > 0 && k <= 512) w_nested(kind, k, nm);
     else { fprintf(stderr, "unknown workload\n"); return 1; }
     return 0;

@@ -36,6 +36,6 @@ public final class Room {
     public static int workers(long heap, int processors) {
         // The next recording is read while others still simulate the one before it.
         long left = heap / 3 * 2 - 2 * TRACE_BYTES - READING_BYTES;
-        return (int) Math.clamp(left / CELL_BYTES, 1, processors);
+        return Math.clamp(left / CELL_BYTES, 1, processors);
     }
 }

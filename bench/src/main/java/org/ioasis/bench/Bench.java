@@ -41,7 +41,8 @@ public final class Bench {
     }
 
     /**
-     * @param isQuick one round of the short list
+     * @param isQuick only the short list
+     * @param rounds how often everything is measured
      * @param json file for the results, or none
      * @param plot folder for what is drawn of them, or none
      * @param peers where the peers' programs are, or none
@@ -51,6 +52,7 @@ public final class Bench {
      */
     record Arguments(
             boolean isQuick,
+            int rounds,
             String json,
             String plot,
             String peers,
@@ -71,16 +73,13 @@ public final class Bench {
             }
             return new Arguments(
                     isQuick,
+                    Integer.parseInt(values.getOrDefault("--rounds", isQuick ? "1" : "5")),
                     values.getOrDefault("--json", ""),
                     values.getOrDefault("--plot", ""),
                     values.getOrDefault("--peer-folder", ""),
                     values.getOrDefault("--processor", "0"),
                     values.getOrDefault("--only", ""),
                     values.getOrDefault("--commit", ""));
-        }
-
-        int rounds() {
-            return isQuick ? 1 : 5;
         }
 
         int repetitions() {

@@ -117,7 +117,7 @@ record Case(
                     nested("direct", "512", true),
                     new Case(
                             "host-nested-request",
-                            "",
+                            "nested-request",
                             "NestedBenchmarks.pageRequest",
                             Map.of(),
                             true),

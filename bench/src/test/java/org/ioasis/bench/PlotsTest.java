@@ -98,11 +98,12 @@ class PlotsTest {
                         .toList();
         assertThat(shown).containsExactlyInAnyOrderElementsOf(drawn.keySet());
         Path redrawn = Files.createDirectories(Path.of("target", "plots"));
-        for (String name : shown) {
-            String svg = drawn.get(name);
+        for (Map.Entry<String, String> one : drawn.entrySet()) {
+            String name = one.getKey() + ".svg";
+            String svg = one.getValue();
             assertThat(parsed(svg).getElementsByTagName("g").getLength()).isGreaterThan(8);
-            Path file = Files.writeString(redrawn.resolve(name + ".svg"), svg);
-            assertThat(Path.of("plots", name + ".svg")).as("redrawn: %s", file).hasContent(svg);
+            Path file = Files.writeString(redrawn.resolve(name), svg);
+            assertThat(Path.of("plots", name)).as("redrawn: %s", file).hasContent(svg);
         }
     }
 

@@ -129,6 +129,7 @@ class EndpointDma extends RegionDma {
     @Override
     public void deviceReset() {
         isStarted = false;
+        iommu.pageRequests().deviceReset(attachment.endpoint().id());
         if (isStale) {
             isStale = false;
             attachment.deviceReset();

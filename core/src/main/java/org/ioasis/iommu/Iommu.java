@@ -37,7 +37,7 @@ public final class Iommu {
     private final IommuOptions options;
     private final Guards guards;
     private final FaultQueue faults;
-    private final PageRequests pageRequests = new PageRequests();
+    private final PageRequests pageRequests;
     private final Supplier<MappingStore> stores;
     private final IdMap<Endpoint> endpoints = new IdMap<>();
     private final List<Domain> domains = new ArrayList<>();
@@ -68,6 +68,7 @@ public final class Iommu {
         this.stores = stores;
         isBypassing = options.bypassAtStart();
         faults.recordAs(options.name());
+        pageRequests = new PageRequests(options.pageRequestNanos(), guards::now);
         unmaps = new UnmapWaits(guards, options.name());
         moves = new MoveWaits(guards);
     }

@@ -27,6 +27,9 @@ import org.ioasis.memory.Ranges;
  * @param endpointMappingLimit most mappings that one endpoint can cause: a domain holds as many for
  *     each endpoint that is attached to it
  * @param endpointTableLimit most bytes of mapping tables, likewise
+ * @param pageRequestNanos how long a driver has to answer a group of page requests, and a device to
+ *     end it, by the clock of the IOMMU's guards; 0: for ever. Then the group is answered as
+ *     invalid.
  */
 public record IommuOptions(
         String name,
@@ -43,7 +46,8 @@ public record IommuOptions(
         long mappingLimit,
         long tableLimit,
         long endpointMappingLimit,
-        long endpointTableLimit) {
+        long endpointTableLimit,
+        long pageRequestNanos) {
 
     /**
      * Bytes of tables if nothing else is said: a guest that maps one page in every 2 MiB gets
@@ -81,6 +85,10 @@ public record IommuOptions(
                     "limits of bytes of tables must be at least %d, not %d and %d"
                             .formatted(TABLE_LIMIT_MIN, tableLimit, endpointTableLimit));
         }
+        if (pageRequestNanos < 0) {
+            throw new IllegalArgumentException(
+                    "page requests are answered after %d ns".formatted(pageRequestNanos));
+        }
     }
 
     /** True if a domain may have this number. */
@@ -109,7 +117,8 @@ public record IommuOptions(
                 .mappingLimit(mappingLimit)
                 .tableLimit(tableLimit)
                 .endpointMappingLimit(endpointMappingLimit)
-                .endpointTableLimit(endpointTableLimit);
+                .endpointTableLimit(endpointTableLimit)
+                .pageRequestNanos(pageRequestNanos);
     }
 
     /** Options one by one. One thread. */
@@ -129,6 +138,7 @@ public record IommuOptions(
         private long tableLimit = TABLE_LIMIT;
         private OptionalLong endpointMappingLimit = OptionalLong.empty();
         private long endpointTableLimit = TABLE_LIMIT;
+        private long pageRequestNanos;
 
         private Builder() {}
 
@@ -200,6 +210,11 @@ public record IommuOptions(
             return this;
         }
 
+        public Builder pageRequestNanos(long value) {
+            pageRequestNanos = value;
+            return this;
+        }
+
         public IommuOptions build() {
             return new IommuOptions(
                     name,
@@ -216,7 +231,8 @@ public record IommuOptions(
                     mappingLimit,
                     tableLimit,
                     endpointMappingLimit.orElse(mappingLimit),
-                    endpointTableLimit);
+                    endpointTableLimit,
+                    pageRequestNanos);
         }
     }
 }

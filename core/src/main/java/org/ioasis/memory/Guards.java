@@ -111,7 +111,8 @@ public final class Guards {
         return leases;
     }
 
-    long now() {
+    /** The machine's clock, in nanoseconds. Any thread. */
+    public long now() {
         return nanoClock.getAsLong();
     }
 

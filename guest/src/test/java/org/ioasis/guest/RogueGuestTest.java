@@ -36,6 +36,7 @@ import org.ioasis.loop.IdlePolicy;
 import org.ioasis.machine.DevicePlace;
 import org.ioasis.machine.Machine;
 import org.ioasis.memory.Access;
+import org.ioasis.page.Page;
 import org.ioasis.topology.QemuArguments;
 import org.ioasis.topology.Viot;
 import org.ioasis.virtio.blk.BlkSettings;
@@ -63,6 +64,9 @@ class RogueGuestTest {
     private static final long RESERVED = 0x1000_0000L;
     private static final int RESERVED_BYTES = 16 << 20;
     private static final long UNMISTAKABLE = 0xdead_0000L;
+    private static final long SEEN = 0xbad0_0000L;
+    private static final String LAST_REQUEST =
+            "return document.querySelector('#requests tr')?.textContent";
     private static final Duration PATIENCE = Duration.ofMinutes(2);
     private static final List<String> DRIVERS = List.of("virtio_iommu", "virtio_blk", "virtio_rng");
 
@@ -70,9 +74,9 @@ class RogueGuestTest {
     private final List<String> seen = new ArrayList<>();
 
     @ParameterizedTest
-    @CsvSource({"STABLE, 6012", "BACKPORTS, 7002"})
-    void rogueReachesNothingThatItsDriverHasNotMapped(KernelChoice.Debian kernel, int leastSeries)
-            throws Exception {
+    @CsvSource({"STABLE, 6012, true", "BACKPORTS, 7002, false"})
+    void rogueReachesNothingThatItsDriverHasNotMapped(
+            KernelChoice.Debian kernel, int leastSeries, boolean isLookedAt) throws Exception {
         byte[] content = new byte[DISK_BYTES];
         new Random(42).nextBytes(content);
         Host host = Host.current();
@@ -105,6 +109,9 @@ class RogueGuestTest {
                     await("the guest's I/O", e -> e instanceof GuestEvent.Step s && isIo(s));
                     assertThat(unused.endpoint().id()).isEqualTo(Viot.bdf(0, 4, 0));
                     assertIsTranslated(machine, rogue, target);
+                    if (isLookedAt) {
+                        look(machine, rogue, workspace.file("browser"));
+                    }
 
                     fire(machine, rogue, target);
 
@@ -191,6 +198,39 @@ class RogueGuestTest {
         assertThat(rogue.requests().bytes()).as("bytes for the guest").isPositive();
         assertThat(rogue.accesses().translations()).isPositive();
         assertThat(target.accesses().bypassedAfterAttach()).isZero();
+    }
+
+    /** What a person at the page sees of it while the guest goes on. */
+    private static void look(Machine machine, Rng rogue, Path profile) throws Exception {
+        Files.createDirectory(profile);
+        try (Page page = Page.start(List.of(machine), 0);
+                Browser browser = Browser.open(page.address(), profile)) {
+            browser.await("devices", text -> text.contains("rng") && text.contains("to"));
+            browser.awaitCount("#map .mapped", 1);
+
+            allRefused(rogue, Access.WRITE, new Aim.Stride(SEEN, 0), 64, 1);
+
+            String at = "0x%x".formatted(SEEN);
+            assertThat(browser.await("faults", text -> text.contains(at)))
+                    .contains("WRITE " + at, "rng")
+                    .containsPattern(
+                            "not mapped in domain 0x[0-9a-f]+; nearest is 0x[0-9a-f]+\\.\\.");
+            browser.await("devices", text -> text.contains("1 refused"));
+            // It is marked in the rogue's own domain, and requests of the guest still come.
+            browser.script("document.querySelector('#faults button').click()");
+            browser.awaitCount("#map .fault", 1);
+            assertThat(browser.await("cell", text -> text.contains("refused")))
+                    .contains("nothing is mapped", "not mapped in domain");
+            assertThat(
+                            browser.script(
+                                            "return document.querySelector('#domain').selectedOptions[0].textContent")
+                                    .toString())
+                    .contains("(rng)");
+            String last = browser.script(LAST_REQUEST).toString();
+            browser.awaitScript(LAST_REQUEST + " !== '%s'".formatted(last), true);
+            browser.screenshot("page-rogue");
+            browser.assertQuiet(PageTest.LOADED);
+        }
     }
 
     private void fire(Machine machine, Rng rogue, Disk target) throws Exception {

@@ -15,6 +15,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Objects;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.openqa.selenium.Keys;
@@ -154,8 +155,16 @@ class SweepReportTest {
         return ((Number) value).doubleValue();
     }
 
+    private static String text(Map<String, String> figures, String name) {
+        return Objects.requireNonNull(figures.get(name), name);
+    }
+
     private static double of(Map<String, String> figures, String name) {
-        return Double.parseDouble(figures.get(name));
+        return Double.parseDouble(text(figures, name));
+    }
+
+    private static double of(Map<String, Double> bars, Map.Entry<String, Double> bar) {
+        return Objects.requireNonNull(bars.get(bar.getKey()), bar.getKey());
     }
 
     private static String decimal(double value) {
@@ -163,43 +172,43 @@ class SweepReportTest {
     }
 
     private static String granule(Map<String, String> figures) {
-        return (Long.parseLong(figures.get("granule")) >> 10) + "k";
+        return (Long.parseLong(text(figures, "granule")) >> 10) + "k";
     }
 
     private static String iotlb(Map<String, String> figures) {
-        return figures.get("iotlb").equals("0") ? "none" : figures.get("iotlb");
+        return text(figures, "iotlb").equals("0") ? "none" : text(figures, "iotlb");
     }
 
     /** A row of the page's tables, by the JSON. */
     private static String row(Map<String, String> figures) {
         return String.join(
                 "|",
-                "Plots of " + figures.get("trace"),
-                figures.get("format"),
+                "Plots of " + text(figures, "trace"),
+                text(figures, "format"),
                 granule(figures),
-                figures.get("flush"),
+                text(figures, "flush"),
                 iotlb(figures),
-                figures.get("translations"),
+                text(figures, "translations"),
                 decimal(100 * of(figures, "hit_rate")),
                 decimal(of(figures, "translations_per_second") / 1e6),
-                Long.toString(Long.parseLong(figures.get("table_bytes_max")) >> 10),
-                figures.get("unmaps"),
-                figures.get("invalidations"),
+                Long.toString(Long.parseLong(text(figures, "table_bytes_max")) >> 10),
+                text(figures, "unmaps"),
+                text(figures, "invalidations"),
                 decimal(of(figures, "reachable_median_ns") / 1e3),
                 decimal(of(figures, "reachable_p99_ns") / 1e3),
                 decimal(of(figures, "reachable_max_ns") / 1e3),
-                figures.get("refused_maps"));
+                text(figures, "refused_maps"));
     }
 
     /** The bars that the JSON asks for, by the titles of the chart and the bar. */
     private static Map<String, Double> bars(List<Map<String, String>> figures) {
         Map<String, Double> bars = new LinkedHashMap<>();
         for (Map<String, String> one : figures) {
-            String tables = one.get("format") + " " + granule(one);
-            boolean isStrict = one.get("flush").equals("strict");
-            boolean isLargest = one.get("iotlb").equals("1024");
-            boolean isFirst = one.get("format").equals("x86-64");
-            String chart = one.get("trace") + ": ";
+            String tables = text(one, "format") + " " + granule(one);
+            boolean isStrict = text(one, "flush").equals("strict");
+            boolean isLargest = text(one, "iotlb").equals("1024");
+            boolean isFirst = text(one, "format").equals("x86-64");
+            String chart = text(one, "trace") + ": ";
             String cached = ", IOTLB " + iotlb(one);
             if (isStrict && of(one, "iotlb") > 0) {
                 String bar = chart + "hit rate of the IOTLB, strict|" + tables + cached;
@@ -210,15 +219,15 @@ class SweepReportTest {
                 bars.put(bar, of(one, "translations_per_second"));
             }
             if (isLargest) {
-                String bar = chart + "most bytes of tables|" + tables + ", " + one.get("flush");
+                String bar = chart + "most bytes of tables|" + tables + ", " + text(one, "flush");
                 bars.put(bar, of(one, "table_bytes_max"));
             }
             if (isLargest && isFirst) {
-                String bar = chart + "invalidations|" + one.get("flush") + ", " + granule(one);
+                String bar = chart + "invalidations|" + text(one, "flush") + ", " + granule(one);
                 bars.put(bar, of(one, "invalidations"));
             }
             if (isFirst && !isStrict) {
-                String group = one.get("flush") + ", " + granule(one) + cached;
+                String group = text(one, "flush") + ", " + granule(one) + cached;
                 String bar = chart + "reachable after its UNMAP|" + group;
                 bars.put(bar + ", median", of(one, "reachable_median_ns") / 1e3);
                 bars.put(bar + ", 99 of 100", of(one, "reachable_p99_ns") / 1e3);
@@ -241,18 +250,21 @@ class SweepReportTest {
             widths.put(bar, Double.parseDouble(parts[2]));
         }
         assertThat(shown).hasSize(RECORDINGS * BARS).containsOnlyKeys(wanted.keySet());
-        wanted.forEach((bar, value) ->
-                assertThat(shown.get(bar)).as(bar).isCloseTo(value, within(ROUNDED * value)));
+        for (Map.Entry<String, Double> bar : wanted.entrySet()) {
+            assertThat(of(shown, bar))
+                    .as(bar.getKey())
+                    .isCloseTo(bar.getValue(), within(ROUNDED * bar.getValue()));
+        }
         assertThat(widths.values()).allMatch(width -> width >= 1);
         // Of the charts that begin at 0, each bar is as long as its value is large.
         int compared = 0;
         for (Map<String, String> one : figures) {
-            String chart = one.get("trace") + ": most bytes of tables|";
+            String chart = text(one, "trace") + ": most bytes of tables|";
             double longest = most(widths, chart);
             double largest = most(wanted, chart);
             for (Map.Entry<String, Double> bar : wanted.entrySet()) {
                 if (bar.getKey().startsWith(chart)) {
-                    assertThat(widths.get(bar.getKey()) / longest)
+                    assertThat(of(widths, bar) / longest)
                             .as(bar.getKey())
                             .isCloseTo(bar.getValue() / largest, within(0.01));
                     compared++;

@@ -134,12 +134,17 @@ public final class AssignedEndpoint implements DomainListener {
                 keep(group.map(run.first, run.last, run.output, run.flags));
             }
         } catch (IommufdException e) {
-            runs.values(0, -1).forEach(this::drop);
+            clear();
             losses++;
             answer.lost();
             return;
         }
         answer.refused(status(refusal));
+    }
+
+    /** Has nothing any more. */
+    void clear() {
+        runs.values(0, -1).forEach(this::drop);
     }
 
     private AssignedGroup.Run keep(AssignedGroup.Run run) {

@@ -55,6 +55,10 @@ public final class NestedEndpoint implements TableListener, AutoCloseable {
     private @Nullable Kind nextKind;
     private @Nullable HandedTable nextTable;
     private boolean isInvalidation;
+
+    /** Only that can be refused. */
+    private boolean isAddition;
+
     private boolean isClosed;
     private long tables;
     private long invalidations;
@@ -102,7 +106,10 @@ public final class NestedEndpoint implements TableListener, AutoCloseable {
         return parent.allocateNested(device, 0, UserData.of(HWPT_DATA_VTD_S1, data), null);
     }
 
-    /** Gives the device back: it reaches nothing, and nothing is heard any more. Works twice. */
+    /**
+     * Gives the device back: it reaches nothing, and its space is empty. What is added from here on
+     * is refused. Works twice.
+     */
     @Override
     public void close() {
         if (isClosed) {
@@ -112,6 +119,7 @@ public final class NestedEndpoint implements TableListener, AutoCloseable {
         device.detach(NO_PASID);
         end(front);
         front = null;
+        behind.clear();
         end(parent);
     }
 
@@ -143,12 +151,14 @@ public final class NestedEndpoint implements TableListener, AutoCloseable {
         nextKind = null;
         nextTable = null;
         isInvalidation = false;
+        isAddition = false;
         behind.begin();
     }
 
     @Override
     public void translation(Kind kind) {
         nextKind = kind;
+        isAddition = kind == Kind.MAPPED || kind == Kind.IDENTITY || kind == Kind.WALKED;
         // Behind a table lies memory as it is.
         behind.translation(kind == Kind.WALKED ? Kind.IDENTITY : kind);
     }
@@ -160,6 +170,7 @@ public final class NestedEndpoint implements TableListener, AutoCloseable {
 
     @Override
     public void mapped(long first, long last, long output, int flags) {
+        isAddition = true;
         behind.mapped(first, last, output, flags);
     }
 
@@ -183,7 +194,13 @@ public final class NestedEndpoint implements TableListener, AutoCloseable {
     @Override
     public void commit(Answer answer) {
         HandedTable table = nextTable;
-        if (isInvalidation) {
+        if (isClosed) {
+            if (isAddition) {
+                answer.refused(Status.DEVERR);
+            } else {
+                answer.ok();
+            }
+        } else if (isInvalidation) {
             invalidate();
             answer.ok();
         } else if (nextKind == null) {
@@ -235,7 +252,7 @@ public final class NestedEndpoint implements TableListener, AutoCloseable {
      * While what lies behind changes the device reaches nothing: memory as it is not, above all.
      */
     private void move(@Nullable NestedHwpt next, Answer answer) {
-        boolean mayRefuse = next != null || nextKind == Kind.MAPPED || nextKind == Kind.IDENTITY;
+        boolean mayRefuse = isAddition;
         device.detach(NO_PASID);
         behind.commit(
                 new Answer() {

@@ -42,10 +42,11 @@ public abstract class Entries {
         if (count > 0 && entryLength < minimum) {
             return Handled.refused(0, InvalidationRefusal.SHORT);
         }
+        boolean hasTail = entryLength > size;
         for (int i = 0; i < count; i++) {
             long at = offset + (long) i * entryLength;
             InvalidationRefusal refusal =
-                    entryLength > size && !isZero(entries, at + size, at + entryLength)
+                    hasTail && !isZero(entries, at + size, at + entryLength)
                             ? InvalidationRefusal.TAIL
                             : entry(entries, at);
             if (refusal != null) {

@@ -279,6 +279,46 @@ class NestedEndpointTest {
 
     @Test
     @Tag("S28")
+    void whoGivesTheDeviceBackHasEmptiedItsSpaceAndAddsNothingMore() throws IommufdException {
+        PagingDomain mapped = guest.pagingDomain(++ids);
+        long page = page(root, IOVA, 0x61);
+        mapped.map(IOVA, IOVA + PAGE - 1, page, READ | WRITE, status -> answer = status);
+        assertThat(attach(mapped)).isEqualTo(Status.OK);
+        assertThat(ioas.mappings()).isEqualTo(1);
+
+        listener.close();
+
+        assertThat(ioas.mappings()).isZero();
+        int objects = machine.context.objects();
+        mapped.map(
+                OTHER_IOVA, OTHER_IOVA + PAGE - 1, page, READ | WRITE, status -> answer = status);
+        assertThat(answer).isEqualTo(Status.DEVERR);
+        assertThat(attach(table(root))).isEqualTo(Status.DEVERR);
+        assertThat(attachment.domain()).isSameAs(mapped);
+        mapped.unmap(IOVA, IOVA + PAGE - 1, status -> answer = status);
+        assertThat(answer).as("taking away cannot be refused").isEqualTo(Status.OK);
+        assertThat(detach()).isEqualTo(Status.OK);
+        assertThat(ioas.mappings()).isZero();
+        assertThat(machine.context.objects()).isEqualTo(objects);
+        assertThat(listener.losses()).isZero();
+        assertThat(machine.read(dma, IOVA)).isEqualTo(-1);
+    }
+
+    @Test
+    @Tag("S28")
+    void whoGivesTheDeviceBackBehindATableHearsOfItsEndAndOfInvalidations() {
+        TableDomain domain = table(root);
+        assertThat(attach(domain)).isEqualTo(Status.OK);
+        listener.close();
+        assertThat(ioas.mappings()).isZero();
+        domain.invalidate(status -> answer = status);
+        assertThat(answer).isEqualTo(Status.OK);
+        assertThat(listener.invalidations()).isZero();
+        assertThat(detach()).isEqualTo(Status.OK);
+    }
+
+    @Test
+    @Tag("S28")
     void aHostWithoutSuchTablesIsRefusedWhenTheEndpointIsMade() throws IommufdException {
         NestedMachine poor = new NestedMachine(VtdIommu.maker(0, VtdIommu.ECAP));
         Ioas space = poor.context.allocateIoas();

@@ -10,6 +10,7 @@ import org.openjdk.jcstress.annotations.Expect;
 import org.openjdk.jcstress.annotations.JCStressTest;
 import org.openjdk.jcstress.annotations.Outcome;
 import org.openjdk.jcstress.annotations.State;
+import org.openjdk.jcstress.infra.results.IIZ_Result;
 import org.openjdk.jcstress.infra.results.ZZ_Result;
 import org.openjdk.jcstress.infra.results.Z_Result;
 
@@ -62,7 +63,11 @@ public final class IotlbLitmus {
         }
 
         static void fill(Iotlb tlb, long epoch, long output, int rights) {
-            tlb.fill(epoch, TAG, IOVA, output, rights, PAGE_LG2, PAGE_LG2, false);
+            fill(tlb, epoch, TAG, output, rights);
+        }
+
+        static void fill(Iotlb tlb, long epoch, long tag, long output, int rights) {
+            tlb.fill(epoch, tag, IOVA, output, rights, PAGE_LG2, PAGE_LG2, false);
         }
 
         void clear() {
@@ -153,6 +158,72 @@ public final class IotlbLitmus {
         public void guest() {
             tlb.space(DOMAIN, SPACE);
             done();
+        }
+    }
+
+    /** Two who take away at the same time: each takes what it wants, and nothing else. */
+    @JCStressTest
+    @Outcome(id = "1, 1, true", expect = Expect.ACCEPTABLE, desc = "its own each")
+    @Outcome(expect = Expect.FORBIDDEN, desc = "what the other wants, or what nobody does")
+    @State
+    public static class TwoScopes {
+        private final Iotlb tlb = new Iotlb(Iotlb.ENTRIES_MIN);
+
+        public TwoScopes() {
+            for (int space = SPACE; space <= SPACE + 2; space++) {
+                Table.fill(
+                        tlb, tlb.epoch(), Iotlb.tag(DOMAIN, space, Iotlb.FIRST), OLD, OLD_RIGHTS);
+            }
+        }
+
+        @Actor
+        public void one(IIZ_Result result) {
+            result.r1 = (int) tlb.range(DOMAIN, SPACE, IOVA, IOVA, 0);
+        }
+
+        @Actor
+        public void other(IIZ_Result result) {
+            tlb.begin();
+            try {
+                result.r2 = (int) tlb.space(DOMAIN, SPACE + 1);
+            } finally {
+                tlb.end();
+            }
+        }
+
+        @Arbiter
+        public void later(IIZ_Result result) {
+            result.r3 = tlb.find(Iotlb.tag(DOMAIN, SPACE + 2, Iotlb.FIRST), IOVA) != Iotlb.NONE;
+        }
+    }
+
+    /** Two who take the same away: one of them has taken it, and it is gone for both. */
+    @JCStressTest
+    @Outcome(
+            id = {"1, 0, false", "0, 1, false"},
+            expect = Expect.ACCEPTABLE,
+            desc = "one of them")
+    @Outcome(expect = Expect.FORBIDDEN, desc = "both or none, or it is found again")
+    @State
+    public static class TwoOfTheSame extends Table {
+        public TwoOfTheSame() {
+            fill(tlb, tlb.epoch(), OLD, OLD_RIGHTS);
+        }
+
+        @Actor
+        public void one(IIZ_Result result) {
+            result.r1 = (int) tlb.range(DOMAIN, SPACE, IOVA, IOVA, 0);
+            result.r3 |= isFound();
+        }
+
+        @Actor
+        public void other(IIZ_Result result) {
+            result.r2 = (int) tlb.domain(DOMAIN);
+        }
+
+        @Arbiter
+        public void later(IIZ_Result result) {
+            result.r3 |= isFound();
         }
     }
 

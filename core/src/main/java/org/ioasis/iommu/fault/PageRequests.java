@@ -4,6 +4,7 @@ package org.ioasis.iommu.fault;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -21,11 +22,15 @@ import org.jspecify.annotations.Nullable;
  * once: by the driver that has heard of all of it, or by us as invalid, when nobody takes it, when
  * there is no room, when what it came through is detached or reset, or when its time is over.
  *
+ * <p>A driver says of an answer which group it is for, by a number that devices use again. Where we
+ * have answered what it has heard of, and it does not know, the number is not used again until the
+ * driver's own answer is here: it would be taken for the next group's.
+ *
  * <p>Bounded for each endpoint: one that has taken all its room leaves others theirs. Loop thread;
  * counters any.
  */
 public final class PageRequests {
-    /** Most groups of an endpoint without an answer. */
+    /** Most groups of an endpoint that its driver has not answered. */
     public static final int GROUPS_MAX = 256;
 
     /** Most requests of an endpoint: of those groups, and of groups whose last has not come. */
@@ -34,6 +39,18 @@ public final class PageRequests {
     private record Key(int endpoint, int pasid, int group) {
         static Key of(PageRequest request) {
             return new Key(request.endpoint(), request.pasid(), request.group());
+        }
+    }
+
+    /** A group whose last has not come. */
+    private static final class Part {
+        private final List<PageRequest> requests = new ArrayList<>();
+
+        /** When its first request came. */
+        private final long since;
+
+        Part(long since) {
+            this.since = since;
         }
     }
 
@@ -63,13 +80,24 @@ public final class PageRequests {
         }
     }
 
-    private final Map<Key, List<PageRequest>> parts = new HashMap<>();
+    /** How long a driver has; 0: for ever. */
+    private final long deadline;
+
+    private final LongSupplier clock;
+
+    // Both in the order of time.
+    private final Map<Key, Part> parts = new LinkedHashMap<>();
     private final Map<Key, Group> open = new LinkedHashMap<>();
 
-    /** How many groups an endpoint has open, and how many requests of it are kept; never 0. */
+    /** Groups that the driver has heard of and may answer yet, but that are answered. */
+    private final Set<Key> owed = new HashSet<>();
+
+    /** How many groups of an endpoint are open or owed; never 0. */
     private final Map<Integer, Integer> groupsOf = new HashMap<>();
 
+    /** How many requests of an endpoint are kept; never 0. */
     private final Map<Integer, Integer> heldOf = new HashMap<>();
+
     private final ArrayDeque<Group> untold = new ArrayDeque<>();
     private final Count groups = new Count();
     private final Count answered = new Count();
@@ -77,10 +105,22 @@ public final class PageRequests {
     private final Count refused = new Count();
     private final Count dropped = new Count();
     private final Count expired = new Count();
-    private LongSupplier clock = () -> 0;
-    private long deadline;
+    private final Count late = new Count();
     private Runnable arrival = () -> {};
     private boolean isAccepting;
+
+    /**
+     * @param deadlineNanos how long a driver has from the last request of a group, told or not, and
+     *     a device from the first to the last; 0: for ever
+     * @param nanoClock does not go back
+     */
+    public PageRequests(long deadlineNanos, LongSupplier nanoClock) {
+        if (deadlineNanos < 0) {
+            throw new IllegalArgumentException("deadline of %d ns".formatted(deadlineNanos));
+        }
+        deadline = deadlineNanos;
+        clock = nanoClock;
+    }
 
     /** Groups that a driver has heard of, or will. Any thread. */
     public long groups() {
@@ -92,20 +132,26 @@ public final class PageRequests {
         return answered.read();
     }
 
-    /** Those that were answered as invalid, because what they came through went. Any thread. */
+    /**
+     * Those that were answered as invalid, because what they came through went or their device was
+     * reset. Any thread.
+     */
     public long invalid() {
         return invalid.read();
     }
 
     /**
-     * Groups that no driver hears of: nobody takes them, there is no room, or the device has a
-     * group of this number already. Any thread.
+     * Groups that no driver hears of: nobody takes them, there is no room, or the driver has not
+     * answered another group of this number. Any thread.
      */
     public long refused() {
         return refused.read();
     }
 
-    /** Requests that nobody takes or that there was no room for, while their group went on. */
+    /**
+     * Requests without their group: nobody takes them, there was no room, or the last of it did not
+     * come in time. Any thread.
+     */
     public long dropped() {
         return dropped.read();
     }
@@ -115,24 +161,14 @@ public final class PageRequests {
         return expired.read();
     }
 
-    /**
-     * Sets how long a driver has from the last request of a group, told or not; without it, for
-     * ever.
-     *
-     * @param nanos so many are not too long yet
-     * @param nanoClock does not go back
-     */
-    public void deadline(long nanos, LongSupplier nanoClock) {
-        if (nanos <= 0) {
-            throw new IllegalArgumentException("deadline of %d ns".formatted(nanos));
-        }
-        deadline = nanos;
-        clock = nanoClock;
+    /** Answers of a driver to groups that were answered already. Any thread. */
+    public long late() {
+        return late.read();
     }
 
-    /** True while a group waits that has a deadline: {@link #expire} is to be called. */
+    /** True while something waits that has a deadline: {@link #expire} is to be called. */
     public boolean isTimed() {
-        return deadline != 0 && !open.isEmpty();
+        return deadline != 0 && !heldOf.isEmpty();
     }
 
     /** Answers as invalid what has waited too long. */
@@ -141,14 +177,36 @@ public final class PageRequests {
             return;
         }
         long now = clock.getAsLong();
-        List<Group> late = new ArrayList<>();
-        for (Group group : open.values()) {
-            if (now - group.since <= deadline) {
+        List<Key> endless = new ArrayList<>();
+        for (Map.Entry<Key, Part> part : parts.entrySet()) {
+            if (!isOver(part.getValue().since, now)) {
                 break; // and those behind it came later
             }
-            late.add(group);
+            endless.add(part.getKey());
         }
-        end(late, expired);
+        for (Key key : endless) {
+            dropped.add(drop(key));
+        }
+        List<Group> over = new ArrayList<>();
+        for (Group group : open.values()) {
+            if (!isOver(group.since, now)) {
+                break;
+            }
+            over.add(group);
+        }
+        end(over, expired, true);
+    }
+
+    private boolean isOver(long since, long now) {
+        return now - since > deadline;
+    }
+
+    /** Forgets a part of a group; says how many requests those were. */
+    private int drop(Key key) {
+        Part part = parts.remove(key);
+        int size = part == null ? 0 : part.requests.size();
+        change(heldOf, key.endpoint, -size);
+        return size;
     }
 
     /** Groups that have no answer yet. */
@@ -183,18 +241,19 @@ public final class PageRequests {
                 dropped.increment();
                 return;
             }
-            parts.computeIfAbsent(key, _ -> new ArrayList<>()).add(request);
+            parts.computeIfAbsent(key, _ -> new Part(clock.getAsLong())).requests.add(request);
             change(heldOf, key.endpoint, 1);
             return;
         }
-        List<PageRequest> earlier = parts.remove(key);
-        List<PageRequest> requests = earlier == null ? new ArrayList<>() : earlier;
+        Part earlier = parts.remove(key);
+        List<PageRequest> requests = earlier == null ? new ArrayList<>() : earlier.requests;
         // A number that has no answer yet cannot be told from this one.
         boolean hasPlace =
                 isAccepting
                         && count(groupsOf, key.endpoint) < GROUPS_MAX
                         && count(heldOf, key.endpoint) < REQUESTS_MAX
-                        && !open.containsKey(key);
+                        && !open.containsKey(key)
+                        && !owed.contains(key);
         if (!hasPlace) {
             change(heldOf, key.endpoint, -requests.size());
             refused.increment();
@@ -229,10 +288,16 @@ public final class PageRequests {
         }
     }
 
-    /** False if there is no such group, or the driver cannot know of it yet. */
+    /** False if there is no such group any more, or the driver cannot know of it yet. */
     public boolean answer(int endpoint, int pasid, int group, Response response) {
         expire();
-        Group found = open.get(new Key(endpoint, pasid, group));
+        Key key = new Key(endpoint, pasid, group);
+        if (owed.remove(key)) {
+            change(groupsOf, endpoint, -1);
+            late.increment();
+            return false;
+        }
+        Group found = open.get(key);
         if (found == null || !found.isTold()) {
             return false;
         }
@@ -267,42 +332,65 @@ public final class PageRequests {
 
     /** What came from an address space of an endpoint is answered as invalid. */
     public void forget(int endpoint, int pasid) {
-        forget(key -> key.endpoint == endpoint && key.pasid == pasid);
+        forget(key -> key.endpoint == endpoint && key.pasid == pasid, false);
     }
 
     /** Everything is answered as invalid. */
     public void forgetAll() {
-        forget(_ -> true);
+        forget(_ -> true, false);
     }
 
-    private void forget(Predicate<Key> which) {
+    /**
+     * The device of an endpoint was reset: what it has asked for, in any address space, is answered
+     * as invalid. Its driver's IOMMU driver knows nothing of that.
+     */
+    public void deviceReset(int endpoint) {
+        forget(key -> key.endpoint == endpoint, true);
+    }
+
+    /**
+     * @param isAnswerDue the driver still answers what it has heard of
+     */
+    private void forget(Predicate<Key> which, boolean isAnswerDue) {
+        if (!isAnswerDue) {
+            owed.removeIf(key -> {
+                boolean is = which.test(key);
+                if (is) {
+                    change(groupsOf, key.endpoint, -1);
+                }
+                return is;
+            });
+        }
         if (heldOf.isEmpty()) {
             return;
         }
-        parts.entrySet()
-                .removeIf(part -> {
-                    boolean is = which.test(part.getKey());
-                    if (is) {
-                        change(heldOf, part.getKey().endpoint, -part.getValue().size());
-                    }
-                    return is;
-                });
+        for (Key key : List.copyOf(parts.keySet())) {
+            if (which.test(key)) {
+                int _ = drop(key);
+            }
+        }
         List<Group> gone = new ArrayList<>();
         for (Group group : open.values()) {
             if (which.test(group.key)) {
                 gone.add(group);
             }
         }
-        end(gone, invalid);
+        end(gone, invalid, isAnswerDue);
     }
 
     /** Nothing of them is here any more when a device hears: it may ask again at once. */
-    private void end(List<Group> gone, Count why) {
+    private void end(List<Group> gone, Count why, boolean isAnswerDue) {
         if (gone.isEmpty()) {
             return;
         }
         untold.removeAll(Set.copyOf(gone));
-        gone.forEach(this::close);
+        for (Group group : gone) {
+            close(group);
+            if (isAnswerDue && group.isTold()) {
+                owed.add(group.key);
+                change(groupsOf, group.key.endpoint, 1);
+            }
+        }
         for (Group group : gone) {
             why.increment();
             group.answer(Response.INVALID);

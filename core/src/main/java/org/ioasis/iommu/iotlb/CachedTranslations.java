@@ -12,11 +12,18 @@ package org.ioasis.iommu.iotlb;
  */
 public interface CachedTranslations {
     /**
-     * What the caller takes away from here to {@link #end}, which it always calls, is taken away
-     * together, at the price of one fence: all of it is about tables that were changed before.
+     * What the calling thread takes away from here to {@link #end}, which it always calls, is taken
+     * away together, at the price of one fence: all of it is about tables that were changed before.
+     *
+     * @throws IllegalStateException it has begun already
      */
     void begin();
 
+    /**
+     * The end of what {@link #begin} began.
+     *
+     * @throws IllegalStateException this thread has begun nothing
+     */
     void end();
 
     /** All there is. */

@@ -3,10 +3,8 @@ package org.ioasis.iommu.iotlb;
 
 import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
-import java.util.Arrays;
 import java.util.concurrent.locks.ReentrantLock;
 import org.ioasis.iommu.pagetable.Bits;
-import org.ioasis.memory.Count;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -88,14 +86,23 @@ public final class Iotlb implements CachedTranslations {
 
     private static final long HELD = 1;
 
+    // Scopes of invalidations, as the compiler of machine code can know them.
+    private static final int OF_ALL = 0;
+    private static final int OF_DOMAIN = 1;
+    private static final int OF_FIRST_STAGE = 2;
+    private static final int OF_SPACE = 3;
+    private static final int OF_RANGE = 4;
+    private static final int OF_EVERY_SPACE = 5;
+    private static final int OF_SECOND_RANGE = 6;
+    private static final int SCOPES = 7;
+
     /** Pages that are looked for one by one; more are found by looking at every set. */
     private static final int PROBES_MAX = 64;
 
     /** How far a level's pages can be larger than its items: less than the next level's item. */
     private static final int LEVEL_LG2 = 9;
 
-    private static final long MIX_TAG = 0x9e37_79b9_7f4a_7c15L;
-    private static final long MIX = 0xd6e8_feb8_6659_fd93L;
+    private static final long MIX = 0x9e37_79b9_7f4a_7c15L;
 
     private static final VarHandle WORD = MethodHandles.arrayElementVarHandle(long[].class);
     private static final VarHandle TURN;
@@ -118,17 +125,26 @@ public final class Iotlb implements CachedTranslations {
     }
 
     private final int shift;
+
+    /**
+     * What leads to a set: such that pages of 4 KiB side by side are in sets side by side, which is
+     * how they are taken away and how a processor fetches ahead. All higher bits of an address
+     * count, by the bits below that of a page; and what is below the address, by the highest.
+     */
+    private final long stride;
+
     private final long[] words;
-    private final Count[] commands = counts();
-    private final Count[] removed = counts();
+
+    // By scope; written under the lock, and read without it.
+    private final long[] commands = new long[SCOPES];
+    private final long[] removed = new long[SCOPES];
 
     // Which sizes there may be, a bit for each; below those whether an entry may be global, or
     // smaller than the page of the first stage that it was made from. Only ever more of them.
-    @SuppressWarnings("unused") // by its handle, like those below
     private long kinds;
 
     // The lock of who invalidates, odd while it is held; and the epoch, which each of them moves.
-    @SuppressWarnings("unused")
+    @SuppressWarnings("unused") // by its handle, like those below
     private long turn;
 
     @SuppressWarnings("unused")
@@ -165,13 +181,13 @@ public final class Iotlb implements CachedTranslations {
         }
         int sets = entries >>> WAYS_LG2;
         shift = Long.SIZE - Integer.numberOfTrailingZeros(sets);
+        int nextSetLg2 = shift - PAGE_LG2_MIN;
+        stride =
+                (MIX & -1L << Long.SIZE - PAGE_LG2_MIN)
+                        | 1L << nextSetLg2
+                        | MIX >>> Long.SIZE + 2 - nextSetLg2
+                        | 1;
         words = new long[sets << SET_LG2];
-    }
-
-    private static Count[] counts() {
-        Count[] counts = new Count[Scope.values().length];
-        Arrays.setAll(counts, _ -> new Count());
-        return counts;
     }
 
     /**
@@ -238,7 +254,7 @@ public final class Iotlb implements CachedTranslations {
 
     /** Where the set is that an entry belongs to, whichever stages it came through. */
     private int set(long key, long tag) {
-        return (int) (((key ^ ((tag >>> SPACE_AT) * MIX_TAG)) * MIX) >>> shift) << SET_LG2;
+        return (int) ((key + (tag >>> SPACE_AT) * MIX) * stride >>> shift) << SET_LG2;
     }
 
     private long look(long key, long tag) {
@@ -382,13 +398,22 @@ public final class Iotlb implements CachedTranslations {
 
     @Override
     public void end() {
+        if (!isTogether()) {
+            throw new IllegalStateException("who has not begun ends");
+        }
         together = null;
         unlock();
     }
 
+    /** Only this thread can have written its own name. */
+    private boolean isTogether() {
+        return Thread.currentThread().equals(together);
+    }
+
     /**
      * Takes the lock, which moves the epoch: a volatile store. What is read of the sets and their
-     * kinds from here on is read volatile, and so after it; the other half is in {@link #fill}.
+     * kinds from here to {@link #unlock}, plain loads as they may be, is read after it; who fills
+     * later than that read sees that the epoch has moved. The other half is in {@link #fill}.
      */
     private void lock() {
         long free = (long) TURN.getOpaque(this);
@@ -399,6 +424,9 @@ public final class Iotlb implements CachedTranslations {
 
     @SuppressWarnings("ThreadPriorityCheck")
     private void lockAfterOthers() {
+        if (isTogether()) {
+            throw new IllegalStateException("who has begun begins again");
+        }
         waiting.lock();
         try {
             while (true) {
@@ -420,18 +448,17 @@ public final class Iotlb implements CachedTranslations {
 
     /** One alone. Returns whether it is that, and not one of many. */
     private boolean enter() {
-        // Only this thread can have written its own name.
-        if (Thread.currentThread().equals(together)) {
+        if (isTogether()) {
             return false;
         }
         lock();
         return true;
     }
 
-    private long leave(boolean isAlone, Scope scope, long went) {
-        commands[scope.index].increment();
+    private long leave(boolean isAlone, int scope, long went) {
+        commands[scope]++;
         if (went != 0) {
-            removed[scope.index].add(went);
+            removed[scope] += went;
         }
         if (isAlone) {
             unlock();
@@ -443,21 +470,21 @@ public final class Iotlb implements CachedTranslations {
     public long all() {
         boolean isAlone = enter();
         wantTag(0, 0);
-        return leave(isAlone, Scope.ALL, takeEverywhere());
+        return leave(isAlone, OF_ALL, takeEverywhere());
     }
 
     @Override
     public long domain(int domain) {
         boolean isAlone = enter();
         wantTag(DOMAIN_MASK, tag(domain, 0, 0));
-        return leave(isAlone, Scope.DOMAIN, takeEverywhere());
+        return leave(isAlone, OF_DOMAIN, takeEverywhere());
     }
 
     @Override
     public long firstStage(int domain) {
         boolean isAlone = enter();
         wantTag(DOMAIN_MASK | FIRST_STAGE, tag(domain, 0, FIRST));
-        return leave(isAlone, Scope.FIRST_STAGE, takeEverywhere());
+        return leave(isAlone, OF_FIRST_STAGE, takeEverywhere());
     }
 
     @Override
@@ -465,14 +492,14 @@ public final class Iotlb implements CachedTranslations {
         boolean isAlone = enter();
         wantTag(DOMAIN_MASK | SPACE_MASK | FIRST_STAGE, tag(domain, space, FIRST));
         keyMask = GLOBAL;
-        return leave(isAlone, Scope.SPACE, takeEverywhere());
+        return leave(isAlone, OF_SPACE, takeEverywhere());
     }
 
     @Override
     public long range(int domain, int space, long first, long last, int leafLg2) {
         boolean isAlone = enter();
         long tag = tag(domain, space, FIRST);
-        long present = (long) KINDS.getVolatile(this);
+        long present = kinds;
         long went;
         if (isFew(present, first, last)) {
             went = takeFew(present, tag, first, last, leafLg2);
@@ -487,7 +514,7 @@ public final class Iotlb implements CachedTranslations {
             wantRange(first, last, leafLg2);
             went += takeEverywhere();
         }
-        return leave(isAlone, Scope.RANGE, went);
+        return leave(isAlone, OF_RANGE, went);
     }
 
     @Override
@@ -495,7 +522,7 @@ public final class Iotlb implements CachedTranslations {
         boolean isAlone = enter();
         wantTag(DOMAIN_MASK | FIRST_STAGE, tag(domain, 0, FIRST));
         wantRange(first, last, leafLg2);
-        return leave(isAlone, Scope.EVERY_SPACE, takeEverywhere());
+        return leave(isAlone, OF_EVERY_SPACE, takeEverywhere());
     }
 
     /**
@@ -510,7 +537,7 @@ public final class Iotlb implements CachedTranslations {
         long went = takeEverywhere();
         wantTag(DOMAIN_MASK | STAGES_MASK, tag(domain, 0, FIRST | SECOND));
         went += takeEverywhere();
-        return leave(isAlone, Scope.SECOND_RANGE, went);
+        return leave(isAlone, OF_SECOND_RANGE, went);
     }
 
     private void wantTag(long mask, long wanted) {
@@ -590,10 +617,10 @@ public final class Iotlb implements CachedTranslations {
     @SuppressWarnings("ShortCircuitBoolean") // one branch for all of a set
     private boolean mayBeThere(int set, long key) {
         long[] words = this.words;
-        return (long) WORD.getVolatile(words, set) == key
-                | (long) WORD.getVolatile(words, set + 1) == key
-                | (long) WORD.getVolatile(words, set + 2) == key
-                | (long) WORD.getVolatile(words, set + 3) == key;
+        return words[set] == key
+                | words[set + 1] == key
+                | words[set + 2] == key
+                | words[set + 3] == key;
     }
 
     /**
@@ -657,13 +684,13 @@ public final class Iotlb implements CachedTranslations {
 
     /** What invalidations speak of. */
     public enum Scope {
-        ALL(0),
-        DOMAIN(1),
-        FIRST_STAGE(2),
-        SPACE(3),
-        RANGE(4),
-        EVERY_SPACE(5),
-        SECOND_RANGE(6);
+        ALL(OF_ALL),
+        DOMAIN(OF_DOMAIN),
+        FIRST_STAGE(OF_FIRST_STAGE),
+        SPACE(OF_SPACE),
+        RANGE(OF_RANGE),
+        EVERY_SPACE(OF_EVERY_SPACE),
+        SECOND_RANGE(OF_SECOND_RANGE);
 
         private final int index;
 
@@ -674,12 +701,12 @@ public final class Iotlb implements CachedTranslations {
 
     /** Invalidations of a scope so far. Any thread. */
     public long commands(Scope scope) {
-        return commands[scope.index].read();
+        return (long) WORD.getOpaque(commands, scope.index);
     }
 
     /** Entries that those have taken away. Any thread. */
     public long removed(Scope scope) {
-        return removed[scope.index].read();
+        return (long) WORD.getOpaque(removed, scope.index);
     }
 
     /** Translations that were kept. Any thread. */

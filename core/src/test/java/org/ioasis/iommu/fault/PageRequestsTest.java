@@ -18,13 +18,26 @@ import org.junit.jupiter.params.provider.ValueSource;
 
 /** Groups of page requests, and that each has one answer. */
 class PageRequestsTest {
-    private final PageRequests requests = new PageRequests();
-    private final List<String> answers = new ArrayList<>();
+    private static final long DEADLINE = 100;
+
     private final HandClock clock = new HandClock();
+    private final List<String> answers = new ArrayList<>();
+    private PageRequests requests = new PageRequests(0, clock);
 
     @BeforeEach
     void accept() {
         requests.accept(true);
+    }
+
+    private void setDeadline() {
+        requests = new PageRequests(DEADLINE, clock);
+        requests.accept(true);
+    }
+
+    /** Longer than there is time. */
+    private void overrun() {
+        clock.advance(DEADLINE + 1);
+        requests.expire();
     }
 
     private static PageRequest request(int pasid, int group, boolean isLast, long address) {
@@ -87,11 +100,10 @@ class PageRequestsTest {
 
     @Test
     void aGroupThatHasNoAnswerInTimeIsInvalidAndNotBefore() {
-        requests.deadline(100, clock);
+        setDeadline();
         ask(5, 1, true, 10);
         clock.advance(40);
         ask(5, 2, true, 20);
-        ask(5, 3, false, 30);
         assertThat(tell()).containsExactly(10L, 20L);
         clock.advance(60);
         requests.expire();
@@ -104,31 +116,137 @@ class PageRequestsTest {
         assertThat(answers).containsExactly("5/1 INVALID");
         assertThat(requests.expired()).isEqualTo(1);
         assertThat(requests.invalid()).as("nothing was detached").isZero();
-        assertThat(requests.answer(1, 5, 1, Response.SUCCESS)).as("too late").isFalse();
-        assertThat(requests.held()).isEqualTo(2);
+        assertThat(requests.held()).isEqualTo(1);
         assertThat(requests.answer(1, 5, 2, Response.SUCCESS)).isTrue();
         assertThat(answers).containsExactly("5/1 INVALID", "5/2 SUCCESS");
-        assertThat(requests.isTimed()).as("a part of a group waits for its device").isFalse();
+        assertThat(requests.isTimed()).isFalse();
+    }
+
+    @Test
+    void anAnswerThatComesTooLateIsNotTakenForTheNextGroupOfThatNumber() {
+        setDeadline();
+        ask(5, 1, true, 10);
+        assertThat(tell()).containsExactly(10L);
+        overrun();
+
+        ask(5, 1, true, 11);
+        assertThat(answers).containsExactly("5/1 INVALID", "5/1 INVALID");
+        assertThat(requests.refused()).isEqualTo(1);
+        assertThat(requests.peek()).as("of the second").isNull();
+        assertThat(requests.answer(1, 5, 1, Response.FAILURE)).as("too late").isFalse();
+        assertThat(requests.late()).isEqualTo(1);
+        assertThat(answers).hasSize(2);
+
+        ask(5, 1, true, 12);
+        assertThat(tell()).containsExactly(12L);
+        assertThat(requests.answer(1, 5, 1, Response.SUCCESS)).isTrue();
+        assertThat(answers.getLast()).isEqualTo("5/1 SUCCESS");
+        assertThat(requests.late()).isEqualTo(1);
+    }
+
+    @Test
+    void aDriverOwesNothingForWhatItWasDetachedFrom() {
+        setDeadline();
+        ask(5, 1, true, 10);
+        ask(6, 1, true, 10);
+        assertThat(tell()).hasSize(2);
+        overrun();
+        requests.forget(1, 5);
+        ask(5, 1, true, 11);
+        assertThat(tell()).containsExactly(11L);
+        ask(6, 1, true, 12);
+        assertThat(requests.refused()).as("of the other space").isEqualTo(1);
+        requests.forgetAll();
+        ask(6, 1, true, 13);
+        assertThat(tell()).containsExactly(13L);
+    }
+
+    @Test
+    void atTheLimitGroupsThatAreOwedAnAnswerTakeRoomUntilItIsHere() {
+        setDeadline();
+        for (int i = 0; i < PageRequests.GROUPS_MAX; i++) {
+            ask(5, i, true, i);
+        }
+        assertThat(tell()).hasSize(PageRequests.GROUPS_MAX);
+        overrun();
+        assertThat(requests.expired()).isEqualTo(PageRequests.GROUPS_MAX);
+        assertThat(requests.open()).isZero();
+        ask(5, 0x1000, true, 0);
+        assertThat(answers.getLast()).isEqualTo("5/4096 INVALID");
+        assertThat(requests.refused()).isEqualTo(1);
+
+        assertThat(requests.answer(1, 5, 7, Response.SUCCESS)).isFalse();
+        ask(5, 0x1000, true, 0);
+        assertThat(requests.open()).isEqualTo(1);
+        ask(5, 0x1001, true, 0);
+        assertThat(requests.refused()).isEqualTo(2);
     }
 
     @Test
     void aGroupThatNoDriverHasHeardOfInTimeIsNotToldAnyMore() {
-        requests.deadline(100, clock);
+        setDeadline();
         ask(-1, 1, false, 10);
         ask(-1, 1, true, 11);
         assertThat(requests.peek()).isNotNull();
         requests.told();
-        clock.advance(101);
-        requests.expire();
+        overrun();
         assertThat(requests.peek()).as("half of it was told").isNull();
         assertThat(answers).containsExactly("-1/1 INVALID");
         ask(-1, 1, true, 12);
-        assertThat(tell()).as("its number is free").containsExactly(12L);
-        clock.advance(101);
+        assertThat(requests.peek()).as("its number is free").isNotNull();
+        clock.advance(DEADLINE + 1);
         ask(-1, 1, true, 13);
         assertThat(answers).hasSize(2);
         assertThat(tell()).containsExactly(13L);
         assertThat(requests.expired()).isEqualTo(2);
+    }
+
+    @Test
+    void requestsWhoseLastDoesNotComeInTimeAreDropped() {
+        setDeadline();
+        ask(5, 1, false, 10);
+        clock.advance(DEADLINE);
+        ask(5, 1, false, 11);
+        ask(5, 2, false, 20);
+        requests.expire();
+        assertThat(requests.held()).as("at the deadline").isEqualTo(3);
+        assertThat(requests.isTimed()).isTrue();
+
+        clock.advance(1);
+        requests.expire();
+
+        assertThat(requests.held()).isEqualTo(1);
+        assertThat(requests.dropped()).isEqualTo(2);
+        ask(5, 1, true, 12);
+        assertThat(tell()).containsExactly(12L);
+        ask(5, 2, true, 21);
+        assertThat(tell()).containsExactly(20L, 21L);
+        assertThat(answers).isEmpty();
+    }
+
+    @Test
+    void aResetDeviceHasAskedForNothingInNoneOfItsSpaces() {
+        ask(5, 1, true, 10);
+        ask(-1, 2, true, 20);
+        assertThat(tell()).hasSize(2);
+        ask(5, 3, true, 30);
+        ask(5, 4, false, 40);
+        ask(2, 5, 1, true, 50);
+
+        requests.deviceReset(1);
+
+        assertThat(answers).containsExactly("5/1 INVALID", "-1/2 INVALID", "5/3 INVALID");
+        assertThat(requests.invalid()).isEqualTo(3);
+        assertThat(requests.held()).as("another device's").isEqualTo(1);
+        assertThat(tell()).containsExactly(50L);
+        ask(5, 1, true, 11);
+        assertThat(answers.getLast()).as("its first is not answered").isEqualTo("5/1 INVALID");
+        assertThat(requests.answer(1, 5, 1, Response.SUCCESS)).isFalse();
+        ask(5, 1, true, 12);
+        ask(5, 3, true, 31);
+        ask(5, 4, true, 41);
+        assertThat(tell()).containsExactly(12L, 31L, 41L);
+        assertThat(answers).hasSize(4);
     }
 
     @Test
@@ -272,11 +390,13 @@ class PageRequestsTest {
     @ParameterizedTest
     @ValueSource(longs = {1, 2, 3, 4, 5})
     void everyGroupHasOneAnswerWhateverHappensInWhateverOrder(long seed) {
+        setDeadline();
         Random random = new Random(seed);
         Map<Integer, Integer> heard = new HashMap<>();
         int asked = 0;
         for (int i = 0; i < 20_000; i++) {
             int pasid = random.nextInt(4) - 1;
+            clock.advance(random.nextInt(4));
             switch (random.nextInt(8)) {
                 case 0, 1, 2 -> {
                     int serial = asked++;
@@ -299,6 +419,8 @@ class PageRequestsTest {
                 default -> {
                     if (random.nextInt(20) == 0) {
                         requests.forget(1, pasid);
+                    } else if (random.nextInt(50) == 0) {
+                        requests.deviceReset(1);
                     } else if (random.nextInt(200) == 0) {
                         requests.accept(random.nextBoolean());
                         requests.accept(true);
@@ -314,7 +436,10 @@ class PageRequestsTest {
         assertThat(requests.held()).isZero();
         assertThat(requests.peek()).isNull();
         assertThat(requests.answered()).isPositive();
-        assertThat(requests.answered() + requests.invalid()).isEqualTo(requests.groups());
+        assertThat(requests.expired()).isPositive();
+        assertThat(requests.late()).isPositive();
+        assertThat(requests.answered() + requests.invalid() + requests.expired())
+                .isEqualTo(requests.groups());
         assertThat(requests.groups() + requests.refused()).isEqualTo(asked);
         assertThat(answers).isEmpty();
     }

@@ -7,6 +7,10 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
+import java.util.concurrent.Callable;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.TimeUnit;
 import org.ioasis.iommu.iotlb.Iotlb.Scope;
 import org.ioasis.iommu.pagetable.Bits;
 import org.ioasis.iommu.pagetable.Rights;
@@ -112,6 +116,27 @@ class IotlbTest {
         assertThat(tlb.domain(1)).isEqualTo(1);
         assertThat(has(2, 2, BOTH, 0x5000)).isTrue();
         assertThat(tlb.all()).isEqualTo(1);
+        assertThat(tlb.size()).isZero();
+    }
+
+    @Test
+    void whoEndsWhatOthersHaveBegunOrBeginsTwiceIsRefusedAndTheRestGoesOn() throws Exception {
+        fill(1, 2, BOTH, 0x5000, 12, false);
+        fill(1, 2, BOTH, 0x6000, 12, false);
+        assertThatThrownBy(tlb::end).isInstanceOf(IllegalStateException.class);
+        tlb.begin();
+        assertThat(tlb.range(1, 2, 0x5000, 0x5fff, 0)).isEqualTo(1);
+        assertThatThrownBy(tlb::begin).isInstanceOf(IllegalStateException.class);
+        try (ExecutorService other = Executors.newSingleThreadExecutor()) {
+            assertThatThrownBy(() -> other.submit(tlb::end).get(1, TimeUnit.MINUTES))
+                    .hasCauseInstanceOf(IllegalStateException.class);
+            assertThat(tlb.range(1, 2, 0x6000, 0x6fff, 0)).as("still together").isEqualTo(1);
+            tlb.end();
+            fill(1, 2, BOTH, 0x5000, 12, false);
+            Callable<Long> taken = () -> tlb.space(1, 2);
+            assertThat(other.submit(taken).get(1, TimeUnit.MINUTES)).isEqualTo(1);
+        }
+        assertThatThrownBy(tlb::end).isInstanceOf(IllegalStateException.class);
         assertThat(tlb.size()).isZero();
     }
 

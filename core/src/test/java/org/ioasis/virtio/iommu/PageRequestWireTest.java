@@ -31,7 +31,12 @@ class PageRequestWireTest {
     private static final int USERS = Rights.READ | Rights.USER;
     private static final int EVENT = VirtioIommuTables.FAULT_SIZE;
 
-    private final Driver d = Driver.of(Driver.OPTIONS, Profile.TABLES_2023);
+    private static final long DEADLINE = 1000;
+
+    private final Driver d =
+            Driver.of(
+                    Driver.OPTIONS.toBuilder().pageRequestNanos(DEADLINE).build(),
+                    Profile.TABLES_2023);
     private final Dma plain = d.plug(ENDPOINT);
     private final Endpoint endpoint = requireNonNull(d.iommu.endpoint(ENDPOINT));
     private final Attachment space = requireNonNull(endpoint.open(PASID));
@@ -63,14 +68,13 @@ class PageRequestWireTest {
     @Test
     @Tag("H-18")
     void aDriverThatNeverAnswersIsTooLateWhenTheDeviceIsToldTheTime() {
-        d.iommu.pageRequests().deadline(1000, d.clock);
         attached();
         d.addEventBuffers(4, EVENT);
         assertThat(d.device.needsTick()).isFalse();
         ask(9, USERS, true, IOVA);
         assertThat(d.eventBytes()).isNotNull();
         assertThat(d.device.needsTick()).isTrue();
-        d.clock.advance(1000);
+        d.clock.advance(DEADLINE);
         d.device.tick(0);
         assertThat(answers).isEmpty();
 
@@ -81,6 +85,40 @@ class PageRequestWireTest {
         assertThat(d.device.needsTick()).isFalse();
         assertThat(d.status(GuestTable.respond(ENDPOINT, PASID, 9, 0))).isEqualTo(S_NOENT);
         assertThat(answers).hasSize(1);
+    }
+
+    @Test
+    @Tag("H-18")
+    void aDeviceThatNeverEndsItsGroupIsForgottenWhenTheDeviceIsToldTheTime() {
+        attached();
+        ask(9, USERS, false, IOVA);
+        assertThat(d.device.needsTick()).isTrue();
+        d.clock.advance(DEADLINE + 1);
+        d.device.tick(0);
+        assertThat(d.iommu.pageRequests().held()).isZero();
+        assertThat(d.device.needsTick()).isFalse();
+    }
+
+    @Test
+    @Tag("H-16")
+    void aDeviceThatIsResetHasItsAnswerAndTheDriverIsTooLate() {
+        attached();
+        d.addEventBuffers(4, EVENT);
+        ask(9, USERS, true, IOVA);
+        assertThat(d.eventBytes()).isNotNull();
+        ask(8, USERS, false, IOVA);
+
+        plain.deviceReset();
+
+        assertThat(answers).containsExactly("5/9 INVALID");
+        assertThat(d.iommu.pageRequests().held()).isZero();
+        ask(9, USERS, true, IOVA);
+        assertThat(answers).as("cannot be told from the first").hasSize(2);
+        assertThat(d.status(GuestTable.respond(ENDPOINT, PASID, 9, 0))).isEqualTo(S_NOENT);
+        ask(9, USERS, true, IOVA);
+        assertThat(d.eventBytes()).isNotNull();
+        assertThat(d.status(GuestTable.respond(ENDPOINT, PASID, 9, 0))).isEqualTo(S_OK);
+        assertThat(answers).hasSize(3).last().isEqualTo("5/9 SUCCESS");
     }
 
     private Outcome touch(Dma way, long iova) {
