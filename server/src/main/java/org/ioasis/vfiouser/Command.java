@@ -321,9 +321,10 @@ final class Command {
                     isPossible
                             ? Integer.toUnsignedLong(in.get(Codec.U32, from + MIG_DATA_BYTES))
                             : 0;
+            // Some send as much as was asked for, whatever they have.
             if (!isPossible
                     || size > asked.getInt(MIG_DATA_BYTES)
-                    || length != MIG_DATA_DATA + size) {
+                    || length < MIG_DATA_DATA + size) {
                 throw new ProtocolException(
                         "%d bytes of data of %d that were asked for"
                                 .formatted(size, asked.getInt(MIG_DATA_BYTES)));

@@ -258,6 +258,25 @@ class MigrationTest {
     }
 
     @Test
+    void answerWithMoreBytesThanItSaysHasAsManyAsItSays() throws Exception {
+        Moving device = new Moving();
+        try (ProxyFixture fixture = moving(device);
+                MockVfioUserClient client = fixture.ready()) {
+            fixture.device.script =
+                    (self, asked) -> {
+                        if (asked.command() != VFIO_USER_MIG_DATA_READ) {
+                            return false;
+                        }
+                        self.answer(asked, dataReply(3, 8));
+                        return true;
+                    };
+            ByteBuffer part = read(client, 16, 8).fields();
+            assertThat(part.getInt(MIG_DATA_BYTES)).isEqualTo(3);
+            assertThat(part.remaining()).isEqualTo(MIG_DATA_DATA + 3);
+        }
+    }
+
+    @Test
     void stateThatIsNoneIsAnErrorAndNoNumber() throws Exception {
         Moving device = new Moving();
         try (ProxyFixture fixture = moving(device);
