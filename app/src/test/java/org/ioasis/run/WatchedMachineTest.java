@@ -62,6 +62,7 @@ final class WatchedMachineTest {
     }
 
     @Test
+    @SuppressWarnings("try") // Closed before the end of its block, which is what is tested.
     void whatWatchesAMachineEndsWithIt() throws Exception {
         try (Cleanup cleanup = Cleanup.atExit();
                 Workspace workspace = Workspace.keeping(cleanup, folder.resolve("w"));

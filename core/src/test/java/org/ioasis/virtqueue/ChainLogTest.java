@@ -33,9 +33,16 @@ final class ChainLogTest {
     }
 
     private FlatDma dma = new FlatDma(BASE, 0x10000);
+
+    @SuppressWarnings("NullAway.Init") // begin
     private MockDriver driver;
+
+    @SuppressWarnings("NullAway.Init") // begin
     private DeviceQueue queue;
+
+    @SuppressWarnings("NullAway.Init") // begin
     private MemorySegment region;
+
     private final List<Chain> out = new ArrayList<>();
 
     private void begin(RingFormat format) {

@@ -311,8 +311,8 @@ public final class Machine implements AutoCloseable {
                         },
                         ANSWER_NANOS);
         return isDone
-                || !isTaken.compareAndSet(false, true)
-                        && loop.executeAndWait(() -> {}, ANSWER_NANOS);
+                || (!isTaken.compareAndSet(false, true)
+                        && loop.executeAndWait(() -> {}, ANSWER_NANOS));
     }
 
     /** Serves from now on. */

@@ -14,6 +14,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.HashMap;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Random;
 import java.util.concurrent.TimeUnit;
 import org.ioasis.peer.ServerWait;
@@ -383,8 +384,8 @@ class InflightLogsTest {
         int back = 0;
         for (int head = ring.take(); head != DriverQueue.NONE; head = ring.take()) {
             assertThat(head).as("%s", ring.brokenReason()).isNotEqualTo(DriverQueue.BROKEN);
-            Integer value = out.remove(head);
-            assertThat(value).as("chain %d came back twice", head).isNotNull();
+            assertThat(out).as("chain %d comes back twice", head).containsKey(head);
+            int value = Objects.requireNonNull(out.remove(head));
             assertThat(back(frontEnd, head)).isEqualTo(value + 1);
             back++;
         }

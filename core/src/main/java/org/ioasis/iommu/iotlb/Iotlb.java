@@ -183,9 +183,9 @@ public final class Iotlb implements CachedTranslations {
         shift = Long.SIZE - Integer.numberOfTrailingZeros(sets);
         int nextSetLg2 = shift - PAGE_LG2_MIN;
         stride =
-                (MIX & -1L << Long.SIZE - PAGE_LG2_MIN)
-                        | 1L << nextSetLg2
-                        | MIX >>> Long.SIZE + 2 - nextSetLg2
+                (MIX & (-1L << (Long.SIZE - PAGE_LG2_MIN)))
+                        | (1L << nextSetLg2)
+                        | (MIX >>> (Long.SIZE + 2 - nextSetLg2))
                         | 1;
         words = new long[sets << SET_LG2];
     }
@@ -254,7 +254,7 @@ public final class Iotlb implements CachedTranslations {
 
     /** Where the set is that an entry belongs to, whichever stages it came through. */
     private int set(long key, long tag) {
-        return (int) ((key + (tag >>> SPACE_AT) * MIX) * stride >>> shift) << SET_LG2;
+        return (int) (((key + (tag >>> SPACE_AT) * MIX) * stride) >>> shift) << SET_LG2;
     }
 
     private long look(long key, long tag) {
