@@ -226,13 +226,21 @@ static void do_closing(void)
 	said("served", use(dev()));
 }
 
+/* In a child: it ends with its parent, and with one that has ended before it could say so. */
+static void end_with(pid_t parent)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(1);
+}
+
 static void do_killed(void)
 {
 	int status, killed = 0;
 	for (int i = 0; i < 150; i++) {
-		pid_t pid = fork();
+		pid_t parent = getpid(), pid = fork();
 		if (!pid)
-			for (prctl(PR_SET_PDEATHSIG, SIGKILL);;) {
+			for (end_with(parent);;) {
 				int f = open("/dev/iommu", O_RDWR);
 				use(f);
 				if (i & 1)
@@ -278,9 +286,9 @@ static void do_charged(void)
 	said("charged", charged() && domain(dev(), id) && !map(dev(), id, m, 16 * PAGE, APERTURE));
 	said("kilobytes", kilobytes("VmPin:"));
 	for (int i = 0; i < 60; i++) {
-		pid_t pid = fork();
+		pid_t parent = getpid(), pid = fork();
 		if (!pid)
-			for (prctl(PR_SET_PDEATHSIG, SIGKILL);;) {
+			for (end_with(parent);;) {
 				int f = open("/dev/iommu", O_RDWR);
 				/* RLIMIT_MODE: to the process and not to the user, if we may say so */
 				struct { uint32_t size, option; uint16_t op, reserved; uint32_t object; uint64_t value; } o = { 24, 0, 0, 0, 0, i % 3 == 1 };

@@ -144,7 +144,7 @@ class EngineIommuTest {
         second.replace(other.id(), NO_PASID);
         assertThat(read(reader, iova, 8)).isEqualTo(Outcome.FAULT);
         assertThat(read(writer, iova, 8)).isEqualTo(Outcome.OK);
-        assertThat(faults.recent().toString()).contains("endpoint=2");
+        assertThat(faults.recent().toString()).contains("of endpoint 0x2 at 0x20000");
         second.detach(NO_PASID);
         first.detach(NO_PASID);
         assertThat(read(writer, iova, 8)).isEqualTo(Outcome.FAULT);
