@@ -17,8 +17,8 @@ Asks what other designs of an IOMMU would have done with recorded DMA: each FILE
 --report   writes index.html with plots, figures.json and figures.parquet into DIR: a new folder, an empty one, or one
            of an earlier report
 --json     prints the figures as JSON and nothing else
---master   where Apache Spark runs it (default: local[*], all processors here); workers elsewhere find each FILE
-           under the same name and have JDK 25
+--master   where Apache Spark runs it (default: local[*], as many processors here as half of the memory has room for);
+           workers elsewhere find each FILE under the same name and have JDK 25
 The first sweep fetches Apache Spark's libraries, about 150 MB, by Maven. What the figures mean: docs/sweep.md."
 
 case ${1-} in

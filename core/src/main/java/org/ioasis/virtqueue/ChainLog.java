@@ -18,15 +18,15 @@ import java.util.Arrays;
 /**
  * Where a queue writes down which chains it has taken and not given back, in memory that outlives
  * the process: who goes on with the rings takes these again and gives each back once (vhost-user,
- * "Inflight I/O tracking"). The queue's thread, inside a guarded section but for {@link #isNew} and
- * {@link #forget}. Nothing is allocated once the first chain is taken.
+ * "Inflight I/O tracking"). The queue's thread. Nothing is allocated once the first chain is taken.
  *
  * <p>The process can end between any two stores. So each store stays behind those before it, and
  * their order is what makes sense of what is found; that the machine ends is none of the log's
  * business.
  *
  * <p>Whoever else has the memory is not trusted. What is found at the beginning is read once and
- * checked; from then on the log is only written.
+ * checked; from then on the log is written, and of what is read again only copies of descriptors
+ * are believed as far as a ring's are.
  */
 public abstract sealed class ChainLog permits SplitLog, PackedLog {
     private static final VarHandle U8 = JAVA_BYTE.varHandle();
@@ -153,7 +153,7 @@ public abstract sealed class ChainLog permits SplitLog, PackedLog {
     }
 
     final void setOut(int entry, boolean isOut) {
-        U8.setRelease(region, place(entry) + INFLIGHT, (byte) (isOut ? 1 : 0));
+        put8(place(entry) + INFLIGHT, isOut ? 1 : 0);
     }
 
     final boolean isOut(int entry) {
@@ -176,15 +176,22 @@ public abstract sealed class ChainLog permits SplitLog, PackedLog {
         return (long) U64.getOpaque(region, at);
     }
 
+    // Not by setRelease: where that is not compiled the JVM exchanges, and if the front end has cut
+    // its file short, it cannot step over this instruction and ends the process
+    // (memory/RegionDma.java, storeShort). An aligned store is one piece in either way.
+
     final void put8(long at, int value) {
-        U8.setRelease(region, at, (byte) value);
+        VarHandle.releaseFence();
+        U8.set(region, at, (byte) value);
     }
 
     final void put16(long at, int value) {
-        U16.setRelease(region, at, (short) value);
+        VarHandle.releaseFence();
+        U16.set(region, at, (short) value);
     }
 
     final void put64(long at, long value) {
-        U64.setRelease(region, at, value);
+        VarHandle.releaseFence();
+        U64.set(region, at, value);
     }
 }

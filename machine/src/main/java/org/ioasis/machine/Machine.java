@@ -291,9 +291,8 @@ public final class Machine implements AutoCloseable {
      * Runs {@code task} on the loop thread and waits for it; before the start, and after the end,
      * on the caller's.
      *
-     * @return false if the loop does not answer within two seconds. A task that has not begun by
-     *     then never does; one that has is waited for, as long again. False at once if the loop has
-     *     failed
+     * @return false if the loop has not begun the task within two seconds, and then never does, or
+     *     has not ended it after two more; at once if the loop has failed
      */
     public boolean onLoop(Runnable task) {
         EventLoop loop = threads.loop();

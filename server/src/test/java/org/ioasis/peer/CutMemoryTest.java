@@ -15,11 +15,15 @@ import org.ioasis.memory.Outcome;
 import org.ioasis.sys.Fd;
 import org.ioasis.sys.Mapping;
 import org.ioasis.sys.Memfd;
+import org.ioasis.virtqueue.ChainLog;
+import org.ioasis.virtqueue.RingFormat;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /**
- * Memory that a VMM cuts short under a device, at the accesses that rings are made of. The first
+ * Memory that a VMM cuts short under a device, at the accesses that rings and logs of chains are
+ * made of. The first
  * access of a process is not compiled; if the JVM cannot step over its instruction, this test ends
  * with its JVM.
  */
@@ -55,6 +59,27 @@ class CutMemoryTest {
             }
             shared.removeAll(() -> {});
             guards.poll();
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void aLogOfWhichNothingIsLeftIsAnErrorAndNotTheEndOfTheProcess(RingFormat format)
+            throws Exception {
+        try (Fd fd = Memfd.create("cut", PAGE);
+                FileChannel file =
+                        FileChannel.open(
+                                Path.of("/proc/self/fd/" + fd.number()), StandardOpenOption.WRITE);
+                Mapping mapping = Mapping.map(fd, 0, PAGE, true)) {
+            ChainLog log = format.newLog(mapping.segment(), 8);
+            file.truncate(0);
+
+            assertThatThrownBy(
+                            () -> {
+                                log.forget();
+                                Mapping.raiseLate();
+                            })
+                    .isInstanceOf(InternalError.class);
         }
     }
 }

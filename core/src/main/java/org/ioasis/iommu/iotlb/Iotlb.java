@@ -21,8 +21,8 @@ import org.jspecify.annotations.Nullable;
  *
  * <p><b>No stale entry survives.</b> Who fills has read the epoch before its walk; it stores the
  * entry, then a full fence, then reads the epoch again, and takes the entry back if it has moved,
- * before anybody can see it. Who invalidates moves the epoch, then looks at the sets, both
- * volatile. So either the entry is seen here, or it is taken back there, whatever of the walk was
+ * before anybody can see it. Who invalidates moves the epoch, and looks at the sets only then
+ * ({@link #lock}). So either the entry is seen here, or it is taken back there, whatever of the walk was
  * read before the guest changed its table.
  */
 public final class Iotlb implements CachedTranslations {
@@ -411,15 +411,18 @@ public final class Iotlb implements CachedTranslations {
     }
 
     /**
-     * Takes the lock, which moves the epoch: a volatile store. What is read of the sets and their
-     * kinds from here to {@link #unlock}, plain loads as they may be, is read after it; who fills
-     * later than that read sees that the epoch has moved. The other half is in {@link #fill}.
+     * Takes the lock, which moves the epoch. What is read of the sets and their kinds from here to
+     * {@link #unlock}, plain loads as they may be, is read after it; who fills later than that read
+     * sees that the epoch has moved. The other half is in {@link #fill}.
      */
     private void lock() {
         long free = (long) TURN.getOpaque(this);
         if ((free & HELD) != 0 || !TURN.compareAndSet(this, free, free + HELD)) {
             lockAfterOthers();
         }
+        // A plain load may go before the store that an exchange ends with. This one may not, and no
+        // load goes before it.
+        long _ = (long) TURN.getVolatile(this);
     }
 
     @SuppressWarnings("ThreadPriorityCheck")
