@@ -182,11 +182,9 @@ public final class Iotlb implements CachedTranslations {
         int sets = entries >>> WAYS_LG2;
         shift = Long.SIZE - Integer.numberOfTrailingZeros(sets);
         int nextSetLg2 = shift - PAGE_LG2_MIN;
-        stride =
-                (MIX & (-1L << (Long.SIZE - PAGE_LG2_MIN)))
-                        | (1L << nextSetLg2)
-                        | (MIX >>> (Long.SIZE + 2 - nextSetLg2))
-                        | 1;
+        long highest = MIX & (-1L << (Long.SIZE - PAGE_LG2_MIN));
+        long lowest = (MIX >>> (Long.SIZE + 2 - nextSetLg2)) | 1;
+        stride = highest | (1L << nextSetLg2) | lowest;
         words = new long[sets << SET_LG2];
     }
 
@@ -254,7 +252,8 @@ public final class Iotlb implements CachedTranslations {
 
     /** Where the set is that an entry belongs to, whichever stages it came through. */
     private int set(long key, long tag) {
-        return (int) (((key + (tag >>> SPACE_AT) * MIX) * stride) >>> shift) << SET_LG2;
+        long place = (key + (tag >>> SPACE_AT) * MIX) * stride;
+        return (int) (place >>> shift) << SET_LG2;
     }
 
     private long look(long key, long tag) {
