@@ -16,6 +16,8 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import org.ioasis.guestkit.Cleanup;
 import org.ioasis.guestkit.GuestKit;
 import org.ioasis.guestkit.Host;
@@ -217,12 +219,13 @@ class OwnGuestTest {
         try (Command command =
                 new Command(Map.of(), "vm", "--accel", "tcg", "--gdb", "--print-qemu")) {
             assertThat(command.end()).as(command.output()).isZero();
-            List<String> lines = command.output().lines().toList();
-            String socket = lines.getLast().replaceAll(".*id=gdb,.*path=([^ ']*).*", "$1");
-            assertThat(lines.get(lines.size() - 2))
-                    .isEqualTo(
+            Matcher socket =
+                    Pattern.compile("id=gdb,[^ ]*path=([^ ]+)").matcher(command.output());
+            assertThat(socket.find()).as(command.output()).isTrue();
+            assertThat(command.output().lines())
+                    .containsOnlyOnce(
                             "# it waits for its debugger: gdb -ex 'target remote %s' vmlinux"
-                                    .formatted(socket));
+                                    .formatted(socket.group(1)));
         }
     }
 
