@@ -188,10 +188,11 @@ public abstract class DeviceWork<J extends Job<J>> {
     }
 
     /**
-     * Takes no chain of the queue any more.
+     * Takes no chain of the queue any more, but for those that its log has.
      *
      * @param told runs, perhaps at once, when the driver has got back all that were taken, or will
-     *     get none because the device is broken; not after a reset
+     *     get none because the device is broken; not after a reset. What the log has that cannot be
+     *     taken now is not waited for: it stays there.
      */
     final void hold(int queue, Runnable told) {
         isHeld[queue] = true;
@@ -204,12 +205,29 @@ public abstract class DeviceWork<J extends Job<J>> {
         for (int q = 0; q < queues; q++) {
             Runnable told = whenIdle[q];
             DeviceQueue queue = running.queue(q);
-            boolean isIdle = queue.inFlight() == 0 && queue.unpublished() == 0;
+            boolean isIdle =
+                    queue.inFlight() == 0
+                            && queue.unpublished() == 0
+                            && (queue.isSettled() || isStuck(q));
             if (told != null && (isIdle || !queue.isRunning() || !running.isRunning())) {
                 forgetHold(q);
                 told.run();
             }
         }
+    }
+
+    /** No chain of it can be taken now, and no job that is outside would change that. */
+    private boolean isStuck(int queue) {
+        return isAbsent[queue] || (isDrained[queue] && !hasOutside());
+    }
+
+    private boolean hasOutside() {
+        for (int count : outside) {
+            if (count > 0) {
+                return true;
+            }
+        }
+        return stale > 0;
     }
 
     private void forgetHold(int queue) {
@@ -463,6 +481,7 @@ public abstract class DeviceWork<J extends Job<J>> {
 
     /** One guarded section; true if it has ended because of its cost. */
     private boolean section(VirtioDevice running) {
+        Arrays.fill(isDrained, false);
         // What was taken earlier first: that makes room for more.
         for (J job = ready.poll(); job != null; job = ready.poll()) {
             current = job;
@@ -471,7 +490,6 @@ public abstract class DeviceWork<J extends Job<J>> {
                 return true;
             }
         }
-        Arrays.fill(isDrained, false);
         int left = queues;
         while (left > 0) {
             int q = nextQueue;
@@ -492,7 +510,8 @@ public abstract class DeviceWork<J extends Job<J>> {
 
     /** Takes a chain of the queue as far as it goes; false if there is none to take now. */
     private boolean takeOne(VirtioDevice running, int q) {
-        if (isHeld[q]) {
+        DeviceQueue queue = running.queue(q);
+        if (isHeld[q] && queue.isSettled()) {
             return false;
         }
         J job = room(q);
@@ -500,7 +519,6 @@ public abstract class DeviceWork<J extends Job<J>> {
             return false;
         }
         current = job;
-        DeviceQueue queue = running.queue(q);
         Pop pop = queue.pop(job.chain());
         if (pop == Pop.GOT) {
             boolean wasAbsent = isAbsent[q];

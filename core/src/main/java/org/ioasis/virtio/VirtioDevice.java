@@ -431,8 +431,9 @@ public final class VirtioDevice {
     }
 
     /**
-     * Takes a queue back. No chain is taken from it any more; when the driver has got back those
-     * that were, or the device is broken, it is as after a reset of its own.
+     * Takes a queue back. No chain is taken from it any more, but for those that its log has; when
+     * the driver has got back all that were, or the device is broken, it is as after a reset of its
+     * own.
      *
      * @param whenTaken gets where the queue was, perhaps at once; not after a reset of the device
      */

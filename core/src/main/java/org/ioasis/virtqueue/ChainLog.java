@@ -13,7 +13,8 @@ import static org.ioasis.spec.InflightLog.VERSION_1;
 
 import java.lang.foreign.MemorySegment;
 import java.lang.invoke.VarHandle;
-import java.util.Arrays;
+import java.util.ArrayList;
+import java.util.List;
 
 /**
  * Where a queue writes down which chains it has taken and not given back, in memory that outlives
@@ -71,6 +72,11 @@ public abstract sealed class ChainLog permits SplitLog, PackedLog {
         put16(VERSION, 0);
     }
 
+    /** True if it is known what was left by who was here before, and none of it is to be taken. */
+    public final boolean isSettled() {
+        return isBegun && left == 0;
+    }
+
     /** Written behind everything else of an empty log. */
     final void hasBegun() {
         put16(DESC_NUM, limit);
@@ -116,30 +122,23 @@ public abstract sealed class ChainLog permits SplitLog, PackedLog {
      * @param found for each entry, whether a chain that is out begins there
      */
     final void takeAgain(boolean[] found) {
-        int[] order = new int[limit];
+        List<Integer> order = new ArrayList<>();
         long[] counters = new long[limit];
-        int count = 0;
         for (int entry = 0; entry < limit; entry++) {
             if (!found[entry]) {
                 continue;
             }
             long when = get64(place(entry) + COUNTER);
             counter = Long.compareUnsigned(when, counter) >= 0 ? when + 1 : counter;
-            int at = count;
-            while (at > 0 && Long.compareUnsigned(counters[at - 1], when) > 0) {
-                counters[at] = counters[at - 1];
-                order[at] = order[at - 1];
-                at--;
-            }
-            counters[at] = when;
-            order[at] = entry;
-            count++;
+            counters[entry] = when;
+            order.add(entry);
         }
-        Arrays.fill(again, 0);
-        for (int i = 0; i < count; i++) {
-            again[i] = order[count - 1 - i];
+        // The counters are anybody's: no order of them may take long here.
+        order.sort((one, other) -> Long.compareUnsigned(counters[one], counters[other]));
+        left = order.size();
+        for (int i = 0; i < left; i++) {
+            again[i] = order.get(left - 1 - i);
         }
-        left = count;
         isBegun = true;
     }
 

@@ -59,7 +59,10 @@ final class DescriptorRing extends DescriptorReader {
             take(log.address(at), log.fields(at));
             int flags = PackedFields.flags(fields());
             if ((flags & VIRTQ_DESC_F_INDIRECT) != 0) {
-                return readIndirect(chain, flags, seen);
+                // A table is all of its chain: what the log has beyond it the ring would not count.
+                return count == 1
+                        ? readIndirect(chain, flags, seen)
+                        : broken(BrokenReason.LOG_UNFIT);
             }
             String rule = add(chain, flags);
             if (rule != null) {

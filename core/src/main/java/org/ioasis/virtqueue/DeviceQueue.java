@@ -110,7 +110,13 @@ public abstract sealed class DeviceQueue permits SplitQueue, PackedQueue {
      */
     public abstract void log(ChainLog log);
 
-    /** Where the queue is. Not between pop and push, nor while a log has chains to take. */
+    /** False while its {@linkplain #log log} has chains that are to be taken. */
+    public abstract boolean isSettled();
+
+    /**
+     * Where the queue is. Not between pop and push; of one that is not {@linkplain #isSettled
+     * settled} without the chains that only its log knows of.
+     */
     public abstract RingState save();
 
     /** Forgets everything; chains that were not published never will be. Works twice. */

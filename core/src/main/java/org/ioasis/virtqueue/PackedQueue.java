@@ -156,6 +156,11 @@ final class PackedQueue extends DeviceQueue {
     }
 
     @Override
+    public boolean isSettled() {
+        return log == null || log.isSettled();
+    }
+
+    @Override
     public RingState save() {
         if (!isRunning()) {
             String reason = brokenReason();

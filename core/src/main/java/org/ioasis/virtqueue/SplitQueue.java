@@ -119,6 +119,11 @@ final class SplitQueue extends DeviceQueue {
     }
 
     @Override
+    public boolean isSettled() {
+        return log == null || log.isSettled();
+    }
+
+    @Override
     public RingState save() {
         if (!isRunning()) {
             String reason = brokenReason();

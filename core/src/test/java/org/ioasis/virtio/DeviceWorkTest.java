@@ -8,6 +8,8 @@ import static org.assertj.core.api.Assertions.catchThrowable;
 import static org.ioasis.spec.Virtio.F_RING_RESET;
 import static org.ioasis.spec.Virtio.F_VERSION_1;
 
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Deque;
@@ -17,11 +19,15 @@ import java.util.Map;
 import java.util.concurrent.RejectedExecutionException;
 import java.util.function.Function;
 import org.ioasis.memory.Outcome;
+import org.ioasis.spec.InflightLog;
 import org.ioasis.spec.SplitRing;
 import org.ioasis.virtqueue.FlatDma;
 import org.ioasis.virtqueue.MockDriver;
 import org.ioasis.virtqueue.MockDriver.Buffer;
 import org.ioasis.virtqueue.MockDriver.Layout;
+import org.ioasis.virtqueue.RingFormat;
+import org.ioasis.virtqueue.RingState;
+import org.ioasis.virtqueue.SplitState;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -177,6 +183,90 @@ class DeviceWorkTest implements Interrupts {
             count++;
         }
         return count;
+    }
+
+    // --- a queue that is taken back
+
+    private MemorySegment logOfFourThatAreOut() {
+        MemorySegment log =
+                Arena.ofAuto().allocate(RingFormat.SPLIT.logBytes(SIZE), InflightLog.ALIGN);
+        device.resetQueue(0);
+        give(log);
+        script = _ -> Step.OUTSIDE;
+        addAndKick(0, JOBS);
+        assertThat(out).hasSize(JOBS);
+        // As if the process had ended: nobody goes on with them.
+        device.resetQueue(0);
+        while (!out.isEmpty()) {
+            work.resume(out.remove());
+        }
+        runLoop();
+        assertThat(work.jobs).isEqualTo(JOBS);
+        return log;
+    }
+
+    private void give(MemorySegment log) {
+        MockDriver driver = drivers[0];
+        boolean isGiven =
+                device.giveQueue(
+                        0,
+                        SIZE,
+                        driver.descAddress(),
+                        driver.driverAddress(),
+                        driver.deviceAddress(),
+                        SplitState.at(0),
+                        RingFormat.SPLIT.newLog(log, SIZE));
+        assertThat(isGiven).isTrue();
+    }
+
+    @Test
+    void queueThatIsTakenBackStillTakesWhatItsLogHas() {
+        MemorySegment log = logOfFourThatAreOut();
+        addAndKick(1, JOBS - 2);
+        give(log);
+        assertThat(out).as("no more jobs are there").hasSize(JOBS);
+        add(0);
+        boolean _ = drivers[0].expose();
+        List<RingState> taken = new ArrayList<>();
+        device.takeQueue(0, taken::add);
+        assertThat(taken).isEmpty();
+        script = job -> job.finish(0);
+        work.resume(out.removeLast());
+        work.resume(out.removeLast());
+        runLoop();
+        assertThat(used(0)).isEqualTo(JOBS);
+        assertThat(taken).containsExactly(SplitState.at(JOBS));
+    }
+
+    @Test
+    void queueThatIsTakenBackWaitsForNoJobThatNobodyHas() {
+        MemorySegment log = logOfFourThatAreOut();
+        List<Item> jobs = List.copyOf(work.free);
+        work.free.clear();
+        give(log);
+        List<RingState> taken = new ArrayList<>();
+        device.takeQueue(0, taken::add);
+        assertThat(taken).hasSize(1);
+
+        // What was left is left.
+        work.free.addAll(jobs);
+        script = job -> job.finish(0);
+        give(log);
+        assertThat(used(0)).isEqualTo(JOBS);
+    }
+
+    @Test
+    void queueThatIsTakenBackWaitsForNoMemoryThatItsLogsChainsNeed() {
+        MemorySegment log = logOfFourThatAreOut();
+        script = _ -> Step.PUT_BACK;
+        give(log);
+        List<RingState> taken = new ArrayList<>();
+        device.takeQueue(0, taken::add);
+        assertThat(taken).hasSize(1);
+
+        script = job -> job.finish(0);
+        give(log);
+        assertThat(used(0)).isEqualTo(JOBS);
     }
 
     // --- bounds

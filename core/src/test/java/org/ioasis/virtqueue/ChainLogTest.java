@@ -18,6 +18,7 @@ import org.ioasis.spec.InflightLog;
 import org.ioasis.virtqueue.MockDriver.Buffer;
 import org.ioasis.virtqueue.MockDriver.Layout;
 import org.ioasis.virtqueue.MockDriver.Used;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 
@@ -317,6 +318,24 @@ final class ChainLogTest {
             back++;
         }
         return back;
+    }
+
+    /** A table has one descriptor in the ring, and so has its chain one entry in the log. */
+    @Test
+    void tableWithSeveralEntriesInTheLogIsNoLog() {
+        begin(RingFormat.PACKED);
+        addTable();
+        popHead();
+        long entry = InflightLog.PACKED_ENTRIES;
+        region.set(ValueLayout.JAVA_SHORT, entry + InflightLog.PACKED_NUM, (short) 3);
+        region.set(ValueLayout.JAVA_SHORT, InflightLog.FREE_HEAD, (short) 3);
+        region.set(ValueLayout.JAVA_SHORT, InflightLog.OLD_FREE_HEAD, (short) 3);
+        goOn(RingFormat.PACKED);
+        // As many as the ring has room for beside a table: more than the log has entries for.
+        add(SIZE - 1);
+        assertThat(pop()).isEqualTo(Pop.BROKEN);
+        assertThat(queue.brokenReason()).isEqualTo(BrokenReason.LOG_UNFIT);
+        assertThat(pop()).isEqualTo(Pop.BROKEN);
     }
 
     /** Whoever has the memory writes there what it likes. */

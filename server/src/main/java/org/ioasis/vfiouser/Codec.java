@@ -9,7 +9,6 @@ import java.lang.foreign.ValueLayout;
 import java.nio.ByteOrder;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Set;
 import org.ioasis.pci.Doorbell;
 import org.ioasis.peer.MessageStream;
 import org.ioasis.peer.ProtocolException;
@@ -201,7 +200,7 @@ final class Codec {
         int minor = Short.toUnsignedInt(in.get(U16, HEADER_SIZE + 2));
         int dataLength = length - VERSION_DATA;
         if (dataLength == 0) {
-            return new Request.Version(major, minor, Set.of());
+            return new Request.Version(major, minor, VersionData.NOTHING);
         }
         byte[] data =
                 in.asSlice(HEADER_SIZE + VERSION_DATA, dataLength).toArray(ValueLayout.JAVA_BYTE);

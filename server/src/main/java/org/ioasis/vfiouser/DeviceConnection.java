@@ -29,10 +29,10 @@ record DeviceConnection(
     /** Between one look for a server and the next. */
     private static final long AGAIN_NANOS = 10_000_000;
 
-    /** What we can do. The one descriptor is that of the twin socket. */
+    /** What we can do. */
     private static final String CAPABILITIES =
-            "{\"capabilities\":{\"max_msg_fds\":1,\"max_data_xfer_size\":%d,\"pgsizes\":4096,\"twin_socket\":{\"supported\":true}}}\0"
-                    .formatted(DeviceStream.DATA_MAX);
+            "{\"capabilities\":{\"max_msg_fds\":%d,\"max_data_xfer_size\":%d,\"pgsizes\":4096,\"twin_socket\":{\"supported\":true}}}\0"
+                    .formatted(Codec.FDS_MAX, DeviceStream.DATA_MAX);
 
     /**
      * Connects and asks.

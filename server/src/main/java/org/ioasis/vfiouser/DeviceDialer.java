@@ -6,6 +6,7 @@ import java.nio.file.Path;
 import java.util.concurrent.Executor;
 import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.locks.LockSupport;
 import org.ioasis.loop.EventLoop;
 import org.jspecify.annotations.Nullable;
 
@@ -20,6 +21,9 @@ final class DeviceDialer {
 
         void failed(String why);
     }
+
+    /** Between one try to tell a loop that is full and the next. */
+    private static final long AGAIN_NANOS = 10_000_000;
 
     private final EventLoop loop;
     private final Path server;
@@ -99,10 +103,7 @@ final class DeviceDialer {
             } catch (IOException e) {
                 failure = String.valueOf(e.getMessage());
             }
-            post(mine, made, failure);
-            isPosted = true;
-        } catch (RejectedExecutionException e) {
-            // The loop has ended, and all sessions with it.
+            isPosted = post(mine, made, failure);
         } finally {
             if (!isPosted) {
                 isOpening.set(false);
@@ -113,8 +114,17 @@ final class DeviceDialer {
         }
     }
 
-    private void post(long mine, @Nullable DeviceConnection made, String failure) {
-        loop.execute(() -> connected(mine, made, failure));
+    /** False if the loop has ended, and all sessions with it. One that is full gets it later. */
+    private boolean post(long mine, @Nullable DeviceConnection made, String failure) {
+        while (!loop.isOver()) {
+            try {
+                loop.execute(() -> connected(mine, made, failure));
+                return true;
+            } catch (RejectedExecutionException e) {
+                LockSupport.parkNanos(AGAIN_NANOS);
+            }
+        }
+        return false;
     }
 
     private void connected(long mine, @Nullable DeviceConnection made, String failure) {

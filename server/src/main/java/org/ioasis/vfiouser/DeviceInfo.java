@@ -90,7 +90,8 @@ record DeviceInfo(
 
     /**
      * Those that say what is written: the write goes to the server in a message, and its own
-     * descriptor is not kept. A server that refuses to be asked has none.
+     * descriptor is not kept. A server that refuses to be asked of a BAR has none there, and one
+     * with so many that their descriptors need not all come with one answer is not asked for them.
      */
     private static List<Doorbell> doorbells(ClientCalls calls, List<Long> sizes)
             throws IOException {
@@ -101,25 +102,28 @@ record DeviceInfo(
             if (sizes.get(region) == 0) {
                 continue;
             }
-            MemorySegment message = calls.message();
-            message.asSlice(HEADER_SIZE, IO_FDS_SIZE).fill((byte) 0);
-            int room = ClientCalls.MESSAGE_MAX - HEADER_SIZE;
-            message.set(Codec.U32, HEADER_SIZE + IO_FDS_ARGSZ, room);
-            message.set(Codec.U32, HEADER_SIZE + IO_FDS_INDEX, region);
-            int length;
             try {
-                length =
-                        calls.call(
-                                VFIO_USER_DEVICE_GET_REGION_IO_FDS,
-                                IO_FDS_SIZE,
-                                IO_FDS_SIZE,
-                                List.of());
+                int _ = askForDoorbells(calls, region, IO_FDS_SIZE);
+                int count = calls.message().get(Codec.U32, HEADER_SIZE + IO_FDS_COUNT);
+                if (count == 0 || Integer.compareUnsigned(count, Codec.FDS_MAX) > 0) {
+                    continue;
+                }
+                int room = ClientCalls.MESSAGE_MAX - HEADER_SIZE;
+                int length = askForDoorbells(calls, region, room);
+                addDoorbells(calls.message(), length, region, sizes.get(region), all);
             } catch (ClientCalls.RefusedException e) {
-                return List.of();
+                // It has none there.
             }
-            addDoorbells(message, length, region, sizes.get(region), all);
         }
         return all;
+    }
+
+    private static int askForDoorbells(ClientCalls calls, int region, int room) throws IOException {
+        MemorySegment message = calls.message();
+        message.asSlice(HEADER_SIZE, IO_FDS_SIZE).fill((byte) 0);
+        message.set(Codec.U32, HEADER_SIZE + IO_FDS_ARGSZ, room);
+        message.set(Codec.U32, HEADER_SIZE + IO_FDS_INDEX, region);
+        return calls.call(VFIO_USER_DEVICE_GET_REGION_IO_FDS, IO_FDS_SIZE, IO_FDS_SIZE, List.of());
     }
 
     private static void addDoorbells(

@@ -62,10 +62,10 @@ final class Doorbells {
         }
     }
 
-    /** Those of a region, by number; no more than go with one message. */
-    List<Integer> of(int region) {
+    /** Those of a region, by number, and the first ones if there are more than {@code most}. */
+    List<Integer> of(int region, int most) {
         List<Integer> found = new ArrayList<>();
-        for (int i = 0; i < doorbells.size() && found.size() < Codec.FDS_MAX; i++) {
+        for (int i = 0; i < doorbells.size() && found.size() < most; i++) {
             if (doorbells.get(i).region() == region) {
                 found.add(i);
             }

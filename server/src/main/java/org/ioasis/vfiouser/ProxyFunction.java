@@ -67,7 +67,7 @@ public final class ProxyFunction implements PciDevice {
     private final DeviceVectors pin;
     private final DeviceVectors messages;
     private final List<Bell> bells;
-    private final @Nullable Migration migration;
+    private final @Nullable ProxyMigration migration;
     private final @Nullable PassedMemory passed;
     private final ArrayDeque<Command> early = new ArrayDeque<>();
     private final ArrayDeque<Runnable> unsettled = new ArrayDeque<>();
@@ -292,13 +292,9 @@ public final class ProxyFunction implements PciDevice {
     private void ended(List<Command> unanswered) {
         DeviceSession over = session;
         String why = over == null ? "" : over.reason();
-        boolean isEnough = fruitless >= FRUITLESS_MAX;
-        if (settings.reconnectMillis() == 0 || isEnough) {
-            lost(
-                    isEnough
-                            ? "%s; it has come again %d times and gone before it had done anything"
-                                    .formatted(why, fruitless)
-                            : why);
+        String hopeless = hopeless();
+        if (settings.reconnectMillis() == 0 || !hopeless.isEmpty()) {
+            lost(why + hopeless);
             unanswered.forEach(command -> command.fail(Errno.EIO));
             return;
         }
@@ -315,6 +311,18 @@ public final class ProxyFunction implements PciDevice {
             (one.mayBeAskedAgain() ? early : lost).add(one);
         }
         lost.forEach(command -> command.fail(Errno.EIO));
+    }
+
+    /** Why it would be of no use to wait for the server; empty if it might be of some. */
+    private String hopeless() {
+        ProxyMigration moving = migration;
+        if (moving != null && !moving.isRunning()) {
+            return "; that was in the middle of a move, of which it would know nothing";
+        }
+        return fruitless < FRUITLESS_MAX
+                ? ""
+                : "; it has come again %d times and gone before it had done anything"
+                        .formatted(fruitless);
     }
 
     /** The device is gone for this session's VMM, whose session ends with it. */
@@ -354,6 +362,15 @@ public final class ProxyFunction implements PciDevice {
         }
         forget();
         registers.gone();
+        runsAgain();
+    }
+
+    /** The device runs, whatever it was told of a move. */
+    private void runsAgain() {
+        ProxyMigration moving = migration;
+        if (moving != null) {
+            moving.restarts();
+        }
     }
 
     /** The server has nothing of ours any more. */
@@ -455,8 +472,9 @@ public final class ProxyFunction implements PciDevice {
                     false,
                     _ -> {
                         isTold = false;
-                        if (hasRungSince && isThere()) {
-                            hasRungSince = false;
+                        boolean isOwed = hasRungSince;
+                        hasRungSince = false;
+                        if (isOwed && isThere()) {
                             ring();
                         }
                     });
@@ -560,7 +578,14 @@ public final class ProxyFunction implements PciDevice {
             dma.deviceReset();
             return;
         }
-        submit(Command.reset(awaited((_, _, _) -> dma.deviceReset())));
+        submit(
+                Command.reset(
+                        awaited((errno, _, _) -> {
+                            if (errno == 0) {
+                                runsAgain();
+                            }
+                            dma.deviceReset();
+                        })));
     }
 
     /** The reply to a command that is to be answered before anything counts as settled. */

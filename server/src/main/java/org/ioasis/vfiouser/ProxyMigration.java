@@ -2,6 +2,7 @@
 package org.ioasis.vfiouser;
 
 import static org.ioasis.spec.VfioUser.VFIO_DEVICE_STATE_LAST;
+import static org.ioasis.spec.VfioUser.VFIO_DEVICE_STATE_RUNNING;
 
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
@@ -20,12 +21,25 @@ final class ProxyMigration implements Migration {
     private final long flags;
     private final Consumer<Command> server;
 
+    /** What the VMM takes the device's state to be. */
+    private int state = VFIO_DEVICE_STATE_RUNNING;
+
     /**
      * @param server where commands go
      */
     ProxyMigration(long flags, Consumer<Command> server) {
         this.flags = flags;
         this.server = server;
+    }
+
+    /** False in the middle of a move: a server that begins anew has not what the VMM counts on. */
+    boolean isRunning() {
+        return state == VFIO_DEVICE_STATE_RUNNING;
+    }
+
+    /** The device was reset, or is another VMM's. */
+    void restarts() {
+        state = VFIO_DEVICE_STATE_RUNNING;
     }
 
     @Override
@@ -48,8 +62,16 @@ final class ProxyMigration implements Migration {
     }
 
     @Override
-    public void changeState(int state, Answer answer) {
-        server.accept(Command.changeState(state, (errno, _, _) -> answer.done(errno, NOTHING)));
+    public void changeState(int newState, Answer answer) {
+        server.accept(
+                Command.changeState(
+                        newState,
+                        (errno, _, _) -> {
+                            if (errno == 0) {
+                                state = newState;
+                            }
+                            answer.done(errno, NOTHING);
+                        }));
     }
 
     @Override

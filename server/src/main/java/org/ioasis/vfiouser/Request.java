@@ -4,7 +4,6 @@ package org.ioasis.vfiouser;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.List;
-import java.util.Set;
 
 /**
  * A command of the client, its sizes and flags checked; whether it can be done is the session's to
@@ -12,10 +11,7 @@ import java.util.Set;
  * message. Loop thread.
  */
 sealed interface Request {
-    /**
-     * @param capabilities which of those known to us the client has proposed
-     */
-    record Version(int major, int minor, Set<String> capabilities) implements Request {}
+    record Version(int major, int minor, VersionData.Proposal proposal) implements Request {}
 
     /**
      * @param address first guest-physical address

@@ -50,6 +50,9 @@ final class Session extends PeerSession<Header> {
     /** Nothing but VERSION is allowed before it. */
     private boolean isNegotiated;
 
+    /** Descriptors that the client takes with one message, no more than we send. */
+    private int fdsMax = VfioUser.MAX_MSG_FDS_DEFAULT;
+
     /**
      * @param memory the function's guest memory; this session's alone
      * @param buffers this session's alone, until it is released
@@ -196,7 +199,9 @@ final class Session extends PeerSession<Header> {
         }
         isNegotiated = true;
         int room = (int) header.size() - VfioUser.HEADER_SIZE - VfioUser.VERSION_DATA;
-        byte[] data = VersionData.reply(version.capabilities(), memory.regionLimit(), room);
+        VersionData.Proposal proposal = version.proposal();
+        fdsMax = proposal.fdsMax();
+        byte[] data = VersionData.reply(proposal.capabilities(), memory.regionLimit(), room);
         send(header, Codec.version(stream.reply(), header, data));
     }
 
@@ -309,7 +314,7 @@ final class Session extends PeerSession<Header> {
             refuse(header, Errno.EINVAL, "no such region");
             return;
         }
-        List<Integer> those = doorbells.of(asked.index());
+        List<Integer> those = doorbells.of(asked.index(), fdsMax);
         MemorySegment reply = stream.reply();
         if (those.isEmpty() || asked.room() < Codec.ioFdsSize(those.size())) {
             send(header, Codec.ioFds(reply, header, asked.index(), those.size()));

@@ -9,6 +9,7 @@ import com.fasterxml.jackson.core.StreamReadFeature;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Set;
@@ -41,17 +42,33 @@ final class VersionData {
                     VfioUser.MAX_DMA_MAPS,
                     VfioUser.PGSIZES);
 
+    /** Of a client that says nothing. */
+    static final Proposal NOTHING = new Proposal(Set.of(), VfioUser.MAX_MSG_FDS_DEFAULT);
+
     private VersionData() {}
 
     /**
-     * The names of the capabilities in {@code json} that mean something to us. Unknown ones are
-     * passed over, as the specification lets each side propose what it likes.
+     * What a client says.
+     *
+     * @param capabilities the names of those that mean something to us, in their order
+     * @param fdsMax descriptors that it takes with one message, no more than we send
+     */
+    record Proposal(Set<String> capabilities, int fdsMax) {
+        Proposal {
+            capabilities = Collections.unmodifiableSet(new LinkedHashSet<>(capabilities));
+        }
+    }
+
+    /**
+     * What a client proposes. Unknown capabilities are passed over, as the specification lets each
+     * side propose what it likes.
      *
      * @param json without its terminating NUL
      * @throws IOException not JSON, too large in some way, or not of the form that is specified
      */
-    static Set<String> parse(byte[] json) throws IOException {
+    static Proposal parse(byte[] json) throws IOException {
         Set<String> known = new LinkedHashSet<>();
+        int fdsMax = VfioUser.MAX_MSG_FDS_DEFAULT;
         try (JsonParser parser = JSON.createParser(json)) {
             expect(parser, parser.nextToken(), JsonToken.START_OBJECT);
             while (parser.nextToken() == JsonToken.FIELD_NAME) {
@@ -59,7 +76,7 @@ final class VersionData {
                 JsonToken value = parser.nextToken();
                 if (name.equals(VfioUser.CAPABILITIES)) {
                     expect(parser, value, JsonToken.START_OBJECT);
-                    parseCapabilities(parser, known);
+                    fdsMax = parseCapabilities(parser, known, fdsMax);
                 } else {
                     parser.skipChildren();
                 }
@@ -67,10 +84,13 @@ final class VersionData {
             expect(parser, parser.currentToken(), JsonToken.END_OBJECT);
             expect(parser, parser.nextToken(), null);
         }
-        return known;
+        return new Proposal(known, fdsMax);
     }
 
-    private static void parseCapabilities(JsonParser parser, Set<String> known) throws IOException {
+    /** The names go to {@code known}; how many descriptors it takes, which is usually so many. */
+    private static int parseCapabilities(JsonParser parser, Set<String> known, int usualFdsMax)
+            throws IOException {
+        int fdsMax = usualFdsMax;
         while (parser.nextToken() == JsonToken.FIELD_NAME) {
             String name = parser.currentName();
             JsonToken value = parser.nextToken();
@@ -78,6 +98,9 @@ final class VersionData {
                 expect(parser, value, JsonToken.VALUE_NUMBER_INT);
                 if (parser.getLongValue() < 0) {
                     throw new IOException(name + " is negative");
+                }
+                if (name.equals(VfioUser.MAX_MSG_FDS)) {
+                    fdsMax = (int) Math.min(parser.getLongValue(), Codec.FDS_MAX);
                 }
                 known.add(name);
             } else if (name.equals(VfioUser.WRITE_MULTIPLE)) {
@@ -91,6 +114,7 @@ final class VersionData {
             }
         }
         expect(parser, parser.currentToken(), JsonToken.END_OBJECT);
+        return fdsMax;
     }
 
     /**

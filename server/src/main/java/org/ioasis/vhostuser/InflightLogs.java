@@ -70,11 +70,16 @@ final class InflightLogs {
         return format.newLog(mapping.segment().asSlice(each * queue, each), entries);
     }
 
-    /** What was in flight in a ring need not be given back any more. */
-    void forget(int queue, RingFormat format) {
-        long each = format.logBytes(entries);
-        if (queue < queues && each * (queue + 1) <= mapping.segment().byteSize()) {
-            format.newLog(mapping.segment().asSlice(each * queue, each), entries).forget();
+    /**
+     * What was in flight in any ring need not be given back any more. Of each format: which one it
+     * was need not have been said in this session.
+     */
+    void forgetAll() {
+        for (RingFormat format : RingFormat.values()) {
+            long each = format.logBytes(entries);
+            for (int q = 0; q < queues && each * (q + 1) <= mapping.segment().byteSize(); q++) {
+                format.newLog(mapping.segment().asSlice(each * q, each), entries).forget();
+            }
         }
     }
 

@@ -169,6 +169,7 @@ final class Session extends PeerSession<Header> implements VhostUserDevice.Sink 
             }
             case RESET_DEVICE -> {
                 needs(PROTOCOL_F_RESET_DEVICE);
+                rings.forgetLogs();
                 reset();
                 acknowledge(header);
             }
@@ -184,8 +185,7 @@ final class Session extends PeerSession<Header> implements VhostUserDevice.Sink 
     }
 
     private void reset() {
-        rings.forget();
-        rings.forgetLogs();
+        rings.reset();
         device.reset();
         status = 0;
     }

@@ -198,7 +198,8 @@ public final class VhostUserDevice implements Interrupts, OfferedDevice, ServedD
         return true;
     }
 
-    private boolean isBroken() {
+    /** It needs a reset. */
+    boolean isBroken() {
         return (device.status() & Virtio.STATUS_DEVICE_NEEDS_RESET) != 0;
     }
 

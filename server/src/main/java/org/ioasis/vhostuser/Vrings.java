@@ -190,6 +190,7 @@ final class Vrings {
                     "no ring %d can have %d entries, its place or its position %d"
                             .formatted(q, ring.size, ring.base));
         }
+        ring.log = log;
         if (isGoneOn) {
             tellAnyway(q);
         }
@@ -241,18 +242,19 @@ final class Vrings {
         }
     }
 
-    /** What was in flight need not be given back any more. */
+    /** What was in flight need not be given back any more, in no ring. */
     void forgetLogs() {
         InflightLogs kept = logs;
         if (kept != null) {
-            for (int q = 0; q < rings.length; q++) {
-                kept.forget(q, format());
-            }
+            kept.forgetAll();
         }
     }
 
     /** What is written there stays. After {@link #forget}. Twice is fine. */
     void closeLogs() {
+        for (Vring ring : rings) {
+            ring.log = null;
+        }
         InflightLogs kept = logs;
         if (kept != null) {
             kept.close();
@@ -293,10 +295,10 @@ final class Vrings {
                 (int) index,
                 base -> {
                     ring.clearKick();
-                    InflightLogs kept = logs;
-                    if (kept != null) {
-                        // Nothing is, and the front end knows where the ring is.
-                        kept.forget((int) index, format());
+                    // What somebody else has left there is still to be taken, unless the device can
+                    // only be reset.
+                    if (ring.isLogSettled() || device.isBroken()) {
+                        ring.forgetLog();
                     }
                     whenTaken.accept(base);
                 });
@@ -337,9 +339,24 @@ final class Vrings {
                 });
     }
 
+    /**
+     * The driver resets the device: what it had in flight need not be given back. What is left in
+     * the log of a ring that the device did not have is none of that: front ends say so also when
+     * their guest is paused, with all rings taken back.
+     */
+    void reset() {
+        for (Vring ring : rings) {
+            if (ring.isGiven || ring.isLogSettled()) {
+                ring.forgetLog();
+            }
+        }
+        forget();
+    }
+
     /** The device is reset: it has no ring, and none is enabled. Twice is fine. */
     void forget() {
         for (Vring ring : rings) {
+            ring.log = null;
             ring.isGiven = false;
             ring.isEnabled = false;
             ring.clearKick();

@@ -122,6 +122,28 @@ class DoorbellsTest {
         assertThat(Resources.now()).isEqualTo(before);
     }
 
+    private static int given(String capabilities) throws Exception {
+        try (ServerFixture<RecordingFunction> fixture = ServerFixture.plain();
+                MockVfioUserClient client = MockVfioUserClient.connect(fixture.server.path())) {
+            String data = "{\"capabilities\":{%s}}\0".formatted(capabilities);
+            byte[] version = MockVfioUserClient.versionPayload(0, 0, data);
+            assertThat(client.call(VFIO_USER_VERSION, version).isError()).isFalse();
+            MockVfioUserClient.WithFds answer = client.ioFds(0, ENOUGH);
+            answer.fds().forEach(Fd::close);
+            assertThat(answer.fds()).hasSize(answer.reply().fields().getInt(IO_FDS_COUNT));
+            return answer.fds().size();
+        }
+    }
+
+    @Test
+    void clientIsGivenNoMoreDescriptorsThanItTakesWithAMessage() throws Exception {
+        assertThat(given("\"max_msg_fds\":0")).isZero();
+        assertThat(given("\"max_msg_fds\":1")).isOne();
+        assertThat(given("\"max_msg_fds\":2")).isEqualTo(2);
+        assertThat(given("\"max_msg_fds\":9223372036854775807")).isEqualTo(2);
+        assertThat(given("")).as("one that says nothing of that").isOne();
+    }
+
     @Test
     void nobodyIsHeardWhenTheSessionHasEnded() throws Exception {
         try (ServerFixture<RecordingFunction> fixture = ServerFixture.plain()) {
@@ -180,7 +202,10 @@ class DoorbellsTest {
                 .array();
     }
 
-    /** Answers the question for region 0 with these entries, whatever it says of their number. */
+    /**
+     * Answers the question for region 0 with these entries, whatever it says of their number once
+     * there is room for them.
+     */
     private static void answers(ScriptedDevice device, int count, byte[]... entries) {
         device.script =
                 (self, asked) -> {
@@ -188,6 +213,11 @@ class DoorbellsTest {
                         return false;
                     }
                     int length = IO_FDS_SIZE + entries.length * IO_FD_SIZE;
+                    if (asked.fields().getInt(IO_FDS_ARGSZ) < length) {
+                        Payload needed = new Payload(IO_FDS_SIZE).u32(length).u32(0).u32(0);
+                        self.answer(asked, needed.u32(entries.length).array());
+                        return true;
+                    }
                     Payload reply = new Payload(length).u32(length).u32(0).u32(0).u32(count);
                     for (byte[] entry : entries) {
                         reply.bytes(entry);
@@ -211,6 +241,47 @@ class DoorbellsTest {
             assertThatThrownBy(
                             () -> new ProxyFixture(device -> answers(device, 1, outside)).close())
                     .hasMessageContaining("a doorbell at");
+        }
+    }
+
+    /** As others do it: each with a descriptor, however many the client takes. */
+    private static void sends(ScriptedDevice device, int count) {
+        device.script =
+                (self, asked) -> {
+                    if (asked.command() != VFIO_USER_DEVICE_GET_REGION_IO_FDS) {
+                        return false;
+                    }
+                    int length = IO_FDS_SIZE + count * IO_FD_SIZE;
+                    boolean hasRoom = asked.fields().getInt(IO_FDS_ARGSZ) >= length;
+                    Payload reply = new Payload(hasRoom ? length : IO_FDS_SIZE);
+                    reply.u32(length).u32(0).u32(0).u32(count);
+                    for (int i = 0; hasRoom && i < count; i++) {
+                        reply.bytes(ioFd(4L * i, 4, 0, KVM_IOEVENTFD_FLAG_DATAMATCH, i));
+                    }
+                    try (Fd fd = Memfd.create("doorbell", 1)) {
+                        Fd[] fds = new Fd[hasRoom ? count : 0];
+                        Arrays.fill(fds, fd);
+                        self.sendBytes(
+                                ScriptedDevice.message(asked, FLAGS_TYPE_REPLY, 0, reply.array()),
+                                fds);
+                    }
+                    return true;
+                };
+    }
+
+    @Test
+    void serverWithMoreDoorbellsThanGoWithAMessageIsServedWithoutThem() throws Exception {
+        int room = IO_FDS_SIZE + Codec.FDS_MAX * IO_FD_SIZE;
+        for (int count : new int[] {Codec.FDS_MAX, Codec.FDS_MAX + 1}) {
+            try (ProxyFixture fixture = new ProxyFixture(device -> sends(device, count));
+                    MockVfioUserClient client = fixture.ready()) {
+                MockVfioUserClient.WithFds answer = client.ioFds(0, room);
+                int passed = count > Codec.FDS_MAX ? 0 : count;
+                assertThat(answer.reply().fields().getInt(IO_FDS_COUNT)).isEqualTo(passed);
+                assertThat(answer.fds()).hasSize(passed);
+                answer.fds().forEach(Fd::close);
+                assertThat(client.read(0, 0, 4)).isZero();
+            }
         }
     }
 

@@ -257,6 +257,57 @@ class MigrationTest {
         }
     }
 
+    private static void hangsUpAtTheNextRead(ProxyFixture fixture, Moving device) {
+        AtomicInteger left = new AtomicInteger(1);
+        fixture.device.script =
+                (self, asked) -> {
+                    if (asked.command() == VFIO_USER_REGION_READ && left.getAndDecrement() > 0) {
+                        self.hangUp();
+                        return true;
+                    }
+                    return device.handle(self, asked);
+                };
+    }
+
+    @Test
+    void deviceThatComesAgainInTheMiddleOfAMoveIsLost() throws Exception {
+        Moving device = new Moving();
+        ProxySettings patient =
+                new ProxySettings(Isolation.ENFORCED, ProxyFixture.ANSWER_MILLIS, 10_000);
+        try (ProxyFixture fixture =
+                new ProxyFixture(patient, scripted -> scripted.script = device)) {
+            try (MockVfioUserClient client = fixture.ready()) {
+                for (int state : new int[] {VFIO_DEVICE_STATE_STOP, VFIO_DEVICE_STATE_RUNNING}) {
+                    assertThat(feature(client, 16, STATE | SET, state, 0).isError()).isFalse();
+                }
+                hangsUpAtTheNextRead(fixture, device);
+                assertThat(client.read(0, 8, 4)).as("of one that runs").isZero();
+                assertThat(fixture.function.returns()).isOne();
+
+                assertThat(feature(client, 16, STATE | SET, VFIO_DEVICE_STATE_STOP, 0).isError())
+                        .isFalse();
+                assertThat(client.reset().isError()).isFalse();
+                hangsUpAtTheNextRead(fixture, device);
+                assertThat(client.read(0, 8, 4)).as("of one that a reset has started").isZero();
+                assertThat(fixture.function.returns()).isEqualTo(2);
+
+                assertThat(feature(client, 16, STATE | SET, VFIO_DEVICE_STATE_STOP, 0).isError())
+                        .isFalse();
+                hangsUpAtTheNextRead(fixture, device);
+                assertThat(client.readRegion(0, 8, 4).error()).isEqualTo(Errno.EIO);
+                client.awaitClose();
+            }
+            fixture.awaitNoSession();
+            assertThat(fixture.server.lastReason()).contains("in the middle of a move");
+            // For the next VMM it runs.
+            try (MockVfioUserClient client = fixture.ready()) {
+                hangsUpAtTheNextRead(fixture, device);
+                assertThat(client.read(0, 8, 4)).isZero();
+                assertThat(fixture.function.returns()).isEqualTo(3);
+            }
+        }
+    }
+
     @Test
     void answerWithMoreBytesThanItSaysHasAsManyAsItSays() throws Exception {
         Moving device = new Moving();

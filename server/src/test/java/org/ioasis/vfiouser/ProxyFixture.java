@@ -96,8 +96,7 @@ final class ProxyFixture implements AutoCloseable {
         this(settings, device -> {}, server);
     }
 
-    private ProxyFixture(ProxySettings settings, Consumer<ScriptedDevice> setUp)
-            throws IOException {
+    ProxyFixture(ProxySettings settings, Consumer<ScriptedDevice> setUp) throws IOException {
         this(settings, setUp, null);
     }
 

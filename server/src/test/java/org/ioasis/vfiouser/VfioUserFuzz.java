@@ -10,7 +10,6 @@ import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
-import java.util.Set;
 import org.ioasis.peer.ProtocolException;
 
 /**
@@ -119,9 +118,10 @@ public final class VfioUserFuzz {
     /** What either side says of itself. */
     public static void versions(byte[] bytes) {
         try {
-            Set<String> known = VersionData.parse(bytes);
+            VersionData.Proposal said = VersionData.parse(bytes);
+            require(said.fdsMax() >= 0 && said.fdsMax() <= Codec.FDS_MAX, said.toString());
             int room = bytes.length + VERSION_DATA;
-            byte[] reply = VersionData.reply(known, 1, room);
+            byte[] reply = VersionData.reply(said.capabilities(), 1, room);
             require(reply.length <= room, "a reply of %d bytes".formatted(reply.length));
         } catch (IOException e) {
             require(e.getMessage() != null, "no word on what is wrong");

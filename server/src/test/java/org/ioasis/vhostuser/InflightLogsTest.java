@@ -80,7 +80,11 @@ class InflightLogsTest {
     }
 
     private static int offer(FrontEnd frontEnd, int value) {
-        DriverQueue ring = frontEnd.rings[0];
+        return offer(frontEnd, 0, value);
+    }
+
+    private static int offer(FrontEnd frontEnd, int index, int value) {
+        DriverQueue ring = frontEnd.rings[index];
         int head = ring.begin();
         MemorySegment memory = frontEnd.guest.segment();
         memory.set(ValueLayout.JAVA_INT, SENT + 8L * head, value);
@@ -246,6 +250,80 @@ class InflightLogsTest {
 
     @ParameterizedTest
     @EnumSource(RingFormat.class)
+    void logOfARingThatIsTakenBackBeforeTheDeviceHadItIsKept(RingFormat format) throws Exception {
+        Path socket = folder.resolve("d.sock");
+        HoldingBackEnd first = new HoldingBackEnd(socket);
+        FrontEnd guest = ready(socket, format);
+        FrontEnd.Log log = guest.askForLog(2, SIZE);
+        begin(guest, format, log);
+        int left = offer(guest, 10);
+        int done = offer(guest, 20);
+        guest.kicks[0].signal();
+        ServerWait.until(first.server, first.loop, () -> first.held() == 2);
+        first.run(() -> first.type.giveBack(1));
+        awaitCall(guest);
+        assertThat(guest.rings[0].take()).isEqualTo(done);
+        first.close();
+
+        try (HoldingBackEnd second = new HoldingBackEnd(socket);
+                FrontEnd reconnected = again(socket, guest)) {
+            reconnected.number(SET_FEATURES, features(format) | F_PROTOCOL_FEATURES);
+            reconnected.log(log);
+            reconnected.memory();
+            for (int i = 0; i < FrontEnd.RINGS; i++) {
+                reconnected.setUp(i, start(format));
+            }
+            // The guest is paused before the rings are enabled.
+            int[] bases = reconnected.stop();
+            reconnected.number(SET_STATUS, 0);
+            reconnected.start(features(format), bases);
+            reconnected.settle();
+            assertThat(second.held()).as("what the first one has left").isOne();
+            second.run(() -> second.type.giveBack(0));
+            DriverQueue ring = reconnected.rings[0];
+            ServerWait.until(second.server, second.loop, () -> ring.usedCount() == 1);
+            assertThat(ring.take()).isEqualTo(left);
+            assertThat(back(reconnected, left)).isEqualTo(11);
+            assertThat(ring.take()).isEqualTo(DriverQueue.NONE);
+            assertThat(second.device.device().brokenReason()).isNull();
+        }
+        guest.close();
+        log.fd().close();
+    }
+
+    @ParameterizedTest
+    @EnumSource(RingFormat.class)
+    void logIsForgottenWithItsDeviceWhateverItsFormatIsThoughtToBe(RingFormat format)
+            throws Exception {
+        Path socket = folder.resolve("d.sock");
+        HoldingBackEnd first = new HoldingBackEnd(socket);
+        FrontEnd guest = ready(socket, format);
+        FrontEnd.Log log = guest.askForLog(2, SIZE);
+        begin(guest, format, log);
+        // Where the logs of the formats begin elsewhere.
+        int _ = offer(guest, 1, 10);
+        guest.kicks[1].signal();
+        ServerWait.until(first.server, first.loop, () -> first.held() == 1);
+        first.close();
+        try (HoldingBackEnd second = new HoldingBackEnd(socket);
+                FrontEnd reconnected = again(socket, guest)) {
+            reconnected.log(log);
+            // Before anything is said of features.
+            reconnected.send(RESET_DEVICE, new byte[0]);
+            for (int i = 0; i < FrontEnd.RINGS; i++) {
+                reconnected.newRing(i, format);
+            }
+            reconnected.start(features(format), start(format), start(format));
+            reconnected.settle();
+            assertThat(second.held()).isZero();
+            assertThat(second.device.device().brokenReason()).isNull();
+        }
+        guest.close();
+        log.fd().close();
+    }
+
+    @ParameterizedTest
+    @EnumSource(RingFormat.class)
     void driverThatResetsTheDeviceWantsNothingBack(RingFormat format) throws Exception {
         Path socket = folder.resolve("d.sock");
         try (HoldingBackEnd backEnd = new HoldingBackEnd(socket);
@@ -292,6 +370,14 @@ class InflightLogsTest {
                     () -> backEnd.device.device().brokenReason() != null);
             assertThat(backEnd.device.device().brokenReason()).contains("log of chains in flight");
             assertThat(backEnd.server.hasSession()).isTrue();
+
+            // And is gone with the driver's reset.
+            int[] _ = guest.stop();
+            guest.number(SET_STATUS, 0);
+            guest.start(features(format), start(format), start(format));
+            guest.settle();
+            assertThat(backEnd.device.device().brokenReason()).isNull();
+            assertThat(guest.rings[0].usedCount()).isZero();
         }
     }
 
