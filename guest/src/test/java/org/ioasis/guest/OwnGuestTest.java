@@ -219,8 +219,7 @@ class OwnGuestTest {
         try (Command command =
                 new Command(Map.of(), "vm", "--accel", "tcg", "--gdb", "--print-qemu")) {
             assertThat(command.end()).as(command.output()).isZero();
-            Matcher socket =
-                    Pattern.compile("id=gdb,[^ ]*path=([^ ]+)").matcher(command.output());
+            Matcher socket = Pattern.compile("id=gdb,[^ ]*path=([^ ]+)").matcher(command.output());
             assertThat(socket.find()).as(command.output()).isTrue();
             assertThat(command.output().lines())
                     .containsOnlyOnce(

@@ -23,9 +23,8 @@ import org.junit.jupiter.params.provider.ValueSource;
 
 /**
  * Memory that a VMM cuts short under a device, at the accesses that rings and logs of chains are
- * made of. The first
- * access of a process is not compiled; if the JVM cannot step over its instruction, this test ends
- * with its JVM.
+ * made of. The first access of a process is not compiled; if the JVM cannot step over its
+ * instruction, this test ends with its JVM.
  */
 class CutMemoryTest {
     private static final int PAGE = 4096;

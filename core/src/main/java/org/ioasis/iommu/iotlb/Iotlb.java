@@ -22,8 +22,8 @@ import org.jspecify.annotations.Nullable;
  * <p><b>No stale entry survives.</b> Who fills has read the epoch before its walk; it stores the
  * entry, then a full fence, then reads the epoch again, and takes the entry back if it has moved,
  * before anybody can see it. Who invalidates moves the epoch, and looks at the sets only then
- * ({@link #lock}). So either the entry is seen here, or it is taken back there, whatever of the walk was
- * read before the guest changed its table.
+ * ({@link #lock}). So either the entry is seen here, or it is taken back there, whatever of the
+ * walk was read before the guest changed its table.
  */
 public final class Iotlb implements CachedTranslations {
     /** Which stages an entry came through, as bits. */
