@@ -11,8 +11,9 @@ import org.ioasis.sys.Errno;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A client's commands for a device that moves with its VM: which of them there are, and what is
- * answered (vfio-user, "VFIO_USER_DEVICE_FEATURE"). One object for each session. Loop thread.
+ * A client's commands for a device that moves with its VM: which of them there are, and what goes
+ * into their answers (vfio-user, "VFIO_USER_DEVICE_FEATURE"). One object for each session. Loop
+ * thread.
  */
 final class MigrationMessages {
     private static final byte[] NOTHING = {};
@@ -26,13 +27,7 @@ final class MigrationMessages {
         this.device = device;
     }
 
-    /** Hears of what was asked: 0 and what goes into the answer, or why there is none. */
-    @FunctionalInterface
-    interface Done {
-        void done(int errno, byte[] data);
-    }
-
-    void feature(Request.Feature asked, Done done) {
+    void feature(Request.Feature asked, Migration.Answer done) {
         Migration of = device;
         int refused = of == null ? Errno.ENOTSUP : problem(asked);
         if (of == null || refused != 0) {
@@ -94,16 +89,16 @@ final class MigrationMessages {
         return ByteBuffer.allocate(size).order(ByteOrder.LITTLE_ENDIAN);
     }
 
-    void read(Request.MigRead asked, Done done) {
+    void read(Request.MigRead asked, Migration.Answer done) {
         Migration of = device;
         if (of == null) {
             done.done(Errno.ENOTSUP, NOTHING);
         } else {
-            of.read(asked.size(), done::done);
+            of.read(asked.size(), done);
         }
     }
 
-    void write(Request.MigWrite asked, Done done) {
+    void write(Request.MigWrite asked, Migration.Answer done) {
         Migration of = device;
         if (of == null) {
             done.done(Errno.ENOTSUP, NOTHING);
@@ -112,7 +107,7 @@ final class MigrationMessages {
                     asked.data()
                             .asSlice(asked.dataOffset(), asked.size())
                             .toArray(ValueLayout.JAVA_BYTE);
-            of.write(data, done::done);
+            of.write(data, done);
         }
     }
 }
