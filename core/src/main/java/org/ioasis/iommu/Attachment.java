@@ -181,7 +181,7 @@ public final class Attachment {
     @Nullable DomainListener beginUnattached() {
         DomainListener told = listener;
         if (told != null) {
-            Kind kind = endpoint.iommu().unattached(this, isStale()).kind();
+            Kind kind = endpoint.iommu().unattached().translation(this, isStale()).kind();
             toldKind = kind;
             told.begin();
             told.translation(kind);
@@ -202,7 +202,7 @@ public final class Attachment {
     public Kind kind() {
         Domain attached = domain;
         return attached == null
-                ? endpoint.iommu().unattached(this, isStale()).kind()
+                ? endpoint.iommu().unattached().translation(this, isStale()).kind()
                 : attached.kind();
     }
 }

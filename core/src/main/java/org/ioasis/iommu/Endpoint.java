@@ -176,7 +176,7 @@ public final class Endpoint {
     /** It was {@linkplain #isStale stale} when a state was saved. */
     public void noteStale() {
         attachment.noteStale();
-        iommu.tellUnattached();
+        iommu.unattached().tell();
     }
 
     /**

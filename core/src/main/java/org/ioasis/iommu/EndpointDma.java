@@ -133,7 +133,7 @@ class EndpointDma extends RegionDma {
         if (isStale) {
             isStale = false;
             attachment.deviceReset();
-            iommu.tellUnattached();
+            iommu.unattached().tell();
         }
     }
 
@@ -166,7 +166,9 @@ class EndpointDma extends RegionDma {
         Domain attached = attachment.domainAcquire();
         domain = attached;
         Translation chosen =
-                attached == null ? iommu.unattached(attachment, isStale) : attached.translation();
+                attached == null
+                        ? iommu.unattached().translation(attachment, isStale)
+                        : attached.translation();
         translation = chosen;
         store = chosen instanceof MappingStore mapped ? mapped : null;
         inOwnRegion = false;

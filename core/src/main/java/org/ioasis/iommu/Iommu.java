@@ -9,7 +9,6 @@ import org.ioasis.iommu.fault.FaultQueue;
 import org.ioasis.iommu.fault.PageRequest;
 import org.ioasis.iommu.fault.PageRequests;
 import org.ioasis.iommu.iotlb.Iotlb;
-import org.ioasis.iommu.mapping.Blocked;
 import org.ioasis.iommu.mapping.MappingStore;
 import org.ioasis.iommu.mapping.Translation;
 import org.ioasis.iommu.mapping.Untranslated;
@@ -42,9 +41,10 @@ public final class Iommu {
     private final IdMap<Endpoint> endpoints = new IdMap<>();
     private final List<Domain> domains = new ArrayList<>();
     private final List<ListenerRound> rounds = new ArrayList<>();
+    private final Unattached unattached;
     private final UnmapWaits unmaps;
-    private final MoveWaits moves;
-    private final List<Runnable> whenKnown = new ArrayList<>();
+    private final MoveWaits moveWaits;
+    private final Moves moves;
     private final Count refusedByLimit = new Count();
     private volatile @Nullable Refusal lastLimit;
     private Runnable settled = () -> {};
@@ -53,8 +53,6 @@ public final class Iommu {
 
     // Never the same again before 2^32 others: nothing of an old table is kept that long.
     private int tables;
-
-    private volatile boolean isBypassing;
 
     /**
      * @param stores makes the mapping store of a new domain
@@ -66,11 +64,12 @@ public final class Iommu {
         this.guards = guards;
         this.faults = faults;
         this.stores = stores;
-        isBypassing = options.bypassAtStart();
         faults.recordAs(options.name());
         pageRequests = new PageRequests(options.pageRequestNanos(), guards::now);
         unmaps = new UnmapWaits(guards, options.name());
-        moves = new MoveWaits(guards);
+        moveWaits = new MoveWaits(guards);
+        moves = new Moves(this, moveWaits);
+        unattached = new Unattached(this, guards, options.bypassAtStart());
     }
 
     public IommuOptions options() {
@@ -170,7 +169,7 @@ public final class Iommu {
 
     /** True if unattached endpoints reach memory untranslated. Any thread. */
     public boolean isBypassing() {
-        return isBypassing;
+        return unattached.isBypassing();
     }
 
     /**
@@ -180,23 +179,7 @@ public final class Iommu {
      */
     public void bypass(boolean bypass) {
         assert isOwnThread();
-        boolean isTaken = isBypassing && !bypass;
-        isBypassing = bypass;
-        tellUnattached();
-        if (isTaken) {
-            guards.awaitNow(new UnattachedAccess());
-        }
-    }
-
-    /** Tells the listeners that know another rule of what is left to who is attached to nothing. */
-    void tellUnattached() {
-        forEachAttachment(attachment -> {
-            if (attachment.isToBeTold()) {
-                ListenerRound round = round(null, null, attachment);
-                tellUnattached(attachment, round);
-                round.finish(_ -> {});
-            }
-        });
+        unattached.bypass(bypass);
     }
 
     /**
@@ -205,58 +188,16 @@ public final class Iommu {
      */
     public void whenKnown(Runnable task) {
         assert isOwnThread();
-        whenKnown.add(task);
-        tellKnown();
+        unattached.whenKnown(task);
     }
 
-    private void tellKnown() {
-        boolean[] isOpen = {false};
-        forEachAttachment(attachment -> isOpen[0] |= attachment.isUnknown());
-        if (!isOpen[0]) {
-            List<Runnable> now = List.copyOf(whenKnown);
-            whenKnown.clear();
-            now.forEach(Runnable::run);
-        }
+    /** What is left to who is attached to nothing, and who has to hear of it. */
+    Unattached unattached() {
+        return unattached;
     }
 
-    private static void tellUnattached(Attachment attachment, ListenerRound round) {
-        DomainListener listener = attachment.beginUnattached();
-        if (listener != null) {
-            round.commit(listener, null, false);
-        }
-    }
-
-    /** Everything that endpoints of this IOMMU do while they are attached to nothing. */
-    private final class UnattachedAccess extends Quiescence {
-        @Override
-        protected boolean isHeldBy(PinnedLease lease) {
-            return lease.owner() instanceof Attachment owner
-                    && isOurs(owner.endpoint())
-                    && owner.domain() == null;
-        }
-
-        @Override
-        protected void quiescent() {
-            // The caller goes on.
-        }
-    }
-
-    private boolean isOurs(Endpoint endpoint) {
+    boolean isOurs(Endpoint endpoint) {
         return endpoint.iommu() == this;
-    }
-
-    /**
-     * What is left to who is attached to nothing. Any thread.
-     *
-     * @param isStale the device runs on since before a reset, with addresses that were translated
-     */
-    Translation unattached(Attachment attachment, boolean isStale) {
-        return isBypassing
-                        && !isStale
-                        && attachment.isDefault()
-                        && !attachment.endpoint().isLeaving()
-                ? Untranslated.BYPASS
-                : Blocked.BLOCKED;
     }
 
     // Endpoints
@@ -311,7 +252,7 @@ public final class Iommu {
             }
         }
         endpoint.noteOut();
-        moves.add(endpoint, () -> gone(endpoint));
+        moveWaits.add(endpoint, () -> gone(endpoint));
     }
 
     private void gone(Endpoint endpoint) {
@@ -391,7 +332,7 @@ public final class Iommu {
                             .formatted(attachment.endpoint().id()));
         }
         attachment.listener(listener);
-        tellUnattached();
+        unattached.tell();
     }
 
     // Domains
@@ -495,104 +436,16 @@ public final class Iommu {
      */
     public void attach(Attachment attachment, Domain target, Completion completion) {
         assert isOwnThread();
-        requireIdle(attachment, target);
-        Domain old = attachment.domain();
-        if (target == old) {
-            completion.complete(Status.OK);
-            return;
-        }
-        Refusal refusal = target.check(attachment);
-        if (refusal != null) {
-            target.endIfUnused();
-            refuse(refusal, completion);
-            return;
-        }
-        DomainListener listener = attachment.listener();
-        if (listener == null) {
-            move(attachment, target, Status.OK, completion);
-            return;
-        }
-        ListenerRound round = round(old, target, attachment);
-        listener.begin();
-        target.replay(listener);
-        round.commit(listener, null, true);
-        round.finish(status -> {
-            if (status == Status.OK) {
-                move(attachment, target, Status.OK, completion);
-                return;
-            }
-            target.endIfUnused();
-            if (round.isLost()) {
-                // The old domain cannot be had back whole, and a part of it is worse than none: the
-                // one refusal that changes something, and it says so.
-                leave(attachment, Status.DEVERR, telling(old, completion));
-            } else {
-                completion.complete(status);
-            }
-        });
+        moves.attach(attachment, target, completion);
     }
 
-    /** The same that says first that the endpoint has left a domain, if it was in one. */
-    private static Completion telling(@Nullable Domain left, Completion completion) {
-        if (left == null) {
-            return completion;
-        }
-        int domain = left.id();
-        return new Completion() {
-            @Override
-            public void complete(Status status) {
-                completion.complete(status);
-            }
-
-            @Override
-            public void settled(Status status) {
-                completion.detached(domain);
-                completion.settled(status);
-            }
-        };
-    }
-
-    /** Detaches. When it is answered the endpoint reaches nothing of the domain any more. */
+    /**
+     * Detaches. When it is answered the endpoint reaches nothing of the domain any more.
+     * IllegalStateException if it is attached to nothing.
+     */
     public void detach(Attachment attachment, Completion completion) {
         assert isOwnThread();
-        requireIdle(attachment, null);
-        if (attachment.domain() == null) {
-            throw new IllegalStateException("nothing to detach from");
-        }
-        leave(attachment, Status.OK, completion);
-    }
-
-    private static void requireIdle(Attachment attachment, @Nullable Domain target) {
-        if (attachment.isBusy() || (target != null && target.isBusy())) {
-            throw new IllegalStateException("a listener owes an answer");
-        }
-    }
-
-    private void leave(Attachment attachment, Status status, Completion completion) {
-        if (attachment.listener() == null) {
-            move(attachment, null, status, completion);
-            return;
-        }
-        ListenerRound round = round(attachment.domain(), null, attachment);
-        tellUnattached(attachment, round);
-        round.finish(_ -> move(attachment, null, status, completion));
-    }
-
-    private void move(
-            Attachment attachment, @Nullable Domain target, Status status, Completion completion) {
-        Domain old = attachment.domain();
-        if (target != null) {
-            target.add(attachment);
-        }
-        // One store: an access sees the old domain or the new one, never neither.
-        attachment.domainRelease(target);
-        if (old != null) {
-            old.remove(attachment);
-            old.endIfUnused();
-            pageRequests.forget(attachment.endpoint().id(), attachment.pasid());
-        }
-        completion.settled(status);
-        moves.add(attachment, () -> completion.complete(status));
+        moves.detach(attachment, completion);
     }
 
     // Listeners
@@ -623,13 +476,13 @@ public final class Iommu {
 
     void tellSettled() {
         settled.run();
-        tellUnattached(); // who was busy when it changed
+        unattached.tell(); // who was busy when it changed
         endpoints.forEach(endpoint -> {
             if (endpoint.isLeaving() && !endpoint.isOut()) {
                 goOnLeaving(endpoint);
             }
         });
-        tellKnown();
+        unattached.tellKnown();
     }
 
     // Reset
@@ -659,11 +512,11 @@ public final class Iommu {
         pageRequests.forgetAll();
         ListenerRound round = round(null, null, null);
         forEachAttachment(attachment -> {
-            tellUnattached(attachment, round);
+            Unattached.tell(attachment, round);
             attachment.moving(attachment.listener() != null);
         });
         unmaps.forget();
-        moves.forget();
+        moveWaits.forget();
         guards.awaitNow(
                 new Quiescence() {
                     @Override
@@ -690,7 +543,7 @@ public final class Iommu {
         });
     }
 
-    private void forEachAttachment(Consumer<Attachment> visitor) {
+    void forEachAttachment(Consumer<Attachment> visitor) {
         endpoints.forEach(endpoint -> endpoint.forEachAttachment(visitor));
     }
 
@@ -698,7 +551,7 @@ public final class Iommu {
      * Machine reset: like {@link #reset}, and {@code bypass} is back at its initial value (D-08).
      */
     public void systemReset(Runnable whenDone) {
-        isBypassing = options.bypassAtStart();
+        unattached.rule(options.bypassAtStart());
         reset(whenDone);
     }
 
@@ -716,6 +569,6 @@ public final class Iommu {
             domain.attachments().forEach(attachment -> attachment.domainRelease(domain));
         }
         mappings = mappingCount;
-        isBypassing = bypass;
+        unattached.rule(bypass);
     }
 }
