@@ -17,6 +17,11 @@ function element(name, className, text) {
   return made;
 }
 
+/** So many of something, in words. */
+function many(number, one) {
+  return `${number.toLocaleString("en")} ${one}${number === 1 ? "" : "s"}`;
+}
+
 /** Options of a list, keeping what is chosen. */
 function options(list, entries) {
   const now = JSON.stringify(entries);
@@ -47,7 +52,7 @@ function devices(state) {
       const box = element("div", "iommu");
       const head = element("header");
       head.append(element("h3", "", name), element("span", "quiet",
-        `${iommu.domainCount} domain${iommu.domainCount === 1 ? "" : "s"}, ${iommu.mappingCount.toLocaleString("en")} mappings${iommu.bypass ? ", bypass on" : ""}`));
+        `${many(iommu.domainCount, "domain")}, ${many(iommu.mappingCount, "mapping")}${iommu.bypass ? ", bypass on" : ""}`));
       box.append(head, session(iommu.session));
       const list = element("ul");
       const own = findings.get(name);
@@ -114,7 +119,7 @@ const map = new SpaceMap($("map"), $("cell"), async (view, buckets) => {
   const last = BigInt(answer.last);
   const more = answer.complete ? "" : " (and more: not all was visited)";
   $("range").textContent = answer.there
-    ? `${hex(first)} – ${hex(last)}, ${size(last - first + 1n)}, ${size(BigInt(answer.width))} a cell, ${answer.visited.toLocaleString("en")} mappings in ${answer.runCount.toLocaleString("en")} runs${more}`
+    ? `${hex(first)} – ${hex(last)}, ${size(last - first + 1n)}, ${size(BigInt(answer.width))} a cell, ${many(answer.visited, "mapping")} in ${many(answer.runCount, "run")}${more}`
     : "the domain has gone";
   $("map").dataset.visited = answer.visited;
   $("runs-title").textContent = `Mapped runs (${answer.runs.length.toLocaleString("en")} of ${answer.runCount.toLocaleString("en")})`;
@@ -132,7 +137,7 @@ function domains(state) {
   for (const [name, iommu] of iommus) {
     for (const domain of iommu.domains) {
       const whose = domain.endpoints.map((id) => iommu.endpoints.find((one) => one.endpoint === id)?.name ?? hex(BigInt(id)));
-      entries.push([`${name}#${domain.id}`, `${name} ${domain.id} (${whose.join(", ")}): ${domain.bypass ? "bypass" : domain.mappingCount.toLocaleString("en") + " mappings"}`]);
+      entries.push([`${name}#${domain.id}`, `${name} ${domain.id} (${whose.join(", ")}): ${domain.bypass ? "bypass" : many(domain.mappingCount, "mapping")}`]);
     }
   }
   const before = $("domain").value;
