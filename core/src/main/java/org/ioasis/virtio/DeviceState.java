@@ -66,15 +66,16 @@ public record DeviceState(
     }
 
     /**
-     * Why no device with so many queues can have been in this state, or null. Whether a device
-     * would have accepted the features is for that device to say.
+     * Why no device with so many queues can have been in this state, or null.
+     *
+     * @param features what the device offers and accepts
      */
-    @Nullable String problem(int queueCount, int queueSizeMax) {
+    @Nullable String problem(int queueCount, int queueSizeMax, Features features) {
         RingFormat format = RingFormat.of(driverFeatures);
         boolean isBroken = (status & STATUS_DEVICE_NEEDS_RESET) != 0;
         boolean hasFeatures = (status & STATUS_FEATURES_OK) != 0;
         boolean isStarted = (status & STATUS_DRIVER_OK) != 0;
-        if ((status & ~(VirtioDevice.DRIVER_STATUS_BITS | STATUS_DEVICE_NEEDS_RESET)) != 0
+        if ((status & ~(DeviceStatus.DRIVER_BITS | STATUS_DEVICE_NEEDS_RESET)) != 0
                 || (isStarted && !hasFeatures)
                 || isBroken == brokenReason.isEmpty()) {
             return "status 0x%x".formatted(status);
@@ -91,6 +92,8 @@ public record DeviceState(
                 return "queue %d is in no possible state".formatted(i);
             }
         }
-        return null;
+        return hasFeatures && !features.areAcceptable(driverFeatures)
+                ? "negotiated features 0x%x".formatted(driverFeatures)
+                : null;
     }
 }

@@ -4,21 +4,15 @@ package org.ioasis.virtio;
 import static org.ioasis.spec.Virtio.F_EVENT_IDX;
 import static org.ioasis.spec.Virtio.F_INDIRECT_DESC;
 import static org.ioasis.spec.Virtio.F_RING_RESET;
-import static org.ioasis.spec.Virtio.STATUS_ACKNOWLEDGE;
-import static org.ioasis.spec.Virtio.STATUS_DEVICE_NEEDS_RESET;
-import static org.ioasis.spec.Virtio.STATUS_DRIVER;
 import static org.ioasis.spec.Virtio.STATUS_DRIVER_OK;
-import static org.ioasis.spec.Virtio.STATUS_FAILED;
 import static org.ioasis.spec.Virtio.STATUS_FEATURES_OK;
 
 import java.util.ArrayList;
 import java.util.List;
 import java.util.function.Consumer;
 import org.ioasis.memory.Dma;
-import org.ioasis.virtqueue.ChainLog;
 import org.ioasis.virtqueue.DeviceQueue;
 import org.ioasis.virtqueue.RingFormat;
-import org.ioasis.virtqueue.RingState;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -38,13 +32,6 @@ public final class VirtioDevice {
     /** Reason of {@link #needsReset} when {@link #ABSENT_LIMIT_NANOS} has passed. */
     public static final String ABSENT_TOO_LONG = "memory absent for too long";
 
-    static final int DRIVER_STATUS_BITS =
-            STATUS_ACKNOWLEDGE
-                    | STATUS_DRIVER
-                    | STATUS_DRIVER_OK
-                    | STATUS_FEATURES_OK
-                    | STATUS_FAILED;
-
     private final DeviceType type;
     private final DeviceWork<?> work;
     private final Dma dma;
@@ -53,16 +40,15 @@ public final class VirtioDevice {
     private final int queueSizeMax;
     private final QueueConfig[] queues;
     private final RingWatch watch;
+    private final RingHandover handover;
     private final ConfigSpace config;
     private final MemoryWait memoryWait = new MemoryWait(ABSENT_LIMIT_NANOS);
 
     /** It goes on from a saved state, and has not looked at its rings yet. */
     private boolean isRestored;
 
-    private int status;
-    private int statusBeforeReset;
+    private final DeviceStatus status = new DeviceStatus();
     private @Nullable RingFormat startedFormat;
-    private @Nullable String brokenReason;
     private Consumer<String> whenBroken = _ -> {};
     private long refusedWrites;
     private boolean isSuspended;
@@ -88,6 +74,7 @@ public final class VirtioDevice {
             queues[i] = new QueueConfig(ringDma, queueSizeMax, features.offered());
         }
         watch = new RingWatch(this, ringDma, queues);
+        handover = new RingHandover(this, queues, work);
         config = new ConfigSpace(type);
     }
 
@@ -117,7 +104,7 @@ public final class VirtioDevice {
 
     /** The driver accepts features. Refused once FEATURES_OK is set; checked at FEATURES_OK. */
     public void writeDriverFeatures(long value) {
-        if ((status & STATUS_FEATURES_OK) != 0) {
+        if (status.has(STATUS_FEATURES_OK)) {
             refusedWrites++;
             return;
         }
@@ -131,7 +118,7 @@ public final class VirtioDevice {
      * 4.1.4.3.2).
      */
     public int status() {
-        return type.isResetting() ? statusBeforeReset : status;
+        return type.isResetting() ? status.beforeReset() : status.bits();
     }
 
     /**
@@ -152,22 +139,10 @@ public final class VirtioDevice {
             dma.deviceReset();
             return;
         }
-        int added = value & DRIVER_STATUS_BITS & ~status;
-        status |= added & ~(STATUS_FEATURES_OK | STATUS_DRIVER_OK);
-        if ((added & STATUS_FEATURES_OK) != 0) {
-            if (features.areAcceptable(features.accepted())) {
-                status |= STATUS_FEATURES_OK;
-            } else {
-                refusedWrites++;
-            }
-        }
-        if ((added & STATUS_DRIVER_OK) != 0) {
-            if ((status & (STATUS_FEATURES_OK | STATUS_DEVICE_NEEDS_RESET)) == STATUS_FEATURES_OK) {
-                status |= STATUS_DRIVER_OK;
-                start();
-            } else {
-                refusedWrites++;
-            }
+        boolean wasStarted = status.has(STATUS_DRIVER_OK);
+        refusedWrites += status.add(value, features);
+        if (!wasStarted && status.has(STATUS_DRIVER_OK)) {
+            start();
         }
     }
 
@@ -184,7 +159,8 @@ public final class VirtioDevice {
         }
     }
 
-    private void start(QueueConfig q) {
+    /** Starts the ring of a queue that is set up. */
+    void start(QueueConfig q) {
         q.start(format(), features.has(F_INDIRECT_DESC), features.has(F_EVENT_IDX));
     }
 
@@ -206,11 +182,8 @@ public final class VirtioDevice {
     }
 
     private void reset() {
-        // Not 0 as long as the reset is not complete, whatever it was.
-        statusBeforeReset = status | STATUS_ACKNOWLEDGE;
-        status = 0;
+        status.reset();
         features.accept(0);
-        brokenReason = null;
         waitsForMemory(false);
         isRestored = false;
         watch.forgetAll();
@@ -234,8 +207,8 @@ public final class VirtioDevice {
     }
 
     /** From DRIVER_OK until reset or {@link #needsReset}, suspended or not. */
-    private boolean isStarted() {
-        return (status & (STATUS_DRIVER_OK | STATUS_DEVICE_NEEDS_RESET)) == STATUS_DRIVER_OK;
+    boolean isStarted() {
+        return status.isStarted();
     }
 
     /**
@@ -283,14 +256,12 @@ public final class VirtioDevice {
      */
     public void needsReset(String reason) {
         assert work.isDeviceThread();
-        if ((status & STATUS_DEVICE_NEEDS_RESET) != 0) {
+        if (!status.needsReset(reason)) {
             return;
         }
-        status |= STATUS_DEVICE_NEEDS_RESET;
-        brokenReason = reason;
         waitsForMemory(false);
         whenBroken.accept(reason);
-        if ((status & STATUS_DRIVER_OK) != 0) {
+        if (status.has(STATUS_DRIVER_OK)) {
             interrupts.config();
         }
     }
@@ -302,12 +273,17 @@ public final class VirtioDevice {
 
     /** Why the device needs a reset, or null when it does not. */
     public @Nullable String brokenReason() {
-        return brokenReason;
+        return status.brokenReason();
     }
 
     /** Number of writes of drivers that were ignored, since construction. */
     public long refusedWrites() {
         return refusedWrites;
+    }
+
+    /** Counts one more of these. */
+    void countRefused() {
+        refusedWrites++;
     }
 
     // --- queues, 2.6 and 4.1.4.3
@@ -351,7 +327,7 @@ public final class VirtioDevice {
      */
     public void enableQueue(int q) {
         assert work.isDeviceThread();
-        if (!isConfigurable(q) || (status & STATUS_FEATURES_OK) == 0) {
+        if (!isConfigurable(q) || !status.has(STATUS_FEATURES_OK)) {
             refusedWrites++;
             return;
         }
@@ -379,79 +355,20 @@ public final class VirtioDevice {
             return;
         }
         watch.forget(q);
-        queues[q].reset();
+        clear(q);
         queues[q].wasReset = true;
+    }
+
+    /** The queue has its values after a device reset, and nothing of it is in flight. */
+    void clear(int q) {
+        queues[q].reset();
         work.resetQueue(q);
         type.resetQueue(q);
     }
 
-    /**
-     * Gives the running device a queue that is set up in memory, to go on at a position that
-     * somebody has kept: for a transport that hands over rings one by one. {@link #takeQueue} takes
-     * it back.
-     *
-     * @param at without chains in flight
-     * @param log of chains that are, or null; for a queue of that size
-     * @return false if no queue can be like this, it is there already, or the device does not run;
-     *     nothing has changed then
-     */
-    public boolean giveQueue(
-            int q,
-            int size,
-            long desc,
-            long driver,
-            long device,
-            RingState at,
-            @Nullable ChainLog log) {
-        assert work.isDeviceThread();
-        RingFormat format = format();
-        if (!isStarted()
-                || !isQueue(q)
-                || queues[q].isEnabled
-                || !format.isSize(size, queueSizeMax)
-                || !format.isLayout(size, desc, driver, device)
-                || at.format() != format
-                || !at.isPossible(size)) {
-            refusedWrites++;
-            return false;
-        }
-        QueueConfig c = queues[q];
-        c.size = size;
-        c.desc = desc;
-        c.driver = driver;
-        c.device = device;
-        c.isEnabled = true;
-        start(c);
-        c.ring().restore(at);
-        if (log != null) {
-            c.ring().log(log);
-        }
-        kick(q);
-        return true;
-    }
-
-    /**
-     * Takes a queue back. No chain is taken from it any more, but for those that its log has; when
-     * the driver has got back all that were, or the device is broken, it is as after a reset of its
-     * own.
-     *
-     * @param whenTaken gets where the queue was, perhaps at once; not after a reset of the device
-     */
-    public void takeQueue(int q, Consumer<RingState> whenTaken) {
-        assert work.isDeviceThread();
-        if (!queueEnabled(q)) {
-            throw new IllegalStateException("queue " + q + " is not enabled");
-        }
-        watch.forget(q);
-        work.hold(
-                q,
-                () -> {
-                    RingState state = queues[q].ring().save();
-                    queues[q].reset();
-                    work.resetQueue(q);
-                    type.resetQueue(q);
-                    whenTaken.accept(state);
-                });
+    /** How a transport hands rings over, one by one. */
+    public RingHandover handover() {
+        return handover;
     }
 
     /** Address of the descriptor area; 0 if there is no such queue. */
@@ -506,7 +423,7 @@ public final class VirtioDevice {
     private boolean isConfigurable(int q) {
         return isQueue(q)
                 && !queues[q].isEnabled
-                && ((status & STATUS_DRIVER_OK) == 0 || queues[q].wasReset);
+                && (!status.has(STATUS_DRIVER_OK) || queues[q].wasReset);
     }
 
     /**
@@ -594,16 +511,17 @@ public final class VirtioDevice {
     /** What is to be saved of the device beside what its type knows. Counters are not. */
     public DeviceState save() {
         assert work.isDeviceThread();
+        String reason = status.brokenReason();
         List<DeviceState.Queue> saved = new ArrayList<>();
         for (QueueConfig q : queues) {
             saved.add(q.save());
         }
         return new DeviceState(
-                status,
+                status.bits(),
                 features.accepted(),
                 config.generation(),
                 config.hasChanged(),
-                brokenReason == null ? "" : brokenReason,
+                reason == null ? "" : reason,
                 saved);
     }
 
@@ -612,18 +530,10 @@ public final class VirtioDevice {
      * nothing does. Nothing changes.
      */
     public @Nullable String refuseRestore(DeviceState saved) {
-        if (status != 0 || features.accepted() != 0) {
+        if (status.bits() != 0 || features.accepted() != 0) {
             return "the device is in use: it must be new or reset";
         }
-        String problem = saved.problem(queues.length, queueSizeMax);
-        if (problem != null) {
-            return problem;
-        }
-        if ((saved.status() & STATUS_FEATURES_OK) != 0
-                && !features.areAcceptable(saved.driverFeatures())) {
-            return "negotiated features 0x%x".formatted(saved.driverFeatures());
-        }
-        return null;
+        return saved.problem(queues.length, queueSizeMax, features);
     }
 
     /**
@@ -632,10 +542,9 @@ public final class VirtioDevice {
      * there.
      */
     public void restore(DeviceState saved) {
-        status = saved.status();
+        status.restore(saved.status(), saved.brokenReason());
         features.accept(saved.driverFeatures());
         config.restore(saved.configGeneration(), saved.hasConfigChanged());
-        brokenReason = saved.brokenReason().isEmpty() ? null : saved.brokenReason();
         for (int i = 0; i < queues.length; i++) {
             queues[i].restore(
                     saved.queues().get(i),
@@ -643,7 +552,7 @@ public final class VirtioDevice {
                     features.has(F_INDIRECT_DESC),
                     features.has(F_EVENT_IDX));
         }
-        if ((status & STATUS_DRIVER_OK) != 0) {
+        if (status.has(STATUS_DRIVER_OK)) {
             startWork();
             isRestored = true;
         }
@@ -674,7 +583,7 @@ public final class VirtioDevice {
     /** The configuration has changed: a new generation, and a notification if DRIVER_OK is set. */
     public void configChanged() {
         config.changed();
-        if ((status & STATUS_DRIVER_OK) != 0) {
+        if (status.has(STATUS_DRIVER_OK)) {
             interrupts.config();
         }
     }

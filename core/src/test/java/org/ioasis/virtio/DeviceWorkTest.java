@@ -208,14 +208,15 @@ class DeviceWorkTest implements Interrupts {
     private void give(MemorySegment log) {
         MockDriver driver = drivers[0];
         boolean isGiven =
-                device.giveQueue(
-                        0,
-                        SIZE,
-                        driver.descAddress(),
-                        driver.driverAddress(),
-                        driver.deviceAddress(),
-                        SplitState.at(0),
-                        RingFormat.SPLIT.newLog(log, SIZE));
+                device.handover()
+                        .give(
+                                0,
+                                SIZE,
+                                driver.descAddress(),
+                                driver.driverAddress(),
+                                driver.deviceAddress(),
+                                SplitState.at(0),
+                                RingFormat.SPLIT.newLog(log, SIZE));
         assertThat(isGiven).isTrue();
     }
 
@@ -228,7 +229,7 @@ class DeviceWorkTest implements Interrupts {
         add(0);
         boolean _ = drivers[0].expose();
         List<RingState> taken = new ArrayList<>();
-        device.takeQueue(0, taken::add);
+        device.handover().take(0, taken::add);
         assertThat(taken).isEmpty();
         script = job -> job.finish(0);
         work.resume(out.removeLast());
@@ -245,7 +246,7 @@ class DeviceWorkTest implements Interrupts {
         work.free.clear();
         give(log);
         List<RingState> taken = new ArrayList<>();
-        device.takeQueue(0, taken::add);
+        device.handover().take(0, taken::add);
         assertThat(taken).hasSize(1);
 
         // What was left is left.
@@ -261,7 +262,7 @@ class DeviceWorkTest implements Interrupts {
         script = _ -> Step.PUT_BACK;
         give(log);
         List<RingState> taken = new ArrayList<>();
-        device.takeQueue(0, taken::add);
+        device.handover().take(0, taken::add);
         assertThat(taken).hasSize(1);
 
         script = job -> job.finish(0);

@@ -191,7 +191,7 @@ public final class VhostUserDevice implements Interrupts, OfferedDevice, ServedD
             int q, int size, long desc, long driver, long used, int base, @Nullable ChainLog log) {
         RingState at = state(base);
         if (!at.isPossible(size)
-                || !(isBroken() || device.giveQueue(q, size, desc, driver, used, at, log))) {
+                || !(isBroken() || device.handover().give(q, size, desc, driver, used, at, log))) {
             return false;
         }
         given++;
@@ -214,11 +214,15 @@ public final class VhostUserDevice implements Interrupts, OfferedDevice, ServedD
             taken(q, base, whenTaken);
             return;
         }
-        device.takeQueue(
-                q,
-                state ->
-                        // One that is broken is nowhere.
-                        taken(q, state.brokenReason().isEmpty() ? base(state) : base, whenTaken));
+        device.handover()
+                .take(
+                        q,
+                        state ->
+                                // One that is broken is nowhere.
+                                taken(
+                                        q,
+                                        state.brokenReason().isEmpty() ? base(state) : base,
+                                        whenTaken));
     }
 
     private void taken(int q, int base, Consumer<Integer> whenTaken) {

@@ -127,7 +127,7 @@ class LateListenerTest {
         sendMaps(3);
         List<RingState> taken = new ArrayList<>();
 
-        d.device.takeQueue(REQUESTQ, taken::add);
+        d.device.handover().take(REQUESTQ, taken::add);
         d.send(map(7, 1L << 32, (1L << 32) + 0xfff, DMA, RW), TAIL_SIZE);
         d.kick();
 
@@ -144,14 +144,16 @@ class LateListenerTest {
         assertThat(d.device.queueEnabled(REQUESTQ)).isFalse();
 
         assertThat(
-                        d.device.giveQueue(
-                                REQUESTQ,
-                                Driver.QUEUE_SIZE,
-                                desc,
-                                driver,
-                                used,
-                                taken.getFirst(),
-                                null))
+                        d.device
+                                .handover()
+                                .give(
+                                        REQUESTQ,
+                                        Driver.QUEUE_SIZE,
+                                        desc,
+                                        driver,
+                                        used,
+                                        taken.getFirst(),
+                                        null))
                 .isTrue();
         assertThat(requireNonNull(d.answer()).status()).isEqualTo(S_OK);
         assertThat(d.answer()).isNull();
@@ -161,7 +163,7 @@ class LateListenerTest {
     void aQueueThatIsBeingTakenIsForgottenByAReset() {
         sendMaps(3);
         List<RingState> taken = new ArrayList<>();
-        d.device.takeQueue(REQUESTQ, taken::add);
+        d.device.handover().take(REQUESTQ, taken::add);
 
         late.isLate = false;
         d.device.writeStatus(0);
@@ -185,19 +187,24 @@ class LateListenerTest {
         int size = Driver.QUEUE_SIZE;
         long refused = d.device.refusedWrites();
 
-        assertThat(d.device.giveQueue(REQUESTQ, size, desc, driver, used, start, null)).isFalse();
-        d.device.takeQueue(REQUESTQ, _ -> {});
-        assertThat(d.device.giveQueue(2, size, desc, driver, used, start, null)).isFalse();
-        assertThat(d.device.giveQueue(REQUESTQ, 3, desc, driver, used, start, null)).isFalse();
-        assertThat(d.device.giveQueue(REQUESTQ, size, desc + 1, driver, used, start, null))
+        assertThat(d.device.handover().give(REQUESTQ, size, desc, driver, used, start, null))
+                .isFalse();
+        d.device.handover().take(REQUESTQ, _ -> {});
+        assertThat(d.device.handover().give(2, size, desc, driver, used, start, null)).isFalse();
+        assertThat(d.device.handover().give(REQUESTQ, 3, desc, driver, used, start, null))
+                .isFalse();
+        assertThat(d.device.handover().give(REQUESTQ, size, desc + 1, driver, used, start, null))
                 .isFalse();
         RingState packed = PackedState.at(0, true);
-        assertThat(d.device.giveQueue(REQUESTQ, size, desc, driver, used, packed, null)).isFalse();
+        assertThat(d.device.handover().give(REQUESTQ, size, desc, driver, used, packed, null))
+                .isFalse();
         RingState nowhere = SplitState.at(0x10000);
-        assertThat(d.device.giveQueue(REQUESTQ, size, desc, driver, used, nowhere, null)).isFalse();
+        assertThat(d.device.handover().give(REQUESTQ, size, desc, driver, used, nowhere, null))
+                .isFalse();
         assertThat(d.device.refusedWrites()).isEqualTo(refused + 6);
         d.device.writeStatus(0);
-        assertThat(d.device.giveQueue(REQUESTQ, size, desc, driver, used, start, null)).isFalse();
+        assertThat(d.device.handover().give(REQUESTQ, size, desc, driver, used, start, null))
+                .isFalse();
     }
 
     @Test
