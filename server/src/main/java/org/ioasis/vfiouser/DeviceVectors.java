@@ -21,9 +21,6 @@ final class DeviceVectors {
     interface Server {
         void submit(Command command);
 
-        /** The reply to a command whose answer the VMM waits for. */
-        Command.Reply awaited(Command.Reply reply);
-
         /** False if a command has failed because there is no server. */
         boolean isThere();
 
@@ -37,6 +34,7 @@ final class DeviceVectors {
     private final EventLoop loop;
     private final int index;
     private final Server server;
+    private final Effects effects;
     private final @Nullable Relay[] relays;
     private final Count interrupts = new Count();
     private VectorSink sink = VectorSink.NONE;
@@ -44,8 +42,10 @@ final class DeviceVectors {
     /**
      * @param index of the type of interrupt
      * @param count how many of it there are
+     * @param effects of what the server is told, which the VMM waits for
      */
-    DeviceVectors(EventLoop loop, int index, int count, Server server) {
+    DeviceVectors(EventLoop loop, int index, int count, Server server, Effects effects) {
+        this.effects = effects;
         this.loop = loop;
         this.index = index;
         this.server = server;
@@ -98,11 +98,12 @@ final class DeviceVectors {
             } else if (!isWanted && relays[vector] != null) {
                 drop(vector);
                 isTaken = true;
-                server.submit(Command.vector(index, vector, null, server.awaited((_, _, _) -> {})));
+                server.submit(
+                        Command.vector(index, vector, null, effects.awaited((_, _, _) -> {})));
             }
         }
         if (isTaken && !hasRelays()) {
-            server.submit(Command.noVectors(index, server.awaited((_, _, _) -> {})));
+            server.submit(Command.noVectors(index, effects.awaited((_, _, _) -> {})));
         }
     }
 
@@ -138,7 +139,7 @@ final class DeviceVectors {
                         index,
                         vector,
                         theirs,
-                        server.awaited((errno, _, _) -> {
+                        effects.awaited((errno, _, _) -> {
                             if (errno != 0 && server.isThere()) {
                                 server.lost(
                                         "it refuses interrupt %d of type %d: %s"

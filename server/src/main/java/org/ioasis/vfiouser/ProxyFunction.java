@@ -2,7 +2,6 @@
 package org.ioasis.vfiouser;
 
 import java.io.IOException;
-import java.lang.foreign.MemorySegment;
 import java.nio.file.Path;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
@@ -22,7 +21,6 @@ import org.ioasis.pci.Regions;
 import org.ioasis.pci.VectorSink;
 import org.ioasis.peer.Served;
 import org.ioasis.peer.SessionBoundary;
-import org.ioasis.spec.VfioUser;
 import org.ioasis.sys.Errno;
 import org.ioasis.sys.ErrnoException;
 import org.jspecify.annotations.Nullable;
@@ -43,15 +41,6 @@ import org.jspecify.annotations.Nullable;
  * <p>Made by any thread; all else on the loop's, but for the counts.
  */
 public final class ProxyFunction implements PciDevice {
-    /**
-     * Sizes of the region that the server is told of, the largest first: all addresses that there
-     * are, but for the last page, since their number is none of 64 bits; and what servers take that
-     * have a limit.
-     */
-    private static final long[] REACHES = {
-        -Codec.PAGE_SIZE, 1L << 52, 1L << 48, 1L << 43, 1L << 39
-    };
-
     /** How often in a row the server may come again and go before it has done anything. */
     static final int FRUITLESS_MAX = 16;
 
@@ -63,14 +52,12 @@ public final class ProxyFunction implements PciDevice {
     private final DmaService service;
     private final DeviceDialer dialer;
     private final ProxyRegisters registers;
-    private final DeviceVectors vectors;
-    private final DeviceVectors pin;
-    private final DeviceVectors messages;
-    private final List<Bell> bells;
+    private final ProxyInterrupts interrupts;
+    private final List<ToldDoorbell> bells;
     private final @Nullable ProxyMigration migration;
     private final @Nullable PassedMemory passed;
     private final ArrayDeque<Command> early = new ArrayDeque<>();
-    private final ArrayDeque<Runnable> unsettled = new ArrayDeque<>();
+    private final Effects effects = new Effects();
     private final Count losses = new Count();
     private final Count returns = new Count();
 
@@ -90,11 +77,8 @@ public final class ProxyFunction implements PciDevice {
     /** Returns since the server has last done something. */
     private int fruitless;
 
-    /** Commands whose answers {@link #whenSettled} waits for. */
-    private int unanswered;
-
     private final int dataMax;
-    private long reach;
+    private final ToldReach reach;
     private String trouble = "";
 
     /**
@@ -115,24 +99,19 @@ public final class ProxyFunction implements PciDevice {
         idle = first;
         info = first.info();
         dataMax = first.limits().dataMax();
+        reach = new ToldReach(this::submit, this::isThere, this::lost);
         dialer = new DeviceDialer(loop, server, settings, io, new Connections());
         registers = new ProxyRegisters(info, dataMax, dma, new RegisterServer());
-        VectorServer interrupts = new VectorServer();
-        vectors =
-                new DeviceVectors(
-                        loop, VfioUser.VFIO_PCI_MSIX_IRQ_INDEX, info.vectors(), interrupts);
+        interrupts = new ProxyInterrupts(loop, info, new VectorServer(), effects);
         // One that takes less at a time than we say we do could not be given what a VMM sends.
         migration =
                 info.migrationFlags() == 0 || dataMax < Codec.DATA_MAX
                         ? null
                         : new ProxyMigration(info.migrationFlags(), this::submit);
-        bells = info.doorbells().stream().map(Bell::new).toList();
-        messages =
-                new DeviceVectors(
-                        loop, VfioUser.VFIO_PCI_MSI_IRQ_INDEX, info.messages(), interrupts);
-        pin =
-                new DeviceVectors(
-                        loop, VfioUser.VFIO_PCI_INTX_IRQ_INDEX, info.hasPin() ? 1 : 0, interrupts);
+        bells =
+                info.doorbells().stream()
+                        .map(doorbell -> new ToldDoorbell(doorbell, registers, this::isThere))
+                        .toList();
         service = new DmaService(dma, registers::isMaster);
         passed =
                 settings.isolation() == Isolation.MAPPED
@@ -165,7 +144,7 @@ public final class ProxyFunction implements PciDevice {
 
     @Override
     public void vectors(VectorSink to) {
-        vectors.sink(to);
+        interrupts.vectors().sink(to);
         if (to.equals(VectorSink.NONE)) {
             endSession();
         } else {
@@ -231,55 +210,15 @@ public final class ProxyFunction implements PciDevice {
         trouble = "";
         PassedMemory memory = passed;
         if (memory == null) {
-            tellOfMemory(0);
+            reach.tell();
         } else {
             memory.connected(connection.limits().mapsMax());
         }
-        registers.config().writeTo(this::restore);
-        vectors.changed();
-        messages.changed();
-        pin.changed();
+        registers.restore();
+        interrupts.changed();
         List<Command> waiting = List.copyOf(early);
         early.clear();
         waiting.forEach(this::submit);
-    }
-
-    /** A register of the server's that has come again is what the VMM has made it. */
-    private void restore(int offset, int count, MemorySegment data, long at) {
-        submitNow(
-                Command.write(
-                        VfioUser.VFIO_PCI_CONFIG_REGION_INDEX,
-                        offset,
-                        count,
-                        data,
-                        at,
-                        false,
-                        (errno, _, _) -> {
-                            if (errno != 0 && isThere()) {
-                                lost(
-                                        "it refuses a register at 0x%x: %s"
-                                                .formatted(offset, Errno.name(errno)));
-                            }
-                        }));
-    }
-
-    /** One region without a descriptor, as large as the server takes it. */
-    private void tellOfMemory(int attempt) {
-        submit(
-                Command.map(
-                        REACHES[attempt],
-                        (errno, _, _) -> {
-                            if (errno == 0) {
-                                reach = REACHES[attempt];
-                            } else if (isThere() && attempt + 1 < REACHES.length) {
-                                tellOfMemory(attempt + 1);
-                            } else if (isThere()) {
-                                lost(
-                                        "it takes no memory that is reached by messages (%s): a server that must map"
-                                                        .formatted(Errno.name(errno))
-                                                + " memory cannot be served");
-                            }
-                        }));
     }
 
     /** A refusal is the server's, and not what the end of its session leaves. */
@@ -380,9 +319,7 @@ public final class ProxyFunction implements PciDevice {
         if (memory != null) {
             memory.disconnected();
         }
-        vectors.dropAll();
-        messages.dropAll();
-        pin.dropAll();
+        interrupts.dropAll();
     }
 
     /** For the server that is there, or that is on its way. */
@@ -424,6 +361,16 @@ public final class ProxyFunction implements PciDevice {
         }
 
         @Override
+        public boolean isThere() {
+            return ProxyFunction.this.isThere();
+        }
+
+        @Override
+        public void lost(String why) {
+            ProxyFunction.this.lost(why);
+        }
+
+        @Override
         public boolean takesPosted() {
             DeviceSession current = session;
             return current != null && current.takesPosted();
@@ -445,42 +392,6 @@ public final class ProxyFunction implements PciDevice {
         bells.get(doorbell).ring();
     }
 
-    /** A doorbell of the server's, which is told by a message: one that waits says it for all. */
-    private final class Bell {
-        private final Doorbell doorbell;
-        private final MemorySegment value = MemorySegment.ofArray(new byte[Long.BYTES]);
-        private boolean isTold;
-        private boolean hasRungSince;
-
-        Bell(Doorbell doorbell) {
-            this.doorbell = doorbell;
-            value.set(Codec.U64, 0, doorbell.value());
-        }
-
-        void ring() {
-            if (isTold) {
-                hasRungSince = true;
-                return;
-            }
-            isTold = true;
-            registers.write(
-                    doorbell.region(),
-                    doorbell.offset(),
-                    doorbell.size(),
-                    value,
-                    0,
-                    false,
-                    _ -> {
-                        isTold = false;
-                        boolean isOwed = hasRungSince;
-                        hasRungSince = false;
-                        if (isOwed && isThere()) {
-                            ring();
-                        }
-                    });
-        }
-    }
-
     // Vectors.
 
     @Override
@@ -490,7 +401,7 @@ public final class ProxyFunction implements PciDevice {
 
     @Override
     public void vectorsChanged() {
-        vectors.changed();
+        interrupts.vectors().changed();
     }
 
     @Override
@@ -500,12 +411,12 @@ public final class ProxyFunction implements PciDevice {
 
     @Override
     public void messages(VectorSink to) {
-        messages.sink(to);
+        interrupts.messages().sink(to);
     }
 
     @Override
     public void messagesChanged() {
-        messages.changed();
+        interrupts.messages().changed();
     }
 
     @Override
@@ -515,17 +426,17 @@ public final class ProxyFunction implements PciDevice {
 
     @Override
     public void pin(VectorSink to) {
-        pin.sink(to);
+        interrupts.pin().sink(to);
     }
 
     @Override
     public void pinChanged() {
-        pin.changed();
+        interrupts.pin().changed();
     }
 
     @Override
     public void pinMasked(boolean isMasked) {
-        submitNow(Command.pinMasked(isMasked, awaited((_, _, _) -> {})));
+        submitNow(Command.pinMasked(isMasked, effects.awaited((_, _, _) -> {})));
     }
 
     /** Where the vectors' commands go. */
@@ -533,11 +444,6 @@ public final class ProxyFunction implements PciDevice {
         @Override
         public void submit(Command command) {
             submitNow(command);
-        }
-
-        @Override
-        public Command.Reply awaited(Command.Reply reply) {
-            return ProxyFunction.this.awaited(reply);
         }
 
         @Override
@@ -580,7 +486,7 @@ public final class ProxyFunction implements PciDevice {
         }
         submit(
                 Command.reset(
-                        awaited((errno, _, _) -> {
+                        effects.awaited((errno, _, _) -> {
                             if (errno == 0) {
                                 runsAgain();
                             }
@@ -588,25 +494,9 @@ public final class ProxyFunction implements PciDevice {
                         })));
     }
 
-    /** The reply to a command that is to be answered before anything counts as settled. */
-    private Command.Reply awaited(Command.Reply reply) {
-        unanswered++;
-        return (errno, in, at) -> {
-            unanswered--;
-            reply.done(errno, in, at);
-            while (unanswered == 0 && !unsettled.isEmpty()) {
-                unsettled.remove().run();
-            }
-        };
-    }
-
     @Override
     public void whenSettled(Runnable task) {
-        if (unanswered == 0) {
-            task.run();
-        } else {
-            unsettled.add(task);
-        }
+        effects.whenSettled(task);
     }
 
     // Turns.
@@ -670,7 +560,7 @@ public final class ProxyFunction implements PciDevice {
 
     /** Addresses that the server knows to reach, from 0 on; unsigned. */
     public long reach() {
-        return reach;
+        return reach.bytes();
     }
 
     /** Calls of the system for the messages of this session. */
@@ -686,7 +576,7 @@ public final class ProxyFunction implements PciDevice {
 
     /** Interrupts that the server has raised. Any thread. */
     public long interrupts() {
-        return vectors.interrupts() + messages.interrupts() + pin.interrupts();
+        return interrupts.count();
     }
 
     /** How often it has come again under a VMM. Any thread. */

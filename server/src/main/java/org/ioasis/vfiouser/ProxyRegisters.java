@@ -24,6 +24,12 @@ final class ProxyRegisters implements Regions {
 
         /** Whether a write without an answer can be told from one that has it. */
         boolean takesPosted();
+
+        /** False if an access has failed because there is no server. */
+        boolean isThere();
+
+        /** It cannot go on. */
+        void lost(String why);
     }
 
     private final DeviceInfo info;
@@ -55,9 +61,24 @@ final class ProxyRegisters implements Regions {
         return isMaster;
     }
 
-    /** What the VMM has written, for a server that comes again. */
-    WrittenConfig config() {
-        return config;
+    /** A server has come again: the configuration is what the VMM has made it. */
+    void restore() {
+        config.writeTo((offset, count, data, at) ->
+                server.submit(
+                        Command.write(
+                                VfioUser.VFIO_PCI_CONFIG_REGION_INDEX,
+                                offset,
+                                count,
+                                data,
+                                at,
+                                false,
+                                (errno, _, _) -> {
+                                    if (errno != 0 && server.isThere()) {
+                                        server.lost(
+                                                "it refuses a register at 0x%x: %s"
+                                                        .formatted(offset, Errno.name(errno)));
+                                    }
+                                })));
     }
 
     /** The VMM resets the function. */
