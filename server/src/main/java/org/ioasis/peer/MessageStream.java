@@ -43,6 +43,13 @@ public final class MessageStream<H> {
         int fdsMax();
     }
 
+    /**
+     * Most replies with descriptors that a peer may leave unread. The kernel keeps the descriptors
+     * open for it and counts them as ours: with as many as a process may have, nobody of this user
+     * could send any more (unix(7), ETOOMANYREFS).
+     */
+    public static final int UNREAD_WITH_FDS_MAX = 16;
+
     private final PeerChannel channel;
     private final Framing<H> framing;
     private final int outputBytes;
@@ -57,6 +64,10 @@ public final class MessageStream<H> {
     private final ArrayList<Fd> outputFds = new ArrayList<>();
 
     private int fdsAt;
+
+    /** Replies with descriptors since the peer was last known to have received everything. */
+    private int unreadWithFds;
+
     private final ArrayList<Fd> fds = new ArrayList<>();
     private @Nullable H header;
     private final Count receives = new Count();
@@ -139,18 +150,34 @@ public final class MessageStream<H> {
     }
 
     /**
-     * As {@link #send(int)}, with descriptors. One reply that has some can wait for room.
+     * As {@link #send(int)}, with at least one descriptor. One reply that has some can wait for
+     * room, and {@link #UNREAD_WITH_FDS_MAX} for the peer.
      *
      * @param fds are taken over, also by a failure
      */
     public void send(int size, List<Fd> fds) throws ProtocolException, ErrnoException {
-        if (!outputFds.isEmpty()) {
-            fds.forEach(Fd::close);
-            throw unread();
+        boolean isTaken = false;
+        try {
+            if (!outputFds.isEmpty() || leavesTooManyUnread()) {
+                throw unread();
+            }
+            isTaken = true;
+        } finally {
+            if (!isTaken) {
+                fds.forEach(Fd::close);
+            }
         }
+        unreadWithFds++;
         outputFds.addAll(fds);
         fdsAt = outputEnd;
         send(size);
+    }
+
+    private boolean leavesTooManyUnread() throws ErrnoException {
+        if (channel.unread() == 0) {
+            unreadWithFds = 0;
+        }
+        return unreadWithFds == UNREAD_WITH_FDS_MAX;
     }
 
     private ProtocolException unread() {

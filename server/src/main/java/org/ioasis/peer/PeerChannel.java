@@ -19,5 +19,8 @@ public interface PeerChannel {
      */
     int send(MemorySegment buffer, long offset, int length, List<Fd> fds) throws ErrnoException;
 
+    /** 0 if the peer has received all that was sent; otherwise more. */
+    int unread() throws ErrnoException;
+
     void close();
 }

@@ -193,6 +193,11 @@ public abstract class PeerServer implements Served {
         }
 
         @Override
+        public int unread() throws ErrnoException {
+            return socket.unread();
+        }
+
+        @Override
         public void close() {
             EventLoop.Registration registration = connected;
             if (registration != null) {

@@ -172,6 +172,11 @@ public final class SessionFuzz {
         }
 
         @Override
+        public int unread() {
+            return random.nextInt(2);
+        }
+
+        @Override
         public void close() {
             isClosed = true;
         }

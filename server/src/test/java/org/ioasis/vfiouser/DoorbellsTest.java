@@ -14,6 +14,7 @@ import org.ioasis.loop.IdlePolicy;
 import org.ioasis.memory.DirectDma;
 import org.ioasis.pci.EchoType;
 import org.ioasis.pci.VirtioPciFunction;
+import org.ioasis.peer.MessageStream;
 import org.ioasis.spec.Pci;
 import org.ioasis.spec.Virtio;
 import org.ioasis.sys.Errno;
@@ -119,6 +120,35 @@ class DoorbellsTest {
             assertThat(bells.get(0).drain()).isOne();
             bells.forEach(EventFd::close);
             again.forEach(EventFd::close);
+        }
+        assertThat(Resources.now()).isEqualTo(before);
+    }
+
+    @Test
+    void clientMayLeaveSoManyAnswersWithDescriptorsUnreadAndNotOneMore() throws Exception {
+        byte[] asked = new Payload(16).u32(ENOUGH).u32(0).u32(0).u32(0).array();
+        Resources before = Resources.now();
+        try (ServerFixture<RecordingFunction> fixture = ServerFixture.plain();
+                MockVfioUserClient client = fixture.ready()) {
+            for (int round = 0; round < 3; round++) {
+                for (int i = 0; i < MessageStream.UNREAD_WITH_FDS_MAX; i++) {
+                    int _ = client.send(VFIO_USER_DEVICE_GET_REGION_IO_FDS, 0, asked);
+                }
+                long all = 1 + (round + 1L) * MessageStream.UNREAD_WITH_FDS_MAX;
+                fixture.await(() -> fixture.server.info().messages() == all);
+                assertThat(fixture.server.hasSession()).isTrue();
+                if (round == 2) {
+                    break;
+                }
+                for (int i = 0; i < MessageStream.UNREAD_WITH_FDS_MAX; i++) {
+                    MockVfioUserClient.WithFds answer = client.receiveWithFds();
+                    assertThat(answer.fds()).hasSize(2);
+                    answer.fds().forEach(Fd::close);
+                }
+            }
+            int _ = client.send(VFIO_USER_DEVICE_GET_REGION_IO_FDS, 0, asked);
+            fixture.awaitNoSession();
+            assertThat(fixture.server.lastReason()).isEqualTo("client does not read its replies");
         }
         assertThat(Resources.now()).isEqualTo(before);
     }

@@ -131,6 +131,10 @@ final class MockVfioUserClient extends SocketPeer {
     WithFds ioFds(int region, int room) throws ErrnoException {
         byte[] asked = new Payload(16).u32(room).u32(0).u32(region).u32(0).array();
         int _ = send(VFIO_USER_DEVICE_GET_REGION_IO_FDS, 0, asked);
+        return receiveWithFds();
+    }
+
+    WithFds receiveWithFds() throws ErrnoException {
         List<Fd> fds = new ArrayList<>();
         return new WithFds(receive(fds), fds);
     }

@@ -220,6 +220,21 @@ public final class UnixSocket implements AutoCloseable {
         return sent < 0 ? failed("sendmsg", length, sent) : (int) sent;
     }
 
+    /**
+     * How much of the kernel's memory holds what was sent and the peer has not received, in bytes:
+     * 0 if it has received everything (SIOCOUTQ of unix(7)). What is held has descriptors of ours
+     * open, if some went with it, and they count as this user's.
+     *
+     * @throws ErrnoException of ioctl(2)
+     */
+    public int unread() throws ErrnoException {
+        int result = Output.outq(errno, fd.number(), message);
+        if (result < 0) {
+            throw new ErrnoException("ioctl", fd + " SIOCOUTQ", -result);
+        }
+        return message.get(JAVA_INT, MSG_FLAGS);
+    }
+
     /** Never fails; does nothing the second time. */
     @Override
     public void close() {
@@ -359,6 +374,37 @@ public final class UnixSocket implements AutoCloseable {
                 int length = (int) address.byteSize();
                 // SAFETY: the address has the length that is given.
                 return Linux.result((int) CONNECT.invokeExact(errno, fd, address, length), errno);
+            } catch (Throwable e) {
+                throw Linux.rethrow(e);
+            }
+        }
+    }
+
+    /** For those who send descriptors. */
+    private static final class Output {
+        private static final long SIOCOUTQ = 0x5411;
+
+        private static final MethodHandle IOCTL =
+                Linux.linkVariadic(
+                        "ioctl", 2, FunctionDescriptor.of(JAVA_INT, JAVA_INT, JAVA_LONG, ADDRESS));
+
+        /**
+         * 0 or the negative errno; the number is in the message's flags, of no use before a call.
+         */
+        static int outq(MemorySegment errno, int fd, MemorySegment message) {
+            if (FailureInjection.strikes()) {
+                return -Errno.ENOMEM;
+            }
+            try {
+                // SAFETY: the flags are an int of a message that is kept by the segment.
+                return Linux.result(
+                        (int)
+                                IOCTL.invokeExact(
+                                        errno,
+                                        fd,
+                                        SIOCOUTQ,
+                                        message.asSlice(MSG_FLAGS, Integer.BYTES)),
+                        errno);
             } catch (Throwable e) {
                 throw Linux.rethrow(e);
             }

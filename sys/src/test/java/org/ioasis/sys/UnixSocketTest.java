@@ -53,6 +53,23 @@ class UnixSocketTest {
         assertThat(ProcessName.of(1L << 40)).isEqualTo("process 1099511627776");
     }
 
+    @Test
+    void whatIsSentIsUnreadUntilAllOfItIsReceived() throws Exception {
+        assertThat(left.unread()).isZero();
+        for (int i = 0; i < 2; i++) {
+            assertThat(left.send(buffer, 0, 100, List.of())).isEqualTo(100);
+            assertThat(left.send(buffer, 0, 100, List.of())).isEqualTo(100);
+            assertThat(left.unread()).isPositive();
+            assertThat(right.unread()).as("the other way").isZero();
+            assertThat(right.receive(buffer, 0, 150, received)).isEqualTo(150);
+            assertThat(left.unread()).isPositive();
+            assertThat(right.receive(buffer, 0, 150, received)).isEqualTo(50);
+            assertThat(left.unread()).isZero();
+        }
+        left.close();
+        assertThatThrownBy(() -> left.unread()).isInstanceOf(IllegalStateException.class);
+    }
+
     /** It has chosen its name itself, and messages are lines on somebody's terminal. */
     @Test
     void whatIsNotPrintableInTheNameOfAProcessIsNotPrinted() throws Exception {
