@@ -38,6 +38,9 @@ public final class GuestMemory {
     private final LongAdder unreachable = new LongAdder();
     private final List<MemoryListener> listeners = new ArrayList<>();
 
+    /** Who notes what is written; null: nobody wants to know. */
+    private volatile @Nullable WriteLog log;
+
     /**
      * @param regionLimit most regions at a time, at most {@link #REGION_LIMIT}; what a VMM may make
      *     us keep
@@ -58,6 +61,29 @@ public final class GuestMemory {
 
     Guards guards() {
         return guards;
+    }
+
+    /** Where a section notes what it is about to write, or null. Any thread. */
+    @Nullable WriteLog log() {
+        return log;
+    }
+
+    /** Accesses note what they write in {@code started} from now on. */
+    void log(WriteLog started) {
+        assert guards.isOwnThread();
+        if (log != null) {
+            throw new IllegalStateException("there is a log already");
+        }
+        log = started;
+    }
+
+    /** Nothing is noted any more, if it was in {@code ended}. */
+    @SuppressWarnings("ReferenceEquality") // a log is an identity
+    void dropLog(WriteLog ended) {
+        assert guards.isOwnThread();
+        if (log == ended) {
+            log = null;
+        }
     }
 
     /** Counts an access to a region that is known and cannot be touched. Any thread. */
@@ -100,6 +126,10 @@ public final class GuestMemory {
         }
         if (table.size() == regionLimit) {
             return Change.LIMIT;
+        }
+        WriteLog noted = log;
+        if (noted != null) {
+            noted.cover(region);
         }
         table.add(region);
         listeners.forEach(listener -> listener.appeared(region));

@@ -53,6 +53,10 @@ public final class GuestWords {
         if (!region.isWritable()) {
             return Outcome.REFUSED;
         }
+        WriteLog log = memory.log();
+        if (log != null) {
+            log.note(gpa, Long.BYTES);
+        }
         word = (long) WORD.compareAndExchange(bytes, gpa - region.gpaFirst(), expected, next);
         return Outcome.OK;
     }

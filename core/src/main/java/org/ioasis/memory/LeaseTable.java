@@ -83,6 +83,16 @@ final class LeaseTable {
         }
     }
 
+    /** What is lent of {@code memory} counts as written. */
+    void noteIn(WriteLog log, GuestMemory memory) {
+        if (size == 0) {
+            return;
+        }
+        for (PinnedLease lease : snapshot()) {
+            lease.noteIn(log, memory);
+        }
+    }
+
     /** Once for each lease, although it is tried again and again. */
     private static void tell(PinnedLease lease, boolean isBack, Consumer<PinnedLease> unrevocable) {
         if (!isBack && !lease.isTold) {

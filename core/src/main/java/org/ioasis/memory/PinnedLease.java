@@ -104,6 +104,17 @@ public final class PinnedLease implements Lease {
                 && Ranges.overlap(this.gpaFirst, this.gpaLast, gpaFirst, gpaLast);
     }
 
+    /**
+     * Notes all that it holds of {@code memory}, whatever it was given for: a segment is one that
+     * can be written.
+     */
+    @SuppressWarnings("ReferenceEquality") // a memory is an identity
+    void noteIn(WriteLog log, GuestMemory memory) {
+        if (this.memory == memory) {
+            log.note(gpaFirst, last - first + 1);
+        }
+    }
+
     boolean isExpired(long nowNanos) {
         return nowNanos - deadlineNanos >= 0;
     }

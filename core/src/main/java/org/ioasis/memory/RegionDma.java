@@ -98,17 +98,23 @@ public abstract class RegionDma implements Dma {
     protected final Outcome locate(long gpa, long length, Access access) {
         long at = gpa - regionFirst;
         if (Long.compareUnsigned(at, regionLength) < 0 && (regionAccesses & access.bit()) != 0) {
-            offset = at;
-            // Not more than the region.
-            reach =
-                    Long.compareUnsigned(length, regionLength - at) <= 0
-                            ? length
-                            : regionLength - at;
+            found(at, length);
             return Outcome.OK;
         }
         return locateElsewhere(gpa, length, access);
     }
 
+    private void found(long at, long length) {
+        offset = at;
+        // Not more than the region.
+        reach = Long.compareUnsigned(length, regionLength - at) <= 0 ? length : regionLength - at;
+    }
+
+    /**
+     * As {@link #locate} where the region is not that of the access before. While somebody wants to
+     * know what is written each write comes here: nothing is written that was not located before in
+     * the same section, but for what a lease holds and what goes through {@link GuestWords}.
+     */
     private Outcome locateElsewhere(long gpa, long length, Access access) {
         Region found = memory.find(gpa);
         if (found == null) {
@@ -126,8 +132,14 @@ public abstract class RegionDma implements Dma {
         segment = bytes;
         regionFirst = found.gpaFirst();
         regionLength = bytes.byteSize();
-        regionAccesses = Access.READ.bit() | (found.isWritable() ? Access.WRITE.bit() : 0);
-        return locate(gpa, length, access);
+        WriteLog log = memory.log();
+        boolean isFree = found.isWritable() && log == null;
+        regionAccesses = Access.READ.bit() | (isFree ? Access.WRITE.bit() : 0);
+        found(gpa - regionFirst, length);
+        if (log != null && access == Access.WRITE) {
+            log.note(gpa, reach);
+        }
+        return Outcome.OK;
     }
 
     /** Where the last successful {@link #resolve} ended up: its guest-physical address. */
@@ -182,7 +194,7 @@ public abstract class RegionDma implements Dma {
     private Outcome writeFound(long address, MemorySegment source, long sourceOffset, long length) {
         long done = 0;
         while (true) {
-            copy(source, sourceOffset + done, target(), offset, reach);
+            copy(source, sourceOffset + done, segment, offset, reach);
             done += reach;
             if (done == length) {
                 copied(length);
@@ -279,7 +291,7 @@ public abstract class RegionDma implements Dma {
         if (reach != length) {
             return writeBytes(address, words, from, length);
         }
-        MemorySegment.copy(words, from, target(), LE64, offset, count);
+        MemorySegment.copy(words, from, segment, LE64, offset, count);
         copied(length);
         return Outcome.OK;
     }
@@ -288,7 +300,7 @@ public abstract class RegionDma implements Dma {
     private Outcome writeBytes(long address, long[] words, int from, long length) {
         long done = 0;
         while (true) {
-            MemorySegment to = target();
+            MemorySegment to = segment;
             for (long i = done; i < done + reach; i++) {
                 long word = words[from + (int) (i / Long.BYTES)];
                 int shift = Byte.SIZE * (int) (i % Long.BYTES);
@@ -316,7 +328,7 @@ public abstract class RegionDma implements Dma {
             pieces.set(LE32, 0, value);
             return writeFound(address, pieces, 0, Integer.BYTES);
         }
-        target().set(LE32, offset, value);
+        segment.set(LE32, offset, value);
         copied(Integer.BYTES);
         return Outcome.OK;
     }
@@ -346,15 +358,6 @@ public abstract class RegionDma implements Dma {
         }
     }
 
-    /**
-     * The memory that was resolved, for a write: the one place that every write of a device to
-     * guest memory goes through, so that who tracks what was written has one place to look. Only a
-     * lease goes past it; it is known by its range.
-     */
-    private MemorySegment target() {
-        return segment;
-    }
-
     @Override
     public final boolean isShort() {
         return reach >= Short.BYTES && ((segment.address() + offset) & 1) == 0;
@@ -377,7 +380,7 @@ public abstract class RegionDma implements Dma {
         if (release) {
             VarHandle.releaseFence();
         }
-        U16.set(target(), offset, (short) value);
+        U16.set(segment, offset, (short) value);
     }
 
     @Override
@@ -396,7 +399,7 @@ public abstract class RegionDma implements Dma {
         if (release) {
             VarHandle.releaseFence();
         }
-        target().set(LE64, offset + from, value);
+        segment.set(LE64, offset + from, value);
     }
 
     private static boolean wraps(long address, long done) {

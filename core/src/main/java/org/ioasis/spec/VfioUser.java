@@ -144,6 +144,22 @@ public final class VfioUser {
     /** The last one of the enumeration; two before it are of devices that others reach. */
     public static final int VFIO_DEVICE_STATE_LAST = 7;
 
+    // VFIO_DEVICE_FEATURE_DMA_LOGGING_START and its counterparts; offsets count from the feature's
+    // data on.
+    public static final int VFIO_DEVICE_FEATURE_DMA_LOGGING_START = 6;
+    public static final int VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP = 7;
+    public static final int VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT = 8;
+    public static final int LOGGING_START_PAGE_SIZE = 0;
+    public static final int LOGGING_START_NUM_RANGES = 8;
+    public static final int LOGGING_START_RANGES = 16;
+    public static final int LOGGING_RANGE_IOVA = 0;
+    public static final int LOGGING_RANGE_LENGTH = 8;
+    public static final int LOGGING_RANGE_SIZE = 16;
+    public static final int LOGGING_REPORT_IOVA = 0;
+    public static final int LOGGING_REPORT_LENGTH = 8;
+    public static final int LOGGING_REPORT_PAGE_SIZE = 16;
+    public static final int LOGGING_REPORT_BITMAP = 24;
+
     // VFIO_USER_MIG_DATA_READ and VFIO_USER_MIG_DATA_WRITE.
     public static final int MIG_DATA_ARGSZ = 0;
     public static final int MIG_DATA_BYTES = 4;

@@ -14,13 +14,14 @@ public final class StreamBuffers {
     private final MemorySegment output;
 
     /**
-     * @param messageBytes of the largest message, either way
+     * @param messageBytes of the largest message that is received
+     * @param replyBytes of the largest one that is sent
      * @param outputBytes replies that may wait for a peer to read them
      */
-    public StreamBuffers(int messageBytes, int outputBytes) {
+    public StreamBuffers(int messageBytes, int replyBytes, int outputBytes) {
         Arena arena = Arena.ofAuto();
         input = arena.allocate(messageBytes, 8);
-        reply = arena.allocate(messageBytes, 8);
+        reply = arena.allocate(replyBytes, 8);
         output = arena.allocate(outputBytes, 8);
     }
 

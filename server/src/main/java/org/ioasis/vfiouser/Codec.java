@@ -33,9 +33,12 @@ final class Codec {
     private static final int WRITES_SIZE_MAX =
             WRITE_MULTI_WRITES + WRITES_MAX * WRITE_MULTI_WRITE_SIZE;
 
-    /** Largest message that we receive or send. */
+    /** Largest message that we receive. */
     static final int MESSAGE_MAX =
             HEADER_SIZE + (ACCESS_MAX > WRITES_SIZE_MAX ? ACCESS_MAX : WRITES_SIZE_MAX);
+
+    /** Largest message that we send. */
+    static final int REPLY_MAX = HEADER_SIZE + FeatureCodec.REPLY_MAX;
 
     /** Most descriptors with one message: what we announce as max_msg_fds. */
     static final int FDS_MAX = 16;
@@ -136,60 +139,11 @@ final class Codec {
             case VFIO_USER_REGION_WRITE -> regionWrite(in, length);
             case VFIO_USER_REGION_WRITE_MULTI -> regionWriteMulti(in, length);
             case VFIO_USER_DEVICE_RESET -> new Request.Reset();
-            case VFIO_USER_DEVICE_FEATURE -> feature(in, length);
-            case VFIO_USER_MIG_DATA_READ -> migRead(in, length);
-            case VFIO_USER_MIG_DATA_WRITE -> migWrite(in, length);
+            case VFIO_USER_DEVICE_FEATURE -> FeatureCodec.feature(in, length);
+            case VFIO_USER_MIG_DATA_READ -> FeatureCodec.migRead(in, length);
+            case VFIO_USER_MIG_DATA_WRITE -> FeatureCodec.migWrite(in, length);
             default -> invalid("unknown command");
         };
-    }
-
-    private static Request feature(MemorySegment in, int length) {
-        if (length < FEATURE_DATA || argsz(in) < FEATURE_DATA) {
-            return invalid("DEVICE_FEATURE of a wrong size");
-        }
-        int flags = in.get(U32, HEADER_SIZE + FEATURE_FLAGS);
-        int feature = flags & VFIO_DEVICE_FEATURE_MASK;
-        int action = flags & ~VFIO_DEVICE_FEATURE_MASK;
-        int either = VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_SET;
-        if ((action & ~(either | VFIO_DEVICE_FEATURE_PROBE)) != 0) {
-            return invalid("DEVICE_FEATURE with unknown flags");
-        }
-        if ((action & VFIO_DEVICE_FEATURE_PROBE) == 0
-                && action != VFIO_DEVICE_FEATURE_GET
-                && action != VFIO_DEVICE_FEATURE_SET) {
-            return invalid("DEVICE_FEATURE neither gets nor sets");
-        }
-        int state = 0;
-        if (feature == VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE && action == VFIO_DEVICE_FEATURE_SET) {
-            if (length < FEATURE_DATA + MIG_STATE_SIZE
-                    || argsz(in) < FEATURE_DATA + MIG_STATE_SIZE) {
-                return invalid("a state of a wrong size");
-            }
-            state = in.get(U32, HEADER_SIZE + FEATURE_DATA);
-        }
-        return new Request.Feature(feature, action, state, argsz(in));
-    }
-
-    private static Request migRead(MemorySegment in, int length) {
-        if (length < MIG_DATA_DATA) {
-            return invalid("MIG_DATA_READ of a wrong size");
-        }
-        int size = in.get(U32, HEADER_SIZE + MIG_DATA_BYTES);
-        if (size < 1 || size > DATA_MAX || argsz(in) < MIG_DATA_DATA + size) {
-            return invalid("MIG_DATA_READ of an impossible number of bytes");
-        }
-        return new Request.MigRead(size);
-    }
-
-    private static Request migWrite(MemorySegment in, int length) {
-        if (length < MIG_DATA_DATA) {
-            return invalid("MIG_DATA_WRITE of a wrong size");
-        }
-        int size = in.get(U32, HEADER_SIZE + MIG_DATA_BYTES);
-        if (size < 1 || size > DATA_MAX || size != length - MIG_DATA_DATA) {
-            return invalid("MIG_DATA_WRITE with data of a wrong size");
-        }
-        return new Request.MigWrite(size, in, HEADER_SIZE + (long) MIG_DATA_DATA);
     }
 
     private static Request version(MemorySegment in, int length) {
@@ -393,11 +347,11 @@ final class Codec {
         return new Request.RegionWriteMulti(writes);
     }
 
-    private static long argsz(MemorySegment in) {
+    static long argsz(MemorySegment in) {
         return Integer.toUnsignedLong(in.get(U32, HEADER_SIZE)); // first field of every structure
     }
 
-    private static Request invalid(String why) {
+    static Request invalid(String why) {
         return new Request.Refused(Errno.EINVAL, why);
     }
 
@@ -426,7 +380,7 @@ final class Codec {
 
     // Replies: each writes a whole message at the start of out and returns its size.
 
-    private static int reply(MemorySegment out, Header command, int size, int error) {
+    static int reply(MemorySegment out, Header command, int size, int error) {
         return reply(out, 0, command, size, error);
     }
 
@@ -474,27 +428,6 @@ final class Codec {
         out.set(U64, HEADER_SIZE + REGION_INFO_BYTES, size);
         out.set(U64, HEADER_SIZE + REGION_INFO_OFFSET, 0);
         return reply(out, command, HEADER_SIZE + REGION_INFO_SIZE, 0);
-    }
-
-    /** An answer to DEVICE_FEATURE with that data. */
-    static int feature(MemorySegment out, Header command, int flags, byte[] data) {
-        int length = FEATURE_DATA + data.length;
-        out.set(U32, HEADER_SIZE + FEATURE_ARGSZ, length);
-        out.set(U32, HEADER_SIZE + FEATURE_FLAGS, flags);
-        put(out, HEADER_SIZE + (long) FEATURE_DATA, data);
-        return reply(out, command, HEADER_SIZE + length, 0);
-    }
-
-    static int migData(MemorySegment out, Header command, byte[] data) {
-        int length = MIG_DATA_DATA + data.length;
-        out.set(U32, HEADER_SIZE + MIG_DATA_ARGSZ, length);
-        out.set(U32, HEADER_SIZE + MIG_DATA_BYTES, data.length);
-        put(out, HEADER_SIZE + (long) MIG_DATA_DATA, data);
-        return reply(out, command, HEADER_SIZE + length, 0);
-    }
-
-    private static void put(MemorySegment out, long at, byte[] data) {
-        MemorySegment.copy(data, 0, out, ValueLayout.JAVA_BYTE, at, data.length);
     }
 
     /** Bytes of the answer with so many doorbells. */

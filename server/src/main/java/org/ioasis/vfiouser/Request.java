@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.vfiouser;
 
+import static org.ioasis.spec.VfioUser.*;
+
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.List;
@@ -94,7 +96,55 @@ sealed interface Request {
      * @param state what SET of a state says, 0 of others
      * @param room bytes that the client has room for, u32
      */
-    record Feature(int feature, int action, int state, long room) implements Request {}
+    record Feature(int feature, int action, int state, long room) implements Request {
+        int flags() {
+            return feature | action;
+        }
+    }
+
+    /** What is asked of the log of what the device writes. */
+    sealed interface Logging extends Request {
+        /** Feature and action, as they are in the message. */
+        int flags();
+    }
+
+    /**
+     * @param pageSize what the client wants to be told of, u64
+     * @param data where what the answer repeats begins with the page size, at {@code dataOffset}
+     */
+    record LoggingStart(long pageSize, MemorySegment data, long dataOffset, int dataSize)
+            implements Logging {
+        @Override
+        public int flags() {
+            return VFIO_DEVICE_FEATURE_DMA_LOGGING_START | VFIO_DEVICE_FEATURE_SET;
+        }
+    }
+
+    record LoggingStop() implements Logging {
+        @Override
+        public int flags() {
+            return VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP | VFIO_DEVICE_FEATURE_SET;
+        }
+    }
+
+    /**
+     * @param pageSize bytes that a bit of the bitmap stands for, a power of two
+     * @param words of 64 bits that the bitmap has
+     */
+    record LoggingReport(long first, long last, long pageSize, int words) implements Logging {
+        @Override
+        public int flags() {
+            return VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT | VFIO_DEVICE_FEATURE_GET;
+        }
+    }
+
+    /** Whether there is such a thing, or what there is not. */
+    record LoggingOther(int feature, int action) implements Logging {
+        @Override
+        public int flags() {
+            return feature | action;
+        }
+    }
 
     /** At least one byte, and no more than of an access to a register. */
     record MigRead(int size) implements Request {}

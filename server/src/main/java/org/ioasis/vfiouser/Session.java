@@ -4,8 +4,11 @@ package org.ioasis.vfiouser;
 import java.lang.foreign.MemorySegment;
 import java.util.List;
 import java.util.concurrent.Executor;
+import java.util.function.Consumer;
 import java.util.function.IntSupplier;
+import java.util.function.ToIntFunction;
 import org.ioasis.memory.GuestMemory;
+import org.ioasis.pci.Migration;
 import org.ioasis.pci.PciDevice;
 import org.ioasis.pci.Regions;
 import org.ioasis.pci.VectorSink;
@@ -46,6 +49,7 @@ final class Session extends PeerSession<Header> {
     private final Regions regions;
     private final Doorbells doorbells;
     private final MigrationMessages migration;
+    private final LoggingMessages logging;
 
     /** Nothing but VERSION is allowed before it. */
     private boolean isNegotiated;
@@ -71,6 +75,7 @@ final class Session extends PeerSession<Header> {
         this(
                 new MessageStream<>(channel, buffers, Codec.FRAMING),
                 function,
+                memory,
                 new SharedMemory(memory, limits.bytes(), loop, function.passesMemoryOn()),
                 doorbells,
                 host);
@@ -79,6 +84,7 @@ final class Session extends PeerSession<Header> {
     private Session(
             MessageStream<Header> stream,
             PciDevice function,
+            GuestMemory written,
             SharedMemory memory,
             Doorbells doorbells,
             SessionHost host) {
@@ -91,6 +97,10 @@ final class Session extends PeerSession<Header> {
         pin = new EventVectors(function.hasPin() ? 1 : 0);
         regions = function.regions();
         migration = new MigrationMessages(function.migration());
+        logging =
+                new LoggingMessages(
+                        function.passesMemoryOn() ? null : written,
+                        why -> report(new SharedMemory.Refusal(Errno.ENOSPC, why)));
         messages = new EventVectors(function.messageCount());
         function.pin(sink(pin));
         function.messages(sink(messages));
@@ -145,29 +155,19 @@ final class Session extends PeerSession<Header> {
             case Request.RegionRead read -> read(header, read);
             case Request.RegionWrite write -> write(header, write);
             case Request.RegionWriteMulti multi -> ask(() -> writeOn(header, multi.writes(), 0));
-            case Request.Feature asked -> feature(header, asked);
+            case Request.Feature asked ->
+                    feature(header, asked.flags(), done -> migration.feature(asked, done));
+            case Request.Logging asked -> logging(header, asked);
             case Request.MigRead asked ->
-                    ask(() ->
-                            migration.read(
-                                    asked,
-                                    (errno, data) ->
-                                            answerMigration(
-                                                    header,
-                                                    errno,
-                                                    () ->
-                                                            Codec.migData(
-                                                                    stream.reply(),
-                                                                    header,
-                                                                    data))));
+                    move(
+                            header,
+                            done -> migration.read(asked, done),
+                            data -> FeatureCodec.migData(stream.reply(), header, data));
             case Request.MigWrite asked ->
-                    ask(() ->
-                            migration.write(
-                                    asked,
-                                    (errno, _) ->
-                                            answerMigration(
-                                                    header,
-                                                    errno,
-                                                    () -> Codec.empty(stream.reply(), header))));
+                    move(
+                            header,
+                            done -> migration.write(asked, done),
+                            _ -> Codec.empty(stream.reply(), header));
             case Request.Reset _ -> {
                 function.reset();
                 answerWhenSettled(header, () -> Codec.empty(stream.reply(), header));
@@ -283,30 +283,43 @@ final class Session extends PeerSession<Header> {
         send(header, Codec.regionInfo(stream.reply(), header, info.index(), size));
     }
 
-    private void feature(Header header, Request.Feature asked) {
-        int flags = asked.feature() | asked.action();
-        ask(() ->
-                migration.feature(
-                        asked,
-                        (errno, data) ->
-                                answerMigration(
-                                        header,
-                                        errno,
-                                        () -> Codec.feature(stream.reply(), header, flags, data))));
+    // A move.
+
+    private void logging(Header header, Request.Logging asked) {
+        if (asked instanceof Request.LoggingReport && !header.wantsReply()) {
+            // It would be told to nobody, and forgotten.
+            return;
+        }
+        feature(header, asked.flags(), done -> logging.ask(asked, done));
     }
 
-    private void answerMigration(Header header, int errno, IntSupplier reply) {
-        if (errno != 0) {
-            answer(
-                    header,
-                    () -> {
-                        answeredWithError("what moves a device: " + Errno.name(errno));
-                        return Codec.error(stream.reply(), header, errno);
-                    });
-        } else {
-            answer(header, reply);
-        }
+    private void feature(Header header, int flags, Consumer<Migration.Answer> question) {
+        move(header, question, data -> FeatureCodec.feature(stream.reply(), header, flags, data));
     }
+
+    /**
+     * Asks what has to do with a move, and answers with the data that is the answer.
+     *
+     * @param reply writes it, and returns the size of the message
+     */
+    private void move(
+            Header header, Consumer<Migration.Answer> question, ToIntFunction<byte[]> reply) {
+        ask(() ->
+                question.accept((errno, data) ->
+                        answer(
+                                header,
+                                () ->
+                                        errno == 0
+                                                ? reply.applyAsInt(data)
+                                                : moveRefused(header, errno))));
+    }
+
+    private int moveRefused(Header header, int errno) {
+        answeredWithError("what moves a device: " + Errno.name(errno));
+        return Codec.error(stream.reply(), header, errno);
+    }
+
+    // Doorbells.
 
     private void ioFds(Header header, Request.IoFds asked)
             throws ProtocolException, ErrnoException {
@@ -565,6 +578,7 @@ final class Session extends PeerSession<Header> {
         function.pin(VectorSink.NONE);
         function.messages(VectorSink.NONE);
         function.vectors(VectorSink.NONE);
+        logging.stop();
         doorbells.close();
         pin.clear();
         messages.clear();

@@ -17,7 +17,7 @@ public record SessionLimits(long bytes, int outputBytes) {
             new SessionLimits(SharedMemory.USUAL_BYTES, 64 << 10);
 
     public SessionLimits {
-        if (bytes < Codec.PAGE_SIZE || outputBytes < Codec.MESSAGE_MAX) {
+        if (bytes < Codec.PAGE_SIZE || outputBytes < Codec.REPLY_MAX) {
             throw new IllegalArgumentException(
                     "limits out of bounds: %d bytes, %d bytes of output"
                             .formatted(bytes, outputBytes));

@@ -27,7 +27,8 @@ public final class VhostUserServer extends PeerServer {
     private final VhostUserDevice device;
     private final GuestMemory memory;
     private final long byteLimit;
-    private final StreamBuffers buffers = new StreamBuffers(Codec.MESSAGE_MAX, Codec.OUTPUT_BYTES);
+    private final StreamBuffers buffers =
+            new StreamBuffers(Codec.MESSAGE_MAX, Codec.MESSAGE_MAX, Codec.OUTPUT_BYTES);
     private final SessionBoundary boundary = new SessionBoundary(this);
     private final ServedDevice turns;
 

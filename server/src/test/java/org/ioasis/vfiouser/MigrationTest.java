@@ -146,11 +146,6 @@ class MigrationTest {
                         .as("state %d", state)
                         .isEqualTo(Errno.EINVAL);
             }
-            for (int logging = 6; logging <= 8; logging++) {
-                assertThat(feature(client, 64, logging | GET).error()).isEqualTo(Errno.ENOTSUP);
-                assertThat(feature(client, 64, logging | SET | PROBE).error())
-                        .isEqualTo(Errno.ENOTSUP);
-            }
             assertThat(read(client, 4096, 0).error()).isEqualTo(Errno.EINVAL);
             assertThat(read(client, 8192, Codec.DATA_MAX + 1).error()).isEqualTo(Errno.EINVAL);
             assertThat(read(client, 15, 8).error()).isEqualTo(Errno.EINVAL);

@@ -86,6 +86,20 @@ class SessionFuzzTest {
                                 size,
                                 MockVfioUserClient.bytes(size, random.nextLong()));
                     }
+                    case VFIO_USER_DEVICE_FEATURE ->
+                            switch (random.nextInt(3)) {
+                                case 0 -> LoggingTest.stop();
+                                case 1 ->
+                                        LoggingTest.start(
+                                                page << random.nextInt(3),
+                                                page * random.nextInt(8),
+                                                page * random.nextInt(8));
+                                default ->
+                                        LoggingTest.report(
+                                                page * random.nextInt(8),
+                                                page << random.nextInt(20),
+                                                1L << random.nextInt(20));
+                            };
                     default -> new byte[random.nextInt(40)];
                 };
         return message(random, command, payload);
@@ -125,12 +139,13 @@ class SessionFuzzTest {
         Guards guards = new Guards(System::nanoTime, lease -> {});
         GuestMemory memory = new GuestMemory(guards, 16);
         SessionFuzz fuzz = new SessionFuzz(seed, guards, memory);
-        SessionLimits limits = new SessionLimits(1L << 30, 8192);
+        SessionLimits limits = new SessionLimits(1L << 30, Codec.REPLY_MAX);
         try (Fd memfd = Memfd.create("ioasis-fuzz", 4 * 4096)) {
             EventFd event = EventFd.create();
             Fd eventFd = Fd.own(event.fd());
             // One after the other with the same memory, as those of a socket.
-            StreamBuffers buffers = new StreamBuffers(Codec.MESSAGE_MAX, limits.outputBytes());
+            StreamBuffers buffers =
+                    new StreamBuffers(Codec.MESSAGE_MAX, Codec.REPLY_MAX, limits.outputBytes());
             for (int i = 0; i < SESSIONS; i++) {
                 RecordingFunction function = new RecordingFunction();
                 String _ =
@@ -164,7 +179,8 @@ class SessionFuzzTest {
         GuestMemory memory = new GuestMemory(guards, 16);
         SessionFuzz fuzz = new SessionFuzz(seed, guards, memory);
         StreamBuffers buffers =
-                new StreamBuffers(Codec.MESSAGE_MAX, SessionLimits.DEFAULT.outputBytes());
+                new StreamBuffers(
+                        Codec.MESSAGE_MAX, Codec.REPLY_MAX, SessionLimits.DEFAULT.outputBytes());
         for (int i = 0; i < SESSIONS; i++) {
             RecordingFunction function = new RecordingFunction();
             byte[] bytes = new byte[fuzz.random().nextInt(200)];

@@ -79,6 +79,20 @@ public final class VfioUserFuzz {
             }
             case Request.MigWrite write ->
                     data(header, write.data(), write.dataOffset(), write.size());
+            case Request.LoggingStart start -> {
+                require(
+                        start.dataSize() <= 16 + 16 * FeatureCodec.RANGES_MAX,
+                        "%d bytes of ranges".formatted(start.dataSize()));
+                yield data(header, start.data(), start.dataOffset(), start.dataSize());
+            }
+            case Request.LoggingReport report -> {
+                require(
+                        Long.compareUnsigned(report.first(), report.last()) <= 0
+                                && report.words() > 0
+                                && report.words() <= FeatureCodec.REPORT_PAGES_MAX / Long.SIZE,
+                        report.toString());
+                yield report.toString();
+            }
             case Request.DmaMap map -> {
                 require(isRange(map.address(), map.size(), map.last()), map.toString());
                 yield map.toString();

@@ -1517,7 +1517,8 @@ class VfioUserServerTest {
     @Test
     void nextClientSeesNothingOfTheOneBefore() throws Exception {
         StreamBuffers buffers =
-                new StreamBuffers(Codec.MESSAGE_MAX, SessionLimits.DEFAULT.outputBytes());
+                new StreamBuffers(
+                        Codec.MESSAGE_MAX, Codec.REPLY_MAX, SessionLimits.DEFAULT.outputBytes());
         buffers.input().fill((byte) 1);
         buffers.reply().fill((byte) 1);
 

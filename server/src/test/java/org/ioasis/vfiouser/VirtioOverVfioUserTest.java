@@ -135,6 +135,30 @@ class VirtioOverVfioUserTest {
         }
     }
 
+    @Test
+    void whatItWritesIsLoggedAndWhatItReadsIsNot() throws Exception {
+        try (ServerFixture<VirtioPciFunction> fixture = fixture();
+                Fd ram = Memfd.create("ioasis-ram", RAM);
+                Mapping guest = Mapping.map(ram, 0, RAM, true);
+                MockVfioUserClient client = fixture.ready()) {
+            assertThat(client.map(0, RAM, 0, RW, ram).isError()).isFalse();
+            byte[] start = LoggingTest.start(4096);
+            assertThat(client.call(VFIO_USER_DEVICE_FEATURE, start).isError()).isFalse();
+            RegisterDriver driver = new RegisterDriver(new SocketBus(client));
+            MemorySegment memory = guest.segment().asSlice(0x1000, RingFormat.SPLIT.driverBytes(8));
+            DriverQueue ring = RingFormat.SPLIT.newDriver(memory, 0x1000, 8, false);
+            driver.negotiate(Virtio.F_VERSION_1);
+            driver.enableQueue(0, 0xffff, ring);
+            driver.driverOk();
+            int chain = offerChain(ring);
+            driver.kick(0);
+            fixture.await(() -> ring.take() == chain);
+            assertThat(LoggingTest.told(client, 0, RAM, 4096))
+                    .as("the used ring, and the buffer that is not at 0x4000")
+                    .containsExactly(1, 5);
+        }
+    }
+
     private static void boot(MockVfioUserClient client, Fd ram, MemorySegment guest)
             throws Exception {
         assertThat(client.map(0, RAM, 0, RW, ram).isError()).isFalse();

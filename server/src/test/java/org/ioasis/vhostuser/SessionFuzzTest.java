@@ -160,7 +160,8 @@ class SessionFuzzTest {
             EventFd event = EventFd.create();
             Fd eventFd = Fd.own(event.fd());
             // One after the other with the same memory, as those of a socket.
-            StreamBuffers buffers = new StreamBuffers(Codec.MESSAGE_MAX, Codec.OUTPUT_BYTES);
+            StreamBuffers buffers =
+                    new StreamBuffers(Codec.MESSAGE_MAX, Codec.MESSAGE_MAX, Codec.OUTPUT_BYTES);
             for (int i = 0; i < SESSIONS; i++) {
                 String reason =
                         fuzz.run(

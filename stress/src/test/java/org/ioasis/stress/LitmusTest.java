@@ -51,6 +51,18 @@ class LitmusTest {
         return of(PageRequestLitmus.class);
     }
 
+    static Stream<String> writeLogs() {
+        return of(WriteLogLitmus.class);
+    }
+
+    @ParameterizedTest
+    @MethodSource("writeLogs")
+    void noWriteIsLostBetweenACopyAndTheNextQuestion(String litmus)
+            throws IOException, ReflectiveOperationException {
+        // Each has memory and bits of its own.
+        Litmus.run(litmus, 50_000);
+    }
+
     @ParameterizedTest
     @MethodSource("pageRequests")
     void aGroupOfPageRequestsHasOneAnswer(String litmus)
@@ -119,7 +131,8 @@ class LitmusTest {
                                 engines(),
                                 ioasids(),
                                 iotlbs(),
-                                pageRequests())
+                                pageRequests(),
+                                writeLogs())
                         .flatMap(names -> names)
                         .sorted()
                         .toList();
