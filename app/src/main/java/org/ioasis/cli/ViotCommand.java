@@ -16,6 +16,8 @@ import java.util.Optional;
 import java.util.SortedSet;
 import java.util.TreeSet;
 import java.util.concurrent.Callable;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import org.ioasis.config.ConfigException;
 import org.ioasis.config.ConfigFile;
 import org.ioasis.config.ServeConfig;
@@ -23,6 +25,7 @@ import org.ioasis.config.ServeConfig.DeviceConfig;
 import org.ioasis.config.ServeConfig.IommuConfig;
 import org.ioasis.config.ServeConfig.MachineConfig;
 import org.ioasis.config.ServeConfig.PresentConfig;
+import org.ioasis.live.Unsigned;
 import org.ioasis.output.OutputKind;
 import org.ioasis.topology.Viot;
 import org.ioasis.topology.ViotReport;
@@ -35,8 +38,8 @@ import picocli.CommandLine.Option;
 @Command(
         name = "viot",
         description = {
-            "Write a VIOT, the ACPI table that tells a guest which PCI functions are behind which IOMMU,"
-                    + " or check one, whoever wrote it."
+            "Write a VIOT, the ACPI table that tells a guest which PCI functions and which platform devices are behind"
+                    + " which IOMMU, or check one, whoever wrote it."
         },
         mixinStandardHelpOptions = true,
         exitCodeListHeading = "%nExit codes:%n",
@@ -47,6 +50,8 @@ import picocli.CommandLine.Option;
         })
 final class ViotCommand implements Callable<Integer> {
     private static final JsonFactory JSON = new JsonFactory();
+    private static final Pattern DEVICE =
+            Pattern.compile("([^,]+),(endpoint=[^,]+)(?:,iommu=([0-9]{1,5}))?");
 
     @Option(
             names = "--check",
@@ -74,13 +79,32 @@ final class ViotCommand implements Callable<Integer> {
 
     @Mixin private TopologyOptions topology = new TopologyOptions();
 
+    @Option(
+            names = "--mmio-iommu",
+            paramLabel = "BASE",
+            description = {
+                "A virtio-mmio IOMMU, by the address of its registers, as 0xa000000; repeatable. These are counted after"
+                        + " those on PCI."
+            })
+    private List<String> mmioIommus = List.of();
+
+    @Option(
+            names = "--device",
+            paramLabel = "BASE,endpoint=ID[,iommu=N]",
+            description = {
+                "A platform device behind an IOMMU, as 0xa000200,endpoint=0x20; repeatable. Without iommu= it is the first"
+                        + " one (0)."
+            })
+    private List<String> devices = List.of();
+
     @Override
     public Integer call() throws IOException {
         Path file = check;
         if (file != null) {
-            if (!topology.isEmpty()) {
+            if (!topology.isEmpty() || !mmioIommus.isEmpty() || !devices.isEmpty()) {
                 throw new UsageException(
-                        "--check reads a table; --output, --iommu, --range and --pci-bridge write one");
+                        "--check reads a table; --output, --iommu, --range, --pci-bridge, --mmio-iommu and --device"
+                                + " write one");
             }
             if (Files.isDirectory(file)) {
                 throw new UsageException("--check: %s is a folder".formatted(file));
@@ -96,19 +120,40 @@ final class ViotCommand implements Callable<Integer> {
         if (json) {
             throw new UsageException("--json is for what --check finds");
         }
-        List<Viot.Iommu> iommus = topology.iommus();
+        List<Viot.Unit> iommus = new ArrayList<>(topology.iommus());
+        mmioIommus.forEach(text -> iommus.add(new Viot.MmioIommu(base("--mmio-iommu", text))));
         if (iommus.isEmpty()) {
-            throw new UsageException("--check FILE, or --output FILE with --iommu and --range");
+            throw new UsageException(
+                    "--check FILE, or --output FILE with --iommu or --mmio-iommu and --range");
         }
         topology.write(
                 OutputKind.VIOT,
-                () ->
-                        Viot.table(
-                                Viot.Oem.IOASIS,
-                                iommus,
-                                topology.ranges(),
-                                Viot.OwnFunction.REFUSED));
+                () -> {
+                    List<Viot.Behind> behind = new ArrayList<>(topology.ranges());
+                    devices.forEach(text -> behind.add(device(text)));
+                    return Viot.table(Viot.Oem.IOASIS, iommus, behind, Viot.OwnFunction.REFUSED);
+                });
         return 0;
+    }
+
+    private static Viot.MmioEndpoint device(String text) {
+        Matcher matcher = DEVICE.matcher(text);
+        if (!matcher.matches()) {
+            throw new UsageException("--device: not BASE,endpoint=ID[,iommu=N]: " + text);
+        }
+        return new Viot.MmioEndpoint(
+                matcher.group(3) == null ? 0 : Integer.parseInt(matcher.group(3)),
+                base("--device", matcher.group(1)),
+                TopologyOptions.number("--device", matcher.group(2), "endpoint="));
+    }
+
+    /** The address of a device's registers. */
+    private static long base(String option, String text) {
+        try {
+            return Unsigned.parse(text);
+        } catch (NumberFormatException e) {
+            throw new UsageException("%s: %s".formatted(option, e.getMessage()));
+        }
     }
 
     private int check(Path file) throws IOException {

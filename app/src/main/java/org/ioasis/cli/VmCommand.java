@@ -470,6 +470,7 @@ final class VmCommand implements Callable<Integer> {
         if (scenario != ScenarioOption.plain) {
             others.add("--scenario");
         }
+        board.refuseBesideAcpi(append, memory);
         if (!others.isEmpty()) {
             throw new UsageException(
                     "--arch arm64 is Debian's stable kernel under TCG, and of our checks the plain one of disks;"

@@ -16,6 +16,8 @@ public enum DebianProgram {
     DTC("device-tree-compiler", "usr/bin/dtc"),
     /** Puts an overlay on a device tree. */
     FDTOVERLAY("device-tree-compiler", "usr/bin/fdtoverlay"),
+    /** Makes a program for EFI of the pieces of GRUB, see {@link GrubImage}. */
+    GRUB_MKIMAGE("grub-common", "usr/bin/grub-mkimage"),
     /** No program but the library by which one drives a disk from user space, with its headers. */
     LIBBLKIO("libblkio-dev", "usr/lib/x86_64-linux-gnu/libblkio.so.1");
 

@@ -34,6 +34,12 @@ public final class Provisioner {
 
     private static final String ARM_QEMU_PART = "qemu-arm";
 
+    /** What starts such a machine, where QEMU does not. */
+    private static final String ARM_FIRMWARE_PART = "firmware-arm64";
+
+    private static final String ARM_FIRMWARE_PACKAGE = "qemu-efi-aarch64";
+    private static final String GRUB_PACKAGE = "grub-efi-arm64-bin";
+
     private static final String QEMU_PACKAGE = "qemu-system-x86";
     private static final String ARM_QEMU_PACKAGE = "qemu-system-arm";
 
@@ -147,25 +153,45 @@ public final class Provisioner {
      */
     public GuestProgram provide(DebianProgram program)
             throws UnavailableException, IOException, InterruptedException {
+        Path folder =
+                rare(
+                        program.program(),
+                        program.program(),
+                        DebianArchive.AMD64,
+                        (cache, archive) -> fetch(cache, archive, program));
+        return GuestProgram.below(folder, program.file(), host, cleanup);
+    }
+
+    /**
+     * Returns what starts a machine of 64-bit ARM as servers of that kind start.
+     *
+     * @throws UnavailableException when this machine cannot have it; the message says what to do
+     */
+    public ArmFirmware provideArmFirmware()
+            throws UnavailableException, IOException, InterruptedException {
+        return ArmFirmware.below(
+                rare(
+                        ARM_FIRMWARE_PART,
+                        "firmware for a guest on ARM",
+                        DebianArchive.ARM64,
+                        this::fetchArmFirmware));
+    }
+
+    /** The folder of a part that few need. */
+    private Path rare(String part, String wanted, String architecture, Fetch fetch)
+            throws UnavailableException, IOException, InterruptedException {
         refuseOtherArchitectures();
         CacheFolder cache = CacheFolder.open(host);
         cache.sweep(cleanup);
-        String part = program.program();
         if (cache.part(part).isEmpty()) {
             try (CacheFolder.Lock _ = cache.lock(progress)) {
                 // Another run may have done it while we waited for the lock.
                 if (cache.part(part).isEmpty()) {
-                    fill(
-                            cache,
-                            part,
-                            DebianArchive.AMD64,
-                            false,
-                            archive -> fetch(cache, archive, program));
+                    fill(cache, wanted, architecture, false, fetch);
                 }
             }
         }
-        Path folder = cache.part(part).orElseThrow().folder();
-        return GuestProgram.below(folder, program.file(), host, cleanup);
+        return cache.part(part).orElseThrow().folder();
     }
 
     private void refuseOtherArchitectures() throws UnavailableException {
@@ -254,7 +280,7 @@ public final class Provisioner {
                     wanted,
                     DebianArchive.AMD64,
                     needsAnyQemu || needsBackports,
-                    archive -> {
+                    (_, archive) -> {
                         if (lacks(cache, parts, KERNEL_PART)) {
                             fetchKernel(cache, archive, KERNEL_PART, KERNEL_PACKAGE, true);
                         }
@@ -284,7 +310,8 @@ public final class Provisioner {
                         "kernel and busybox for a guest on ARM",
                         DebianArchive.ARM64,
                         false,
-                        archive -> fetchKernel(cache, archive, ARM_PART, ARM_KERNEL_PACKAGE, true));
+                        (_, archive) ->
+                                fetchKernel(cache, archive, ARM_PART, ARM_KERNEL_PACKAGE, true));
             }
         } catch (UnavailableException e) {
             throw needsQemu ? new UnavailableException(e.getMessage() + QEMU_ADVICE, e) : e;
@@ -299,7 +326,7 @@ public final class Provisioner {
     /** What is got from Debian while its archive is open. */
     @FunctionalInterface
     private interface Fetch {
-        void from(DebianArchive archive)
+        void from(CacheFolder cache, DebianArchive archive)
                 throws UnavailableException, IOException, InterruptedException;
     }
 
@@ -320,6 +347,7 @@ public final class Provisioner {
         Path state = cache.newTemporary(cleanup);
         try {
             fetch.from(
+                    cache,
                     DebianArchive.open(host, cleanup, progress, state, architecture, isBackported));
         } catch (UnavailableException e) {
             throw new UnavailableException(
@@ -438,6 +466,24 @@ public final class Provisioner {
             String version = versions.getOrDefault(program.packageName(), "unknown");
             cache.publish(folder, program.program(), notes(version, versions), cleanup);
             progress.accept(program.program() + " " + version + " is ready");
+        } finally {
+            cleanup.delete(folder);
+        }
+    }
+
+    private void fetchArmFirmware(CacheFolder cache, DebianArchive archive)
+            throws UnavailableException, IOException, InterruptedException {
+        Path folder = cache.newTemporary(cleanup);
+        try {
+            List<Path> files =
+                    archive.download(
+                            List.of(ARM_FIRMWARE_PACKAGE, GRUB_PACKAGE), DebianArchive.RELEASE);
+            Map<String, String> versions = archive.unpack(files, folder);
+            ArmFirmware _ = ArmFirmware.below(folder);
+            cleanup.delete(folder.resolve(ArmFirmware.UNUSED));
+            String version = versions.getOrDefault(ARM_FIRMWARE_PACKAGE, "unknown");
+            cache.publish(folder, ARM_FIRMWARE_PART, notes(version, versions), cleanup);
+            progress.accept("EDK2 " + version + " is ready");
         } finally {
             cleanup.delete(folder);
         }

@@ -110,19 +110,24 @@ final class GuestCommand {
         }
         List<String> parameters = new ArrayList<>(platform.parameters());
         parameters.addAll(options.parameters());
+        Path kernel = kit.kernel().image();
+        String commandLine =
+                task.commandLine(initramfs.modules(), options.disks().size(), parameters);
         QemuCommand.Builder command =
-                QemuCommand.builder(kit.qemu(), accel, kit.kernel().image(), initramfs.file())
+                QemuCommand.builder(kit.qemu(), accel, kernel, initramfs.file())
                         .memoryMiB(options.memoryMiB())
                         .processors(options.processors())
-                        .commandLine(
-                                task.commandLine(
-                                        initramfs.modules(), options.disks().size(), parameters))
+                        .commandLine(commandLine)
                         .functions(functions)
                         .rebooting(task.reboots())
                         .firmwareKeptOff(!options.isBypassing())
                         .control(controlSocket());
         List<String> words =
-                new ArrayList<>(platform.describe(command, task, iommus, sockets, ranges));
+                new ArrayList<>(
+                        platform.describe(
+                                command,
+                                new Platform.Guest(
+                                        task, kernel, commandLine, iommus, sockets, ranges)));
         words.addAll(more());
         var _ = command.more(words);
         if (task.commandFile().isPresent()) {

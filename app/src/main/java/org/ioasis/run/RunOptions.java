@@ -85,8 +85,10 @@ public record RunOptions(
 
     /** By what a kernel is told of its devices. */
     public enum Tables {
-        /** A flattened device tree. */
-        DEVICE_TREE
+        /** A flattened device tree, from QEMU. */
+        DEVICE_TREE,
+        /** Tables of ACPI, from a firmware and a loader. */
+        ACPI
     }
 
     /** What takes devices' interrupts on ARM. */

@@ -31,6 +31,16 @@ final class GuestConsole {
             Pattern.compile("(?:\\[ {0,8}(\\d{1,8})\\.(\\d{6})] )?ioasis: ([a-z0-9.]{1,32})=(.*)");
     private static final String MARK = "ioasis: ";
 
+    /**
+     * What a firmware does with the screen before the kernel's first line, and on that line
+     * (ECMA-48, 5.4, control sequences); lines have a question mark where it wrote an escape.
+     */
+    private static final Pattern SCREEN =
+            Pattern.compile("\\A(?:\\?\\[[0-?]{0,16}[@-~]){1,64}");
+
+    /** As what ACPI knows a virtio-mmio device (Linux, drivers/virtio/virtio_mmio.c). */
+    private static final String ACPI_VIRTIO_MMIO = "LNRO0005";
+
     private static final String PCI = "[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\\.[0-7]";
     private static final Map<String, Pattern> DEVICE_FACTS =
             Map.of(
@@ -45,7 +55,12 @@ final class GuestConsole {
             Pattern.compile(
                     "(disk\\.(?:seed|fs|result|own[1-9][0-9]?)|net)\\.(pci|group|type|reserved)");
     private static final Pattern IOMMU =
-            Pattern.compile("(" + PCI + "|[0-9a-f]{1,16}\\.virtio_mmio) ([A-Za-z0-9_-]{1,32})");
+            Pattern.compile(
+                    "("
+                            + PCI
+                            + "|[0-9a-f]{1,16}\\.virtio_mmio|"
+                            + ACPI_VIRTIO_MMIO
+                            + ":[0-9a-f]{2,8}) ([A-Za-z0-9_-]{1,32})");
 
     // What Linux says last, whatever it is told to keep to itself (kernel/panic.c,
     // kernel/reboot.c).
@@ -83,7 +98,8 @@ final class GuestConsole {
     private long malformed;
 
     /** Takes the next line of the console. */
-    public synchronized GuestEvent accept(String line) {
+    public synchronized GuestEvent accept(String written) {
+        String line = SCREEN.matcher(written).replaceFirst("");
         if (lastLines.size() == LAST_LINES) {
             lastLines.removeFirst();
         }

@@ -88,8 +88,8 @@ public record QemuCommand(
     public static final class Builder {
         private final Qemu qemu;
         private final Accel accel;
-        private final Path kernel;
         private final Path initramfs;
+        private Path kernel;
         private int memoryMiB = 512;
         private int processors = 1;
         private Machine machine = Machine.Q35;
@@ -108,6 +108,12 @@ public record QemuCommand(
             this.accel = accel;
             this.kernel = kernel;
             this.initramfs = initramfs;
+        }
+
+        /** In the place of the one that the builder began with: a program of the firmware's. */
+        public Builder kernel(Path value) {
+            kernel = value;
+            return this;
         }
 
         public Builder memoryMiB(int value) {

@@ -132,6 +132,30 @@ class MainTest {
                 arguments(
                         "viot --output FOLDER/o --iommu 00:01.0 --pci-bridge 00:01.0",
                         "--pci-bridge: not [SEGMENT:]BUS, as 01: 00:01.0"),
+                arguments("viot --check FOLDER/o --mmio-iommu 0x1", "--check reads a table"),
+                arguments("viot --check FOLDER/o --device 0x1,endpoint=1", "--check reads a table"),
+                arguments(
+                        "viot --output FOLDER/o --mmio-iommu here",
+                        "--mmio-iommu: \"here\" is not a number up to 18446744073709551615"),
+                arguments(
+                        "viot --output FOLDER/o --device 0x1,endpoint=1",
+                        "--output FILE with --iommu or --mmio-iommu"),
+                arguments(
+                        "viot --output FOLDER/o --mmio-iommu 0x1 --device 0x2",
+                        "--device: not BASE,endpoint=ID[,iommu=N]: 0x2"),
+                arguments(
+                        "viot --output FOLDER/o --mmio-iommu 0x1 --device 0x2,endpoint=0x100000000",
+                        "--device endpoint= \"0x100000000\" is not a number up to 4294967295"),
+                arguments(
+                        "viot --output FOLDER/o --mmio-iommu 0x1 --device 0x2,endpoint=1,iommu=1",
+                        "range at 0x2 is behind IOMMU 1 of 1"),
+                arguments("vm --acpi", "--acpi needs --arch arm64"),
+                arguments(
+                        "vm --arch arm64 --acpi --memory 3073",
+                        "--memory: with --acpi at most 3072 MiB, not 3073"),
+                arguments(
+                        "vm --arch arm64 --acpi --append a=\"b\"",
+                        "--append: with --acpi no quotes or backslashes"),
                 arguments("viot --check FOLDER/o --machine m", "--machine is one of --config FILE"),
                 arguments("viot --config c", "--config and --machine are for what --check finds"),
                 arguments("serve --config a --msi none", "--config describes everything"),
@@ -248,6 +272,24 @@ class MainTest {
                 .isZero();
         assertThat(ranges())
                 .containsExactly(new ViotReport.PciRange(0x40, 0x100, 0, 0, 0x100, 0x110, 0x30));
+    }
+
+    /** The IOMMUs on PCI come first, however they are named. */
+    @Test
+    void platformDevicesAndIommusAreWrittenAsTheirAddresses() throws IOException {
+        assertThat(
+                        call(
+                                "viot --output FOLDER/o --mmio-iommu 0xa000000"
+                                        + " --device 0xffffffffffffffff,endpoint=0xffffffff,iommu=1"
+                                        + " --iommu 00:01.0 --range 00:02.0"))
+                .isEqualTo(new Result(0, ""));
+
+        assertThat(ViotReport.of(Files.readAllBytes(folder.resolve("o"))).nodes())
+                .containsExactly(
+                        new ViotReport.PciIommu(0x30, 0, 8),
+                        new ViotReport.MmioIommu(0x40, 0xa00_0000),
+                        new ViotReport.PciRange(0x50, 0x10, 0, 0, 0x10, 0x10, 0x30),
+                        new ViotReport.MmioEndpoint(0x68, 0xffff_ffffL, -1, 0x40));
     }
 
     private List<ViotReport.Node> ranges() throws IOException {

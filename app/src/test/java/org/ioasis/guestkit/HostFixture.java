@@ -154,6 +154,13 @@ final class HostFixture {
                         : >usr/lib/modules/10.0.1/modules.builtin ;;
                     *linux-binary-10*) : >usr/lib/modules/10.0.1/vmlinuz ;;
                     *busybox*) mkdir -p usr/bin; cp /bin/sh usr/bin/busybox ;;
+                    *qemu-efi*)
+                        mkdir -p usr/share/qemu-efi-aarch64 usr/share/AAVMF
+                        : >usr/share/qemu-efi-aarch64/QEMU_EFI.fd
+                        : >usr/share/AAVMF/AAVMF_CODE.fd ;;
+                    *grub-efi*)
+                        mkdir -p usr/lib/grub/arm64-efi
+                        : >usr/lib/grub/arm64-efi/kernel.img ;;
                     *qemu*) mkdir -p usr/lib64; cp '%s' usr/lib64/ld-linux-x86-64.so.2 ;;
                 esac
                 """

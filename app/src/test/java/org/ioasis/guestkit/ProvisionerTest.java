@@ -277,6 +277,39 @@ class ProvisionerTest {
         assertThat(machine.calls()).isEmpty();
     }
 
+    /** Of what its packages have besides, 400 MiB, nothing stays. */
+    @Test
+    void firmwareOfArmIsAPartOfItsOwnOfPackagesThatNeedNoOthers() throws Exception {
+        machine.debian();
+        Provisioner provisioner = new Provisioner(machine.host(), cleanup, progress::add);
+
+        ArmFirmware firmware = provisioner.provideArmFirmware();
+
+        Path part = machine.cache().resolve("firmware-arm64");
+        assertThat(firmware.image()).startsWith(part).isRegularFile();
+        assertThat(firmware.modules()).startsWith(part).isDirectory();
+        assertThat(part.resolve("usr/share")).isDirectoryNotContaining("glob:**/AAVMF");
+        assertThat(cacheEntries()).containsExactly("firmware-arm64", "lock");
+        assertThat(machine.calls())
+                .anyMatch(call -> call.endsWith("download qemu-efi-aarch64 grub-efi-arm64-bin"))
+                .anyMatch(call -> call.contains("grub-efi-arm64-bin_1%3a2-3_arm64.deb"));
+        assertThat(progress).contains("EDK2 1:2-3 is ready");
+        machine.forgetCalls();
+        assertThat(provisioner.provideArmFirmware()).isEqualTo(firmware);
+        assertThat(machine.calls()).isEmpty();
+    }
+
+    @Test
+    void firmwareThatIsNotInItsPackageIsNamedAndNothingIsKept() throws Exception {
+        machine.debian().program("dpkg", "exit 0");
+        Provisioner provisioner = new Provisioner(machine.host(), cleanup, progress::add);
+
+        assertThatThrownBy(provisioner::provideArmFirmware)
+                .isInstanceOf(IOException.class)
+                .hasMessage("Debian's packages have no usr/share/qemu-efi-aarch64/QEMU_EFI.fd");
+        assertThat(cacheEntries()).containsExactly("lock");
+    }
+
     @Test
     void kernelOfTheUsersIsTakenAsItIs() throws Exception {
         machine.debian();

@@ -28,6 +28,8 @@ class GuestConsoleTest {
                 "ioasis: end=yes",
                 "ioasis: iommu=1.0 virtio_iommu",
                 "ioasis: iommu=0000:00:01.0 ",
+                "ioasis: iommu=LNRO0006:00 virtio_iommu",
+                "ioasis: iommu=LNRO0005:0 virtio_iommu",
                 "ioasis: disk.other.pci=0000:00:01.0",
                 "ioasis: disk.seed.pci=0000:00:01.8",
                 "ioasis: disk.seed.group=-1",
@@ -61,6 +63,19 @@ class GuestConsoleTest {
     }
 
     @Test
+    void whatAFirmwareDidWithTheScreenIsNoPartOfTheKernelsFirstLine() {
+        String screen = "?[2J?[01;01H?[=3h";
+
+        assertThat(console.accept(screen + "[    2.178210] ioasis: step=modules"))
+                .isEqualTo(new GuestEvent.Step("modules", 2_178_210));
+        assertThat(console.accept(screen)).isEqualTo(new GuestEvent.Text(""));
+        assertThat(console.accept("x" + screen + "ioasis: step=copy"))
+                .isEqualTo(new GuestEvent.Malformed("x" + screen + "ioasis: step=copy"));
+        assertThat(console.report().lastLines())
+                .startsWith("[    2.178210] ioasis: step=modules", "");
+    }
+
+    @Test
     void theFirstOopsOfTheKernelIsKept() {
         console.accept("[    3.359000] BUG: kernel NULL pointer dereference, address: 0x30");
         console.accept("[    3.359300] Oops: Oops: 0000 [#1] PREEMPT SMP NOPTI");
@@ -87,7 +102,8 @@ class GuestConsoleTest {
         assertThat(console.report().kernel()).contains("6.12");
         assertThat(console.report().iommus()).isEqualTo(Map.of("0000:00:01.0", "virtio_iommu"));
         console.accept("ioasis: iommu=a000000.virtio_mmio virtio_iommu");
-        assertThat(console.report().iommus()).containsKey("a000000.virtio_mmio");
+        console.accept("ioasis: iommu=LNRO0005:1f virtio_iommu");
+        assertThat(console.report().iommus()).containsKeys("a000000.virtio_mmio", "LNRO0005:1f");
         assertThat(console.report().malformed()).isEqualTo(2);
     }
 

@@ -23,7 +23,7 @@ class Arm64Test {
     @Test
     void eachCommandOfTheReadmeDoesWhatItSays() throws Exception {
         List<String> commands = Readme.commands("arm64");
-        assertThat(commands).hasSize(5);
+        assertThat(commands).hasSize(8);
         Command.link(folder);
 
         verifiedIo(commands.get(0));
@@ -32,7 +32,7 @@ class Arm64Test {
                 .as("the doorbell of the frame beside the GICv2, for each disk")
                 .hasLineCount(3)
                 .contains("virt=0x8020000..0x8020fff phys=0x8020000 WRITE|MMIO -> OK");
-        doorbellIsReserved(commands.get(2));
+        doorbellIsReserved(commands.get(2), "0x0000000008080000 0x000000000809ffff");
         String its = verifiedIo(commands.get(3));
         assertThat(its)
                 .as("the page of the ITS with the doorbell, for each disk")
@@ -40,6 +40,10 @@ class Arm64Test {
                 .contains("virt=0x8090000..0x8090fff phys=0x8090000 WRITE|MMIO -> OK");
         assertThat(verifiedIo(commands.get(4)))
                 .containsPattern("(?m)^IOMMU +a000000\\.virtio_mmio, driver virtio_iommu$");
+        // By ACPI a platform device has another name.
+        verifiedIo(commands.get(5));
+        verifiedIo(commands.get(6));
+        doorbellIsReserved(commands.get(7), "0x0000000008020000 0x0000000008020fff");
     }
 
     /** Returns the mappings that say MMIO, a line each; without a trace what the command said. */
@@ -64,13 +68,13 @@ class Arm64Test {
                 "\n", Files.readAllLines(trace).stream().filter(l -> l.contains("MMIO")).toList());
     }
 
-    private void doorbellIsReserved(String line) throws Exception {
+    private void doorbellIsReserved(String line, String range) throws Exception {
         try (Command command = Command.typed(folder, line)) {
             assertThat(command.end()).as(command.output()).isZero();
             assertThat(command.output().lines().filter(l -> l.endsWith(" msi")))
                     .as(command.output())
                     .hasSize(3)
-                    .containsOnly("0x0000000008080000 0x000000000809ffff msi");
+                    .containsOnly(range + " msi");
         }
     }
 
@@ -83,6 +87,7 @@ class Arm64Test {
         assertRefused("--msi and --map-msi need --arch arm64", "--msi its");
         assertRefused("--msi and --map-msi need --arch arm64", "--map-msi");
         assertRefused("--virtio-mmio needs --arch arm64", "--virtio-mmio");
+        assertRefused("--acpi needs --arch arm64", "--acpi");
     }
 
     private static void assertRefused(String why, String arguments) throws Exception {
