@@ -393,6 +393,12 @@ public final class Iommu {
                 .toList();
     }
 
+    /** Visits every domain, in no order that means anything. Loop thread. */
+    public void forEachDomain(Consumer<Domain> visitor) {
+        assert isOwnThread();
+        domains.forEach(visitor);
+    }
+
     /** The domain of that id whose mappings are kept here; null if there is none. Loop thread. */
     public @Nullable PagingDomain findPaging(int id) {
         assert isOwnThread();

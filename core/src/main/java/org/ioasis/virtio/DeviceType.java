@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.virtio;
 
+import org.jspecify.annotations.Nullable;
+
 /**
  * What makes a virtio device the device it is: its features, its configuration and what it does
  * with its queues. {@link VirtioDevice} does the rest. All calls come on the device's thread.
@@ -34,6 +36,14 @@ public interface DeviceType {
 
     /** What it does with its queues: always the same one. The frame starts it and stops it. */
     DeviceWork<?> work();
+
+    /**
+     * What it can write down so that another process goes on for its driver; always the same one.
+     * Null if it knows nothing but what is in its rings.
+     */
+    default @Nullable KeptState keptState() {
+        return null;
+    }
 
     /**
      * How many queues are looked at, from the first one on.

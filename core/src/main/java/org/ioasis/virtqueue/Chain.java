@@ -44,8 +44,9 @@ public final class Chain {
     private int head;
     private int descriptors;
 
-    /** Where a log has it; for the queue. */
+    // Where a log has it, and its number there; for the queue.
     int entry;
+    long number;
 
     private long readableLength;
     private long writableLength;
@@ -62,6 +63,19 @@ public final class Chain {
      */
     public int head() {
         return head;
+    }
+
+    /** Its entry in the log of its queue, if {@link #number} says that there is one. */
+    public int entry() {
+        return entry;
+    }
+
+    /**
+     * Its number in the log of its queue, which it keeps over the end of a process, and which no
+     * other chain has; 0 if there is no log.
+     */
+    public long number() {
+        return number;
     }
 
     /** Descriptors of a packed ring that the chain has; nothing in a split one needs to know. */
@@ -199,6 +213,7 @@ public final class Chain {
 
     void begin(Dma memory) {
         dma = memory;
+        number = 0;
         count = 0;
         readableCount = 0;
         readableLength = 0;

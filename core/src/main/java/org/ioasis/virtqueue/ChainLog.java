@@ -50,6 +50,9 @@ public abstract sealed class ChainLog permits SplitLog, PackedLog {
 
     private long counter;
 
+    /** Of each entry the number of the last chain that was taken there. */
+    private final long[] numbers;
+
     /**
      * @param region aligned to 8
      * @param limit entries in it
@@ -60,6 +63,7 @@ public abstract sealed class ChainLog permits SplitLog, PackedLog {
         this.entries = entries;
         this.entrySize = entrySize;
         again = new int[limit];
+        numbers = new long[limit];
     }
 
     /** True if nobody has written here: it begins where the ring does. */
@@ -75,6 +79,30 @@ public abstract sealed class ChainLog permits SplitLog, PackedLog {
     /** True if it is known what was left by who was here before, and none of it is to be taken. */
     public final boolean isSettled() {
         return isBegun && left == 0;
+    }
+
+    /**
+     * The next chain that is new has that number, or a higher one if the log knows of higher ones.
+     * Before the log is given to a queue.
+     *
+     * @param first at least 1
+     */
+    public final void numberFrom(long first) {
+        counter = first - 1;
+    }
+
+    /**
+     * What is written there, and not checked: for each entry the number of the chain that is out,
+     * or 0.
+     */
+    public final long[] numbersOut() {
+        long[] out = new long[limit];
+        for (int entry = 0; entry < limit; entry++) {
+            if (isOut(entry)) {
+                out[entry] = get64(place(entry) + COUNTER) + 1;
+            }
+        }
+        return out;
     }
 
     /** Written behind everything else of an empty log. */
@@ -131,6 +159,7 @@ public abstract sealed class ChainLog permits SplitLog, PackedLog {
             long when = get64(place(entry) + COUNTER);
             counter = Long.compareUnsigned(when, counter) >= 0 ? when + 1 : counter;
             counters[entry] = when;
+            numbers[entry] = when + 1;
             order.add(entry);
         }
         // The counters are anybody's: no order of them may take long here.
@@ -148,6 +177,7 @@ public abstract sealed class ChainLog permits SplitLog, PackedLog {
     final void out(int entry) {
         put64(place(entry) + COUNTER, counter);
         counter++;
+        numbers[entry] = counter;
         setOut(entry, true);
     }
 
@@ -157,6 +187,11 @@ public abstract sealed class ChainLog permits SplitLog, PackedLog {
 
     final boolean isOut(int entry) {
         return get8(place(entry) + INFLIGHT) == 1;
+    }
+
+    /** The number of the chain that was taken there last; no other chain of the log has it. */
+    final long number(int entry) {
+        return numbers[entry];
     }
 
     final long place(int entry) {

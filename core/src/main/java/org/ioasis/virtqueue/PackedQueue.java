@@ -261,6 +261,7 @@ final class PackedQueue extends DeviceQueue {
         }
         if (kept != null) {
             chain.entry = kept.take();
+            chain.number = kept.number(chain.entry);
         }
         return got(chain);
     }
@@ -272,6 +273,7 @@ final class PackedQueue extends DeviceQueue {
             return notRead(outcome);
         }
         chain.entry = entry;
+        chain.number = kept.number(entry);
         kept.taken();
         return got(chain);
     }

@@ -211,6 +211,8 @@ final class SplitQueue extends DeviceQueue {
             } else {
                 kept.out(head);
             }
+            chain.entry = head;
+            chain.number = kept.number(head);
         }
         poppedIdx = RingIndex.after(poppedIdx);
         return Pop.GOT;

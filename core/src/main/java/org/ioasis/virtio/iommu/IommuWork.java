@@ -55,6 +55,11 @@ final class IommuWork extends DeviceWork<RequestSlot> {
                             if (watcher != null && slots.isOfNow(slot)) {
                                 slot.tellDetached(watcher, domain);
                             }
+                            StateJournal keeper = journal;
+                            if (keeper != null && slots.isOfNow(slot)) {
+                                keeper.aboutNothing();
+                                slot.tellDetached(keeper, domain);
+                            }
                         }
                     });
     private final RequestSlot[] batch = new RequestSlot[BATCH];
@@ -69,6 +74,8 @@ final class IommuWork extends DeviceWork<RequestSlot> {
     // Nobody watches unless somebody asked for it; then it costs a look at a field.
     private @Nullable IommuObserver observer;
     private @Nullable StateObserver stateObserver;
+    private @Nullable StateJournal journal;
+    private @Nullable KnownAnswers answered;
     private Runnable onLimit = () -> {};
     private @Nullable RequestSlot refused;
 
@@ -102,6 +109,16 @@ final class IommuWork extends DeviceWork<RequestSlot> {
 
     void observeState(@Nullable StateObserver watcher) {
         stateObserver = watcher;
+    }
+
+    /** Where requests are written down from now on that change the state; null: nowhere. */
+    void journal(@Nullable StateJournal keeper) {
+        journal = keeper;
+    }
+
+    /** What chains were answered that may be taken again. */
+    void known(@Nullable KnownAnswers answers) {
+        answered = answers;
     }
 
     /** Requests so far. Any thread. */
@@ -230,10 +247,16 @@ final class IommuWork extends DeviceWork<RequestSlot> {
             batch[i].isQuiet = isQuiet;
             batch[i].taken = now;
         }
+        KnownAnswers before = answered;
         iommu.beginBatch();
         try {
             for (int i = 0; i < taken; i++) {
-                execution.execute(batch[i]);
+                Status known = before == null ? null : before.of(batch[i].chain());
+                if (known == null) {
+                    execution.execute(batch[i]);
+                } else {
+                    batch[i].answerAgain(known);
+                }
             }
         } finally {
             iommu.endBatch();
@@ -247,6 +270,10 @@ final class IommuWork extends DeviceWork<RequestSlot> {
             } else {
                 waits(slot);
             }
+        }
+        StateJournal keeper = journal;
+        if (keeper != null && execution.isSettled()) {
+            keeper.batchIsDone();
         }
     }
 
@@ -275,6 +302,11 @@ final class IommuWork extends DeviceWork<RequestSlot> {
         StateObserver watcher = stateObserver;
         if (watcher != null && slots.isOfNow(slot)) {
             slot.tell(watcher, answer);
+        }
+        StateJournal keeper = journal;
+        if (keeper != null && slots.isOfNow(slot)) {
+            keeper.about(slot.chain());
+            slot.tell(keeper, answer);
         }
     }
 

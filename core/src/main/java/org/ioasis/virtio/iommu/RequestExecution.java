@@ -64,6 +64,11 @@ final class RequestExecution {
         unknownEndpoint = unknown;
     }
 
+    /** True unless a listener owes an answer to a request. */
+    boolean isSettled() {
+        return domains.isSettled();
+    }
+
     void execute(RequestSlot slot) {
         // Unknown types (D-11, D-12), PROBE where it is not offered (D-48), and what is too short
         // to hold its type's fields or a tail (P-02).

@@ -246,6 +246,12 @@ final class RequestSlot extends Job<RequestSlot> implements Completion {
         isComplete = true;
     }
 
+    /** It was carried out before this process, and only its answer was not given back. */
+    void answerAgain(Status answer) {
+        settled = answer;
+        complete(answer);
+    }
+
     /** To be given back unwritten, with used length 0. */
     void giveBack() {
         status = null;

@@ -13,6 +13,7 @@ import org.ioasis.iommu.iotlb.Iotlb;
 import org.ioasis.memory.GuestMemory;
 import org.ioasis.virtio.DeviceType;
 import org.ioasis.virtio.DeviceWork;
+import org.ioasis.virtio.KeptState;
 import org.ioasis.virtio.VirtioDevice;
 import org.jspecify.annotations.Nullable;
 
@@ -51,6 +52,8 @@ public final class VirtioIommuDevice implements DeviceType {
     // a field.
     private @Nullable IommuObserver observer;
     private @Nullable StateObserver stateObserver;
+    private @Nullable StateJournal journal;
+    private final @Nullable KeptIommu kept;
     private final Injections injections = new Injections(this::injected);
     private final DomainTable domains;
     private final @Nullable TableRequests tables;
@@ -122,6 +125,8 @@ public final class VirtioIommuDevice implements DeviceType {
         execution = new RequestExecution(iommu, domains, offered, injections, tables);
         events = new EventDelivery(iommu.faults(), iommu.pageRequests(), injections);
         work = new IommuWork(iommu, execution, events, deviceThread);
+        kept = profile == null ? new KeptIommu(iommu, this, this::journal) : null;
+        work.known(kept == null ? null : kept.answers());
         iommu.faults().onArrival(work::later);
         if (tables != null) {
             iommu.pageRequests().onArrival(work::later);
@@ -145,6 +150,42 @@ public final class VirtioIommuDevice implements DeviceType {
         if (watcher != null) {
             watcher.bypass(isBypassing);
         }
+        StateJournal keeper = journal;
+        if (keeper != null) {
+            keeper.bypass(isBypassing);
+        }
+    }
+
+    private void journal(@Nullable StateJournal keeper) {
+        journal = keeper;
+        work.journal(keeper);
+    }
+
+    /** True if a driver's features let endpoints that are attached to nothing bypass. */
+    boolean mayBypass() {
+        return hasBypassConfig() || (device != null && (negotiated & F_BYPASS) != 0);
+    }
+
+    @Override
+    public @Nullable KeptState keptState() {
+        return kept;
+    }
+
+    /** Sets what is done when that happens ({@link #lostStates}). Before the device is used. */
+    public void onLostState(Runnable action) {
+        KeptIommu known = kept;
+        if (known != null) {
+            known.onLost(action);
+        }
+    }
+
+    /**
+     * How often there was no room for the state where it is written down for the next process. Any
+     * thread.
+     */
+    public long lostStates() {
+        KeptIommu known = kept;
+        return known == null ? 0 : known.lost();
     }
 
     /** What it is besides 1.4, or null. Any thread. */
@@ -330,6 +371,10 @@ public final class VirtioIommuDevice implements DeviceType {
         StateObserver watcher = stateObserver;
         if (watcher != null) {
             watcher.reset(isMachine);
+        }
+        StateJournal keeper = journal;
+        if (keeper != null) {
+            keeper.reset(isMachine);
         }
     }
 

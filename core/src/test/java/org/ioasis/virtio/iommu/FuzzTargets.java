@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.virtio.iommu;
 
+import static java.util.Objects.requireNonNull;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
+import org.ioasis.iommu.StateText;
 import org.ioasis.memory.Access;
+import org.ioasis.virtio.KeptState;
 import org.ioasis.virtio.iommu.DeviceModel.Setup;
 import org.ioasis.virtio.iommu.Step.Buffers;
 import org.ioasis.virtio.iommu.Step.Touch;
@@ -29,6 +33,7 @@ public final class FuzzTargets {
         EVENT_QUEUE,
         CONFIG_WRITES,
         SAVE_FILE,
+        KEPT_STATE,
         PACKED_RING,
         TABLE_QUEUE;
 
@@ -60,6 +65,7 @@ public final class FuzzTargets {
             case EVENT_QUEUE -> eventQueue(bytes);
             case CONFIG_WRITES -> configWrites(bytes);
             case SAVE_FILE -> saveFile(bytes);
+            case KEPT_STATE -> keptState(bytes);
             case PACKED_RING -> PackedFuzz.run(bytes);
             case TABLE_QUEUE -> TableFuzz.run(bytes);
         }
@@ -146,6 +152,45 @@ public final class FuzzTargets {
             assertThat(driver.iommu.domainCount()).isZero();
             assertThat(driver.iommu.mappingCount()).isZero();
             assertThat(driver.faults.isEmpty()).isTrue();
+        }
+    }
+
+    /**
+     * Memory of a device's state from nobody knows where: the bytes behind the first one are its
+     * records, or with the first one above 127 its head too. It is refused and nothing has changed,
+     * or it is a state that is the same when it is written anew and read.
+     */
+    static void keptState(byte[] bytes) {
+        try (Arena ram = Arena.ofConfined()) {
+            Driver driver = StepRunner.driver(setup(bytes), ram);
+            MemorySegment region =
+                    ram.allocate(StateRecords.bytes(StateRecords.CAPACITY_MIN), Long.BYTES);
+            boolean hasHead = bytes.length > 0 && bytes[0] < 0;
+            long at = hasHead ? 0 : StateRecords.HEAD_SIZE;
+            int length = (int) Math.min(Math.max(0, bytes.length - 1), region.byteSize() - at);
+            StateRecords.set(region, StateRecords.MAGIC_AT, StateRecords.MAGIC);
+            StateRecords.set(region, StateRecords.CAPACITY_AT, StateRecords.CAPACITY_MIN);
+            StateRecords.set(region, StateRecords.countAt(0), length / StateRecords.RECORD_SIZE);
+            MemorySegment.copy(
+                    MemorySegment.ofArray(bytes), Math.min(1, bytes.length), region, at, length);
+            KeptState kept = requireNonNull(driver.type.keptState());
+            if (kept.goOn(region, new long[0]) != null) {
+                assertThat(driver.iommu.domainCount()).isZero();
+                assertThat(driver.iommu.mappingCount()).isZero();
+                assertThat(driver.iommu.isBypassing()).isFalse();
+                return;
+            }
+            String state = StateText.of(driver.iommu);
+            kept.moveTo(region);
+            Driver next = StepRunner.driver(setup(bytes), ram);
+            boolean fits = driver.type.lostStates() == 0;
+            String problem = requireNonNull(next.type.keptState()).goOn(region, new long[0]);
+            assertThat(problem == null).as("%s", problem).isEqualTo(fits);
+            if (fits) {
+                assertThat(StateText.of(next.iommu)).isEqualTo(state);
+            }
+            driver.device.writeStatus(0);
+            assertThat(driver.iommu.domainCount()).isZero();
         }
     }
 
