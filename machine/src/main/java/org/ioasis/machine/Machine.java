@@ -175,6 +175,11 @@ public final class Machine implements AutoCloseable {
         Journal journal = new Journal(LOG, threads.loop()::nanoTime, threads.loop()::schedule);
         Supplier<String> line = () -> "%s/%s: %s".formatted(name, iommuName, device.limit());
         device.onLimit(() -> journal.say(Level.WARNING, line));
+        Supplier<String> lost =
+                () ->
+                        "%s/%s: the state has no room where it would outlive this process: after a restart its driver must reset the device"
+                                .formatted(name, iommuName);
+        device.onLostState(() -> journal.say(Level.WARNING, lost));
         DirectDma dma = new DirectDma(memory, threads.guard());
         IommuUnit unit =
                 switch (transport) {

@@ -454,6 +454,7 @@ final class Session extends PeerSession<Header> implements VhostUserDevice.Sink 
     @Override
     protected void resetDevice() {
         rings.forget();
+        device.letGo();
         device.end();
     }
 

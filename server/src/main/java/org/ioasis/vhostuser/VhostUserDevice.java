@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.vhostuser;
 
+import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
 import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
@@ -12,6 +13,7 @@ import org.ioasis.spec.VhostUser;
 import org.ioasis.spec.Virtio;
 import org.ioasis.virtio.DeviceType;
 import org.ioasis.virtio.Interrupts;
+import org.ioasis.virtio.KeptState;
 import org.ioasis.virtio.OfferedDevice;
 import org.ioasis.virtio.VirtioDevice;
 import org.ioasis.virtqueue.ChainLog;
@@ -43,6 +45,19 @@ public final class VhostUserDevice implements Interrupts, OfferedDevice, ServedD
         void broken();
     }
 
+    /**
+     * What was left for the device by who had its rings before, in another session or process.
+     *
+     * @param state where the device keeps what it keeps, or null
+     * @param isGoneOn the log of some ring has been written to, since the driver began
+     * @param numbersOut of the chains that are out, as the log says, of the ring that matters
+     */
+    @SuppressWarnings("ArrayRecordComponent") // compared by nobody
+    record Left(@Nullable MemorySegment state, boolean isGoneOn, long[] numbersOut) {}
+
+    /** Why a device needs a reset that cannot go on for its driver. */
+    static final String STATE_LOST = "what its driver has set up is lost";
+
     private static final int NOWHERE = -1;
 
     private static final Sink NOBODY =
@@ -58,9 +73,14 @@ public final class VhostUserDevice implements Interrupts, OfferedDevice, ServedD
             };
 
     private final VirtioDevice device;
+    private final @Nullable KeptState kept;
     private final int[] takenAt;
     private int given;
     private boolean isMachineReset;
+
+    /** It does not know what its driver has set up. */
+    private boolean isLost;
+
     private Sink sink = NOBODY;
     private BooleanSupplier watcher = () -> false;
     private Consumer<String> reports = _ -> {};
@@ -74,6 +94,7 @@ public final class VhostUserDevice implements Interrupts, OfferedDevice, ServedD
     @SuppressWarnings("this-escape") // the device notifies nobody before it is driven
     public VhostUserDevice(DeviceType type, Dma ringDma, long frameFeatures) {
         device = new VirtioDevice(type, ringDma, frameFeatures, this);
+        kept = type.keptState();
         takenAt = new int[type.queueCount()];
         Arrays.fill(takenAt, NOWHERE);
         device.onBroken(why -> {
@@ -150,10 +171,15 @@ public final class VhostUserDevice implements Interrupts, OfferedDevice, ServedD
      *
      * @param features accepted by the driver
      * @param bases where the front end says that each ring is
+     * @param left by who had the rings before; null if nobody can have left anything
      * @return what is wrong, or null
      */
-    @Nullable String begin(long features, IntUnaryOperator bases) {
+    @Nullable String begin(long features, IntUnaryOperator bases, @Nullable Left left) {
         if (isSuspended() && goesOn(features, bases)) {
+            MemorySegment region = left == null ? null : left.state();
+            if (kept != null && region != null && !kept.isWriting()) {
+                kept.moveTo(region);
+            }
             return null;
         }
         if (device.status() != 0) {
@@ -169,7 +195,54 @@ public final class VhostUserDevice implements Interrupts, OfferedDevice, ServedD
             return "the device does not work with features 0x%x".formatted(features);
         }
         device.writeStatus(Virtio.STATUS_DRIVER_OK);
+        if (kept != null) {
+            takeUp(kept, bases, left);
+        }
         return null;
+    }
+
+    /**
+     * A driver that has been at work believes that all is as it has set it up: a device that does
+     * not know it any more needs a reset, and does not go on without.
+     */
+    private void takeUp(KeptState state, IntUnaryOperator bases, @Nullable Left left) {
+        MemorySegment region = left == null ? null : left.state();
+        boolean isGoneOn = left != null && left.isGoneOn();
+        for (int q = 0; q < takenAt.length; q++) {
+            isGoneOn |= !isStart(bases.applyAsInt(q));
+        }
+        if (!isGoneOn) {
+            if (region != null) {
+                state.begin(region);
+            }
+            return;
+        }
+        String problem = "no memory for it was kept";
+        if (left == null || region == null) {
+            state.lose();
+        } else {
+            problem = state.goOn(region, left.numbersOut());
+        }
+        if (problem != null) {
+            reports.accept("the state that was kept is of no use: " + problem);
+            isLost = true;
+            device.needsReset(STATE_LOST);
+        }
+    }
+
+    /** True of a ring that nobody has used, or that nothing is said of. */
+    private boolean isStart(int base) {
+        return base == 0 || (device.format() == RingFormat.PACKED && (base & 0xffff) == 0x8000);
+    }
+
+    /** Bytes that the device keeps beside the logs of chains; 0 if it keeps none. */
+    long keptBytes() {
+        return kept == null ? 0 : kept.bytes();
+    }
+
+    /** The queue whose log of chains belongs to what is kept; -1 if nothing is. */
+    int keptQueue() {
+        return kept == null ? NOWHERE : kept.queue();
     }
 
     private boolean goesOn(long features, IntUnaryOperator bases) {
@@ -190,6 +263,9 @@ public final class VhostUserDevice implements Interrupts, OfferedDevice, ServedD
     boolean give(
             int q, int size, long desc, long driver, long used, int base, @Nullable ChainLog log) {
         RingState at = state(base);
+        if (kept != null && log != null && q == kept.queue()) {
+            log.numberFrom(kept.nextNumber());
+        }
         if (!at.isPossible(size)
                 || !(isBroken() || device.handover().give(q, size, desc, driver, used, at, log))) {
             return false;
@@ -293,8 +369,20 @@ public final class VhostUserDevice implements Interrupts, OfferedDevice, ServedD
 
     /** Reset by its driver, or for it: no ring is there any more. */
     void reset() {
+        if (isLost) {
+            // Nor what bypass was: it is what it is at a start.
+            end();
+            return;
+        }
         forgetRings();
         device.writeStatus(0);
+    }
+
+    /** What is kept stays as it is: another session may go on with it. Twice is fine. */
+    void letGo() {
+        if (kept != null) {
+            kept.letGo();
+        }
     }
 
     /** Nobody has it any more: as new. */
@@ -305,6 +393,7 @@ public final class VhostUserDevice implements Interrupts, OfferedDevice, ServedD
 
     private void forgetRings() {
         given = 0;
+        isLost = false;
         isMachineReset = false;
         Arrays.fill(takenAt, NOWHERE);
     }

@@ -167,7 +167,7 @@ final class Vrings {
     private void give(int q, Vring ring) throws ProtocolException {
         if (!device.hasRings()) {
             long accepted = features & ~VhostUser.F_PROTOCOL_FEATURES;
-            String problem = device.begin(accepted, i -> rings[i].base);
+            String problem = device.begin(accepted, i -> rings[i].base, left());
             if (problem != null) {
                 throw new ProtocolException(problem);
             }
@@ -196,6 +196,24 @@ final class Vrings {
         }
     }
 
+    /** What who was here before has left for the device; null if nobody could. */
+    private VhostUserDevice.@Nullable Left left() throws ProtocolException {
+        InflightLogs kept = logs;
+        if (kept == null) {
+            return null;
+        }
+        boolean isGoneOn = false;
+        long[] numbersOut = {};
+        for (int q = 0; q < rings.length; q++) {
+            ChainLog log = rings[q].size == 0 ? null : kept.of(q, format(), rings[q].size);
+            if (log != null && !log.isNew()) {
+                isGoneOn = true;
+                numbersOut = device.keptQueue() == q ? log.numbersOut() : numbersOut;
+            }
+        }
+        return new VhostUserDevice.Left(kept.state(), isGoneOn, numbersOut);
+    }
+
     /** As the front end's features say, which are those of the device once it has a ring. */
     private RingFormat format() {
         return RingFormat.of(features);
@@ -206,7 +224,7 @@ final class Vrings {
     /** Bytes of a new log as the front end wants it, for what it has said of features. */
     long logBytes(Request.Inflight wanted) throws ProtocolException {
         checkLog(wanted);
-        return InflightLogs.bytes(wanted, format());
+        return InflightLogs.bytes(wanted, format(), device.keptBytes());
     }
 
     private void checkLog(Request.Inflight log) throws ProtocolException {
@@ -227,7 +245,7 @@ final class Vrings {
         if (device.hasRings()) {
             throw new ProtocolException("the log changes while rings run");
         }
-        InflightLogs mapped = InflightLogs.map(log, fd);
+        InflightLogs mapped = InflightLogs.map(log, fd, device.keptBytes());
         closeLogs();
         logs = mapped;
     }
@@ -250,8 +268,9 @@ final class Vrings {
         }
     }
 
-    /** What is written there stays. After {@link #forget}. Twice is fine. */
+    /** What is written there stays. While no ring is given. Twice is fine. */
     void closeLogs() {
+        device.letGo();
         for (Vring ring : rings) {
             ring.log = null;
         }

@@ -7,16 +7,24 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import java.nio.channels.FileChannel;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.util.Objects;
+import org.ioasis.iommu.Iommu;
+import org.ioasis.iommu.IommuOptions;
+import org.ioasis.iommu.fault.FaultQueue;
 import org.ioasis.memory.Access;
 import org.ioasis.memory.DirectDma;
 import org.ioasis.memory.Guards;
 import org.ioasis.memory.GuestMemory;
 import org.ioasis.memory.Outcome;
+import org.ioasis.spec.VirtioIommu;
 import org.ioasis.sys.Fd;
 import org.ioasis.sys.Mapping;
 import org.ioasis.sys.Memfd;
+import org.ioasis.virtio.KeptState;
+import org.ioasis.virtio.iommu.VirtioIommuDevice;
 import org.ioasis.virtqueue.ChainLog;
 import org.ioasis.virtqueue.RingFormat;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -58,6 +66,42 @@ class CutMemoryTest {
             }
             shared.removeAll(() -> {});
             guards.poll();
+        }
+    }
+
+    @Test
+    void aStateOfWhichNothingIsLeftIsWrittenNoMoreAndReadingItIsAnError() throws Exception {
+        Guards guards = new Guards(System::nanoTime, lease -> {});
+        Iommu iommu =
+                new Iommu(
+                        IommuOptions.DEFAULT,
+                        guards,
+                        new FaultQueue(1, 1, System::nanoTime),
+                        () -> {
+                            throw new IllegalStateException("no domain is made");
+                        });
+        VirtioIommuDevice type = new VirtioIommuDevice(iommu, Runnable::run);
+        KeptState kept = Objects.requireNonNull(type.keptState());
+        try (Fd fd = Memfd.create("cut", kept.bytes());
+                FileChannel file =
+                        FileChannel.open(
+                                Path.of("/proc/self/fd/" + fd.number()), StandardOpenOption.WRITE);
+                Mapping mapping = Mapping.map(fd, 0, kept.bytes(), true)) {
+            kept.begin(mapping.segment());
+            file.truncate(0);
+            for (int i = 0; i < 3; i++) {
+                type.writeConfig(VirtioIommu.CONFIG_BYPASS, 1, i & 1);
+                Mapping.raiseLate();
+            }
+            assertThat(kept.isWriting()).isTrue();
+            kept.begin(mapping.segment());
+
+            assertThatThrownBy(
+                            () -> {
+                                kept.goOn(mapping.segment(), new long[0]);
+                                Mapping.raiseLate();
+                            })
+                    .isInstanceOf(InternalError.class);
         }
     }
 
