@@ -65,10 +65,14 @@ class FirmwareToolsTest {
                 folder.resolve("ours.viot"),
                 Viot.table(
                         Viot.Oem.IOASIS,
-                        List.of(new Viot.Iommu(0, 0x8), new Viot.Iommu(1, 0x13)),
+                        List.of(
+                                new Viot.Iommu(0, 0x8),
+                                new Viot.Iommu(1, 0x13),
+                                new Viot.MmioIommu(0xa00_0000)),
                         List.of(
                                 new Viot.PciRange(0, 0, 0x10, 0xff, 0x100),
-                                new Viot.PciRange(1, 1, 0x500, 0x500, 0x500)),
+                                new Viot.PciRange(1, 1, 0x500, 0x500, 0x500),
+                                new Viot.MmioEndpoint(2, 0xa00_0200, 0x55)),
                         Viot.OwnFunction.REFUSED));
 
         run(DebianProgram.IASL, "-d", "-p", "theirs", "ours.viot");
@@ -83,7 +87,9 @@ class FirmwareToolsTest {
                 .contains("Endpoint start : 00000100")
                 .contains("PCI BDF start : 0010")
                 .contains("PCI BDF end : 00FF")
-                .contains("PCI BDF start : 0500");
+                .contains("PCI BDF start : 0500")
+                .contains("Type : 04 [VirtIO-MMIO IOMMU]", ": 000000000A000000")
+                .contains("Type : 02 [MMIO Endpoint]", ": 000000000A000200");
         String said = run(DebianProgram.IASL, "-p", "again", "theirs.dsl");
         assertThat(said).contains("0 Errors, 0 Warnings");
         assertThat(bare(folder.resolve("again.aml")))
