@@ -316,8 +316,12 @@ public record Diagnosis(List<Finding> findings) {
                 : new Finding(
                         name,
                         Cause.IDLE,
-                        "attached to domain 0x%x and will be translated; it has not accessed memory yet"
-                                .formatted(endpoint.domain()),
+                        "attached to domain 0x%x and will be translated; %s"
+                                .formatted(
+                                        endpoint.domain(),
+                                        endpoint.silence().isEmpty()
+                                                ? "it has not accessed memory yet"
+                                                : endpoint.silence()),
                         "");
     }
 
@@ -326,11 +330,12 @@ public record Diagnosis(List<Finding> findings) {
             return null;
         }
         String now = "no driver in the guest lets the device touch memory (COMMAND.MASTER is 0)";
+        String before = endpoint.silence().isEmpty() ? "" : "; before that " + endpoint.silence();
         return endpoint.counts().faults() == 0
                 ? new Finding(
                         name,
                         Cause.NOT_STARTED,
-                        now,
+                        now + before,
                         "is its driver in the guest, and bound to it?")
                 : new Finding(
                         name,

@@ -145,6 +145,7 @@ public record MachineView(
      * @param work what the device has done, by the name of what is counted
      * @param facts what else there is to know of it, by name
      * @param trouble what keeps it from its work besides, or null
+     * @param silence what there is to say of it while no access of its has been seen, or nothing
      */
     public record EndpointView(
             String name,
@@ -159,7 +160,8 @@ public record MachineView(
             EndpointCounts counts,
             Map<String, Long> work,
             Map<String, String> facts,
-            EndpointDevice.@Nullable Trouble trouble) {}
+            EndpointDevice.@Nullable Trouble trouble,
+            String silence) {}
 
     /**
      * An endpoint that is only answered for.
@@ -275,7 +277,8 @@ public record MachineView(
                 device.accesses(),
                 device.work(),
                 device.facts(),
-                device.trouble().orElse(null));
+                device.trouble().orElse(null),
+                device.silence());
     }
 
     private static Map<RequestType, Map<Status, Long>> requests(RequestCounts counts) {

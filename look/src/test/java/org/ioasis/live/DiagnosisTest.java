@@ -37,21 +37,27 @@ final class DiagnosisTest {
                     1);
 
     private static Diagnosis.Finding found(long faults, List<Fault> kept) {
+        return found(faults, kept, false, "");
+    }
+
+    private static Diagnosis.Finding found(
+            long faults, List<Fault> kept, boolean isMaster, String silence) {
         EndpointView endpoint =
                 new EndpointView(
                         "rev",
                         0x88,
                         SERVED,
                         null,
-                        false,
+                        isMaster,
                         true,
                         true,
-                        -1,
+                        isMaster ? 1 : -1,
                         false,
                         new EndpointCounts(0, 0, 0, 0, 0, 0, 0, 0, faults),
                         Map.of(),
                         Map.of(),
-                        null);
+                        null,
+                        silence);
         IommuView iommu =
                 new IommuView(
                         "iommu0",
@@ -104,5 +110,18 @@ final class DiagnosisTest {
     void aFunctionThatNoDriverHasUsedWantsOne() {
         assertThat(found(0, List.of()).cause()).isEqualTo(Diagnosis.Cause.NOT_STARTED);
         assertThat(found(0, List.of()).text()).endsWith("(COMMAND.MASTER is 0)");
+    }
+
+    @Test
+    void ofADeviceThatAccessesNothingIsSaidWhatIsKnownOfThat() {
+        assertThat(found(0, List.of(), true, "").text())
+                .isEqualTo(
+                        "attached to domain 0x1 and will be translated; it has not accessed memory yet");
+        assertThat(found(0, List.of(), true, "it cannot").text())
+                .isEqualTo("attached to domain 0x1 and will be translated; it cannot");
+        assertThat(found(0, List.of(), true, "it cannot").cause()).isEqualTo(Diagnosis.Cause.IDLE);
+        assertThat(found(0, List.of(), false, "it cannot").text())
+                .endsWith("(COMMAND.MASTER is 0); before that it cannot");
+        assertThat(found(1, List.of(FAULT), false, "it cannot").text()).doesNotContain("cannot");
     }
 }

@@ -46,6 +46,14 @@ public interface EndpointDevice {
     }
 
     /**
+     * What there is to say of it while no access of its has been seen, as the end of a sentence;
+     * empty if no more than that. Loop thread.
+     */
+    default String silence() {
+        return "";
+    }
+
+    /**
      * Something that is wrong.
      *
      * @param text what is seen

@@ -539,6 +539,16 @@ public final class ProxyFunction implements PciDevice {
         return server;
     }
 
+    /**
+     * Whether the server has asked for nothing by a message, ever, though a driver has let its
+     * function reach memory. Some take a region without a descriptor and can do nothing with it.
+     */
+    public boolean isSilent() {
+        DmaCounts dma = service.counts();
+        return registers.wasMaster()
+                && dma.reads() + dma.writes() + dma.refused() + dma.malformed() == 0;
+    }
+
     /** Why the device is not there; empty while it is, or nobody needs it. */
     public String trouble() {
         return trouble;

@@ -39,6 +39,7 @@ final class ProxyRegisters implements Regions {
     private final WrittenConfig config = new WrittenConfig();
     private Runnable whenGuestActs = () -> {};
     private boolean isMaster;
+    private boolean wasMaster;
 
     /**
      * @param dataMax most data bytes of one access, as the server takes them
@@ -59,6 +60,11 @@ final class ProxyRegisters implements Regions {
     /** Whether its driver lets the function reach memory. */
     boolean isMaster() {
         return isMaster;
+    }
+
+    /** Whether one has ever done so, in this session or in an earlier one. */
+    boolean wasMaster() {
+        return wasMaster;
     }
 
     /** A server has come again: the configuration is what the VMM has made it. */
@@ -226,5 +232,6 @@ final class ProxyRegisters implements Regions {
             dma.deviceStarted();
         }
         isMaster = isNow;
+        wasMaster |= isNow;
     }
 }

@@ -88,6 +88,21 @@ public record Proxy(String name, Endpoint endpoint, ProxyFunction function, Serv
     }
 
     @Override
+    public String silence() {
+        PassedCounts passed = function.passedCounts();
+        if (passed != null) {
+            return function.isMaster()
+                    ? "its server reaches its %d regions of memory itself, which is not seen"
+                            .formatted(passed.regions())
+                    : "";
+        }
+        return function.isSilent()
+                ? "it has asked for no memory: if its driver waits for it, its server is one that must map memory (as SPDK's"
+                        + " nvmf target), which takes isolation=mapped"
+                : "";
+    }
+
+    @Override
     public void close() {
         function.close();
     }
