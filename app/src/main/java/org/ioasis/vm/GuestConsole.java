@@ -35,8 +35,7 @@ final class GuestConsole {
      * What a firmware does with the screen before the kernel's first line, and on that line
      * (ECMA-48, 5.4, control sequences); lines have a question mark where it wrote an escape.
      */
-    private static final Pattern SCREEN =
-            Pattern.compile("\\A(?:\\?\\[[0-?]{0,16}[@-~]){1,64}");
+    private static final Pattern SCREEN = Pattern.compile("\\A(?:\\?\\[[0-?]{0,16}[@-~]){1,64}");
 
     /** As what ACPI knows a virtio-mmio device (Linux, drivers/virtio/virtio_mmio.c). */
     private static final String ACPI_VIRTIO_MMIO = "LNRO0005";

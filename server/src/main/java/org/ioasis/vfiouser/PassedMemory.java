@@ -97,6 +97,12 @@ final class PassedMemory implements DomainListener, MemoryListener {
     private volatile int size;
     private volatile int limit;
 
+    /**
+     * How many it takes, for who looks: what it has said, until it refuses one when it has fewer.
+     * Not what is decided by, since servers refuse with the same error for other reasons.
+     */
+    private volatile int room;
+
     /** Tells one address space from the next: what has failed in one is nothing in the other. */
     private long epoch;
 
@@ -152,6 +158,7 @@ final class PassedMemory implements DomainListener, MemoryListener {
      */
     void connected(int mapsMax) {
         limit = mapsMax;
+        room = mapsMax;
         clear();
         List<Piece> all = fitting(allPieces());
         if (all == null) {
@@ -204,6 +211,9 @@ final class PassedMemory implements DomainListener, MemoryListener {
                             if (isRefused) {
                                 pieces.remove(piece.first, piece);
                                 size = pieces.size();
+                            }
+                            if (isRefused && status(errno) == Status.NOMEM) {
+                                room = Math.min(room, size);
                             }
                             wait.less(isRefused ? errno : 0);
                         }));
@@ -569,6 +579,6 @@ final class PassedMemory implements DomainListener, MemoryListener {
 
     /** What has come of it. Any thread. */
     PassedCounts counts() {
-        return new PassedCounts(size, limit, maps.read(), unmaps.read(), refusals.read());
+        return new PassedCounts(size, room, maps.read(), unmaps.read(), refusals.read());
     }
 }

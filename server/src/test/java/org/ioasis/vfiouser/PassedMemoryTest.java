@@ -198,6 +198,7 @@ class PassedMemoryTest {
                 assertThat(map(fixture, IOVA + 2 * PAGE, IOVA + 3 * PAGE - 1, 0))
                         .isEqualTo(Status.NOMEM);
                 assertThat(counts(fixture).refusals()).isOne();
+                assertThat(counts(fixture).regionsMax()).isEqualTo(2);
                 assertThat(fixture.device.memory).containsOnlyKeys(IOVA, IOVA + PAGE);
                 fixture.onLoop(() -> assertThat(fixture.domain.size()).isEqualTo(2));
 

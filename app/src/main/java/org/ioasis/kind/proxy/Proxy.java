@@ -81,8 +81,8 @@ public record Proxy(String name, Endpoint endpoint, ProxyFunction function, Serv
                                             function.server(),
                                             passed.refusals(),
                                             passed.regionsMax()),
-                            "let the guest map little and long (a driver in its user space, or iommu.passthrough=1), or let the device ask"
-                                    + " for each access (isolation=enforced)"));
+                            "let the guest map little and long (a driver in its user space with large pages, or iommu.passthrough=1), or"
+                                    + " let the device ask for each access (isolation=enforced), if its server can"));
         }
         return Optional.empty();
     }
