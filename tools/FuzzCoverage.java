@@ -24,6 +24,7 @@ final class FuzzCoverage {
                     "iommu/iotlb",
                     "iommu/pagetable",
                     "iommu/pagetable/format",
+                    "iommu/pagetable/smmuv3",
                     "virtqueue",
                     "virtio",
                     "virtio/iommu",

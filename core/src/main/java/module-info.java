@@ -15,6 +15,9 @@ module org.ioasis.core {
     exports org.ioasis.iommu.mapping;
     exports org.ioasis.iommu.pagetable;
     exports org.ioasis.iommu.pagetable.format;
+    exports org.ioasis.iommu.pagetable.smmuv3 to
+            org.ioasis.compare,
+            org.ioasis.host;
     exports org.ioasis.iova;
     exports org.ioasis.memory;
     exports org.ioasis.spec;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/** What a driver of Arm's SMMUv3 puts into memory: context structures, decoded for who walks. */
+/** What a driver of Arm's SMMUv3 says: stream table entries, and commands. */
 @NullMarked
 package org.ioasis.smmuv3;
 

@@ -14,6 +14,9 @@ import org.ioasis.host.ContextFuzz;
 import org.ioasis.host.FuzzInput;
 import org.ioasis.host.KeptPages;
 import org.ioasis.iommu.pagetable.ContextAnswer;
+import org.ioasis.iommu.pagetable.smmuv3.StreamEntry;
+import org.ioasis.iommu.pagetable.smmuv3.StreamRefusal;
+import org.ioasis.iommu.pagetable.smmuv3.StreamTable;
 import org.ioasis.iommufd.DeviceCaches;
 import org.ioasis.iommufd.nesting.EntryFuzz;
 

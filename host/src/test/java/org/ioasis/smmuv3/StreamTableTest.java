@@ -16,6 +16,8 @@ import org.ioasis.iommu.pagetable.TwoStageFault;
 import org.ioasis.iommu.pagetable.TwoStageWalk;
 import org.ioasis.iommu.pagetable.WalkFault;
 import org.ioasis.iommu.pagetable.format.ArmFormat;
+import org.ioasis.iommu.pagetable.smmuv3.StreamRefusal;
+import org.ioasis.iommu.pagetable.smmuv3.StreamTable;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 

@@ -11,7 +11,7 @@ import org.ioasis.iommu.pagetable.AddressSpace;
 import org.ioasis.iommu.pagetable.ContextAnswer;
 import org.ioasis.iommu.pagetable.Rights;
 import org.ioasis.iommu.pagetable.TwoStageWalk;
-import org.ioasis.smmuv3.StreamTable;
+import org.ioasis.iommu.pagetable.smmuv3.StreamTable;
 import org.ioasis.vtd.RootTable;
 import org.jspecify.annotations.Nullable;
 

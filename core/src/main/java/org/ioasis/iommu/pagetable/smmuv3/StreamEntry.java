@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-package org.ioasis.smmuv3;
+package org.ioasis.iommu.pagetable.smmuv3;
 
 import org.ioasis.iommu.pagetable.Root;
 import org.ioasis.iommu.pagetable.Stage;
@@ -56,7 +56,7 @@ public record StreamEntry(long word0, long word1, long word2, long word3) {
     }
 
     /** True if it says nothing that an entry may not say, given what is reserved (5.2). */
-    boolean isLegal() {
+    public boolean isLegal() {
         if (!isValid()
                 || (config() != SmmuTables.CONFIG_ABORT && config() < SmmuTables.CONFIG_BYPASS)) {
             return false;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-package org.ioasis.smmuv3;
+package org.ioasis.iommu.pagetable.smmuv3;
 
 import org.ioasis.iommu.pagetable.AddressSpace;
 import org.ioasis.iommu.pagetable.BehindStage;
@@ -123,7 +123,7 @@ public final class StreamTable {
      * @param entry with stage 1
      * @param outputBits of those addresses
      */
-    static ContextAnswer<StreamRefusal> findStage1(
+    public static ContextAnswer<StreamRefusal> findStage1(
             TableAccess memory, StreamEntry entry, int ssid, int outputBits) {
         return new StreamTable(memory, 0, false, 0, 0, outputBits)
                 .findContext(entry, 0, ssid, null);

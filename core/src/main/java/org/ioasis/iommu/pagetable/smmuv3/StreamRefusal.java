@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-package org.ioasis.smmuv3;
+package org.ioasis.iommu.pagetable.smmuv3;
 
 /** Why a stream has no translation, each with its event (SMMUv3, 7.3). Any thread. */
 public enum StreamRefusal {

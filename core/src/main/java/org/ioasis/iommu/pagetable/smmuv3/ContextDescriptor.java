@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-package org.ioasis.smmuv3;
+package org.ioasis.iommu.pagetable.smmuv3;
 
 import org.ioasis.iommu.pagetable.Bits;
 import org.ioasis.iommu.pagetable.Half;
