@@ -7,7 +7,7 @@ set -eu
 [ -n "${IOASIS_ROOT-}" ] || exec "$(dirname -- "$0")/../ioasis" fuzz "$@"
 . "$IOASIS_ROOT/tools/lib.sh"
 
-of_device="request-queue event-queue config-writes save-file kept-state packed-ring table-queue"
+of_device="request-queue event-queue config-writes save-file kept-state packed-ring table-queue arm-table-queue"
 of_host="smmuv3-commands smmuv3-queue smmuv3-contexts vtd-entries vtd-queue vtd-contexts amd-commands amd-contexts
 virtio-invalidations"
 of_server="vfio-user-commands vfio-user-versions vfio-user-answers vhost-user-requests"

@@ -14,7 +14,7 @@ refuses() { # what it says, argument...
 
 arguments() {
     make_tree
-    refuses "--seconds 3 is less than one for each of 19 targets" --seconds 3
+    refuses "--seconds 3 is less than one for each of 21 targets" --seconds 3
     refuses "--seconds 0 is less than one for each of 1 targets" --seconds 0 --target save-file
     refuses "--seconds needs a number" --seconds 08
     refuses "--seconds needs a number" --seconds

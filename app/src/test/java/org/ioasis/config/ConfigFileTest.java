@@ -572,7 +572,8 @@ class ConfigFileTest {
         assertThat(problems(machine("profile = \"handover\"", "")))
                 .anySatisfy(problem ->
                         assertThat(problem)
-                                .endsWith("profile: \"handover\" is not one of tables-2023"));
+                                .endsWith(
+                                        "profile: \"handover\" is not one of tables-2021, tables-2023"));
         assertThat(
                         problems(
                                 machine(

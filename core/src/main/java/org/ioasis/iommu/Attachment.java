@@ -65,12 +65,22 @@ public final class Attachment {
         return pasid == NO_PASID;
     }
 
-    /** Where it is attached, as a translating thread may see it. */
+    /** What its accesses go through, as a translating thread may see it. */
     @Nullable Domain domainAcquire() {
-        return (Domain) DOMAIN.getAcquire(this);
+        Domain own = (Domain) DOMAIN.getAcquire(this);
+        return own != null || pasid == NO_PASID ? own : endpoint.attachment().ofEachPasid();
     }
 
-    /** Where it is attached. Loop thread. */
+    /** The domain if each PASID of the endpoint goes through it, too. */
+    private @Nullable Domain ofEachPasid() {
+        Domain shared = (Domain) DOMAIN.getAcquire(this);
+        return shared != null && shared.hasContexts() ? shared : null;
+    }
+
+    /**
+     * Where it is attached itself: a PASID may go by the {@linkplain Domain#hasContexts contexts}
+     * of its endpoint and be attached to nothing. Loop thread.
+     */
     public @Nullable Domain domain() {
         return domain;
     }

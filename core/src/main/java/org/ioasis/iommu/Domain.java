@@ -51,6 +51,14 @@ public sealed class Domain permits PagingDomain, TableDomain {
         return translation.kind();
     }
 
+    /**
+     * True if it has something to say of each PASID: then all that an endpoint does goes through
+     * it, once the endpoint is attached. Any thread.
+     */
+    public boolean hasContexts() {
+        return false;
+    }
+
     /** What goes through it, in the order of attaching. A view. */
     public final List<Attachment> attachments() {
         return shown;

@@ -35,7 +35,7 @@ class EndpointDma extends RegionDma {
 
     private final Iommu iommu;
     private final Attachment attachment;
-    private final Extent extent = new Extent();
+    private final Extent extent;
     private final Supplier<String> explanation = this::explain;
     private final Supplier<Fault.@Nullable Table> table = this::faultTable;
     private final Count translations = new Count();
@@ -98,6 +98,7 @@ class EndpointDma extends RegionDma {
         super(memory, guard);
         this.iommu = iommu;
         this.attachment = attachment;
+        extent = new Extent(attachment.pasid());
     }
 
     /** Before its first section. */

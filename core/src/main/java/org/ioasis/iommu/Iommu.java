@@ -102,7 +102,7 @@ public final class Iommu {
             PageRequest.Asker asker) {
         assert isOwnThread();
         int pasid = attachment.pasid();
-        if (attachment.domain() instanceof TableDomain) {
+        if (attachment.domainAcquire() instanceof TableDomain) {
             int endpoint = attachment.endpoint().id();
             pageRequests.add(
                     new PageRequest(endpoint, pasid, group, rights, isLast, address), asker);

@@ -115,6 +115,15 @@ final class Moves {
             iommu.pageRequests().forget(attachment.endpoint().id(), attachment.pasid());
         }
         completion.settled(status);
-        waits.add(attachment, () -> completion.complete(status));
+        waits.add(
+                old != null && old.hasContexts() ? leftContexts(attachment) : attachment,
+                () -> completion.complete(status));
+    }
+
+    /** Its PASIDs go through nothing any more, and are waited for as well. */
+    private Endpoint leftContexts(Attachment attachment) {
+        Endpoint endpoint = attachment.endpoint();
+        iommu.pageRequests().forget(endpoint.id());
+        return endpoint;
     }
 }

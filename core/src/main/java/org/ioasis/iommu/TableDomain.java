@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.iommu;
 
+import org.ioasis.iommu.iotlb.ContextTranslation;
 import org.ioasis.iommu.iotlb.Iotlb;
-import org.ioasis.iommu.iotlb.WalkedTranslation;
-import org.ioasis.iommu.pagetable.AddressSpace;
-import org.ioasis.iommu.pagetable.Rights;
 import org.ioasis.memory.GuestMemory;
 import org.jspecify.annotations.Nullable;
 
@@ -25,14 +23,15 @@ public final class TableDomain extends Domain {
      * @param memory where the table lies
      */
     TableDomain(Iommu iommu, int id, int tag, HandedTable table, GuestMemory memory, Iotlb cached) {
-        super(
-                iommu,
-                id,
-                WalkedTranslation.of(
-                        new AddressSpace(table.stage(), null, tag, 0, Rights.ALL), memory, cached));
+        super(iommu, id, table.translation(tag, memory, cached));
         this.tag = tag;
         this.table = table;
         this.cached = cached;
+    }
+
+    @Override
+    public boolean hasContexts() {
+        return table.hasContexts();
     }
 
     /** Of each attachment the same. */
@@ -44,8 +43,11 @@ public final class TableDomain extends Domain {
     @SuppressWarnings("ReferenceEquality")
     public @Nullable Refusal check(Attachment attachment) {
         DomainListener listener = attachment.endpoint().attachment().listener();
-        // A PASID of an endpoint that somebody listens for would be nobody's.
-        return fits(attachment.endpoint()) && attachment.listener() == listener
+        // A PASID of an endpoint that somebody listens for would be nobody's; and who listens knows
+        // one kind of tables.
+        return fits(attachment.endpoint())
+                        && attachment.listener() == listener
+                        && (listener == null || table instanceof VtdTable)
                 ? null
                 : Refusal.NO_TABLES;
     }
@@ -96,6 +98,37 @@ public final class TableDomain extends Domain {
         tell(0, -1L, completion);
     }
 
+    /**
+     * The same of a range in one of its spaces, and of what is global there.
+     *
+     * @param space an ASID
+     */
+    public void invalidate(int space, long first, long last, Completion completion) {
+        assert iommu.isOwnThread();
+        requireIdle();
+        cached.range(tag, space, first, last, 0);
+        tell(first, last, completion);
+    }
+
+    /** The same of all addresses of a space; what is global stays. */
+    public void invalidateSpace(int space, Completion completion) {
+        assert iommu.isOwnThread();
+        requireIdle();
+        cached.space(tag, space);
+        tell(0, -1L, completion);
+    }
+
+    /**
+     * The driver has changed what stands for its PASIDs. To be followed by one of the others, whose
+     * answer is the answer to both.
+     */
+    public void renewContexts() {
+        assert iommu.isOwnThread();
+        if (translation() instanceof ContextTranslation contexts) {
+            contexts.renew();
+        }
+    }
+
     /** Who walks the table for a device elsewhere forgets as well, before it is answered. */
     private void tell(long first, long last, Completion completion) {
         if (!isListenedTo) {
@@ -121,8 +154,8 @@ public final class TableDomain extends Domain {
     @Override
     void replay(DomainListener listener) {
         super.replay(listener);
-        if (listener instanceof TableListener walks) {
-            walks.table(table);
+        if (listener instanceof TableListener walks && table instanceof VtdTable known) {
+            walks.table(known);
         }
     }
 

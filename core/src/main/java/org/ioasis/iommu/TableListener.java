@@ -10,7 +10,7 @@ public interface TableListener extends DomainListener {
      * Said behind {@link #translation}, of kind WALKED: which table it is. Its addresses, and those
      * that it leads to, are the guest's.
      */
-    void table(HandedTable table);
+    void table(VtdTable table);
 
     /** What the table said of {@code first..last} is to be forgotten. Cannot be refused. */
     void invalidated(long first, long last);

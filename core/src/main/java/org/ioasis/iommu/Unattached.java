@@ -106,7 +106,7 @@ final class Unattached {
         protected boolean isHeldBy(PinnedLease lease) {
             return lease.owner() instanceof Attachment owner
                     && iommu.isOurs(owner.endpoint())
-                    && owner.domain() == null;
+                    && owner.domainAcquire() == null;
         }
 
         @Override

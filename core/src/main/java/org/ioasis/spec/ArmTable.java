@@ -58,6 +58,35 @@ public final class ArmTable {
     public static final long AP_TABLE_NO_UNPRIVILEGED = 1L << 61;
     public static final long AP_TABLE_READ_ONLY = 1L << 62;
 
+    // TCR_EL1 (D19.2), what of it a walk of stage 1 goes by; each half has its own.
+    public static final long TCR_T0SZ = 0x3f;
+    public static final long TCR_EPD0 = 1L << 7;
+    public static final int TCR_TG0_AT = 14;
+    public static final int TCR_T1SZ_AT = 16;
+    public static final long TCR_EPD1 = 1L << 23;
+    public static final int TCR_TG1_AT = 30;
+    public static final int TCR_IPS_AT = 32;
+    public static final long TCR_IPS_MASK = 7;
+    public static final long TCR_TBI0 = 1L << 37;
+    public static final long TCR_TBI1 = 1L << 38;
+    public static final long TCR_HA = 1L << 39;
+    public static final long TCR_HD = 1L << 40;
+
+    /**
+     * The same, with what says how tables are cached (IRGN, ORGN, SH), which space is whose (A1)
+     * and how wide an ASID is (AS).
+     */
+    public static final long TCR_KNOWN = 0x01f7_ffff_ffbfL;
+
+    /** TG1: granules by their two bits, which are not those of TG0. */
+    public static final int TG1_16K = 1;
+
+    public static final int TG1_4K = 2;
+    public static final int TG1_64K = 3;
+
+    /** An address of this bit is one of the upper half, whatever its top byte is. */
+    public static final int HALF_BIT = 55;
+
     /** Tables side by side that stage 2 may begin with, as a power of two. */
     public static final int CONCATENATED_LG2_MAX = 4;
 

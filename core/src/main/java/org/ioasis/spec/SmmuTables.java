@@ -103,6 +103,7 @@ public final class SmmuTables {
     public static final int CD_TG0_AT = 6;
     public static final long CD_EPD0 = 1L << 14;
     public static final long CD_ENDI = 1L << 15;
+    public static final long CD_EPD1 = 1L << 30;
     public static final long CD_VALID = 1L << 31;
     public static final int CD_IPS_AT = 32;
     public static final long CD_IPS_MASK = 7;

@@ -2,9 +2,10 @@
 package org.ioasis.spec;
 
 /**
- * Requests that drafts of virtio-iommu have for tables of the driver's own, in the layout that the
- * drafts of 2021 and 2023 share: no published version has them, and their numbers clash with those
- * of other drafts. Offsets and sizes in bytes.
+ * Requests that drafts of virtio-iommu have for tables of the driver's own: no published version
+ * has them, and their numbers clash with each other's. ATTACH_TABLE is that of the draft of 2023
+ * for VT-d, and of those of 2018 to 2021 for ARM ({@code ARM_}); the other requests are those of
+ * 2021, which all share. Offsets and sizes in bytes.
  */
 public final class VirtioIommuTables {
     /**
@@ -62,12 +63,54 @@ public final class VirtioIommuTables {
     /** Bits of a PASID. */
     public static final int PASID_BITS = 20;
 
+    // struct virtio_iommu_req_attach_table of the drafts for ARM: domain, endpoint, tail and size
+    // are as above.
+
+    /** Two bytes. */
+    public static final int ARM_FORMAT = 12;
+
+    public static final int FORMAT_ARM_LPAE = 1;
+    public static final int FORMAT_ARM_SMMUV3 = 2;
+
+    // Tables of one space, as registers of the processor say them (Arm Architecture Reference
+    // Manual for A-profile, D19.2: TCR_EL1, TTBRn_EL1, MAIR_EL1).
+
+    /** Two bytes. */
+    public static final int ARM_ASID = 14;
+
+    public static final int ARM_TCR = 16;
+    public static final int ARM_TTBR0 = 24;
+    public static final int ARM_TTBR1 = 32;
+    public static final int ARM_MAIR = 40;
+
+    /** Reserved to the tail, whatever the format. */
+    public static final int ARM_RESERVED = 48;
+
+    // Context descriptors, as a stream table entry says them (SMMUv3, 5.2: S1Fmt, S1DSS,
+    // S1ContextPtr, S1CDMax).
+
+    /** A byte. */
+    public static final int ARM_S1FMT = 14;
+
+    /** A byte. */
+    public static final int ARM_S1DSS = 15;
+
+    public static final int ARM_S1CONTEXTPTR = 16;
+    public static final int ARM_S1CDMAX = 24;
+
+    /** Reserved to {@link #ARM_RESERVED} with this format. */
+    public static final int ARM_CONTEXTS_RESERVED = 32;
+
+    /** Bits of an ASID. */
+    public static final int ASID_BITS = 16;
+
     // Properties of an endpoint, behind their heads.
     public static final int PROBE_T_PAGE_SIZE_MASK = 2;
     public static final int PROBE_T_INPUT_RANGE = 3;
     public static final int PROBE_T_OUTPUT_SIZE = 4;
     public static final int PROBE_T_PASID_SIZE = 5;
     public static final int PROBE_T_TABLE_FORMAT = 6;
+    public static final int PROBE_T_PASID_TABLE_FORMAT = 7;
 
     // Page sizes: behind four reserved bytes.
     public static final int PAGE_SIZE_MASK_MASK = 8;
@@ -87,6 +130,9 @@ public final class VirtioIommuTables {
     public static final int TABLE_FORMAT_CAP = 8;
     public static final int TABLE_FORMAT_ECAP = 16;
     public static final int TABLE_FORMAT_SIZE = 24;
+
+    /** A format of the drafts for ARM, of tables or of PASID tables, and two reserved bytes. */
+    public static final int ARM_TABLE_FORMAT_SIZE = 8;
 
     /** CAP: first-level pages of 1 GiB; five levels. */
     public static final long CAP_FL1GP = 1L << 56;

@@ -73,7 +73,7 @@ class ConformanceTest {
         for (int i = 1; i <= 30; i++) {
             expected.add("S-%02d".formatted(i));
         }
-        for (int i = 1; i <= 18; i++) {
+        for (int i = 1; i <= 26; i++) {
             expected.add("H-%02d".formatted(i));
         }
         assertThat(table).extracting(Statement::id).containsExactlyElementsOf(expected);

@@ -97,7 +97,7 @@ final class Statements {
                         Generated from the tests by `./ioasis test ConformanceTest` with `MAVEN_ARGS=-Dioasis.write=true`; the build
                         fails when it is not what the tests say. Each statement of virtio 1.4, 5.13 has an id: D for those of the
                         device, R for those of the driver, P for rules in its prose, T for decisions where it contradicts itself or
-                        others, S for what was asked for when it was drafted, H for what the profile `tables-2023` adds ([nesting.md](nesting.md)). A test carries a statement by a tag with the id; a statement is met when
+                        others, S for what was asked for when it was drafted, H for what the profiles `tables-2021` and `tables-2023` add ([nesting.md](nesting.md)). A test carries a statement by a tag with the id; a statement is met when
                         its tests pass, and `./ioasis test` runs them all. What is not behaviour has the reason instead. Tests of the wire run twice, with both settings of T3.
 
                         | id | strength | statement | choice | tests |

@@ -13,9 +13,9 @@ import static org.ioasis.spec.VirtioIommuTables.WIDTH_5_LEVELS;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.List;
-import org.ioasis.iommu.HandedTable;
 import org.ioasis.iommu.Status;
 import org.ioasis.iommu.TableListener;
+import org.ioasis.iommu.VtdTable;
 import org.ioasis.iommu.mapping.Translation.Kind;
 import org.ioasis.iommufd.Device;
 import org.ioasis.iommufd.Handled;
@@ -39,8 +39,7 @@ public final class NestedEndpoint implements TableListener, AutoCloseable {
     private static final long ALL_PAGES = -1;
 
     /** All that a guest is told it may ask for. */
-    private static final HandedTable LARGEST =
-            new HandedTable(0, TABLE_EAFE | TABLE_WPE, WIDTH_5_LEVELS);
+    private static final VtdTable LARGEST = new VtdTable(0, TABLE_EAFE | TABLE_WPE, WIDTH_5_LEVELS);
 
     private final IommufdContext context;
     private final Device device;
@@ -53,7 +52,7 @@ public final class NestedEndpoint implements TableListener, AutoCloseable {
 
     // The batch that goes on.
     private @Nullable Kind nextKind;
-    private @Nullable HandedTable nextTable;
+    private @Nullable VtdTable nextTable;
     private boolean isInvalidation;
 
     /** Only that can be refused. */
@@ -97,7 +96,7 @@ public final class NestedEndpoint implements TableListener, AutoCloseable {
         return new NestedEndpoint(context, device, parent, group.endpoint());
     }
 
-    private static NestedHwpt table(Device device, PagingHwpt parent, HandedTable table)
+    private static NestedHwpt table(Device device, PagingHwpt parent, VtdTable table)
             throws IommufdException {
         MemorySegment data = Arena.ofAuto().allocate(VTD_S1_SIZE, Long.BYTES);
         data.set(JAVA_LONG, VTD_S1_FLAGS, table.flags());
@@ -164,7 +163,7 @@ public final class NestedEndpoint implements TableListener, AutoCloseable {
     }
 
     @Override
-    public void table(HandedTable table) {
+    public void table(VtdTable table) {
         nextTable = table;
     }
 
@@ -193,7 +192,7 @@ public final class NestedEndpoint implements TableListener, AutoCloseable {
 
     @Override
     public void commit(Answer answer) {
-        HandedTable table = nextTable;
+        VtdTable table = nextTable;
         if (isClosed) {
             if (isAddition) {
                 answer.refused(Status.DEVERR);
@@ -224,7 +223,7 @@ public final class NestedEndpoint implements TableListener, AutoCloseable {
         invalidations++;
     }
 
-    private void walk(HandedTable table, Answer answer) {
+    private void walk(VtdTable table, Answer answer) {
         NestedHwpt made;
         try {
             made = table(device, parent, table);

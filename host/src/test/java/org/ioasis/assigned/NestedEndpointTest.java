@@ -18,12 +18,12 @@ import java.util.concurrent.atomic.AtomicLong;
 import org.ioasis.iommu.Attachment;
 import org.ioasis.iommu.Domain;
 import org.ioasis.iommu.EndpointProperties;
-import org.ioasis.iommu.HandedTable;
 import org.ioasis.iommu.Iommu;
 import org.ioasis.iommu.IommuOptions;
 import org.ioasis.iommu.PagingDomain;
 import org.ioasis.iommu.Status;
 import org.ioasis.iommu.TableDomain;
+import org.ioasis.iommu.VtdTable;
 import org.ioasis.iommu.fault.FaultQueue;
 import org.ioasis.iommu.iotlb.Iotlb;
 import org.ioasis.iommu.mapping.IntervalStore;
@@ -144,7 +144,7 @@ class NestedEndpointTest {
     }
 
     private TableDomain table(long top) {
-        return guest.tableDomain(++ids, new HandedTable(top, 0, 48), memory, cached);
+        return guest.tableDomain(++ids, new VtdTable(top, 0, 48), memory, cached);
     }
 
     private Status attach(Domain domain) {

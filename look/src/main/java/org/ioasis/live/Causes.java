@@ -65,7 +65,13 @@ final class Causes {
                     add(domain, first, last, "UNMAP at " + time);
                 }
             }
-            case IommuRequest.AttachTable(int endpoint, int pasid, int domain, long _, int _) -> {
+            case IommuRequest.AttachTable(
+                            int endpoint,
+                            int pasid,
+                            int domain,
+                            int _,
+                            long _,
+                            int _) -> {
                 if (status == Status.OK && pasid < 0) {
                     attached(endpoint, domain);
                 }

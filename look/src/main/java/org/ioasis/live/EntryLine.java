@@ -142,11 +142,13 @@ public final class EntryLine {
                             int endpoint,
                             int pasid,
                             int domain,
+                            int format,
                             long root,
                             int width) -> {
                 json.writeNumberField("endpoint", Integer.toUnsignedLong(endpoint));
                 json.writeNumberField("pasid", pasid);
                 json.writeNumberField("domain", Integer.toUnsignedLong(domain));
+                json.writeNumberField("format", format);
                 json.writeStringField("table", DumpJson.hex(root));
                 json.writeNumberField("width", Integer.toUnsignedLong(width));
             }

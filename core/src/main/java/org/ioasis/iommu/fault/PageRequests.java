@@ -335,6 +335,11 @@ public final class PageRequests {
         forget(key -> key.endpoint == endpoint && key.pasid == pasid, false);
     }
 
+    /** The same in whichever address space of the endpoint. */
+    public void forget(int endpoint) {
+        forget(key -> key.endpoint == endpoint, false);
+    }
+
     /** Everything is answered as invalid. */
     public void forgetAll() {
         forget(_ -> true, false);

@@ -116,18 +116,32 @@ public final class WalkedTranslation extends Translation {
         if (hit != Iotlb.NONE) {
             return found(hit, iova, found);
         }
-        return walk(iova, address, 0, false, found) == Outcome.OK;
+        return walk(tlb.epoch(), iova, address, 0, false, found) == Outcome.OK;
     }
 
     @Override
     public Outcome access(long iova, long length, int flags, Extent found) {
         long address = format.untagged(iova);
+        return isKept(iova, address, flags, found)
+                ? Outcome.OK
+                : walk(tlb.epoch(), iova, address, flags, true, found);
+    }
+
+    /**
+     * The same for who has learnt of this table just now.
+     *
+     * @param epoch of the IOTLB, read before that
+     */
+    Outcome accessSince(long epoch, long iova, int flags, Extent found) {
+        long address = format.untagged(iova);
+        return isKept(iova, address, flags, found)
+                ? Outcome.OK
+                : walk(epoch, iova, address, flags, true, found);
+    }
+
+    private boolean isKept(long iova, long address, int flags, Extent found) {
         long hit = tlb.find(tag, address);
-        if (hit != Iotlb.NONE && (flags & ~Iotlb.rights(hit)) == 0) {
-            found(hit, iova, found);
-            return Outcome.OK;
-        }
-        return walk(iova, address, flags, true, found);
+        return hit != Iotlb.NONE && (flags & ~Iotlb.rights(hit)) == 0 && found(hit, iova, found);
     }
 
     private static boolean found(long hit, long iova, Extent found) {
@@ -148,10 +162,13 @@ public final class WalkedTranslation extends Translation {
         return made;
     }
 
-    private Outcome walk(long iova, long address, int access, boolean isAccess, Extent found) {
+    /**
+     * @param epoch of the IOTLB before anything is read that the answer comes from
+     */
+    private Outcome walk(
+            long epoch, long iova, long address, int access, boolean isAccess, Extent found) {
         WalkSpace space = workspace(found);
         Walk walk = space.walk;
-        long epoch = tlb.epoch();
         boolean marks = isAccess && stage.marks();
         space.isLooking = !isAccess;
         space.isRefused = false;
@@ -263,7 +280,8 @@ public final class WalkedTranslation extends Translation {
     @Override
     public String explain(String name, long iova, Access access) {
         Extent extent = new Extent();
-        Outcome outcome = walk(iova, format.untagged(iova), access.bit(), false, extent);
+        Outcome outcome =
+                walk(tlb.epoch(), iova, format.untagged(iova), access.bit(), false, extent);
         if (outcome == Outcome.OK) {
             return "%s translates 0x%x by now".formatted(name, iova);
         }

@@ -10,6 +10,10 @@ import org.jspecify.annotations.Nullable;
  * owner, so that a translation allocates nothing. One thread.
  */
 public final class Extent {
+    /** Of who asks without a PASID. */
+    public static final int NO_PASID = -1;
+
+    private final int pasid;
     long last;
     long delta;
     int flags;
@@ -20,6 +24,23 @@ public final class Extent {
 
     // Of the translation that was asked last, if it is one that walks.
     private @Nullable Workspace workspace;
+
+    /** For who asks without a PASID. */
+    public Extent() {
+        this(NO_PASID);
+    }
+
+    /**
+     * @param pasid of who asks, or {@link #NO_PASID}
+     */
+    public Extent(int pasid) {
+        this.pasid = pasid;
+    }
+
+    /** What translations ask that have something to say of each PASID. */
+    public int pasid() {
+        return pasid;
+    }
 
     /**
      * A new guarded section begins: the table that the last leaf was found in may be another's now.

@@ -43,6 +43,11 @@ public abstract class Workspace {
         return Outcome.FAULT;
     }
 
+    /** Takes over what another remembers. */
+    public final Outcome refuse(Workspace other) {
+        return refuse(other.stage, other.fault, other.level, other.address);
+    }
+
     /** The refusal, for people. */
     public final String words() {
         return "%s at level %d for 0x%x: %s".formatted(stage, level, address, fault);

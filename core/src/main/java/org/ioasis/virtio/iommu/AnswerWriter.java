@@ -11,6 +11,7 @@ import org.ioasis.iommu.Endpoint;
 import org.ioasis.iommu.Iommu;
 import org.ioasis.iommu.Status;
 import org.ioasis.memory.Outcome;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Writes the answer to a request into its buffer (virtio 1.4, 5.13.6.1). Device's thread, inside a
@@ -24,14 +25,14 @@ final class AnswerWriter {
     private final MemorySegment answer =
             Arena.ofAuto().allocate(PROPERTIES_SIZE + TAIL_SIZE, Long.BYTES);
 
-    private final boolean hasTables;
+    private final @Nullable Profile profile;
 
     /**
-     * @param hasTables PROBE tells of tables, too
+     * @param profile of whose tables PROBE tells, too; null: of none
      */
-    AnswerWriter(Iommu iommu, boolean hasTables) {
+    AnswerWriter(Iommu iommu, @Nullable Profile profile) {
         this.iommu = iommu;
-        this.hasTables = hasTables;
+        this.profile = profile;
     }
 
     /** Writes properties and tail; returns the used length, or {@link #ABSENT}. */
@@ -50,7 +51,7 @@ final class AnswerWriter {
                 PropertyList.write(
                         endpoint.properties(),
                         iommu.options(),
-                        hasTables ? TableProperties.of(endpoint) : null,
+                        profile == null ? null : TableProperties.of(profile, endpoint),
                         answer,
                         tail);
             } else {

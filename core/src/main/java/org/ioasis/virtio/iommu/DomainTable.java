@@ -313,27 +313,24 @@ public final class DomainTable {
         }
     }
 
-    /** INVALIDATE of a range. */
-    void invalidate(int domainId, long first, long last, Completion completion) {
-        Domain domain = domain(domainId);
-        if (!isClear(domain) && mustWait(domain, null, domainId)) {
-            defer(null, domainId, () -> invalidate(domainId, first, last, completion));
-        } else if (domain instanceof TableDomain walked) {
-            walked.invalidate(first, last, completion);
-        } else {
-            iommu.refuse(domain == null ? Refusal.NO_DOMAIN : Refusal.NO_HANDED_TABLE, completion);
-        }
+    /** What an INVALIDATE asks of a domain with a table. */
+    interface Invalidation {
+        void of(TableDomain domain, RequestSlot slot);
     }
 
-    /** INVALIDATE of all that a table says. */
-    void invalidate(int domainId, Completion completion) {
+    /**
+     * INVALIDATE.
+     *
+     * @param invalidation carried out when its turn has come; answers the slot
+     */
+    void invalidate(int domainId, RequestSlot slot, Invalidation invalidation) {
         Domain domain = domain(domainId);
         if (!isClear(domain) && mustWait(domain, null, domainId)) {
-            defer(null, domainId, () -> invalidate(domainId, completion));
+            defer(null, domainId, () -> invalidate(domainId, slot, invalidation));
         } else if (domain instanceof TableDomain walked) {
-            walked.invalidate(completion);
+            invalidation.of(walked, slot);
         } else {
-            iommu.refuse(domain == null ? Refusal.NO_DOMAIN : Refusal.NO_HANDED_TABLE, completion);
+            iommu.refuse(domain == null ? Refusal.NO_DOMAIN : Refusal.NO_HANDED_TABLE, slot);
         }
     }
 

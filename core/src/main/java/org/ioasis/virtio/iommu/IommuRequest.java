@@ -110,8 +110,11 @@ public sealed interface IommuRequest {
      * ATTACH_TABLE of a {@link Profile}.
      *
      * @param pasid -1 if it names none
+     * @param format FORMAT_ of {@code VirtioIommuTables}, or any other number
+     * @param root where the table is, that of low addresses if there are two, or that of contexts
+     * @param width bits of an address that the table has, or of a PASID that has a context
      */
-    record AttachTable(int endpoint, int pasid, int domain, long root, int width)
+    record AttachTable(int endpoint, int pasid, int domain, int format, long root, int width)
             implements IommuRequest {
         @Override
         public RequestType type() {
@@ -120,8 +123,17 @@ public sealed interface IommuRequest {
 
         @Override
         public String toString() {
-            return "ATTACH_TABLE endpoint=0x%x%s domain=0x%x table=0x%x of %d bits"
-                    .formatted(endpoint, with(pasid), domain, root, width);
+            return "ATTACH_TABLE endpoint=0x%x%s domain=0x%x %s=0x%x of %d bits"
+                    .formatted(endpoint, with(pasid), domain, what(), root, width);
+        }
+
+        private String what() {
+            return switch (format) {
+                case VirtioIommuTables.FORMAT_VTD_FIRST_LEVEL -> "table";
+                case VirtioIommuTables.FORMAT_ARM_LPAE -> "lpae";
+                case VirtioIommuTables.FORMAT_ARM_SMMUV3 -> "contexts";
+                default -> "format=%d root".formatted(format);
+            };
         }
     }
 
@@ -218,17 +230,7 @@ public sealed interface IommuRequest {
 
     private static IommuRequest ofTables(RequestSlot slot) {
         return switch (slot.type) {
-            case ATTACH_TABLE ->
-                    new AttachTable(
-                            slot.le32(VirtioIommuTables.ATTACH_ENDPOINT),
-                            (slot.le32(VirtioIommuTables.ATTACH_FLAGS)
-                                                    & VirtioIommuTables.ATTACH_HAS_PASID)
-                                            != 0
-                                    ? slot.le32(VirtioIommuTables.ATTACH_PASID)
-                                    : -1,
-                            slot.le32(VirtioIommuTables.ATTACH_DOMAIN),
-                            slot.le64(VirtioIommuTables.ATTACH_ROOT),
-                            slot.le32(VirtioIommuTables.ATTACH_WIDTH));
+            case ATTACH_TABLE -> attachTable(slot);
             case INVALIDATE ->
                     new Invalidate(
                             slot.le32(VirtioIommuTables.INVALIDATE_DOMAIN),
@@ -246,6 +248,24 @@ public sealed interface IommuRequest {
                             slot.le32(VirtioIommuTables.RESPONSE_GROUP),
                             slot.le32(VirtioIommuTables.RESPONSE_CODE) & 0xffff);
         };
+    }
+
+    private static AttachTable attachTable(RequestSlot slot) {
+        Profile profile = slot.profile;
+        TableForm form = profile == null ? null : TableForm.of(profile, slot);
+        int format =
+                0xffff
+                        & slot.le32(
+                                profile == Profile.TABLES_2021
+                                        ? VirtioIommuTables.ARM_FORMAT
+                                        : VirtioIommuTables.ATTACH_FORMAT);
+        return new AttachTable(
+                slot.le32(VirtioIommuTables.ATTACH_ENDPOINT),
+                form != null && form.hasPasid(slot) ? form.pasid(slot) : -1,
+                slot.le32(VirtioIommuTables.ATTACH_DOMAIN),
+                format,
+                form == null ? 0 : form.root(slot),
+                form == null ? 0 : form.width(slot));
     }
 
     private static Unknown unknown(RequestSlot slot) {

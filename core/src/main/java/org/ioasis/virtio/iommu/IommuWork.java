@@ -86,7 +86,7 @@ final class IommuWork extends DeviceWork<RequestSlot> {
         this.execution = execution;
         this.events = events;
         flight = new RequestFlight(iommu.options().name(), execution);
-        answers = new AnswerWriter(iommu, execution.hasTables());
+        answers = new AnswerWriter(iommu, execution.profile());
     }
 
     void onLimit(Runnable action) {
@@ -196,6 +196,7 @@ final class IommuWork extends DeviceWork<RequestSlot> {
         }
         if (outcome == Outcome.OK) {
             slot.type = slot.typeOfHead(execution.hasTables());
+            slot.profile = execution.profile();
         } else {
             count(outcome);
             slot.type = RequestType.UNKNOWN;

@@ -13,6 +13,13 @@ import org.jspecify.annotations.Nullable;
  */
 public enum Profile {
     /**
+     * Page tables of the driver's own in the formats of ARM, as the drafts of 2018 to 2021 hand
+     * them over: tables of one space, or context descriptors for every PASID of an endpoint;
+     * invalidations and page requests as those of 2021 have them.
+     */
+    TABLES_2021("tables-2021", F_ATTACH_TABLE | F_PAGE_REQUEST),
+
+    /**
      * Page tables of the driver's own in the format of a VT-d first level, as a draft of 2023 hands
      * them over, a PASID each if it likes; invalidations and page requests as the drafts of 2021
      * have them.

@@ -42,7 +42,7 @@ final class PropertyList {
             MemorySegment list,
             int size) {
         list.asSlice(0, size).fill((byte) 0);
-        int room = size - PROPERTY_HEAD_SIZE - (tables == null ? 0 : TableProperties.SIZE);
+        int room = size - PROPERTY_HEAD_SIZE - (tables == null ? 0 : tables.size());
         List<ReservedRegion> regions = shown(properties, options, room / RESV_MEM_SIZE);
         for (int i = 0; i < regions.size(); i++) {
             ReservedRegion region = regions.get(i);

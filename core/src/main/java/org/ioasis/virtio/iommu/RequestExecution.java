@@ -44,6 +44,11 @@ final class RequestExecution {
         return tables != null;
     }
 
+    /** What the device is besides 1.4, or null. */
+    @Nullable Profile profile() {
+        return tables == null ? null : tables.profile();
+    }
+
     /** A driver has started the device. */
     void start(long features) {
         negotiated = features;
@@ -237,7 +242,7 @@ final class RequestExecution {
             case IommuRequest.Unmap(int domain, long first, long last) ->
                     question(0, domain, first, last, 0, flags);
             case IommuRequest.Probe(int endpoint) -> question(endpoint, 0, 0, 0, 0, flags);
-            case IommuRequest.AttachTable(int endpoint, int _, int domain, long _, int _) ->
+            case IommuRequest.AttachTable(int endpoint, int _, int domain, int _, long _, int _) ->
                     question(endpoint, domain, 0, 0, 0, flags);
             case IommuRequest.Invalidate(int domain, int _, long first, long _) ->
                     question(0, domain, first, 0, 0, flags);

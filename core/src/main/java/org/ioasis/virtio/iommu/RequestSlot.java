@@ -57,6 +57,9 @@ final class RequestSlot extends Job<RequestSlot> implements Completion {
 
     RequestType type = RequestType.UNKNOWN;
 
+    /** By which an ATTACH_TABLE is read; null: there is none. */
+    @Nullable Profile profile;
+
     /** Null: the buffer goes back unwritten. */
     @Nullable Status status;
 
@@ -140,6 +143,15 @@ final class RequestSlot extends Job<RequestSlot> implements Completion {
         return request[offset / Long.BYTES];
     }
 
+    /** True if all from one word of four bytes to another, which is not looked at, is zero. */
+    boolean isZero(int from, int to) {
+        int any = 0;
+        for (int at = from; at < to; at += Integer.BYTES) {
+            any |= le32(at);
+        }
+        return any == 0;
+    }
+
     @Override
     public void complete(Status answer) {
         status = answer;
@@ -189,7 +201,9 @@ final class RequestSlot extends Job<RequestSlot> implements Completion {
                             0,
                             0,
                             0,
-                            le32(ATTACH_FLAGS),
+                            profile == Profile.TABLES_2021 && type == RequestType.ATTACH_TABLE
+                                    ? 0
+                                    : le32(ATTACH_FLAGS),
                             answer,
                             refusal);
             case DETACH ->

@@ -8,9 +8,11 @@ import org.ioasis.iommu.HandedTable;
 import org.ioasis.iommu.Iommu;
 import org.ioasis.iommu.Refusal;
 import org.ioasis.iommu.Status;
+import org.ioasis.iommu.TableDomain;
 import org.ioasis.iommu.fault.PageRequest.Response;
 import org.ioasis.iommu.iotlb.Iotlb;
 import org.ioasis.memory.GuestMemory;
+import org.ioasis.virtio.iommu.DomainTable.Invalidation;
 
 /**
  * Carries out the requests that a {@link Profile} adds: what is about the wire is checked here, and
@@ -33,6 +35,11 @@ final class TableRequests {
     private final DomainTable domains;
     private final Profile profile;
     private final Iotlb cached = new Iotlb(CACHED);
+
+    // Made once, so that a request makes nothing.
+    private final Invalidation ofAll = this::invalidateAll;
+    private final Invalidation ofSpace = this::invalidateSpace;
+    private final Invalidation ofRange = this::invalidateRange;
     private long negotiated;
 
     /**
@@ -78,29 +85,26 @@ final class TableRequests {
     // ----------------------------------------------------------------------------------------------------
 
     void attach(RequestSlot slot) {
-        int word = slot.le32(ATTACH_FORMAT);
+        TableForm form = TableForm.of(profile, slot);
         if (!isNegotiated()) {
             slot.refused(Refusal.NO_PROFILE);
-        } else if (word >>> Short.SIZE != 0 || !isZero(slot, ATTACH_RESERVED, ATTACH_TAIL)) {
+        } else if (!TableForm.hasZeroes(profile, slot)) {
             slot.refused(Refusal.RESERVED_BITS);
         } else if (unknownFlags(slot) != 0) {
             slot.refused(Refusal.UNKNOWN_FLAGS);
-        } else if (word != FORMAT_VTD_FIRST_LEVEL) {
+        } else if (form == null) {
             slot.refused(Refusal.UNKNOWN_FORMAT);
         } else {
-            attach(slot, table(slot));
+            attach(slot, form);
         }
     }
 
-    private static HandedTable table(RequestSlot slot) {
-        return new HandedTable(
-                slot.le64(ATTACH_ROOT), slot.le64(ATTACH_TABLE_FLAGS), slot.le32(ATTACH_WIDTH));
-    }
-
-    private void attach(RequestSlot slot, HandedTable table) {
-        int pasid =
-                pasid(slot.le32(ATTACH_PASID), (slot.le32(ATTACH_FLAGS) & ATTACH_HAS_PASID) != 0);
-        if (!table.isPossible()) {
+    private void attach(RequestSlot slot, TableForm form) {
+        HandedTable table = form.table(slot);
+        int pasid = pasid(form.pasid(slot), form.hasPasid(slot));
+        if (!form.hasOwnZeroes(slot)) {
+            slot.refused(Refusal.RESERVED_BITS);
+        } else if (!table.isPossible()) {
             slot.refused(Refusal.NO_TABLE);
         } else if (pasid == IMPOSSIBLE) {
             slot.refused(Refusal.NO_PASID);
@@ -113,7 +117,7 @@ final class TableRequests {
     /** Flags of the request that are none. */
     static int unknownFlags(RequestSlot slot) {
         return switch (slot.type) {
-            case ATTACH_TABLE -> slot.le32(ATTACH_FLAGS) & ~ATTACH_HAS_PASID;
+            case ATTACH_TABLE -> TableForm.unknownFlags(slot);
             case INVALIDATE -> slot.le32(INVALIDATE_FLAGS) & SHORT & ~FLAGS;
             case PAGE_RESPONSE -> slot.le32(RESPONSE_FLAGS) & ~RESPONSE_PASID_VALID;
             case ATTACH, DETACH, MAP, UNMAP, PROBE, UNKNOWN -> 0;
@@ -128,14 +132,6 @@ final class TableRequests {
         return pasid >>> PASID_BITS == 0 ? pasid : IMPOSSIBLE;
     }
 
-    private static boolean isZero(RequestSlot slot, int from, int to) {
-        int any = 0;
-        for (int at = from; at < to; at += Integer.BYTES) {
-            any |= slot.le32(at);
-        }
-        return any == 0;
-    }
-
     // INVALIDATE
     // ------------------------------------------------------------------------------------------------------
 
@@ -148,26 +144,27 @@ final class TableRequests {
                 flags >>> Short.SIZE != 0
                         || slot.le32(INVALIDATE_RESERVED2) != 0
                         || slot.le32(INVALIDATE_GRANULE) >>> Byte.SIZE != 0
-                        || !isZero(slot, INVALIDATE_GRANULE + Integer.BYTES, INVALIDATE_TAIL);
-        boolean isPasid =
-                pasid(slot.le32(INVALIDATE_PASID), (flags & FLAG_PASID) != 0) != IMPOSSIBLE;
+                        || !slot.isZero(INVALIDATE_GRANULE + Integer.BYTES, INVALIDATE_TAIL);
+        boolean isSpace =
+                pasid(slot.le32(INVALIDATE_PASID), (flags & FLAG_PASID) != 0) != IMPOSSIBLE
+                        && (!hasSpaces(flags) || slot.le64(INVALIDATE_ARCHID) >>> ASID_BITS == 0);
         if (!isNegotiated()) {
             slot.refused(Refusal.NO_PROFILE);
         } else if (isReserved) {
             slot.refused(Refusal.RESERVED_BITS);
         } else if (unknownFlags(slot) != 0) {
             slot.refused(Refusal.UNKNOWN_FLAGS);
-        } else if (type == 0 || (type & ~TYPES) != 0 || !isPasid) {
+        } else if (type == 0 || (type & ~TYPES) != 0 || !isSpace) {
             slot.refused(Refusal.NO_SCOPE);
         } else {
             switch (what & SHORT) {
-                case GRANULARITY_DOMAIN -> domains.invalidate(slot.le32(INVALIDATE_DOMAIN), slot);
+                case GRANULARITY_DOMAIN ->
+                        domains.invalidate(slot.le32(INVALIDATE_DOMAIN), slot, ofAll);
                 case GRANULARITY_PASID -> {
                     if ((flags & (FLAG_PASID | FLAG_ARCHID)) == 0) {
                         slot.refused(Refusal.NO_SCOPE);
                     } else {
-                        // A domain has one table, whatever PASIDs go through it.
-                        domains.invalidate(slot.le32(INVALIDATE_DOMAIN), slot);
+                        domains.invalidate(slot.le32(INVALIDATE_DOMAIN), slot, ofSpace);
                     }
                 }
                 case GRANULARITY_VA -> invalidateRange(slot, type, granuleLg2);
@@ -193,8 +190,46 @@ final class TableRequests {
             slot.refused(Refusal.SCOPE_WRAPS);
             return;
         }
-        long last = first + ((pages - 1) << granuleLg2) + ((1L << granuleLg2) - 1);
-        domains.invalidate(slot.le32(INVALIDATE_DOMAIN), first, last, slot);
+        domains.invalidate(slot.le32(INVALIDATE_DOMAIN), slot, ofRange);
+    }
+
+    /** Whether an INVALIDATE names one of several spaces that a domain can have here. */
+    private boolean hasSpaces(int flags) {
+        return profile == Profile.TABLES_2021 && (flags & FLAG_ARCHID) != 0;
+    }
+
+    private void invalidateAll(TableDomain domain, RequestSlot slot) {
+        renewContexts(domain, slot);
+        domain.invalidate(slot);
+    }
+
+    /** By a PASID alone nobody knows which spaces it had before its context was changed. */
+    private void invalidateSpace(TableDomain domain, RequestSlot slot) {
+        renewContexts(domain, slot);
+        if (hasSpaces(slot.le32(INVALIDATE_FLAGS))) {
+            domain.invalidateSpace((int) slot.le64(INVALIDATE_ARCHID), slot);
+        } else {
+            domain.invalidate(slot);
+        }
+    }
+
+    private void invalidateRange(TableDomain domain, RequestSlot slot) {
+        int granuleLg2 = slot.u8(INVALIDATE_GRANULE);
+        long first = slot.le64(INVALIDATE_VIRT_START);
+        long size = slot.le64(INVALIDATE_NR_PAGES) << granuleLg2; // 0: 2^64
+        long last = first + size - 1;
+        if (hasSpaces(slot.le32(INVALIDATE_FLAGS))) {
+            domain.invalidate((int) slot.le64(INVALIDATE_ARCHID), first, last, slot);
+        } else {
+            domain.invalidate(first, last, slot);
+        }
+    }
+
+    private static void renewContexts(TableDomain domain, RequestSlot slot) {
+        int types = slot.le32(INVALIDATE_GRANULARITY) >>> Short.SIZE;
+        if ((types & TYPE_PASID_CACHE) != 0) {
+            domain.renewContexts();
+        }
     }
 
     // PAGE_RESPONSE

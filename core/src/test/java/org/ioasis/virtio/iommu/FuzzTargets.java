@@ -35,7 +35,8 @@ public final class FuzzTargets {
         SAVE_FILE,
         KEPT_STATE,
         PACKED_RING,
-        TABLE_QUEUE;
+        TABLE_QUEUE,
+        ARM_TABLE_QUEUE;
 
         /** Its name for people, and that of the list of its inputs. */
         String id() {
@@ -67,7 +68,8 @@ public final class FuzzTargets {
             case SAVE_FILE -> saveFile(bytes);
             case KEPT_STATE -> keptState(bytes);
             case PACKED_RING -> PackedFuzz.run(bytes);
-            case TABLE_QUEUE -> TableFuzz.run(bytes);
+            case TABLE_QUEUE -> TableFuzz.run(Profile.TABLES_2023, bytes);
+            case ARM_TABLE_QUEUE -> TableFuzz.run(Profile.TABLES_2021, bytes);
         }
     }
 

@@ -10,7 +10,6 @@ import java.io.InputStream;
 import java.util.HexFormat;
 import java.util.List;
 import org.ioasis.virtio.iommu.FuzzTargets.Target;
-import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 
@@ -44,17 +43,20 @@ class FuzzTest {
         assertThat(corpus).isNotEmpty();
     }
 
-    @Test
-    void theCorpusOfTablesReachesWhatMatters() throws IOException {
+    @ParameterizedTest
+    @EnumSource
+    void theCorpusOfTablesReachesWhatMatters(Profile profile) throws IOException {
+        Target target =
+                profile == Profile.TABLES_2021 ? Target.ARM_TABLE_QUEUE : Target.TABLE_QUEUE;
         int attached = 0;
         int walked = 0;
         int invalidated = 0;
         int answered = 0;
         int refused = 0;
-        for (String line : corpus(Target.TABLE_QUEUE)) {
+        for (String line : corpus(target)) {
             int space = line.indexOf(' ');
             TableFuzz.Seen seen =
-                    TableFuzz.run(HexFormat.of().parseHex(line, space + 1, line.length()));
+                    TableFuzz.run(profile, HexFormat.of().parseHex(line, space + 1, line.length()));
             attached += seen.attached;
             walked += seen.walked;
             invalidated += seen.invalidated;

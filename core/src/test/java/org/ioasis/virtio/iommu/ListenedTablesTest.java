@@ -10,9 +10,9 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Deque;
 import java.util.List;
-import org.ioasis.iommu.HandedTable;
 import org.ioasis.iommu.Status;
 import org.ioasis.iommu.TableListener;
+import org.ioasis.iommu.VtdTable;
 import org.ioasis.iommu.mapping.Translation.Kind;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -29,7 +29,7 @@ class ListenedTablesTest {
     private final Walks walks = new Walks();
 
     /** Writes down what it hears. */
-    private static final class Walks implements TableListener {
+    static final class Walks implements TableListener {
         private final List<String> heard = new ArrayList<>();
         private final Deque<Answer> owed = new ArrayDeque<>();
         private boolean isLate;
@@ -46,7 +46,7 @@ class ListenedTablesTest {
         }
 
         @Override
-        public void table(HandedTable table) {
+        public void table(VtdTable table) {
             heard.add("table 0x%x of %d bits".formatted(table.root(), table.width()));
         }
 

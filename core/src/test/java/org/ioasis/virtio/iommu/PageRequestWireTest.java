@@ -321,4 +321,37 @@ class PageRequestWireTest {
         }
         assertThat(told).containsExactly("asked", "fault", "asked", "fault", "asked", "asked");
     }
+
+    /** What PASIDs and their endpoint ask for when all go by context descriptors. */
+    @Test
+    @Tag("H-26")
+    void aGroupOfAPasidThatGoesByItsContextIsAnsweredOnceAndGoesWithTheDomain() {
+        Driver arm = Driver.of(Driver.OPTIONS, Profile.TABLES_2021);
+        arm.plug(ENDPOINT);
+        Endpoint shared = requireNonNull(arm.iommu.endpoint(ENDPOINT));
+        Attachment five = requireNonNull(shared.open(PASID));
+        arm.start(arm.type.features());
+        arm.addEventBuffers(4, EVENT);
+        List<String> heard = new ArrayList<>();
+        for (int group = 1; group <= 3; group++) {
+            if (group == 2) {
+                byte[] contexts = GuestArmTable.contexts(ENDPOINT, DOMAIN, 0, 0, Driver.DMA, 4);
+                assertThat(arm.status(contexts)).isEqualTo(S_OK);
+            }
+            arm.iommu.requestPage(
+                    five,
+                    group,
+                    USERS,
+                    true,
+                    IOVA,
+                    (pasid, number, response) -> heard.add(pasid + "/" + number + " " + response));
+            arm.turn();
+        }
+        assertThat(heard).as("attached to nothing at first").containsExactly("5/1 INVALID");
+        assertThat(arm.status(GuestTable.respond(ENDPOINT, PASID, 2, 0))).isEqualTo(S_OK);
+        assertThat(arm.status(GuestTable.respond(ENDPOINT, PASID, 2, 0))).isEqualTo(S_NOENT);
+        assertThat(arm.status(Driver.detach(ENDPOINT, DOMAIN))).isEqualTo(S_OK);
+        assertThat(heard).containsExactly("5/1 INVALID", "5/2 SUCCESS", "5/3 INVALID");
+        assertThat(arm.iommu.pageRequests().held()).isZero();
+    }
 }

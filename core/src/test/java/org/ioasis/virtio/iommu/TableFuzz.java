@@ -15,11 +15,13 @@ import org.ioasis.iommu.Domain;
 import org.ioasis.iommu.Endpoint;
 import org.ioasis.iommu.HandedTable;
 import org.ioasis.iommu.TableDomain;
+import org.ioasis.iommu.VtdTable;
 import org.ioasis.memory.Access;
 import org.ioasis.memory.Dma;
 import org.ioasis.memory.Outcome;
 import org.ioasis.spec.VirtioIommuTables;
 import org.ioasis.virtio.iommu.Driver.Answer;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A driver of the profile that is any bytes: it hands over what it likes, writes into its tables
@@ -35,6 +37,11 @@ final class TableFuzz {
     private static final int TABLE_PAGES = 4;
     private static final long PAGES = Driver.DMA + 0x20000;
     private static final long ADDRESS = 0x000f_ffff_ffff_f000L;
+    private static final long ARM_ADDRESS = 0x0000_ffff_ffff_f000L;
+
+    // Of ARM: descriptors of the PASIDs behind the tables.
+    private static final long CONTEXTS = TABLES + TABLE_PAGES * 0x1000L;
+    private static final long CD = 1L << 41 | 5L << 32 | 1L << 31 | 1L << 30 | 16;
 
     /** How often something happened, so that a corpus can be asked whether it reaches it. */
     static final class Seen {
@@ -47,6 +54,11 @@ final class TableFuzz {
 
     private final Choices c;
     private final Driver d;
+    private final boolean isArm;
+
+    /** Of an entry that leads on, or to a page that all is allowed to. */
+    private final long entry;
+
     private final Seen seen = new Seen();
     private final List<Endpoint> endpoints = new ArrayList<>();
     private final List<Attachment> spaces = new ArrayList<>();
@@ -56,9 +68,11 @@ final class TableFuzz {
     private int asked;
     private int answers;
 
-    private TableFuzz(byte[] bytes, Arena ram) {
+    private TableFuzz(Profile profile, byte[] bytes, Arena ram) {
         c = Choices.of(bytes);
-        d = Driver.of(Driver.OPTIONS, Profile.TABLES_2023, ram);
+        d = Driver.of(Driver.OPTIONS, profile, ram);
+        isArm = profile == Profile.TABLES_2021;
+        entry = isArm ? GuestArmTable.READ_WRITE : 7;
         for (int id = 0; id < ENDPOINTS; id++) {
             d.plug(id);
             Endpoint endpoint = Objects.requireNonNull(d.iommu.endpoint(id));
@@ -72,7 +86,12 @@ final class TableFuzz {
         for (int i = 0; i < TABLE_PAGES; i++) {
             boolean isLast = i == TABLE_PAGES - 1;
             long target = isLast ? PAGES : TABLES + (i + 1) * 0x1000L;
-            ram().set(Wire.LE64, TABLES - Driver.DMA + i * 0x1000L, target | 7);
+            ram().set(Wire.LE64, TABLES - Driver.DMA + i * 0x1000L, target | entry);
+        }
+        if (isArm) {
+            for (int pasid = 0; pasid < PASIDS; pasid++) {
+                describe(pasid, CD | (pasid + 1L) << 48, TABLES);
+            }
         }
         d.start(d.type.features());
         d.addEventBuffers(32, VirtioIommuTables.FAULT_SIZE);
@@ -83,9 +102,9 @@ final class TableFuzz {
         ways.add(d.iommu.dma(space, d.memory, d.guard));
     }
 
-    static Seen run(byte[] bytes) {
+    static Seen run(Profile profile, byte[] bytes) {
         try (Arena ram = Arena.ofConfined()) {
-            TableFuzz fuzz = new TableFuzz(bytes, ram);
+            TableFuzz fuzz = new TableFuzz(profile, bytes, ram);
             for (int i = 0; i < STEPS && !fuzz.c.isExhausted(); i++) {
                 fuzz.step();
             }
@@ -146,6 +165,10 @@ final class TableFuzz {
     }
 
     private void attach() {
+        if (isArm) {
+            attachArm();
+            return;
+        }
         long root = TABLES + c.next(TABLE_PAGES) * 0x1000L;
         boolean isWild = c.next(8) == 0;
         int status =
@@ -160,21 +183,50 @@ final class TableFuzz {
         seen.attached += status == S_OK ? 1 : 0;
     }
 
+    private void attachArm() {
+        long root = TABLES + c.next(TABLE_PAGES) * 0x1000L;
+        boolean isWild = c.next(8) == 0;
+        int endpoint = c.next(ENDPOINTS + 1);
+        int domain = c.next(4);
+        byte[] request =
+                c.next(2) == 0
+                        ? GuestArmTable.lpae(
+                                endpoint,
+                                domain,
+                                c.next(4),
+                                isWild ? c.nextLong() : GuestArmTable.LOW_ONLY,
+                                isWild ? c.nextLong() : root,
+                                isWild ? c.nextLong() : 0)
+                        : GuestArmTable.contexts(
+                                endpoint,
+                                domain,
+                                isWild ? c.next(4) : 0,
+                                c.next(4),
+                                isWild ? c.nextLong() : CONTEXTS,
+                                isWild ? c.next(32) : 2);
+        seen.attached += send(request) == S_OK ? 1 : 0;
+    }
+
     private void invalidate() {
         int domain = c.next(4);
         if (c.next(2) == 0) {
+            int what = c.next(8) | c.next(16) << 16;
+            int flags = c.next(16);
+            int pasid = c.next(8);
             send(
-                    GuestTable.invalidate(
-                            c.next(8) | c.next(16) << 16,
-                            c.next(16),
+                    GuestArmTable.invalidate(
+                            what,
+                            flags,
                             domain,
-                            c.next(8),
+                            pasid,
+                            isArm ? c.next(8) : 0,
                             c.nextLong(),
                             c.nextLong(),
                             c.next(80)));
             return;
         }
-        if (send(GuestTable.invalidate(domain)) == S_OK) {
+        byte[] all = GuestTable.invalidate(7 << 16 | 1, 0, domain, 0, 0, 0, 0);
+        if (send(isArm ? all : GuestTable.invalidate(domain)) == S_OK) {
             seen.invalidated++;
             compare(domain);
         }
@@ -223,16 +275,45 @@ final class TableFuzz {
         return d.bytes(Driver.DMA);
     }
 
+    private void describe(int pasid, long word0, long word1) {
+        long at = CONTEXTS - Driver.DMA + pasid * 64L;
+        ram().set(Wire.LE64, at, word0);
+        ram().set(Wire.LE64, at + 8, word1);
+    }
+
+    private void writeContext() {
+        long asid = c.next(4);
+        long word0 =
+                switch (c.next(4)) {
+                    case 0 -> 0;
+                    case 1 -> CD | 1 << 14;
+                    case 2 -> c.nextLong() | 1L << 31;
+                    default -> CD;
+                };
+        long root = TABLES + c.next(TABLE_PAGES) * 0x1000L;
+        describe(c.next(PASIDS), word0 | asid << 48, c.next(8) == 0 ? c.nextLong() : root);
+    }
+
     private void write() {
+        if (isArm && c.next(4) == 0) {
+            writeContext();
+            return;
+        }
         long at = TABLES + c.next(TABLE_PAGES) * 0x1000L + c.next(2) * 8L;
         long target =
                 c.next(4) == 0
-                        ? c.nextLong() & ADDRESS
+                        ? c.nextLong() & (isArm ? ARM_ADDRESS : ADDRESS)
                         : c.next(2) == 0
                                 ? PAGES + c.next(8) * 0x1000L
                                 : TABLES + c.next(TABLE_PAGES) * 0x1000L;
-        long flags = c.next(4) == 0 ? (c.next(0x1000) & 0x1e7) : 7;
+        long flags = c.next(4) == 0 ? flags() : entry;
         ram().set(Wire.LE64, at - Driver.DMA, target | flags);
+    }
+
+    /** Any that do not say how large something is. */
+    private long flags() {
+        int low = c.next(0x1000);
+        return isArm ? low | (long) c.next(2) << 61 : low & 0x1e7;
     }
 
     /** Addresses that meet the few entries which are written. */
@@ -249,7 +330,7 @@ final class TableFuzz {
         int first = c.next(ways.size());
         Dma way = ways.get(first);
         // Rather one that is attached.
-        for (int i = 0; i < ways.size() && spaces.get(ways.indexOf(way)).domain() == null; i++) {
+        for (int i = 0; i < ways.size() && domain(spaces.get(ways.indexOf(way))) == null; i++) {
             way = ways.get((first + i) % ways.size());
         }
         way.enter();
@@ -265,15 +346,14 @@ final class TableFuzz {
     /** Nothing is kept of the domain: what is found now is what stands there. */
     private void compare(int id) {
         for (int i = 0; i < spaces.size(); i++) {
-            if (!(spaces.get(i).domain() instanceof TableDomain domain) || domain.id() != id) {
-                continue;
-            }
-            HandedTable table = domain.table();
-            if (table.width() != 48) {
+            if (!(domain(spaces.get(i)) instanceof TableDomain domain) || domain.id() != id) {
                 continue;
             }
             long iova = address();
-            long expected = walk(table.root(), iova);
+            long expected = expected(domain.table(), spaces.get(i).pasid(), iova);
+            if (expected == ArmTableModel.UNKNOWN) {
+                continue;
+            }
             Dma way = ways.get(i);
             way.enter();
             if (way.resolve(iova, 1, Access.READ) == Outcome.OK) {
@@ -286,6 +366,20 @@ final class TableFuzz {
             }
             way.leave();
         }
+    }
+
+    /** Where what an address space does goes to, by its own or by its endpoint's contexts. */
+    private @Nullable Domain domain(Attachment space) {
+        Domain shared = space.endpoint().attachment().domain();
+        Domain own = space.domain();
+        return own == null && shared != null && shared.hasContexts() ? shared : own;
+    }
+
+    private long expected(HandedTable table, int pasid, long iova) {
+        if (table instanceof VtdTable vtd) {
+            return vtd.width() == 48 ? walk(vtd.root(), iova) : ArmTableModel.UNKNOWN;
+        }
+        return new ArmTableModel(ram(), Driver.DMA).read(table, pasid, iova);
     }
 
     /** Where an address of memory lies in its region, or -1. */

@@ -29,6 +29,8 @@ import org.ioasis.spec.VirtioIommuTables;
 import org.ioasis.virtio.iommu.Driver.Answer;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 
 /** Page tables of the driver's own, on the wire of the profile that hands them over. */
 class TablesTest {
@@ -129,11 +131,12 @@ class TablesTest {
         assertThat(seen).isEqualTo(expected);
     }
 
-    @Test
+    @ParameterizedTest
+    @EnumSource
     @Tag("H-01")
-    void withAProfileOnlyFeaturesAndPropertiesAreMore() {
+    void withAProfileOnlyFeaturesAndPropertiesAreMore(Profile profile) {
         byte[] plain = seen(new Driver(Driver.OPTIONS));
-        byte[] more = seen(Driver.of(Driver.OPTIONS, Profile.TABLES_2023));
+        byte[] more = seen(Driver.of(Driver.OPTIONS, profile));
 
         assertThat(more[1]).as("the second byte of the features").isEqualTo((byte) 1);
         assertThat(more[0]).isEqualTo((byte) 0xf7);
@@ -151,6 +154,7 @@ class TablesTest {
         for (byte[] request :
                 List.of(
                         table.attach(ENDPOINT, DOMAIN),
+                        GuestArmTable.contexts(ENDPOINT, DOMAIN, 0, 0, TABLES, 4),
                         GuestTable.invalidate(DOMAIN),
                         GuestTable.respond(ENDPOINT, -1, 0, 0))) {
             Answer answer = plain.ask(request, TAIL_SIZE);

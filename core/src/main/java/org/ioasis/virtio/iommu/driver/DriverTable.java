@@ -14,14 +14,12 @@ public final class DriverTable {
     record Member(int endpoint, int pasid) {}
 
     private final int id;
-    private final long root;
-    private final int width;
+    private final TableShape shape;
     final List<Member> members = new ArrayList<>();
 
-    DriverTable(int id, long root, int width) {
+    DriverTable(int id, TableShape shape) {
         this.id = id;
-        this.root = root;
-        this.width = width;
+        this.shape = shape;
     }
 
     /** The number of its domain on the wire, unsigned. */
@@ -29,14 +27,9 @@ public final class DriverTable {
         return id;
     }
 
-    /** Where its top table is. */
-    public long root() {
-        return root;
-    }
-
-    /** Bits of an address. */
-    public int width() {
-        return width;
+    /** What the device is told of it. */
+    public TableShape shape() {
+        return shape;
     }
 
     /** Address spaces that go through it. */

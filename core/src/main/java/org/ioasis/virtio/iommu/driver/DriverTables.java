@@ -4,9 +4,15 @@ package org.ioasis.virtio.iommu.driver;
 import static org.ioasis.spec.VirtioIommu.S_NOENT;
 import static org.ioasis.spec.VirtioIommu.S_OK;
 import static org.ioasis.spec.VirtioIommuTables.CODE_FAILURE;
+import static org.ioasis.spec.VirtioIommuTables.FORMAT_ARM_LPAE;
+import static org.ioasis.spec.VirtioIommuTables.FORMAT_ARM_SMMUV3;
 import static org.ioasis.spec.VirtioIommuTables.FORMAT_VTD_FIRST_LEVEL;
 import static org.ioasis.spec.VirtioIommuTables.GRANULARITY_DOMAIN;
+import static org.ioasis.spec.VirtioIommuTables.GRANULARITY_PASID;
 import static org.ioasis.spec.VirtioIommuTables.GRANULARITY_VA;
+import static org.ioasis.spec.VirtioIommuTables.TYPE_DEVICE_TLB;
+import static org.ioasis.spec.VirtioIommuTables.TYPE_IOTLB;
+import static org.ioasis.spec.VirtioIommuTables.TYPE_PASID_CACHE;
 
 import java.util.List;
 import java.util.Map;
@@ -28,6 +34,9 @@ public final class DriverTables {
     static final int PAGE_LG2 = 12;
 
     private static final int NO_PASID = -1;
+    private static final int NO_SPACE = -1;
+    private static final int TRANSLATIONS = TYPE_IOTLB | TYPE_DEVICE_TLB;
+    private static final int CONTEXTS = TRANSLATIONS | TYPE_PASID_CACHE;
     private static final long PAGE_MASK = (1 << PAGE_LG2) - 1;
 
     private final IommuDriver driver;
@@ -56,8 +65,13 @@ public final class DriverTables {
      * @param width bits of an address: 48, or 57
      */
     public DriverTable table(long root, int width) throws DriverException {
+        return table(new TableShape.FirstLevel(root, width));
+    }
+
+    /** The same of a table in any of the formats of the drafts. */
+    public DriverTable table(TableShape shape) throws DriverException {
         mustHaveTables();
-        DriverTable table = new DriverTable(driver.freeId(), root, width);
+        DriverTable table = new DriverTable(driver.freeId(), shape);
         tables.put(table.id(), table);
         return table;
     }
@@ -83,7 +97,10 @@ public final class DriverTables {
         tables.remove(table.id());
     }
 
-    /** What an endpoint does without a PASID goes through the table from now on. */
+    /**
+     * What an endpoint does without a PASID goes through the table from now on; with contexts, what
+     * it does with any PASID, too.
+     */
     public void attach(DriverTable table, int endpoint) throws DriverException {
         attach(table, new Member(endpoint, NO_PASID));
     }
@@ -99,9 +116,7 @@ public final class DriverTables {
     private void attach(DriverTable table, Member member) throws DriverException {
         mustKnow(table);
         EndpointInfo.Tables can = driver.probe(member.endpoint()).tables();
-        if (can == null
-                || can.format() != FORMAT_VTD_FIRST_LEVEL
-                || (member.pasid() >= 0 && member.pasid() >>> can.pasidBits() != 0)) {
+        if (can == null || !takes(can, table.shape(), member.pasid())) {
             throw new DriverException(
                     "endpoint %d takes no such table or PASID".formatted(member.endpoint()));
         }
@@ -110,13 +125,24 @@ public final class DriverTables {
         }
         RequestRing ring = driver.ring();
         ring.begin();
-        int slot =
-                ring.attachTable(
-                        table.id(), member.endpoint(), member.pasid(), table.root(), table.width());
+        int slot = ring.attachTable(table.id(), member.endpoint(), member.pasid(), table.shape());
         ring.await();
         mustBeOk(ring.status(slot), "ATTACH_TABLE of endpoint " + member.endpoint());
         tables.values().forEach(each -> each.members.remove(member));
         table.members.add(member);
+    }
+
+    private static boolean takes(EndpointInfo.Tables can, TableShape shape, int pasid) {
+        return switch (shape) {
+            case TableShape.FirstLevel _ ->
+                    can.format() == FORMAT_VTD_FIRST_LEVEL
+                            && (pasid < 0 || pasid >>> can.pasidBits() == 0);
+            case TableShape.Lpae _ -> can.format() == FORMAT_ARM_LPAE && pasid < 0;
+            case TableShape.Contexts contexts ->
+                    can.contextFormat() == FORMAT_ARM_SMMUV3
+                            && contexts.pasidBits() <= can.pasidBits()
+                            && pasid < 0;
+        };
     }
 
     /** Takes all that an endpoint has there out of a table; no access is left then. */
@@ -156,18 +182,51 @@ public final class DriverTables {
      * @param last of such a page
      */
     public void invalidate(DriverTable table, long first, long last) throws DriverException {
+        invalidate(table, NO_SPACE, first, last);
+    }
+
+    /**
+     * The same of one of the spaces of a table of ARM's, and of what is global there.
+     *
+     * @param asid 16 bits
+     */
+    public void invalidate(DriverTable table, int asid, long first, long last)
+            throws DriverException {
         if (Long.compareUnsigned(first, last) > 0 || ((first | (last + 1)) & PAGE_MASK) != 0) {
             throw new IllegalArgumentException("0x%x..0x%x are no pages".formatted(first, last));
         }
-        invalidate(table, GRANULARITY_VA, first, ((last - first) >>> PAGE_LG2) + 1);
+        long pages = ((last - first) >>> PAGE_LG2) + 1;
+        invalidate(table, GRANULARITY_VA, TRANSLATIONS, NO_PASID, asid, first, pages);
     }
 
-    /** Says that the table is not what it was. */
+    /** Says that the table is not what it was, and what it has for PASIDs neither. */
     public void invalidate(DriverTable table) throws DriverException {
-        invalidate(table, GRANULARITY_DOMAIN, 0, 0);
+        int types = table.shape() instanceof TableShape.Contexts ? CONTEXTS : TRANSLATIONS;
+        invalidate(table, GRANULARITY_DOMAIN, types, NO_PASID, NO_SPACE, 0, 0);
     }
 
-    private void invalidate(DriverTable table, int granularity, long first, long pages)
+    /**
+     * Says that one of the spaces of a table of ARM's is not what it was; what is global stays.
+     *
+     * @param asid 16 bits
+     */
+    public void invalidateSpace(DriverTable table, int asid) throws DriverException {
+        invalidate(table, GRANULARITY_PASID, TRANSLATIONS, NO_PASID, asid, 0, 0);
+    }
+
+    /** Says that a PASID has another context than it had. */
+    public void invalidateContext(DriverTable table, int pasid) throws DriverException {
+        invalidate(table, GRANULARITY_PASID, CONTEXTS, pasid, NO_SPACE, 0, 0);
+    }
+
+    private void invalidate(
+            DriverTable table,
+            int granularity,
+            int types,
+            int pasid,
+            int asid,
+            long first,
+            long pages)
             throws DriverException {
         mustKnow(table);
         if (table.members.isEmpty()) {
@@ -175,7 +234,7 @@ public final class DriverTables {
         }
         RequestRing ring = driver.ring();
         ring.begin();
-        int slot = ring.invalidate(table.id(), granularity, first, pages);
+        int slot = ring.invalidate(table.id(), granularity, types, pasid, asid, first, pages);
         ring.await();
         mustBeOk(ring.status(slot), "INVALIDATE of domain " + table.id());
     }

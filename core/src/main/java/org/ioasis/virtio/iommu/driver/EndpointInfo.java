@@ -21,12 +21,13 @@ public record EndpointInfo(
     /**
      * Tables that an endpoint can have.
      *
-     * @param format FORMAT_ of {@code VirtioIommuTables}
-     * @param cap what of it there is, as a register of VT-d says it
+     * @param format FORMAT_ of {@code VirtioIommuTables}, of tables of one space
+     * @param cap what of it there is, as a register of VT-d says it; 0 of other formats
      * @param ecap likewise
+     * @param contextFormat FORMAT_, of tables with something for each PASID; 0: none
      * @param pasidBits bits of a PASID, 0 if it has none
      */
-    public record Tables(int format, long cap, long ecap, int pasidBits) {}
+    public record Tables(int format, long cap, long ecap, int contextFormat, int pasidBits) {}
 
     /** Of an endpoint without tables. */
     public EndpointInfo(List<Range> reserved, @Nullable Range msi, int ignoredProperties) {

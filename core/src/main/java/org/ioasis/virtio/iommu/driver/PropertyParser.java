@@ -13,10 +13,14 @@ import static org.ioasis.spec.VirtioIommu.RESV_MEM_SIZE;
 import static org.ioasis.spec.VirtioIommu.RESV_MEM_START;
 import static org.ioasis.spec.VirtioIommu.RESV_MEM_SUBTYPE;
 import static org.ioasis.spec.VirtioIommu.RESV_MEM_T_MSI;
+import static org.ioasis.spec.VirtioIommuTables.ARM_TABLE_FORMAT_SIZE;
 import static org.ioasis.spec.VirtioIommuTables.BITS_BITS;
 import static org.ioasis.spec.VirtioIommuTables.BITS_SIZE;
+import static org.ioasis.spec.VirtioIommuTables.FORMAT_ARM_LPAE;
+import static org.ioasis.spec.VirtioIommuTables.FORMAT_ARM_SMMUV3;
 import static org.ioasis.spec.VirtioIommuTables.PASID_BITS;
 import static org.ioasis.spec.VirtioIommuTables.PROBE_T_PASID_SIZE;
+import static org.ioasis.spec.VirtioIommuTables.PROBE_T_PASID_TABLE_FORMAT;
 import static org.ioasis.spec.VirtioIommuTables.PROBE_T_TABLE_FORMAT;
 import static org.ioasis.spec.VirtioIommuTables.TABLE_FORMAT_CAP;
 import static org.ioasis.spec.VirtioIommuTables.TABLE_FORMAT_ECAP;
@@ -51,6 +55,7 @@ final class PropertyParser {
         Range msi = null;
         int ignored = 0;
         int pasidBits = 0;
+        int contextFormat = 0;
         EndpointInfo.Tables tables = null;
         int at = 0;
         while (at + PROPERTY_HEAD_SIZE <= properties.length) {
@@ -90,22 +95,37 @@ final class PropertyParser {
                                 Short.toUnsignedInt(list.getShort(at + TABLE_FORMAT_FORMAT)),
                                 list.getLong(at + TABLE_FORMAT_CAP),
                                 list.getLong(at + TABLE_FORMAT_ECAP),
+                                0,
                                 0);
+            } else if (hasTables
+                    && isArm(list, at, length, PROBE_T_TABLE_FORMAT, FORMAT_ARM_LPAE)) {
+                tables = new EndpointInfo.Tables(FORMAT_ARM_LPAE, 0, 0, 0, 0);
+            } else if (hasTables
+                    && isArm(list, at, length, PROBE_T_PASID_TABLE_FORMAT, FORMAT_ARM_SMMUV3)) {
+                contextFormat = FORMAT_ARM_SMMUV3;
             } else {
                 ignored++;
             }
             at = next;
         }
-        return new EndpointInfo(reserved, msi, ignored, with(tables, pasidBits));
+        return new EndpointInfo(reserved, msi, ignored, with(tables, contextFormat, pasidBits));
+    }
+
+    /** Whether a property says, in the short form of the drafts for ARM, that there is a format. */
+    private static boolean isArm(ByteBuffer list, int at, int length, int property, int format) {
+        return Short.toUnsignedInt(list.getShort(at + PROPERTY_TYPE)) == property
+                && length >= ARM_TABLE_FORMAT_SIZE - PROPERTY_HEAD_SIZE
+                && Short.toUnsignedInt(list.getShort(at + TABLE_FORMAT_FORMAT)) == format;
     }
 
     /** A width that no PASID has says nothing. */
     private static EndpointInfo.@Nullable Tables with(
-            EndpointInfo.@Nullable Tables tables, int pasidBits) {
+            EndpointInfo.@Nullable Tables tables, int contextFormat, int pasidBits) {
         int bits = pasidBits >= 0 && pasidBits <= PASID_BITS ? pasidBits : 0;
         return tables == null
                 ? null
-                : new EndpointInfo.Tables(tables.format(), tables.cap(), tables.ecap(), bits);
+                : new EndpointInfo.Tables(
+                        tables.format(), tables.cap(), tables.ecap(), contextFormat, bits);
     }
 
     private static Range range(ByteBuffer list, int at) throws DriverException {

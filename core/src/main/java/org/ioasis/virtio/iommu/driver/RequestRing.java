@@ -191,29 +191,60 @@ final class RequestRing {
         return send(slot, UNMAP_SIZE);
     }
 
-    int attachTable(int domain, int endpoint, int pasid, long root, int width) {
+    /**
+     * @param pasid -1 for none; of a first level of VT-d only
+     */
+    int attachTable(int domain, int endpoint, int pasid, TableShape shape) {
         int slot = next(VirtioIommuTables.T_ATTACH_TABLE);
         set(slot, VirtioIommuTables.ATTACH_DOMAIN, domain);
         set(slot, VirtioIommuTables.ATTACH_ENDPOINT, endpoint);
-        if (pasid >= 0) {
-            set(slot, VirtioIommuTables.ATTACH_FLAGS, VirtioIommuTables.ATTACH_HAS_PASID);
-            set(slot, VirtioIommuTables.ATTACH_PASID, pasid);
+        switch (shape) {
+            case TableShape.FirstLevel(long root, int width) -> {
+                if (pasid >= 0) {
+                    set(slot, VirtioIommuTables.ATTACH_FLAGS, VirtioIommuTables.ATTACH_HAS_PASID);
+                    set(slot, VirtioIommuTables.ATTACH_PASID, pasid);
+                }
+                int format = VirtioIommuTables.FORMAT_VTD_FIRST_LEVEL;
+                set(slot, VirtioIommuTables.ATTACH_FORMAT, format);
+                set(slot, VirtioIommuTables.ATTACH_ROOT, root);
+                set(slot, VirtioIommuTables.ATTACH_WIDTH, width);
+            }
+            case TableShape.Lpae(int asid, long tcr, long ttbr0, long ttbr1, long mair) -> {
+                int format = VirtioIommuTables.FORMAT_ARM_LPAE;
+                set(slot, VirtioIommuTables.ARM_FORMAT, format | asid << Short.SIZE);
+                set(slot, VirtioIommuTables.ARM_TCR, tcr);
+                set(slot, VirtioIommuTables.ARM_TTBR0, ttbr0);
+                set(slot, VirtioIommuTables.ARM_TTBR1, ttbr1);
+                set(slot, VirtioIommuTables.ARM_MAIR, mair);
+            }
+            case TableShape.Contexts(int s1fmt, int s1dss, long contexts, int pasidBits) -> {
+                int form = s1fmt << Short.SIZE | s1dss << (Short.SIZE + Byte.SIZE);
+                set(slot, VirtioIommuTables.ARM_FORMAT, VirtioIommuTables.FORMAT_ARM_SMMUV3 | form);
+                set(slot, VirtioIommuTables.ARM_S1CONTEXTPTR, contexts);
+                set(slot, VirtioIommuTables.ARM_S1CDMAX, (long) pasidBits);
+            }
         }
-        set(slot, VirtioIommuTables.ATTACH_FORMAT, VirtioIommuTables.FORMAT_VTD_FIRST_LEVEL);
-        set(slot, VirtioIommuTables.ATTACH_ROOT, root);
-        set(slot, VirtioIommuTables.ATTACH_WIDTH, width);
         return send(slot, VirtioIommuTables.ATTACH_TAIL);
     }
 
     /**
      * @param granularity GRANULARITY_
+     * @param types TYPE_
+     * @param pasid -1 for none
+     * @param asid -1 for none
      * @param first of a range, and how many pages of 4 KiB it has
      */
-    int invalidate(int domain, int granularity, long first, long pages) {
-        int types = VirtioIommuTables.TYPE_IOTLB | VirtioIommuTables.TYPE_DEVICE_TLB;
+    int invalidate(
+            int domain, int granularity, int types, int pasid, int asid, long first, long pages) {
         int slot = next(VirtioIommuTables.T_INVALIDATE);
         set(slot, VirtioIommuTables.INVALIDATE_GRANULARITY, granularity | types << Short.SIZE);
         set(slot, VirtioIommuTables.INVALIDATE_DOMAIN, domain);
+        int flags =
+                (pasid < 0 ? 0 : VirtioIommuTables.FLAG_PASID)
+                        | (asid < 0 ? 0 : VirtioIommuTables.FLAG_ARCHID);
+        set(slot, VirtioIommuTables.INVALIDATE_FLAGS, flags);
+        set(slot, VirtioIommuTables.INVALIDATE_PASID, Math.max(0, pasid));
+        set(slot, VirtioIommuTables.INVALIDATE_ARCHID, (long) Math.max(0, asid));
         if (granularity == VirtioIommuTables.GRANULARITY_VA) {
             set(slot, VirtioIommuTables.INVALIDATE_VIRT_START, first);
             set(slot, VirtioIommuTables.INVALIDATE_NR_PAGES, pages);
