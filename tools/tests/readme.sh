@@ -51,6 +51,10 @@ try() { # word...
                 grep -q '"ok":true' demo.json || fail "$(cat demo.json)"
             done
             ;;
+        './ioasis demo --handover --format lpae --seconds 3' | './ioasis demo --handover --format smmuv3 --seconds 3')
+            "$project/ioasis" demo --handover --format "$5" --seconds 0.5 --json >demo.json
+            grep -q '"ok":true' demo.json || fail "$(cat demo.json)"
+            ;;
         # Ours is asked; CompareTest of module guest asks QEMU's, and ConformTest one at a socket.
         './ioasis conform') "$project/ioasis" conform >conform.txt || fail "$(cat conform.txt)" ;;
         './ioasis conform '*)

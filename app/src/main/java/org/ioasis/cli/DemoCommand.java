@@ -17,9 +17,11 @@ import org.ioasis.demo.DemoFigures;
 import org.ioasis.demo.DemoScreen;
 import org.ioasis.demo.HandoverDemo;
 import org.ioasis.demo.HandoverFigures;
+import org.ioasis.demo.HandoverFormat;
 import org.ioasis.guestkit.Cleanup;
 import org.ioasis.virtio.driver.DriverException;
 import org.ioasis.vm.Terminal;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
@@ -31,7 +33,7 @@ import picocli.CommandLine.Option;
             "Show the IOMMU at work in one process, without QEMU: a driver maps buffers, a disk on a temporary file does I/O"
                     + " through them that is read back and compared, and a rogue device tries to get out.",
             "With --handover the driver hands over the page table of a process, and a device that shares it asks for the"
-                    + " pages that are not there (profile tables-2023)."
+                    + " pages that are not there (profile tables-2023, or tables-2021 with tables of ARM's)."
         },
         mixinStandardHelpOptions = true,
         exitCodeListHeading = "%nExit codes:%n",
@@ -64,6 +66,22 @@ final class DemoCommand implements Callable<Integer> {
             description = "Show page-table handover and page requests instead of mappings.")
     private boolean isHandover;
 
+    /** What can be chosen. */
+    enum Format {
+        vtd,
+        lpae,
+        smmuv3
+    }
+
+    @Option(
+            names = "--format",
+            paramLabel = "FORMAT",
+            description = {
+                "Of the page table, with --handover: ${COMPLETION-CANDIDATES}; a first level of VT-d, ARM's 64-bit tables,"
+                        + " or those behind context descriptors of SMMUv3 (default: vtd)."
+            })
+    private @Nullable Format format;
+
     @Option(names = "--json", description = "Print the figures as JSON, and nothing else.")
     private boolean json;
 
@@ -74,6 +92,9 @@ final class DemoCommand implements Callable<Integer> {
         }
         if (isHandover) {
             return handOver();
+        }
+        if (format != null) {
+            throw new UsageException("--format is for --handover");
         }
         try (Cleanup cleanup = Cleanup.atExit()) {
             Path folder = cleanup.folder(() -> Files.createTempDirectory("ioasis-demo"));
@@ -90,9 +111,19 @@ final class DemoCommand implements Callable<Integer> {
         }
     }
 
+    private HandoverFormat chosenFormat() {
+        return switch (format) {
+            case lpae -> HandoverFormat.LPAE;
+            case smmuv3 -> HandoverFormat.SMMUV3;
+            case vtd -> HandoverFormat.VTD;
+            case null -> HandoverFormat.VTD;
+        };
+    }
+
     private int handOver() throws IOException {
         long begun = System.nanoTime();
-        try (HandoverDemo demo = new HandoverDemo(ring.chosen(), System::nanoTime, 1)) {
+        try (HandoverDemo demo =
+                new HandoverDemo(chosenFormat(), ring.chosen(), System::nanoTime, 1)) {
             double passed;
             do {
                 demo.round();

@@ -30,6 +30,13 @@ final class DemoMemory implements PhysicalPages {
         return bytes.asSlice(address, length);
     }
 
+    /** A page of zeroes. */
+    long zeroed() {
+        long page = take(PAGE);
+        at(page, PAGE).fill((byte) 0);
+        return page;
+    }
+
     @Override
     public long take(long size) {
         List<Long> same = free.get(size);

@@ -25,7 +25,6 @@ import org.ioasis.spec.Virtio;
 import org.ioasis.virtio.driver.DriverException;
 import org.ioasis.virtio.driver.DriverMemory;
 import org.ioasis.virtio.driver.Patience;
-import org.ioasis.virtio.iommu.Profile;
 import org.ioasis.virtio.iommu.driver.DriverOptions;
 import org.ioasis.virtio.iommu.driver.DriverTables;
 import org.ioasis.virtio.iommu.driver.IommuDriver;
@@ -39,9 +38,9 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Page-table handover and page requests, in one process and on one thread: a driver hands the page
- * table of a process to an IOMMU of profile {@code tables-2023}; a device shares the process's
- * address space, asks for the pages that are not there and works on; pages go while it does; and a
- * rogue shoots at the same memory through a table of its own, in which nothing is.
+ * table of a process to an IOMMU of a profile that takes it; a device shares the process's address
+ * space, asks for the pages that are not there and works on; pages go while it does; and a rogue
+ * shoots at the same memory through a table of its own, in which nothing is.
  */
 public final class HandoverDemo implements AutoCloseable {
     private static final long MEMORY = 8L << 20;
@@ -77,22 +76,23 @@ public final class HandoverDemo implements AutoCloseable {
     private int group;
 
     /**
+     * @param format of the page table
      * @param ring of the IOMMU's queues
      * @param clock nanoseconds of a clock that does not go back
      */
-    public HandoverDemo(RingFormat ring, LongSupplier clock, long seed)
+    public HandoverDemo(HandoverFormat format, RingFormat ring, LongSupplier clock, long seed)
             throws IOException, DriverException {
         random = new Random(seed);
         DemoMemory memory = new DemoMemory(arena, MEMORY);
         iommu =
                 new LocalIommu(
                         IommuOptions.builder().bypassAtStart(false).build(),
-                        Profile.TABLES_2023,
+                        format.profile(),
                         memory.bytes(),
                         ring == RingFormat.PACKED ? Virtio.F_RING_PACKED : 0,
                         clock);
         Endpoint sharing = iommu.plugShared(SHARING);
-        Attachment opened = sharing.open(PASID);
+        Attachment opened = format.hasPasid() ? sharing.open(PASID) : sharing.attachment();
         if (opened == null) {
             throw new IllegalStateException("an endpoint without a PASID");
         }
@@ -111,9 +111,9 @@ public final class HandoverDemo implements AutoCloseable {
                         options);
         tables = driver.tables();
         tables.onPageRequest(asked::add);
-        process = new SharedProcess(memory, tables, PAGES, FRAMES, figures);
-        tables.attach(process.table(), SHARING, PASID);
-        SharedProcess nobody = new SharedProcess(memory, tables, 0, 0, figures);
+        process = new SharedProcess(memory, format, tables, PASID, PAGES, FRAMES, figures);
+        format.attach(tables, process.table(), SHARING, PASID);
+        SharedProcess nobody = new SharedProcess(memory, format, tables, 0, 0, 0, figures);
         tables.attach(nobody.table(), ROGUE);
     }
 

@@ -11,7 +11,6 @@ import java.util.Deque;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.Map;
-import org.ioasis.spec.X86Table;
 import org.ioasis.virtio.driver.DriverException;
 import org.ioasis.virtio.iommu.driver.DriverTable;
 import org.ioasis.virtio.iommu.driver.DriverTables;
@@ -25,16 +24,15 @@ import org.ioasis.virtio.iommu.driver.PageRequestReport;
 final class SharedProcess {
     static final long PAGE = 4096;
     private static final long BASE = 0x7f12_3456_0000L;
-    private static final int WIDTH = 48;
     private static final int TOP_SHIFT = 39;
     private static final int PAGE_SHIFT = 12;
     private static final int INDEX_BITS = 9;
     private static final long INDEX_MASK = 0x1ff;
-    private static final long ENTRY = X86Table.PRESENT | X86Table.WRITE | X86Table.USER;
     private static final long GONE = 0xdead_dead_dead_deadL;
     private static final ValueLayout.OfLong LE64 = ValueLayout.JAVA_LONG.withOrder(LITTLE_ENDIAN);
 
     private final DemoMemory memory;
+    private final HandoverFormat format;
     private final DriverTables tables;
     private final DriverTable table;
     private final HandoverFigures figures;
@@ -44,17 +42,27 @@ final class SharedProcess {
     private final Map<Integer, Long> present = new LinkedHashMap<>();
     private final Map<Integer, Long> swapped = new HashMap<>();
 
+    /**
+     * @param pasid that its address space is known by, where there are PASIDs
+     */
     SharedProcess(
-            DemoMemory memory, DriverTables tables, int pages, int frames, HandoverFigures figures)
+            DemoMemory memory,
+            HandoverFormat format,
+            DriverTables tables,
+            int pasid,
+            int pages,
+            int frames,
+            HandoverFigures figures)
             throws DriverException {
         this.memory = memory;
+        this.format = format;
         this.tables = tables;
         this.pages = pages;
         this.figures = figures;
-        root = zeroed();
-        table = tables.table(root, WIDTH);
+        root = memory.zeroed();
+        table = format.table(memory, tables, root, pasid);
         for (int i = 0; i < frames; i++) {
-            this.frames.add(zeroed());
+            this.frames.add(memory.zeroed());
         }
     }
 
@@ -68,12 +76,6 @@ final class SharedProcess {
 
     static long address(int page) {
         return BASE + page * PAGE;
-    }
-
-    private long zeroed() {
-        long page = memory.take(PAGE);
-        memory.at(page, PAGE).fill((byte) 0);
-        return page;
     }
 
     private long get(long at) {
@@ -90,9 +92,9 @@ final class SharedProcess {
         for (int shift = TOP_SHIFT; shift > PAGE_SHIFT; shift -= INDEX_BITS) {
             long slot = at + (address >>> shift & INDEX_MASK) * Long.BYTES;
             if (get(slot) == 0) {
-                set(slot, zeroed() | ENTRY);
+                set(slot, format.entry(memory.zeroed()));
             }
-            at = get(slot) & X86Table.ADDRESS_MASK;
+            at = HandoverFormat.address(get(slot));
         }
         set(at + (address >>> PAGE_SHIFT & INDEX_MASK) * Long.BYTES, entry);
     }
@@ -107,7 +109,7 @@ final class SharedProcess {
             }
             long frame = frames.remove();
             set(frame, swapped.getOrDefault(page, 0L));
-            map(address(page), frame | ENTRY);
+            map(address(page), format.entry(frame));
             present.put(page, frame);
         }
         tables.respond(request, isOurs ? CODE_SUCCESS : CODE_INVALID);
@@ -126,7 +128,7 @@ final class SharedProcess {
             throw new IllegalStateException("page " + page + " is not in memory");
         }
         map(address(page), 0);
-        tables.invalidate(table, address(page), address(page) + PAGE - 1);
+        format.invalidate(tables, table, address(page), address(page) + PAGE - 1);
         figures.invalidations++;
         swapped.put(page, get(frame));
         set(frame, GONE);

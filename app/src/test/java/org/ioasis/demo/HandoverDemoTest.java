@@ -3,17 +3,28 @@ package org.ioasis.demo;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import java.util.Arrays;
+import java.util.stream.Stream;
 import org.ioasis.virtqueue.RingFormat;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
-import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.MethodSource;
 
 /** Page-table handover and page requests, as the command shows them. */
 class HandoverDemoTest {
+    private static Stream<Arguments> forms() {
+        return Stream.concat(
+                Arrays.stream(HandoverFormat.values())
+                        .map(format -> Arguments.of(format, RingFormat.SPLIT)),
+                Stream.of(Arguments.of(HandoverFormat.VTD, RingFormat.PACKED)));
+    }
+
     @ParameterizedTest
-    @EnumSource
-    void theDeviceSeesTheProcessAndNothingElse(RingFormat ring) throws Exception {
-        try (HandoverDemo demo = new HandoverDemo(ring, System::nanoTime, 3)) {
+    @MethodSource("forms")
+    void theDeviceSeesTheProcessAndNothingElse(HandoverFormat format, RingFormat ring)
+            throws Exception {
+        try (HandoverDemo demo = new HandoverDemo(format, ring, System::nanoTime, 3)) {
             for (int i = 0; i < 20; i++) {
                 demo.round();
             }
@@ -30,7 +41,8 @@ class HandoverDemoTest {
 
     @Test
     void whatHasDoneNothingIsNotRight() throws Exception {
-        try (HandoverDemo demo = new HandoverDemo(RingFormat.SPLIT, System::nanoTime, 3)) {
+        try (HandoverDemo demo =
+                new HandoverDemo(HandoverFormat.VTD, RingFormat.SPLIT, System::nanoTime, 3)) {
             assertThat(demo.figures().isOk()).isFalse();
             assertThat(demo.figures().text(0)).startsWith("FAILED");
         }
