@@ -44,7 +44,7 @@ class LitmusTest {
     }
 
     static Stream<String> iotlbs() {
-        return of(IotlbLitmus.class);
+        return Stream.concat(of(IotlbLitmus.class), of(ContextLitmus.class));
     }
 
     static Stream<String> pageRequests() {
