@@ -177,7 +177,8 @@ public final class VhostUserDevice implements Interrupts, OfferedDevice, ServedD
     @Nullable String begin(long features, IntUnaryOperator bases, @Nullable Left left) {
         if (isSuspended() && goesOn(features, bases)) {
             MemorySegment region = left == null ? null : left.state();
-            if (kept != null && region != null && !kept.isWriting()) {
+            // One that is lost has nothing that would be worth to be found.
+            if (kept != null && region != null && !kept.isWriting() && !isLost) {
                 kept.moveTo(region);
             }
             return null;

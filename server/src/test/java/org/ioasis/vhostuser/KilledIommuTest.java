@@ -38,6 +38,7 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
 import org.ioasis.memory.Outcome;
 import org.ioasis.peer.ServerWait;
+import org.ioasis.spec.SplitRing;
 import org.ioasis.spec.Virtio;
 import org.ioasis.sys.Fd;
 import org.ioasis.sys.Mapping;
@@ -234,6 +235,34 @@ class KilledIommuTest {
             boolean[] isBypassing = new boolean[1];
             backEnd.run(() -> isBypassing[0] = backEnd.iommu.isBypassing());
             assertThat(isBypassing[0]).isTrue();
+        }
+    }
+
+    @Test
+    void aDeviceThatHasLostItsStateDoesNotFindAnEmptyOneInAPause() throws Exception {
+        Path socket = folder.resolve("d.sock");
+        long features = features(RingFormat.SPLIT);
+        try (IommuBackEnd backEnd = new IommuBackEnd(socket);
+                FrontEnd guest = FrontEnd.ready(socket)) {
+            long available = guest.rings[0].driverAddress() + SplitRing.AVAIL_IDX;
+            guest.guest.segment().set(ValueLayout.JAVA_SHORT, available, (short) 3);
+            guest.start(features, 3, 0);
+            guest.settle();
+            int[] bases = guest.stop();
+            FrontEnd.Log log = guest.askForLog(2, SIZE);
+            guest.log(log);
+            guest.start(features, bases);
+            guest.settle();
+            assertThat(backEnd.state()).startsWith(VhostUserDevice.STATE_LOST);
+            backEnd.run(() -> backEnd.server.endSession("for a test"));
+            ServerWait.until(backEnd.server, backEnd.loop, () -> !backEnd.server.hasSession());
+            try (FrontEnd reconnected = again(socket, guest)) {
+                reconnected.log(log);
+                reconnected.start(features, bases);
+                reconnected.settle();
+                assertThat(backEnd.state()).startsWith(VhostUserDevice.STATE_LOST);
+            }
+            log.fd().close();
         }
     }
 

@@ -75,7 +75,6 @@ final class IommuWork extends DeviceWork<RequestSlot> {
     private @Nullable IommuObserver observer;
     private @Nullable StateObserver stateObserver;
     private @Nullable StateJournal journal;
-    private @Nullable KnownAnswers answered;
     private Runnable onLimit = () -> {};
     private @Nullable RequestSlot refused;
 
@@ -114,11 +113,6 @@ final class IommuWork extends DeviceWork<RequestSlot> {
     /** Where requests are written down from now on that change the state; null: nowhere. */
     void journal(@Nullable StateJournal keeper) {
         journal = keeper;
-    }
-
-    /** What chains were answered that may be taken again. */
-    void known(@Nullable KnownAnswers answers) {
-        answered = answers;
     }
 
     /** Requests so far. Any thread. */
@@ -248,16 +242,10 @@ final class IommuWork extends DeviceWork<RequestSlot> {
             batch[i].isQuiet = isQuiet;
             batch[i].taken = now;
         }
-        KnownAnswers before = answered;
         iommu.beginBatch();
         try {
             for (int i = 0; i < taken; i++) {
-                Status known = before == null ? null : before.of(batch[i].chain());
-                if (known == null) {
-                    execution.execute(batch[i]);
-                } else {
-                    batch[i].answerAgain(known);
-                }
+                execution.execute(batch[i]);
             }
         } finally {
             iommu.endBatch();

@@ -16,8 +16,16 @@ final class KnownAnswers {
     private final Status[] answers = new Status[VirtioIommuDevice.QUEUE_SIZE_MAX];
     private long lastNumber;
 
-    /** The answer that the chain was given; null if none is known. */
-    @Nullable Status of(Chain chain) {
+    /** The answer that the request was given; null if none is known. */
+    @Nullable Status of(RequestSlot slot) {
+        return switch (slot.type) {
+            case ATTACH, DETACH, MAP, UNMAP -> of(slot.chain());
+            // No answer of theirs is kept.
+            case PROBE, ATTACH_TABLE, INVALIDATE, PAGE_RESPONSE, UNKNOWN -> null;
+        };
+    }
+
+    private @Nullable Status of(Chain chain) {
         long wanted = chain.number();
         int at = chain.entry();
         return wanted != 0 && numbers[at] == wanted ? answers[at] : null;

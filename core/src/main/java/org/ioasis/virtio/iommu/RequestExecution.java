@@ -20,6 +20,7 @@ final class RequestExecution {
     private final long offered;
     private final Injections injections;
     private final @Nullable TableRequests tables;
+    private @Nullable KnownAnswers before;
     private long negotiated;
     private long unknownEndpoint = -1;
 
@@ -47,6 +48,11 @@ final class RequestExecution {
     /** What the device is besides 1.4, or null. */
     @Nullable Profile profile() {
         return tables == null ? null : tables.profile();
+    }
+
+    /** What chains were answered that may be taken again; null: none. */
+    void known(@Nullable KnownAnswers answers) {
+        before = answers;
     }
 
     /** A driver has started the device. */
@@ -85,7 +91,11 @@ final class RequestExecution {
             slot.giveBack();
             return;
         }
-        if (type == RequestType.MAP) {
+        // The chain may be another than was carried out: the driver can have changed it since.
+        Status known = before == null ? null : before.of(slot);
+        if (known != null) {
+            slot.answerAgain(known);
+        } else if (type == RequestType.MAP) {
             map(slot);
         } else if (type == RequestType.UNMAP) {
             unmap(slot);
@@ -215,6 +225,9 @@ final class RequestExecution {
         Refusal refusal = slot.refusal;
         if (refusal != null) {
             return refusal.explain(question(slot, request));
+        }
+        if (slot.isAgain) {
+            return "as it was answered before this process";
         }
         if (slot.status != null) {
             return "refused by a listener";

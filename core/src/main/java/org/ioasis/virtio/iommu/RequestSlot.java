@@ -84,6 +84,9 @@ final class RequestSlot extends Job<RequestSlot> implements Completion {
     /** The answer is there, given or not. */
     boolean isComplete;
 
+    /** It was carried out before this process. */
+    boolean isAgain;
+
     /** Why a check has refused it, if one has. */
     @Nullable Refusal refusal;
 
@@ -106,6 +109,7 @@ final class RequestSlot extends Job<RequestSlot> implements Completion {
         taken = 0;
         isComplete = false;
         isTimed = false;
+        isAgain = false;
         settled = null;
         refusal = null;
         truncatedTo = -1;
@@ -260,8 +264,9 @@ final class RequestSlot extends Job<RequestSlot> implements Completion {
         isComplete = true;
     }
 
-    /** It was carried out before this process, and only its answer was not given back. */
+    /** It was carried out before, and only its answer was not given back. */
     void answerAgain(Status answer) {
+        isAgain = true;
         settled = answer;
         complete(answer);
     }

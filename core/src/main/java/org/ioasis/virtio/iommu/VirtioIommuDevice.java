@@ -126,7 +126,7 @@ public final class VirtioIommuDevice implements DeviceType {
         events = new EventDelivery(iommu.faults(), iommu.pageRequests(), injections);
         work = new IommuWork(iommu, execution, events, deviceThread);
         kept = profile == null ? new KeptIommu(iommu, this, this::journal) : null;
-        work.known(kept == null ? null : kept.answers());
+        execution.known(kept == null ? null : kept.answers());
         iommu.faults().onArrival(work::later);
         if (tables != null) {
             iommu.pageRequests().onArrival(work::later);

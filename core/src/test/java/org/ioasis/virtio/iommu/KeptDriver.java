@@ -7,8 +7,10 @@ import static org.ioasis.spec.VirtioIommu.REQUESTQ;
 
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import org.ioasis.iommu.IommuOptions;
 import org.ioasis.iommu.StateText;
+import org.ioasis.spec.SplitRing;
 import org.ioasis.spec.Virtio;
 import org.ioasis.virtio.KeptState;
 import org.ioasis.virtqueue.ChainLog;
@@ -96,6 +98,27 @@ final class KeptDriver {
             d.turn();
         }
         return problem;
+    }
+
+    /** Another request stands where that of a chain of a split ring stood. */
+    void becomes(int head, byte[] request) {
+        MemorySegment descriptor = descriptor(head);
+        long at = descriptor.get(ValueLayout.JAVA_LONG, SplitRing.DESC_ADDR) - Driver.IN;
+        MemorySegment.copy(
+                request, 0, d.bytes(Driver.IN), ValueLayout.JAVA_BYTE, at, request.length);
+        descriptor.set(ValueLayout.JAVA_INT, SplitRing.DESC_LEN, request.length);
+    }
+
+    /** So many bytes of the answer to a chain of a split ring can be written. */
+    void hasRoom(int head, int bytes) {
+        int next = descriptor(head).get(ValueLayout.JAVA_SHORT, SplitRing.DESC_NEXT);
+        descriptor(next).set(ValueLayout.JAVA_INT, SplitRing.DESC_LEN, bytes);
+    }
+
+    private MemorySegment descriptor(int index) {
+        long at = d.requests.descAddress() - Driver.REQUEST_RING;
+        return d.bytes(Driver.REQUEST_RING)
+                .asSlice(at + (long) index * SplitRing.DESC_SIZE, SplitRing.DESC_SIZE);
     }
 
     String state() {

@@ -8,11 +8,13 @@ import static org.ioasis.spec.VirtioIommu.CONFIG_BYPASS;
 import static org.ioasis.spec.VirtioIommu.MAP_F_READ;
 import static org.ioasis.spec.VirtioIommu.MAP_F_WRITE;
 import static org.ioasis.spec.VirtioIommu.S_INVAL;
+import static org.ioasis.spec.VirtioIommu.S_NOMEM;
 import static org.ioasis.spec.VirtioIommu.S_OK;
 import static org.ioasis.spec.VirtioIommu.TAIL_SIZE;
 import static org.ioasis.virtio.iommu.Driver.attach;
 import static org.ioasis.virtio.iommu.Driver.detach;
 import static org.ioasis.virtio.iommu.Driver.map;
+import static org.ioasis.virtio.iommu.Driver.probe;
 import static org.ioasis.virtio.iommu.Driver.unmap;
 import static org.ioasis.virtio.iommu.StateRecords.CAPACITY_MIN;
 
@@ -132,6 +134,64 @@ class KeptStateTest {
 
         assertThat(k.d.answer()).isNull();
         assertThat(count(k.region)).isEqualTo(before + 1);
+    }
+
+    /** What a guest may do to a chain that is in flight while its device is not there. */
+    enum Change {
+        NO_ROOM_FOR_AN_ANSWER,
+        A_PROBE,
+        A_PROBE_WITHOUT_ROOM
+    }
+
+    @ParameterizedTest
+    @EnumSource(Change.class)
+    void aRequestThatIsAnotherOneWhenItIsTakenAgainIsWhatItIsNow(Change change) {
+        KeptDriver k = new KeptDriver(RingFormat.SPLIT);
+        k.d.plug(1);
+        k.d.status(attach(1, 7, 0));
+        k.d.take(Driver.OUT);
+        int head = k.d.send(map(7, 0x8000, 0x8fff, 0x5000, RW), TAIL_SIZE);
+        k.d.kick();
+        assertThat(k.d.answer()).isNull();
+        if (change != Change.NO_ROOM_FOR_AN_ANSWER) {
+            k.becomes(head, probe(1));
+        }
+        if (change != Change.A_PROBE) {
+            k.hasRoom(head, 2);
+        }
+
+        assertThat(k.end()).isNull();
+        k.d.giveBack(Driver.OUT);
+        Driver.Answer answer = requireNonNull(k.d.answer());
+        if (change == Change.A_PROBE) {
+            assertThat(answer.status()).isEqualTo(S_INVAL);
+        } else {
+            assertThat(answer.written()).isZero();
+        }
+        assertThat(k.d.iommu.mappingCount()).isOne();
+        assertThat(k.d.status(unmap(7, 0x8000, 0x8fff))).isEqualTo(S_OK);
+    }
+
+    @Test
+    void aLimitThatWasReachedBeforeHasAReasonOfItsOwn() {
+        IommuOptions one = Driver.OPTIONS.toBuilder().mappingLimit(1).build();
+        KeptDriver k = new KeptDriver(one, RingFormat.SPLIT, StateRecords.bytes(CAPACITY_MIN));
+        k.d.plug(1);
+        k.d.status(attach(1, 7, 0));
+        k.d.status(map(7, 0x1000, 0x1fff, 0x5000, RW));
+        k.d.take(Driver.OUT);
+        k.d.send(map(7, 0x8000, 0x8fff, 0x5000, RW), TAIL_SIZE);
+        k.d.kick();
+        k.d.take(Driver.IN); // not yet
+        assertThat(k.end()).isNull();
+        List<String> limits = new ArrayList<>();
+        k.d.type.onLimit(() -> limits.add(k.d.type.limit()));
+        k.d.giveBack(Driver.IN);
+        k.d.giveBack(Driver.OUT);
+
+        assertThat(answer(k)).isEqualTo(S_NOMEM);
+        assertThat(limits).hasSize(1);
+        assertThat(limits.getFirst()).endsWith("NOMEM: as it was answered before this process");
     }
 
     private static long count(MemorySegment region) {
