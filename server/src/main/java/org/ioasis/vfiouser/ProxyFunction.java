@@ -356,6 +356,11 @@ public final class ProxyFunction implements PciDevice {
         }
 
         @Override
+        public void submitNow(Command command) {
+            ProxyFunction.this.submitNow(command);
+        }
+
+        @Override
         public void answered() {
             fruitless = 0;
         }

@@ -17,7 +17,11 @@ import org.ioasis.sys.Errno;
 final class ProxyRegisters implements Regions {
     /** Where accesses go. */
     interface Server {
+        /** To the server that is there, or that is on its way. */
         void submit(Command command);
+
+        /** To the server that is there; without one it fails. */
+        void submitNow(Command command);
 
         /** The server has done an access. */
         void answered();
@@ -67,10 +71,13 @@ final class ProxyRegisters implements Regions {
         return wasMaster;
     }
 
-    /** A server has come again: the configuration is what the VMM has made it. */
+    /**
+     * A server has come again: the configuration is what the VMM has made it. If it goes meanwhile,
+     * the next one is told all of it anew, and nothing of now.
+     */
     void restore() {
         config.writeTo((offset, count, data, at) ->
-                server.submit(
+                server.submitNow(
                         Command.write(
                                 VfioUser.VFIO_PCI_CONFIG_REGION_INDEX,
                                 offset,

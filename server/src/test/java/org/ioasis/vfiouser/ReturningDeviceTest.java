@@ -7,6 +7,8 @@ import static org.ioasis.spec.VfioUser.*;
 
 import java.io.IOException;
 import java.util.Arrays;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.BooleanSupplier;
 import org.ioasis.iommu.mapping.MapFlags;
@@ -103,6 +105,54 @@ class ReturningDeviceTest {
             assertThat(left.get()).isEqualTo(98);
             fixture.device.script = (device, asked) -> false;
             assertThat(client.read(0, 8, 4)).isZero();
+        }
+    }
+
+    @Test
+    void deviceThatClosesWhileItIsToldOfRegistersIsToldEachOnceWhenItIsBack() throws Exception {
+        try (ProxyFixture fixture = fixture(Isolation.ENFORCED, RECONNECT_MILLIS);
+                MockVfioUserClient client = fixture.ready()) {
+            client.write(VFIO_PCI_CONFIG_REGION_INDEX, Pci.BASE_ADDRESS_0, 4, 0xfe00_0000L);
+            int greeting =
+                    fixture.device.log.indexOf(fixture.device.asked(VFIO_USER_DMA_MAP).get(0));
+            CountDownLatch hasClosed = new CountDownLatch(1);
+            AtomicInteger atRegister = new AtomicInteger(1);
+            AtomicInteger greeted = new AtomicInteger();
+            fixture.device.script =
+                    (device, asked) -> {
+                        if (asked.command() == VFIO_USER_REGION_READ
+                                && atRegister.getAndSet(0) == 1) {
+                            device.hangUp();
+                            return true;
+                        }
+                        // The loop has it as soon as all is known of it, and finds it closed.
+                        int number = atRegister.get() == 0 ? greeted.incrementAndGet() : 0;
+                        if (number == 1) {
+                            fixture.loop.execute(() -> await(hasClosed));
+                        }
+                        if (number != greeting) {
+                            return false;
+                        }
+                        device.error(asked, Errno.ENOTSUP);
+                        device.hangUp();
+                        device.log.clear();
+                        hasClosed.countDown();
+                        return true;
+                    };
+            assertThat(client.read(0, 8, 4)).isZero();
+            assertThat(fixture.function.returns()).isEqualTo(2);
+            assertThat(
+                            fixture.device.asked(VFIO_USER_REGION_WRITE).stream()
+                                    .map(asked -> asked.fields().getLong(REGION_ACCESS_OFFSET)))
+                    .containsExactly((long) Pci.BASE_ADDRESS_0, (long) Pci.COMMAND);
+        }
+    }
+
+    private static void await(CountDownLatch latch) {
+        try {
+            assertThat(latch.await(10, TimeUnit.SECONDS)).isTrue();
+        } catch (InterruptedException e) {
+            throw new IllegalStateException(e);
         }
     }
 
