@@ -40,21 +40,46 @@ public final class WriteLog {
             return Arrays.binarySearch(numbers, number);
         }
 
-        Chunks with(long number, int at) {
-            int count = numbers.length;
-            long[] moreNumbers = Arrays.copyOf(numbers, count + 1);
-            long[][] moreBits = Arrays.copyOf(bits, count + 1);
-            System.arraycopy(numbers, at, moreNumbers, at + 1, count - at);
-            System.arraycopy(bits, at, moreBits, at + 1, count - at);
-            moreNumbers[at] = number;
-            moreBits[at] = new long[CHUNK_PAGES / Long.SIZE];
+        /** Where that number is or would be. */
+        private int placeOf(long number) {
+            int at = indexOf(number);
+            return at < 0 ? -at - 1 : at;
+        }
+
+        /** How many of {@code first..last} are not there. */
+        long missing(long first, long last) {
+            return last - first + 1 - (placeOf(last + 1) - placeOf(first));
+        }
+
+        /** With the first {@code count} of those of {@code first} and on that are not there. */
+        Chunks with(long first, int count) {
+            int from = placeOf(first);
+            long[] moreNumbers = Arrays.copyOf(numbers, numbers.length + count);
+            long[][] moreBits = Arrays.copyOf(bits, numbers.length + count);
+            int at = from;
+            int left = count;
+            for (long number = first; left > 0; number++) {
+                int to = at + count - left;
+                boolean isThere = at < numbers.length && numbers[at] == number;
+                moreNumbers[to] = number;
+                moreBits[to] = isThere ? bits[at] : newBits();
+                at += isThere ? 1 : 0;
+                left -= isThere ? 0 : 1;
+            }
+            System.arraycopy(numbers, at, moreNumbers, at + count, numbers.length - at);
+            System.arraycopy(bits, at, moreBits, at + count, numbers.length - at);
             return new Chunks(moreNumbers, moreBits);
+        }
+
+        private static long[] newBits() {
+            return new long[CHUNK_PAGES / Long.SIZE];
         }
     }
 
     private final GuestMemory memory;
     private final int pageLg2;
     private volatile Chunks chunks = Chunks.NONE;
+    private int copies;
 
     /** Memory came that there was no chunk for. */
     private boolean isOver;
@@ -71,25 +96,31 @@ public final class WriteLog {
         this.memory = memory;
         int wanted = Long.SIZE - 1 - Long.numberOfLeadingZeros(pageSize | 1);
         int lg2 = Math.clamp(wanted, PAGE_LG2_MIN, PAGE_LG2_MAX);
-        while (lg2 < PAGE_LG2_MAX && chunksNeeded(memory, lg2) > CHUNK_LIMIT) {
+        long[] needed = chunksNeeded(memory);
+        while (lg2 < PAGE_LG2_MAX && needed[lg2 - PAGE_LG2_MIN] > CHUNK_LIMIT) {
             lg2++;
         }
         pageLg2 = lg2;
     }
 
-    private static long chunksNeeded(GuestMemory memory, int pageLg2) {
-        int chunkLg2 = pageLg2 + CHUNK_PAGES_LG2;
-        // Regions come in order, and neighbours may share a chunk.
-        long[] sumAndLast = {0, -1};
+    /** For each size that pages can have, in one walk: there may be many regions. */
+    private static long[] chunksNeeded(GuestMemory memory) {
+        long[] sums = new long[PAGE_LG2_MAX - PAGE_LG2_MIN + 1];
+        long[] lasts = new long[sums.length];
+        Arrays.fill(lasts, -1);
         memory.forEachRegion(region -> {
             if (isNoted(region)) {
-                long first = region.gpaFirst() >>> chunkLg2;
-                long last = region.gpaLast() >>> chunkLg2;
-                sumAndLast[0] += last - first + (first == sumAndLast[1] ? 0 : 1);
-                sumAndLast[1] = last;
+                for (int i = 0; i < sums.length; i++) {
+                    // Regions come in order, and neighbours may share a chunk.
+                    int chunkLg2 = PAGE_LG2_MIN + i + CHUNK_PAGES_LG2;
+                    long first = region.gpaFirst() >>> chunkLg2;
+                    long last = region.gpaLast() >>> chunkLg2;
+                    sums[i] += last - first + (first == lasts[i] ? 0 : 1);
+                    lasts[i] = last;
+                }
             }
         });
-        return sumAndLast[0];
+        return sums;
     }
 
     /** Devices can write to it. */
@@ -118,9 +149,44 @@ public final class WriteLog {
      * @param whenStarted runs, perhaps at once, when each write is noted
      */
     public void start(Runnable whenStarted) {
-        memory.forEachRegion(this::cover);
+        chunks = ofAllMemory();
         memory.log(this);
         await(whenStarted);
+    }
+
+    /** The chunks of what is there, in arrays that are made once. */
+    private Chunks ofAllMemory() {
+        long needed = chunksNeeded(memory)[pageLg2 - PAGE_LG2_MIN];
+        isOver = needed > CHUNK_LIMIT;
+        long[] numbers = new long[(int) Math.min(needed, CHUNK_LIMIT)];
+        int[] count = {0};
+        memory.forEachRegion(region -> {
+            long last = isNoted(region) ? lastChunk(region) : -1;
+            for (long number = firstChunk(region);
+                    number <= last && count[0] < numbers.length;
+                    number++) {
+                if (count[0] == 0 || numbers[count[0] - 1] != number) {
+                    numbers[count[0]++] = number;
+                }
+            }
+        });
+        long[][] bits = new long[numbers.length][];
+        Arrays.setAll(bits, _ -> Chunks.newBits());
+        copies++;
+        return new Chunks(numbers, bits);
+    }
+
+    private long firstChunk(Region region) {
+        return region.gpaFirst() >>> (pageLg2 + CHUNK_PAGES_LG2);
+    }
+
+    private long lastChunk(Region region) {
+        return region.gpaLast() >>> (pageLg2 + CHUNK_PAGES_LG2);
+    }
+
+    /** How often its chunks have been written down anew, all of them. */
+    int copyCount() {
+        return copies;
     }
 
     /** Ends it, and forgets. Twice is fine. */
@@ -133,19 +199,13 @@ public final class WriteLog {
         if (!isNoted(region)) {
             return;
         }
-        long last = region.gpaLast() >>> (pageLg2 + CHUNK_PAGES_LG2);
-        for (long number = region.gpaFirst() >>> (pageLg2 + CHUNK_PAGES_LG2);
-                number <= last;
-                number++) {
-            Chunks now = chunks;
-            int at = now.indexOf(number);
-            if (at < 0 && now.numbers.length == CHUNK_LIMIT) {
-                isOver = true;
-                return;
-            }
-            if (at < 0) {
-                chunks = now.with(number, -at - 1);
-            }
+        Chunks now = chunks;
+        long missing = now.missing(firstChunk(region), lastChunk(region));
+        int added = (int) Math.min(missing, CHUNK_LIMIT - now.numbers.length);
+        isOver |= missing > added;
+        if (added > 0) {
+            chunks = now.with(firstChunk(region), added);
+            copies++;
         }
     }
 

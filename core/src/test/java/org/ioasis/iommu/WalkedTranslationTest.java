@@ -6,6 +6,8 @@ import static org.assertj.core.api.Assertions.assertThat;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteOrder;
+import java.util.BitSet;
+import java.util.List;
 import java.util.Objects;
 import org.ioasis.iommu.fault.Fault;
 import org.ioasis.iommu.iotlb.Iotlb;
@@ -27,6 +29,8 @@ import org.ioasis.memory.Dma;
 import org.ioasis.memory.GuestMemory;
 import org.ioasis.memory.Outcome;
 import org.ioasis.memory.Ram;
+import org.ioasis.memory.Region;
+import org.ioasis.memory.WriteLog;
 import org.ioasis.virtqueue.Allocation;
 import org.junit.jupiter.api.Test;
 
@@ -152,6 +156,40 @@ class WalkedTranslationTest {
         assertThat(access(0x5010, Access.WRITE)).isEqualTo(Outcome.OK);
         assertThat(access(0x5010, Access.READ)).isEqualTo(Outcome.OK);
         assertThat(tlb.filled()).isEqualTo(2);
+    }
+
+    private static List<Long> written(WriteLog log) {
+        long[] bitmap = new long[1];
+        log.report(RAM, RAM + 0xffff, 0x1000, bitmap, () -> {});
+        return BitSet.valueOf(bitmap).stream().mapToObj(page -> RAM + page * 0x1000L).toList();
+    }
+
+    /** Each of two sessions tells of what its own memory was written through. */
+    @Test
+    void marksAreToldByTheLogOfTheTablesMemoryAndNotByThatOfTheDeviceThatSetThem() {
+        GuestMemory own = new GuestMemory(machine.guards, 16);
+        assertThat(
+                        own.add(
+                                new Region(
+                                        RAM,
+                                        RAM + (Machine.RAM_SIZE - 1),
+                                        ram,
+                                        true,
+                                        Ram.lender(ram))))
+                .isEqualTo(GuestMemory.Change.DONE);
+        map(0x5000, PAGE, 7);
+        attach(WalkedTranslation.of(space(true), machine.memory, tlb));
+        WriteLog ofTables = new WriteLog(machine.memory, 0x1000);
+        WriteLog ofDevice = new WriteLog(own, 0x1000);
+        ofTables.start(() -> {});
+        ofDevice.start(() -> {});
+        Dma device = machine.iommu.dma(endpoint, own, machine.guard);
+        device.enter();
+        assertThat(device.write(0x5000, MemorySegment.ofArray(new byte[1]), 0, 1))
+                .isEqualTo(Outcome.OK);
+        device.leave();
+        assertThat(written(ofTables)).containsExactly(TOP, MIDDLE, LOW);
+        assertThat(written(ofDevice)).containsExactly(PAGE);
     }
 
     @Test

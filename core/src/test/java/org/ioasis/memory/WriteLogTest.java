@@ -5,13 +5,20 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.fail;
 
+import java.io.IOException;
+import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.nio.channels.FileChannel;
+import java.nio.channels.FileChannel.MapMode;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.BitSet;
 import java.util.List;
 import java.util.Random;
 import java.util.TreeSet;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 
 /**
  * What is told of written pages: all that was written and, where nothing is lost by it, no more.
@@ -201,6 +208,20 @@ class WriteLogTest {
     }
 
     @Test
+    void memoryThatHasNoRoomEvenInTheLargestPagesCountsAsWrittenFromTheStart() {
+        long large = CHUNK << 9;
+        for (int i = 0; i <= WriteLog.CHUNK_LIMIT; i++) {
+            add(Ram.ram(i * large, PAGE));
+        }
+        WriteLog log = start(PAGE);
+        assertThat(log.pageSize()).isEqualTo(2 << 20);
+        assertThat(log.chunkCount()).isEqualTo(WriteLog.CHUNK_LIMIT);
+        assertThat(log.isOver()).isTrue();
+        assertThat(told(log, 0, (WriteLog.CHUNK_LIMIT + 1) * large - 1, large))
+                .containsExactly(WriteLog.CHUNK_LIMIT);
+    }
+
+    @Test
     void pagesAreLargerWhereTheMemoryThatIsThereWouldNotHaveRoom() {
         for (int i = 0; i < WriteLog.CHUNK_LIMIT; i++) {
             add(Ram.ram(i * CHUNK, PAGE));
@@ -211,6 +232,45 @@ class WriteLogTest {
         assertThat(log.pageSize()).isEqualTo(2 * PAGE);
         assertThat(log.chunkCount()).isEqualTo(WriteLog.CHUNK_LIMIT / 2 + 1);
         assertThat(log.isOver()).isFalse();
+    }
+
+    @Test
+    void chunksAreWrittenDownOnceForAllThatIsThereAndOnceForARegionThatComes(@TempDir Path folder)
+            throws IOException {
+        add(Ram.ram(9 * CHUNK, PAGE));
+        add(Ram.ram(9 * CHUNK + PAGE, PAGE));
+        for (int i = 0; i < 64; i++) {
+            add(Ram.ram((20 + i) * CHUNK, PAGE));
+        }
+        WriteLog log = start(PAGE);
+        assertThat(log.copyCount()).isOne();
+        assertThat(log.chunkCount()).isEqualTo(65);
+
+        add(Ram.ram(9 * CHUNK + 2 * PAGE, PAGE));
+        assertThat(log.copyCount()).as("its chunk is there").isOne();
+        write(9 * CHUNK + PAGE, 1);
+        write(20 * CHUNK, 1);
+        long first = 8 * CHUNK;
+        add(Ram.ram(first, PAGE));
+        add(sparse(folder, 9 * CHUNK + 4 * PAGE, 11 * CHUNK - 4 * PAGE));
+        assertThat(log.copyCount()).as("eleven chunks, of which one was there").isEqualTo(3);
+        assertThat(log.chunkCount()).isEqualTo(65 + 1 + 10);
+        write(15 * CHUNK, 1);
+        assertThat(told(log, first, first + 76 * CHUNK - 1, CHUNK)).containsExactly(1, 7, 12);
+        assertThat(log.isOver()).isFalse();
+    }
+
+    /** Memory of which only what is written takes any. */
+    private static Region sparse(Path folder, long gpa, long size) throws IOException {
+        try (FileChannel file =
+                FileChannel.open(
+                        folder.resolve("ram"),
+                        StandardOpenOption.CREATE_NEW,
+                        StandardOpenOption.READ,
+                        StandardOpenOption.WRITE)) {
+            MemorySegment bytes = file.map(MapMode.READ_WRITE, 0, size, Arena.ofAuto());
+            return new Region(gpa, gpa + (size - 1), bytes, true, Ram.lender(bytes));
+        }
     }
 
     @Test

@@ -52,6 +52,7 @@ public final class MessageStream<H> {
 
     private final PeerChannel channel;
     private final Framing<H> framing;
+    private final StreamBuffers buffers;
     private final int outputBytes;
     private final MemorySegment input;
     private final MemorySegment reply;
@@ -59,6 +60,11 @@ public final class MessageStream<H> {
     private int inputBytes;
     private int outputFirst;
     private int outputEnd;
+
+    /** What of the large reply the peer has not taken; it goes behind the output. */
+    private int largeFirst;
+
+    private int largeEnd;
 
     /** Descriptors that go with the byte at {@link #fdsAt} of the output; empty if none wait. */
     private final ArrayList<Fd> outputFds = new ArrayList<>();
@@ -79,6 +85,7 @@ public final class MessageStream<H> {
     public MessageStream(PeerChannel channel, StreamBuffers buffers, Framing<H> framing) {
         this.channel = channel;
         this.framing = framing;
+        this.buffers = buffers;
         buffers.clear();
         input = buffers.input();
         reply = buffers.reply();
@@ -184,8 +191,34 @@ public final class MessageStream<H> {
         return new ProtocolException(framing.peer() + " does not read its replies");
     }
 
-    /** Sends the {@code size} bytes of the reply, or keeps what the peer has no room for. */
+    /** The same for one of {@code size} bytes, which may be a large one. */
+    public MemorySegment reply(int size) {
+        return isLarge(size) ? buffers.large() : reply;
+    }
+
+    private boolean isLarge(int size) {
+        return size > reply.byteSize();
+    }
+
+    /** True while a large reply waits for the peer: nothing further is to be read. */
+    boolean isHeldUp() {
+        return largeEnd > largeFirst;
+    }
+
+    /**
+     * Sends the {@code size} bytes of the reply, or keeps what the peer has no room for. A large
+     * one is kept where it is, so that nothing follows it until the peer has taken it.
+     */
     public void send(int size) throws ProtocolException, ErrnoException {
+        if (isHeldUp()) {
+            throw new IllegalStateException("a reply behind one that nothing follows");
+        }
+        if (isLarge(size)) {
+            largeFirst = 0;
+            largeEnd = size;
+            flush();
+            return;
+        }
         int kept = outputEnd - outputFirst;
         if (kept + size > outputBytes) {
             throw unread();
@@ -203,7 +236,7 @@ public final class MessageStream<H> {
 
     /** True while the peer has not taken everything. */
     boolean hasOutput() {
-        return outputEnd > outputFirst;
+        return outputEnd > outputFirst || isHeldUp();
     }
 
     void flush() throws ErrnoException {
@@ -224,6 +257,18 @@ public final class MessageStream<H> {
         }
         outputFirst = 0;
         outputEnd = 0;
+        flushLarge();
+    }
+
+    private void flushLarge() throws ErrnoException {
+        while (isHeldUp()) {
+            sends.increment();
+            int n = channel.send(buffers.large(), largeFirst, largeEnd - largeFirst, List.of());
+            if (n == -Errno.EAGAIN) {
+                return;
+            }
+            largeFirst += n;
+        }
     }
 
     private void closeOutputFds() {

@@ -42,6 +42,10 @@ public abstract class PeerSession<H> {
     private int releasing;
 
     private boolean isBusy;
+
+    /** What the last message has asked for is enough for one turn. */
+    private boolean isTurnOver;
+
     private State state = State.READY;
     private String reason = "";
     private final Count messages = new Count();
@@ -79,7 +83,7 @@ public abstract class PeerSession<H> {
     public final int interest() {
         int output = stream.hasOutput() ? Epoll.OUT : 0;
         return switch (state) {
-            case READY -> Epoll.IN | output;
+            case READY -> stream.isHeldUp() ? output : Epoll.IN | output;
             case WAITING -> output;
             case ENDED -> 0;
         };
@@ -91,7 +95,7 @@ public abstract class PeerSession<H> {
             if ((events & Epoll.OUT) != 0) {
                 stream.flush();
             }
-            if (state == State.WAITING) {
+            if (state == State.WAITING || stream.isHeldUp()) {
                 if ((events & (Epoll.HUP | Epoll.ERR)) != 0) {
                     throw new ProtocolException(stream.closed() + " while its message was waiting");
                 }
@@ -116,8 +120,10 @@ public abstract class PeerSession<H> {
 
     private void receive() throws ProtocolException, ErrnoException {
         isBusy = true;
-        for (int i = 0; i < MESSAGES_PER_TURN; i++) {
-            H header = state == State.READY ? stream.receive() : null;
+        isTurnOver = false;
+        for (int i = 0; i < MESSAGES_PER_TURN && !isTurnOver; i++) {
+            boolean isReading = state == State.READY && !stream.isHeldUp();
+            H header = isReading ? stream.receive() : null;
             if (header == null) {
                 isBusy = false;
                 return;
@@ -129,6 +135,11 @@ public abstract class PeerSession<H> {
                 stream.closeFds();
             }
         }
+    }
+
+    /** The message takes so long that no other is handled in this turn of the loop. */
+    protected final void endTurn() {
+        isTurnOver = true;
     }
 
     /**

@@ -33,12 +33,12 @@ final class Codec {
     private static final int WRITES_SIZE_MAX =
             WRITE_MULTI_WRITES + WRITES_MAX * WRITE_MULTI_WRITE_SIZE;
 
-    /** Largest message that we receive. */
+    /** Largest message that we receive, and that we send but for {@link #LARGE_MAX}. */
     static final int MESSAGE_MAX =
             HEADER_SIZE + (ACCESS_MAX > WRITES_SIZE_MAX ? ACCESS_MAX : WRITES_SIZE_MAX);
 
     /** Largest message that we send. */
-    static final int REPLY_MAX = HEADER_SIZE + FeatureCodec.REPLY_MAX;
+    static final int LARGE_MAX = HEADER_SIZE + FeatureCodec.REPORT_MAX;
 
     /** Most descriptors with one message: what we announce as max_msg_fds. */
     static final int FDS_MAX = 16;

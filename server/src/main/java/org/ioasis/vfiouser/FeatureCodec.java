@@ -17,11 +17,11 @@ final class FeatureCodec {
     /** Most ranges that are to be logged: what Linux takes. */
     static final int RANGES_MAX = 256;
 
-    /** Most pages of one report: 1 GiB of those of 4 KiB. */
-    static final int REPORT_PAGES_MAX = 1 << 18;
+    /** Most pages of one report: 32 GiB of those of 4 KiB. */
+    static final int REPORT_PAGES_MAX = 1 << 23;
 
-    /** Largest answer of these, without its header. */
-    static final int REPLY_MAX =
+    /** Largest answer with a report, without its header. */
+    static final int REPORT_MAX =
             FEATURE_DATA + LOGGING_REPORT_BITMAP + REPORT_PAGES_MAX / Byte.SIZE;
 
     private static final long DATA = HEADER_SIZE + (long) FEATURE_DATA;
@@ -159,6 +159,11 @@ final class FeatureCodec {
     }
 
     // Replies.
+
+    /** Bytes of the answer to DEVICE_FEATURE with that data. */
+    static int size(byte[] data) {
+        return HEADER_SIZE + FEATURE_DATA + data.length;
+    }
 
     /** An answer to DEVICE_FEATURE with that data. */
     static int feature(MemorySegment out, Header command, int flags, byte[] data) {

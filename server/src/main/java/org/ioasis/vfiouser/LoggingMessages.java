@@ -21,7 +21,8 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>Of what the document leaves open: the ranges that a client asks for are looked at and all of
  * its memory is logged, so that a report is true of any address. A second START is refused, as
- * drivers of Linux do. The log outlives DMA_UNMAP and resets, and ends with STOP or the session.
+ * drivers of Linux do; one without ranges is taken, as libvfio-user does, where Linux says EINVAL.
+ * The log outlives DMA_UNMAP and resets, and ends with STOP or the session.
  */
 final class LoggingMessages {
     private static final byte[] NOTHING = {};

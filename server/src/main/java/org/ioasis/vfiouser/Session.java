@@ -290,11 +290,17 @@ final class Session extends PeerSession<Header> {
             // It would be told to nobody, and forgotten.
             return;
         }
+        endTurn(); // they look at all regions, or at as many pages as a question may have
         feature(header, asked.flags(), done -> logging.ask(asked, done));
     }
 
     private void feature(Header header, int flags, Consumer<Migration.Answer> question) {
-        move(header, question, data -> FeatureCodec.feature(stream.reply(), header, flags, data));
+        move(
+                header,
+                question,
+                data ->
+                        FeatureCodec.feature(
+                                stream.reply(FeatureCodec.size(data)), header, flags, data));
     }
 
     /**
@@ -575,10 +581,10 @@ final class Session extends PeerSession<Header> {
 
     @Override
     protected void closeNotifiers() {
+        logging.stop();
         function.pin(VectorSink.NONE);
         function.messages(VectorSink.NONE);
         function.vectors(VectorSink.NONE);
-        logging.stop();
         doorbells.close();
         pin.clear();
         messages.clear();

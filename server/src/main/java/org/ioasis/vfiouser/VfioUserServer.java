@@ -61,7 +61,12 @@ public final class VfioUserServer extends PeerServer {
         this.function = function;
         this.memory = memory;
         this.limits = limits;
-        this.buffers = new StreamBuffers(Codec.MESSAGE_MAX, Codec.REPLY_MAX, limits.outputBytes());
+        this.buffers =
+                new StreamBuffers(
+                        Codec.MESSAGE_MAX,
+                        Codec.MESSAGE_MAX,
+                        limits.outputBytes(),
+                        Codec.LARGE_MAX);
         boundary = new SessionBoundary(this);
         turns = new ServedDevice(loop, function, boundary);
         function.reports(this::warn);

@@ -80,7 +80,8 @@ public abstract class SocketPeer implements AutoCloseable {
             if (epoll.await(WAIT_MILLIS) == 0) {
                 throw new IllegalStateException("no reply: " + have + " of " + size + " bytes");
             }
-            int n = socket.receive(buffer, 0, size - have, fds);
+            int part = (int) Math.min(size - have, buffer.byteSize());
+            int n = socket.receive(buffer, 0, part, fds);
             if (n == 0) {
                 throw new IllegalStateException(server + " closed");
             }

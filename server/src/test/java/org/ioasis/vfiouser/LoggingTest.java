@@ -11,6 +11,9 @@ import java.nio.ByteOrder;
 import java.util.Arrays;
 import java.util.BitSet;
 import java.util.List;
+import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
 import org.ioasis.iommu.mapping.MapFlags;
 import org.ioasis.memory.DirectDma;
 import org.ioasis.memory.Outcome;
@@ -100,7 +103,7 @@ class LoggingTest {
     }
 
     static byte[] report(long first, long length, long pageSize) {
-        return feature(1 << 20, REPORT | GET, asked(first, length, pageSize));
+        return feature(2 << 20, REPORT | GET, asked(first, length, pageSize));
     }
 
     private static MockVfioUserClient.Reply call(MockVfioUserClient client, byte[] payload)
@@ -178,7 +181,7 @@ class LoggingTest {
             assertThat(call(client, start(PAGE)).isError()).isFalse();
             device.write(client, 5 * PAGE, 1);
             for (int size : new int[] {0, 23}) {
-                assertThat(error(client, feature(1 << 20, REPORT | GET, new byte[size])))
+                assertThat(error(client, feature(2 << 20, REPORT | GET, new byte[size])))
                         .isEqualTo(Errno.EINVAL);
             }
             for (long pageSize : new long[] {0, 3, PAGE + 1, -1}) {
@@ -256,6 +259,93 @@ class LoggingTest {
             assertThat(Arrays.copyOfRange(report, 8, 32)).isEqualTo(asked(PAGE, RAM, 2 * PAGE));
             assertThat(fields.getLong(32)).isEqualTo(1 | 2 | 1L << 31);
             assertThat(call(client, stop()).data()).isEqualTo(stop());
+        }
+    }
+
+    @Test
+    void questionsThatAreSentTogetherAreAnsweredHoweverLateTheAnswersAreRead() throws Exception {
+        int count = 16;
+        try (Writing device = new Writing();
+                MockVfioUserClient client = device.ready()) {
+            assertThat(call(client, start(PAGE)).isError()).isFalse();
+            device.write(client, 5 * PAGE, 1);
+            long most = FeatureCodec.REPORT_PAGES_MAX * PAGE;
+            long before = device.server.server.info().messages();
+            for (int i = 0; i < count; i++) {
+                int _ = client.send(VFIO_USER_DEVICE_FEATURE, 0, report(0, most, PAGE));
+            }
+            device.server.await(() -> device.server.server.info().messages() > before);
+            device.server.onLoop(() -> {});
+            for (int i = 0; i < count; i++) {
+                byte[] data = client.receive().data();
+                assertThat(data).hasSize(32 + FeatureCodec.REPORT_PAGES_MAX / 8);
+                assertThat(BitSet.valueOf(Arrays.copyOfRange(data, 32, data.length)).cardinality())
+                        .isEqualTo(i == 0 ? 1 : 0);
+            }
+            assertThat(device.server.server.info().messages()).isEqualTo(before + count);
+            assertThat(told(client)).isEmpty();
+        }
+    }
+
+    /** How many messages there have been at the end of each turn of the loop so far. */
+    private static final class Turns implements Runnable {
+        final List<Long> messages = new CopyOnWriteArrayList<>();
+        private final ServerFixture<?> server;
+        private final long last;
+
+        Turns(ServerFixture<?> server, long last) {
+            this.server = server;
+            this.last = last;
+        }
+
+        @Override
+        public void run() {
+            messages.add(server.server.info().messages());
+            if (messages.getLast() < last) {
+                server.loop.execute(this);
+            }
+        }
+
+        long most() {
+            long most = 0;
+            for (int i = 1; i < messages.size(); i++) {
+                most = Math.max(most, messages.get(i) - messages.get(i - 1));
+            }
+            return most;
+        }
+    }
+
+    @Test
+    void clientThatStartsAndAsksAgainAndAgainLetsTheLoopGoOnAfterEachOfThem() throws Exception {
+        int rounds = 20;
+        try (Writing device = new Writing();
+                MockVfioUserClient client = device.ready()) {
+            long before = device.server.server.info().messages();
+            Turns turns = new Turns(device.server, before + 3L * rounds);
+            CountDownLatch isSent = new CountDownLatch(1);
+            device.server.loop.execute(() -> {
+                await(isSent);
+                turns.run();
+            });
+            for (int i = 0; i < rounds; i++) {
+                int _ = client.send(VFIO_USER_DEVICE_FEATURE, 0, start(PAGE));
+                int _ = client.send(VFIO_USER_DEVICE_FEATURE, 0, report(0, RAM, PAGE));
+                int _ = client.send(VFIO_USER_DEVICE_FEATURE, 0, stop());
+            }
+            isSent.countDown();
+            for (int i = 0; i < 3 * rounds; i++) {
+                assertThat(client.receive().isError()).isFalse();
+            }
+            device.server.await(() -> turns.messages.getLast() == before + 3L * rounds);
+            assertThat(turns.most()).isOne();
+        }
+    }
+
+    private static void await(CountDownLatch latch) {
+        try {
+            assertThat(latch.await(10, TimeUnit.SECONDS)).isTrue();
+        } catch (InterruptedException e) {
+            throw new IllegalStateException(e);
         }
     }
 

@@ -83,6 +83,12 @@ final class ServerFixture<F extends PciFunction> implements AutoCloseable {
         await(() -> !server.hasSession());
     }
 
+    void onLoop(Runnable task) {
+        if (!loop.executeAndWait(task, 10_000_000_000L)) {
+            throw new IllegalStateException(loop.dump());
+        }
+    }
+
     void await(BooleanSupplier condition) {
         ServerWait.until(server, loop, condition);
     }

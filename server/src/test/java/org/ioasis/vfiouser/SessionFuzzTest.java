@@ -139,13 +139,17 @@ class SessionFuzzTest {
         Guards guards = new Guards(System::nanoTime, lease -> {});
         GuestMemory memory = new GuestMemory(guards, 16);
         SessionFuzz fuzz = new SessionFuzz(seed, guards, memory);
-        SessionLimits limits = new SessionLimits(1L << 30, Codec.REPLY_MAX);
+        SessionLimits limits = new SessionLimits(1L << 30, Codec.MESSAGE_MAX);
         try (Fd memfd = Memfd.create("ioasis-fuzz", 4 * 4096)) {
             EventFd event = EventFd.create();
             Fd eventFd = Fd.own(event.fd());
             // One after the other with the same memory, as those of a socket.
             StreamBuffers buffers =
-                    new StreamBuffers(Codec.MESSAGE_MAX, Codec.REPLY_MAX, limits.outputBytes());
+                    new StreamBuffers(
+                            Codec.MESSAGE_MAX,
+                            Codec.MESSAGE_MAX,
+                            limits.outputBytes(),
+                            Codec.LARGE_MAX);
             for (int i = 0; i < SESSIONS; i++) {
                 RecordingFunction function = new RecordingFunction();
                 String _ =
@@ -180,7 +184,10 @@ class SessionFuzzTest {
         SessionFuzz fuzz = new SessionFuzz(seed, guards, memory);
         StreamBuffers buffers =
                 new StreamBuffers(
-                        Codec.MESSAGE_MAX, Codec.REPLY_MAX, SessionLimits.DEFAULT.outputBytes());
+                        Codec.MESSAGE_MAX,
+                        Codec.MESSAGE_MAX,
+                        SessionLimits.DEFAULT.outputBytes(),
+                        Codec.LARGE_MAX);
         for (int i = 0; i < SESSIONS; i++) {
             RecordingFunction function = new RecordingFunction();
             byte[] bytes = new byte[fuzz.random().nextInt(200)];

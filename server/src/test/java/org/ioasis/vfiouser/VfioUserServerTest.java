@@ -1518,14 +1518,20 @@ class VfioUserServerTest {
     void nextClientSeesNothingOfTheOneBefore() throws Exception {
         StreamBuffers buffers =
                 new StreamBuffers(
-                        Codec.MESSAGE_MAX, Codec.REPLY_MAX, SessionLimits.DEFAULT.outputBytes());
+                        Codec.MESSAGE_MAX,
+                        Codec.MESSAGE_MAX,
+                        SessionLimits.DEFAULT.outputBytes(),
+                        Codec.LARGE_MAX);
         buffers.input().fill((byte) 1);
         buffers.reply().fill((byte) 1);
+        buffers.large().fill((byte) 1);
 
         buffers.clear();
 
         assertThat(buffers.input().toArray(ValueLayout.JAVA_BYTE)).containsOnly(0);
         assertThat(buffers.reply().toArray(ValueLayout.JAVA_BYTE)).containsOnly(0);
+        assertThat(buffers.large().mismatch(MemorySegment.ofArray(new byte[Codec.LARGE_MAX])))
+                .isEqualTo(-1);
         assertThat(buffers.output().byteSize()).isEqualTo(SessionLimits.DEFAULT.outputBytes());
     }
 
