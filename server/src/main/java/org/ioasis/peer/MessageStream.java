@@ -74,6 +74,9 @@ public final class MessageStream<H> {
     /** Replies with descriptors since the peer was last known to have received everything. */
     private int unreadWithFds;
 
+    /** The descriptors of these. */
+    private int unreadFds;
+
     private final ArrayList<Fd> fds = new ArrayList<>();
     private @Nullable H header;
     private final Count receives = new Count();
@@ -175,6 +178,7 @@ public final class MessageStream<H> {
             }
         }
         unreadWithFds++;
+        unreadFds += fds.size();
         outputFds.addAll(fds);
         fdsAt = outputEnd;
         send(size);
@@ -183,6 +187,7 @@ public final class MessageStream<H> {
     private boolean leavesTooManyUnread() throws ErrnoException {
         if (channel.unread() == 0) {
             unreadWithFds = 0;
+            unreadFds = 0;
         }
         return unreadWithFds == UNREAD_WITH_FDS_MAX;
     }
@@ -291,6 +296,10 @@ public final class MessageStream<H> {
     void close() {
         closeFds();
         closeOutputFds();
-        channel.close();
+        if (unreadFds == 0) {
+            channel.close();
+        } else {
+            channel.closeUnread(unreadFds);
+        }
     }
 }

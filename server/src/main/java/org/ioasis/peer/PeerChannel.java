@@ -23,4 +23,11 @@ public interface PeerChannel {
     int unread() throws ErrnoException;
 
     void close();
+
+    /**
+     * Closes it, when the peer has received everything.
+     *
+     * @param descriptors that it perhaps has not received
+     */
+    void closeUnread(int descriptors);
 }

@@ -199,12 +199,22 @@ public abstract class PeerServer implements Served {
 
         @Override
         public void close() {
+            cancel();
+            socket.close();
+        }
+
+        @Override
+        public void closeUnread(int descriptors) {
+            cancel();
+            UnreadDescriptors.ALL.keep(socket, descriptors);
+        }
+
+        private void cancel() {
             EventLoop.Registration registration = connected;
             if (registration != null) {
                 registration.cancel();
                 connected = null;
             }
-            socket.close();
         }
     }
 

@@ -20,6 +20,7 @@ import org.ioasis.peer.ProtocolException;
 import org.ioasis.peer.SessionHost;
 import org.ioasis.peer.SharedMemory;
 import org.ioasis.peer.StreamBuffers;
+import org.ioasis.peer.UnreadDescriptors;
 import org.ioasis.spec.VfioUser;
 import org.ioasis.sys.Errno;
 import org.ioasis.sys.ErrnoException;
@@ -333,7 +334,8 @@ final class Session extends PeerSession<Header> {
             refuse(header, Errno.EINVAL, "no such region");
             return;
         }
-        List<Integer> those = doorbells.of(asked.index(), fdsMax);
+        int most = UnreadDescriptors.ALL.haveRoom() ? fdsMax : 0;
+        List<Integer> those = doorbells.of(asked.index(), most);
         MemorySegment reply = stream.reply();
         if (those.isEmpty() || asked.room() < Codec.ioFdsSize(those.size())) {
             send(header, Codec.ioFds(reply, header, asked.index(), those.size()));

@@ -180,5 +180,11 @@ public final class SessionFuzz {
         public void close() {
             isClosed = true;
         }
+
+        @Override
+        public void closeUnread(int descriptors) {
+            assertThat(descriptors).isPositive();
+            isClosed = true;
+        }
     }
 }

@@ -15,6 +15,7 @@ import org.ioasis.memory.DirectDma;
 import org.ioasis.pci.EchoType;
 import org.ioasis.pci.VirtioPciFunction;
 import org.ioasis.peer.MessageStream;
+import org.ioasis.peer.UnreadDescriptors;
 import org.ioasis.spec.Pci;
 import org.ioasis.spec.Virtio;
 import org.ioasis.sys.Errno;
@@ -149,7 +150,46 @@ class DoorbellsTest {
             int _ = client.send(VFIO_USER_DEVICE_GET_REGION_IO_FDS, 0, asked);
             fixture.awaitNoSession();
             assertThat(fixture.server.lastReason()).isEqualTo("client does not read its replies");
+            assertThat(UnreadDescriptors.ALL.count())
+                    .isEqualTo(2 * MessageStream.UNREAD_WITH_FDS_MAX);
         }
+        assertThat(UnreadDescriptors.ALL.count()).isZero();
+        assertThat(Resources.now()).isEqualTo(before);
+    }
+
+    @Test
+    void clientsThatComeAgainAndKeepWhatTheyHaveNotReadGetSoManyDescriptorsAndNoMore()
+            throws Exception {
+        byte[] asked = new Payload(16).u32(ENOUGH).u32(0).u32(0).u32(0).array();
+        int each = 2 * MessageStream.UNREAD_WITH_FDS_MAX;
+        Resources before = Resources.now();
+        try (ServerFixture<RecordingFunction> fixture = ServerFixture.plain()) {
+            List<MockVfioUserClient> gone = new ArrayList<>();
+            for (int kept = 0; kept < UnreadDescriptors.MAX; kept += each) {
+                assertThat(UnreadDescriptors.ALL.haveRoom()).isTrue();
+                MockVfioUserClient client = fixture.ready();
+                gone.add(client);
+                for (int i = 0; i <= MessageStream.UNREAD_WITH_FDS_MAX; i++) {
+                    int _ = client.send(VFIO_USER_DEVICE_GET_REGION_IO_FDS, 0, asked);
+                }
+                fixture.awaitNoSession();
+                assertThat(UnreadDescriptors.ALL.count()).isEqualTo(kept + each);
+            }
+            try (MockVfioUserClient client = fixture.ready()) {
+                for (int i = 0; i < 2 * MessageStream.UNREAD_WITH_FDS_MAX; i++) {
+                    MockVfioUserClient.WithFds none = client.ioFds(0, ENOUGH);
+                    assertThat(none.fds()).isEmpty();
+                    assertThat(none.reply().fields().getInt(IO_FDS_COUNT)).isZero();
+                }
+                gone.removeFirst().close();
+                MockVfioUserClient.WithFds some = client.ioFds(0, ENOUGH);
+                assertThat(some.fds()).hasSize(2);
+                some.fds().forEach(Fd::close);
+            }
+            gone.forEach(MockVfioUserClient::close);
+            fixture.awaitNoSession();
+        }
+        assertThat(UnreadDescriptors.ALL.count()).isZero();
         assertThat(Resources.now()).isEqualTo(before);
     }
 

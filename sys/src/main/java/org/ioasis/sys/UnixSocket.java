@@ -235,6 +235,19 @@ public final class UnixSocket implements AutoCloseable {
         return message.get(JAVA_INT, MSG_FLAGS);
     }
 
+    /**
+     * The peer finds the end of the stream behind what it has not received, and can send no more.
+     * What it has not received stays {@link #unread}.
+     *
+     * @throws ErrnoException of shutdown(2)
+     */
+    public void shutdown() throws ErrnoException {
+        int result = Output.shutdown(errno, fd.number());
+        if (result < 0) {
+            throw new ErrnoException("shutdown", fd.toString(), -result);
+        }
+    }
+
     /** Never fails; does nothing the second time. */
     @Override
     public void close() {
@@ -387,6 +400,24 @@ public final class UnixSocket implements AutoCloseable {
         private static final MethodHandle IOCTL =
                 Linux.linkVariadic(
                         "ioctl", 2, FunctionDescriptor.of(JAVA_INT, JAVA_INT, JAVA_LONG, ADDRESS));
+
+        private static final int SHUT_RDWR = 2;
+
+        private static final MethodHandle SHUTDOWN =
+                Linux.link("shutdown", FunctionDescriptor.of(JAVA_INT, JAVA_INT, JAVA_INT));
+
+        /** 0 or the negative errno. */
+        static int shutdown(MemorySegment errno, int fd) {
+            if (FailureInjection.strikes()) {
+                return -Errno.ENOMEM;
+            }
+            try {
+                // SAFETY: plain ints.
+                return Linux.result((int) SHUTDOWN.invokeExact(errno, fd, SHUT_RDWR), errno);
+            } catch (Throwable e) {
+                throw Linux.rethrow(e);
+            }
+        }
 
         /**
          * 0 or the negative errno; the number is in the message's flags, of no use before a call.

@@ -70,6 +70,19 @@ class UnixSocketTest {
         assertThatThrownBy(() -> left.unread()).isInstanceOf(IllegalStateException.class);
     }
 
+    @Test
+    void whatWasSentBeforeAShutdownIsUnreadUntilItIsReceivedOrThePeerCloses() throws Exception {
+        assertThat(left.send(buffer, 0, 100, List.of())).isEqualTo(100);
+        left.shutdown();
+        assertThat(left.unread()).isPositive();
+        assertThatThrownBy(() -> right.send(buffer, 0, 1, List.of()))
+                .isInstanceOf(ErrnoException.class);
+        assertThat(right.receive(buffer, 0, 50, received)).isEqualTo(50);
+        assertThat(left.unread()).isPositive();
+        right.close();
+        assertThat(left.unread()).isZero();
+    }
+
     /** It has chosen its name itself, and messages are lines on somebody's terminal. */
     @Test
     void whatIsNotPrintableInTheNameOfAProcessIsNotPrinted() throws Exception {
