@@ -457,6 +457,14 @@ public final class Iommu {
     // Listeners
     // ------------------------------------------------------------------------------------------------------
 
+    /** True if somebody keeps a copy of what an endpoint reaches. Loop thread. */
+    public boolean isListenedTo() {
+        assert isOwnThread();
+        boolean[] isOne = {false};
+        forEachAttachment(attachment -> isOne[0] |= attachment.listener() != null);
+        return isOne[0];
+    }
+
     /** True unless a listener owes an answer: then the state may still go either way. */
     public boolean isSettled() {
         return rounds.isEmpty();

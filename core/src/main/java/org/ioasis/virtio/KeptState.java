@@ -14,6 +14,14 @@ import org.jspecify.annotations.Nullable;
  * <p>Device's thread, while the device runs and before it has a ring.
  */
 public interface KeptState {
+    /** Whether the {@link #queue} was taken back and where, by what is written down. */
+    enum Suspension {
+        /** It was not, or there is no state. */
+        NONE,
+        HERE,
+        ELSEWHERE
+    }
+
     /** Bytes that it wants; a multiple of 8. */
     long bytes();
 
@@ -28,7 +36,10 @@ public interface KeptState {
      */
     void begin(MemorySegment region);
 
-    /** As {@link #begin}, in the middle of the device's work: the same is written elsewhere. */
+    /**
+     * As {@link #begin}, in the middle of the device's work: the same is written elsewhere, or once
+     * more where it is.
+     */
     void moveTo(MemorySegment region);
 
     /**
@@ -41,8 +52,24 @@ public interface KeptState {
      */
     @Nullable String goOn(MemorySegment region, long[] numbersOut);
 
-    /** The state is gone without a trace: as {@link #goOn} when it fails. */
-    void lose();
+    /**
+     * The {@link #queue} was taken back at that place, as the transport says it. Written down, so
+     * that the next one knows a queue that comes back there for the same.
+     */
+    void suspend(int base);
+
+    /** The {@link #queue} is given again, and its log says so. */
+    void resume();
+
+    /** What {@link #suspend} has left there. */
+    Suspension suspension(MemorySegment region, int base);
+
+    /**
+     * There is no state to go on with: as {@link #goOn} when it fails.
+     *
+     * @param region what is there is nobody's after a reset; or null
+     */
+    void lose(@Nullable MemorySegment region);
 
     /** The number from which on chains of {@link #queue} can be counted; at least 1. */
     long nextNumber();

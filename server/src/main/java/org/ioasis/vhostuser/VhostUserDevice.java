@@ -209,6 +209,11 @@ public final class VhostUserDevice implements Interrupts, OfferedDevice, ServedD
     private void takeUp(KeptState state, IntUnaryOperator bases, @Nullable Left left) {
         MemorySegment region = left == null ? null : left.state();
         boolean isGoneOn = left != null && left.isGoneOn();
+        KeptState.Suspension suspension =
+                region == null || isGoneOn
+                        ? KeptState.Suspension.NONE
+                        : state.suspension(region, bases.applyAsInt(state.queue()));
+        isGoneOn |= suspension == KeptState.Suspension.HERE;
         for (int q = 0; q < takenAt.length; q++) {
             isGoneOn |= !isStart(bases.applyAsInt(q));
         }
@@ -218,9 +223,13 @@ public final class VhostUserDevice implements Interrupts, OfferedDevice, ServedD
             }
             return;
         }
-        String problem = "no memory for it was kept";
+        String problem;
         if (left == null || region == null) {
-            state.lose();
+            problem = "no memory for it was kept";
+            state.lose(null);
+        } else if (suspension == KeptState.Suspension.ELSEWHERE) {
+            problem = "its rings are not where they were taken back";
+            state.lose(region);
         } else {
             problem = state.goOn(region, left.numbersOut());
         }
@@ -271,6 +280,9 @@ public final class VhostUserDevice implements Interrupts, OfferedDevice, ServedD
                 || !(isBroken() || device.handover().give(q, size, desc, driver, used, at, log))) {
             return false;
         }
+        if (kept != null && q == kept.queue() && !isBroken()) {
+            kept.resume();
+        }
         given++;
         return true;
     }
@@ -304,6 +316,10 @@ public final class VhostUserDevice implements Interrupts, OfferedDevice, ServedD
 
     private void taken(int q, int base, Consumer<Integer> whenTaken) {
         takenAt[q] = base;
+        // Before the log of its chains is forgotten.
+        if (kept != null && q == kept.queue() && !isBroken()) {
+            kept.suspend(base);
+        }
         given--;
         isMachineReset = false;
         whenTaken.accept(base);

@@ -154,8 +154,15 @@ final class Vrings {
 
     // When the device has them.
 
-    /** Gives the device each ring that is ready. */
+    /**
+     * Gives the device each ring that is ready. First the one by which it knows whether its driver
+     * goes on: its place and its log must be said by then.
+     */
     void follow() throws ProtocolException {
+        int first = device.keptQueue();
+        if (first >= 0 && !device.hasRings() && !rings[first].isReady()) {
+            return;
+        }
         for (int q = 0; q < rings.length; q++) {
             Vring ring = rings[q];
             if (ring.isReady() && !ring.isGiven) {

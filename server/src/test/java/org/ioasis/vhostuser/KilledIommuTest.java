@@ -2,26 +2,17 @@
 package org.ioasis.vhostuser;
 
 import static org.assertj.core.api.Assertions.assertThat;
-import static org.ioasis.spec.VhostUser.F_PROTOCOL_FEATURES;
 import static org.ioasis.spec.VhostUser.RESET_DEVICE;
-import static org.ioasis.spec.VhostUser.SET_FEATURES;
-import static org.ioasis.spec.VhostUser.SET_PROTOCOL_FEATURES;
 import static org.ioasis.spec.VirtioIommu.S_INVAL;
 import static org.ioasis.spec.VirtioIommu.S_NOENT;
 import static org.ioasis.spec.VirtioIommu.S_OK;
 import static org.ioasis.spec.VirtioIommu.S_RANGE;
-import static org.ioasis.spec.VirtioIommu.T_ATTACH;
-import static org.ioasis.spec.VirtioIommu.T_DETACH;
-import static org.ioasis.spec.VirtioIommu.T_MAP;
-import static org.ioasis.spec.VirtioIommu.T_UNMAP;
+import static org.ioasis.vhostuser.IommuDriver.*;
 
 import java.io.BufferedReader;
 import java.io.File;
 import java.io.Writer;
-import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
-import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -39,11 +30,9 @@ import java.util.concurrent.locks.LockSupport;
 import org.ioasis.memory.Outcome;
 import org.ioasis.peer.ServerWait;
 import org.ioasis.spec.SplitRing;
-import org.ioasis.spec.Virtio;
 import org.ioasis.sys.Fd;
 import org.ioasis.sys.Mapping;
 import org.ioasis.sys.Memfd;
-import org.ioasis.virtio.iommu.VirtioIommuDevice;
 import org.ioasis.virtqueue.DriverQueue;
 import org.ioasis.virtqueue.RingFormat;
 import org.junit.jupiter.api.Test;
@@ -60,107 +49,9 @@ class KilledIommuTest {
 
     private static final int SIZE = FrontEnd.RING_SIZE;
 
-    // By a chain's name, from there on: the request, and its answer.
-    private static final long SENT = 0x8000;
-    private static final long BACK = 0x9000;
-    private static final int SLOT = 64;
-    private static final int FLAGS = 3;
     private static final int PAGES = 48;
 
     @TempDir Path folder;
-
-    private static long features(RingFormat format) {
-        return Virtio.F_VERSION_1
-                | VirtioIommuDevice.FEATURES
-                | (format == RingFormat.PACKED ? Virtio.F_RING_PACKED : 0);
-    }
-
-    private static int start(RingFormat format) {
-        return format == RingFormat.PACKED ? 0x8000_8000 : 0;
-    }
-
-    private static FrontEnd ready(Path socket, RingFormat format) throws Exception {
-        FrontEnd frontEnd = FrontEnd.ready(socket);
-        for (int i = 0; i < FrontEnd.RINGS; i++) {
-            frontEnd.newRing(i, format);
-        }
-        frontEnd.number(SET_FEATURES, features(format) | F_PROTOCOL_FEATURES);
-        return frontEnd;
-    }
-
-    private static FrontEnd again(Path socket, FrontEnd before) throws Exception {
-        FrontEnd frontEnd = FrontEnd.again(socket, before);
-        frontEnd.number(SET_PROTOCOL_FEATURES, Session.PROTOCOL_FEATURES);
-        return frontEnd;
-    }
-
-    private static void begin(FrontEnd frontEnd, RingFormat format, FrontEnd.Log log)
-            throws Exception {
-        frontEnd.number(SET_FEATURES, features(format) | F_PROTOCOL_FEATURES);
-        frontEnd.log(log);
-        frontEnd.start(features(format), start(format), start(format));
-        frontEnd.settle();
-    }
-
-    // Requests.
-
-    private static byte[] request(int type, int domain, long... fields) {
-        ByteBuffer bytes = ByteBuffer.allocate(SLOT).order(ByteOrder.LITTLE_ENDIAN);
-        bytes.putInt(type).putInt(domain);
-        for (long field : fields) {
-            bytes.putLong(field);
-        }
-        bytes.putInt(type == T_MAP ? FLAGS : 0);
-        return Arrays.copyOf(bytes.array(), bytes.position());
-    }
-
-    private static byte[] attach(int endpoint, int domain) {
-        byte[] bytes = request(T_ATTACH, domain, endpoint);
-        return Arrays.copyOf(bytes, 20);
-    }
-
-    private static byte[] detach(int endpoint, int domain) {
-        byte[] bytes = request(T_DETACH, domain, endpoint);
-        return Arrays.copyOf(bytes, 20);
-    }
-
-    private static byte[] map(int domain, long first, long last, long output) {
-        return request(T_MAP, domain, first, last, output);
-    }
-
-    private static byte[] unmap(int domain, long first, long last) {
-        return request(T_UNMAP, domain, first, last);
-    }
-
-    private static int offer(FrontEnd frontEnd, byte[] request) {
-        DriverQueue ring = frontEnd.rings[0];
-        int head = ring.begin();
-        MemorySegment memory = frontEnd.guest.segment();
-        long in = SENT + (long) SLOT * head;
-        MemorySegment.copy(request, 0, memory, ValueLayout.JAVA_BYTE, in, request.length);
-        memory.set(ValueLayout.JAVA_INT, BACK + 8L * head, -1);
-        ring.readable(in, request.length);
-        ring.writable(BACK + 8L * head, 4);
-        ring.offer();
-        ring.expose();
-        return head;
-    }
-
-    /** Sends one, and the answer. */
-    private static int ask(FrontEnd frontEnd, byte[] request) throws Exception {
-        int head = offer(frontEnd, request);
-        frontEnd.kicks[0].signal();
-        DriverQueue ring = frontEnd.rings[0];
-        long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(20);
-        int back = ring.take();
-        while (back == DriverQueue.NONE) {
-            assertThat(System.nanoTime() - deadline).as("no answer").isNegative();
-            LockSupport.parkNanos(100_000);
-            back = ring.take();
-        }
-        assertThat(back).isEqualTo(head);
-        return frontEnd.guest.segment().get(ValueLayout.JAVA_INT, BACK + 8L * head);
-    }
 
     // In this process.
 

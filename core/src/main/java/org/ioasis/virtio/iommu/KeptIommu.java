@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.ioasis.virtio.iommu;
 
+import static java.util.Objects.requireNonNull;
 import static org.ioasis.spec.VirtioIommu.REQUESTQ;
 import static org.ioasis.virtio.iommu.StateRecords.capacity;
 
@@ -29,6 +30,12 @@ final class KeptIommu implements KeptState {
     private final Count lost = new Count();
     private Runnable whenLost = () -> {};
     private @Nullable StateJournal journal;
+
+    /** What could not be gone on with: until a reset it stays as it is. */
+    private @Nullable StateJournal refused;
+
+    /** As it is written down. */
+    private long suspended;
 
     /**
      * @param writer is told what to write to from now on
@@ -71,17 +78,63 @@ final class KeptIommu implements KeptState {
 
     @Override
     public void begin(MemorySegment region) {
+        letGo();
         answers.forget();
-        moveTo(region);
+        suspended = 0;
+        if (capacity(region.byteSize()) > 0) {
+            StateJournal begun = journal(region);
+            begun.begin();
+            write(begun);
+        }
     }
 
     @Override
     public void moveTo(MemorySegment region) {
         letGo();
         if (capacity(region.byteSize()) > 0) {
-            StateJournal begun = journal(region);
-            begun.begin();
-            write(begun);
+            StateJournal moved = journal(region);
+            moved.moveHere(suspended);
+            write(moved);
+        }
+    }
+
+    @Override
+    public void suspend(int base) {
+        suspended(StateRecords.suspended(base));
+    }
+
+    @Override
+    public void resume() {
+        suspended(0);
+    }
+
+    private void suspended(long what) {
+        suspended = what;
+        StateJournal writing = journal;
+        if (writing != null) {
+            writing.suspended(what);
+        }
+    }
+
+    @Override
+    public Suspension suspension(MemorySegment region, int base) {
+        if (capacity(region.byteSize()) == 0
+                || StateRecords.get(region, StateRecords.MAGIC_AT) != StateRecords.MAGIC) {
+            return Suspension.NONE;
+        }
+        long found = StateRecords.get(region, StateRecords.SUSPENDED_AT);
+        if (found == 0) {
+            return Suspension.NONE;
+        }
+        return found == StateRecords.suspended(base) ? Suspension.HERE : Suspension.ELSEWHERE;
+    }
+
+    /** What is written down is of a driver that is gone. */
+    void reset(boolean isMachine) {
+        StateJournal last = journal == null ? refused : journal;
+        letGo();
+        if (last != null) {
+            last.reset(isMachine);
         }
     }
 
@@ -98,12 +151,13 @@ final class KeptIommu implements KeptState {
     public @Nullable String goOn(MemorySegment region, long[] numbersOut) {
         letGo();
         answers.forget();
+        suspended = 0;
         StateReader.Found found;
         try {
             found = StateReader.read(region, iommu, numbersOut);
             restore(found);
         } catch (RestoreException e) {
-            lose();
+            lose(region);
             return String.join("; ", e.reasons());
         }
         answers.noteNumber(found.lastNumber());
@@ -120,12 +174,16 @@ final class KeptIommu implements KeptState {
         if (found.isBypassing() && !type.mayBypass()) {
             throw new RestoreException("bypass is 1 without a feature for it");
         }
+        if (iommu.isListenedTo()) {
+            throw new RestoreException("an endpoint has a listener, whose copy has ended");
+        }
         Restoration restoration = new Restoration(iommu);
         String problem = restoration.prepare(found.domains());
         if (problem != null) {
             restoration.abandon();
             throw new RestoreException(problem);
         }
+        iommu.bypass(found.isBypassing());
         type.domains().adopt(restoration.commit(found.isBypassing()));
         found.domains()
                 .forEach(domain ->
@@ -139,8 +197,10 @@ final class KeptIommu implements KeptState {
     }
 
     @Override
-    public void lose() {
+    public void lose(@Nullable MemorySegment region) {
         letGo();
+        boolean isRoom = region != null && capacity(region.byteSize()) > 0;
+        refused = isRoom ? journal(requireNonNull(region)) : null;
         // What endpoints would reach now is not what the driver has said.
         iommu.bypass(false);
     }
@@ -158,6 +218,7 @@ final class KeptIommu implements KeptState {
     @Override
     public void letGo() {
         journal = null;
+        refused = null;
         writer.accept(null);
     }
 }

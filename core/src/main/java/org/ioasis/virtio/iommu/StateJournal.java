@@ -86,20 +86,50 @@ final class StateJournal implements StateObserver {
 
     /** Writes down what is so now, over whatever is there. */
     void begin() {
+        begin(0, false);
+    }
+
+    /**
+     * Writes down what is so now. What is there may be the same state: it counts until all is
+     * written.
+     *
+     * @param suspended as {@link StateRecords#SUSPENDED_AT} has it
+     */
+    void moveHere(long suspended) {
+        begin(suspended, true);
+    }
+
+    private void begin(long suspended, boolean mayBeThere) {
         try {
-            set(region, MAGIC_AT, 0);
-            setRelease(region, CAPACITY_AT, capacity);
-            set(region, LOST_AT, 0);
-            half = 1; // and so the first one is written
+            long active = mayBeThere ? usedHalf() : -1;
+            if (active < 0) {
+                set(region, MAGIC_AT, 0);
+                setRelease(region, CAPACITY_AT, capacity);
+                set(region, LOST_AT, 0);
+                active = 1; // and so the first one is written
+            }
+            half = (int) active;
             compact();
-            if (half != 0) {
+            if (half == active) {
                 lose();
             }
+            setRelease(region, SUSPENDED_AT, suspended);
             setRelease(region, MAGIC_AT, MAGIC);
             raiseLate();
         } catch (InternalError e) {
             isGone = true;
         }
+    }
+
+    /** The half that is in use; -1 if there is no state of this length. */
+    private long usedHalf() {
+        long active = get(region, ACTIVE_AT);
+        boolean isThere =
+                get(region, MAGIC_AT) == MAGIC
+                        && get(region, CAPACITY_AT) == capacity
+                        && get(region, LOST_AT) == 0
+                        && (active == 0 || active == 1);
+        return isThere ? active : -1;
     }
 
     /** Goes on behind so many records that were read in one half. */
@@ -154,11 +184,29 @@ final class StateJournal implements StateObserver {
         append(BYPASS, Status.OK, isBypassing ? 1 : 0, 0, 0, 0, 0, 0, 0);
     }
 
+    /** There is no state any more: it begins with the next driver. Nothing more is written. */
     @Override
     public void reset(boolean isMachine) {
         answers.forget();
-        tryBelow = capacity;
-        rewrite();
+        store(MAGIC_AT, 0);
+        isGone = true;
+    }
+
+    /** The queue was taken back, or is given again: as {@link StateRecords#SUSPENDED_AT} has it. */
+    void suspended(long what) {
+        store(SUSPENDED_AT, what);
+    }
+
+    private void store(long at, long value) {
+        if (isGone) {
+            return;
+        }
+        try {
+            setRelease(region, at, value);
+            raiseLate();
+        } catch (InternalError e) {
+            isGone = true;
+        }
     }
 
     private void append(

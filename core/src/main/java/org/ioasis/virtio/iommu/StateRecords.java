@@ -24,6 +24,9 @@ final class StateRecords {
     /** Of the first half; the other's follows. */
     static final long COUNT_AT = 32;
 
+    /** The queue was taken back, with all of its chains done, where {@link #suspended} says. */
+    static final long SUSPENDED_AT = 48;
+
     static final long HEAD_SIZE = 64;
 
     /** "ioasisJ1". */
@@ -69,6 +72,11 @@ final class StateRecords {
 
     static long countAt(int half) {
         return COUNT_AT + (long) half * Long.BYTES;
+    }
+
+    /** What is written of a queue that was taken back; 0 stands for one that was not. */
+    static long suspended(int base) {
+        return 1L << Integer.SIZE | Integer.toUnsignedLong(base);
     }
 
     static long get(MemorySegment region, long at) {

@@ -153,6 +153,9 @@ public final class VirtioIommuDevice implements DeviceType {
         StateJournal keeper = journal;
         if (keeper != null) {
             keeper.bypass(isBypassing);
+            if (domains.isSettled()) {
+                keeper.batchIsDone();
+            }
         }
     }
 
@@ -372,9 +375,9 @@ public final class VirtioIommuDevice implements DeviceType {
         if (watcher != null) {
             watcher.reset(isMachine);
         }
-        StateJournal keeper = journal;
-        if (keeper != null) {
-            keeper.reset(isMachine);
+        KeptIommu known = kept;
+        if (known != null) {
+            known.reset(isMachine);
         }
     }
 

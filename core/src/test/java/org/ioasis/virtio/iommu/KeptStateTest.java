@@ -211,7 +211,8 @@ class KeptStateTest {
         Driver next = new Driver(Driver.OPTIONS);
         next.plug(1);
         next.start(next.type.features());
-        assertThat(requireNonNull(next.type.keptState()).goOn(k.region, new long[0])).isNull();
+        assertThat(requireNonNull(next.type.keptState()).goOn(k.region, new long[0]))
+                .contains("no state was kept");
         assertThat(StateText.of(next.iommu)).isEqualTo(reset).contains("detached");
     }
 
@@ -344,6 +345,36 @@ class KeptStateTest {
     }
 
     @Test
+    void whatIsHandedOverOnceMoreIsWrittenBesideWhatIsThere() {
+        KeptDriver k = new KeptDriver(RingFormat.SPLIT);
+        k.d.plug(1);
+        k.d.status(attach(1, 7, 0));
+        k.d.status(map(7, 0x1000, 0x1fff, 0x5000, RW));
+        String before = k.state();
+        for (long half = 0; half < 4; half++) {
+            assertThat(k.region.get(ValueLayout.JAVA_LONG, StateRecords.ACTIVE_AT))
+                    .isEqualTo(half & 1);
+            k.kept().moveTo(k.region);
+        }
+
+        assertThat(k.end()).isNull();
+        assertThat(k.state()).isEqualTo(before);
+    }
+
+    @Test
+    void bypassThatIsWrittenWithoutEndIsWrittenAnewInTime() {
+        KeptDriver k = new KeptDriver(RingFormat.SPLIT);
+        for (int i = 0; i <= 2 * CAPACITY_MIN; i++) {
+            k.d.type.writeConfig(CONFIG_BYPASS, 1, i & 1);
+        }
+        assertThat(k.d.type.lostStates()).isZero();
+        k.d.type.writeConfig(CONFIG_BYPASS, 1, 1);
+
+        assertThat(k.end()).isNull();
+        assertThat(k.state()).contains("bypass=1");
+    }
+
+    @Test
     void memoryThatIsTooShortForAnythingIsLeftAlone() {
         KeptDriver k = new KeptDriver(RingFormat.SPLIT);
         MemorySegment few = k.region.asSlice(0, StateRecords.bytes(CAPACITY_MIN) - 8);
@@ -420,14 +451,15 @@ class KeptStateTest {
     }
 
     @Test
-    void anEndpointThatIsListenedToIsNotTakenOver() {
+    void nothingIsTakenOverWhereSomebodyListens() {
         KeptDriver k = new KeptDriver(RingFormat.SPLIT);
         k.d.plug(1);
         k.d.status(attach(1, 7, 0));
         Driver next = new Driver(Driver.OPTIONS);
         next.plug(1);
+        next.plug(2);
         next.iommu.listen(
-                requireNonNull(next.iommu.endpoint(1)).attachment(),
+                requireNonNull(next.iommu.endpoint(2)).attachment(),
                 new DomainListener() {
                     @Override
                     public void begin() {
