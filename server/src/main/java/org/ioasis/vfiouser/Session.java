@@ -11,8 +11,6 @@ import org.ioasis.memory.GuestMemory;
 import org.ioasis.pci.Migration;
 import org.ioasis.pci.PciDevice;
 import org.ioasis.pci.Regions;
-import org.ioasis.pci.VectorSink;
-import org.ioasis.peer.EventVectors;
 import org.ioasis.peer.MessageStream;
 import org.ioasis.peer.PeerChannel;
 import org.ioasis.peer.PeerSession;
@@ -25,7 +23,6 @@ import org.ioasis.spec.VfioUser;
 import org.ioasis.sys.Errno;
 import org.ioasis.sys.ErrnoException;
 import org.ioasis.sys.Fd;
-import org.jspecify.annotations.Nullable;
 
 /**
  * One client's session, from its first message to the release of everything it gave us. Loop thread
@@ -44,9 +41,7 @@ final class Session extends PeerSession<Header> {
     private final MessageStream<Header> stream;
     private final PciDevice function;
     private final SharedMemory memory;
-    private final EventVectors vectors;
-    private final EventVectors pin;
-    private final EventVectors messages;
+    private final ClientInterrupts interrupts;
     private final Regions regions;
     private final Doorbells doorbells;
     private final MigrationMessages migration;
@@ -94,32 +89,13 @@ final class Session extends PeerSession<Header> {
         this.stream = stream;
         this.function = function;
         this.memory = memory;
-        vectors = new EventVectors(function.vectorCount());
-        pin = new EventVectors(function.hasPin() ? 1 : 0);
+        interrupts = new ClientInterrupts(function);
         regions = function.regions();
         migration = new MigrationMessages(function.migration());
         logging =
                 new LoggingMessages(
                         function.passesMemoryOn() ? null : written,
                         why -> report(new SharedMemory.Refusal(Errno.ENOSPC, why)));
-        messages = new EventVectors(function.messageCount());
-        function.pin(sink(pin));
-        function.messages(sink(messages));
-        function.vectors(sink(vectors));
-    }
-
-    private static VectorSink sink(EventVectors of) {
-        return new VectorSink() {
-            @Override
-            public boolean trigger(int vector) {
-                return of.trigger(vector);
-            }
-
-            @Override
-            public boolean isSetUp(int vector) {
-                return of.isSetUp(vector);
-            }
-        };
     }
 
     @Override
@@ -470,32 +446,8 @@ final class Session extends PeerSession<Header> {
             refuse(header, Errno.EINVAL, "no such interrupt type");
             return;
         }
-        int count = irqCount(info.index());
+        int count = interrupts.count(info.index());
         send(header, Codec.irqInfo(stream.reply(), header, info.index(), count));
-    }
-
-    private @Nullable EventVectors irqs(int index) {
-        return switch (index) {
-            case VfioUser.VFIO_PCI_INTX_IRQ_INDEX -> pin;
-            case VfioUser.VFIO_PCI_MSI_IRQ_INDEX -> messages;
-            case VfioUser.VFIO_PCI_MSIX_IRQ_INDEX -> vectors;
-            default -> null;
-        };
-    }
-
-    private void irqsChanged(EventVectors of) {
-        if (of == pin) {
-            function.pinChanged();
-        } else if (of == messages) {
-            function.messagesChanged();
-        } else {
-            function.vectorsChanged();
-        }
-    }
-
-    private int irqCount(int index) {
-        EventVectors of = irqs(index);
-        return of == null ? 0 : of.count();
     }
 
     private void setIrqs(Header header, Request.SetIrqs irqs)
@@ -504,60 +456,12 @@ final class Session extends PeerSession<Header> {
             refuse(header, Errno.EINVAL, "no such interrupt type");
             return;
         }
-        if (irqs.count() == 0) {
-            if (irqs.kind() != Request.IrqData.NONE || irqs.start() != 0) {
-                refuse(header, Errno.EINVAL, "SET_IRQS of no interrupt");
-                return;
-            }
-            EventVectors all = irqs(irqs.index());
-            if (all != null && irqs.action() == Request.IrqAction.TRIGGER) {
-                all.clear();
-                irqsChanged(all);
-            }
-            answerWhenSettled(header, () -> Codec.empty(stream.reply(), header));
+        String refusal = interrupts.set(irqs, stream.fds());
+        if (refusal != null) {
+            refuse(header, Errno.EINVAL, refusal);
             return;
-        }
-        EventVectors of = irqs(irqs.index());
-        if (of == null || irqs.start() + irqs.count() > of.count()) {
-            refuse(header, Errno.EINVAL, "SET_IRQS of vectors that are not there");
-            return;
-        }
-        int first = (int) irqs.start();
-        int end = first + (int) irqs.count();
-        switch (irqs.kind()) {
-            case NONE, BOOL -> {
-                for (int vector = first; vector < end; vector++) {
-                    if (irqs.isMeant(vector)) {
-                        act(irqs.action(), of, vector);
-                    }
-                }
-            }
-            case EVENTFD -> {
-                List<Fd> fds = stream.fds();
-                if (!fds.isEmpty() && fds.size() != irqs.count()) {
-                    refuse(header, Errno.EINVAL, "SET_IRQS with a wrong number of descriptors");
-                    return;
-                }
-                if (fds.isEmpty()) {
-                    of.clear(first, end);
-                } else if (!of.set(first, fds)) {
-                    refuse(header, Errno.EINVAL, "SET_IRQS with what is no eventfd");
-                    return;
-                }
-                irqsChanged(of);
-            }
         }
         answerWhenSettled(header, () -> Codec.empty(stream.reply(), header));
-    }
-
-    private void act(Request.IrqAction action, EventVectors of, int vector) {
-        switch (action) {
-            case TRIGGER -> {
-                boolean _ = of.trigger(vector);
-            }
-            case MASK -> function.pinMasked(true);
-            case UNMASK -> function.pinMasked(false);
-        }
     }
 
     // Output.
@@ -584,13 +488,9 @@ final class Session extends PeerSession<Header> {
     @Override
     protected void closeNotifiers() {
         logging.stop();
-        function.pin(VectorSink.NONE);
-        function.messages(VectorSink.NONE);
-        function.vectors(VectorSink.NONE);
+        interrupts.leave();
         doorbells.close();
-        pin.clear();
-        messages.clear();
-        vectors.clear();
+        interrupts.close();
     }
 
     @Override
