@@ -45,7 +45,7 @@ import org.junit.jupiter.params.provider.EnumSource;
 @Timeout(180)
 class KilledIommuTest {
     /** Of each format. */
-    private static final int KILLS = 20;
+    private static final int KILLS = 10;
 
     private static final int SIZE = FrontEnd.RING_SIZE;
 
