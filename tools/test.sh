@@ -13,7 +13,7 @@ usage="Usage: ioasis test [--budget FACTOR]
        ioasis test MODULE|shell|TEST...
 Runs every test, or those of modules (folders such as core), the shell tests (shell), or test classes by name
 (FooTest, FooTest#method). Ends with 'N passed, N failed, N skipped'; the status is 0 only if nothing failed.
---quick runs the tests without a guest and one with one, for the inner loop: four minutes on two quiet cores.
+--quick runs the tests without a guest and one with one, for the inner loop: six minutes on two quiet cores.
 --budget makes a part that takes longer than FACTOR times its limit (the table in CONTRIBUTING.md) a failure; without
 it what each part took is printed and nothing more, since a busy machine is no fault of the tests."
 
