@@ -7,7 +7,7 @@ set -eu
 . "$IOASIS_ROOT/tools/lib.sh"
 
 usage="Usage: ioasis stress [--mode quick|default|tough|stress] [--only TEXT]
-Runs the litmus tests (handshakes between threads) under jcstress, each in JVMs of its own, in about 10 minutes with
+Runs the litmus tests (handshakes between threads) under jcstress, each in JVMs of its own, in about 20 minutes with
 --mode quick and hours with the later ones (default: default). --only runs the tests whose names contain TEXT. A
 forbidden result is printed with how often it was seen; the status is then 1. A report goes to target/stress."
 
