@@ -11,8 +11,6 @@ import static org.ioasis.virtio.iommu.GuestArmTable.READ_ONLY;
 import static org.ioasis.virtio.iommu.GuestArmTable.READ_WRITE;
 import static org.ioasis.virtio.iommu.GuestArmTable.TCR;
 
-import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
@@ -47,7 +45,7 @@ class ArmTablesTest {
     private final Driver d = Driver.of(Driver.OPTIONS, Profile.TABLES_2021);
     private final Dma dma = d.plug(ENDPOINT);
     private final GuestArmTable table = new GuestArmTable(d.bytes(Driver.DMA), Driver.DMA, TABLES);
-    private final MemorySegment word = MemorySegment.ofArray(new byte[8]);
+    private final WordAccess words = new WordAccess();
 
     private void start() {
         d.start(d.type.features());
@@ -60,27 +58,6 @@ class ArmTablesTest {
 
     private GuestArmTable other() {
         return new GuestArmTable(d.bytes(Driver.DMA), Driver.DMA, OTHERS);
-    }
-
-    private Outcome write(Dma way, long iova, int value) {
-        word.fill((byte) value);
-        way.enter();
-        try {
-            return way.write(iova, word, 0, 8);
-        } finally {
-            way.leave();
-        }
-    }
-
-    /** The byte that is read, or -1. */
-    private int read(Dma way, long iova) {
-        way.enter();
-        try {
-            Outcome outcome = way.read(iova, word, 0, 1);
-            return outcome == Outcome.OK ? word.get(ValueLayout.JAVA_BYTE, 0) : -1;
-        } finally {
-            way.leave();
-        }
     }
 
     private Iotlb cached() {
@@ -170,12 +147,12 @@ class ArmTablesTest {
         attached(GuestArmTable.lpae(ENDPOINT, DOMAIN, ASID, TCR, table.root(), high.root()));
 
         for (int round = 0; round < 2; round++) {
-            assertThat(read(dma, IOVA)).isZero();
-            assertThat(read(dma, HIGH)).isEqualTo(1);
-            assertThat(read(dma, twin)).as("low").isEqualTo(-1);
-            assertThat(read(dma, IOVA | -1L << 48)).as("high").isEqualTo(-1);
-            assertThat(read(dma, IOVA | 1L << 48)).as("of neither").isEqualTo(-1);
-            assertThat(read(dma, HIGH & ~(1L << 63))).as("of neither").isEqualTo(-1);
+            assertThat(words.read(dma, IOVA)).isZero();
+            assertThat(words.read(dma, HIGH)).isEqualTo(1);
+            assertThat(words.read(dma, twin)).as("low").isEqualTo(-1);
+            assertThat(words.read(dma, IOVA | -1L << 48)).as("high").isEqualTo(-1);
+            assertThat(words.read(dma, IOVA | 1L << 48)).as("of neither").isEqualTo(-1);
+            assertThat(words.read(dma, HIGH & ~(1L << 63))).as("of neither").isEqualTo(-1);
         }
         assertThat(cached().size()).isEqualTo(2);
     }
@@ -187,8 +164,8 @@ class ArmTablesTest {
         table.map(HIGH, PAGES, READ_WRITE);
         long onlyHigh = TCR | 1 << 7;
         attached(GuestArmTable.lpae(ENDPOINT, DOMAIN, 1, LOW_ONLY, table.root(), table.root()));
-        assertThat(read(dma, IOVA)).isZero();
-        assertThat(read(dma, HIGH)).isEqualTo(-1);
+        assertThat(words.read(dma, IOVA)).isZero();
+        assertThat(words.read(dma, HIGH)).isEqualTo(-1);
         Fault fault = requireNonNull(d.faults.poll());
         assertThat(requireNonNull(fault.table()).fault()).isEqualTo(WalkFault.TRANSLATION);
 
@@ -197,8 +174,8 @@ class ArmTablesTest {
                                 GuestArmTable.lpae(
                                         ENDPOINT, 4, 1, onlyHigh, 8 | -1L << 56, table.root())))
                 .isEqualTo(S_OK);
-        assertThat(read(dma, IOVA)).isEqualTo(-1);
-        assertThat(read(dma, HIGH)).isZero();
+        assertThat(words.read(dma, IOVA)).isEqualTo(-1);
+        assertThat(words.read(dma, HIGH)).isZero();
     }
 
     @ParameterizedTest
@@ -214,9 +191,9 @@ class ArmTablesTest {
         long tcr = size | tg0 << 14 | size << 16 | tg1 << 30 | 5L << 32;
         attached(GuestArmTable.lpae(ENDPOINT, DOMAIN, 1, tcr, low.root(), low.root()));
 
-        assertThat(read(dma, iova + 8)).isEqualTo(7);
-        assertThat(read(dma, (-1L << bits) + iova + 8)).isEqualTo(7);
-        assertThat(read(dma, iova + (1L << granuleLg2))).isEqualTo(-1);
+        assertThat(words.read(dma, iova + 8)).isEqualTo(7);
+        assertThat(words.read(dma, (-1L << bits) + iova + 8)).isEqualTo(7);
+        assertThat(words.read(dma, iova + (1L << granuleLg2))).isEqualTo(-1);
     }
 
     @Test
@@ -226,14 +203,14 @@ class ArmTablesTest {
         table.map(IOVA, PAGES, READ_WRITE);
         long tagged = IOVA | 0x5aL << 56;
         attached(table.attach(ENDPOINT, DOMAIN, 1));
-        assertThat(read(dma, tagged)).isEqualTo(-1);
+        assertThat(words.read(dma, tagged)).isEqualTo(-1);
         assertThat(
                         d.status(
                                 GuestArmTable.lpae(
                                         ENDPOINT, 4, 1, LOW_ONLY | 1L << 37, table.root(), 0)))
                 .isEqualTo(S_OK);
-        assertThat(read(dma, tagged)).isZero();
-        assertThat(read(dma, IOVA)).isZero();
+        assertThat(words.read(dma, tagged)).isZero();
+        assertThat(words.read(dma, IOVA)).isZero();
     }
 
     @Test
@@ -244,7 +221,7 @@ class ArmTablesTest {
         table.map(IOVA, PAGES, unmarked);
         long leaf = table.entry(IOVA, 0);
         attached(table.attach(ENDPOINT, DOMAIN, 1));
-        assertThat(read(dma, IOVA)).as("not accessed").isEqualTo(-1);
+        assertThat(words.read(dma, IOVA)).as("not accessed").isEqualTo(-1);
         assertThat(lastFault()).isEqualTo(WalkFault.ACCESS_FLAG);
 
         assertThat(
@@ -252,16 +229,16 @@ class ArmTablesTest {
                                 GuestArmTable.lpae(
                                         ENDPOINT, 4, 1, LOW_ONLY | 1L << 39, table.root(), 0)))
                 .isEqualTo(S_OK);
-        assertThat(read(dma, IOVA)).isNotEqualTo(-1);
+        assertThat(words.read(dma, IOVA)).isNotEqualTo(-1);
         assertThat(table.get(leaf)).isEqualTo(PAGES | unmarked | 1 << 10);
-        assertThat(write(dma, IOVA, 1)).as("read only").isEqualTo(Outcome.FAULT);
+        assertThat(words.write(dma, IOVA, 1)).as("read only").isEqualTo(Outcome.FAULT);
 
         assertThat(
                         d.status(
                                 GuestArmTable.lpae(
                                         ENDPOINT, 5, 1, LOW_ONLY | 3L << 39, table.root(), 0)))
                 .isEqualTo(S_OK);
-        assertThat(write(dma, IOVA, 1)).isEqualTo(Outcome.OK);
+        assertThat(words.write(dma, IOVA, 1)).isEqualTo(Outcome.OK);
         assertThat(table.get(leaf) & 1 << 7).as("read only").isZero();
     }
 
@@ -271,10 +248,10 @@ class ArmTablesTest {
         table.map(IOVA, PAGES, READ_WRITE & ~(1L << 6));
         table.map(IOVA + PAGE, PAGES, READ_ONLY);
         attached(table.attach(ENDPOINT, DOMAIN, 1));
-        assertThat(read(dma, IOVA)).isEqualTo(-1);
+        assertThat(words.read(dma, IOVA)).isEqualTo(-1);
         assertThat(lastFault()).isEqualTo(WalkFault.PERMISSION);
-        assertThat(read(dma, IOVA + PAGE)).isNotEqualTo(-1);
-        assertThat(write(dma, IOVA + PAGE, 1)).isEqualTo(Outcome.FAULT);
+        assertThat(words.read(dma, IOVA + PAGE)).isNotEqualTo(-1);
+        assertThat(words.write(dma, IOVA + PAGE, 1)).isEqualTo(Outcome.FAULT);
     }
 
     @Test
@@ -283,8 +260,8 @@ class ArmTablesTest {
         table.map(IOVA, PAGES, READ_WRITE);
         Dma five = pasid(5);
         attached(table.attach(ENDPOINT, DOMAIN, 1));
-        assertThat(read(dma, IOVA)).isNotEqualTo(-1);
-        assertThat(read(five, IOVA)).isEqualTo(-1);
+        assertThat(words.read(dma, IOVA)).isNotEqualTo(-1);
+        assertThat(words.read(five, IOVA)).isEqualTo(-1);
     }
 
     // ATTACH_TABLE
@@ -453,19 +430,19 @@ class ArmTablesTest {
         Dma late = pasid(0xf); // whatever is opened once the endpoint is attached
 
         for (int round = 0; round < 2; round++) {
-            assertThat(read(five, IOVA)).isEqualTo(1);
-            assertThat(read(six, IOVA)).isEqualTo(2);
-            assertThat(read(seven, IOVA)).as("no context").isEqualTo(-1);
-            assertThat(read(beyond, IOVA)).as("beyond the table").isEqualTo(-1);
-            assertThat(read(late, IOVA)).isEqualTo(-1);
-            assertThat(read(dma, IOVA)).as("without a PASID").isEqualTo(-1);
+            assertThat(words.read(five, IOVA)).isEqualTo(1);
+            assertThat(words.read(six, IOVA)).isEqualTo(2);
+            assertThat(words.read(seven, IOVA)).as("no context").isEqualTo(-1);
+            assertThat(words.read(beyond, IOVA)).as("beyond the table").isEqualTo(-1);
+            assertThat(words.read(late, IOVA)).isEqualTo(-1);
+            assertThat(words.read(dma, IOVA)).as("without a PASID").isEqualTo(-1);
         }
         second.describe(CONTEXTS, 0xf, 2);
-        assertThat(read(late, IOVA)).as("what is new needs no word").isEqualTo(2);
+        assertThat(words.read(late, IOVA)).as("what is new needs no word").isEqualTo(2);
         assertThat(endpoint().pasidCount()).isEqualTo(5);
         assertThat(d.status(Driver.detach(ENDPOINT, DOMAIN))).isEqualTo(S_OK);
         for (Dma each : List.of(five, six, late)) {
-            assertThat(read(each, IOVA)).isEqualTo(-1);
+            assertThat(words.read(each, IOVA)).isEqualTo(-1);
         }
         assertThat(cached().size()).isZero();
         assertThat(d.iommu.domainCount()).isZero();
@@ -486,9 +463,9 @@ class ArmTablesTest {
         for (int s1dss = 0; s1dss < 3; s1dss++) {
             byte[] request = GuestArmTable.contexts(ENDPOINT, 3 + s1dss, 0, s1dss, CONTEXTS, 4);
             assertThat(d.status(request)).isEqualTo(S_OK);
-            found[s1dss] = read(dma, IOVA);
-            asItIs[s1dss] = read(dma, PAGES + PAGE);
-            withZero[s1dss] = read(zero, IOVA);
+            found[s1dss] = words.read(dma, IOVA);
+            asItIs[s1dss] = words.read(dma, PAGES + PAGE);
+            withZero[s1dss] = words.read(zero, IOVA);
         }
         assertThat(found).as("terminate, bypass, PASID 0").containsExactly(-1, -1, 1);
         assertThat(asItIs).containsExactly(-1, 1, -1);
@@ -497,8 +474,8 @@ class ArmTablesTest {
         // One context and no PASIDs: then nothing is to be decided.
         assertThat(d.status(GuestArmTable.contexts(ENDPOINT, 6, 0, 0, CONTEXTS, 0)))
                 .isEqualTo(S_OK);
-        assertThat(read(dma, IOVA)).isEqualTo(1);
-        assertThat(read(zero, IOVA)).isEqualTo(-1);
+        assertThat(words.read(dma, IOVA)).isEqualTo(1);
+        assertThat(words.read(zero, IOVA)).isEqualTo(-1);
     }
 
     @Test
@@ -516,13 +493,13 @@ class ArmTablesTest {
         start();
         assertThat(d.status(GuestArmTable.contexts(ENDPOINT, 3, 1, 0, CONTEXTS, 8)))
                 .isEqualTo(S_OK);
-        assertThat(read(high, IOVA)).isEqualTo(1);
+        assertThat(words.read(high, IOVA)).isEqualTo(1);
         assertThat(d.status(GuestArmTable.contexts(ENDPOINT, 4, 2, 0, CONTEXTS + 0x4000, 12)))
                 .isEqualTo(S_OK);
-        assertThat(read(high, IOVA)).isEqualTo(1);
+        assertThat(words.read(high, IOVA)).isEqualTo(1);
         assertThat(d.status(GuestArmTable.contexts(ENDPOINT, 5, 1, 0, CONTEXTS, 6)))
                 .isEqualTo(S_OK);
-        assertThat(read(high, IOVA)).as("beyond the table").isEqualTo(-1);
+        assertThat(words.read(high, IOVA)).as("beyond the table").isEqualTo(-1);
     }
 
     @Test
@@ -536,26 +513,26 @@ class ArmTablesTest {
         table.describe(CONTEXTS, 5, 1);
         Dma five = pasid(5);
         attached(GuestArmTable.contexts(ENDPOINT, DOMAIN, 0, 0, CONTEXTS, 4));
-        assertThat(read(five, IOVA)).isEqualTo(1);
+        assertThat(words.read(five, IOVA)).isEqualTo(1);
         // The same space, so that what is kept of the old table could be found by the new.
         second.describe(CONTEXTS, 5, 1);
-        assertThat(read(five, IOVA)).as("nothing was said").isEqualTo(1);
+        assertThat(words.read(five, IOVA)).as("nothing was said").isEqualTo(1);
         assertThat(d.status(GuestArmTable.invalidateSpace(DOMAIN, 1))).isEqualTo(S_OK);
-        assertThat(read(five, IOVA)).as("of translations, not of contexts").isEqualTo(1);
+        assertThat(words.read(five, IOVA)).as("of translations, not of contexts").isEqualTo(1);
         assertThat(d.status(GuestArmTable.invalidateContext(DOMAIN, 5))).isEqualTo(S_OK);
-        assertThat(read(five, IOVA)).isEqualTo(2);
+        assertThat(words.read(five, IOVA)).isEqualTo(2);
 
         table.describe(CONTEXTS, 5, 0, 0);
         byte[] all = GuestTable.invalidate(4 << 16 | 1, 0, DOMAIN, 0, 0, 0, 0);
         assertThat(d.status(all)).isEqualTo(S_OK);
-        assertThat(read(five, IOVA)).as("no context any more").isEqualTo(-1);
+        assertThat(words.read(five, IOVA)).as("no context any more").isEqualTo(-1);
         table.describe(CONTEXTS, 5, 1);
-        assertThat(read(five, IOVA)).isEqualTo(1);
+        assertThat(words.read(five, IOVA)).isEqualTo(1);
         second.describe(CONTEXTS, 5, 1);
         // A context's and a space's in one.
         byte[] both = GuestArmTable.invalidate(5 << 16 | 2, 3, DOMAIN, 5, 1, 0, 0, 0);
         assertThat(d.status(both)).isEqualTo(S_OK);
-        assertThat(read(five, IOVA)).isEqualTo(2);
+        assertThat(words.read(five, IOVA)).isEqualTo(2);
     }
 
     // INVALIDATE
@@ -573,17 +550,17 @@ class ArmTablesTest {
         second.describe(CONTEXTS, 6, 2);
         List<Dma> ways = List.of(pasid(5), pasid(6));
         attached(GuestArmTable.contexts(ENDPOINT, DOMAIN, 0, 0, CONTEXTS, 4));
-        assertThat(read(ways.get(0), IOVA)).isNotEqualTo(-1);
-        assertThat(read(ways.get(0), IOVA + PAGE)).isNotEqualTo(-1);
-        assertThat(read(ways.get(0), IOVA + 2 * PAGE)).isNotEqualTo(-1);
-        assertThat(read(ways.get(1), IOVA)).isNotEqualTo(-1);
+        assertThat(words.read(ways.get(0), IOVA)).isNotEqualTo(-1);
+        assertThat(words.read(ways.get(0), IOVA + PAGE)).isNotEqualTo(-1);
+        assertThat(words.read(ways.get(0), IOVA + 2 * PAGE)).isNotEqualTo(-1);
+        assertThat(words.read(ways.get(1), IOVA)).isNotEqualTo(-1);
         assertThat(cached().size()).isEqualTo(4);
         // All of it goes from the tables, and what is kept is still found.
         for (long iova = IOVA; iova < IOVA + 3 * PAGE; iova += PAGE) {
             table.map(iova, 0, 0);
         }
         second.set(second.entry(IOVA, 0), 0);
-        assertThat(read(ways.get(0), IOVA)).isNotEqualTo(-1);
+        assertThat(words.read(ways.get(0), IOVA)).isNotEqualTo(-1);
         return ways;
     }
 
@@ -594,10 +571,10 @@ class ArmTablesTest {
         assertThat(d.status(GuestArmTable.invalidateSpace(DOMAIN, 3))).isEqualTo(S_OK);
         assertThat(cached().size()).as("of a space that nobody has").isEqualTo(4);
         assertThat(d.status(GuestArmTable.invalidateSpace(DOMAIN, 1))).isEqualTo(S_OK);
-        assertThat(read(ways.get(0), IOVA)).isEqualTo(-1);
-        assertThat(read(ways.get(0), IOVA + PAGE)).isEqualTo(-1);
-        assertThat(read(ways.get(0), IOVA + 2 * PAGE)).as("global").isNotEqualTo(-1);
-        assertThat(read(ways.get(1), IOVA)).as("of the other").isNotEqualTo(-1);
+        assertThat(words.read(ways.get(0), IOVA)).isEqualTo(-1);
+        assertThat(words.read(ways.get(0), IOVA + PAGE)).isEqualTo(-1);
+        assertThat(words.read(ways.get(0), IOVA + 2 * PAGE)).as("global").isNotEqualTo(-1);
+        assertThat(words.read(ways.get(1), IOVA)).as("of the other").isNotEqualTo(-1);
     }
 
     @Test
@@ -605,15 +582,15 @@ class ArmTablesTest {
     void aRangeOfASpaceIsThatRangeThereAndWhatIsGlobalInIt() {
         List<Dma> ways = twoSpaces();
         assertThat(d.status(GuestArmTable.invalidate(DOMAIN, 1, IOVA, 1))).isEqualTo(S_OK);
-        assertThat(read(ways.get(0), IOVA)).isEqualTo(-1);
-        assertThat(read(ways.get(0), IOVA + PAGE)).as("of the neighbour").isNotEqualTo(-1);
-        assertThat(read(ways.get(1), IOVA)).as("of the other").isNotEqualTo(-1);
+        assertThat(words.read(ways.get(0), IOVA)).isEqualTo(-1);
+        assertThat(words.read(ways.get(0), IOVA + PAGE)).as("of the neighbour").isNotEqualTo(-1);
+        assertThat(words.read(ways.get(1), IOVA)).as("of the other").isNotEqualTo(-1);
         assertThat(d.status(GuestArmTable.invalidate(DOMAIN, 2, IOVA + 2 * PAGE, 1)))
                 .isEqualTo(S_OK);
-        assertThat(read(ways.get(0), IOVA + 2 * PAGE)).as("global").isEqualTo(-1);
+        assertThat(words.read(ways.get(0), IOVA + 2 * PAGE)).as("global").isEqualTo(-1);
         assertThat(d.status(GuestArmTable.invalidate(DOMAIN, 2, 0, 1L << 52))).isEqualTo(S_OK);
-        assertThat(read(ways.get(1), IOVA)).isEqualTo(-1);
-        assertThat(read(ways.get(0), IOVA + PAGE)).isNotEqualTo(-1);
+        assertThat(words.read(ways.get(1), IOVA)).isEqualTo(-1);
+        assertThat(words.read(ways.get(0), IOVA + PAGE)).isNotEqualTo(-1);
     }
 
     @Test
@@ -629,8 +606,8 @@ class ArmTablesTest {
             List<Dma> ways = each.twoSpaces();
             assertThat(each.d.status(request)).isEqualTo(S_OK);
             assertThat(each.cached().size()).as(Arrays.toString(request)).isZero();
-            assertThat(each.read(ways.get(0), IOVA)).isEqualTo(-1);
-            assertThat(each.read(ways.get(1), IOVA)).isEqualTo(-1);
+            assertThat(each.words.read(ways.get(0), IOVA)).isEqualTo(-1);
+            assertThat(each.words.read(ways.get(1), IOVA)).isEqualTo(-1);
         }
     }
 
@@ -639,7 +616,7 @@ class ArmTablesTest {
     void aSpaceHasSixteenBits() {
         attached(table.attach(ENDPOINT, DOMAIN, 0xffff));
         table.map(IOVA, PAGES, READ_WRITE);
-        assertThat(read(dma, IOVA)).isNotEqualTo(-1);
+        assertThat(words.read(dma, IOVA)).isNotEqualTo(-1);
         for (long asid : new long[] {1 << 16, 1L << 32 | 0xffff, -1}) {
             assertThat(d.status(GuestArmTable.invalidateSpace(DOMAIN, asid))).isEqualTo(S_INVAL);
             assertThat(d.status(GuestArmTable.invalidate(DOMAIN, asid, IOVA, 1)))
@@ -714,7 +691,7 @@ class ArmTablesTest {
         five.leave();
         assertThat(d.faults.reported()).isZero();
         d.giveBack(Driver.DMA);
-        assertThat(read(five, IOVA)).isNotEqualTo(-1);
+        assertThat(words.read(five, IOVA)).isNotEqualTo(-1);
     }
 
     /** An address that selects few entries of each level. */

@@ -45,31 +45,10 @@ class TablesTest {
     private final Driver d = Driver.of(Driver.OPTIONS, Profile.TABLES_2023);
     private final Dma dma = d.plug(ENDPOINT);
     private final GuestTable table = new GuestTable(d.bytes(Driver.DMA), Driver.DMA, TABLES);
-    private final MemorySegment word = MemorySegment.ofArray(new byte[8]);
+    private final WordAccess words = new WordAccess();
 
     private void start() {
         d.start(d.type.features());
-    }
-
-    private Outcome write(Dma way, long iova, int value) {
-        word.fill((byte) value);
-        way.enter();
-        try {
-            return way.write(iova, word, 0, 8);
-        } finally {
-            way.leave();
-        }
-    }
-
-    /** The byte that is read, or -1. */
-    private int read(Dma way, long iova) {
-        way.enter();
-        try {
-            Outcome outcome = way.read(iova, word, 0, 1);
-            return outcome == Outcome.OK ? word.get(ValueLayout.JAVA_BYTE, 0) : -1;
-        } finally {
-            way.leave();
-        }
     }
 
     private Iotlb cached() {
@@ -268,11 +247,11 @@ class TablesTest {
         table.map(IOVA, PAGES, READ_WRITE);
         attached();
 
-        assertThat(write(dma, IOVA + 8, 77)).isEqualTo(Outcome.OK);
+        assertThat(words.write(dma, IOVA + 8, 77)).isEqualTo(Outcome.OK);
         assertThat(table.get(PAGES + 8)).isEqualTo(0x4d4d_4d4d_4d4d_4d4dL);
-        assertThat(write(dma, IOVA + PAGE, 77)).isEqualTo(Outcome.FAULT);
+        assertThat(words.write(dma, IOVA + PAGE, 77)).isEqualTo(Outcome.FAULT);
         table.map(IOVA + PAGE, PAGES + PAGE, READ_WRITE);
-        assertThat(write(dma, IOVA + PAGE, 78))
+        assertThat(words.write(dma, IOVA + PAGE, 78))
                 .as("what is new needs no word")
                 .isEqualTo(Outcome.OK);
         assertThat(endpoint().counts().bypassed()).isZero();
@@ -284,9 +263,9 @@ class TablesTest {
         table.map(IOVA, PAGES, READ_WRITE);
         attached();
         long leaf = table.entry(IOVA, 0);
-        assertThat(read(dma, IOVA)).isNotEqualTo(-1);
+        assertThat(words.read(dma, IOVA)).isNotEqualTo(-1);
         assertThat(table.get(leaf)).isEqualTo(PAGES | READ_WRITE | GuestTable.ACCESSED);
-        assertThat(write(dma, IOVA, 1)).isEqualTo(Outcome.OK);
+        assertThat(words.write(dma, IOVA, 1)).isEqualTo(Outcome.OK);
         assertThat(table.get(leaf) & GuestTable.DIRTY).isEqualTo(GuestTable.DIRTY);
     }
 
@@ -302,13 +281,13 @@ class TablesTest {
         attached();
         for (int level = 0; level < GuestTable.LEVELS; level++) {
             long iova = (long) (level + 1) << 39;
-            assertThat(read(dma, iova)).as("level %d", level).isNotEqualTo(-1);
-            assertThat(write(dma, iova, 1)).as("level %d", level).isEqualTo(Outcome.FAULT);
+            assertThat(words.read(dma, iova)).as("level %d", level).isNotEqualTo(-1);
+            assertThat(words.write(dma, iova, 1)).as("level %d", level).isEqualTo(Outcome.FAULT);
             // Not a user's: then it is not the device's either.
             long entry = table.entry(iova, level);
             table.set(entry, (table.get(entry) & -4096) | 3);
             assertThat(d.status(GuestTable.invalidate(DOMAIN))).isEqualTo(S_OK);
-            assertThat(read(dma, iova)).as("level %d", level).isEqualTo(-1);
+            assertThat(words.read(dma, iova)).as("level %d", level).isEqualTo(-1);
         }
     }
 
@@ -441,16 +420,16 @@ class TablesTest {
         other.map(IOVA, PAGES + PAGE, READ_WRITE);
         start();
         assertThat(d.status(table.attach(ENDPOINT, DOMAIN))).isEqualTo(S_OK);
-        assertThat(write(five, IOVA, 1)).as("attached to nothing").isEqualTo(Outcome.FAULT);
+        assertThat(words.write(five, IOVA, 1)).as("attached to nothing").isEqualTo(Outcome.FAULT);
         assertThat(d.status(other.attach(ENDPOINT, 4, 5))).isEqualTo(S_OK);
-        assertThat(write(dma, IOVA, 1)).isEqualTo(Outcome.OK);
-        assertThat(write(five, IOVA, 2)).isEqualTo(Outcome.OK);
+        assertThat(words.write(dma, IOVA, 1)).isEqualTo(Outcome.OK);
+        assertThat(words.write(five, IOVA, 2)).isEqualTo(Outcome.OK);
         assertThat(table.get(PAGES)).isEqualTo(0x0101_0101_0101_0101L);
         assertThat(table.get(PAGES + PAGE)).isEqualTo(0x0202_0202_0202_0202L);
 
         assertThat(d.status(Driver.detach(ENDPOINT, 4))).isEqualTo(S_OK);
-        assertThat(write(five, IOVA, 1)).isEqualTo(Outcome.FAULT);
-        assertThat(write(dma, IOVA, 3)).as("of the other domain").isEqualTo(Outcome.OK);
+        assertThat(words.write(five, IOVA, 1)).isEqualTo(Outcome.FAULT);
+        assertThat(words.write(dma, IOVA, 3)).as("of the other domain").isEqualTo(Outcome.OK);
         assertThat(d.iommu.domainCount()).isEqualTo(1);
     }
 
@@ -492,15 +471,17 @@ class TablesTest {
         }
         attached();
         for (int i = 0; i < 4; i++) {
-            assertThat(write(dma, IOVA + i * PAGE, 1)).isEqualTo(Outcome.OK);
+            assertThat(words.write(dma, IOVA + i * PAGE, 1)).isEqualTo(Outcome.OK);
         }
         assertThat(cached().size()).isEqualTo(4);
         table.map(IOVA + PAGE, 0, 0);
         table.map(IOVA + 2 * PAGE, 0, 0);
-        assertThat(write(dma, IOVA + PAGE, 2)).as("kept: nothing was said").isEqualTo(Outcome.OK);
+        assertThat(words.write(dma, IOVA + PAGE, 2))
+                .as("kept: nothing was said")
+                .isEqualTo(Outcome.OK);
         assertThat(d.status(GuestTable.invalidate(DOMAIN, IOVA + PAGE, 2))).isEqualTo(S_OK);
-        assertThat(write(dma, IOVA + PAGE, 3)).isEqualTo(Outcome.FAULT);
-        assertThat(write(dma, IOVA + 2 * PAGE, 3)).isEqualTo(Outcome.FAULT);
+        assertThat(words.write(dma, IOVA + PAGE, 3)).isEqualTo(Outcome.FAULT);
+        assertThat(words.write(dma, IOVA + 2 * PAGE, 3)).isEqualTo(Outcome.FAULT);
         assertThat(cached().size()).as("of the neighbours").isEqualTo(2);
     }
 
@@ -522,10 +503,12 @@ class TablesTest {
         attached();
         for (byte[] scope : scopes) {
             table.map(IOVA, PAGES, READ_WRITE);
-            assertThat(write(dma, IOVA, 1)).isEqualTo(Outcome.OK);
+            assertThat(words.write(dma, IOVA, 1)).isEqualTo(Outcome.OK);
             table.map(IOVA, 0, 0);
             assertThat(d.status(scope)).as(Arrays.toString(scope)).isEqualTo(S_OK);
-            assertThat(write(dma, IOVA, 1)).as(Arrays.toString(scope)).isEqualTo(Outcome.FAULT);
+            assertThat(words.write(dma, IOVA, 1))
+                    .as(Arrays.toString(scope))
+                    .isEqualTo(Outcome.FAULT);
         }
     }
 
@@ -601,7 +584,7 @@ class TablesTest {
         }
         attached();
         // The last level takes what it finds for a page: the table itself.
-        assertThat(read(dma, IOVA)).isNotEqualTo(-1);
+        assertThat(words.read(dma, IOVA)).isNotEqualTo(-1);
         assertThat(cached().filled()).isEqualTo(1);
     }
 
@@ -623,7 +606,7 @@ class TablesTest {
         assertThat(d.faults.reported()).isZero();
         d.giveBack(Driver.DMA);
         table.map(IOVA + PAGE, PAGES, READ_WRITE);
-        assertThat(write(dma, IOVA + PAGE, 1)).isEqualTo(Outcome.OK);
+        assertThat(words.write(dma, IOVA + PAGE, 1)).isEqualTo(Outcome.OK);
     }
 
     @Test
@@ -635,12 +618,12 @@ class TablesTest {
         long good = table.get(middle);
         // A page of 512 GiB, and one of 1 GiB that begins where none can.
         table.set(table.entry(IOVA, 3), good | 1 << 7);
-        assertThat(read(dma, IOVA)).isEqualTo(-1);
+        assertThat(words.read(dma, IOVA)).isEqualTo(-1);
         Fault fault = requireNonNull(d.faults.poll());
         assertThat(requireNonNull(fault.table()).level()).isEqualTo(3);
         assertThat(fault.explanation()).contains("domain 0x3");
-        assertThat(read(dma, 0x0000_8000_0000_0000L)).as("no such address").isEqualTo(-1);
-        assertThat(read(dma, -1L)).isEqualTo(-1);
+        assertThat(words.read(dma, 0x0000_8000_0000_0000L)).as("no such address").isEqualTo(-1);
+        assertThat(words.read(dma, -1L)).isEqualTo(-1);
     }
 
     @Test
@@ -682,13 +665,13 @@ class TablesTest {
     void aNewTableUnderAnOldNumberHasNothingOfTheOldOne() {
         table.map(IOVA, PAGES, READ_WRITE);
         attached();
-        assertThat(write(dma, IOVA, 1)).isEqualTo(Outcome.OK);
+        assertThat(words.write(dma, IOVA, 1)).isEqualTo(Outcome.OK);
         assertThat(d.status(Driver.detach(ENDPOINT, DOMAIN))).isEqualTo(S_OK);
         assertThat(cached().size()).isZero();
-        assertThat(write(dma, IOVA, 1)).isEqualTo(Outcome.FAULT);
+        assertThat(words.write(dma, IOVA, 1)).isEqualTo(Outcome.FAULT);
         GuestTable other = new GuestTable(d.bytes(Driver.DMA), Driver.DMA, TABLES + 0x10000);
         assertThat(d.status(other.attach(ENDPOINT, DOMAIN))).isEqualTo(S_OK);
-        assertThat(write(dma, IOVA, 1)).isEqualTo(Outcome.FAULT);
+        assertThat(words.write(dma, IOVA, 1)).isEqualTo(Outcome.FAULT);
     }
 
     @Test
@@ -697,13 +680,13 @@ class TablesTest {
         table.map(IOVA, PAGES, READ_WRITE);
         attached();
         assertThat(d.status(table.attach(ENDPOINT, 4, 5))).isEqualTo(S_OK);
-        assertThat(write(dma, IOVA, 1)).isEqualTo(Outcome.OK);
+        assertThat(words.write(dma, IOVA, 1)).isEqualTo(Outcome.OK);
         d.device.writeStatus(0);
         d.turn();
         assertThat(d.iommu.domainCount()).isZero();
         assertThat(endpoint().pasidCount()).isZero();
         assertThat(cached().size()).isZero();
-        assertThat(write(dma, IOVA, 1)).isEqualTo(Outcome.FAULT);
+        assertThat(words.write(dma, IOVA, 1)).isEqualTo(Outcome.FAULT);
     }
 
     @Test
